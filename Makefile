@@ -1,0 +1,49 @@
+# make demo and make test need Go and nothing else.
+
+GO      ?= go
+BIN     := bin
+TOOLS   := $(GO) tool -modfile=tools/go.mod
+LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) \
+           -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
+           -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
+
+.PHONY: build demo test race check lint vulncheck bench fuzz golden promu clean help
+
+build: ## The program, as bin/mother-of-dragons.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
+
+demo: build ## The whole program on simulated dragons.
+	$(BIN)/mother-of-dragons demo
+
+test: ## All tests. Parts that need Debian packages say so and are skipped.
+	$(GO) test ./...
+
+race: ## All tests with the race detector (needs gcc).
+	$(GO) test -race ./...
+
+check: build lint vulncheck race ## What must hold before a change lands.
+	git diff --exit-code
+
+lint: ## gofmt, vet and the linters of .golangci.yml.
+	$(TOOLS) golangci-lint run
+
+vulncheck: ## Known vulnerabilities in what the program calls.
+	$(TOOLS) govulncheck ./...
+
+bench: ## Benchmarks, in a form that benchstat reads.
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## Every fuzz target for FUZZTIME each.
+	./scripts/fuzz $(or $(FUZZTIME),10s)
+
+golden: ## Write the golden files and generated pages anew; read the diff.
+	$(GO) test ./collector/ -update
+
+promu: ## A release build.
+	$(TOOLS) promu build --prefix $(BIN)
+
+clean:
+	rm -rf $(BIN)
+
+help: ## This list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
