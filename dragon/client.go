@@ -5,19 +5,23 @@ package dragon
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Secret is a password or token. It prints as <secret>; string(s) is the value.
 type Secret string
 
-func (Secret) String() string { return "<secret>" }
+func (Secret) String() string { return cutSecret }
 
 // GoString hides the value from %#v.
-func (Secret) GoString() string { return "<secret>" }
+func (Secret) GoString() string { return cutSecret }
 
 // MarshalText hides the value from encoders.
-func (Secret) MarshalText() ([]byte, error) { return []byte("<secret>"), nil }
+func (Secret) MarshalText() ([]byte, error) { return []byte(cutSecret), nil }
 
 // Credential is a user name with its password.
 type Credential struct {
@@ -25,14 +29,20 @@ type Credential struct {
 	Password Secret
 }
 
+// DefaultCredentials are what the vendors deliver: DragonMint's, then Innosilicon's.
+func DefaultCredentials() []Credential {
+	return []Credential{{"admin", "dragonadmin"}, {"admin", "admin"}}
+}
+
 // Options say how a Client talks. The zero value is usable.
 type Options struct {
-	Credentials []Credential // tried in order; default admin/dragonadmin, admin/admin
-	Transport   http.RoundTripper
+	Credentials []Credential      // tried in order; default DefaultCredentials
+	Transport   http.RoundTripper // default a NewTransport of its own; share one between many clients
 
-	Timeout         time.Duration // of an ordinary read; default 10 s
-	WriteTimeout    time.Duration // of calls that restart something; default 120 s
+	Timeout         time.Duration // of an ordinary read, with its login; default 10 s
+	WriteTimeout    time.Duration // of calls that restart something, and of getLogs; default 120 s
 	FirmwareTimeout time.Duration // of getLatestFirmwareVersion, which makes the device call its vendor; default 130 s
+	UploadTimeout   time.Duration // of a firmware upload; default 15 min
 	LoginRetry      time.Duration // how long a refused login is believed; default 15 min
 
 	Observe func(Call) // called after every request, if set
@@ -40,42 +50,177 @@ type Options struct {
 
 // Call is one request to a dragon, for whoever counts them.
 type Call struct {
-	Endpoint string // the last part of the path, from a fixed set, e.g. summary, auth
+	Endpoint string // the last part of the path, from a fixed set, e.g. summary, auth; index is the start page
 	Outcome  string // ok, or the reason of Reason
 	Took     time.Duration
 }
 
-// Client talks to one dragon, one request at a time.
+// Client talks to one dragon, one request at a time. Its methods may be called from
+// any goroutine: they wait for each other.
 type Client struct {
 	host string
 	opts Options
+
+	// slot is the right to the one request in flight. It is a channel so that waiting
+	// for it ends with the context.
+	slot    chan struct{}
+	session session // guarded by slot
+	logins  atomic.Uint64
+
+	writing   sync.Once
+	writeWith http.RoundTripper
+
+	mu       sync.Mutex
+	model    string // as the device reports it
+	hasModel bool
 }
 
 // New returns a client of the dragon at host, a name or address with an optional
 // port. It makes no request.
-func New(host string, o Options) *Client { return &Client{host: host, opts: o} }
+func New(host string, o Options) *Client {
+	if len(o.Credentials) == 0 {
+		o.Credentials = DefaultCredentials()
+	}
+	if o.Transport == nil {
+		o.Transport = NewTransport()
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		or    time.Duration
+	}{
+		{&o.Timeout, 10 * time.Second},
+		{&o.WriteTimeout, 120 * time.Second},
+		{&o.FirmwareTimeout, 130 * time.Second},
+		{&o.UploadTimeout, 15 * time.Minute},
+		{&o.LoginRetry, 15 * time.Minute},
+	} {
+		if *d.value <= 0 {
+			*d.value = d.or
+		}
+	}
+	c := &Client{host: host, opts: o, slot: make(chan struct{}, 1)}
+	c.session.credentials = append([]Credential(nil), o.Credentials...)
+	return c
+}
 
 // Host returns the host[:port] given to New.
 func (c *Client) Host() string { return c.host }
 
-// Summary reads /api/summary. Where the model is not known yet, and the answer
-// does not give its own units, it asks for it once.
-func (c *Client) Summary(ctx context.Context) (*Summary, error) { return nil, nil }
+// Logins counts the successful logins. When it grows, another dragon may live at the
+// address: a reboot, which ends every token, is often a change of address too.
+func (c *Client) Logins() uint64 { return c.logins.Load() }
 
-// Overview reads /api/overview.
-func (c *Client) Overview(ctx context.Context) (*Overview, error) { return nil, nil }
-
-// Identity is what Identify found.
-type Identity struct {
-	Brand    Brand
-	Overview *Overview
+// CloseIdleConnections closes what Options.Transport keeps open, for all its clients.
+func (c *Client) CloseIdleConnections() {
+	if t, ok := c.opts.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
 }
 
-// Identify finds out whether a dragon answers at the client's host. It looks at the
-// start page, then at the API's way to say no, and only then sends a credential.
-// The error is ErrNotDragon where something else answers.
-func (c *Client) Identify(ctx context.Context) (*Identity, error) { return nil, nil }
+func (c *Client) setModel(model string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.model, c.hasModel = model, true
+}
 
-// Reason maps an error to the word that metrics use for it: timeout, refused,
-// unreachable, auth, response; ok for nil, canceled for a cancelled context.
-func Reason(err error) string { return "" }
+func (c *Client) knownModel() (string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.model, c.hasModel
+}
+
+func (c *Client) forgetModel() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.model, c.hasModel = "", false
+}
+
+// endpoint is a place of the API and how it is to be called.
+type endpoint struct {
+	name    string // for metrics
+	path    string
+	method  string
+	writes  bool // never sent twice
+	timeout func(*Options) time.Duration
+}
+
+func read(name string) endpoint {
+	return endpoint{name, "/api/" + name, http.MethodPost, false, func(o *Options) time.Duration { return o.Timeout }}
+}
+
+func write(name string) endpoint {
+	return endpoint{name, "/api/" + name, http.MethodPost, true, func(o *Options) time.Duration { return o.WriteTimeout }}
+}
+
+// take takes the slot; the caller gives it back with c.give.
+func (c *Client) take(ctx context.Context, e endpoint) error {
+	select {
+	case c.slot <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return c.failed(ctx, e, ctx.Err())
+	}
+}
+
+func (c *Client) give() { <-c.slot }
+
+// call asks an endpoint that answers with JSON, with a login where one is needed.
+func call[T any](ctx context.Context, c *Client, e endpoint, form url.Values, f *fields[T]) (*T, answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout(&c.opts))
+	defer cancel()
+	if err := c.take(ctx, e); err != nil {
+		return nil, answer{}, err
+	}
+	defer c.give()
+	var t *T
+	a, err := c.authorized(ctx, e, form, func(a *answer) error {
+		t = new(T)
+		r, err := readAnswer(a.Raw, f, t)
+		if err == nil {
+			a.unreadable, a.reply = r.unreadable, r.reply
+		}
+		return judge(e, r, f.musts, err)
+	})
+	if err != nil {
+		return nil, a, err
+	}
+	return t, a, nil
+}
+
+// nothing is the table of answers that say only how it went.
+type nothing struct{}
+
+var noFields = table[nothing]()
+
+// tell calls an endpoint whose answer says only how it went.
+func (c *Client) tell(ctx context.Context, e endpoint, form url.Values) error {
+	_, _, err := call(ctx, c, e, form, &noFields)
+	return err
+}
+
+// judge finds out what an answer of the API means.
+func judge(e endpoint, r *reader, musts []string, syntax error) error {
+	switch {
+	case syntax != nil:
+		return &Error{Kind: ErrBadResponse, Expected: "a JSON object", Err: syntax}
+	case r.reply.token == "expired":
+		return &Error{Kind: ErrUnauthorized, Expected: "a token that lasts", Err: errExpired}
+	case r.reply.said && r.reply.success && (r.known > 0 || len(musts) == 0):
+		return nil
+	case r.reply.said && r.reply.success:
+		return &Error{Kind: ErrBadResponse, Expected: "a JSON object with " + strings.Join(musts, ", ")}
+	case r.reply.said && r.reply.message == invalidRequest:
+		return &Error{Kind: ErrUnauthorized, Expected: "an answer to the logged-in user", Err: ErrNotOffered}
+	case r.reply.said && r.reply.message == "" && !e.writes:
+		return &Error{Kind: ErrNotReady, Expected: "success"}
+	case r.reply.said:
+		return &Error{Kind: ErrRejected, Expected: "success"}
+	case r.known > 0 && !e.writes:
+		return nil // some answers of some firmware leave success out
+	}
+	return &Error{Kind: ErrBadResponse, Expected: "a JSON object with success"}
+}
+
+// invalidRequest is said by the API to whoever is not logged in, asks for what does
+// not exist, or is a guest before an admin's door; which of them it does not say.
+const invalidRequest = "invalid request"

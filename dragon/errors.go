@@ -1,8 +1,14 @@
 package dragon
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
 )
 
 // The kinds of failure of a call. Every error that a Client returns is an
@@ -26,7 +32,15 @@ var (
 	// ErrRejected: the dragon understood the request and said no, or the client
 	// refused to send what the device would silently spoil.
 	ErrRejected = errors.New("rejected")
+	// ErrUnknownOutcome: a write was sent and no answer came. It may have been done;
+	// after a reboot or a change of address that is the usual case. It is not sent again.
+	ErrUnknownOutcome = errors.New("sent, outcome unknown")
 )
+
+// ErrNotOffered is the cause of an ErrUnauthorized where the login is good and the
+// endpoint still answers "invalid request": this firmware does not have it, or the
+// user may not call it. The device does not say which.
+var ErrNotOffered = errors.New("the firmware does not offer this endpoint, or not to this user")
 
 // Error tells which call failed and how. It never holds a password or a token.
 type Error struct {
@@ -64,4 +78,55 @@ func (e *Error) Unwrap() []error {
 		errs = append(errs, e.Err)
 	}
 	return errs
+}
+
+// Reason maps an error to the word that metrics use for it: timeout, refused,
+// unreachable, auth, response; ok for nil, canceled for a cancelled context.
+func Reason(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, ErrRefused):
+		return "refused"
+	case errors.Is(err, ErrUnreachable):
+		return "unreachable"
+	case errors.Is(err, ErrUnauthorized):
+		return "auth"
+	case errors.Is(err, ErrUnknownOutcome) && kindOf(err) == ErrUnreachable:
+		return "unreachable"
+	}
+	return "response"
+}
+
+// kindOf classifies what the transport says: how far the request came is in the type
+// of the error, and what is none of the network's errors is an answer that was not HTTP.
+func kindOf(err error) error {
+	var timeout net.Error
+	var dial *net.OpError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return ErrTimeout
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ErrRefused
+	case errors.As(err, &dial), errors.As(err, &dns), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
+		return ErrUnreachable
+	}
+	for _, errno := range []syscall.Errno{
+		syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN,
+		syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ENOTCONN,
+	} {
+		if errors.Is(err, errno) {
+			return ErrUnreachable
+		}
+	}
+	// net/http wraps these as plain text only.
+	if text := err.Error(); strings.Contains(text, "server closed idle connection") || strings.HasSuffix(text, "EOF") {
+		return ErrUnreachable
+	}
+	return ErrBadResponse
 }

@@ -1,5 +1,10 @@
 package dragon
 
+import (
+	"context"
+	"strings"
+)
+
 // Brand is who made the firmware: the title of the dragon's start page.
 type Brand string
 
@@ -43,3 +48,73 @@ type Network struct {
 	Gateway   string
 	DNS       []string // dns1, dns2, without empty ones
 }
+
+var overviewFields = table(
+	own("type", func(r *reader, o *Overview) (ok bool) {
+		o.Model, ok = r.text(maxText) // very old firmware sends a number
+		o.Model = upper(o.Model)
+		return ok
+	}).always(),
+	object("hardware", &hardwareFields, func(o *Overview) *Overview { return o }).always(),
+	object("network", &networkFields, func(o *Overview) *Network { return &o.Network }).always(),
+	object("version", &versionFields, func(o *Overview) *Overview { return o }).always(),
+)
+
+var hardwareFields = table(
+	own("status", func(r *reader, o *Overview) bool {
+		line, _ := r.text(maxText)
+		o.Uptime, o.Load1 = parseUptime(line)
+		return o.Uptime.IsKnown()
+	}).always(),
+	number("memUsed", kilobytes, func(o *Overview) *Number { return &o.MemoryUsed }).always(),
+	number("memFree", kilobytes, func(o *Overview) *Number { return &o.MemoryFree }).always(),
+	number("memTotal", kilobytes, func(o *Overview) *Number { return &o.MemoryTotal }).always(),
+	number("cacheUsed", kilobytes, func(o *Overview) *Number { return &o.CacheUsed }),
+	number("cacheFree", kilobytes, func(o *Overview) *Number { return &o.CacheFree }),
+	number("cacheTotal", kilobytes, func(o *Overview) *Number { return &o.CacheTotal }),
+)
+
+var networkFields = table(
+	own("dhcp", func(r *reader, n *Network) bool {
+		how, ok := r.text(maxText)
+		n.DHCP = how == "dhcp"
+		return ok && (how == "dhcp" || how == "static")
+	}).always(),
+	text("ipaddress", func(n *Network) *string { return &n.IPAddress }).always(),
+	text("netmask", func(n *Network) *string { return &n.Netmask }),
+	text("gateway", func(n *Network) *string { return &n.Gateway }),
+	own("dns1", resolver),
+	own("dns2", resolver),
+)
+
+func resolver(r *reader, n *Network) bool {
+	dns, ok := r.text(maxText)
+	if dns != "" && len(n.DNS) < 2 {
+		n.DNS = append(n.DNS, dns)
+	}
+	return ok
+}
+
+var versionFields = table(
+	own("ethaddr", func(r *reader, o *Overview) (ok bool) {
+		text, _ := r.text(maxText)
+		o.MAC, ok = ParseMAC(text)
+		return ok
+	}).always(),
+	text("hwver", func(o *Overview) *string { return &o.HWVersion }),
+	text("build_date", func(o *Overview) *string { return &o.BuildDate }),
+	text("platform_v", func(o *Overview) *string { return &o.Firmware }).always(),
+)
+
+// Overview reads /api/overview.
+func (c *Client) Overview(ctx context.Context) (*Overview, error) {
+	o, a, err := call(ctx, c, read("overview"), nil, &overviewFields)
+	if err != nil {
+		return nil, err
+	}
+	o.Answer, o.Unreadable = a.Answer, a.unreadable
+	c.setModel(o.Model)
+	return o, nil
+}
+
+func upper(model string) string { return strings.ToUpper(strings.TrimSpace(model)) }

@@ -1,6 +1,11 @@
 package dragon
 
-import "time"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+)
 
 // Answer says when and how fast a dragon answered.
 type Answer struct {
@@ -95,4 +100,185 @@ func (s *Summary) Elapsed() Number {
 		}
 	}
 	return largest
+}
+
+// Bounds on what a device may list: they become labels. The most that was built is
+// eight boards and three pools.
+const (
+	maxBoards = 64
+	maxPools  = 32
+)
+
+// reported is a summary as the device words it: MHS not yet turned into hashes.
+type reported struct {
+	Summary
+	boards []reportedBoard
+	pools  []reportedPool
+	total  totalHash
+}
+
+type reportedBoard struct {
+	Board
+	asc, id   Number
+	displayed Number // "Hash Rate", in unit, or in MHS where there is none
+	unit      string
+}
+
+type reportedPool struct {
+	Pool
+	index Number
+}
+
+type totalHash struct {
+	rate Number
+	unit string
+}
+
+var summaryFields = table(
+	own("DEVS", func(r *reader, s *reported) bool {
+		s.boards = s.boards[:0] // should the key come twice
+		return r.elements(maxBoards, func(int, string) {
+			s.boards = append(s.boards, reportedBoard{})
+			if !readObject(r, "DEVS", &boardFields, &s.boards[len(s.boards)-1]) {
+				s.boards = s.boards[:len(s.boards)-1]
+				r.senseless("DEVS")
+			}
+		})
+	}).always(),
+	own("POOLS", func(r *reader, s *reported) bool {
+		s.pools = s.pools[:0]
+		return r.elements(maxPools, func(int, string) { s.pools = readPool(r, s.pools) })
+	}).always(),
+	object("HARDWARE", &fanFields, func(s *reported) *reported { return s }),
+	object("TotalHash", &totalFields, func(s *reported) *totalHash { return &s.total }),
+	flag("tuning", func(s *reported) *Number { return &s.Tuning }),
+)
+
+var fanFields = table(
+	number("Fan duty", percent, func(s *reported) *Number { return &s.FanDuty }).always(),
+)
+
+var totalFields = table(
+	number("Hash Rate", amount, func(t *totalHash) *Number { return &t.rate }).always(),
+	text("Unit", func(t *totalHash) *string { return &t.unit }).always(),
+)
+
+// boardFields are those of a DEVS element. Required is what every fork of cgminer
+// sends; A4 and A5 have TempAVG in Temperature's place.
+var boardFields = func() fields[reportedBoard] {
+	f := table(
+		number("ASC", whole, func(b *reportedBoard) *Number { return &b.asc }).always(),
+		number("ID", whole, func(b *reportedBoard) *Number { return &b.id }),
+		text("Name", func(b *reportedBoard) *string { return &b.Name }),
+		text("Status", func(b *reportedBoard) *string { return &b.Status }).always(),
+		own("Enabled", func(r *reader, b *reportedBoard) (ok bool) {
+			b.Enabled, ok = r.flag()
+			return ok
+		}),
+		number("Temperature", celsius, func(b *reportedBoard) *Number { return &b.Temperature }).always(),
+		number("TempAVG", celsius, func(b *reportedBoard) *Number { return &b.Temperature }).instead("Temperature"),
+		number("MHS 5s", amount, func(b *reportedBoard) *Number { return &b.Hashrate5s }),
+		number("MHS 1m", amount, func(b *reportedBoard) *Number { return &b.Hashrate1m }),
+		number("MHS 5m", amount, func(b *reportedBoard) *Number { return &b.Hashrate5m }),
+		number("MHS 15m", amount, func(b *reportedBoard) *Number { return &b.Hashrate15m }),
+		number("MHS av", amount, func(b *reportedBoard) *Number { return &b.HashrateAvg }).always(),
+		number("Hash Rate", amount, func(b *reportedBoard) *Number { return &b.displayed }),
+		text("Unit", func(b *reportedBoard) *string { return &b.unit }),
+		number("Hash Rate H", amount, func(b *reportedBoard) *Number { return &b.Hashrate }),
+		number("Total MH", amount, func(b *reportedBoard) *Number { return &b.Hashes }),
+		number("Accepted", amount, func(b *reportedBoard) *Number { return &b.Accepted }).always(),
+		number("Rejected", amount, func(b *reportedBoard) *Number { return &b.Rejected }).always(),
+		number("Hardware Errors", amount, func(b *reportedBoard) *Number { return &b.HardwareErrors }).always(),
+		number("Difficulty Accepted", amount, func(b *reportedBoard) *Number { return &b.DifficultyAccepted }),
+		number("Difficulty Rejected", amount, func(b *reportedBoard) *Number { return &b.DifficultyRejected }),
+		number("Diff1 Work", amount, func(b *reportedBoard) *Number { return &b.Diff1Work }),
+		number("Last Share Difficulty", amount, func(b *reportedBoard) *Number { return &b.LastShareDifficulty }),
+		number("Last Share Pool", poolIndex, func(b *reportedBoard) *Number { return &b.LastSharePool }),
+		number("Last Share Time", moment, func(b *reportedBoard) *Number { return &b.LastShareTime }),
+		number("Last Valid Work", moment, func(b *reportedBoard) *Number { return &b.LastValidWork }),
+		number("Device Elapsed", amount, func(b *reportedBoard) *Number { return &b.Elapsed }).always(),
+	)
+	f.alias = intervalKey
+	return f
+}()
+
+// intervalKey: "MHS 5s" is named after cgminer's log interval, which can be set.
+func intervalKey(key []byte) string {
+	seconds, ok := bytes.CutPrefix(key, []byte("MHS "))
+	if !ok || len(seconds) < 2 || seconds[len(seconds)-1] != 's' {
+		return ""
+	}
+	for _, c := range seconds[:len(seconds)-1] {
+		if c < '0' || c > '9' {
+			return ""
+		}
+	}
+	return "MHS 5s"
+}
+
+// poolFields are those of a POOLS element. The A9 lacks many.
+var poolFields = table(
+	number("POOL", whole, func(p *reportedPool) *Number { return &p.index }).always(),
+	text("URL", func(p *reportedPool) *string { return &p.URL }).always(),
+	text("User", func(p *reportedPool) *string { return &p.User }).always(),
+	text("Status", func(p *reportedPool) *string { return &p.Status }).always(),
+	flag("Stratum Active", func(p *reportedPool) *Number { return &p.Active }).always(),
+	number("Priority", amount, func(p *reportedPool) *Number { return &p.Priority }),
+	number("Accepted", amount, func(p *reportedPool) *Number { return &p.Accepted }).always(),
+	number("Rejected", amount, func(p *reportedPool) *Number { return &p.Rejected }).always(),
+	number("Stale", amount, func(p *reportedPool) *Number { return &p.Stale }),
+	number("Discarded", amount, func(p *reportedPool) *Number { return &p.Discarded }),
+	number("Difficulty Accepted", amount, func(p *reportedPool) *Number { return &p.DifficultyAccepted }),
+	number("Difficulty Rejected", amount, func(p *reportedPool) *Number { return &p.DifficultyRejected }),
+	number("Difficulty Stale", amount, func(p *reportedPool) *Number { return &p.DifficultyStale }),
+	number("Getworks", amount, func(p *reportedPool) *Number { return &p.Getworks }),
+	number("Works", amount, func(p *reportedPool) *Number { return &p.Works }),
+	number("Get Failures", amount, func(p *reportedPool) *Number { return &p.GetFailures }),
+	number("Remote Failures", amount, func(p *reportedPool) *Number { return &p.RemoteFailures }),
+	number("Bad Work", amount, func(p *reportedPool) *Number { return &p.BadWork }),
+	number("Diff1 Shares", amount, func(p *reportedPool) *Number { return &p.Diff1Shares }),
+	number("Last Share Time", moment, func(p *reportedPool) *Number { return &p.LastShareTime }),
+	number("Last Share Difficulty", amount, func(p *reportedPool) *Number { return &p.LastShareDifficulty }),
+	number("Work Difficulty", amount, func(p *reportedPool) *Number { return &p.WorkDifficulty }),
+	number("Stratum Difficulty", amount, func(p *reportedPool) *Number { return &p.StratumDifficulty }),
+	number("Best Share", amount, func(p *reportedPool) *Number { return &p.BestShare }),
+	number("Current Block Height", moment, func(p *reportedPool) *Number { return &p.BlockHeight }),
+)
+
+// poolIndex: -1 says none yet.
+func poolIndex(v float64) (Number, bool) {
+	if v == -1 {
+		return Number{}, true
+	}
+	return whole(v)
+}
+
+func readPool(r *reader, pools []reportedPool) []reportedPool {
+	pools = append(pools, reportedPool{})
+	if !readObject(r, "POOLS", &poolFields, &pools[len(pools)-1]) {
+		pools = pools[:len(pools)-1]
+		r.senseless("POOLS")
+	}
+	return pools
+}
+
+// Summary reads /api/summary. Where the model is not known yet, and the answer
+// does not give its own units, it asks for it once. The model is forgotten with
+// every new login, since another dragon may then answer at the address.
+func (c *Client) Summary(ctx context.Context) (*Summary, error) {
+	s, a, err := call(ctx, c, read("summary"), nil, &summaryFields)
+	if err != nil {
+		return nil, err
+	}
+	s.Answer, s.Unreadable = a.Answer, a.unreadable
+	model, known := c.knownModel()
+	if !known && !s.givesUnits() {
+		model, err = c.Type(ctx)
+		if err != nil && !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNotOffered) {
+			// Hash rates in wrong units would be a lie by a factor of up to a million.
+			return nil, err
+		}
+		c.setModel(model)
+	}
+	return s.inBaseUnits(ModelOf(model).Factor), nil
 }

@@ -1,0 +1,219 @@
+package dragon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// maxBody caps an answer. The largest known, a summary of eight boards, is 10 KiB.
+const maxBody = 1 << 20
+
+// answer is a whole answer and what was seen in it.
+type answer struct {
+	Answer
+	unreadable []string
+	reply      reply
+}
+
+// exchange sends one request and reads the whole answer. understand judges it; the
+// *Error that it returns is completed here.
+func (c *Client) exchange(ctx context.Context, e endpoint, form url.Values, token Secret, understand func(*answer) error) (answer, error) {
+	var a answer
+	start := time.Now()
+	resp, sent, err := c.send(ctx, e, c.request(e, form, token))
+	if err == nil {
+		a.Raw, err = readBody(resp, maxBody)
+		if err != nil {
+			err = cutShort(e, err)
+		}
+	} else if sent {
+		err = &Error{Kind: ErrUnknownOutcome, Err: err}
+	}
+	a.At = time.Now()
+	a.Took = a.At.Sub(start)
+	if err == nil {
+		a.DeviceTime, _ = http.ParseTime(resp.Header.Get("Date"))
+		if err = judgeStatus(e, resp); err == nil {
+			err = understand(&a)
+		}
+		if e.writes && len(strings.TrimSpace(string(a.Raw[:min(len(a.Raw), 64)]))) == 0 && resp.StatusCode == http.StatusOK {
+			// What restarts the device may take its own answer down with it.
+			err = &Error{Kind: ErrUnknownOutcome, Expected: "an answer"}
+		}
+	}
+	err = c.finish(ctx, e, err, a.Raw, c.secretsOf(form, token))
+	c.observe(e, start, err)
+	return a, err
+}
+
+func (c *Client) observe(e endpoint, start time.Time, err error) {
+	if c.opts.Observe != nil {
+		c.opts.Observe(Call{Endpoint: e.name, Outcome: Reason(err), Took: time.Since(start)})
+	}
+}
+
+// failed is the error of a request that never was.
+func (c *Client) failed(ctx context.Context, e endpoint, err error) error {
+	return c.finish(ctx, e, err, nil, nil)
+}
+
+// finish makes an *Error of err, with all that a reader of it needs.
+func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, secrets []string) error {
+	if err == nil {
+		return nil
+	}
+	var out Error
+	if known, ok := err.(*Error); ok {
+		out = *known
+	} else {
+		out.Err = err
+	}
+	out.Host, out.Endpoint = c.host, e.path
+	if out.Kind == nil {
+		out.Kind = kindOf(err)
+	}
+	// What broke off because of the context is told as the context's end, whatever
+	// the broken connection called it.
+	switch broke := out.Kind != ErrUnauthorized && out.Kind != ErrRejected && out.Kind != ErrNotReady; {
+	case broke && errors.Is(ctx.Err(), context.Canceled):
+		out.Err = context.Canceled
+		if out.Kind != ErrUnknownOutcome {
+			out.Kind = nil
+		}
+	case broke && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		out.Err = context.DeadlineExceeded
+		if out.Kind != ErrUnknownOutcome {
+			out.Kind = ErrTimeout
+		}
+	}
+	out.Err = withoutSecrets(out.Err, secrets)
+	if out.Got == "" {
+		out.Got = excerpt(got, secrets)
+	}
+	return &out
+}
+
+// request makes the request of an endpoint. An empty token sends no Authorization.
+func (c *Client) request(e endpoint, form url.Values, token Secret) *http.Request {
+	req := &http.Request{
+		Method: e.method,
+		URL:    &url.URL{Scheme: "http", Host: c.host, Path: e.path},
+		Host:   c.host,
+		Header: make(http.Header, 4),
+		Body:   http.NoBody,
+	}
+	if len(form) > 0 {
+		body := form.Encode()
+		req.Header["Content-Type"] = []string{"application/x-www-form-urlencoded"}
+		req.ContentLength = int64(len(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+		req.Body, _ = req.GetBody()
+	}
+	if token != "" {
+		req.Header["Authorization"] = []string{"Bearer " + string(token)}
+	}
+	req.Header["User-Agent"] = []string{"mother-of-dragons"}
+	if !e.writes {
+		// Present but empty it is not sent. It tells net/http that the request may be
+		// repeated where a kept connection turns out to have been closed by the device.
+		req.Header["Idempotency-Key"] = nil
+	}
+	return req
+}
+
+// send sends a request and returns the answer's beginning. sent says of a failed
+// write that the device may have received it.
+func (c *Client) send(ctx context.Context, e endpoint, req *http.Request) (resp *http.Response, sent bool, err error) {
+	if !e.writes {
+		resp, err = c.opts.Transport.RoundTrip(req.WithContext(ctx))
+		return resp, false, err
+	}
+	var connected, broke atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) {
+			// Half a request is not acted upon: nginx waits for its end.
+			broke.Store(info.Err != nil)
+		},
+	})
+	c.writing.Do(func() { c.writeWith = fresh(c.opts.Transport) })
+	resp, err = c.writeWith.RoundTrip(req.WithContext(ctx))
+	if err == nil {
+		return resp, true, nil
+	}
+	_, traced := c.writeWith.(*http.Transport)
+	return nil, !broke.Load() && (connected.Load() || !traced && !neverConnected(err)), err
+}
+
+func neverConnected(err error) bool {
+	var dial *net.OpError
+	var dns *net.DNSError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, &dns)
+}
+
+var errTooLarge = errors.New("body too large")
+
+// readBody reads a body of at most limit bytes and closes it.
+func readBody(resp *http.Response, limit int) ([]byte, error) {
+	defer resp.Body.Close()
+	size := 4 << 10
+	if n := resp.ContentLength; n > int64(limit) {
+		return nil, errTooLarge
+	} else if n >= 0 {
+		size = int(n) + 1 // one more, so that the end is seen without growing
+	}
+	body := make([]byte, 0, size)
+	for {
+		n, err := resp.Body.Read(body[len(body):min(cap(body), limit+1)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > limit:
+			return body[:limit], errTooLarge
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return body, err
+		}
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+	}
+}
+
+// cutShort is the error of an answer that began and did not end as it should.
+func cutShort(e endpoint, err error) error {
+	switch {
+	case errors.Is(err, errTooLarge):
+		return &Error{Kind: ErrBadResponse, Expected: fmt.Sprintf("at most %d bytes", maxBody), Err: err}
+	case e.writes:
+		return &Error{Kind: ErrUnknownOutcome, Expected: "a whole answer", Err: err}
+	case kindOf(err) == ErrTimeout:
+		return err
+	}
+	return &Error{Kind: ErrBadResponse, Expected: "a whole answer", Err: err}
+}
+
+// judgeStatus judges the status alone. Of the API it is 200 also when it says no; a
+// gateway error is nginx's, when PHP is dead or slow.
+func judgeStatus(e endpoint, resp *http.Response) error {
+	status := fmt.Errorf("HTTP status %d", resp.StatusCode)
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return nil
+	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+		return &Error{Kind: ErrUnauthorized, Expected: "HTTP status 200", Err: status}
+	case resp.StatusCode >= 500 && e.writes:
+		return &Error{Kind: ErrUnknownOutcome, Expected: "HTTP status 200", Err: status}
+	}
+	return &Error{Kind: ErrBadResponse, Expected: "HTTP status 200", Err: status}
+}

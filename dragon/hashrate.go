@@ -1,0 +1,211 @@
+package dragon
+
+import (
+	"math"
+	"slices"
+	"strings"
+)
+
+// The fields named MHS are in a unit of the model, and only some firmware says
+// which: "Hash Rate H" is in hashes per second whatever the model, and "Hash Rate"
+// in the Unit beside it. Firmware without Unit is a DragonMint's or older, where
+// "Hash Rate" is one of the MHS.
+
+// unitFactor is the number of hashes in a unit such as H/s, KH/s, TH/s, KSol/s.
+func unitFactor(unit string) (float64, bool) {
+	unit = strings.ToUpper(strings.TrimSpace(unit))
+	for _, base := range []string{"H/S", "SOL/S"} {
+		prefix, ok := strings.CutSuffix(unit, base)
+		if !ok {
+			continue
+		}
+		switch prefix {
+		case "":
+			return 1, true
+		case "K":
+			return 1e3, true
+		case "M":
+			return 1e6, true
+		case "G":
+			return 1e9, true
+		case "T":
+			return 1e12, true
+		case "P":
+			return 1e15, true
+		case "E":
+			return 1e18, true
+		}
+	}
+	return 0, false
+}
+
+// givesUnits reports whether the model is not needed to understand the answer: the
+// boards show their unit, or there is nothing to show yet.
+func (s *reported) givesUnits() bool {
+	if _, ok := s.factor(); ok {
+		return true
+	}
+	for i := range s.boards {
+		b := &s.boards[i]
+		for _, n := range []Number{b.Hashrate5s, b.Hashrate1m, b.Hashrate5m, b.Hashrate15m, b.HashrateAvg, b.Hashes, b.displayed} {
+			if n.Or(0) > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// selected is the MHS figure that the firmware shows as Hash Rate: the window that
+// the age of the mining process can fill. Vendor backend source.
+func (b *reportedBoard) selected() Number {
+	age, ok := b.Elapsed.Get()
+	switch {
+	case !ok:
+		return Number{}
+	case age < 300:
+		return b.Hashrate5s
+	case age < 900:
+		return b.Hashrate1m
+	case !b.Hashrate5m.IsKnown() || !b.Hashrate15m.IsKnown():
+		return b.HashrateAvg
+	case age < 3600:
+		return b.Hashrate5m
+	}
+	return b.Hashrate15m
+}
+
+// rate is the board's figure in hashes per second, where it gives one with its unit.
+func (b *reportedBoard) rate() Number {
+	if b.Hashrate.IsKnown() {
+		return b.Hashrate
+	}
+	if f, ok := unitFactor(b.unit); ok {
+		return b.displayed.Times(f)
+	}
+	return Number{}
+}
+
+// factor is what the board's own figures show one MHS to be.
+func (b *reportedBoard) factor() (float64, bool) {
+	rate, shown := b.rate().Or(0), b.selected().Or(0)
+	if rate <= 0 || shown <= 0 {
+		return 0, false
+	}
+	ratio := math.Log10(rate / shown)
+	return slices.MinFunc([]float64{1, 1e3, 1e6}, func(a, b float64) int {
+		if math.Abs(ratio-math.Log10(a)) < math.Abs(ratio-math.Log10(b)) {
+			return -1
+		}
+		return 1
+	}), true
+}
+
+// factor is that of the first board which shows one: a dead board shows none, and
+// all boards of a dragon are alike.
+func (s *reported) factor() (float64, bool) {
+	for i := range s.boards {
+		if f, ok := s.boards[i].factor(); ok {
+			return f, true
+		}
+	}
+	return 0, false
+}
+
+// inBaseUnits makes the Summary, with the factor of the model where the boards show none.
+func (s *reported) inBaseUnits(factor float64) *Summary {
+	if f, ok := s.factor(); ok {
+		factor = f
+	}
+	if len(s.boards) > 0 {
+		s.Boards = make([]Board, len(s.boards))
+	}
+	for i := range s.boards {
+		b, f := &s.boards[i], factor
+		if own, ok := b.factor(); ok {
+			f = own
+		}
+		for _, n := range []*Number{&b.Hashrate5s, &b.Hashrate1m, &b.Hashrate5m, &b.Hashrate15m, &b.HashrateAvg, &b.Hashes} {
+			*n = n.Times(f)
+		}
+		if rate := b.rate(); rate.IsKnown() {
+			b.Hashrate = rate
+		} else if b.unit == "" {
+			b.Hashrate = b.displayed.Times(f)
+		} else {
+			s.note("DEVS.Unit")
+		}
+		id, _ := b.id.Get()
+		b.ID = int(id)
+		s.Boards[i] = b.Board
+	}
+	if f, ok := unitFactor(s.total.unit); ok {
+		s.Hashrate = s.total.rate.Times(f)
+	} else if s.total.rate.IsKnown() {
+		s.note("TotalHash.Unit")
+	}
+	s.number()
+	return &s.Summary
+}
+
+// number gives boards and pools their slots. They tell series apart, so they are
+// unique whatever the device says: if it repeats itself, all count from zero.
+func (s *reported) number() {
+	slots := slots(len(s.boards), func(i int) Number { return s.boards[i].asc })
+	if slots == nil {
+		s.note("DEVS.ASC")
+	}
+	for i := range s.Boards {
+		s.Boards[i].Slot = at(slots, i)
+	}
+	s.Pools = numberPools(s.pools, &s.Unreadable)
+}
+
+func (s *reported) note(name string) { s.Unreadable = note(s.Unreadable, name) }
+
+func note(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	return append(names, name)
+}
+
+func numberPools(reported []reportedPool, unreadable *[]string) []Pool {
+	if len(reported) == 0 {
+		return nil
+	}
+	slots := slots(len(reported), func(i int) Number { return reported[i].index })
+	if slots == nil {
+		*unreadable = note(*unreadable, "POOLS.POOL")
+	}
+	pools := make([]Pool, len(reported))
+	for i := range reported {
+		pools[i] = reported[i].Pool
+		pools[i].Index = at(slots, i)
+	}
+	return pools
+}
+
+// maxSlot bounds a slot that a device may name.
+const maxSlot = 999
+
+// slots returns the indexes that n elements say they have, nil if they are not
+// unique, impossible or not there.
+func slots(n int, of func(int) Number) []int {
+	out := make([]int, 0, n)
+	for i := range n {
+		v, ok := of(i).Get()
+		if !ok || v > maxSlot || slices.Contains(out, int(v)) {
+			return nil
+		}
+		out = append(out, int(v))
+	}
+	return out
+}
+
+func at(slots []int, i int) int {
+	if slots == nil {
+		return i
+	}
+	return slots[i]
+}

@@ -1,0 +1,147 @@
+package dragon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/net/html"
+)
+
+// Identity is what Identify found.
+type Identity struct {
+	Brand    Brand
+	Overview *Overview // nil if no credential was accepted
+}
+
+// Identify finds out whether a dragon answers at the client's host. It looks at the
+// start page, then at the API's way to say no, and only then sends a credential.
+// The error is ErrNotDragon where something else answers. With ErrUnauthorized, a
+// dragon that takes none of the credentials, the Identity holds the brand.
+func (c *Client) Identify(ctx context.Context) (*Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	brand, issuer, err := c.introduced(ctx)
+	if err != nil && !errors.Is(err, ErrUnauthorized) {
+		return nil, err
+	}
+	id := &Identity{Brand: brand}
+	if err != nil {
+		return id, err
+	}
+	// The mineralos firmware makes an Antminer look like a dragon; its token does not.
+	if strings.EqualFold(issuer, "AntMiner") {
+		return nil, c.notDragon(authEndpoint, "a dragon's token", "one issued by "+issuer)
+	}
+	id.Overview, err = c.Overview(ctx)
+	if err != nil {
+		if errors.Is(err, ErrUnauthorized) {
+			return id, err
+		}
+		return nil, err
+	}
+	if isAntminer(id.Overview.Model) {
+		return nil, c.notDragon(read("overview"), "a dragon's type", id.Overview.Model)
+	}
+	return id, nil
+}
+
+// introduced goes as far as the login, on one connection and in one turn.
+func (c *Client) introduced(ctx context.Context) (brand Brand, issuer string, err error) {
+	if err := c.take(ctx, indexEndpoint); err != nil {
+		return "", "", err
+	}
+	defer c.give()
+	if brand, err = c.brand(ctx); err != nil {
+		return "", "", err
+	}
+	if err = c.refusal(ctx); err != nil {
+		return "", "", err
+	}
+	_, err = c.login(ctx)
+	return brand, c.session.issuer, err
+}
+
+func (c *Client) notDragon(e endpoint, expected, got string) error {
+	return &Error{Host: c.host, Endpoint: e.path, Kind: ErrNotDragon, Expected: expected, Got: excerpt([]byte(got), nil)}
+}
+
+var indexEndpoint = endpoint{"index", "/", http.MethodGet, false, func(o *Options) time.Duration { return o.Timeout }}
+
+// indexBytes is how much of a start page is looked at; a dragon's has less than 1 KiB.
+const indexBytes = 16 << 10
+
+// brand reads the start page. Only its beginning is read, and the connection is not
+// kept: most of what answers in a scan is no dragon.
+func (c *Client) brand(ctx context.Context) (Brand, error) {
+	start := time.Now()
+	req := c.request(indexEndpoint, nil, "")
+	req.Close = true
+	resp, _, err := c.send(ctx, indexEndpoint, req)
+	var page []byte
+	var brand Brand
+	if err == nil {
+		page, err = io.ReadAll(io.LimitReader(resp.Body, indexBytes))
+		resp.Body.Close()
+		if brand = brandOf(page); brand != "" && resp.StatusCode == http.StatusOK {
+			err = nil
+		} else if err == nil || kindOf(err) != ErrTimeout {
+			err = &Error{Kind: ErrNotDragon, Expected: "a start page with a dragon's title"}
+		}
+	} else if kindOf(err) == ErrBadResponse {
+		err = &Error{Kind: ErrNotDragon, Expected: "a start page", Err: err}
+	}
+	err = c.finish(ctx, indexEndpoint, err, page, nil)
+	c.observe(indexEndpoint, start, err)
+	return brand, err
+}
+
+// brandOf returns the brand that a start page names in its title, empty if none. A
+// page that speaks of dragons elsewhere, also in a comment or a script, is none.
+func brandOf(page []byte) Brand {
+	z := html.NewTokenizer(bytes.NewReader(page))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return ""
+		case html.StartTagToken:
+			if name, _ := z.TagName(); string(name) != "title" {
+				continue
+			}
+			if z.Next() != html.TextToken {
+				return ""
+			}
+			switch brand := Brand(bytes.TrimSpace(z.Text())); brand {
+			case DragonMint, InnoMiner, AsicMiner:
+				return brand
+			}
+			return ""
+		}
+	}
+}
+
+// refusal asks the API without a login and expects it to say no in its own way, so
+// that no credential goes to what only has a dragon's start page.
+func (c *Client) refusal(ctx context.Context) error {
+	_, err := c.exchange(ctx, read("overview"), nil, "", func(a *answer) error {
+		r, err := readAnswer(a.Raw, &noFields, new(nothing))
+		if err == nil && r.reply.said && !r.reply.success && r.reply.message == invalidRequest {
+			return nil
+		}
+		return &Error{Kind: ErrNotDragon, Expected: "the API's refusal"}
+	})
+	var e *Error
+	if errors.As(err, &e) && (e.Kind == ErrUnauthorized || e.Kind == ErrBadResponse && !unwell(e)) {
+		e.Kind = ErrNotDragon
+	}
+	return err
+}
+
+// unwell tells the gateway errors that a dragon gives while its PHP is down.
+func unwell(e *Error) bool {
+	return e.Err != nil && strings.HasPrefix(e.Err.Error(), "HTTP status 50")
+}

@@ -1,0 +1,85 @@
+package dragon
+
+import (
+	"bytes"
+	"errors"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// shownBytes is how much of an answer an error shows.
+const shownBytes = 100
+
+var (
+	// secretValues are values that stand beside a key of a secret, also one cut short.
+	secretValues = regexp.MustCompile(`(?i)("?(?:jwt|pass|password|newpassword|currentpassword|password[123])"?\s*[:=]\s*)(?:"(?:[^"\\]|\\.)*(?:"|$)|[^",&\s}]+)`)
+	tokens       = regexp.MustCompile(`eyJ[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)*`)
+)
+
+const cutSecret = "<secret>"
+
+// excerpt returns the beginning of an answer fit for an error: printable and without
+// secrets.
+func excerpt(body []byte, secrets []string) string {
+	// Far more than is shown, since cutting secrets out shortens it.
+	text := redact(string(body[:min(len(body), 4096)]), secrets)
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t':
+			return ' '
+		case !strconv.IsPrint(r):
+			return '.'
+		}
+		return r
+	}, strings.ToValidUTF8(text, "."))
+	return string(cut([]byte(text), shownBytes))
+}
+
+func redact(text string, secrets []string) string {
+	for _, s := range secrets {
+		if len(s) < 3 { // a pool's "x" is no secret, and is part of every text
+			continue
+		}
+		for _, form := range []string{s, url.QueryEscape(s), strings.Trim(strconv.Quote(s), `"`)} {
+			text = strings.ReplaceAll(text, form, cutSecret)
+		}
+	}
+	text = tokens.ReplaceAllString(text, cutSecret)
+	return secretValues.ReplaceAllString(text, `${1}"`+cutSecret+`"`)
+}
+
+// withoutSecrets returns err, or its text where that quotes a secret: net/http quotes
+// what it cannot read.
+func withoutSecrets(err error, secrets []string) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if clean := redact(text, secrets); clean != text {
+		return errors.New(clean)
+	}
+	return err
+}
+
+// secretFields are the form fields that hold passwords.
+var secretFields = []string{"password", "currentPassword", "newPassword", "Password1", "Password2", "Password3"}
+
+// secretsOf returns what must not be shown of a request.
+func (c *Client) secretsOf(form url.Values, token Secret) []string {
+	secrets := []string{string(token)}
+	for _, name := range secretFields {
+		secrets = append(secrets, form.Get(name))
+	}
+	for _, credential := range c.session.credentials {
+		secrets = append(secrets, string(credential.Password))
+	}
+	return secrets
+}
+
+// firstLine is for text answers, which are a line.
+func firstLine(body []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(body), []byte("\n"))
+	return clean(cut(bytes.TrimSpace(line), maxText))
+}

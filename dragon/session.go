@@ -1,0 +1,168 @@
+package dragon
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// session is the login of a client. A token is good for six hours or until the
+// device reboots; its clock may be wrong, so that only the device's "expired" tells.
+type session struct {
+	credentials []Credential
+	worked      int // the index of the credential that was accepted last
+	token       Secret
+	issuer      string // of the token: DragonMint, AsicMiner, AntMiner
+
+	// A refused login is believed for a while: asking again at every scrape would be
+	// a storm, and of no use.
+	refused      error
+	refusedUntil time.Time
+	stillborn    int // tokens in a row that had expired when they were new
+}
+
+// maxStillborn is how often a new token may be called expired before logins rest.
+// Once can be a race on the device, which makes its key at the first login after boot.
+const maxStillborn = 3
+
+var errExpired = errors.New("token expired")
+
+// authorized makes a request as a logged-in user. A token that has expired is
+// renewed once: the token is looked at before anything is done, so that this is safe
+// for writes too.
+func (c *Client) authorized(ctx context.Context, e endpoint, form url.Values, understand func(*answer) error) (answer, error) {
+	renewed, err := c.login(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	for {
+		a, err := c.exchange(ctx, e, form, c.session.token, understand)
+		if !errors.Is(err, errExpired) {
+			if err == nil {
+				c.session.stillborn = 0
+			}
+			return a, err
+		}
+		c.session.token = ""
+		if renewed {
+			return a, c.bornExpired(err)
+		}
+		if renewed, err = c.login(ctx); err != nil {
+			return answer{}, err
+		}
+	}
+}
+
+// bornExpired counts a token that was new and called expired.
+func (c *Client) bornExpired(err error) error {
+	if c.session.stillborn++; c.session.stillborn >= maxStillborn {
+		c.session.stillborn = 0
+		c.believe(err)
+	}
+	return err
+}
+
+// believe remembers a refused login.
+func (c *Client) believe(err error) {
+	c.session.refused, c.session.refusedUntil = err, time.Now().Add(c.opts.LoginRetry)
+}
+
+var authEndpoint = endpoint{"auth", "/api/auth", http.MethodPost, false, func(o *Options) time.Duration { return o.Timeout }}
+
+// login makes sure that there is a token, and reports whether it is new. The
+// credential that worked last is tried first.
+func (c *Client) login(ctx context.Context) (renewed bool, err error) {
+	s := &c.session
+	if s.token != "" {
+		return false, nil
+	}
+	if wait := time.Until(s.refusedUntil); s.refused != nil && wait > 0 {
+		return false, &Error{
+			Host: c.host, Endpoint: authEndpoint.path, Kind: ErrUnauthorized,
+			Err: fmt.Errorf("a login was refused, the next is tried in %s", wait.Round(time.Second)),
+		}
+	}
+	s.refused = nil
+	for i := range s.credentials {
+		at := (s.worked + i) % len(s.credentials)
+		token, err := c.authenticate(ctx, s.credentials[at])
+		if err == nil {
+			s.worked, s.token, s.issuer = at, token, issuer(token)
+			c.forgetModel()
+			c.logins.Add(1)
+			return true, nil
+		}
+		if !errors.Is(err, ErrUnauthorized) {
+			return false, err
+		}
+		s.refused = err
+	}
+	c.believe(s.refused)
+	return false, s.refused
+}
+
+type login struct{ jwt string }
+
+// A recorded token has 190 bytes.
+var loginFields = table(own("jwt", func(r *reader, l *login) (ok bool) {
+	l.jwt, ok = r.text(4 << 10)
+	return ok
+}))
+
+// authenticate sends one credential. It goes without Authorization: the device looks
+// at an old token even here, and calls the login expired.
+func (c *Client) authenticate(ctx context.Context, credential Credential) (Secret, error) {
+	form := url.Values{"username": {credential.Username}, "password": {string(credential.Password)}}
+	var l login
+	_, err := c.exchange(ctx, authEndpoint, form, "", func(a *answer) error {
+		l = login{}
+		r, err := readAnswer(a.Raw, &loginFields, &l)
+		switch {
+		case err != nil:
+			return &Error{Kind: ErrBadResponse, Expected: "a JSON object with jwt", Err: err}
+		case r.reply.success && validToken(l.jwt):
+			return nil
+		case r.reply.said && !r.reply.success:
+			return &Error{Kind: ErrUnauthorized, Expected: "user " + credential.Username + " to be accepted"}
+		}
+		return &Error{Kind: ErrBadResponse, Expected: "a JSON object with jwt"}
+	})
+	return Secret(l.jwt), err
+}
+
+// validToken reports whether token can be sent in a header.
+func validToken(token string) bool {
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return false
+		}
+	}
+	return token != ""
+}
+
+type claims struct{ issuer string }
+
+var claimsFields = table(text("iss", func(c *claims) *string { return &c.issuer }))
+
+// issuer returns who made a token, empty if it does not say. The signature is the
+// device's own business.
+func issuer(token Secret) string {
+	parts := strings.Split(string(token), ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	body, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil {
+		return ""
+	}
+	var c claims
+	if _, err := readAnswer(body, &claimsFields, &c); err != nil {
+		return ""
+	}
+	return c.issuer
+}
