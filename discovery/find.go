@@ -1,0 +1,56 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// ErrUnknownTarget says that there is no dragon by that name which may be asked. It is
+// the same whether nothing answers there or the program does not look there.
+var ErrUnknownTarget = errors.New("no known dragon, and no dragon at an address of the configured networks")
+
+// Find returns the dragon that target names: a known one by worker, MAC or address;
+// else one at an address of the networks, or at a static target spelled as configured,
+// which is asked now. Any other target is ErrUnknownTarget: no name, port, scheme or
+// other form of address makes this program connect somewhere.
+func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error) {
+	if d := s.fleet.Lookup(target); d != nil {
+		return d, nil
+	}
+	address, ok := s.allowed(ctx, target)
+	if !ok {
+		return nil, ErrUnknownTarget
+	}
+	select {
+	case s.found <- struct{}{}:
+		defer func() { <-s.found }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	s.ask(ctx, address)
+	if d := s.fleet.Lookup(address); d != nil {
+		return d, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return nil, ErrUnknownTarget
+}
+
+// allowed returns the address to ask for a target, and whether it may be asked.
+func (s *Scanner) allowed(ctx context.Context, target string) (string, bool) {
+	for _, t := range s.targets {
+		if t.name == target {
+			address, err := s.resolve(ctx, target)
+			return address, err == nil
+		}
+	}
+	a, err := netip.ParseAddr(target)
+	if err != nil || !s.hosts.contains(a) {
+		return "", false
+	}
+	return s.at(a), true
+}

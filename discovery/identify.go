@@ -1,0 +1,199 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// verdict is what a host turned out to be.
+type verdict string
+
+const (
+	isDragon     verdict = "dragon"
+	isStranger   verdict = "stranger"
+	isLocked     verdict = "locked"     // a dragon that accepts none of the credentials
+	isUnanswered verdict = "unanswered" // no sensible answer in time
+	isKnown      verdict = "known"      // a dragon that the fleet has come to know meanwhile
+)
+
+// How long a host is not asked again.
+const (
+	strangerFor = time.Hour        // not a dragon: for as long as it holds its address
+	lockedFor   = 15 * time.Minute // refused credentials: a login is tried no more often
+)
+
+// ask finds out who answers at an address, and tells the fleet where it is a dragon.
+func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
+	if !s.asking.claim(ctx, address) {
+		return Found{}, isUnanswered
+	}
+	defer s.asking.release(address)
+	if s.fleet.Answered(address, s.lately()) {
+		return Found{}, isKnown
+	}
+	if v, ok := s.strangers.recall(address); ok {
+		return Found{}, v
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.IdentifyTimeout)
+	defer cancel()
+	client := dragon.New(address, s.cfg.Client)
+	identity, err := identify(ctx, client)
+	v := judge(err)
+	logger := level.Debug(s.cfg.Logger)
+	switch {
+	case v == isDragon:
+		s.metrics.identified.WithLabelValues(string(v)).Inc()
+		change := s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
+		s.tell(address, identity, change)
+		return Found{address, identity, change}, v
+	case errors.Is(err, context.Canceled):
+		return Found{}, v
+	case v == isLocked:
+		s.strangers.remember(address, v, lockedFor)
+		logger = level.Warn(s.cfg.Logger)
+	case v == isStranger:
+		s.strangers.remember(address, v, strangerFor)
+	}
+	s.metrics.identified.WithLabelValues(string(v)).Inc()
+	logger.Log("msg", "host is not a dragon that can be read", "address", address, "verdict", string(v), "err", err)
+	return Found{}, v
+}
+
+// identify is Identify with panics turned into errors: whatever a host on the network
+// says must not end the program.
+func identify(ctx context.Context, c *dragon.Client) (id *dragon.Identity, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			id, err = nil, fmt.Errorf("dragon %s: identification panicked: %v\n%s", c.Host(), p, debug.Stack())
+		}
+	}()
+	return c.Identify(ctx)
+}
+
+func judge(err error) verdict {
+	switch {
+	case err == nil:
+		return isDragon
+	case errors.Is(err, dragon.ErrNotDragon):
+		return isStranger
+	case errors.Is(err, dragon.ErrUnauthorized):
+		return isLocked
+	}
+	return isUnanswered
+}
+
+// tell logs what a sighting changed.
+func (s *Scanner) tell(address string, id *dragon.Identity, change fleet.Change) {
+	about := []any{"address", address, "brand", id.Brand}
+	if o := id.Overview; o != nil {
+		about = append(about, "model", o.Model, "mac", o.MAC, "firmware", o.Firmware)
+	}
+	if d := s.fleet.Lookup(address); d != nil {
+		about = append([]any{"worker", d.Info().Worker}, about...)
+	}
+	switch change {
+	case fleet.Added:
+		level.Info(s.cfg.Logger).Log(append([]any{"msg", "dragon found"}, about...)...)
+	case fleet.Moved:
+		level.Info(s.cfg.Logger).Log(append([]any{"msg", "dragon moved"}, about...)...)
+	case fleet.Conflict:
+		level.Warn(s.cfg.Logger).Log(append([]any{"msg", "dragon's MAC address is not its own"}, about...)...)
+	}
+}
+
+// claims lets one goroutine at a time deal with an address: a dragon that is asked
+// twice at the same moment would be a second connection to it.
+type claims struct {
+	mu   sync.Mutex
+	held map[string]chan struct{}
+}
+
+func newClaims() *claims { return &claims{held: make(map[string]chan struct{})} }
+
+// claim waits until the address is free, and reports false where ctx ended before.
+func (c *claims) claim(ctx context.Context, address string) bool {
+	for {
+		c.mu.Lock()
+		busy, held := c.held[address]
+		if !held {
+			c.held[address] = make(chan struct{})
+			c.mu.Unlock()
+			return true
+		}
+		c.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (c *claims) release(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.held[address])
+	delete(c.held, address)
+}
+
+// strangers remembers hosts that need not be asked again for a while.
+type strangers struct {
+	mu sync.Mutex
+	m  map[string]memory
+}
+
+type memory struct {
+	verdict verdict
+	until   time.Time
+}
+
+// remembered bounds the memory; a host beyond it is asked at every scan.
+const remembered = 1 << 16
+
+func newStrangers() *strangers { return &strangers{m: make(map[string]memory)} }
+
+func (s *strangers) remember(address string, v verdict, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if len(s.m) >= remembered {
+		for a, m := range s.m {
+			if !now.Before(m.until) {
+				delete(s.m, a)
+			}
+		}
+	}
+	if len(s.m) < remembered {
+		s.m[address] = memory{v, now.Add(d)}
+	}
+}
+
+func (s *strangers) recall(address string) (verdict, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.m[address]
+	if !ok {
+		return "", false
+	}
+	if !time.Now().Before(m.until) {
+		delete(s.m, address)
+		return "", false
+	}
+	return m.verdict, true
+}
+
+func (s *strangers) forget(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, address)
+}

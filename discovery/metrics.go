@@ -1,0 +1,62 @@
+package discovery
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// How a scan can end.
+const (
+	complete = "complete"
+	cut      = "cut"     // by its interval
+	stopped  = "stopped" // by a shutdown, or by whoever asked for it
+	failed   = "failed"  // some addresses could not be tried for want of something on this machine
+)
+
+type metrics struct {
+	duration   prometheus.Histogram
+	addresses  prometheus.Counter
+	last       prometheus.Gauge
+	scans      *prometheus.CounterVec
+	identified *prometheus.CounterVec
+	targetUp   *prometheus.GaugeVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	with := promauto.With(r)
+	m := &metrics{
+		duration: with.NewHistogram(prometheus.HistogramOpts{
+			Name:                        "mother_discovery_scan_duration_seconds",
+			Help:                        "Time that a scan of the networks took.",
+			Buckets:                     []float64{0.5, 1, 2.5, 5, 10, 30, 60, 120, 300},
+			NativeHistogramBucketFactor: 1.1,
+		}),
+		addresses: with.NewCounter(prometheus.CounterOpts{
+			Name: "mother_discovery_addresses_scanned_total",
+			Help: "Addresses that a scan came to a verdict about.",
+		}),
+		last: with.NewGauge(prometheus.GaugeOpts{
+			Name: "mother_discovery_last_scan_timestamp_seconds",
+			Help: "When the last scan that went through all addresses ended; 0 before the first.",
+		}),
+		scans: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "mother_discovery_scans_total",
+			Help: "Scans by how they ended: complete, cut (by the interval), stopped, failed (addresses that could not be tried).",
+		}, []string{"outcome"}),
+		identified: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "mother_discovery_identifications_total",
+			Help: "Hosts asked who they are, by what they turned out to be: dragon, stranger, locked (a dragon that accepts no credential), unanswered.",
+		}, []string{"outcome"}),
+		targetUp: with.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mother_target_up",
+			Help: "Whether a dragon answers at a static target.",
+		}, []string{"target"}),
+	}
+	for _, outcome := range []string{complete, cut, stopped, failed} {
+		m.scans.WithLabelValues(outcome)
+	}
+	for _, v := range []verdict{isDragon, isStranger, isLocked, isUnanswered} {
+		m.identified.WithLabelValues(string(v))
+	}
+	return m
+}

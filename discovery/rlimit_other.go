@@ -1,0 +1,5 @@
+//go:build !unix
+
+package discovery
+
+func openFiles() uint64 { return 0 }

@@ -1,0 +1,294 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/go-kit/log/level"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// Result is what a scan found.
+type Result struct {
+	Addresses  int // of the networks
+	Scanned    int // addresses with a verdict; the rest were cut off
+	Known      int // of these, left alone because a known dragon was read there lately
+	Open       int // of these, those where something accepted a connection
+	Found      []Found
+	Strangers  int // open, and not a dragon
+	Locked     int // a dragon that accepts none of the credentials
+	Unanswered int // open, and no sensible answer in time
+	Failed     int // addresses that this machine could not try, for example for want of file descriptors
+	Duration   time.Duration
+}
+
+// Found is a dragon that was identified.
+type Found struct {
+	Address  string // host, or host:port where it is not port 80
+	Identity *dragon.Identity
+	Change   fleet.Change
+}
+
+// scan is one scan under way.
+type scan struct {
+	*Scanner
+	connects   *semaphore.Weighted
+	neighbours *neighbours
+	running    sync.WaitGroup
+	progress   chan struct{} // one for each address done; nil without Config.Progress
+
+	mu       sync.Mutex
+	result   Result
+	failure  error        // the first failure of our own
+	open     []netip.Addr // waits for identification
+	identify int          // identifications under way
+}
+
+// Scan scans the networks once. It waits for a scan that is under way. The result
+// holds also when there is an error: ErrCut, or the context's.
+func (s *Scanner) Scan(ctx context.Context) (Result, error) {
+	select {
+	case s.scanning <- struct{}{}:
+		defer func() { <-s.scanning }()
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
+	if s.cfg.Interval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, s.cfg.Interval, ErrCut)
+		defer cancel()
+	}
+	sc := &scan{
+		Scanner:    s,
+		connects:   semaphore.NewWeighted(int64(s.cfg.Parallel)),
+		neighbours: newNeighbours(s.attached),
+		result:     Result{Addresses: int(s.hosts.total)},
+	}
+	told := sc.tellProgress()
+	start := time.Now()
+	started := sc.feed(ctx)
+	sc.running.Wait()
+	told()
+	sc.result.Duration = time.Since(start)
+
+	// Where a scan was cut, the next one goes on, so that every address has its turn.
+	// Those that were cut off in the middle are begun again.
+	if done := uint64(sc.result.Scanned); done < s.hosts.total {
+		s.cursor = (s.cursor + min(started, done)) % s.hosts.total
+	}
+	return sc.result, s.account(ctx, sc)
+}
+
+// feed starts the work for every address and returns for how many it was started.
+func (sc *scan) feed(ctx context.Context) uint64 {
+	for i := range sc.hosts.total {
+		a := sc.hosts.at(sc.cursor + i)
+		if sc.fleet.Answered(sc.at(a), sc.lately()) {
+			sc.done(func(r *Result) { r.Known++ })
+			continue
+		}
+		place, err := sc.neighbours.enter(ctx, a)
+		if err == nil {
+			err = sc.connects.Acquire(ctx, 1)
+		}
+		if err != nil {
+			return i
+		}
+		sc.running.Go(func() { sc.address(ctx, a, place) })
+	}
+	return sc.hosts.total
+}
+
+// address takes one address to its verdict, or hands it over to identification. It is
+// called with one of the connects acquired.
+func (sc *scan) address(ctx context.Context, a netip.Addr, place *place) {
+	begun := time.Now()
+	place.tried()
+	err := sc.connect(ctx, a, sc.cfg.ConnectTimeout/4)
+	sc.connects.Release(1)
+	if err != nil && !errors.Is(err, syscall.ECONNREFUSED) && ctx.Err() == nil {
+		err = sc.again(ctx, a, place, begun.Add(sc.cfg.ConnectTimeout))
+	}
+	place.leave(err == nil || errors.Is(err, syscall.ECONNREFUSED))
+	switch {
+	case err == nil:
+		sc.opened(ctx, a)
+	case ctx.Err() != nil: // no verdict
+	case ours(err):
+		sc.done(func(r *Result) {
+			r.Failed++
+			if sc.failure == nil {
+				sc.failure = err
+			}
+		})
+	default:
+		// Whoever was here is gone, and the next one here is somebody else.
+		sc.strangers.forget(sc.at(a))
+		sc.done(func(*Result) {})
+	}
+}
+
+// again is the second try, at a time.
+func (sc *scan) again(ctx context.Context, a netip.Addr, place *place, at time.Time) error {
+	wait := time.NewTimer(time.Until(at))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := sc.connects.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer sc.connects.Release(1)
+	place.tried()
+	return sc.connect(ctx, a, sc.cfg.ConnectTimeout*2/5)
+}
+
+func (sc *scan) connect(ctx context.Context, a netip.Addr, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	conn, err := sc.cfg.Dial(ctx, "tcp", net.JoinHostPort(a.String(), strconv.Itoa(int(sc.cfg.Port))))
+	if err != nil {
+		return err
+	}
+	conn.Close() // nothing was sent, so nothing can be lost
+	return nil
+}
+
+// ours reports whether a connect failed for want of something on this machine.
+func ours(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// opened hands an address over to the second step. That has its own, smaller
+// parallelism and a queue without a bound, so that hosts which hang do not hold up
+// the connects.
+func (sc *scan) opened(ctx context.Context, a netip.Addr) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.result.Open++
+	if sc.identify == identifying {
+		sc.open = append(sc.open, a)
+		return
+	}
+	sc.identify++
+	sc.running.Go(func() {
+		for ok := true; ok; a, ok = sc.next(ctx) {
+			sc.who(ctx, a)
+		}
+	})
+}
+
+// next returns the next address to identify, or false when the worker is to end.
+func (sc *scan) next(ctx context.Context) (netip.Addr, bool) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if len(sc.open) == 0 || ctx.Err() != nil {
+		sc.identify--
+		return netip.Addr{}, false
+	}
+	a := sc.open[0]
+	sc.open = sc.open[1:]
+	return a, true
+}
+
+// who finds out who answers at an address.
+func (sc *scan) who(ctx context.Context, a netip.Addr) {
+	found, verdict := sc.ask(ctx, sc.at(a))
+	if ctx.Err() != nil && verdict != isDragon {
+		return
+	}
+	sc.done(func(r *Result) {
+		switch verdict {
+		case isDragon:
+			r.Found = append(r.Found, found)
+		case isStranger:
+			r.Strangers++
+		case isLocked:
+			r.Locked++
+		case isKnown:
+			r.Known++
+		default:
+			r.Unanswered++
+		}
+	})
+}
+
+// done counts one address as scanned.
+func (sc *scan) done(count func(*Result)) {
+	sc.mu.Lock()
+	count(&sc.result)
+	sc.result.Scanned++
+	sc.mu.Unlock()
+	sc.metrics.addresses.Inc()
+	if sc.progress != nil {
+		sc.progress <- struct{}{}
+	}
+}
+
+// tellProgress calls Config.Progress from a goroutine of its own, until the function it
+// returns is called.
+func (sc *scan) tellProgress() (stop func()) {
+	if sc.cfg.Progress == nil {
+		return func() {}
+	}
+	sc.progress = make(chan struct{})
+	var teller sync.WaitGroup
+	teller.Go(func() {
+		done := 0
+		for range sc.progress {
+			done++
+			sc.cfg.Progress(done, sc.result.Addresses)
+		}
+	})
+	return func() { close(sc.progress); teller.Wait() }
+}
+
+// account turns the end of a scan into metrics, log and error.
+func (s *Scanner) account(ctx context.Context, sc *scan) error {
+	r, outcome, err := &sc.result, complete, error(nil)
+	switch {
+	case r.Scanned < r.Addresses:
+		outcome, err = stopped, context.Cause(ctx)
+		if errors.Is(err, ErrCut) {
+			outcome = cut
+		}
+	case r.Failed > 0:
+		outcome = failed
+		err = fmt.Errorf("%d of %d addresses could not be tried, the first for: %w", r.Failed, r.Addresses, sc.failure)
+	}
+	s.metrics.scans.WithLabelValues(outcome).Inc()
+	s.metrics.duration.Observe(r.Duration.Seconds())
+	if outcome == complete || outcome == failed {
+		s.metrics.last.SetToCurrentTime()
+	}
+
+	about := []any{"scanned", r.Scanned, "addresses", r.Addresses, "open", r.Open, "dragons", len(r.Found), "duration", r.Duration}
+	switch bad := outcome == cut || outcome == failed; {
+	case bad && !s.cut:
+		level.Warn(s.cfg.Logger).Log(append([]any{"msg", "scan is incomplete", "err", err}, about...)...)
+		s.cut = true
+	case !bad && s.cut && outcome == complete:
+		level.Info(s.cfg.Logger).Log(append([]any{"msg", "scan is complete again"}, about...)...)
+		s.cut = false
+	default:
+		level.Debug(s.cfg.Logger).Log(append([]any{"msg", "scan ended", "outcome", outcome}, about...)...)
+	}
+	return err
+}

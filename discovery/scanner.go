@@ -1,0 +1,203 @@
+// Package discovery finds dragons: it scans networks for them, asks static targets
+// who they are, and tells Prometheus where they live. What it finds goes to the fleet.
+//
+// # How a scan goes
+//
+// Step one is a TCP connect. A refused connection is a verdict at once. An address that
+// stays silent is tried twice, and the second try waits until a second has passed (for
+// a [Config.ConnectTimeout] of one): a host that does not answer its first ARP request
+// is asked again by the kernel after one second, and only a connect that is under way
+// then, or later, can meet the answer. The first try takes a quarter of the connect
+// timeout and the second two fifths, so that a silent address costs 0.65 of it.
+//
+// # The arithmetic
+//
+// With [Config.Parallel] connects at once, and a timeout of one second:
+//
+//	/22   1,022 addresses   1 s + two rounds of 0.4 s        1.8 s
+//	/20   4,094 addresses   4,094 × 0.65 s / 768             4 s
+//	/16  65,534 addresses   65,534 × 0.65 s / 768           56 s
+//
+// 768 is three quarters of a file descriptor limit of 1,024; identification takes 64
+// more, and the rest is left for scrapes. A higher limit allows 900.
+//
+// On a network that this machine is attached to, each address also needs a place in
+// the kernel's neighbour table (by default 1,024 for the whole machine), and one that
+// does not answer holds it for three seconds whatever became of the connect. When the
+// table is full the kernel drops connects without a word and dragons are missed, also
+// by scrapes. So addresses on attached networks are not taken up faster than the table
+// forgets them, 896 in 3 s; see neighbours. That bounds a /22 to 4.4 s, a /20 to 14 s
+// and a /16 to 3½ min, unless gc_thresh3 is raised. Routed networks need one place for
+// their router and are not held back.
+package discovery
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// Config says where to look and how. Networks, Targets and Fleet aside, the zero value is usable.
+type Config struct {
+	Networks []netip.Prefix // to scan, as ParseNetwork allows them
+	Targets  []string       // static host[:port], known without a scan; names are resolved at each try
+	Port     uint16         // of the dragons; default 80
+
+	// Interval is the time between the starts of two scans, and the longest that one may
+	// last. Zero scans once and sets no limit.
+	Interval time.Duration
+
+	// ConnectTimeout is the pace of the first step; see the package's documentation. It
+	// should be at least four times the longest round trip to a dragon. Default 1 s.
+	ConnectTimeout  time.Duration
+	IdentifyTimeout time.Duration // of the second step, for one address; default 10 s
+
+	Parallel int // connects at once; default: what the file descriptor limit allows, at most 900
+
+	Client     dragon.Options // for identification, and afterwards the dragon's own client
+	Fleet      *fleet.Fleet
+	Logger     log.Logger            // default: none
+	Registerer prometheus.Registerer // default: none
+
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // of the first step; default net.Dialer
+	Progress func(done, total int)                                                // called after each address, never concurrently; may be nil
+}
+
+// Scanner finds dragons. Its methods may be called from any goroutine.
+type Scanner struct {
+	cfg     Config
+	fleet   *fleet.Fleet
+	hosts   hosts
+	targets []*target
+	metrics *metrics
+
+	// attached are the networks whose addresses each take a place in the kernel's
+	// neighbour table; nil where connects do not go through the kernel.
+	attached func() []netip.Prefix
+
+	scanning chan struct{} // holds one token while a scan runs
+	cursor   uint64        // where the next scan begins; owned by the holder of the token
+	cut      bool          // the last scan was cut short; likewise
+
+	asking    *claims // addresses that are being identified
+	strangers *strangers
+	found     chan struct{} // tokens of identifications that Find may run at once
+}
+
+// Parallelism of what is not a connect of the scan.
+const (
+	identifying = 64 // identifications of a scan at once
+	finding     = 16 // identifications of Find at once
+)
+
+// New returns a Scanner. It sends nothing.
+func New(c Config) *Scanner {
+	if c.Port == 0 {
+		c.Port = 80
+	}
+	if c.ConnectTimeout <= 0 {
+		c.ConnectTimeout = time.Second
+	}
+	if c.IdentifyTimeout <= 0 {
+		c.IdentifyTimeout = 10 * time.Second
+	}
+	if c.Parallel <= 0 {
+		c.Parallel = parallel(openFiles())
+	}
+	if c.Logger == nil {
+		c.Logger = log.NewNopLogger()
+	}
+	s := &Scanner{
+		cfg:       c,
+		fleet:     c.Fleet,
+		hosts:     expand(c.Networks),
+		metrics:   newMetrics(c.Registerer),
+		scanning:  make(chan struct{}, 1),
+		asking:    newClaims(),
+		strangers: newStrangers(),
+		found:     make(chan struct{}, finding),
+	}
+	if c.Dial == nil {
+		s.cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
+		s.attached = attachedNetworks
+	}
+	for _, t := range c.Targets {
+		s.targets = append(s.targets, &target{name: t})
+		s.metrics.targetUp.WithLabelValues(t).Set(0)
+	}
+	return s
+}
+
+// Run asks the static targets and scans at once, then scans every Interval, until ctx
+// is done. No scan overlaps another. It returns nil.
+func (s *Scanner) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, t := range s.targets {
+		running.Go(func() { s.watch(ctx, t) })
+	}
+	if s.hosts.total == 0 {
+		return nil
+	}
+	var tick <-chan time.Time
+	if s.cfg.Interval > 0 {
+		ticker := time.NewTicker(s.cfg.Interval)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		if _, err := s.Scan(ctx); ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			level.Debug(s.cfg.Logger).Log("msg", "scan ended early", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick:
+		}
+	}
+}
+
+// lately is how long ago a known dragon must have been read for its address to be left
+// alone: longer than any scrape interval, yet no longer than the time between scans.
+func (s *Scanner) lately() time.Time {
+	const longest = 5 * time.Minute
+	if s.cfg.Interval > 0 {
+		return time.Now().Add(-min(s.cfg.Interval, longest))
+	}
+	return time.Now().Add(-longest)
+}
+
+// at returns the fleet's name of a host of the herd: with the port where it is not 80.
+func (s *Scanner) at(a netip.Addr) string { return hostPort(a.String(), s.cfg.Port) }
+
+func hostPort(host string, port uint16) string {
+	if port == 80 {
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// parallel returns how many connects fit into a limit of open files, 0 being none.
+func parallel(openFiles uint64) int {
+	const most = 900
+	if openFiles == 0 || openFiles/4*3 > most {
+		return most
+	}
+	return max(1, int(openFiles/4*3))
+}
+
+// ErrCut says that a scan was ended by its interval.
+var ErrCut = errors.New("the scan was cut short by its interval: raise the interval, or name smaller networks")

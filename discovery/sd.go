@@ -1,0 +1,40 @@
+package discovery
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// targetGroup is one element of Prometheus' HTTP service discovery format.
+type targetGroup struct {
+	Targets []string          `json:"targets"`
+	Labels  map[string]string `json:"labels"`
+}
+
+// SDHandler serves the known dragons as Prometheus HTTP service discovery, one target
+// group for each, for scraping them one by one through /probe. A dragon that is down is
+// in it too: its series say so.
+func SDHandler(f *fleet.Fleet) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		groups := []targetGroup{} // an empty list is [], not null
+		for _, d := range f.Dragons() {
+			info := d.Info()
+			groups = append(groups, targetGroup{
+				Targets: []string{info.Address},
+				Labels: map[string]string{
+					"__meta_dragon_worker":   info.Worker,
+					"__meta_dragon_mac":      info.MAC,
+					"__meta_dragon_model":    info.Model,
+					"__meta_dragon_brand":    string(info.Brand),
+					"__meta_dragon_firmware": info.Firmware,
+					"__meta_dragon_site":     info.Site,
+				},
+			})
+		}
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		// Only a client that went away makes this fail.
+		_ = json.NewEncoder(w).Encode(groups)
+	})
+}
