@@ -1,0 +1,104 @@
+package collector
+
+import (
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// healthTable is what every known dragon always has, whether it answers or not.
+func healthTable() table[sample] {
+	t := table[sample]{
+		title: "Every known dragon",
+		each:  func(s *sample) []item[sample] { return s.self[:] },
+		rows: []row[sample]{
+			{name: "dragon_up", help: "Whether the dragon was read in this scrape.", typ: gauge, source: "reading", get: func(s *sample) dragon.Number { return flag(s.reading != nil) }},
+			{name: "dragon_info", help: "What is known of the dragon beside its readings; always 1.", typ: gauge, source: "overview, address", labels: identity(), get: func(*sample) dragon.Number { return dragon.Known(1) }},
+			{name: "dragon_busy", help: "1 while a write holds the dragon, which is not read then.", typ: gauge, source: "lane", labels: []labelOf[sample]{{"action", func(s *sample) string { return s.busy }}}, get: func(s *sample) dragon.Number { return only(s.busy != "", 1) }},
+			{name: "dragon_scrape_duration_seconds", help: "Time that this scrape waited for the dragon.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return dragon.Known(s.took.Seconds()) }},
+			{name: "dragon_last_success_timestamp_seconds", help: "When the dragon was last read.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return unix(s.health.LastSuccess) }},
+		},
+	}
+	for i, reason := range fleet.Reasons {
+		t.rows = append(t.rows, row[sample]{name: "dragon_scrape_failures_total", help: "Readings that failed, or that a scrape had no time left for (budget).", typ: counter, source: "reading", with: label{"reason", reason}, get: func(s *sample) dragon.Number { return s.failures(i) }})
+	}
+	return t
+}
+
+func identity() []labelOf[sample] {
+	return []labelOf[sample]{
+		{"brand", func(s *sample) string { return string(s.info.Brand) }},
+		{"firmware", func(s *sample) string { return s.info.Firmware }},
+		{"hw_version", func(s *sample) string { return s.info.HWVersion }},
+		{"ip", func(s *sample) string { return s.info.IP }},
+		{"mac", func(s *sample) string { return s.info.MAC }},
+		{"model", func(s *sample) string { return s.info.Model }},
+		{"site", func(s *sample) string { return s.info.Site }},
+	}
+}
+
+// A parseError counts the readings in which a field made no sense.
+type parseError struct{ count uint64 }
+
+func parseErrorTable() table[parseError] {
+	return table[parseError]{
+		title: "Answers that made no sense",
+		key:   "field",
+		each:  func(s *sample) []item[parseError] { return s.parseErrors },
+		rows: []row[parseError]{
+			{name: "dragon_parse_errors_total", help: "Readings in which the field was missing or made no sense.", typ: counter, source: "all answers", get: func(e *parseError) dragon.Number { return dragon.Known(float64(e.count)) }},
+		},
+	}
+}
+
+// dragonTable is what a dragon says of itself as a whole.
+func dragonTable() table[sample] {
+	return table[sample]{
+		title: "A dragon that was read",
+		each:  func(s *sample) []item[sample] { return s.live },
+		rows: []row[sample]{
+			{name: "dragon_uptime_seconds", help: "Time since the system booted.", typ: gauge, unit: "seconds", source: "overview.hardware.status", get: uptime},
+			{name: "dragon_load1", help: "Load average over one minute.", typ: gauge, source: "overview.hardware.status", get: func(s *sample) dragon.Number { return s.overview().Load1 }},
+			{name: "dragon_memory_used_bytes", help: "Memory in use.", typ: gauge, unit: "bytes", source: "overview.hardware.memUsed", get: func(s *sample) dragon.Number { return s.overview().MemoryUsed }},
+			{name: "dragon_memory_total_bytes", help: "Memory there is.", typ: gauge, unit: "bytes", source: "overview.hardware.memTotal", get: func(s *sample) dragon.Number { return s.overview().MemoryTotal }},
+			{name: "dragon_clock_offset_seconds", help: "How far the dragon's clock is ahead of ours, to the second.", typ: gauge, unit: "seconds", source: "HTTP Date", get: clockOffset},
+			{name: "dragon_fan_duty_ratio", help: "Duty of the fans, one figure for all of them.", typ: gauge, unit: "ratio", source: "summary.HARDWARE.Fan duty", get: func(s *sample) dragon.Number { return s.summary().FanDuty }},
+			{name: "dragon_tuning", help: "Whether the autotuner runs.", typ: gauge, source: "summary.tuning", get: func(s *sample) dragon.Number { return s.summary().Tuning }},
+			{name: "dragon_miner_uptime_seconds", help: "Time since the mining process started or finished tuning.", typ: gauge, unit: "seconds", source: "summary.DEVS.Device Elapsed", get: func(s *sample) dragon.Number { return s.summary().Elapsed() }},
+			{name: "dragon_boards", help: "Hash boards that the mining process sees.", typ: gauge, source: "summary.DEVS", get: func(s *sample) dragon.Number { return dragon.Known(float64(len(s.summary().Boards))) }},
+			{name: "dragon_boards_expected", help: "Hash boards that the model is built with.", typ: gauge, source: "model table", get: boardsExpected},
+		},
+	}
+}
+
+// uptime is as of the summary: the overview may be some minutes older.
+func uptime(s *sample) dragon.Number {
+	up, known := s.overview().Uptime.Get()
+	if since := s.summary().At.Sub(s.overview().At); known && since > 0 {
+		up += since.Truncate(time.Second).Seconds()
+	}
+	return only(known, up)
+}
+
+func clockOffset(s *sample) dragon.Number {
+	a := s.summary().Answer
+	return only(!a.DeviceTime.IsZero() && !a.At.IsZero(), a.DeviceTime.Sub(a.At).Seconds())
+}
+
+func boardsExpected(s *sample) dragon.Number {
+	boards := dragon.ModelOf(s.info.Model).Boards
+	return only(boards > 0, float64(boards))
+}
+
+// only is v where it is known, else unknown.
+func only(known bool, v float64) dragon.Number {
+	if !known {
+		return dragon.Number{}
+	}
+	return dragon.Known(v)
+}
+
+func unix(t time.Time) dragon.Number {
+	return only(!t.IsZero(), float64(t.UnixMilli())/1000)
+}

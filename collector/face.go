@@ -1,0 +1,114 @@
+package collector
+
+import (
+	"math"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// A face is what does not change of a dragon's series from one scrape to the next:
+// its labels and when its counters began. It may be used by several scrapes at once.
+type face struct {
+	mu     sync.Mutex
+	pairs  map[label]*dto.LabelPair
+	starts map[int]*timestamppb.Timestamp
+}
+
+func newFace() *face {
+	return &face{pairs: map[label]*dto.LabelPair{}, starts: map[int]*timestamppb.Timestamp{}}
+}
+
+// A dragon has some thirty labels. One that invents new ones for ever starts over.
+const maxPairs = 256
+
+// pair returns a label fit for the page, the same one for the same name and value.
+func (f *face) pair(name, value string) *dto.LabelPair {
+	value = value[:min(len(value), 4*maxLabel)]
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := label{name, value}
+	p, ok := f.pairs[l]
+	if !ok {
+		if len(f.pairs) >= maxPairs {
+			clear(f.pairs)
+		}
+		// The map must not keep alive the answer that value is a part of.
+		l.value = strings.Clone(value)
+		p = pair(name, clean(l.value))
+		f.pairs[l] = p
+	}
+	return p
+}
+
+func pair(name, value string) *dto.LabelPair {
+	return &dto.LabelPair{Name: &name, Value: &value}
+}
+
+const (
+	miner   = -1 // the slot of the mining process in face.starts
+	jitter  = 10 * time.Second
+	longest = 10 * 365 * 24 * time.Hour
+)
+
+// start returns when the counters of a board, or of the mining process, were zero:
+// elapsed before at. Both have their jitter, and a start that moved would look like a
+// restart, so an answer close to the last one is the last one.
+func (f *face) start(slot int, at time.Time, elapsed dragon.Number) *timestamppb.Timestamp {
+	seconds, known := elapsed.Get()
+	if !known || !(seconds >= 0 && seconds < longest.Seconds()) {
+		return nil
+	}
+	start := at.Add(-time.Duration(math.Round(seconds)) * time.Second).Truncate(time.Second)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := f.starts[slot]
+	if last != nil && start.Sub(last.AsTime()).Abs() <= jitter {
+		return last
+	}
+	if len(f.starts) >= maxPairs {
+		clear(f.starts)
+	}
+	f.starts[slot] = timestamppb.New(start)
+	return f.starts[slot]
+}
+
+const maxLabel = 160 // bytes; the longest honest ones are pool URLs and users
+
+// clean makes valid UTF-8 of bounded length, without control characters, of whatever
+// a device or a pool's user calls itself.
+func clean(s string) string {
+	if plain(s) {
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsGraphic(r) {
+			return r
+		}
+		return -1
+	}, s)
+	if len(s) <= maxLabel {
+		return s
+	}
+	end := maxLabel - len("…")
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxLabel
+}

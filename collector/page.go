@@ -1,0 +1,158 @@
+package collector
+
+import (
+	"bufio"
+	"net/http"
+
+	"github.com/go-kit/log/level"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// write writes the page in the format that the client asks for, sorted by name. Each
+// family is made, written and its memory used again for the next: of a herd of ten
+// thousand the whole page would take some 300 MB.
+func (c *Collector) write(w http.ResponseWriter, r *http.Request, samples []*sample, own []*dto.MetricFamily) {
+	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
+	w.Header().Set("Content-Type", string(format))
+	w.Header().Add("Vary", "Accept")
+
+	var options []expfmt.EncoderOption
+	if c.Created {
+		options = append(options, expfmt.WithCreatedLines())
+	}
+	out := bufio.NewWriterSize(w, 1<<16)
+	// All our names are plain, so there is nothing to escape in them; without this
+	// the encoder would look for it in every label of every series.
+	enc := expfmt.NewEncoder(out, format.WithEscapingScheme(model.NoEscaping), options...)
+
+	sheet := c.sheets.Get().(*sheet)
+	defer c.sheets.Put(sheet)
+	err := c.each(samples, own, sheet, enc.Encode)
+	if err == nil {
+		err = enc.(expfmt.Closer).Close()
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil && r.Context().Err() == nil { // a client that left is no error of ours
+		c.errors.WithLabelValues("encoding").Inc()
+		level.Warn(c.Logger).Log("msg", "cannot write the metrics page", "err", err)
+	}
+}
+
+// each calls fn for each family that has a series: those of the samples, and the
+// program's own between them. The families made of samples are fn's only until it
+// returns.
+func (c *Collector) each(samples []*sample, own []*dto.MetricFamily, sheet *sheet, fn func(*dto.MetricFamily) error) error {
+	for _, f := range c.families {
+		for len(own) > 0 && own[0].GetName() <= f.name {
+			if own[0].GetName() < f.name { // else it is a dragon's name, which comes from the rows alone
+				if err := fn(own[0]); err != nil {
+					return err
+				}
+			}
+			own = own[1:]
+		}
+		sheet.reset()
+		for next := 0; next < len(samples); {
+			next = c.fill(sheet, f, samples, next)
+		}
+		if len(sheet.used()) == 0 {
+			continue
+		}
+		mf := &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.typ, Metric: sheet.used()}
+		if f.unit != "" {
+			mf.Unit = &f.unit
+		}
+		if err := fn(mf); err != nil {
+			return err
+		}
+	}
+	for _, mf := range own {
+		if err := fn(mf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill adds a family's series of the samples from the first on. It returns where to go
+// on: the end, or after a sample that made a row panic.
+func (c *Collector) fill(sheet *sheet, f *family, samples []*sample, first int) (next int) {
+	i := first
+	defer func() {
+		if v := recover(); v != nil {
+			c.panicked(samples[i].info.Worker, v)
+			next = i + 1
+		}
+	}()
+	var scratch [10]*dto.LabelPair
+	add := func(_ string, value dragon.Number, since *timestamppb.Timestamp, labels []*dto.LabelPair) {
+		if v, known := value.Get(); known {
+			sheet.add(f.typ, v, since, labels)
+		}
+	}
+	for ; i < len(samples); i++ {
+		f.visit(samples[i], scratch[:0], add)
+	}
+	return i
+}
+
+// own gathers the program's own metrics. What cannot be gathered is missing and counted.
+func (c *Collector) own() []*dto.MetricFamily {
+	own, err := c.Registry.Gather()
+	if err != nil {
+		c.errors.WithLabelValues("gathering").Inc()
+		level.Error(c.Logger).Log("msg", "cannot gather all of the program's own metrics", "err", err)
+	}
+	return own
+}
+
+// A sheet is the memory of one family's series, in few pieces.
+type sheet struct {
+	chunks  []*[chunk]cell
+	metrics []*dto.Metric // of all cells
+	n       int
+}
+
+const chunk = 256
+
+// A cell is one series with all that it points to.
+type cell struct {
+	metric  dto.Metric
+	gauge   dto.Gauge
+	counter dto.Counter
+	value   float64
+	labels  [4]*dto.LabelPair // enough for all but dragon_info
+}
+
+func (s *sheet) reset() { s.n = 0 }
+
+func (s *sheet) used() []*dto.Metric { return s.metrics[:s.n] }
+
+func (s *sheet) add(typ dto.MetricType, value float64, since *timestamppb.Timestamp, labels []*dto.LabelPair) {
+	if s.n == len(s.metrics) {
+		cells := new([chunk]cell)
+		s.chunks = append(s.chunks, cells)
+		for i := range cells {
+			s.metrics = append(s.metrics, &cells[i].metric)
+		}
+	}
+	c := &s.chunks[s.n/chunk][s.n%chunk]
+	s.n++
+	c.value = value
+	c.metric.Label = append(c.labels[:0], labels...)
+	c.metric.Gauge, c.metric.Counter = nil, nil
+	if typ == counter {
+		c.counter.Value, c.counter.CreatedTimestamp = &c.value, since
+		c.metric.Counter = &c.counter
+	} else {
+		c.gauge.Value = &c.value
+		c.metric.Gauge = &c.gauge
+	}
+}

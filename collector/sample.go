@@ -1,0 +1,104 @@
+package collector
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// A sample is one dragon in one scrape: its data, if it answered, and apart from them
+// its health.
+type sample struct {
+	info    *fleet.Info
+	health  fleet.Health
+	reading *fleet.Reading // nil if the dragon was not read
+	err     error          // why not
+	took    time.Duration
+	busy    string // the action that holds the lane
+
+	face   *face
+	worker *dto.LabelPair
+
+	self        [1]item[sample]
+	live        []item[sample] // self if read, else nothing
+	boards      []item[dragon.Board]
+	pools       []item[dragon.Pool]
+	parseErrors []item[parseError]
+}
+
+// A dragon has eight boards at most and three pools. More would be its way to flood us.
+const maxItems = 32
+
+// newSample is what came of reading a dragon. It sees the answer as a whole, so here it
+// is made sure that each series exists once.
+func newSample(info *fleet.Info, health fleet.Health, f *face, r *fleet.Reading, err error, took time.Duration) *sample {
+	if err == nil && (r == nil || r.Summary == nil) {
+		r, err = nil, errors.New("read nothing")
+	}
+	if err != nil {
+		r = nil
+	}
+	s := &sample{info: info, health: health, reading: r, err: err, took: took, face: f}
+	s.worker = f.pair("worker", s.info.Worker)
+	s.self[0].of = s
+	s.busy = s.health.Busy
+	if busy := (*fleet.BusyError)(nil); errors.As(err, &busy) {
+		s.busy = busy.Action
+	}
+	for _, field := range slices.Sorted(maps.Keys(s.health.ParseErrors)) {
+		s.parseErrors = append(s.parseErrors, item[parseError]{of: &parseError{s.health.ParseErrors[field]}, key: f.pair("field", field)})
+	}
+	if r == nil {
+		return s
+	}
+
+	s.live = s.self[:]
+	s.boards = make([]item[dragon.Board], 0, min(len(r.Summary.Boards), maxItems))
+	for i := range r.Summary.Boards {
+		b := &r.Summary.Boards[i]
+		s.boards = add(s.boards, item[dragon.Board]{b, f.pair("board", strconv.Itoa(b.Slot)), f.start(b.Slot, r.Summary.At, b.Elapsed)})
+	}
+	s.pools = make([]item[dragon.Pool], 0, min(len(r.Summary.Pools), maxItems))
+	started := f.start(miner, r.Summary.At, r.Summary.Elapsed())
+	for i := range r.Summary.Pools {
+		p := &r.Summary.Pools[i]
+		s.pools = add(s.pools, item[dragon.Pool]{p, f.pair("pool", strconv.Itoa(p.Index)), started})
+	}
+	return s
+}
+
+// add appends it, unless its key is there already or there are too many.
+func add[T any](items []item[T], it item[T]) []item[T] {
+	for _, other := range items {
+		if other.key.GetValue() == it.key.GetValue() {
+			return items
+		}
+	}
+	if len(items) == maxItems {
+		return items
+	}
+	return append(items, it)
+}
+
+func (s *sample) summary() *dragon.Summary { return s.reading.Summary }
+
+func (s *sample) overview() *dragon.Overview {
+	if s.reading.Overview == nil {
+		return &dragon.Overview{}
+	}
+	return s.reading.Overview
+}
+
+func (s *sample) failures(reason int) dragon.Number {
+	if reason >= len(s.health.Failures) {
+		return dragon.Known(0)
+	}
+	return dragon.Known(float64(s.health.Failures[reason]))
+}

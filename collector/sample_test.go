@@ -1,0 +1,67 @@
+package collector
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// aDragon is a healthy T1 with three boards and three pools that says everything a
+// dragon can say; n tells it from others.
+func aDragon(n int) (*fleet.Info, fleet.Health, *fleet.Reading) {
+	k := func(v float64) dragon.Number { return dragon.Known(v + float64(n)) }
+	info := &fleet.Info{
+		Worker: fmt.Sprintf("dragon-%08x", 0x21000000+n), MAC: fmt.Sprintf("a0:b0:45:%02x:%02x:%02x", n>>16&255, n>>8&255, n&255),
+		Address: fmt.Sprintf("127.1.%d.%d", n>>8&255, n&255), IP: fmt.Sprintf("127.1.%d.%d", n>>8&255, n&255),
+		Brand: dragon.DragonMint, Model: "T1", Firmware: "t1_20180515_060842", HWVersion: "g19", Site: "hall 2", FirstSeen: noon, LastSeen: noon,
+	}
+	s := &dragon.Summary{
+		Answer:  dragon.Answer{At: noon, Took: 5 * time.Millisecond, DeviceTime: noon.Add(-2 * time.Second), Raw: []byte(`{"success":true}`)},
+		FanDuty: dragon.Known(0.64), Tuning: dragon.Known(0),
+	}
+	for i := range 3 {
+		s.Boards = append(s.Boards, dragon.Board{
+			Slot: i, ID: i, Name: "DT1", Enabled: true, Status: "Alive", Temperature: k(70), Hashrate5s: k(4.9e12), Hashrate1m: k(4.93e12),
+			Hashrate5m: k(4.92e12), Hashrate15m: k(4.91e12), HashrateAvg: k(4.9e12), Hashrate: k(4.9e12), Hashes: k(286444125e6),
+			Accepted: k(1022), Rejected: k(3), HardwareErrors: k(916), DifficultyAccepted: k(67108864), DifficultyRejected: k(196608), Diff1Work: k(66693434),
+			LastShareDifficulty: k(65536), LastSharePool: dragon.Known(0), LastShareTime: dragon.Known(float64(noon.Unix() - 20)), LastValidWork: dragon.Known(float64(noon.Unix() - 1)), Elapsed: dragon.Known(2896),
+		})
+		s.Pools = append(s.Pools, dragon.Pool{
+			Index: i, URL: fmt.Sprintf("stratum+tcp://pool%d.example.org:3333", i), User: fmt.Sprintf("farm.%s", info.Worker), Status: "Alive",
+			Active: dragon.Known(0), Priority: dragon.Known(float64(i)), Accepted: k(3066), Rejected: k(9), Stale: k(1), Discarded: k(155),
+			DifficultyAccepted: k(201326592), DifficultyRejected: k(589824), DifficultyStale: k(65536), Getworks: k(98), Works: k(20771), GetFailures: k(0), RemoteFailures: k(0),
+			BadWork: k(2), Diff1Shares: k(199000000), LastShareTime: dragon.Known(float64(noon.Unix() - 20)), LastShareDifficulty: k(65536),
+			WorkDifficulty: k(65536), StratumDifficulty: k(65536), BestShare: k(98745123), BlockHeight: dragon.Known(923000),
+		})
+	}
+	o := &dragon.Overview{
+		Answer: dragon.Answer{At: noon.Add(-time.Minute), Raw: []byte(`{"success":true,"type":"T1"}`)}, Model: "T1", MAC: info.MAC, HWVersion: "g19", Firmware: info.Firmware,
+		Uptime: dragon.Known(3540), Load1: dragon.Known(0.07), MemoryUsed: dragon.Known(60e6), MemoryFree: dragon.Known(190e6), MemoryTotal: dragon.Known(250e6),
+	}
+	health := fleet.Health{Up: true, Since: noon.Add(-time.Hour), LastSuccess: noon, Failures: make([]uint64, len(fleet.Reasons)), ParseErrors: map[string]uint64{"DEVS.Temperature": 2}}
+	return info, health, &fleet.Reading{Summary: s, Overview: o, At: noon, Took: 5 * time.Millisecond}
+}
+
+// aHerd is n samples of healthy dragons.
+func aHerd(n int) []*sample {
+	samples := make([]*sample, n)
+	for i := range samples {
+		info, health, r := aDragon(i)
+		samples[i] = newSample(info, health, newFace(), r, nil, 5*time.Millisecond)
+	}
+	return samples
+}
+
+func aCollector(t testing.TB) *Collector {
+	t.Helper()
+	f, err := fleet.Open(fleet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(Config{Fleet: f})
+}

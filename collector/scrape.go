@@ -1,0 +1,142 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+const (
+	timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
+
+	// A reading that takes longer than this gives its place among the workers back and
+	// goes on without one, so that however many dragons hang, the others do not wait
+	// for them. Waiting costs a goroutine, not work.
+	patience = 250 * time.Millisecond
+)
+
+// scrapeContext ends when the client leaves and, if Prometheus said how long it waits,
+// offset earlier than that.
+func scrapeContext(r *http.Request, offset time.Duration) (context.Context, context.CancelFunc) {
+	timeout, ok := scrapeTimeout(r.Header.Get(timeoutHeader), offset)
+	if !ok {
+		return context.WithCancel(r.Context())
+	}
+	return context.WithTimeout(r.Context(), timeout)
+}
+
+// scrapeTimeout is what is left of the header's seconds without offset. A header that
+// makes no sense sets no timeout.
+func scrapeTimeout(header string, offset time.Duration) (time.Duration, bool) {
+	seconds, err := strconv.ParseFloat(header, 64)
+	if err != nil || !(seconds > 0 && seconds <= time.Hour.Seconds()) {
+		return 0, false
+	}
+	timeout := time.Duration(seconds * float64(time.Second))
+	if timeout > 2*offset {
+		return timeout - offset, true
+	}
+	return timeout / 2, true // better half of a very short time than none
+}
+
+// scrape reads all dragons at once, as far as ctx lets it. The samples are in the
+// fleet's order, one for each dragon.
+func (c *Collector) scrape(ctx context.Context) []*sample {
+	dragons := c.Fleet.Dragons()
+	faces := c.facesOf(dragons)
+	samples := make([]*sample, len(dragons))
+	workers := make(chan struct{}, c.Workers)
+	var reading sync.WaitGroup
+	for i, d := range dragons {
+		select {
+		case workers <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				d.SkippedForBudget()
+			}
+			samples[i] = newSample(d.Info(), d.Health(), faces[i], nil, fmt.Errorf("not asked, the scrape's time is spent: %w", ctx.Err()), 0)
+			continue
+		}
+		reading.Go(func() {
+			back := sync.OnceFunc(func() { <-workers })
+			defer back()
+			defer time.AfterFunc(patience, back).Stop()
+			samples[i] = c.read(ctx, d, faces[i])
+		})
+	}
+	reading.Wait()
+	return unique(samples)
+}
+
+// read reads one dragon. A panic on the way, whatever the dragon said to bring it
+// about, is this dragon's failure and nobody else's.
+func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *face) (s *sample) {
+	start := time.Now()
+	defer func() {
+		if v := recover(); v != nil {
+			c.panicked(d.Info().Worker, v)
+			s = newSample(d.Info(), d.Health(), f, nil, fmt.Errorf("panic: %v", v), time.Since(start))
+		}
+	}()
+	r, err := d.Read(ctx, c.MaxAge)
+	return newSample(d.Info(), d.Health(), f, r, err, time.Since(start))
+}
+
+func (c *Collector) panicked(worker string, v any) {
+	c.errors.WithLabelValues("panic").Inc()
+	level.Error(c.Logger).Log("msg", "panic over what a dragon said; please report it", "worker", clean(worker), "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+}
+
+// unique drops samples whose worker is already there.
+func unique(samples []*sample) []*sample {
+	seen := make(map[string]bool, len(samples))
+	kept := samples[:0]
+	for _, s := range samples {
+		if w := s.worker.GetValue(); !seen[w] {
+			seen[w] = true
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// facesOf returns the dragons' faces.
+func (c *Collector) facesOf(dragons []*fleet.Dragon) []*face {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*face, len(dragons))
+	for i, d := range dragons {
+		f, ok := c.faces[d]
+		if !ok {
+			f = newFace()
+			c.faces[d] = f
+		}
+		all[i] = f
+	}
+	if known := c.Fleet.Dragons(); len(c.faces) > len(known)+len(dragons) {
+		c.forget(known)
+	}
+	return all
+}
+
+// forget drops the faces of dragons that have left the fleet.
+func (c *Collector) forget(known []*fleet.Dragon) {
+	kept := make(map[*fleet.Dragon]*face, len(known))
+	for _, d := range known {
+		if f, ok := c.faces[d]; ok {
+			kept[d] = f
+		}
+	}
+	c.faces = kept
+}
