@@ -3,11 +3,17 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
+	"net/http"
 	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -17,7 +23,7 @@ import (
 type Config struct {
 	Dir           string                  // of the inventory; empty keeps it in memory only
 	InventoryFile string                  // also written in the original tool's form, if set
-	Retention     time.Duration           // after which a vanished dragon is forgotten
+	Retention     time.Duration           // after which a vanished dragon is forgotten; default 30 days
 	Client        dragon.Options          // for dragons that the inventory remembers
 	Site          func(netip.Addr) string // the site that an address belongs to; may be nil
 	Logger        log.Logger
@@ -25,132 +31,179 @@ type Config struct {
 	OnReading     func(*Dragon, *Reading) // offered every fresh reading; must not block; may be nil
 }
 
-// Fleet is the set of known dragons.
-type Fleet struct{}
-
-// Open loads the inventory. A corrupt file is set aside, said in the log, and is no error.
-func Open(c Config) (*Fleet, error) { return nil, nil }
-
-// Run retries dragons that are down, forgets those that have been gone for the
-// retention time, and saves the inventory, until ctx is done. It saves once more
-// before it returns.
-func (f *Fleet) Run(ctx context.Context) error { return nil }
-
-// Dragons returns the known dragons sorted by worker. The slice is shared: do not change it.
-func (f *Fleet) Dragons() []*Dragon { return nil }
-
-// Lookup finds a known dragon by worker, MAC (any spelling) or address (host or
-// host:port); nil if there is none.
-func (f *Fleet) Lookup(target string) *Dragon { return nil }
-
-// Answered reports whether a known dragon at address was read since t.
-func (f *Fleet) Answered(address string, t time.Time) bool { return false }
-
-// Sighting is a dragon that was identified at an address.
-type Sighting struct {
-	Address  string // host, or host:port where it is not port 80
-	Client   *dragon.Client
-	Identity *dragon.Identity
-}
-
-// Change is what a sighting meant for the fleet.
-type Change string
-
-// The changes.
 const (
-	Unchanged Change = "unchanged"
-	Added     Change = "added"
-	Moved     Change = "moved"
-	Conflict  Change = "conflict"
+	defaultRetention = 30 * 24 * time.Hour
+	defaultTimeout   = 10 * time.Second // of dragon.Options
+	forgetInterval   = time.Minute
 )
 
-// Sighted takes in an identified dragon. Where its MAC is known at another address,
-// that address is asked who it is now, so it may take a request's time.
-func (f *Fleet) Sighted(ctx context.Context, s Sighting) Change { return Unchanged }
+// Fleet is the set of known dragons.
+type Fleet struct {
+	config  Config
+	timeout time.Duration // of one reading, however many requests it takes
+	logger  log.Logger
+	metrics *metrics
+	retries retryQueue
+	file    inventoryFile
+	aside   dragon.Options // of the clients that Aside uses
 
-// Info is what is known of a dragon beside its readings.
-type Info struct {
-	Worker    string // dragon- + last 8 hex digits of the MAC; in a conflict also @address
-	MAC       string // lower case with colons; empty or all zero in a conflict
-	Address   string // host, or host:port where it is not port 80: where it was seen last
-	IP        string // the host of Address
-	Brand     dragon.Brand
-	Model     string
-	Firmware  string
-	HWVersion string
-	Site      string
-	FirstSeen time.Time
-	LastSeen  time.Time // last successful reading or identification
-	Conflict  bool      // another dragon claims the same MAC, or there is none
+	mu        sync.RWMutex         // guards the maps; never held across I/O; taken before a Dragon's
+	byMAC     map[string][]*Dragon // more than one: they are in conflict
+	byAddress map[string]*Dragon   // who lives there now
+	byWorker  map[string]*Dragon
+	byName    map[string][]*Dragon // by the worker name without @address: more than one have to be told apart
+
+	sorted atomic.Pointer[[]*Dragon] // what Dragons returns; nil when it has to be made anew
+
+	life    context.Context // ends every reading under way
+	endLife context.CancelFunc
+	ending  sync.RWMutex
+	ended   bool
+	flights sync.WaitGroup
 }
 
-// Reading is one dragon read once. It is shared between its consumers: do not change it.
-type Reading struct {
-	Summary  *dragon.Summary
-	Overview *dragon.Overview // up to five minutes older than Summary
-	At       time.Time        // when the reading was complete
-	Took     time.Duration
+// Open loads the inventory. A corrupt file is set aside, said in the log, and is no error.
+func Open(c Config) (*Fleet, error) {
+	if c.Retention <= 0 {
+		c.Retention = defaultRetention
+	}
+	if c.Logger == nil {
+		c.Logger = log.NewNopLogger()
+	}
+	if c.Client.Transport == nil {
+		c.Client.Transport = dragon.NewTransport() // one for all
+	}
+	f := &Fleet{
+		config:    c,
+		timeout:   cmp.Or(c.Client.Timeout, defaultTimeout),
+		logger:    c.Logger,
+		aside:     asideOptions(c.Client),
+		byMAC:     make(map[string][]*Dragon),
+		byAddress: make(map[string]*Dragon),
+		byWorker:  make(map[string]*Dragon),
+		byName:    make(map[string][]*Dragon),
+	}
+	var err error
+	if f.metrics, err = newMetrics(c.Registerer); err != nil {
+		return nil, err
+	}
+	f.retries.init()
+	f.life, f.endLife = context.WithCancel(context.Background())
+	if f.file, err = openInventory(c.Dir, c.InventoryFile, c.Logger, f.metrics); err != nil {
+		return nil, err
+	}
+	remembered, err := f.file.load()
+	if err != nil {
+		return nil, err
+	}
+	f.remember(remembered)
+	return f, nil
 }
 
-// Reasons are the values of dragon_scrape_failures_total's reason, in order.
-var Reasons = []string{"timeout", "refused", "unreachable", "auth", "response", "budget"}
-
-// Health is how a dragon's readings went. It is a copy.
-type Health struct {
-	Up          bool      // the last attempt succeeded
-	Reason      string    // why not: one of Reasons; empty while up or never tried
-	Err         error     // of the last attempt
-	Since       time.Time // the last change of Up
-	LastSuccess time.Time // zero if never
-	Failures    []uint64  // by index of Reasons
-	ParseErrors map[string]uint64
-	Busy        string // the action that holds the lane, empty if none
-}
-
-// Dragon is a known dragon. Its methods may be called from any goroutine.
-type Dragon struct{}
-
-// Info returns what is known of the dragon. The value is shared and never changes;
-// a change makes a new one, so its pointer can key a cache of labels.
-func (d *Dragon) Info() *Info { return nil }
-
-// Health returns how its readings went.
-func (d *Dragon) Health() Health { return Health{} }
-
-// Read returns a reading that is at most maxAge old: the last one, the one under
-// way (joined; its request ends when the last waiter leaves), or a new one. A dragon
-// that is known to be down answers at once with a *DownError, one whose lane is held
-// by a write with a *BusyError, neither being contacted.
-func (d *Dragon) Read(ctx context.Context, maxAge time.Duration) (*Reading, error) { return nil, nil }
-
-// Last returns the newest reading, nil if there is none or the last attempt failed.
-func (d *Dragon) Last() *Reading { return nil }
-
-// SkippedForBudget counts a reading that a scrape had no time left for.
-func (d *Dragon) SkippedForBudget() {}
-
-// Do runs fn when the lane is free: for reads other than the summary.
-func (d *Dragon) Do(ctx context.Context, fn func(context.Context, *dragon.Client) error) error {
+// Run retries dragons that are down, forgets those that have been gone for the
+// retention time, and saves the inventory, until ctx is done. It ends the readings
+// still under way and saves once more before it returns; from then on every Read fails.
+func (f *Fleet) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { f.retry(ctx) })
+	wg.Go(func() { f.save(ctx) })
+	for tick := time.NewTicker(forgetInterval); ; {
+		select {
+		case <-tick.C:
+			f.forget(time.Now())
+			continue
+		case <-ctx.Done():
+			tick.Stop()
+		}
+		break
+	}
+	f.ending.Lock()
+	f.ended = true
+	f.ending.Unlock()
+	f.endLife()
+	wg.Wait()
+	f.flights.Wait()
+	for _, rt := range []http.RoundTripper{f.config.Client.Transport, f.aside.Transport} {
+		if t, ok := rt.(*http.Transport); ok {
+			t.CloseIdleConnections()
+		}
+	}
+	f.saveNow()
 	return nil
 }
 
-// Write runs fn alone on the lane; until it returns, Read answers with a *BusyError
-// that names action.
-func (d *Dragon) Write(ctx context.Context, action string, fn func(context.Context, *dragon.Client) error) error {
+// spawn runs fn in a goroutine that Run waits for. It reports false, without running
+// fn, once Run has ended.
+func (f *Fleet) spawn(fn func()) bool {
+	f.ending.RLock()
+	defer f.ending.RUnlock()
+	if f.ended {
+		return false
+	}
+	f.flights.Go(fn)
+	return true
+}
+
+// Dragons returns the known dragons sorted by worker. The slice is shared: do not change it.
+func (f *Fleet) Dragons() []*Dragon {
+	if s := f.sorted.Load(); s != nil {
+		return *s
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]*Dragon, 0, len(f.byWorker))
+	for _, d := range f.byWorker {
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b *Dragon) int { return cmp.Compare(a.Info().Worker, b.Info().Worker) })
+	f.sorted.Store(&all)
+	return all
+}
+
+// Lookup finds a known dragon by worker, MAC (any spelling) or address (host or
+// host:port); nil if there is none. A MAC that several claim finds none of them.
+func (f *Fleet) Lookup(target string) *Dragon {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if d := f.byWorker[target]; d != nil {
+		return d
+	}
+	if d := f.byAddress[normalAddress(target)]; d != nil {
+		return d
+	}
+	if mac := normalMAC(target); mac != "" && len(f.byMAC[mac]) == 1 {
+		return f.byMAC[mac][0]
+	}
 	return nil
 }
 
-// DownError says that a dragon is known to be down and was not asked.
-type DownError struct {
-	Reason string
-	Since  time.Time
-	Err    error // of the last attempt
+// Answered reports whether a known dragon at address was read, or identified, since t.
+func (f *Fleet) Answered(address string, t time.Time) bool {
+	f.mu.RLock()
+	d := f.byAddress[normalAddress(address)]
+	f.mu.RUnlock()
+	return d != nil && !d.seen().Before(t)
 }
 
-func (e *DownError) Error() string { return "" }
-func (e *DownError) Unwrap() error { return e.Err }
-
-// BusyError says that a write holds the lane.
-type BusyError struct{ Action string }
-
-func (e *BusyError) Error() string { return "" }
+// forget drops the dragons that have not been seen for the retention time, and the
+// claimants of a MAC that have been silent for so long that the conflict is over.
+// Only a dragon that was asked and did not answer is dropped: one that the
+// inventory remembers gets its chance first.
+func (f *Fleet) forget(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, claimants := range f.byMAC {
+		for _, d := range slices.Clone(claimants) {
+			switch silent := d.silentSince(now); {
+			case silent > f.config.Retention:
+				level.Info(f.logger).Log("msg", "forgetting a dragon that has not been seen for the retention time",
+					"worker", d.Info().Worker, "address", d.Info().Address, "last_seen", d.seen().UTC())
+				f.drop(d)
+			case silent > conflictEnds && f.othersAnswer(d, now):
+				level.Info(f.logger).Log("msg", "a MAC is no longer claimed from this address",
+					"worker", d.Info().Worker, "mac", d.mac, "address", d.Info().Address, "last_seen", d.seen().UTC())
+				f.drop(d)
+			}
+		}
+	}
+}

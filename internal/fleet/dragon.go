@@ -1,0 +1,162 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Info is what is known of a dragon beside its readings.
+type Info struct {
+	Worker    string // dragon- + last 8 hex digits of the MAC; in a conflict also @address
+	MAC       string // lower case with colons; empty or all zero in a conflict
+	Address   string // host, or host:port where it is not port 80: where it was seen last
+	IP        string // the host of Address
+	Brand     dragon.Brand
+	Model     string
+	Firmware  string
+	HWVersion string
+	Site      string
+	FirstSeen time.Time
+	LastSeen  time.Time // last successful reading or identification; up to ten minutes behind while the dragon is up
+	Conflict  bool      // another dragon claims the same MAC, or there is none
+}
+
+// lastSeenLag is how far Info.LastSeen may be behind, so that an Info, and what is
+// cached by its pointer, outlives a reading.
+const lastSeenLag = 10 * time.Minute
+
+// Dragon is a known dragon. Its methods may be called from any goroutine.
+type Dragon struct {
+	fleet *Fleet
+	mac   string // normalMAC of what it reports; one that does not identify is allowed
+	info  atomic.Pointer[Info]
+	lane  lane
+
+	mu       sync.Mutex // guards what follows and the lane; never held across I/O
+	place    *place     // nil where another dragon lives at the last address
+	overview json.RawMessage
+	lastSeen time.Time
+	health   health
+}
+
+// place is an address that a dragon lives at, with the session there. A dragon that
+// moves gets a new one.
+type place struct {
+	address string
+	client  *dragon.Client
+	ctx     context.Context // done when the dragon no longer lives there, or the fleet ends
+	leave   context.CancelFunc
+
+	asideOnce sync.Once
+	aside     *dragon.Client
+
+	session session // belongs to whoever has the lane
+}
+
+func (f *Fleet) newPlace(address string, c *dragon.Client) *place {
+	p := &place{address: address, client: c}
+	p.ctx, p.leave = context.WithCancel(f.life)
+	return p
+}
+
+// Info returns what is known of the dragon. The value is shared and never changes;
+// a change makes a new one, so its pointer can key a cache of labels.
+func (d *Dragon) Info() *Info { return d.info.Load() }
+
+// change makes a new Info, if fn changes anything. The caller holds d.mu.
+func (d *Dragon) change(fn func(*Info)) (changed bool) {
+	old := d.info.Load()
+	i := *old
+	fn(&i)
+	if i == *old {
+		return false
+	}
+	d.info.Store(&i)
+	return true
+}
+
+// learn takes over what an overview says. The caller holds d.mu.
+func (d *Dragon) learn(brand dragon.Brand, ov *dragon.Overview) (changed bool) {
+	if len(ov.Raw) <= maxOverview && json.Valid(ov.Raw) {
+		d.overview = ov.Raw
+	}
+	return d.change(func(i *Info) {
+		set(&i.Brand, brand)
+		set(&i.Model, ov.Model)
+		set(&i.Firmware, ov.Firmware)
+		set(&i.HWVersion, ov.HWVersion)
+	})
+}
+
+// set keeps the old value where the new one is empty: a field that could not be read
+// once is not a change.
+func set[T ~string](to *T, v T) {
+	if v != "" {
+		*to = v
+	}
+}
+
+// sawItself notes that the dragon answered as itself. The caller holds d.mu.
+func (d *Dragon) sawItself(at time.Time) {
+	if at.Before(d.lastSeen) {
+		return
+	}
+	d.lastSeen = at
+	if at.Sub(d.Info().LastSeen) >= lastSeenLag {
+		d.publishLastSeen()
+	}
+}
+
+func (d *Dragon) publishLastSeen() {
+	d.change(func(i *Info) { i.LastSeen = d.lastSeen })
+}
+
+// seen is the exact LastSeen.
+func (d *Dragon) seen() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lastSeen
+}
+
+// silentSince returns how long a dragon that was asked in vain has not been seen;
+// zero for one that answers or was not asked.
+func (d *Dragon) silentSince(now time.Time) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.health.down {
+		return 0
+	}
+	return now.Sub(d.lastSeen)
+}
+
+// settle makes p the place where the dragon lives. What was known of its health was
+// about another place. The caller holds d.mu.
+func (d *Dragon) settle(p *place) {
+	if d.place != nil {
+		d.place.leave()
+	}
+	d.place = p
+	d.health.unknown()
+	d.change(func(i *Info) {
+		i.Address, i.IP, i.Site = p.address, hostOf(p.address), ""
+		if a, err := netip.ParseAddr(i.IP); err == nil && d.fleet.config.Site != nil {
+			i.Site = d.fleet.config.Site(a)
+		}
+	})
+}
+
+// evict takes the dragon's place away: another dragon lives there. It stays down
+// until it is sighted elsewhere. The caller holds d.mu.
+func (d *Dragon) evict(why error) {
+	if d.place != nil {
+		d.place.leave()
+		d.place = nil
+	}
+	d.failed("unreachable", why, time.Now())
+}

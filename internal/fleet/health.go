@@ -1,0 +1,167 @@
+package fleet
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Reasons are the values of dragon_scrape_failures_total's reason, in order.
+var Reasons = []string{"timeout", "refused", "unreachable", "auth", "response", "budget"}
+
+// Health is how a dragon's readings went. It is a copy.
+type Health struct {
+	Up          bool      // the last attempt succeeded
+	Reason      string    // why not: one of Reasons; empty while up or never tried
+	Err         error     // of the last attempt
+	Since       time.Time // the last change of Up
+	LastSuccess time.Time // zero if never
+	Failures    []uint64  // by index of Reasons: failed attempts, and readers whose own time ran out first
+	ParseErrors map[string]uint64
+	Busy        string // the action that holds the lane, or waits for it; empty if none
+}
+
+func (h Health) downError() error { return &DownError{Reason: h.Reason, Since: h.Since, Err: h.Err} }
+
+// DownError says that a dragon is known to be down and was not asked.
+type DownError struct {
+	Reason string
+	Since  time.Time
+	Err    error // of the last attempt
+}
+
+func (e *DownError) Error() string {
+	s := "down"
+	if !e.Since.IsZero() {
+		s += " since " + e.Since.UTC().Format(time.RFC3339)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *DownError) Unwrap() error { return e.Err }
+
+// parseErrorFields bounds the values of dragon_parse_errors_total's field, which a
+// device could otherwise make as many as it likes.
+const parseErrorFields = 100
+
+// health is a dragon's state: up, down, or neither where it was not tried.
+type health struct {
+	up, down    bool
+	reason      string
+	err         error
+	since       time.Time
+	lastSuccess time.Time
+	retryAt     time.Time // while down: the entry of the retry queue that counts
+	abandoned   int       // requests in a row that everybody gave up
+	last        *Reading  // nil unless up
+	stale       bool      // a write came after last
+	failures    [6]uint64 // by index of Reasons
+	parseErrors map[string]uint64
+}
+
+func (h *health) count(reason string) {
+	if i := slices.Index(Reasons, reason); i >= 0 {
+		h.failures[i]++
+	}
+}
+
+func (h *health) unreadable(fields []string) {
+	for _, field := range fields {
+		if h.parseErrors == nil {
+			h.parseErrors = make(map[string]uint64)
+		}
+		if _, known := h.parseErrors[field]; !known && len(h.parseErrors) >= parseErrorFields {
+			field = "other"
+		}
+		h.parseErrors[field]++
+	}
+}
+
+// unknown forgets whether the dragon is up: it is somewhere else now.
+func (h *health) unknown() {
+	h.up, h.down, h.reason, h.err, h.last, h.abandoned = false, false, "", nil, nil, 0
+}
+
+// reasonOf is the value of Reasons for a failed attempt.
+func reasonOf(err error) string {
+	if r := dragon.Reason(err); slices.Contains(Reasons, r) {
+		return r
+	}
+	return "response"
+}
+
+// Health returns how its readings went.
+func (d *Dragon) Health() Health {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := &d.health
+	health := Health{
+		Up:          h.up,
+		Reason:      h.reason,
+		Err:         h.err,
+		Since:       h.since,
+		LastSuccess: h.lastSuccess,
+		Failures:    slices.Clone(h.failures[:]),
+		ParseErrors: maps.Clone(h.parseErrors),
+	}
+	if len(d.lane.writes) > 0 {
+		health.Busy = d.lane.writes[0]
+	}
+	return health
+}
+
+// Last returns the newest reading, nil if there is none or the last attempt failed.
+func (d *Dragon) Last() *Reading {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.health.last
+}
+
+// SkippedForBudget counts a reading that a scrape had no time left for.
+func (d *Dragon) SkippedForBudget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.health.count("budget")
+}
+
+// cameUp notes a reading. The caller holds d.mu.
+func (d *Dragon) cameUp(r *Reading) {
+	h := &d.health
+	if h.down {
+		level.Info(d.fleet.logger).Log("msg", "dragon is up again", "worker", d.Info().Worker,
+			"address", d.Info().Address, "down_for", r.At.Sub(h.since).Round(time.Second))
+	}
+	if !h.up {
+		h.since = r.At
+	}
+	h.up, h.down, h.reason, h.err = true, false, "", nil
+	h.last, h.stale, h.abandoned, h.lastSuccess = r, false, 0, r.At
+	d.sawItself(r.At)
+}
+
+// wentDown notes a failed attempt and asks again later. The caller holds d.mu.
+func (d *Dragon) wentDown(reason string, err error) {
+	now := time.Now()
+	d.failed(reason, err, now)
+	d.health.retryAt = now.Add(retryDelay(now.Sub(d.health.since)))
+	d.fleet.retries.add(d, d.health.retryAt)
+}
+
+// failed notes a failed attempt. The caller holds d.mu.
+func (d *Dragon) failed(reason string, err error, now time.Time) {
+	h := &d.health
+	if !h.down {
+		level.Warn(d.fleet.logger).Log("msg", "dragon is down", "worker", d.Info().Worker,
+			"address", d.Info().Address, "reason", reason, "err", err)
+		h.since = now
+		d.publishLastSeen()
+	}
+	h.up, h.down, h.reason, h.err, h.last, h.abandoned = false, true, reason, err, nil, 0
+}

@@ -1,0 +1,302 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/google/renameio/v2"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+const (
+	inventoryName    = "inventory.json"
+	inventoryVersion = 1
+
+	saveDelay    = time.Second     // after a change, so that a scan's many make one write
+	saveInterval = 5 * time.Minute // for LastSeen
+
+	maxOverview = 16 << 10 // bytes of an overview that are worth keeping; recorded ones have 480
+)
+
+// The values of the label file of mother_inventory_write_failures_total.
+const (
+	fileOwn  = "own"
+	fileCopy = "copy"
+)
+
+// document is the content of inventory.json.
+type document struct {
+	Version int      `json:"version"`
+	Dragons []record `json:"dragons"`
+}
+
+// record is a dragon as it is remembered.
+type record struct {
+	MAC       string          `json:"mac"`
+	Address   string          `json:"address"`
+	Gone      bool            `json:"gone,omitempty"` // another dragon lives at Address
+	Brand     string          `json:"brand,omitempty"`
+	Model     string          `json:"model,omitempty"`
+	Firmware  string          `json:"firmware,omitempty"`
+	HWVersion string          `json:"hw_version,omitempty"`
+	FirstSeen time.Time       `json:"first_seen"`
+	LastSeen  time.Time       `json:"last_seen"`
+	Overview  json.RawMessage `json:"overview,omitempty"` // as the device sent it, for the copy
+}
+
+// inventoryFile is the inventory on disk, and its copy in the original tool's form.
+type inventoryFile struct {
+	path    string // empty: none
+	copy    string // empty: none
+	logger  log.Logger
+	metrics *metrics
+	dirty   chan struct{}
+	written map[string][]byte // by path, to write only what changed
+	failing map[string]bool   // by path, to log only transitions
+}
+
+func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (inventoryFile, error) {
+	f := inventoryFile{
+		copy:    copyPath,
+		logger:  logger,
+		metrics: m,
+		dirty:   make(chan struct{}, 1),
+		written: make(map[string][]byte),
+		failing: make(map[string]bool),
+	}
+	if dir == "" {
+		return f, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return f, fmt.Errorf("the inventory's directory: %w", err)
+	}
+	f.path = filepath.Join(dir, inventoryName)
+	// A program killed in the middle of a write leaves its temporary file behind.
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return f, fmt.Errorf("the inventory's directory: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "."+inventoryName) && e.Type().IsRegular() {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+	return f, nil
+}
+
+// changed has the inventory saved soon.
+func (f *inventoryFile) changed() {
+	select {
+	case f.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// load reads the inventory. One that cannot be understood is set aside under a dated
+// name; one that cannot be read is an error, as it may be all right.
+func (f *inventoryFile) load() ([]record, error) {
+	if f.path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the inventory: %w", err)
+	}
+	records, skipped, err := decodeInventory(b)
+	if err != nil {
+		aside := f.path + "." + time.Now().UTC().Format("20060102T150405Z")
+		if renameErr := os.Rename(f.path, aside); renameErr != nil {
+			err = errors.Join(err, renameErr)
+		}
+		level.Error(f.logger).Log("msg", "the inventory cannot be understood, so it is set aside and begun anew; known dragons are found again by the next scan",
+			"file", f.path, "set_aside_as", aside, "err", err)
+		return nil, nil
+	}
+	if skipped > 0 {
+		level.Warn(f.logger).Log("msg", "the inventory has entries without a usable address, which are left out", "file", f.path, "entries", skipped)
+	}
+	return records, nil
+}
+
+// decodeInventory reads the content of inventory.json. Entries that name no address
+// are left out and counted.
+func decodeInventory(b []byte) (records []record, skipped int, err error) {
+	var doc document
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return nil, 0, fmt.Errorf("not an inventory: %w", err)
+	}
+	if doc.Version != inventoryVersion {
+		return nil, 0, fmt.Errorf("inventory of version %d (this program knows version %d)", doc.Version, inventoryVersion)
+	}
+	for _, r := range doc.Dragons {
+		r.MAC, r.Address = normalMAC(r.MAC), normalAddress(r.Address)
+		if !isHost(hostOf(r.Address)) {
+			skipped++
+			continue
+		}
+		records = append(records, r)
+	}
+	return records, skipped, nil
+}
+
+// isHost reports whether s can be the name or address of a host in a URL.
+func isHost(s string) bool {
+	return s != "" && len(s) <= 253 && !strings.ContainsFunc(s, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("-._:", r))
+	})
+}
+
+// remember makes the dragons of the inventory known. None was tried yet, so whoever
+// asks first reads them.
+func (f *Fleet) remember(records []record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// Of two at one address the one seen last lives there.
+	slices.SortStableFunc(records, func(a, b record) int { return b.LastSeen.Compare(a.LastSeen) })
+	var gone []record
+	for _, r := range records {
+		if r.Gone || f.byAddress[r.Address] != nil {
+			gone = append(gone, r)
+			continue
+		}
+		f.recall(r, f.newPlace(r.Address, dragon.New(r.Address, f.config.Client)))
+	}
+	for _, r := range gone {
+		if dragon.UsableMAC(r.MAC) && len(f.byMAC[r.MAC]) == 0 {
+			f.recall(r, nil)
+		}
+	}
+	for name := range f.byName {
+		f.relabel(name)
+	}
+	if len(records) > 0 {
+		level.Info(f.logger).Log("msg", "inventory loaded", "dragons", len(f.byWorker))
+	}
+}
+
+// recall makes a dragon of the inventory known, at p or, where p is nil, nowhere.
+// The caller holds f.mu and relabels.
+func (f *Fleet) recall(r record, p *place) {
+	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: r.Overview, lastSeen: r.LastSeen}
+	d.info.Store(&Info{MAC: r.MAC, Address: r.Address, IP: hostOf(r.Address), Brand: dragon.Brand(r.Brand), Model: r.Model,
+		Firmware: r.Firmware, HWVersion: r.HWVersion, FirstSeen: r.FirstSeen, LastSeen: r.LastSeen})
+	d.mu.Lock()
+	if p != nil {
+		f.byAddress[p.address] = d
+		d.settle(p)
+	} else {
+		d.health = health{down: true, reason: "unreachable", since: r.LastSeen,
+			err: fmt.Errorf("dragon %s: another dragon lives there now: %w", r.Address, dragon.ErrUnreachable)}
+	}
+	d.mu.Unlock()
+	f.enter(d)
+}
+
+// save writes the inventory after changes and now and then, until ctx is done.
+func (f *Fleet) save(ctx context.Context) {
+	if f.file.path == "" && f.file.copy == "" {
+		return
+	}
+	tick := time.NewTicker(saveInterval)
+	defer tick.Stop()
+	delay := saveDelay
+	for {
+		select {
+		case <-tick.C:
+		case <-f.file.dirty:
+			select {
+			case <-time.After(delay):
+			case <-ctx.Done():
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+		start := time.Now()
+		f.saveNow()
+		delay = max(saveDelay, 10*time.Since(start)) // a slow disk is not kept busy by it
+	}
+}
+
+// saveNow writes the inventory and its copy. Only one goroutine may call it at a time.
+func (f *Fleet) saveNow() {
+	if f.file.path == "" && f.file.copy == "" {
+		return
+	}
+	select {
+	case <-f.file.dirty:
+	default:
+	}
+	doc := document{Version: inventoryVersion, Dragons: []record{}}
+	entries := []copyEntry{}
+	for _, d := range f.Dragons() {
+		r := d.record()
+		doc.Dragons = append(doc.Dragons, r)
+		if f.file.copy != "" {
+			entries = append(entries, d.copyEntry(r))
+		}
+	}
+	if f.file.path != "" {
+		f.file.write(fileOwn, f.file.path, 0o600, encode(doc))
+	}
+	if f.file.copy != "" {
+		f.file.write(fileCopy, f.file.copy, 0o644, encode(entries))
+	}
+}
+
+func (d *Dragon) record() record {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := d.Info()
+	return record{MAC: i.MAC, Address: i.Address, Gone: d.place == nil, Brand: string(i.Brand), Model: i.Model, Firmware: i.Firmware,
+		HWVersion: i.HWVersion, FirstSeen: i.FirstSeen.UTC(), LastSeen: d.lastSeen.UTC(), Overview: d.overview}
+}
+
+// encode writes v as JSON to be read by people too. What comes in is ours or was
+// checked before, so it cannot fail.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return nil
+	}
+	return b.Bytes()
+}
+
+// write replaces a file, if its content changed. A failure is counted, and said once.
+func (f *inventoryFile) write(which, path string, perm os.FileMode, content []byte) {
+	if content == nil || bytes.Equal(content, f.written[path]) && !f.failing[path] {
+		return
+	}
+	err := renameio.WriteFile(path, content, perm, renameio.WithTempDir(filepath.Dir(path)))
+	switch {
+	case err != nil:
+		f.metrics.unwritten.WithLabelValues(which).Inc()
+		if !f.failing[path] {
+			level.Error(f.logger).Log("msg", "the inventory cannot be written; the program goes on with what it knows, and tries again", "file", path, "err", err)
+		}
+	case f.failing[path]:
+		level.Info(f.logger).Log("msg", "the inventory is written again", "file", path)
+	}
+	f.failing[path] = err != nil
+	if err == nil {
+		f.written[path] = content
+	}
+}

@@ -1,0 +1,141 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Reading is one dragon read once. It is shared between its consumers: do not change it.
+type Reading struct {
+	Summary  *dragon.Summary
+	Overview *dragon.Overview // up to five minutes older than Summary, more where the dragon refuses a newer one
+	At       time.Time        // when the reading was complete
+	Took     time.Duration
+}
+
+const (
+	overviewMaxAge = 5 * time.Minute
+	overviewRetry  = time.Minute // after one that was due failed, while the old one will do
+)
+
+// session is what is known of whoever answers at a place. A login may mean that
+// another dragon answers there now, since each device signs its tokens with its own
+// key; what was known before it holds no longer.
+type session struct {
+	overview *dragon.Overview
+	logins   uint64        // of the client when overview was read
+	elapsed  dragon.Number // of the last summary
+	due      time.Time     // when overview is to be read again
+}
+
+func (s *session) holds(p *place) bool {
+	return s.overview != nil && s.logins == p.client.Logins()
+}
+
+// strangerError says that another dragon answers where this one was.
+type strangerError struct {
+	address  string
+	want     string
+	overview *dragon.Overview
+}
+
+func (e *strangerError) Error() string {
+	return fmt.Sprintf("dragon %s: /api/overview: another dragon lives there now (expected MAC %s, got %s)",
+		e.address, e.want, normalMAC(e.overview.MAC))
+}
+
+// Unwrap makes the dragon unreachable: it is somewhere else, or off.
+func (e *strangerError) Unwrap() error { return dragon.ErrUnreachable }
+
+// readSelf reads the dragon, at its new place if it moves meanwhile. The caller has the lane.
+func (d *Dragon) readSelf(ctx context.Context) (*Reading, error) {
+	for range 3 {
+		p := d.at()
+		if p == nil {
+			return nil, d.Health().downError()
+		}
+		var r *Reading
+		err := d.guard("reading", func() (err error) {
+			ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout)
+			defer cancel()
+			defer context.AfterFunc(p.ctx, cancel)()
+			r, err = d.readAt(ctx, p)
+			return err
+		})
+		if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
+			d.fleet.supplant(d, p, stranger)
+			return nil, err
+		}
+		if p.ctx.Err() == nil {
+			return r, err
+		}
+		// What came, came from where the dragon no longer lives.
+		if d.fleet.life.Err() != nil {
+			return nil, errEnded
+		}
+	}
+	return nil, fmt.Errorf("dragon %s: it moves faster than it can be read: %w", d.Info().Address, context.Canceled)
+}
+
+// readAt makes one reading: one request, and a second one when the overview is due.
+func (d *Dragon) readAt(ctx context.Context, p *place) (*Reading, error) {
+	start := time.Now()
+	s := &p.session
+	if !s.holds(p) { // first, as the client needs the model to read a summary
+		if err := d.readOverview(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	summary, err := p.client.Summary(ctx)
+	if err != nil {
+		return nil, err
+	}
+	elapsed, known := summary.Elapsed().Get()
+	restarted := known && elapsed < s.elapsed.Or(elapsed)
+	switch {
+	case !s.holds(p):
+		if err := d.readOverview(ctx, p); err != nil {
+			return nil, err
+		}
+	case restarted || !time.Now().Before(s.due):
+		// The old overview will do, so it must not cost the reading, nor all its time.
+		ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout/4)
+		err := d.readOverview(ctx, p)
+		cancel()
+		if stranger := (*strangerError)(nil); errors.As(err, &stranger) || !s.holds(p) {
+			return nil, err
+		}
+	}
+	s.elapsed = summary.Elapsed()
+	d.mu.Lock()
+	d.health.unreadable(summary.Unreadable)
+	d.mu.Unlock()
+	now := time.Now()
+	return &Reading{Summary: summary, Overview: s.overview, At: now, Took: now.Sub(start)}, nil
+}
+
+// readOverview reads the overview and holds it against the dragon's identity.
+func (d *Dragon) readOverview(ctx context.Context, p *place) error {
+	s := &p.session
+	s.due = time.Now().Add(overviewRetry)
+	ov, err := p.client.Overview(ctx)
+	if err != nil {
+		return err
+	}
+	if mac := normalMAC(ov.MAC); dragon.UsableMAC(mac) && mac != d.mac {
+		return &strangerError{address: p.address, want: d.mac, overview: ov}
+	}
+	s.overview, s.logins, s.due = ov, p.client.Logins(), time.Now().Add(overviewMaxAge)
+	d.mu.Lock()
+	d.health.unreadable(ov.Unreadable)
+	changed := p.ctx.Err() == nil && d.learn("", ov)
+	d.mu.Unlock()
+	if changed {
+		d.fleet.file.changed()
+	}
+	return nil
+}

@@ -1,0 +1,353 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Sighting is a dragon that was identified at an address.
+type Sighting struct {
+	Address  string // host, or host:port where it is not port 80
+	Client   *dragon.Client
+	Identity *dragon.Identity
+}
+
+// Change is what a sighting meant for the fleet.
+type Change string
+
+// The changes.
+const (
+	Unchanged Change = "unchanged"
+	Added     Change = "added"
+	Moved     Change = "moved"
+	Conflict  Change = "conflict"
+)
+
+// conflictEnds is how long one of two claimants of a MAC is silent, while the other
+// answers, before they are taken for one dragon that moved. It is long because the
+// end renames series: a claimant that restarts, or is switched off for a day's
+// work, must not make them flap.
+const conflictEnds = 24 * time.Hour
+
+// Sighted takes in an identified dragon. Where its MAC is known at another address,
+// that address is asked who it is now, so it may take a request's time.
+//
+// Only addresses that both answer with the same MAC make a conflict; a dragon that
+// does not answer at its old address has moved. Each claimant is then a Dragon of its
+// own, until one is identified as another dragon, or is silent for a day while another
+// answers, or is forgotten. Dragons that report no MAC, or zeros, are told apart
+// by their address and always in conflict, as are two whose MACs differ but end in
+// the same eight digits.
+func (f *Fleet) Sighted(ctx context.Context, s Sighting) Change {
+	change, strangers := f.sight(ctx, s)
+	// At the old address of a dragon that moved another one may have answered, whose
+	// own old address is taken by a third. Each round gives one its place, so it ends.
+	for len(strangers) > 0 && ctx.Err() == nil {
+		_, more := f.sight(ctx, strangers[0])
+		strangers = append(strangers[1:], more...)
+	}
+	return change
+}
+
+// sight takes in one sighting, and returns the strangers met at the dragon's former addresses.
+func (f *Fleet) sight(ctx context.Context, s Sighting) (Change, []Sighting) {
+	if s.Identity == nil || s.Identity.Overview == nil {
+		return Unchanged, nil
+	}
+	s.Address = normalAddress(s.Address)
+	mac := normalMAC(s.Identity.Overview.MAC)
+	var strangers []Sighting
+	answered := make(map[*place]bool) // by former address: whether the dragon still answers there
+	for range 5 {                     // others may change the fleet while we ask
+		f.mu.Lock()
+		unasked := f.formerPlaces(mac, s.Address, answered)
+		if len(unasked) == 0 {
+			change := f.takeIn(mac, s, answered)
+			f.mu.Unlock()
+			if change != Unchanged {
+				f.file.changed()
+			}
+			return change, strangers
+		}
+		f.mu.Unlock()
+		for p, d := range unasked {
+			there, stranger := d.answersAt(ctx, p)
+			answered[p] = there
+			if stranger != nil {
+				strangers = append(strangers, *stranger)
+			}
+		}
+	}
+	return Unchanged, strangers
+}
+
+// formerPlaces returns the places, other than address, where dragons with this MAC
+// live and that have to be asked. One where the dragon is known to be down need not
+// be: its retries ask it all the time.
+func (f *Fleet) formerPlaces(mac, address string, answered map[*place]bool) map[*place]*Dragon {
+	if owner := f.byAddress[address]; !dragon.UsableMAC(mac) || owner != nil && owner.mac == mac {
+		return nil
+	}
+	unasked := make(map[*place]*Dragon)
+	for _, d := range f.byMAC[mac] {
+		d.mu.Lock()
+		if _, asked := answered[d.place]; d.place != nil && !asked {
+			if d.health.down {
+				answered[d.place] = false
+			} else {
+				unasked[d.place] = d
+			}
+		}
+		d.mu.Unlock()
+	}
+	return unasked
+}
+
+// answersAt asks p who lives there.
+func (d *Dragon) answersAt(ctx context.Context, p *place) (there bool, stranger *Sighting) {
+	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout)
+	defer cancel()
+	if d.acquire(ctx, useOther) != nil {
+		return false, nil
+	}
+	defer d.release()
+	_ = d.guard("asking who it is", func() error {
+		ov, err := p.client.Overview(ctx)
+		if err != nil {
+			return err
+		}
+		if mac := normalMAC(ov.MAC); dragon.UsableMAC(mac) && mac != d.mac {
+			stranger = introduce(ctx, p, ov)
+			return nil
+		}
+		there = true
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.sawItself(time.Now())
+		return nil
+	})
+	return there, stranger
+}
+
+// introduce makes a sighting of whoever answered with ov at p. Only the start page
+// tells the brand; if it does not, the brand is unknown rather than guessed.
+func introduce(ctx context.Context, p *place, ov *dragon.Overview) *Sighting {
+	s := &Sighting{Address: p.address, Client: p.client, Identity: &dragon.Identity{Overview: ov}}
+	if id, err := p.client.Identify(ctx); err == nil && id != nil && id.Overview != nil {
+		s.Identity = id
+	}
+	return s
+}
+
+// supplant takes d's place away, where a reading has just met a stranger, and takes
+// the stranger in.
+func (f *Fleet) supplant(d *Dragon, p *place, e *strangerError) {
+	f.mu.Lock()
+	if d.at() == p {
+		f.displace(d, e)
+	}
+	f.mu.Unlock()
+	f.file.changed()
+	f.spawn(func() {
+		ctx, cancel := context.WithTimeout(f.life, 3*f.timeout)
+		defer cancel()
+		_ = d.guard("meeting a stranger", func() error {
+			f.Sighted(ctx, *introduce(ctx, p, e.overview))
+			return nil
+		})
+	})
+}
+
+// takeIn applies a sighting. The caller holds f.mu.
+func (f *Fleet) takeIn(mac string, s Sighting, answered map[*place]bool) Change {
+	owner := f.byAddress[s.Address]
+	if owner != nil && (owner.mac == mac || !dragon.UsableMAC(mac)) { // a MAC unreadable once is not another dragon
+		f.seenAgain(owner, s)
+		return Unchanged
+	}
+	if owner != nil {
+		f.displace(owner, &strangerError{address: s.Address, want: owner.mac, overview: s.Identity.Overview})
+	}
+	var mover *Dragon
+	if dragon.UsableMAC(mac) {
+		for _, d := range f.byMAC[mac] {
+			if p := d.at(); p == nil || !answered[p] {
+				mover = d
+				break
+			}
+		}
+	}
+	p := f.sightedPlace(s)
+	if mover != nil {
+		from := mover.Info().Address
+		f.move(mover, p, s)
+		level.Info(f.logger).Log("msg", "dragon moved", "worker", mover.Info().Worker, "from", from, "to", s.Address)
+		return Moved
+	}
+	now := time.Now()
+	d := f.add(mac, Info{FirstSeen: now, LastSeen: now}, p, s)
+	i := d.Info()
+	if i.Conflict {
+		level.Warn(f.logger).Log("msg", "dragons cannot be told apart by their MAC, so their series carry the address",
+			"worker", i.Worker, "mac", mac, "address", s.Address)
+		return Conflict
+	}
+	level.Info(f.logger).Log("msg", "dragon found", "worker", i.Worker, "address", s.Address, "model", i.Model, "firmware", i.Firmware)
+	return Added
+}
+
+// sightedPlace is a place with the session that the sighting left there.
+func (f *Fleet) sightedPlace(s Sighting) *place {
+	if s.Client == nil {
+		s.Client = dragon.New(s.Address, f.config.Client)
+	}
+	p := f.newPlace(s.Address, s.Client)
+	p.session = session{overview: s.Identity.Overview, logins: s.Client.Logins(), due: time.Now().Add(overviewMaxAge)}
+	return p
+}
+
+// seenAgain notes that a dragon was identified where it lives. If it was down, it is
+// asked at once, by the session that has just worked: its own may have been refused.
+func (f *Fleet) seenAgain(d *Dragon, s Sighting) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sawItself(time.Now())
+	if d.learn(s.Identity.Brand, s.Identity.Overview) {
+		f.file.changed()
+	}
+	if d.health.down {
+		d.place.leave()
+		d.place = f.sightedPlace(s)
+		d.retryNow()
+	}
+}
+
+// add makes a new dragon that lives at p. The caller holds f.mu.
+func (f *Fleet) add(mac string, i Info, p *place, s Sighting) *Dragon {
+	d := &Dragon{fleet: f, mac: mac, lane: newLane(), lastSeen: i.LastSeen}
+	i.MAC = mac
+	d.info.Store(&i)
+	d.mu.Lock()
+	d.settle(p)
+	d.learn(s.Identity.Brand, s.Identity.Overview)
+	d.mu.Unlock()
+	f.enter(d)
+	f.byAddress[p.address] = d
+	f.relabel(dragon.WorkerName(mac))
+	return d
+}
+
+// enter files d under its MAC and name. The caller holds f.mu and relabels.
+func (f *Fleet) enter(d *Dragon) {
+	name := dragon.WorkerName(d.mac)
+	f.byMAC[d.mac] = append(f.byMAC[d.mac], d)
+	f.byName[name] = append(f.byName[name], d)
+}
+
+// move gives a known dragon a new place. The caller holds f.mu.
+func (f *Fleet) move(d *Dragon, p *place, s Sighting) {
+	if old := d.at(); old != nil {
+		delete(f.byAddress, old.address)
+	}
+	f.byAddress[p.address] = d
+	d.mu.Lock()
+	d.settle(p)
+	d.learn(s.Identity.Brand, s.Identity.Overview)
+	d.sawItself(time.Now())
+	d.publishLastSeen()
+	d.mu.Unlock()
+	f.relabel(dragon.WorkerName(d.mac))
+}
+
+// displace takes d's place away, as another dragon lives there. A dragon that has its
+// MAC to itself stays known; of one that had no name but its address nothing is left,
+// and of two claimants of a MAC only the other one. The caller holds f.mu.
+func (f *Fleet) displace(d *Dragon, why error) {
+	if p := d.at(); p != nil && f.byAddress[p.address] == d {
+		delete(f.byAddress, p.address)
+	}
+	d.mu.Lock()
+	d.evict(why)
+	d.mu.Unlock()
+	if !dragon.UsableMAC(d.mac) || len(f.byMAC[d.mac]) > 1 {
+		f.drop(d)
+		return
+	}
+	f.relabel(dragon.WorkerName(d.mac))
+}
+
+var errForgotten = errors.New("forgotten")
+
+// drop makes d unknown. The caller holds f.mu.
+func (f *Fleet) drop(d *Dragon) {
+	name := dragon.WorkerName(d.mac)
+	isD := func(o *Dragon) bool { return o == d }
+	if f.byMAC[d.mac] = slices.DeleteFunc(f.byMAC[d.mac], isD); len(f.byMAC[d.mac]) == 0 {
+		delete(f.byMAC, d.mac)
+	}
+	if f.byName[name] = slices.DeleteFunc(f.byName[name], isD); len(f.byName[name]) == 0 {
+		delete(f.byName, name)
+	}
+	if p := d.at(); p != nil && f.byAddress[p.address] == d {
+		delete(f.byAddress, p.address)
+	}
+	i := d.Info()
+	delete(f.byWorker, i.Worker)
+	d.mu.Lock()
+	d.evict(fmt.Errorf("dragon %s: %w", i.Address, errForgotten))
+	d.mu.Unlock()
+	for _, other := range f.byMAC[d.mac] { // the same dragon, as it turned out
+		other.mu.Lock()
+		other.change(func(o *Info) {
+			if dragon.UsableMAC(d.mac) && i.FirstSeen.Before(o.FirstSeen) {
+				o.FirstSeen = i.FirstSeen
+			}
+		})
+		other.mu.Unlock()
+	}
+	f.relabel(name)
+	f.file.changed()
+}
+
+// othersAnswer reports whether another claimant of d's MAC was seen lately.
+func (f *Fleet) othersAnswer(d *Dragon, now time.Time) bool {
+	return dragon.UsableMAC(d.mac) && slices.ContainsFunc(f.byMAC[d.mac], func(o *Dragon) bool {
+		return o != d && now.Sub(o.seen()) < time.Hour
+	})
+}
+
+// relabel gives the dragons of one worker name labels that differ: where there is
+// more than one, or no MAC, each carries its address; one whose address is another's
+// now, its whole MAC. The caller holds f.mu.
+func (f *Fleet) relabel(name string) {
+	f.sorted.Store(nil)
+	group := f.byName[name]
+	for _, d := range group {
+		if w := d.Info().Worker; f.byWorker[w] == d {
+			delete(f.byWorker, w)
+		}
+	}
+	for _, d := range group {
+		conflict := len(group) > 1 || !dragon.UsableMAC(d.mac)
+		d.mu.Lock()
+		d.change(func(i *Info) {
+			i.Worker, i.Conflict = name, conflict
+			switch {
+			case conflict && d.place != nil:
+				i.Worker += "@" + d.place.address
+			case conflict:
+				i.Worker += "@" + strings.ReplaceAll(d.mac, ":", "")
+			}
+		})
+		d.mu.Unlock()
+		f.byWorker[d.Info().Worker] = d
+	}
+}
