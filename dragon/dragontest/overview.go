@@ -1,0 +1,126 @@
+package dragontest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// overview answers also while the mining process does not.
+func (d *Dragon) overview(out *reply, a *request) {
+	s := a.state
+	// The figures of a board with 250 MB whose cache fills up.
+	const total = 250564
+	used := int64(60000 + 20000*(0.5+0.5*d.noise(uint64(a.now.Unix()/60), 7)))
+	cached := int64(41000 + 2000*d.noise(uint64(a.now.Unix()/60), 8))
+
+	out.open()
+	out.boolField("success", true)
+	out.strField("type", d.model.Type)
+	out.key("hardware")
+	if out.arrays {
+		out.raw("[]")
+	} else {
+		out.open()
+		out.strField("status", d.uptimeText(a))
+		out.intField("memUsed", used)
+		out.intField("memFree", total-used)
+		out.intField("memTotal", total)
+		out.intField("cacheUsed", cached)
+		out.intField("cacheFree", total-used+cached)
+		out.intField("cacheTotal", total-used+2*cached)
+		out.close()
+	}
+	out.key("network")
+	out.open()
+	out.networkFields(s.network)
+	out.close()
+	out.key("version")
+	out.open()
+	out.strField("hwver", d.label(a.endpoint, d.model.HWVersion))
+	out.strField("ethaddr", d.spec.MAC)
+	out.strField("build_date", buildDate(s.firmware))
+	out.strField("platform_v", d.label(a.endpoint, s.firmware))
+	out.close()
+	out.close()
+}
+
+func (p *php) networkFields(n Network) {
+	dns := [2]string{}
+	copy(dns[:], n.DNS)
+	p.strField("dhcp", n.DHCP)
+	p.strField("ipaddress", n.IPAddress)
+	p.strField("netmask", n.Netmask)
+	p.strField("gateway", n.Gateway)
+	p.strField("dns1", dns[0])
+	p.strField("dns2", dns[1])
+}
+
+func (d *Dragon) networkSettings(out *reply, a *request) {
+	out.open()
+	out.networkFields(a.state.network)
+	out.boolField("success", true)
+	out.close()
+}
+
+// uptimeText is busybox's uptime line.
+func (d *Dragon) uptimeText(a *request) string {
+	up := int(a.now.Sub(a.state.bootedAt) / time.Minute)
+	days, hours, minutes := up/(24*60), up/60%24, up%60
+	var b strings.Builder
+	b.WriteString(a.deviceNow.Format("15:04:05") + " up ")
+	if days != 0 {
+		s := "s"
+		if days == 1 {
+			s = ""
+		}
+		fmt.Fprintf(&b, "%d day%s, ", days, s)
+	}
+	if hours != 0 {
+		fmt.Fprintf(&b, "%2d:%02d", hours, minutes)
+	} else {
+		fmt.Fprintf(&b, "%d min", minutes)
+	}
+	load := func(k uint64) float64 { return 0.1 + 0.09*d.noise(uint64(a.now.Unix()/15), k) }
+	fmt.Fprintf(&b, ",  load average: %.2f, %.2f, %.2f", load(9), load(10), load(11))
+	return b.String()
+}
+
+// buildDate is the date in a firmware's name as PHP's "jS \of F Y h:i A" writes it;
+// empty where there is none.
+func buildDate(firmware string) string {
+	parts := strings.Split(firmware, "_")
+	if len(parts) < 3 {
+		return ""
+	}
+	t, err := time.Parse("20060102 150405", strings.Join(parts[len(parts)-2:], " "))
+	if err != nil {
+		return ""
+	}
+	suffix := "th"
+	if n := t.Day(); n < 11 || n > 13 {
+		switch n % 10 {
+		case 1:
+			suffix = "st"
+		case 2:
+			suffix = "nd"
+		case 3:
+			suffix = "rd"
+		}
+	}
+	return fmt.Sprintf("%d%s of %s", t.Day(), suffix, t.Format("January 2006 03:04 PM"))
+}
+
+// label is a text that a fault may have spoilt.
+func (d *Dragon) label(endpoint, s string) string {
+	if len(d.faults) == 0 {
+		return s
+	}
+	if d.onEndpoint(HostileLabels, endpoint) != nil {
+		return s + "\"}\n{a=\"b\\\",} 1\r\n# HELP |@:" + strings.Repeat("A", 8<<10)
+	}
+	if d.onEndpoint(InvalidUTF8, endpoint) != nil {
+		return s + "\xff\xc3(\xed\xa0\x80"
+	}
+	return s
+}

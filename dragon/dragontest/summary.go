@@ -1,0 +1,333 @@
+package dragontest
+
+import (
+	"math"
+	"time"
+)
+
+// summary is the state of the mining process.
+func (d *Dragon) summary(out *reply, a *request) {
+	s := a.state
+	if !d.ready(s, a.now) {
+		out.raw(noSuccess)
+		return
+	}
+	out.open()
+	out.boolField("success", true)
+
+	out.key("DEVS")
+	out.list(len(s.boards))
+	duty := 0
+	index := 0
+	for i := range s.boards {
+		if d.boardMissing(s, i) {
+			continue
+		}
+		out.item()
+		d.boardEntry(out, a, i, index)
+		duty = max(duty, d.fanDuty(s, i))
+		index++
+	}
+	out.endList()
+
+	out.key("POOLS")
+	d.poolEntries(out, a)
+
+	out.key("HARDWARE")
+	switch {
+	case out.arrays:
+		out.raw("[]")
+	case d.model.fanObjects:
+		out.open()
+		out.key("Fan duty")
+		out.open()
+		out.intField("1", int64(duty)*60)
+		out.intField("2", int64(duty)*60)
+		out.close()
+		out.close()
+	default:
+		out.open()
+		out.intField("Fan duty", int64(duty))
+		out.close()
+	}
+	out.boolField("tuning", s.tuning(a.now))
+	if d.model.innosilicon() {
+		out.key("TotalHash")
+		out.open()
+		total := 0.0
+		for i := range s.boards {
+			if !d.boardMissing(s, i) {
+				total += d.hashRate(a, i) * d.model.Factor
+			}
+		}
+		d.scaledRate(&out.php, total)
+		out.close()
+	}
+	out.key("hashrates")
+	out.raw("[]")
+	out.close()
+}
+
+// boardEntry writes an element of DEVS, as recorded from a T1 and as the vendor
+// backend source and published answers have it for the others.
+func (d *Dragon) boardEntry(out *reply, a *request, i, index int) {
+	m, b, s := &d.model, &a.state.boards[i], a.state
+	slot := i
+	if len(d.faults) > 0 && d.onEndpoint(DuplicateBoards, a.endpoint) != nil {
+		slot, index = 0, 0
+	}
+	status := "Alive"
+	if d.boardDead(i) {
+		status = "Dead"
+	}
+	elapsed := a.now.Sub(s.statsAt).Seconds()
+	diff1 := math.Floor(b.work / m.diff1)
+	accepted := float64(b.shares - b.rejected)
+	difficulty := d.difficulty()
+
+	out.open()
+	out.intField("ASC", int64(slot))
+	out.strField("Name", d.label(a.endpoint, m.driver))
+	out.intField("ID", int64(index))
+	out.strField("Enabled", "Y")
+	out.strField("Status", status)
+	out.floatField("Temperature", d.temperature(a, i), 2)
+	if m.chipCore {
+		out.intField("CHIP", int64(m.Chips))
+		out.intField("CORE", int64(m.Cores))
+		out.intField("DUTY", int64(d.fanDuty(s, i)))
+	}
+	mean := 0.0
+	if elapsed > 0 {
+		mean = b.work / elapsed
+	}
+	out.floatField("MHS av", mean, 2)
+	out.floatField("MHS 5s", d.shownAverage(a, i, 0), 2)
+	out.floatField("MHS 1m", d.shownAverage(a, i, 1), 2)
+	if !m.shortAvg {
+		out.floatField("MHS 5m", d.shownAverage(a, i, 2), 2)
+		out.floatField("MHS 15m", d.shownAverage(a, i, 3), 2)
+	}
+	out.intField("Accepted", int64(accepted))
+	out.intField("Rejected", int64(b.rejected))
+	out.intField("Hardware Errors", int64(b.errors))
+	out.floatField("Utility", perMinute(accepted, elapsed), 2)
+	if !m.chipCore {
+		out.intField("Last Share Pool", int64(b.lastPool))
+		out.intField("Last Share Time", d.deviceUnix(a, b.lastShare))
+		out.intField("Total MH", int64(math.Round(b.work)))
+		if !m.tuneHash {
+			out.intField("Diff1 Work", int64(diff1))
+		}
+		out.intField("Difficulty Accepted", int64(accepted*difficulty))
+		out.intField("Difficulty Rejected", int64(float64(b.rejected)*difficulty))
+		last := int64(0)
+		if b.shares > 0 {
+			last = int64(difficulty)
+		}
+		out.intField("Last Share Difficulty", last)
+		out.intField("Last Valid Work", d.deviceUnix(a, b.lastWork))
+		out.floatField("Device Hardware%", percent(math.Floor(b.errors), math.Floor(b.errors)+diff1), 4)
+		out.floatField("Device Rejected%", percent(float64(b.rejected)*difficulty, diff1), 4)
+	}
+	out.intField("Device Elapsed", int64(elapsed))
+	if m.tuneHash {
+		out.floatField("Tune hash", d.nominal(b), 2)
+	}
+	if i < m.hashRateBoards() {
+		rate := d.hashRate(a, i)
+		if m.innosilicon() {
+			d.scaledRate(&out.php, rate*m.Factor)
+			out.floatField("Hash Rate H", rate*m.Factor, 2)
+		} else {
+			out.floatField("Hash Rate", rate, 2)
+		}
+	}
+	out.close()
+}
+
+// hashRateBoards is how many boards get a Hash Rate.
+func (m *Model) hashRateBoards() int {
+	if m.api >= inno2018b {
+		return 9
+	}
+	return 8
+}
+
+// hashRate is the MHS value that the backend thinks fit for the age of the figures.
+func (d *Dragon) hashRate(a *request, i int) float64 {
+	elapsed := a.now.Sub(a.state.statsAt).Seconds()
+	switch {
+	case d.model.shortAvg:
+		if elapsed <= 0 {
+			return 0
+		}
+		return roundTo(a.state.boards[i].work/elapsed, 2)
+	case elapsed < 300:
+		return roundTo(d.shownAverage(a, i, 0), 2)
+	case elapsed < 900:
+		return roundTo(d.shownAverage(a, i, 1), 2)
+	case elapsed < 3600:
+		return roundTo(d.shownAverage(a, i, 2), 2)
+	}
+	return roundTo(d.shownAverage(a, i, 3), 2)
+}
+
+// scaledRate writes a rate for people: divided by 1000 until it is below, with its unit.
+func (d *Dragon) scaledRate(p *php, rate float64) {
+	prefixes := [...]string{"", "K", "M", "G", "T", "P", "E"}
+	n := 0
+	for rate >= 1000 && n < len(prefixes)-1 {
+		rate /= 1000
+		n++
+	}
+	p.floatField("Hash Rate", rate, 2)
+	p.strField("Unit", prefixes[n]+d.model.Unit)
+}
+
+// shownAverage is an average with the scatter that shares bring into it: the
+// shorter its window, the more.
+func (d *Dragon) shownAverage(a *request, i, window int) float64 {
+	if d.model.tuneHash && window > 1 {
+		window = 1
+	}
+	scatter := [4]float64{0.04, 0.015, 0.006, 0.003}[window]
+	// Two seconds share a value: cgminer's figures do not change with every question.
+	n := d.noise(uint64(i), uint64(a.now.Unix()/2)<<2|uint64(window))
+	if len(d.faults) > 0 && d.onBoard(DeadBoardFrozen, i, theLast) != nil {
+		n = 0
+	}
+	return a.state.boards[i].average[window] * (1 + scatter*n)
+}
+
+// temperature of a board follows how much it hashes.
+func (d *Dragon) temperature(a *request, i int) float64 {
+	b := &a.state.boards[i]
+	if len(d.faults) > 0 {
+		if f := d.onBoard(BogusTemperature, i, theLast); f != nil {
+			return f.amount
+		}
+		if d.onBoard(DeadBoardHot, i, theLast) != nil {
+			return 111
+		}
+		if f := d.onBoard(Overheat, i, theWhole); f != nil {
+			return f.amount
+		}
+	}
+	load := min(b.average[1]/d.nominal(b), 1.3)
+	return math.Round(31 + 39*load + 3*d.noise(uint64(i), 5) + 0.8*d.noise(uint64(i), uint64(a.now.Unix()/30)+6))
+}
+
+func (d *Dragon) fanDuty(s *state, i int) int {
+	if len(d.faults) > 0 && (d.onBoard(DeadBoardHot, i, theLast) != nil || d.onBoard(Overheat, i, theWhole) != nil) {
+		return 100
+	}
+	b := &s.boards[i]
+	return int(min(100, 30+32*b.average[1]/d.nominal(b)+4*d.noise(uint64(i), 5)))
+}
+
+// poolEntries writes POOLS.
+func (d *Dragon) poolEntries(out *reply, a *request) {
+	m, s := &d.model, a.state
+	active := d.activePool(s)
+	difficulty := d.difficulty()
+	out.list(len(s.pools))
+	for i := range s.pools {
+		p := &s.pools[i]
+		number := i
+		if len(d.faults) > 0 && d.onEndpoint(DuplicateBoards, a.endpoint) != nil {
+			number = 0
+		}
+		status, stratumURL := "Alive", ""
+		if !d.poolAlive(i) {
+			status = "Dead"
+		}
+		used := p.active > 0
+		if i == active {
+			stratumURL = p.host
+		}
+		work, height := 0.0, int64(0)
+		if used {
+			// A block every ten minutes since the year 2000, so that all dragons agree.
+			work, height = difficulty, (a.now.Unix()-946684800)/600
+		}
+		accepted, rejected := float64(p.accepted), float64(p.rejected)
+		last := 0.0
+		if p.accepted+p.rejected > 0 {
+			last = difficulty
+		}
+
+		out.item()
+		out.open()
+		out.intField("POOL", int64(number))
+		out.strField("URL", p.URL)
+		out.strField("Status", status)
+		out.intField("Priority", int64(i))
+		out.intField("Quota", 1)
+		out.strField("Long Poll", "N")
+		out.intField("Getworks", int64(math.Ceil(p.active/27)))
+		out.intField("Accepted", int64(p.accepted))
+		out.intField("Rejected", int64(p.rejected))
+		out.intField("Works", int64(p.active*22))
+		out.intField("Discarded", int64(p.active*0.57))
+		out.intField("Stale", 0)
+		out.intField("Get Failures", int64(p.failures))
+		out.intField("Remote Failures", 0)
+		out.strField("User", d.label(a.endpoint, p.User))
+		out.intField("Last Share Time", d.deviceUnix(a, p.last))
+		if !m.leanPools {
+			out.intField("Diff1 Shares", int64((accepted+rejected)*difficulty))
+		}
+		out.strField("Proxy Type", "")
+		out.strField("Proxy", "")
+		out.intField("Difficulty Accepted", int64(accepted*difficulty))
+		out.intField("Difficulty Rejected", int64(rejected*difficulty))
+		out.intField("Difficulty Stale", 0)
+		out.intField("Last Share Difficulty", int64(last))
+		if !m.leanPools {
+			out.intField("Work Difficulty", int64(work))
+		}
+		out.boolField("Has Stratum", true)
+		out.boolField("Stratum Active", i == active)
+		out.strField("Stratum URL", stratumURL)
+		if !m.leanPools {
+			out.intField("Stratum Difficulty", int64(work))
+			out.boolField("Has Vmask", true)
+		}
+		out.boolField("Has GBT", false)
+		if !m.leanPools {
+			out.intField("Best Share", int64(p.best))
+		}
+		out.floatField("Pool Rejected%", percent(rejected, accepted+rejected), 4)
+		out.floatField("Pool Stale%", 0, 4)
+		if !m.leanPools {
+			out.intField("Bad Work", int64(p.active/600))
+			out.intField("Current Block Height", height)
+			out.intField("Current Block Version", 536870912)
+		}
+		out.close()
+	}
+	out.endList()
+}
+
+// deviceUnix is a time by the device's clock in seconds, 0 for never.
+func (d *Dragon) deviceUnix(a *request, t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Add(a.deviceNow.Sub(a.now)).Unix()
+}
+
+func percent(part, whole float64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return 100 * part / whole
+}
+
+func perMinute(n, seconds float64) float64 {
+	if seconds <= 0 {
+		return 0
+	}
+	return n * 60 / seconds
+}

@@ -1,0 +1,118 @@
+package dragontest
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Traffic is what others did to a dragon. It is a copy.
+type Traffic struct {
+	Requests    map[string]int // by endpoint: summary, auth, …, upgrade/upload, index
+	Connections int            // accepted by a server or herd
+	MaxInFlight int            // greatest number of requests at the same time
+	InFlight    int            // now
+
+	Logins        int                       // that succeeded
+	RefusedLogins int                       // wrong password, no such user
+	Stale         int                       // requests answered "token expired"
+	Credentials   map[dragon.Credential]int // every user with a password that was tried, by any means
+	Forbidden     map[string]int            // calls of endpoints that nobody should ever call, see Forbidden
+}
+
+// Total returns the number of requests.
+func (t Traffic) Total() (n int) {
+	for _, v := range t.Requests {
+		n += v
+	}
+	return n
+}
+
+// Write is a request that was meant to change something, and allowed to.
+type Write struct {
+	At       time.Time // by the simulation's clock
+	Endpoint string
+	Form     url.Values // with the passwords in it
+}
+
+// Forbidden returns the endpoints that would lock a dragon's pools, change what it
+// is or set its voltage. A simulated dragon only counts who calls them.
+func Forbidden() []string {
+	return []string{"setLock", "setPlatform", "setFreqVol"}
+}
+
+type traffic struct {
+	requests    map[string]int
+	forbidden   map[string]int
+	credentials map[dragon.Credential]int
+	connections int
+	inFlight    int
+	maxInFlight int
+	logins      int
+	refused     int
+	stale       int
+}
+
+func (t *traffic) init() {
+	t.requests = make(map[string]int)
+	t.forbidden = make(map[string]int)
+	t.credentials = make(map[dragon.Credential]int)
+}
+
+// Traffic returns what others did to the dragon so far.
+func (d *Dragon) Traffic() Traffic {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := &d.traffic
+	return Traffic{
+		Requests:      maps.Clone(t.requests),
+		Connections:   t.connections,
+		MaxInFlight:   t.maxInFlight,
+		InFlight:      t.inFlight,
+		Logins:        t.logins,
+		RefusedLogins: t.refused,
+		Stale:         t.stale,
+		Credentials:   maps.Clone(t.credentials),
+		Forbidden:     maps.Clone(t.forbidden),
+	}
+}
+
+// ForgetTraffic sets everything that Traffic counts back to none, but for the
+// requests that are in flight.
+func (d *Dragon) ForgetTraffic() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.traffic.inFlight
+	d.traffic = traffic{inFlight: now, maxInFlight: now}
+	d.traffic.init()
+}
+
+// Writes returns the requests so far that were meant to change something, oldest first.
+func (d *Dragon) Writes() []Write {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.writes)
+}
+
+func (d *Dragon) connected() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.traffic.connections++
+}
+
+// enter counts a request and says what it is for. The caller holds d.mu.
+func (d *Dragon) enter(r *http.Request) (endpoint string) {
+	endpoint = endpointOf(r.URL.Path)
+	t := &d.traffic
+	t.requests[endpoint]++
+	t.inFlight++
+	t.maxInFlight = max(t.maxInFlight, t.inFlight)
+	if slices.Contains(Forbidden(), endpoint) {
+		t.forbidden[endpoint]++
+	}
+	return endpoint
+}
