@@ -152,7 +152,7 @@ func compile(tables []grouped) []*family {
 	return all
 }
 
-func flag(b bool) dragon.Number {
+func truth(b bool) dragon.Number {
 	if b {
 		return dragon.Known(1)
 	}

@@ -53,7 +53,13 @@ func newSample(info *fleet.Info, health fleet.Health, f *face, r *fleet.Reading,
 		s.busy = busy.Action
 	}
 	for _, field := range slices.Sorted(maps.Keys(s.health.ParseErrors)) {
-		s.parseErrors = append(s.parseErrors, item[parseError]{of: &parseError{s.health.ParseErrors[field]}, key: f.pair("field", field)})
+		key, count := f.pair("field", field), s.health.ParseErrors[field]
+		same := func(e item[parseError]) bool { return e.key.GetValue() == key.GetValue() }
+		if i := slices.IndexFunc(s.parseErrors, same); i >= 0 { // once cleaned
+			s.parseErrors[i].of.count += count
+			continue
+		}
+		s.parseErrors = append(s.parseErrors, item[parseError]{of: &parseError{count}, key: key})
 	}
 	if r == nil {
 		return s

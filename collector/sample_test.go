@@ -1,7 +1,9 @@
 package collector
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -64,4 +66,9 @@ func aCollector(t testing.TB) *Collector {
 		t.Fatal(err)
 	}
 	return New(Config{Fleet: f})
+}
+
+func withCancel(r *http.Request) (*http.Request, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(r.Context())
+	return r.WithContext(ctx), cancel
 }
