@@ -3,7 +3,10 @@
 package dragon
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -73,6 +76,7 @@ type Client struct {
 	mu       sync.Mutex
 	model    string // as the device reports it
 	hasModel bool
+	issuer   string // of the token: DragonMint, AsicMiner, AntMiner
 }
 
 // New returns a client of the dragon at host, a name or address with an optional
@@ -123,16 +127,40 @@ func (c *Client) setModel(model string) {
 	c.model, c.hasModel = model, true
 }
 
+// factor is what one unit of a field named MHS is in hashes on this model.
+func (c *Client) factor(ctx context.Context) (float64, error) {
+	model, known := c.knownModel()
+	if !known {
+		var err error
+		model, err = c.Type(ctx)
+		if err != nil && !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNotOffered) {
+			// A figure in wrong units would be a lie by a factor of up to a million.
+			return 0, err
+		}
+		c.setModel(model)
+	}
+	return ModelOf(model).Factor, nil
+}
+
 func (c *Client) knownModel() (string, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.model, c.hasModel
 }
 
-func (c *Client) forgetModel() {
+// loggedIn notes a login: who issued the token is known, the model no more, since
+// another dragon may live at the address now.
+func (c *Client) loggedIn(issuer string) {
+	c.logins.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.model, c.hasModel = "", false
+	c.model, c.hasModel, c.issuer = "", false, issuer
+}
+
+func (c *Client) tokenIssuer() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.issuer
 }
 
 // endpoint is a place of the API and how it is to be called.
@@ -142,15 +170,22 @@ type endpoint struct {
 	method  string
 	writes  bool // never sent twice
 	timeout func(*Options) time.Duration
+	refuses func(status int) bool // statuses that are an endpoint's own way to say no; may be nil
+
+	notReady       string // the message by which it says that there is nothing yet; mostly none
+	emptyIsNothing bool   // an empty body is an answer
 }
 
 func read(name string) endpoint {
-	return endpoint{name, "/api/" + name, http.MethodPost, false, func(o *Options) time.Duration { return o.Timeout }}
+	return endpoint{name: name, path: "/api/" + name, method: http.MethodPost, timeout: ordinary}
 }
 
 func write(name string) endpoint {
-	return endpoint{name, "/api/" + name, http.MethodPost, true, func(o *Options) time.Duration { return o.WriteTimeout }}
+	return endpoint{name: name, path: "/api/" + name, method: http.MethodPost, writes: true, timeout: restarting}
 }
+
+func ordinary(o *Options) time.Duration   { return o.Timeout }
+func restarting(o *Options) time.Duration { return o.WriteTimeout }
 
 // take takes the slot; the caller gives it back with c.give.
 func (c *Client) take(ctx context.Context, e endpoint) error {
@@ -175,6 +210,9 @@ func call[T any](ctx context.Context, c *Client, e endpoint, form url.Values, f 
 	var t *T
 	a, err := c.authorized(ctx, e, form, func(a *answer) error {
 		t = new(T)
+		if e.emptyIsNothing && len(bytes.TrimSpace(a.Raw)) == 0 {
+			return nil
+		}
 		r, err := readAnswer(a.Raw, f, t)
 		if err == nil {
 			a.unreadable, a.reply = r.unreadable, r.reply
@@ -211,7 +249,7 @@ func judge(e endpoint, r *reader, musts []string, syntax error) error {
 		return &Error{Kind: ErrBadResponse, Expected: "a JSON object with " + strings.Join(musts, ", ")}
 	case r.reply.said && r.reply.message == invalidRequest:
 		return &Error{Kind: ErrUnauthorized, Expected: "an answer to the logged-in user", Err: ErrNotOffered}
-	case r.reply.said && r.reply.message == "" && !e.writes:
+	case r.reply.said && !e.writes && (r.reply.message == "" || r.reply.message == e.notReady):
 		return &Error{Kind: ErrNotReady, Expected: "success"}
 	case r.reply.said:
 		return &Error{Kind: ErrRejected, Expected: "success"}
@@ -219,6 +257,11 @@ func judge(e endpoint, r *reader, musts []string, syntax error) error {
 		return nil // some answers of some firmware leave success out
 	}
 	return &Error{Kind: ErrBadResponse, Expected: "a JSON object with success"}
+}
+
+// refuse is the error of a request that is not sent.
+func (c *Client) refuse(e endpoint, format string, args ...any) error {
+	return &Error{Host: c.host, Endpoint: e.path, Kind: ErrRejected, Err: fmt.Errorf("not sent: "+format, args...)}
 }
 
 // invalidRequest is said by the API to whoever is not logged in, asks for what does

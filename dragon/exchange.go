@@ -1,6 +1,7 @@
 package dragon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,9 +29,13 @@ type answer struct {
 // exchange sends one request and reads the whole answer. understand judges it; the
 // *Error that it returns is completed here.
 func (c *Client) exchange(ctx context.Context, e endpoint, form url.Values, token Secret, understand func(*answer) error) (answer, error) {
+	return c.exchangeRequest(ctx, e, c.request(e, form, token), func() []string { return c.secretsOf(form, token) }, understand)
+}
+
+func (c *Client) exchangeRequest(ctx context.Context, e endpoint, req *http.Request, secrets func() []string, understand func(*answer) error) (answer, error) {
 	var a answer
 	start := time.Now()
-	resp, sent, err := c.send(ctx, e, c.request(e, form, token))
+	resp, sent, err := c.send(ctx, e, req)
 	if err == nil {
 		a.Raw, err = readBody(resp, maxBody)
 		if err != nil {
@@ -43,15 +48,17 @@ func (c *Client) exchange(ctx context.Context, e endpoint, form url.Values, toke
 	a.Took = a.At.Sub(start)
 	if err == nil {
 		a.DeviceTime, _ = http.ParseTime(resp.Header.Get("Date"))
-		if err = judgeStatus(e, resp); err == nil {
+		if err = e.judgeStatus(resp.StatusCode); err == nil {
 			err = understand(&a)
-		}
-		if e.writes && len(strings.TrimSpace(string(a.Raw[:min(len(a.Raw), 64)]))) == 0 && resp.StatusCode == http.StatusOK {
-			// What restarts the device may take its own answer down with it.
-			err = &Error{Kind: ErrUnknownOutcome, Expected: "an answer"}
+			if e.writes && len(bytes.TrimSpace(a.Raw)) == 0 {
+				// What restarts the device may take its own answer down with it.
+				err = &Error{Kind: ErrUnknownOutcome, Expected: "an answer"}
+			}
 		}
 	}
-	err = c.finish(ctx, e, err, a.Raw, c.secretsOf(form, token))
+	if err != nil {
+		err = c.finish(ctx, e, err, a.Raw, secrets())
+	}
 	c.observe(e, start, err)
 	return a, err
 }
@@ -84,16 +91,17 @@ func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, 
 	}
 	// What broke off because of the context is told as the context's end, whatever
 	// the broken connection called it.
-	switch broke := out.Kind != ErrUnauthorized && out.Kind != ErrRejected && out.Kind != ErrNotReady; {
-	case broke && errors.Is(ctx.Err(), context.Canceled):
-		out.Err = context.Canceled
-		if out.Kind != ErrUnknownOutcome {
-			out.Kind = nil
-		}
-	case broke && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		out.Err = context.DeadlineExceeded
-		if out.Kind != ErrUnknownOutcome {
-			out.Kind = ErrTimeout
+	switch out.Kind {
+	case ErrTimeout, ErrRefused, ErrUnreachable, ErrBadResponse, ErrUnknownOutcome:
+		if end := ended(ctx); end != nil {
+			out.Err = end
+			switch {
+			case out.Kind == ErrUnknownOutcome:
+			case end == context.Canceled:
+				out.Kind = nil
+			default:
+				out.Kind = ErrTimeout
+			}
 		}
 	}
 	out.Err = withoutSecrets(out.Err, secrets)
@@ -101,6 +109,18 @@ func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, 
 		out.Got = excerpt(got, secrets)
 	}
 	return &out
+}
+
+// ended returns how a context ended: context.Canceled, context.DeadlineExceeded, or
+// nil if it did not.
+func ended(ctx context.Context) error {
+	switch {
+	case ctx.Err() == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	}
+	return context.Canceled
 }
 
 // request makes the request of an endpoint. An empty token sends no Authorization.
@@ -205,15 +225,17 @@ func cutShort(e endpoint, err error) error {
 
 // judgeStatus judges the status alone. Of the API it is 200 also when it says no; a
 // gateway error is nginx's, when PHP is dead or slow.
-func judgeStatus(e endpoint, resp *http.Response) error {
-	status := fmt.Errorf("HTTP status %d", resp.StatusCode)
+func (e endpoint) judgeStatus(status int) error {
+	said := fmt.Errorf("HTTP status %d", status)
 	switch {
-	case resp.StatusCode == http.StatusOK:
+	case status == http.StatusOK:
 		return nil
-	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
-		return &Error{Kind: ErrUnauthorized, Expected: "HTTP status 200", Err: status}
-	case resp.StatusCode >= 500 && e.writes:
-		return &Error{Kind: ErrUnknownOutcome, Expected: "HTTP status 200", Err: status}
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return &Error{Kind: ErrUnauthorized, Expected: "HTTP status 200", Err: said}
+	case e.refuses != nil && e.refuses(status):
+		return &Error{Kind: ErrRejected, Expected: "HTTP status 200", Err: said}
+	case status >= 500 && e.writes:
+		return &Error{Kind: ErrUnknownOutcome, Expected: "HTTP status 200", Err: said}
 	}
-	return &Error{Kind: ErrBadResponse, Expected: "HTTP status 200", Err: status}
+	return &Error{Kind: ErrBadResponse, Expected: "HTTP status 200", Err: said}
 }

@@ -39,6 +39,17 @@ func unitFactor(unit string) (float64, bool) {
 	return 0, false
 }
 
+// hashes returns the rate in hashes per second.
+func (t totalHash) hashes() Number {
+	if t.plain.IsKnown() {
+		return t.plain
+	}
+	if f, ok := unitFactor(t.unit); ok {
+		return t.rate.Times(f)
+	}
+	return Number{}
+}
+
 // givesUnits reports whether the model is not needed to understand the answer: the
 // boards show their unit, or there is nothing to show yet.
 func (s *reported) givesUnits() bool {
@@ -139,9 +150,8 @@ func (s *reported) inBaseUnits(factor float64) *Summary {
 		b.ID = int(id)
 		s.Boards[i] = b.Board
 	}
-	if f, ok := unitFactor(s.total.unit); ok {
-		s.Hashrate = s.total.rate.Times(f)
-	} else if s.total.rate.IsKnown() {
+	s.Hashrate = s.total.hashes()
+	if s.total.rate.IsKnown() && !s.Hashrate.IsKnown() {
 		s.note("TotalHash.Unit")
 	}
 	s.number()

@@ -63,14 +63,14 @@ func (c *Client) introduced(ctx context.Context) (brand Brand, issuer string, er
 		return "", "", err
 	}
 	_, err = c.login(ctx)
-	return brand, c.session.issuer, err
+	return brand, c.tokenIssuer(), err
 }
 
 func (c *Client) notDragon(e endpoint, expected, got string) error {
 	return &Error{Host: c.host, Endpoint: e.path, Kind: ErrNotDragon, Expected: expected, Got: excerpt([]byte(got), nil)}
 }
 
-var indexEndpoint = endpoint{"index", "/", http.MethodGet, false, func(o *Options) time.Duration { return o.Timeout }}
+var indexEndpoint = endpoint{name: "index", path: "/", method: http.MethodGet, timeout: ordinary}
 
 // indexBytes is how much of a start page is looked at; a dragon's has less than 1 KiB.
 const indexBytes = 16 << 10

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ type session struct {
 	credentials []Credential
 	worked      int // the index of the credential that was accepted last
 	token       Secret
-	issuer      string // of the token: DragonMint, AsicMiner, AntMiner
 
 	// A refused login is believed for a while: asking again at every scrape would be
 	// a storm, and of no use.
@@ -32,30 +30,40 @@ const maxStillborn = 3
 
 var errExpired = errors.New("token expired")
 
-// authorized makes a request as a logged-in user. A token that has expired is
-// renewed once: the token is looked at before anything is done, so that this is safe
-// for writes too.
+// authorized makes a request as a logged-in user.
 func (c *Client) authorized(ctx context.Context, e endpoint, form url.Values, understand func(*answer) error) (answer, error) {
-	renewed, err := c.login(ctx)
+	var a answer
+	err := c.withToken(ctx, func(token Secret, _ bool) (err error) {
+		a, err = c.exchange(ctx, e, form, token, understand)
+		return err
+	})
+	return a, err
+}
+
+// withToken lets try make a request with a token, and once more with a new one if
+// the first had expired: the device looks at the token before it does anything, so
+// that this is safe for writes too.
+func (c *Client) withToken(ctx context.Context, try func(token Secret, isNew bool) error) error {
+	isNew, err := c.login(ctx)
 	if err != nil {
-		return answer{}, err
+		return err
 	}
-	for {
-		a, err := c.exchange(ctx, e, form, c.session.token, understand)
-		if !errors.Is(err, errExpired) {
-			if err == nil {
-				c.session.stillborn = 0
-			}
-			return a, err
-		}
+	err = try(c.session.token, isNew)
+	if errors.Is(err, errExpired) && !isNew {
 		c.session.token = ""
-		if renewed {
-			return a, c.bornExpired(err)
+		if isNew, err = c.login(ctx); err != nil {
+			return err
 		}
-		if renewed, err = c.login(ctx); err != nil {
-			return answer{}, err
-		}
+		err = try(c.session.token, isNew)
 	}
+	if errors.Is(err, errExpired) {
+		c.session.token = ""
+		return c.bornExpired(err)
+	}
+	if err == nil {
+		c.session.stillborn = 0
+	}
+	return err
 }
 
 // bornExpired counts a token that was new and called expired.
@@ -72,7 +80,7 @@ func (c *Client) believe(err error) {
 	c.session.refused, c.session.refusedUntil = err, time.Now().Add(c.opts.LoginRetry)
 }
 
-var authEndpoint = endpoint{"auth", "/api/auth", http.MethodPost, false, func(o *Options) time.Duration { return o.Timeout }}
+var authEndpoint = read("auth")
 
 // login makes sure that there is a token, and reports whether it is new. The
 // credential that worked last is tried first.
@@ -92,9 +100,8 @@ func (c *Client) login(ctx context.Context) (renewed bool, err error) {
 		at := (s.worked + i) % len(s.credentials)
 		token, err := c.authenticate(ctx, s.credentials[at])
 		if err == nil {
-			s.worked, s.token, s.issuer = at, token, issuer(token)
-			c.forgetModel()
-			c.logins.Add(1)
+			s.worked, s.token = at, token
+			c.loggedIn(issuer(token))
 			return true, nil
 		}
 		if !errors.Is(err, ErrUnauthorized) {

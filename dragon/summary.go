@@ -3,7 +3,6 @@ package dragon
 import (
 	"bytes"
 	"context"
-	"errors"
 	"time"
 )
 
@@ -129,9 +128,11 @@ type reportedPool struct {
 	index Number
 }
 
+// totalHash is a hash rate that comes with its unit.
 type totalHash struct {
-	rate Number
-	unit string
+	rate  Number // in unit
+	unit  string
+	plain Number // in hashes per second, where the firmware says so too
 }
 
 var summaryFields = table(
@@ -161,6 +162,7 @@ var fanFields = table(
 var totalFields = table(
 	number("Hash Rate", amount, func(t *totalHash) *Number { return &t.rate }).always(),
 	text("Unit", func(t *totalHash) *string { return &t.unit }).always(),
+	number("Hash Rate H", amount, func(t *totalHash) *Number { return &t.plain }), // in getAll
 )
 
 // boardFields are those of a DEVS element. Required is what every fork of cgminer
@@ -271,14 +273,11 @@ func (c *Client) Summary(ctx context.Context) (*Summary, error) {
 		return nil, err
 	}
 	s.Answer, s.Unreadable = a.Answer, a.unreadable
-	model, known := c.knownModel()
-	if !known && !s.givesUnits() {
-		model, err = c.Type(ctx)
-		if err != nil && !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNotOffered) {
-			// Hash rates in wrong units would be a lie by a factor of up to a million.
+	factor := 0.0 // not needed
+	if !s.givesUnits() {
+		if factor, err = c.factor(ctx); err != nil {
 			return nil, err
 		}
-		c.setModel(model)
 	}
-	return s.inBaseUnits(ModelOf(model).Factor), nil
+	return s.inBaseUnits(factor), nil
 }

@@ -1,0 +1,221 @@
+package dragon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// PoolConfig is a pool as the dragon is configured for it: an element of /api/pools.
+type PoolConfig struct {
+	URL      string // url
+	User     string // user: account and worker
+	Password Secret // pass; the device gives it in clear to every user
+}
+
+// MaxPools is how many pools a dragon keeps.
+const MaxPools = 3
+
+// poolURL is what the device takes for a pool's URL: only these schemes (no
+// stratum+ssl, no stratum2+tcp), and a dotted name or IPv4 address. Older firmware
+// takes anything and then does not mine. Vendor backend source, 2018.
+var poolURL = regexp.MustCompile(`^(?i:https?|stratum\+tcp|tcp)://(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)+[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?::([0-9]{1,5}))?(?:/[!-~]*)?$`)
+
+// ValidatePools finds what a dragon would silently drop, alter or never mine at: the
+// list is replaced as a whole, and a pool with an empty field, or all of an empty
+// list, is deleted while the device says success.
+func ValidatePools(pools []PoolConfig) error {
+	switch {
+	case len(pools) == 0:
+		return errors.New("no pools: the dragon would forget those it has")
+	case len(pools) > MaxPools:
+		return fmt.Errorf("%d pools: a dragon keeps %d", len(pools), MaxPools)
+	}
+	for i, p := range pools {
+		if err := p.validate(); err != nil {
+			return fmt.Errorf("pool %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func (p PoolConfig) validate() error {
+	switch {
+	case p.URL == "":
+		return errors.New("the url is empty")
+	case p.User == "":
+		return errors.New("the user is empty")
+	case p.Password == "":
+		return errors.New("the password is empty: the dragon would drop the pool; use x if it needs none")
+	}
+	match := poolURL.FindStringSubmatch(p.URL)
+	if match == nil {
+		return fmt.Errorf("the url %q is none that a dragon takes: stratum+tcp://, tcp://, http:// or https://, then a name with a dot or an IPv4 address", p.URL)
+	}
+	if port, err := strconv.Atoi(match[1]); match[1] != "" && (err != nil || port < 1 || port > 65535) {
+		return fmt.Errorf("the url %q has no valid port", p.URL)
+	}
+	// The device deletes other characters from what it passes on, and trims.
+	if !plain(p.User) {
+		return errors.New("the user has spaces, control or non-ASCII characters")
+	}
+	if !plain(string(p.Password)) {
+		return errors.New("the password has spaces, control or non-ASCII characters")
+	}
+	return nil
+}
+
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+type poolsAnswer struct{ pools []PoolConfig }
+
+var poolConfigFields = table(
+	text("url", func(p *PoolConfig) *string { return &p.URL }).always(),
+	text("user", func(p *PoolConfig) *string { return &p.User }).always(),
+	own("pass", poolPassword),
+	own("password", poolPassword), // in getAll
+)
+
+func poolPassword(r *reader, p *PoolConfig) bool {
+	password, ok := r.text(maxText)
+	p.Password = Secret(password)
+	return ok
+}
+
+// readPoolConfigs reads a list of pools; an empty array in it stands for no pool.
+func readPoolConfigs(r *reader) (pools []PoolConfig, ok bool) {
+	ok = r.elements(maxPools, func(int, string) {
+		var p PoolConfig
+		if readObject(r, "pools", &poolConfigFields, &p) && p != (PoolConfig{}) {
+			pools = append(pools, p)
+		}
+	})
+	return pools, ok
+}
+
+var poolsFields = table(
+	own("pools", func(r *reader, a *poolsAnswer) (ok bool) {
+		a.pools, ok = readPoolConfigs(r)
+		return ok
+	}).always(),
+)
+
+// Pools reads /api/pools: the pools the dragon is configured for, in order. What it
+// really mines at is in Summary and RuntimePools.
+func (c *Client) Pools(ctx context.Context) ([]PoolConfig, error) {
+	a, got, err := call(ctx, c, read("pools"), nil, &poolsFields)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(got.unreadable, "pools") {
+		return nil, &Error{Host: c.host, Endpoint: "/api/pools", Kind: ErrBadResponse, Expected: "a list of pools", Got: excerpt(got.Raw, nil)}
+	}
+	return a.pools, nil
+}
+
+// PoolsUpdate is what became of an UpdatePools.
+type PoolsUpdate struct {
+	// Locked: the dragon is pinned to a pool and the change, though stored, will not
+	// take effect. Innosilicon since September 2018.
+	Locked    bool
+	Pools     []PoolConfig // as read back
+	Dropped   []int        // indexes of pools that were sent and are not there
+	Differing []int        // indexes of pools that are there and not as sent
+}
+
+// AsWished reports whether the dragon now has the pools that were sent and will use them.
+func (u *PoolsUpdate) AsWished() bool {
+	return !u.Locked && len(u.Dropped) == 0 && len(u.Differing) == 0
+}
+
+// UpdatePools replaces the pools by /api/updatePools, which restarts the mining
+// process, and reads them back: the device's success proves nothing. A list that
+// ValidatePools refuses is not sent. An ErrUnknownOutcome from /api/pools says that
+// the change was accepted and could not be read back.
+func (c *Client) UpdatePools(ctx context.Context, pools []PoolConfig) (*PoolsUpdate, error) {
+	e := write("updatePools")
+	if err := ValidatePools(pools); err != nil {
+		return nil, c.refuse(e, "%w", err)
+	}
+	form := url.Values{}
+	for i, p := range pools {
+		n := strconv.Itoa(i + 1)
+		form.Set("Pool"+n, p.URL)
+		form.Set("UserName"+n, p.User)
+		form.Set("Password"+n, string(p.Password))
+	}
+	_, a, err := call(ctx, c, e, form, &noFields)
+	if err != nil {
+		return nil, err
+	}
+	u := &PoolsUpdate{Locked: a.reply.message == "lock"}
+	u.Pools, err = c.Pools(ctx)
+	if err != nil {
+		var known *Error
+		if errors.As(err, &known) {
+			unread := *known
+			unread.Kind, unread.Err = ErrUnknownOutcome, cause(known)
+			err = &unread
+		}
+		return u, err
+	}
+	u.compare(pools)
+	return u, nil
+}
+
+// cause is why a call failed, in words and without a kind of its own.
+func cause(e *Error) error {
+	if e.Err != nil && e.Kind != nil {
+		return fmt.Errorf("%v: %w", e.Kind, e.Err)
+	}
+	if e.Err != nil {
+		return e.Err
+	}
+	return errors.New(e.Kind.Error())
+}
+
+func (u *PoolsUpdate) compare(sent []PoolConfig) {
+	for i := range max(len(sent), len(u.Pools)) {
+		switch {
+		case i >= len(u.Pools):
+			u.Dropped = append(u.Dropped, i)
+		case i >= len(sent) || u.Pools[i] != sent[i]:
+			u.Differing = append(u.Differing, i)
+		}
+	}
+}
+
+// RuntimePools are the pools of the mining process.
+type RuntimePools struct {
+	Answer
+	Pools      []Pool
+	Unreadable []string
+}
+
+type runtimePools struct{ pools []reportedPool }
+
+var runtimePoolsFields = table(
+	own("POOLS", func(r *reader, a *runtimePools) bool {
+		a.pools = a.pools[:0]
+		return r.elements(maxPools, func(int, string) { a.pools = readPool(r, a.pools) })
+	}).always(),
+)
+
+// RuntimePools reads /api/getRuntimePools: what the dragon really mines at. Innosilicon
+// since September 2018.
+func (c *Client) RuntimePools(ctx context.Context) (*RuntimePools, error) {
+	reported, a, err := call(ctx, c, read("getRuntimePools"), nil, &runtimePoolsFields)
+	if err != nil {
+		return nil, err
+	}
+	out := &RuntimePools{Answer: a.Answer, Unreadable: a.unreadable}
+	out.Pools = numberPools(reported.pools, &out.Unreadable)
+	return out, nil
+}
