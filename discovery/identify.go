@@ -54,7 +54,6 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 	case v == isDragon:
 		s.metrics.identified.WithLabelValues(string(v)).Inc()
 		change := s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
-		s.tell(address, identity, change)
 		return Found{address, identity, change}, v
 	case errors.Is(err, context.Canceled):
 		return Found{}, v
@@ -90,25 +89,6 @@ func judge(err error) verdict {
 		return isLocked
 	}
 	return isUnanswered
-}
-
-// tell logs what a sighting changed.
-func (s *Scanner) tell(address string, id *dragon.Identity, change fleet.Change) {
-	about := []any{"address", address, "brand", id.Brand}
-	if o := id.Overview; o != nil {
-		about = append(about, "model", o.Model, "mac", o.MAC, "firmware", o.Firmware)
-	}
-	if d := s.fleet.Lookup(address); d != nil {
-		about = append([]any{"worker", d.Info().Worker}, about...)
-	}
-	switch change {
-	case fleet.Added:
-		level.Info(s.cfg.Logger).Log(append([]any{"msg", "dragon found"}, about...)...)
-	case fleet.Moved:
-		level.Info(s.cfg.Logger).Log(append([]any{"msg", "dragon moved"}, about...)...)
-	case fleet.Conflict:
-		level.Warn(s.cfg.Logger).Log(append([]any{"msg", "dragon's MAC address is not its own"}, about...)...)
-	}
 }
 
 // claims lets one goroutine at a time deal with an address: a dragon that is asked

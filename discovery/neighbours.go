@@ -2,11 +2,11 @@ package discovery
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -22,33 +22,77 @@ const (
 	answeredFor = 5 * time.Second
 )
 
-// neighbours paces a scan of networks that this machine is attached to by the kernel's
-// neighbour table, of which it leaves an eighth to everybody else.
+// neighbours keeps the scan of attached networks within the kernel's neighbour table,
+// of which it leaves an eighth to everybody else.
 type neighbours struct {
-	attached []netip.Prefix
-	places   *semaphore.Weighted
+	routing *routing
+	places  *semaphore.Weighted
+	arps    map[string]*arp // by device; those that may and need to be asked
+	hearing sync.WaitGroup
 }
 
-func newNeighbours(attached func() []netip.Prefix) *neighbours {
-	n := &neighbours{}
-	if attached != nil {
-		n.attached = attached()
-		n.places = semaphore.NewWeighted(int64(tableSize() / 8 * 7))
+// newNeighbours prepares a scan of hosts. Where they do not fit into the table at once,
+// their links are asked directly, if this process may. The error says that it may not.
+func newNeighbours(r *routing, h *hosts, table int) (*neighbours, error) {
+	n := &neighbours{routing: r, arps: make(map[string]*arp)}
+	places := table / 8 * 7
+	n.places = semaphore.NewWeighted(int64(places))
+	if len(r.routes) == 0 {
+		return n, nil
 	}
-	return n
+	devices := make(map[string]bool)
+	var crowd int
+	for i := range h.total {
+		if device, ok := r.device(h.at(i)); ok {
+			devices[device] = true
+			crowd++
+		}
+	}
+	if crowd <= places {
+		return n, nil
+	}
+	for device := range devices {
+		l, err := listenARP(device)
+		if err != nil {
+			n.close()
+			return n, err
+		}
+		n.arps[device] = l
+		n.hearing.Go(l.listen)
+	}
+	return n, nil
+}
+
+// close ends the listening. Addresses are paced by the table from then on.
+func (n *neighbours) close() {
+	for _, l := range n.arps {
+		l.conn.Close()
+	}
+	n.hearing.Wait()
+	clear(n.arps)
+}
+
+// arp returns the link on which a can be asked for, nil if there is none.
+func (n *neighbours) arp(a netip.Addr) *arp {
+	if len(n.arps) == 0 {
+		return nil
+	}
+	device, ok := n.routing.device(a)
+	if !ok {
+		return nil
+	}
+	return n.arps[device]
 }
 
 // enter waits for a place for a. It returns nil for an address that needs none.
 func (n *neighbours) enter(ctx context.Context, a netip.Addr) (*place, error) {
-	for _, p := range n.attached {
-		if p.Contains(a) {
-			if err := n.places.Acquire(ctx, 1); err != nil {
-				return nil, err
-			}
-			return &place{table: n.places}, nil
-		}
+	if _, ok := n.routing.device(a); !ok {
+		return nil, ctx.Err()
 	}
-	return nil, ctx.Err()
+	if err := n.places.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return &place{table: n.places}, nil
 }
 
 // place is one address' place in the neighbour table.
@@ -90,29 +134,4 @@ func tableSize() int {
 		return usual
 	}
 	return n
-}
-
-// attachedNetworks are the IPv4 networks of this machine's interfaces that find their
-// hosts by asking all of them.
-func attachedNetworks() []netip.Prefix {
-	var attached []netip.Prefix
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		return nil
-	}
-	for _, i := range interfaces {
-		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagBroadcast == 0 {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue // the interface went away
-		}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-				attached = append(attached, p.Masked())
-			}
-		}
-	}
-	return attached
 }

@@ -43,6 +43,7 @@ type Found struct {
 type scan struct {
 	*Scanner
 	connects   *semaphore.Weighted
+	pending    *semaphore.Weighted // addresses without a verdict
 	neighbours *neighbours
 	running    sync.WaitGroup
 	progress   chan struct{} // one for each address done; nil without Config.Progress
@@ -69,11 +70,17 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 		defer cancel()
 	}
 	sc := &scan{
-		Scanner:    s,
-		connects:   semaphore.NewWeighted(int64(s.cfg.Parallel)),
-		neighbours: newNeighbours(s.attached),
-		result:     Result{Addresses: int(s.hosts.total)},
+		Scanner:  s,
+		connects: semaphore.NewWeighted(int64(s.cfg.Parallel)),
+		pending:  semaphore.NewWeighted(pending),
+		result:   Result{Addresses: int(s.hosts.total)},
 	}
+	var err error
+	if sc.neighbours, err = newNeighbours(s.routing(), &s.hosts, s.table); err != nil && !s.slow {
+		s.slow = true
+		level.Info(s.cfg.Logger).Log("msg", "scanning attached networks at the pace of the kernel's neighbour table; CAP_NET_RAW, or a higher net.ipv4.neigh.default.gc_thresh3, makes it faster", "err", err)
+	}
+	defer sc.neighbours.close()
 	told := sc.tellProgress()
 	start := time.Now()
 	started := sc.feed(ctx)
@@ -97,20 +104,58 @@ func (sc *scan) feed(ctx context.Context) uint64 {
 			sc.done(func(r *Result) { r.Known++ })
 			continue
 		}
-		place, err := sc.neighbours.enter(ctx, a)
-		if err == nil {
-			err = sc.connects.Acquire(ctx, 1)
+		if err := sc.pending.Acquire(ctx, 1); err != nil {
+			return i
 		}
+		work, err := sc.admit(ctx, a)
 		if err != nil {
 			return i
 		}
-		sc.running.Go(func() { sc.address(ctx, a, place) })
+		sc.running.Go(func() {
+			defer sc.pending.Release(1)
+			work()
+		})
 	}
 	return sc.hosts.total
 }
 
+// admit waits until an address has its turn and returns what is to be done for it.
+func (sc *scan) admit(ctx context.Context, a netip.Addr) (work func(), err error) {
+	if l := sc.neighbours.arp(a); l != nil {
+		if err := l.turn(ctx); err != nil {
+			return nil, err
+		}
+		return func() {
+			here, err := l.present(ctx, a, sc.cfg.ConnectTimeout/2)
+			if err == nil && here {
+				var place *place
+				if place, err = sc.turn(ctx, a); err == nil {
+					sc.address(ctx, a, place)
+					return
+				}
+			}
+			sc.closed(ctx, a, err)
+		}, nil
+	}
+	place, err := sc.turn(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return func() { sc.address(ctx, a, place) }, nil
+}
+
+// turn waits until an address may be connected to: for a place in the neighbour table
+// and for one of the connects.
+func (sc *scan) turn(ctx context.Context, a netip.Addr) (*place, error) {
+	place, err := sc.neighbours.enter(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return place, sc.connects.Acquire(ctx, 1)
+}
+
 // address takes one address to its verdict, or hands it over to identification. It is
-// called with one of the connects acquired.
+// called when its turn has come.
 func (sc *scan) address(ctx context.Context, a netip.Addr, place *place) {
 	begun := time.Now()
 	place.tried()
@@ -120,32 +165,36 @@ func (sc *scan) address(ctx context.Context, a netip.Addr, place *place) {
 		err = sc.again(ctx, a, place, begun.Add(sc.cfg.ConnectTimeout))
 	}
 	place.leave(err == nil || errors.Is(err, syscall.ECONNREFUSED))
-	switch {
-	case err == nil:
+	if err == nil {
 		sc.opened(ctx, a)
-	case ctx.Err() != nil: // no verdict
-	case ours(err):
+	} else {
+		sc.closed(ctx, a, err)
+	}
+}
+
+// closed is the verdict that nothing listens at an address.
+func (sc *scan) closed(ctx context.Context, a netip.Addr, err error) {
+	if ctx.Err() != nil {
+		return // no verdict
+	}
+	if ours(err) {
 		sc.done(func(r *Result) {
 			r.Failed++
 			if sc.failure == nil {
 				sc.failure = err
 			}
 		})
-	default:
-		// Whoever was here is gone, and the next one here is somebody else.
-		sc.strangers.forget(sc.at(a))
-		sc.done(func(*Result) {})
+		return
 	}
+	// Whoever was here is gone, and the next one here is somebody else.
+	sc.strangers.forget(sc.at(a))
+	sc.done(func(*Result) {})
 }
 
 // again is the second try, at a time.
 func (sc *scan) again(ctx context.Context, a netip.Addr, place *place, at time.Time) error {
-	wait := time.NewTimer(time.Until(at))
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := sleep(ctx, time.Until(at)); err != nil {
+		return err
 	}
 	if err := sc.connects.Acquire(ctx, 1); err != nil {
 		return err
@@ -153,6 +202,18 @@ func (sc *scan) again(ctx context.Context, a netip.Addr, place *place, at time.T
 	defer sc.connects.Release(1)
 	place.tried()
 	return sc.connect(ctx, a, sc.cfg.ConnectTimeout*2/5)
+}
+
+// sleep waits, unless ctx ends before.
+func sleep(ctx context.Context, d time.Duration) error {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (sc *scan) connect(ctx context.Context, a netip.Addr, timeout time.Duration) error {

@@ -1,0 +1,143 @@
+package discovery
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/mdlayher/packet"
+	"golang.org/x/time/rate"
+)
+
+// arp asks the hosts of a link for themselves, past the kernel's neighbour table: only
+// those that answer need a place in that. It takes a packet socket, and so CAP_NET_RAW.
+type arp struct {
+	conn net.PacketConn
+	mac  net.HardwareAddr
+	ip   netip.Addr
+	pace *rate.Limiter
+
+	mu      sync.Mutex
+	waiting map[netip.Addr]chan struct{}
+}
+
+const (
+	etherTypeARP = 0x0806
+	arpLength    = 28 // of an ARP message of IPv4 over Ethernet
+)
+
+// Every request goes to all hosts of the link, and dragons are small machines. Twice
+// 65,534 requests at this rate take 53 s, in 1.2 Mbit/s.
+const (
+	requestsPerSecond = 2500
+	requestsInARow    = 25
+)
+
+// listenARP opens the link of a device.
+func listenARP(device string) (*arp, error) {
+	i, err := net.InterfaceByName(device)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := packet.Listen(i, packet.Datagram, etherTypeARP, nil)
+	if err != nil {
+		return nil, err
+	}
+	return newARP(conn, i.HardwareAddr, firstIPv4(i)), nil
+}
+
+func newARP(conn net.PacketConn, mac net.HardwareAddr, ip netip.Addr) *arp {
+	return &arp{conn: conn, mac: mac, ip: ip, pace: rate.NewLimiter(requestsPerSecond, requestsInARow), waiting: make(map[netip.Addr]chan struct{})}
+}
+
+func firstIPv4(i *net.Interface) netip.Addr {
+	addrs, err := i.Addrs()
+	if err != nil {
+		return netip.IPv4Unspecified()
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			return p.Addr()
+		}
+	}
+	// A request from nobody is a probe (RFC 5227), which is answered as well.
+	return netip.IPv4Unspecified()
+}
+
+// listen takes in answers until the connection is closed.
+func (l *arp) listen() {
+	buffer := make([]byte, 128)
+	for {
+		n, _, err := l.conn.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		if a, ok := sender(buffer[:n]); ok {
+			l.mu.Lock()
+			if answered, ok := l.waiting[a]; ok {
+				close(answered)
+				delete(l.waiting, a)
+			}
+			l.mu.Unlock()
+		}
+	}
+}
+
+// present asks for a twice and reports whether it answered. The first request is sent
+// at once: its turn has been waited for.
+func (l *arp) present(ctx context.Context, a netip.Addr, patience time.Duration) (bool, error) {
+	answered := make(chan struct{})
+	l.mu.Lock()
+	l.waiting[a] = answered
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		delete(l.waiting, a)
+		l.mu.Unlock()
+	}()
+	for try := range 2 {
+		if try > 0 {
+			if err := l.turn(ctx); err != nil {
+				return false, err
+			}
+		}
+		if _, err := l.conn.WriteTo(l.request(a), &packet.Addr{HardwareAddr: net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}); err != nil {
+			return false, err
+		}
+		wait := time.NewTimer(patience)
+		select {
+		case <-answered:
+			wait.Stop()
+			return true, nil
+		case <-ctx.Done():
+			wait.Stop()
+			return false, ctx.Err()
+		case <-wait.C:
+		}
+	}
+	return false, nil
+}
+
+// turn waits until another request may be sent. It is the limiter's Wait, which
+// however gives up early where a deadline is going to come first.
+func (l *arp) turn(ctx context.Context) error { return sleep(ctx, l.pace.Reserve().Delay()) }
+
+// request is the question who has a.
+func (l *arp) request(a netip.Addr) []byte {
+	b := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, their lengths, request
+	b = append(b, l.mac...)
+	b = append(b, l.ip.AsSlice()...)
+	b = append(b, make([]byte, 6)...) // who has it is the question
+	return append(b, a.AsSlice()...)
+}
+
+// sender returns who sent an ARP message.
+func sender(b []byte) (netip.Addr, bool) {
+	if len(b) < arpLength || binary.BigEndian.Uint64(b)>>16 != 0x000108000604 {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFrom4([4]byte(b[14:18])), true
+}
