@@ -41,19 +41,16 @@ func poolTable() table[dragon.Pool] {
 	}
 }
 
-// withoutLogin cuts the user and password that some write into a pool's URL.
+// withoutLogin cuts the user and password that some write into a pool's URL. They may
+// hold any character, so all before the last @ may be theirs.
 func withoutLogin(url string) string {
-	scheme, rest, found := strings.Cut(url, "://")
-	if !found {
-		scheme, rest = "", url
-	}
-	host, _, _ := strings.Cut(rest, "/")
-	at := strings.LastIndexByte(host, '@')
+	at := strings.LastIndexByte(url, '@')
 	if at < 0 {
 		return url
 	}
+	scheme, _, found := strings.Cut(url[:at], "://")
 	if !found {
-		return rest[at+1:]
+		return url[at+1:]
 	}
-	return scheme + "://" + rest[at+1:]
+	return scheme + "://" + url[at+1:]
 }

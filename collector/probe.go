@@ -2,20 +2,13 @@ package collector
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net/http"
-	"regexp"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
-	dto "github.com/prometheus/client_model/go"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -67,111 +60,4 @@ func (c *Collector) tee(lines io.Writer) log.Logger {
 		_ = to.Log(keyvals...)
 		return c.Logger.Log(keyvals...)
 	})
-}
-
-// explain writes a probe down for people: what a metric is missing for is to be seen
-// here.
-func (c *Collector) explain(w io.Writer, target string, s *sample, lines string) {
-	i, h := s.info, s.health
-	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
-
-	say("Probe of %s at %s", clean(target), time.Now().UTC().Format(time.RFC3339))
-	say("\n== Who it is ==")
-	for _, fact := range [][2]string{
-		{"worker", i.Worker}, {"mac", i.MAC}, {"address", i.Address}, {"brand", string(i.Brand)}, {"model", i.Model},
-		{"firmware", i.Firmware}, {"hw_version", i.HWVersion}, {"site", i.Site},
-		{"known as", algorithm(i.Model)},
-		{"first seen", moment(i.FirstSeen)}, {"last seen", moment(i.LastSeen)}, {"conflict over its MAC", strconv.FormatBool(i.Conflict)},
-	} {
-		say("%s: %s", fact[0], clean(fact[1]))
-	}
-
-	say("\n== How it fares ==")
-	say("up: %t since %s", h.Up, moment(h.Since))
-	say("last read: %s", moment(h.LastSuccess))
-	say("busy with: %s", clean(s.busy))
-	if h.Err != nil {
-		say("last error: %s: %s", h.Reason, secretless(h.Err.Error()))
-	}
-
-	say("\n== What was asked, and what came ==")
-	if s.err != nil {
-		say("failed after %s: %s", s.took, secretless(s.err.Error()))
-	} else {
-		say("read in %s", s.took)
-		body(w, "/api/summary", s.summary().Answer)
-		if s.reading.Overview != nil {
-			body(w, "/api/overview", s.overview().Answer)
-		}
-	}
-
-	say("\n== How it was read ==")
-	if s.reading != nil {
-		say("no sense was made of: %s", clean(strings.Join(s.summary().Unreadable, " ")))
-	}
-	for _, f := range c.families {
-		c.reading(w, f, s)
-	}
-
-	say("\n== Log of this probe ==\n%s", lines)
-}
-
-// reading writes what the rows of a family make of a sample.
-func (c *Collector) reading(w io.Writer, f *family, s *sample) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.panicked(s.info.Worker, v)
-			fmt.Fprintf(w, "%s: panic: %v\n", f.name, v)
-		}
-	}()
-	f.visit(s, nil, func(source string, value dragon.Number, _ *timestamppb.Timestamp, labels []*dto.LabelPair) {
-		var pairs []string
-		for _, l := range labels[:len(labels)-1] { // the last is the worker
-			pairs = append(pairs, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
-		}
-		shown := "unknown"
-		if v, known := value.Get(); known {
-			shown = strconv.FormatFloat(v, 'g', -1, 64)
-		}
-		fmt.Fprintf(w, "%s{%s} %s  (%s)\n", f.name, strings.Join(pairs, ","), shown, source)
-	})
-}
-
-func body(w io.Writer, endpoint string, a dragon.Answer) {
-	fmt.Fprintf(w, "\n-- %s: complete at %s, took %s, dragon's clock %s, %d bytes --\n", endpoint, moment(a.At), a.Took, moment(a.DeviceTime), len(a.Raw))
-	const most = 64 << 10
-	raw, rest := a.Raw, 0
-	if len(raw) > most {
-		raw, rest = raw[:most], len(raw)-most
-	}
-	fmt.Fprintln(w, secretless(strings.ToValidUTF8(string(raw), "\ufffd")))
-	if rest > 0 {
-		fmt.Fprintf(w, "… and %d bytes more\n", rest)
-	}
-}
-
-// What a dragon sends has no secret in the endpoints read here, as far as is known. A
-// firmware that is more talkative must not make us so.
-var (
-	secretField = regexp.MustCompile(`(?i)("[^"]*(?:pass|pwd|jwt|token|secret)[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|[^\s",}\]]+)`)
-	login       = regexp.MustCompile(`(:(?:\\?/){2})[^/@\s"\\]+@`)
-)
-
-func secretless(s string) string {
-	return login.ReplaceAllString(secretField.ReplaceAllString(s, `${1}"<secret>"`), "${1}<secret>@")
-}
-
-func moment(t time.Time) string {
-	if t.IsZero() {
-		return "unknown"
-	}
-	return t.UTC().Format(time.RFC3339)
-}
-
-func algorithm(model string) string {
-	m := dragon.ModelOf(model)
-	if m.Algorithm == "" {
-		return "unknown model"
-	}
-	return fmt.Sprintf("%s, %s", m.Algorithm, m.Note)
 }

@@ -86,7 +86,7 @@ func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *face) (s *samp
 	defer func() {
 		if v := recover(); v != nil {
 			c.panicked(d.Info().Worker, v)
-			s = newSample(d.Info(), d.Health(), f, nil, fmt.Errorf("panic: %v", v), time.Since(start))
+			s = newSample(d.Info(), d.Health(), newFace(), nil, fmt.Errorf("panic: %v", v), time.Since(start))
 		}
 	}()
 	r, err := d.Read(ctx, c.MaxAge)

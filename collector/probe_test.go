@@ -1,0 +1,165 @@
+package collector
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+func TestAProbeReachesOnlyWhatFindGives(t *testing.T) {
+	var asked []string
+	c := aCollector(t)
+	c.Find = func(_ context.Context, target string) (*fleet.Dragon, error) {
+		asked = append(asked, target)
+		switch target {
+		case "nil":
+			return nil, nil
+		case "forbidden":
+			return nil, errors.New("10.0.0.1 is outside the configured networks")
+		}
+		return nil, errors.New("nobody answers")
+	}
+	probe := c.Probe()
+	var bodies []string
+	for _, query := range []string{"target=unknown", "target=forbidden", "target=nil", "target=http://127.0.0.1/&debug=true", "target=%00%ff"} {
+		w := get(t.Context(), probe, "/probe?"+query)
+		if w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", query, w.Code)
+		}
+		bodies = append(bodies, w.Body.String())
+	}
+	for _, b := range bodies {
+		if b != bodies[0] {
+			t.Errorf("%q tells more than %q", b, bodies[0])
+		}
+	}
+	if len(asked) != 5 {
+		t.Errorf("asked for %q", asked)
+	}
+	for _, query := range []string{"", "target=", "target=a&target=b", "target=a&target=a", "TARGET=a"} {
+		if w := get(t.Context(), probe, "/probe?"+query); w.Code != http.StatusBadRequest {
+			t.Errorf("%q: %d", query, w.Code)
+		}
+	}
+	if len(asked) != 5 {
+		t.Errorf("asked for %q", asked)
+	}
+}
+
+func TestAProbeOfADragonThatIsDownIsAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{})
+		defer f.close()
+		f.herd.Dragon(0).Inject(dragontest.Reset)
+		for range 2 {
+			w := get(t.Context(), f.Probe(), "/probe?target="+f.worker(0), timeoutHeader, "5")
+			if series := seriesOf(w.Body.String(), f.worker(0)); w.Code != 200 || series[up(f.worker(0))] != "0" {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		}
+		w := get(t.Context(), f.Probe(), "/probe?debug=true&target="+f.worker(0), timeoutHeader, "5")
+		if w.Code != 200 || !strings.Contains(w.Body.String(), "failed after") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
+}
+
+func TestDebugTellsHowADragonWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec {
+			return dragontest.Spec{Pools: []dragontest.Pool{{URL: "stratum+tcp://me:swordfish@pool.example.org:3333", User: "<script>", Password: "x"}}}
+		}})
+		defer f.close()
+		f.herd.Dragon(0).Inject(dragontest.BogusTemperature)
+		w := get(t.Context(), f.Probe(), "/probe?debug=true&target="+f.herd.Addr(0))
+		page := w.Body.String()
+		for _, want := range []string{
+			"worker: " + f.worker(0) + "\n",
+			"-- /api/summary: complete at ",
+			"-- /api/overview: complete at ",
+			`"Device Elapsed"`,
+			`dragon_board_temperature_celsius{board="2"} unknown  (summary.DEVS.Temperature)`,
+			`dragon_board_up{board="2"} 1  (summary.DEVS.Status)`,
+			"no sense was made of: ", "DEVS.Temperature",
+			"level=debug", "msg=probing", `msg="probe answered"`,
+		} {
+			if !strings.Contains(page, want) {
+				t.Errorf("no %q", want)
+			}
+		}
+		if strings.Contains(page, "swordfish") {
+			t.Error("a password is shown")
+		}
+		if strings.Contains(f.probed(t, f.worker(0)), "swordfish") {
+			t.Error("a password is in a label")
+		}
+		if got := w.Header().Get("Content-Type"); got != "text/plain; charset=utf-8" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("a browser may take it for %s", got)
+		}
+		if w.Code != 200 || !strings.Contains(f.log.String(), `msg="probe answered"`) {
+			t.Errorf("%d, log %s", w.Code, f.log)
+		}
+		if t.Failed() {
+			t.Log(page)
+		}
+	})
+}
+
+func TestSecretsAreCutOutOfWhatADragonSaid(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"success":true,"jwt":"eyJ0eXAi.eyJpc3Mi.abc"}`:      `{"success":true,"jwt":"<secret>"}`,
+		`{"pools":[{"user":"u","pass":"x\"y","url":"a:\/\/b"`: `{"pools":[{"user":"u","pass":"<secret>","url":"a:\/\/b"`,
+		`{"newPassword" : "hunter2", "Token":12, "a":1}`:      `{"newPassword" : "<secret>", "Token":"<secret>", "a":1}`,
+		`{"pass":"cut sho`:                        `{"pass":"<secret>"`,
+		`{"url":"stratum+tcp:\/\/u:p@pool:3333`:   `{"url":"stratum+tcp:\/\/<secret>@pool:3333`,
+		`{"url":"stratum+tcp://u:p@pool:3333/x"`:  `{"url":"stratum+tcp://<secret>@pool:3333/x"`,
+		`{"Stratum URL":"u:p/w@pool.example.org"`: `{"Stratum URL":"<secret>@pool.example.org"`,
+		`Post "http://u:p@127.0.0.1/": refused`:   `Post "http://<secret>@127.0.0.1/": refused`,
+		`got eyJ0eXAi.eyJpc3Mi.ab-c_d and more`:   `got <secret> and more`,
+		`{"Accepted":12,"User":"farm.1@home"}`:    `{"Accepted":12,"User":"farm.1@home"}`,
+	} {
+		if got := secretless(in); got != want {
+			t.Errorf("%s\n got %s\nwant %s", in, got, want)
+		}
+	}
+}
+
+func FuzzSecretless(f *testing.F) {
+	f.Add("hunter2", `{"a":1,"x`)
+	f.Fuzz(func(t *testing.T, secret, before string) {
+		quoted, err := json.Marshal("§" + secret + "§")
+		if err != nil || strings.Contains(before, "§") {
+			t.Skip()
+		}
+		// Behind whole JSON, nothing of a value is left.
+		if b, err := json.Marshal(before); err == nil {
+			got := secretless(`{"b":` + string(b) + `,"password":` + string(quoted) + `}`)
+			if strings.Contains(got, "§") {
+				t.Errorf("%s", got)
+			}
+		}
+		secretless(before)
+	})
+}
+
+func TestLoginsAreCutOutOfPoolURLs(t *testing.T) {
+	for in, want := range map[string]string{
+		"stratum+tcp://pool.example.org:3333":       "stratum+tcp://pool.example.org:3333",
+		"stratum+tcp://u:p@pool.example.org:3333/x": "stratum+tcp://pool.example.org:3333/x",
+		"stratum+tcp://u:p/w@pool.example.org":      "stratum+tcp://pool.example.org",
+		"u:p@pool.example.org:3333":                 "pool.example.org:3333",
+		"stratum+tcp://a@b@c":                       "stratum+tcp://c",
+		"":                                          "",
+	} {
+		if got := withoutLogin(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}

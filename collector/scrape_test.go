@@ -1,0 +1,379 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+func TestScrapeTimeoutIsWhatTheHeaderSaysLessTheOffset(t *testing.T) {
+	for header, want := range map[string]time.Duration{
+		"10": 9500 * time.Millisecond, "10.25": 9750 * time.Millisecond, "1e1": 9500 * time.Millisecond, "0.8": 400 * time.Millisecond, "0.000001": 500 * time.Nanosecond,
+		"": 0, "0": 0, "-1": 0, "ten": 0, "10s": 0, "NaN": 0, "Inf": 0, "+Inf": 0, "-Inf": 0, "1e300": 0, "1e400": 0, "3601": 0, " 10": 0,
+	} {
+		got, ok := scrapeTimeout(header, 500*time.Millisecond)
+		if got != want || ok != (want > 0) {
+			t.Errorf("%q: %v, %v, want %v", header, got, ok, want)
+		}
+	}
+}
+
+// One scraper in a hurry must not hurry the others.
+func TestScrapeTimeoutIsOfOneRequestOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{})
+		defer f.close()
+		f.herd.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(3*time.Second))
+		if page := get(t.Context(), f.Metrics(), "/metrics", timeoutHeader, "1").Body.String(); seriesOf(page, f.worker(0))[up(f.worker(0))] != "0" {
+			t.Error("read within 0.5 s")
+		}
+		if page := f.scraped(t); seriesOf(page, f.worker(0))[up(f.worker(0))] != "1" {
+			t.Error("not read within 9.5 s")
+		}
+	})
+}
+
+func up(worker string) string { return fmt.Sprintf("dragon_up{worker=%q}", worker) }
+
+func TestModels(t *testing.T) {
+	for _, m := range dragontest.Models() {
+		t.Run(m.Key, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: m.Key} }})
+				defer f.close()
+				time.Sleep(time.Hour)
+				page := f.probed(t, f.worker(0))
+				parse(t, page)
+				golden(t, "testdata/models/"+m.Key+".metrics", page)
+			})
+		})
+	}
+}
+
+func TestMetricsAndProbeGiveTheSameSeries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 3, Specs: dragontest.Mixed})
+		defer f.close()
+		page := f.scraped(t)
+		for i := range 3 {
+			probed := f.probed(t, f.worker(i))
+			if diff := cmp.Diff(seriesOf(page, f.worker(i)), seriesOf(probed, f.worker(i))); diff != "" {
+				t.Error(diff)
+			}
+			if strings.Contains(probed, "mother_") || strings.Contains(probed, f.worker((i+1)%3)) {
+				t.Error("a probe gives more than its target")
+			}
+		}
+		for _, series := range []string{`mother_dragons{state="known"} 3`, `mother_dragons{state="up"} 3`, `mother_dragons{state="down"} 0`, `mother_dragons{state="conflict"} 0`} {
+			if !strings.Contains(page, series+"\n") {
+				t.Errorf("no %s", series)
+			}
+		}
+	})
+}
+
+// Whatever is wrong with one dragon, the others' series are complete and the scrape
+// ends within its time.
+func TestAFaultCostsOnlyItsDragon(t *testing.T) {
+	for _, fault := range dragontest.Faults() {
+		t.Run(string(fault.Fault), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const herd, bad = 5, 2
+				f := newFarm(t, dragontest.HerdConfig{Count: herd, Specs: dragontest.Mixed})
+				defer f.close()
+				before := f.scraped(t)
+				f.herd.Dragon(bad).Inject(fault.Fault)
+				for range 3 { // at first, and when it is known
+					time.Sleep(time.Minute)
+					start := time.Now()
+					page := f.scraped(t)
+					if took := time.Since(start); took > 9500*time.Millisecond {
+						t.Errorf("the scrape took %v", took)
+					}
+					parse(t, page)
+					for i := range herd {
+						series := seriesOf(page, f.worker(i))
+						if series[up(f.worker(i))] == "" {
+							t.Errorf("dragon %d has no dragon_up", i)
+						}
+						if i == bad {
+							if series[up(f.worker(i))] == "0" && len(series) > 12 {
+								t.Errorf("a dragon that was not read has data: %v", series)
+							}
+							continue
+						}
+						if diff := cmp.Diff(names(seriesOf(before, f.worker(i))), names(series)); diff != "" {
+							t.Errorf("dragon %d: %s", i, diff)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+func names(series map[string]string) []string { return slices.Sorted(maps.Keys(series)) }
+
+func TestHangingDragonsDoNotUseUpTheWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const herd, hanging = 100, 5
+		f := newFarm(t, dragontest.HerdConfig{Count: herd}, func(c *Config) { c.Workers = 4 })
+		defer f.close()
+		for i := range hanging { // the first in the fleet's order, to take all workers
+			f.herd.Dragon(i).Inject(dragontest.Hang)
+		}
+		before := time.Now()
+		page := f.scraped(t)
+		if took := time.Since(before); took > 9500*time.Millisecond {
+			t.Errorf("the scrape took %v", took)
+		}
+		for i := range herd {
+			if got := seriesOf(page, f.worker(i)); i < hanging != (got[up(f.worker(i))] == "0") {
+				t.Errorf("dragon %d: %v", i, got)
+			} else if i >= hanging && len(got) < 100 {
+				t.Errorf("dragon %d has %d series", i, len(got))
+			}
+		}
+		if strings.Contains(page, `reason="budget"} 1`) {
+			t.Error("a dragon was not asked")
+		}
+	})
+}
+
+func TestDragonsThatNoTimeIsLeftForAreDownForTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 10}, func(c *Config) { c.Workers = 1 })
+		defer f.close()
+		for _, d := range f.herd.Dragons() {
+			d.Inject(dragontest.Slow, dragontest.Delay(200*time.Millisecond))
+		}
+		start := time.Now()
+		page := get(t.Context(), f.Metrics(), "/metrics", timeoutHeader, "1.5").Body.String()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+		var read, budget int
+		for i := range 10 {
+			series, w := seriesOf(page, f.worker(i)), f.worker(i)
+			switch {
+			case series[up(w)] == "1":
+				read++
+			case series[fmt.Sprintf(`dragon_scrape_failures_total{reason="budget",worker=%q}`, w)] == "1":
+				budget++
+				if len(f.herd.Dragon(i).Traffic().Requests) != 0 {
+					t.Error("asked although no time was left")
+				}
+			}
+		}
+		if read < 2 || read+budget < 9 { // one may be cut off in the middle
+			t.Errorf("%d read, %d left out", read, budget)
+		}
+	})
+}
+
+func TestADragonKnownToBeDownCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 2})
+		defer f.close()
+		f.scraped(t)
+		f.herd.Dragon(0).Inject(dragontest.Unplugged)
+		f.transport.CloseIdleConnections()
+		f.scraped(t) // finds out
+		start := time.Now()
+		page := f.scraped(t)
+		if took := time.Since(start); took > 0 {
+			t.Errorf("took %v", took)
+		}
+		golden(t, "testdata/down.metrics", strings.Join(sortedLines(seriesOf(page, f.worker(0))), "\n")+"\n")
+		f.herd.Dragon(0).Clear()
+		time.Sleep(5 * time.Minute)
+		if page := f.scraped(t); seriesOf(page, f.worker(0))[up(f.worker(0))] != "1" {
+			t.Error("not in the scrape after its return")
+		}
+	})
+}
+
+func sortedLines(series map[string]string) []string {
+	var lines []string
+	for k, v := range series {
+		lines = append(lines, k+" "+v)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func TestABusyDragonIsNotAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{})
+		defer f.close()
+		d, done := f.Fleet.Lookup(f.worker(0)), make(chan struct{})
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			_ = d.Write(t.Context(), "restart", func(context.Context, *dragon.Client) error { <-done; return nil })
+		})
+		synctest.Wait()
+		series := seriesOf(f.scraped(t), f.worker(0))
+		busy := fmt.Sprintf(`dragon_busy{action="restart",worker=%q}`, f.worker(0))
+		if series[up(f.worker(0))] != "0" || series[busy] != "1" {
+			t.Errorf("%v", series)
+		}
+		close(done)
+		writing.Wait()
+		series = seriesOf(f.scraped(t), f.worker(0))
+		if _, still := series[busy]; still || series[up(f.worker(0))] != "1" {
+			t.Errorf("%v", series)
+		}
+	})
+}
+
+func TestTwoScrapesAtOneMomentAreOneRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 3})
+		defer f.close()
+		f.scraped(t)
+		for _, d := range f.herd.Dragons() {
+			d.ForgetTraffic()
+			d.Inject(dragontest.Slow, dragontest.Delay(100*time.Millisecond))
+		}
+		var scrapes sync.WaitGroup
+		for range 2 {
+			scrapes.Go(func() { f.scraped(t) })
+		}
+		scrapes.Wait()
+		for i, d := range f.herd.Dragons() {
+			if diff := cmp.Diff(map[string]int{"summary": 1}, d.Traffic().Requests); diff != "" {
+				t.Errorf("dragon %d: %s", i, diff)
+			}
+		}
+	})
+}
+
+func TestAClientThatLeavesEndsTheScrape(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 3})
+		defer f.close()
+		f.herd.Dragon(1).Inject(dragontest.Hang)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		w := get(ctx, f.Metrics(), "/metrics", timeoutHeader, "10")
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+		if w.Body.Len() > 0 {
+			t.Error("a page for nobody")
+		}
+	})
+}
+
+func TestMoreScrapesThanAllowedAreRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{}, func(c *Config) { c.MaxRequests = 2 })
+		defer f.close()
+		f.herd.Dragon(0).Inject(dragontest.Hang)
+		metrics := f.Metrics()
+		codes := make(chan int, 5)
+		var scrapes sync.WaitGroup
+		for range cap(codes) {
+			scrapes.Go(func() { codes <- get(t.Context(), metrics, "/metrics", timeoutHeader, "2").Code })
+		}
+		synctest.Wait()
+		if n := len(codes); n != 3 {
+			t.Errorf("%d were answered at once, want 3", n)
+		}
+		scrapes.Wait()
+		close(codes)
+		count := map[int]int{}
+		for code := range codes {
+			count[code]++
+		}
+		if count[503] != 3 || count[200] != 2 {
+			t.Errorf("%v", count)
+		}
+		if n := testutil.ToFloat64(f.errors.WithLabelValues("limit")); n != 3 {
+			t.Errorf("%v refusals counted", n)
+		}
+	})
+}
+
+func TestDragonsInConflictAreBothThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 3, Specs: func(i int) dragontest.Spec {
+			return dragontest.Spec{MAC: []string{"a0:b0:45:00:e3:ab", "A0: b0:45:00:e3:ab", "00:00:00:00:00:00"}[i]}
+		}})
+		defer f.close()
+		page := f.scraped(t)
+		parse(t, page)
+		if n := strings.Count(page, "\ndragon_up{"); n != 3 {
+			t.Errorf("%d dragons\n%s", n, page)
+		}
+		if !strings.Contains(page, fmt.Sprintf(`worker="dragon-4500e3ab@%s"`, f.herd.Host(0))) || !strings.Contains(page, `mother_dragons{state="conflict"} 3`) {
+			t.Error("conflict is not shown")
+		}
+	})
+}
+
+// In the recover of a worker nothing may be trusted, not even what was made before.
+func TestAPanicInAWorkerIsItsDragonsFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{})
+		defer f.close()
+		s := f.read(t.Context(), f.Fleet.Dragons()[0], nil)
+		if s.reading != nil || s.err == nil || !strings.Contains(s.err.Error(), "panic") {
+			t.Errorf("%+v", s)
+		}
+		if series := seriesOf(pageOf(t, f.Collector, []*sample{s}), f.worker(0)); series[up(f.worker(0))] != "0" {
+			t.Errorf("%v", series)
+		}
+		if !strings.Contains(f.log.String(), "level=error") || !strings.Contains(f.log.String(), f.worker(0)) {
+			t.Errorf("log: %s", f.log)
+		}
+	})
+}
+
+func TestFacesOfForgottenDragonsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newFarm(t, dragontest.HerdConfig{Count: 4}), newFarm(t, dragontest.HerdConfig{Count: 4})
+		defer a.close()
+		defer b.close()
+		first := a.facesOf(a.Fleet.Dragons())
+		a.facesOf(b.Fleet.Dragons()) // which a's fleet does not know
+		a.facesOf(b.Fleet.Dragons()[:1])
+		if n := len(a.faces); n != 4 {
+			t.Errorf("%d faces", n)
+		}
+		if second := a.facesOf(a.Fleet.Dragons()); !slices.Equal(first, second) {
+			t.Error("the faces of known dragons were lost")
+		}
+	})
+}
+
+func TestOnlyGET(t *testing.T) {
+	c := aCollector(t)
+	for _, method := range []string{"POST", "HEAD", "PUT", "OPTIONS"} {
+		for _, h := range []struct{ path string }{{"/metrics"}, {"/probe?target=x"}} {
+			w := httptest.NewRecorder()
+			handler := c.Metrics()
+			if h.path != "/metrics" {
+				handler = c.Probe()
+			}
+			handler.ServeHTTP(w, httptest.NewRequest(method, h.path, nil))
+			if w.Code != 405 || w.Header().Get("Allow") != "GET" {
+				t.Errorf("%s %s: %d", method, h.path, w.Code)
+			}
+		}
+	}
+}
