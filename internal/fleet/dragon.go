@@ -135,14 +135,14 @@ func (d *Dragon) silentSince(now time.Time) time.Duration {
 	return now.Sub(d.lastSeen)
 }
 
-// settle makes p the place where the dragon lives. What was known of its health was
-// about another place. The caller holds d.mu.
+// settle makes p the place where the dragon lives. That it was down was said of
+// another place. The caller holds d.mu.
 func (d *Dragon) settle(p *place) {
 	if d.place != nil {
 		d.place.leave()
 	}
 	d.place = p
-	d.health.unknown()
+	d.health.absolve()
 	d.change(func(i *Info) {
 		i.Address, i.IP, i.Site = p.address, hostOf(p.address), ""
 		if a, err := netip.ParseAddr(i.IP); err == nil && d.fleet.config.Site != nil {

@@ -44,6 +44,7 @@ type Fleet struct {
 	logger  log.Logger
 	metrics *metrics
 	retries retryQueue
+	notes   notes
 	file    inventoryFile
 	aside   dragon.Options // of the clients that Aside uses
 
@@ -97,6 +98,9 @@ func Open(c Config) (*Fleet, error) {
 		return nil, err
 	}
 	f.remember(remembered)
+	if len(remembered) > 0 {
+		level.Info(f.logger).Log("msg", "inventory loaded", "dragons", len(f.Dragons()))
+	}
 	return f, nil
 }
 
@@ -111,6 +115,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 			f.forget(time.Now())
+			f.say()
 			continue
 		case <-ctx.Done():
 			tick.Stop()
@@ -196,11 +201,11 @@ func (f *Fleet) forget(now time.Time) {
 		for _, d := range slices.Clone(claimants) {
 			switch silent := d.silentSince(now); {
 			case silent > f.config.Retention:
-				level.Info(f.logger).Log("msg", "forgetting a dragon that has not been seen for the retention time",
+				f.note(level.InfoValue(), "forgetting a dragon that has not been seen for the retention time",
 					"worker", d.Info().Worker, "address", d.Info().Address, "last_seen", d.seen().UTC())
 				f.drop(d)
 			case silent > conflictEnds && f.othersAnswer(d, now):
-				level.Info(f.logger).Log("msg", "a MAC is no longer claimed from this address",
+				f.note(level.InfoValue(), "a MAC is no longer claimed from this address",
 					"worker", d.Info().Worker, "mac", d.mac, "address", d.Info().Address, "last_seen", d.seen().UTC())
 				f.drop(d)
 			}

@@ -84,9 +84,9 @@ func (h *health) unreadable(fields []string) {
 	}
 }
 
-// unknown forgets whether the dragon is up: it is somewhere else now.
-func (h *health) unknown() {
-	h.up, h.down, h.reason, h.err, h.last, h.abandoned = false, false, "", nil, nil, 0
+// absolve forgets that the dragon is down: it was sighted somewhere else.
+func (h *health) absolve() {
+	h.down, h.reason, h.err, h.abandoned = false, "", nil, 0
 }
 
 // reasonOf is the value of Reasons for a failed attempt.
@@ -135,7 +135,7 @@ func (d *Dragon) SkippedForBudget() {
 func (d *Dragon) cameUp(r *Reading) {
 	h := &d.health
 	if h.down {
-		level.Info(d.fleet.logger).Log("msg", "dragon is up again", "worker", d.Info().Worker,
+		d.fleet.note(level.InfoValue(), "dragon is up again", "worker", d.Info().Worker,
 			"address", d.Info().Address, "down_for", r.At.Sub(h.since).Round(time.Second))
 	}
 	if !h.up {
@@ -158,7 +158,7 @@ func (d *Dragon) wentDown(reason string, err error) {
 func (d *Dragon) failed(reason string, err error, now time.Time) {
 	h := &d.health
 	if !h.down {
-		level.Warn(d.fleet.logger).Log("msg", "dragon is down", "worker", d.Info().Worker,
+		d.fleet.note(level.WarnValue(), "dragon is down", "worker", d.Info().Worker,
 			"address", d.Info().Address, "reason", reason, "err", err)
 		h.since = now
 		d.publishLastSeen()

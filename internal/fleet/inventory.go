@@ -145,20 +145,13 @@ func decodeInventory(b []byte) (records []record, skipped int, err error) {
 	}
 	for _, r := range doc.Dragons {
 		r.MAC, r.Address = normalMAC(r.MAC), normalAddress(r.Address)
-		if !isHost(hostOf(r.Address)) {
+		if !isAddress(r.Address) {
 			skipped++
 			continue
 		}
 		records = append(records, r)
 	}
 	return records, skipped, nil
-}
-
-// isHost reports whether s can be the name or address of a host in a URL.
-func isHost(s string) bool {
-	return s != "" && len(s) <= 253 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("-._:", r))
-	})
 }
 
 // remember makes the dragons of the inventory known. None was tried yet, so whoever
@@ -183,9 +176,6 @@ func (f *Fleet) remember(records []record) {
 	}
 	for name := range f.byName {
 		f.relabel(name)
-	}
-	if len(records) > 0 {
-		level.Info(f.logger).Log("msg", "inventory loaded", "dragons", len(f.byWorker))
 	}
 }
 
@@ -252,10 +242,10 @@ func (f *Fleet) saveNow() {
 		}
 	}
 	if f.file.path != "" {
-		f.file.write(fileOwn, f.file.path, 0o600, encode(doc))
+		f.file.write(fileOwn, f.file.path, 0o600, encode(doc, ""))
 	}
 	if f.file.copy != "" {
-		f.file.write(fileCopy, f.file.copy, 0o644, encode(entries))
+		f.file.write(fileCopy, f.file.copy, 0o644, encode(entries, "  "))
 	}
 }
 
@@ -267,13 +257,13 @@ func (d *Dragon) record() record {
 		HWVersion: i.HWVersion, FirstSeen: i.FirstSeen.UTC(), LastSeen: d.lastSeen.UTC(), Overview: d.overview}
 }
 
-// encode writes v as JSON to be read by people too. What comes in is ours or was
-// checked before, so it cannot fail.
-func encode(v any) []byte {
+// encode writes v as JSON. What comes in is ours or was checked before, so that
+// it cannot fail; nothing is written if it does.
+func encode(v any, indent string) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	if err := e.Encode(v); err != nil {
 		return nil
 	}

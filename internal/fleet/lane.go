@@ -87,7 +87,7 @@ func (d *Dragon) join(ctx context.Context, maxAge time.Duration, evenIfDown bool
 		return nil, nil, &DownError{Reason: h.reason, Since: h.since, Err: h.err}
 	case l.flight == nil && len(l.writes) > 0:
 		return nil, nil, &BusyError{Action: l.writes[0]}
-	case h.last != nil && !h.stale && time.Since(h.last.At) <= maxAge:
+	case maxAge > 0 && h.last != nil && !h.stale && time.Since(h.last.At) <= maxAge:
 		return nil, h.last, nil
 	case l.flight == nil:
 		// The flight belongs to all its waiters, so it must not end with the first one's context.
@@ -106,6 +106,7 @@ func (d *Dragon) join(ctx context.Context, maxAge time.Duration, evenIfDown bool
 // leave takes a waiter whose context ended off a flight. It reports true if the
 // result has come in the meantime.
 func (d *Dragon) leave(f *flight, why error) (landed bool) {
+	defer d.fleet.say()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	select {
@@ -178,6 +179,7 @@ func (d *Dragon) land(f *flight, r *Reading, err error) {
 		}
 	}
 	d.mu.Unlock()
+	d.fleet.say()
 	if offer := d.fleet.config.OnReading; err == nil && offer != nil {
 		_ = d.guard("offering a reading", func() error { offer(d, r); return nil })
 	}

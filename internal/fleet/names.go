@@ -3,6 +3,7 @@ package fleet
 import (
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -15,7 +16,7 @@ func normalMAC(s string) string {
 }
 
 // normalAddress brings host or host:port into the one form that is a key: lower
-// case, no port where it is 80. It does not resolve names.
+// case, no port where it is 80, IPv6 in brackets. It does not resolve names.
 func normalAddress(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
 	host, port, err := net.SplitHostPort(s)
@@ -25,10 +26,13 @@ func normalAddress(s string) string {
 	if a, err := netip.ParseAddr(host); err == nil {
 		host = a.Unmap().String()
 	}
-	if port == "" || port == "80" {
-		return host
+	switch {
+	case port != "" && port != "80":
+		return net.JoinHostPort(host, port)
+	case strings.Contains(host, ":"):
+		return "[" + host + "]"
 	}
-	return net.JoinHostPort(host, port)
+	return host
 }
 
 // hostOf returns the host of an address that normalAddress made.
@@ -36,5 +40,21 @@ func hostOf(address string) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
 	}
-	return address
+	return strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
+}
+
+// isAddress reports whether something that normalAddress made can be connected to.
+func isAddress(address string) bool {
+	if _, port, err := net.SplitHostPort(address); err == nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	host := hostOf(address)
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return host != "" && len(host) <= 253 && !strings.ContainsFunc(host, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
+	})
 }

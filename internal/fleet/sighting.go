@@ -47,6 +47,7 @@ const conflictEnds = 24 * time.Hour
 // by their address and always in conflict, as are two whose MACs differ but end in
 // the same eight digits.
 func (f *Fleet) Sighted(ctx context.Context, s Sighting) Change {
+	defer f.say()
 	change, strangers := f.sight(ctx, s)
 	// At the old address of a dragon that moved another one may have answered, whose
 	// own old address is taken by a third. Each round gives one its place, so it ends.
@@ -155,6 +156,7 @@ func (f *Fleet) supplant(d *Dragon, p *place, e *strangerError) {
 		f.displace(d, e)
 	}
 	f.mu.Unlock()
+	f.say()
 	f.file.changed()
 	f.spawn(func() {
 		ctx, cancel := context.WithTimeout(f.life, 3*f.timeout)
@@ -189,18 +191,18 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*place]bool) Change 
 	if mover != nil {
 		from := mover.Info().Address
 		f.move(mover, p, s)
-		level.Info(f.logger).Log("msg", "dragon moved", "worker", mover.Info().Worker, "from", from, "to", s.Address)
+		f.note(level.InfoValue(), "dragon moved", "worker", mover.Info().Worker, "from", from, "to", s.Address)
 		return Moved
 	}
 	now := time.Now()
 	d := f.add(mac, Info{FirstSeen: now, LastSeen: now}, p, s)
 	i := d.Info()
 	if i.Conflict {
-		level.Warn(f.logger).Log("msg", "dragons cannot be told apart by their MAC, so their series carry the address",
+		f.note(level.WarnValue(), "dragons cannot be told apart by their MAC, so their series carry the address",
 			"worker", i.Worker, "mac", mac, "address", s.Address)
 		return Conflict
 	}
-	level.Info(f.logger).Log("msg", "dragon found", "worker", i.Worker, "address", s.Address, "model", i.Model, "firmware", i.Firmware)
+	f.note(level.InfoValue(), "dragon found", "worker", i.Worker, "address", s.Address, "model", i.Model, "firmware", i.Firmware)
 	return Added
 }
 

@@ -1,0 +1,132 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+func TestADragonThatIsDownIsNotWaitedForAndComesBack(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
+		h.read(d)
+		last := time.Now()
+		sim.Inject(dragontest.Hang)
+		if _, err := d.Read(h.Context(), 0); dragon.Reason(err) != "timeout" {
+			h.Fatalf("reading a dragon that hangs: %v", err)
+		}
+		down := time.Now()
+		if took := down.Sub(last); took != 10*time.Second {
+			h.Errorf("the verdict took %v, want the dragon's own timeout", took)
+		}
+		g := d.Health()
+		if g.Up || g.Reason != "timeout" || !g.Since.Equal(down) || !g.LastSuccess.Equal(last) || g.Failures[0] != 1 || d.Last() != nil {
+			h.Errorf("a dragon that hangs: %+v", g)
+		}
+
+		before := h.lan.total()
+		var de *DownError
+		if _, err := d.Read(h.Context(), time.Hour); !errors.As(err, &de) || de.Reason != "timeout" || !de.Since.Equal(down) || dragon.Reason(err) != "timeout" {
+			h.Errorf("reading a dragon that is down: %v", err)
+		}
+		if h.lan.total() != before || time.Now() != down {
+			h.Error("a dragon that is down was asked or waited for")
+		}
+		time.Sleep(time.Minute)
+		sim.Clear()
+		time.Sleep(22 * time.Second)
+		synctest.Wait()
+		if g := d.Health(); !g.Up || g.Reason != "" || g.Err != nil || d.Last() == nil {
+			h.Errorf("a dragon that is back: %+v", g)
+		}
+		h.read(d)
+		if h.log.said("dragon is down") != 1 || h.log.said("dragon is up again") != 1 {
+			h.Errorf("the log says %q", h.log.lines)
+		}
+	})
+}
+
+func TestRetriesSlowDown(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
+		h.lan.put("10.1.0.8", nil)
+		_, err := d.Read(h.Context(), 0)
+		if dragon.Reason(err) != "unreachable" {
+			h.Fatal(err)
+		}
+		attempts := func(during time.Duration) uint64 {
+			before := d.Health().Failures[2]
+			time.Sleep(during)
+			synctest.Wait()
+			return d.Health().Failures[2] - before
+		}
+		if n := attempts(10 * time.Minute); n < 50 || n > 75 {
+			h.Errorf("%d retries in the first ten minutes, want about 60", n)
+		}
+		if n := attempts(time.Hour); n < 60 || n > 120 {
+			h.Errorf("%d retries in the hour after, want one in 30 to 60 s", n)
+		}
+	})
+}
+
+func TestADarkHallMakesNoStorm(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		var wg sync.WaitGroup
+		for i := range 300 {
+			a := fmt.Sprintf("10.1.%d.%d", i/200, i%200+1)
+			mac := fmt.Sprintf("a0:b0:45:00:%02x:%02x", i>>8, i&255)
+			h.Sighted(h.Context(), Sighting{Address: a, Identity: &dragon.Identity{Overview: &dragon.Overview{MAC: mac}}})
+			h.lan.put(a, hang)
+			wg.Go(func() { _, _ = h.Lookup(a).Read(context.Background(), 0) })
+		}
+		wg.Wait()
+		synctest.Wait()
+		h.lan.mu.Lock()
+		clear(h.lan.most)
+		h.lan.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		if n := h.lan.mostAt(""); n != retryWorkers {
+			h.Errorf("%d retries at once, want %d", n, retryWorkers)
+		}
+	})
+}
+
+func TestARetryThatMeetsAWriteComesAgain(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
+		sim.Inject(dragontest.NotReady)
+		if _, err := d.Read(h.Context(), 0); !errors.Is(err, dragon.ErrNotReady) {
+			h.Fatal(err)
+		}
+		sim.Clear()
+		_ = d.Write(h.Context(), "reboot", func(context.Context, *dragon.Client) error { time.Sleep(time.Minute); return nil })
+		if d.Health().Up {
+			h.Error("a dragon was read during a write")
+		}
+		time.Sleep(13 * time.Second)
+		synctest.Wait()
+		if !d.Health().Up {
+			h.Errorf("%+v", d.Health())
+		}
+	})
+}
+
+func TestBudgetIsCountedApart(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
+		d.SkippedForBudget()
+		if g := d.Health(); g.Failures[slices.Index(Reasons, "budget")] != 1 || g.Reason != "" {
+			h.Errorf("%+v", g)
+		}
+	})
+}

@@ -1,0 +1,480 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+const (
+	macA = "a0:b0:45:00:00:0a"
+	macB = "a0:b0:45:00:00:0b"
+	macC = "a0:b0:45:00:00:0c"
+)
+
+func TestASightingMakesADragonKnown(t *testing.T) {
+	site := func(a netip.Addr) string { return "hall of " + a.String() }
+	inHall(t, Config{Site: site}, func(h *hall) {
+		h.lan.put("10.1.0.8", dragontest.New(dragontest.Spec{MAC: "A0: b0:45:00:E3: ab"}))
+		if c := h.sight("10.1.0.8"); c != Added {
+			h.Errorf("first sighting: %s", c)
+		}
+		if c := h.sight("10.1.0.8"); c != Unchanged {
+			h.Errorf("second sighting: %s", c)
+		}
+		d := h.Lookup("dragon-4500e3ab")
+		if d == nil {
+			h.Fatal("not found by worker")
+		}
+		for _, target := range []string{"10.1.0.8", "10.1.0.8:80", "A0B04500E3AB", "a0-b0-45-00-e3-ab", "a0b0.4500.e3ab"} {
+			if h.Lookup(target) != d {
+				h.Errorf("not found by %s", target)
+			}
+		}
+		for _, target := range []string{"", "10.1.0.9", "10.1.0.8:81", "dragon-4500e3ac", "a0:b0:45:00:e3:ac"} {
+			if o := h.Lookup(target); o != nil {
+				h.Errorf("%q found %s", target, o.Info().Worker)
+			}
+		}
+		got, want := *d.Info(), Info{Worker: "dragon-4500e3ab", MAC: "a0:b0:45:00:e3:ab", Address: "10.1.0.8", IP: "10.1.0.8",
+			Brand: dragon.DragonMint, Model: "T1", Firmware: got(d).Firmware, HWVersion: "g19", Site: "hall of 10.1.0.8",
+			FirstSeen: time.Now(), LastSeen: time.Now()}
+		if got != want {
+			h.Errorf("got %+v, want %+v", got, want)
+		}
+		if all := h.Dragons(); len(all) != 1 || all[0] != d || &h.Dragons()[0] != &all[0] {
+			h.Errorf("Dragons %v", all)
+		}
+		start := time.Now()
+		time.Sleep(time.Second)
+		if !h.Answered("10.1.0.8", start) || h.Answered("10.1.0.8", time.Now()) || h.Answered("10.1.0.9", time.Time{}) {
+			h.Error("Answered after a sighting")
+		}
+		h.read(d)
+		if !h.Answered("10.1.0.8", time.Now()) {
+			h.Error("not Answered after a reading")
+		}
+	})
+}
+
+func got(d *Dragon) *Info { return d.Info() }
+
+func TestAPortIsPartOfTheAddress(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8:8081", dragontest.Spec{})
+		if i := d.Info(); i.Address != "10.1.0.8:8081" || i.IP != "10.1.0.8" || h.Lookup("10.1.0.8") != nil {
+			h.Errorf("%+v", i)
+		}
+		h.read(d)
+	})
+}
+
+// move changes who answers where.
+func (h *hall) move(at map[string]*dragontest.Dragon) {
+	for a, sim := range at {
+		if sim == nil {
+			h.lan.put(a, nil)
+		} else {
+			h.lan.put(a, sim)
+		}
+	}
+}
+
+// lives checks where a dragon is and that it is read there.
+func (h *hall) lives(d *Dragon, mac, address string) {
+	h.Helper()
+	if i := d.Info(); i.MAC != mac || i.Address != address || i.Conflict || h.Lookup(mac) != d || h.Lookup(address) != d {
+		h.Errorf("%s is at %s (%+v), want %s", mac, i.Address, i, address)
+	}
+	if r := h.read(d); r.Overview.MAC != mac {
+		h.Errorf("a reading of %s is of %s", mac, r.Overview.MAC)
+	}
+}
+
+func TestADragonThatMovesKeepsItsHistory(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		first := d.Info().FirstSeen
+		d.SkippedForBudget()
+		time.Sleep(time.Hour)
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": nil, "10.1.0.9": sim})
+		if c := h.sight("10.1.0.9"); c != Moved {
+			h.Errorf("sighted at another address: %s", c)
+		}
+		h.lives(d, macA, "10.1.0.9")
+		if i := d.Info(); !i.FirstSeen.Equal(first) || d.Health().Failures[5] != 1 || len(h.Dragons()) != 1 {
+			h.Errorf("history lost: %+v", i)
+		}
+		if h.Lookup("10.1.0.8") != nil {
+			h.Error("still found at the old address")
+		}
+	})
+}
+
+func TestADragonThatWasDownIsReadAtOnceWhereItIsSighted(t *testing.T) {
+	for _, at := range []string{"10.1.0.8", "10.1.0.9"} {
+		t.Run(at, func(t *testing.T) {
+			inHall(t, Config{}, func(h *hall) {
+				d, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+				h.move(map[string]*dragontest.Dragon{"10.1.0.8": nil})
+				_, _ = d.Read(h.Context(), 0)
+				time.Sleep(time.Hour)
+				h.move(map[string]*dragontest.Dragon{at: sim})
+				h.sight(at)
+				synctest.Wait()
+				h.lives(d, macA, at)
+			})
+		})
+	}
+}
+
+func TestTwoDragonsSwapAddresses(t *testing.T) {
+	for _, order := range [][]string{{"10.1.0.8", "10.1.0.9"}, {"10.1.0.9", "10.1.0.8"}, {"10.1.0.8"}, {"10.1.0.9"}} {
+		t.Run(fmt.Sprint("sighted at ", order), func(t *testing.T) {
+			inHall(t, Config{}, func(h *hall) {
+				a, simA := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+				b, simB := h.dragon("10.1.0.9", dragontest.Spec{MAC: macB, Seed: 2})
+				h.move(map[string]*dragontest.Dragon{"10.1.0.8": simB, "10.1.0.9": simA})
+				if c := h.sight(order[0]); c != Moved {
+					h.Errorf("first sighting: %s", c)
+				}
+				for _, address := range order[1:] {
+					h.sight(address)
+				}
+				h.lives(a, macA, "10.1.0.9")
+				h.lives(b, macB, "10.1.0.8")
+			})
+		})
+	}
+}
+
+func TestAReadingThatMeetsAnotherDragonIsDiscarded(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, simA := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		b, simB := h.dragon("10.1.0.9", dragontest.Spec{MAC: macB, Seed: 2})
+		h.read(a)
+		h.read(b)
+		time.Sleep(time.Minute)
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": simB, "10.1.0.9": simA})
+		r, err := a.Read(h.Context(), 0)
+		if err == nil {
+			h.Fatalf("B's figures were taken for A's: %+v", r.Overview)
+		}
+		if g := a.Health(); g.Up || dragon.Reason(err) != "unreachable" || g.Failures[2] != 1 {
+			h.Errorf("%v, %+v", err, g)
+		}
+		synctest.Wait() // B was met at A's address, and A then at B's
+		h.check()
+		h.lives(a, macA, "10.1.0.9")
+		h.lives(b, macB, "10.1.0.8")
+		if i := a.Info(); i.Brand != dragon.DragonMint {
+			h.Errorf("%+v", i)
+		}
+	})
+}
+
+func TestADragonWhoseAddressIsTakenIsNotAskedThere(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		_, simB := h.dragon("10.1.0.9", dragontest.Spec{MAC: macB, Seed: 2})
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": simB, "10.1.0.9": nil})
+		if c := h.sight("10.1.0.8"); c != Moved {
+			h.Errorf("%s", c)
+		}
+		before := h.lan.total()
+		time.Sleep(time.Hour)
+		if n := h.lan.total() - before; n != 0 {
+			h.Errorf("%d requests to a dragon of unknown address", n)
+		}
+		_, err := a.Read(h.Context(), 0)
+		if g := a.Health(); dragon.Reason(err) != "unreachable" || g.Up || g.Reason != "unreachable" {
+			h.Errorf("%v, %+v", err, g)
+		}
+		if err := a.Write(h.Context(), "reboot", func(context.Context, *dragon.Client) error { h.Error("written"); return nil }); err == nil {
+			h.Error("a write to a dragon of unknown address")
+		}
+		if h.Lookup(macA) != a || a.Info().Address != "10.1.0.8" {
+			h.Error("a dragon without an address is forgotten")
+		}
+	})
+}
+
+func TestAChainOfMoves(t *testing.T) {
+	addresses := []string{"10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4"}
+	for _, ring := range []bool{false, true} {
+		t.Run(fmt.Sprint("ring ", ring), func(t *testing.T) {
+			inHall(t, Config{}, func(h *hall) {
+				var dragons []*Dragon
+				var sims []*dragontest.Dragon
+				for i := range 3 {
+					d, sim := h.dragon(addresses[i], dragontest.Spec{MAC: fmt.Sprintf("a0:b0:45:00:00:%02x", i), Seed: uint64(i)})
+					dragons, sims = append(dragons, d), append(sims, sim)
+				}
+				where := addresses[1:]
+				h.move(map[string]*dragontest.Dragon{addresses[0]: nil})
+				if ring {
+					where = []string{addresses[1], addresses[2], addresses[0]}
+				}
+				for i, sim := range sims {
+					h.lan.put(where[i], sim)
+				}
+				for _, a := range where {
+					h.sight(a)
+				}
+				for i, d := range dragons {
+					h.lives(d, d.mac, where[i])
+				}
+			})
+		})
+	}
+}
+
+func TestTwoThatClaimOneMACAreToldApart(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		h.read(a)
+		h.lan.put("10.1.0.9", dragontest.New(dragontest.Spec{MAC: macA, Seed: 9}))
+		if c := h.sight("10.1.0.9"); c != Conflict {
+			h.Errorf("a second claimant: %s", c)
+		}
+		b := h.Lookup("10.1.0.9")
+		if a.Info().Worker != "dragon-4500000a@10.1.0.8" || b.Info().Worker != "dragon-4500000a@10.1.0.9" || !a.Info().Conflict || !b.Info().Conflict {
+			h.Errorf("%+v, %+v", a.Info(), b.Info())
+		}
+		if h.Lookup(macA) != nil || h.Lookup("dragon-4500000a") != nil {
+			h.Error("an ambiguous name finds one of them")
+		}
+		h.read(a)
+		h.read(b)
+		for range 3 {
+			if c := h.sight("10.1.0.8"); c != Unchanged {
+				h.Errorf("seen again: %s", c)
+			}
+			if c := h.sight("10.1.0.9"); c != Unchanged {
+				h.Errorf("seen again: %s", c)
+			}
+		}
+
+		// One of them is away for some hours: nothing is renamed.
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": nil})
+		for range 20 {
+			_, _ = a.Read(h.Context(), 0)
+			h.read(b)
+			time.Sleep(time.Hour)
+		}
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": sim})
+		time.Sleep(2 * time.Minute)
+		h.read(a)
+		if !a.Info().Conflict || !b.Info().Conflict {
+			h.Error("the conflict ended although both are there")
+		}
+
+		// For good, then.
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": nil})
+		first := a.Info().FirstSeen
+		for range 26 {
+			_, _ = a.Read(h.Context(), 0)
+			time.Sleep(time.Hour)
+			h.read(b)
+		}
+		h.check()
+		if i := b.Info(); i.Worker != "dragon-4500000a" || i.Conflict || len(h.Dragons()) != 1 || !i.FirstSeen.Equal(first) {
+			h.Errorf("after a day: %+v", i)
+		}
+		if _, err := a.Read(h.Context(), 0); err == nil {
+			h.Error("the claimant that is gone was read")
+		}
+	})
+}
+
+func TestAConflictEndsWhenOneIsAnotherDragon(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		h.lan.put("10.1.0.9", dragontest.New(dragontest.Spec{MAC: macA, Seed: 9}))
+		h.sight("10.1.0.9")
+		h.lan.put("10.1.0.9", dragontest.New(dragontest.Spec{MAC: macB, Seed: 9}))
+		if c := h.sight("10.1.0.9"); c != Added {
+			h.Errorf("%s", c)
+		}
+		h.lives(a, macA, "10.1.0.8")
+		h.lives(h.Lookup(macB), macB, "10.1.0.9")
+		if len(h.Dragons()) != 2 {
+			h.Errorf("%d dragons", len(h.Dragons()))
+		}
+	})
+}
+
+func TestAClaimantThatMovesIsNotAThird(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		b, simB := h.dragon("10.1.0.9", dragontest.Spec{MAC: macA, Seed: 9})
+		h.move(map[string]*dragontest.Dragon{"10.1.0.9": nil, "10.1.0.10": simB})
+		if c := h.sight("10.1.0.10"); c != Moved {
+			h.Errorf("%s", c)
+		}
+		if i := b.Info(); i.Worker != "dragon-4500000a@10.1.0.10" || len(h.Dragons()) != 2 {
+			h.Errorf("%+v", i)
+		}
+	})
+}
+
+func TestDragonsWithoutAMACAreToldApartByAddress(t *testing.T) {
+	for _, tc := range []struct{ mac, worker string }{
+		{" ", "dragon-unknown@"},
+		{"00:00:00:00:00:00", "dragon-00000000@"},
+		{"00:0a:35:00:00:00", "dragon-35000000@"}, // the default of the board's maker
+	} {
+		t.Run(tc.mac, func(t *testing.T) {
+			inHall(t, Config{}, func(h *hall) {
+				for _, a := range []string{"10.1.0.8", "10.1.0.9"} {
+					h.lan.put(a, dragontest.New(dragontest.Spec{MAC: tc.mac, Seed: uint64(len(a))}))
+					if c := h.sight(a); c != Conflict {
+						h.Errorf("first: %s", c)
+					}
+					if c := h.sight(a); c != Unchanged {
+						h.Errorf("again: %s", c)
+					}
+					d := h.Lookup(a)
+					if i := d.Info(); i.Worker != tc.worker+a || !i.Conflict {
+						h.Errorf("%+v", i)
+					}
+					h.read(d)
+				}
+				// One gets its MAC back.
+				h.lan.put("10.1.0.9", dragontest.New(dragontest.Spec{MAC: macB, Seed: 2}))
+				if c := h.sight("10.1.0.9"); c != Added {
+					h.Errorf("with a MAC: %s", c)
+				}
+				h.lives(h.Lookup(macB), macB, "10.1.0.9")
+				if len(h.Dragons()) != 2 {
+					h.Errorf("%d dragons", len(h.Dragons()))
+				}
+			})
+		})
+	}
+}
+
+func TestAMACUnreadableOnceChangesNothing(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		h.lan.put("10.1.0.8", dragontest.New(dragontest.Spec{MAC: "00:00:00:00:00:00"}))
+		if c := h.sight("10.1.0.8"); c != Unchanged {
+			h.Errorf("%s", c)
+		}
+		h.read(d)
+		if i := d.Info(); i.MAC != macA || i.Conflict {
+			h.Errorf("%+v", i)
+		}
+	})
+}
+
+func TestMACsWithTheSameEndDoNotShareAWorker(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: "a0:b0:45:00:00:0a"})
+		b, simB := h.dragon("10.1.0.9", dragontest.Spec{MAC: "c8:00:45:00:00:0a", Seed: 2})
+		if a.Info().Worker != "dragon-4500000a@10.1.0.8" || b.Info().Worker != "dragon-4500000a@10.1.0.9" {
+			h.Errorf("%s, %s", a.Info().Worker, b.Info().Worker)
+		}
+		// b takes a's address: a, of no address, must still have a name of its own.
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": simB, "10.1.0.9": nil})
+		h.sight("10.1.0.8")
+		if a.Info().Worker != "dragon-4500000a@a0b04500000a" || b.Info().Worker != "dragon-4500000a@10.1.0.8" {
+			h.Errorf("%s, %s", a.Info().Worker, b.Info().Worker)
+		}
+		if h.Lookup(b.mac) != b {
+			h.Error("not found by its MAC, which is its own")
+		}
+	})
+}
+
+func TestAVanishedDragonIsForgottenInTheEnd(t *testing.T) {
+	inHall(t, Config{Retention: 48 * time.Hour}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		other, _ := h.dragon("10.1.0.9", dragontest.Spec{MAC: macB, Seed: 2})
+		h.lan.put("10.1.0.8", nil)
+		_, _ = d.Read(h.Context(), 0)
+		for range 47 {
+			time.Sleep(time.Hour)
+			h.read(other)
+		}
+		if h.Lookup(macA) != d {
+			h.Error("forgotten too early")
+		}
+		time.Sleep(2 * time.Hour)
+		h.check()
+		if h.Lookup(macA) != nil || len(h.Dragons()) != 1 || h.Lookup(macB) != other {
+			h.Error("not forgotten, or the wrong one")
+		}
+		before := h.lan.asked("10.1.0.8", "/api/auth") + h.lan.asked("10.1.0.8", "/api/summary")
+		time.Sleep(time.Hour)
+		if n := h.lan.asked("10.1.0.8", "/api/auth") + h.lan.asked("10.1.0.8", "/api/summary"); n != before {
+			h.Error("a forgotten dragon is still asked")
+		}
+	})
+}
+
+// Wherever dragons go, and whoever is sighted meanwhile, each is found in the end,
+// under one name, and read as itself.
+func TestDragonsThatWander(t *testing.T) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			inHall(t, Config{}, func(h *hall) {
+				rng := rand.New(rand.NewPCG(seed, 0))
+				addresses := make([]string, 7)
+				for i := range addresses {
+					addresses[i] = fmt.Sprintf("10.1.0.%d", i+1)
+				}
+				sims := make([]*dragontest.Dragon, 5)
+				for i := range sims {
+					sims[i] = dragontest.New(dragontest.Spec{MAC: fmt.Sprintf("a0:b0:45:00:00:%02x", i), Seed: uint64(i)})
+				}
+				var where []int
+				for range 12 {
+					where = rng.Perm(len(addresses))
+					for _, a := range addresses {
+						h.lan.put(a, nil)
+					}
+					for i, sim := range sims {
+						h.lan.put(addresses[where[i]], sim)
+					}
+					for range rng.IntN(6) {
+						i := rng.IntN(len(sims))
+						switch rng.IntN(3) {
+						case 0:
+							h.sight(addresses[where[i]])
+						case 1:
+							if d := h.Lookup(fmt.Sprintf("a0:b0:45:00:00:%02x", i)); d != nil {
+								if r, err := d.Read(h.Context(), 0); err == nil && r.Overview.MAC != d.mac {
+									h.Fatalf("%s was read as %s", r.Overview.MAC, d.mac)
+								}
+							}
+						default:
+							time.Sleep(time.Duration(rng.IntN(100)) * time.Second)
+						}
+						synctest.Wait()
+						h.check()
+					}
+				}
+				for i := range sims {
+					h.sight(addresses[where[i]])
+				}
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if len(h.Dragons()) != len(sims) {
+					h.Errorf("%d dragons", len(h.Dragons()))
+				}
+				for i := range sims {
+					mac := fmt.Sprintf("a0:b0:45:00:00:%02x", i)
+					h.lives(h.Lookup(mac), mac, addresses[where[i]])
+				}
+			})
+		})
+	}
+}
