@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+)
+
+// ailments are what is wrong with the demo's dragons, from the second one on, in
+// this order: one of each kind that an operator meets.
+var ailments = []struct {
+	fault dragontest.Fault
+	says  string
+}{
+	{dragontest.DeadBoard, "has a dead board"},
+	{dragontest.WrongPassword, "lets nobody in any more: its password was changed"},
+	{dragontest.Hang, "takes every question and answers none"},
+	{dragontest.Overheat, "runs hot"},
+	{dragontest.LowHashrate, "hashes at 40 %"},
+	{dragontest.HostileLabels, "says hostile things, at length"},
+}
+
+// sickenAfter leaves the dragons time to be found while they are still well: who
+// does not say who it is cannot be known.
+const sickenAfter = 5 * time.Second
+
+func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr)) (string, command) {
+	cmd := app.Command("demo", "Run the whole program on simulated dragons, all on loopback.")
+	var count int
+	config.Flag(cmd, "dragons", "How many dragons to simulate.", &count, config.Whole(1, 65000)).Default("24")
+	var web webFlags
+	web.register(cmd, "127.0.0.1:9977")
+	return cmd.FullCommand(), func(ctx context.Context, stdout, stderr io.Writer) error {
+		models := dragontest.Models()
+		herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: count, Specs: func(i int) dragontest.Spec {
+			spec := dragontest.Spec{Uptime: time.Duration(i*37+5) * time.Hour}
+			if i%4 == 3 { // every fourth is of another model, in turn
+				spec.Model = models[i/4%len(models)].Key
+			}
+			return spec
+		}})
+		if err != nil {
+			return err
+		}
+		defer herd.Close()
+		defer time.AfterFunc(sickenAfter, func() {
+			for i, a := range ailments[:min(len(ailments), herd.Len()-1)] {
+				herd.Dragon(i + 1).Inject(a.fault)
+			}
+		}).Stop()
+
+		dir, err := os.MkdirTemp("", "mother-of-dragons-demo-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		args := []string{"--data-dir=" + dir, "--inventory-file=", "--dragon-timeout=3", "--scan-interval=60", "--dragon-port=" + strconv.Itoa(int(herd.Port()))}
+		for _, n := range herd.Networks() {
+			args = append(args, "--network="+n.String())
+		}
+		parser := kingpin.New("demo", "")
+		load := config.Register(parser)
+		if _, err := parser.Parse(args); err != nil {
+			return err
+		}
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		return serve(ctx, c, web, logs.logger(stderr), func(a net.Addr) {
+			tellDemo(stdout, a, herd)
+			if listening != nil {
+				listening(a)
+			}
+		})
+	}
+}
+
+// tellDemo says what there is to see.
+func tellDemo(w io.Writer, address net.Addr, herd *dragontest.Herd) {
+	base := "http://" + address.String()
+	worker := func(i int) string { return dragon.WorkerName(herd.Dragon(i).Spec().MAC) }
+	fmt.Fprintf(w, "\n%d simulated dragons live on %v, port %d. In %v some fall sick:\n", herd.Len(), herd.Networks(), herd.Port(), sickenAfter)
+	for i, a := range ailments[:min(len(ailments), herd.Len()-1)] {
+		fmt.Fprintf(w, "  %s %s\n", worker(i+1), a.says)
+	}
+	fmt.Fprintf(w, `
+Open
+  %[1]s/metrics
+      every dragon, read now
+  %[1]s/probe?target=%[2]s
+      one dragon; with &debug=true what it said
+  %[1]s/sd
+      the dragons for Prometheus
+Try
+  curl -s %[1]s/metrics | grep '^dragon_up'
+  curl -s %[1]s/metrics | grep dragon_board_temperature_celsius
+  curl -s %[1]s/metrics | grep scrape_failures_total | grep -v ' 0$'
+  mother-of-dragons scan --dragon-port=%[3]d %[4]v
+  mother-of-dragons capture %[5]s
+Stop with Ctrl-C.
+
+`, base, worker(0), herd.Port(), herd.Networks()[0], herd.Addr(0))
+}

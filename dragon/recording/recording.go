@@ -1,0 +1,106 @@
+// Package recording keeps what one dragon answers in one file: without passwords,
+// pool users, the machine's own part of a MAC, or addresses, and otherwise byte for
+// byte. It is made to be attached to a bug report and to be replayed.
+package recording
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// format is the version of the file's form.
+const format = 1
+
+// Recording is the answers of one dragon.
+type Recording struct {
+	Format  int       `json:"format"`
+	Taken   time.Time `json:"taken"`
+	Answers []Answer  `json:"answers"`
+}
+
+// Answer is what came for one path. Body holds text; what is no UTF-8 is in Bytes.
+type Answer struct {
+	Path        string `json:"path"`
+	Status      int    `json:"status,omitempty"`
+	ContentType string `json:"content_type,omitempty"`
+	Body        string `json:"body,omitempty"`
+	Bytes       []byte `json:"bytes,omitempty"`
+	Error       string `json:"error,omitempty"` // why there is no answer
+}
+
+// Paths are what is asked: everything that only reads, but for the logs, which are
+// long and tell of people. The last one makes the dragon call its vendor and can
+// take two minutes.
+var Paths = []string{
+	"/",
+	"/api/summary", "/api/overview", "/api/type", "/api/network", "/api/pools", "/api/ping",
+	"/api/getAutoTune", "/api/getAutoTuneStatus", "/api/getDebugStats", "/api/getHashRates", "/api/stats",
+	"/api/unit", "/api/getErrorMessage", "/api/getErrorDetail", "/api/getRuntimePools", "/api/getAll",
+	"/api/getLatestFirmwareVersion",
+}
+
+// Take asks a dragon for everything and returns the masked recording. An answer
+// that does not come is recorded as its error; only a dragon that cannot be logged
+// in to, or a ctx that ends, is an error of Take. Asking, if set, is told each path.
+func Take(ctx context.Context, c *dragon.Client, asking func(path string)) (*Recording, error) {
+	r := &Recording{Format: format, Taken: time.Now().UTC().Truncate(time.Second)}
+	m := newMasker()
+	for _, path := range Paths {
+		if asking != nil {
+			asking(path)
+		}
+		raw, err := c.Raw(ctx, path)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, dragon.ErrUnauthorized) && path != "/":
+			return nil, err
+		case err != nil:
+			r.Answers = append(r.Answers, Answer{Path: path, Error: m.mask(err.Error())})
+		default:
+			a := Answer{Path: path, Status: raw.Status, ContentType: raw.ContentType}
+			if masked := m.mask(string(raw.Body)); utf8.ValidString(masked) {
+				a.Body = masked
+			} else {
+				a.Bytes = []byte(masked)
+			}
+			r.Answers = append(r.Answers, a)
+		}
+	}
+	return r, nil
+}
+
+// Write writes the recording as one JSON file.
+func (r *Recording) Write(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// Read reads what Write wrote.
+func Read(r io.Reader) (*Recording, error) {
+	var rec Recording
+	if err := json.NewDecoder(r).Decode(&rec); err != nil {
+		return nil, fmt.Errorf("not a recording: %w", err)
+	}
+	if rec.Format != format {
+		return nil, fmt.Errorf("not a recording of format %d: its format is %d", format, rec.Format)
+	}
+	return &rec, nil
+}
+
+// Content is the body of the answer, text or not.
+func (a Answer) Content() []byte {
+	if a.Bytes != nil {
+		return a.Bytes
+	}
+	return []byte(a.Body)
+}

@@ -1,0 +1,163 @@
+// Package config turns what the operator wrote, flags now, into one validated value.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+)
+
+// Config is what the program runs on. What Register returns makes it; whoever holds
+// one need not check it again.
+type Config struct {
+	Probing
+	Targets                     []string // host or host:port
+	ScanInterval, DragonTimeout time.Duration
+
+	DataDir            string
+	InventoryFile      string // empty: not written
+	InventoryRetention time.Duration
+
+	ScrapeWorkers int
+	ScrapeOffset  time.Duration
+	MaxRequests   int // 0: no limit
+
+	Health Health
+	Wish   Wish
+	Statsd Statsd
+}
+
+// Probing says where and how to scan.
+type Probing struct {
+	Networks                    []netip.Prefix
+	Port                        uint16
+	ScanTimeout, ConnectTimeout time.Duration
+}
+
+// Health is the healer's part of the original's options.
+type Health struct {
+	HashrateMin      float64 // hashes per second and board
+	HashrateDuration time.Duration
+	Reboot           bool
+	CheckInterval    time.Duration
+}
+
+// Wish is what the operator wants the dragons to be.
+type Wish struct {
+	Pools         []PoolSet // empty: left as they are
+	AutotuneMode  string    // empty: left as it is
+	AutoUpgrade   bool
+	FirmwaresPath string
+}
+
+// Statsd says where the mirror goes.
+type Statsd struct {
+	Host     string // empty: off
+	Port     uint16
+	Prefix   string
+	Interval time.Duration
+}
+
+// ErrNoTarget says that neither a network nor a dragon was named.
+var ErrNoTarget = errors.New("no network and no dragon named")
+
+// Register adds the program's flags to a command and returns how to get what they
+// say, once they are parsed. The names and defaults are the original tool's, but for
+// three: there is no default network, no default pool list and no default autotune
+// mode, because each of them acts on machines that nobody named.
+func Register(cmd flagger) func() (*Config, error) {
+	c := &Config{}
+	Flags(cmd, "network", "Network to scan for dragons, in CIDR notation (repeatable).", &c.Networks, parseNetwork).PlaceHolder("CIDR")
+	Flags(cmd, "dragon", "Dragon to read without any scan (repeatable).", &c.Targets, parseTarget).PlaceHolder("HOST[:PORT]")
+	Flag(cmd, "scan-interval", "Time between scans. Times are seconds or durations like 5m.", &c.ScanInterval, ParseInterval).Default("300")
+	c.register(cmd)
+	Flag(cmd, "dragon-timeout", "Longest time that a read of one dragon may take.", &c.DragonTimeout, ParseInterval).Default("10")
+
+	Flag(cmd, "data-dir", "Directory of what must survive a restart.", &c.DataDir, Text).Default("data")
+	Flag(cmd, "inventory-file", "Also write the inventory here, in the original tool's form, for people's scripts; empty for none.", &c.InventoryFile, Text).Default("dragon-inventory.json")
+	Flag(cmd, "inventory-retention", "Forget a dragon that has been gone for this long.", &c.InventoryRetention, ParseInterval).Default("720h")
+
+	Flag(cmd, "scrape-workers", "Dragons read at once in a scrape.", &c.ScrapeWorkers, Whole(1, 1e5)).Default("256")
+	Flag(cmd, "scrape-timeout-offset", "Taken off Prometheus' scrape timeout, so that an answer leaves in time.", &c.ScrapeOffset, ParseDuration).Default("500ms")
+	Flag(cmd, "web.max-requests", "Scrapes served at once; more get 503. 0 means no limit.", &c.MaxRequests, Whole(0, 1e6)).Default("40")
+
+	Flag(cmd, "dragon-health-hashrate-min", "Least healthy hash rate of a board, in GH/s (SHA-256 models).", &c.Health.HashrateMin, parseGigahashes).Default("1000")
+	Flag(cmd, "dragon-health-hashrate-duration", "Time that a board's hash rate must be below the minimum to count as sick.", &c.Health.HashrateDuration, ParseDuration).Default("3600")
+	cmd.Flag("dragon-health-reboot", "Reboot sick dragons. Without it nothing is rebooted.").BoolVar(&c.Health.Reboot)
+	Flag(cmd, "dragon-health-check-interval", "Time between health checks.", &c.Health.CheckInterval, ParseInterval).Default("300")
+
+	Flag(cmd, "dragon-autotune-mode", "Wanted autotune mode: efficient, balanced, factory or performance. Not set: left as it is.", &c.Wish.AutotuneMode, Choice("efficient", "balanced", "factory", "performance")).PlaceHolder("MODE")
+	cmd.Flag("dragon-auto-upgrade", "Bring new dragons to the latest firmware.").BoolVar(&c.Wish.AutoUpgrade)
+	Flag(cmd, "pools", "Wanted pools, a JSON list. Not set: left as they are.", &c.Wish.Pools, ParsePools).PlaceHolder("JSON")
+	Flag(cmd, "firmwares-path", "Directory of firmware files.", &c.Wish.FirmwaresPath, Text).Default("firmwares/")
+
+	Flag(cmd, "statsd-host", "Mirror to the statsd server on this host.", &c.Statsd.Host, Text).PlaceHolder("HOST")
+	Flag(cmd, "statsd-port", "UDP port of the statsd server.", &c.Statsd.Port, parsePort).Default("8125")
+	Flag(cmd, "statsd-prefix", "First part of every statsd name.", &c.Statsd.Prefix, Text).Default("dragons")
+	Flag(cmd, "statsd-interval", "Time between two statsd mirrorings of a dragon.", &c.Statsd.Interval, ParseInterval).Default("60")
+
+	return func() (*Config, error) {
+		if len(c.Networks) == 0 && len(c.Targets) == 0 {
+			return nil, ErrNoTarget
+		}
+		return c, nil
+	}
+}
+
+func (p *Probing) register(cmd flagger) {
+	Flag(cmd, "dragon-port", "TCP port that the dragons' HTTP API listens on.", &p.Port, parsePort).Default("80")
+	Flag(cmd, "scan-timeout", "Longest time that identifying one host may take in a scan.", &p.ScanTimeout, ParseInterval).Default("10")
+	Flag(cmd, "scan-connect-timeout", "Longest time that one try to connect may take in a scan; a silent host is tried twice.", &p.ConnectTimeout, ParseInterval).Default("1.5")
+}
+
+// RegisterScan adds what a single scan needs: networks as arguments, and flags.
+func RegisterScan(cmd *kingpin.CmdClause) *Probing {
+	p := &Probing{}
+	cmd.Arg("network", "Network to scan, in CIDR notation.").Required().SetValue(&value[netip.Prefix]{
+		name: "network", many: true, parse: parseNetwork, take: func(n netip.Prefix) { p.Networks = append(p.Networks, n) },
+	})
+	p.register(cmd)
+	return p
+}
+
+// WithoutEffect lists the flags that were given, are valid, and whose work this
+// version does not do yet.
+func (c *Config) WithoutEffect() []string {
+	var names []string
+	for _, o := range []struct {
+		name  string
+		given bool
+	}{
+		{"dragon-health-reboot", c.Health.Reboot},
+		{"dragon-autotune-mode", c.Wish.AutotuneMode != ""},
+		{"dragon-auto-upgrade", c.Wish.AutoUpgrade},
+		{"pools", len(c.Wish.Pools) > 0},
+		{"statsd-host", c.Statsd.Host != ""},
+	} {
+		if o.given {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// parseTarget refuses what cannot be a host with an optional port. Names are fine:
+// they are resolved when the dragon is read.
+func parseTarget(s string) (string, error) {
+	host := s
+	if h, p, err := net.SplitHostPort(s); err == nil {
+		if _, err := parsePort(p); err != nil {
+			return "", fmt.Errorf("%q has no usable port: want host or host:port", s)
+		}
+		host = h
+	}
+	if host == "" || strings.ContainsAny(host, "/@:?# \t\n") {
+		return "", fmt.Errorf("%q is no dragon's address: want host or host:port", s)
+	}
+	return s, nil
+}

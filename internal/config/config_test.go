@@ -1,0 +1,201 @@
+package config
+
+import (
+	"errors"
+	"io"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// parse reads a command line the way the program does.
+func parse(args ...string) (*Config, error) {
+	app := kingpin.New("test", "").Terminate(nil).ErrorWriter(io.Discard).UsageWriter(io.Discard)
+	load := Register(app)
+	if _, err := app.Parse(args); err != nil {
+		return nil, err
+	}
+	return load()
+}
+
+func TestDefaultsAreTheOriginals(t *testing.T) {
+	got, err := parse("--network=127.1.0.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Probing: Probing{
+			Networks:       []netip.Prefix{netip.MustParsePrefix("127.1.0.0/24")},
+			Port:           80,
+			ScanTimeout:    10 * time.Second,
+			ConnectTimeout: 1500 * time.Millisecond,
+		},
+		ScanInterval:       300 * time.Second,
+		DragonTimeout:      10 * time.Second,
+		DataDir:            "data",
+		InventoryFile:      "dragon-inventory.json",
+		InventoryRetention: 30 * 24 * time.Hour,
+		ScrapeWorkers:      256,
+		ScrapeOffset:       500 * time.Millisecond,
+		MaxRequests:        40,
+		Health: Health{
+			HashrateMin:      1000e9,
+			HashrateDuration: time.Hour,
+			CheckInterval:    300 * time.Second,
+		},
+		Wish:   Wish{FirmwaresPath: "firmwares/"}, // and neither pools nor an autotune mode
+		Statsd: Statsd{Port: 8125, Prefix: "dragons", Interval: time.Minute},
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+	if given := got.WithoutEffect(); len(given) != 0 {
+		t.Errorf("defaults are said to do nothing yet: %v", given)
+	}
+}
+
+func TestOriginalsCommandLine(t *testing.T) {
+	c, err := parse("--network=127.1.0.0/24",
+		"--statsd-host=127.0.0.1", "--statsd-port=9125", "--dragon-autotune-mode=balanced",
+		"--dragon-health-reboot", "--statsd-interval=60",
+		`--pools=[{"mac_addresses":[],"pools":[{"id":0,"url":"stratum+tcp://one.example.net:3333","username":"somebody","password":"x"},`+
+			`{"id":1,"url":"stratum+tcp://two.example.net:3333","username":"3Somebody","password":"x"}]},`+
+			`{"mac_addresses":["a0:b0:45:00:E3:AB"],"pools":[{"id":0,"url":"stratum+tcp://one.example.net:3333","username":"somebody","password":"other"}]}]`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []PoolSet{
+		{Pools: []WantedPool{
+			{ID: 0, PoolConfig: dragon.PoolConfig{URL: "stratum+tcp://one.example.net:3333", User: "somebody", Password: "x"}},
+			{ID: 1, PoolConfig: dragon.PoolConfig{URL: "stratum+tcp://two.example.net:3333", User: "3Somebody", Password: "x"}},
+		}},
+		{MACs: []string{"a0:b0:45:00:e3:ab"}, Pools: []WantedPool{
+			{ID: 0, PoolConfig: dragon.PoolConfig{URL: "stratum+tcp://one.example.net:3333", User: "somebody", Password: "other"}},
+		}},
+	}
+	if diff := cmp.Diff(want, c.Wish.Pools); diff != "" {
+		t.Error(diff)
+	}
+	if !c.Health.Reboot || c.Wish.AutotuneMode != "balanced" || c.Statsd.Host != "127.0.0.1" || c.Statsd.Port != 9125 {
+		t.Errorf("options lost: %+v", c)
+	}
+}
+
+func TestTimesAreSecondsOrDurations(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"300": 300 * time.Second, "0": 0, "2.5": 2500 * time.Millisecond, "5m": 5 * time.Minute, "1h30m": 90 * time.Minute,
+	} {
+		if got, err := ParseDuration(in); err != nil || got != want {
+			t.Errorf("%q: %v, %v; want %v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "-1", "-5m", "NaN", "Inf", "1e300", "five", "5 m", "3d"} {
+		if got, err := ParseDuration(in); err == nil {
+			t.Errorf("%q was taken for %v", in, got)
+		}
+	}
+}
+
+func TestBadValuesSayWhichWhyAndWhatWouldDo(t *testing.T) {
+	pool := func(id, url, user, password string) string {
+		return `{"id":` + id + `,"url":"` + url + `","username":"` + user + `","password":"` + password + `"}`
+	}
+	ok := pool("0", "stratum+tcp://one.example.net:3333", "u", "p")
+	for _, c := range []struct{ flag, want string }{
+		{"--network=127.1.0.5/24", `--network: "127.1.0.5/24" has host bits set: did you mean 127.1.0.0/24?`},
+		{"--network=127.0.0.0/8", "too wide to scan: want /12 or narrower"},
+		{"--network=127.1.0.5", "no prefix length: for one dragon want 127.1.0.5/32"},
+		{"--network=farm", "want CIDR notation"},
+		{"--network=::1/128", "dragons have IPv4 only"},
+		{"--network=224.0.0.0/24", "multicast"},
+		{"--dragon=http://127.0.0.1/", "want host or host:port"},
+		{"--dragon=127.0.0.1:x", "no usable port"},
+		{"--dragon=", "no dragon's address"},
+		{"--dragon-port=0", `"0" is no port`},
+		{"--statsd-port=65536", `"65536" is no port`},
+		{"--scan-interval=0", "must be longer than nothing"},
+		{"--scrape-workers=0", "want a whole number from 1"},
+		{"--web.max-requests=-1", "want a whole number from 0"},
+		{"--dragon-health-hashrate-min=-1", "want GH/s"},
+		{"--dragon-health-hashrate-min=NaN", "want GH/s"},
+		{"--dragon-autotune-mode=fast", `"fast" is none of efficient, balanced, factory, performance`},
+		{"--pools=[", "line 1, column 1"},
+		{"--pools=[]", "leave the option out"},
+		{"--pools=[{}]", "[0].pools: 0 pools: want 1 to 3"},
+		{"--pools=[{\n\"pool\":[]}]", "unknown field"},
+		{"--pools=[] []", "something follows"},
+		{`--pools=[{"pools":[` + ok + `,` + ok + `]}]`, "[0].pools[1].id: 0 is there twice"},
+		{`--pools=[{"pools":[` + strings.Repeat(ok+",", 3) + ok + `]}]`, "4 pools: want 1 to 3"},
+		{`--pools=[{"pools":[` + pool("3", "stratum+tcp://one.example.net:3333", "u", "p") + `]}]`, "want 0, 1 or 2"},
+		{`--pools=[{"pools":[` + pool("0", "stratum+tcp://one.example.net:3333", "u", "") + `]}]`, "[0].pools[0]: the password is empty"},
+		{`--pools=[{"pools":[` + pool("0", "stratum+tcp://one.example.net:3333", "", "p") + `]}]`, "[0].pools[0]: the user is empty"},
+		{`--pools=[{"pools":[` + pool("0", "one.example.net:3333", "u", "p") + `]}]`, "[0].pools[0]: the url"},
+		{`--pools=[{"mac_addresses":["a0:b0"],"pools":[` + ok + `]}]`, "[0].mac_addresses"},
+		{`--pools=[{"mac_addresses":["a0:b0:45:00:e3:ab"],"pools":[` + ok + `]},{"mac_addresses":["A0-B0-45-00-E3-AB"],"pools":[` + ok + `]}]`,
+			"[1]: a0:b0:45:00:e3:ab already has pools in [0]"},
+		{`--pools=[{"pools":[` + ok + `]},{"pools":[` + ok + `]}]`, "[1]: every other dragon already has pools in [0]"},
+	} {
+		_, err := parse("--network=127.2.0.0/24", c.flag)
+		name, _, _ := strings.Cut(c.flag, "=")
+		if err == nil || !strings.HasPrefix(err.Error(), name+": ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v\nwant an error with %s", c.flag, err, c.want)
+		}
+	}
+}
+
+func TestNothingIsScannedThatNobodyNamed(t *testing.T) {
+	if _, err := parse(); !errors.Is(err, ErrNoTarget) {
+		t.Errorf("%v, want ErrNoTarget", err)
+	}
+}
+
+func TestPoolErrorsHoldNoPassword(t *testing.T) {
+	const password = "hunter2-secret"
+	for _, s := range []string{
+		`[{"pools":[{"id":0,"url":"nowhere","username":"u","password":"` + password + `"}]}]`,
+		`[{"pools":[{"id":0,"url":"stratum+tcp://a.example.net:1","username":"u","password":{"x":"` + password + `"}}]}]`,
+		`[{"pools":[{"id":0,"url":"stratum+tcp://a.example.net:1","username":"u","password":"` + password + `"}]`,
+		`[{"pools":["` + password + `"]}]`,
+	} {
+		if _, err := ParsePools(s); err == nil || strings.Contains(err.Error(), password) {
+			t.Errorf("%v: want an error without the password", err)
+		}
+	}
+}
+
+func FuzzParsePools(f *testing.F) {
+	f.Add(`[{"mac_addresses":["a0:b0:45:00:e3:ab"],"pools":[{"id":0,"url":"stratum+tcp://a.example.net:1","username":"u","password":"p"}]}]`)
+	f.Add(`[{"pools":[`)
+	f.Fuzz(func(t *testing.T, s string) {
+		sets, err := ParsePools(s)
+		if err != nil {
+			return
+		}
+		for _, set := range sets {
+			if len(set.Pools) < 1 || len(set.Pools) > 3 {
+				t.Errorf("%d pools were accepted", len(set.Pools))
+			}
+			for _, p := range set.Pools {
+				if p.Validate() != nil {
+					t.Errorf("a pool was accepted that the device would drop: %+v", p)
+				}
+			}
+		}
+	})
+}
+
+func FuzzParseNetwork(f *testing.F) {
+	f.Add("127.0.0.0/24")
+	f.Add("10.1.0.1/22")
+	f.Fuzz(func(t *testing.T, s string) {
+		if p, err := parseNetwork(s); err == nil && (!p.Addr().Is4() || p != p.Masked() || p.Bits() < widestNetwork) {
+			t.Errorf("%q was taken for %v", s, p)
+		}
+	})
+}

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+)
+
+// flagger is what flags are added to: a kingpin application or command.
+type flagger interface {
+	Flag(name, help string) *kingpin.FlagClause
+}
+
+// Flag adds a flag whose text parse understands. Kingpin's own kinds of flag say of
+// a bad value neither which flag it was nor what would do; here the error begins
+// with the flag and parse says the rest.
+func Flag[T any](cmd flagger, name, help string, to *T, parse func(string) (T, error)) *kingpin.FlagClause {
+	clause := cmd.Flag(name, help)
+	clause.SetValue(&value[T]{name: name, parse: parse, take: func(v T) { *to = v }})
+	return clause
+}
+
+// Flags adds a flag that may be given many times.
+func Flags[T any](cmd flagger, name, help string, to *[]T, parse func(string) (T, error)) *kingpin.FlagClause {
+	clause := cmd.Flag(name, help)
+	clause.SetValue(&value[T]{name: name, many: true, parse: parse, take: func(v T) { *to = append(*to, v) }})
+	return clause
+}
+
+// Choice parses one of a few words.
+func Choice(words ...string) func(string) (string, error) {
+	return func(s string) (string, error) {
+		for _, w := range words {
+			if s == w {
+				return s, nil
+			}
+		}
+		return "", fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
+	}
+}
+
+// Text takes any text.
+func Text(s string) (string, error) { return s, nil }
+
+type value[T any] struct {
+	name  string
+	many  bool
+	parse func(string) (T, error)
+	take  func(T)
+}
+
+func (v *value[T]) Set(s string) error {
+	parsed, err := v.parse(s)
+	if err != nil {
+		return fmt.Errorf("--%s: %w", v.name, err)
+	}
+	v.take(parsed)
+	return nil
+}
+
+func (v *value[T]) String() string     { return "" }
+func (v *value[T]) IsCumulative() bool { return v.many }

@@ -1,0 +1,70 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// ParseDuration reads a time span written as bare seconds, as the original tool
+// takes it, or as a Go duration: 300, 2.5, 5m, 1h30m. No option has a use for a
+// negative one.
+func ParseDuration(s string) (time.Duration, error) {
+	var d time.Duration
+	seconds, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil:
+		d, err = time.ParseDuration(s)
+	// Not a number, and anything beyond a century, are typing errors that the
+	// conversion would make nonsense of.
+	case seconds > -3e9 && seconds < 3e9:
+		d = time.Duration(seconds * float64(time.Second))
+	default:
+		err = strconv.ErrRange
+	}
+	if err == nil && d < 0 {
+		return 0, fmt.Errorf("%q is negative: want seconds (300) or a duration (5m)", s)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%q is no time span: want seconds (300) or a duration (5m)", s)
+	}
+	return d, nil
+}
+
+// ParseInterval is ParseDuration for a span that must be longer than nothing.
+func ParseInterval(s string) (time.Duration, error) {
+	d, err := ParseDuration(s)
+	if err == nil && d == 0 {
+		err = errors.New("must be longer than nothing: want seconds (300) or a duration (5m)")
+	}
+	return d, err
+}
+
+func parsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is no port: want 1 to 65535", s)
+	}
+	return uint16(n), nil
+}
+
+// Whole parses a whole number from least to most.
+func Whole(least, most int) func(string) (int, error) {
+	return func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < least || n > most {
+			return 0, fmt.Errorf("%q will not do: want a whole number from %d to %d", s, least, most)
+		}
+		return n, nil
+	}
+}
+
+// parseGigahashes returns hashes per second.
+func parseGigahashes(s string) (float64, error) {
+	g, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(g >= 0 && g < 1e9) {
+		return 0, fmt.Errorf("%q is no hash rate: want GH/s, 0 or more", s)
+	}
+	return g * 1e9, nil
+}

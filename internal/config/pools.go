@@ -1,0 +1,126 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// PoolSet is a wanted pool list and the dragons that it is for.
+type PoolSet struct {
+	MACs  []string     // normalised; empty: every dragon that no other set names
+	Pools []WantedPool // by ID, at most three
+}
+
+// WantedPool is one pool of a PoolSet: the place that it takes and what it is. The
+// dragon's worker name is added to User.
+type WantedPool struct {
+	ID int
+	dragon.PoolConfig
+}
+
+// ParsePools reads the original tool's --pools:
+//
+//	[{"mac_addresses": [], "pools": [{"id": 0, "url": "stratum+tcp://…", "username": "…", "password": "…"}]}]
+//
+// It is strict, because a device silently drops a pool with an empty field and keeps
+// mining elsewhere. An error says where in the list it is; it never holds a password.
+func ParsePools(s string) ([]PoolSet, error) {
+	var raw []struct {
+		MACs  []string `json:"mac_addresses"`
+		Pools []struct {
+			ID       *int   `json:"id"`
+			URL      string `json:"url"`
+			Username string `json:"username"`
+			Password string `json:"password"`
+		} `json:"pools"`
+	}
+	d := json.NewDecoder(strings.NewReader(s))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&raw); err != nil {
+		return nil, jsonError(s, d.InputOffset(), err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("something follows the JSON list at byte %d", d.InputOffset())
+	}
+	if len(raw) == 0 {
+		return nil, errors.New("the list is empty: leave the option out to leave pools alone")
+	}
+	var sets []PoolSet
+	owner := map[string]int{} // MAC → the set that names it; "" is the set for all others
+	for i, r := range raw {
+		var set PoolSet
+		macs := r.MACs
+		if len(macs) == 0 {
+			macs = []string{""}
+		}
+		for _, m := range macs {
+			var mac string
+			if len(r.MACs) > 0 {
+				var ok bool
+				if mac, ok = dragon.ParseMAC(m); !ok {
+					return nil, fmt.Errorf("[%d].mac_addresses: %q is no MAC: want 12 hex digits like a0:b0:45:00:00:01", i, m)
+				}
+				set.MACs = append(set.MACs, mac)
+			}
+			if other, taken := owner[mac]; taken {
+				who := mac
+				if who == "" {
+					who = "every other dragon"
+				}
+				return nil, fmt.Errorf("[%d]: %s already has pools in [%d]", i, who, other)
+			}
+			owner[mac] = i
+		}
+		if len(r.Pools) == 0 || len(r.Pools) > 3 {
+			return nil, fmt.Errorf("[%d].pools: %d pools: want 1 to 3, a dragon has three places", i, len(r.Pools))
+		}
+		for j, p := range r.Pools {
+			at := func(format string, args ...any) error {
+				return fmt.Errorf("[%d].pools[%d]"+format, append([]any{i, j}, args...)...)
+			}
+			id := j
+			if p.ID != nil {
+				id = *p.ID
+			}
+			switch {
+			case id < 0 || id > 2:
+				return nil, at(".id: %d: want 0, 1 or 2", id)
+			case slices.ContainsFunc(set.Pools, func(o WantedPool) bool { return o.ID == id }):
+				return nil, at(".id: %d is there twice", id)
+			}
+			pool := dragon.PoolConfig{URL: p.URL, User: p.Username, Password: dragon.Secret(p.Password)}
+			if err := pool.Validate(); err != nil {
+				return nil, at(": %w", err)
+			}
+			set.Pools = append(set.Pools, WantedPool{ID: id, PoolConfig: pool})
+		}
+		slices.SortFunc(set.Pools, func(a, b WantedPool) int { return a.ID - b.ID })
+		sets = append(sets, set)
+	}
+	return sets, nil
+}
+
+// jsonError adds the place to an error of encoding/json, which gives only a byte
+// offset where it gives one at all.
+func jsonError(s string, offset int64, err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		offset = syntax.Offset
+	case errors.As(err, &kind):
+		// Its own text would quote the value, which may be a password.
+		offset, err = kind.Offset, fmt.Errorf("%s: want %s, not %s", kind.Field, kind.Type, kind.Value)
+	}
+	before := []byte(s)[:min(max(offset, 0), int64(len(s)))]
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := len(before) - bytes.LastIndexByte(before, '\n')
+	return fmt.Errorf("not the JSON list that is wanted: line %d, column %d: %w", line, column, err)
+}

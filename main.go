@@ -1,0 +1,73 @@
+// Command mother-of-dragons exports the state of DragonMint and Innosilicon miners
+// to Prometheus, on demand, and looks after them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+)
+
+const name = "mother-of-dragons"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, nil)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
+
+// A command is one thing that the program can be asked to do.
+type command func(ctx context.Context, stdout, stderr io.Writer) error
+
+// terminated is how --help and --version leave the parser without ending the process.
+type terminated struct{ code int }
+
+// run is the program: arguments in, error out. Every listening address is given to
+// listening, if that is set.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening func(net.Addr)) (err error) {
+	app := kingpin.New(name, "Prometheus exporter and healer for dragons: DragonMint and Innosilicon miners.")
+	app.UsageWriter(stdout).ErrorWriter(stderr)
+	app.Terminate(func(code int) { panic(terminated{code}) })
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case terminated:
+			if v.code != 0 {
+				err = errors.New("stopped")
+			}
+		default:
+			panic(v)
+		}
+	}()
+	app.Version(version.Print(name))
+	app.UsageTemplate(kingpin.LongHelpTemplate)
+	app.HelpFlag.Short('h')
+	app.DefaultEnvars()
+	var logs logFlags
+	logs.register(app)
+
+	commands := map[string]command{}
+	for _, add := range []func(*kingpin.Application, *logFlags, func(net.Addr)) (string, command){
+		addServe, addScan, addCapture, addDemo,
+	} {
+		name, c := add(app, &logs, listening)
+		commands[name] = c
+	}
+	chosen, err := app.Parse(args)
+	if err != nil {
+		return fmt.Errorf("%w (--help shows what there is)", err)
+	}
+	return commands[chosen](ctx, stdout, stderr)
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+// logBuffer is a log that can be read while the program writes it.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// start runs the program with args and returns its address and how to stop it.
+func start(t *testing.T, args ...string) (address string, logs *logBuffer, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	listening, done := make(chan net.Addr, 1), make(chan error, 1)
+	logs = &logBuffer{}
+	dir := t.TempDir()
+	args = append([]string{"--web.listen-address=127.0.0.1:0", "--data-dir=" + dir, "--inventory-file="}, args...)
+	go func() { done <- run(ctx, args, io.Discard, logs, func(a net.Addr) { listening <- a }) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	t.Cleanup(func() { _ = stop() })
+	select {
+	case a := <-listening:
+		return a.String(), logs, stop
+	case err := <-done:
+		t.Fatalf("the program ended before it listened: %v\n%s", err, logs)
+		return "", nil, nil
+	}
+}
+
+func get(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// eventually asks until it is so; how long that takes is the machine's business.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(30 * time.Second)
+	for !is() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("not within 30 s: %s", what)
+		}
+	}
+}
+
+func TestProgramFindsAndServesDragons(t *testing.T) {
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer herd.Close()
+	var args []string
+	for i := range 3 {
+		args = append(args, "--dragon="+herd.Addr(i))
+	}
+	address, logs, stop := start(t, args...)
+	base := "http://" + address
+
+	eventually(t, "three dragons up", func() bool {
+		_, page := get(t, base+"/metrics")
+		return strings.Count(page, "\ndragon_up{") == 3 && strings.Contains(page, "mother_build_info")
+	})
+	for path, want := range map[string]string{
+		"/":          "Mother of Dragons",
+		"/-/healthy": "Healthy",
+		"/-/ready":   "Ready",
+		"/sd":        "__meta_dragon_worker",
+	} {
+		if status, body := get(t, base+path); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %.200s\nwant 200 and %q", path, status, body, want)
+		}
+	}
+	if status, _ := get(t, base+"/nowhere"); status != 404 {
+		t.Errorf("/nowhere: %d, want 404", status)
+	}
+	if status, _ := get(t, base+"/debug/pprof/"); status != 404 {
+		t.Errorf("profiles are served without being asked for: %d", status)
+	}
+	if status, body := get(t, base+"/probe?target="+herd.Host(0).String()); status != 200 || !strings.Contains(body, "dragon_board_up") {
+		t.Errorf("/probe of a known dragon: %d %.200s", status, body)
+	}
+	if status, _ := get(t, base+"/probe?target=127.99.99.99"); status != 404 {
+		t.Errorf("/probe of an address that nobody named: %d, want 404", status)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stopping: %v\n%s", err, logs)
+	}
+	if !strings.Contains(logs.String(), "msg=stopped") {
+		t.Errorf("the log does not say that the program stopped:\n%s", logs)
+	}
+}
+
+func TestHelpShowsTheOriginalsOptions(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--help"}, &out, io.Discard, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, option := range []string{"--network", "--scan-interval", "--pools", "--statsd-host", "dragon-health-reboot", "--firmwares-path", "--web.listen-address", "scan", "capture", "demo"} {
+		if !strings.Contains(out.String(), option) {
+			t.Errorf("--help does not show %s", option)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--version"}, &out, &out, nil); err != nil || !strings.Contains(out.String(), name) {
+		t.Errorf("%v %s", err, out.String())
+	}
+}
+
+func TestBadCommandLinesEndWithOneLine(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--nope"}, "unknown long flag"},
+		{[]string{"--log.level=loud"}, "log.level"},
+		{[]string{"--network=127.0.0.1/24"}, "did you mean 127.0.0.0/24"},
+		{[]string{"--network=127.1.0.0/24", "--pools={"}, "line 1"},
+		{[]string{"--network=127.1.0.0/24", "--scan-interval=-3"}, "negative"},
+		{nil, "--network"},
+		{[]string{"scan", "127.0.0.1/24"}, "did you mean"},
+		{[]string{"scan"}, "network"},
+	} {
+		err := run(t.Context(), c.args, io.Discard, io.Discard, nil)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: %v\nwant one line with %q", c.args, err, c.want)
+		}
+	}
+}
+
+func TestWithoutATargetNothingIsSent(t *testing.T) {
+	err := run(t.Context(), []string{"--web.listen-address=127.0.0.1:0"}, io.Discard, io.Discard,
+		func(a net.Addr) { t.Errorf("the program listens on %v with nothing to do", a) })
+	if err == nil || !strings.Contains(err.Error(), "no network and no dragon named") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestOptionsWithoutEffectAreSaid(t *testing.T) {
+	_, logs, stop := start(t, "--dragon=127.99.0.1:9", "--dragon-health-reboot", "--statsd-host=127.0.0.1")
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, option := range []string{"--dragon-health-reboot", "--statsd-host"} {
+		if !strings.Contains(logs.String(), "option="+option) {
+			t.Errorf("the log does not say that %s does nothing yet:\n%s", option, logs)
+		}
+	}
+}
+
+func TestScanShowsWhatIsThere(t *testing.T) {
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer herd.Close()
+	host, port, err := net.SplitHostPort(herd.Addr(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := host[:strings.LastIndexByte(host, '.')] + ".0/24"
+	var table, asJSON bytes.Buffer
+	if err := run(t.Context(), []string{"scan", "--dragon-port=" + port, network}, &table, io.Discard, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(table.String(), "\n"); n != 6 {
+		t.Errorf("%d lines, want a head and 5 dragons:\n%s", n, table.String())
+	}
+	if err := run(t.Context(), []string{"scan", "--json", "--dragon-port=" + port, network}, &asJSON, io.Discard, nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(asJSON.String(), `"worker": "dragon-`); n != 5 {
+		t.Errorf("%d dragons in\n%s\nwant 5", n, asJSON.String())
+	}
+	if err := run(t.Context(), []string{"scan", "--dragon-port=" + port, "127.98.0.0/29"}, io.Discard, io.Discard, nil); err == nil {
+		t.Error("a scan that found nothing did not fail")
+	}
+}

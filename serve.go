@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/brndnmtthws/mother-of-dragons/collector"
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/web"
+)
+
+// stopWithin is how long a stop waits for requests that are being served.
+const stopWithin = 1500 * time.Millisecond
+
+// webFlags say how the program is reached.
+type webFlags struct {
+	listen        *toolkit.FlagConfig
+	telemetryPath string
+	profiling     bool
+}
+
+func (f *webFlags) register(cmd *kingpin.CmdClause, defaultAddress string) {
+	f.listen = kingpinflag.AddFlags(cmd, defaultAddress)
+	cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&f.telemetryPath)
+	cmd.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.profiling)
+}
+
+func addServe(app *kingpin.Application, logs *logFlags, listening func(net.Addr)) (string, command) {
+	cmd := app.Command("run", "Find dragons, read them on demand, serve what they say. This is what happens without a command.").Default()
+	load := config.Register(cmd)
+	var web webFlags
+	web.register(cmd, ":9977")
+	return cmd.FullCommand(), func(ctx context.Context, _, stderr io.Writer) error {
+		c, err := load()
+		if errors.Is(err, config.ErrNoTarget) {
+			return fmt.Errorf("%w: credentials are sent to what answers there, so none is assumed; "+
+				"name one with --network or --dragon%s", err, suggestNetworks())
+		} else if err != nil {
+			return err
+		}
+		logger := logs.logger(stderr)
+		for _, f := range c.WithoutEffect() {
+			level.Warn(logger).Log("msg", "this option does nothing yet", "option", "--"+f)
+		}
+		return serve(ctx, c, web, logger, listening)
+	}
+}
+
+// serve runs the whole program on a valid configuration until ctx is done.
+func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Logger, listening func(net.Addr)) error {
+	level.Info(logger).Log("msg", "starting", "version", version.Info(), "build", version.BuildContext())
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		versioncollector.NewCollector("mother"),
+	)
+	client := dragon.Options{
+		Transport: dragon.NewTransport(),
+		Timeout:   c.DragonTimeout,
+		Observe:   collector.NewRequestMetrics(registry),
+	}
+	dragons, err := fleet.Open(fleet.Config{
+		Dir:           c.DataDir,
+		InventoryFile: c.InventoryFile,
+		Retention:     c.InventoryRetention,
+		Client:        client,
+		Site:          siteOf(c.Networks),
+		Logger:        log.With(logger, "component", "fleet"),
+		Registerer:    registry,
+	})
+	if err != nil {
+		return err
+	}
+	scanner := discovery.New(discovery.Config{
+		Networks:        c.Networks,
+		Targets:         c.Targets,
+		Port:            c.Port,
+		Interval:        c.ScanInterval,
+		ConnectTimeout:  c.ConnectTimeout,
+		IdentifyTimeout: c.ScanTimeout,
+		Client:          client,
+		Fleet:           dragons,
+		Logger:          log.With(logger, "component", "discovery"),
+		Registerer:      registry,
+	})
+	metrics := collector.New(collector.Config{
+		Fleet:       dragons,
+		Registry:    registry,
+		Workers:     c.ScrapeWorkers,
+		Offset:      c.ScrapeOffset,
+		MaxRequests: c.MaxRequests,
+		Logger:      log.With(logger, "component", "collector"),
+		Find:        scanner.Find,
+	})
+	var ready atomic.Bool
+	pages, err := web.Handler(web.Config{
+		TelemetryPath:    flags.telemetryPath,
+		Metrics:          metrics.Metrics(),
+		Probe:            metrics.Probe(),
+		ServiceDiscovery: discovery.SDHandler(dragons),
+		Ready:            ready.Load,
+		Profiling:        flags.profiling,
+	})
+	if err != nil {
+		return err
+	}
+
+	group, ctx := errgroup.WithContext(ctx)
+	server := &http.Server{
+		Handler:           pages,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      5 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		// What net/http says of broken connections anyone on the network can make it
+		// say: it is there for who looks for it.
+		ErrorLog: slog.NewLogLogger(bridge(log.With(logger, "component", "web")).Handler(), slog.LevelDebug),
+		// A stop ends the readings of scrapes that are under way: they answer with
+		// what they have.
+		BaseContext: func(l net.Listener) context.Context {
+			ready.Store(true)
+			if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+				level.Warn(logger).Log("msg", "systemd was not told that the program is ready", "err", err)
+			}
+			if listening != nil {
+				listening(l.Addr())
+			}
+			return ctx
+		},
+	}
+	group.Go(func() error { return dragons.Run(ctx) })
+	group.Go(func() error { return scanner.Run(ctx) })
+	group.Go(func() error {
+		err := toolkit.ListenAndServe(server, flags.listen, bridge(log.With(logger, "component", "web")))
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		ready.Store(false)
+		level.Info(logger).Log("msg", "stopping")
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			return server.Close() // whoever is still connected has had their time
+		}
+		return nil
+	})
+	err = group.Wait()
+	if err == nil || errors.Is(err, context.Canceled) {
+		level.Info(logger).Log("msg", "stopped")
+		return nil
+	}
+	return err
+}
+
+// siteOf names the network that an address is in: the site, as long as sites have
+// no names of their own.
+func siteOf(networks []netip.Prefix) func(netip.Addr) string {
+	return func(a netip.Addr) string {
+		for _, n := range networks {
+			if n.Contains(a) {
+				return n.String()
+			}
+		}
+		return ""
+	}
+}
+
+// suggestNetworks says which networks this machine is in, for the user to choose from.
+func suggestNetworks() string {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return ""
+	}
+	var found []string
+	for _, a := range addresses {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().Is4() && p.Addr().IsPrivate() {
+			found = append(found, "--network="+p.Masked().String())
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return " (this machine is in " + strings.Join(found, ", ") + ")"
+}
