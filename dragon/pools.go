@@ -37,14 +37,15 @@ func ValidatePools(pools []PoolConfig) error {
 		return fmt.Errorf("%d pools: a dragon keeps %d", len(pools), MaxPools)
 	}
 	for i, p := range pools {
-		if err := p.validate(); err != nil {
+		if err := p.Validate(); err != nil {
 			return fmt.Errorf("pool %d: %w", i+1, err)
 		}
 	}
 	return nil
 }
 
-func (p PoolConfig) validate() error {
+// Validate finds what is wrong with one pool of a list: see ValidatePools.
+func (p PoolConfig) Validate() error {
 	switch {
 	case p.URL == "":
 		return errors.New("the url is empty")

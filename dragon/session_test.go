@@ -1,0 +1,298 @@
+package dragon
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func wantKind(t *testing.T, err, kind error) *Error {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("got %v, want an *Error", err)
+	}
+	for _, k := range []error{ErrRefused, ErrUnreachable, ErrTimeout, ErrUnauthorized, ErrNotDragon, ErrBadResponse, ErrNotReady, ErrRejected, ErrUnknownOutcome} {
+		if errors.Is(err, k) != (k == kind) {
+			t.Fatalf("errors.Is(%q, %q) is %v", err, k, k != kind)
+		}
+	}
+	return e
+}
+
+func TestOneLoginServesManyCalls(t *testing.T) {
+	d := newDevice(nil)
+	c := d.client(t, Options{})
+	for range 3 {
+		if _, err := c.Overview(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"/api/auth", "/api/overview", "/api/overview", "/api/overview"}, d.asks()); diff != "" {
+		t.Error(diff)
+	}
+	if len(d.conns) != 1 {
+		t.Errorf("%d connections, want 1", len(d.conns))
+	}
+	if got := d.last("/api/overview").authorization; got != "Bearer h.eyJpc3MiOiJEcmFnb25NaW50In0.s" {
+		t.Errorf("Authorization %q", got)
+	}
+	if c.Logins() != 1 {
+		t.Errorf("%d logins", c.Logins())
+	}
+}
+
+func TestCredentialsAreTriedInOrderAndTheGoodOneFirstNextTime(t *testing.T) {
+	var tried []string
+	d := newDevice(map[string]any{"/api/overview": []string{overviewT1, expired, overviewT1}})
+	d.answers["/api/auth"] = func(w http.ResponseWriter, r *http.Request) {
+		password := d.asked[len(d.asked)-1].form.Get("password")
+		tried = append(tried, password)
+		if password == "admin" {
+			w.Write([]byte(loginOK))
+			return
+		}
+		w.Write([]byte(loginWrong))
+	}
+	c := d.client(t, Options{})
+	for range 2 {
+		if _, err := c.Overview(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"dragonadmin", "admin", "admin"}, tried); diff != "" {
+		t.Error(diff)
+	}
+	for _, r := range d.asked {
+		if r.path == "/api/auth" && r.authorization != "" {
+			t.Error("a login carries a token")
+		}
+	}
+}
+
+func TestExpiredTokenIsRenewedExactlyOnce(t *testing.T) {
+	d := newDevice(map[string]any{"/api/overview": []string{overviewT1, expired, overviewT1}})
+	c := d.client(t, Options{})
+	for range 2 {
+		if _, err := c.Overview(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d.count("/api/auth") != 2 || d.count("/api/overview") != 3 || c.Logins() != 2 {
+		t.Errorf("asked %v", d.asks())
+	}
+}
+
+func TestTokensThatAreBornExpiredMakeNoStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(map[string]any{"/api/overview": expired})
+		c := New("dragon", Options{Transport: inMemory(t, d)})
+		for range 50 {
+			_, err := c.Overview(t.Context())
+			wantKind(t, err, ErrUnauthorized)
+			time.Sleep(time.Second)
+		}
+		if logins := d.count("/api/auth"); logins != maxStillborn {
+			t.Errorf("%d logins in 50 calls, want %d", logins, maxStillborn)
+		}
+		time.Sleep(15 * time.Minute)
+		c.Overview(t.Context())
+		if logins := d.count("/api/auth"); logins != maxStillborn+1 {
+			t.Errorf("%d logins after the pause, want one more", logins)
+		}
+	})
+}
+
+func TestRefusedLoginIsBelievedForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(map[string]any{"/api/auth": loginWrong})
+		c := New("dragon", Options{Transport: inMemory(t, d)})
+		for range 10 {
+			_, err := c.Summary(t.Context())
+			wantKind(t, err, ErrUnauthorized)
+			if Reason(err) != "auth" {
+				t.Errorf("reason %q", Reason(err))
+			}
+		}
+		if n := len(d.asks()); n != 2 {
+			t.Errorf("%d requests, want one for each credential", n)
+		}
+		time.Sleep(15*time.Minute + time.Second)
+		d.mu.Lock()
+		d.answers["/api/auth"] = loginOK
+		d.mu.Unlock()
+		if _, err := c.Summary(t.Context()); err != nil {
+			t.Errorf("after the pause: %v", err)
+		}
+	})
+}
+
+func TestLoginThatCouldNotBeAskedIsNotRemembered(t *testing.T) {
+	d := newDevice(map[string]any{"/api/auth": []string{"<html>502 Bad Gateway</html>", loginOK}})
+	c := d.client(t, Options{})
+	_, err := c.Summary(t.Context())
+	wantKind(t, err, ErrBadResponse)
+	if _, err := c.Summary(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if d.count("/api/auth") != 2 {
+		t.Errorf("asked %v: the second credential must not follow an unreadable answer", d.asks())
+	}
+}
+
+func TestInvalidRequestIsNoReasonToLogInAgain(t *testing.T) {
+	d := newDevice(map[string]any{"/api/getAll": invalid})
+	c := d.client(t, Options{})
+	for range 3 {
+		_, err := c.All(t.Context())
+		wantKind(t, err, ErrUnauthorized)
+		if !errors.Is(err, ErrNotOffered) {
+			t.Errorf("%v does not say that the endpoint is not offered", err)
+		}
+	}
+	if _, err := c.Overview(t.Context()); err != nil {
+		t.Errorf("another endpoint: %v", err)
+	}
+	if d.count("/api/auth") != 1 {
+		t.Errorf("%d logins", d.count("/api/auth"))
+	}
+}
+
+func TestLoginAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string
+		kind   error
+	}{
+		"no jwt":              {ok, ErrBadResponse},
+		"empty jwt":           {`{"success":true,"jwt":""}`, ErrBadResponse},
+		"jwt with newline":    {`{"success":true,"jwt":"a\nX: y"}`, ErrBadResponse},
+		"jwt as object":       {`{"success":true,"jwt":{}}`, ErrBadResponse},
+		"html":                {titled, ErrBadResponse},
+		"nothing":             {"", ErrBadResponse},
+		"user not found":      {`{"success":false,"message":"user not found"}`, ErrUnauthorized},
+		"msg for message":     {`{"success":false,"msg":"wrong"}`, ErrUnauthorized},
+		"expired":             {expired, ErrUnauthorized},
+		"false as text":       {`{"success":"false"}`, ErrUnauthorized},
+		"success as text":     {`{"success":"true","jwt":"a.b.c"}`, nil},
+		"token with no parts": {`{"success":true,"jwt":"abc"}`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := newDevice(map[string]any{"/api/auth": c.answer}).client(t, Options{})
+			_, err := cl.Overview(t.Context())
+			if c.kind == nil {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			wantKind(t, err, c.kind)
+		})
+	}
+}
+
+func TestCallsWaitForEachOtherAndForTheirContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := newDevice(nil)
+		d.answers["/api/overview"] = func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-release:
+				w.Write([]byte(overviewT1))
+			case <-r.Context().Done():
+			}
+		}
+		c := New("dragon", Options{Transport: inMemory(t, d)})
+		first := make(chan error, 1)
+		go func() {
+			_, err := c.Overview(t.Context())
+			first <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		second := make(chan error, 1)
+		go func() {
+			_, err := c.Summary(ctx)
+			second <- err
+		}()
+		synctest.Wait()
+		if d.count("/api/summary") != 0 {
+			t.Error("two requests at once")
+		}
+		cancel()
+		err := <-second
+		if !errors.Is(err, context.Canceled) || Reason(err) != "canceled" {
+			t.Errorf("cancelled wait: %v", err)
+		}
+		close(release)
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOutcomesAreObservedPerRequest(t *testing.T) {
+	var calls []string
+	d := newDevice(map[string]any{"/api/overview": []string{overviewT1, expired, "<html>"}})
+	c := d.client(t, Options{Observe: func(c Call) { calls = append(calls, c.Endpoint+" "+c.Outcome) }})
+	c.Overview(t.Context())
+	c.Overview(t.Context())
+	if diff := cmp.Diff([]string{"auth ok", "overview ok", "overview auth", "auth ok", "overview response"}, calls); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestIssuerOfToken(t *testing.T) {
+	for token, want := range map[Secret]string{
+		"h.eyJpc3MiOiJBbnRNaW5lciJ9.s": "AntMiner",
+		"h.eyJpc3MiOjV9.s":             "5",
+		"h.!!!.s":                      "",
+		"":                             "",
+		"a.b":                          "",
+	} {
+		if got := issuer(token); got != want {
+			t.Errorf("%s: %q, want %q", string(token), got, want)
+		}
+	}
+}
+
+func TestNoSecretIsShown(t *testing.T) {
+	const password, jwt = "hunter2-öß", "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJEcmFnb25NaW50In0.sig_nature"
+	creds := []Credential{{"admin", password}}
+	echo := `{"success":false,"message":"no ` + password + ` and ` + jwt + `"}`
+	for name, answers := range map[string]map[string]any{
+		"login refused":    {"/api/auth": echo},
+		"login unreadable": {"/api/auth": password + jwt},
+		"rejected":         {"/api/pools": echo},
+		"html":             {"/api/pools": "<html>" + jwt + password},
+		"cut pools":        {"/api/pools": `{"success":true,"pools":[{"url":"u","user":"v","pass":"p00lsecret`},
+		"not a list":       {"/api/pools": `{"success":true,"pools":"pass: p00lsecret"}`},
+		"header quoted": {"/api/pools": func(w http.ResponseWriter, r *http.Request) {
+			conn, _, _ := w.(http.Hijacker).Hijack()
+			conn.Write([]byte("HTTP/1.1 200 OK\r\n" + r.Header.Get("Authorization") + "\r\n\r\n"))
+			conn.Close()
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := map[string]any{"/api/auth": `{"success":true,"jwt":"` + jwt + `"}`}
+			for k, v := range answers {
+				all[k] = v
+			}
+			c := newDevice(all).client(t, Options{Credentials: creds})
+			_, err := c.Pools(t.Context())
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, secret := range []string{password, jwt, "sig_nature", "p00lsecret"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("%q shows %q", err, secret)
+				}
+			}
+		})
+	}
+}
