@@ -145,7 +145,7 @@ func (d *Dragon) token(user string, now time.Time) string {
 
 // sign uses the key in /tmp, which lives as long as the system is up.
 func (d *Dragon) sign(text string) []byte {
-	epoch := uint64(d.state.boots)
+	epoch := uint64(d.state.boots) + d.keys<<16
 	if f := d.has(WrongPassword); f != nil {
 		epoch += 1 << 32
 	}
@@ -181,4 +181,30 @@ func (d *Dragon) tokenUser(token string, now time.Time) (user string, ok bool) {
 		return "", false
 	}
 	return claims.User, claims.IssuedAt <= now.Unix() && now.Unix() < claims.Expires
+}
+
+// updatePassword changes a password. Tokens stay valid.
+func (d *Dragon) updatePassword(out *reply, a *request) {
+	user, next := a.form.Get("user"), a.form.Get("newPassword")
+	_, exists := d.users[user]
+	switch {
+	case a.form.Get("currentPassword") != d.users["admin"] || d.has(WrongPassword) != nil:
+		out.failure("wrong current password")
+	case !exists, d.model.innosilicon() && user != "admin":
+		out.failure("invalid user")
+	case next == "":
+		out.failure("invalid new password")
+	default:
+		d.users[user] = next
+		out.success()
+	}
+}
+
+// SetPassword changes a user's password as somebody else would, and makes all
+// tokens invalid as a reboot after it would.
+func (d *Dragon) SetPassword(user, password string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.users[user] = password
+	d.keys++
 }

@@ -32,6 +32,7 @@ type Dragon struct {
 	frozen  *state
 	faults  []fault
 	users   map[string]string
+	keys    uint64 // how often SetPassword made a new key for tokens
 	latest  Release
 	traffic traffic
 	writes  []Write

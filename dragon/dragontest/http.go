@@ -96,6 +96,7 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 		d.mu.Lock()
 		now := d.advance()
 		up := d.state.answers(now)
+		outage := d.state.outageUntil.Sub(now)
 		changed := d.changed
 		hang := d.onEndpoint(Hang, endpoint) != nil || d.has(Unplugged) != nil
 		reading := d.onEndpoint(HangReading, endpoint) != nil
@@ -122,6 +123,12 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 		case !up || reset:
 			resetConnection(w)
 			return false
+		case outage > 0:
+			if !d.wait(r.Context(), outage) {
+				resetConnection(w)
+				return false
+			}
+			continue
 		case reading:
 			if !d.waitChanged(r, changed, 60*time.Second) {
 				resetConnection(w)

@@ -22,12 +22,12 @@ type state struct {
 	minerAt       time.Time // the mining process answers from here
 	statsAt       time.Time // Device Elapsed counts from here
 	tunedAt       time.Time // the autotuner ends here; zero: it does not run
-	outageUntil   time.Time // no network until here
+	outageUntil   time.Time // no network until here: what arrives is answered after it
 
 	down     downKind // what happens at downAt
 	downAt   time.Time
 	flashAt  time.Time // an upload is in its slot here and the system reboots; zero: none under way
-	flashing Image
+	flashing *Image    // nil: what was uploaded is no image for this dragon
 
 	firmware  string
 	lostBoard bool    // the firmware cannot see the last board
@@ -73,17 +73,15 @@ type board struct {
 	share float64 // of the dragon's rate
 	phase float64 // how far into its first share it starts, 0–1
 
-	average    [4]float64
-	work       float64
-	errors     float64
-	shares     uint64 // found, rejected ones too
-	rejected   uint64
-	lastShare  time.Time
-	lastWork   time.Time
-	lastPool   int
-	lifetime   float64 // true hashes since New
-	gaugeRate  float64 // what the averages run to, for the truth
-	actualRate float64 // true hashes per second
+	average   [4]float64
+	work      float64
+	errors    float64
+	shares    uint64 // found, rejected ones too
+	rejected  uint64
+	lastShare time.Time
+	lastWork  time.Time
+	lastPool  int
+	lifetime  float64 // hashes since New
 }
 
 // pool is what the mining process knows about a pool.
@@ -116,7 +114,7 @@ func (d *Dragon) firstState() state {
 		slow:       1,
 		configured: d.spec.Pools,
 		autotune:   d.spec.AutoTune,
-		explicit:   d.spec.AutoTune != d.model.defaultAutoTune(),
+		explicit:   d.spec.AutoTune != d.model.defaultAutoTune() && d.spec.AutoTune.Mode != "balanced",
 		network:    d.spec.Network,
 		errorCode:  "0",
 		boards:     make([]board, d.model.Boards),
@@ -226,7 +224,7 @@ func (d *Dragon) advance() time.Time {
 			s.zeroStats(next)
 			s.tunedAt = time.Time{}
 		case flashed:
-			d.install(next)
+			d.flash(next)
 		case goesDown:
 			d.goDown(next)
 		case selfReboot:
@@ -265,7 +263,7 @@ func (d *Dragon) boot(at time.Time, c Cure) {
 
 // answers reports whether the web server can be reached. The caller holds d.mu.
 func (s *state) answers(now time.Time) bool {
-	return !s.off && !now.Before(s.upAt) && !now.Before(s.outageUntil)
+	return !s.off && !now.Before(s.upAt)
 }
 
 // ready reports whether the mining process answers. The caller holds d.mu.
@@ -373,11 +371,9 @@ func (d *Dragon) integrate(to time.Time) {
 	for i := range s.boards {
 		b := &s.boards[i]
 		if !running {
-			b.gaugeRate, b.actualRate = 0, 0
-			continue
+			break
 		}
 		shown, real := d.boardRates(s, i, tuning, active >= 0)
-		b.gaugeRate, b.actualRate = shown*d.model.Factor, real*d.model.Factor
 		frozen := len(d.faults) > 0 && d.onBoard(DeadBoardFrozen, i, theLast) != nil
 		for w := range b.average {
 			if frozen && w > 0 {

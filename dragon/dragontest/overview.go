@@ -45,24 +45,6 @@ func (d *Dragon) overview(out *reply, a *request) {
 	out.close()
 }
 
-func (p *php) networkFields(n Network) {
-	dns := [2]string{}
-	copy(dns[:], n.DNS)
-	p.strField("dhcp", n.DHCP)
-	p.strField("ipaddress", n.IPAddress)
-	p.strField("netmask", n.Netmask)
-	p.strField("gateway", n.Gateway)
-	p.strField("dns1", dns[0])
-	p.strField("dns2", dns[1])
-}
-
-func (d *Dragon) networkSettings(out *reply, a *request) {
-	out.open()
-	out.networkFields(a.state.network)
-	out.boolField("success", true)
-	out.close()
-}
-
 // uptimeText is busybox's uptime line.
 func (d *Dragon) uptimeText(a *request) string {
 	up := int(a.now.Sub(a.state.bootedAt) / time.Minute)
@@ -84,31 +66,6 @@ func (d *Dragon) uptimeText(a *request) string {
 	load := func(k uint64) float64 { return 0.1 + 0.09*d.noise(uint64(a.now.Unix()/15), k) }
 	fmt.Fprintf(&b, ",  load average: %.2f, %.2f, %.2f", load(9), load(10), load(11))
 	return b.String()
-}
-
-// buildDate is the date in a firmware's name as PHP's "jS \of F Y h:i A" writes it;
-// empty where there is none.
-func buildDate(firmware string) string {
-	parts := strings.Split(firmware, "_")
-	if len(parts) < 3 {
-		return ""
-	}
-	t, err := time.Parse("20060102 150405", strings.Join(parts[len(parts)-2:], " "))
-	if err != nil {
-		return ""
-	}
-	suffix := "th"
-	if n := t.Day(); n < 11 || n > 13 {
-		switch n % 10 {
-		case 1:
-			suffix = "st"
-		case 2:
-			suffix = "nd"
-		case 3:
-			suffix = "rd"
-		}
-	}
-	return fmt.Sprintf("%d%s of %s", t.Day(), suffix, t.Format("January 2006 03:04 PM"))
 }
 
 // label is a text that a fault may have spoilt.

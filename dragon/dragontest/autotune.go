@@ -1,0 +1,63 @@
+package dragontest
+
+// getAutoTune reports the profile that is stored, not what the mining process does.
+func (d *Dragon) getAutoTune(out *reply, a *request) {
+	out.open()
+	out.boolField("success", true)
+	out.key("autoTuneMode")
+	if d.model.innosilicon() {
+		out.open()
+		out.strField("mode", a.state.autotune.Mode)
+		out.strField("level", a.state.autotune.Level)
+		out.close()
+	} else {
+		out.str(a.state.autotune.Mode)
+	}
+	out.close()
+}
+
+// setAutoTune stores a profile and restarts the mining process, also when nothing
+// changes. Two requests succeed without doing anything: an unknown mode, and
+// balanced where no other mode was ever set.
+func (d *Dragon) setAutoTune(out *reply, a *request) {
+	mode := a.form.Get("autotune")
+	if mode == "" {
+		out.failure("missing autotune value")
+		return
+	}
+	s := &d.state
+	switch mode {
+	case "efficient", "factory", "performance":
+		s.explicit = true
+	case "balanced":
+		if !s.explicit {
+			out.success()
+			return
+		}
+		s.explicit = false
+	default:
+		out.success()
+		return
+	}
+	s.autotune = AutoTune{Mode: mode}
+	if d.model.innosilicon() {
+		s.autotune.Level = or(a.form.Get("level"), "2")
+	}
+	out.wait = d.spec.RestartTime
+	d.restartMiner(a.now.Add(d.spec.RestartTime))
+	out.success()
+}
+
+func (d *Dragon) getAutoTuneStatus(out *reply, a *request) {
+	s := a.state
+	running := d.ready(s, a.now)
+	out.open()
+	out.boolField("success", true)
+	out.boolField("isRunning", running)
+	out.boolField("isTuning", running && s.tuning(a.now))
+	out.strField("mode", s.autotune.Mode)
+	if d.model.innosilicon() {
+		out.strField("level", s.autotune.Level)
+	}
+	out.close()
+}
