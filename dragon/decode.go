@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -308,15 +309,16 @@ func (r *reader) text(limit int) (string, bool) {
 	kind, v := r.scalar()
 	switch kind {
 	case '"', '0':
-		return clean(cut(v, limit)), true
+		return clean(v, limit), true
 	case 'n':
 		return "", true
 	}
 	return "", false
 }
 
-// clean makes valid UTF-8. The words that all dragons say need no memory.
-func clean(v []byte) string {
+// clean makes printable, valid UTF-8 of at most limit bytes: a text may end up on a
+// terminal. The words that all dragons say need no memory.
+func clean(v []byte, limit int) string {
 	switch string(v) {
 	case "Alive":
 		return "Alive"
@@ -329,7 +331,17 @@ func clean(v []byte) string {
 	case "HLT":
 		return "HLT"
 	}
-	return strings.ToValidUTF8(string(v), "?")
+	v = cut(v, limit)
+	if !bytes.ContainsFunc(v, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+		return string(v)
+	}
+	printable := bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, v)
+	return string(cut(printable, limit))
 }
 
 // cut shortens v to at most limit bytes, at the end of a character.

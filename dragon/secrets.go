@@ -81,5 +81,5 @@ func (c *Client) secretsOf(form url.Values, token Secret) []string {
 // firstLine is for text answers, which are a line.
 func firstLine(body []byte) string {
 	line, _, _ := bytes.Cut(bytes.TrimSpace(body), []byte("\n"))
-	return clean(cut(bytes.TrimSpace(line), maxText))
+	return clean(bytes.TrimSpace(line), maxText)
 }

@@ -1,0 +1,141 @@
+package dragon
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOverviewInBaseUnits(t *testing.T) {
+	o, err := newDevice(nil).client(t, Options{}).Overview(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Answer = Answer{}
+	want := &Overview{
+		Model: "T1", MAC: "a0:b0:45:11:22:33", HWVersion: "g19", Firmware: "t1_20180515_060842", BuildDate: "15th of May 2018 06:08 AM",
+		Network: Network{DHCP: true, IPAddress: "127.0.0.9", Netmask: "255.255.255.0", Gateway: "127.0.0.1", DNS: []string{"127.0.0.1"}},
+		Uptime:  Known(86400 + 3*3600 + 7*60), Load1: Known(0.21),
+		MemoryUsed: Known(90112 * 1024), MemoryFree: Known(160452 * 1024), MemoryTotal: Known(250564 * 1024),
+		CacheUsed: Known(40960 * 1024), CacheFree: Known(190972 * 1024), CacheTotal: Known(231932 * 1024),
+	}
+	if diff := cmp.Diff(want, o, cmp.AllowUnexported(Number{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOverviewOfOtherFirmware(t *testing.T) {
+	for name, c := range map[string]struct {
+		old, new string // in the answer of a T1
+		check    func(*Overview) bool
+		unread   string
+	}{
+		"type as a number":      {`"type":"T1"`, `"type":5`, func(o *Overview) bool { return o.Model == "5" }, ""},
+		"type in lower case":    {`"type":"T1"`, `"type":"a8+ "`, func(o *Overview) bool { return o.Model == "A8+" }, ""},
+		"type missing":          {`"type":"T1",`, ``, func(o *Overview) bool { return o.Model == "" }, "type"},
+		"MAC with spaces":       {`a0:b0:45:11:22:33`, `A0: b0:45:21:5B: f0`, func(o *Overview) bool { return o.MAC == "a0:b0:45:21:5b:f0" }, ""},
+		"no MAC":                {`a0:b0:45:11:22:33`, ``, func(o *Overview) bool { return o.MAC == "" }, "version.ethaddr"},
+		"memory as text":        {`"memUsed":90112`, `"memUsed":"90112"`, func(o *Overview) bool { return o.MemoryUsed == Known(90112*1024) }, ""},
+		"hardware as a list":    {`"hardware":{`, `"hardware":[],"x":{`, func(o *Overview) bool { return !o.Uptime.IsKnown() }, "hardware.status hardware.memUsed hardware.memFree hardware.memTotal"},
+		"unreadable uptime":     {`up 1 day,  3:07`, `up forever`, func(o *Overview) bool { return !o.Uptime.IsKnown() && o.Load1 == Known(0.21) }, "hardware.status"},
+		"static with two names": {`"dhcp":"dhcp"`, `"dhcp":"static"`, func(o *Overview) bool { return !o.Network.DHCP }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := strings.Replace(overviewT1, c.old, c.new, 1)
+			if body == overviewT1 {
+				t.Fatal("nothing replaced")
+			}
+			o, err := newDevice(map[string]any{"/api/overview": body}).client(t, Options{}).Overview(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.check(o) {
+				t.Errorf("%+v", o)
+			}
+			if got := strings.Join(o.Unreadable, " "); got != c.unread {
+				t.Errorf("unreadable %q, want %q", got, c.unread)
+			}
+		})
+	}
+}
+
+func TestUptimeLine(t *testing.T) {
+	for line, want := range map[string]struct{ seconds, load Number }{
+		"22:04:26 up 3 days,  1:02,  load average: 0.07, 0.06, 0.07":    {Known(3*86400 + 3720), Known(0.07)},
+		" 22:04:26 up 1 day, 23:59,  load average: 1.50, 0.06, 0.07":    {Known(86400 + 23*3600 + 59*60), Known(1.5)},
+		"00:10:01 up 10 min,  load average: 0.00, 0.01, 0.05":           {Known(600), Known(0)},
+		"00:00:01 up 0 min,  load average: 0.90, 0.01, 0.05":            {Known(0), Known(0.9)},
+		"01:02:03 up 2 days, 5 min,  2 users,  load average: 0.1, 0, 0": {Known(2*86400 + 300), Known(0.1)},
+		"01:02:03 up  1:02,  0 users,  load average: 0.10, 0.01, 0.05":  {Known(3720), Known(0.1)},
+		"01:02:03 up 45 sec,  load average: 0.10, 0.01, 0.05":           {Known(45), Known(0.1)},
+		"01:02:03 up 1:02":                      {Known(3720), Number{}},
+		"01:02:03 up x days, 1:02":              {},
+		"01:02:03 up -1:02":                     {},
+		"01:02:03 up 99999999999999999999 days": {},
+		"up":                                    {},
+		"":                                      {},
+		"load average: 0.1":                     {},
+	} {
+		seconds, load := parseUptime(line)
+		if seconds != want.seconds || load != want.load {
+			t.Errorf("%q: %v, %v; want %v, %v", line, seconds, load, want.seconds, want.load)
+		}
+	}
+}
+
+func TestMAC(t *testing.T) {
+	for in, want := range map[string]string{
+		"a0:b0:45:00:ad:e5":     "a0:b0:45:00:ad:e5",
+		"A0-B0-45-00-AD-E5":     "a0:b0:45:00:ad:e5",
+		"a0b0.4500.ade5":        "a0:b0:45:00:ad:e5",
+		"A0B04500ADE5\n":        "a0:b0:45:00:ad:e5",
+		"a0: b0:45:21:5b: f0":   "a0:b0:45:21:5b:f0",
+		"00:00:00:00:00:00":     "00:00:00:00:00:00",
+		"":                      "",
+		"a0:b0:45:00:ad":        "",
+		"a0:b0:45:00:ad:e5:00":  "",
+		"a0:b0:45:00:ad:eg":     "",
+		"<b>a0:b0:45:00:ad:e5>": "",
+	} {
+		got, ok := ParseMAC(in)
+		if got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v", in, got, ok)
+		}
+	}
+	for mac, want := range map[string]string{
+		"a0:b0:45:00:ad:e5": "dragon-4500ade5",
+		"A0 B0 45 00 E3 AB": "dragon-4500e3ab",
+		"":                  "dragon-unknown",
+	} {
+		if got := WorkerName(mac); got != want {
+			t.Errorf("%q: %q", mac, got)
+		}
+	}
+	for mac, want := range map[string]bool{"a0:b0:45:00:ad:e5": true, "": false, "00:00:00:00:00:00": false, "ff:ff:ff:ff:ff:ff": false, "00:0a:35:00:00:00": false} {
+		if UsableMAC(mac) != want {
+			t.Errorf("%q usable: %v", mac, !want)
+		}
+	}
+}
+
+func TestModels(t *testing.T) {
+	for model, want := range map[string]Model{
+		"T1":    {Algorithm: "SHA-256", Factor: 1e6, Boards: 3},
+		"t1 ":   {Algorithm: "SHA-256", Factor: 1e6, Boards: 3},
+		"T2THF": {Algorithm: "SHA-256", Factor: 1e6, Boards: 3, Chips: 93},
+		"B29":   {Algorithm: "Blake256R14", Factor: 1e6, Chips: 51},
+		"B29+":  {Algorithm: "Equihash", Factor: 1, Boards: 3, Chips: 12},
+		"A8+":   {Algorithm: "CryptoNight", Factor: 1e3, Boards: 8, Chips: 80},
+		"A9++":  {Algorithm: "Equihash", Factor: 1, Boards: 3, Chips: 12},
+		"A11MX": {Algorithm: "Ethash", Factor: 1, Boards: 4, Chips: 8},
+		"T99":   {Factor: 1e6},
+		"":      {Factor: 1e6},
+	} {
+		got := ModelOf(model)
+		got.Note = ""
+		if got != want {
+			t.Errorf("%q: %+v, want %+v", model, got, want)
+		}
+	}
+}
