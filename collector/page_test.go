@@ -2,6 +2,7 @@ package collector
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
@@ -115,7 +117,7 @@ func TestFormats(t *testing.T) {
 	c := aCollector(t)
 	samples := aHerd(2)
 	text := parse(t, pageOf(t, c, samples))
-	for _, accept := range []string{
+	for _, accept := range []string{ // each on the sheet that the one before has used
 		"application/openmetrics-text;version=1.0.0",
 		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
 		"text/plain;version=0.0.4;escaping=allow-utf-8",
@@ -137,6 +139,11 @@ func TestFormats(t *testing.T) {
 				t.Fatalf("%s: %v", accept, err)
 			}
 			n += len(mf.Metric)
+			for _, m := range mf.Metric {
+				if (m.Gauge != nil) == (m.Counter != nil) {
+					t.Errorf("%s: %s is not one of gauge and counter", accept, mf.GetName())
+				}
+			}
 			if want := text[mf.GetName()]; want != nil && len(want.Metric) != len(mf.Metric) {
 				t.Errorf("%s: %s has %d series, want %d", accept, mf.GetName(), len(mf.Metric), len(want.Metric))
 			}
@@ -145,6 +152,48 @@ func TestFormats(t *testing.T) {
 			t.Errorf("%s: %d series", accept, n)
 		}
 	}
+}
+
+func TestPagesAreCompressedForThoseWhoAsk(t *testing.T) {
+	c := aCollector(t)
+	h := c.page(1, func(w http.ResponseWriter, r *http.Request) { c.write(w, r, aHerd(20), nil) })
+	plain := get(t.Context(), h, "/metrics")
+	for accept, want := range map[string]string{"gzip": "gzip", "zstd": "zstd", "gzip, deflate, br, zstd": "zstd", "identity": "", "br": ""} {
+		w := get(t.Context(), h, "/metrics", "Accept-Encoding", accept)
+		if got := w.Header().Get("Content-Encoding"); got != want {
+			t.Errorf("%s: %q, want %q", accept, got, want)
+		}
+		if w.Header().Get("Content-Type") != plain.Header().Get("Content-Type") {
+			t.Errorf("%s: %s", accept, w.Header().Get("Content-Type"))
+		}
+		if got := decompress(t, want, w.Body); got != plain.Body.String() {
+			t.Errorf("%s: another page", accept)
+		}
+	}
+}
+
+func decompress(t *testing.T, encoding string, body io.Reader) string {
+	t.Helper()
+	switch encoding {
+	case "gzip":
+		r, err := gzip.NewReader(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = r
+	case "zstd":
+		r, err := zstd.NewReader(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		body = r
+	}
+	b, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func TestOpenMetricsNamesUnitsAndOnRequestWhenCountersBegan(t *testing.T) {

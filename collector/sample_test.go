@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -57,6 +58,47 @@ func aHerd(n int) []*sample {
 		samples[i] = newSample(info, health, newFace(), r, nil, 5*time.Millisecond)
 	}
 	return samples
+}
+
+func TestWhatNoDragonCanMeanIsUnknown(t *testing.T) {
+	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		if sane(gauge, dragon.Known(v)).IsKnown() || sane(counter, dragon.Known(v)).IsKnown() {
+			t.Errorf("%v is taken for a number", v)
+		}
+	}
+	if sane(counter, dragon.Known(-1)).IsKnown() || !sane(gauge, dragon.Known(-1)).IsKnown() || !sane(counter, dragon.Known(0)).IsKnown() {
+		t.Error("only a counter cannot be below zero")
+	}
+	if sane(gauge, dragon.Number{}).IsKnown() {
+		t.Error("unknown became known")
+	}
+}
+
+func TestEachThingIsThereOnce(t *testing.T) {
+	info, health, r := aDragon(0)
+	for i := range r.Summary.Boards {
+		r.Summary.Boards[i].Slot, r.Summary.Pools[i].Index = 4, 1
+	}
+	s := newSample(info, health, newFace(), r, nil, 0)
+	if len(s.boards) != 1 || len(s.pools) != 1 || s.boards[0].of != &r.Summary.Boards[0] {
+		t.Errorf("%d boards, %d pools", len(s.boards), len(s.pools))
+	}
+	again := newSample(info, health, newFace(), nil, dragon.ErrTimeout, 0)
+	if got := unique([]*sample{s, again, aHerd(2)[1]}); len(got) != 2 || got[0] != s {
+		t.Errorf("%d samples of two workers", len(got))
+	}
+}
+
+func TestADragonCannotFloodThePage(t *testing.T) {
+	info, health, r := aDragon(0)
+	for i := range 5000 {
+		r.Summary.Boards = append(r.Summary.Boards, dragon.Board{Slot: i + 10})
+		r.Summary.Pools = append(r.Summary.Pools, dragon.Pool{Index: i + 10})
+	}
+	s := newSample(info, health, newFace(), r, nil, 0)
+	if len(s.boards) != maxItems || len(s.pools) != maxItems {
+		t.Errorf("%d boards, %d pools", len(s.boards), len(s.pools))
+	}
 }
 
 func aCollector(t testing.TB) *Collector {
