@@ -31,7 +31,8 @@ func newLane() lane { return lane{slot: make(chan struct{}, 1)} }
 type flight struct {
 	cancel  context.CancelFunc
 	waiters int
-	since   time.Time // when it got the slot; zero before
+	place   *place    // where it asks; nil until it has the slot
+	since   time.Time // when it began to ask there
 
 	done    chan struct{} // closed when reading and err are set
 	reading *Reading
@@ -125,7 +126,7 @@ func (d *Dragon) leave(f *flight, why error) (landed bool) {
 	}
 	f.cancel()
 	d.lane.flight = nil // the next reader starts anew instead of inheriting the cancellation
-	if hurried && !f.since.IsZero() {
+	if hurried && f.place != nil && f.place == d.place {
 		d.health.abandoned++
 		if d.health.abandoned > 1 || time.Since(f.since) >= d.fleet.timeout/2 {
 			d.wentDown("timeout", d.gaveUp(why))
@@ -146,15 +147,12 @@ func (d *Dragon) gaveUp(why error) error {
 // fly makes a reading and gives it to those who wait for it.
 func (d *Dragon) fly(ctx context.Context, f *flight) {
 	defer f.cancel()
-	var r *Reading
-	err := d.acquire(ctx, useRead)
-	if err == nil {
-		d.mu.Lock()
-		f.since = time.Now()
-		d.mu.Unlock()
-		r, err = d.readSelf(ctx)
-		d.release()
+	if err := d.acquire(ctx, useRead); err != nil {
+		d.land(f, nil, err)
+		return
 	}
+	defer d.release() // after landing: a write takes a flight that has not landed for one in its queue
+	r, err := d.readSelf(ctx, f)
 	d.land(f, r, err)
 }
 
@@ -174,7 +172,7 @@ func (d *Dragon) land(f *flight, r *Reading, err error) {
 	default:
 		reason := reasonOf(err)
 		d.health.count(reason)
-		if d.place != nil {
+		if d.place != nil && d.place == f.place {
 			d.wentDown(reason, err)
 		}
 	}
@@ -197,6 +195,8 @@ func (d *Dragon) acquire(ctx context.Context, use string) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-d.fleet.life.Done():
+		return errEnded
 	}
 }
 

@@ -52,9 +52,12 @@ func (e *strangerError) Error() string {
 func (e *strangerError) Unwrap() error { return dragon.ErrUnreachable }
 
 // readSelf reads the dragon, at its new place if it moves meanwhile. The caller has the lane.
-func (d *Dragon) readSelf(ctx context.Context) (*Reading, error) {
+func (d *Dragon) readSelf(ctx context.Context, f *flight) (*Reading, error) {
 	for range 3 {
-		p := d.at()
+		d.mu.Lock()
+		p := d.place
+		f.place, f.since = p, time.Now()
+		d.mu.Unlock()
 		if p == nil {
 			return nil, d.Health().downError()
 		}
