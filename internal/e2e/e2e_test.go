@@ -1,0 +1,219 @@
+// Package e2e runs the real binary, as a process, against simulated dragons and, where
+// it is installed, a real Prometheus.
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+// binary is the program as a user builds it.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "mother-of-dragons-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		binary = filepath.Join(dir, "mother-of-dragons")
+		build := exec.Command("go", "build", "-o", binary, "../..")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// tool returns the path of a Debian package's program. Without it the test is
+// skipped, but not in CI, which installs it.
+func tool(t *testing.T, name, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		message := fmt.Sprintf("%s is not installed: apt-get install %s", name, pkg)
+		if os.Getenv("CI") != "" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	return path
+}
+
+// process is a program that a test started.
+type process struct {
+	*exec.Cmd
+	done chan struct{} // closed when it has ended; err is set then
+	err  error
+
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+// spawn starts a program and gives each line that it logs to seen, until the test ends.
+func spawn(t *testing.T, seen func(line string), name string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), name, args...), done: make(chan struct{})}
+	out, in := io.Pipe()
+	p.Stdout, p.Stderr = in, in
+	p.Dir = t.TempDir()
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.Wait()
+		in.Close()
+	}()
+	go func() {
+		defer close(p.done)
+		lines := bufio.NewScanner(out)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			p.mu.Lock()
+			p.log.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
+			if seen != nil {
+				seen(lines.Text())
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = p.Process.Kill()
+		<-p.done
+		if t.Failed() {
+			t.Logf("%s said:\n%s", filepath.Base(name), p.logged())
+		}
+	})
+	return p
+}
+
+func (p *process) logged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+var listeningOn = regexp.MustCompile(`msg="Listening on" address=(\S+)`)
+
+// mother starts the program and returns it with its base URL.
+func mother(t *testing.T, args ...string) (*process, string) {
+	t.Helper()
+	address := make(chan string, 1)
+	args = append([]string{"--web.listen-address=127.0.0.1:0", "--inventory-file="}, args...)
+	p := spawn(t, func(line string) {
+		if m := listeningOn.FindStringSubmatch(line); m != nil {
+			select {
+			case address <- "http://" + m[1]:
+			default:
+			}
+		}
+	}, binary, args...)
+	select {
+	case base := <-address:
+		return p, base
+	case <-p.done:
+		t.Fatalf("the program ended before it listened: %v\n%s", p.err, p.logged())
+	case <-time.After(30 * time.Second):
+		t.Fatalf("the program does not listen\n%s", p.logged())
+	}
+	return nil, ""
+}
+
+// stop asks for an end as systemd does, and wants it in time and in order.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+		if p.err != nil {
+			t.Errorf("exit after SIGTERM: %v, want 0", p.err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("still there ten seconds after SIGTERM")
+	}
+}
+
+func tryGet(url string) (string, error) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %.300s", url, resp.Status, b)
+	}
+	return string(b), err
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	body, err := tryGet(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// eventually asks until it is so. How long that takes is the machine's business, so
+// the limit is wide.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(90 * time.Second)
+	for !is() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("not within 90 s: %s", what)
+		}
+	}
+}
+
+// herdOf starts a herd in this process and returns the flags that point the program at it.
+func herdOf(t *testing.T, config dragontest.HerdConfig) (*dragontest.Herd, []string) {
+	t.Helper()
+	herd, err := dragontest.NewHerd(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(herd.Close)
+	flags := []string{"--dragon-port=" + strconv.Itoa(int(herd.Port()))}
+	for _, n := range herd.Networks() {
+		flags = append(flags, "--network="+n.String())
+	}
+	return herd, flags
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

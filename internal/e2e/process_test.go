@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+func TestAKilledProgramRemembersItsDragons(t *testing.T) {
+	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 20})
+	data := t.TempDir()
+	p, base := mother(t, append(flags, "--data-dir="+data)...)
+	eventually(t, "20 dragons up", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_up{") == 20 })
+	eventually(t, "the inventory is written", func() bool {
+		b, err := os.ReadFile(data + "/inventory.json")
+		return err == nil && strings.Count(string(b), `"mac"`) == 20
+	})
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+
+	// Nothing can be found where nothing is scanned: what is known is from the file.
+	p, base = mother(t, "--data-dir="+data, "--dragon="+herd.Addr(0))
+	page := get(t, base+"/metrics")
+	if n := strings.Count(page, "\ndragon_up{"); n != 20 {
+		t.Errorf("the first scrape after the restart shows %d dragons, want 20", n)
+	}
+	if n := strings.Count(page, "\ndragon_boards{"); n != 20 {
+		t.Errorf("the first scrape after the restart read %d dragons, want 20", n)
+	}
+	p.stop(t)
+}
+
+func TestStopDuringAScrapeIsQuickAndClean(t *testing.T) {
+	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 5})
+	p, base := mother(t, append(flags, "--dragon-timeout=60")...)
+	eventually(t, "5 dragons up", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_boards{") == 5 })
+	for _, d := range herd.Dragons() {
+		d.Inject(dragontest.Hang)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := http.Get(base + "/metrics")
+		if err == nil {
+			resp.Body.Close()
+		}
+		answered <- err
+	}()
+	eventually(t, "the scrape hangs at a dragon", func() bool { return herd.Dragon(0).Traffic().InFlight > 0 })
+	p.stop(t)
+	<-answered
+}
+
+func TestDemoShowsEveryDragon(t *testing.T) {
+	p := spawn(t, nil, binary, "demo", "--dragons=24", "--web.listen-address=127.0.0.1:0")
+	eventually(t, "the demo says where to look", func() bool { return strings.Contains(p.logged(), "/probe?target=") })
+	base := "http://" + listeningOn.FindStringSubmatch(p.logged())[1]
+	eventually(t, "24 dragons with boards and pools", func() bool {
+		page := get(t, base+"/metrics")
+		return strings.Count(page, "\ndragon_boards{") == 24 && strings.Count(page, "\ndragon_pool_info{") >= 24
+	})
+	p.stop(t)
+}
+
+func TestExitStatusTells(t *testing.T) {
+	for name, args := range map[string][]string{
+		"nothing to look for": nil,
+		"a bad network":       {"--network=127.0.0.1/8"},
+		"no such option":      {"--nothing"},
+		"nothing found":       {"scan", "127.99.0.0/30"},
+	} {
+		out, err := exec.CommandContext(t.Context(), binary, args...).CombinedOutput()
+		if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {
+			t.Errorf("%s: %v, want exit status 1", name, err)
+		}
+		if lines := strings.Count(string(out), "\n"); lines != 1 {
+			t.Errorf("%s: %d lines, want one:\n%s", name, lines, out)
+		}
+	}
+}
+
+func TestPageSatisfiesPromtool(t *testing.T) {
+	promtool := tool(t, "promtool", "prometheus")
+	_, flags := herdOf(t, dragontest.HerdConfig{Count: 12, Specs: dragontest.Mixed})
+	_, base := mother(t, flags...)
+	eventually(t, "12 dragons up", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_boards{") == 12 })
+	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(get(t, base+"/metrics"))
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
