@@ -39,7 +39,7 @@ type Config struct {
 type Collector struct {
 	Config
 	families []*family
-	errors   *prometheus.CounterVec
+	own      own
 	sheets   sync.Pool
 
 	mu    sync.Mutex
@@ -76,7 +76,7 @@ func newCollector(c Config, tables []grouped) *Collector {
 	return &Collector{
 		Config:   c,
 		families: compile(tables),
-		errors:   ownMetrics(c.Registry, c.Fleet.Dragons),
+		own:      newOwn(c.Registry),
 		sheets:   sync.Pool{New: func() any { return &sheet{} }},
 		faces:    map[*fleet.Dragon]*face{},
 	}
@@ -91,7 +91,7 @@ func (c *Collector) Metrics() http.Handler {
 		if r.Context().Err() != nil {
 			return // nobody waits for it any more
 		}
-		c.write(w, r, samples, c.own())
+		c.write(w, r, samples, c.gather())
 	})
 }
 
@@ -118,7 +118,7 @@ func (c *Collector) page(most int, serve http.HandlerFunc) http.Handler {
 			defer func() { <-slots }()
 			serve(w, r)
 		default:
-			c.errors.WithLabelValues("limit").Inc()
+			c.own.errors.WithLabelValues("limit").Inc()
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many scrapes at once, try again later", http.StatusServiceUnavailable)
 		}

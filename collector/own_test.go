@@ -65,7 +65,7 @@ func TestWhatTheProgramCannotGatherIsMissingAndCounted(t *testing.T) {
 				t.Error("the rest is not there")
 			}
 		}
-		if n := testutil.ToFloat64(f.errors.WithLabelValues("gathering")); n < 2 {
+		if n := testutil.ToFloat64(f.own.errors.WithLabelValues("gathering")); n < 2 {
 			t.Errorf("%v counted", n)
 		}
 	})
@@ -79,7 +79,7 @@ func TestPromtoolHasNothingToSay(t *testing.T) {
 	c := aCollector(t)
 	NewRequestMetrics(c.Registry)(dragon.Call{Endpoint: "summary", Outcome: "ok", Took: time.Millisecond})
 	w := httptest.NewRecorder()
-	c.write(w, httptest.NewRequest("GET", "/metrics", nil), append(aHerd(2), failed(3, dragon.ErrTimeout)), c.own())
+	c.write(w, httptest.NewRequest("GET", "/metrics", nil), append(aHerd(2), failed(3, dragon.ErrTimeout)), c.gather())
 	check := exec.Command(promtool, "check", "metrics")
 	check.Stdin = w.Body
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {

@@ -40,7 +40,7 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, samples []*sam
 		err = out.Flush()
 	}
 	if err != nil && r.Context().Err() == nil { // a client that left is no error of ours
-		c.errors.WithLabelValues("encoding").Inc()
+		c.own.errors.WithLabelValues("encoding").Inc()
 		level.Warn(c.Logger).Log("msg", "cannot write the metrics page", "err", err)
 	}
 }
@@ -103,11 +103,12 @@ func (c *Collector) fill(sheet *sheet, f *family, samples []*sample, first int) 
 	return i
 }
 
-// own gathers the program's own metrics. What cannot be gathered is missing and counted.
-func (c *Collector) own() []*dto.MetricFamily {
+// gather returns the program's own metrics. What cannot be gathered is missing and counted.
+func (c *Collector) gather() []*dto.MetricFamily {
+	c.own.count(c.Fleet.Dragons())
 	own, err := c.Registry.Gather()
 	if err != nil {
-		c.errors.WithLabelValues("gathering").Inc()
+		c.own.errors.WithLabelValues("gathering").Inc()
 		level.Error(c.Logger).Log("msg", "cannot gather all of the program's own metrics", "err", err)
 	}
 	return own

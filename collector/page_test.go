@@ -231,7 +231,7 @@ func TestOwnMetricsStandBetweenTheDragons(t *testing.T) {
 		c.Registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "Of the program."}))
 	}
 	w := httptest.NewRecorder()
-	c.write(w, httptest.NewRequest(http.MethodGet, "/metrics", nil), aHerd(1), c.own())
+	c.write(w, httptest.NewRequest(http.MethodGet, "/metrics", nil), aHerd(1), c.gather())
 	page := w.Body.String()
 	parse(t, page)
 	var names []string
@@ -273,7 +273,7 @@ func TestARowThatPanicsCostsOnlyTheDragonItPanicsOver(t *testing.T) {
 	if n := len(families["dragon_up"].Metric); n != 3 {
 		t.Errorf("%d dragon_up", n)
 	}
-	if n := testutil.ToFloat64(c.errors.WithLabelValues("panic")); n != 1 {
+	if n := testutil.ToFloat64(c.own.errors.WithLabelValues("panic")); n != 1 {
 		t.Errorf("%v panics counted", n)
 	}
 }
@@ -282,13 +282,13 @@ func TestAClientThatLeavesIsNoError(t *testing.T) {
 	c := aCollector(t)
 	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	c.write(&broken{}, r, aHerd(50), nil)
-	if n := testutil.ToFloat64(c.errors.WithLabelValues("encoding")); n != 1 {
+	if n := testutil.ToFloat64(c.own.errors.WithLabelValues("encoding")); n != 1 {
 		t.Errorf("%v errors counted", n)
 	}
 	ctx, cancel := withCancel(r)
 	cancel()
 	c.write(&broken{}, ctx, aHerd(50), nil)
-	if n := testutil.ToFloat64(c.errors.WithLabelValues("encoding")); n != 1 {
+	if n := testutil.ToFloat64(c.own.errors.WithLabelValues("encoding")); n != 1 {
 		t.Errorf("%v errors counted after a client left", n)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
-	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // Reference returns docs/metrics.md: every metric of this package in Markdown.
@@ -42,7 +41,7 @@ The last column is where a value comes from: a field of the answer of ` + "`/api
 	}
 	b.WriteString("\n## The program\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	r := prometheus.NewRegistry()
-	ownMetrics(r, func() []*fleet.Dragon { return nil })
+	newOwn(r)
 	NewRequestMetrics(r)(dragon.Call{})
 	own, err := r.Gather()
 	if err != nil {

@@ -94,7 +94,7 @@ func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *face) (s *samp
 }
 
 func (c *Collector) panicked(worker string, v any) {
-	c.errors.WithLabelValues("panic").Inc()
+	c.own.errors.WithLabelValues("panic").Inc()
 	level.Error(c.Logger).Log("msg", "panic over what a dragon said; please report it", "worker", clean(worker), "err", fmt.Sprint(v), "stack", string(debug.Stack()))
 }
 

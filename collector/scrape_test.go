@@ -303,7 +303,7 @@ func TestMoreScrapesThanAllowedAreRefusedAtOnce(t *testing.T) {
 		if count[503] != 3 || count[200] != 2 {
 			t.Errorf("%v", count)
 		}
-		if n := testutil.ToFloat64(f.errors.WithLabelValues("limit")); n != 3 {
+		if n := testutil.ToFloat64(f.own.errors.WithLabelValues("limit")); n != 3 {
 			t.Errorf("%v refusals counted", n)
 		}
 	})
