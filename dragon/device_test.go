@@ -117,11 +117,17 @@ func (d *device) count(path string) (n int) {
 // client serves the device on loopback and returns a client of it.
 func (d *device) client(t testing.TB, o Options) *Client {
 	t.Helper()
-	server := httptest.NewServer(d)
-	t.Cleanup(server.Close)
-	c := New(server.Listener.Addr().String(), o)
+	c := New(serve(t, d), o)
 	t.Cleanup(c.CloseIdleConnections)
 	return c
+}
+
+// serve serves h on loopback and returns where.
+func serve(t testing.TB, h http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }
 
 // inMemory serves h to the returned transport through pipes, for tests in a bubble of

@@ -94,8 +94,12 @@ func poolPassword(r *reader, p *PoolConfig) bool {
 func readPoolConfigs(r *reader) (pools []PoolConfig, ok bool) {
 	ok = r.elements(maxPools, func(int, string) {
 		var p PoolConfig
-		if readObject(r, "pools", &poolConfigFields, &p) && p != (PoolConfig{}) {
+		if r.dec.PeekKind() == '[' {
+			r.skip()
+		} else if readObject(r, "pools", &poolConfigFields, &p) {
 			pools = append(pools, p)
+		} else {
+			r.senseless("pools")
 		}
 	})
 	return pools, ok
