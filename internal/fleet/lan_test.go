@@ -104,7 +104,7 @@ func (l *lan) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
 		body, _ = io.ReadAll(r.Body)
-		r.Body.Close()
+		_ = r.Body.Close()
 	}
 	in := r.Clone(r.Context())
 	in.Body, in.ContentLength, in.RemoteAddr, in.RequestURI = io.NopCloser(bytes.NewReader(body)), int64(len(body)), "127.0.0.1:1024", r.URL.RequestURI()

@@ -183,6 +183,19 @@ func TestADragonIsDownWhenReadersKeepGivingItUp(t *testing.T) {
 	}
 }
 
+func TestAReadingBetweenTwoHurriedReadersClearsTheDragon(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
+		for range 3 {
+			sim.Inject(dragontest.Hang, dragontest.On("summary"))
+			r := h.reader(d, time.Second)
+			<-r.done
+			sim.Clear()
+			h.read(d)
+		}
+	})
+}
+
 func TestARecentReadingIsReadAgainOnlyWhenTooOld(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
@@ -350,7 +363,7 @@ func TestAQuestionAsideDoesNotHoldTheLane(t *testing.T) {
 		release := make(chan struct{})
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			err := d.Aside(context.Background(), func(ctx context.Context, c *dragon.Client) error {
+			err := d.Aside(context.Background(), func(_ context.Context, c *dragon.Client) error {
 				if c == d.at().client {
 					h.Error("Aside uses the lane's session")
 				}

@@ -65,12 +65,12 @@ func (d *Dragon) readSelf(ctx context.Context, f *flight) (*Reading, error) {
 		err := d.guard("reading", func() (err error) {
 			ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout)
 			defer cancel()
-			defer context.AfterFunc(p.ctx, cancel)()
+			defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // both end it: the waiters, and a dragon that moves away
 			r, err = d.readAt(ctx, p)
 			return err
 		})
 		if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
-			d.fleet.supplant(d, p, stranger)
+			d.fleet.supplant(d, p, stranger) //nolint:contextcheck // it goes on when the readers are gone
 			return nil, err
 		}
 		if p.ctx.Err() == nil {

@@ -40,11 +40,11 @@ func TestTheOverviewIsReadWhenItMayHaveChanged(t *testing.T) {
 			h.post("10.1.0.8", "restartCgMiner")
 			time.Sleep(40 * time.Second)
 		}, 1},
-		{"the dragon rebooted, which ends the login", func(h *hall, sim *dragontest.Dragon) {
+		{"the dragon rebooted, which ends the login", func(h *hall, _ *dragontest.Dragon) {
 			h.post("10.1.0.8", "reboot")
 			time.Sleep(4 * time.Minute)
 		}, 1},
-		{"another dragon's login expired", func(h *hall, sim *dragontest.Dragon) {
+		{"another dragon's login expired", func(_ *hall, sim *dragontest.Dragon) {
 			sim.Inject(dragontest.AlwaysExpired, dragontest.Lasting(time.Second))
 			time.Sleep(2 * time.Second)
 		}, 0},
@@ -79,8 +79,9 @@ func (h *hall) post(address, endpoint string) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	defer resp.Body.Close()
-	if body, _ := io.ReadAll(resp.Body); !bytes.Contains(body, []byte(`"success":true`)) {
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if !bytes.Contains(body, []byte(`"success":true`)) {
 		h.Fatalf("%s: %s", endpoint, body)
 	}
 }

@@ -121,6 +121,21 @@ func TestARetryThatMeetsAWriteComesAgain(t *testing.T) {
 	})
 }
 
+func TestADragonSightedElsewhereIsNotRetried(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		h.lan.put("10.1.0.8", nil)
+		_, _ = d.Read(h.Context(), 0)
+		h.lan.put("10.1.0.9", sim)
+		h.sight("10.1.0.9")
+		before := h.lan.total()
+		time.Sleep(time.Hour)
+		if n := h.lan.total() - before; n != 0 {
+			h.Errorf("%d requests that nobody asked for", n)
+		}
+	})
+}
+
 func TestBudgetIsCountedApart(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,7 +100,7 @@ func (h *hall) lives(d *Dragon, mac, address string) {
 }
 
 func TestADragonThatMovesKeepsItsHistory(t *testing.T) {
-	inHall(t, Config{}, func(h *hall) {
+	inHall(t, Config{Site: func(netip.Addr) string { return "north" }}, func(h *hall) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
 		first := d.Info().FirstSeen
 		d.SkippedForBudget()
@@ -114,6 +115,11 @@ func TestADragonThatMovesKeepsItsHistory(t *testing.T) {
 		}
 		if h.Lookup("10.1.0.8") != nil {
 			h.Error("still found at the old address")
+		}
+		h.move(map[string]*dragontest.Dragon{"10.1.0.9": nil, "miner-8.example": sim})
+		h.sight("miner-8.example")
+		if i := d.Info(); i.IP != "miner-8.example" || i.Site != "" {
+			h.Errorf("at a name: %+v", i)
 		}
 	})
 }
@@ -294,6 +300,26 @@ func TestTwoThatClaimOneMACAreToldApart(t *testing.T) {
 	})
 }
 
+func TestAConflictDoesNotEndWhileNoneAnswers(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, simA := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		simB := dragontest.New(dragontest.Spec{MAC: macA, Seed: 9})
+		h.lan.put("10.1.0.9", simB)
+		h.sight("10.1.0.9")
+		b := h.Lookup("10.1.0.9")
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": nil, "10.1.0.9": nil}) // a power cut
+		_, _ = a.Read(h.Context(), 0)
+		time.Sleep(30 * time.Minute)
+		_, _ = b.Read(h.Context(), 0)
+		time.Sleep(72 * time.Hour)
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": simA, "10.1.0.9": simB})
+		time.Sleep(2 * time.Minute)
+		h.check()
+		h.read(a)
+		h.read(b)
+	})
+}
+
 func TestAConflictEndsWhenOneIsAnotherDragon(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		a, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
@@ -424,7 +450,7 @@ func TestAVanishedDragonIsForgottenInTheEnd(t *testing.T) {
 // under one name, and read as itself.
 func TestDragonsThatWander(t *testing.T) {
 	for seed := range uint64(30) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			inHall(t, Config{}, func(h *hall) {
 				rng := rand.New(rand.NewPCG(seed, 0))
 				addresses := make([]string, 7)
