@@ -219,6 +219,10 @@ func TestKeptConnectionThatTheDeviceClosed(t *testing.T) {
 	if answered.Load() != 4 {
 		t.Errorf("%d answers", answered.Load())
 	}
+	// A write must not go the way of a connection that may have died.
+	if err := c.RestartCgMiner(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestWriteIsNeverSentTwice: whatever becomes of the connection.

@@ -1,6 +1,11 @@
 package dragon
 
-import "testing"
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"testing"
+)
 
 func BenchmarkSummary(b *testing.B) {
 	body := []byte(summaryT1)
@@ -16,3 +21,29 @@ func BenchmarkSummary(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkClientSummary is a whole call without the network: request, answer, Summary.
+func BenchmarkClientSummary(b *testing.B) {
+	answer := []byte(answerRaw(summaryT1))
+	login := []byte(answerRaw(loginOK))
+	kind := []byte(answerRaw(typeT1))
+	c := New("dragon", Options{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		switch r.URL.Path {
+		case "/api/auth":
+			return http.ReadResponse(bufio.NewReader(bytes.NewReader(login)), r)
+		case "/api/type":
+			return http.ReadResponse(bufio.NewReader(bytes.NewReader(kind)), r)
+		}
+		return http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), r)
+	})})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Summary(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
