@@ -128,8 +128,9 @@ func (c *claims) release(address string) {
 
 // strangers remembers hosts that need not be asked again for a while.
 type strangers struct {
-	mu sync.Mutex
-	m  map[string]memory
+	mu    sync.Mutex
+	m     map[string]memory
+	swept time.Time
 }
 
 type memory struct {
@@ -146,7 +147,8 @@ func (s *strangers) remember(address string, v verdict, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if len(s.m) >= remembered {
+	if len(s.m) >= remembered && now.Sub(s.swept) >= time.Minute {
+		s.swept = now
 		for a, m := range s.m {
 			if !now.Before(m.until) {
 				delete(s.m, a)

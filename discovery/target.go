@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -52,27 +53,54 @@ func (s *Scanner) visit(ctx context.Context, t *target) bool {
 		return false
 	}
 	t.broken = false
-	if s.fleet.Answered(address, s.lately()) {
-		return true
-	}
-	if d := s.fleet.Lookup(address); d != nil && time.Since(t.asked) < max(look, s.cfg.Interval) {
-		return d.Health().Up
+	if d := s.fleet.Lookup(address); d != nil {
+		h := d.Health()
+		neverRead := !h.Up && h.Reason == ""
+		if s.fleet.Answered(address, s.lately()) || time.Since(t.asked) < max(look, s.cfg.Interval) {
+			return h.Up || neverRead
+		}
 	}
 	t.asked = time.Now()
 	_, v := s.ask(ctx, address)
 	return v == isDragon || v == isKnown
 }
 
-// resolve returns the fleet's name for a target. Names become addresses here, so that a
-// dragon that is found by name and by a scan is one and the same.
-func (s *Scanner) resolve(ctx context.Context, name string) (string, error) {
-	host, port := name, s.cfg.Port
+// CheckTarget reports what is wrong with a static target, nil if it is a host or
+// host:port. It does not resolve names.
+func CheckTarget(name string) error {
+	_, _, err := splitTarget(name, 80)
+	return err
+}
+
+// splitTarget takes a static target apart.
+func splitTarget(name string, usual uint16) (host string, port uint16, err error) {
+	host, port = name, usual
 	if h, p, err := net.SplitHostPort(name); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
-			return "", fmt.Errorf("%q is not a port; write host:port with a port from 1 to 65535", p)
+			return "", 0, fmt.Errorf("dragon %q: %q is not a port; write host or host:port with a port from 1 to 65535", name, p)
 		}
 		host, port = h, uint16(n)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host, port, nil
+	}
+	if host == "" || strings.ContainsFunc(host, notOfName) {
+		return "", 0, fmt.Errorf("dragon %q is not a host; write a name or address, with :port if it is another than usual, and nothing else", name)
+	}
+	return host, port, nil
+}
+
+func notOfName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
+}
+
+// resolve returns the fleet's name for a target. Names become addresses here, so that a
+// dragon that is found by name and by a scan is one and the same.
+func (s *Scanner) resolve(ctx context.Context, name string) (string, error) {
+	host, port, err := splitTarget(name, s.cfg.Port)
+	if err != nil {
+		return "", err
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		return hostPort(a.Unmap().String(), port), nil

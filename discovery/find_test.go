@@ -1,0 +1,104 @@
+package discovery
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+func TestFind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// Dragons at 127.10.0.1 to .7, of which only a part is named; a switch at .8.
+		f := newFarm(t, dragontest.HerdConfig{Count: 7, Strangers: []dragontest.StrangerKind{dragontest.Switch}, Port: 8080}, Config{
+			Port:     8080,
+			Networks: networks(t, "127.10.0.0/30", "127.10.0.8/32"),
+			Targets:  []string{"127.10.0.7:8080"},
+		})
+		known := f.fleet.Lookup
+		if d, err := f.Find(t.Context(), "127.10.0.1"); err != nil || d == nil || d.Info().IP != "127.10.0.1" {
+			t.Fatalf("an address of the networks: %v", err)
+		}
+		info := known("127.10.0.1:8080").Info()
+		dials := f.herd.Dials()
+		for _, target := range []string{"127.10.0.1:8080", info.Worker, info.MAC} {
+			if d, err := f.Find(t.Context(), target); err != nil || d == nil || d.Info().IP != "127.10.0.1" {
+				t.Errorf("Find(%q) of a known dragon: %v", target, err)
+			}
+		}
+		for _, target := range []string{
+			"127.10.0.5",             // a dragon, outside of the networks
+			"127.10.0.3",             // the broadcast address
+			"127.10.0.0",             // the network address
+			"127.10.0.2:8080",        // a port in the query
+			"127.10.0.2:22",          //
+			"http://127.10.0.2",      // a scheme
+			"admin:admin@127.10.0.2", // user information
+			"127.10.0.2/api/reboot",  //
+			"127.10.0.2%eth0",        //
+			"::ffff:127.10.0.2",      // another spelling
+			"127.10.2",               //
+			"127.010.0.2",            //
+			"0x7f.10.0.2",            //
+			"2131361794",             //
+			"localhost",              // a name
+			"",
+			"dragon-00000000",
+		} {
+			if d, err := f.Find(t.Context(), target); err != ErrUnknownTarget || d != nil {
+				t.Errorf("Find(%q) = %v, %v, want ErrUnknownTarget", target, d, err)
+			}
+		}
+		if now := f.herd.Dials(); len(now) != len(dials) {
+			t.Errorf("a target that is not allowed was connected to: %v", now)
+		}
+		if _, err := f.Find(t.Context(), "127.10.0.8"); err != ErrUnknownTarget {
+			t.Errorf("a switch: %v, want the same error as for an unknown target", err)
+		}
+		if d, err := f.Find(t.Context(), "127.10.0.7:8080"); err != nil || d.Info().IP != "127.10.0.7" {
+			t.Errorf("a static target: %v", err)
+		}
+	})
+}
+
+func TestFindersOfOneAddressAskOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})
+		var finders sync.WaitGroup
+		for range 50 {
+			finders.Go(func() {
+				if d, err := f.Find(t.Context(), "127.10.0.1"); d == nil {
+					t.Error(err)
+				}
+			})
+		}
+		finders.Wait()
+		got := f.herd.Dragon(0).Traffic()
+		if got.Logins != 1 || got.MaxInFlight != 1 {
+			t.Errorf("%d logins and up to %d requests at once", got.Logins, got.MaxInFlight)
+		}
+	})
+}
+
+func TestFindersBehindAHangingHostGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 100, Specs: func(int) dragontest.Spec {
+			return dragontest.Spec{Faults: []dragontest.Fault{dragontest.Hang}}
+		}}, Config{Networks: networks(t, "127.10.0.0/24")})
+		var finders sync.WaitGroup
+		for i := range 100 {
+			finders.Go(func() {
+				if _, err := f.Find(t.Context(), f.herd.Host(i).String()); !errors.Is(err, ErrUnknownTarget) {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := len(f.herd.Dials()); n > finding {
+			t.Errorf("%d hosts asked at once, want at most %d", n, finding)
+		}
+		finders.Wait()
+	})
+}

@@ -1,0 +1,148 @@
+package discovery
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+// run runs the scanner until the function it returns is called.
+func (f *farm) run() (stop func()) {
+	ctx, cancel := context.WithCancel(f.t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := f.Run(ctx); err != nil {
+			f.t.Error(err)
+		}
+	})
+	return func() { cancel(); running.Wait() }
+}
+
+func (f *farm) up(target string) bool {
+	synctest.Wait()
+	return testutil.ToFloat64(f.metrics.targetUp.WithLabelValues(target)) == 1
+}
+
+func TestAStaticTargetIsFoundWithoutAScan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: []string{"127.10.0.1", "127.10.0.2"}, Interval: 300 * time.Second})
+		defer f.run()()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if f.fleet.Lookup("127.10.0.1") == nil || !f.up("127.10.0.1") {
+			t.Error("the target is not known at once")
+		}
+		if f.up("127.10.0.2") {
+			t.Error("a target where nobody lives is up")
+		}
+	})
+}
+
+func TestAStaticTargetThatIsNotThereYetIsAskedOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: []string{"127.10.0.1:80"}, Interval: time.Hour})
+		d := f.herd.Dragon(0)
+		d.Inject(dragontest.Unplugged)
+		defer f.run()()
+		time.Sleep(70 * time.Second)
+		if f.up("127.10.0.1:80") {
+			t.Fatal("up while it is unplugged")
+		}
+		d.Clear()
+		time.Sleep(25 * time.Second)
+		if !f.up("127.10.0.1:80") || f.fleet.Lookup("127.10.0.1") == nil {
+			t.Error("not found within 25 s of its return")
+		}
+		before := d.Traffic().Total()
+		time.Sleep(50 * time.Minute)
+		if n := d.Traffic().Total(); n != before {
+			t.Errorf("%d requests to a known dragon within the interval", n-before)
+		}
+		if !f.up("127.10.0.1:80") {
+			t.Error("down without a reason")
+		}
+		time.Sleep(20 * time.Minute)
+		if n := d.Traffic().Total(); n == before {
+			t.Error("a dragon that nobody reads was not asked again after the interval")
+		}
+	})
+}
+
+func TestAStaticTargetThatGoesDownIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: []string{"127.10.0.1"}, Interval: 300 * time.Second})
+		defer f.run()()
+		time.Sleep(time.Second)
+		d := f.fleet.Lookup("127.10.0.1")
+		if _, err := d.Read(t.Context(), 0); err != nil || !f.up("127.10.0.1") {
+			t.Fatalf("up is %v: %v", f.up("127.10.0.1"), err)
+		}
+		f.herd.Dragon(0).Inject(dragontest.Status500)
+		for range 3 {
+			if _, err := d.Read(t.Context(), 0); err == nil {
+				t.Fatal("read a broken dragon")
+			}
+		}
+		time.Sleep(look)
+		if f.up("127.10.0.1") {
+			t.Error("up, and its last reading failed")
+		}
+	})
+}
+
+func TestTargetsThatAreNoHostsAreSaidSo(t *testing.T) {
+	for target, want := range map[string]string{
+		"":                    "not a host",
+		"http://127.0.0.1":    "port",
+		"http://127.0.0.1:80": "not a host",
+		"127.0.0.1:0":         "port",
+		"127.0.0.1:http":      "port",
+		"127.0.0.1:65536":     "port",
+		"admin@127.0.0.1":     "not a host",
+		"127.0.0.1/24":        "not a host",
+		"a b":                 "not a host",
+	} {
+		if err := CheckTarget(target); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("CheckTarget(%q) = %v, want an error about %s", target, err, want)
+		}
+	}
+	for _, target := range []string{"127.0.0.1", "127.0.0.1:8080", "miner-1.example", "miner_1:81", "::1", "[::1]:80"} {
+		if err := CheckTarget(target); err != nil {
+			t.Errorf("CheckTarget(%q) = %v", target, err)
+		}
+	}
+}
+
+func TestNamesBecomeAddresses(t *testing.T) {
+	s := New(Config{Port: 8080})
+	for name, want := range map[string]string{
+		"localhost":        "127.0.0.1:8080",
+		"localhost:80":     "127.0.0.1",
+		"127.0.0.1":        "127.0.0.1:8080",
+		"127.0.0.1:80":     "127.0.0.1",
+		"::ffff:127.0.0.1": "127.0.0.1:8080",
+		"[::1]:81":         "[::1]:81",
+	} {
+		if got, err := s.resolve(t.Context(), name); got != want {
+			t.Errorf("%s is %s, want %s: %v", name, got, want, err)
+		}
+	}
+}
+
+func FuzzCheckTarget(f *testing.F) {
+	for _, s := range []string{"127.0.0.1", "miner:80", "http://x", "[::1]:80", "a@b", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if CheckTarget(s) == nil && strings.ContainsAny(s, "/@?# \n\"") {
+			t.Errorf("%q is taken for a host", s)
+		}
+	})
+}
