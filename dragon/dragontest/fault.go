@@ -15,7 +15,7 @@ const (
 	Hang        Fault = "hang"         // reads the request and never answers
 	HangReading Fault = "hang-reading" // stops reading the request after its header; gives up after 60 s as nginx does
 	Trickle     Fault = "trickle"      // one byte of the answer every Delay (1 s), blanks for ever after the last
-	Endless     Fault = "endless"      // an answer that goes on for ever, as fast as it is read
+	Endless     Fault = "endless"      // an answer that goes on for ever, at the 12 MB a second of the device's network
 	Reset       Fault = "reset"        // the connection is reset in place of an answer
 	Redirect    Fault = "redirect"     // 302 to Text (another port of loopback where nobody listens)
 	Slow        Fault = "slow"         // each answer takes Delay (2 s) longer
@@ -30,7 +30,7 @@ const (
 	Garbage          Fault = "garbage"            // bytes without meaning
 	Cut              Fault = "cut"                // the connection ends in the middle of the answer
 	Truncated        Fault = "truncated"          // half of the answer, in an HTTP message that is whole
-	Huge             Fault = "huge"               // the right answer after Amount (64) MiB of blanks
+	Huge             Fault = "huge"               // the right answer after Amount (64) MiB of blanks, at 12 MB a second
 	Empty            Fault = "empty"              // nothing
 	HTML             Fault = "html"               // the start page
 	NumbersAsStrings Fault = "numbers-as-strings" // every number in quotes

@@ -327,8 +327,11 @@ func (d *Dragon) send(w http.ResponseWriter, r *http.Request, endpoint string, b
 		return
 	case Huge:
 		blanks := bytes.Repeat([]byte{' '}, 64<<10)
-		for range int(amount * 16) {
+		for n := range int(amount * 16) {
 			if _, err := w.Write(blanks); err != nil {
+				return
+			}
+			if n%16 == 15 && !d.wait(r.Context(), 80*time.Millisecond) {
 				return
 			}
 		}
@@ -378,15 +381,13 @@ func (d *Dragon) endless(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	block := bytes.Repeat([]byte{'x'}, 32<<10)
-	for {
-		select {
-		case <-r.Context().Done():
-			return
-		case <-d.closed:
-			return
-		default:
-		}
+	for n := 1; ; n++ {
 		if _, err := w.Write(block); err != nil {
+			return
+		}
+		// The network of the device has 100 Mbit/s. Without a pause no time would pass
+		// in a bubble, and no deadline come.
+		if n%32 == 0 && !d.wait(r.Context(), 80*time.Millisecond) {
 			return
 		}
 	}

@@ -52,6 +52,7 @@ type house struct {
 	closed  chan struct{}
 	once    sync.Once
 	serving sync.WaitGroup // accept loops, and connections that are not HTTP
+	conns   sync.WaitGroup // HTTP connections
 }
 
 // newHouse returns a house without hosts. lives, unless it is nil, says whether a
@@ -69,6 +70,14 @@ func newHouse(lives func(host, netip.Addr) bool) *house {
 		}),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c.(conn))
+		},
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				h.conns.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				h.conns.Done()
+			}
 		},
 		IdleTimeout: 120 * time.Second, // nginx: keepalive_timeout 120
 		ErrorLog:    discard,
@@ -101,6 +110,7 @@ func (h *house) close() {
 	h.once.Do(func() { close(h.closed) })
 	_ = h.http.Close()
 	h.serving.Wait()
+	h.conns.Wait()
 }
 
 // door is the listener of one host on a real port of loopback.
