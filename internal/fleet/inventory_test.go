@@ -136,6 +136,7 @@ func TestAnInventoryThatIsNotUnderstoodIsSetAside(t *testing.T) {
 func TestEntriesThatMakeNoSenseAreLeftOut(t *testing.T) {
 	dir := t.TempDir()
 	content := `{"version":1,"dragons":[
+		{"mac":"a0:b0:45:00:00:0e","address":"10.1.0.8","last_seen":"2025-01-01T00:00:00Z"},
 		{"mac":"a0:b0:45:00:00:0a","address":"10.1.0.8","last_seen":"2026-01-02T00:00:00Z"},
 		{"mac":"a0:b0:45:00:00:0b","address":""},
 		{"mac":"a0:b0:45:00:00:0c","address":"10.1.0.9/../x"},
@@ -153,7 +154,7 @@ func TestEntriesThatMakeNoSenseAreLeftOut(t *testing.T) {
 		for _, d := range h.Dragons() {
 			workers = append(workers, d.Info().Worker)
 		}
-		want := []string{"dragon-4500000a", "dragon-4500000d", "dragon-unknown@10.1.0.10"}
+		want := []string{"dragon-4500000a", "dragon-4500000d", "dragon-4500000e", "dragon-unknown@10.1.0.10"}
 		if diff := cmp.Diff(want, workers); diff != "" {
 			h.Error(diff)
 		}
@@ -249,7 +250,17 @@ func TestTheCopyHasTheFormOfTheOriginal(t *testing.T) {
 	inHall(t, Config{InventoryFile: file}, func(h *hall) {
 		d, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
 		h.dragon("10.1.0.9", dragontest.Spec{MAC: macB, Seed: 2})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		written, err := os.Stat(file)
+		if err != nil {
+			h.Fatal(err)
+		}
+		time.Sleep(time.Hour)
 		h.stop()
+		if now, _ := os.Stat(file); !os.SameFile(written, now) {
+			h.Error("written again without any change")
+		}
 		b, err := os.ReadFile(file)
 		if err != nil {
 			h.Fatal(err)

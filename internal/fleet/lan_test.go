@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/go-kit/log"
 	"go.uber.org/goleak"
@@ -106,7 +108,11 @@ func (l *lan) RoundTrip(r *http.Request) (*http.Response, error) {
 		body, _ = io.ReadAll(r.Body)
 		_ = r.Body.Close()
 	}
-	in := r.Clone(r.Context())
+	ctx := r.Context()
+	if deaf {
+		ctx = context.WithoutCancel(ctx)
+	}
+	in := r.Clone(ctx)
 	in.Body, in.ContentLength, in.RemoteAddr, in.RequestURI = io.NopCloser(bytes.NewReader(body)), int64(len(body)), "127.0.0.1:1024", r.URL.RequestURI()
 	w := httptest.NewRecorder()
 	done := make(chan error, 1)
@@ -120,18 +126,14 @@ func (l *lan) RoundTrip(r *http.Request) (*http.Response, error) {
 		}()
 		h.ServeHTTP(w, in)
 	}()
-	gone := r.Context().Done()
-	if deaf {
-		gone = nil
-	}
 	select {
 	case err := <-done:
 		if err != nil {
 			return nil, err
 		}
 		return w.Result(), nil
-	case <-gone:
-		return nil, r.Context().Err()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
@@ -139,9 +141,11 @@ func (l *lan) RoundTrip(r *http.Request) (*http.Response, error) {
 type journal struct {
 	mu    sync.Mutex
 	lines []string
+	slow  time.Duration // to write a line
 }
 
 func (j *journal) Log(kv ...any) error {
+	time.Sleep(j.slow)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.lines = append(j.lines, fmt.Sprintln(kv...))

@@ -339,6 +339,9 @@ func TestWaitsAreMeasuredAndAbandonedOnesCounted(t *testing.T) {
 		}
 		r := h.reader(d, time.Second)
 		<-r.done
+		if !d.Health().Since.IsZero() {
+			h.Errorf("a dragon that was not asked is judged: %+v", d.Health())
+		}
 		close(release)
 		wg.Wait()
 		m := h.metrics
@@ -424,5 +427,30 @@ func TestNothingIsReadAfterTheEnd(t *testing.T) {
 		if g := d.Health(); g.Reason != "" || slices.Max(g.Failures) != 0 {
 			h.Errorf("the end made %+v", g)
 		}
+	})
+}
+
+func TestTheEndWaitsForRequestsAndForNobodyElse(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
+		other, _ := h.dragon("10.1.0.9", dragontest.Spec{Seed: 2})
+		h.lan.deaf = true
+		sim.Inject(dragontest.Slow, dragontest.On("summary"), dragontest.Delay(3*time.Second))
+		h.reader(d, time.Hour)
+		release := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_ = other.Do(context.Background(), func(context.Context, *dragon.Client) error { <-release; return nil })
+		})
+		synctest.Wait()
+		queued := h.reader(other, time.Hour)
+		start := time.Now()
+		h.stop()
+		if took := time.Since(start); took != 3*time.Second || h.lan.underWay("10.1.0.8") != 0 {
+			h.Errorf("ended after %v, want after the one request under way", took)
+		}
+		<-queued.done
+		close(release)
+		wg.Wait()
 	})
 }

@@ -156,7 +156,6 @@ func (f *Fleet) supplant(d *Dragon, p *place, e *strangerError) {
 		f.displace(d, e)
 	}
 	f.mu.Unlock()
-	f.say()
 	f.file.changed()
 	f.spawn(func() {
 		ctx, cancel := context.WithTimeout(f.life, 3*f.timeout)

@@ -186,6 +186,37 @@ func TestAReadingThatMeetsAnotherDragonIsDiscarded(t *testing.T) {
 	})
 }
 
+func TestADragonFoundElsewhereIsNotDownForWhatItsOldAddressSaid(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, simA := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		_, simB := h.dragon("10.1.0.9", dragontest.Spec{MAC: macB, Seed: 2})
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": simB, "10.1.0.9": simA})
+		h.log.slow = time.Second // A is found again before its reading, which met B, has come to its end
+		if _, err := a.Read(h.Context(), 0); err == nil {
+			h.Fatal("B's figures were taken for A's")
+		}
+		h.lives(a, macA, "10.1.0.9")
+	})
+}
+
+func TestADragonThatRefusedUsIsReadWithTheSessionOfTheScan(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		sim.Inject(dragontest.WrongPassword)
+		if _, err := d.Read(h.Context(), 0); dragon.Reason(err) != "auth" {
+			h.Fatal(err)
+		}
+		sim.Clear()
+		time.Sleep(time.Minute)
+		if d.Health().Up {
+			h.Error("a refusal is forgotten too early for this test")
+		}
+		h.sight("10.1.0.8")
+		synctest.Wait()
+		h.lives(d, macA, "10.1.0.8")
+	})
+}
+
 func TestADragonWhoseAddressIsTakenIsNotAskedThere(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		a, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
