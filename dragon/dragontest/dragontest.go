@@ -17,6 +17,7 @@ package dragontest
 
 import (
 	"context"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -49,7 +50,7 @@ func New(spec Spec) *Dragon {
 	d := &Dragon{
 		spec:    spec,
 		model:   model,
-		users:   spec.Users,
+		users:   maps.Clone(spec.Users),
 		latest:  spec.Latest,
 		closed:  make(chan struct{}),
 		changed: make(chan struct{}),

@@ -153,7 +153,6 @@ type fault struct {
 	lasting   time.Duration
 	until     time.Time // zero: for ever
 	cure      Cure
-	since     int // d.state.boots when it was injected
 }
 
 const anyIndex = -1
@@ -189,7 +188,6 @@ func (d *Dragon) Inject(kind Fault, options ...FaultOption) {
 	if f.lasting > 0 {
 		f.until = now.Add(f.lasting)
 	}
-	f.since = d.state.boots
 	d.dropFaults(func(g *fault) bool { return g.kind == f.kind && g.index == f.index })
 	d.faults = append(d.faults, f)
 	if kind == Frozen {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // HerdConfig describes a herd. The zero value is one T1 on 127.10.0.1.
@@ -82,6 +83,9 @@ func NewHerd(c HerdConfig) (*Herd, error) {
 		var spec Spec
 		if c.Specs != nil {
 			spec = c.Specs(i)
+		} else {
+			// They were not all switched on at once: that would be a power cut.
+			spec.Uptime = 73*time.Hour + 2*time.Minute + time.Duration(i%97)*41*time.Minute
 		}
 		if spec.Seed == 0 {
 			spec.Seed = uint64(i) + 1
@@ -108,7 +112,10 @@ func NewHerd(c HerdConfig) (*Herd, error) {
 		h.house.serve(h.memory)
 		return h, nil
 	}
-	return h, h.listen()
+	if err := h.listen(); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // listen opens all doors on one port. A port that is free on the first address may

@@ -20,7 +20,6 @@ type request struct {
 	now       time.Time // by the simulation's clock
 	deviceNow time.Time // by the device's
 	state     *state    // what the answer shows; not the state to change where the API is frozen
-	ip        string
 }
 
 // reply is an answer of the API before anything goes wrong with it.
@@ -147,6 +146,7 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 			d.errorPage(w, status)
 			return false
 		case elsewhere != "":
+			d.setDate(w.Header())
 			http.Redirect(w, r, elsewhere, http.StatusFound)
 			return false
 		case endless:
@@ -195,7 +195,7 @@ func (d *Dragon) serveAPI(w http.ResponseWriter, r *http.Request, name string) {
 
 	d.mu.Lock()
 	now := d.advance()
-	a := request{endpoint: name, form: form, now: now, state: &d.state, ip: r.RemoteAddr}
+	a := request{endpoint: name, form: form, now: now, state: &d.state}
 	if len(d.faults) > 0 {
 		out.asStrings = d.onEndpoint(NumbersAsStrings, name) != nil
 		out.arrays = d.onEndpoint(PHPArrays, name) != nil

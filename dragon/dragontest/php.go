@@ -49,12 +49,11 @@ func (p *php) list(n int) {
 
 // item begins an element of the innermost list.
 func (p *php) item() {
+	p.comma()
 	next := &p.holes[len(p.holes)-1]
 	if *next == 0 {
-		p.comma()
 		return
 	}
-	p.comma()
 	p.b = append(p.b, '"')
 	p.b = strconv.AppendInt(p.b, int64(*next), 10)
 	p.b = append(p.b, '"', ':')
