@@ -1,0 +1,164 @@
+package healer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Audit is one line of audit.jsonl: a changed decision, an action's outcome, or a
+// breaker. It names nothing that is secret. The shell adds seq and healer_id.
+type Audit struct {
+	At       time.Time   `json:"ts"`
+	Seq      int         `json:"seq"`
+	Epoch    int         `json:"epoch"`
+	HealerID string      `json:"healer_id,omitempty"`
+	Mode     Mode        `json:"mode,omitempty"`
+	MAC      string      `json:"mac,omitempty"`
+	Worker   string      `json:"worker,omitempty"`
+	IP       string      `json:"ip,omitempty"`
+	Model    string      `json:"model,omitempty"`
+	Firmware string      `json:"firmware,omitempty"`
+	Domain   string      `json:"domain,omitempty"`
+	Pool     string      `json:"pool,omitempty"`
+	Decision Verb        `json:"decision"`
+	State    State       `json:"state,omitempty"`
+	Action   Kind        `json:"action,omitempty"`
+	Rung     int         `json:"rung,omitempty"`
+	Reason   Reason      `json:"reason,omitempty"`
+	Evidence *Shown      `json:"evidence,omitempty"`
+	Gates    []GateState `json:"gates,omitempty"` // those that are closed; all of them where the decision is to act
+	Budget   []BudgetUse `json:"budget,omitempty"`
+	Benefit  *Benefit    `json:"benefit,omitempty"`
+	ActionID string      `json:"action_id,omitempty"`
+	Result   *Sending    `json:"result,omitempty"`
+	Verify   *Verified   `json:"verify,omitempty"`
+	Actor    string      `json:"actor"`
+	Config   string      `json:"config_hash,omitempty"`
+	Note     string      `json:"note,omitempty"`
+}
+
+// Sending is what the actuator adds to the record of an action.
+type Sending struct {
+	SentAt  time.Time `json:"sent_at"`
+	Status  int       `json:"http_status,omitempty"`
+	Success bool      `json:"success"`
+	Error   string    `json:"error,omitempty"`
+}
+
+// Verified is what an action did, by the dragon's own clock and counters.
+type Verified struct {
+	Before  Sample  `json:"before"`
+	After   *Sample `json:"after,omitempty"`
+	Verdict Outcome `json:"verdict"`
+}
+
+const auditAgain = time.Hour // an unchanged decision is said once more after this
+
+// saying is what the audit said last about a dragon.
+type saying struct {
+	what string
+	at   Moment
+}
+
+// record is the part of an audit record that says whom it is about.
+func (c *cycle) record(s *subject, verb Verb) Audit {
+	a := Audit{
+		At: c.out.Wall, Epoch: c.m.Fleet.Epoch, Mode: s.p.Mode, MAC: s.f.MAC, Worker: s.f.Worker, IP: s.f.Address,
+		Model: s.f.Model, Firmware: s.f.Firmware, Domain: s.f.Domain, Decision: verb, State: s.r.State, Reason: s.r.Reason,
+		Actor: healerActor, Config: c.m.Fleet.ConfigHash,
+	}
+	for i := range s.f.Pools {
+		if s.f.Pools[i].Active {
+			a.Pool = s.f.Pools[i].URL
+			break
+		}
+	}
+	return a
+}
+
+func (c *cycle) audit(s *subject, verb Verb, note string) {
+	a := c.record(s, verb)
+	a.Note = note
+	c.out.Audit = append(c.out.Audit, a)
+}
+
+func (c *cycle) auditBreaker(verb Verb, name, scope, detail string) {
+	note := strings.TrimSpace("breaker " + name + " " + scope)
+	if detail != "" {
+		note += ": " + detail
+	}
+	c.out.Audit = append(c.out.Audit, Audit{At: c.m.run.time.last.Wall, Epoch: c.m.Fleet.Epoch, Decision: verb,
+		Actor: healerActor, Config: c.m.Fleet.ConfigHash, Note: note})
+}
+
+func (c *cycle) auditOutcome(s *subject, a *Action) {
+	verb := Recovery
+	if a.Outcome != Recovered {
+		verb = Verb(a.Outcome)
+	}
+	r := c.record(s, verb)
+	r.Action, r.Rung, r.Reason, r.ActionID, r.Actor, r.Note = a.Kind, a.Rung, a.Reason, a.ID, a.Actor, a.Note
+	r.Verify = &Verified{a.Before, a.After, a.Outcome}
+	c.out.Audit = append(c.out.Audit, r)
+}
+
+// auditDecisions says what is new: the verb, the state, the reason or the gates in
+// the way. Numbers alone are no news.
+func (c *cycle) auditDecisions() {
+	for i := range c.out.Dragons {
+		d := &c.out.Dragons[i]
+		s := c.byMAC[d.MAC]
+		key := d.MAC
+		if d.State == StateConflict {
+			key = d.MAC + "@" + d.Address
+		}
+		if s == nil && d.State != StateConflict {
+			continue
+		}
+		what := c.saying(d)
+		last, said := c.m.run.said[key]
+		if what == last.what && said && (d.Verb == Nothing || c.now.Since(last.at) < auditAgain) {
+			continue
+		}
+		c.m.run.said[key] = saying{what, c.now}
+		if !said && d.Verb == Nothing && quiet(d.State) {
+			continue // a dragon that is well is no news when it is first seen
+		}
+		if s == nil {
+			s = &subject{f: d.facts, r: &Record{State: d.State}, p: c.p.For(d.Profile)}
+		}
+		a := c.record(s, d.Verb)
+		if d.Verb == Nothing && d.State == StateHealthy {
+			a.Decision = Recovery
+		}
+		a.State, a.Reason, a.Action, a.Rung, a.Benefit, a.ActionID, a.Note = d.State, d.Reason, d.Kind, d.Rung, d.Benefit, d.ActionID, d.Note
+		evidence := d.Evidence
+		a.Evidence = &evidence
+		for _, g := range d.Gates {
+			if !g.Open || d.Verb == Act || d.Verb == WouldAct {
+				a.Gates = append(a.Gates, g)
+			}
+		}
+		if d.Verb == Act || d.Verb == WouldAct {
+			a.Budget = c.out.Budgets
+		}
+		c.out.Audit = append(c.out.Audit, a)
+	}
+}
+
+func quiet(s State) bool {
+	return s == StateNew || s == StateObserving || s == StateHealthy
+}
+
+func (c *cycle) saying(d *Decision) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s %s %s %d", d.Verb, d.State, d.Reason, d.Kind, d.Rung)
+	for _, g := range d.Gates {
+		if !g.Open {
+			b.WriteByte(' ')
+			b.WriteString(string(g.Name))
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,131 @@
+package healer
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"time"
+)
+
+// The ceilings. No configuration reaches them, and they know nothing of policy: they
+// are what holds if everything above them is wrong.
+const (
+	ceilingGap      = 10 * time.Minute // between any two writes to one dragon
+	ceilingReboots  = 6                // of one dragon in 24 h
+	ceilingDomain   = 0.25             // of a fault domain in flight, at least one
+	ceilingFlight   = 0.10             // of the fleet in flight, at least one
+	ceilingDay      = 0.25             // of the fleet written to in 24 h
+	ceilingDayFloor = 6
+	day             = 24 * time.Hour
+)
+
+// flightLimit is how many writes may be without an outcome at one time.
+func (p *FleetPolicy) flightLimit(n int) int {
+	return max(p.InFlightMin, min(p.InFlightMax, p.InFlight.floorOf(n)))
+}
+
+// hourLimit and dayLimit are how many writes may begin in an hour and in a day.
+func (p *FleetPolicy) hourLimit(n int) int { return max(p.PerHourMin, p.PerHour.ceilOf(n)) }
+func (p *FleetPolicy) dayLimit(n int) int  { return max(p.PerDayMin, p.PerDay.ceilOf(n)) }
+
+// domainLimit is how many of a fault domain may be in flight.
+func (p *FleetPolicy) domainLimit(members int) int {
+	if members >= p.BigDomain {
+		return 2 * p.PerDomain
+	}
+	return p.PerDomain
+}
+
+// spacing is the time between two writes: jittered, but the same for the same write.
+func (p *FleetPolicy) spacing(seed uint64, after string) time.Duration {
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%d/%s", seed, after)
+	spread := 2*float64(h.Sum64())/float64(math.MaxUint64) - 1
+	return time.Duration(float64(p.Spacing) * (1 + float64(p.SpacingJitter)*spread))
+}
+
+// begun is the number of writes that began within a window.
+func (f *FleetRecord) begun(window time.Duration, now Moment) int {
+	n := 0
+	for i := len(f.Ring) - 1; i >= 0 && now.Since(f.Ring[i].At) < window; i-- {
+		n++
+	}
+	return n
+}
+
+// nextFree is how long until a write leaves the window.
+func (f *FleetRecord) nextFree(window time.Duration, now Moment) time.Duration {
+	for i := range f.Ring {
+		if age := now.Since(f.Ring[i].At); age < window {
+			return window - age
+		}
+	}
+	return 0
+}
+
+// charged reports whether the budgets of a window count as used up, because it is
+// not known what was done in it.
+func (f *FleetRecord) charged(window time.Duration, now Moment) bool {
+	return f.Recovered != nil && now.Since(f.Recovered.At) < window
+}
+
+// Interlock is the last word before a write: identity aside, it asks only the
+// compiled-in ceilings. members are the MACs by fault domain of the known dragons. The
+// error says which ceiling. An action that is already intended does not count
+// against itself.
+func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) error {
+	t := m.moment(now)
+	r := m.Dragons[mac]
+	if r == nil {
+		return fmt.Errorf("interlock: %s is no known dragon", mac)
+	}
+	if m.Fleet.charged(ceilingGap, t) {
+		return fmt.Errorf("interlock: the healer's memory was lost less than %s ago", short(ceilingGap))
+	}
+	reboots := 0
+	for i := range r.Actions {
+		a := &r.Actions[i]
+		if a.ID == intended {
+			continue
+		}
+		if t.Since(a.At) < ceilingGap {
+			return fmt.Errorf("interlock: %s was written to %s ago, less than %s", r.Who.Worker, short(t.Since(a.At)), short(ceilingGap))
+		}
+		if a.Kind == Reboot && t.Since(a.At) < day {
+			reboots++
+		}
+	}
+	if kind == Reboot && reboots >= ceilingReboots {
+		return fmt.Errorf("interlock: %s was rebooted %d times in 24h", r.Who.Worker, reboots)
+	}
+	known, flight, members, domain := 0, 0, 0, 0
+	for _, x := range m.Dragons {
+		known++
+		same := x.Who.Domain == r.Who.Domain
+		if same {
+			members++
+		}
+		if a := x.open(); a != nil && a.ID != intended {
+			flight++
+			if same {
+				domain++
+			}
+		}
+	}
+	if limit := max(1, Ratio(ceilingFlight).floorOf(known)); flight >= limit {
+		return fmt.Errorf("interlock: %d writes in flight, at most %d of %d dragons", flight, limit, known)
+	}
+	if limit := max(1, Ratio(ceilingDomain).floorOf(members)); domain >= limit {
+		return fmt.Errorf("interlock: %d writes in flight in %s, at most %d of %d dragons", domain, r.Who.Domain, limit, members)
+	}
+	today := 0
+	for _, a := range m.Fleet.Ring {
+		if a.ID != intended && t.Since(a.At) < day {
+			today++
+		}
+	}
+	if limit := max(ceilingDayFloor, Ratio(ceilingDay).floorOf(known)); today >= limit {
+		return fmt.Errorf("interlock: %d writes in 24h, at most %d with %d dragons", today, limit, known)
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+package healer
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// causeWatch is unexported running state of a pool or a domain.
+type causeWatch struct {
+	down  bool
+	since Moment
+}
+
+// causes finds out what many dragons suffer from together, before any of them is judged.
+func (c *cycle) causes() {
+	c.poolsDown()
+	c.domainsDown()
+	c.isolated()
+	c.fleetBoot()
+	c.schemaDrift()
+}
+
+// atLeast is a limit that is a part of n with a floor.
+func atLeast(part Ratio, n, floor int) int { return max(floor, part.ceilOf(n)) }
+
+// poolsDown finds the pools that are out for many of their members.
+func (c *cycle) poolsDown() {
+	type pool struct{ members, bad, fine int }
+	pools := make(map[string]*pool)
+	of := make([][]string, len(c.all)) // by dragon, the pools that it is fine with
+	for i, s := range c.all {
+		if s.conflict || !s.w.seen || c.now.Since(s.w.at) > gapPolls*c.p.Poll || !s.f.HasSample {
+			continue
+		}
+		s.noWork = noWork(s.f)
+		seen := make(map[string]bool, len(s.f.Pools))
+		for j := range s.f.Pools {
+			f := &s.f.Pools[j]
+			if f.URL == "" || f.Status == "Disabled" || seen[f.URL] {
+				continue
+			}
+			seen[f.URL] = true
+			p := pools[f.URL]
+			if p == nil {
+				p = new(pool)
+				pools[f.URL] = p
+			}
+			p.members++
+			idle := j < len(s.w.pools) && c.now.Since(s.w.pools[j].moved) >= c.p.Causes.PoolIdle
+			switch {
+			case !f.alive() || f.Active && idle:
+				p.bad++
+			case !idle:
+				p.fine++
+				of[i] = append(of[i], f.URL)
+			}
+		}
+	}
+	for _, url := range slices.Sorted(maps.Keys(pools)) {
+		p := pools[url]
+		limit := atLeast(c.p.Causes.Pool, p.members, c.p.Causes.PoolFloor)
+		down := p.bad >= limit
+		c.track(condition{name: "pool", scope: url, tripped: down, clear: !down, cooldown: c.p.Causes.PoolHold,
+			detail: fmt.Sprintf("%d of %d members without work", p.bad, p.members)})
+		c.out.Pools = append(c.out.Pools, CauseState{url, p.members, p.bad, limit, down, c.m.breaker("pool", url) != nil})
+	}
+	// A pool that nobody answers for any more keeps its hold, and then loses it.
+	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
+		if b.Name == "pool" && pools[b.Scope] == nil {
+			c.track(condition{name: "pool", scope: b.Scope, clear: true, cooldown: c.p.Causes.PoolHold, detail: b.Detail})
+		}
+	}
+	for i, s := range c.all {
+		if s.conflict {
+			continue
+		}
+		for j := range s.f.Pools {
+			url := s.f.Pools[j].URL
+			if b := c.m.breaker("pool", url); b != nil && s.poolHeld == "" {
+				s.poolHeld = url
+			}
+			if p := pools[url]; p != nil {
+				fine := p.fine
+				if slices.Contains(of[i], url) {
+					fine--
+				}
+				s.fine = max(s.fine, fine)
+			}
+		}
+	}
+}
+
+// noWork reports whether a dragon has no pool to work for.
+func noWork(f *Facts) bool {
+	any := false
+	for i := range f.Pools {
+		if f.Pools[i].alive() {
+			return false
+		}
+		any = any || f.Pools[i].Status != ""
+	}
+	return any
+}
+
+// domainsDown finds the fault domains that have gone out of reach: many at once, not
+// one by one over days.
+func (c *cycle) domainsDown() {
+	type domain struct {
+		members int
+		gone    []Moment
+	}
+	domains := make(map[string]*domain)
+	for _, s := range c.all {
+		if s.conflict || c.now.Since(max(s.r.LastSeen, s.w.ok)) >= 24*time.Hour {
+			continue
+		}
+		d := domains[s.f.Domain]
+		if d == nil {
+			d = new(domain)
+			domains[s.f.Domain] = d
+		}
+		d.members++
+		if s.w.silent != 0 {
+			d.gone = append(d.gone, s.w.silent)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(domains)) {
+		d := domains[name]
+		limit := atLeast(c.p.Causes.Domain, d.members, c.p.Causes.DomainFloor)
+		slices.Sort(d.gone)
+		down := most(d.gone, gapPolls*c.p.Poll) >= limit
+		c.track(condition{name: "domain", scope: name, tripped: down, clear: 2*len(d.gone) < limit,
+			cooldown: c.p.Default.Grace.SystemBoot + c.p.Causes.DomainHold,
+			detail:   fmt.Sprintf("%d of %d unreachable", len(d.gone), d.members)})
+		b := c.m.breaker("domain", name)
+		c.out.Domains = append(c.out.Domains, CauseState{name, d.members, len(d.gone), limit,
+			b != nil && c.m.run.quiet[b.key()] == 0, b != nil})
+	}
+	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
+		if b.Name == "domain" && domains[b.Scope] == nil {
+			c.track(condition{name: "domain", scope: b.Scope, clear: true, cooldown: c.p.Causes.DomainHold, detail: b.Detail})
+		}
+	}
+}
+
+// most is the largest number of sorted moments that lie within a span.
+func most(sorted []Moment, span time.Duration) int {
+	n, from := 0, 0
+	for to := range sorted {
+		for sorted[to].Since(sorted[from]) > span {
+			from++
+		}
+		n = max(n, to-from+1)
+	}
+	return n
+}
+
+// isolated finds out whether it is the healer that is cut off.
+func (c *cycle) isolated() {
+	known, silent := 0, 0
+	for _, s := range c.all {
+		if s.conflict || c.now.Since(max(s.r.LastSeen, s.w.ok)) >= 24*time.Hour {
+			continue
+		}
+		known++
+		if s.silent {
+			silent++
+		}
+	}
+	cut := float64(silent) > float64(c.p.Causes.Isolation)*float64(known)
+	detail := fmt.Sprintf("%d of %d unreachable", silent, known)
+	if c.host.GatewayDown {
+		detail = "the gateway does not answer"
+	}
+	tripped := cut || c.host.GatewayDown
+	c.track(condition{name: "isolation", tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown, detail: detail})
+}
+
+// fleetBoot finds out whether many dragons have booted together: the power was off.
+func (c *cycle) fleetBoot() {
+	var boots []Moment
+	var booted []*subject
+	counted := 0
+	for _, s := range c.all {
+		if s.conflict || !s.w.seen {
+			continue
+		}
+		counted++
+		age := c.now.Since(s.r.Boot)
+		if s.r.Boot == 0 || age >= c.p.Causes.BootHold && !(s.w.tuning && age < s.p.Grace.TuningMax) || c.ours(s, s.r.Boot) {
+			continue
+		}
+		boots, booted = append(boots, s.r.Boot), append(booted, s)
+	}
+	slices.Sort(boots)
+	n := most(boots, c.p.Causes.BootSpan)
+	tripped := n >= atLeast(c.p.Causes.BootFleet, counted, c.p.Causes.BootFloor)
+	if tripped {
+		// What the power did is no sign of a dragon that flaps, nor of a stranger.
+		for _, s := range booted {
+			for i := range s.r.Restarts {
+				if x := &s.r.Restarts[i]; x.Cause == CauseUnknown && c.now.Since(x.At) < c.p.Causes.BootHold {
+					x.Cause = CauseFleet
+					c.m.touch(s.f.MAC)
+				}
+			}
+		}
+		c.drop("foreign", "")
+	}
+	c.track(condition{name: "fleet_boot", tripped: tripped, clear: !tripped, halfOpen: true,
+		detail: fmt.Sprintf("%d dragons booted within %s", n, short(c.p.Causes.BootSpan))})
+}
+
+// ours reports whether a start of the dragon at a moment was our doing.
+func (c *cycle) ours(s *subject, at Moment) bool {
+	for i := range s.r.Restarts {
+		if x := &s.r.Restarts[i]; x.Cause == CauseHealer && time.Duration(x.At-at).Abs() <= bootTolerance {
+			return true
+		}
+	}
+	return false
+}
+
+// schemaDrift finds the firmware versions that many dragons cannot be read with.
+func (c *cycle) schemaDrift() {
+	type version struct{ members, bad int }
+	versions := make(map[string]*version)
+	for _, s := range c.all {
+		if s.conflict || s.f.Reach != Reached && s.f.Reach != BadResponse {
+			continue
+		}
+		v := versions[s.f.Firmware]
+		if v == nil {
+			v = new(version)
+			versions[s.f.Firmware] = v
+		}
+		v.members++
+		if s.w.invalid {
+			v.bad++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(versions)) {
+		v := versions[name]
+		tripped := v.bad >= atLeast(c.p.Causes.Schema, v.members, c.p.Causes.SchemaFloor)
+		c.track(condition{name: "schema", scope: name, tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown,
+			detail: fmt.Sprintf("%d of %d readings invalid", v.bad, v.members)})
+	}
+}
+
+// upstream names a cause that explains why many are sick, if one is known.
+func (c *cycle) upstream() string {
+	for _, b := range c.m.Fleet.Breakers {
+		switch b.Name {
+		case "pool", "domain", "fleet_boot", "isolation", "schema", "foreign":
+			if b.State == BreakerOpen {
+				return strings.TrimSpace(b.Name + " " + b.Scope)
+			}
+		}
+	}
+	if c.siteHot {
+		return "site hot"
+	}
+	return ""
+}

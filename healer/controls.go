@@ -1,0 +1,225 @@
+package healer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// PauseKind tells a pause from maintenance.
+type PauseKind string
+
+// The kinds. Both keep the healer away; a dragon in maintenance is not counted as
+// sick either, and its alerts are muted.
+const (
+	Paused     PauseKind = "pause"
+	Maintained PauseKind = "maintenance"
+)
+
+const (
+	pauseDefault = 4 * time.Hour
+	pauseMax     = 7 * 24 * time.Hour
+)
+
+// Pause keeps the healer's hands off a part of the fleet. Several may overlap, and
+// each goes away by itself alone.
+type Pause struct {
+	ID          string    `json:"id"`
+	Kind        PauseKind `json:"kind"`
+	Scope       string    `json:"scope"` // fleet, or domain, pool, model or mac
+	Value       string    `json:"value,omitempty"`
+	Owner       string    `json:"owner"`
+	Reason      string    `json:"reason"`
+	At          Moment    `json:"at"`
+	Wall        time.Time `json:"wall"`
+	Until       Moment    `json:"until,omitempty"`
+	UntilResume bool      `json:"until_resume,omitempty"`
+}
+
+// PauseRequest asks for a pause. A zero For is four hours.
+type PauseRequest struct {
+	Kind         PauseKind
+	Scope, Value string
+	Owner        string
+	Reason       string
+	For          time.Duration
+	UntilResume  bool
+}
+
+// Pause adds a pause.
+func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
+	switch r.Scope {
+	case "fleet":
+		if r.Value != "" {
+			return Pause{}, fmt.Errorf("pause: the fleet takes no value, got %q", r.Value)
+		}
+	case "domain", "pool", "model", "mac":
+		if r.Value == "" {
+			return Pause{}, fmt.Errorf("pause: scope %s without a value; an empty one does not mean all (say fleet)", r.Scope)
+		}
+	default:
+		return Pause{}, fmt.Errorf("pause: scope %q, expected fleet, domain, pool, model or mac", r.Scope)
+	}
+	r.For = cmp.Or(r.For, pauseDefault)
+	switch {
+	case r.Kind != Paused && r.Kind != Maintained:
+		return Pause{}, fmt.Errorf("pause: kind %q, expected pause or maintenance", r.Kind)
+	case r.Owner == "" || r.Reason == "":
+		return Pause{}, errors.New("pause: it needs an owner and a reason")
+	case !r.UntilResume && (r.For < 0 || r.For > pauseMax):
+		return Pause{}, fmt.Errorf("pause: for %s, expected at most %s, or until resumed", r.For, pauseMax)
+	}
+	t := m.moment(now)
+	m.Fleet.NextPause++
+	p := Pause{
+		ID: fmt.Sprintf("p%d", m.Fleet.NextPause), Kind: r.Kind, Scope: r.Scope, Value: r.Value,
+		Owner: r.Owner, Reason: r.Reason, At: t, Wall: now.Wall, UntilResume: r.UntilResume,
+	}
+	if !r.UntilResume {
+		p.Until = t.Add(r.For)
+	}
+	m.Fleet.Pauses = append(m.Fleet.Pauses, p)
+	m.touchFleet()
+	return p, nil
+}
+
+// Resume ends one pause.
+func (m *Memory) Resume(id string) error {
+	i := slices.IndexFunc(m.Fleet.Pauses, func(p Pause) bool { return p.ID == id })
+	if i < 0 {
+		return fmt.Errorf("resume: no pause %q", id)
+	}
+	m.Fleet.Pauses = slices.Delete(slices.Clone(m.Fleet.Pauses), i, i+1)
+	m.touchFleet()
+	return nil
+}
+
+// Hindrance says, just before a send, whether a human has forbidden it since the
+// decision: a pause, maintenance or quarantine. It is cheap, and needs no cycle.
+func (m *Memory) Hindrance(now Instant, f *Facts) error {
+	t := m.moment(now)
+	for _, kind := range []PauseKind{Paused, Maintained} {
+		if p := m.paused(kind, f, t); p != nil {
+			return fmt.Errorf("%s %s by %s: %s", p.Kind, p.ID, p.Owner, p.Reason)
+		}
+	}
+	if r := m.Dragons[f.MAC]; r != nil && r.Quarantine != nil {
+		return fmt.Errorf("quarantined by %s: %s", r.Quarantine.By, r.Quarantine.Reason)
+	}
+	return nil
+}
+
+// paused returns a pause of the kind that covers the dragon, or nil.
+func (m *Memory) paused(kind PauseKind, f *Facts, now Moment) *Pause {
+	for i := range m.Fleet.Pauses {
+		p := &m.Fleet.Pauses[i]
+		if p.Kind != kind || !p.UntilResume && now >= p.Until {
+			continue
+		}
+		covers := false
+		switch p.Scope {
+		case "fleet":
+			covers = true
+		case "domain":
+			covers = f.Domain == p.Value
+		case "model":
+			covers = f.Model == p.Value
+		case "mac":
+			covers = f.MAC == p.Value
+		case "pool":
+			covers = slices.ContainsFunc(f.Pools, func(x PoolFacts) bool { return x.URL == p.Value })
+		}
+		if covers {
+			return p
+		}
+	}
+	return nil
+}
+
+// Quarantine takes a dragon out of the healer's hands.
+func (m *Memory) Quarantine(now Instant, mac, by, reason string) error {
+	r := m.Dragons[mac]
+	if r == nil {
+		return fmt.Errorf("quarantine: %s is no known dragon", mac)
+	}
+	if by == "" || reason == "" {
+		return errors.New("quarantine: it needs an owner and a reason")
+	}
+	r.Quarantine = &Mark{By: by, Reason: reason, At: m.moment(now), Wall: now.Wall}
+	m.touch(mac)
+	return nil
+}
+
+// Release puts a quarantined or flapping dragon back on the first step of the ladder.
+// What was done to it stays charged.
+func (m *Memory) Release(now Instant, mac, by string) error {
+	r := m.Dragons[mac]
+	if r == nil {
+		return fmt.Errorf("release: %s is no known dragon", mac)
+	}
+	if by == "" {
+		return errors.New("release: it needs an owner")
+	}
+	if r.Quarantine == nil && r.Flapping == 0 {
+		return fmt.Errorf("release: %s is neither quarantined nor flapping", r.Who.Worker)
+	}
+	m.release(r, m.moment(now))
+	for i := range r.Restarts { // or it would flap again at once
+		if r.Restarts[i].Cause == CauseUnknown {
+			r.Restarts[i].Cause = CauseReleased
+		}
+	}
+	r.Flapping = 0
+	return nil
+}
+
+func (m *Memory) release(r *Record, now Moment) {
+	r.Quarantine, r.Rung, r.SickSince, r.CleanAt = nil, 0, 0, 0
+	r.State, r.Since = StateObserving, now
+	m.touch(r.Who.MAC)
+}
+
+// Ack closes a breaker that a human has looked into. The names safe_mode and
+// recovered_state stand for those. What efficacy was judged by starts anew.
+func (m *Memory) Ack(now Instant, name, scope, by string) error {
+	if by == "" {
+		return errors.New("ack: it needs an owner")
+	}
+	switch name {
+	case "safe_mode":
+		if m.Fleet.SafeMode == nil {
+			return errors.New("ack: not in safe mode")
+		}
+		m.Fleet.SafeMode, m.Fleet.Unclean = nil, nil
+		m.touchFleet()
+		return nil
+	case "recovered_state":
+		if m.Fleet.Recovered == nil {
+			return errors.New("ack: the state was not recovered")
+		}
+		m.Fleet.Recovered = nil
+		m.touchFleet()
+		return nil
+	}
+	b := m.breaker(name, scope)
+	if b == nil {
+		return fmt.Errorf("ack: no breaker %s is open", strings.TrimSpace(name+" "+scope))
+	}
+	switch name {
+	case "efficacy":
+		if o := m.Fleet.Outcomes[scope]; o != nil {
+			o.Last = nil
+		}
+	case "harm":
+		m.Fleet.Harm = nil
+	}
+	m.moment(now)
+	m.closeBreaker(b)
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

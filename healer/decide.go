@@ -1,0 +1,380 @@
+package healer
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Decide takes one look at the fleet. It folds what is seen into mem, which it
+// changes, and says of every dragon where it stands and what is to be done: to at most
+// one of them at a time, since writes are spaced anyway and the next look will be
+// fresher. The same now, view, mem and policy give the same plan, byte for byte.
+//
+// It takes each reading as at most one sample, however often it is shown one.
+func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
+	c := &cycle{p: policy, m: mem, host: view.Host, out: &Plan{}}
+	c.start(now)
+	c.gather(view)
+	for _, s := range c.all {
+		c.fold(s)
+	}
+	c.causes()
+	for _, s := range c.all {
+		c.examine(s)
+		c.conclude(s)
+		c.place(s)
+	}
+	c.breakers()
+	c.choose()
+	c.explain()
+	return c.out
+}
+
+// subject is one dragon in one cycle.
+type subject struct {
+	f *Facts // never nil: a dragon that is not in the view is Absent
+	r *Record
+	w *watch
+	p *DragonPolicy
+
+	conflict    bool
+	maintenance bool
+	fresh       bool // a new sample was folded in
+	counts      bool // is one of the N that limits are computed from
+	silent      bool // as the breakers count: two cycles in a row
+	noWork      bool
+	poolHeld    string // the pool of it that is down, or was a short time ago
+	fine        int    // other members of its pools that have work
+	fired       int    // index of the most severe detector that fired; -1: none
+	suspect     int    // the same for one with a bad sample
+	decision    *Decision
+}
+
+// sick reports whether a detector that leads to actions has fired.
+func (s *subject) sick() bool { return s.fired >= 0 && detectors[s.fired].top > 0 }
+
+type cycle struct {
+	now  Moment
+	p    *Policy
+	m    *Memory
+	host Host
+	out  *Plan
+
+	all       []*subject // by MAC; those in conflict last
+	byMAC     map[string]*subject
+	n         int // dragons that count
+	baselines map[string]dragon.Number
+
+	flight       int            // writes without an outcome
+	flightDomain map[string]int // the same by domain
+	rollouts     int            // those of them that are not the healer's
+	domainSize   map[string]int
+	granted      *subject
+	siteHot      bool
+}
+
+func (c *cycle) start(now Instant) {
+	t := &c.m.run.time
+	t.advance(c.m.Fleet.Anchor, now, c.host.ClockSynced)
+	c.now = t.moment
+	if t.credited {
+		for mac, r := range c.m.Dragons {
+			if r.Boot != 0 {
+				r.Boot = 0
+				c.m.touch(mac)
+			}
+		}
+		for _, w := range c.m.run.dragons {
+			w.forgetEvidence()
+		}
+	}
+	if c.m.Fleet.Anchor.BootID != now.BootID || c.now.Since(c.m.Fleet.Anchor.Moment) >= anchorEvery {
+		c.m.touchFleet()
+	}
+	c.m.expire(c.now)
+	c.expireMarks()
+	c.out.At, c.out.Wall, c.out.Epoch, c.out.cycle = c.now, now.Wall, c.m.Fleet.Epoch, c
+	c.out.ClockTrusted, c.out.ClockJumps, c.out.SafeMode = t.trusted, t.jumps, c.m.Fleet.SafeMode != nil
+}
+
+// gather brings the view and the memory together, by MAC.
+func (c *cycle) gather(view *View) {
+	claims := make(map[string]int, len(view.Dragons))
+	for i := range view.Dragons {
+		claims[view.Dragons[i].MAC]++
+	}
+	c.byMAC = make(map[string]*subject, len(view.Dragons))
+	var conflicts []*subject
+	for i := range view.Dragons {
+		f := &view.Dragons[i]
+		s := &subject{f: f, p: c.p.For(f.Profile), fired: -1, suspect: -1}
+		if f.Conflict || claims[f.MAC] > 1 || !dragon.UsableMAC(f.MAC) {
+			// Which of them the past belongs to is not known, so it is left alone, and
+			// what was seen of it of late is dropped.
+			s.conflict, s.r, s.w = true, &Record{Who: f.Who}, newWatch()
+			delete(c.m.run.dragons, f.MAC)
+			conflicts = append(conflicts, s)
+			continue
+		}
+		s.r = c.m.Dragons[f.MAC]
+		if s.r == nil {
+			s.r = &Record{Who: f.Who, FirstSeen: c.now, Observe: c.now, State: StateNew, Since: c.now}
+			c.m.Dragons[f.MAC] = s.r
+			c.m.touch(f.MAC)
+		}
+		c.byMAC[f.MAC] = s
+	}
+	for mac, r := range c.m.Dragons {
+		if c.byMAC[mac] != nil || claims[mac] > 0 {
+			continue
+		}
+		if c.now.Since(max(r.LastSeen, r.FirstSeen)) >= c.p.ForgetAfter {
+			delete(c.m.Dragons, mac)
+			delete(c.m.run.dragons, mac)
+			delete(c.m.run.said, mac)
+			c.m.touch(mac)
+			continue
+		}
+		f := &Facts{Who: r.Who, Reach: Absent}
+		c.byMAC[mac] = &subject{f: f, r: r, p: c.p.For(f.Profile), fired: -1, suspect: -1}
+	}
+	c.all = make([]*subject, 0, len(c.byMAC)+len(conflicts))
+	for _, mac := range slices.Sorted(maps.Keys(c.byMAC)) {
+		s := c.byMAC[mac]
+		if s.w = c.m.run.dragons[mac]; s.w == nil {
+			s.w = newWatch()
+			c.m.run.dragons[mac] = s.w
+		}
+		c.all = append(c.all, s)
+	}
+	slices.SortFunc(conflicts, func(a, b *subject) int {
+		return cmp.Or(cmp.Compare(a.f.MAC, b.f.MAC), cmp.Compare(a.f.Address, b.f.Address), cmp.Compare(a.f.Worker, b.f.Worker))
+	})
+	c.all = append(c.all, conflicts...)
+
+	c.flightDomain, c.domainSize = make(map[string]int), make(map[string]int)
+	for _, s := range c.all {
+		if s.conflict {
+			continue
+		}
+		s.maintenance = c.m.paused(Maintained, s.f, c.now) != nil
+		c.domainSize[s.f.Domain]++
+		if a := s.r.open(); a != nil {
+			c.flight++
+			c.flightDomain[s.f.Domain]++
+			if a.Actor != healerActor {
+				c.rollouts++
+			}
+		}
+	}
+}
+
+// examine shows a fresh sample to the detectors.
+func (c *cycle) examine(s *subject) {
+	if s.conflict {
+		return
+	}
+	if s.fresh {
+		e := c.exam(s)
+		e.run()
+		healthy := e.muted == 0 && !s.w.tuning && s.r.open() == nil && s.r.Quarantine == nil && !s.w.doubtful()
+		if s.w.learn(s.r, s.f.Mode, s.w.at, healthy, c.p.Poll, c.p.Causes.BaselineFall) {
+			c.m.touch(s.f.MAC)
+		}
+	}
+	for i := range s.w.evidence {
+		ev := &s.w.evidence[i]
+		if ev.fired && s.fired < 0 {
+			s.fired = i
+		}
+		if (ev.since != 0 || ev.muted != 0) && detectors[i].top > 0 && s.suspect < 0 {
+			s.suspect = i
+		}
+	}
+}
+
+// doubtful reports whether any detector that leads to actions has had a bad sample of late.
+func (w *watch) doubtful() bool {
+	for i := range w.evidence {
+		if detectors[i].top > 0 && (w.evidence[i].since != 0 || w.evidence[i].muted != 0) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *cycle) exam(s *subject) *exam {
+	e := &exam{
+		f: s.f, p: s.p, w: s.w, r: s.r, at: s.w.at, need: &c.p.Causes,
+		baseline: c.baseline(s), expected: c.expected(s), fine: s.fine, noWork: s.noWork,
+	}
+	if s.w.tuning {
+		e.muted |= byTuning
+	}
+	if s.poolHeld != "" {
+		e.muted |= byPool
+	}
+	if s.noWork {
+		e.muted |= byOwnPools
+	}
+	if heated(s.f, s.r, &s.p.Heat) {
+		e.muted |= byHeat
+	}
+	if c.unsettled(s) {
+		e.muted |= byHold
+	}
+	return e
+}
+
+// unsettled reports whether the dragon, or what it hangs on, has just come back or changed.
+func (c *cycle) unsettled(s *subject) bool {
+	if a := s.r.last(func(a *Action) bool { return a.Kind == Configure || a.Kind == Upgrade }); a != nil &&
+		c.now.Since(a.At) < s.p.Grace.AfterConfig {
+		return true
+	}
+	for _, b := range c.m.Fleet.Breakers {
+		switch b.Name {
+		case "fleet_boot", "isolation":
+			if b.State == BreakerOpen {
+				return true
+			}
+		case "domain":
+			if b.Scope == s.f.Domain {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// baseline is what the dragon's rate is measured by: what the operator says, else
+// what it did when it was well, else what its model does.
+func (c *cycle) baseline(s *subject) dragon.Number {
+	if s.p.Hashrate > 0 {
+		return dragon.Known(s.p.Hashrate)
+	}
+	if b := s.r.Baseline.known(s.f.Mode); b.IsKnown() {
+		return b
+	}
+	if c.baselines == nil {
+		c.baselines = c.modelBaselines()
+	}
+	return c.baselines[s.f.Model+"\x00"+s.f.Mode]
+}
+
+// modelBaselines is the median of what the dragons of a model have learned, else of
+// what the healthy ones do now.
+func (c *cycle) modelBaselines() map[string]dragon.Number {
+	learned, present := make(map[string][]float64), make(map[string][]float64)
+	for _, s := range c.all {
+		if s.conflict {
+			continue
+		}
+		key := s.f.Model + "\x00" + s.f.Mode
+		if v, ok := s.r.Baseline.known(s.f.Mode).Get(); ok {
+			learned[key] = append(learned[key], v)
+		}
+		if v, ok := s.w.rate.Get(); ok && !s.w.tuning && !s.w.doubtful() {
+			present[key] = append(present[key], v)
+		}
+	}
+	out := make(map[string]dragon.Number)
+	for key, v := range present {
+		if len(v) >= peersNow {
+			out[key] = dragon.Known(median(v))
+		}
+	}
+	for key, v := range learned {
+		if len(v) >= peersNeeded {
+			out[key] = dragon.Known(median(v))
+		}
+	}
+	return out
+}
+
+// expected is the number of boards that the dragon should have: as the operator
+// says, else as its model is built, else as many as it has shown. 0: unknown.
+func (c *cycle) expected(s *subject) int {
+	return cmp.Or(s.p.Boards, dragon.ModelOf(s.f.Model).Boards, s.r.MaxBoards)
+}
+
+// tuneTime is how long autotuning takes a model: the 95th percentile of what was
+// seen, nothing where nothing was.
+func (c *cycle) tuneTime(model string) time.Duration {
+	t := c.m.Fleet.Tunes[model]
+	if len(t) == 0 {
+		return 0
+	}
+	return time.Duration(percentile(slices.Clone(t), 0.95)) * time.Second
+}
+
+// choose decides about the sick, the worst and longest first, and lets at most one
+// action through.
+func (c *cycle) choose() {
+	var sick []*subject
+	for _, s := range c.all {
+		s.decision = c.describe(s)
+		if s.decision.State == StateSick {
+			sick = append(sick, s)
+		}
+	}
+	slices.SortFunc(sick, func(a, b *subject) int {
+		return cmp.Or(cmp.Compare(a.fired, b.fired), cmp.Compare(a.r.SickSince, b.r.SickSince), cmp.Compare(a.f.MAC, b.f.MAC))
+	})
+	order := make([]*subject, 0, len(c.all))
+	for _, s := range sick {
+		c.decide(s)
+		order = append(order, s)
+	}
+	for _, s := range c.all {
+		if s.decision.severity < 0 {
+			order = append(order, s)
+		}
+	}
+	c.out.Dragons = make([]Decision, len(order))
+	for i, s := range order {
+		c.out.Dragons[i] = *s.decision
+	}
+}
+
+// decide finds the next step for a sick dragon and asks the gates.
+func (c *cycle) decide(s *subject) {
+	d := s.decision
+	d.severity = s.fired
+	step := c.step(s)
+	d.Kind, d.Rung, d.Rungs, d.Slot = step.kind, step.rung, len(s.p.Ladder.Steps), s.w.evidence[s.fired].slot
+	d.Benefit = step.benefit
+	if step.exhausted != "" {
+		c.quarantine(s, healerActor, step.exhausted)
+		d.State, d.Verb, d.Note, d.Kind = StateQuarantined, Quarantine, step.exhausted, ""
+		d.Since = c.now
+		return
+	}
+	q := &question{c: c, s: s, kind: step.kind, reason: d.Reason, actor: healerActor, step: &step}
+	d.Gates = q.ask()
+	for _, g := range d.Gates {
+		if g.Open {
+			continue
+		}
+		if d.Blocked == "" {
+			d.Blocked = g.Name
+			d.In = g.Wait
+		} else if g.Wait.For > d.In.For || !g.Wait.Known {
+			d.In = Until{max(d.In.For, g.Wait.For), d.In.Known && g.Wait.Known}
+		}
+	}
+	if d.Blocked != "" {
+		d.State, d.Verb = StateHeld, Blocked
+		return
+	}
+	d.In = Until{Known: true}
+	d.Verb = WouldAct
+	if s.p.Mode == Enforce {
+		d.Verb = Act
+	}
+	c.granted = s
+}

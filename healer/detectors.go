@@ -1,0 +1,399 @@
+package healer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Reason is what is wrong with a dragon.
+type Reason string
+
+// The reasons that a detector finds, and those that say why a dragon is not judged.
+const (
+	Flatline    Reason = "flatline"
+	DeadHot     Reason = "dead_hot"
+	DeadBoard   Reason = "dead_board"
+	Missing     Reason = "missing_board"
+	LowHashrate Reason = "low_hashrate"
+	MinHashrate Reason = "hashrate_minimum"
+	NoWorkLocal Reason = "no_work_local"
+	BogusTemp   Reason = "bogus_temp"
+	TuningStuck Reason = "tuning_stuck"
+	Hot         Reason = "hot"
+	Overheat    Reason = "overheat"
+
+	NotReachable Reason = "unreachable"
+	NoLogin      Reason = "auth_failed"
+	Schema       Reason = "schema"
+	NotMining    Reason = "not_mining" // it answers, its mining process does not
+)
+
+// mute is a set of circumstances under which a bad sample means nothing.
+type mute uint8
+
+const (
+	byTuning   mute = 1 << iota
+	byPool          // a pool of it is down for many, or was a short time ago
+	byOwnPools      // its pools are dead: no_work_local is about that, the rest follows from it
+	byHeat          // it is hot, its fans are at their end, or a board died of heat
+	byHold          // it, or many, have just booted, changed or come back
+)
+
+var muteNames = []string{"tuning", "pool", "own pools dead", "attributed to heat", "just changed"}
+
+func (m mute) String() string {
+	var names []string
+	for i, n := range muteNames {
+		if m&(1<<i) != 0 {
+			names = append(names, n)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// detector is a row of the table below.
+type detector struct {
+	reason Reason
+	judge  func(*exam) finding
+	needs  func(*GracePolicy) time.Duration // age of the mining process before it is judged
+	boot   bool                             // and the system must be past its boot grace
+	need   func(*DragonPolicy) Evidence
+	mutes  mute
+	top    int // the highest rung that it may climb to; 0: nothing is ever done
+	gap    func(*DevicePolicy) time.Duration
+}
+
+const wholeLadder = 1 << 10
+
+// detectors in the order of severity: of several reasons the first is acted on.
+// A board that died of heat comes before everything else, and caps the ladder: heat
+// is not cured by a reboot.
+var detectors = []detector{
+	{reason: DeadHot, judge: judgeDeadHot, top: 1,
+		needs: func(g *GracePolicy) time.Duration { return g.DeadHot },
+		need:  func(p *DragonPolicy) Evidence { return p.Detect.DeadHot },
+		gap:   func(d *DevicePolicy) time.Duration { return d.DeadHotGap }},
+	{reason: Flatline, judge: judgeFlatline, needs: rateGrace, boot: true, mutes: byPool | byOwnPools, top: wholeLadder,
+		need: func(p *DragonPolicy) Evidence { return p.Detect.Flatline }},
+	{reason: DeadBoard, judge: judgeDeadBoard, boot: true, top: wholeLadder,
+		needs: func(g *GracePolicy) time.Duration { return g.DeadBoard },
+		need:  func(p *DragonPolicy) Evidence { return p.Detect.DeadBoard }},
+	{reason: Missing, judge: judgeMissing, boot: true, top: wholeLadder,
+		needs: func(g *GracePolicy) time.Duration { return g.MissingBoard },
+		need:  func(p *DragonPolicy) Evidence { return p.Detect.Missing }},
+	{reason: LowHashrate, judge: judgeLow, needs: rateGrace, boot: true,
+		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, top: wholeLadder,
+		need: func(p *DragonPolicy) Evidence { return p.Detect.Low }},
+	{reason: MinHashrate, judge: judgeMin, needs: rateGrace, boot: true,
+		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, top: wholeLadder,
+		need: func(p *DragonPolicy) Evidence { return p.Detect.Min }},
+	{reason: NoWorkLocal, judge: judgeNoWork, boot: true, mutes: byPool, top: 1,
+		needs: func(g *GracePolicy) time.Duration { return g.NoWork },
+		need:  func(p *DragonPolicy) Evidence { return p.Detect.NoWork },
+		gap:   func(d *DevicePolicy) time.Duration { return d.NoWorkGap }},
+	{reason: BogusTemp, judge: judgeBogusTemp, boot: true, top: 1,
+		needs: func(g *GracePolicy) time.Duration { return g.BogusTemp },
+		need:  func(p *DragonPolicy) Evidence { return p.Detect.BogusTemp },
+		gap:   func(d *DevicePolicy) time.Duration { return d.BogusTempGap }},
+	{reason: TuningStuck, judge: judgeTuningStuck, boot: true, top: 1,
+		need: func(p *DragonPolicy) Evidence { return p.Detect.TuningStuck },
+		gap:  func(d *DevicePolicy) time.Duration { return d.TuningStuckGap }},
+	{reason: Overheat, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Crit }),
+		need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.CritFor, Bad: 4, Of: 5} }},
+	{reason: Hot, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Warn }),
+		need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.WarnFor, Bad: 8, Of: 10} }},
+}
+
+func rateGrace(g *GracePolicy) time.Duration { return g.Rate }
+
+// rank is the position of a reason in the table; the length of the table for one
+// that is not in it.
+func rank(reason Reason) int {
+	for i := range detectors {
+		if detectors[i].reason == reason {
+			return i
+		}
+	}
+	return len(detectors)
+}
+
+// exam is one dragon in front of the detectors.
+type exam struct {
+	f        *Facts
+	p        *DragonPolicy
+	w        *watch
+	r        *Record
+	at       Moment // of the sample
+	baseline dragon.Number
+	expected int
+	muted    mute
+	fine     int // other members of its pools that have work
+	noWork   bool
+	need     *CausePolicy
+}
+
+// verdict is what a detector makes of one sample.
+type verdict uint8
+
+const (
+	unknown verdict = iota // not sick, and not healthy either
+	good
+	bad
+)
+
+type finding struct {
+	verdict          verdict
+	value, threshold float64
+	slot             int
+}
+
+func is(sick bool, value, threshold float64, slot int) finding {
+	v := good
+	if sick {
+		v = bad
+	}
+	return finding{v, value, threshold, slot}
+}
+
+// old reports whether the dragon has run long enough for a detector.
+func (e *exam) old(d *detector) bool {
+	elapsed, known := e.f.Elapsed.Get()
+	uptime, upKnown := e.f.Uptime.Get()
+	if len(e.f.Boards) == 0 && !known { // nothing that mines: the system's age has to do
+		elapsed, known = uptime, upKnown
+	}
+	if d.needs != nil && (!known || elapsed < d.needs(&e.p.Grace).Seconds()) {
+		return false
+	}
+	return !d.boot || booted(e.f, &e.p.Grace)
+}
+
+// booted reports whether the system is past its boot grace. Where its uptime is
+// unknown the mining process, which is younger, must be old enough.
+func booted(f *Facts, g *GracePolicy) bool {
+	return max(f.Uptime.Or(-1), f.Elapsed.Or(-1)) >= g.SystemBoot.Seconds()
+}
+
+// run shows the exam's sample to every detector.
+func (e *exam) run() {
+	for i := range detectors {
+		d, ev := &detectors[i], &e.w.evidence[i]
+		if !e.old(d) {
+			continue
+		}
+		f := d.judge(e)
+		if f.verdict == unknown {
+			continue
+		}
+		if muted := d.mutes & e.muted; muted != 0 {
+			*ev = evidence{at: e.at}
+			if f.verdict == bad {
+				ev.muted, ev.value, ev.threshold, ev.slot = muted, f.value, f.threshold, f.slot
+			}
+			continue
+		}
+		ev.value, ev.threshold = f.value, f.threshold
+		if f.verdict == bad {
+			ev.slot = f.slot
+		}
+		ev.push(f.verdict == bad, e.at, d.need(e.p))
+	}
+}
+
+func judgeFlatline(e *exam) finding {
+	if e.fine < e.need.Neighbours || e.f.alive() == 0 {
+		return finding{slot: -1}
+	}
+	frozen, known := e.w.frozen()
+	if !known {
+		return finding{slot: -1}
+	}
+	return is(frozen, 0, 0, -1)
+}
+
+// judgeDeadHot looks for boards that died hot, also long ago: a board that has cooled
+// did still die of heat.
+func judgeDeadHot(e *exam) finding {
+	for i := range e.f.Boards {
+		b := &e.f.Boards[i]
+		if b.dead() && contains(e.r.DeadHot, b.Slot) {
+			return is(true, b.Temperature.Or(-1), e.p.Heat.DeadHot, b.Slot)
+		}
+	}
+	return is(false, 0, e.p.Heat.DeadHot, -1)
+}
+
+func judgeDeadBoard(e *exam) finding {
+	dead, slot := 0, -1
+	for i := range e.f.Boards {
+		if b := &e.f.Boards[i]; b.dead() && !contains(e.r.DeadHot, b.Slot) {
+			if dead++; slot < 0 {
+				slot = b.Slot
+			}
+		}
+	}
+	return is(dead > 0, float64(dead), 1, slot)
+}
+
+func judgeMissing(e *exam) finding {
+	if e.expected == 0 {
+		return finding{slot: -1}
+	}
+	n := len(e.f.Boards)
+	return is(n < e.expected, float64(n), float64(e.expected), -1)
+}
+
+func judgeLow(e *exam) finding {
+	rate, ok := e.w.rate.Get()
+	baseline, known := e.baseline.Get()
+	if !ok || !known || baseline <= 0 {
+		return finding{slot: -1}
+	}
+	return is(rate < float64(e.p.Detect.LowRatio)*baseline, rate/baseline, float64(e.p.Detect.LowRatio), -1)
+}
+
+// judgeMin is the original's rule: a minimum for each board.
+func judgeMin(e *exam) finding {
+	least := e.p.Detect.MinPerBoard
+	if least <= 0 || !e.p.Detect.MinAnyAlgorithm && dragon.ModelOf(e.f.Model).Algorithm != "SHA-256" {
+		return finding{slot: -1}
+	}
+	worst, slot, known := 0.0, -1, false
+	for i, r := range e.w.rates {
+		if i < len(e.f.Boards) && r >= 0 && (!known || r < worst) {
+			worst, slot, known = r, e.f.Boards[i].Slot, true
+		}
+	}
+	if !known {
+		return finding{slot: -1}
+	}
+	return is(worst < least, worst, least, slot)
+}
+
+func judgeNoWork(e *exam) finding {
+	if len(e.f.Pools) == 0 || e.fine < e.need.Neighbours {
+		return finding{slot: -1}
+	}
+	return is(e.noWork, 0, 0, -1)
+}
+
+// judgeBogusTemp looks for a living board without a possible temperature. A board
+// that never had one, on a dragon where none has, has no sensor (an A9 says 0).
+func judgeBogusTemp(e *exam) finding {
+	sensors := false
+	for i := range e.w.boards {
+		sensors = sensors || e.w.boards[i].credible
+	}
+	if !sensors {
+		return finding{slot: -1}
+	}
+	for i := range e.f.Boards {
+		if b := &e.f.Boards[i]; b.Status == "Alive" && !credible(b.Temperature) {
+			return is(true, b.Temperature.Or(-1), 125, b.Slot)
+		}
+	}
+	return is(false, 0, 125, -1)
+}
+
+func judgeTuningStuck(e *exam) finding {
+	if !e.w.tuning {
+		return is(false, 0, e.p.Grace.TuningMax.Seconds(), -1)
+	}
+	tuning := e.at.Since(e.w.tuned)
+	return is(tuning > e.p.Grace.TuningMax, tuning.Seconds(), e.p.Grace.TuningMax.Seconds(), -1)
+}
+
+func judgeHeat(limit func(*HeatPolicy) float64) func(*exam) finding {
+	return func(e *exam) finding {
+		t, ok := e.f.hottest().Get()
+		if !ok {
+			return finding{slot: -1}
+		}
+		l := limit(&e.p.Heat)
+		return is(t >= l, t, l, -1)
+	}
+}
+
+// heated reports whether a low rate is put down to heat.
+func heated(f *Facts, r *Record, h *HeatPolicy) bool {
+	if t, ok := f.hottest().Get(); ok && t >= h.Warn {
+		return true
+	}
+	if duty, ok := f.FanDuty.Get(); ok && duty >= float64(h.FanDuty) {
+		return true
+	}
+	for i := range f.Boards {
+		if b := &f.Boards[i]; b.dead() && contains(r.DeadHot, b.Slot) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(slots []int, slot int) bool {
+	for _, s := range slots {
+		if s == slot {
+			return true
+		}
+	}
+	return false
+}
+
+// describe puts a finding into words and numbers that mean something to an operator.
+func describe(reason Reason, s *Shown, slot int) string {
+	switch reason {
+	case LowHashrate:
+		return fmt.Sprintf("%.0f%% of %s", 100*s.Value, hashrate(s.Baseline))
+	case MinHashrate:
+		return fmt.Sprintf("board %d %s of %s", slot, hashrate(s.Value), hashrate(s.Threshold))
+	case DeadBoard:
+		return fmt.Sprintf("board %d Dead", slot)
+	case DeadHot:
+		return fmt.Sprintf("board %d Dead of heat, %.0fC", slot, s.Value)
+	case Missing:
+		return fmt.Sprintf("%d of %d boards", s.Boards, s.Expected)
+	case Flatline:
+		return "counters frozen"
+	case NoWorkLocal:
+		return "own pools dead"
+	case BogusTemp:
+		if s.Value < 0 {
+			return fmt.Sprintf("board %d no temperature", slot)
+		}
+		return fmt.Sprintf("board %d %.0fC", slot, s.Value)
+	case TuningStuck:
+		return "tuning " + short(time.Duration(s.Value)*time.Second)
+	case Hot, Overheat:
+		return fmt.Sprintf("%.0fC", s.Value)
+	}
+	return ""
+}
+
+// short writes a duration as people say it: 41m, 5h, 2d.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours())/24)
+}
+
+// hashrate writes a rate with its prefix: 14.7 TH/s.
+func hashrate(v float64) string {
+	if v < 0 {
+		return "unknown"
+	}
+	prefixes := []string{"", "k", "M", "G", "T", "P", "E"}
+	i := 0
+	for v >= 1000 && i < len(prefixes)-1 {
+		v, i = v/1000, i+1
+	}
+	return fmt.Sprintf("%.3g %sH/s", v, prefixes[i])
+}

@@ -1,0 +1,332 @@
+package healer
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+const (
+	rateWindow = 15 * time.Minute // that rates and frozen counters are measured over
+	goodInARow = 5                // samples that end a suspicion
+	freshInRow = 3                // samples that must be bad to act, or good to call it off
+	gapPolls   = 3                // without a sample: evidence starts anew
+	heatMemory = 10 * time.Minute
+)
+
+// evidence is what consecutive fresh samples said to one detector.
+type evidence struct {
+	bits  uint64 // 1: bad; the newest sample is the lowest bit
+	n     int    // samples in bits
+	since Moment // the first bad sample of the suspicion; 0: none
+	at    Moment // the newest sample
+	fired bool
+	muted mute // what the newest sample was muted by, if it would have been bad
+
+	value, threshold float64
+	slot             int
+}
+
+// push takes in one sample.
+func (e *evidence) push(bad bool, at Moment, need Evidence) {
+	e.bits, e.n, e.at, e.muted = e.bits<<1, min(e.n+1, 64), at, 0
+	if bad {
+		e.bits |= 1
+		if e.since == 0 {
+			e.since = at
+		}
+	}
+	good := min(bits.TrailingZeros64(e.bits), e.n)
+	if good >= freshInRow {
+		e.fired = false
+	}
+	if good >= goodInARow {
+		e.since = 0
+	}
+	if e.since != 0 && e.lastBad() && e.badIn(need.Of) >= need.Bad && at.Since(e.since) >= need.For {
+		e.fired = true
+	}
+}
+
+// lastBad reports whether the newest samples were all bad.
+func (e *evidence) lastBad() bool {
+	const mask = 1<<freshInRow - 1
+	return e.n >= freshInRow && e.bits&mask == mask
+}
+
+// goodRun is the number of good samples since the last bad one.
+func (e *evidence) goodRun() int { return min(bits.TrailingZeros64(e.bits), e.n) }
+
+func (e *evidence) badIn(of int) int {
+	if of >= 64 {
+		return bits.OnesCount64(e.bits)
+	}
+	return bits.OnesCount64(e.bits & (1<<max(of, 0) - 1))
+}
+
+// counters are a sample as the rates need it.
+type counters struct {
+	at      Moment
+	elapsed float64
+	boards  []BoardFacts
+}
+
+// boardWatch follows the temperature of one board.
+type boardWatch struct {
+	slot     int
+	temp     float64
+	changed  Moment // when the temperature last differed
+	hot      Moment // when it was last hot enough to die of it; 0: never
+	died     Moment // when it was first seen dead; 0: it is not
+	credible bool   // it has shown a temperature that can be one
+}
+
+// poolWatch follows whether a pool gives work.
+type poolWatch struct {
+	url      string
+	works    float64
+	accepted float64
+	moved    Moment // when either last grew
+}
+
+// watch is the running evidence about one dragon.
+type watch struct {
+	seen     bool
+	at       Moment // the newest sample folded in
+	samples  int    // since this process started
+	ok       Moment // the newest attempt that reached it
+	misses   int    // cycles in a row in which it was silent
+	silent   Moment // since when; 0: it is not
+	stale    int    // readings in a row that were no valid sample
+	invalid  bool   // the newest reading lacked what every firmware sends
+	elapsed  dragon.Number
+	tuning   bool
+	tuned    Moment // since when it tunes; 0: it does not
+	tuneKnew bool   // the beginning was seen
+	counts   []counters
+	boards   []boardWatch
+	pools    []poolWatch
+	evidence []evidence // by index of detectors
+	rate     dragon.Number
+	rates    []float64 // by board, of the newest sample; -1: unknown
+	hourSum  float64   // for the baseline
+	hourN    int
+	hourFrom Moment
+}
+
+func newWatch() *watch { return &watch{evidence: make([]evidence, len(detectors))} }
+
+func (w *watch) clone() *watch {
+	c := *w
+	c.counts, c.boards, c.pools = slices.Clone(w.counts), slices.Clone(w.boards), slices.Clone(w.pools)
+	c.evidence, c.rates = slices.Clone(w.evidence), slices.Clone(w.rates)
+	return &c
+}
+
+// forgetEvidence starts all evidence anew: after a gap, a restart, a mute.
+func (w *watch) forgetEvidence() {
+	clear(w.evidence)
+	w.counts = w.counts[:0]
+	w.rate, w.rates = dragon.Number{}, nil
+	for i := range w.pools {
+		w.pools[i].moved = w.at
+	}
+	w.hourSum, w.hourN, w.hourFrom = 0, 0, 0
+}
+
+// measure takes in the counters of a sample and computes the rates.
+func (w *watch) measure(f *Facts, at Moment) {
+	elapsed, ok := f.Elapsed.Get()
+	if !ok {
+		w.rate, w.rates = dragon.Number{}, nil
+		return
+	}
+	w.counts = append(w.counts, counters{at, elapsed, f.Boards})
+	// Keep one sample that is older than the window, to measure from.
+	for len(w.counts) > 2 && at.Since(w.counts[1].at) >= rateWindow {
+		w.counts = slices.Delete(w.counts, 0, 1)
+	}
+	w.rate, w.rates = rateOf(&w.counts[0], &w.counts[len(w.counts)-1])
+}
+
+// span is the device's own time between two samples, and whether it is long enough
+// to measure over. A minute is allowed for samples that come a little early.
+func span(from, to *counters) (seconds float64, enough bool) {
+	seconds = to.elapsed - from.elapsed
+	return seconds, seconds >= (rateWindow - time.Minute).Seconds()
+}
+
+// rateOf is the work done between two samples over the device's own time. A board
+// that is in one of them only adds nothing; a board whose counter is unreadable makes
+// the whole unknown.
+func rateOf(from, to *counters) (dragon.Number, []float64) {
+	if _, enough := span(from, to); !enough {
+		return dragon.Number{}, nil
+	}
+	total, known := 0.0, true
+	rates := make([]float64, len(to.boards))
+	for i := range to.boards {
+		b := &to.boards[i]
+		rates[i] = -1
+		old := boardIn(from.boards, b.Slot)
+		if old == nil {
+			continue
+		}
+		h0, ok0 := old.Hashes.Get()
+		h1, ok1 := b.Hashes.Get()
+		seconds := b.Elapsed.Or(to.elapsed) - old.Elapsed.Or(from.elapsed)
+		if !ok0 || !ok1 || h1 < h0 {
+			known = false
+			continue
+		}
+		switch {
+		case seconds > 0:
+			rates[i] = (h1 - h0) / seconds
+		case h1 == h0: // a dead board's clock may stand still with its counter
+			rates[i] = 0
+		default:
+			known = false
+			continue
+		}
+		total += rates[i]
+	}
+	if !known {
+		return dragon.Number{}, rates
+	}
+	return dragon.Known(total), rates
+}
+
+func boardIn(boards []BoardFacts, slot int) *BoardFacts {
+	for i := range boards {
+		if boards[i].Slot == slot {
+			return &boards[i]
+		}
+	}
+	return nil
+}
+
+// frozen reports whether no board has done any work, nor had a share accepted, over
+// the whole window, while the device's own clock went on.
+func (w *watch) frozen() (frozen, known bool) {
+	if len(w.counts) < 2 {
+		return false, false
+	}
+	from, to := &w.counts[0], &w.counts[len(w.counts)-1]
+	if _, enough := span(from, to); !enough {
+		return false, false
+	}
+	for i := range to.boards {
+		b := &to.boards[i]
+		old := boardIn(from.boards, b.Slot)
+		if old == nil || !old.Hashes.IsKnown() || !b.Hashes.IsKnown() {
+			return false, false
+		}
+		if b.Hashes != old.Hashes || b.Accepted != old.Accepted {
+			return false, true
+		}
+	}
+	return len(to.boards) > 0, true
+}
+
+// feel follows the boards' temperatures.
+func (w *watch) feel(f *Facts, at Moment, p *HeatPolicy) {
+	for i := range f.Boards {
+		b := &f.Boards[i]
+		bw := w.board(b.Slot, at)
+		t, ok := b.Temperature.Get()
+		if ok && t != bw.temp {
+			bw.temp, bw.changed = t, at
+		}
+		if credible(b.Temperature) {
+			bw.credible = true
+			if t >= p.DeadHot {
+				bw.hot = at
+			}
+		}
+		switch {
+		case !b.dead():
+			bw.died = 0
+		case bw.died == 0:
+			bw.died = at
+		}
+	}
+}
+
+func (w *watch) board(slot int, at Moment) *boardWatch {
+	for i := range w.boards {
+		if w.boards[i].slot == slot {
+			return &w.boards[i]
+		}
+	}
+	w.boards = append(w.boards, boardWatch{slot: slot, changed: at})
+	return &w.boards[len(w.boards)-1]
+}
+
+// credible reports whether a board can be that warm.
+func credible(t dragon.Number) bool {
+	v, ok := t.Get()
+	return ok && v > 0 && v <= 125
+}
+
+// work follows whether the pools give work.
+func (w *watch) work(f *Facts, at Moment) {
+	if !slices.EqualFunc(w.pools, f.Pools, func(a poolWatch, b PoolFacts) bool { return a.url == b.URL }) {
+		w.pools = w.pools[:0]
+		for i := range f.Pools {
+			w.pools = append(w.pools, poolWatch{url: f.Pools[i].URL, works: -1, accepted: -1, moved: at})
+		}
+	}
+	for i := range f.Pools {
+		p, pw := &f.Pools[i], &w.pools[i]
+		works, accepted := p.Works.Or(-1), p.Accepted.Or(-1)
+		if works != pw.works || accepted != pw.accepted || !p.Works.IsKnown() && !p.Accepted.IsKnown() {
+			pw.works, pw.accepted, pw.moved = works, accepted, at
+		}
+	}
+}
+
+// hottest is the highest credible temperature of a board that is not dead: a dead
+// board keeps the temperature that it died with.
+func (f *Facts) hottest() dragon.Number {
+	var t dragon.Number
+	for i := range f.Boards {
+		b := &f.Boards[i]
+		if v, _ := b.Temperature.Get(); !b.dead() && credible(b.Temperature) && v >= t.Or(v) {
+			t = b.Temperature
+		}
+	}
+	return t
+}
+
+// alive is the number of boards that the device does not call dead.
+func (f *Facts) alive() int {
+	n := 0
+	for i := range f.Boards {
+		if f.Boards[i].Status == "Alive" {
+			n++
+		}
+	}
+	return n
+}
+
+// valid reports whether a sample has what every firmware sends. Without, it is no
+// evidence of anything.
+func (f *Facts) valid() bool {
+	if !f.HasSample {
+		return false
+	}
+	if len(f.Boards) == 0 { // no board at all is a fact where the field was there
+		return !slices.Contains(f.Unreadable, "DEVS")
+	}
+	if !f.Elapsed.IsKnown() {
+		return false
+	}
+	for i := range f.Boards {
+		if f.Boards[i].Status == "" || !f.Boards[i].Hashes.IsKnown() {
+			return false
+		}
+	}
+	return true
+}

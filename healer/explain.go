@@ -1,0 +1,184 @@
+package healer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// describe makes the decision about a dragon that nothing is done with: the state and
+// the numbers.
+func (c *cycle) describe(s *subject) *Decision {
+	d := &Decision{Who: s.f.Who, State: s.r.State, Since: s.r.Since, Reason: s.r.Reason, Slot: -1, severity: -1, facts: s.f}
+	d.Evidence = c.shown(s)
+	if a := s.r.open(); a != nil {
+		d.Kind, d.Rung, d.Rungs, d.Slot, d.ActionID, d.Verb = a.Kind, a.Rung, len(s.p.Ladder.Steps), a.Slot, a.ID, Wait
+		d.Note = fmt.Sprintf("%s %s ago", a.Kind, short(c.now.Since(a.At)))
+	}
+	switch {
+	case s.conflict:
+		d.State, d.Note = StateConflict, "its MAC is claimed by another dragon, or is none"
+	case s.r.Quarantine != nil:
+		d.Note = "by " + s.r.Quarantine.By + ": " + s.r.Quarantine.Reason
+	case s.suspect >= 0 && s.w.evidence[s.suspect].muted != 0 && s.fired < 0:
+		d.Note = s.w.evidence[s.suspect].muted.String()
+	}
+	return d
+}
+
+// shown is the evidence of the detector that the dragon's state is about.
+func (c *cycle) shown(s *subject) Shown {
+	f, w := s.f, s.w
+	e := Shown{
+		Value: -1, Threshold: -1, Uptime: -1, Elapsed: -1, Rate: w.rate.Or(-1), Baseline: -1, Hottest: -1, FanDuty: -1,
+		Tuning: w.tuning,
+	}
+	if s.conflict {
+		return e
+	}
+	if f.HasSample {
+		e.Uptime, e.Elapsed, e.FanDuty = f.Uptime.Or(-1), f.Elapsed.Or(-1), f.FanDuty.Or(-1)
+		e.Hottest = f.hottest().Or(-1)
+		e.Boards, e.Alive = len(f.Boards), f.alive()
+	}
+	e.Baseline, e.Expected = c.baseline(s).Or(-1), c.expected(s)
+	if w.tuning {
+		e.TuningFor = c.now.Since(w.tuned)
+	}
+	i := s.fired
+	if i < 0 {
+		i = s.suspect
+	}
+	if i < 0 {
+		return e
+	}
+	ev := &w.evidence[i]
+	need := detectors[i].need(s.p)
+	e.Value, e.Threshold = ev.value, ev.threshold
+	e.Of = min(ev.n, need.Of)
+	e.Bad = ev.badIn(e.Of)
+	if ev.since != 0 {
+		e.For = c.now.Since(ev.since)
+	}
+	return e
+}
+
+// explain counts, and writes the audit of what is new.
+func (c *cycle) explain() {
+	n := &c.out.Counts
+	n.Fleet, n.States, n.Blocked = len(c.all), make(map[State]int), make(map[Gate]int)
+	for i := range c.out.Dragons {
+		d := &c.out.Dragons[i]
+		n.States[d.State]++
+		if d.Blocked != "" {
+			n.Blocked[d.Blocked]++
+		}
+	}
+	f, fleet := &c.p.Fleet, &c.m.Fleet
+	c.out.Budgets = []BudgetUse{
+		{"fleet", 0, c.flight, f.flightLimit(c.n)},
+		{"fleet", time.Hour, fleet.begun(time.Hour, c.now), f.hourLimit(c.n)},
+		{"fleet", day, fleet.begun(day, c.now), f.dayLimit(c.n)},
+	}
+	for _, domain := range sortedKeys(c.flightDomain) {
+		c.out.Budgets = append(c.out.Budgets, BudgetUse{"domain=" + domain, 0, c.flightDomain[domain], f.domainLimit(c.domainSize[domain])})
+	}
+	c.out.Pauses = slices.Clone(fleet.Pauses)
+	c.auditDecisions()
+}
+
+// Confirm looks at a dragon once more, just before it is acted on: the ladder's step
+// zero. f is a reading that was made for this, after the decision.
+func (p *Plan) Confirm(d *Decision, f *Facts) error {
+	c := p.cycle
+	s := c.byMAC[d.MAC]
+	if s == nil || f.MAC != d.MAC {
+		return fmt.Errorf("%s: expected MAC %s, found %q", d.Worker, d.MAC, f.MAC)
+	}
+	if !f.valid() || f.Reach != Reached {
+		return fmt.Errorf("%s: no valid reading (%s)", d.Worker, word(f.Reach))
+	}
+	if f.At < s.f.At {
+		return fmt.Errorf("%s: the reading is older than the decision", d.Worker)
+	}
+	if e, ok := f.Elapsed.Get(); ok && e < s.f.Elapsed.Or(e) {
+		return fmt.Errorf("%s: it has restarted since the decision", d.Worker)
+	}
+	if d.Reason == "" {
+		return nil
+	}
+	i := rank(d.Reason)
+	if i == len(detectors) {
+		return fmt.Errorf("%s: no detector finds %q", d.Worker, d.Reason)
+	}
+	fresh := &subject{f: f, r: s.r, w: s.w.clone(), p: s.p, noWork: noWork(f), poolHeld: s.poolHeld, fine: s.fine}
+	at := c.m.run.time.moment.Add(f.At - c.m.run.time.last.Mono)
+	fresh.w.at = at
+	fresh.w.measure(f, at)
+	if v, ok := f.Tuning.Get(); ok && v != 0 && !s.w.tuning {
+		return fmt.Errorf("%s: it has begun to tune", d.Worker)
+	}
+	e := c.exam(fresh)
+	found := detectors[i].judge(e)
+	if found.verdict != bad || !e.old(&detectors[i]) {
+		return fmt.Errorf("%s: no longer %s", d.Worker, d.Reason)
+	}
+	if muted := e.muted & detectors[i].mutes; muted != 0 {
+		return fmt.Errorf("%s: %s", d.Worker, muted)
+	}
+	return nil
+}
+
+// work writes an amount of hashes.
+func work(v float64) string { return strings.TrimSuffix(hashrate(v), "/s") }
+
+// Guarded is what the config guard found.
+type Guarded struct {
+	Newly []string // workers that the new policy calls bad and the old one does not
+	Limit int
+}
+
+// ErrGuard says that a new policy makes too many dragons sick at once.
+var ErrGuard = errors.New("the new policy would call too many dragons sick")
+
+// Guard dry-runs a new policy on what is seen now. Nothing is folded into mem. Every
+// detector's newest sample is judged by both policies, without waiting for durations:
+// it is the threshold that a typo spoils.
+func Guard(now Instant, view *View, mem *Memory, before, after *Policy) (Guarded, error) {
+	sick := func(p *Policy) map[string]bool {
+		c := &cycle{p: p, m: mem.Clone(), host: view.Host, out: &Plan{}}
+		c.start(now)
+		c.gather(view)
+		for _, s := range c.all {
+			c.fold(s)
+		}
+		c.causes()
+		out := make(map[string]bool)
+		for _, s := range c.all {
+			if s.conflict || !s.w.seen || !s.f.HasSample {
+				continue
+			}
+			e := c.exam(s)
+			for i := range detectors {
+				d := &detectors[i]
+				if d.top > 0 && e.muted&d.mutes == 0 && e.old(d) && d.judge(e).verdict == bad {
+					out[s.f.Worker] = true
+				}
+			}
+		}
+		return out
+	}
+	was, is := sick(before), sick(after)
+	g := Guarded{Limit: atLeast(after.Breakers.GuardShare, len(view.Dragons), after.Breakers.GuardFloor)}
+	for _, worker := range sortedKeys(is) {
+		if !was[worker] {
+			g.Newly = append(g.Newly, worker)
+		}
+	}
+	if len(g.Newly) > g.Limit {
+		return g, fmt.Errorf("%w: %d, at most %d", ErrGuard, len(g.Newly), g.Limit)
+	}
+	return g, nil
+}

@@ -1,0 +1,203 @@
+package healer
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Reach says how the last attempt to read a dragon went. The failures are named as
+// in dragon_scrape_failures_total.
+type Reach string
+
+// The outcomes of an attempt.
+const (
+	Untried     Reach = ""
+	Reached     Reach = "ok"
+	Timeout     Reach = "timeout"
+	Refused     Reach = "refused"
+	Unreachable Reach = "unreachable"
+	AuthFailed  Reach = "auth"
+	BadResponse Reach = "response"
+	Busy        Reach = "busy"   // a write of ours holds its lane
+	Budget      Reach = "budget" // nobody had the time to ask it
+	Absent      Reach = "absent" // remembered, but not in the view
+)
+
+// silent reports whether nothing was heard from the dragon's address. A refused
+// connection counts: a dragon whose web server is gone cannot be told from one that
+// is booting.
+func (r Reach) silent() bool {
+	return r == Timeout || r == Refused || r == Unreachable || r == Absent
+}
+
+// Who names a dragon and says where it belongs.
+type Who struct {
+	MAC      string // lower case with colons: the identity
+	Worker   string
+	Address  string // host or host:port
+	Model    string
+	Firmware string
+	HWVer    string
+	Domain   string // site or switch; empty: the /24 (IPv6: /64) of the address
+	Profile  string // whose DragonPolicy applies; empty: the default
+	Mode     string // autotune mode and level, where known: a baseline holds for one mode
+	Conflict bool   // another dragon claims the same MAC, or there is none
+}
+
+// Facts is what is known of one dragon now: what the newest reading says, or that
+// there was none. It is never changed once made.
+type Facts struct {
+	Who
+	Reach Reach
+
+	// At is when the reading was complete, by the monotonic clock of Instant. The
+	// rest is valid only where HasSample is set. A dragon that answers, but whose
+	// mining process does not (ErrNotReady), has no sample and is Reached.
+	At        time.Duration
+	HasSample bool
+
+	Uptime  dragon.Number // of the system, seconds, at the time of the sample
+	Elapsed dragon.Number // age of the mining process, seconds; see Summary.Elapsed
+	Tuning  dragon.Number
+	FanDuty dragon.Number // ratio
+	Boards  []BoardFacts  // by slot
+	Pools   []PoolFacts   // by index
+
+	Unreadable  []string      // fields that made no sense or were missing
+	ClockOffset dragon.Number // seconds that the device's clock is ahead of ours
+}
+
+// BoardFacts is one hash board in a sample.
+type BoardFacts struct {
+	Slot        int
+	Status      string
+	Temperature dragon.Number // °C; unknown where the device gives no credible number
+	Hashes      dragon.Number // Total MH, in hashes, since the mining process started
+	Elapsed     dragon.Number // Device Elapsed, seconds
+	Accepted    dragon.Number
+}
+
+func (b *BoardFacts) dead() bool { return b.Status == "Dead" }
+
+// PoolFacts is one pool in a sample.
+type PoolFacts struct {
+	URL      string
+	Status   string
+	Active   bool
+	Works    dragon.Number
+	Accepted dragon.Number
+}
+
+func (p *PoolFacts) alive() bool { return p.Status == "Alive" }
+
+// FactsOf makes facts of a reading that was complete at the monotonic time at.
+// Summary and Overview are nil where the dragon did not give them. An overview may be
+// minutes older than the summary.
+func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at time.Duration) Facts {
+	f := Facts{Who: who, Reach: reach, At: at}
+	if f.Domain == "" {
+		f.Domain = DomainOf(f.Address)
+	}
+	if s == nil || reach != Reached {
+		return f
+	}
+	f.HasSample = true
+	f.Elapsed, f.Tuning, f.FanDuty = sane(s.Elapsed()), sane(s.Tuning), sane(s.FanDuty)
+	f.Unreadable = s.Unreadable
+	if !s.DeviceTime.IsZero() && !s.At.IsZero() {
+		f.ClockOffset = dragon.Known(s.DeviceTime.Sub(s.At).Seconds())
+	}
+	if o != nil {
+		f.Uptime = uptimeAt(s, o, f.Elapsed)
+	}
+	f.Boards = make([]BoardFacts, len(s.Boards))
+	for i := range s.Boards {
+		b := &s.Boards[i]
+		f.Boards[i] = BoardFacts{b.Slot, b.Status, sane(b.Temperature), sane(b.Hashes), sane(b.Elapsed), sane(b.Accepted)}
+	}
+	slices.SortStableFunc(f.Boards, func(a, b BoardFacts) int { return a.Slot - b.Slot })
+	f.Pools = make([]PoolFacts, len(s.Pools))
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		f.Pools[i] = PoolFacts{p.URL, p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
+	}
+	return f
+}
+
+// uptimeAt carries the overview's uptime forward to the time of the summary. A mining
+// process that is younger than the overview may have started because the whole
+// system did: then the uptime is unknown until the overview is read again.
+func uptimeAt(s *dragon.Summary, o *dragon.Overview, elapsed dragon.Number) dragon.Number {
+	up, ok := sane(o.Uptime).Get()
+	if !ok {
+		return dragon.Number{}
+	}
+	age := s.At.Sub(o.At).Seconds()
+	if age < 0 { // the overview was read after the summary
+		age = 0
+	}
+	if e, known := elapsed.Get(); !known && age > 60 || known && e < age {
+		return dragon.Number{}
+	}
+	return dragon.Known(up + age)
+}
+
+// sane turns what no counter, temperature or clock can be into unknown.
+func sane(n dragon.Number) dragon.Number {
+	if v, ok := n.Get(); !ok || math.IsNaN(v) || math.IsInf(v, 0) {
+		return dragon.Number{}
+	}
+	return n
+}
+
+// DomainOf returns the fault domain of an address that nobody named one for: its
+// /24, or /64 for IPv6; the host itself where it is a name.
+func DomainOf(address string) string {
+	host := address
+	if ap, err := netip.ParseAddrPort(address); err == nil {
+		host = ap.Addr().String()
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	a = a.Unmap()
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.WithZone("").Prefix(bits)
+	if err != nil {
+		return host
+	}
+	return p.String()
+}
+
+// View is what is seen of the fleet and of the healer's own host in one cycle.
+type View struct {
+	Dragons []Facts // in any order
+	Host    Host
+}
+
+// Host is the state of the healer's own footing. Its zero value closes every gate
+// that depends on it.
+type Host struct {
+	ClockSynced   bool // the kernel says that NTP keeps the clock
+	StateWritable bool
+	Owner         bool // this process holds the lock of the store
+	Stop          bool // the STOP file is there
+	GatewayDown   bool // the probe of the gateway failed; false where there is none
+	External      ExternalAnswer
+}
+
+// ExternalAnswer is what the external gate of Policy.External said.
+type ExternalAnswer struct {
+	Asked  bool
+	Open   bool
+	Detail string
+	Err    string // why it could not be asked
+}

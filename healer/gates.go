@@ -1,0 +1,599 @@
+package healer
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Gate is the name of something that must agree before a dragon is written to.
+type Gate string
+
+// The gates, from cheap to dear. Those of the upper half are about the healer itself.
+const (
+	GateStop        Gate = "stop"
+	GateOwner       Gate = "owner"
+	GateStore       Gate = "state"
+	GateClock       Gate = "clock"
+	GateRecovered   Gate = "recovered_state"
+	GateSafeMode    Gate = "safe_mode"
+	GatePause       Gate = "pause"
+	GateStart       Gate = "start_observation"
+	GateConflict    Gate = "conflict"
+	GateMaintenance Gate = "maintenance"
+	GateQuarantine  Gate = "quarantine"
+	GateLost        Gate = "lost"
+	GateFlapping    Gate = "flapping"
+	GateNew         Gate = "new_device"
+	GateFresh       Gate = "fresh"
+	GateYoung       Gate = "young"
+	GateTuning      Gate = "tuning"
+	GateConfig      Gate = "after_config"
+	GateCooling     Gate = "cooling"
+	GateWindow      Gate = "window"
+	GateIsolation   Gate = "isolation"
+	GateBoot        Gate = "fleet_boot"
+	GatePool        Gate = "pool"
+	GateDomain      Gate = "domain"
+	GateSchema      Gate = "schema"
+	GateForeign     Gate = "foreign"
+	GateStorm       Gate = "storm"
+	GateScope       Gate = "scope"
+	GateEfficacy    Gate = "efficacy"
+	GateHarm        Gate = "harm"
+	GateInFlight    Gate = "device_in_flight"
+	GateHold        Gate = "hold-down"
+	GateInterval    Gate = "interval"
+	GateGap         Gate = "device_gap"
+	GateDevice      Gate = "device_budget"
+	GateBenefit     Gate = "benefit"
+	GateFlight      Gate = "in_flight"
+	GateDomainSlots Gate = "domain_in_flight"
+	GateRollouts    Gate = "rollout_share"
+	GateSpacing     Gate = "spacing"
+	GateHour        Gate = "hour"
+	GateDay         Gate = "day"
+	GateExternal    Gate = "external"
+)
+
+// question is: may this kind of write go to this dragon now?
+type question struct {
+	c      *cycle
+	s      *subject
+	kind   Kind
+	reason Reason // that the ladder acts on; empty for a human or a rollout
+	actor  string
+	step   *step // of the ladder; nil for a human or a rollout
+}
+
+// answer is what a gate says. A closed one that knows when it may open says so.
+type answer struct {
+	open   bool
+	detail string
+	wait   time.Duration // 0: not known
+}
+
+func yes(detail string) answer { return answer{open: true, detail: detail} }
+
+func no(wait time.Duration, format string, args ...any) answer {
+	return answer{detail: fmt.Sprintf(format, args...), wait: wait}
+}
+
+// unless is closed where why is not empty.
+func unless(why string) answer { return answer{open: why == "", detail: why} }
+
+// gate is a row of the table below.
+type gate struct {
+	name Gate
+	// firm gates are not skipped by force: a human may overrule policy, never what
+	// keeps two writes apart or says that nothing can be written down.
+	firm bool
+	// write gates are about every write; the others are about what the ladder wants.
+	write bool
+	ask   func(*question) answer
+}
+
+// gates in the order in which they are asked: all of them, so that an operator sees
+// everything that is in the way.
+var gates = []gate{
+	{GateStop, true, true, func(q *question) answer { return unless(where(q.c.host.Stop, "the STOP file is there")) }},
+	{GateOwner, true, true, func(q *question) answer {
+		return unless(where(!q.c.host.Owner, "another process holds the store"))
+	}},
+	{GateStore, true, true, func(q *question) answer {
+		return unless(where(!q.c.host.StateWritable, "the state cannot be written"))
+	}},
+	{GateClock, false, true, (*question).clock},
+	{GateRecovered, false, true, (*question).recovered},
+	{GateSafeMode, false, true, (*question).safeMode},
+	{GatePause, false, true, (*question).pause},
+	{GateStart, false, true, (*question).startObservation},
+	{GateConflict, true, true, func(q *question) answer { return unless(where(q.s.conflict, "its MAC is not its own")) }},
+	{GateMaintenance, false, true, func(q *question) answer { return unless(where(q.s.maintenance, "in maintenance")) }},
+	{GateQuarantine, false, true, (*question).quarantine},
+	{GateLost, false, true, func(q *question) answer { return unless(where(q.s.r.State == StateLost, "lost after an action")) }},
+	{GateFlapping, false, true, (*question).flapping},
+	{GateNew, false, true, (*question).newDevice},
+	{GateFresh, false, true, (*question).fresh},
+	{GateYoung, false, true, (*question).young},
+	{GateTuning, false, true, (*question).tuning},
+	{GateConfig, false, true, (*question).afterConfig},
+	{GateCooling, false, false, (*question).cooling},
+	{GateWindow, false, true, (*question).window},
+	{GateIsolation, false, true, closedBy("isolation")},
+	{GateBoot, false, true, closedBy("fleet_boot")},
+	{GatePool, false, true, closedBy("pool")},
+	{GateDomain, false, true, closedBy("domain")},
+	{GateSchema, false, true, closedBy("schema")},
+	{GateForeign, false, true, closedBy("foreign")},
+	{GateStorm, false, true, closedBy("storm")},
+	{GateScope, false, true, closedBy("scope")},
+	{GateEfficacy, false, false, (*question).efficacy},
+	{GateHarm, false, true, closedBy("harm")},
+	{GateInFlight, true, true, (*question).inFlight},
+	{GateHold, false, false, (*question).holdDown},
+	{GateInterval, false, false, (*question).interval},
+	{GateGap, false, true, (*question).gap},
+	{GateDevice, false, true, (*question).deviceBudget},
+	{GateBenefit, false, false, (*question).benefit},
+	{GateFlight, false, true, (*question).flight},
+	{GateDomainSlots, false, true, (*question).domainFlight},
+	{GateRollouts, false, true, (*question).rolloutShare},
+	{GateSpacing, false, true, (*question).spacing},
+	{GateHour, false, true, (*question).hour},
+	{GateDay, false, true, (*question).day},
+	{GateExternal, false, true, (*question).external},
+}
+
+// Gates returns the names of all gates in order.
+func Gates() []Gate {
+	names := make([]Gate, len(gates))
+	for i := range gates {
+		names[i] = gates[i].name
+	}
+	return names
+}
+
+// WithoutGate returns the policy with one gate always open. It wants a test, since it
+// exists to prove that each gate is needed.
+func WithoutGate(t interface{ Helper() }, p Policy, name Gate) Policy {
+	t.Helper()
+	p.without = name
+	return p
+}
+
+// ask asks every gate that is about the question.
+func (q *question) ask() []GateState {
+	out := make([]GateState, 0, len(gates))
+	for i := range gates {
+		g := &gates[i]
+		if !g.write && q.step == nil {
+			continue
+		}
+		var a answer
+		if g.name == q.c.p.without {
+			a = yes("switched off by a test")
+		} else {
+			a = g.ask(q)
+		}
+		out = append(out, GateState{g.name, a.open, a.detail, Until{a.wait, a.open || a.wait > 0}})
+	}
+	return out
+}
+
+func where(condition bool, why string) string {
+	if condition {
+		return why
+	}
+	return ""
+}
+
+func (q *question) clock() answer {
+	t := &q.c.m.run.time
+	if !t.trusted {
+		return no(max(0, trustAfter-t.alive), "the clock is not trusted yet")
+	}
+	if wait := t.jumpPause(q.c.p.JumpPause); wait > 0 {
+		return no(wait, "the clock has jumped")
+	}
+	return yes("")
+}
+
+func (q *question) recovered() answer {
+	if r := q.c.m.Fleet.Recovered; r != nil {
+		return no(q.c.p.Breakers.RecoveredObserve-q.c.now.Since(r.At), "memory lost: %s", r.Reason)
+	}
+	return yes("")
+}
+
+func (q *question) safeMode() answer {
+	if s := q.c.m.Fleet.SafeMode; s != nil {
+		return no(q.c.p.Breakers.SafeFor-q.c.now.Since(s.At), "%s", s.Reason)
+	}
+	return yes("")
+}
+
+func (q *question) pause() answer {
+	if p := q.c.m.paused(Paused, q.s.f, q.c.now); p != nil {
+		wait := time.Duration(0)
+		if !p.UntilResume {
+			wait = time.Duration(p.Until - q.c.now)
+		}
+		return no(wait, "%s by %s: %s", p.ID, p.Owner, p.Reason)
+	}
+	return yes("")
+}
+
+func (q *question) startObservation() answer {
+	if q.c.starting(q.s) {
+		left := q.c.p.StartObserve - q.c.m.run.time.alive
+		missing := time.Duration(q.c.p.StartSamples-q.s.w.samples) * q.c.p.Poll
+		return no(max(left, missing), "the healer is up for %s, %d samples", short(q.c.m.run.time.alive), q.s.w.samples)
+	}
+	return yes("")
+}
+
+func (q *question) quarantine() answer {
+	if m := q.s.r.Quarantine; m != nil {
+		return no(0, "quarantined by %s: %s", m.By, m.Reason)
+	}
+	return yes("")
+}
+
+func (q *question) flapping() answer {
+	if f := q.s.r.Flapping; f != 0 {
+		return no(q.s.p.Device.FlappingStable-q.c.now.Since(f), "it restarts by itself")
+	}
+	return yes("")
+}
+
+func (q *question) newDevice() answer {
+	watched := q.c.now.Since(q.s.r.Observe)
+	if watched < q.c.p.NewObserve || q.s.r.Samples < q.c.p.NewSamples {
+		missing := time.Duration(q.c.p.NewSamples-q.s.r.Samples) * q.c.p.Poll
+		return no(max(q.c.p.NewObserve-watched, missing), "watched for %s, %d samples", short(watched), q.s.r.Samples)
+	}
+	return yes("")
+}
+
+func (q *question) fresh() answer {
+	w := q.s.w
+	if w.misses > 0 || q.s.f.Reach != Reached || !w.seen || q.c.now.Since(w.at) > 2*q.c.p.Poll {
+		return no(0, "no fresh sample (%s)", word(q.s.f.Reach))
+	}
+	if q.step != nil && !w.evidence[q.s.fired].lastBad() {
+		return no(0, "the last %d samples are not all bad", freshInRow)
+	}
+	return yes("")
+}
+
+func word(r Reach) string {
+	if r == Untried {
+		return "never read"
+	}
+	return string(r)
+}
+
+func (q *question) young() answer {
+	f := q.s.f
+	if booted(f, &q.s.p.Grace) {
+		return yes("")
+	}
+	up := max(f.Uptime.Or(-1), f.Elapsed.Or(-1))
+	if up < 0 {
+		return no(0, "its uptime is unknown")
+	}
+	return no(q.s.p.Grace.SystemBoot-seconds(up), "up for %s", short(seconds(up)))
+}
+
+// tuning keeps its hands off a tuning dragon: a restart throws the work away. Boards
+// that are dead or missing do not come back by tuning, and tuning that never ends is
+// a complaint of its own.
+func (q *question) tuning() answer {
+	if !q.s.w.tuning {
+		return yes("")
+	}
+	switch q.reason {
+	case DeadBoard, Missing, TuningStuck:
+		return yes("tuning, which does not matter for " + string(q.reason))
+	}
+	return no(0, "tuning for %s", short(q.c.now.Since(q.s.w.tuned)))
+}
+
+func (q *question) afterConfig() answer {
+	a := q.s.r.last(func(a *Action) bool { return a.Kind == Configure || a.Kind == Upgrade })
+	if a == nil {
+		return yes("")
+	}
+	if wait := q.s.p.Grace.AfterConfig - q.c.now.Since(a.At); wait > 0 {
+		return no(wait, "%s written %s ago", a.Kind, short(q.c.now.Since(a.At)))
+	}
+	return yes("")
+}
+
+// cooling waits until a board that died of heat is cold. A dead board may report the
+// temperature that it died with for ever; then time has to do.
+func (q *question) cooling() answer {
+	if q.reason != DeadHot {
+		return yes("")
+	}
+	h, w := &q.s.p.Heat, q.s.w
+	if t, ok := q.s.f.hottest().Get(); ok && t >= h.Warn {
+		return no(0, "the other boards are at %.0fC", t)
+	}
+	for i := range q.s.f.Boards {
+		b := &q.s.f.Boards[i]
+		if !b.dead() || !contains(q.s.r.DeadHot, b.Slot) {
+			continue
+		}
+		bw := w.board(b.Slot, q.c.now)
+		if wait := h.CoolFor - q.c.now.Since(bw.died); wait > 0 {
+			return no(wait, "board %d died %s ago", b.Slot, short(q.c.now.Since(bw.died)))
+		}
+		frozen := q.c.now.Since(bw.changed) >= h.CoolFor
+		if t, ok := b.Temperature.Get(); ok && t >= h.CoolBelow && !frozen {
+			return no(0, "board %d is at %.0fC", b.Slot, t)
+		}
+	}
+	return yes("")
+}
+
+func (q *question) window() answer {
+	if len(q.c.p.Windows) == 0 {
+		return yes("")
+	}
+	for i := range q.c.p.Windows {
+		if q.c.p.Windows[i].Open(q.c.m.run.time.last.Wall) {
+			return yes("")
+		}
+	}
+	return no(0, "outside the healing windows")
+}
+
+// closedBy makes the gate of a breaker.
+func closedBy(name string) func(*question) answer {
+	return func(q *question) answer {
+		for _, b := range q.c.m.Fleet.Breakers {
+			if b.Name != name || !b.covers(q.s.f, q.s.f.Pools) {
+				continue
+			}
+			if a := q.breaker(b); !a.open {
+				return a
+			}
+		}
+		return yes("")
+	}
+}
+
+func (q *question) breaker(b *Breaker) answer {
+	switch {
+	case b.State == BreakerHalfOpen && b.Trial == "" && q.c.granted == nil:
+		return yes("half-open: this would be the trial")
+	case b.State == BreakerHalfOpen:
+		return no(0, "half-open: a trial is under way")
+	case b.Slow:
+		return q.slow()
+	case b.Name == "pool" && q.reason != NoWorkLocal || b.State == BreakerLatched:
+		return no(0, "%s: %s", b.State, b.Detail)
+	}
+	return no(max(0, time.Duration(b.Until-q.c.now)), "%s: %s", b.State, b.Detail)
+}
+
+// slow admits one action at a time, and rarely.
+func (q *question) slow() answer {
+	ring, every := q.c.m.Fleet.Ring, q.c.p.Breakers.SlowEvery
+	if q.c.flight > 0 || q.c.granted != nil {
+		return no(0, "slow mode: one at a time")
+	}
+	if n := len(ring); n > 0 && q.c.now.Since(ring[n-1].At) < every {
+		return no(every-q.c.now.Since(ring[n-1].At), "slow mode: one in %s", short(every))
+	}
+	return yes("slow mode")
+}
+
+func (q *question) efficacy() answer {
+	if q.kind == "" {
+		return yes("")
+	}
+	if b := q.c.m.breaker("efficacy", efficacyKey(q.kind, q.reason, q.s.f.Model)); b != nil {
+		return no(0, "latched: %s", b.Detail)
+	}
+	return yes("")
+}
+
+func (q *question) inFlight() answer {
+	if a := q.s.r.open(); a != nil {
+		return no(0, "%s %s has no outcome yet", a.Kind, a.ID)
+	}
+	return yes("")
+}
+
+func (q *question) holdDown() answer {
+	if q.step.hold > 0 {
+		return no(q.step.hold, "%s after step %d", short(holdOf(&q.s.p.Ladder, q.s.r.Rung)), q.s.r.Rung)
+	}
+	return yes("")
+}
+
+func (q *question) interval() answer {
+	if q.step.interval > 0 {
+		return no(q.step.interval, "%s is not acted on more often", q.reason)
+	}
+	return yes("")
+}
+
+func (q *question) gap() answer {
+	var last Moment
+	for i := range q.s.r.Actions {
+		last = max(last, q.s.r.Actions[i].At)
+	}
+	if len(q.s.r.Actions) == 0 {
+		return yes("")
+	}
+	if wait := q.s.p.Device.MinGap - q.c.now.Since(last); wait > 0 {
+		return no(wait, "written to %s ago", short(q.c.now.Since(last)))
+	}
+	return yes("")
+}
+
+func (q *question) deviceBudget() answer {
+	r, d, now := q.s.r, &q.s.p.Device, q.c.now
+	limit := func(kind Kind, window time.Duration, most int) answer {
+		used := count(r, kind, window, now)
+		detail := fmt.Sprintf("%s %d/%d in %s", kind, used, most, short(window))
+		if used < most {
+			return yes(detail)
+		}
+		for i := range r.Actions {
+			if a := &r.Actions[i]; a.Kind == kind && now.Since(a.At) < window {
+				return answer{detail: detail, wait: window - now.Since(a.At)}
+			}
+		}
+		return answer{detail: detail}
+	}
+	switch q.kind {
+	case Restart:
+		return limit(Restart, day, d.Restarts24h)
+	case Configure:
+		return limit(Configure, day, d.ConfigWrites24h)
+	case Reboot:
+		if a := limit(Reboot, day, d.Reboots24h); !a.open {
+			return a
+		}
+		return limit(Reboot, week, d.Reboots7d)
+	}
+	return yes("")
+}
+
+func (q *question) benefit() answer {
+	b := q.step.benefit
+	if b == nil {
+		return yes("")
+	}
+	if !b.Known {
+		return yes("nothing to compute it from")
+	}
+	detail := fmt.Sprintf("p %.2f: gain %s over a day, cost %s", b.Chance, work(b.Gain), work(b.Cost))
+	return answer{open: b.Gain > b.Cost, detail: detail}
+}
+
+func (q *question) flight() answer {
+	limit := q.c.p.Fleet.flightLimit(q.c.n)
+	used := q.c.flight
+	if q.c.granted != nil {
+		used++
+	}
+	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit)}
+}
+
+func (q *question) domainFlight() answer {
+	domain := q.s.f.Domain
+	limit, used := q.c.p.Fleet.domainLimit(q.c.domainSize[domain]), q.c.flightDomain[domain]
+	if g := q.c.granted; g != nil && g.f.Domain == domain {
+		used++
+	}
+	return answer{open: used < limit, detail: fmt.Sprintf("%s %d/%d", domain, used, limit)}
+}
+
+// rolloutShare leaves half of the slots to the healer.
+func (q *question) rolloutShare() answer {
+	if q.step != nil {
+		return yes("")
+	}
+	limit := max(1, q.c.p.Fleet.RolloutShare.floorOf(q.c.p.Fleet.flightLimit(q.c.n)))
+	return answer{open: q.c.rollouts < limit, detail: fmt.Sprintf("%d/%d", q.c.rollouts, limit)}
+}
+
+func (q *question) spacing() answer {
+	if g := q.c.granted; g != nil {
+		return no(q.c.p.Fleet.Spacing, "after %s", g.f.Worker)
+	}
+	ring := q.c.m.Fleet.Ring
+	if len(ring) == 0 {
+		return yes("")
+	}
+	last := ring[len(ring)-1]
+	if wait := q.c.p.Fleet.spacing(q.c.p.Seed, last.ID) - q.c.now.Since(last.At); wait > 0 {
+		return no(wait, "the last write was %s ago", short(q.c.now.Since(last.At)))
+	}
+	return yes("")
+}
+
+func (q *question) hour() answer { return q.rate(time.Hour, q.c.p.Fleet.hourLimit(q.c.n)) }
+func (q *question) day() answer  { return q.rate(day, q.c.p.Fleet.dayLimit(q.c.n)) }
+
+func (q *question) rate(window time.Duration, limit int) answer {
+	f := &q.c.m.Fleet
+	used := f.begun(window, q.c.now)
+	if q.c.granted != nil {
+		used++
+	}
+	if f.charged(window, q.c.now) {
+		used = max(used, limit)
+	}
+	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: f.nextFree(window, q.c.now)}
+}
+
+func (q *question) external() answer {
+	e, p := &q.c.host.External, &q.c.p.External
+	switch {
+	case p.Query == "":
+		return yes("")
+	case !e.Asked:
+		return no(0, "not asked yet")
+	case e.Err != "":
+		return answer{open: p.OnError == "allow", detail: "cannot be asked: " + e.Err}
+	}
+	return answer{open: e.Open, detail: e.Detail}
+}
+
+// Request is a write that somebody other than the ladder wants.
+type Request struct {
+	MAC   string
+	Kind  Kind
+	Actor string // user:name, rollout:name, enforce
+	Note  string
+	Force bool // skip policy, never identity, ceilings, or what keeps two writes apart
+}
+
+// Ask says whether such a write may go out now. It is answered from the plan's
+// cycle, so it must be asked before anything else is folded into the memory.
+func (p *Plan) Ask(r Request) Decision {
+	c := p.cycle
+	s := c.byMAC[r.MAC]
+	if s == nil {
+		f := &Facts{Who: Who{MAC: r.MAC}}
+		s = &subject{f: f, r: &Record{Who: f.Who}, w: newWatch(), p: &c.p.Default, conflict: true, fired: -1, suspect: -1}
+	}
+	d := *c.describe(s)
+	d.Kind, d.Reason, d.Note, d.Slot, d.severity = r.Kind, "", r.Note, -1, 0
+	q := &question{c: c, s: s, kind: r.Kind, actor: r.Actor}
+	d.Gates = q.ask()
+	if !dragon.UsableMAC(r.MAC) || !slices.Contains([]Kind{Restart, Reboot, Configure, Upgrade}, r.Kind) {
+		d.Blocked = GateConflict
+	}
+	for i, g := range d.Gates {
+		if g.Open || r.Force && !firm(g.Name) {
+			continue
+		}
+		if d.Blocked == "" {
+			d.Blocked, d.In = g.Name, d.Gates[i].Wait
+		}
+	}
+	d.Verb = Act
+	if d.Blocked != "" {
+		d.Verb = Blocked
+	}
+	return d
+}
+
+func firm(name Gate) bool {
+	for i := range gates {
+		if gates[i].name == name {
+			return gates[i].firm
+		}
+	}
+	return true
+}

@@ -1,0 +1,379 @@
+package healer
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Kind is a kind of write to a dragon.
+type Kind string
+
+// The kinds. The healer's own ladder knows the first two; the others are here since
+// every kind draws from the same budgets. Poweroff, factory reset and the like have
+// no name, so that nobody can ask for them.
+const (
+	Restart   Kind = "restartCgMiner"
+	Reboot    Kind = "reboot"
+	Configure Kind = "configure" // pools and autotune, as one transaction
+	Upgrade   Kind = "firmware"
+)
+
+// Outcome is how a write ended.
+type Outcome string
+
+// The outcomes. Until there is one, the write occupies a slot.
+const (
+	Open        Outcome = ""
+	Recovered   Outcome = "recovered"
+	Relapsed    Outcome = "relapsed" // recovered, and sick again within the probation
+	NoEffect    Outcome = "no_effect"
+	Worse       Outcome = "worse" // fewer boards than before
+	LostOutcome Outcome = "lost"  // it did not come back
+	NotExecuted Outcome = "not_executed"
+)
+
+// Result is what the sender learned.
+type Result string
+
+// The results. An Unknown one is never repeated: the dragon's clock tells what happened.
+const (
+	Pending  Result = ""
+	Accepted Result = "accepted"
+	Refusal  Result = "refused" // the dragon said no, or it was not sent after all
+	Unknown  Result = "unknown"
+)
+
+// Action is one write: its intent, what came of it, and the verdict.
+type Action struct {
+	ID     string `json:"id"` // epoch-sequence; never used twice
+	Kind   Kind   `json:"kind"`
+	Reason Reason `json:"reason,omitempty"`
+	Rung   int    `json:"rung,omitempty"`
+	Actor  string `json:"actor"` // healer, user:name, rollout:name …
+	Slot   int    `json:"board"` // the board it was for; -1 for none in particular
+
+	At     Moment    `json:"at"`
+	Wall   time.Time `json:"wall"`
+	Result Result    `json:"result,omitempty"`
+	Note   string    `json:"note,omitempty"`
+
+	Before Sample  `json:"before"`
+	After  *Sample `json:"after,omitempty"`
+	// Proof is when the dragon's own clock showed that the write took effect.
+	Proof   Moment  `json:"proof,omitempty"`
+	Outcome Outcome `json:"outcome,omitempty"`
+	Ended   Moment  `json:"ended,omitempty"`
+}
+
+// Sample is the state of a dragon around an action.
+type Sample struct {
+	Uptime  float64 `json:"uptime_s"`       // -1: unknown
+	Elapsed float64 `json:"miner_uptime_s"` // -1: unknown
+	Rate    float64 `json:"rate"`           // hashes per second; -1: unknown
+	Boards  int     `json:"boards"`         // alive
+}
+
+// RestartSeen is a restart that the dragon's clock showed.
+type RestartSeen struct {
+	At     Moment `json:"at"`               // when it started anew
+	System bool   `json:"system,omitempty"` // not only the mining process
+	Cause  Cause  `json:"cause"`
+}
+
+// Cause is why a dragon restarted.
+type Cause string
+
+// The causes of a restart.
+const (
+	CauseUnknown  Cause = "unknown"  // nobody we know of: see Flapping and the foreign breaker
+	CauseHealer   Cause = "healer"   // a write of ours
+	CauseFleet    Cause = "fleet"    // a power cut: many booted together
+	CauseTuning   Cause = "tuning"   // the device's counters start anew when tuning ends
+	CauseReleased Cause = "released" // unexplained, and a human has seen it
+)
+
+// Mark is a state that somebody put a dragon, or the healer, in.
+type Mark struct {
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	At     Moment    `json:"at"`
+	Wall   time.Time `json:"wall"`
+	Clean  Moment    `json:"clean_since,omitempty"` // of a quarantine: nothing wrong since; 0: something is
+}
+
+// Record is what must be remembered of one dragon.
+type Record struct {
+	Who       Who    `json:"who"` // as seen last
+	FirstSeen Moment `json:"first_seen"`
+	Observe   Moment `json:"observe"`   // when its observation began: first seen, or back from Lost
+	LastSeen  Moment `json:"last_seen"` // to the hour
+	Samples   int    `json:"samples"`   // until it is no longer new
+
+	State     State  `json:"state"`
+	Since     Moment `json:"since"`
+	Reason    Reason `json:"reason,omitempty"`
+	SickSince Moment `json:"sick_since,omitempty"` // for the duration of an illness, and to tell a fresh one
+	CleanAt   Moment `json:"clean_at,omitempty"`   // when it became healthy; the ladder is forgotten some time after
+
+	Rung     int           `json:"rung,omitempty"` // of the last step taken; 0: none
+	Actions  []Action      `json:"actions,omitempty"`
+	Restarts []RestartSeen `json:"restarts,omitempty"`
+
+	Quarantine *Mark    `json:"quarantine,omitempty"`
+	Flapping   Moment   `json:"flapping,omitempty"` // the last unexplained restart of a flapping dragon
+	DeadHot    []int    `json:"dead_hot,omitempty"` // boards that died of heat and have not been alive since
+	MaxBoards  int      `json:"max_boards,omitempty"`
+	Baseline   Baseline `json:"baseline"`
+	Boot       Moment   `json:"boot,omitempty"` // of its system, as the last sample has it
+}
+
+// open returns the action that still occupies the dragon's slot, or nil.
+func (r *Record) open() *Action {
+	for i := len(r.Actions) - 1; i >= 0; i-- {
+		if r.Actions[i].Outcome == Open {
+			return &r.Actions[i]
+		}
+	}
+	return nil
+}
+
+// last returns the newest action that fits, or nil.
+func (r *Record) last(fits func(*Action) bool) *Action {
+	for i := len(r.Actions) - 1; i >= 0; i-- {
+		if fits(&r.Actions[i]) {
+			return &r.Actions[i]
+		}
+	}
+	return nil
+}
+
+// FleetAction is an entry of the fleet's ring of writes of the last 24 hours.
+type FleetAction struct {
+	ID   string `json:"id"`
+	MAC  string `json:"mac"`
+	Kind Kind   `json:"kind"`
+	At   Moment `json:"at"`
+}
+
+// Outcomes counts how actions of a kind for a reason on a model ended.
+type Outcomes struct {
+	Last   []bool          `json:"last"` // success, oldest first
+	Totals map[Outcome]int `json:"totals"`
+}
+
+// FleetRecord is what must be remembered beside the dragons.
+type FleetRecord struct {
+	Version int    `json:"version"`
+	Anchor  Anchor `json:"anchor"`
+	Epoch   int    `json:"epoch"` // counts the healer's starts
+	Seq     int    `json:"seq"`   // of actions, over all epochs
+
+	Running   bool     `json:"running"`             // no Stop since the last Start
+	Unclean   []Moment `json:"unclean,omitempty"`   // starts
+	SafeMode  *Mark    `json:"safe_mode,omitempty"` //
+	Recovered *Mark    `json:"recovered,omitempty"` // the store was lost or corrupt: all budgets are charged
+
+	Ring       []FleetAction        `json:"ring,omitempty"`
+	Harm       []Moment             `json:"harm,omitempty"` // Lost or Worse after an action
+	Outcomes   map[string]*Outcomes `json:"outcomes,omitempty"`
+	Breakers   []*Breaker           `json:"breakers,omitempty"` // those that are not closed, by name and scope
+	Pauses     []Pause              `json:"pauses,omitempty"`
+	NextPause  int                  `json:"next_pause,omitempty"`
+	Tunes      map[string][]float64 `json:"tunes,omitempty"` // seconds that autotuning took, by model
+	ConfigHash string               `json:"config_hash,omitempty"`
+}
+
+// Memory is all that Decide remembers. Fleet and Dragons must survive a kill: they
+// are what the store holds, and Changes says which of it is new. The running
+// evidence is unexported and must not survive: a healer that starts looks afresh.
+//
+// Decide changes the Memory that it is given. Who wants a plan without consequences
+// gives it a Clone.
+type Memory struct {
+	Fleet   FleetRecord
+	Dragons map[string]*Record // by MAC
+
+	run     running
+	changed map[string]bool // MACs
+	fleet   bool            // Fleet changed
+}
+
+// running is what one process knows and the next one must find out for itself.
+type running struct {
+	time    timeline
+	dragons map[string]*watch
+	pools   map[string]*causeWatch
+	domains map[string]*causeWatch
+	said    map[string]saying // what the audit said last, by MAC or breaker
+	quiet   map[string]Moment // since when a breaker's condition has been clear
+}
+
+// NewMemory returns an empty memory.
+func NewMemory() *Memory {
+	m := &Memory{Fleet: FleetRecord{Version: 1}, Dragons: make(map[string]*Record)}
+	m.init()
+	return m
+}
+
+// LoadMemory makes a memory from what the store holds: the fleet's record and the
+// dragons' records by MAC, as Changes gave them.
+func LoadMemory(fleet []byte, dragons map[string][]byte) (*Memory, error) {
+	m := NewMemory()
+	if fleet != nil {
+		if err := json.Unmarshal(fleet, &m.Fleet); err != nil {
+			return nil, fmt.Errorf("healer's fleet record: %w", err)
+		}
+		if m.Fleet.Version != 1 {
+			return nil, fmt.Errorf("healer's fleet record: version %d, expected 1", m.Fleet.Version)
+		}
+	}
+	for mac, data := range dragons {
+		r := new(Record)
+		if err := json.Unmarshal(data, r); err != nil {
+			return nil, fmt.Errorf("healer's record of dragon %s: %w", mac, err)
+		}
+		if r.Who.MAC != mac || !dragon.UsableMAC(mac) {
+			return nil, fmt.Errorf("healer's record of dragon %s is about %q", mac, r.Who.MAC)
+		}
+		m.Dragons[mac] = r
+	}
+	m.init()
+	return m, nil
+}
+
+func (m *Memory) init() {
+	if m.Fleet.Outcomes == nil {
+		m.Fleet.Outcomes = make(map[string]*Outcomes)
+	}
+	if m.Fleet.Tunes == nil {
+		m.Fleet.Tunes = make(map[string][]float64)
+	}
+	m.Fleet.Breakers = slices.DeleteFunc(m.Fleet.Breakers, func(b *Breaker) bool { return b == nil })
+	m.run = running{
+		dragons: make(map[string]*watch),
+		pools:   make(map[string]*causeWatch),
+		domains: make(map[string]*causeWatch),
+		said:    make(map[string]saying),
+		quiet:   make(map[string]Moment),
+	}
+	m.changed = make(map[string]bool)
+}
+
+// Changes is what the store has to write for the memory to survive.
+type Changes struct {
+	Fleet   []byte            // nil: unchanged
+	Dragons map[string][]byte // a nil value: forgotten
+}
+
+// Changes returns what changed since the last call, encoded. Whoever cannot write it
+// must say so in Host.StateWritable, and write Everything once he can.
+func (m *Memory) Changes() (Changes, error) {
+	var c Changes
+	if m.fleet {
+		data, err := json.Marshal(&m.Fleet)
+		if err != nil {
+			return c, fmt.Errorf("healer's fleet record: %w", err)
+		}
+		c.Fleet = data
+	}
+	for mac := range m.changed {
+		r, ok := m.Dragons[mac]
+		if c.Dragons == nil {
+			c.Dragons = make(map[string][]byte, len(m.changed))
+		}
+		if !ok {
+			c.Dragons[mac] = nil
+			continue
+		}
+		data, err := json.Marshal(r)
+		if err != nil {
+			return c, fmt.Errorf("healer's record of dragon %s: %w", mac, err)
+		}
+		c.Dragons[mac] = data
+	}
+	m.fleet = false
+	clear(m.changed)
+	return c, nil
+}
+
+// Everything marks all of the memory as changed.
+func (m *Memory) Everything() {
+	m.fleet = true
+	for mac := range m.Dragons {
+		m.changed[mac] = true
+	}
+}
+
+func (m *Memory) touch(mac string) { m.changed[mac] = true }
+
+// touchFleet marks the fleet's record as changed and brings its anchor up to date.
+func (m *Memory) touchFleet() {
+	m.fleet = true
+	if t := &m.run.time; t.started {
+		m.Fleet.Anchor = Anchor{t.moment, t.last.Wall, t.last.Mono, t.last.BootID}
+	}
+}
+
+// Clone returns a copy that shares nothing that Decide changes.
+func (m *Memory) Clone() *Memory {
+	c := &Memory{Fleet: m.Fleet, fleet: m.fleet, changed: maps.Clone(m.changed)}
+	f := &c.Fleet
+	f.Unclean, f.Ring, f.Harm = slices.Clone(f.Unclean), slices.Clone(f.Ring), slices.Clone(f.Harm)
+	f.Pauses = slices.Clone(f.Pauses)
+	f.SafeMode, f.Recovered = cloned(f.SafeMode), cloned(f.Recovered)
+	f.Outcomes = make(map[string]*Outcomes, len(m.Fleet.Outcomes))
+	for k, o := range m.Fleet.Outcomes {
+		f.Outcomes[k] = &Outcomes{slices.Clone(o.Last), maps.Clone(o.Totals)}
+	}
+	f.Breakers = make([]*Breaker, len(m.Fleet.Breakers))
+	for i, b := range m.Fleet.Breakers {
+		f.Breakers[i] = cloned(b)
+	}
+	f.Tunes = make(map[string][]float64, len(m.Fleet.Tunes))
+	for k, t := range m.Fleet.Tunes {
+		f.Tunes[k] = slices.Clone(t)
+	}
+	c.Dragons = make(map[string]*Record, len(m.Dragons))
+	for mac, r := range m.Dragons {
+		n := cloned(r)
+		n.Actions = slices.Clone(r.Actions)
+		for i := range n.Actions {
+			n.Actions[i].After = cloned(n.Actions[i].After)
+		}
+		n.Restarts, n.DeadHot = slices.Clone(r.Restarts), slices.Clone(r.DeadHot)
+		n.Quarantine = cloned(r.Quarantine)
+		n.Baseline.Slots = slices.Clone(r.Baseline.Slots)
+		c.Dragons[mac] = n
+	}
+	c.run = running{
+		time:    m.run.time,
+		dragons: make(map[string]*watch, len(m.run.dragons)),
+		pools:   make(map[string]*causeWatch, len(m.run.pools)),
+		domains: make(map[string]*causeWatch, len(m.run.domains)),
+		said:    maps.Clone(m.run.said),
+		quiet:   maps.Clone(m.run.quiet),
+	}
+	for mac, w := range m.run.dragons {
+		c.run.dragons[mac] = w.clone()
+	}
+	for k, w := range m.run.pools {
+		c.run.pools[k] = cloned(w)
+	}
+	for k, w := range m.run.domains {
+		c.run.domains[k] = cloned(w)
+	}
+	return c
+}
+
+func cloned[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}

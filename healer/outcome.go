@@ -1,0 +1,188 @@
+package healer
+
+import "time"
+
+// conclude reads off the dragon's own clock what an action of ours did to it. The
+// slot is free only once that is known.
+func (c *cycle) conclude(s *subject) {
+	if s.conflict {
+		return
+	}
+	a := s.r.open()
+	if a == nil {
+		return
+	}
+	if a.Proof == 0 && s.fresh && s.w.at > a.At {
+		if at, ok := c.proof(s, a); ok {
+			a.Proof = max(at, a.At)
+			c.m.touch(s.f.MAC)
+		}
+	}
+	if c.lost(s, a) {
+		c.end(s, a, LostOutcome, "")
+		s.r.State, s.r.Since = StateLost, c.now
+		return
+	}
+	if a.Kind != Restart && a.Kind != Reboot {
+		return // whoever wrote it knows what to look for: see Conclude
+	}
+	if a.Proof == 0 {
+		// It answers, and its clock has not gone back: nothing happened. The charge
+		// stays, and the next step is the next rung: an unknown outcome is not repeated.
+		if c.now.Since(a.At) >= s.p.Ladder.LostAfter && s.fresh && s.f.Uptime.IsKnown() && s.f.Elapsed.IsKnown() {
+			c.end(s, a, NotExecuted, "its clock never went back")
+		}
+		return
+	}
+	due := c.judgeAfter(s, a)
+	if waited := c.now.Since(a.At); waited >= due && s.fresh {
+		if outcome := c.outcome(s, a); outcome != Open {
+			c.end(s, a, outcome, "")
+			return
+		}
+	}
+	// Silence is failure, too.
+	if c.now.Since(a.At) >= due+s.p.Grace.TuningMax {
+		c.end(s, a, NoEffect, "no verdict in time")
+	}
+}
+
+// proof looks whether the dragon's clock went back after the action was intended.
+func (c *cycle) proof(s *subject, a *Action) (Moment, bool) {
+	from := a.At.Add(-sendSlack)
+	if a.Kind != Restart {
+		if s.r.Boot >= from && s.f.Uptime.IsKnown() {
+			return s.r.Boot, true
+		}
+		if a.Kind == Reboot {
+			return 0, false
+		}
+	}
+	e, ok := s.f.Elapsed.Get()
+	if !ok {
+		return 0, false
+	}
+	start := s.w.at.Add(-seconds(e))
+	// The clock of the mining process also starts anew when tuning ends, so an old
+	// one that was young anyway proves nothing.
+	if start < from || a.Before.Elapsed >= 0 && e >= a.Before.Elapsed+c.now.Since(a.At).Seconds()-sendSlack.Seconds() {
+		return 0, false
+	}
+	return start, true
+}
+
+// lost reports whether the dragon has been gone for too long after an action, and
+// nothing else explains that.
+func (c *cycle) lost(s *subject, a *Action) bool {
+	if s.w.misses == 0 || c.now.Since(max(a.At, s.w.silent)) < s.p.Ladder.LostAfter {
+		return false
+	}
+	for _, name := range []string{"isolation", "domain"} {
+		for _, b := range c.m.Fleet.Breakers {
+			if b.Name == name && b.covers(s.f, nil) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// judgeAfter is how long after an action it is judged.
+func (c *cycle) judgeAfter(s *subject, a *Action) time.Duration {
+	l := &s.p.Ladder
+	if a.Kind == Restart && (a.Reason == DeadBoard || a.Reason == Missing) {
+		return l.JudgeBoards
+	}
+	return l.Judge + c.tuneTime(s.f.Model)
+}
+
+// outcome judges by fresh evidence alone; Open where there is not enough of it yet.
+func (c *cycle) outcome(s *subject, a *Action) Outcome {
+	if e := s.f.Elapsed.Or(0); s.f.alive() < a.Before.Boards && e >= s.p.Grace.MissingBoard.Seconds() && booted(s.f, &s.p.Grace) {
+		return Worse
+	}
+	i := rank(a.Reason)
+	if i >= len(detectors) { // a human's reboot, for no reason of ours
+		if c.firmlyHealthy(s) {
+			return Recovered
+		}
+		return Open
+	}
+	switch ev := &s.w.evidence[i]; {
+	case ev.lastBad():
+		return NoEffect
+	case s.sick():
+		return NoEffect
+	case ev.goodRun() >= goodInARow && ev.n >= goodInARow && !s.w.doubtful():
+		return Recovered
+	}
+	return Open
+}
+
+// end writes down how an action ended.
+func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
+	a.Outcome, a.Ended = outcome, c.now
+	if note != "" {
+		a.Note = note
+	}
+	if s.fresh {
+		after := s.sample()
+		a.After = &after
+	}
+	c.m.touch(s.f.MAC)
+	ended := Ended{MAC: s.f.MAC, Action: *a}
+	if outcome == Recovered {
+		if s.r.SickSince != 0 {
+			ended.Sick = c.now.Since(s.r.SickSince)
+		}
+		s.r.SickSince = 0
+		s.r.State, s.r.Since = StateProbation, c.now
+	}
+	c.out.Ended = append(c.out.Ended, ended)
+	if outcome == LostOutcome || outcome == Worse {
+		c.m.Fleet.Harm = append(c.m.Fleet.Harm, c.now)
+		c.m.touchFleet()
+	}
+	if a.Actor == healerActor {
+		c.tally(a, s.f.Model)
+	}
+	c.tried(a.ID, outcome)
+	c.flight--
+	c.flightDomain[s.f.Domain]--
+	if a.Actor != healerActor {
+		c.rollouts--
+	}
+	c.auditOutcome(s, a)
+}
+
+// relapse turns a recovery that did not last into what it was.
+func (c *cycle) relapse(s *subject, a *Action) {
+	a.Outcome = Relapsed
+	c.m.touch(s.f.MAC)
+	c.out.Ended = append(c.out.Ended, Ended{MAC: s.f.MAC, Action: *a})
+	if a.Actor == healerActor {
+		c.tally(a, s.f.Model)
+	}
+	c.auditOutcome(s, a)
+}
+
+// tried closes or opens the breakers that had made the action their trial.
+func (c *cycle) tried(id string, outcome Outcome) {
+	for _, b := range append([]*Breaker(nil), c.m.Fleet.Breakers...) {
+		if b.Trial != id {
+			continue
+		}
+		if outcome == Recovered {
+			c.drop(b.Name, b.Scope)
+			continue
+		}
+		b.State, b.Trial, b.Until = BreakerOpen, "", c.now.Add(c.p.Breakers.Reopen)
+		c.m.touchFleet()
+		c.auditBreaker(Hold, b.Name, b.Scope, "the trial "+id+" ended "+string(outcome))
+	}
+}
+
+// sample is the state of the dragon as an action's before and after.
+func (s *subject) sample() Sample {
+	return Sample{Uptime: s.f.Uptime.Or(-1), Elapsed: s.f.Elapsed.Or(-1), Rate: s.w.rate.Or(-1), Boards: s.f.alive()}
+}

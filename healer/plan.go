@@ -1,0 +1,161 @@
+package healer
+
+import "time"
+
+// Verb is what a decision says.
+type Verb string
+
+// The verbs. WouldAct is Act in the mode observe.
+const (
+	Nothing    Verb = ""
+	Act        Verb = "act"
+	WouldAct   Verb = "would_act"
+	Blocked    Verb = "blocked"
+	Wait       Verb = "wait" // an action is under way
+	Recovery   Verb = "recovered"
+	Quarantine Verb = "quarantine"
+	Release    Verb = "release"
+	Hold       Verb = "hold"   // a breaker opened
+	Resume     Verb = "resume" // a breaker closed
+)
+
+// Plan is the outcome of a cycle: a decision for every dragon, and what they rest on.
+type Plan struct {
+	At     Moment    `json:"at"`
+	Wall   time.Time `json:"wall"`
+	Epoch  int       `json:"epoch"`
+	Counts Counts    `json:"counts"`
+
+	// Dragons holds every dragon once: first those to be acted on or blocked, by
+	// severity, oldest evidence and MAC; then the others by MAC.
+	Dragons  []Decision  `json:"dragons"`
+	Breakers []Breaker   `json:"breakers"` // that are not closed
+	Budgets  []BudgetUse `json:"budgets"`
+	Pauses   []Pause     `json:"pauses"`
+
+	Pools   []CauseState `json:"pools"`
+	Domains []CauseState `json:"domains"`
+
+	ClockTrusted bool `json:"clock_trusted"`
+	ClockJumps   int  `json:"clock_jumps"`
+	SafeMode     bool `json:"safe_mode"`
+	SiteHot      bool `json:"site_hot"`
+
+	// Audit holds what is new: a record per changed decision, or per hour.
+	Audit []Audit `json:"-"`
+	// Ended are the actions whose outcome became known in this cycle.
+	Ended []Ended `json:"-"`
+	// Restarts are the restarts that were seen in this cycle.
+	Restarts []Restarted `json:"-"`
+
+	cycle *cycle // for Ask
+}
+
+// Counts is the fleet in numbers.
+type Counts struct {
+	Fleet   int           `json:"fleet"` // known
+	N       int           `json:"n"`     // that the limits are computed from
+	States  map[State]int `json:"states"`
+	Sick    int           `json:"sick"`    // as the storm breaker counts
+	Storm   int           `json:"storm"`   // its limit
+	Silent  int           `json:"silent"`  // unreachable, as the breakers count
+	Blocked map[Gate]int  `json:"blocked"` // dragons that wait for a gate
+}
+
+// Ended is an action whose outcome became known.
+type Ended struct {
+	MAC    string
+	Action Action
+	Sick   time.Duration // how long the dragon was sick until it recovered
+}
+
+// Restarted is a restart of a dragon that its clock showed.
+type Restarted struct {
+	MAC, Worker string
+	RestartSeen
+}
+
+// Decision says what is to be done with one dragon, and why. It is data for people
+// and machines: the plan's table, its JSON, the audit and the metrics are made of it.
+type Decision struct {
+	Who
+	State  State  `json:"state"`
+	Since  Moment `json:"since"`
+	Reason Reason `json:"reason,omitempty"`
+	Verb   Verb   `json:"decision,omitempty"`
+	Kind   Kind   `json:"action,omitempty"`
+	Rung   int    `json:"rung,omitempty"`
+	Rungs  int    `json:"rungs,omitempty"`
+	Slot   int    `json:"board"` // that it is about; -1: none in particular
+
+	Evidence Shown       `json:"evidence"`
+	Gates    []GateState `json:"gates,omitempty"` // from cheap to dear; only where an action is wanted
+	Blocked  Gate        `json:"blocked_by,omitempty"`
+	Note     string      `json:"note,omitempty"` // why nothing is done, in words
+	Benefit  *Benefit    `json:"benefit,omitempty"`
+	In       Until       `json:"in"` // how long until the closed gates may open, as far as that is known
+	ActionID string      `json:"action_id,omitempty"`
+
+	severity int    // index of the detector; -1: nothing to decide
+	facts    *Facts // what it was decided on
+}
+
+// Until is a time to wait; Known is false where only an event can end it.
+type Until struct {
+	For   time.Duration `json:"for"`
+	Known bool          `json:"known"`
+}
+
+// Shown is the evidence in numbers. Unknown numbers are -1.
+type Shown struct {
+	Value     float64       `json:"value"`
+	Threshold float64       `json:"threshold"`
+	Bad       int           `json:"samples_bad"`
+	Of        int           `json:"samples_total"`
+	For       time.Duration `json:"window"` // since the first bad sample
+	Uptime    float64       `json:"uptime_s"`
+	Elapsed   float64       `json:"miner_uptime_s"`
+	Tuning    bool          `json:"tuning"`
+	TuningFor time.Duration `json:"tuning_for,omitempty"`
+	Rate      float64       `json:"rate"`
+	Baseline  float64       `json:"baseline"`
+	Hottest   float64       `json:"hottest"`
+	FanDuty   float64       `json:"fan_duty"`
+	Boards    int           `json:"boards"`
+	Alive     int           `json:"boards_alive"`
+	Expected  int           `json:"boards_expected"`
+}
+
+// GateState is the answer of one gate.
+type GateState struct {
+	Name   Gate   `json:"name"`
+	Open   bool   `json:"open"`
+	Detail string `json:"detail,omitempty"`
+	Wait   Until  `json:"wait"`
+}
+
+// BudgetUse is how much of a limit is used.
+type BudgetUse struct {
+	Scope  string        `json:"scope"`
+	Window time.Duration `json:"window"` // 0: in flight
+	Used   int           `json:"used"`
+	Limit  int           `json:"limit"`
+}
+
+// Benefit is what a reboot is expected to bring and to cost, in hashes.
+type Benefit struct {
+	Chance float64 `json:"p"`
+	Gain   float64 `json:"gain"`
+	Cost   float64 `json:"cost"`
+	Known  bool    `json:"known"` // false: there was nothing to compute it from
+}
+
+// CauseState is a pool or a fault domain as the fleet sees it.
+type CauseState struct {
+	Name    string `json:"name"`
+	Members int    `json:"members"`
+	Bad     int    `json:"bad"`
+	Limit   int    `json:"limit"`
+	Down    bool   `json:"down"`
+	Held    bool   `json:"held"` // down, or so short a time ago that its members are left alone
+}

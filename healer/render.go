@@ -1,0 +1,222 @@
+package healer
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Exit codes of the plan command.
+const (
+	ExitNothing = 0
+	ExitError   = 1
+	ExitAct     = 2 // something would be done
+	ExitBlocked = 3 // something would be done, were it not for a breaker
+)
+
+// ExitCode says what the plan amounts to.
+func (p *Plan) ExitCode() int {
+	code := ExitNothing
+	for i := range p.Dragons {
+		switch d := &p.Dragons[i]; {
+		case d.Verb == Act || d.Verb == WouldAct:
+			return ExitAct
+		case d.Verb == Blocked && breakerGate(d.Blocked):
+			code = ExitBlocked
+		}
+	}
+	return code
+}
+
+func breakerGate(g Gate) bool {
+	switch g {
+	case GateIsolation, GateBoot, GatePool, GateDomain, GateSchema, GateForeign, GateStorm, GateScope, GateEfficacy, GateHarm:
+		return true
+	}
+	return false
+}
+
+// Render writes the plan as a table: one line about the fleet, then every dragon that
+// is not simply well.
+func (p *Plan) Render(w io.Writer) error {
+	n := &p.Counts
+	fmt.Fprintf(w, "fleet=%d healthy=%d suspect=%d sick=%d quarantined=%d unreachable=%d  storm=%s(%d/%d)", n.Fleet,
+		n.States[StateHealthy], n.States[StateSuspect], n.States[StateSick]+n.States[StateHeld],
+		n.States[StateQuarantined], n.States[StateUnreachable], p.breakerState("storm"), n.Sick, n.Storm)
+	for _, b := range p.Budgets {
+		if b.Scope != "fleet" {
+			continue
+		}
+		name := "slots"
+		switch b.Window {
+		case time.Hour:
+			name = "hour"
+		case day:
+			name = "day"
+		}
+		fmt.Fprintf(w, "  %s %d/%d", name, b.Used, b.Limit)
+	}
+	fmt.Fprintln(w)
+	for _, b := range p.Breakers {
+		slow := ""
+		if b.Slow {
+			slow = ", slow mode"
+		}
+		fmt.Fprintf(w, "breaker %s: %s%s: %s\n", strings.TrimSpace(b.Name+" "+b.Scope), b.State, slow, b.Detail)
+	}
+	for _, x := range p.Pauses {
+		fmt.Fprintf(w, "%s %s of %s by %s: %s\n", x.Kind, x.ID, strings.TrimSpace(x.Scope+" "+x.Value), x.Owner, x.Reason)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NEXT\tMAC\tWORKER\tSTATE\tREASON\tEVIDENCE\tACTION\tWHEN\tBLOCKED BY")
+	next := 0
+	for i := range p.Dragons {
+		d := &p.Dragons[i]
+		if d.Verb == Nothing && d.Note == "" && d.Reason == "" && quiet(d.State) {
+			continue
+		}
+		row := []string{"-", d.MAC, d.Worker, string(d.State), dash(string(d.Reason)), dash(d.evidence()), d.action(), "-", dash(d.blockedBy())}
+		if d.Verb == Act || d.Verb == WouldAct || d.Verb == Blocked {
+			next++
+			row[0] = fmt.Sprint(next)
+			row[7] = d.when()
+		}
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	return t.Flush()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func (p *Plan) breakerState(name string) BreakerState {
+	for i := range p.Breakers {
+		if p.Breakers[i].Name == name {
+			return p.Breakers[i].State
+		}
+	}
+	return BreakerClosed
+}
+
+func (d *Decision) evidence() string {
+	e := &d.Evidence
+	if d.Reason == "" {
+		return ""
+	}
+	parts := []string{describe(d.Reason, e, d.slot())}
+	if e.Of > 0 {
+		parts = append(parts, fmt.Sprintf("%d/%d", e.Bad, e.Of))
+	}
+	if e.Tuning && d.Reason != TuningStuck {
+		parts = append(parts, "tuning "+short(e.TuningFor))
+	}
+	if e.Hottest >= 90 && d.Reason != Hot && d.Reason != Overheat {
+		parts = append(parts, fmt.Sprintf("%.0fC", e.Hottest))
+	}
+	if e.FanDuty >= 0.95 {
+		parts = append(parts, fmt.Sprintf("fan %.0f%%", 100*e.FanDuty))
+	}
+	if up := max(e.Uptime, e.Elapsed); up >= 0 {
+		parts = append(parts, "up "+short(seconds(up)))
+	}
+	if parts[0] == "" {
+		parts = parts[1:]
+	}
+	return strings.Join(parts, ", ")
+}
+
+// slot is the board that the evidence is about.
+func (d *Decision) slot() int { return d.Slot }
+
+func (d *Decision) action() string {
+	switch {
+	case d.Kind == "":
+		return "none"
+	case d.Rungs > 0:
+		return fmt.Sprintf("%s (%d/%d)", d.Kind, d.Rung, d.Rungs)
+	}
+	return string(d.Kind)
+}
+
+func (d *Decision) when() string {
+	switch {
+	case d.Verb != Blocked:
+		return "now"
+	case !d.In.Known:
+		return "-"
+	}
+	m := int(d.In.For.Round(time.Minute).Minutes())
+	return fmt.Sprintf("+%02d:%02d", m/60, m%60)
+}
+
+func (d *Decision) blockedBy() string {
+	if d.Blocked == "" {
+		return d.Note
+	}
+	var closed []string
+	for _, g := range d.Gates {
+		if !g.Open {
+			closed = append(closed, string(g.Name))
+		}
+	}
+	return strings.Join(closed, ", ")
+}
+
+// Why writes everything that is known about one dragon, by MAC or worker. It reports
+// false where there is no such dragon.
+func (p *Plan) Why(w io.Writer, target string) bool {
+	for i := range p.Dragons {
+		d := &p.Dragons[i]
+		if d.MAC != target && d.Worker != target {
+			continue
+		}
+		d.why(w, p)
+		return true
+	}
+	return false
+}
+
+func (d *Decision) why(w io.Writer, p *Plan) {
+	fmt.Fprintf(w, "%s %s at %s, %s, firmware %s, domain %s\n", d.Worker, d.MAC, d.Address, dash(d.Model), dash(d.Firmware), d.Domain)
+	fmt.Fprintf(w, "state     %s for %s", d.State, short(p.At.Since(d.Since)))
+	if d.Note != "" {
+		fmt.Fprintf(w, " (%s)", d.Note)
+	}
+	fmt.Fprintln(w)
+	e := &d.Evidence
+	if d.Reason != "" {
+		fmt.Fprintf(w, "reason    %s: %s\n", d.Reason, d.evidence())
+	}
+	if e.Of > 0 {
+		fmt.Fprintf(w, "evidence  %d of the last %d samples bad, for %s\n", e.Bad, e.Of, short(e.For))
+	}
+	fmt.Fprintf(w, "hashrate  %s of %s\n", hashrate(e.Rate), hashrate(e.Baseline))
+	fmt.Fprintf(w, "boards    %d alive, %d reported, %d expected\n", e.Alive, e.Boards, e.Expected)
+	if d.Kind != "" {
+		fmt.Fprintf(w, "action    %s, %s\n", d.action(), dash(d.when()))
+	}
+	if b := d.Benefit; b != nil && b.Known {
+		fmt.Fprintf(w, "benefit   p %.2f: gain %s over a day, cost %s\n", b.Chance, work(b.Gain), work(b.Cost))
+	}
+	if len(d.Gates) == 0 {
+		return
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, g := range d.Gates {
+		state := "open"
+		if !g.Open {
+			state = "CLOSED"
+			if g.Wait.Known {
+				state += " for " + short(g.Wait.For)
+			}
+		}
+		fmt.Fprintf(t, "gate\t%s\t%s\t%s\n", g.Name, state, g.Detail)
+	}
+	_ = t.Flush()
+}

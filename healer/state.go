@@ -1,0 +1,409 @@
+package healer
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// State is where a dragon stands.
+type State string
+
+// The states. Held is Sick with a closed gate; everything else is remembered.
+const (
+	StateNew         State = "new"
+	StateObserving   State = "observing" // healthy so far, and not watched long enough to be touched
+	StateHealthy     State = "healthy"
+	StateSuspect     State = "suspect"
+	StateSick        State = "sick"
+	StateHeld        State = "held"
+	StateActing      State = "acting"    // a write is out, the dragon's clock does not show it yet
+	StateSettling    State = "settling"  // the write took effect, the verdict is out
+	StateProbation   State = "probation" // recovered, for now
+	StateMaintenance State = "maintenance"
+	StateFlapping    State = "flapping"
+	StateUnreachable State = "unreachable"
+	StateLost        State = "lost"
+	StateQuarantined State = "quarantined"
+	StateConflict    State = "conflict"
+)
+
+// States are all states, in the order in which they are shown.
+var States = []State{
+	StateNew, StateObserving, StateHealthy, StateSuspect, StateSick, StateHeld, StateActing, StateSettling, StateProbation,
+	StateMaintenance, StateFlapping, StateUnreachable, StateLost, StateQuarantined, StateConflict,
+}
+
+const (
+	bootTolerance   = 3 * time.Minute  // an uptime is told in minutes, and carried forward
+	bootDrift       = 90 * time.Second // followed without being taken for a reboot
+	sendSlack       = time.Minute      // of a start against the intent, for the same reason
+	restartsKept    = 7 * 24 * time.Hour
+	actionsKept     = 30 * 24 * time.Hour
+	seenGranularity = time.Hour
+	tunesKept       = 50
+)
+
+// fold takes what the view says of a dragon into its record and its running evidence.
+func (c *cycle) fold(s *subject) {
+	if s.conflict {
+		return
+	}
+	w, f := s.w, s.f
+	switch {
+	case f.Reach.silent():
+		if w.misses++; w.misses == 1 {
+			w.silent = c.now
+		}
+	case f.Reach == Reached || f.Reach == AuthFailed || f.Reach == BadResponse:
+		w.misses, w.silent, w.ok = 0, 0, c.now
+		if s.r.LastSeen == 0 || c.now.Since(s.r.LastSeen) >= seenGranularity {
+			s.r.LastSeen = c.now
+			c.m.touch(f.MAC)
+		}
+	}
+	s.silent = w.misses >= 2
+	if f.Reach != Absent && f.Who != s.r.Who {
+		s.r.Who = f.Who
+		c.m.touch(f.MAC)
+	}
+	c.sample(s)
+}
+
+// sample folds in a reading, if it is a new one and can be evidence.
+func (c *cycle) sample(s *subject) {
+	w, f := s.w, s.f
+	if !f.HasSample {
+		if f.Reach == Reached || f.Reach == BadResponse {
+			w.stale++
+			w.invalid = f.Reach == BadResponse
+		}
+		return
+	}
+	at := c.m.run.time.at(f.At)
+	if w.seen && at < w.at.Add(c.p.Poll/2) || c.now.Since(at) > gapPolls*c.p.Poll {
+		return
+	}
+	if w.invalid = !f.valid(); w.invalid {
+		w.stale++
+		return
+	}
+	// A mining process whose clock stands still answers from memory.
+	if e, ok := f.Elapsed.Get(); ok && w.seen && w.elapsed == dragon.Known(e) {
+		w.stale++
+		return
+	}
+	if w.seen && at.Since(w.at) > gapPolls*c.p.Poll {
+		w.forgetEvidence()
+	}
+	c.restarted(s, at)
+	c.tuning(s, at)
+	w.seen, w.at, w.elapsed, w.stale = true, at, f.Elapsed, 0
+	w.samples++
+	s.fresh = true
+	if s.r.Samples < c.p.NewSamples {
+		s.r.Samples++
+		c.m.touch(f.MAC)
+	}
+	if len(f.Boards) > s.r.MaxBoards {
+		s.r.MaxBoards = len(f.Boards)
+		c.m.touch(f.MAC)
+	}
+	w.feel(f, at, &s.p.Heat)
+	w.work(f, at)
+	w.measure(f, at)
+	c.deadHot(s, at)
+}
+
+// restarted looks whether the dragon, or its mining process, has started anew.
+func (c *cycle) restarted(s *subject, at Moment) {
+	w, f := s.w, s.f
+	var seen *RestartSeen
+	if up, ok := f.Uptime.Get(); ok {
+		boot := at.Add(-seconds(up))
+		moved := time.Duration(boot - s.r.Boot)
+		switch {
+		case s.r.Boot != 0 && moved > bootTolerance:
+			seen = &RestartSeen{At: boot, System: true}
+			fallthrough
+		case s.r.Boot == 0 || moved.Abs() > bootDrift:
+			s.r.Boot = boot
+			c.m.touch(f.MAC)
+		}
+	}
+	now, ok := f.Elapsed.Get()
+	before, knew := w.elapsed.Get()
+	minerAnew := w.seen && ok && knew && now < before-1
+	if seen == nil && minerAnew {
+		seen = &RestartSeen{At: at.Add(-seconds(now))}
+	}
+	if seen == nil {
+		return
+	}
+	w.forgetEvidence()
+	seen.Cause = c.causeOf(s, seen)
+	s.r.Restarts = append(s.r.Restarts, *seen)
+	old := 0
+	for old < len(s.r.Restarts)-1 && c.now.Since(s.r.Restarts[old].At) > restartsKept {
+		old++
+	}
+	s.r.Restarts = slices.Delete(s.r.Restarts, 0, old)
+	c.m.touch(f.MAC)
+	c.out.Restarts = append(c.out.Restarts, Restarted{f.MAC, f.Worker, *seen})
+}
+
+// causeOf tells our own restarts, and the one that ends tuning, from those that
+// nobody we know of caused.
+func (c *cycle) causeOf(s *subject, seen *RestartSeen) Cause {
+	for i := len(s.r.Actions) - 1; i >= 0; i-- {
+		a := &s.r.Actions[i]
+		if a.Result != Refusal && seen.At >= a.At.Add(-sendSlack) && seen.At <= a.At.Add(s.p.Ladder.LostAfter) {
+			return CauseHealer
+		}
+	}
+	if !seen.System && s.w.tuning && s.f.Tuning == dragon.Known(0) {
+		return CauseTuning
+	}
+	return CauseUnknown
+}
+
+// tuning follows the autotuner, and learns how long it takes where it saw it begin.
+func (c *cycle) tuning(s *subject, at Moment) {
+	w := s.w
+	v, ok := s.f.Tuning.Get()
+	if !ok {
+		return
+	}
+	switch on := v != 0; {
+	case on && !w.tuning:
+		w.tuning, w.tuned, w.tuneKnew = true, at, w.seen
+	case !on && w.tuning:
+		if w.tuneKnew {
+			t := append(c.m.Fleet.Tunes[s.f.Model], math.Round(at.Since(w.tuned).Seconds()))
+			c.m.Fleet.Tunes[s.f.Model] = t[max(0, len(t)-tunesKept):]
+			c.m.touchFleet()
+		}
+		w.tuning, w.tuned = false, 0
+	}
+}
+
+// deadHot remembers the boards that died of heat until they are alive again.
+func (c *cycle) deadHot(s *subject, at Moment) {
+	for i := range s.f.Boards {
+		b := &s.f.Boards[i]
+		known := contains(s.r.DeadHot, b.Slot)
+		bw := s.w.board(b.Slot, at)
+		switch {
+		case b.dead() && !known && bw.hot != 0 && at.Since(bw.hot) <= heatMemory:
+			s.r.DeadHot = append(s.r.DeadHot, b.Slot)
+			c.m.touch(s.f.MAC)
+		case known && b.Status == "Alive":
+			s.r.DeadHot = slices.DeleteFunc(s.r.DeadHot, func(slot int) bool { return slot == b.Slot })
+			c.m.touch(s.f.MAC)
+		}
+	}
+}
+
+// flapping counts the restarts that nobody explains.
+func (c *cycle) flapping(s *subject) {
+	hour, day := 0, 0
+	var newest Moment
+	for _, x := range s.r.Restarts {
+		if x.Cause != CauseUnknown {
+			continue
+		}
+		newest = max(newest, x.At)
+		if c.now.Since(x.At) < 24*time.Hour {
+			day++
+		}
+		if c.now.Since(x.At) < time.Hour {
+			hour++
+		}
+	}
+	d := &s.p.Device
+	flapping := s.r.Flapping
+	if hour >= d.Flapping1h || day >= d.Flapping24h || flapping != 0 && newest > flapping {
+		flapping = newest
+	}
+	if flapping != 0 && c.now.Since(flapping) >= d.FlappingStable {
+		flapping = 0
+	}
+	if flapping != s.r.Flapping {
+		s.r.Flapping = flapping
+		c.m.touch(s.f.MAC)
+	}
+}
+
+// place finds the state of a dragon. The first that fits holds.
+func (c *cycle) place(s *subject) {
+	r, w := s.r, s.w
+	if s.conflict {
+		r.State = StateConflict
+		return
+	}
+	c.flapping(s)
+	c.quarantined(s)
+	sick, clean := s.sick(), s.fresh && !w.doubtful()
+	state := StateHealthy
+	switch open := r.open(); {
+	case s.maintenance:
+		state = StateMaintenance
+	case r.Quarantine != nil:
+		state = StateQuarantined
+	case r.State == StateLost && !c.back(s):
+		state = StateLost
+	case open != nil && open.Proof == 0:
+		state = StateActing
+	case open != nil:
+		state = StateSettling
+	case c.dark(s) != "":
+		state = StateUnreachable
+	case r.Flapping != 0:
+		state = StateFlapping
+	case sick:
+		state = StateSick
+	case r.State == StateProbation && (!clean || c.now.Since(r.Since) < s.p.Ladder.Probation):
+		state = StateProbation
+	case s.suspect >= 0:
+		state = StateSuspect
+	case c.young(s):
+		state = StateObserving
+		if r.State == StateNew && !s.fresh {
+			state = StateNew
+		}
+	}
+	c.enter(s, state)
+}
+
+// enter moves a dragon to a state, and keeps what depends on the change.
+func (c *cycle) enter(s *subject, state State) {
+	r := s.r
+	from := r.State
+	reason := c.reason(s, state)
+	if from == StateLost && state != StateLost && state != StateMaintenance {
+		r.Observe, r.Samples = c.now, 0
+	}
+	if state == StateSick || state == StateHeld {
+		if r.SickSince == 0 {
+			r.SickSince = c.now
+			c.m.touch(r.Who.MAC)
+		}
+		if a := r.last(func(a *Action) bool { return a.Outcome != Open }); from == StateProbation && a != nil && a.Outcome == Recovered {
+			c.relapse(s, a)
+		}
+		r.CleanAt = 0
+	}
+	if state == StateHealthy || state == StateObserving {
+		if r.SickSince != 0 {
+			r.SickSince = 0
+			c.m.touch(r.Who.MAC)
+		}
+		if r.CleanAt == 0 {
+			r.CleanAt = c.now
+			c.m.touch(r.Who.MAC)
+		}
+		if r.Rung != 0 && c.now.Since(r.CleanAt) >= s.p.Ladder.ForgetAfter {
+			r.Rung = 0
+			c.m.touch(r.Who.MAC)
+		}
+	}
+	if from == state && r.Reason == reason {
+		return
+	}
+	if from != state {
+		r.Since = c.now
+	}
+	r.State, r.Reason = state, reason
+	c.m.touch(r.Who.MAC)
+}
+
+// reason is what a state is about.
+func (c *cycle) reason(s *subject, state State) Reason {
+	if a := s.r.open(); a != nil && (state == StateActing || state == StateSettling) {
+		return a.Reason
+	}
+	switch {
+	case state == StateUnreachable:
+		return c.dark(s)
+	case state == StateQuarantined, state == StateLost, state == StateMaintenance, state == StateFlapping, state == StateSick:
+		if s.fired >= 0 {
+			return detectors[s.fired].reason
+		}
+		return ""
+	case s.suspect >= 0 && state != StateObserving:
+		return detectors[s.suspect].reason
+	case s.fired >= 0: // heat, which only alerts
+		return detectors[s.fired].reason
+	}
+	return ""
+}
+
+// dark says why nothing is known of a dragon; empty if something is. One failed
+// attempt does not make it dark.
+func (c *cycle) dark(s *subject) Reason {
+	switch {
+	case s.silent:
+		return NotReachable
+	case s.f.Reach == AuthFailed:
+		return NoLogin
+	case s.w.stale >= gapPolls && s.w.invalid:
+		return Schema
+	case s.w.stale >= gapPolls:
+		return NotMining
+	}
+	return ""
+}
+
+// back reports whether a lost dragon has been heard of again.
+func (c *cycle) back(s *subject) bool { return s.fresh }
+
+// young reports whether the dragon has not been watched long enough to be touched.
+func (c *cycle) young(s *subject) bool {
+	return c.now.Since(s.r.Observe) < c.p.NewObserve || s.r.Samples < c.p.NewSamples || c.starting(s)
+}
+
+// starting reports whether the healer has not been up long enough.
+func (c *cycle) starting(s *subject) bool {
+	return c.m.run.time.alive < c.p.StartObserve || s.w.samples < c.p.StartSamples
+}
+
+// quarantined lets a dragon out that has been well for long enough by itself.
+func (c *cycle) quarantined(s *subject) {
+	q := s.r.Quarantine
+	if q == nil {
+		return
+	}
+	switch {
+	case s.w.doubtful() || c.dark(s) != "" || s.r.Flapping != 0:
+		if q.Clean != 0 {
+			q.Clean = 0
+			c.m.touch(s.f.MAC)
+		}
+	case !s.fresh:
+	case q.Clean == 0:
+		q.Clean = c.now
+		c.m.touch(s.f.MAC)
+	case c.now.Since(q.Clean) >= s.p.Ladder.ReleaseAt && c.firmlyHealthy(s):
+		c.m.release(s.r, c.now)
+		c.audit(s, Release, "well by itself for "+short(s.p.Ladder.ReleaseAt))
+	}
+}
+
+// firmlyHealthy reports whether the detectors have judged the dragon, and found
+// nothing: an absence of evidence does not end a quarantine.
+func (c *cycle) firmlyHealthy(s *subject) bool {
+	n := 0
+	for i := range s.w.evidence {
+		n = max(n, s.w.evidence[i].goodRun())
+	}
+	return n >= goodInARow
+}
+
+func (c *cycle) quarantine(s *subject, by, reason string) {
+	s.r.Quarantine = &Mark{By: by, Reason: reason, At: c.now, Wall: c.m.run.time.wall(c.now)}
+	c.enter(s, StateQuarantined)
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

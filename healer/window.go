@@ -1,0 +1,90 @@
+package healer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Window is a daily time in which something is allowed: from Start, for Length, by
+// the clocks of Zone.
+type Window struct {
+	Days   []string      `yaml:"days"` // Mon … Sun on which it starts; none: every day
+	Start  string        `yaml:"start"`
+	Length time.Duration `yaml:"length"`
+	Zone   string        `yaml:"zone"` // IANA; empty is UTC
+
+	from     time.Duration
+	location *time.Location
+	valid    bool
+}
+
+// Validate checks a window and makes it usable: one that was not validated is closed.
+func (w *Window) Validate() error {
+	start, err := time.Parse("15:04", w.Start)
+	if err != nil {
+		return fmt.Errorf("window: start %q, expected a time such as 22:30", w.Start)
+	}
+	if w.Length <= 0 || w.Length > week {
+		return fmt.Errorf("window: length %s, expected up to %s", w.Length, week)
+	}
+	for _, d := range w.Days {
+		if !slices.ContainsFunc(weekdays, func(n string) bool { return strings.EqualFold(n, d) }) {
+			return fmt.Errorf("window: day %q, expected %s", d, strings.Join(weekdays, " "))
+		}
+	}
+	if w.location, err = time.LoadLocation(w.Zone); err != nil {
+		return fmt.Errorf("window: zone %q: %w", w.Zone, err)
+	}
+	w.from = time.Duration(start.Hour())*time.Hour + time.Duration(start.Minute())*time.Minute
+	w.valid = true
+	return nil
+}
+
+var weekdays = []string{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}
+
+func (w *Window) on(d time.Weekday) bool {
+	return len(w.Days) == 0 || slices.ContainsFunc(w.Days, func(n string) bool { return strings.EqualFold(n, weekdays[d]) })
+}
+
+// Open reports whether the window is open at t. An hour that the clocks skip
+// shortens it; an hour that they show twice does not double it.
+func (w *Window) Open(t time.Time) bool {
+	if !w.valid {
+		return false
+	}
+	if w.Length >= day && len(w.Days) == 0 {
+		return true
+	}
+	shown := naive(t.In(w.location))
+	midnight := shown.Truncate(day)
+	for back := 0; time.Duration(back)*day <= w.Length+day; back++ {
+		date := midnight.AddDate(0, 0, -back)
+		start := date.Add(w.from)
+		if !w.on(date.Weekday()) || shown.Before(start) || !shown.Before(start.Add(w.Length)) {
+			continue
+		}
+		if t.Sub(first(start, w.location)) < w.Length {
+			return true
+		}
+	}
+	return false
+}
+
+// naive is what the clocks show, as if there were no zones.
+func naive(t time.Time) time.Time {
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+}
+
+// first is the first instant at which clocks in the zone show a time, or one in the
+// skipped hour around it.
+func first(shown time.Time, zone *time.Location) time.Time {
+	t := time.Date(shown.Year(), shown.Month(), shown.Day(), shown.Hour(), shown.Minute(), 0, 0, zone)
+	for _, back := range []time.Duration{2 * time.Hour, time.Hour, 30 * time.Minute} {
+		if earlier := t.Add(-back); naive(earlier).Equal(naive(t)) {
+			return earlier
+		}
+	}
+	return t
+}
