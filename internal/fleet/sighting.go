@@ -165,6 +165,7 @@ func (f *Fleet) supplant(d *Dragon, p *place, e *strangerError) {
 			return nil
 		})
 	})
+	f.say()
 }
 
 // takeIn applies a sighting. The caller holds f.mu.
