@@ -311,7 +311,7 @@ func TestHangingEndpointTakesThePlacesOfPHP(t *testing.T) {
 }
 
 func TestStrangers(t *testing.T) {
-	get := func(t *testing.T, s *StrangerServer, path string) (int, []byte, error) {
+	get := func(s *StrangerServer, path string) (int, []byte, error) {
 		tr := &http.Transport{}
 		defer tr.CloseIdleConnections()
 		res, err := (&http.Client{Transport: tr, Timeout: 5 * time.Second}).Get(s.URL + path)
@@ -326,17 +326,17 @@ func TestStrangers(t *testing.T) {
 		Router: func(status int, body []byte, err error) bool {
 			return err == nil && status == 200 && len(body) > 45000 && bytes.Contains(body, []byte("<title></title>"))
 		},
-		Switch: func(status int, body []byte, err error) bool {
+		Switch: func(status int, body []byte, _ error) bool {
 			return status == 401 && string(body) == "401 Unauthorized\r\n"
 		},
-		Antminer: func(status int, body []byte, err error) bool {
+		Antminer: func(_ int, body []byte, _ error) bool {
 			return bytes.Contains(body, []byte("<title>DragonMint</title>"))
 		},
 		EndlessStream: func(_ int, body []byte, err error) bool { return err == nil && len(body) == 1<<20 },
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			s := NewStranger(kind)
-			if status, body, err := get(t, s, "/"); !want(status, body, err) {
+			if status, body, err := get(s, "/"); !want(status, body, err) {
 				t.Errorf("%d, %d bytes, %v", status, len(body), err)
 			}
 			s.Close()
@@ -376,7 +376,7 @@ func TestStrangers(t *testing.T) {
 		}
 		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nAuthorization: Basic x\r\n\r\n")
 		_ = c.(*net.TCPConn).CloseWrite()
-		if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("it said something: %d, %v", n, err)
 		}
 		s.Close()

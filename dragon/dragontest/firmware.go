@@ -151,7 +151,7 @@ func receiveFile(r *http.Request) (name string, head []byte, size int64, err err
 		}
 		head = make([]byte, 512)
 		n, err := io.ReadFull(part, head)
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return "", nil, 0, err
 		}
 		rest, err := io.Copy(io.Discard, part)
@@ -171,6 +171,7 @@ func (d *Dragon) serveDownload(w http.ResponseWriter, r *http.Request) {
 	if !d.mayUpgrade(w, r) {
 		return
 	}
+	r.Body = http.MaxBytesReader(w, r.Body, d.spec.MaxUpload)
 	u, err := url.Parse(formOf(r).Get("url"))
 	if err != nil || u.Path == "" {
 		d.errorPage(w, http.StatusBadRequest)

@@ -166,3 +166,27 @@ func TestUploadCutShortDoesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestDownloadFlashesWhatTheURLNames(t *testing.T) {
+	onBench(t, Spec{}, func(b *bench) {
+		post := func() answer {
+			a, err := b.try(b.t.Context(), http.MethodPost, "/upgrade/download", "application/x-www-form-urlencoded", strings.NewReader("url=http%3A%2F%2F127.0.0.1%2Ft1_20181101_130000.swu"))
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			return a
+		}
+		b.auth = basic("admin", "x")
+		if a := post(); a.status != 401 {
+			b.t.Errorf("wrong password: %d", a.status)
+		}
+		b.auth = ""
+		if a := post(); a.status != 200 {
+			b.t.Errorf("%d %s", a.status, a.body)
+		}
+		time.Sleep(4 * time.Minute)
+		if got := b.Truth().Firmware; got != "t1_20181101_130000" {
+			b.t.Errorf("firmware %s", got)
+		}
+	})
+}

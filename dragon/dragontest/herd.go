@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -306,11 +307,7 @@ func (h *Herd) DialContext(ctx context.Context, network, address string) (net.Co
 func (h *Herd) Dials() map[netip.Addr]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	dials := make(map[netip.Addr]int, len(h.dials))
-	for a, n := range h.dials {
-		dials[a] = n
-	}
-	return dials
+	return maps.Clone(h.dials)
 }
 
 // Mixed describes dragon i of a herd in which all models take turns.

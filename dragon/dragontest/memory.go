@@ -2,6 +2,7 @@ package dragontest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -101,7 +102,7 @@ func (c *pipeConn) Write(b []byte) (int, error) {
 
 // after makes the end of a connection that was reset look like that.
 func (c *pipeConn) after(op string, err error) error {
-	if (err == io.EOF || err == io.ErrClosedPipe) && c.wasReset.Load() {
+	if (errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe)) && c.wasReset.Load() {
 		return &net.OpError{
 			Op: op, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(),
 			Err: os.NewSyscallError(op, syscall.ECONNRESET),

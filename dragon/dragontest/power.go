@@ -36,7 +36,7 @@ func (d *Dragon) goingDown(out *reply, a *request, what downKind) {
 		return
 	}
 	out.drop = d.has(RebootUnanswered) != nil
-	d.state.down, d.state.downAt = what, d.spec.Now().Add(d.spec.SleepTime)
+	d.state.down, d.state.downAt = what, a.now.Add(d.spec.SleepTime)
 }
 
 // Reboot makes the dragon start anew at once, as if somebody else had asked it to.

@@ -79,8 +79,9 @@ func newHouse(lives func(host, netip.Addr) bool) *house {
 				h.conns.Done()
 			}
 		},
-		IdleTimeout: 120 * time.Second, // nginx: keepalive_timeout 120
-		ErrorLog:    discard,
+		ReadHeaderTimeout: 60 * time.Second,  // nginx: client_header_timeout 60, its default
+		IdleTimeout:       120 * time.Second, // nginx: keepalive_timeout 120
+		ErrorLog:          discard,
 	}
 	return h
 }
@@ -130,11 +131,17 @@ func (h *house) openDoor(at host, addr netip.AddrPort) (*door, error) {
 	if err := loopback(addr.Addr()); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp4", addr.String())
+	l, err := listen(addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("dragontest: %w", err)
 	}
 	return &door{house: h, host: at, addr: l.Addr().String(), l: l, closed: make(chan struct{})}, nil
+}
+
+// listen opens a port; a listener lives longer than any context.
+func listen(addr string) (net.Listener, error) {
+	var c net.ListenConfig
+	return c.Listen(context.Background(), "tcp4", addr)
 }
 
 func loopback(a netip.Addr) error {
@@ -213,7 +220,7 @@ func (o *door) listener() net.Listener {
 		if takes, _ := o.host.reachable(); !takes {
 			continue
 		}
-		l, err := net.Listen("tcp4", o.addr)
+		l, err := listen(o.addr)
 		if err != nil {
 			continue // somebody else has the port for a moment
 		}
