@@ -50,33 +50,29 @@ type Breaker struct {
 
 func (b *Breaker) key() string { return b.Name + "\x00" + b.Scope }
 
-// covers reports whether a breaker concerns a dragon.
-func (b *Breaker) covers(f *Facts, pools []PoolFacts) bool {
-	switch b.Name {
+// scopesFor lists the scopes of the breakers of a name that concern a dragon.
+func scopesFor(name string, f *Facts) []string {
+	switch name {
 	case "pool":
-		return slices.ContainsFunc(pools, func(p PoolFacts) bool { return p.URL == b.Scope })
-	case "domain":
-		return f.Domain == b.Scope
-	case "schema":
-		return f.Firmware == b.Scope
-	case "foreign":
-		return b.Scope == "" || b.Scope == f.MAC
-	case "scope":
-		kind, value, _ := strings.Cut(b.Scope, "=")
-		switch kind {
-		case "pool":
-			return slices.ContainsFunc(pools, func(p PoolFacts) bool { return p.Active && p.URL == value })
-		case "domain":
-			return f.Domain == value
-		case "model":
-			return f.Model == value
-		case "firmware":
-			return f.Firmware == value
+		urls := make([]string, len(f.Pools))
+		for i := range f.Pools {
+			urls[i] = f.Pools[i].URL
 		}
-		return false
+		return urls
+	case "domain":
+		return []string{f.Domain}
+	case "schema":
+		return []string{f.Firmware}
+	case "foreign":
+		return []string{"", f.MAC}
+	case "scope":
+		return scopesOf(f)
 	}
-	return true
+	return []string{""}
 }
+
+// covers reports whether a breaker concerns a dragon.
+func (b *Breaker) covers(f *Facts) bool { return slices.Contains(scopesFor(b.Name, f), b.Scope) }
 
 // condition is what a breaker is shown in every cycle, also when nothing is wrong.
 type condition struct {
@@ -166,7 +162,7 @@ func (c *cycle) slow(b *Breaker, x condition) {
 
 func (c *cycle) anySick(b *Breaker) bool {
 	return slices.ContainsFunc(c.all, func(s *subject) bool {
-		return s.counts && s.sick() && b.covers(s.f, s.f.Pools)
+		return s.counts && s.sick() && b.covers(s.f)
 	})
 }
 
@@ -179,19 +175,21 @@ func (c *cycle) drop(name, scope string) {
 }
 
 func (m *Memory) breaker(name, scope string) *Breaker {
-	for _, b := range m.Fleet.Breakers {
-		if b.Name == name && b.Scope == scope {
-			return b
-		}
+	if i, ok := m.findBreaker(name, scope); ok {
+		return m.Fleet.Breakers[i]
 	}
 	return nil
 }
 
-func (m *Memory) open(b *Breaker) {
-	m.Fleet.Breakers = append(m.Fleet.Breakers, b)
-	slices.SortFunc(m.Fleet.Breakers, func(a, b *Breaker) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Scope, b.Scope))
+func (m *Memory) findBreaker(name, scope string) (int, bool) {
+	return slices.BinarySearchFunc(m.Fleet.Breakers, name, func(b *Breaker, name string) int {
+		return cmp.Or(cmp.Compare(b.Name, name), cmp.Compare(b.Scope, scope))
 	})
+}
+
+func (m *Memory) open(b *Breaker) {
+	i, _ := m.findBreaker(b.Name, b.Scope)
+	m.Fleet.Breakers = slices.Insert(m.Fleet.Breakers, i, b)
 	delete(m.run.quiet, b.key())
 	m.touchFleet()
 }
@@ -309,6 +307,9 @@ func (c *cycle) foreign() {
 			if x.Cause == CauseUnknown && c.now.Since(x.At) < time.Hour {
 				n++
 			}
+		}
+		if n == 0 && c.m.breaker("foreign", s.f.MAC) == nil {
+			continue
 		}
 		// A dragon that flaps all by itself is known to; it says nothing about the others.
 		if n > 0 && s.r.Flapping == 0 {

@@ -236,19 +236,12 @@ func (c *cycle) unsettled(s *subject) bool {
 		c.now.Since(a.At) < s.p.Grace.AfterConfig {
 		return true
 	}
-	for _, b := range c.m.Fleet.Breakers {
-		switch b.Name {
-		case "fleet_boot", "isolation":
-			if b.State == BreakerOpen {
-				return true
-			}
-		case "domain":
-			if b.Scope == s.f.Domain {
-				return true
-			}
+	for _, name := range []string{"fleet_boot", "isolation"} {
+		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
+			return true
 		}
 	}
-	return false
+	return c.m.breaker("domain", s.f.Domain) != nil
 }
 
 // baseline is what the dragon's rate is measured by: what the operator says, else

@@ -22,7 +22,7 @@ func (c *cycle) describe(s *subject) *Decision {
 		d.State, d.Note = StateConflict, "its MAC is claimed by another dragon, or is none"
 	case s.r.Quarantine != nil:
 		d.Note = "by " + s.r.Quarantine.By + ": " + s.r.Quarantine.Reason
-	case s.suspect >= 0 && s.w.evidence[s.suspect].muted != 0 && s.fired < 0:
+	case s.suspect >= 0 && s.w.evidence[s.suspect].muted != 0 && !s.sick():
 		d.Note = s.w.evidence[s.suspect].muted.String()
 	}
 	return d

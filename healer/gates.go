@@ -355,12 +355,11 @@ func (q *question) window() answer {
 // closedBy makes the gate of a breaker.
 func closedBy(name string) func(*question) answer {
 	return func(q *question) answer {
-		for _, b := range q.c.m.Fleet.Breakers {
-			if b.Name != name || !b.covers(q.s.f, q.s.f.Pools) {
-				continue
-			}
-			if a := q.breaker(b); !a.open {
-				return a
+		for _, scope := range scopesFor(name, q.s.f) {
+			if b := q.c.m.breaker(name, scope); b != nil {
+				if a := q.breaker(b); !a.open {
+					return a
+				}
 			}
 		}
 		return yes("")

@@ -49,7 +49,7 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string) (Action, error) 
 	m.touch(d.MAC)
 	m.Fleet.Ring = append(m.Fleet.Ring, FleetAction{a.ID, d.MAC, a.Kind, t})
 	for _, b := range m.Fleet.Breakers {
-		if b.State == BreakerHalfOpen && b.Trial == "" && d.facts != nil && b.covers(d.facts, d.facts.Pools) {
+		if b.State == BreakerHalfOpen && b.Trial == "" && d.facts != nil && b.covers(d.facts) {
 			b.Trial = a.ID
 		}
 	}

@@ -253,7 +253,7 @@ func (m *Memory) init() {
 	if m.Fleet.Tunes == nil {
 		m.Fleet.Tunes = make(map[string][]float64)
 	}
-	m.Fleet.Breakers = slices.DeleteFunc(m.Fleet.Breakers, func(b *Breaker) bool { return b == nil })
+	m.Fleet.Breakers = slices.DeleteFunc(m.Fleet.Breakers, func(b *Breaker) bool { return b == nil || b.State < 0 || b.State > BreakerLatched })
 	m.run = running{
 		dragons: make(map[string]*watch),
 		pools:   make(map[string]*causeWatch),

@@ -77,12 +77,8 @@ func (c *cycle) lost(s *subject, a *Action) bool {
 	if s.w.misses == 0 || c.now.Since(max(a.At, s.w.silent)) < s.p.Ladder.LostAfter {
 		return false
 	}
-	for _, name := range []string{"isolation", "domain"} {
-		for _, b := range c.m.Fleet.Breakers {
-			if b.Name == name && b.covers(s.f, nil) {
-				return false
-			}
-		}
+	if c.m.breaker("isolation", "") != nil || c.m.breaker("domain", s.f.Domain) != nil {
+		return false
 	}
 	return true
 }
@@ -98,7 +94,10 @@ func (c *cycle) judgeAfter(s *subject, a *Action) time.Duration {
 
 // outcome judges by fresh evidence alone; Open where there is not enough of it yet.
 func (c *cycle) outcome(s *subject, a *Action) Outcome {
-	if e := s.f.Elapsed.Or(0); s.f.alive() < a.Before.Boards && e >= s.p.Grace.MissingBoard.Seconds() && booted(s.f, &s.p.Grace) {
+	if s.f.alive() < a.Before.Boards {
+		if s.f.Elapsed.Or(0) < s.p.Grace.MissingBoard.Seconds() || !booted(s.f, &s.p.Grace) {
+			return Open // boards may appear late
+		}
 		return Worse
 	}
 	i := rank(a.Reason)
