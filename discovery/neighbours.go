@@ -66,7 +66,7 @@ func newNeighbours(r *routing, h *hosts, table int) (*neighbours, error) {
 // close ends the listening. Addresses are paced by the table from then on.
 func (n *neighbours) close() {
 	for _, l := range n.arps {
-		l.conn.Close()
+		_ = l.conn.Close() // nothing is lost with it
 	}
 	n.hearing.Wait()
 	clear(n.arps)

@@ -179,7 +179,7 @@ func TestALinkIsAskedForItsHosts(t *testing.T) {
 		var hearing sync.WaitGroup
 		hearing.Go(l.listen)
 		defer hearing.Wait()
-		defer w.Close()
+		defer close(w.done)
 
 		w.replies <- []byte("not an ARP message, and too short")[:20]
 		for _, test := range []struct {

@@ -53,7 +53,7 @@ func TestBlackHolesBehindARealNeighbourTable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds of real time")
 	}
-	for _, network := range strings.Fields(cmp.Or(os.Getenv("DISCOVERY_TEST_NETWORKS"), "198.18.4.0/22")) {
+	for network := range strings.FieldsSeq(cmp.Or(os.Getenv("DISCOVERY_TEST_NETWORKS"), "198.18.4.0/22")) {
 		t.Run(network, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], network)
 			cmd.Env = append(os.Environ(), roleVariable+"=scanner")
@@ -72,7 +72,7 @@ func TestBlackHolesBehindARealNeighbourTable(t *testing.T) {
 
 // ownNetwork gives a process a network namespace, without root also a user namespace.
 func ownNetwork() *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if os.Getuid() != 0 {
 		attr.Cloneflags |= syscall.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
@@ -84,7 +84,7 @@ func ownNetwork() *syscall.SysProcAttr {
 func ip(args string) error {
 	out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("CANNOT: ip %s: %v %s", args, err, out)
+		return fmt.Errorf("CANNOT: ip %s: %w %s", args, err, out)
 	}
 	return nil
 }
@@ -95,6 +95,10 @@ func beHosts() error {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}
+	go func() { // until whoever started it is gone
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
 	for _, args := range []string{"link set lo up", "addr add 198.18.0.2/16 dev hosts", "link set hosts up"} {
 		if err := ip(args); err != nil {
 			return err
@@ -111,7 +115,7 @@ func beHosts() error {
 	cmd := exec.Command("ip", "-batch", "-")
 	cmd.Stdin = strings.NewReader(batch.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("CANNOT: routes: %v %s", err, out)
+		return fmt.Errorf("CANNOT: routes: %w %s", err, out)
 	}
 	fmt.Println("ready")
 	for {
@@ -123,10 +127,18 @@ func beHosts() error {
 	}
 }
 
+// beScanner scans networks in a namespace of its own, and refuses to do it anywhere else.
 func beScanner(networks []string) error {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	if len(interfaces) > 1 {
+		return fmt.Errorf("CANNOT: this is not a network namespace of its own: it has %d interfaces", len(interfaces))
+	}
 	hosts := exec.Command(os.Args[0])
 	hosts.Env = append(os.Environ(), roleVariable+"=hosts")
-	hosts.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	hosts.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	in, err := hosts.StdinPipe()
 	if err != nil {
 		return err
@@ -138,8 +150,10 @@ func beScanner(networks []string) error {
 	if err := hosts.Start(); err != nil {
 		return fmt.Errorf("CANNOT: %v", err)
 	}
-	defer hosts.Wait()
-	defer hosts.Process.Kill()
+	defer func() {
+		_ = hosts.Process.Kill()
+		_ = hosts.Wait()
+	}()
 	for _, args := range []string{
 		"link set lo up",
 		"link add scanner type veth peer name hosts",
@@ -152,7 +166,9 @@ func beScanner(networks []string) error {
 			return err
 		}
 	}
-	io.WriteString(in, "\n")
+	if _, err := io.WriteString(in, "\n"); err != nil {
+		return err
+	}
 	lines := bufio.NewReader(out)
 	if said, err := lines.ReadString('\n'); said != "ready\n" {
 		return fmt.Errorf("hosts: %v %s", err, said)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -38,9 +39,10 @@ func (r *routing) device(a netip.Addr) (string, bool) {
 	return best.device, best.attached
 }
 
-// kernelRouting reads the main routing table. Where that cannot be read, which is to
-// say on other systems than Linux, no address counts as a neighbour.
-func kernelRouting() *routing {
+// kernelRouting reads of the main routing table what concerns networks. Where that
+// cannot be read, which is to say on other systems than Linux, no address counts as a
+// neighbour.
+func kernelRouting(networks []netip.Prefix) *routing {
 	r := &routing{own: make(map[netip.Addr]bool)}
 	table, err := os.ReadFile("/proc/net/route")
 	if err != nil {
@@ -63,7 +65,9 @@ func kernelRouting() *routing {
 			}
 		}
 	}
-	r.routes = parseRoutes(table)
+	r.routes = slices.DeleteFunc(parseRoutes(table), func(t route) bool {
+		return !slices.ContainsFunc(networks, t.to.Overlaps)
+	})
 	for i := range r.routes {
 		r.routes[i].attached = r.routes[i].attached && asks[r.routes[i].device]
 	}

@@ -34,8 +34,8 @@ type farm struct {
 	fail     func(a netip.Addr, try int) (err error) // makes a connect of a scan fail, if it returns an error
 }
 
-// lost is the failure of a connect whose packets were lost.
-var lost = errors.New("lost")
+// errLost is the failure of a connect whose packets were lost.
+var errLost = errors.New("lost")
 
 func newFarm(t testing.TB, hc dragontest.HerdConfig, c Config) *farm {
 	t.Helper()
@@ -78,7 +78,7 @@ func (f *farm) dial(ctx context.Context, network, address string) (net.Conn, err
 		defer f.mu.Unlock()
 		f.now--
 	}()
-	if err == lost {
+	if errors.Is(err, errLost) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
@@ -152,7 +152,7 @@ func TestRefusedIsAVerdictAtOnce(t *testing.T) {
 
 func TestALostConnectDoesNotLoseADragon(t *testing.T) {
 	for name, failure := range map[string]error{
-		"no answer":        lost,
+		"no answer":        errLost,
 		"no neighbour":     os.NewSyscallError("connect", syscall.EHOSTUNREACH),
 		"no route yet":     os.NewSyscallError("connect", syscall.ENETUNREACH),
 		"out of resources": os.NewSyscallError("socket", syscall.EMFILE),
@@ -239,9 +239,9 @@ func TestScansKeepTheIntervalAndDoNotOverlap(t *testing.T) {
 					t.Errorf("%d connects at once: scans overlap", f.max)
 				}
 				if tries := f.tries[f.hosts.at(0)]; test.cut == 0 {
-					for i, seconds := range []time.Duration{0, 1, 10, 11, 20, 21, 30, 31, 40, 41} {
-						if tries[i] != seconds*time.Second {
-							t.Errorf("try %d of the first address at %v, want %ds", i, tries[i], seconds)
+					for i, seconds := range []float64{0, 1, 10, 11, 20, 21, 30, 31, 40, 41} {
+						if tries[i].Seconds() != seconds {
+							t.Errorf("try %d of the first address at %v, want %vs", i, tries[i], seconds)
 						}
 					}
 				}
