@@ -148,7 +148,7 @@ func beScanner(networks []string) error {
 		return err
 	}
 	if err := hosts.Start(); err != nil {
-		return fmt.Errorf("CANNOT: %v", err)
+		return fmt.Errorf("CANNOT: %w", err)
 	}
 	defer func() {
 		_ = hosts.Process.Kill()
@@ -171,7 +171,7 @@ func beScanner(networks []string) error {
 	}
 	lines := bufio.NewReader(out)
 	if said, err := lines.ReadString('\n'); said != "ready\n" {
-		return fmt.Errorf("hosts: %v %s", err, said)
+		return fmt.Errorf("hosts: %w %s", err, said)
 	}
 	for _, n := range networks {
 		if err := scanHosts(n); err != nil {
