@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -31,10 +32,8 @@ func Flags[T any](cmd flagger, name, help string, to *[]T, parse func(string) (T
 // Choice parses one of a few words.
 func Choice(words ...string) func(string) (string, error) {
 	return func(s string) (string, error) {
-		for _, w := range words {
-			if s == w {
-				return s, nil
-			}
+		if slices.Contains(words, s) {
+			return s, nil
 		}
 		return "", fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
 	}
