@@ -79,7 +79,7 @@ func TestNothingElseIsTakenForADragonNorSentAPassword(t *testing.T) {
 	router := "<html><title></title>" + strings.Repeat("x", 46<<10)
 	for name, d := range map[string]*device{
 		"a switch":                         newDevice(map[string]any{"/": status(401, "401 Unauthorized\r\n")}),
-		"a switch that knows the title":    newDevice(map[string]any{"/": status(401, titled)}),
+		"a switch that knows the title":    aDragon(map[string]any{"/": status(401, titled)}),
 		"a router with a page for all":     newDevice(map[string]any{"/": page(router), "/api/overview": page(router)}),
 		"a page about dragons":             newDevice(map[string]any{"/": page("<title>Mining news</title><p>DragonMint InnoMiner")}),
 		"a page that never ends":           newDevice(map[string]any{"/": endless}),
