@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -50,9 +51,7 @@ const (
 
 func newDevice(answers map[string]any) *device {
 	all := map[string]any{"/api/auth": loginOK, "/api/type": typeT1, "/api/summary": summaryT1, "/api/overview": overviewT1}
-	for path, answer := range answers {
-		all[path] = answer
-	}
+	maps.Copy(all, answers)
 	return &device{answers: all, conns: map[string]bool{}}
 }
 

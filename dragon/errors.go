@@ -96,7 +96,7 @@ func Reason(err error) string {
 		return "unreachable"
 	case errors.Is(err, ErrUnauthorized):
 		return "auth"
-	case errors.Is(err, ErrUnknownOutcome) && kindOf(err) == ErrUnreachable:
+	case errors.Is(err, ErrUnknownOutcome) && errors.Is(kindOf(err), ErrUnreachable):
 		return "unreachable"
 	}
 	return "response"

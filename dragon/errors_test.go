@@ -114,7 +114,7 @@ func TestUnreadableAnswers(t *testing.T) {
 			conn.(*net.TCPConn).SetLinger(0)
 			conn.Close()
 		}, ErrBadResponse},
-		"closed before": {func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, ErrUnreachable},
+		"closed before": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ErrUnreachable},
 		"other protocol": {func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			conn.Write([]byte("SSH-2.0-dropbear\r\n"))

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -79,11 +80,9 @@ func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, 
 	if err == nil {
 		return nil
 	}
-	var out Error
-	if known, ok := err.(*Error); ok {
+	out := Error{Err: err}
+	if known, ok := errors.AsType[*Error](err); ok {
 		out = *known
-	} else {
-		out.Err = err
 	}
 	out.Host, out.Endpoint = c.host, e.path
 	if out.Kind == nil {
@@ -91,17 +90,14 @@ func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, 
 	}
 	// What broke off because of the context is told as the context's end, whatever
 	// the broken connection called it.
-	switch out.Kind {
-	case ErrTimeout, ErrRefused, ErrUnreachable, ErrBadResponse, ErrUnknownOutcome:
-		if end := ended(ctx); end != nil {
-			out.Err = end
-			switch {
-			case out.Kind == ErrUnknownOutcome:
-			case end == context.Canceled:
-				out.Kind = nil
-			default:
-				out.Kind = ErrTimeout
-			}
+	if end := ended(ctx); end != nil && brokeOff(out.Kind) {
+		out.Err = end
+		switch {
+		case errors.Is(out.Kind, ErrUnknownOutcome):
+		case errors.Is(end, context.Canceled):
+			out.Kind = nil
+		default:
+			out.Kind = ErrTimeout
 		}
 	}
 	out.Err = withoutSecrets(out.Err, secrets)
@@ -109,6 +105,13 @@ func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, 
 		out.Got = excerpt(got, secrets)
 	}
 	return &out
+}
+
+// brokeOff reports whether a failure of this kind may come of a context's end. What
+// the dragon said stays said.
+func brokeOff(kind error) bool {
+	return slices.ContainsFunc([]error{ErrTimeout, ErrRefused, ErrUnreachable, ErrBadResponse, ErrUnknownOutcome},
+		func(k error) bool { return errors.Is(kind, k) })
 }
 
 // ended returns how a context ended: context.Canceled, context.DeadlineExceeded, or
@@ -217,7 +220,7 @@ func cutShort(e endpoint, err error) error {
 		return &Error{Kind: ErrBadResponse, Expected: fmt.Sprintf("at most %d bytes", maxBody), Err: err}
 	case e.writes:
 		return &Error{Kind: ErrUnknownOutcome, Expected: "a whole answer", Err: err}
-	case kindOf(err) == ErrTimeout:
+	case errors.Is(kindOf(err), ErrTimeout):
 		return err
 	}
 	return &Error{Kind: ErrBadResponse, Expected: "a whole answer", Err: err}

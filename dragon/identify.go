@@ -89,10 +89,10 @@ func (c *Client) brand(ctx context.Context) (Brand, error) {
 		resp.Body.Close()
 		if brand = brandOf(page); brand != "" && resp.StatusCode == http.StatusOK {
 			err = nil
-		} else if err == nil || kindOf(err) != ErrTimeout {
+		} else if err == nil || !errors.Is(kindOf(err), ErrTimeout) {
 			err = &Error{Kind: ErrNotDragon, Expected: "a start page with a dragon's title"}
 		}
-	} else if kindOf(err) == ErrBadResponse {
+	} else if errors.Is(kindOf(err), ErrBadResponse) {
 		err = &Error{Kind: ErrNotDragon, Expected: "a start page", Err: err}
 	}
 	err = c.finish(ctx, indexEndpoint, err, page, nil)
@@ -134,8 +134,7 @@ func (c *Client) refusal(ctx context.Context) error {
 		}
 		return &Error{Kind: ErrNotDragon, Expected: "the API's refusal"}
 	})
-	var e *Error
-	if errors.As(err, &e) && (e.Kind == ErrUnauthorized || e.Kind == ErrBadResponse && !unwell(e)) {
+	if e, ok := errors.AsType[*Error](err); ok && (errors.Is(e, ErrUnauthorized) || errors.Is(e, ErrBadResponse) && !unwell(e)) {
 		e.Kind = ErrNotDragon
 	}
 	return err

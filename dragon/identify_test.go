@@ -2,6 +2,7 @@ package dragon
 
 import (
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -22,9 +23,7 @@ func aDragon(more map[string]any) *device {
 		}
 		io.WriteString(w, overviewT1)
 	}
-	for path, answer := range more {
-		answers[path] = answer
-	}
+	maps.Copy(answers, more)
 	return newDevice(answers)
 }
 

@@ -163,8 +163,7 @@ func (c *Client) UpdatePools(ctx context.Context, pools []PoolConfig) (*PoolsUpd
 	u := &PoolsUpdate{Locked: a.reply.message == "lock"}
 	u.Pools, err = c.Pools(ctx)
 	if err != nil {
-		var known *Error
-		if errors.As(err, &known) {
+		if known, ok := errors.AsType[*Error](err); ok {
 			unread := *known
 			unread.Kind, unread.Err = ErrUnknownOutcome, cause(known)
 			err = &unread
@@ -177,13 +176,13 @@ func (c *Client) UpdatePools(ctx context.Context, pools []PoolConfig) (*PoolsUpd
 
 // cause is why a call failed, in words and without a kind of its own.
 func cause(e *Error) error {
-	if e.Err != nil && e.Kind != nil {
-		return fmt.Errorf("%v: %w", e.Kind, e.Err)
-	}
-	if e.Err != nil {
+	switch {
+	case e.Err == nil:
+		return errors.New(e.Kind.Error())
+	case e.Kind == nil:
 		return e.Err
 	}
-	return errors.New(e.Kind.Error())
+	return fmt.Errorf("%s: %w", e.Kind.Error(), e.Err)
 }
 
 func (u *PoolsUpdate) compare(sent []PoolConfig) {

@@ -3,6 +3,7 @@ package dragon
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -51,7 +52,7 @@ func TestOneLoginServesManyCalls(t *testing.T) {
 func TestCredentialsAreTriedInOrderAndTheGoodOneFirstNextTime(t *testing.T) {
 	var tried []string
 	d := newDevice(map[string]any{"/api/overview": []string{overviewT1, expired, overviewT1}})
-	d.answers["/api/auth"] = func(w http.ResponseWriter, r *http.Request) {
+	d.answers["/api/auth"] = func(w http.ResponseWriter, _ *http.Request) {
 		password := d.asked[len(d.asked)-1].form.Get("password")
 		tried = append(tried, password)
 		if password == "admin" {
@@ -280,9 +281,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := map[string]any{"/api/auth": `{"success":true,"jwt":"` + jwt + `"}`}
-			for k, v := range answers {
-				all[k] = v
-			}
+			maps.Copy(all, answers)
 			c := newDevice(all).client(t, Options{Credentials: creds})
 			_, err := c.Pools(t.Context())
 			if err == nil {
