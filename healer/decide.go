@@ -73,7 +73,8 @@ type cycle struct {
 	flightDomain map[string]int // the same by domain
 	rollouts     int            // those of them that are not the healer's
 	domainSize   map[string]int
-	granted      *subject
+	granted      *subject // that this cycle's action goes to
+	observed     *subject // that it would go to, were its mode enforce
 	siteHot      bool
 }
 
@@ -365,9 +366,9 @@ func (c *cycle) decide(s *subject) {
 		return
 	}
 	d.In = Until{Known: true}
-	d.Verb = WouldAct
 	if s.p.Mode == Enforce {
-		d.Verb = Act
+		d.Verb, c.granted = Act, s
+	} else {
+		d.Verb, c.observed = WouldAct, s
 	}
-	c.granted = s
 }

@@ -68,6 +68,15 @@ type question struct {
 	step   *step // of the ladder; nil for a human or a rollout
 }
 
+// taken is the dragon that this cycle's action goes to already. What is only observed
+// takes nothing away from what is enforced.
+func (q *question) taken() *subject {
+	if q.c.granted == nil && q.step != nil && q.s.p.Mode != Enforce {
+		return q.c.observed
+	}
+	return q.c.granted
+}
+
 // answer is what a gate says. A closed one that knows when it may open says so.
 type answer struct {
 	open   bool
@@ -113,7 +122,7 @@ var gates = []gate{
 	{GateConflict, true, true, func(q *question) answer { return unless(where(q.s.conflict, "its MAC is not its own")) }},
 	{GateMaintenance, false, true, func(q *question) answer { return unless(where(q.s.maintenance, "in maintenance")) }},
 	{GateQuarantine, false, true, (*question).quarantine},
-	{GateLost, false, true, func(q *question) answer { return unless(where(q.s.r.State == StateLost, "lost after an action")) }},
+	{GateLost, false, true, func(q *question) answer { return unless(where(q.s.r.Lost != 0, "lost after an action")) }},
 	{GateFlapping, false, true, (*question).flapping},
 	{GateNew, false, true, (*question).newDevice},
 	{GateFresh, false, true, (*question).fresh},
@@ -368,7 +377,7 @@ func closedBy(name string) func(*question) answer {
 
 func (q *question) breaker(b *Breaker) answer {
 	switch {
-	case b.State == BreakerHalfOpen && b.Trial == "" && q.c.granted == nil:
+	case b.State == BreakerHalfOpen && b.Trial == "" && q.taken() == nil:
 		return yes("half-open: this would be the trial")
 	case b.State == BreakerHalfOpen:
 		return no(0, "half-open: a trial is under way")
@@ -383,7 +392,7 @@ func (q *question) breaker(b *Breaker) answer {
 // slow admits one action at a time, and rarely.
 func (q *question) slow() answer {
 	ring, every := q.c.m.Fleet.Ring, q.c.p.Breakers.SlowEvery
-	if q.c.flight > 0 || q.c.granted != nil {
+	if q.c.flight > 0 || q.taken() != nil {
 		return no(0, "slow mode: one at a time")
 	}
 	if n := len(ring); n > 0 && q.c.now.Since(ring[n-1].At) < every {
@@ -481,7 +490,7 @@ func (q *question) benefit() answer {
 func (q *question) flight() answer {
 	limit := q.c.p.Fleet.flightLimit(q.c.n)
 	used := q.c.flight
-	if q.c.granted != nil {
+	if q.taken() != nil {
 		used++
 	}
 	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit)}
@@ -490,7 +499,7 @@ func (q *question) flight() answer {
 func (q *question) domainFlight() answer {
 	domain := q.s.f.Domain
 	limit, used := q.c.p.Fleet.domainLimit(q.c.domainSize[domain]), q.c.flightDomain[domain]
-	if g := q.c.granted; g != nil && g.f.Domain == domain {
+	if g := q.taken(); g != nil && g.f.Domain == domain {
 		used++
 	}
 	return answer{open: used < limit, detail: fmt.Sprintf("%s %d/%d", domain, used, limit)}
@@ -506,7 +515,7 @@ func (q *question) rolloutShare() answer {
 }
 
 func (q *question) spacing() answer {
-	if g := q.c.granted; g != nil {
+	if g := q.taken(); g != nil {
 		return no(q.c.p.Fleet.Spacing, "after %s", g.f.Worker)
 	}
 	ring := q.c.m.Fleet.Ring
@@ -526,7 +535,7 @@ func (q *question) day() answer  { return q.rate(day, q.c.p.Fleet.dayLimit(q.c.n
 func (q *question) rate(window time.Duration, limit int) answer {
 	f := &q.c.m.Fleet
 	used := f.begun(window, q.c.now)
-	if q.c.granted != nil {
+	if q.taken() != nil {
 		used++
 	}
 	if f.charged(window, q.c.now) {

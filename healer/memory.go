@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -125,6 +126,7 @@ type Record struct {
 	Restarts []RestartSeen `json:"restarts,omitempty"`
 
 	Quarantine *Mark    `json:"quarantine,omitempty"`
+	Lost       Moment   `json:"lost,omitempty"`     // when it did not come back from an action
 	Flapping   Moment   `json:"flapping,omitempty"` // the last unexplained restart of a flapping dragon
 	DeadHot    []int    `json:"dead_hot,omitempty"` // boards that died of heat and have not been alive since
 	MaxBoards  int      `json:"max_boards,omitempty"`
@@ -254,6 +256,9 @@ func (m *Memory) init() {
 		m.Fleet.Tunes = make(map[string][]float64)
 	}
 	m.Fleet.Breakers = slices.DeleteFunc(m.Fleet.Breakers, func(b *Breaker) bool { return b == nil || b.State < 0 || b.State > BreakerLatched })
+	slices.SortFunc(m.Fleet.Breakers, func(a, b *Breaker) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Scope, b.Scope))
+	})
 	m.run = running{
 		dragons: make(map[string]*watch),
 		pools:   make(map[string]*causeWatch),

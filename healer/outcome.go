@@ -20,7 +20,7 @@ func (c *cycle) conclude(s *subject) {
 	}
 	if c.lost(s, a) {
 		c.end(s, a, LostOutcome, "")
-		s.r.State, s.r.Since = StateLost, c.now
+		s.r.Lost = c.now
 		return
 	}
 	if a.Kind != Restart && a.Kind != Reboot {

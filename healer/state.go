@@ -243,6 +243,10 @@ func (c *cycle) place(s *subject) {
 		r.State = StateConflict
 		return
 	}
+	if r.Lost != 0 && s.fresh {
+		r.Lost, r.Observe, r.Samples = 0, c.now, 0
+		c.m.touch(r.Who.MAC)
+	}
 	c.flapping(s)
 	c.quarantined(s)
 	sick, clean := s.sick(), s.fresh && !w.doubtful()
@@ -252,7 +256,7 @@ func (c *cycle) place(s *subject) {
 		state = StateMaintenance
 	case r.Quarantine != nil:
 		state = StateQuarantined
-	case r.State == StateLost && !c.back(s):
+	case r.Lost != 0:
 		state = StateLost
 	case open != nil && open.Proof == 0:
 		state = StateActing
@@ -282,9 +286,6 @@ func (c *cycle) enter(s *subject, state State) {
 	r := s.r
 	from := r.State
 	reason := c.reason(s, state)
-	if from == StateLost && state != StateLost && state != StateMaintenance {
-		r.Observe, r.Samples = c.now, 0
-	}
 	if state == StateSick || state == StateHeld {
 		if r.SickSince == 0 {
 			r.SickSince = c.now
@@ -355,9 +356,6 @@ func (c *cycle) dark(s *subject) Reason {
 	}
 	return ""
 }
-
-// back reports whether a lost dragon has been heard of again.
-func (c *cycle) back(s *subject) bool { return s.fresh }
 
 // young reports whether the dragon has not been watched long enough to be touched.
 func (c *cycle) young(s *subject) bool {

@@ -1,0 +1,68 @@
+package healer
+
+import (
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+func TestTimeAdvancesWithTheMonotonicClock(t *testing.T) {
+	var l timeline
+	now := Instant{noon, time.Hour, "a"}
+	l.advance(Anchor{}, now, true)
+	for range 10 {
+		now.Mono += time.Minute
+		now.Wall = now.Wall.Add(-time.Hour) // whatever it says
+		l.advance(Anchor{}, now, true)
+	}
+	if l.moment != Moment(10*time.Minute) || l.jumps != 10 {
+		t.Errorf("moment %s, %d jumps", time.Duration(l.moment), l.jumps)
+	}
+}
+
+func TestTimeBetweenTwoProcessesOfOneBoot(t *testing.T) {
+	var l timeline
+	l.advance(Anchor{Moment(time.Hour), noon, time.Hour, "a"}, Instant{noon.Add(20 * time.Minute), 80 * time.Minute, "a"}, true)
+	if l.moment != Moment(80*time.Minute) || l.alive != 0 || l.jumps != 0 {
+		t.Errorf("moment %s, alive %s, %d jumps", time.Duration(l.moment), l.alive, l.jumps)
+	}
+}
+
+// The time that the host was off counts once the clock is trusted, and no earlier.
+func TestTimeBetweenTwoBoots(t *testing.T) {
+	anchor := Anchor{Moment(time.Hour), noon, time.Hour, "a"}
+	for name, x := range map[string]struct {
+		wall   time.Time
+		synced time.Duration // alive when NTP comes; 0: never
+		after  time.Duration // alive when looked at
+		want   time.Duration // moment
+	}{
+		"synced at once":             {noon.Add(5 * time.Hour), 1, 0, 6 * time.Hour},
+		"not trusted yet":            {noon.Add(5 * time.Hour), 0, 10 * time.Minute, time.Hour + 10*time.Minute},
+		"trusted after a while":      {noon.Add(5 * time.Hour), 0, 20 * time.Minute, 6*time.Hour + 20*time.Minute},
+		"a clock that went back":     {noon.Add(-100 * time.Hour), 0, 20 * time.Minute, time.Hour + 20*time.Minute},
+		"back, and then set by NTP":  {noon.Add(-100 * time.Hour), 1, 0, time.Hour},
+		"the same time as it stored": {noon, 0, 20 * time.Minute, time.Hour + 20*time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l timeline
+			now := Instant{x.wall, 0, "b"}
+			l.advance(anchor, now, x.synced > 0)
+			for l.alive < x.after {
+				now.Mono += time.Minute
+				now.Wall = now.Wall.Add(time.Minute)
+				l.advance(anchor, now, x.synced > 0)
+			}
+			if l.moment != Moment(x.want) {
+				t.Errorf("moment %s, want %s", time.Duration(l.moment), x.want)
+			}
+		})
+	}
+}
+
+func TestRecordsFromTheFutureAreOfNow(t *testing.T) {
+	if d := Moment(5).Since(Moment(9)); d != 0 {
+		t.Errorf("age %s, want 0", d)
+	}
+}
