@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/go-kit/log/level"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
@@ -30,7 +31,8 @@ func addScan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 	asJSON := cmd.Flag("json", "Print JSON instead of a table.").Bool()
 	return cmd.FullCommand(), func(ctx context.Context, stdout, stderr io.Writer) error {
 		client := dragon.Options{Transport: dragon.NewTransport(), Timeout: c.ScanTimeout}
-		logger := logs.logger(stderr)
+		// What is found is printed; beside it only what went wrong is worth a line.
+		logger := level.NewFilter(logs.logger(stderr), level.AllowWarn())
 		dragons, err := fleet.Open(fleet.Config{Client: client, Site: siteOf(c.Networks), Logger: logger})
 		if err != nil {
 			return err
@@ -122,8 +124,13 @@ func printTable(w io.Writer, found []*fleet.Dragon) error {
 	return table.Flush()
 }
 
-// printable is s, quoted if it holds anything but plain printing characters.
+// printable is s, cut to the width of a column, and quoted if it holds anything but
+// plain printing characters.
 func printable(s string) string {
+	const width = 32
+	if len(s) > width {
+		s = s[:width] + "..."
+	}
 	if quoted := fmt.Sprintf("%+q", s); quoted != `"`+s+`"` {
 		return quoted
 	}
