@@ -3,13 +3,12 @@ package config
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 )
 
 // Config is what the program runs on. What Register returns makes it; whoever holds
@@ -57,10 +56,11 @@ type Wish struct {
 
 // Statsd says where the mirror goes.
 type Statsd struct {
-	Host     string // empty: off
-	Port     uint16
-	Prefix   string
-	Interval time.Duration
+	Host             string // empty: off
+	Port             uint16
+	Prefix           string
+	Interval         time.Duration
+	OneLinePerPacket bool
 }
 
 // ErrNoTarget says that neither a network nor a dragon was named.
@@ -72,7 +72,7 @@ var ErrNoTarget = errors.New("no network and no dragon named")
 // mode, because each of them acts on machines that nobody named.
 func Register(cmd flagger) func() (*Config, error) {
 	c := &Config{}
-	Flags(cmd, "network", "Network to scan for dragons, in CIDR notation (repeatable).", &c.Networks, parseNetwork).PlaceHolder("CIDR")
+	Flags(cmd, "network", "Network to scan for dragons, in CIDR notation (repeatable).", &c.Networks, discovery.ParseNetwork).PlaceHolder("CIDR")
 	Flags(cmd, "dragon", "Dragon to read without any scan (repeatable).", &c.Targets, parseTarget).PlaceHolder("HOST[:PORT]")
 	Flag(cmd, "scan-interval", "Time between scans. Times are seconds or durations like 5m.", &c.ScanInterval, ParseInterval).Default("300")
 	c.register(cmd)
@@ -98,8 +98,9 @@ func Register(cmd flagger) func() (*Config, error) {
 
 	Flag(cmd, "statsd-host", "Mirror to the statsd server on this host.", &c.Statsd.Host, Text).PlaceHolder("HOST")
 	Flag(cmd, "statsd-port", "UDP port of the statsd server.", &c.Statsd.Port, parsePort).Default("8125")
-	Flag(cmd, "statsd-prefix", "First part of every statsd name.", &c.Statsd.Prefix, Text).Default("dragons")
+	Flag(cmd, "statsd-prefix", "First part of every statsd name.", &c.Statsd.Prefix, parseStatsdPrefix).Default("dragons")
 	Flag(cmd, "statsd-interval", "Time between two statsd mirrorings of a dragon.", &c.Statsd.Interval, ParseInterval).Default("60")
+	cmd.Flag("statsd-one-line", "Send one line in each packet, for a statsd server that reads no more.").BoolVar(&c.Statsd.OneLinePerPacket)
 
 	return func() (*Config, error) {
 		if len(c.Networks) == 0 && len(c.Targets) == 0 {
@@ -112,14 +113,14 @@ func Register(cmd flagger) func() (*Config, error) {
 func (p *Probing) register(cmd flagger) {
 	Flag(cmd, "dragon-port", "TCP port that the dragons' HTTP API listens on.", &p.Port, parsePort).Default("80")
 	Flag(cmd, "scan-timeout", "Longest time that identifying one host may take in a scan.", &p.ScanTimeout, ParseInterval).Default("10")
-	Flag(cmd, "scan-connect-timeout", "Longest time that one try to connect may take in a scan; a silent host is tried twice.", &p.ConnectTimeout, ParseInterval).Default("1.5")
+	Flag(cmd, "scan-connect-timeout", "Pace of the connects in a scan: at least four times the longest round trip. A silent host is tried twice within two of it.", &p.ConnectTimeout, ParseInterval).Default("1")
 }
 
 // RegisterScan adds what a single scan needs: networks as arguments, and flags.
 func RegisterScan(cmd *kingpin.CmdClause) *Probing {
 	p := &Probing{}
 	cmd.Arg("network", "Network to scan, in CIDR notation.").Required().SetValue(&value[netip.Prefix]{
-		name: "network", many: true, parse: parseNetwork, take: func(n netip.Prefix) { p.Networks = append(p.Networks, n) },
+		name: "network", many: true, parse: discovery.ParseNetwork, take: func(n netip.Prefix) { p.Networks = append(p.Networks, n) },
 	})
 	p.register(cmd)
 	return p
@@ -137,7 +138,6 @@ func (c *Config) WithoutEffect() []string {
 		{"dragon-autotune-mode", c.Wish.AutotuneMode != ""},
 		{"dragon-auto-upgrade", c.Wish.AutoUpgrade},
 		{"pools", len(c.Wish.Pools) > 0},
-		{"statsd-host", c.Statsd.Host != ""},
 	} {
 		if o.given {
 			names = append(names, o.name)
@@ -146,18 +146,4 @@ func (c *Config) WithoutEffect() []string {
 	return names
 }
 
-// parseTarget refuses what cannot be a host with an optional port. Names are fine:
-// they are resolved when the dragon is read.
-func parseTarget(s string) (string, error) {
-	host := s
-	if h, p, err := net.SplitHostPort(s); err == nil {
-		if _, err := parsePort(p); err != nil {
-			return "", fmt.Errorf("%q has no usable port: want host or host:port", s)
-		}
-		host = h
-	}
-	if host == "" || strings.ContainsAny(host, "/@:?# \t\n") {
-		return "", fmt.Errorf("%q is no dragon's address: want host or host:port", s)
-	}
-	return s, nil
-}
+func parseTarget(s string) (string, error) { return s, discovery.CheckTarget(s) }
