@@ -105,6 +105,9 @@ func Reason(err error) string {
 // kindOf classifies what the transport says: how far the request came is in the type
 // of the error, and what is none of the network's errors is an answer that was not HTTP.
 func kindOf(err error) error {
+	if err == nil {
+		return nil
+	}
 	var timeout net.Error
 	var dial *net.OpError
 	var dns *net.DNSError

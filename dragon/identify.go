@@ -87,13 +87,15 @@ func (c *Client) brand(ctx context.Context) (Brand, error) {
 	if err == nil {
 		page, err = io.ReadAll(io.LimitReader(resp.Body, indexBytes))
 		resp.Body.Close()
-		if brand = brandOf(page); brand != "" && resp.StatusCode == http.StatusOK {
-			err = nil
-		} else if err == nil || !errors.Is(kindOf(err), ErrTimeout) {
-			err = &Error{Kind: ErrNotDragon, Expected: "a start page with a dragon's title"}
-		}
-	} else if errors.Is(kindOf(err), ErrBadResponse) {
-		err = &Error{Kind: ErrNotDragon, Expected: "a start page", Err: err}
+		brand = brandOf(page)
+	}
+	switch silent := ended(ctx) != nil || errors.Is(kindOf(err), ErrTimeout); {
+	case brand != "" && resp.StatusCode == http.StatusOK:
+		err = nil
+	case err != nil && silent:
+		// Whoever was still speaking may have been a dragon.
+	case resp != nil || errors.Is(kindOf(err), ErrBadResponse):
+		err = &Error{Kind: ErrNotDragon, Expected: "a start page with a dragon's title", Err: err}
 	}
 	err = c.finish(ctx, indexEndpoint, err, page, nil)
 	c.observe(indexEndpoint, start, err)

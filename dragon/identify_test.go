@@ -1,6 +1,8 @@
 package dragon
 
 import (
+	"context"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -163,4 +165,34 @@ func TestSilentHostEndsWithTheDeadline(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
+}
+
+func TestIdentificationThatIsBrokenOffSaysNothingOfTheHost(t *testing.T) {
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	half := func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "<html>")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}
+	for name, d := range map[string]*device{
+		"before the page": aDragon(map[string]any{"/": hang}),
+		"in the page":     aDragon(map[string]any{"/": half}),
+		"at the refusal":  aDragon(map[string]any{"/api/overview": hang}),
+		"in the refusal":  aDragon(map[string]any{"/api/overview": half}),
+		"at the login":    aDragon(map[string]any{"/api/auth": hang}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				transport := inMemory(t, d)
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Second, cancel)
+				_, err := New("host", Options{Transport: transport}).Identify(ctx)
+				if !errors.Is(err, context.Canceled) || errors.Is(err, ErrNotDragon) || Reason(err) != "canceled" {
+					t.Errorf("cancelled: %v", err)
+				}
+				_, err = New("host", Options{Transport: transport}).Identify(t.Context())
+				wantKind(t, err, ErrTimeout)
+			})
+		})
+	}
 }
