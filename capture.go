@@ -26,7 +26,7 @@ func addCapture(app *kingpin.Application, _ *logFlags, _ func(net.Addr)) (string
 		if _, err := client.Identify(ctx); err != nil {
 			return err
 		}
-		r, err := recording.Take(ctx, client, func(path string) { fmt.Fprintf(stderr, "asking %s for %s\n", *host, path) })
+		r, err := recording.Take(ctx, client, func(endpoint string) { fmt.Fprintf(stderr, "asking %s for %s\n", *host, endpoint) })
 		if err != nil {
 			return err
 		}

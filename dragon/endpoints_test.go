@@ -442,8 +442,8 @@ func TestFetchTakesWhatIsThere(t *testing.T) {
 	c := d.client(t, Options{})
 	for _, want := range [][2]string{{"index", titled}, {"summary", `{"success":false}`}, {"getErrorMessage", ""}, {"network", ok}, {"unit", invalid}, {"overview", overviewT1}} {
 		a, err := c.Fetch(t.Context(), want[0])
-		if err != nil || string(a.Raw) != want[1] {
-			t.Errorf("%s: %v, %v", want[0], a, err)
+		if err != nil || string(a.Body) != want[1] || a.Status != 200 {
+			t.Errorf("%s: %+v, %v", want[0], a, err)
 		}
 	}
 	for _, name := range []string{"reboot", "setLock", "../upgrade", ""} {

@@ -35,38 +35,28 @@ type Answer struct {
 	Error       string `json:"error,omitempty"` // why there is no answer
 }
 
-// Paths are what is asked: everything that only reads, but for the logs, which are
-// long and tell of people. The last one makes the dragon call its vendor and can
-// take two minutes.
-var Paths = []string{
-	"/",
-	"/api/summary", "/api/overview", "/api/type", "/api/network", "/api/pools", "/api/ping",
-	"/api/getAutoTune", "/api/getAutoTuneStatus", "/api/getDebugStats", "/api/getHashRates", "/api/stats",
-	"/api/unit", "/api/getErrorMessage", "/api/getErrorDetail", "/api/getRuntimePools", "/api/getAll",
-	"/api/getLatestFirmwareVersion",
-}
-
-// Take asks a dragon for everything and returns the masked recording. An answer
-// that does not come is recorded as its error; only a dragon that cannot be logged
-// in to, or a ctx that ends, is an error of Take. Asking, if set, is told each path.
-func Take(ctx context.Context, c *dragon.Client, asking func(path string)) (*Recording, error) {
+// Take asks a dragon for everything that only reads, but for the logs, which are long
+// and tell of people, and returns the masked recording. An answer that does not come is
+// recorded as its error; only a dragon that cannot be logged in to, or a ctx that ends,
+// is an error of Take. Asking, if set, is told what is asked.
+func Take(ctx context.Context, c *dragon.Client, asking func(endpoint string)) (*Recording, error) {
 	r := &Recording{Format: format, Taken: time.Now().UTC().Truncate(time.Second)}
 	m := newMasker()
-	for _, path := range Paths {
+	for _, endpoint := range dragon.Readable() {
 		if asking != nil {
-			asking(path)
+			asking(endpoint)
 		}
-		raw, err := c.Raw(ctx, path)
+		f, err := c.Fetch(ctx, endpoint)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case errors.Is(err, dragon.ErrUnauthorized) && path != "/":
+		case errors.Is(err, dragon.ErrUnauthorized) && endpoint != "index":
 			return nil, err
 		case err != nil:
-			r.Answers = append(r.Answers, Answer{Path: path, Error: m.mask(err.Error())})
+			r.Answers = append(r.Answers, Answer{Path: "/api/" + endpoint, Error: m.mask(err.Error())})
 		default:
-			a := Answer{Path: path, Status: raw.Status, ContentType: raw.ContentType}
-			if masked := m.mask(string(raw.Body)); utf8.ValidString(masked) {
+			a := Answer{Path: f.Path, Status: f.Status, ContentType: f.ContentType}
+			if masked := m.mask(string(f.Body)); utf8.ValidString(masked) {
 				a.Body = masked
 			} else {
 				a.Bytes = []byte(masked)
