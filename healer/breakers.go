@@ -111,7 +111,10 @@ func (c *cycle) track(x condition) {
 			b.Until = until
 			c.m.touchFleet()
 		}
-		b.Detail = x.detail
+		if b.Detail != x.detail {
+			b.Detail = x.detail
+			c.m.touchFleet()
+		}
 	}
 	if !x.clear {
 		delete(c.m.run.quiet, key)
@@ -148,10 +151,8 @@ func (c *cycle) slow(b *Breaker, x condition) {
 		return
 	}
 	if c.upstream() != "" {
-		if b.Slow || c.now.Since(b.Blind) > anchorEvery {
-			c.m.touchFleet()
-		}
 		b.Blind, b.Slow = c.now, false
+		c.m.touchFleet()
 		return
 	}
 	if !b.Slow && b.State == BreakerOpen && c.now.Since(b.Blind) >= c.p.Breakers.SlowAfter {

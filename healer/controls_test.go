@@ -1,0 +1,281 @@
+package healer
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestPauseRequests(t *testing.T) {
+	ok := PauseRequest{Kind: Paused, Scope: "mac", Value: "a0:b0:45:00:00:03", Owner: "ann", Reason: "r"}
+	for name, x := range map[string]struct {
+		change func(*PauseRequest)
+		fails  bool
+	}{
+		"fine":                    {func(*PauseRequest) {}, false},
+		"fleet":                   {func(r *PauseRequest) { r.Scope, r.Value = "fleet", "" }, false},
+		"empty does not mean all": {func(r *PauseRequest) { r.Value = "" }, true},
+		"no scope":                {func(r *PauseRequest) { r.Scope = "" }, true},
+		"fleet with a value":      {func(r *PauseRequest) { r.Scope = "fleet" }, true},
+		"no owner":                {func(r *PauseRequest) { r.Owner = "" }, true},
+		"no reason":               {func(r *PauseRequest) { r.Reason = "" }, true},
+		"too long":                {func(r *PauseRequest) { r.For = 8 * 24 * time.Hour }, true},
+		"negative":                {func(r *PauseRequest) { r.For = -1 }, true},
+		"until resumed":           {func(r *PauseRequest) { r.For, r.UntilResume = 0, true }, false},
+		"no kind":                 {func(r *PauseRequest) { r.Kind = "" }, true},
+	} {
+		r := ok
+		x.change(&r)
+		f := newFarm(t, 1)
+		if _, err := f.mem.Pause(f.now, r); (err != nil) != x.fails {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPausesOverlapAndEndEachByItself(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	killBoard(f.units[3], 0, 60)
+	f.cure = revive
+	add := func(d time.Duration) Pause {
+		p, err := f.mem.Pause(f.now, PauseRequest{Kind: Paused, Scope: "domain", Value: "row-0", Owner: "ann", Reason: "r", For: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	first, second := add(time.Hour), add(3*time.Hour)
+	f.run(30 * time.Minute)
+	if err := f.mem.Resume(first.ID); err != nil {
+		t.Fatal(err)
+	}
+	if f.mem.Resume(first.ID) == nil {
+		t.Error("resumed twice")
+	}
+	f.run(2 * time.Hour)
+	if len(f.sent) != 0 {
+		t.Errorf("sent %v while %s lasts", f.sent, second.ID)
+	}
+	facts := f.facts(f.units[3])
+	if f.mem.Hindrance(f.now, &facts) == nil {
+		t.Error("no hindrance while paused")
+	}
+	f.run(time.Hour)
+	if len(f.sent) != 1 || len(f.mem.Fleet.Pauses) != 0 {
+		t.Errorf("sent %v, pauses %v, want one write once the pause was over", f.sent, f.mem.Fleet.Pauses)
+	}
+	if err := f.mem.Hindrance(f.now, &facts); err != nil {
+		t.Error(err)
+	}
+}
+
+// I17: a pause after the decision is seen before the send.
+func TestHindranceBetweenDecisionAndSend(t *testing.T) {
+	f := newFarm(t, 5).settle()
+	facts := f.facts(f.units[3])
+	for name, forbid := range map[string]func(*Memory) error{
+		"pause": func(m *Memory) error {
+			_, err := m.Pause(f.now, PauseRequest{Kind: Paused, Scope: "fleet", Owner: "ann", Reason: "r"})
+			return err
+		},
+		"maintenance": func(m *Memory) error {
+			_, err := m.Pause(f.now, PauseRequest{Kind: Maintained, Scope: "pool", Value: poolA, Owner: "ann", Reason: "r"})
+			return err
+		},
+		"quarantine": func(m *Memory) error { return m.Quarantine(f.now, facts.MAC, "ann", "r") },
+	} {
+		m := f.mem.Clone()
+		if err := m.Hindrance(f.now, &facts); err != nil {
+			t.Fatal(err)
+		}
+		if err := forbid(m); err != nil {
+			t.Fatal(err)
+		}
+		if m.Hindrance(f.now, &facts) == nil {
+			t.Errorf("%s: no hindrance", name)
+		}
+	}
+}
+
+func TestQuarantineAndReleaseByHand(t *testing.T) {
+	f := newFarm(t, 10).settle()
+	mac := f.units[3].who.MAC
+	if f.mem.Quarantine(f.now, "nobody", "ann", "r") == nil || f.mem.Quarantine(f.now, mac, "", "r") == nil || f.mem.Release(f.now, mac, "ann") == nil {
+		t.Error("nonsense is accepted")
+	}
+	if err := f.mem.Quarantine(f.now, mac, "user:ann", "noisy fan"); err != nil {
+		t.Fatal(err)
+	}
+	killBoard(f.units[3], 0, 60)
+	f.run(2 * time.Hour)
+	if f.of(3).State != StateQuarantined || len(f.sent) != 0 {
+		t.Fatalf("state %s, sent %v", f.of(3).State, f.sent)
+	}
+	if err := f.mem.Release(f.now, mac, "user:ann"); err != nil {
+		t.Fatal(err)
+	}
+	f.cure = revive
+	f.run(30 * time.Minute)
+	if !slices.Equal(f.sentTo(3), []Kind{Restart}) {
+		t.Errorf("sent %v after the release", f.sentTo(3))
+	}
+}
+
+func TestAck(t *testing.T) {
+	f := newFarm(t, 10).settle()
+	for _, name := range []string{"harm", "safe_mode", "recovered_state", "nonsense"} {
+		if f.mem.Ack(f.now, name, "", "ann") == nil {
+			t.Errorf("%s is acknowledged where there is nothing", name)
+		}
+	}
+	f.open("efficacy", "reboot/flatline/T1", BreakerLatched)
+	f.mem.Fleet.Outcomes["reboot/flatline/T1"] = &Outcomes{Last: make([]bool, 10), Totals: map[Outcome]int{}}
+	if f.mem.Ack(f.now, "efficacy", "reboot/flatline/T1", "") == nil {
+		t.Error("acknowledged by nobody")
+	}
+	if err := f.mem.Ack(f.now, "efficacy", "reboot/flatline/T1", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.mem.Fleet.Breakers) != 0 || len(f.mem.Fleet.Outcomes["reboot/flatline/T1"].Last) != 0 {
+		t.Error("the breaker, or what it was judged by, is still there")
+	}
+}
+
+func TestIntents(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	killBoard(f.units[3], 0, 60)
+	f.run(15 * time.Minute)
+	d := f.of(3)
+	if d.Verb != Act {
+		t.Fatalf("%s by %s", d.Verb, d.Blocked)
+	}
+	a, err := f.mem.Intend(f.now, d, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = f.mem.Intend(f.now, d, ""); err == nil {
+		t.Error("two intents for one decision")
+	}
+	if err = f.mem.Sent(f.now, d.MAC, "9-9", Accepted, ""); err == nil {
+		t.Error("a result for an unknown action")
+	}
+	if err = f.mem.Sent(f.now, d.MAC, a.ID, Refusal, "paused"); err != nil {
+		t.Fatal(err)
+	}
+	if f.mem.Sent(f.now, d.MAC, a.ID, Accepted, "") == nil {
+		t.Error("two results for one action")
+	}
+	if f.record(3).open() != nil || f.mem.Fleet.begun(day, f.plan.At.Add(time.Minute)) != 1 {
+		t.Error("a refused write must free its slot and keep its charge")
+	}
+	blocked := *d
+	blocked.Verb = WouldAct
+	if _, err = f.mem.Intend(f.now, &blocked, ""); err == nil {
+		t.Error("an intent in the mode observe")
+	}
+	ids := make(map[string]bool)
+	for range 3 {
+		f.reload()
+		f.mem.Fleet.Seq++
+		ids[f.record(3).Actions[0].ID] = true
+	}
+	if len(ids) != 1 || f.mem.Fleet.Epoch != 4 {
+		t.Errorf("ids %v, epoch %d, want 4", ids, f.mem.Fleet.Epoch)
+	}
+}
+
+func TestConfigurationIsConcludedByItsOwner(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	d := f.plan.Ask(Request{MAC: f.units[3].who.MAC, Kind: Configure, Actor: "rollout:pools"})
+	if d.Verb != Act {
+		t.Fatalf("%s by %s", d.Verb, d.Blocked)
+	}
+	a, err := f.mem.Intend(f.now, &d, "rollout:pools")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.restart(f.units[3])
+	f.run(time.Hour)
+	if s := f.of(3).State; s != StateSettling {
+		t.Errorf("state %s, want settling until its owner concludes", s)
+	}
+	if x := f.record(3).Restarts; len(x) != 1 || x[0].Cause != CauseHealer {
+		t.Errorf("restarts %+v, want one of ours", x)
+	}
+	if err = f.mem.Conclude(f.now, d.MAC, a.ID, Recovered, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.run(2 * time.Minute)
+	if s := f.of(3).State; s != StateHealthy {
+		t.Errorf("state %s, want healthy", s)
+	}
+}
+
+func TestAskAboutAStranger(t *testing.T) {
+	f := newFarm(t, 5).settle()
+	for _, r := range []Request{
+		{MAC: "a0:b0:45:ff:ff:ff", Kind: Reboot, Actor: "ann", Force: true},
+		{MAC: "", Kind: Reboot, Actor: "ann", Force: true},
+		{MAC: f.units[0].who.MAC, Kind: "poweroff", Actor: "ann", Force: true},
+	} {
+		if d := f.plan.Ask(r); d.Verb != Blocked {
+			t.Errorf("%+v: %s", r, d.Verb)
+		}
+	}
+}
+
+// The ladder's step zero: still bad, still the same dragon.
+func TestConfirm(t *testing.T) {
+	for name, x := range map[string]struct {
+		change func(*farm, *unit)
+		fine   bool
+	}{
+		"still bad":       {func(*farm, *unit) {}, true},
+		"well again":      {func(_ *farm, u *unit) { revive(u, "") }, false},
+		"somebody else":   {func(_ *farm, u *unit) { u.who.MAC = "a0:b0:45:00:ff:ff" }, false},
+		"gone":            {func(_ *farm, u *unit) { u.reach = Timeout }, false},
+		"unreadable":      {func(_ *farm, u *unit) { u.garbage = true }, false},
+		"restarted":       {func(f *farm, u *unit) { f.restart(u) }, false},
+		"begins to tune":  {func(_ *farm, u *unit) { u.tuning = true }, false},
+		"an old reading":  {func(f *farm, _ *unit) { f.now.Mono -= time.Minute }, false},
+		"dead of heat":    {func(_ *farm, u *unit) { u.boards[0].temp = 40 }, true},
+		"a worse illness": {func(_ *farm, u *unit) { killBoard(u, 1, 60) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 20).settle()
+			f.sends = false
+			killBoard(f.units[3], 0, 60)
+			f.run(15 * time.Minute)
+			d := f.of(3)
+			if d.Verb != Act {
+				t.Fatalf("%s by %s", d.Verb, d.Blocked)
+			}
+			f.now.Mono += 10 * time.Second
+			x.change(f, f.units[3])
+			facts := f.facts(f.units[3])
+			if err := f.plan.Confirm(d, &facts); (err == nil) != x.fine {
+				t.Errorf("confirmed: %v", err)
+			}
+		})
+	}
+}
+
+func TestConfirmOfALowRate(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	for i := range f.units[3].boards {
+		f.units[3].boards[i].rate = 2 * tera
+	}
+	f.run(60 * time.Minute)
+	d := f.of(3)
+	facts := f.facts(f.units[3])
+	if err := f.plan.Confirm(d, &facts); d.Reason != LowHashrate || err != nil {
+		t.Errorf("%s: %v", d.Reason, err)
+	}
+	f.units[3].fan = 1
+	facts = f.facts(f.units[3])
+	if f.plan.Confirm(d, &facts) == nil {
+		t.Error("confirmed although it is put down to heat")
+	}
+}

@@ -1,0 +1,235 @@
+package healer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+func TestEvidence(t *testing.T) {
+	need := Evidence{10 * time.Minute, 8, 10}
+	for name, x := range map[string]struct {
+		samples string // x bad, . good, one a minute
+		fired   bool
+		suspect bool
+	}{
+		"nothing":                      {"..........", false, false},
+		"one bad sample":               {".....x", false, true},
+		"ten minutes bad":              {"xxxxxxxxxxx", true, true},
+		"nine minutes bad":             {"xxxxxxxxxx", false, true},
+		"two good among them":          {"xxxx.xx.xxx", true, true},
+		"three good among them":        {"xx.x.xx.xxx", false, true},
+		"enough, but not the last":     {"xxxxxxxx..x", false, true},
+		"fired, two good":              {"xxxxxxxxxxx..", true, true},
+		"fired, three good":            {"xxxxxxxxxxx...", false, true},
+		"fired, five good":             {"xxxxxxxxxxx.....", false, false},
+		"five good start it all anew":  {"xxxxxxx.....xxxxxx", false, true},
+		"a suspicion that comes again": {"x.....xxxxxxxxxxx", true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e evidence
+			for i, c := range x.samples {
+				e.push(c == 'x', Moment(time.Hour).Add(time.Duration(i)*time.Minute), need)
+			}
+			if e.fired != x.fired || (e.since != 0) != x.suspect {
+				t.Errorf("fired %v, suspect %v, want %v, %v", e.fired, e.since != 0, x.fired, x.suspect)
+			}
+		})
+	}
+}
+
+func TestEvidenceOfQuickSamplesStillTakesItsTime(t *testing.T) {
+	var e evidence
+	for i := range 40 {
+		e.push(true, Moment(time.Hour).Add(time.Duration(i)*10*time.Second), Evidence{10 * time.Minute, 8, 10})
+	}
+	if e.fired {
+		t.Error("fired after less than ten minutes")
+	}
+}
+
+// samples builds the counters of one board.
+func samples(minutes int, rate float64) (f []Facts) {
+	for i := range minutes + 1 {
+		s := float64(i * 60)
+		f = append(f, Facts{HasSample: true, Elapsed: dragon.Known(3600 + s),
+			Boards: []BoardFacts{{Slot: 0, Status: "Alive", Hashes: dragon.Known(1e15 + rate*s), Elapsed: dragon.Known(3600 + s)}}})
+	}
+	return f
+}
+
+func TestRateIsWorkOverTheDevicesTime(t *testing.T) {
+	w := newWatch()
+	for i, f := range samples(13, 5e12) {
+		w.measure(&f, Moment(i)*Moment(time.Minute))
+	}
+	if w.rate.IsKnown() {
+		t.Errorf("rate %v after 13 minutes, want unknown", w.rate)
+	}
+	w = newWatch()
+	for i, f := range samples(40, 5e12) {
+		w.measure(&f, Moment(i)*Moment(time.Minute))
+	}
+	if v, _ := w.rate.Get(); v < 4.99e12 || v > 5.01e12 {
+		t.Errorf("rate %v, want 5e12", w.rate)
+	}
+	if len(w.counts) > 17 {
+		t.Errorf("%d samples kept", len(w.counts))
+	}
+}
+
+func TestRateWithABoardThatCannotBeReadIsUnknown(t *testing.T) {
+	w := newWatch()
+	all := samples(20, 5e12)
+	all[20].Boards[0].Hashes = dragon.Number{}
+	for i := range all {
+		w.measure(&all[i], Moment(i)*Moment(time.Minute))
+	}
+	if w.rate.IsKnown() {
+		t.Errorf("rate %v, want unknown", w.rate)
+	}
+}
+
+// A gap, a restart and a mute each start the evidence anew.
+func TestWhatStartsEvidenceAnew(t *testing.T) {
+	for name, x := range map[string]func(*farm){
+		"a gap": func(f *farm) {
+			f.units[3].reach = Timeout
+			f.run(4 * time.Minute)
+			f.units[3].reach = Reached
+		},
+		"a restart": func(f *farm) { f.restart(f.units[3]) },
+		"a reload":  func(f *farm) { f.reload() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 20).settle()
+			f.sends = false
+			killBoard(f.units[3], 0, 60)
+			f.run(11 * time.Minute)
+			if !f.mem.run.dragons[f.units[3].who.MAC].evidence[rank(DeadBoard)].fired {
+				t.Fatal("not sick yet")
+			}
+			x(f)
+			f.run(9 * time.Minute)
+			if f.mem.run.dragons[f.units[3].who.MAC].evidence[rank(DeadBoard)].fired {
+				t.Error("sick on evidence from before")
+			}
+		})
+	}
+	t.Run("a single missed poll does not", func(t *testing.T) {
+		f := newFarm(t, 20).settle()
+		f.sends = false
+		killBoard(f.units[3], 0, 60)
+		f.run(6 * time.Minute)
+		f.units[3].reach = Timeout
+		f.tick()
+		f.units[3].reach = Reached
+		f.run(5 * time.Minute)
+		if s := f.of(3).State; s != StateSick {
+			t.Errorf("state %s, want sick", s)
+		}
+	})
+}
+
+func TestOneReadingIsOneSample(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	killBoard(f.units[3], 0, 60)
+	f.tick()
+	for range 100 {
+		f.decide()
+	}
+	if n := f.mem.run.dragons[f.units[3].who.MAC].evidence[rank(DeadBoard)].badIn(64); n != 1 {
+		t.Errorf("%d bad samples of one reading", n)
+	}
+}
+
+// I15: a recovery is reflected within three polls, also while everything is held.
+func TestRecoveryIsSeenWhileHeld(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	f.host.Stop = true
+	killBoard(f.units[3], 0, 60)
+	f.run(30 * time.Minute)
+	if s := f.of(3).State; s != StateHeld {
+		t.Fatalf("state %s, want held", s)
+	}
+	revive(f.units[3], "")
+	f.run(3 * time.Minute)
+	if s := f.of(3).State; s == StateSick || s == StateHeld {
+		t.Errorf("state %s after three good polls", s)
+	}
+	f.run(2 * time.Minute)
+	if s := f.of(3).State; s != StateHealthy {
+		t.Errorf("state %s after five good polls, want healthy", s)
+	}
+}
+
+func TestBaselineFallsSlowly(t *testing.T) {
+	var b Baseline
+	now := Moment(time.Hour)
+	for range slotsNeeded {
+		b.learn("balanced", 15e12, now, 0.05)
+		now = now.Add(slotLength)
+	}
+	if b.Value != 15e12 {
+		t.Fatalf("learned %g", b.Value)
+	}
+	from := now
+	for now.Since(from) < week {
+		b.learn("balanced", 9e12, now, 0.05)
+		now = now.Add(slotLength)
+	}
+	if b.Value < 15e12*0.945 || b.Value >= 15e12 {
+		t.Errorf("%g after a week, want 5%% less than 15e12", b.Value)
+	}
+	b.learn("balanced", 30e12, now, 0.05)
+	for range slotsKept {
+		b.learn("balanced", 16e12, now, 0.05)
+	}
+	if b.Value != 16e12 {
+		t.Errorf("%g, want it to rise to 16e12 at once", b.Value)
+	}
+	b.learn("efficient", 12e12, now, 0.05)
+	if b.known("efficient").IsKnown() || b.known("balanced").IsKnown() {
+		t.Error("a baseline survives a change of mode")
+	}
+}
+
+func TestBaselineSources(t *testing.T) {
+	f := newFarm(t, 10).settle()
+	c := f.plan.cycle
+	s := c.byMAC[f.units[3].who.MAC]
+	if v := c.baseline(s).Or(0); v < 14.9e12 || v > 15.1e12 {
+		t.Errorf("nothing learned: %g, want the model's present median", v)
+	}
+	s.r.Baseline = Baseline{Value: 12e12}
+	if v := c.baseline(s).Or(0); v != 12e12 {
+		t.Errorf("learned: %g, want 12e12", v)
+	}
+	s.p = &DragonPolicy{Hashrate: 16e12}
+	if v := c.baseline(s).Or(0); v != 16e12 {
+		t.Errorf("operator: %g, want 16e12", v)
+	}
+	lone := newFarm(t, 2).settle()
+	c = lone.plan.cycle
+	if c.baseline(c.all[0]).IsKnown() {
+		t.Error("two dragons are no model median")
+	}
+}
+
+func TestEveryDetectorIsExplained(t *testing.T) {
+	for i := range detectors {
+		d := &detectors[i]
+		if describe(d.reason, &Shown{Value: 1, Threshold: 2, Baseline: 3}, 1) == "" {
+			t.Errorf("%s has no words", d.reason)
+		}
+		p := DefaultPolicy()
+		if e := d.need(&p.Default); e.Of > 64 || e.Bad > e.Of || e.Bad < freshInRow {
+			t.Errorf("%s needs %+v", d.reason, e)
+		}
+		if d.top > 1 && d.gap != nil || d.top == 1 && d.gap == nil {
+			t.Errorf("%s: a reason that must not climb needs a gap of its own, the others none", d.reason)
+		}
+	}
+}
