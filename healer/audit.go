@@ -104,54 +104,63 @@ func (c *cycle) auditOutcome(s *subject, a *Action) {
 }
 
 // auditDecisions says what is new: the verb, the state, the reason or the gates in
-// the way. Numbers alone are no news.
+// the way. Numbers alone are no news, nor is a dragon that is well, or merely suspect.
 func (c *cycle) auditDecisions() {
 	for i := range c.out.Dragons {
 		d := &c.out.Dragons[i]
-		s := c.byMAC[d.MAC]
 		key := d.MAC
 		if d.State == StateConflict {
 			key = d.MAC + "@" + d.Address
 		}
-		if s == nil && d.State != StateConflict {
+		if d.State == StateSuspect {
 			continue
 		}
-		what := c.saying(d)
 		last, said := c.m.run.said[key]
-		if what == last.what && said && (d.Verb == Nothing || c.now.Since(last.at) < auditAgain) {
+		if d.Verb == Nothing && quiet(d.State) {
+			if said {
+				delete(c.m.run.said, key)
+				c.out.Audit = append(c.out.Audit, c.decided(d, Recovery))
+			}
+			continue
+		}
+		what := d.what()
+		if said && what == last.what && (d.Verb == Nothing || c.now.Since(last.at) < auditAgain) {
 			continue
 		}
 		c.m.run.said[key] = saying{what, c.now}
-		if !said && d.Verb == Nothing && quiet(d.State) {
-			continue // a dragon that is well is no news when it is first seen
+		verb := d.Verb
+		if verb == Nothing {
+			verb = Changed
 		}
-		if s == nil {
-			s = &subject{f: d.facts, r: &Record{State: d.State}, p: c.p.For(d.Profile)}
-		}
-		a := c.record(s, d.Verb)
-		if d.Verb == Nothing && d.State == StateHealthy {
-			a.Decision = Recovery
-		}
-		a.State, a.Reason, a.Action, a.Rung, a.Benefit, a.ActionID, a.Note = d.State, d.Reason, d.Kind, d.Rung, d.Benefit, d.ActionID, d.Note
-		evidence := d.Evidence
-		a.Evidence = &evidence
-		for _, g := range d.Gates {
-			if !g.Open || d.Verb == Act || d.Verb == WouldAct {
-				a.Gates = append(a.Gates, g)
-			}
-		}
-		if d.Verb == Act || d.Verb == WouldAct {
-			a.Budget = c.out.Budgets
-		}
-		c.out.Audit = append(c.out.Audit, a)
+		c.out.Audit = append(c.out.Audit, c.decided(d, verb))
 	}
+}
+
+// decided is the audit record of a decision.
+func (c *cycle) decided(d *Decision, verb Verb) Audit {
+	s := &subject{f: d.facts, r: &Record{}, p: c.p.For(d.Profile)}
+	a := c.record(s, verb)
+	a.State, a.Reason, a.Action, a.Rung, a.Benefit, a.ActionID, a.Note = d.State, d.Reason, d.Kind, d.Rung, d.Benefit, d.ActionID, d.Note
+	evidence := d.Evidence
+	a.Evidence = &evidence
+	acts := d.Verb == Act || d.Verb == WouldAct
+	for _, g := range d.Gates {
+		if !g.Open || acts {
+			a.Gates = append(a.Gates, g)
+		}
+	}
+	if acts {
+		a.Budget = c.out.Budgets
+	}
+	return a
 }
 
 func quiet(s State) bool {
 	return s == StateNew || s == StateObserving || s == StateHealthy
 }
 
-func (c *cycle) saying(d *Decision) string {
+// what is the part of a decision that makes it another one.
+func (d *Decision) what() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s %s %d", d.Verb, d.State, d.Reason, d.Kind, d.Rung)
 	for _, g := range d.Gates {

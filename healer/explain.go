@@ -13,6 +13,9 @@ import (
 func (c *cycle) describe(s *subject) *Decision {
 	d := &Decision{Who: s.f.Who, State: s.r.State, Since: s.r.Since, Reason: s.r.Reason, Slot: -1, severity: -1, facts: s.f}
 	d.Evidence = c.shown(s)
+	if i := s.about(); i >= 0 && !s.conflict {
+		d.Slot = s.w.evidence[i].slot
+	}
 	if a := s.r.open(); a != nil {
 		d.Kind, d.Rung, d.Rungs, d.Slot, d.ActionID, d.Verb = a.Kind, a.Rung, len(s.p.Ladder.Steps), a.Slot, a.ID, Wait
 		d.Note = fmt.Sprintf("%s %s ago", a.Kind, short(c.now.Since(a.At)))
@@ -26,6 +29,17 @@ func (c *cycle) describe(s *subject) *Decision {
 		d.Note = s.w.evidence[s.suspect].muted.String()
 	}
 	return d
+}
+
+// about is the index of the detector that the dragon's state is about; -1: none.
+func (s *subject) about() int {
+	if i := rank(s.r.Reason); i < len(detectors) {
+		return i
+	}
+	if s.fired >= 0 {
+		return s.fired
+	}
+	return s.suspect
 }
 
 // shown is the evidence of the detector that the dragon's state is about.
@@ -45,12 +59,9 @@ func (c *cycle) shown(s *subject) Shown {
 	}
 	e.Baseline, e.Expected = c.baseline(s).Or(-1), c.expected(s)
 	if w.tuning {
-		e.TuningFor = c.now.Since(w.tuned)
+		e.TuningFor = Span(c.now.Since(w.tuned))
 	}
-	i := s.fired
-	if i < 0 {
-		i = s.suspect
-	}
+	i := s.about()
 	if i < 0 {
 		return e
 	}
@@ -60,7 +71,7 @@ func (c *cycle) shown(s *subject) Shown {
 	e.Of = min(ev.n, need.Of)
 	e.Bad = ev.badIn(e.Of)
 	if ev.since != 0 {
-		e.For = c.now.Since(ev.since)
+		e.For = Span(c.now.Since(ev.since))
 	}
 	return e
 }
@@ -79,8 +90,8 @@ func (c *cycle) explain() {
 	f, fleet := &c.p.Fleet, &c.m.Fleet
 	c.out.Budgets = []BudgetUse{
 		{"fleet", 0, c.flight, f.flightLimit(c.n)},
-		{"fleet", time.Hour, fleet.begun(time.Hour, c.now), f.hourLimit(c.n)},
-		{"fleet", day, fleet.begun(day, c.now), f.dayLimit(c.n)},
+		{"fleet", Span(time.Hour), fleet.begun(time.Hour, c.now), f.hourLimit(c.n)},
+		{"fleet", Span(day), fleet.begun(day, c.now), f.dayLimit(c.n)},
 	}
 	for _, domain := range sortedKeys(c.flightDomain) {
 		c.out.Budgets = append(c.out.Budgets, BudgetUse{"domain=" + domain, 0, c.flightDomain[domain], f.domainLimit(c.domainSize[domain])})

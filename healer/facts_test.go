@@ -85,3 +85,13 @@ func TestDomainOf(t *testing.T) {
 		}
 	}
 }
+
+func TestBareURL(t *testing.T) {
+	for url, want := range map[string]string{
+		poolA: poolA, "stratum+tcp://bob:hunter2@a.example:3333": poolA, "bob:x@a.example:1/p@q": "a.example:1/p@q", "": "",
+	} {
+		if got := bareURL(url); got != want {
+			t.Errorf("%q: %q, want %q", url, got, want)
+		}
+	}
+}

@@ -187,7 +187,7 @@ func (q *question) ask() []GateState {
 		} else {
 			a = g.ask(q)
 		}
-		out = append(out, GateState{g.name, a.open, a.detail, Until{a.wait, a.open || a.wait > 0}})
+		out = append(out, GateState{g.name, a.open, a.detail, Until{Span(a.wait), a.open || a.wait > 0}})
 	}
 	return out
 }

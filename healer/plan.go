@@ -1,6 +1,9 @@
 package healer
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Verb is what a decision says.
 type Verb string
@@ -17,9 +20,12 @@ const (
 	Release    Verb = "release"
 	Hold       Verb = "hold"   // a breaker opened
 	Resume     Verb = "resume" // a breaker closed
+	Changed    Verb = "state"  // in the audit: nothing but the state
 )
 
 // Plan is the outcome of a cycle: a decision for every dragon, and what they rest on.
+// Its fields are its own and may be read by anybody. Ask and Confirm look into the
+// memory that it was made with, so they belong to whoever owns that.
 type Plan struct {
 	At     Moment    `json:"at"`
 	Wall   time.Time `json:"wall"`
@@ -51,6 +57,9 @@ type Plan struct {
 	cycle *cycle // for Ask
 }
 
+// Time gives the time of day of a moment.
+func (p *Plan) Time(m Moment) time.Time { return p.Wall.Add(time.Duration(m - p.At)) }
+
 // Counts is the fleet in numbers.
 type Counts struct {
 	Fleet   int           `json:"fleet"` // known
@@ -67,6 +76,7 @@ type Ended struct {
 	MAC    string
 	Action Action
 	Sick   time.Duration // how long the dragon was sick until it recovered
+	Lost   float64       // hashes that it would have done, had it been left alone; less than zero: it gained
 }
 
 // Restarted is a restart of a dragon that its clock showed.
@@ -100,30 +110,46 @@ type Decision struct {
 	facts    *Facts // what it was decided on
 }
 
+// Span is a duration that is written in seconds where people and machines read it.
+type Span time.Duration
+
+// MarshalJSON writes seconds.
+func (s Span) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
+
+// UnmarshalJSON reads seconds.
+func (s *Span) UnmarshalJSON(data []byte) error {
+	var v float64
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	*s = Span(seconds(v))
+	return nil
+}
+
 // Until is a time to wait; Known is false where only an event can end it.
 type Until struct {
-	For   time.Duration `json:"for"`
-	Known bool          `json:"known"`
+	For   Span `json:"for_s"`
+	Known bool `json:"known"`
 }
 
 // Shown is the evidence in numbers. Unknown numbers are -1.
 type Shown struct {
-	Value     float64       `json:"value"`
-	Threshold float64       `json:"threshold"`
-	Bad       int           `json:"samples_bad"`
-	Of        int           `json:"samples_total"`
-	For       time.Duration `json:"window"` // since the first bad sample
-	Uptime    float64       `json:"uptime_s"`
-	Elapsed   float64       `json:"miner_uptime_s"`
-	Tuning    bool          `json:"tuning"`
-	TuningFor time.Duration `json:"tuning_for,omitempty"`
-	Rate      float64       `json:"rate"`
-	Baseline  float64       `json:"baseline"`
-	Hottest   float64       `json:"hottest"`
-	FanDuty   float64       `json:"fan_duty"`
-	Boards    int           `json:"boards"`
-	Alive     int           `json:"boards_alive"`
-	Expected  int           `json:"boards_expected"`
+	Value     float64 `json:"value"`
+	Threshold float64 `json:"threshold"`
+	Bad       int     `json:"samples_bad"`
+	Of        int     `json:"samples_total"`
+	For       Span    `json:"window_s"` // since the first bad sample
+	Uptime    float64 `json:"uptime_s"`
+	Elapsed   float64 `json:"miner_uptime_s"`
+	Tuning    bool    `json:"tuning"`
+	TuningFor Span    `json:"tuning_s,omitempty"`
+	Rate      float64 `json:"rate"`
+	Baseline  float64 `json:"baseline"`
+	Hottest   float64 `json:"hottest"`
+	FanDuty   float64 `json:"fan_duty"`
+	Boards    int     `json:"boards"`
+	Alive     int     `json:"boards_alive"`
+	Expected  int     `json:"boards_expected"`
 }
 
 // GateState is the answer of one gate.
@@ -136,10 +162,10 @@ type GateState struct {
 
 // BudgetUse is how much of a limit is used.
 type BudgetUse struct {
-	Scope  string        `json:"scope"`
-	Window time.Duration `json:"window"` // 0: in flight
-	Used   int           `json:"used"`
-	Limit  int           `json:"limit"`
+	Scope  string `json:"scope"`
+	Window Span   `json:"window_s"` // 0: in flight
+	Used   int    `json:"used"`
+	Limit  int    `json:"limit"`
 }
 
 // Benefit is what a reboot is expected to bring and to cost, in hashes.

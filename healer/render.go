@@ -50,7 +50,7 @@ func (p *Plan) Render(w io.Writer) error {
 			continue
 		}
 		name := "slots"
-		switch b.Window {
+		switch time.Duration(b.Window) {
 		case time.Hour:
 			name = "hour"
 		case day:
@@ -109,12 +109,12 @@ func (d *Decision) evidence() string {
 	if d.Reason == "" {
 		return ""
 	}
-	parts := []string{describe(d.Reason, e, d.slot())}
+	parts := []string{describe(d.Reason, e, d.Slot)}
 	if e.Of > 0 {
 		parts = append(parts, fmt.Sprintf("%d/%d", e.Bad, e.Of))
 	}
 	if e.Tuning && d.Reason != TuningStuck {
-		parts = append(parts, "tuning "+short(e.TuningFor))
+		parts = append(parts, "tuning "+short(time.Duration(e.TuningFor)))
 	}
 	if e.Hottest >= 90 && d.Reason != Hot && d.Reason != Overheat {
 		parts = append(parts, fmt.Sprintf("%.0fC", e.Hottest))
@@ -130,9 +130,6 @@ func (d *Decision) evidence() string {
 	}
 	return strings.Join(parts, ", ")
 }
-
-// slot is the board that the evidence is about.
-func (d *Decision) slot() int { return d.Slot }
 
 func (d *Decision) action() string {
 	switch {
@@ -151,7 +148,7 @@ func (d *Decision) when() string {
 	case !d.In.Known:
 		return "-"
 	}
-	m := int(d.In.For.Round(time.Minute).Minutes())
+	m := int(time.Duration(d.In.For).Round(time.Minute).Minutes())
 	return fmt.Sprintf("+%02d:%02d", m/60, m%60)
 }
 
@@ -194,7 +191,7 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 		fmt.Fprintf(w, "reason    %s: %s\n", d.Reason, d.evidence())
 	}
 	if e.Of > 0 {
-		fmt.Fprintf(w, "evidence  %d of the last %d samples bad, for %s\n", e.Bad, e.Of, short(e.For))
+		fmt.Fprintf(w, "evidence  %d of the last %d samples bad, for %s\n", e.Bad, e.Of, short(time.Duration(e.For)))
 	}
 	fmt.Fprintf(w, "hashrate  %s of %s\n", hashrate(e.Rate), hashrate(e.Baseline))
 	fmt.Fprintf(w, "boards    %d alive, %d reported, %d expected\n", e.Alive, e.Boards, e.Expected)
@@ -207,16 +204,14 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 	if len(d.Gates) == 0 {
 		return
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, g := range d.Gates {
 		state := "open"
 		if !g.Open {
 			state = "CLOSED"
 			if g.Wait.Known {
-				state += " for " + short(g.Wait.For)
+				state += " for " + short(time.Duration(g.Wait.For))
 			}
 		}
-		fmt.Fprintf(t, "gate\t%s\t%s\t%s\n", g.Name, state, g.Detail)
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("gate      %-18s %-15s %s", g.Name, state, g.Detail), " "))
 	}
-	_ = t.Flush()
 }

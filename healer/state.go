@@ -41,6 +41,7 @@ const (
 	bootDrift       = 90 * time.Second // followed without being taken for a reboot
 	sendSlack       = time.Minute      // of a start against the intent, for the same reason
 	restartsKept    = 7 * 24 * time.Hour
+	restartsMost    = 64 // of them; more make a flapping dragon no more flapping
 	actionsKept     = 30 * 24 * time.Hour
 	seenGranularity = time.Hour
 	tunesKept       = 50
@@ -145,7 +146,7 @@ func (c *cycle) restarted(s *subject, at Moment) {
 	w.forgetEvidence()
 	seen.Cause = c.causeOf(s, seen)
 	s.r.Restarts = append(s.r.Restarts, *seen)
-	old := 0
+	old := max(0, len(s.r.Restarts)-restartsMost)
 	for old < len(s.r.Restarts)-1 && c.now.Since(s.r.Restarts[old].At) > restartsKept {
 		old++
 	}

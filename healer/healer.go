@@ -1,0 +1,253 @@
+package healer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
+)
+
+// Clock is where a Healer has the time from.
+type Clock interface {
+	Now() Instant
+	// Synced reports whether something keeps the wall clock right.
+	Synced() bool
+}
+
+// Config says whom a Healer looks after, and by which rules.
+type Config struct {
+	Fleet *fleet.Fleet
+	Dir   string // of the state, the audit and the STOP file
+
+	// Policy returns the rules in force. It is asked in every cycle; a value that it
+	// has returned must not change any more. It says nothing of sending unless a
+	// DragonPolicy's Mode is Enforce.
+	Policy func() *Policy
+	// Place says which fault domain a dragon is in and which profile applies to it.
+	// Nil, or an empty domain: the /24 of its address.
+	Place func(*fleet.Info) (domain, profile string)
+	// OnAction is told of every write that went out. It must not block.
+	OnAction func(*fleet.Info, Kind)
+
+	Workers    int                   // dragons read at once; default 64
+	ID         string                // names this healer in the audit; default the host's name
+	Clock      Clock                 // default HostClock
+	Logger     log.Logger            // default none
+	Registerer prometheus.Registerer // default none
+}
+
+// The errors that a Healer answers requests with.
+var (
+	// ErrNotYet says that the healer has not had its first look at the fleet.
+	ErrNotYet = errors.New("the healer has not looked at the fleet yet")
+	// ErrEnded says that the healer has ended.
+	ErrEnded = errors.New("the healer has ended")
+	// ErrNotOwner says that another process owns the state: it is the one to ask.
+	ErrNotOwner = errors.New("another process owns the healer's state")
+	// ErrUnwritten says that what was asked for is in force, but could not be
+	// written down: it ends with the process.
+	ErrUnwritten = errors.New("in force, but not written down")
+	// ErrUnknownDragon says that no known dragon goes by such a name.
+	ErrUnknownDragon = errors.New("no such dragon")
+)
+
+// Healer runs the decisions: it has the fleet looked at, decides, carries out what is
+// allowed, and answers people. Its methods may be called from any goroutine; those that
+// change something are answered by Run.
+//
+// The memory belongs to the one goroutine of Run. Whoever else needs it asks (see ask);
+// nothing that talks to a dragon runs there, so that a human is heard at any time.
+type Healer struct {
+	config  Config
+	logger  log.Logger
+	clock   Clock
+	metrics *metrics
+
+	calls chan func(context.Context)
+	ended chan struct{} // closed when Run is over
+
+	arrivals  arrivals
+	published atomic.Pointer[Status]
+
+	// What follows belongs to the goroutine of Run.
+	mem       *Memory
+	store     *store.Store
+	held      bool // by another process
+	storeErr  error
+	unwritten bool // the store lacks what the memory has
+	recovered string
+	audit     *auditFile
+	policy    *Policy // in force
+	offered   *Policy // that Policy returned last
+	plan      *Plan   // of the last cycle
+	view      *View   // of the last cycle
+	acting    bool    // the ladder's own write is on its way
+	tripped   string  // a panic: nothing is sent any more
+	hands     int     // goroutines that carry something out, and the one that looks
+	handEnded chan struct{}
+	tally     tally
+
+	// commit writes to the store; tests put themselves in its place to kill the healer there.
+	commit func(s *store.Store, r store.Records, all bool) error
+}
+
+// Status is where the healer stands. It never changes once made.
+type Status struct {
+	Mode      string    `json:"mode"`             // observe, enforce, or safe after a panic or too many unclean starts
+	Owner     bool      `json:"owner"`            // this process owns the state
+	Writable  bool      `json:"writable"`         // and can write it
+	Stop      bool      `json:"stop"`             // the STOP file is there
+	Error     string    `json:"error,omitempty"`  // why the state cannot be written, or what the panic said
+	Recovered string    `json:"recovered,omitempty"`
+	Healer    string    `json:"healer"`
+	Epoch     int       `json:"epoch"`
+	Config    string    `json:"config_hash"`
+	LastCycle time.Time `json:"last_cycle"`
+	Plan      *Plan     `json:"-"`
+
+	openBreakers map[string]BreakerState // by metric labels
+	windows      []bool
+}
+
+// New makes a Healer. Nothing is read, written or sent before Run.
+func New(c Config) (*Healer, error) {
+	switch {
+	case c.Fleet == nil:
+		return nil, errors.New("healer: it needs a fleet")
+	case c.Policy == nil:
+		return nil, errors.New("healer: it needs a policy")
+	case c.Dir == "":
+		return nil, errors.New("healer: it needs a directory for its state")
+	}
+	if c.Workers <= 0 {
+		c.Workers = 64
+	}
+	if c.ID == "" {
+		c.ID, _ = os.Hostname()
+	}
+	if c.Clock == nil {
+		c.Clock = NewHostClock()
+	}
+	if c.Logger == nil {
+		c.Logger = log.NewNopLogger()
+	}
+	h := &Healer{
+		config: c, logger: c.Logger, clock: c.Clock,
+		calls: make(chan func(context.Context)), ended: make(chan struct{}), handEnded: make(chan struct{}),
+		mem: NewMemory(), commit: commit,
+	}
+	h.arrivals.init()
+	h.audit = newAuditFile(c.Dir)
+	var err error
+	if h.metrics, err = newMetrics(c.Registerer, &h.published); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// Run looks after the dragons until ctx is done. It ends what it has begun, which is
+// not to say that it waits for a dragon's answer: what was sent and not answered is
+// Unknown, and the dragon's own clock will tell the next process.
+//
+// A panic ends nothing but the healing: it is said, counted, and from then on the
+// healer only observes.
+func (h *Healer) Run(ctx context.Context) error {
+	defer close(h.ended)
+	if err := h.guarded("starting", func() error { h.open(); return nil }); err != nil {
+		level.Error(h.logger).Log("msg", "the healer's memory could not be loaded; it only observes", "err", err)
+	}
+	h.hand(func() { h.look(ctx) })
+	for done := ctx.Done(); ; {
+		select {
+		case call := <-h.calls:
+			call(ctx)
+			continue
+		case <-h.handEnded:
+			h.hands--
+		case <-done:
+			done = nil
+		}
+		if done == nil && h.hands == 0 {
+			break
+		}
+	}
+	_ = h.guarded("ending", func() error { h.close(); return nil })
+	return nil
+}
+
+// hand runs fn beside the owner, who waits for it at the end.
+func (h *Healer) hand(fn func()) {
+	h.hands++
+	go func() {
+		defer func() { h.handEnded <- struct{}{} }()
+		fn()
+	}()
+}
+
+// ask runs fn where the memory may be touched, and waits for it.
+func (h *Healer) ask(ctx context.Context, doing string, fn func(context.Context) error) error {
+	reply := make(chan error, 1)
+	call := func(life context.Context) {
+		reply <- h.guarded(doing, func() error { return fn(life) })
+	}
+	select {
+	case h.calls <- call:
+		return <-reply
+	case <-h.ended:
+		return ErrEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// guarded turns a panic into an error, after which nothing is sent any more: a
+// healer that is wrong about one thing may be wrong about the rest. Only the owner
+// may call it.
+func (h *Healer) guarded(doing string, fn func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic while %s: %v", doing, v)
+			h.metrics.panics.Inc()
+			if h.tripped == "" {
+				h.tripped = err.Error()
+				level.Error(h.logger).Log("msg", "the healer only observes from now on; please report this", "err", err, "stack", string(debug.Stack()))
+			}
+		}
+	}()
+	return fn()
+}
+
+// arrivals are the newest readings with the time of their coming, by the healer's
+// own clock, which goes on while the host sleeps.
+type arrivals struct {
+	mu     sync.Mutex
+	newest map[*fleet.Dragon]arrival
+}
+
+type arrival struct {
+	reading *fleet.Reading
+	at      time.Duration
+}
+
+func (a *arrivals) init() { a.newest = make(map[*fleet.Dragon]arrival) }
+
+// OnReading takes a reading, whoever asked for it. It is for fleet.Config, and never blocks.
+func (h *Healer) OnReading(d *fleet.Dragon, r *fleet.Reading) {
+	at := h.clock.Now().Mono
+	h.arrivals.mu.Lock()
+	defer h.arrivals.mu.Unlock()
+	if last, ok := h.arrivals.newest[d]; !ok || !r.At.Before(last.reading.At) {
+		h.arrivals.newest[d] = arrival{r, at}
+	}
+}

@@ -1,0 +1,243 @@
+package healer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-kit/log/level"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+const stopFile = "STOP"
+
+// look has the dragons read and decided about, a little more or less often than the
+// policy's period, so that many healers, or a scrape, do not fall into step with it.
+func (h *Healer) look(ctx context.Context) {
+	for ctx.Err() == nil {
+		poll := h.config.Policy().Poll
+		h.refresh(ctx, poll*3/4)
+		if err := h.ask(ctx, "deciding", h.cycle); err != nil && ctx.Err() == nil {
+			level.Error(h.logger).Log("msg", "a look at the fleet failed", "err", err)
+		}
+		timer := time.NewTimer(h.pause(poll*19/20 + rand.N(poll/10)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// pause is a stretch of the healer's time in the host's: a simulation may run faster.
+func (h *Healer) pause(d time.Duration) time.Duration {
+	if c, ok := h.clock.(interface{ Speed() float64 }); ok && c.Speed() > 0 {
+		return time.Duration(float64(d) / c.Speed())
+	}
+	return d
+}
+
+// refresh reads the dragons that nobody has read lately. One that is known to be down
+// is not asked: the fleet does that in its own time.
+func (h *Healer) refresh(ctx context.Context, maxAge time.Duration) {
+	var group errgroup.Group
+	group.SetLimit(h.config.Workers)
+	for _, d := range h.config.Fleet.Dragons() {
+		group.Go(func() error {
+			_, _ = d.Read(ctx, h.pause(maxAge)) // what comes of it is in the dragon's health
+			return nil
+		})
+	}
+	_ = group.Wait()
+}
+
+// cycle decides, writes down, and begins what is to be done.
+func (h *Healer) cycle(ctx context.Context) error {
+	start := time.Now()
+	if h.store == nil {
+		h.open()
+	}
+	now := h.clock.Now()
+	h.view = h.see(now)
+	h.adopt(now)
+	h.plan = Decide(now, h.view, h.mem, h.enforced())
+	written := h.keep()
+	h.say(h.plan.Audit...)
+	h.account(h.plan)
+	h.publish(h.plan)
+	h.metrics.duration.Observe(time.Since(start).Seconds())
+	if written != nil || h.acting || ctx.Err() != nil {
+		return nil
+	}
+	for i := range h.plan.Dragons {
+		if d := h.plan.Dragons[i]; d.Verb == Act {
+			h.acting = true
+			h.hand(func() { h.heal(ctx, job{plan: h.plan, decision: d}) })
+			break
+		}
+	}
+	return nil
+}
+
+// show publishes what a request has changed, without taking it for another look.
+func (h *Healer) show() {
+	if h.view == nil {
+		return
+	}
+	now := h.clock.Now()
+	h.view.Host = h.host()
+	h.publish(Decide(now, h.view, h.mem.Clone(), h.enforced()))
+}
+
+// see gathers what is known of the fleet and of the healer's own footing.
+func (h *Healer) see(now Instant) *View {
+	dragons := h.config.Fleet.Dragons()
+	v := &View{Host: h.host(), Dragons: make([]Facts, 0, len(dragons))}
+	known := make(map[*fleet.Dragon]bool, len(dragons))
+	for _, d := range dragons {
+		known[d] = true
+		v.Dragons = append(v.Dragons, h.facts(d))
+	}
+	h.arrivals.mu.Lock()
+	defer h.arrivals.mu.Unlock()
+	for d := range h.arrivals.newest {
+		if !known[d] {
+			delete(h.arrivals.newest, d)
+		}
+	}
+	return v
+}
+
+func (h *Healer) host() Host {
+	return Host{
+		ClockSynced:   h.clock.Synced(),
+		StateWritable: h.writable(),
+		Owner:         !h.held,
+		Stop:          h.stopped(),
+	}
+}
+
+// stopped reports whether the STOP file is there, or cannot be looked for.
+func (h *Healer) stopped() bool {
+	_, err := os.Stat(filepath.Join(h.config.Dir, stopFile))
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// facts says what is known of a dragon now.
+func (h *Healer) facts(d *fleet.Dragon) Facts {
+	health, last := d.Health(), d.Last()
+	who := h.who(d.Info())
+	if last == nil || !health.Up {
+		return FactsOf(who, reachOf(health), nil, nil, h.clock.Now().Mono)
+	}
+	return h.factsOf(d, who, last)
+}
+
+// factsOf makes facts of a reading that has come.
+func (h *Healer) factsOf(d *fleet.Dragon, who Who, r *fleet.Reading) Facts {
+	h.arrivals.mu.Lock()
+	a := h.arrivals.newest[d]
+	h.arrivals.mu.Unlock()
+	if a.reading != r { // it came before this healer was there, or has just been overtaken
+		a.at = h.clock.Now().Mono - time.Since(r.At)
+	}
+	f := FactsOf(who, Reached, r.Summary, r.Overview, a.at)
+	for i := range f.Pools {
+		f.Pools[i].URL = withoutUser(f.Pools[i].URL)
+	}
+	return f
+}
+
+// withoutUser drops who logs in from a pool's URL, which goes into the audit, and
+// what cannot be text.
+func withoutUser(pool string) string {
+	u, err := url.Parse(pool)
+	if err != nil || u.User == nil {
+		return text(pool)
+	}
+	u.User = nil
+	return text(u.String())
+}
+
+func (h *Healer) who(i *fleet.Info) Who {
+	w := Who{
+		MAC: i.MAC, Worker: i.Worker, Address: i.Address, Model: i.Model, Firmware: i.Firmware,
+		HWVer: i.HWVersion, Conflict: i.Conflict,
+	}
+	if h.config.Place != nil {
+		w.Domain, w.Profile = h.config.Place(i)
+	}
+	return w
+}
+
+// reachOf says why there is no reading.
+func reachOf(h fleet.Health) Reach {
+	switch {
+	case h.Busy != "":
+		return Busy
+	case h.Reason == "" || h.Up:
+		return Untried
+	case errors.Is(h.Err, dragon.ErrNotReady): // it answers, its mining process does not
+		return Reached
+	}
+	return Reach(h.Reason)
+}
+
+// adopt takes over a policy that has changed, unless it would call too many dragons
+// sick at once.
+func (h *Healer) adopt(now Instant) {
+	next := h.config.Policy()
+	if next == h.offered {
+		return
+	}
+	h.offered = next
+	if h.policy != nil {
+		if g, err := Guard(now, h.view, h.mem, h.policy, next); err != nil {
+			h.metrics.configRefused.Inc()
+			level.Error(h.logger).Log("msg", "the new policy is not enforced; the old one stays", "err", err, "newly_sick", len(g.Newly), "limit", g.Limit)
+			return
+		}
+	}
+	h.policy = next
+	if hash := hashOf(next); hash != h.mem.Fleet.ConfigHash {
+		h.mem.Fleet.ConfigHash = hash
+		h.mem.touchFleet()
+	}
+}
+
+// hashOf names a policy in the audit.
+func hashOf(p *Policy) string {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6])
+}
+
+// enforced is the policy in force; after a panic, one that sends nothing.
+func (h *Healer) enforced() *Policy {
+	if h.tripped == "" {
+		return h.policy
+	}
+	p := *h.policy
+	p.Default.Mode = Observe
+	p.Profiles = nil
+	for name, profile := range h.policy.Profiles {
+		p.Override(name, func(d *DragonPolicy) {
+			*d = *profile
+			d.Mode = Observe
+		})
+	}
+	return &p
+}

@@ -1,0 +1,172 @@
+package healer
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got); -update writes it anew:\n%s", name, diff)
+	}
+}
+
+// sickFarm has something of everything, and nothing that stops the healer.
+func sickFarm(t *testing.T) *farm {
+	f := newFarm(t, 60)
+	for i, u := range f.units {
+		u.who.Domain = []string{"hall-1", "hall-2", "hall-3"}[i%3]
+	}
+	f.settle()
+	f.sends = false
+	slow := func(i int, rate float64) {
+		for j := range f.units[i].boards {
+			f.units[i].boards[j].rate = rate
+		}
+	}
+	slow(1, 2*tera)
+	slow(2, 2.6*tera)
+	f.units[2].boards[1].temp, f.units[2].fan = 94, 1
+	slow(3, 2.9*tera)
+	f.units[3].tuning = true
+	killBoard(f.units[4], 1, 60)
+	killBoard(f.units[5], 0, 111)
+	f.units[6].boards[2].gone = true
+	f.units[7].reach = Timeout
+	if err := f.mem.Quarantine(f.now, f.units[8].who.MAC, "user:ann", "waits for a new board"); err != nil {
+		t.Fatal(err)
+	}
+	killBoard(f.units[8], 0, 60)
+	if _, err := f.mem.Pause(f.now, PauseRequest{Kind: Maintained, Scope: "mac", Value: f.units[9].who.MAC, Owner: "user:ann", Reason: "new fans"}); err != nil {
+		t.Fatal(err)
+	}
+	f.run(50 * time.Minute)
+	return f
+}
+
+func TestPlanTable(t *testing.T) {
+	f := sickFarm(t)
+	var out bytes.Buffer
+	if err := f.plan.Render(&out); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "plan.golden", out.Bytes())
+	if f.plan.ExitCode() != ExitAct {
+		t.Errorf("exit code %d, want %d", f.plan.ExitCode(), ExitAct)
+	}
+}
+
+func TestWhy(t *testing.T) {
+	f := sickFarm(t)
+	var out bytes.Buffer
+	for _, i := range []int{4, 1, 5, 8, 20} {
+		if !f.plan.Why(&out, f.units[i].who.Worker) {
+			t.Errorf("no answer about unit %d", i)
+		}
+		out.WriteByte('\n')
+	}
+	golden(t, "why.golden", out.Bytes())
+	if f.plan.Why(&out, "dragon-00000000") {
+		t.Error("an answer about a stranger")
+	}
+}
+
+func TestPlanIsJSON(t *testing.T) {
+	f := sickFarm(t)
+	data, err := json.Marshal(f.plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Plan
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	var a, b bytes.Buffer
+	if err := f.plan.Render(&a); err != nil {
+		t.Fatal(err)
+	}
+	if err := back.Render(&b); err != nil {
+		t.Fatal(err)
+	}
+	if a.String() != b.String() {
+		t.Errorf("the plan that went through JSON looks different:\n%s", cmp.Diff(a.String(), b.String()))
+	}
+}
+
+func TestAuditOfAHealing(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	f.cure = revive
+	killBoard(f.units[3], 1, 60)
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	for range 180 {
+		for _, a := range f.tick().Audit {
+			if err := e.Encode(a); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	golden(t, "audit.golden", out.Bytes())
+}
+
+// The audit says what changes, and repeats it once an hour.
+func TestAuditIsNoFlood(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	f.host.Stop = true
+	killBoard(f.units[3], 1, 60)
+	n := 0
+	for range 24 * 60 {
+		n += len(f.tick().Audit)
+	}
+	if n < 20 || n > 40 {
+		t.Errorf("%d records in a day of being held, want about one an hour", n)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	f := newFarm(t, 20).settle()
+	if c := f.plan.ExitCode(); c != ExitNothing {
+		t.Errorf("all well: %d", c)
+	}
+	killBoard(f.units[3], 1, 60)
+	f.host.GatewayDown = true
+	f.run(20 * time.Minute)
+	if c := f.plan.ExitCode(); c != ExitBlocked {
+		t.Errorf("blocked by a breaker: %d", c)
+	}
+}
+
+func TestHashrateWords(t *testing.T) {
+	for v, want := range map[float64]string{14.7e12: "14.7 TH/s", 51274: "51.3 kH/s", 0: "0 H/s", -1: "unknown", 1e21: "1e+03 EH/s"} {
+		if got := hashrate(v); got != want {
+			t.Errorf("%g: %q, want %q", v, got, want)
+		}
+	}
+	if strings.Contains(work(5e12), "/s") {
+		t.Errorf("%q is a rate", work(5e12))
+	}
+}
