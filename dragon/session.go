@@ -30,6 +30,18 @@ const maxStillborn = 3
 
 var errExpired = errors.New("token expired")
 
+type withoutLogin struct{}
+
+// WithoutLogin returns a context whose calls use the token that there is, or fail with
+// ErrUnauthorized: no new login is made. Each dragon knows only the tokens that it gave
+// itself since it booted (vendor backend source), so what is sent this way reaches
+// whoever answered last, or nobody, also if the address has changed hands since.
+func WithoutLogin(ctx context.Context) context.Context {
+	return context.WithValue(ctx, withoutLogin{}, true)
+}
+
+var errNoLogin = errors.New("not logged in, and no login wanted")
+
 // authorized makes a request as a logged-in user.
 func (c *Client) authorized(ctx context.Context, e endpoint, form url.Values, understand func(*answer) error) (answer, error) {
 	var a answer
@@ -88,6 +100,9 @@ func (c *Client) login(ctx context.Context) (renewed bool, err error) {
 	s := &c.session
 	if s.token != "" {
 		return false, nil
+	}
+	if ctx.Value(withoutLogin{}) != nil {
+		return false, &Error{Host: c.host, Endpoint: authEndpoint.path, Kind: ErrUnauthorized, Err: errNoLogin}
 	}
 	if wait := time.Until(s.refusedUntil); s.refused != nil && wait > 0 {
 		return false, &Error{

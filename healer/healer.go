@@ -88,6 +88,7 @@ type Healer struct {
 	unwritten bool // the store lacks what the memory has
 	recovered string
 	audit     *auditFile
+	auditSaid string
 	policy    *Policy // in force
 	offered   *Policy // that Policy returned last
 	plan      *Plan   // of the last cycle
@@ -96,7 +97,7 @@ type Healer struct {
 	tripped   string  // a panic: nothing is sent any more
 	hands     int     // goroutines that carry something out, and the one that looks
 	handEnded chan struct{}
-	tally     tally
+	counted   counted
 
 	// commit writes to the store; tests put themselves in its place to kill the healer there.
 	commit func(s *store.Store, r store.Records, all bool) error
@@ -104,11 +105,11 @@ type Healer struct {
 
 // Status is where the healer stands. It never changes once made.
 type Status struct {
-	Mode      string    `json:"mode"`             // observe, enforce, or safe after a panic or too many unclean starts
-	Owner     bool      `json:"owner"`            // this process owns the state
-	Writable  bool      `json:"writable"`         // and can write it
-	Stop      bool      `json:"stop"`             // the STOP file is there
-	Error     string    `json:"error,omitempty"`  // why the state cannot be written, or what the panic said
+	Mode      string    `json:"mode"`            // observe, enforce, or safe after a panic or too many unclean starts
+	Owner     bool      `json:"owner"`           // this process owns the state
+	Writable  bool      `json:"writable"`        // and can write it
+	Stop      bool      `json:"stop"`            // the STOP file is there
+	Error     string    `json:"error,omitempty"` // why the state cannot be written, or what the panic said
 	Recovered string    `json:"recovered,omitempty"`
 	Healer    string    `json:"healer"`
 	Epoch     int       `json:"epoch"`

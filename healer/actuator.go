@@ -1,0 +1,351 @@
+package healer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// device is all that the healer can do to a dragon: what is not named here cannot be
+// asked for. What cannot be undone (power off, factory reset, another address or
+// password) has no place in it, see TestTheHealerCannotAskForWhatCannotBeUndone.
+type device interface {
+	Overview(context.Context) (*dragon.Overview, error)
+	RestartCgMiner(context.Context) error
+	Reboot(context.Context) error
+}
+
+// writes are the kinds of write that can be carried out.
+var writes = map[Kind]func(device, context.Context) error{
+	Restart: device.RestartCgMiner,
+	Reboot:  device.Reboot,
+}
+
+const (
+	looksBefore  = 2 // at a sick dragon, before it is acted on
+	looksApart   = 10 * time.Second
+	provenFor    = 10 * time.Second // from the proof of identity to the send
+	lookPatience = 30 * time.Second // for one look, queueing included
+)
+
+// job is a write that was decided upon.
+type job struct {
+	plan     *Plan
+	decision Decision
+	actor    string // empty: the ladder
+	force    bool
+
+	done func(Action, error) // may be nil
+}
+
+// notSentError says why a decision was not carried out.
+type notSentError struct{ why string }
+
+func (e *notSentError) Error() string { return "not sent: " + e.why }
+
+func notSent(format string, args ...any) error { return &notSentError{fmt.Sprintf(format, args...)} }
+
+// heal carries out a job: it looks at the dragon again, takes its lane, and writes.
+func (h *Healer) heal(ctx context.Context, j job) {
+	var action Action
+	err := h.beside(&j, func() (err error) {
+		d := h.config.Fleet.Lookup(j.decision.MAC)
+		if d == nil {
+			return notSent("%s is not where it was", j.decision.Worker)
+		}
+		if err := h.confirm(ctx, d, &j); err != nil {
+			return err
+		}
+		return d.Write(ctx, string(j.decision.Kind), func(ctx context.Context, c *dragon.Client) error {
+			action, err = h.write(ctx, d, c, &j)
+			return err
+		})
+	})
+	// The owner is there as long as this goroutine is, also when ctx is done.
+	_ = h.ask(context.WithoutCancel(ctx), "ending an action", func(context.Context) error {
+		if j.actor == "" {
+			h.acting = false
+		}
+		if action.ID == "" && err != nil {
+			h.notCarriedOut(&j, err)
+		}
+		h.show()
+		return nil
+	})
+	if j.done != nil {
+		j.done(action, err)
+	}
+}
+
+// beside runs fn, and has the owner hear of a panic.
+func (h *Healer) beside(j *job, fn func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic while acting on %s: %v", j.decision.Worker, v)
+			stack := string(debug.Stack())
+			level.Error(h.logger).Log("msg", "panic, please report it", "err", err, "stack", stack)
+			_ = h.ask(context.Background(), "acting", func(context.Context) error { panic(v) })
+		}
+	}()
+	return fn()
+}
+
+// confirm looks at the dragon anew: it must still be as it was when it was decided.
+// A human has looked himself.
+func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
+	if j.actor != "" {
+		return nil
+	}
+	for i := range looksBefore {
+		if i > 0 {
+			timer := time.NewTimer(h.pause(looksApart))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return ctx.Err()
+			}
+		}
+		look, cancel := context.WithTimeout(ctx, lookPatience)
+		r, err := d.Read(look, 0)
+		cancel()
+		if err != nil {
+			return notSent("looking again: %v", err)
+		}
+		f := h.factsOf(d, h.who(d.Info()), r)
+		err = h.ask(ctx, "confirming", func(context.Context) error {
+			if err := j.plan.Confirm(&j.decision, &f); err != nil {
+				return notSent("%v", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write does the write. The lane is its own: nobody else talks to the dragon.
+func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job) (Action, error) {
+	send := writes[j.decision.Kind]
+	if send == nil {
+		return Action{}, notSent("%s is nothing that can be carried out", j.decision.Kind)
+	}
+	if err := h.identify(ctx, dev, j); err != nil {
+		return Action{}, err
+	}
+	proven := h.clock.Now().Mono
+	var action Action
+	err := h.ask(ctx, "intending", func(life context.Context) (err error) {
+		action, err = h.intend(life, j)
+		return err
+	})
+	if err != nil {
+		return Action{}, err
+	}
+	// Writing it down may have taken a while, in which a human may have spoken.
+	err = h.ask(ctx, "having the last word", func(life context.Context) error {
+		if age := h.clock.Now().Mono - proven; age >= provenFor {
+			return notSent("its identity was proven %s ago", short(age))
+		}
+		return h.lastWord(life, j)
+	})
+	result := Refusal
+	sending := Sending{SentAt: h.clock.Now().Wall}
+	if err == nil {
+		// The token is the one of the dragon that has just said who it is. Whoever
+		// else might answer at its address by now does not know it.
+		err = send(dev, dragon.WithoutLogin(ctx))
+		result = resultOf(err)
+		if result != Refusal && h.config.OnAction != nil {
+			h.config.OnAction(d.Info(), j.decision.Kind)
+		}
+	}
+	sending.Success = result == Accepted
+	if err != nil {
+		sending.Error = err.Error()
+	}
+	_ = h.ask(context.WithoutCancel(ctx), "writing down a result", func(context.Context) error {
+		action = h.sent(j, action, result, sending)
+		return nil
+	})
+	if result == Unknown {
+		err = nil // it is the usual end of a reboot, and no failure
+	}
+	return action, err
+}
+
+// identify has the dragon say who it is.
+func (h *Healer) identify(ctx context.Context, dev device, j *job) error {
+	ov, err := dev.Overview(ctx)
+	if err != nil {
+		return notSent("asking who it is: %v", err)
+	}
+	if mac, _ := dragon.ParseMAC(ov.MAC); mac != j.decision.MAC {
+		h.metrics.mismatches.Inc()
+		return notSent("expected MAC %s, found %q", j.decision.MAC, ov.MAC)
+	}
+	return nil
+}
+
+// intend writes down that the job is about to be done. Only the owner may call it.
+func (h *Healer) intend(life context.Context, j *job) (Action, error) {
+	if err := h.lastWord(life, j); err != nil {
+		return Action{}, err
+	}
+	if j.actor == "" {
+		d, err := h.stillWanted(j)
+		if err != nil {
+			return Action{}, err
+		}
+		j.decision = d
+	}
+	now := h.clock.Now()
+	if err := h.mem.Interlock(now, j.decision.MAC, j.decision.Kind, ""); err != nil {
+		return Action{}, notSent("%v", err)
+	}
+	before := h.mem.Clone()
+	action, err := h.mem.Intend(now, &j.decision, j.actor)
+	if err != nil {
+		return Action{}, notSent("%v", err)
+	}
+	if err := h.keep(); err != nil {
+		// Nothing was done, so nothing is remembered, but for the number: an
+		// intent of that name may have reached the disk.
+		before.Fleet.Seq = h.mem.Fleet.Seq
+		h.mem = before
+		return Action{}, notSent("the intent could not be written down: %v", err)
+	}
+	h.metrics.actions.WithLabelValues(string(action.Kind), reasonLabel(action.Reason)).Inc()
+	return action, nil
+}
+
+// stillWanted returns the newest decision about the job's dragon: facts may have
+// come in while it was looked at again.
+func (h *Healer) stillWanted(j *job) (Decision, error) {
+	if h.plan == j.plan {
+		if ring := h.mem.Fleet.Ring; len(ring) > 0 && ring[len(ring)-1].At >= h.plan.At {
+			return Decision{}, notSent("%s has been written to in the meantime", ring[len(ring)-1].MAC)
+		}
+		return j.decision, nil
+	}
+	for i := range h.plan.Dragons {
+		if d := &h.plan.Dragons[i]; d.MAC == j.decision.MAC {
+			if d.Verb == Act && d.Kind == j.decision.Kind && d.Reason == j.decision.Reason {
+				return *d, nil
+			}
+			return Decision{}, notSent("it is no longer to be acted on")
+		}
+	}
+	return Decision{}, notSent("it is no longer known")
+}
+
+// lastWord asks, right before a send, everything that may have changed since the
+// decision and forbids it. Only the owner may call it.
+func (h *Healer) lastWord(life context.Context, j *job) error {
+	switch {
+	case life.Err() != nil:
+		return notSent("the program is ending")
+	case h.stopped():
+		return notSent("the STOP file is there")
+	case h.tripped != "":
+		return notSent("after a panic nothing is sent")
+	case !h.writable():
+		return notSent("the state cannot be written")
+	case h.mem.Dragons[j.decision.MAC] == nil:
+		return notSent("it is no longer known")
+	case j.force:
+		return nil
+	case j.actor == "" && h.policy.For(j.decision.Profile).Mode != Enforce:
+		return notSent("the mode is observe")
+	}
+	if err := h.mem.Hindrance(h.clock.Now(), j.decision.facts); err != nil {
+		return notSent("%v", err)
+	}
+	return nil
+}
+
+// sent writes down what came of a send. Only the owner may call it.
+func (h *Healer) sent(j *job, action Action, result Result, s Sending) Action {
+	now := h.clock.Now()
+	if err := h.mem.Sent(now, j.decision.MAC, action.ID, result, s.Error); err != nil {
+		level.Error(h.logger).Log("msg", "a result has no intent", "action", action.ID, "err", err)
+	}
+	_ = h.keep() // what cannot be written now is Unknown to the next process, which is true
+	if a := h.mem.action(j.decision.MAC, action.ID); a != nil {
+		action = *a
+	}
+	switch result {
+	case Unknown:
+		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(Unknown)).Inc()
+	case Refusal:
+		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(NotExecuted)).Inc()
+	}
+	r := h.recordOf(&j.decision, Act)
+	r.Action, r.Rung, r.Reason, r.ActionID, r.Actor = action.Kind, action.Rung, action.Reason, action.ID, action.Actor
+	r.Result, r.Note = &s, "result "+string(result)
+	h.say(r)
+	return action
+}
+
+// notCarriedOut says why a decision came to nothing.
+func (h *Healer) notCarriedOut(j *job, err error) {
+	r := h.recordOf(&j.decision, Blocked)
+	r.Note = err.Error()
+	if j.actor != "" {
+		r.Actor = j.actor
+	}
+	h.say(r)
+}
+
+// unknownAtStart says that the last process did not live to see what came of a write.
+func (h *Healer) unknownAtStart(now Instant, a *Action) {
+	h.metrics.outcomes.WithLabelValues(string(a.Kind), reasonLabel(a.Reason), string(Unknown)).Inc()
+	for mac, r := range h.mem.Dragons {
+		if h.mem.action(mac, a.ID) == nil {
+			continue
+		}
+		w := r.Who
+		h.say(Audit{
+			At: now.Wall, Epoch: h.mem.Fleet.Epoch, MAC: w.MAC, Worker: w.Worker, IP: w.Address, Model: w.Model,
+			Firmware: w.Firmware, Domain: w.Domain, Decision: Act, State: r.State, Action: a.Kind, Rung: a.Rung,
+			Reason: a.Reason, ActionID: a.ID, Actor: a.Actor, Config: h.mem.Fleet.ConfigHash,
+			Result: &Sending{SentAt: a.Wall, Error: a.Note}, Note: "result " + string(Unknown),
+		})
+		return
+	}
+}
+
+// recordOf is the part of an audit record that says what a decision was.
+func (h *Healer) recordOf(d *Decision, verb Verb) Audit {
+	return Audit{
+		At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, Mode: h.policy.For(d.Profile).Mode, MAC: d.MAC, Worker: d.Worker,
+		IP: d.Address, Model: d.Model, Firmware: d.Firmware, Domain: d.Domain, Decision: verb, State: d.State,
+		Action: d.Kind, Rung: d.Rung, Reason: d.Reason, Actor: healerActor, Config: h.mem.Fleet.ConfigHash,
+	}
+}
+
+// resultOf says what is known after a send. Only what was certainly not carried out
+// is a Refusal.
+func resultOf(err error) Result {
+	switch {
+	case err == nil:
+		return Accepted
+	case errors.Is(err, dragon.ErrUnknownOutcome):
+		return Unknown
+	// It said no, or nothing was sent: the client tells a request that may have
+	// arrived by ErrUnknownOutcome.
+	case errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrUnauthorized), errors.Is(err, dragon.ErrRefused),
+		errors.Is(err, dragon.ErrUnreachable), errors.Is(err, dragon.ErrTimeout), errors.Is(err, context.Canceled):
+		return Refusal
+	}
+	return Unknown
+}

@@ -1,0 +1,246 @@
+package healer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-kit/log/level"
+)
+
+const (
+	auditName    = "audit.jsonl"
+	auditSize    = 16 << 20 // bytes; then it is set aside under a dated name
+	auditKept    = 8        // of those
+	auditWaiting = 4096     // lines that wait for the disk to take them
+)
+
+// auditFile is audit.jsonl: the healer's history for people and log shippers. The
+// store is what the healer itself remembers by; still nothing is sent while this file
+// cannot be written, since nobody could say afterwards why.
+//
+// Lines about actions are on the disk before the healer goes on. Lines about decisions
+// are left to the system, which takes a few seconds: after a power cut the last of them
+// may be missing, never an action.
+type auditFile struct {
+	path    string
+	file    *os.File
+	size    int64
+	max     int64
+	seq     int
+	waiting [][]byte
+	err     error // why the last line was not written; nil if it was
+}
+
+func newAuditFile(dir string) *auditFile {
+	return &auditFile{path: filepath.Join(dir, auditName), max: auditSize}
+}
+
+// write appends a line, and those that had to wait before it.
+func (f *auditFile) write(line []byte, sync bool) error {
+	if line != nil {
+		f.waiting = append(f.waiting, line)
+	}
+	if n := len(f.waiting) - auditWaiting; n > 0 {
+		f.waiting = slices.Clone(f.waiting[n:])
+	}
+	if len(f.waiting) == 0 && f.err == nil {
+		return nil
+	}
+	f.err = f.flush(sync)
+	return f.err
+}
+
+func (f *auditFile) flush(sync bool) error {
+	for len(f.waiting) > 0 {
+		if f.file != nil && f.size > 0 && f.size+int64(len(f.waiting[0])) > f.max {
+			if err := f.rotate(); err != nil {
+				return err
+			}
+		}
+		if err := f.open(); err != nil {
+			return err
+		}
+		n, err := f.file.Write(f.waiting[0])
+		f.size += int64(n)
+		if err != nil {
+			f.close() // opening it again ends the torn line
+			return err
+		}
+		f.waiting = f.waiting[1:]
+	}
+	if err := f.open(); err != nil {
+		return err
+	}
+	if sync {
+		return f.file.Sync()
+	}
+	return nil
+}
+
+// open opens the file at its end. A line that a kill or a full disk has torn is ended,
+// so that the next one begins where a line begins.
+func (f *auditFile) open() error {
+	if f.file != nil {
+		return nil
+	}
+	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		_ = file.Close()
+		return err
+	}
+	f.size = info.Size()
+	last := []byte{'\n'}
+	if f.size > 0 {
+		if _, err = file.ReadAt(last, f.size-1); err == nil && last[0] != '\n' {
+			var n int
+			n, err = file.Write([]byte{'\n'})
+			f.size += int64(n)
+		}
+	}
+	if err != nil {
+		_ = file.Close()
+		return err
+	}
+	f.file = file
+	return nil
+}
+
+// rotate sets the file aside, and drops the oldest of those that were.
+func (f *auditFile) rotate() error {
+	if err := f.file.Sync(); err != nil {
+		return err
+	}
+	f.close()
+	stem := strings.TrimSuffix(f.path, ".jsonl")
+	if err := os.Rename(f.path, stem+"-"+time.Now().UTC().Format("20060102T150405.000000Z")+".jsonl"); err != nil {
+		return err
+	}
+	old, err := filepath.Glob(stem + "-*.jsonl")
+	if err != nil {
+		return err
+	}
+	slices.Sort(old) // the names are dates
+	for _, path := range old[:max(0, len(old)-auditKept)] {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *auditFile) close() {
+	if f.file != nil {
+		_ = f.file.Close()
+		f.file = nil
+	}
+}
+
+// say writes records to the audit and to the log. Only the owner may call it. A
+// process that does not own the state has no say in its audit either.
+func (h *Healer) say(records ...Audit) {
+	for i := range records {
+		r := &records[i]
+		h.metrics.decided(r)
+		_ = logOf(h, r).Log(fieldsOf(r)...)
+		if h.held {
+			continue
+		}
+		h.audit.seq++
+		r.Seq, r.HealerID = h.audit.seq, h.config.ID
+		line, err := json.Marshal(r)
+		if err != nil { // a number that is none; the rest is said all the same
+			level.Error(h.logger).Log("msg", "an audit record cannot be written", "worker", r.Worker, "err", err)
+			continue
+		}
+		h.audited(h.audit.write(append(line, '\n'), r.Result != nil))
+	}
+	if len(records) == 0 && !h.held {
+		h.audited(h.audit.write(nil, false))
+	}
+}
+
+func (h *Healer) audited(err error) {
+	if err == nil {
+		h.auditSaid = ""
+		return
+	}
+	h.metrics.auditErrors.Inc()
+	if said := err.Error(); said != h.auditSaid {
+		h.auditSaid = said
+		level.Error(h.logger).Log("msg", "the healer's audit cannot be written; nothing is sent until it can", "err", err)
+	}
+}
+
+// logOf chooses the level: what is done, and what a human must know, is for everybody.
+func logOf(h *Healer, r *Audit) interface{ Log(...any) error } {
+	switch r.Decision {
+	case Nothing, Blocked, Wait, Recovery:
+		if r.Verify == nil && !strings.HasPrefix(r.Actor, "user:") {
+			return level.Debug(h.logger)
+		}
+	}
+	return level.Info(h.logger)
+}
+
+func fieldsOf(r *Audit) []any {
+	fields := []any{"msg", "healing", "decision", r.Decision}
+	for _, f := range []struct {
+		key   string
+		value string
+	}{
+		{"worker", r.Worker}, {"state", string(r.State)}, {"action", string(r.Action)}, {"reason", string(r.Reason)},
+		{"action_id", r.ActionID}, {"actor", r.Actor}, {"note", r.Note},
+	} {
+		if f.value != "" {
+			fields = append(fields, f.key, f.value)
+		}
+	}
+	if r.Decision == Blocked {
+		var closed []string
+		for _, g := range r.Gates {
+			if !g.Open {
+				closed = append(closed, string(g.Name))
+			}
+		}
+		fields = append(fields, "blocked_by", strings.Join(closed, ","))
+	}
+	if r.Result != nil && r.Result.Error != "" {
+		fields = append(fields, "err", r.Result.Error)
+	}
+	if r.Verify != nil {
+		fields = append(fields, "outcome", r.Verify.Verdict)
+	}
+	return fields
+}
+
+// text makes valid UTF-8 of what a device says.
+func text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string(bytes.ToValidUTF8([]byte(s), []byte("�")))
+}
+
+// ReadAudit reads lines of an audit, for whoever shows them. A torn line is left out.
+func ReadAudit(data []byte) (records []Audit, err error) {
+	for line := range bytes.Lines(data) {
+		var a Audit
+		if e := json.Unmarshal(line, &a); e != nil {
+			err = fmt.Errorf("audit: %w", e)
+			continue
+		}
+		records = append(records, a)
+	}
+	return records, err
+}

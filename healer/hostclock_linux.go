@@ -1,0 +1,45 @@
+package healer
+
+import (
+	"crypto/rand"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// HostClock reads the clocks of this host.
+type HostClock struct {
+	boot  string
+	start time.Time
+}
+
+// NewHostClock returns a HostClock.
+func NewHostClock() *HostClock {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	c := &HostClock{boot: strings.TrimSpace(string(boot)), start: time.Now()}
+	if err != nil || c.boot == "" {
+		c.boot = rand.Text()
+	}
+	return c
+}
+
+// Now reads the wall clock and the one that counts since the host booted, also while
+// it sleeps.
+func (c *HostClock) Now() Instant {
+	i := Instant{Wall: time.Now(), Mono: time.Since(c.start), BootID: c.boot}
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) == nil {
+		i.Mono = time.Duration(t.Nano())
+	}
+	return i
+}
+
+// Synced reports whether the kernel knows of somebody, such as NTP, who keeps its
+// clock right. A container that may not ask knows of nobody.
+func (c *HostClock) Synced() bool {
+	var t unix.Timex
+	state, err := unix.Adjtimex(&t)
+	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
+}

@@ -1,0 +1,26 @@
+//go:build !linux
+
+package healer
+
+import (
+	"crypto/rand"
+	"time"
+)
+
+// HostClock reads the clocks of this host, as far as Go gives them everywhere. Each
+// process takes itself for a boot of the host, and the wall clock for unkept.
+type HostClock struct {
+	boot  string
+	start time.Time
+}
+
+// NewHostClock returns a HostClock.
+func NewHostClock() *HostClock { return &HostClock{boot: rand.Text(), start: time.Now()} }
+
+// Now reads the wall clock, and the time since the process started.
+func (c *HostClock) Now() Instant {
+	return Instant{Wall: time.Now(), Mono: time.Since(c.start), BootID: c.boot}
+}
+
+// Synced reports false.
+func (c *HostClock) Synced() bool { return false }

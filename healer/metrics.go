@@ -1,0 +1,228 @@
+package healer
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are what the healer counts. What it shows of the fleet is made of the
+// published status, in one piece, by showcase.
+type metrics struct {
+	decisions, blocked, actions, outcomes   *prometheus.CounterVec
+	trips, foreign                          *prometheus.CounterVec
+	duration, recovery                      prometheus.Histogram
+	hashLost                                prometheus.Counter
+	writeErrors, auditErrors, mismatches    prometheus.Counter
+	configRefused, panics, jumps, fleetBoot prometheus.Counter
+	uncleanStarts                           prometheus.Counter
+}
+
+// The words that labels are made of, so that every series is there from the start.
+var (
+	actionable   = []Reason{Flatline, DeadHot, DeadBoard, Missing, LowHashrate, MinHashrate, NoWorkLocal, BogusTemp, TuningStuck, ""}
+	ladderKinds  = []Kind{Restart, Reboot}
+	decisionSaid = []Verb{Act, WouldAct, Blocked}
+	outcomesSaid = []string{
+		string(Recovered), string(Relapsed), string(NoEffect), string(Worse), string(LostOutcome), string(Unknown), string(NotExecuted),
+	}
+	breakerNames = []string{"storm", "scope", "pool", "domain", "isolation", "fleet_boot", "schema", "foreign", "efficacy", "harm"}
+	fleetWide    = []string{"storm", "isolation", "fleet_boot", "foreign", "harm"}
+)
+
+// reasonLabel names the reason of a human, who has his own.
+func reasonLabel(r Reason) string {
+	if r == "" {
+		return "request"
+	}
+	return string(r)
+}
+
+func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		decisions: vector("mother_healer_decisions_total", "Decisions that changed, or were an hour old: what is done, would be done, or is blocked.", "action", "reason", "decision"),
+		blocked:   vector("mother_healer_blocked_total", "Dragons that came to wait for a gate.", "gate"),
+		actions:   vector("mother_healer_actions_total", "Writes to dragons that were written down, to be sent next.", "action", "reason"),
+		outcomes:  vector("mother_healer_outcomes_total", "What became of writes; unknown is what the sender learned, before the dragon's clock tells.", "action", "reason", "outcome"),
+		trips:     vector("mother_healer_breaker_trips_total", "Times that a breaker opened.", "breaker"),
+		foreign:   vector("mother_foreign_actions_total", "Restarts of dragons that nobody known has caused.", "kind"),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "mother_healer_cycle_duration_seconds", Help: "Time that a decision about the whole fleet took, writing it down included.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30}, NativeHistogramBucketFactor: 1.1,
+		}),
+		recovery: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "mother_healer_time_to_recovery_seconds", Help: "Time from falling sick to recovery after an action.",
+			Buckets: []float64{60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400},
+		}),
+		hashLost:      counter("mother_healer_hash_lost_to_actions_total", "Hashes that dragons did not make because of actions, from the send to the verdict: an estimate by their rate before it."),
+		writeErrors:   counter("mother_state_write_errors_total", "Failed writes of the healer's state."),
+		auditErrors:   counter("mother_audit_write_errors_total", "Failed writes of the healer's audit."),
+		mismatches:    counter("mother_identity_mismatch_total", "Writes that were not sent because another dragon answered."),
+		configRefused: counter("mother_config_refused_total", "New policies that would have called too many dragons sick at once."),
+		panics:        counter("mother_healer_panics_total", "Panics of the healer. After one it only observes."),
+		jumps:         counter("mother_clock_jumps_total", "Jumps of the host's wall clock."),
+		fleetBoot:     counter("mother_fleet_boot_events_total", "Times that many dragons booted together, as after a power cut."),
+		uncleanStarts: counter("mother_unclean_starts_total", "Starts of the last 30 minutes before this one that followed no orderly end, this one included."),
+	}
+	for _, kind := range ladderKinds {
+		for _, reason := range actionable {
+			for _, verb := range decisionSaid {
+				m.decisions.WithLabelValues(string(kind), reasonLabel(reason), string(verb))
+			}
+			for _, outcome := range outcomesSaid {
+				m.outcomes.WithLabelValues(string(kind), reasonLabel(reason), outcome)
+			}
+			m.actions.WithLabelValues(string(kind), reasonLabel(reason))
+		}
+	}
+	for _, g := range Gates() {
+		m.blocked.WithLabelValues(string(g))
+	}
+	for _, b := range breakerNames {
+		m.trips.WithLabelValues(b)
+	}
+	for _, kind := range []string{"miner", "system"} {
+		m.foreign.WithLabelValues(kind)
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{
+		m.decisions, m.blocked, m.actions, m.outcomes, m.trips, m.foreign, m.duration, m.recovery, m.hashLost, m.writeErrors,
+		m.auditErrors, m.mismatches, m.configRefused, m.panics, m.jumps, m.fleetBoot, m.uncleanStarts, showcase{status},
+	} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// decided counts a record of the audit.
+func (m *metrics) decided(r *Audit) {
+	switch r.Decision {
+	case Act, WouldAct, Blocked:
+		if r.ActionID == "" && r.Action != "" {
+			m.decisions.WithLabelValues(string(r.Action), reasonLabel(r.Reason), string(r.Decision)).Inc()
+		}
+	}
+}
+
+// counted is what was counted of the plans so far.
+type counted struct {
+	jumps    int
+	blocked  map[string]Gate // by MAC
+	breakers map[string]BreakerState
+}
+
+// account counts what is new in a plan.
+func (h *Healer) account(p *Plan) {
+	n, m := &h.counted, h.metrics
+	if p.ClockJumps < n.jumps { // the memory is another one
+		n.jumps = 0
+	}
+	m.jumps.Add(float64(p.ClockJumps - n.jumps))
+	n.jumps = p.ClockJumps
+
+	blocked := make(map[string]Gate)
+	for i := range p.Dragons {
+		d := &p.Dragons[i]
+		if d.Blocked == "" {
+			continue
+		}
+		blocked[d.MAC] = d.Blocked
+		if n.blocked[d.MAC] != d.Blocked {
+			m.blocked.WithLabelValues(string(d.Blocked)).Inc()
+		}
+	}
+	n.blocked = blocked
+
+	open := make(map[string]BreakerState)
+	for i := range p.Breakers {
+		b := &p.Breakers[i]
+		open[b.key()] = b.State
+		if b.State >= BreakerOpen && n.breakers[b.key()] < BreakerOpen {
+			m.trips.WithLabelValues(b.Name).Inc()
+			if b.Name == "fleet_boot" {
+				m.fleetBoot.Inc()
+			}
+		}
+	}
+	n.breakers = open
+
+	for i := range p.Restarts {
+		if r := &p.Restarts[i]; r.Cause == CauseUnknown {
+			m.foreign.WithLabelValues(map[bool]string{false: "miner", true: "system"}[r.System]).Inc()
+		}
+	}
+	for i := range p.Ended {
+		e := &p.Ended[i]
+		m.outcomes.WithLabelValues(string(e.Action.Kind), reasonLabel(e.Action.Reason), string(e.Action.Outcome)).Inc()
+		if e.Action.Outcome == Recovered && e.Sick > 0 {
+			m.recovery.Observe(e.Sick.Seconds())
+		}
+		if e.Action.Outcome != Relapsed { // that one was counted when it had recovered
+			m.hashLost.Add(h.cost(e))
+		}
+	}
+}
+
+// cost estimates the hashes that an action kept a dragon from making: what it would
+// have made at its rate before, less what it has made since it started anew.
+func (h *Healer) cost(e *Ended) float64 {
+	a := &e.Action
+	if a.Before.Rate <= 0 || a.Outcome == NotExecuted {
+		return 0
+	}
+	due := a.Before.Rate * a.Ended.Since(a.At).Seconds()
+	made := 0.0
+	for i := range h.view.Dragons {
+		f := &h.view.Dragons[i]
+		if f.MAC != e.MAC || a.Outcome == LostOutcome {
+			continue
+		}
+		for j := range f.Boards {
+			made += f.Boards[j].Hashes.Or(0)
+		}
+	}
+	return max(0, due-made)
+}
+
+// publish shows a plan, and where the healer stands.
+func (h *Healer) publish(p *Plan) {
+	s := &Status{
+		Mode: string(Observe), Owner: h.store != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
+		Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
+	}
+	enforcing := h.policy.Default.Mode == Enforce
+	for _, d := range h.policy.Profiles {
+		enforcing = enforcing || d.Mode == Enforce
+	}
+	switch {
+	case h.tripped != "" || p.SafeMode:
+		s.Mode = "safe"
+	case enforcing && s.Owner && s.Writable:
+		s.Mode = string(Enforce)
+	}
+	switch {
+	case h.tripped != "":
+		s.Error = h.tripped
+	case h.storeErr != nil:
+		s.Error = h.storeErr.Error()
+	case h.audit.err != nil:
+		s.Error = h.audit.err.Error()
+	}
+	if r := h.mem.Fleet.Recovered; r != nil {
+		s.Recovered = r.Reason
+	}
+	for i := range h.policy.Windows {
+		s.windows = append(s.windows, h.policy.Windows[i].Open(p.Wall))
+	}
+	h.published.Store(s)
+}

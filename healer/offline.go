@@ -1,0 +1,40 @@
+package healer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
+)
+
+// PlanOffline makes a plan where no healer runs: from the state that the last one
+// left, and one look at the fleet. Nothing is written and nothing is sent. One look is
+// one sample, so that what it finds can be suspect at most; what has been written down
+// (quarantine, budgets, breakers, pauses) is in it. A running healer, which knows more,
+// makes it fail with store.ErrHeld.
+//
+// The fleet's readings must reach OnReading of no other Healer; config.Fleet must run.
+func PlanOffline(ctx context.Context, config Config) (*Plan, error) {
+	h, err := New(config)
+	if err != nil {
+		return nil, err
+	}
+	r, err := store.Peek(config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if h.mem, err = LoadMemory(r.Fleet, r.Dragons); err != nil {
+		return nil, fmt.Errorf("the healer's state in %s: %w", config.Dir, err)
+	}
+	h.policy = config.Policy()
+	h.mem.Start(h.clock.Now(), h.policy)
+	h.refresh(ctx, 0)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	now := h.clock.Now()
+	h.view = h.see(now)
+	// What a running healer would have.
+	h.view.Host.Owner, h.view.Host.StateWritable = true, true
+	return Decide(now, h.view, h.mem, h.policy), nil
+}

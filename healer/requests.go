@@ -1,0 +1,259 @@
+package healer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// BlockedError says which gate a request failed at. The Decision holds all of them.
+type BlockedError struct{ Decision Decision }
+
+func (e *BlockedError) Error() string {
+	d := &e.Decision
+	for _, g := range d.Gates {
+		if g.Name == d.Blocked {
+			return fmt.Sprintf("%s %s: blocked by %s: %s", d.Kind, d.Worker, g.Name, g.Detail)
+		}
+	}
+	return fmt.Sprintf("%s %s: blocked by %s", d.Kind, d.Worker, d.Blocked)
+}
+
+// Status returns where the healer stands, nil before its first look.
+func (h *Healer) Status() *Status { return h.published.Load() }
+
+// Plan returns what the healer made of its last look, with what was asked of it
+// since. Do not change it. Ask and Confirm are not for it.
+func (h *Healer) Plan() (*Plan, error) {
+	s := h.published.Load()
+	if s == nil {
+		return nil, ErrNotYet
+	}
+	return s.Plan, nil
+}
+
+// Why returns the decision about one dragon, by worker, MAC or address.
+func (h *Healer) Why(target string) (Decision, error) {
+	p, err := h.Plan()
+	if err != nil {
+		return Decision{}, err
+	}
+	mac, _ := dragon.ParseMAC(target)
+	for i := range p.Dragons {
+		if d := &p.Dragons[i]; d.Worker == target || d.Address == target || mac != "" && d.MAC == mac {
+			return *d, nil
+		}
+	}
+	return Decision{}, fmt.Errorf("%w: %q", ErrUnknownDragon, target)
+}
+
+// Pause keeps the healer's hands off a part of the fleet. For the scope mac the value
+// may be a worker or an address too. When it returns nothing more is sent there.
+func (h *Healer) Pause(ctx context.Context, r PauseRequest) (p Pause, err error) {
+	err = h.change(ctx, "pausing", func(now Instant) error {
+		if r.Kind == "" {
+			r.Kind = Paused
+		}
+		if r.Scope == "mac" {
+			mac, err := h.macOf(r.Value)
+			if err != nil {
+				return err
+			}
+			r.Value = mac
+		}
+		if p, err = h.mem.Pause(now, r); err != nil {
+			return err
+		}
+		h.sayRequest(Hold, "", userActor(p.Owner), fmt.Sprintf("%s %s of %s %s: %s", p.Kind, p.ID, p.Scope, p.Value, p.Reason))
+		return nil
+	})
+	return p, err
+}
+
+// Maintenance is a Pause whose dragons do not count as sick, and whose alerts are muted.
+func (h *Healer) Maintenance(ctx context.Context, r PauseRequest) (Pause, error) {
+	r.Kind = Maintained
+	return h.Pause(ctx, r)
+}
+
+// Resume ends one pause or maintenance.
+func (h *Healer) Resume(ctx context.Context, id, by string) error {
+	return h.change(ctx, "resuming", func(Instant) error {
+		if by == "" {
+			return errors.New("resume: it needs an owner")
+		}
+		if err := h.mem.Resume(id); err != nil {
+			return err
+		}
+		h.sayRequest(Resume, "", userActor(by), "pause "+id)
+		return nil
+	})
+}
+
+// Quarantine takes a dragon, by worker, MAC or address, out of the healer's hands.
+func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) error {
+	return h.change(ctx, "quarantining", func(now Instant) error {
+		mac, err := h.macOf(target)
+		if err != nil {
+			return err
+		}
+		if err := h.mem.Quarantine(now, mac, by, reason); err != nil {
+			return err
+		}
+		h.sayRequest(Quarantine, mac, userActor(by), reason)
+		return nil
+	})
+}
+
+// Release puts a quarantined or flapping dragon back into the healer's hands.
+func (h *Healer) Release(ctx context.Context, target, by string) error {
+	return h.change(ctx, "releasing", func(now Instant) error {
+		mac, err := h.macOf(target)
+		if err != nil {
+			return err
+		}
+		if err := h.mem.Release(now, mac, by); err != nil {
+			return err
+		}
+		h.sayRequest(Release, mac, userActor(by), "")
+		return nil
+	})
+}
+
+// Ack closes a breaker that a human has looked into: see Memory.Ack for the names.
+func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
+	return h.change(ctx, "acknowledging", func(now Instant) error {
+		if err := h.mem.Ack(now, name, scope, by); err != nil {
+			return err
+		}
+		h.sayRequest(Resume, "", userActor(by), "acknowledged breaker "+name+" "+scope)
+		return nil
+	})
+}
+
+// WriteRequest is a human's wish to restart or reboot a dragon.
+type WriteRequest struct {
+	Target string // worker, MAC or address
+	Kind   Kind   // Restart or Reboot
+	Owner  string
+	Reason string
+	Force  bool // skips policy: pauses, breakers, budgets. Never identity, ceilings, the state or STOP
+}
+
+// Write restarts or reboots a dragon because a human wants it. It waits for what comes
+// of it; if ctx ends first, it goes on without it. What the healer's gates have against
+// it is a *BlockedError.
+func (h *Healer) Write(ctx context.Context, r WriteRequest) (Action, error) {
+	type result struct {
+		action Action
+		err    error
+	}
+	if r.Owner == "" || r.Reason == "" {
+		return Action{}, errors.New("it needs an owner and a reason")
+	}
+	if writes[r.Kind] == nil {
+		return Action{}, fmt.Errorf("action %q, expected %s or %s", r.Kind, Restart, Reboot)
+	}
+	done := make(chan result, 1)
+	err := h.ask(ctx, "asking", func(life context.Context) error {
+		mac, err := h.macOf(r.Target)
+		switch {
+		case err != nil:
+			return err
+		case life.Err() != nil:
+			return ErrEnded
+		case h.held:
+			return ErrNotOwner
+		case h.view == nil:
+			return ErrNotYet
+		}
+		h.view.Host = h.host()
+		plan := Decide(h.clock.Now(), h.view, h.mem.Clone(), h.enforced())
+		d := plan.Ask(Request{MAC: mac, Kind: r.Kind, Actor: userActor(r.Owner), Note: r.Reason, Force: r.Force})
+		if d.Verb != Act {
+			blocked := h.recordOf(&d, Blocked)
+			blocked.Actor, blocked.Gates, blocked.Note = userActor(r.Owner), closedGates(d.Gates), r.Reason
+			h.say(blocked)
+			return &BlockedError{d}
+		}
+		j := job{plan: plan, decision: d, actor: userActor(r.Owner), force: r.Force}
+		j.done = func(a Action, err error) { done <- result{a, err} }
+		h.hand(func() { h.heal(life, j) })
+		return nil
+	})
+	if err != nil {
+		return Action{}, err
+	}
+	select {
+	case x := <-done:
+		return x.action, x.err
+	case <-ctx.Done():
+		return Action{}, ctx.Err()
+	}
+}
+
+// Reboot reboots a dragon because a human wants it: see Write.
+func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force bool) (Action, error) {
+	return h.Write(ctx, WriteRequest{Target: target, Kind: Reboot, Owner: owner, Reason: reason, Force: force})
+}
+
+// change does what a human wants done to the memory, writes it down, and shows it.
+// What could not be written down is in force all the same: humans win.
+func (h *Healer) change(ctx context.Context, doing string, fn func(Instant) error) error {
+	return h.ask(ctx, doing, func(context.Context) error {
+		switch {
+		case h.held:
+			return ErrNotOwner
+		case h.view == nil:
+			return ErrNotYet
+		}
+		if err := fn(h.clock.Now()); err != nil {
+			return err
+		}
+		err := h.keep()
+		h.show()
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrUnwritten, err)
+		}
+		return nil
+	})
+}
+
+// macOf finds the MAC of a dragon that the healer remembers.
+func (h *Healer) macOf(target string) (string, error) {
+	if mac, ok := dragon.ParseMAC(target); ok && h.mem.Dragons[mac] != nil {
+		return mac, nil
+	}
+	if d := h.config.Fleet.Lookup(target); d != nil && h.mem.Dragons[d.Info().MAC] != nil {
+		return d.Info().MAC, nil
+	}
+	for mac, r := range h.mem.Dragons {
+		if target != "" && r.Who.Worker == target {
+			return mac, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %q", ErrUnknownDragon, target)
+}
+
+func (h *Healer) sayRequest(verb Verb, mac, actor, note string) {
+	a := Audit{At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, Decision: verb, Actor: actor, Config: h.mem.Fleet.ConfigHash, Note: note}
+	if r := h.mem.Dragons[mac]; r != nil {
+		w := r.Who
+		a.MAC, a.Worker, a.IP, a.Model, a.Firmware, a.Domain, a.State = w.MAC, w.Worker, w.Address, w.Model, w.Firmware, w.Domain, r.State
+	}
+	h.say(a)
+}
+
+func userActor(name string) string { return "user:" + name }
+
+func closedGates(all []GateState) []GateState {
+	var closed []GateState
+	for _, g := range all {
+		if !g.Open {
+			closed = append(closed, g)
+		}
+	}
+	return closed
+}

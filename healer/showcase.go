@@ -1,0 +1,196 @@
+package healer
+
+import (
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// showcase makes series of the published status. It is a collector of its own, so
+// that a scrape sees one cycle or the other and never half of each, and waits for nobody.
+type showcase struct{ status *atomic.Pointer[Status] }
+
+func gauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// shown are the series of a status, one row a name.
+var shown = []struct {
+	desc *prometheus.Desc
+	show func(s *Status, put func(v float64, labels ...string))
+}{
+	{gauge("mother_healer_mode", "1 for the mode that the healer is in: safe is observe after a panic or too many unclean starts.", "mode"), func(s *Status, put func(float64, ...string)) {
+		for _, mode := range []string{string(Observe), string(Enforce), "safe"} {
+			put(truth(s.Mode == mode), mode)
+		}
+	}},
+	{gauge("mother_healer_last_cycle_timestamp_seconds", "When the healer last looked at the fleet and decided."), func(s *Status, put func(float64, ...string)) {
+		put(float64(s.LastCycle.UnixNano()) / 1e9)
+	}},
+	{gauge("mother_healer_lock_held", "1: this process owns the healer's state; 0: another does, or there is none."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Owner))
+	}},
+	{gauge("mother_state_writable", "1: the healer's state and audit can be written; 0: it sends nothing."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Writable))
+	}},
+	{gauge("mother_state_recovered", "1: the healer's state was lost or corrupt, and every budget counts as used up for a while."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Recovered != ""))
+	}},
+	{gauge("mother_healer_stop", "1: the STOP file is there."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Stop))
+	}},
+	{gauge("mother_config_hash_info", "The policy in force.", "hash"), func(s *Status, put func(float64, ...string)) {
+		put(1, s.Config)
+	}},
+	{gauge("mother_clock_trusted", "1: the host's wall clock is trusted."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Plan.ClockTrusted))
+	}},
+	{gauge("mother_window_open", "1: the healing window, by its place in the configuration, is open.", "window"), func(s *Status, put func(float64, ...string)) {
+		for i, open := range s.windows {
+			put(truth(open), strconv.Itoa(i))
+		}
+	}},
+	{gauge("mother_healer_device_state", "1 for the state that a dragon is in.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Dragons {
+			put(1, s.Plan.Dragons[i].Worker, string(s.Plan.Dragons[i].State))
+		}
+	}},
+	{gauge("dragon_maintenance", "1: a human works on the dragon, and its alerts are muted.", "worker"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Dragons {
+			if d := &s.Plan.Dragons[i]; d.State == StateMaintenance {
+				put(1, d.Worker)
+			}
+		}
+	}},
+	{gauge("mother_healer_devices", "Dragons by state.", "state"), func(s *Status, put func(float64, ...string)) {
+		for _, state := range States {
+			put(float64(s.Plan.Counts.States[state]), string(state))
+		}
+	}},
+	{gauge("mother_healer_quarantined", "Dragons that the healer has given up on until a human releases them, or they are well for a day."), func(s *Status, put func(float64, ...string)) {
+		put(float64(s.Plan.Counts.States[StateQuarantined]))
+	}},
+	{gauge("mother_identity_conflicts", "Dragons that claim a MAC that another claims too, or have none."), func(s *Status, put func(float64, ...string)) {
+		put(float64(s.Plan.Counts.States[StateConflict]))
+	}},
+	{gauge("mother_healer_blocked", "Dragons that wait for a gate.", "gate"), func(s *Status, put func(float64, ...string)) {
+		for _, g := range Gates() {
+			put(float64(s.Plan.Counts.Blocked[g]), string(g))
+		}
+	}},
+	{gauge("mother_healer_in_flight", "Writes whose outcome is not known yet.", "scope"), func(s *Status, put func(float64, ...string)) {
+		for _, b := range s.Plan.Budgets {
+			if b.Window == 0 {
+				put(float64(b.Used), b.Scope)
+			}
+		}
+	}},
+	{gauge("mother_healer_budget_limit", "Most writes in a window; the window in_flight is those without an outcome.", "scope", "window"), func(s *Status, put func(float64, ...string)) {
+		for _, b := range s.Plan.Budgets {
+			put(float64(b.Limit), b.Scope, window(time.Duration(b.Window)))
+		}
+	}},
+	{gauge("mother_healer_budget_used", "Writes in a window.", "scope", "window"), func(s *Status, put func(float64, ...string)) {
+		for _, b := range s.Plan.Budgets {
+			put(float64(b.Used), b.Scope, window(time.Duration(b.Window)))
+		}
+	}},
+	{gauge("mother_healer_breaker_state", "0 closed, 1 half-open, 2 open, 3 latched until a human acknowledges it.", "breaker", "scope"), func(s *Status, put func(float64, ...string)) {
+		open := make(map[string]bool, len(s.Plan.Breakers))
+		for i := range s.Plan.Breakers {
+			b := &s.Plan.Breakers[i]
+			open[b.key()] = true
+			put(float64(b.State), b.Name, b.Scope)
+		}
+		for _, name := range fleetWide {
+			if b := (Breaker{Name: name}); !open[b.key()] {
+				put(0, name, "")
+			}
+		}
+	}},
+	{gauge("mother_pauses", "Pauses and maintenances in force.", "scope"), func(s *Status, put func(float64, ...string)) {
+		n := make(map[string]int)
+		for i := range s.Plan.Pauses {
+			n[s.Plan.Pauses[i].Scope]++
+		}
+		for _, scope := range []string{"fleet", "domain", "pool", "model", "mac"} {
+			put(float64(n[scope]), scope)
+		}
+	}},
+	{gauge("mother_pool_state", "0: the pool gives work; 1: it did not a short time ago, and its members are left alone; 2: it does not.", "pool"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Pools {
+			put(causeState(&s.Plan.Pools[i]), s.Plan.Pools[i].Name)
+		}
+	}},
+	{gauge("mother_domain_state", "0: the fault domain is in reach; 1: it was not a short time ago, and its members are left alone; 2: it is not.", "domain"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Domains {
+			put(causeState(&s.Plan.Domains[i]), s.Plan.Domains[i].Name)
+		}
+	}},
+	{gauge("mother_healer_isolated", "1: most of the fleet is out of reach at once, so that the healer takes itself for cut off."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Plan.breakerState("isolation") >= BreakerOpen))
+	}},
+	{gauge("mother_site_hot", "1: many dragons are hot at once, which is the site's trouble."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Plan.SiteHot))
+	}},
+}
+
+func (c showcase) Describe(ch chan<- *prometheus.Desc) {
+	for i := range shown {
+		ch <- shown[i].desc
+	}
+}
+
+func (c showcase) Collect(ch chan<- prometheus.Metric) {
+	s := c.status.Load()
+	if s == nil {
+		return
+	}
+	for i := range shown {
+		row := &shown[i]
+		// Two remembered dragons may go by one worker name; a page must not break over that.
+		put := make(map[string]bool)
+		row.show(s, func(v float64, labels ...string) {
+			for j := range labels {
+				labels[j] = text(labels[j])
+			}
+			if key := fmt.Sprintf("%q", labels); put[key] {
+				return
+			} else {
+				put[key] = true
+			}
+			m, err := prometheus.NewConstMetric(row.desc, prometheus.GaugeValue, v, labels...)
+			if err != nil {
+				m = prometheus.NewInvalidMetric(row.desc, err)
+			}
+			ch <- m
+		})
+	}
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func window(d time.Duration) string {
+	if d == 0 {
+		return "in_flight"
+	}
+	return short(d)
+}
+
+func causeState(c *CauseState) float64 {
+	switch {
+	case c.Down:
+		return 2
+	case c.Held:
+		return 1
+	}
+	return 0
+}
