@@ -37,12 +37,19 @@ type Dragon struct {
 	mac   string // normalMAC of what it reports; one that does not identify is allowed
 	info  atomic.Pointer[Info]
 	lane  lane
+	facts atomic.Pointer[Facts]
 
 	mu       sync.Mutex // guards what follows and the lane; never held across I/O
 	place    *place     // nil where another dragon lives at the last address
 	overview json.RawMessage
 	lastSeen time.Time
 	health   health
+	life     life
+
+	errands       map[Fact]*errand
+	firmwareAsked time.Time
+
+	noDetail string // the firmware that has no getErrorDetail; belongs to whoever has the lane
 }
 
 // place is an address that a dragon lives at, with the session there. A dragon that

@@ -29,6 +29,10 @@ type Config struct {
 	Logger        log.Logger
 	Registerer    prometheus.Registerer   // may be nil
 	OnReading     func(*Dragon, *Reading) // offered every fresh reading; must not block; may be nil
+
+	// Facts says which facts are read, and how often; zero is the fact's own default.
+	// What is not in it is never asked for.
+	Facts map[Fact]time.Duration
 }
 
 const (
@@ -43,7 +47,8 @@ type Fleet struct {
 	timeout time.Duration // of one reading, however many requests it takes
 	logger  log.Logger
 	metrics *metrics
-	retries retryQueue
+	retries queue[*Dragon] // those that are down, by when they are asked again
+	errands queue[factOf]  // by when they are asked for
 	notes   notes
 	file    inventoryFile
 	aside   dragon.Options // of the clients that Aside uses
@@ -89,6 +94,7 @@ func Open(c Config) (*Fleet, error) {
 		return nil, err
 	}
 	f.retries.init()
+	f.errands.init()
 	f.life, f.endLife = context.WithCancel(context.Background())
 	if f.file, err = openInventory(c.Dir, c.InventoryFile, c.Logger, f.metrics); err != nil {
 		return nil, err
@@ -104,12 +110,13 @@ func Open(c Config) (*Fleet, error) {
 	return f, nil
 }
 
-// Run retries dragons that are down, forgets those that have been gone for the
-// retention time, and saves the inventory, until ctx is done. It ends the readings
+// Run retries dragons that are down, refreshes facts, forgets dragons that have been
+// gone for the retention time, and saves the inventory, until ctx is done. It ends the readings
 // still under way and saves once more before it returns; from then on every Read fails.
 func (f *Fleet) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { f.retry(ctx) })
+	wg.Go(func() { f.refresh(ctx) })
 	wg.Go(func() { f.save(ctx) })
 	for tick := time.NewTicker(forgetInterval); ; {
 		select {

@@ -22,6 +22,7 @@ type Health struct {
 	LastSuccess time.Time // zero if never
 	Failures    []uint64  // by index of Reasons: failed attempts, and readers whose own time ran out first
 	ParseErrors map[string]uint64
+	Restarts    Restarts
 	Busy        string // the action that holds the lane, or waits for it; empty if none
 }
 
@@ -110,6 +111,7 @@ func (d *Dragon) Health() Health {
 		LastSuccess: h.lastSuccess,
 		Failures:    slices.Clone(h.failures[:]),
 		ParseErrors: maps.Clone(h.parseErrors),
+		Restarts:    d.life.Restarts,
 	}
 	if len(d.lane.writes) > 0 {
 		health.Busy = d.lane.writes[0]
@@ -138,12 +140,17 @@ func (d *Dragon) cameUp(r *Reading) {
 		d.fleet.note(level.InfoValue(), "dragon is up again", "worker", d.Info().Worker,
 			"address", d.Info().Address, "down_for", r.At.Sub(h.since).Round(time.Second))
 	}
-	if !h.up {
+	cameUp := !h.up
+	if cameUp {
 		h.since = r.At
 	}
 	h.up, h.down, h.reason, h.err = true, false, "", nil
 	h.last, h.stale, h.abandoned, h.lastSuccess = r, false, 0, r.At
 	d.sawItself(r.At)
+	if cameUp {
+		d.planFacts(r.At)
+	}
+	d.sawRestart(r)
 }
 
 // wentDown notes a failed attempt and asks again later. The caller holds d.mu.

@@ -54,6 +54,44 @@ type record struct {
 	FirstSeen time.Time       `json:"first_seen"`
 	LastSeen  time.Time       `json:"last_seen"`
 	Overview  json.RawMessage `json:"overview,omitempty"` // as the device sent it, for the copy
+	Life      life            `json:"life,omitzero"`
+
+	// A dragon is asked once a day what its vendor has, however often the program
+	// starts. The other facts are asked anew.
+	FirmwareAsked time.Time       `json:"firmware_asked,omitzero"`
+	Latest        *latestFirmware `json:"latest_firmware,omitempty"`
+}
+
+// latestFirmware is the fact Firmware as it is remembered.
+type latestFirmware struct {
+	Version  string    `json:"version"`
+	URL      string    `json:"url,omitempty"`
+	Current  string    `json:"current,omitempty"`
+	UpToDate *bool     `json:"up_to_date,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+func (l *latestFirmware) fact() Dated[dragon.LatestFirmware] {
+	f := Dated[dragon.LatestFirmware]{dragon.LatestFirmware{Version: l.Version, URL: l.URL, CurrentVersion: l.Current}, l.At}
+	if l.UpToDate != nil {
+		f.Value.UpToDate = dragon.Known(0)
+		if *l.UpToDate {
+			f.Value.UpToDate = dragon.Known(1)
+		}
+	}
+	return f
+}
+
+func remembered(f Dated[dragon.LatestFirmware]) *latestFirmware {
+	if f.At.IsZero() {
+		return nil
+	}
+	l := &latestFirmware{Version: f.Value.Version, URL: f.Value.URL, Current: f.Value.CurrentVersion, At: f.At.UTC()}
+	if v, known := f.Value.UpToDate.Get(); known {
+		upToDate := v != 0
+		l.UpToDate = &upToDate
+	}
+	return l
 }
 
 // inventoryFile is the inventory on disk, and its copy in the original tool's form.
@@ -182,7 +220,10 @@ func (f *Fleet) remember(records []record) {
 // recall makes a dragon of the inventory known, at p or, where p is nil, nowhere.
 // The caller holds f.mu and relabels.
 func (f *Fleet) recall(r record, p *place) {
-	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: r.Overview, lastSeen: r.LastSeen}
+	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: r.Overview, lastSeen: r.LastSeen, life: r.Life, firmwareAsked: r.FirmwareAsked}
+	if r.Latest != nil && f.config.interval(Firmware) > 0 {
+		d.facts.Store(&Facts{Firmware: r.Latest.fact()})
+	}
 	d.info.Store(&Info{MAC: r.MAC, Address: r.Address, IP: hostOf(r.Address), Brand: dragon.Brand(r.Brand), Model: r.Model,
 		Firmware: r.Firmware, HWVersion: r.HWVersion, FirstSeen: r.FirstSeen, LastSeen: r.LastSeen})
 	d.mu.Lock()
@@ -254,7 +295,8 @@ func (d *Dragon) record() record {
 	defer d.mu.Unlock()
 	i := d.Info()
 	return record{MAC: i.MAC, Address: i.Address, Gone: d.place == nil, Brand: string(i.Brand), Model: i.Model, Firmware: i.Firmware,
-		HWVersion: i.HWVersion, FirstSeen: i.FirstSeen.UTC(), LastSeen: d.lastSeen.UTC(), Overview: d.overview}
+		HWVersion: i.HWVersion, FirstSeen: i.FirstSeen.UTC(), LastSeen: d.lastSeen.UTC(), Overview: d.overview,
+		Life: d.life.clone(), FirmwareAsked: d.firmwareAsked.UTC(), Latest: remembered(d.Facts().Firmware)}
 }
 
 // encode writes v as JSON. What comes in is ours or was checked before, so that

@@ -31,6 +31,7 @@ type lan struct {
 	mu       sync.Mutex
 	at       map[string]http.Handler
 	requests map[string]int // by address and path
+	expired  map[string]int // of these, those that were answered so
 	inFlight map[string]int // by address
 	most     map[string]int // the greatest inFlight; of all together under ""
 	deaf     bool           // requests outlive their context
@@ -38,7 +39,7 @@ type lan struct {
 }
 
 func newLAN() *lan {
-	return &lan{at: make(map[string]http.Handler), requests: make(map[string]int), inFlight: make(map[string]int), most: make(map[string]int)}
+	return &lan{at: make(map[string]http.Handler), requests: make(map[string]int), expired: make(map[string]int), inFlight: make(map[string]int), most: make(map[string]int)}
 }
 
 // put makes h answer at address; nobody, if it is nil.
@@ -57,6 +58,13 @@ func (l *lan) asked(address, path string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.requests[address+path]
+}
+
+// told returns how many of them were more than a token that had expired.
+func (l *lan) told(address, path string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.requests[address+path] - l.expired[address+path]
 }
 
 // total returns how many requests went anywhere.
@@ -130,6 +138,11 @@ func (l *lan) RoundTrip(r *http.Request) (*http.Response, error) {
 	case err := <-done:
 		if err != nil {
 			return nil, err
+		}
+		if strings.Contains(w.Body.String(), `"token":"expired"`) {
+			l.mu.Lock()
+			l.expired[address+r.URL.Path]++
+			l.mu.Unlock()
 		}
 		return w.Result(), nil
 	case <-ctx.Done():

@@ -231,6 +231,7 @@ func (d *Dragon) Write(ctx context.Context, action string, fn func(context.Conte
 		d.mu.Lock()
 		i := slices.Index(d.lane.writes, action)
 		d.lane.writes = slices.Delete(d.lane.writes, i, i+1)
+		d.hastenFacts()
 		d.mu.Unlock()
 	}()
 	return d.alone(ctx, useWrite, fn, func() {

@@ -13,6 +13,7 @@ import (
 type Reading struct {
 	Summary  *dragon.Summary
 	Overview *dragon.Overview // up to five minutes older than Summary, more where the dragon refuses a newer one
+	Facts    *Facts           // as known then
 	At       time.Time        // when the reading was complete
 	Took     time.Duration
 }
@@ -118,7 +119,7 @@ func (d *Dragon) readAt(ctx context.Context, p *place) (*Reading, error) {
 	d.health.unreadable(summary.Unreadable)
 	d.mu.Unlock()
 	now := time.Now()
-	return &Reading{Summary: summary, Overview: s.overview, At: now, Took: now.Sub(start)}, nil
+	return &Reading{Summary: summary, Overview: s.overview, Facts: d.Facts(), At: now, Took: now.Sub(start)}, nil
 }
 
 // readOverview reads the overview and holds it against the dragon's identity.

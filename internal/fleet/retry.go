@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"container/heap"
 	"context"
 	"math/rand/v2"
 	"sync"
@@ -21,54 +20,6 @@ func retryDelay(down time.Duration) time.Duration {
 	return 30*time.Second + rand.N(30*time.Second)
 }
 
-// retryQueue holds the dragons that are down by when they are asked again.
-type retryQueue struct {
-	mu   sync.Mutex
-	heap retryHeap
-	wake chan struct{}
-}
-
-type retryEntry struct {
-	dragon *Dragon
-	at     time.Time
-}
-
-func (q *retryQueue) init() { q.wake = make(chan struct{}, 1) }
-
-func (q *retryQueue) add(d *Dragon, at time.Time) {
-	q.mu.Lock()
-	heap.Push(&q.heap, retryEntry{d, at})
-	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
-
-// next waits for the first entry to be due and takes it out.
-func (q *retryQueue) next(ctx context.Context) (e retryEntry, ok bool) {
-	for {
-		var due <-chan time.Time
-		q.mu.Lock()
-		if len(q.heap) > 0 {
-			wait := time.Until(q.heap[0].at)
-			if wait <= 0 {
-				e = heap.Pop(&q.heap).(retryEntry)
-				q.mu.Unlock()
-				return e, true
-			}
-			due = time.After(wait)
-		}
-		q.mu.Unlock()
-		select {
-		case <-due:
-		case <-q.wake:
-		case <-ctx.Done():
-			return e, false
-		}
-	}
-}
-
 // retry asks the dragons that are down, each when it is due, until ctx is done.
 func (f *Fleet) retry(ctx context.Context) {
 	var wg sync.WaitGroup
@@ -79,7 +30,7 @@ func (f *Fleet) retry(ctx context.Context) {
 		if !ok {
 			return
 		}
-		if !e.dragon.awaits(e.at) {
+		if !e.what.awaits(e.at) {
 			continue
 		}
 		select {
@@ -89,9 +40,9 @@ func (f *Fleet) retry(ctx context.Context) {
 		}
 		wg.Go(func() {
 			defer func() { <-workers }()
-			_, err := e.dragon.read(ctx, 0, true)
+			_, err := e.what.read(ctx, 0, true)
 			if err != nil {
-				e.dragon.retryLater(e.at)
+				e.what.retryLater(e.at)
 			}
 		})
 	}
@@ -120,19 +71,4 @@ func (d *Dragon) retryLater(at time.Time) {
 func (d *Dragon) retryNow() {
 	d.health.retryAt = time.Now()
 	d.fleet.retries.add(d, d.health.retryAt)
-}
-
-// retryHeap is a container/heap.
-type retryHeap []retryEntry
-
-func (h retryHeap) Len() int           { return len(h) }
-func (h retryHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h retryHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *retryHeap) Push(x any)        { *h = append(*h, x.(retryEntry)) }
-func (h *retryHeap) Pop() any {
-	last := len(*h) - 1
-	e := (*h)[last]
-	(*h)[last] = retryEntry{}
-	*h = (*h)[:last]
-	return e
 }

@@ -1,0 +1,478 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Fact names something that a dragon says of itself and that changes by the hour or
+// the day. Facts are read in the background, each kind in its own rhythm, never within
+// a scrape. The network configuration is none of them: it comes with the overview.
+type Fact string
+
+// The facts.
+const (
+	AutoTune Fact = "autotune" // getAutoTune; default every ten minutes
+	Errors   Fact = "errors"   // getErrorDetail or getErrorMessage, where the firmware has them; default every three minutes
+	Firmware Fact = "firmware" // getLatestFirmwareVersion; default once a day, and never more often
+	Chips    Fact = "chips"    // getDebugStats, some 40 KB of memory a dragon; default every five minutes
+)
+
+const (
+	factWorkers = 32              // dragons that are asked for a fact at once, but for firmware
+	factSoon    = 2 * time.Minute // within which a dragon that came up is asked
+	factAgain   = 5 * time.Second // within which one whose lane was taken is asked again
+	factRarely  = 24 * time.Hour  // between questions for what the firmware does not offer
+	factBackoff = time.Hour       // between questions that fail, at most, unless the interval is longer
+	factExpires = 3               // intervals after which a fact that is not read anew is forgotten
+)
+
+// interval is how often a fact is read; zero for one that is not.
+func (c *Config) interval(fact Fact) time.Duration {
+	every, wanted := c.Facts[fact]
+	if !wanted {
+		return 0
+	}
+	switch fact {
+	case AutoTune:
+		return cmp.Or(every, 10*time.Minute)
+	case Errors:
+		return cmp.Or(every, 3*time.Minute)
+	case Firmware:
+		return cmp.Or(every, 24*time.Hour)
+	case Chips:
+		return cmp.Or(every, 5*time.Minute)
+	}
+	return 0
+}
+
+// Facts are the facts of a dragon. They are shared and never change; news make new ones.
+type Facts struct {
+	AutoTune Dated[dragon.AutoTune]
+	Errors   Dated[dragon.ErrorReport] // its Code is empty where the dragon knows of no error
+	Firmware Dated[dragon.LatestFirmware]
+	Chips    Dated[[]dragon.DebugBoard]
+}
+
+// Dated is a fact with the time when it was read: zero if it never was, or so long ago
+// that it is forgotten.
+type Dated[T any] struct {
+	Value T
+	At    time.Time
+}
+
+// at returns when a fact was read.
+func (f *Facts) at(fact Fact) time.Time {
+	switch fact {
+	case AutoTune:
+		return f.AutoTune.At
+	case Errors:
+		return f.Errors.At
+	case Firmware:
+		return f.Firmware.At
+	case Chips:
+		return f.Chips.At
+	}
+	return time.Time{}
+}
+
+func (f *Facts) forget(fact Fact) {
+	switch fact {
+	case AutoTune:
+		f.AutoTune = Dated[dragon.AutoTune]{}
+	case Errors:
+		f.Errors = Dated[dragon.ErrorReport]{}
+	case Firmware:
+		f.Firmware = Dated[dragon.LatestFirmware]{}
+	case Chips:
+		f.Chips = Dated[[]dragon.DebugBoard]{}
+	}
+}
+
+// UpgradeAvailable reports whether the vendor has a newer firmware than the given one,
+// which the dragon runs: unknown if it did not say, or said so of yet another one.
+func (f *Facts) UpgradeAvailable(running string) dragon.Number {
+	latest := f.Firmware.Value
+	upToDate, known := latest.UpToDate.Get()
+	switch {
+	case f.Firmware.At.IsZero() || running == "":
+	case latest.Version == running:
+		return dragon.Known(0)
+	case latest.CurrentVersion == running && known:
+		return dragon.Known(1 - upToDate)
+	}
+	return dragon.Number{}
+}
+
+// errand is the state of one fact of one dragon.
+type errand struct {
+	next     time.Time // the entry of the queue that counts; zero: none, until the dragon comes up
+	failures int       // in a row
+	lacking  string    // the firmware that does not offer the fact; empty: it may
+}
+
+// factOf is an entry of the queue.
+type factOf struct {
+	dragon *Dragon
+	fact   Fact
+}
+
+// Facts returns what is known. It is never nil.
+func (d *Dragon) Facts() *Facts {
+	if f := d.facts.Load(); f != nil {
+		return f
+	}
+	return &Facts{}
+}
+
+// learnFact makes new facts. The caller holds d.mu.
+func (d *Dragon) learnFact(learn func(*Facts)) {
+	f := *d.Facts()
+	learn(&f)
+	d.facts.Store(&f)
+}
+
+// planFacts has a dragon that came up asked for its facts. What is known from before
+// it went may be long out of date. The caller holds d.mu.
+func (d *Dragon) planFacts(now time.Time) {
+	for fact := range d.fleet.config.Facts {
+		every, e := d.fleet.config.interval(fact), d.errand(fact)
+		if every <= 0 {
+			continue
+		}
+		d.expireFact(fact, now)
+		switch {
+		case fact == Firmware:
+			if e.next.IsZero() {
+				d.plan(fact, d.firmwareDue(now, every))
+			}
+		case e.next.IsZero() || e.failures > 0 && e.lacking != d.Info().Firmware:
+			e.failures, e.lacking = 0, ""
+			d.plan(fact, now.Add(rand.N(min(every, factSoon))))
+		}
+	}
+}
+
+// firmwareDue is when a dragon may be asked for its vendor's newest firmware. The
+// first questions of a herd are spread over a whole interval, but for its beginning,
+// when the dragons have other things to say.
+func (d *Dragon) firmwareDue(now time.Time, every time.Duration) time.Time {
+	asked := d.firmwareAsked
+	if asked.IsZero() || asked.After(now) { // by a clock that was wrong
+		return now.Add(every/48 + rand.N(every-every/48))
+	}
+	if due := asked.Add(jittered(every)); due.After(now) {
+		return due
+	}
+	return now.Add(rand.N(every / 12)) // after a long time away; others are in the same position
+}
+
+// hastenFacts has what a write or a restart may have changed asked soon. The caller holds d.mu.
+func (d *Dragon) hastenFacts() {
+	now := time.Now()
+	for _, fact := range []Fact{AutoTune, Errors} {
+		if d.fleet.config.interval(fact) > 0 && d.health.up && d.errand(fact).failures == 0 {
+			d.plan(fact, now.Add(time.Second+rand.N(factAgain)))
+		}
+	}
+}
+
+func jittered(every time.Duration) time.Duration { return every + rand.N(every/10+1) }
+
+// errand returns the state of a fact. The caller holds d.mu.
+func (d *Dragon) errand(fact Fact) *errand {
+	e := d.errands[fact]
+	if e == nil {
+		if d.errands == nil {
+			d.errands = make(map[Fact]*errand)
+		}
+		e = &errand{}
+		d.errands[fact] = e
+	}
+	return e
+}
+
+// plan has a fact asked at a time. The caller holds d.mu.
+func (d *Dragon) plan(fact Fact, at time.Time) {
+	d.errand(fact).next = at
+	d.fleet.errands.add(factOf{d, fact}, at)
+}
+
+// expireFact forgets a fact that is too old to be shown. The caller holds d.mu.
+func (d *Dragon) expireFact(fact Fact, now time.Time) {
+	if at := d.Facts().at(fact); !at.IsZero() && now.Sub(at) > factExpires*d.fleet.config.interval(fact) {
+		d.learnFact(func(f *Facts) { f.forget(fact) })
+	}
+}
+
+// owes reports whether an entry of the queue still counts. A dragon that is not up
+// is not asked; it is planned for again when it comes up.
+func (d *Dragon) owes(fact Fact, at time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.errand(fact)
+	if !e.next.Equal(at) {
+		return false
+	}
+	if !d.health.up || d.place == nil {
+		e.next = time.Time{}
+		return false
+	}
+	return true
+}
+
+// refresh reads the facts as they become due, until ctx is done.
+func (f *Fleet) refresh(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	workers := make(chan struct{}, factWorkers)
+	vendors := vendorLines{waiting: make(map[string][]*Dragon)}
+	for {
+		e, ok := f.errands.next(ctx)
+		if !ok {
+			return
+		}
+		d, fact := e.what.dragon, e.what.fact
+		if !d.owes(fact, e.at) {
+			continue
+		}
+		if fact == Firmware {
+			site := d.Info().Site
+			if vendors.join(site, d) {
+				wg.Go(func() {
+					for d := d; d != nil && ctx.Err() == nil; d = vendors.next(site) {
+						d.askVendor(ctx)
+					}
+				})
+			}
+			continue
+		}
+		select {
+		case workers <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		wg.Go(func() {
+			defer func() { <-workers }()
+			d.askFact(ctx, fact)
+		})
+	}
+}
+
+// vendorLines are the dragons of each site that wait to ask their vendor: one at a
+// time does, so that the site's way out is not taken up, and the vendor neither.
+type vendorLines struct {
+	mu      sync.Mutex
+	waiting map[string][]*Dragon // a site is in it while one of its dragons asks
+}
+
+// join puts a dragon in its site's line. It reports true if nobody asks there now:
+// then it is its turn.
+func (v *vendorLines) join(site string, d *Dragon) (first bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	line, busy := v.waiting[site]
+	if !busy {
+		v.waiting[site] = nil
+		return true
+	}
+	v.waiting[site] = append(line, d)
+	return false
+}
+
+// next returns whose turn it is; nil if nobody waits.
+func (v *vendorLines) next(site string) *Dragon {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	line := v.waiting[site]
+	if len(line) == 0 {
+		delete(v.waiting, site)
+		return nil
+	}
+	v.waiting[site] = line[1:]
+	return line[0]
+}
+
+var errLaneTaken = errors.New("somebody else talks to the dragon")
+
+// askFact asks a dragon for one fact, if its lane is free now. Who waited for the
+// lane would hold up whoever comes next.
+func (d *Dragon) askFact(ctx context.Context, fact Fact) {
+	patience := d.fleet.timeout / 4
+	if fact == Chips {
+		patience = d.fleet.timeout / 2 // a second a board on Innosilicon
+	}
+	var learn func(*Facts)
+	err := d.ifFree(ctx, patience, func(ctx context.Context, c *dragon.Client) (err error) {
+		learn, err = d.question(ctx, c, fact)
+		return err
+	}, func(err error) { d.answered(fact, learn, err) })
+	if errors.Is(err, errLaneTaken) {
+		d.mu.Lock()
+		d.plan(fact, time.Now().Add(rand.N(factAgain)))
+		d.mu.Unlock()
+	}
+	d.fleet.say()
+}
+
+// ifFree runs ask if nobody else talks to the dragon, and done with what came of it
+// before anybody else does. What ask was told counts only if it came from this dragon.
+func (d *Dragon) ifFree(ctx context.Context, patience time.Duration, ask func(context.Context, *dragon.Client) error, done func(error)) error {
+	select {
+	case d.lane.slot <- struct{}{}:
+		defer d.release()
+	default:
+		return errLaneTaken
+	}
+	p := d.at()
+	if p == nil {
+		err := d.Health().downError()
+		done(err)
+		return err
+	}
+	err := d.guard("asking for a fact", func() error {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // both end it: the fleet, and a dragon that moves away
+		if err := ask(ctx, p.client); err != nil {
+			return err
+		}
+		if !p.session.holds(p) {
+			return d.readOverview(ctx, p)
+		}
+		return nil
+	})
+	if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
+		d.fleet.supplant(d, p, stranger) //nolint:contextcheck // it goes on when this is over
+	}
+	if err == nil && p.ctx.Err() != nil {
+		err = p.ctx.Err()
+	}
+	done(err)
+	return err
+}
+
+// question asks for one fact and returns how to learn it. The caller has the lane.
+func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (func(*Facts), error) {
+	switch fact {
+	case AutoTune:
+		a, err := c.AutoTune(ctx)
+		return func(f *Facts) { f.AutoTune = Dated[dragon.AutoTune]{*a, time.Now()} }, err
+	case Errors:
+		e, err := d.errorReport(ctx, c)
+		return func(f *Facts) { f.Errors = Dated[dragon.ErrorReport]{*e, time.Now()} }, err
+	case Chips:
+		s, err := c.DebugStats(ctx)
+		return func(f *Facts) { f.Chips = Dated[[]dragon.DebugBoard]{s.Boards, time.Now()} }, err
+	}
+	return nil, errors.New("no such fact: " + string(fact))
+}
+
+// errorReport asks for the dragon's error where its firmware tells it: in detail since
+// 2020, and before that in a line, on Innosilicon. A firmware without the detail is
+// not asked for it again.
+func (d *Dragon) errorReport(ctx context.Context, c *dragon.Client) (*dragon.ErrorReport, error) {
+	if firmware := d.Info().Firmware; d.noDetail != firmware || firmware == "" {
+		e, err := c.ErrorDetail(ctx)
+		switch {
+		case errors.Is(err, dragon.ErrNotOffered), errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrBadResponse):
+			d.noDetail = firmware
+		default:
+			return e, err
+		}
+	}
+	return c.ErrorMessage(ctx)
+}
+
+// answered takes in what came of a question and plans the next one.
+func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now, every, e := time.Now(), d.fleet.config.interval(fact), d.errand(fact)
+	if err == nil {
+		d.learnFact(learn)
+		e.failures, e.lacking = 0, ""
+		d.plan(fact, now.Add(jittered(every)))
+		return
+	}
+	if errors.Is(err, context.Canceled) { // the fleet ends, or the dragon moves
+		d.plan(fact, now.Add(rand.N(factAgain)))
+		return
+	}
+	d.expireFact(fact, now)
+	if e.failures++; e.failures == 1 {
+		d.fleet.note(level.DebugValue(), "a dragon does not tell a fact", "worker", d.Info().Worker, "address", d.Info().Address, "fact", fact, "err", err)
+	}
+	wait := min(every<<min(e.failures, 10), max(every, factBackoff))
+	if errors.Is(err, dragon.ErrNotOffered) {
+		e.lacking = d.Info().Firmware
+		wait = max(every, factRarely)
+	}
+	d.plan(fact, now.Add(jittered(wait)))
+}
+
+// askVendor has the dragon ask its vendor, beside the lane, since that may take two
+// minutes. That the dragon is asked is written down first: it must not be asked anew by
+// a program that starts again and again.
+func (d *Dragon) askVendor(ctx context.Context) {
+	every := d.fleet.config.interval(Firmware)
+	d.mu.Lock()
+	p := d.place
+	if !d.health.up || p == nil { // it waited for its turn
+		d.errand(Firmware).next = time.Time{}
+		d.mu.Unlock()
+		return
+	}
+	d.firmwareAsked = time.Now()
+	d.plan(Firmware, d.firmwareAsked.Add(jittered(every)))
+	d.mu.Unlock()
+	d.fleet.file.changed()
+
+	var latest *dragon.LatestFirmware
+	err := d.Aside(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
+		latest, err = c.LatestFirmware(ctx)
+		return err
+	})
+	if err == nil {
+		err = d.confirm(ctx, p)
+	}
+	d.mu.Lock()
+	if err == nil {
+		d.learnFact(func(f *Facts) { f.Firmware = Dated[dragon.LatestFirmware]{*latest, time.Now()} })
+	} else {
+		d.expireFact(Firmware, time.Now())
+		d.fleet.note(level.DebugValue(), "a dragon does not tell a fact", "worker", d.Info().Worker, "address", d.Info().Address, "fact", Firmware, "err", err)
+	}
+	d.mu.Unlock()
+	d.fleet.file.changed()
+	d.fleet.say()
+}
+
+// confirm makes sure that the dragon still lives at p, by an overview that is as good
+// as the one which the next reading would have asked for.
+func (d *Dragon) confirm(ctx context.Context, p *place) error {
+	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout)
+	defer cancel()
+	if err := d.acquire(ctx, useOther); err != nil {
+		return err
+	}
+	defer d.release()
+	if d.at() != p {
+		return context.Canceled
+	}
+	return d.guard("making sure who answered", func() error {
+		err := d.readOverview(ctx, p)
+		if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
+			d.fleet.supplant(d, p, stranger) //nolint:contextcheck // it goes on when this is over
+		}
+		return err
+	})
+}

@@ -1,0 +1,166 @@
+package fleet
+
+import (
+	"maps"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Restart says what of a dragon began anew.
+type Restart string
+
+// The kinds of restart. One of the system takes the mining process with it, and
+// counts as itself only.
+const (
+	MinerRestart  Restart = "miner"
+	SystemRestart Restart = "system"
+)
+
+// Restarts counts the restarts that readings showed since the dragon is known, also
+// over restarts of this program.
+type Restarts struct {
+	Miner  RestartCount `json:"miner,omitzero"`
+	System RestartCount `json:"system,omitzero"`
+}
+
+// RestartCount counts restarts by who brought them about.
+type RestartCount struct {
+	Healer  uint64 `json:"healer,omitempty"` // Dragon.Expect announced it
+	Unknown uint64 `json:"unknown,omitempty"`
+}
+
+// The dragon tells its uptime in whole minutes and Device Elapsed in seconds, and what
+// it says takes its time to arrive. A restart moves a beginning by more than that.
+const (
+	bootTolerance  = 90 * time.Second
+	minerTolerance = 15 * time.Second
+
+	longestTuning = time.Hour // of half an hour that the vendor's pages speak of
+)
+
+// A life is what readings said of since when a dragon runs, which tells a restart
+// from what simply goes on. The inventory keeps it, so that a restart while this
+// program was away is seen, and none is counted twice.
+type life struct {
+	Booted   beginning         `json:"booted,omitzero"`
+	Started  beginning         `json:"started,omitzero"` // of the mining process, or of its figures
+	Tuning   bool              `json:"tuning,omitempty"`
+	Restarts Restarts          `json:"restarts,omitzero"`
+	Expected map[Restart]until `json:"expected,omitempty"`
+}
+
+// A beginning is when something began, reckoned from how long it has gone on, and
+// when the dragon said so.
+type beginning struct {
+	At   time.Time `json:"at"`
+	Said time.Time `json:"said"`
+}
+
+// until is a span of time in which the healer means to restart something.
+type until struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+func begun(age dragon.Number, said time.Time) (b beginning, known bool) {
+	seconds, known := age.Get()
+	if !known || said.IsZero() || !(seconds >= 0 && seconds < 1e9) {
+		return beginning{}, false
+	}
+	return beginning{said.Add(-time.Duration(seconds * float64(time.Second))), said}, true
+}
+
+// anew reports whether b began after a was last seen to go on. To have moved is not
+// enough: the clock of this machine may have been set while the program was away, and
+// the oldest of several boards may be gone.
+func (b beginning) anew(a beginning, tolerance time.Duration) bool {
+	return !a.At.IsZero() && b.At.Sub(a.At) > tolerance && b.At.Sub(a.Said) > -tolerance
+}
+
+// observe takes in a reading and returns the restart that it shows: what began anew,
+// and when. When tuning ends, the mining process sets its figures to zero, Device
+// Elapsed among them, and goes on; that is no restart. After a restart it tunes again,
+// so what tuned before and does not now is not taken for one.
+func (l *life) observe(r *Reading) (kind Restart, at time.Time) {
+	s, o := r.Summary, r.Overview
+	if o != nil && !o.At.Equal(l.Booted.Said) {
+		if b, known := begun(o.Uptime, o.At); known {
+			if b.anew(l.Booted, bootTolerance) {
+				kind, at = SystemRestart, b.At
+				l.Started = beginning{} // what runs now is not what ran then
+			}
+			l.Booted = b
+		}
+	}
+	tunes := l.Tuning
+	if tuning, known := s.Tuning.Get(); known {
+		tunes = tuning != 0
+	}
+	if b, known := begun(s.Elapsed(), s.At); known {
+		tuned := l.Tuning && !tunes && b.At.Sub(l.Started.Said) < longestTuning
+		if b.anew(l.Started, minerTolerance) && !tuned {
+			kind, at = MinerRestart, b.At
+		}
+		l.Started = b
+	}
+	l.Tuning = tunes
+	return kind, at
+}
+
+// clone returns a copy as the inventory has it.
+func (l life) clone() life {
+	l.Expected = maps.Clone(l.Expected)
+	for _, b := range []*beginning{&l.Booted, &l.Started} {
+		b.At, b.Said = b.At.UTC(), b.Said.UTC()
+	}
+	return l
+}
+
+// count counts a restart and returns who brought it about.
+func (l *life) count(kind Restart, at time.Time) (initiator string) {
+	count, tolerance := &l.Restarts.Miner, minerTolerance
+	if kind == SystemRestart {
+		count, tolerance = &l.Restarts.System, bootTolerance
+	}
+	if e, ok := l.Expected[kind]; ok && !at.Before(e.From.Add(-tolerance)) && !at.After(e.To.Add(tolerance)) {
+		delete(l.Expected, kind)
+		count.Healer++
+		return "healer"
+	}
+	count.Unknown++
+	return "unknown"
+}
+
+// expect notes that a restart until to is the healer's.
+func (l *life) expect(kind Restart, from, to time.Time) {
+	if l.Expected == nil {
+		l.Expected = make(map[Restart]until)
+	}
+	l.Expected[kind] = until{from.UTC(), to.UTC()}
+}
+
+// Expect announces that the healer is about to restart something of the dragon: the
+// next restart of that kind which happens before until is counted as the healer's.
+// It counts for one restart.
+func (d *Dragon) Expect(kind Restart, until time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.life.expect(kind, time.Now(), until)
+	d.fleet.file.changed()
+}
+
+// sawRestart takes a restart out of a reading, if there is one in it. The caller holds d.mu.
+func (d *Dragon) sawRestart(r *Reading) {
+	kind, at := d.life.observe(r)
+	if kind == "" {
+		return
+	}
+	initiator := d.life.count(kind, at)
+	d.fleet.note(level.InfoValue(), "dragon restarted", "worker", d.Info().Worker, "address", d.Info().Address,
+		"kind", kind, "initiator", initiator, "at", at.UTC().Round(time.Second))
+	d.hastenFacts() // who restarts a dragon often does so to change it
+	d.fleet.file.changed()
+}
