@@ -42,6 +42,7 @@ The last column is where a value comes from: a field of the answer of ` + "`/api
 	b.WriteString("\n## The program\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	r := prometheus.NewRegistry()
 	newOwn(r)
+	newStatsdMetrics(r)
 	NewRequestMetrics(r)(dragon.Call{})
 	own, err := r.Gather()
 	if err != nil {

@@ -1,0 +1,329 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// StatsdConfig says what a Statsd mirrors, where and how often.
+type StatsdConfig struct {
+	Fleet            *fleet.Fleet
+	Address          string        // host:port; a name is resolved again and again
+	Prefix           string        // of every line's name, without a dot at the end; may be empty
+	Interval         time.Duration // between two mirrorings of a dragon; default one minute
+	OneLinePerPacket bool          // for servers that do not know better; default: as many as fit
+
+	Logger     log.Logger            // default: none
+	Registerer prometheus.Registerer // default: none
+
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) // default net.Dialer
+}
+
+// Statsd mirrors the dragons to a statsd server: the lines of the original tool, byte
+// for byte, from the readings that scrapes take. A nil *Statsd does nothing.
+type Statsd struct {
+	StatsdConfig
+	metrics statsdMetrics
+	queue   chan *message
+
+	mu      sync.Mutex // never held across I/O
+	dragons map[*fleet.Dragon]*mirrored
+	present int // of them
+}
+
+// mirrored is what became of a dragon so far.
+type mirrored struct {
+	busy    bool      // it is being mirrored
+	present bool      // the last try succeeded
+	newest  time.Time // when the reading that was mirrored last was taken
+}
+
+type statsdMetrics struct{ lines, errors prometheus.Counter }
+
+func newStatsdMetrics(r prometheus.Registerer) statsdMetrics {
+	return statsdMetrics{
+		lines: promauto.With(r).NewCounter(prometheus.CounterOpts{
+			Name: "mother_statsd_lines_total",
+			Help: "Lines sent to the statsd server.",
+		}),
+		errors: promauto.With(r).NewCounter(prometheus.CounterOpts{
+			Name: "mother_statsd_errors_total",
+			Help: "Packets that were not sent, or that the statsd server's host refused, and answers of dragons that lines could not be made of.",
+		}),
+	}
+}
+
+const (
+	// The dragons take turns: each has its slot of the interval, by its MAC, so that it
+	// has the same one as long as the program runs and the next time too.
+	statsdSlots = 60
+
+	// A dragon that nobody else has read since the last time gets this part of the
+	// interval until we read it ourselves. A scrape that comes at about the same time as
+	// its slot may come a little later than the last time; it must find its dragon
+	// neither read already nor mirrored without it.
+	statsdGrace = 10
+
+	// Messages that wait to be sent while a name is being resolved.
+	statsdQueue = 1024
+)
+
+// NewStatsd returns a Statsd. It sends nothing before Run.
+func NewStatsd(c StatsdConfig) *Statsd {
+	if c.Interval <= 0 {
+		c.Interval = time.Minute
+	}
+	if c.Logger == nil {
+		c.Logger = log.NewNopLogger()
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+	}
+	return &Statsd{
+		StatsdConfig: c,
+		metrics:      newStatsdMetrics(c.Registerer),
+		queue:        make(chan *message, statsdQueue),
+		dragons:      map[*fleet.Dragon]*mirrored{},
+	}
+}
+
+// Run mirrors every dragon once an interval until ctx is done. It returns nil.
+func (s *Statsd) Run(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { s.send(ctx) })
+
+	// The slots are counted from the start, so that no delay adds to another.
+	start, step := time.Now(), s.Interval/statsdSlots
+	for n := time.Duration(0); ; n++ {
+		due := start.Add(n * step)
+		if missed := time.Since(due) / s.Interval; missed > 0 { // the machine slept
+			n += missed * statsdSlots
+			due = start.Add(n * step)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Until(due)):
+		}
+		dragons := s.Fleet.Dragons()
+		if n%statsdSlots == 0 {
+			s.forget(dragons)
+		}
+		for _, d := range dragons {
+			if statsdSlot(d.Info().MAC) == n%statsdSlots {
+				running.Go(func() { s.mirror(ctx, d) })
+			}
+		}
+	}
+}
+
+func statsdSlot(mac string) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(mac))
+	return time.Duration(h.Sum32() % statsdSlots)
+}
+
+// Scanned mirrors the end of a scan that found so many dragons, known ones included.
+func (s *Statsd) Scanned(took time.Duration, found int) {
+	if s == nil {
+		return
+	}
+	m := s.message()
+	_ = m.Raw("manager.scan_timed", fmt.Sprintf("%.6f|ms", took.Seconds()*1000), 1)
+	m.gauge(m, "manager.scan.count", strconv.Itoa(found))
+	s.enqueue(m)
+}
+
+// Count counts one more of name, for example manager.dragons.health_exception.
+func (s *Statsd) Count(name string) {
+	if s == nil {
+		return
+	}
+	m := s.message()
+	_ = m.Inc(name, 1, 1)
+	s.enqueue(m)
+}
+
+// Action counts something that was done to a dragon: rebooted, poolsChanged,
+// autotuneChanged or upgraded. The mirror itself counts added.
+func (s *Statsd) Action(info *fleet.Info, action string) {
+	if s == nil {
+		return
+	}
+	m := s.message()
+	_ = m.Inc(workerName(info)+".action."+action, 1, 1)
+	s.enqueue(m)
+}
+
+// mirror sends what a dragon says, from a reading that was not sent before.
+func (s *Statsd) mirror(ctx context.Context, d *fleet.Dragon) {
+	last, ok := s.begin(d)
+	if !ok {
+		return // it takes longer than an interval
+	}
+	defer s.end(d)
+	r, err := s.read(ctx, d, last)
+	busy := (*fleet.BusyError)(nil)
+	switch {
+	case ctx.Err() != nil, errors.Is(err, context.Canceled), errors.As(err, &busy):
+		return // which says nothing about the dragon
+	case err != nil:
+		s.lost(d)
+		return
+	}
+	info, m := d.Info(), s.message()
+	if err := s.lines(m, info, r); err != nil {
+		s.metrics.errors.Inc()
+		level.Debug(s.Logger).Log("msg", "no statsd lines can be made of what a dragon said", "worker", info.Worker, "address", info.Address, "endpoint", "/api/summary", "err", err)
+		return
+	}
+	s.sent(d, info, r.At, m)
+}
+
+// read returns a reading of d that is newer than last, and no older than an interval.
+// One that somebody else takes is as good as one of our own, so that a scrape at the
+// same pace, at whatever time in between, leaves us nothing to ask for.
+func (s *Statsd) read(ctx context.Context, d *fleet.Dragon, last time.Time) (*fleet.Reading, error) {
+	if r := d.Last(); r != nil && r.At.After(last) && time.Since(r.At) <= s.Interval {
+		return r, nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(s.Interval / statsdGrace):
+	}
+	return d.Read(ctx, min(s.Interval, time.Since(last)-1))
+}
+
+// lines makes the lines of a reading. Nothing a dragon says may end the program.
+func (s *Statsd) lines(m *message, info *fleet.Info, r *fleet.Reading) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			level.Error(s.Logger).Log("msg", "panic over what a dragon said; please report it", "worker", info.Worker, "panic", v, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return m.summary(info, r.Summary.Raw)
+}
+
+func (s *Statsd) begin(d *fleet.Dragon) (last time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.dragons[d]
+	if state == nil {
+		state = &mirrored{}
+		s.dragons[d] = state
+	}
+	if state.busy {
+		return last, false
+	}
+	state.busy = true
+	return state.newest, true
+}
+
+func (s *Statsd) end(d *fleet.Dragon) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state := s.dragons[d]; state != nil {
+		state.busy = false
+	}
+}
+
+// sent sends the lines of a dragon. With the first ones since it was lost go those
+// that say so: the original knew only dragons that answered.
+func (s *Statsd) sent(d *fleet.Dragon, info *fleet.Info, at time.Time, m *message) {
+	s.mu.Lock()
+	state := s.dragons[d]
+	if state == nil { // it was forgotten meanwhile
+		s.mu.Unlock()
+		return
+	}
+	state.newest = at
+	added := !state.present
+	if added {
+		state.present = true
+		s.present++
+	}
+	present := s.present
+	s.mu.Unlock()
+	if added {
+		s.Action(info, "added")
+	}
+	s.enqueue(m)
+	if added {
+		m := s.message()
+		m.gauge(m, "manager.dragons.count", strconv.Itoa(present))
+		_ = m.Inc("manager.dragons.added", 1, 1)
+		s.enqueue(m)
+	}
+}
+
+// lost tells of a dragon that can no longer be read, once.
+func (s *Statsd) lost(d *fleet.Dragon) {
+	s.mu.Lock()
+	state := s.dragons[d]
+	was := state != nil && state.present
+	if was {
+		state.present = false
+		s.present--
+	}
+	present := s.present
+	s.mu.Unlock()
+	if was {
+		m := s.message()
+		_ = m.Inc("manager.dragons.exception", 1, 1)
+		_ = m.Inc("manager.dragons.stats_exception", 1, 1)
+		m.removed(present)
+		s.enqueue(m)
+	}
+}
+
+// forget drops the dragons that have left the fleet.
+func (s *Statsd) forget(known []*fleet.Dragon) {
+	here := make(map[*fleet.Dragon]bool, len(known))
+	for _, d := range known {
+		here[d] = true
+	}
+	var left []int // how many were present after each
+	s.mu.Lock()
+	for d, state := range s.dragons {
+		if !here[d] {
+			delete(s.dragons, d)
+			if state.present {
+				s.present--
+				left = append(left, s.present)
+			}
+		}
+	}
+	s.mu.Unlock()
+	for _, present := range left {
+		m := s.message()
+		m.removed(present)
+		s.enqueue(m)
+	}
+}
+
+func (m *message) removed(present int) {
+	m.gauge(m, "manager.dragons.count", strconv.Itoa(present))
+	_ = m.Inc("manager.dragons.removed", 1, 1)
+}
+
+func (s *Statsd) message() *message { return newMessage(s.Prefix, s.OneLinePerPacket) }

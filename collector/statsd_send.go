@@ -1,0 +1,135 @@
+package collector
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/go-kit/log/level"
+)
+
+const (
+	// What an Ethernet frame of 1,500 bytes leaves for data after the headers of IPv6,
+	// a tunnel and UDP: a packet that is never cut.
+	maxPacket = 1432
+
+	resolveAgain = time.Minute      // a name may mean another host by then
+	resolveRetry = 10 * time.Second // after a failure
+)
+
+// packets makes packets of the message's lines, in their order.
+func (m *message) packets() [][]byte {
+	var all [][]byte
+	for _, line := range m.lines {
+		last := len(all) - 1
+		if last < 0 || m.oneLine || len(all[last])+1+len(line) > maxPacket {
+			all = append(all, line)
+			continue
+		}
+		all[last] = append(append(all[last], '\n'), line...)
+	}
+	return all
+}
+
+// enqueue leaves a message to send. Nobody waits for a statsd server: what does not
+// fit is lost, as it would be on the way.
+func (s *Statsd) enqueue(m *message) {
+	select {
+	case s.queue <- m:
+	default:
+		s.metrics.errors.Inc()
+	}
+}
+
+// send sends what is enqueued until ctx is done.
+func (s *Statsd) send(ctx context.Context) {
+	w := wire{Statsd: s}
+	defer w.close()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-s.queue:
+			for _, p := range m.packets() {
+				sent, err := w.write(ctx, p)
+				if ctx.Err() != nil {
+					return
+				}
+				if sent {
+					s.metrics.lines.Add(float64(1 + bytes.Count(p, []byte{'\n'})))
+				}
+				w.tell(err)
+			}
+		}
+	}
+}
+
+// wire is the way to the server. The library's senders do not do here: one that cannot
+// resolve its name at the start is none, and their sockets are not connected, so that
+// the kernel does not tell them that nobody listens there.
+type wire struct {
+	*Statsd
+	conn net.Conn  // nil while the name could not be resolved
+	err  error     // why not
+	due  time.Time // when to resolve it again
+
+	down   bool // that it was said
+	failed time.Time
+}
+
+// connect resolves the name. If that fails, the address that it had will do.
+func (w *wire) connect(ctx context.Context) {
+	conn, err := w.Dial(ctx, "udp", w.Address)
+	if err != nil {
+		w.err, w.due = err, time.Now().Add(resolveRetry)
+		return
+	}
+	w.close()
+	w.conn, w.err, w.due = conn, nil, time.Now().Add(resolveAgain)
+}
+
+func (w *wire) close() {
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+}
+
+// write sends a packet. An error may be that of an earlier one, as the news that
+// nobody listens takes its time.
+func (w *wire) write(ctx context.Context, packet []byte) (sent bool, err error) {
+	if !time.Now().Before(w.due) {
+		w.connect(ctx)
+	}
+	if w.conn == nil {
+		return false, w.err
+	}
+	_, err = w.conn.Write(packet)
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return err == nil, err
+	}
+	// The kernel gave the news in place of sending, and may send now.
+	_, again := w.conn.Write(packet)
+	return again == nil, err
+}
+
+// tell says that the server is down or up again. It is up when nothing was refused
+// for an interval: routers and hosts do not complain about each packet.
+func (w *wire) tell(err error) {
+	now := time.Now()
+	if err != nil {
+		w.metrics.errors.Inc()
+		w.failed = now
+		if !w.down {
+			w.down = true
+			level.Warn(w.Logger).Log("msg", "statsd does not take the lines; they are sent all the same where possible", "address", w.Address, "err", err)
+		}
+		return
+	}
+	if w.down && now.Sub(w.failed) >= w.Interval {
+		w.down = false
+		level.Info(w.Logger).Log("msg", "statsd takes the lines again", "address", w.Address)
+	}
+}
