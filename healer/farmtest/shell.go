@@ -1,0 +1,433 @@
+package farmtest
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// Keeper looks after the farm; it is called after every step.
+type Keeper interface{ Tick(*World) }
+
+// Nobody looks after the farm.
+type Nobody struct{}
+
+// Tick does nothing.
+func (Nobody) Tick(*World) {}
+
+// Healer is a stand-in for the process around healer.Decide: it commits what must be
+// remembered, and carries decisions out in the order intent, identity, send, result.
+type Healer struct {
+	Policy healer.Policy
+	Plan   *healer.Plan
+	Audit  []string
+	// KillAt kills the process right after this commit of its store; 0: never.
+	KillAt  int
+	Commits int
+	Starts  []time.Duration
+	// Trust leaves the identity unproved before a send, to show that somebody notices.
+	Trust bool
+	// Watch is called with what the healer is about to do and has done.
+	Watch *Oracle
+
+	world   *World
+	mem     *healer.Memory
+	fleet   []byte
+	dragons map[string][]byte
+
+	down    time.Duration // how long the next death lasts
+	until   time.Duration // dead
+	killAt  string        // the stage of the next death
+	corrupt bool          // the store, when it is opened next
+	onSend  []func()
+	asked   []wish
+	pauses  []hold
+	acked   time.Duration
+	dirty   bool // what could not be committed must be, as soon as it can
+	open    map[string]time.Duration
+}
+
+// wish is a write that somebody else wants.
+type wish struct {
+	dragon  int
+	request healer.Request
+	again   bool // until it is sent
+}
+
+// hold is a pause, as the one who asked for it knows it.
+type hold struct {
+	request  healer.PauseRequest
+	from, to time.Duration
+}
+
+// NewHealer installs a healer on the world's host.
+func NewHealer(w *World, policy healer.Policy) *Healer {
+	h := &Healer{Policy: policy, world: w, dragons: make(map[string][]byte), open: make(map[string]time.Duration)}
+	w.healer = h
+	if w.script.Learned {
+		h.learn()
+	}
+	return h
+}
+
+// learn gives the store a farm that was watched for a week.
+func (h *Healer) learn() {
+	m := healer.NewMemory()
+	for _, d := range h.world.Dragons {
+		d.poll()
+	}
+	p := h.Policy
+	p.Default.Mode = healer.Observe
+	now := h.world.instant()
+	m.Start(now, &p)
+	healer.Decide(now, h.world.View(), m, &p)
+	for _, d := range h.world.Dragons {
+		r := m.Dragons[d.MAC]
+		r.Samples = p.NewSamples
+		r.Baseline = healer.Baseline{Slots: slices.Repeat([]float64{d.Nominal()}, 42), Value: d.Nominal()}
+		d.seen = -7 * 24 * time.Hour
+		r.FirstSeen, r.Observe = -healer.Moment(7*24*time.Hour), -healer.Moment(7*24*time.Hour)
+		d.Answered = nil
+	}
+	m.Stop(now)
+	m.Everything()
+	h.mem = m
+	h.commit("learned")
+	h.mem, h.Commits = nil, 0
+}
+
+// Kill ends the process at once.
+func (h *Healer) Kill() {
+	h.mem, h.Plan, h.killAt = nil, nil, ""
+	h.until = h.world.Now + h.down
+	h.down = 0
+	h.note("killed")
+}
+
+// Alive reports whether the process runs.
+func (h *Healer) Alive() bool { return h.mem != nil }
+
+func (h *Healer) note(format string, args ...any) {
+	h.Audit = append(h.Audit, stamp(h.world.Now)+" * "+fmt.Sprintf(format, args...))
+}
+
+func (h *Healer) said(what string, err error) {
+	if err != nil {
+		what += ": " + err.Error()
+	}
+	h.note("%s", what)
+}
+
+// start opens the store and begins.
+func (h *Healer) start() bool {
+	w := h.world
+	if w.host.off || w.Now < h.until {
+		return false
+	}
+	mem, err := healer.LoadMemory(h.fleet, h.dragons)
+	if h.corrupt || err != nil {
+		mem = healer.NewMemory()
+		h.fleet, h.dragons, h.corrupt = nil, make(map[string][]byte), false
+		mem.Recover(w.instant(), "the state was corrupt")
+		h.note("the store is corrupt: begun anew")
+	}
+	unknown := mem.Start(w.instant(), &h.Policy)
+	h.mem = mem
+	h.Starts = append(h.Starts, w.Now)
+	if len(h.Starts) > 1 {
+		h.note("started, %d unknown", len(unknown))
+	}
+	return h.commit("start")
+}
+
+// commit writes what changed. It reports false where the process is dead afterwards.
+func (h *Healer) commit(stage string) bool {
+	if h.mem == nil {
+		return false
+	}
+	if h.world.host.readonly {
+		h.dirty = true
+		return true
+	}
+	if h.dirty {
+		h.mem.Everything()
+		h.dirty = false
+	}
+	c, err := h.mem.Changes()
+	if err != nil {
+		h.Watch.fail("changes: %v", err)
+		return false
+	}
+	if c.Fleet == nil && len(c.Dragons) == 0 {
+		return h.survives(stage)
+	}
+	if c.Fleet != nil {
+		h.fleet = c.Fleet
+	}
+	for mac, data := range c.Dragons {
+		if data == nil {
+			delete(h.dragons, mac)
+		} else {
+			h.dragons[mac] = data
+		}
+	}
+	h.Commits++
+	if h.Watch != nil {
+		h.Watch.committed(h, stage)
+	}
+	if h.Commits == h.KillAt {
+		h.Kill()
+		return false
+	}
+	return h.survives(stage)
+}
+
+func (h *Healer) survives(stage string) bool {
+	if h.killAt == stage && stage != "" {
+		h.Kill()
+		return false
+	}
+	return true
+}
+
+// Tick is one cycle of the process.
+func (h *Healer) Tick(w *World) {
+	if h.mem == nil && !h.start() {
+		return
+	}
+	now := w.instant()
+	var planned *healer.Plan
+	if h.Watch != nil && h.Watch.CheckPlan {
+		p := h.Policy
+		p.Default.Mode = healer.Observe
+		planned = healer.Decide(now, w.View(), h.mem.Clone(), &p)
+	}
+	h.Plan = healer.Decide(now, w.View(), h.mem, &h.Policy)
+	if planned != nil {
+		h.Watch.compare(planned, h.Plan)
+	}
+	for i := range h.Plan.Audit {
+		h.Audit = append(h.Audit, line(w.Now, &h.Plan.Audit[i]))
+	}
+	for i := range h.Plan.Ended {
+		delete(h.open, h.Plan.Ended[i].Action.ID)
+	}
+	plan := h.Plan
+	asked := h.answer()
+	if !h.commit("cycle") {
+		return
+	}
+	for i := range plan.Dragons {
+		if d := &plan.Dragons[i]; d.Verb == healer.Act && !h.carryOut(plan, d, "") {
+			return
+		}
+	}
+	for _, a := range asked {
+		if !h.carryOut(plan, &a.decision, a.actor) {
+			return
+		}
+	}
+}
+
+type grant struct {
+	decision healer.Decision
+	actor    string
+}
+
+// answer asks the plan about what others want.
+func (h *Healer) answer() []grant {
+	var out []grant
+	var left []wish
+	for _, a := range h.asked {
+		d := h.world.Dragons[a.dragon]
+		a.request.MAC = d.Shown
+		decision := h.Plan.Ask(a.request)
+		if decision.Verb == healer.Act {
+			if h.Watch != nil {
+				h.Watch.granted(d, a.request, &decision)
+			}
+			out = append(out, grant{decision, a.request.Actor})
+		} else if a.again {
+			left = append(left, a)
+		} else {
+			h.note("asked for %s of %s by %s: blocked by %s", a.request.Kind, worker(d.MAC), a.request.Actor, decision.Blocked)
+		}
+	}
+	h.asked = left
+	return out
+}
+
+// carryOut does what the actuator does. It reports false where the process died.
+func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) bool {
+	w := h.world
+	if h.Watch != nil {
+		h.Watch.attempt(h, d, actor)
+	}
+	target := w.at(d.Address)
+	if target == nil {
+		return true
+	}
+	fresh := target.read()
+	if h.Trust {
+		fresh.MAC = d.MAC
+	}
+	if actor == "" || fresh.MAC != d.MAC {
+		if err := plan.Confirm(d, &fresh); err != nil {
+			h.note("not sent: %v", err)
+			return true
+		}
+	}
+	a, err := h.mem.Intend(w.instant(), d, actor)
+	if err != nil {
+		h.note("not sent: %v", err)
+		return true
+	}
+	h.open[a.ID] = w.Now
+	if !h.commit("intent") {
+		return false
+	}
+	refuse := func(why string) bool {
+		h.note("%s not sent: %s", a.ID, why)
+		if err := h.mem.Sent(w.instant(), d.MAC, a.ID, healer.Refusal, why); err != nil {
+			h.Watch.fail("%v", err)
+		}
+		delete(h.open, a.ID)
+		return h.commit("result")
+	}
+	if w.host.readonly {
+		return refuse("the intent cannot be written")
+	}
+	if err := h.mem.Interlock(w.instant(), d.MAC, d.Kind, a.ID); err != nil {
+		return refuse(err.Error())
+	}
+	for _, f := range h.onSend {
+		f()
+	}
+	h.onSend = nil
+	// The identity is proved on the very connection that the write goes out on.
+	if answers := w.at(d.Address); !h.Trust && (answers == nil || answers.Shown != d.MAC || answers.reach() != healer.Reached) {
+		return refuse("its MAC could not be proved")
+	}
+	result, why := w.Send(d.Address, Write{Kind: d.Kind, ID: a.ID, Actor: a.Actor, MAC: d.MAC})
+	h.note("%s %s %s to %s: %s %s", a.ID, a.Actor, d.Kind, d.Worker, result, why)
+	if h.Watch != nil {
+		h.Watch.wrote(h, d, &a)
+	}
+	if result == healer.Refusal {
+		delete(h.open, a.ID)
+	}
+	if !h.survives("sent") {
+		return false
+	}
+	if err := h.mem.Sent(w.instant(), d.MAC, a.ID, result, why); err != nil {
+		h.Watch.fail("%v", err)
+	}
+	if d.Kind == healer.Configure || d.Kind == healer.Upgrade {
+		id, mac := a.ID, d.MAC
+		w.after(20*time.Minute, func(w *World) {
+			if h.mem == nil {
+				return
+			}
+			if h.mem.Conclude(w.instant(), mac, id, healer.Recovered, "") == nil {
+				delete(h.open, id)
+				h.commit("concluded")
+			}
+		})
+	}
+	return h.commit("result")
+}
+
+// reconfigure asks the guard about another policy, and follows it if it may.
+func (h *Healer) reconfigure(next *healer.Policy) {
+	if h.mem == nil {
+		return
+	}
+	g, err := healer.Guard(h.world.instant(), h.world.View(), h.mem, &h.Policy, next)
+	if err != nil {
+		h.note("config refused: %v", err)
+		return
+	}
+	h.note("config accepted: %d newly sick of at most %d", len(g.Newly), g.Limit)
+	mode := h.Policy.Default.Mode
+	h.Policy = *next
+	h.Policy.Default.Mode = mode
+}
+
+// remembered reports what the store lacks of the memory: nothing, if all is well.
+func (h *Healer) remembered() string {
+	m := h.mem.Clone()
+	m.Everything()
+	c, err := m.Changes()
+	if err != nil {
+		return err.Error()
+	}
+	if !bytes.Equal(c.Fleet, h.fleet) {
+		return fmt.Sprintf("the fleet's record is %s, the store has %s", c.Fleet, h.fleet)
+	}
+	for _, mac := range slices.Sorted(maps.Keys(c.Dragons)) {
+		if !bytes.Equal(c.Dragons[mac], h.dragons[mac]) {
+			return fmt.Sprintf("the record of %s is %s, the store has %s", mac, c.Dragons[mac], h.dragons[mac])
+		}
+	}
+	if len(c.Dragons) != len(h.dragons) {
+		return fmt.Sprintf("%d dragons, the store has %d", len(c.Dragons), len(h.dragons))
+	}
+	return ""
+}
+
+// stamp writes a time of the farm: 2d03:04:05.
+func stamp(t time.Duration) string {
+	t = t.Truncate(time.Second)
+	return fmt.Sprintf("%dd%02d:%02d:%02d", t/(24*time.Hour), t/time.Hour%24, t/time.Minute%60, t/time.Second%60)
+}
+
+// line writes an audit record as one line for people; every decision is in it, and
+// the numbers that it rests on.
+func line(now time.Duration, a *healer.Audit) string {
+	var b strings.Builder
+	b.WriteString(stamp(now))
+	add := func(format string, args ...any) {
+		b.WriteByte(' ')
+		fmt.Fprintf(&b, format, args...)
+	}
+	add("%s", a.Decision)
+	if a.Worker != "" {
+		add("%s", a.Worker)
+	}
+	if a.State != "" {
+		add("%s", a.State)
+	}
+	if a.Reason != "" {
+		add("%s", a.Reason)
+	}
+	if a.Action != "" {
+		add("%s/%d", a.Action, a.Rung)
+	}
+	if a.ActionID != "" {
+		add("#%s", a.ActionID)
+	}
+	if e := a.Evidence; e != nil && e.Of > 0 {
+		add("%d/%d", e.Bad, e.Of)
+	}
+	if v := a.Verify; v != nil {
+		add("verdict=%s", v.Verdict)
+	}
+	closed := make([]string, 0, len(a.Gates))
+	for _, g := range a.Gates {
+		if !g.Open {
+			closed = append(closed, string(g.Name))
+		}
+	}
+	if len(closed) > 0 {
+		add("closed=%s", strings.Join(closed, ","))
+	}
+	if a.Note != "" {
+		add("(%s)", a.Note)
+	}
+	return b.String()
+}
