@@ -145,7 +145,7 @@ func TestRandomWorlds(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			n := []int{1, 2, 3, 7, 12, 20}[seed%6]
 			w := newWorld(t, seed, n)
-			stored := newStore(t, w.mem)
+			stored := newShelf(t, w.mem)
 			for range 60 * 24 {
 				if w.r.IntN(12) == 0 {
 					w.happen()
@@ -162,20 +162,20 @@ func TestRandomWorlds(t *testing.T) {
 	}
 }
 
-// store is a stand-in for the real one.
-type store struct {
+// shelf is a stand-in for the real one.
+type shelf struct {
 	fleet   []byte
 	dragons map[string][]byte
 }
 
-func newStore(t testing.TB, m *Memory) *store {
+func newShelf(t testing.TB, m *Memory) *shelf {
 	m.Everything()
-	s := &store{dragons: make(map[string][]byte)}
+	s := &shelf{dragons: make(map[string][]byte)}
 	s.take(t, m)
 	return s
 }
 
-func (s *store) take(t testing.TB, m *Memory) {
+func (s *shelf) take(t testing.TB, m *Memory) {
 	t.Helper()
 	c, err := m.Changes()
 	if err != nil {
@@ -194,7 +194,7 @@ func (s *store) take(t testing.TB, m *Memory) {
 }
 
 // compare is invariant I23.
-func (s *store) compare(t testing.TB, m *Memory) {
+func (s *shelf) compare(t testing.TB, m *Memory) {
 	t.Helper()
 	rebuilt, err := LoadMemory(s.fleet, s.dragons)
 	if err != nil {
@@ -282,6 +282,7 @@ func TestCloneSharesNothing(t *testing.T) {
 // the order, the limits of a small farm hold.
 func TestTinyWorldExhausted(t *testing.T) {
 	base := newFarm(t, 3).settle()
+	base.policy.Default.Detect.DeadBoard = Evidence{4 * time.Minute, 4, 5} // a step is enough to fall ill
 	for i, u := range base.units {
 		u.who.Domain = fmt.Sprint("row-", i)
 	}
@@ -309,7 +310,7 @@ func TestTinyWorldExhausted(t *testing.T) {
 					c.reach = Timeout
 				}
 			}
-			f.run(14 * time.Minute)
+			f.run(6 * time.Minute)
 			flying := 0
 			for _, r := range f.mem.Dragons {
 				if r.open() != nil {

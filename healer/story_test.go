@@ -39,9 +39,9 @@ func TestDeadBoardThatARestartCures(t *testing.T) {
 // S14: a board that nothing brings back costs one restart and one reboot; then the
 // dragon mines on with what works, and a human is told.
 func TestPermanentlyDeadBoardIsQuarantinedAfterOneReboot(t *testing.T) {
-	f := newFarm(t, 10).settle()
+	f := newFarm(t, 4).settle()
 	killBoard(f.units[3], 1, 60)
-	f.run(72 * time.Hour)
+	f.run(30 * time.Hour)
 	if got := f.sentTo(3); !slices.Equal(got, []Kind{Restart, Reboot}) {
 		t.Fatalf("sent %v, want a restart and a reboot", got)
 	}
@@ -52,7 +52,7 @@ func TestPermanentlyDeadBoardIsQuarantinedAfterOneReboot(t *testing.T) {
 
 // S13: a dragon that does not mine at all gets the whole ladder, over at least 11 hours.
 func TestWholeLadderTakesElevenHours(t *testing.T) {
-	f := newFarm(t, 10).settle()
+	f := newFarm(t, 5).settle()
 	for i := range 3 {
 		killBoard(f.units[3], i, 60)
 	}
@@ -118,7 +118,7 @@ func TestStuckAfterPoolOutageIsRestarted(t *testing.T) {
 
 // S2: its own dead pools get a dragon restarted, at most every six hours, and never rebooted.
 func TestLocalPoolTroubleIsNeverRebooted(t *testing.T) {
-	f := newFarm(t, 20).settle()
+	f := newFarm(t, 6).settle()
 	f.units[5].pools[0].Status = "Dead"
 	f.run(30 * time.Hour)
 	got := f.sentTo(5)
@@ -297,7 +297,7 @@ func TestUntrustedClockOnlyObserves(t *testing.T) {
 
 // S12: a dragon that restarts by itself is not helped by more of it.
 func TestFlappingDragonIsLeftAlone(t *testing.T) {
-	f := newFarm(t, 10).settle()
+	f := newFarm(t, 5).settle()
 	for range 4 {
 		f.reboot(f.units[2])
 		f.run(16 * time.Minute)
@@ -459,7 +459,7 @@ func TestMACConflictFreezesBoth(t *testing.T) {
 func TestDeadOfHeatIsNeverRebooted(t *testing.T) {
 	for name, temp := range map[string]float64{"sensor cools": 40, "sensor frozen": 111} {
 		t.Run(name, func(t *testing.T) {
-			f := newFarm(t, 10).settle()
+			f := newFarm(t, 5).settle()
 			killBoard(f.units[3], 1, 111)
 			f.run(2 * time.Minute)
 			died := f.plan.At
@@ -483,7 +483,7 @@ func TestDeadOfHeatIsNeverRebooted(t *testing.T) {
 }
 
 func TestDeadOfHeatIsRememberedAcrossARestart(t *testing.T) {
-	f := newFarm(t, 10).settle()
+	f := newFarm(t, 5).settle()
 	killBoard(f.units[3], 1, 111)
 	f.run(2 * time.Minute)
 	f.units[3].boards[1].temp = 40
@@ -544,7 +544,7 @@ func TestTuningDragonIsNotSlow(t *testing.T) {
 }
 
 func TestTuningThatNeverEndsIsRestartedOnceADay(t *testing.T) {
-	f := newFarm(t, 10).settle()
+	f := newFarm(t, 5).settle()
 	f.units[3].tuning = true
 	f.run(20 * time.Hour)
 	if got := f.sentTo(3); !slices.Equal(got, []Kind{Restart}) {
@@ -556,7 +556,7 @@ func TestTuningThatNeverEndsIsRestartedOnceADay(t *testing.T) {
 func TestBogusTemperatureIsRestartedOnceADay(t *testing.T) {
 	for name, temp := range map[string]float64{"zero": 0, "too hot to be true": 180, "none": -1} {
 		t.Run(name, func(t *testing.T) {
-			f := newFarm(t, 10).settle()
+			f := newFarm(t, 4).settle()
 			f.units[3].boards[1].temp = temp
 			f.run(47 * time.Hour)
 			if got := f.sentTo(3); !slices.Equal(got, []Kind{Restart, Restart}) {
@@ -659,7 +659,8 @@ func TestShrunkenInventoryIsIsolation(t *testing.T) {
 	if n := f.plan.Counts.Fleet; n != 10 {
 		t.Errorf("%d dragons known, want 10", n)
 	}
-	f.run(31 * 24 * time.Hour)
+	f.now.Mono, f.now.Wall = f.now.Mono+31*day, f.now.Wall.Add(31*day)
+	f.tick()
 	if n := f.plan.Counts.Fleet; n != 2 {
 		t.Errorf("%d dragons known after a month, want 2", n)
 	}
@@ -667,7 +668,7 @@ func TestShrunkenInventoryIsIsolation(t *testing.T) {
 
 // S34: a memory that was lost counts as used up.
 func TestRecoveredStateIsFullyCharged(t *testing.T) {
-	f := newFarm(t, 10)
+	f := newFarm(t, 5)
 	f.mem.Recover(f.now, "healer.db: bad checksum")
 	f.settle()
 	killBoard(f.units[3], 0, 60)
@@ -683,7 +684,7 @@ func TestRecoveredStateIsFullyCharged(t *testing.T) {
 
 // S36: a dragon that does not come back stops the ladder, and two stop the healer.
 func TestLostAfterActionLatches(t *testing.T) {
-	f := newFarm(t, 60).settle()
+	f := newFarm(t, 20).settle()
 	for _, i := range []int{1, 2} {
 		f.units[i].die = true
 		killBoard(f.units[i], 0, 60)
@@ -693,7 +694,7 @@ func TestLostAfterActionLatches(t *testing.T) {
 		}
 	}
 	killBoard(f.units[3], 0, 60)
-	f.run(30 * time.Hour)
+	f.run(20 * time.Hour)
 	if len(f.sentTo(3)) != 0 || !slices.Contains(f.closed(3), GateHarm) {
 		t.Errorf("sent %v, closed %v", f.sentTo(3), f.closed(3))
 	}
@@ -890,7 +891,7 @@ func TestRelapseClimbsAndADayForgets(t *testing.T) {
 }
 
 func TestQuarantineEndsByItselfAfterACleanDay(t *testing.T) {
-	f := newFarm(t, 10).settle()
+	f := newFarm(t, 5).settle()
 	killBoard(f.units[3], 0, 60)
 	f.run(10 * time.Hour)
 	if f.of(3).State != StateQuarantined {
@@ -910,19 +911,23 @@ func TestQuarantineEndsByItselfAfterACleanDay(t *testing.T) {
 }
 
 func TestUselessActionsAreStopped(t *testing.T) {
-	f := newFarm(t, 200).settle()
-	for i := range 20 {
-		killBoard(f.units[i*10], 0, 60)
+	f := newFarm(t, 40)
+	f.policy.Fleet.PerHour, f.policy.Fleet.PerDay = 1, 1
+	f.settle()
+	for i := range 13 {
+		killBoard(f.units[i*3], 0, 60)
 		f.run(50 * time.Minute)
+		if err := f.mem.Quarantine(f.now, f.units[i*3].who.MAC, "user:ann", "enough of it"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	f.run(48 * time.Hour)
 	restarts := 0
 	for _, a := range f.sent {
 		if a.Kind == Restart && a.Reason == DeadBoard {
 			restarts++
 		}
 	}
-	if restarts > 10+f.policy.Fleet.flightLimit(200) {
+	if restarts > 10+f.policy.Fleet.flightLimit(40) {
 		t.Errorf("%d useless restarts, want it to stop at ten", restarts)
 	}
 	if f.mem.breaker("efficacy", "restartCgMiner/dead_board/T1") == nil {
