@@ -70,9 +70,9 @@ func (f *FleetRecord) charged(window time.Duration, now Moment) bool {
 }
 
 // Interlock is the last word before a write: identity aside, it asks only the
-// compiled-in ceilings. members are the MACs by fault domain of the known dragons. The
-// error says which ceiling. An action that is already intended does not count
-// against itself.
+// compiled-in ceilings, and the error says which of them. It may be asked before the
+// intent and again after it: the action with the ID intended does not count against
+// itself.
 func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) error {
 	t := m.moment(now)
 	r := m.Dragons[mac]

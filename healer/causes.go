@@ -8,12 +8,6 @@ import (
 	"time"
 )
 
-// causeWatch is unexported running state of a pool or a domain.
-type causeWatch struct {
-	down  bool
-	since Moment
-}
-
 // causes finds out what many dragons suffer from together, before any of them is judged.
 func (c *cycle) causes() {
 	c.poolsDown()

@@ -348,7 +348,7 @@ func (c *cycle) decide(s *subject) {
 		d.Since = c.now
 		return
 	}
-	q := &question{c: c, s: s, kind: step.kind, reason: d.Reason, actor: healerActor, step: &step}
+	q := &question{c: c, s: s, kind: step.kind, reason: d.Reason, step: &step}
 	d.Gates = q.ask()
 	for _, g := range d.Gates {
 		if g.Open {

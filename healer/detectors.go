@@ -22,6 +22,7 @@ const (
 	NoWorkLocal Reason = "no_work_local"
 	BogusTemp   Reason = "bogus_temp"
 	TuningStuck Reason = "tuning_stuck"
+	BelowPar    Reason = "below_baseline" // shown, never acted on
 	Hot         Reason = "hot"
 	Overheat    Reason = "overheat"
 
@@ -70,7 +71,7 @@ const wholeLadder = 1 << 10
 
 // detectors in the order of severity: of several reasons the first is acted on.
 // A board that died of heat comes before everything else, and caps the ladder: heat
-// is not cured by a reboot.
+// is not cured by a reboot. Those that only alert come last.
 var detectors = []detector{
 	{reason: DeadHot, judge: judgeDeadHot, top: 1,
 		needs: func(g *GracePolicy) time.Duration { return g.DeadHot },
@@ -84,7 +85,7 @@ var detectors = []detector{
 	{reason: Missing, judge: judgeMissing, boot: true, top: wholeLadder,
 		needs: func(g *GracePolicy) time.Duration { return g.MissingBoard },
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.Missing }},
-	{reason: LowHashrate, judge: judgeLow, needs: rateGrace, boot: true,
+	{reason: LowHashrate, judge: judgeLow(func(d *DetectPolicy) Ratio { return d.LowRatio }), needs: rateGrace, boot: true,
 		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, top: wholeLadder,
 		need: func(p *DragonPolicy) Evidence { return p.Detect.Low }},
 	{reason: MinHashrate, judge: judgeMin, needs: rateGrace, boot: true,
@@ -105,6 +106,9 @@ var detectors = []detector{
 		need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.CritFor, Bad: 4, Of: 5} }},
 	{reason: Hot, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Warn }),
 		need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.WarnFor, Bad: 8, Of: 10} }},
+	{reason: BelowPar, judge: judgeLow(func(d *DetectPolicy) Ratio { return d.WarnRatio }), needs: rateGrace, boot: true,
+		mutes: byTuning | byPool | byOwnPools | byHold,
+		need:  func(p *DragonPolicy) Evidence { return p.Detect.Low }},
 }
 
 func rateGrace(g *GracePolicy) time.Duration { return g.Rate }
@@ -246,13 +250,16 @@ func judgeMissing(e *exam) finding {
 	return is(n < e.expected, float64(n), float64(e.expected), -1)
 }
 
-func judgeLow(e *exam) finding {
-	rate, ok := e.w.rate.Get()
-	baseline, known := e.baseline.Get()
-	if !ok || !known || baseline <= 0 {
-		return finding{slot: -1}
+func judgeLow(limit func(*DetectPolicy) Ratio) func(*exam) finding {
+	return func(e *exam) finding {
+		rate, ok := e.w.rate.Get()
+		baseline, known := e.baseline.Get()
+		if !ok || !known || baseline <= 0 {
+			return finding{slot: -1}
+		}
+		least := float64(limit(&e.p.Detect))
+		return is(rate < least*baseline, rate/baseline, least, -1)
 	}
-	return is(rate < float64(e.p.Detect.LowRatio)*baseline, rate/baseline, float64(e.p.Detect.LowRatio), -1)
 }
 
 // judgeMin is the original's rule: a minimum for each board.
@@ -345,7 +352,7 @@ func contains(slots []int, slot int) bool {
 // describe puts a finding into words and numbers that mean something to an operator.
 func describe(reason Reason, s *Shown, slot int) string {
 	switch reason {
-	case LowHashrate:
+	case LowHashrate, BelowPar:
 		return fmt.Sprintf("%.0f%% of %s", 100*s.Value, hashrate(s.Baseline))
 	case MinHashrate:
 		return fmt.Sprintf("board %d %s of %s", slot, hashrate(s.Value), hashrate(s.Threshold))

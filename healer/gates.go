@@ -64,8 +64,7 @@ type question struct {
 	s      *subject
 	kind   Kind
 	reason Reason // that the ladder acts on; empty for a human or a rollout
-	actor  string
-	step   *step // of the ladder; nil for a human or a rollout
+	step   *step  // of the ladder; nil for a human or a rollout
 }
 
 // taken is the dragon that this cycle's action goes to already. What is only observed
@@ -577,7 +576,7 @@ func (p *Plan) Ask(r Request) Decision {
 	}
 	d := *c.describe(s)
 	d.Kind, d.Reason, d.Note, d.Slot, d.severity = r.Kind, "", r.Note, -1, 0
-	q := &question{c: c, s: s, kind: r.Kind, actor: r.Actor}
+	q := &question{c: c, s: s, kind: r.Kind}
 	d.Gates = q.ask()
 	if !dragon.UsableMAC(r.MAC) || !slices.Contains([]Kind{Restart, Reboot, Configure, Upgrade}, r.Kind) {
 		d.Blocked = GateConflict

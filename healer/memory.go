@@ -91,11 +91,12 @@ type Cause string
 
 // The causes of a restart.
 const (
-	CauseUnknown  Cause = "unknown"  // nobody we know of: see Flapping and the foreign breaker
-	CauseHealer   Cause = "healer"   // a write of ours
-	CauseFleet    Cause = "fleet"    // a power cut: many booted together
-	CauseTuning   Cause = "tuning"   // the device's counters start anew when tuning ends
-	CauseReleased Cause = "released" // unexplained, and a human has seen it
+	CauseUnknown   Cause = "unknown"   // nobody we know of: see Flapping and the foreign breaker
+	CauseHealer    Cause = "healer"    // a write of ours
+	CauseFleet     Cause = "fleet"     // a power cut: many booted together
+	CauseTuning    Cause = "tuning"    // the device's counters start anew when tuning ends
+	CauseReleased  Cause = "released"  // unexplained, and a human has seen it
+	CauseAnnounced Cause = "announced" // it was in maintenance
 )
 
 // Mark is a state that somebody put a dragon, or the healer, in.
@@ -209,8 +210,6 @@ type Memory struct {
 type running struct {
 	time    timeline
 	dragons map[string]*watch
-	pools   map[string]*causeWatch
-	domains map[string]*causeWatch
 	said    map[string]saying // what the audit said last, by MAC or breaker
 	quiet   map[string]Moment // since when a breaker's condition has been clear
 }
@@ -261,8 +260,6 @@ func (m *Memory) init() {
 	})
 	m.run = running{
 		dragons: make(map[string]*watch),
-		pools:   make(map[string]*causeWatch),
-		domains: make(map[string]*causeWatch),
 		said:    make(map[string]saying),
 		quiet:   make(map[string]Moment),
 	}
@@ -358,19 +355,11 @@ func (m *Memory) Clone() *Memory {
 	c.run = running{
 		time:    m.run.time,
 		dragons: make(map[string]*watch, len(m.run.dragons)),
-		pools:   make(map[string]*causeWatch, len(m.run.pools)),
-		domains: make(map[string]*causeWatch, len(m.run.domains)),
 		said:    maps.Clone(m.run.said),
 		quiet:   maps.Clone(m.run.quiet),
 	}
 	for mac, w := range m.run.dragons {
 		c.run.dragons[mac] = w.clone()
-	}
-	for k, w := range m.run.pools {
-		c.run.pools[k] = cloned(w)
-	}
-	for k, w := range m.run.domains {
-		c.run.domains[k] = cloned(w)
 	}
 	return c
 }

@@ -121,14 +121,12 @@ type Evidence struct {
 // HeatPolicy holds temperatures in °C.
 type HeatPolicy struct {
 	Warn      float64       `yaml:"warn"`
-	Downshift float64       `yaml:"downshift"`
 	Crit      float64       `yaml:"crit"`
 	DeadHot   float64       `yaml:"dead_hot"`   // a board that died this hot died of heat
 	CoolBelow float64       `yaml:"cool_below"` // before it is tried again
 	CoolFor   time.Duration `yaml:"cool_for"`   // and at least so long after it died
 	FanDuty   Ratio         `yaml:"fan_duty"`   // at which a low rate is attributed to heat
 	WarnFor   time.Duration `yaml:"warn_for"`
-	DownFor   time.Duration `yaml:"downshift_for"`
 	CritFor   time.Duration `yaml:"crit_for"`
 }
 
@@ -225,7 +223,6 @@ type CausePolicy struct {
 	Schema       Ratio         `yaml:"schema"`
 	SchemaFloor  int           `yaml:"schema_floor"`
 	SiteHot      Ratio         `yaml:"site_hot"`
-	ClockOffset  time.Duration `yaml:"clock_offset"`
 	BaselineFall Ratio         `yaml:"baseline_fall"` // per week at most
 }
 
@@ -261,7 +258,7 @@ func DefaultPolicy() Policy {
 			Pool: 0.30, PoolFloor: 2, PoolIdle: 5 * minute, PoolHold: 15 * minute, PoolStuck: 20 * minute, Neighbours: 2,
 			Domain: 0.30, DomainFloor: 3, DomainHold: 10 * minute, Isolation: 0.50,
 			BootFleet: 0.20, BootFloor: 3, BootSpan: 5 * minute, BootHold: 45 * minute,
-			Schema: 0.20, SchemaFloor: 2, SiteHot: 0.20, ClockOffset: 5 * minute, BaselineFall: 0.05,
+			Schema: 0.20, SchemaFloor: 2, SiteHot: 0.20, BaselineFall: 0.05,
 		},
 		External: External{OnError: "block"},
 		Default: DragonPolicy{
@@ -284,8 +281,8 @@ func DefaultPolicy() Policy {
 				TuningStuck: Evidence{0, 3, 3},
 			},
 			Heat: HeatPolicy{
-				Warn: 90, Downshift: 95, Crit: 100, DeadHot: 100, CoolBelow: 75, CoolFor: hour, FanDuty: 0.95,
-				WarnFor: 10 * minute, DownFor: 15 * minute, CritFor: 5 * minute,
+				Warn: 90, Crit: 100, DeadHot: 100, CoolBelow: 75, CoolFor: hour, FanDuty: 0.95,
+				WarnFor: 10 * minute, CritFor: 5 * minute,
 			},
 			Ladder: LadderPolicy{
 				Steps: []Kind{Restart, Reboot, Reboot, Reboot},

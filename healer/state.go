@@ -167,6 +167,9 @@ func (c *cycle) causeOf(s *subject, seen *RestartSeen) Cause {
 	if !seen.System && s.w.tuning && s.f.Tuning == dragon.Known(0) {
 		return CauseTuning
 	}
+	if s.maintenance {
+		return CauseAnnounced
+	}
 	return CauseUnknown
 }
 

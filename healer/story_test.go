@@ -761,10 +761,16 @@ func TestMaintenanceExplainsRestarts(t *testing.T) {
 	if _, err := f.mem.Pause(f.now, PauseRequest{Kind: Maintained, Scope: "fleet", Owner: "user:ann", Reason: "new fans"}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 5 {
-		f.reboot(f.units[i])
-		f.run(20 * time.Minute)
+	for range 3 {
+		for i := range 4 {
+			f.reboot(f.units[i])
+		}
+		f.run(10 * time.Minute)
 	}
+	if err := f.mem.Resume("p1"); err != nil {
+		t.Fatal(err)
+	}
+	f.run(10 * time.Minute)
 	if f.mem.breaker("foreign", "") != nil || len(f.sent) != 0 {
 		t.Errorf("breakers %+v, sent %v", f.plan.Breakers, f.sent)
 	}
@@ -911,15 +917,14 @@ func TestQuarantineEndsByItselfAfterACleanDay(t *testing.T) {
 }
 
 func TestUselessActionsAreStopped(t *testing.T) {
-	f := newFarm(t, 40)
-	f.policy.Fleet.PerHour, f.policy.Fleet.PerDay = 1, 1
-	f.settle()
+	f := newFarm(t, 40).settle()
 	for i := range 13 {
 		killBoard(f.units[i*3], 0, 60)
 		f.run(50 * time.Minute)
 		if err := f.mem.Quarantine(f.now, f.units[i*3].who.MAC, "user:ann", "enough of it"); err != nil {
 			t.Fatal(err)
 		}
+		f.mem.Fleet.Ring = nil // as if it were another day
 	}
 	restarts := 0
 	for _, a := range f.sent {
@@ -932,5 +937,27 @@ func TestUselessActionsAreStopped(t *testing.T) {
 	}
 	if f.mem.breaker("efficacy", "restartCgMiner/dead_board/T1") == nil {
 		t.Errorf("efficacy is not latched: %+v", f.mem.Fleet.Outcomes)
+	}
+}
+
+func TestBelowBaselineIsShownAndLeftAlone(t *testing.T) {
+	f := newFarm(t, 10).settle()
+	for i := range f.units[3].boards {
+		f.units[3].boards[i].rate = 3.6 * tera
+	}
+	f.run(3 * time.Hour)
+	if d := f.of(3); d.State != StateHealthy || d.Reason != BelowPar || len(f.sent) != 0 {
+		t.Errorf("state %s, reason %q, sent %v, want healthy and below its baseline", d.State, d.Reason, f.sent)
+	}
+}
+
+func TestHotSiteIsAnAlertOnly(t *testing.T) {
+	f := newFarm(t, 10).settle()
+	for _, u := range f.units[:3] {
+		u.boards[0].temp = 96
+	}
+	f.run(3 * time.Hour)
+	if !f.plan.SiteHot || f.of(0).Reason != Hot || len(f.sent) != 0 {
+		t.Errorf("site hot %v, reason %q, sent %v", f.plan.SiteHot, f.of(0).Reason, f.sent)
 	}
 }
