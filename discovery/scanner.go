@@ -74,6 +74,7 @@ type Config struct {
 
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // of the first step; default net.Dialer
 	Progress func(done, total int)                                                // called after each address, never concurrently; may be nil
+	OnScan   func(Result)                                                         // called by Run after each scan; may be nil
 }
 
 // Scanner finds dragons. Its methods may be called from any goroutine.
@@ -165,10 +166,15 @@ func (s *Scanner) Run(ctx context.Context) error {
 		tick = ticker.C
 	}
 	for {
-		if _, err := s.Scan(ctx); ctx.Err() != nil {
+		r, err := s.Scan(ctx)
+		if ctx.Err() != nil {
 			return nil
-		} else if err != nil {
+		}
+		if err != nil {
 			level.Debug(s.cfg.Logger).Log("msg", "scan ended early", "err", err)
+		}
+		if s.cfg.OnScan != nil {
+			s.cfg.OnScan(r)
 		}
 		select {
 		case <-ctx.Done():
