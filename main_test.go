@@ -180,11 +180,11 @@ func TestWithoutATargetNothingIsSent(t *testing.T) {
 }
 
 func TestOptionsWithoutEffectAreSaid(t *testing.T) {
-	_, logs, stop := start(t, "--dragon=127.99.0.1:9", "--dragon-health-reboot", "--statsd-host=127.0.0.1")
+	_, logs, stop := start(t, "--dragon=127.99.0.1:9", "--dragon-health-reboot", "--dragon-auto-upgrade")
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	for _, option := range []string{"--dragon-health-reboot", "--statsd-host"} {
+	for _, option := range []string{"--dragon-health-reboot", "--dragon-auto-upgrade"} {
 		if !strings.Contains(logs.String(), "option="+option) {
 			t.Errorf("the log does not say that %s does nothing yet:\n%s", option, logs)
 		}
