@@ -961,3 +961,38 @@ func TestHotSiteIsAnAlertOnly(t *testing.T) {
 		t.Errorf("site hot %v, reason %q, sent %v", f.plan.SiteHot, f.of(0).Reason, f.sent)
 	}
 }
+
+// Five of a hundred with a dead board: one restart and one reboot each, one after the
+// other, and then they mine on with what they have.
+func TestFiveDeadBoardsOfAHundred(t *testing.T) {
+	f := newFarm(t, 100)
+	f.settle()
+	for i := range 5 {
+		killBoard(f.units[i*20], 1, 60)
+	}
+	f.run(24 * time.Hour)
+	restarts, reboots := 0, 0
+	for _, a := range f.sent {
+		if a.Kind == Reboot {
+			reboots++
+		} else {
+			restarts++
+		}
+	}
+	if restarts != 5 || reboots != 5 || f.plan.Counts.States[StateQuarantined] != 5 {
+		t.Errorf("%d restarts, %d reboots, states %v, want 5, 5 and 5 quarantined", restarts, reboots, f.plan.Counts.States)
+	}
+}
+
+// I22: a curable sick dragon is acted on within two hours, on farms of every small size.
+func TestSmallFarmsAreHealed(t *testing.T) {
+	for n := 1; n <= 10; n++ {
+		f := newFarm(t, n).settle()
+		f.cure = revive
+		killBoard(f.units[n-1], 0, 60)
+		f.run(2 * time.Hour)
+		if len(f.sent) != 1 || f.of(n-1).State != StateHealthy {
+			t.Errorf("N=%d: sent %v, state %s", n, f.sent, f.of(n-1).State)
+		}
+	}
+}
