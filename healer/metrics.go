@@ -173,25 +173,25 @@ func (h *Healer) account(p *Plan) {
 	}
 }
 
-// cost estimates the hashes that an action kept a dragon from making: what it would
-// have made at its rate before, less what it has made since it started anew.
+// cost estimates the hashes that an action kept a dragon from making: all of its rate
+// before, until it started anew, and from then on what it made less than that.
 func (h *Healer) cost(e *Ended) float64 {
 	a := &e.Action
 	if a.Before.Rate <= 0 || a.Outcome == NotExecuted {
 		return 0
 	}
-	due := a.Before.Rate * a.Ended.Since(a.At).Seconds()
+	if a.Proof == 0 || a.Outcome == LostOutcome {
+		return a.Before.Rate * a.Ended.Since(a.At).Seconds()
+	}
 	made := 0.0
 	for i := range h.view.Dragons {
-		f := &h.view.Dragons[i]
-		if f.MAC != e.MAC || a.Outcome == LostOutcome {
-			continue
-		}
-		for j := range f.Boards {
-			made += f.Boards[j].Hashes.Or(0)
+		if f := &h.view.Dragons[i]; f.MAC == e.MAC {
+			for j := range f.Boards {
+				made += f.Boards[j].Hashes.Or(0)
+			}
 		}
 	}
-	return max(0, due-made)
+	return a.Before.Rate*a.Proof.Since(a.At).Seconds() + max(0, a.Before.Rate*a.Ended.Since(a.Proof).Seconds()-made)
 }
 
 // publish shows a plan, and where the healer stands.

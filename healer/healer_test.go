@@ -1,0 +1,693 @@
+package healer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
+)
+
+func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 5)
+		w.start()
+		w.settle()
+		w.killBoard(2)
+		w.until("the dragon is restarted", 30*time.Minute, func() bool { return len(w.wrote(2)) > 0 })
+		w.until("the restart counts as a success", 30*time.Minute, func() bool {
+			return w.metric("mother_healer_outcomes_total", "action", "restartCgMiner", "reason", "dead_board", "outcome", "recovered") == 1
+		})
+		time.Sleep(2 * time.Hour)
+		for i := range 5 {
+			want := []string(nil)
+			if i == 2 {
+				want = []string{"restartCgMiner"}
+			}
+			if got := w.wrote(i); !slices.Equal(got, want) {
+				t.Errorf("dragon %d was written %v, want %v", i, got, want)
+			}
+		}
+		if !slices.Equal(w.actions, []Kind{Restart}) {
+			t.Errorf("OnAction was told %v", w.actions)
+		}
+		d, err := w.healer.Why(w.worker(2))
+		if err != nil || d.State != StateHealthy {
+			t.Errorf("state %q, %v, want healthy", d.State, err)
+		}
+		for name, want := range map[string]float64{
+			"mother_healer_actions_total": 1, "mother_healer_time_to_recovery_seconds": 1, "mother_healer_lock_held": 1,
+			"mother_state_writable": 1, "mother_state_write_errors_total": 0, "mother_healer_panics_total": 0,
+		} {
+			labels := []string{}
+			if name == "mother_healer_actions_total" {
+				labels = []string{"action", "restartCgMiner", "reason", "dead_board"}
+			}
+			if got := w.metric(name, labels...); got != want {
+				t.Errorf("%s is %g, want %g", name, got, want)
+			}
+		}
+		if lost := w.metric("mother_healer_hash_lost_to_actions_total"); lost <= 0 || lost > 16e12*600 {
+			t.Errorf("the restart cost %g hashes, want some and less than ten minutes' worth", lost)
+		}
+
+		var told []string
+		for _, a := range w.audit() {
+			if a.Worker != w.worker(2) {
+				continue
+			}
+			switch {
+			case a.Result != nil:
+				told = append(told, "sent "+a.Note)
+				if a.ActionID == "" || !a.Result.Success || a.HealerID != "test" {
+					t.Errorf("record of the send: %+v", a)
+				}
+			case a.Verify != nil:
+				told = append(told, "verdict "+string(a.Verify.Verdict))
+			case a.Decision == Act:
+				told = append(told, "act")
+				if len(a.Gates) == 0 || len(a.Budget) == 0 || a.Evidence == nil {
+					t.Errorf("the decision to act explains nothing: %+v", a)
+				}
+			}
+		}
+		if want := []string{"act", "sent result accepted", "verdict recovered"}; !slices.Equal(told, want) {
+			t.Errorf("the audit tells %q, want %q", told, want)
+		}
+		data, _ := os.ReadFile(filepath.Join(w.dir, auditName))
+		mustNotContain(t, "the audit", string(data), "dragonadmin", w.herd.Dragon(2).Token("admin")[:20])
+		mustNotContain(t, "the log", w.log.String(), "dragonadmin", w.herd.Dragon(2).Token("admin")[:20])
+	})
+}
+
+func TestObserveDecidesAndSendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 5)
+		w.policy.Default.Mode = Observe
+		w.start()
+		w.settle()
+		w.killBoard(2)
+		w.until("it would act", 30*time.Minute, func() bool {
+			d, err := w.healer.Why(w.worker(2))
+			return err == nil && d.Verb == WouldAct && d.Kind == Restart
+		})
+		time.Sleep(3 * time.Hour)
+		if w.wroteAnything() {
+			t.Error("something was written in the mode observe")
+		}
+		if n := w.metric("mother_healer_decisions_total", "action", "restartCgMiner", "reason", "dead_board", "decision", "would_act"); n < 1 {
+			t.Errorf("%g would-be decisions counted", n)
+		}
+		if w.metric("mother_healer_mode", "mode", "observe") != 1 || w.metric("mother_healer_mode", "mode", "enforce") != 0 {
+			t.Error("the mode is not observe")
+		}
+	})
+}
+
+// A human wins at whatever moment he speaks: nothing is sent after the pause has been
+// acknowledged, or the file was there.
+func TestNothingIsSentAfterAPause(t *testing.T) {
+	for name, forbid := range map[string]func(*ward) error{
+		"pause": func(w *ward) error {
+			_, err := w.healer.Pause(w.ctx, PauseRequest{Scope: "fleet", Owner: "eva", Reason: "race", For: 2 * time.Hour})
+			return err
+		},
+		"maintenance": func(w *ward) error {
+			_, err := w.healer.Maintenance(w.ctx, PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "race"})
+			return err
+		},
+		"quarantine": func(w *ward) error { return w.healer.Quarantine(w.ctx, w.worker(1), "eva", "race") },
+		"STOP":       func(w *ward) error { return os.WriteFile(filepath.Join(w.dir, stopFile), nil, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			sent := 0
+			for _, after := range []time.Duration{0, 5 * time.Second, 11 * time.Second, 13 * time.Second, 16 * time.Second} {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWard(t, 4)
+					w.start()
+					w.settle()
+					// Each answer about identity takes long, so that there is something to fall between.
+					w.herd.Dragon(1).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(4*time.Second))
+					w.killBoard(1)
+					w.until("it is about to act", time.Hour, w.acting)
+					time.Sleep(after)
+					if err := forbid(w); err != nil {
+						t.Fatal(err)
+					}
+					forbidden := time.Now()
+					time.Sleep(40 * time.Minute)
+					for _, x := range w.herd.Dragon(1).Writes() {
+						sent++
+						if x.At.After(forbidden) {
+							t.Errorf("forbidden after %s: %s was sent %s later", after, x.Endpoint, x.At.Sub(forbidden))
+						}
+					}
+				})
+			}
+			if sent == 5 {
+				t.Error("every one was sent before it was forbidden: the test tests nothing")
+			}
+		})
+	}
+}
+
+func TestAnUnansweredWriteIsNeverSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 5)
+		w.start()
+		w.settle()
+		w.killBoard(2)
+		w.herd.Dragon(2).Inject(dragontest.Cut, dragontest.On("restartCgMiner"))
+		w.until("the outcome is unknown", time.Hour, func() bool {
+			return w.metric("mother_healer_outcomes_total", "action", "restartCgMiner", "reason", "dead_board", "outcome", "unknown") == 1
+		})
+		time.Sleep(4 * time.Hour)
+		if got := w.wrote(2); len(got) != 1 {
+			t.Errorf("written %v, want one restart", got)
+		}
+		if n := w.metric("mother_healer_outcomes_total", "action", "restartCgMiner", "reason", "dead_board", "outcome", "recovered"); n != 1 {
+			t.Errorf("%g recoveries, want one: the dragon's clock tells that it restarted", n)
+		}
+	})
+}
+
+// The addresses of two dragons are exchanged while one of them is about to be
+// restarted. Wherever that falls, the other is not touched.
+func TestSwappedAddressesHarmNobody(t *testing.T) {
+	swapped := func(t *testing.T, w *ward) {
+		t.Helper()
+		w.until("the write came to an end", 10*time.Minute, func() bool { return !w.acting() })
+		if got := w.wrote(3); len(got) != 0 {
+			t.Errorf("the wrong dragon was written %v\n%s", got, w.table())
+		}
+		time.Sleep(10 * time.Minute)
+		if got := w.wrote(3); len(got) != 0 {
+			t.Errorf("the wrong dragon was written %v later", got)
+		}
+	}
+	for after := time.Duration(0); after < 16*time.Second; after += 3 * time.Second {
+		t.Run("after "+after.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(t, 5)
+				w.start()
+				w.settle()
+				w.herd.Dragon(2).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(2*time.Second))
+				w.killBoard(2)
+				w.until("it is about to act", time.Hour, w.acting)
+				time.Sleep(after)
+				if err := w.herd.Swap(2, 3); err != nil {
+					t.Fatal(err)
+				}
+				swapped(t, w)
+			})
+		})
+	}
+	t.Run("between the intent and the send", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t, 5)
+			k := &killer{}
+			intended := false
+			k.seen = func(r store.Records) {
+				for _, data := range r.Dragons {
+					if !intended && bytes.Contains(data, []byte(`"restartCgMiner"`)) {
+						intended = true
+						if err := w.herd.Swap(2, 3); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			}
+			w.setUps = append(w.setUps, func(h *Healer) { h.commit = k.commit })
+			w.start()
+			w.settle()
+			w.killBoard(2)
+			w.until("the intent is written down", time.Hour, func() bool { return intended })
+			swapped(t, w)
+			if n := w.metric("mother_healer_outcomes_total", "action", "restartCgMiner", "reason", "dead_board", "outcome", "not_executed"); n != 1 {
+				t.Errorf("%g writes not executed, want 1: the other dragon does not know the token\n%s", n, w.table())
+			}
+		})
+	})
+	t.Run("noticed by the last question", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWard(t, 2)
+			w.start()
+			w.settle()
+			d := w.fleet.Lookup(w.worker(0))
+			j := &job{decision: Decision{Who: w.healer.who(w.fleet.Lookup(w.worker(1)).Info())}}
+			err := d.Write(w.ctx, "test", func(ctx context.Context, c *dragonClient) error { return w.healer.identify(ctx, c, j) })
+			if err == nil || w.metric("mother_identity_mismatch_total") != 1 {
+				t.Errorf("another dragon's MAC was taken for its own: %v", err)
+			}
+		})
+	})
+}
+
+// runUntilHealed runs a scenario, killing or failing at commit k, and returns whether
+// there was such a commit.
+func crash(t *testing.T, k *killer, kills bool) (reached bool) {
+	t.Helper()
+	w := newWard(t, 4)
+	committed := map[string]bool{} // kinds of intents on the disk
+	k.seen = func(r store.Records) {
+		for mac, data := range r.Dragons {
+			if bytes.Contains(data, []byte(`"restartCgMiner"`)) {
+				committed[mac] = true
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	k.kill = cancel
+	whole := w.ctx
+	w.ctx = ctx
+	w.setUps = []func(*Healer){func(h *Healer) { h.commit = k.commit }}
+	w.start()
+	w.killBoard(1)
+	died := false
+	for range 60 * 60 { // an hour, by the second
+		time.Sleep(time.Second)
+		if len(w.wrote(1)) > 0 && !committed[w.herd.Dragon(1).Spec().MAC] {
+			t.Fatalf("commit %d: a write without an intent on the disk", k.at)
+		}
+		if !k.killed || died {
+			continue
+		}
+		died = true
+		w.stop()
+		w.ctx, w.setUps = whole, nil
+		old := w.healer.mem
+		h := w.start()
+		synctest.Wait()
+		if kills && k.after {
+			rebuilt(t, k, old, h)
+		}
+	}
+	w.ctx = whole
+	if !died && !k.fail && k.at > 0 && k.n >= k.at {
+		t.Fatalf("commit %d was reached and nothing died", k.at)
+	}
+	// Once, whatever happened; and the dragon is cured.
+	if got := w.wrote(1); len(got) > 1 {
+		t.Errorf("commit %d: written %v, want one restart at most", k.at, got)
+	}
+	if w.herd.Dragon(1).Truth().Boards[1].Alive != (len(w.wrote(1)) == 1) {
+		t.Errorf("commit %d: cured without a write, or written without a cure", k.at)
+	}
+	ids := map[string]bool{}
+	for _, a := range w.healer.mem.Fleet.Ring {
+		if ids[a.ID] {
+			t.Errorf("commit %d: action %s twice", k.at, a.ID)
+		}
+		ids[a.ID] = true
+	}
+	for i := range 4 {
+		if i != 1 && len(w.wrote(i)) > 0 {
+			t.Errorf("commit %d: a healthy dragon was written %v", k.at, w.wrote(i))
+		}
+	}
+	w.stop()
+	return k.n >= k.at
+}
+
+// rebuilt holds what the next process remembers against what the killed one knew.
+func rebuilt(t *testing.T, k *killer, old *Memory, h *Healer) {
+	t.Helper()
+	err := h.ask(t.Context(), "test", func(context.Context) error {
+		if h.mem.Fleet.Epoch != old.Fleet.Epoch+1 {
+			return fmt.Errorf("epoch %d after %d", h.mem.Fleet.Epoch, old.Fleet.Epoch)
+		}
+		for mac, r := range old.Dragons {
+			n := h.mem.Dragons[mac]
+			if n == nil || len(n.Actions) != len(r.Actions) || n.Rung != r.Rung {
+				return fmt.Errorf("%s: %d actions on rung %d are remembered as %+v", mac, len(r.Actions), r.Rung, n)
+			}
+			for i := range n.Actions {
+				if a := n.Actions[i]; a.ID != r.Actions[i].ID || a.Result == Pending {
+					return fmt.Errorf("%s: action %+v became %+v", mac, r.Actions[i], a)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("commit %d: %v", k.at, err)
+	}
+}
+
+func TestAKillAtAnyCommitLosesNothingAndRepeatsNothing(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		commits := 0
+		for at, more := 1, true; more; at++ {
+			if testing.Short() && at%5 != 0 {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) { more = crash(t, &killer{at: at, after: after}, true) })
+			commits = at
+		}
+		if commits < 10 {
+			t.Errorf("only %d commits", commits)
+		}
+	}
+}
+
+func TestADiskThatFailsAtAnyCommitNeverLosesAnIntent(t *testing.T) {
+	for at, more := 1, true; more; at++ {
+		if testing.Short() && at%5 != 0 {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) { more = crash(t, &killer{at: at, fail: true}, false) })
+	}
+}
+
+func TestWithoutADiskNothingIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		full := false
+		w.setUps = append(w.setUps, func(h *Healer) {
+			h.commit = func(s *store.Store, r store.Records, all bool) error {
+				if full {
+					return errors.New("no space left on device")
+				}
+				return commit(s, r, all)
+			}
+		})
+		w.start()
+		w.settle()
+		full = true
+		w.killBoard(1)
+		time.Sleep(time.Hour)
+		if w.wroteAnything() {
+			t.Error("something was sent that could not be written down")
+		}
+		if w.metric("mother_state_writable") != 0 || w.metric("mother_state_write_errors_total") < 1 || w.metric("mother_healer_mode", "mode", "observe") != 1 {
+			t.Error("the metrics do not say that the state cannot be written")
+		}
+		_, err := w.healer.Pause(w.ctx, PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "disk"})
+		if !errors.Is(err, ErrUnwritten) {
+			t.Errorf("pausing with a full disk: %v, want that it holds but is not written", err)
+		}
+		if p, _ := w.healer.Plan(); len(p.Pauses) != 1 {
+			t.Error("the pause does not hold")
+		}
+		full = false
+		if err := w.healer.Resume(w.ctx, "p1", "eva"); err != nil {
+			t.Error(err)
+		}
+		w.until("the dragon is healed when the disk is back", time.Hour, func() bool { return len(w.wrote(1)) == 1 })
+	})
+}
+
+func TestADirectoryThatCannotBeUsedMakesTheHealerObserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		w.dir = filepath.Join(w.dir, "file", "data")
+		if err := os.WriteFile(filepath.Dir(w.dir), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.killBoard(1)
+		time.Sleep(time.Hour)
+		if w.wroteAnything() {
+			t.Error("something was sent")
+		}
+		if s := w.healer.Status(); s == nil || s.Owner || s.Writable || s.Error == "" || s.Mode != "observe" {
+			t.Errorf("status %+v", s)
+		}
+		if d, err := w.healer.Why(w.worker(1)); err != nil || d.Blocked == "" {
+			t.Errorf("the plan does not say why nothing is done: %+v, %v", d, err)
+		}
+		// The disk comes back.
+		if err := os.Remove(filepath.Dir(w.dir)); err != nil {
+			t.Fatal(err)
+		}
+		w.until("the dragon is healed", time.Hour, func() bool { return len(w.wrote(1)) == 1 })
+	})
+}
+
+func TestOfTwoOnOneDirectoryOneObservesUntilTheOtherEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		first := w.start()
+		w.settle()
+		stopFirst := w.stopRun
+		second, run := w.make(w.dir)
+		w.stopRun = run()
+		defer stopFirst()
+		w.healer = second
+		time.Sleep(10 * time.Minute)
+		if s := second.Status(); s.Owner || s.Mode != "observe" {
+			t.Errorf("the second one's status: %+v", s)
+		}
+		if !first.Status().Owner {
+			t.Error("the first one has lost the state")
+		}
+		if err := second.Quarantine(w.ctx, w.worker(1), "eva", "test"); !errors.Is(err, ErrNotOwner) {
+			t.Errorf("the second one took an order: %v", err)
+		}
+		stopFirst()
+		time.Sleep(2 * time.Minute)
+		if s := second.Status(); !s.Owner || s.Epoch != 2 {
+			t.Errorf("the second one did not take over: %+v", s)
+		}
+		w.killBoard(1)
+		w.until("the second one heals", time.Hour, func() bool { return len(w.wrote(1)) == 1 })
+	})
+}
+
+func TestALostMemoryChargesEveryBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		if err := os.WriteFile(filepath.Join(w.dir, "healer.db"), []byte("this is no database"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.settle()
+		w.killBoard(1)
+		time.Sleep(3 * time.Hour)
+		if w.wroteAnything() {
+			t.Error("something was sent without a memory")
+		}
+		if s := w.healer.Status(); s.Recovered == "" || w.metric("mother_state_recovered") != 1 {
+			t.Errorf("status %+v", s)
+		}
+		aside, _ := filepath.Glob(filepath.Join(w.dir, "healer.db.*"))
+		if len(aside) != 1 {
+			t.Errorf("set aside: %v", aside)
+		}
+		if err := w.healer.Ack(w.ctx, "recovered_state", "", "eva"); err != nil {
+			t.Fatal(err)
+		}
+		w.until("it heals after a human has seen it", time.Hour, func() bool { return len(w.wrote(1)) == 1 })
+	})
+}
+
+func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		w.configs = append(w.configs, func(c *Config) {
+			place := c.Place
+			c.Place = func(i *fleetInfo) (string, string) {
+				if i.Worker == w.worker(3) && w.policy.Seed == 13 {
+					panic("a bug")
+				}
+				return place(i)
+			}
+		})
+		w.start()
+		w.settle()
+		p := impatient()
+		p.Seed = 13
+		w.policy = p
+		time.Sleep(3 * time.Minute)
+		p = impatient()
+		w.policy = p
+		w.killBoard(1)
+		time.Sleep(time.Hour)
+		if w.wroteAnything() {
+			t.Error("something was sent after a panic")
+		}
+		if w.metric("mother_healer_panics_total") < 1 || w.metric("mother_healer_mode", "mode", "safe") != 1 {
+			t.Error("the panic is not counted")
+		}
+		if d, err := w.healer.Why(w.worker(1)); err != nil || d.Verb != WouldAct {
+			t.Errorf("it does not go on deciding: %+v, %v", d, err)
+		}
+		if _, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "test", true); err == nil {
+			t.Error("a reboot was sent after a panic")
+		}
+	})
+}
+
+func TestAHumanMayRebootWithinLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		w.start()
+		w.settle()
+		if _, err := w.healer.Pause(w.ctx, PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		var blocked *BlockedError
+		if _, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "it looks odd", false); !errors.As(err, &blocked) || blocked.Decision.Blocked != GatePause {
+			t.Errorf("a reboot while paused: %v, want it blocked by the pause", err)
+		}
+		a, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "it looks odd", true)
+		if err != nil || a.Actor != "user:eva" || a.Kind != Reboot {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if got := w.wrote(1); !slices.Equal(got, []string{"reboot"}) {
+			t.Errorf("written %v", got)
+		}
+		if _, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "again", true); err == nil {
+			t.Error("a second reboot on top of the first was sent")
+		}
+		if _, err := w.healer.Reboot(w.ctx, w.worker(2), "eva", "and this one", true); err == nil {
+			t.Error("a second write was sent while one is in flight in a farm of four: the ceiling is one")
+		}
+		if _, err := w.healer.Reboot(w.ctx, "dragon-unheard", "eva", "who", true); !errors.Is(err, ErrUnknownDragon) {
+			t.Errorf("an unknown dragon: %v", err)
+		}
+		if _, err := w.healer.Reboot(w.ctx, w.worker(2), "", "", true); err == nil {
+			t.Error("nobody rebooted for no reason")
+		}
+		w.until("it is back and well", 2*time.Hour, func() bool {
+			return w.metric("mother_healer_outcomes_total", "action", "reboot", "reason", "request", "outcome", "recovered") == 1
+		})
+	})
+}
+
+func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		w.start()
+		w.settle()
+		p, err := w.healer.Maintenance(w.ctx, PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "new fan"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.healer.Quarantine(w.ctx, w.herd.Dragon(2).Spec().MAC, "eva", "smells"); err != nil {
+			t.Fatal(err)
+		}
+		shows := func() {
+			t.Helper()
+			plan, err := w.healer.Plan()
+			if err != nil || plan.Counts.States[StateMaintenance] != 1 || plan.Counts.States[StateQuarantined] != 1 {
+				t.Fatalf("%v, %v\n%s", plan.Counts.States, err, w.table())
+			}
+			if w.metric("dragon_maintenance", "worker", w.worker(1)) != 1 || w.metric("mother_pauses", "scope", "mac") != 1 ||
+				w.metric("mother_healer_device_state", "worker", w.worker(2), "state", "quarantined") != 1 {
+				t.Error("the metrics do not show it")
+			}
+		}
+		shows()
+		w.stop()
+		w.start()
+		time.Sleep(time.Minute)
+		shows()
+		if err := w.healer.Resume(w.ctx, p.ID, "eva"); err != nil {
+			t.Error(err)
+		}
+		if err := w.healer.Release(w.ctx, w.worker(2), "eva"); err != nil {
+			t.Error(err)
+		}
+		if plan, _ := w.healer.Plan(); plan.Counts.States[StateMaintenance]+plan.Counts.States[StateQuarantined] != 0 {
+			t.Error("they are not free again")
+		}
+		var said []string
+		for _, a := range w.audit() {
+			if strings.HasPrefix(a.Actor, "user:") {
+				said = append(said, string(a.Decision)+" "+a.Actor)
+			}
+		}
+		if want := []string{"hold user:eva", "quarantine user:eva", "resume user:eva", "release user:eva"}; !slices.Equal(said, want) {
+			t.Errorf("the audit says %q, want %q", said, want)
+		}
+	})
+}
+
+func TestAfterTheEndNobodyAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 2)
+		h := w.start()
+		if _, err := h.Plan(); !errors.Is(err, ErrNotYet) {
+			t.Errorf("a plan before the first look: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		w.stop()
+		if err := h.Resume(w.ctx, "p1", "eva"); !errors.Is(err, ErrEnded) {
+			t.Errorf("after the end: %v", err)
+		}
+		h = w.start()
+		time.Sleep(2 * time.Minute)
+		if n := w.metric("mother_unclean_starts_total"); n != 0 {
+			t.Errorf("%g unclean starts after an orderly end", n)
+		}
+	})
+}
+
+func TestAPolicyThatCallsTheFarmSickIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 6)
+		w.start()
+		w.settle()
+		time.Sleep(40 * time.Minute)
+		before := w.healer.Status().Config
+		p := impatient()
+		p.Default.Detect.MinPerBoard = 50e12
+		w.policy = p
+		time.Sleep(2 * time.Minute)
+		if w.metric("mother_config_refused_total") != 1 || w.healer.Status().Config != before {
+			t.Errorf("a typo was taken over: %s", w.log)
+		}
+		p = impatient()
+		p.Default.Detect.MinPerBoard = 1e12
+		w.policy = p
+		time.Sleep(2 * time.Minute)
+		if w.healer.Status().Config == before {
+			t.Errorf("a good policy was not taken over: %s", w.log)
+		}
+	})
+}
+
+func TestPlanOffline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		h := w.start()
+		w.settle()
+		if err := h.Quarantine(w.ctx, w.worker(2), "eva", "smells"); err != nil {
+			t.Fatal(err)
+		}
+		config := h.config
+		config.Registerer = nil
+		if _, err := PlanOffline(w.ctx, config); !errors.Is(err, store.ErrHeld) {
+			t.Errorf("offline beside a running healer: %v, want store.ErrHeld", err)
+		}
+		w.stop()
+		stat := func() string {
+			b, err := os.ReadFile(filepath.Join(w.dir, "healer.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		before := stat()
+		p, err := PlanOffline(w.ctx, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Counts.Fleet != 4 || p.Counts.States[StateQuarantined] != 1 {
+			t.Errorf("%+v", p.Counts)
+		}
+		if stat() != before {
+			t.Error("the state has changed")
+		}
+	})
+}

@@ -1,0 +1,329 @@
+package healer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/goleak"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bubbleClock is the clock of a testing/synctest bubble, as a host's.
+type bubbleClock struct{ start time.Time }
+
+func (c bubbleClock) Now() Instant {
+	return Instant{Wall: time.Now(), Mono: 100*time.Hour + time.Since(c.start), BootID: "boot-1"}
+}
+
+func (bubbleClock) Synced() bool { return true }
+
+// ward is a herd in memory that a fleet knows and a Healer looks after, in a bubble.
+type ward struct {
+	t      *testing.T
+	herd   *dragontest.Herd
+	fleet  *fleet.Fleet
+	clock  bubbleClock
+	dir    string
+	policy *Policy
+	log    *bytes.Buffer
+	ctx    context.Context
+
+	healer   *Healer
+	registry *prometheus.Registry
+	stopRun  func()
+	actions  []Kind
+	configs  []func(*Config)
+	setUps   []func(*Healer)
+}
+
+// impatient is a policy that needs little evidence that the healer and the dragons
+// are not new, so that a test is about something else.
+func impatient() *Policy {
+	p := DefaultPolicy()
+	p.StartObserve, p.StartSamples = 2*time.Minute, 2
+	p.NewObserve, p.NewSamples = 3*time.Minute, 3
+	p.Default.Mode = Enforce
+	return &p
+}
+
+// newWard makes a ward of n T1s. It is closed when the bubble's test ends.
+func newWard(t *testing.T, n int) *ward {
+	t.Helper()
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: n, InMemory: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &ward{t: t, herd: herd, clock: bubbleClock{time.Now()}, dir: t.TempDir(), policy: impatient(), log: &bytes.Buffer{}}
+	transport := dragon.NewTransport()
+	transport.DialContext = herd.DialContext
+	options := dragon.Options{Transport: transport}
+	w.fleet, err = fleet.Open(fleet.Config{Client: options, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
+		if w.healer != nil {
+			w.healer.OnReading(d, r)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.ctx = ctx
+	var running sync.WaitGroup
+	running.Go(func() { _ = w.fleet.Run(ctx) })
+	for i := range n {
+		client := dragon.New(herd.Addr(i), options)
+		identity, err := client.Identify(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.fleet.Sighted(ctx, fleet.Sighting{Address: herd.Addr(i), Client: client, Identity: identity})
+	}
+	t.Cleanup(func() {
+		w.stop()
+		cancel()
+		running.Wait()
+		herd.Close()
+		transport.CloseIdleConnections()
+	})
+	return w
+}
+
+// start runs a Healer on the ward.
+func (w *ward) start() *Healer {
+	w.t.Helper()
+	h, run := w.make(w.dir)
+	w.healer = h
+	w.stopRun = run()
+	return h
+}
+
+// make makes a Healer in dir, and a function that runs it and returns how to end it.
+func (w *ward) make(dir string) (*Healer, func() (stop func())) {
+	w.t.Helper()
+	w.registry = prometheus.NewRegistry()
+	c := Config{
+		Fleet: w.fleet, Dir: dir, Policy: func() *Policy { return w.policy }, ID: "test", Clock: w.clock,
+		Place:    func(i *fleet.Info) (string, string) { return "row-" + i.IP, "" },
+		OnAction: func(_ *fleet.Info, k Kind) { w.actions = append(w.actions, k) },
+		Logger:   log.NewLogfmtLogger(log.NewSyncWriter(w.log)), Registerer: w.registry,
+	}
+	for _, change := range w.configs {
+		change(&c)
+	}
+	h, err := New(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, change := range w.setUps {
+		change(h)
+	}
+	return h, func() func() {
+		ctx, cancel := context.WithCancel(w.ctx)
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := h.Run(ctx); err != nil {
+				w.t.Errorf("Run: %v", err)
+			}
+		})
+		return sync.OnceFunc(func() {
+			cancel()
+			running.Wait()
+		})
+	}
+}
+
+// stop ends the Healer in order.
+func (w *ward) stop() {
+	if w.stopRun != nil {
+		w.stopRun()
+		w.stopRun = nil
+	}
+}
+
+// worker names dragon i.
+func (w *ward) worker(i int) string { return dragon.WorkerName(w.herd.Dragon(i).Spec().MAC) }
+
+// until lets time pass, a second at a time, until something is so.
+func (w *ward) until(what string, most time.Duration, is func() bool) {
+	w.t.Helper()
+	for range int(most / time.Second) {
+		if is() {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	if !is() {
+		w.t.Fatalf("not within %s: %s\n%s", most, what, w.table())
+	}
+}
+
+func (w *ward) table() string {
+	var b bytes.Buffer
+	if p, err := w.healer.Plan(); err == nil {
+		_ = p.Render(&b)
+	}
+	b.Write(w.log.Bytes()[max(0, w.log.Len()-4000):])
+	return b.String()
+}
+
+// wrote lists what was written to dragon i.
+func (w *ward) wrote(i int) []string {
+	var endpoints []string
+	for _, x := range w.herd.Dragon(i).Writes() {
+		endpoints = append(endpoints, x.Endpoint)
+	}
+	return endpoints
+}
+
+func (w *ward) wroteAnything() bool {
+	for i := range w.herd.Len() {
+		if len(w.wrote(i)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// killBoard breaks a board of dragon i in a way that a restart cures.
+func (w *ward) killBoard(i int) {
+	w.herd.Dragon(i).Inject(dragontest.DeadBoard, dragontest.Board(1), dragontest.CuredBy(dragontest.CuredByRestart))
+}
+
+// settle lets the healer get to know the dragons.
+func (w *ward) settle() {
+	w.t.Helper()
+	w.until("all dragons are healthy", 15*time.Minute, func() bool {
+		p, err := w.healer.Plan()
+		return err == nil && p.Counts.States[StateHealthy] == w.herd.Len()
+	})
+}
+
+// acting reports whether a decision is being carried out.
+func (w *ward) acting() bool {
+	is := false
+	_ = w.healer.ask(w.ctx, "test", func(context.Context) error { is = w.healer.acting; return nil })
+	return is
+}
+
+// audit returns the audit's records.
+func (w *ward) audit() []Audit {
+	w.t.Helper()
+	data, err := os.ReadFile(filepath.Join(w.dir, auditName))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	records, err := ReadAudit(data)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return records
+}
+
+// metric returns the value of a series, -1 if there is none. labels are pairs.
+func (w *ward) metric(name string, labels ...string) float64 {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if !fits(m, labels) {
+				continue
+			}
+			switch {
+			case m.Counter != nil:
+				return m.Counter.GetValue()
+			case m.Gauge != nil:
+				return m.Gauge.GetValue()
+			case m.Histogram != nil:
+				return float64(m.Histogram.GetSampleCount())
+			}
+		}
+	}
+	return -1
+}
+
+func fits(m *dto.Metric, labels []string) bool {
+	for i := 0; i < len(labels); i += 2 {
+		if !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == labels[i] && l.GetValue() == labels[i+1] }) {
+			return false
+		}
+	}
+	return true
+}
+
+var errKilled = errors.New("killed")
+
+// killer ends a Healer at a commit as a kill does: nothing is written or sent from
+// then on.
+type killer struct {
+	at     int  // the commit, from 1; 0 for never
+	after  bool // it reaches the disk
+	fail   bool // only that one commit fails, and the healer lives on
+	n      int
+	killed bool
+	kill   func()
+	seen   func(store.Records) // every commit that reached the disk
+}
+
+func (k *killer) commit(s *store.Store, r store.Records, all bool) error {
+	if k.killed {
+		return errKilled
+	}
+	k.n++
+	if k.n == k.at && k.fail {
+		return errors.New("no space left on device")
+	}
+	if k.n == k.at {
+		k.killed = true
+		k.kill()
+		if !k.after {
+			return errKilled
+		}
+	}
+	if err := commit(s, r, all); err != nil {
+		return err
+	}
+	if k.seen != nil {
+		k.seen(r)
+	}
+	if k.killed {
+		return errKilled
+	}
+	return nil
+}
+
+// mustNotContain fails if a text holds a secret.
+func mustNotContain(t *testing.T, where, text string, secrets ...string) {
+	t.Helper()
+	for _, s := range secrets {
+		if strings.Contains(text, s) {
+			t.Errorf("%s holds the secret %q", where, s)
+		}
+	}
+}
+
+type (
+	dragonClient = dragon.Client
+	fleetInfo    = fleet.Info
+)
