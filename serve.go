@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,18 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	if err != nil {
 		return err
 	}
+	var mirror *collector.Statsd // nil does nothing
+	if c.Statsd.Host != "" {
+		mirror = collector.NewStatsd(collector.StatsdConfig{
+			Fleet:            dragons,
+			Address:          net.JoinHostPort(c.Statsd.Host, strconv.Itoa(int(c.Statsd.Port))),
+			Prefix:           c.Statsd.Prefix,
+			Interval:         c.Statsd.Interval,
+			OneLinePerPacket: c.Statsd.OneLinePerPacket,
+			Logger:           log.With(logger, "component", "statsd"),
+			Registerer:       registry,
+		})
+	}
 	scanner := discovery.New(discovery.Config{
 		Networks:        c.Networks,
 		Targets:         c.Targets,
@@ -107,6 +120,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		Fleet:           dragons,
 		Logger:          log.With(logger, "component", "discovery"),
 		Registerer:      registry,
+		OnScan:          func(r discovery.Result) { mirror.Scanned(r.Duration, r.Known+len(r.Found)+r.Locked) },
 	})
 	metrics := collector.New(collector.Config{
 		Fleet:       dragons,
@@ -156,6 +170,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	}
 	group.Go(func() error { return dragons.Run(ctx) })
 	group.Go(func() error { return scanner.Run(ctx) })
+	group.Go(func() error { return mirror.Run(ctx) })
 	group.Go(func() error {
 		err := toolkit.ListenAndServe(server, flags.listen, bridge(log.With(logger, "component", "web")))
 		if errors.Is(err, http.ErrServerClosed) {
