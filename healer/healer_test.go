@@ -252,7 +252,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 	})
 }
 
-// runUntilHealed runs a scenario, killing or failing at commit k, and returns whether
+// crash runs a scenario, killing the healer or failing at a commit, and returns whether
 // there was such a commit.
 func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 	t.Helper()
@@ -283,7 +283,8 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 		}
 		died = true
 		w.stop()
-		w.ctx, w.setUps = whole, nil
+		next := &killer{seen: k.seen}
+		w.ctx, w.setUps = whole, []func(*Healer){func(h *Healer) { h.commit = next.commit }}
 		old := w.healer.mem
 		h := w.start()
 		synctest.Wait()
