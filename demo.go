@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -77,8 +78,9 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 		if err != nil {
 			return err
 		}
+		var told sync.Once // however many addresses it listens on
 		return serve(ctx, c, web, logs.logger(stderr), func(a net.Addr) {
-			tellDemo(stdout, a, herd)
+			told.Do(func() { tellDemo(stdout, a, herd) })
 			if listening != nil {
 				listening(a)
 			}

@@ -47,19 +47,19 @@ func addScan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 			Logger:          logger,
 			Progress:        progress(stderr),
 		})
-		if _, err := scanner.Scan(ctx); err != nil {
+		_, scanErr := scanner.Scan(ctx)
+		found := dragons.Dragons() // also of a scan that was broken off
+		show := printTable
+		if *asJSON {
+			show = printJSON
+		}
+		if err := show(stdout, found); err != nil {
 			return err
 		}
-		found := dragons.Dragons()
-		if *asJSON {
-			err = printJSON(stdout, found)
-		} else {
-			err = printTable(stdout, found)
+		if scanErr == nil && len(found) == 0 {
+			return errNoneFound
 		}
-		if err == nil && len(found) == 0 {
-			err = errNoneFound
-		}
-		return err
+		return scanErr
 	}
 }
 

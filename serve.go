@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,7 +47,7 @@ type webFlags struct {
 
 func (f *webFlags) register(cmd *kingpin.CmdClause, defaultAddress string) {
 	f.listen = kingpinflag.AddFlags(cmd, defaultAddress)
-	cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").StringVar(&f.telemetryPath)
+	config.Flag(cmd, "web.telemetry-path", "Path of the metrics.", &f.telemetryPath, web.ParseTelemetryPath).Default("/metrics")
 	cmd.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.profiling)
 }
 
@@ -73,6 +74,9 @@ func addServe(app *kingpin.Application, logs *logFlags, listening func(net.Addr)
 
 // serve runs the whole program on a valid configuration until ctx is done.
 func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Logger, listening func(net.Addr)) error {
+	// net/http tells the standard logger when a host sends what nobody asked for, with
+	// the first kilobytes of it. That is for who looks for it, and in our form.
+	stdlog.SetOutput(slog.NewLogLogger(bridge(log.With(logger, "component", "net/http")).Handler(), slog.LevelDebug).Writer())
 	level.Info(logger).Log("msg", "starting", "version", version.Info(), "build", version.BuildContext())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(

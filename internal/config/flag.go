@@ -18,14 +18,14 @@ type flagger interface {
 // with the flag and parse says the rest.
 func Flag[T any](cmd flagger, name, help string, to *T, parse func(string) (T, error)) *kingpin.FlagClause {
 	clause := cmd.Flag(name, help)
-	clause.SetValue(&value[T]{name: name, parse: parse, take: func(v T) { *to = v }})
+	clause.SetValue(&value[T]{name: "--" + name, parse: parse, take: func(v T) { *to = v }})
 	return clause
 }
 
 // Flags adds a flag that may be given many times.
 func Flags[T any](cmd flagger, name, help string, to *[]T, parse func(string) (T, error)) *kingpin.FlagClause {
 	clause := cmd.Flag(name, help)
-	clause.SetValue(&value[T]{name: name, many: true, parse: parse, take: func(v T) { *to = append(*to, v) }})
+	clause.SetValue(&value[T]{name: "--" + name, many: true, parse: parse, take: func(v T) { *to = append(*to, v) }})
 	return clause
 }
 
@@ -52,7 +52,7 @@ type value[T any] struct {
 func (v *value[T]) Set(s string) error {
 	parsed, err := v.parse(s)
 	if err != nil {
-		return fmt.Errorf("--%s: %w", v.name, err)
+		return fmt.Errorf("%s: %w", v.name, err)
 	}
 	v.take(parsed)
 	return nil

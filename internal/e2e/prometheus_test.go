@@ -24,7 +24,7 @@ scrape_configs:
     metrics_path: /probe
     http_sd_configs: [{url: "http://%[1]s/sd", refresh_interval: 2s}]
     relabel_configs:
-      - {source_labels: [__address__], target_label: __param_target}
+      - {source_labels: [__meta_dragon_worker], target_label: __param_target}
       - {source_labels: [__meta_dragon_worker], target_label: instance}
       - {target_label: __address__, replacement: "%[1]s"}
 `

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"path"
+	"strings"
 
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
@@ -21,10 +23,32 @@ type Config struct {
 	Profiling        bool // serve /debug/pprof/
 }
 
+// own are the paths that metrics cannot have.
+var own = []string{"/probe", "/sd", "/-", "/api", "/debug"}
+
+// ParseTelemetryPath refuses a path for the metrics that could not be served, or that
+// another page has.
+func ParseTelemetryPath(s string) (string, error) {
+	switch {
+	case !strings.HasPrefix(s, "/"), strings.ContainsAny(s, "{}?# \t\n"), path.Clean(s) != s:
+		return "", fmt.Errorf("%q is no path for the metrics: want one like /metrics", s)
+	}
+	for _, o := range own {
+		if s == o || strings.HasPrefix(s, o+"/") {
+			return "", fmt.Errorf("%q is taken: another page is served there", s)
+		}
+	}
+	return s, nil
+}
+
 // Handler serves all pages.
 func Handler(c Config) (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+c.TelemetryPath, c.Metrics)
+	telemetry := c.TelemetryPath
+	if telemetry == "/" {
+		telemetry = "/{$}" // and nothing else: every other path would be a scrape
+	}
+	mux.Handle("GET "+telemetry, c.Metrics)
 	mux.Handle("GET /probe", c.Probe)
 	mux.Handle("GET /sd", c.ServiceDiscovery)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
@@ -73,6 +97,6 @@ func Handler(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("landing page: %w", err)
 	}
-	mux.Handle("GET /", landing)
+	mux.Handle("GET /{$}", landing)
 	return mux, nil
 }
