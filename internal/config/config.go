@@ -1,4 +1,5 @@
-// Package config turns what the operator wrote, flags now, into one validated value.
+// Package config turns what the operator wrote, in flags and in a file, into one
+// validated value.
 package config
 
 import (
@@ -9,6 +10,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // Config is what the program runs on. What Register returns makes it; whoever holds
@@ -26,9 +28,14 @@ type Config struct {
 	ScrapeOffset  time.Duration
 	MaxRequests   int // 0: no limit
 
-	Health Health
-	Wish   Wish
-	Statsd Statsd
+	Health  Health // as the flags have it; Healing is what counts
+	Healing Healing
+	Wish    Wish
+	Statsd  Statsd
+
+	Sites       Sites
+	Credentials []dragon.Credential // empty: those that dragons are delivered with
+	Warnings    []string            // what is legal and not wise
 }
 
 // Probing says where and how to scan.
@@ -43,7 +50,7 @@ type Health struct {
 	HashrateMin      float64 // hashes per second and board
 	HashrateDuration time.Duration
 	Reboot           bool
-	CheckInterval    time.Duration
+	CheckInterval    time.Duration // 0: as the healing policy has it
 }
 
 // Wish is what the operator wants the dragons to be.
@@ -72,6 +79,8 @@ var ErrNoTarget = errors.New("no network and no dragon named")
 // mode, because each of them acts on machines that nobody named.
 func Register(cmd flagger) func() (*Config, error) {
 	c := &Config{}
+	var file string
+	Flag(cmd, "config.file", "Configuration file. What it says wins over the flags.", &file, Text).PlaceHolder("FILE")
 	Flags(cmd, "network", "Network to scan for dragons, in CIDR notation (repeatable).", &c.Networks, discovery.ParseNetwork).PlaceHolder("CIDR")
 	Flags(cmd, "dragon", "Dragon to read without any scan (repeatable).", &c.Targets, parseTarget).PlaceHolder("HOST[:PORT]")
 	Flag(cmd, "scan-interval", "Time between scans. Times are seconds or durations like 5m.", &c.ScanInterval, ParseInterval).Default("300")
@@ -89,7 +98,7 @@ func Register(cmd flagger) func() (*Config, error) {
 	Flag(cmd, "dragon-health-hashrate-min", "Least healthy hash rate of a board, in GH/s (SHA-256 models).", &c.Health.HashrateMin, parseGigahashes).Default("1000")
 	Flag(cmd, "dragon-health-hashrate-duration", "Time that a board's hash rate must be below the minimum to count as sick.", &c.Health.HashrateDuration, ParseDuration).Default("3600")
 	cmd.Flag("dragon-health-reboot", "Reboot sick dragons. Without it nothing is rebooted.").BoolVar(&c.Health.Reboot)
-	Flag(cmd, "dragon-health-check-interval", "Time between health checks.", &c.Health.CheckInterval, ParseInterval).Default("300")
+	Flag(cmd, "dragon-health-check-interval", "Time between health checks. Not set: a minute, which is what the healing policy counts its samples by.", &c.Health.CheckInterval, ParseInterval).PlaceHolder("TIME")
 
 	Flag(cmd, "dragon-autotune-mode", "Wanted autotune mode: efficient, balanced, factory or performance. Not set: left as it is.", &c.Wish.AutotuneMode, Choice("efficient", "balanced", "factory", "performance")).PlaceHolder("MODE")
 	cmd.Flag("dragon-auto-upgrade", "Bring new dragons to the latest firmware.").BoolVar(&c.Wish.AutoUpgrade)
@@ -103,6 +112,9 @@ func Register(cmd flagger) func() (*Config, error) {
 	cmd.Flag("statsd-one-line", "Send one line in each packet, for a statsd server that reads no more.").BoolVar(&c.Statsd.OneLinePerPacket)
 
 	return func() (*Config, error) {
+		if err := c.complete(file); err != nil {
+			return nil, err
+		}
 		if len(c.Networks) == 0 && len(c.Targets) == 0 {
 			return nil, ErrNoTarget
 		}
@@ -120,7 +132,7 @@ func (p *Probing) register(cmd flagger) {
 func RegisterScan(cmd *kingpin.CmdClause) *Probing {
 	p := &Probing{}
 	cmd.Arg("network", "Network to scan, in CIDR notation.").Required().SetValue(&value[netip.Prefix]{
-		name: "network", many: true, parse: discovery.ParseNetwork, take: func(n netip.Prefix) { p.Networks = append(p.Networks, n) },
+		name: "<network>", many: true, parse: discovery.ParseNetwork, take: func(n netip.Prefix) { p.Networks = append(p.Networks, n) },
 	})
 	p.register(cmd)
 	return p
@@ -134,7 +146,7 @@ func (c *Config) WithoutEffect() []string {
 		name  string
 		given bool
 	}{
-		{"dragon-health-reboot", c.Health.Reboot},
+		{"dragon-health-reboot", c.Healing.Enforcing()},
 		{"dragon-autotune-mode", c.Wish.AutotuneMode != ""},
 		{"dragon-auto-upgrade", c.Wish.AutoUpgrade},
 		{"pools", len(c.Wish.Pools) > 0},

@@ -10,9 +10,17 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
+
+// comparable is how configurations are compared.
+var comparable = cmp.Options{
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmpopts.IgnoreUnexported(healer.Policy{}, healer.Window{}),
+}
 
 // parse reads a command line the way the program does.
 func parse(args ...string) (*Config, error) {
@@ -47,12 +55,16 @@ func TestDefaultsAreTheOriginals(t *testing.T) {
 		Health: Health{
 			HashrateMin:      1000e9,
 			HashrateDuration: time.Hour,
-			CheckInterval:    300 * time.Second,
 		},
 		Wish:   Wish{FirmwaresPath: "firmwares/"}, // and neither pools nor an autotune mode
 		Statsd: Statsd{Port: 8125, Prefix: "dragons", Interval: time.Minute},
 	}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, got, comparable, cmpopts.IgnoreFields(Config{}, "Healing", "Sites")); diff != "" {
+		t.Error(diff)
+	}
+	policy := healer.DefaultPolicy()
+	policy.Default.Detect.MinPerBoard, policy.Default.Detect.Min.For = 1000e9, time.Hour
+	if diff := cmp.Diff(&policy, got.Healing.Policy(), comparable); diff != "" {
 		t.Error(diff)
 	}
 	if given := got.WithoutEffect(); len(given) != 0 {

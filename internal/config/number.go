@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -67,4 +68,29 @@ func parseGigahashes(s string) (float64, error) {
 		return 0, fmt.Errorf("%q is no hash rate: want GH/s, 0 or more", s)
 	}
 	return g * 1e9, nil
+}
+
+// units of hash rates, the longest first where one ends in another.
+var units = []struct {
+	name string
+	size float64
+}{{"kH/s", 1e3}, {"MH/s", 1e6}, {"GH/s", 1e9}, {"TH/s", 1e12}, {"PH/s", 1e15}, {"H/s", 1}, {"kSol/s", 1e3}, {"Sol/s", 1}}
+
+// ParseHashrate reads a hash rate with its unit, such as 14.7 TH/s, and returns hashes
+// per second. A bare number is refused: devices, pools and people each mean another unit.
+func ParseHashrate(s string) (float64, error) {
+	for _, u := range units {
+		number, ok := strings.CutSuffix(s, u.name)
+		if !ok {
+			continue
+		}
+		if v, err := strconv.ParseFloat(strings.TrimSpace(number), 64); err == nil && v >= 0 && v*u.size < 1e21 {
+			return v * u.size, nil
+		}
+		break
+	}
+	if s == "0" {
+		return 0, nil
+	}
+	return 0, fmt.Errorf("%s is no hash rate: want a number with its unit, like 14.7 TH/s or 900 GH/s", shown(s))
 }

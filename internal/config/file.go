@@ -1,0 +1,312 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// document is the configuration file. Before it is read it holds what the flags say,
+// so that a key of the file wins over its flag, and a flag over what nobody says.
+type document struct {
+	Networks    []network      `yaml:"networks"`
+	Dragons     []staticDragon `yaml:"dragons"`
+	Credentials []credential   `yaml:"credentials"`
+	DataDir     string         `yaml:"data_dir"`
+	Inventory   struct {
+		File      string        `yaml:"file"`
+		Retention time.Duration `yaml:"retention"`
+	} `yaml:"inventory"`
+	Discovery struct {
+		Interval       time.Duration `yaml:"interval"`
+		Port           uint16        `yaml:"port"`
+		Timeout        time.Duration `yaml:"timeout"`
+		ConnectTimeout time.Duration `yaml:"connect_timeout"`
+	} `yaml:"discovery"`
+	Scrape struct {
+		DragonTimeout time.Duration `yaml:"dragon_timeout"`
+		TimeoutOffset time.Duration `yaml:"timeout_offset"`
+		Workers       int           `yaml:"workers"`
+		MaxRequests   int           `yaml:"max_requests"`
+	} `yaml:"scrape"`
+	Statsd struct {
+		Host             string        `yaml:"host"`
+		Port             uint16        `yaml:"port"`
+		Prefix           string        `yaml:"prefix"`
+		Interval         time.Duration `yaml:"interval"`
+		OneLinePerPacket bool          `yaml:"one_line_per_packet"`
+	} `yaml:"statsd"`
+	Healing  healer.Policy `yaml:"healing"`
+	Profiles []profile     `yaml:"profiles"`
+}
+
+type network struct {
+	CIDR netip.Prefix `yaml:"cidr"`
+	Site string       `yaml:"site"`
+}
+
+type staticDragon struct {
+	Address string `yaml:"address"`
+	Site    string `yaml:"site"`
+}
+
+type credential struct {
+	Username     string        `yaml:"username"`
+	Password     dragon.Secret `yaml:"password"`
+	PasswordFile string        `yaml:"password_file"`
+}
+
+// largest is more than any configuration has; it keeps a wrong path from filling the memory.
+const largest = 4 << 20
+
+// complete makes the configuration of what the flags say, and the file at path, if
+// there is one.
+func (c *Config) complete(path string) error {
+	doc, r := documentOf(c), newReader()
+	if path == "" {
+		c.adopt(r, &doc, "")
+		return r.failed("the options")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("configuration file: %w", err)
+	}
+	if info.Size() > largest {
+		return fmt.Errorf("configuration file %s: %d bytes, expected at most %d", path, info.Size(), largest)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("configuration file: %w", err)
+	}
+	if root := r.parse(data); root != nil {
+		r.take(root, "", reflect.ValueOf(&doc).Elem())
+	}
+	c.adopt(r, &doc, filepath.Dir(path))
+	if slices.ContainsFunc(doc.Credentials, func(c credential) bool { return c.Password != "" }) && othersRead(info) {
+		c.warn("%s has passwords in it and others may read it: chmod 600", path)
+	}
+	return r.failed(path)
+}
+
+func (c *Config) warn(format string, args ...any) {
+	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+}
+
+func othersRead(info fs.FileInfo) bool { return info.Mode().Perm()&0o004 != 0 }
+
+// documentOf writes down what the flags say, as a file would say it.
+func documentOf(c *Config) document {
+	var d document
+	for _, n := range c.Networks {
+		d.Networks = append(d.Networks, network{CIDR: n})
+	}
+	for _, t := range c.Targets {
+		d.Dragons = append(d.Dragons, staticDragon{Address: t})
+	}
+	d.DataDir = c.DataDir
+	d.Inventory.File, d.Inventory.Retention = c.InventoryFile, c.InventoryRetention
+	d.Discovery.Interval, d.Discovery.Port = c.ScanInterval, c.Port
+	d.Discovery.Timeout, d.Discovery.ConnectTimeout = c.ScanTimeout, c.ConnectTimeout
+	d.Scrape.DragonTimeout, d.Scrape.TimeoutOffset = c.DragonTimeout, c.ScrapeOffset
+	d.Scrape.Workers, d.Scrape.MaxRequests = c.ScrapeWorkers, c.MaxRequests
+	d.Statsd.Host, d.Statsd.Port, d.Statsd.Prefix = c.Statsd.Host, c.Statsd.Port, c.Statsd.Prefix
+	d.Statsd.Interval, d.Statsd.OneLinePerPacket = c.Statsd.Interval, c.Statsd.OneLinePerPacket
+	d.Healing = c.policy()
+	return d
+}
+
+// adopt checks what a document says and takes it over. What is wrong goes to r.
+func (c *Config) adopt(r *reader, d *document, dir string) {
+	for path, v := range map[string]time.Duration{
+		"inventory.retention":       d.Inventory.Retention,
+		"discovery.interval":        d.Discovery.Interval,
+		"discovery.timeout":         d.Discovery.Timeout,
+		"discovery.connect_timeout": d.Discovery.ConnectTimeout,
+		"scrape.dragon_timeout":     d.Scrape.DragonTimeout,
+		"statsd.interval":           d.Statsd.Interval,
+	} {
+		if v == 0 {
+			r.at(path, "must be longer than nothing")
+		}
+	}
+	if n := d.Scrape.Workers; n < 1 || n > 1e5 {
+		r.at("scrape.workers", "%d will not do: want 1 to 100000", n)
+	}
+	if n := d.Scrape.MaxRequests; n < 0 || n > 1e6 {
+		r.at("scrape.max_requests", "%d will not do: want 0 to 1000000", n)
+	}
+	if _, err := parseStatsdPrefix(d.Statsd.Prefix); err != nil {
+		r.at("statsd.prefix", "%s", err)
+	}
+	if d.DataDir == "" {
+		r.at("data_dir", "is empty; write . for the working directory")
+	}
+	sites := c.adoptSites(r, d)
+	c.adoptCredentials(r, d.Credentials, dir)
+	c.Healing = newHealing(r, d, sites)
+
+	c.DataDir, c.InventoryFile, c.InventoryRetention = d.DataDir, d.Inventory.File, d.Inventory.Retention
+	c.ScanInterval, c.Port, c.ScanTimeout, c.ConnectTimeout = d.Discovery.Interval, d.Discovery.Port, d.Discovery.Timeout, d.Discovery.ConnectTimeout
+	c.DragonTimeout, c.ScrapeOffset = d.Scrape.DragonTimeout, d.Scrape.TimeoutOffset
+	c.ScrapeWorkers, c.MaxRequests = d.Scrape.Workers, d.Scrape.MaxRequests
+	c.Statsd = Statsd{d.Statsd.Host, d.Statsd.Port, d.Statsd.Prefix, d.Statsd.Interval, d.Statsd.OneLinePerPacket}
+}
+
+// Sites says which site, and so which fault domain, an address belongs to.
+type Sites struct {
+	networks  []network // the narrowest first
+	addresses map[netip.Addr]string
+}
+
+// Of returns the site of an address: that of the dragon which is named by it, else
+// that of the narrowest network around it, which goes by its CIDR where it has no
+// name. Empty: no network holds it.
+func (s *Sites) Of(a netip.Addr) string {
+	a = a.Unmap()
+	if site := s.addresses[a]; site != "" {
+		return site
+	}
+	for _, n := range s.networks {
+		if n.CIDR.Contains(a) {
+			return cmp.Or(n.Site, n.CIDR.String())
+		}
+	}
+	return ""
+}
+
+// adoptSites takes over where dragons are looked for, and returns the sites' names.
+func (c *Config) adoptSites(r *reader, d *document) (names []string) {
+	c.Networks, c.Targets, c.Sites = nil, nil, Sites{addresses: map[netip.Addr]string{}}
+	named := func(path, site string) {
+		if r.has(path+".site") && (site == "" || len(site) > 100 || strings.TrimSpace(site) != site || strings.ContainsFunc(site, unprintable)) {
+			r.at(path+".site", "%s will not do: want a name of at most 100 letters", shown(site))
+		}
+		if site != "" && !slices.Contains(names, site) {
+			names = append(names, site)
+		}
+	}
+	for i, n := range d.Networks {
+		path := fmt.Sprintf("networks[%d]", i)
+		if !n.CIDR.IsValid() {
+			if !r.has(path + ".cidr") {
+				r.at(path, "it has no cidr")
+			}
+			continue
+		}
+		if j := slices.IndexFunc(d.Networks[:i], func(o network) bool { return o.CIDR == n.CIDR }); j >= 0 && r.has(path) {
+			r.at(path+".cidr", "%s is networks[%d] already", n.CIDR, j)
+			continue
+		}
+		named(path, n.Site)
+		c.Networks = append(c.Networks, n.CIDR)
+		c.Sites.networks = append(c.Sites.networks, n)
+	}
+	slices.SortStableFunc(c.Sites.networks, func(a, b network) int { return b.CIDR.Bits() - a.CIDR.Bits() })
+	for i, t := range d.Dragons {
+		path := fmt.Sprintf("dragons[%d]", i)
+		if t.Address == "" && !r.has(path+".address") {
+			r.at(path, "it has no address")
+			continue
+		}
+		if err := discovery.CheckTarget(t.Address); err != nil {
+			r.at(path+".address", "%s", err)
+			continue
+		}
+		if slices.Contains(c.Targets, t.Address) && r.has(path) {
+			r.at(path+".address", "%s is there twice", t.Address)
+			continue
+		}
+		c.Targets = append(c.Targets, t.Address)
+		named(path, t.Site)
+		if t.Site == "" {
+			continue
+		}
+		ip, err := addressOf(t.Address)
+		if err != nil {
+			r.at(path+".site", "only an IP address can have a site, and %s is a name", t.Address)
+		} else if other := c.Sites.addresses[ip]; other != "" && other != t.Site {
+			r.at(path+".site", "%s is at site %s already", ip, other)
+		} else {
+			c.Sites.addresses[ip] = t.Site
+		}
+	}
+	return names
+}
+
+func unprintable(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }
+
+// addressOf is the IP address of host or host:port; an error if the host is a name.
+func addressOf(target string) (netip.Addr, error) {
+	if host, _, err := net.SplitHostPort(target); err == nil {
+		target = host
+	}
+	a, err := netip.ParseAddr(target)
+	return a.Unmap(), err
+}
+
+// adoptCredentials takes over what is tried at a dragon's login.
+func (c *Config) adoptCredentials(r *reader, list []credential, dir string) {
+	for i, cred := range list {
+		path := fmt.Sprintf("credentials[%d]", i)
+		if cred.Username == "" {
+			r.at(path, "it has no username")
+		}
+		switch {
+		case cred.Password != "" && cred.PasswordFile != "":
+			r.at(path, "it has a password and a password_file; one of the two")
+		case cred.PasswordFile != "":
+			if err := c.readPassword(&cred, dir); err != nil {
+				r.at(path+".password_file", "%s", err)
+			}
+		case cred.Password == "" && r.has(path+".password"):
+			r.at(path+".password", "is empty")
+		case cred.Password == "":
+			r.at(path, "it has neither a password nor a password_file")
+		}
+		c.Credentials = append(c.Credentials, dragon.Credential{Username: cred.Username, Password: cred.Password})
+	}
+	if r.has("credentials") && len(list) == 0 {
+		r.at("credentials", "is empty; leave the key out for the passwords that dragons are delivered with")
+	}
+}
+
+// readPassword reads the password of a credential from its file: the first line.
+func (c *Config) readPassword(cred *credential, dir string) error {
+	path := cred.PasswordFile
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path) // as the operator sees it, wherever the program runs
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Size() > 4096 {
+		return errors.New(path + " is no file with one line in it")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	password := strings.TrimRight(string(data), "\r\n")
+	if password == "" || strings.ContainsAny(password, "\r\n") {
+		return errors.New(path + " has no password in it: want one line")
+	}
+	if othersRead(info) {
+		c.warn("%s has a password in it and others may read it: chmod 600", path)
+	}
+	cred.Password = dragon.Secret(password)
+	return nil
+}

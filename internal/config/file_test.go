@@ -1,0 +1,422 @@
+package config
+
+import (
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+var update = flag.Bool("update", false, "write testdata and docs/configuration.md anew")
+
+// golden compares got with a file, or writes the file with -update.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is not what it should be (-want +got); if the new one is right: go test ./internal/config -update\n%s", file, diff)
+	}
+}
+
+// written puts text into a file that only its owner may read.
+func written(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "mother.yml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func parseFile(t *testing.T, text string, args ...string) (*Config, error) {
+	t.Helper()
+	return parse(append([]string{"--config.file=" + written(t, text)}, args...)...)
+}
+
+func mustParse(t *testing.T, text string, args ...string) *Config {
+	t.Helper()
+	c, err := parseFile(t, text, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yml")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yml"), func(t *testing.T) {
+			_, err := parse("--config.file=" + file)
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("a secret is in the error: %v", err)
+			}
+			golden(t, strings.TrimSuffix(file, ".yml")+".err", err.Error()+"\n")
+		})
+	}
+}
+
+func TestAFileThatIsNotThere(t *testing.T) {
+	if _, err := parse("--network=127.5.0.0/24", "--config.file=testdata/nowhere.yml"); err == nil || !strings.Contains(err.Error(), "nowhere.yml") {
+		t.Errorf("%v", err)
+	}
+}
+
+const whole = `
+networks:
+  - cidr: 127.5.0.0/16
+  - {cidr: 127.5.7.0/24, site: hall-a}
+dragons:
+  - address: 127.6.0.1:8080
+    site: hall-b
+  - address: one.example.net
+credentials:
+  - {username: admin, password: 0123}
+data_dir: /var/lib/elsewhere
+inventory: {file: "", retention: 48h}
+discovery: {interval: 10m, port: 8080, timeout: 4, connect_timeout: 500ms}
+scrape: {dragon_timeout: 5s, timeout_offset: 1s, workers: 9, max_requests: 0}
+statsd: {host: 127.0.0.1, port: 9125, prefix: d, interval: 30, one_line_per_packet: true}
+healing:
+  poll: 30s
+  fleet: {in_flight: 3%, spacing: 1m}
+  windows: [{days: Mon, start: "22:30", length: 6h, zone: Europe/Berlin}]
+  default:
+    mode: enforce
+    detect: {min_hashrate_per_board: 1.5 TH/s, low: {bad: 20}}
+    ladder: {steps: [restart, reboot], hold: [10m, 1h]}
+`
+
+func TestWhatAFileSaysIsInForce(t *testing.T) {
+	c := mustParse(t, whole, "--network=127.9.0.0/24", "--data-dir=flag", "--statsd-prefix=flag", "--dragon-timeout=7")
+	if diff := cmp.Diff([]netip.Prefix{netip.MustParsePrefix("127.5.0.0/16"), netip.MustParsePrefix("127.5.7.0/24")}, c.Networks,
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Errorf("networks: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"127.6.0.1:8080", "one.example.net"}, c.Targets); diff != "" {
+		t.Errorf("dragons: %s", diff)
+	}
+	if diff := cmp.Diff([]dragon.Credential{{Username: "admin", Password: "0123"}}, c.Credentials); diff != "" {
+		t.Errorf("credentials: %s", diff)
+	}
+	if c.DataDir != "/var/lib/elsewhere" || c.InventoryFile != "" || c.InventoryRetention != 48*time.Hour ||
+		c.ScanInterval != 10*time.Minute || c.Port != 8080 || c.ScanTimeout != 4*time.Second || c.ConnectTimeout != 500*time.Millisecond ||
+		c.DragonTimeout != 5*time.Second || c.ScrapeOffset != time.Second || c.ScrapeWorkers != 9 || c.MaxRequests != 0 ||
+		c.Statsd != (Statsd{"127.0.0.1", 9125, "d", 30 * time.Second, true}) {
+		t.Errorf("settings lost: %+v", c)
+	}
+	p := c.Healing.Policy()
+	want := healer.DefaultPolicy()
+	want.Poll = 30 * time.Second
+	want.Fleet.InFlight, want.Fleet.Spacing = 0.03, time.Minute
+	want.Default.Mode = healer.Enforce
+	want.Default.Detect.MinPerBoard, want.Default.Detect.Min.For = 1.5e12, time.Hour
+	want.Default.Detect.Low.Bad = 20
+	want.Default.Ladder.Steps = []healer.Kind{healer.Restart, healer.Reboot}
+	want.Default.Ladder.Hold = []time.Duration{10 * time.Minute, time.Hour}
+	for _, x := range []struct{ name, diff string }{
+		{"fleet", cmp.Diff(want.Fleet, p.Fleet)}, {"breakers", cmp.Diff(want.Breakers, p.Breakers)},
+		{"causes", cmp.Diff(want.Causes, p.Causes)}, {"default", cmp.Diff(want.Default, p.Default)},
+	} {
+		if x.diff != "" {
+			t.Errorf("%s: %s", x.name, x.diff)
+		}
+	}
+	if p.Poll != want.Poll || p.StartSamples != want.StartSamples {
+		t.Errorf("poll %v, start samples %d", p.Poll, p.StartSamples)
+	}
+	monday := time.Date(2026, 11, 23, 22, 0, 0, 0, time.UTC) // 23:00 in Berlin
+	if w := p.Windows; len(w) != 1 || !w[0].Open(monday) || w[0].Open(monday.Add(-time.Hour)) {
+		t.Errorf("windows: %+v", w)
+	}
+	if len(c.Warnings) != 0 {
+		t.Errorf("warnings: %v", c.Warnings)
+	}
+}
+
+func TestWhatAFileLeavesOutTheFlagsSay(t *testing.T) {
+	c := mustParse(t, "statsd: {host: 127.0.0.1}\nhealing:\n  default:\n    # mode: observe\n",
+		"--network=127.9.0.0/24", "--statsd-prefix=flag", "--dragon-health-reboot", "--dragon-health-hashrate-min=900",
+		"--dragon-health-hashrate-duration=600", "--dragon-health-check-interval=120")
+	p := c.Healing.Policy()
+	if len(c.Networks) != 1 || c.Statsd.Prefix != "flag" || c.Statsd.Host != "127.0.0.1" ||
+		p.Default.Mode != healer.Enforce || p.Default.Detect.MinPerBoard != 900e9 || p.Default.Detect.Min.For != 10*time.Minute || p.Poll != 2*time.Minute {
+		t.Errorf("%+v\n%+v", c, p)
+	}
+	if c := mustParse(t, "healing: {default: {mode: observe}}", "--network=127.9.0.0/24", "--dragon-health-reboot"); c.Healing.Enforcing() {
+		t.Error("the flag won over the file")
+	}
+	if c := mustParse(t, "", "--network=127.9.0.0/24"); c.Healing.Enforcing() {
+		t.Error("nobody asked for it and the healer enforces")
+	}
+}
+
+func TestSitesAreThoseOfTheNarrowestNetwork(t *testing.T) {
+	c := mustParse(t, whole)
+	for address, want := range map[string]string{
+		"127.5.7.9": "hall-a", "127.5.8.9": "127.5.0.0/16", "127.6.0.1": "hall-b", "::ffff:127.6.0.1": "hall-b", "127.6.0.2": "",
+	} {
+		if got := c.Sites.Of(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: site %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestPasswordsAreReadFromFiles(t *testing.T) {
+	path := written(t, "networks: {}\n")
+	dir := filepath.Dir(path)
+	text := "networks: [{cidr: 127.5.0.0/24}]\ncredentials: [{username: admin, password_file: secret}]\n"
+	for _, x := range []struct {
+		name, content string
+		mode          os.FileMode
+		warns         bool
+		err           string
+	}{
+		{"a line", "hunter2\n", 0o600, false, ""},
+		{"without its end", "hunter2", 0o640, false, ""},
+		{"that all may read", "hunter2\n", 0o644, true, ""},
+		{"empty", "\n", 0o600, false, "has no password in it"},
+		{"two lines", "hunter2\nhunter3\n", 0o600, false, "want one line"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			secret := filepath.Join(dir, "secret")
+			_ = os.Remove(secret)
+			for file, content := range map[string]string{secret: x.content, path: text} {
+				if err := os.WriteFile(file, []byte(content), x.mode); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c, err := parse("--config.file=" + path)
+			if x.err != "" {
+				if err == nil || !strings.Contains(err.Error(), x.err) || strings.Contains(err.Error(), "hunter") {
+					t.Errorf("%v, want %q", err, x.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(c.Credentials[0].Password) != "hunter2" {
+				t.Errorf("the password is not what the file holds")
+			}
+			if warned := len(c.Warnings) == 1 && strings.Contains(c.Warnings[0], "secret has a password"); warned != x.warns {
+				t.Errorf("warnings: %q, want one: %v", c.Warnings, x.warns)
+			}
+		})
+	}
+}
+
+func TestAFileWithPasswordsThatAllMayReadIsWarnedOf(t *testing.T) {
+	path := written(t, "networks: [{cidr: 127.5.0.0/24}]\ncredentials: [{username: admin, password: hunter2}]\n")
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse("--config.file=" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "chmod 600") || strings.Contains(c.Warnings[0], "hunter2") {
+		t.Errorf("warnings: %q", c.Warnings)
+	}
+}
+
+func TestProfilesApplyFieldByField(t *testing.T) {
+	c := mustParse(t, `
+networks: [{cidr: 127.5.0.0/16, site: hall-a}, {cidr: 127.6.0.0/16, site: hall-b}]
+profiles:
+  - name: one
+    match: {mac: "A0-B0-45-00-00-01"}
+    healing: {grace: {rate: 1m}}
+  - name: t1
+    match: {model: [t1]}
+    healing: {mode: enforce, grace: {rate: 5m, no_work: 5m}, ladder: {steps: [reboot], hold: [1h]}}
+  - name: hall
+    match: {site: hall-a}
+    healing: {grace: {rate: 4m}}
+  - name: shelf
+    match: {network: [127.5.3.0/24, 127.5.3.8/30]}
+    healing: {grace: {rate: 3m}}
+  - name: row
+    match: {network: 127.5.3.0/28}
+    healing: {grace: {rate: 2m, no_work: 2m}}
+  - name: everyone
+    match: {all: true}
+    healing: {grace: {rate: 6m, no_work: 6m, dead_hot: 6m}}
+`)
+	p := c.Healing.Policy()
+	for _, x := range []struct {
+		name, mac, model, ip string
+		profile              string
+		mode                 healer.Mode
+		rate, noWork         time.Duration // minutes
+	}{
+		{"nothing fits but all", "a0:b0:45:00:00:09", "B29", "127.6.0.1", "everyone", healer.Observe, 6, 6},
+		{"a model", "a0:b0:45:00:00:09", "T1", "127.6.0.1", "everyone+t1", healer.Enforce, 5, 5},
+		{"a site is more than a model", "a0:b0:45:00:00:09", "T1", "127.5.0.1", "everyone+t1+hall", healer.Enforce, 4, 5},
+		{"a network is more than a site", "a0:b0:45:00:00:09", "B29", "127.5.3.99", "everyone+hall+shelf", healer.Observe, 3, 6},
+		{"the narrower network", "a0:b0:45:00:00:09", "B29", "127.5.3.1", "everyone+hall+shelf+row", healer.Observe, 2, 2},
+		{"narrower still, of the first again", "a0:b0:45:00:00:09", "B29", "127.5.3.9", "everyone+hall+row+shelf", healer.Observe, 3, 2},
+		{"a MAC is more than all", "a0:b0:45:00:00:01", "T1", "127.5.3.1", "everyone+t1+hall+shelf+row+one", healer.Enforce, 1, 2},
+		{"a name has no network", "a0:b0:45:00:00:09", "T1", "", "everyone+t1", healer.Enforce, 5, 5},
+	} {
+		ip, _ := netip.ParseAddr(x.ip)
+		_, profile := c.Healing.Place(&fleet.Info{MAC: x.mac, Model: x.model, IP: x.ip, Site: c.Sites.Of(ip)})
+		if profile != x.profile {
+			t.Errorf("%s: profile %s, want %s", x.name, profile, x.profile)
+		}
+		d := p.Profiles[profile]
+		if d == nil {
+			t.Errorf("%s: the policy has no profile %s", x.name, profile)
+			continue
+		}
+		if d.Mode != x.mode || d.Grace.Rate != x.rate*time.Minute || d.Grace.NoWork != x.noWork*time.Minute || d.Grace.DeadHot != 6*time.Minute ||
+			d.Grace.DeadBoard != p.Default.Grace.DeadBoard {
+			t.Errorf("%s: %+v", x.name, d)
+		}
+	}
+	if len(p.Default.Ladder.Steps) != 4 || len(p.Profiles["everyone+t1"].Ladder.Steps) != 1 {
+		t.Error("a profile's ladder is in the default, or not in the profile")
+	}
+}
+
+func TestProfilesThatCannotMeetDoNotTie(t *testing.T) {
+	c := mustParse(t, `
+networks: [{cidr: 127.5.0.0/16}]
+profiles:
+  - {name: a, match: {model: T1}, healing: {mode: enforce}}
+  - {name: b, match: {model: T2}, healing: {mode: enforce}}
+  - {name: c, match: {network: 127.5.1.0/24}, healing: {mode: enforce}}
+  - {name: d, match: {network: 127.5.2.0/24}, healing: {mode: enforce}}
+  - {name: e, match: {model: T1}, healing: {boards: 2}}
+`)
+	// A model has a and e, or b, or none of them; a network c, or d, or none.
+	if n := len(c.Healing.Policy().Profiles); n != 3*3-1 {
+		t.Errorf("%d stacks of profiles, want 8", n)
+	}
+}
+
+func TestProfilesThatMeetInEveryWayAreRefused(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("networks: [{cidr: 127.5.0.0/16}]\nprofiles:\n")
+	keys := []string{"system_boot", "dead_hot", "dead_board", "bogus_temp", "missing_board", "no_work", "rate", "tuning_max", "after_config"}
+	name := 'a'
+	for _, kind := range []string{"mac", "model"} {
+		for i, key := range keys {
+			var list []string // of all but one, so that any of these profiles may meet
+			for j := range keys {
+				if j != i {
+					list = append(list, fmt.Sprintf("'a0:b0:45:00:00:0%d'", j))
+				}
+			}
+			fmt.Fprintf(&b, "  - {name: %c, match: {%s: [%s]}, healing: {grace: {%s: 7m}}}\n", name, kind, strings.Join(list, ", "), key)
+			name++
+		}
+	}
+	if _, err := parseFile(t, b.String()); err == nil || !strings.Contains(err.Error(), "overlap in more than 2000 ways") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A line that begins with # and no blank after it is a setting; with a blank it is prose.
+var setting = regexp.MustCompile(`(?m)^(\s*)#(\S.*)$`)
+
+func TestExampleStatesTheDefaults(t *testing.T) {
+	text, err := os.ReadFile("../../examples/mother-of-dragons.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := mustParse(t, string(text), "--network=127.5.0.0/16")
+	all := setting.ReplaceAllString(string(text), "$1$2")
+	if strings.Count(all, "\n") < 100 || all == string(text) {
+		t.Fatal("the example has no settings in comments")
+	}
+	path := written(t, all)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "admin.password"), []byte("dragonadmin\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	uncommented, err := parse("--config.file=" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := parse("--network=127.5.0.0/16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]*Config{"as it stands": as, "with every setting": uncommented} {
+		got, want := documentOf(c), documentOf(defaults)
+		got.Networks, got.Dragons, got.Statsd.Host = want.Networks, want.Dragons, "" // examples, not defaults
+		got.Healing, want.Healing = healer.Policy{}, healer.Policy{}
+		if diff := cmp.Diff(want, got, comparable); diff != "" {
+			t.Errorf("%s: not the defaults:\n%s", name, diff)
+		}
+		a, b := defaults.Healing.Policy(), c.Healing.Policy()
+		b.Windows, b.Profiles = nil, nil
+		if diff := cmp.Diff(a, b, comparable); diff != "" {
+			t.Errorf("%s: not the default policy:\n%s", name, diff)
+		}
+	}
+	for _, s := range sections() {
+		if !regexp.MustCompile(`[# {]`+s.key()+":").Match(text) {
+			t.Errorf("the example does not show %s", s.path)
+		}
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	files, _ := filepath.Glob("testdata/bad/*.yml")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Add(whole)
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseFile(t, text, "--network=127.5.0.0/24")
+		if err != nil {
+			for line := range strings.Lines(err.Error()) {
+				if len(line) > 4000 {
+					t.Errorf("a line of %d bytes", len(line))
+				}
+			}
+			return
+		}
+		p := c.Healing.Policy()
+		for name, d := range p.Profiles {
+			if len(d.Ladder.Hold) != len(d.Ladder.Steps) || len(d.Ladder.Steps) == 0 {
+				t.Errorf("profile %s has %d steps and %d holds", name, len(d.Ladder.Steps), len(d.Ladder.Hold))
+			}
+		}
+		for _, n := range c.Networks {
+			if n.Bits() < 12 {
+				t.Errorf("%s was accepted", n)
+			}
+		}
+	})
+}

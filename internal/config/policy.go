@@ -1,0 +1,206 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// policy is the healer's policy as the flags have it.
+func (c *Config) policy() healer.Policy {
+	p := healer.DefaultPolicy()
+	p.Default.Detect.MinPerBoard = c.Health.HashrateMin
+	p.Default.Detect.Min.For = c.Health.HashrateDuration
+	if c.Health.CheckInterval > 0 {
+		p.Poll = c.Health.CheckInterval
+	}
+	if c.Health.Reboot {
+		p.Default.Mode = healer.Enforce
+	}
+	return p
+}
+
+const longest = 400 * 24 * time.Hour // a longer span is a slip of the keyboard
+
+// A rule says what is wrong with one key of a policy.
+type rule func(key, format string, args ...any)
+
+// within is for numbers that have a least and a greatest sensible value.
+func within[T int | float64 | time.Duration | healer.Ratio](say rule, key string, v, least, most T) {
+	if v >= least && v <= most {
+		return
+	}
+	show := func(v T) string {
+		switch v := any(v).(type) {
+		case time.Duration:
+			return span(v)
+		case healer.Ratio:
+			return fmt.Sprintf("%g%%", float64(v)*100)
+		}
+		return fmt.Sprint(v)
+	}
+	say(key, "%s will not do: want %s to %s", show(v), show(least), show(most))
+}
+
+// checkPolicy says what no fleet can be healed by. Whether a policy is wise is the
+// healer's own guard's to judge, which sees the dragons.
+func checkPolicy(p *healer.Policy, say rule) {
+	within(say, "poll", p.Poll, time.Second, time.Hour)
+	within(say, "start_observe", p.StartObserve, 0, longest)
+	within(say, "start_samples", p.StartSamples, 1, 1000)
+	within(say, "new_device_observe", p.NewObserve, 0, longest)
+	within(say, "new_device_samples", p.NewSamples, 1, 1000)
+	within(say, "forget_after", p.ForgetAfter, time.Hour, longest)
+	within(say, "jump_pause", p.JumpPause, 0, longest)
+
+	f := &p.Fleet
+	within(say, "fleet.in_flight_min", f.InFlightMin, 1, 1000)
+	within(say, "fleet.in_flight_max", f.InFlightMax, 1, 1000)
+	if f.InFlightMin > f.InFlightMax {
+		say("fleet.in_flight_min", "%d is more than in_flight_max, %d", f.InFlightMin, f.InFlightMax)
+	}
+	within(say, "fleet.spacing", f.Spacing, 0, longest)
+	within(say, "fleet.per_hour_min", f.PerHourMin, 1, 1e4)
+	within(say, "fleet.per_day_min", f.PerDayMin, 1, 1e4)
+	within(say, "fleet.per_domain", f.PerDomain, 1, 1000)
+	within(say, "fleet.big_domain", f.BigDomain, 1, 1e6)
+
+	b := &p.Breakers
+	for key, v := range map[string]healer.Ratio{"storm": b.Storm, "storm_fresh": b.StormFresh, "unreachable": b.Unreachable, "scope": b.Scope} {
+		// At nothing a breaker is always open, at everything never.
+		within(say, "breakers."+key, v, 0.01, 0.99)
+	}
+	for key, v := range map[string]time.Duration{
+		"storm_fresh_for": b.StormFreshFor, "cooldown": b.Cooldown, "reopen": b.Reopen, "slow_mode_after": b.SlowAfter,
+		"slow_mode_every": b.SlowEvery, "foreign_hold": b.ForeignHold, "safe_mode_for": b.SafeFor, "recovered_state_observe": b.RecoveredObserve,
+	} {
+		within(say, "breakers."+key, v, time.Minute, longest)
+	}
+	for key, v := range map[string]int{
+		"floor": b.Floor, "scope_floor": b.ScopeFloor, "efficacy_of": b.EfficacyOf, "harm_max": b.HarmMax,
+		"foreign_devices": b.ForeignDevices, "foreign_on_one": b.ForeignOnOne, "safe_mode_starts": b.SafeStarts, "config_guard_floor": b.GuardFloor,
+	} {
+		within(say, "breakers."+key, v, 1, 1e4)
+	}
+	within(say, "breakers.efficacy_min", b.EfficacyMin, 1, 1e4)
+	if b.EfficacyMin > b.EfficacyOf {
+		say("breakers.efficacy_min", "%d is more than efficacy_of, %d", b.EfficacyMin, b.EfficacyOf)
+	}
+
+	c := &p.Causes
+	for key, v := range map[string]healer.Ratio{
+		"pool": c.Pool, "domain": c.Domain, "isolation": c.Isolation, "boot": c.BootFleet, "schema": c.Schema, "site_hot": c.SiteHot,
+	} {
+		within(say, "causes."+key, v, 0.01, 1)
+	}
+	for key, v := range map[string]time.Duration{
+		"pool_idle": c.PoolIdle, "pool_hold": c.PoolHold, "pool_stuck": c.PoolStuck, "domain_hold": c.DomainHold,
+		"boot_span": c.BootSpan, "boot_hold": c.BootHold,
+	} {
+		within(say, "causes."+key, v, time.Second, longest)
+	}
+	for key, v := range map[string]int{
+		"pool_floor": c.PoolFloor, "neighbours": c.Neighbours, "domain_floor": c.DomainFloor, "boot_floor": c.BootFloor, "schema_floor": c.SchemaFloor,
+	} {
+		within(say, "causes."+key, v, 1, 1e4)
+	}
+
+	for i := range p.Windows {
+		if err := p.Windows[i].Validate(); err != nil { // which also makes it usable
+			say(fmt.Sprintf("windows[%d]", i), "%s", strings.TrimPrefix(err.Error(), "window: "))
+		}
+	}
+}
+
+// checkDragon is checkPolicy for what may differ from dragon to dragon.
+func checkDragon(p *healer.DragonPolicy, say rule) {
+	g := &p.Grace
+	for key, v := range map[string]time.Duration{
+		"system_boot": g.SystemBoot, "dead_hot": g.DeadHot, "dead_board": g.DeadBoard, "bogus_temp": g.BogusTemp,
+		"missing_board": g.MissingBoard, "no_work": g.NoWork, "rate": g.Rate, "tuning_max": g.TuningMax, "after_config": g.AfterConfig,
+	} {
+		within(say, "grace."+key, v, 0, longest)
+	}
+
+	d := &p.Detect
+	if d.LowRatio > d.WarnRatio {
+		say("detect.low_ratio", "%g%% is more than warn_ratio, %g%%", float64(d.LowRatio)*100, float64(d.WarnRatio)*100)
+	}
+	for key, e := range map[string]healer.Evidence{
+		"low": d.Low, "dead_board": d.DeadBoard, "dead_hot": d.DeadHot, "missing_board": d.Missing, "flatline": d.Flatline,
+		"bogus_temp": d.BogusTemp, "no_work": d.NoWork, "tuning_stuck": d.TuningStuck, "min_hashrate": d.Min,
+	} {
+		within(say, "detect."+key+".for", e.For, 0, longest)
+		within(say, "detect."+key+".of", e.Of, 3, 64)
+		within(say, "detect."+key+".bad", e.Bad, 3, 64)
+		if e.Bad > e.Of {
+			say("detect."+key+".bad", "%d is more than of, %d", e.Bad, e.Of)
+		}
+	}
+
+	h := &p.Heat
+	for key, v := range map[string]float64{
+		"warn": h.Warn, "crit": h.Crit, "dead_hot": h.DeadHot, "cool_below": h.CoolBelow,
+	} {
+		within(say, "heat."+key, v, 20, 125)
+	}
+	if h.Warn > h.Crit {
+		say("heat.warn", "%g is more than crit, %g", h.Warn, h.Crit)
+	}
+	if h.CoolBelow >= h.DeadHot {
+		say("heat.cool_below", "%g is not below dead_hot, %g", h.CoolBelow, h.DeadHot)
+	}
+	for key, v := range map[string]time.Duration{"cool_for": h.CoolFor, "warn_for": h.WarnFor, "crit_for": h.CritFor} {
+		within(say, "heat."+key, v, 0, longest)
+	}
+
+	l := &p.Ladder
+	within(say, "ladder.steps", len(l.Steps), 1, 10)
+	if len(l.Hold) != len(l.Steps) {
+		say("ladder.hold", "%d spans for %d steps: want one after each", len(l.Hold), len(l.Steps))
+	}
+	for i, v := range l.Hold {
+		within(say, fmt.Sprintf("ladder.hold[%d]", i), v, time.Minute, longest)
+	}
+	if i := slices.Index(l.Steps, healer.Restart); i > 0 && slices.Contains(l.Steps[:i], healer.Reboot) {
+		say(fmt.Sprintf("ladder.steps[%d]", i), "a restart does nothing that the reboot before it did not do")
+	}
+	for key, v := range map[string]time.Duration{
+		"judge": l.Judge, "judge_board": l.JudgeBoards, "probation": l.Probation, "forget_after": l.ForgetAfter,
+		"lost_after": l.LostAfter, "release_after": l.ReleaseAt, "boot": l.Boot, "tune": l.Tune,
+	} {
+		within(say, "ladder."+key, v, time.Minute, longest)
+	}
+
+	v := &p.Device
+	for key, n := range map[string]int{
+		"restarts_24h": v.Restarts24h, "reboots_24h": v.Reboots24h, "reboots_7d": v.Reboots7d, "config_writes_24h": v.ConfigWrites24h,
+	} {
+		within(say, "device."+key, n, 0, 100)
+	}
+	for key, n := range map[string]int{"flapping_1h": v.Flapping1h, "flapping_24h": v.Flapping24h} {
+		within(say, "device."+key, n, 1, 1000)
+	}
+	for key, n := range map[string]time.Duration{
+		"min_gap": v.MinGap, "no_work_gap": v.NoWorkGap, "dead_hot_gap": v.DeadHotGap, "bogus_temp_gap": v.BogusTempGap,
+		"tuning_stuck_gap": v.TuningStuckGap, "flapping_stable": v.FlappingStable,
+	} {
+		within(say, "device."+key, n, 0, longest)
+	}
+	within(say, "boards", p.Boards, 0, 64)
+}
+
+// span writes a time span the way that the file and people write it.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

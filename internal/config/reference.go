@@ -1,0 +1,336 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// meanings says what each key of the file is for, in the order of the reference. A
+// test holds it against the document: every key is here, and nothing else.
+var meanings = []struct{ path, meaning string }{
+	{"networks", "Where dragons are looked for. `--network`"},
+	{"networks[].cidr", "The network, /12 at the widest."},
+	{"networks[].site", "Name of the site, which is the fault domain: what shares a switch or a fuse. Without one the network's CIDR is the name."},
+
+	{"dragons", "Dragons that need no search. `--dragon`"},
+	{"dragons[].address", "`host` or `host:port`."},
+	{"dragons[].site", "Its site; for an IP address only."},
+
+	{"credentials", "What is tried at a dragon's login, in this order, in place of the passwords that dragons are delivered with: admin with dragonadmin, then admin with admin."},
+	{"credentials[].username", "The user."},
+	{"credentials[].password", "Its password; or better:"},
+	{"credentials[].password_file", "A file with the password in its only line. A relative path starts at the directory of the configuration file."},
+
+	{"data_dir", "Directory of what must survive a restart. `--data-dir`"},
+	{"inventory.file", "Also write the inventory here, in the original tool's form; empty for none. `--inventory-file`"},
+	{"inventory.retention", "Forget a dragon that has been gone for this long. `--inventory-retention`"},
+
+	{"discovery.interval", "Time between scans. `--scan-interval`"},
+	{"discovery.port", "TCP port of the dragons' HTTP API. `--dragon-port`"},
+	{"discovery.timeout", "Longest time that identifying one host may take. `--scan-timeout`"},
+	{"discovery.connect_timeout", "Pace of the connects: at least four times the longest round trip. `--scan-connect-timeout`"},
+
+	{"scrape.dragon_timeout", "Longest time that a read of one dragon may take. `--dragon-timeout`"},
+	{"scrape.timeout_offset", "Taken off Prometheus' scrape timeout, so that an answer leaves in time. `--scrape-timeout-offset`"},
+	{"scrape.workers", "Dragons read at once in a scrape. `--scrape-workers`"},
+	{"scrape.max_requests", "Scrapes served at once; more get 503. 0: no limit. `--web.max-requests`"},
+
+	{"statsd.host", "Mirror to the statsd server here; empty: to none. `--statsd-host`"},
+	{"statsd.port", "Its UDP port. `--statsd-port`"},
+	{"statsd.prefix", "First part of every statsd name. `--statsd-prefix`"},
+	{"statsd.interval", "Time between two mirrorings of a dragon. `--statsd-interval`"},
+	{"statsd.one_line_per_packet", "For a statsd server that reads no more. `--statsd-one-line`"},
+
+	{"healing.poll", "Time between two samples of a dragon. Evidence counts samples. `--dragon-health-check-interval`"},
+	{"healing.start_observe", "The healer only watches for so long after its start,"},
+	{"healing.start_samples", "and until it has seen so many fresh samples of a dragon."},
+	{"healing.new_device_observe", "A dragon that has never been seen is only watched for so long,"},
+	{"healing.new_device_samples", "and for so many samples."},
+	{"healing.forget_after", "Forget what was done to a dragon that has been gone for this long."},
+	{"healing.jump_pause", "Nothing is done for so long after the clock jumped."},
+
+	{"healing.fleet.in_flight", "Share of the fleet that may be under an action at one time, until its effect is known,"},
+	{"healing.fleet.in_flight_min", "but at least so many dragons,"},
+	{"healing.fleet.in_flight_max", "and at most so many."},
+	{"healing.fleet.spacing", "Time between two actions anywhere,"},
+	{"healing.fleet.spacing_jitter", "more or less by this share of it."},
+	{"healing.fleet.per_hour", "Share of the fleet that may be acted on in an hour,"},
+	{"healing.fleet.per_hour_min", "but at least so many dragons."},
+	{"healing.fleet.per_day", "The same in 24 hours,"},
+	{"healing.fleet.per_day_min", "but at least so many."},
+	{"healing.fleet.per_domain", "Dragons of one fault domain under an action at one time;"},
+	{"healing.fleet.big_domain", "twice as many in a domain of so many dragons."},
+	{"healing.fleet.rollout_share", "Share of the places in flight that a rollout may take."},
+
+	{"healing.breakers.storm", "Stop when this share of the fleet is sick,"},
+	{"healing.breakers.storm_fresh", "or this share fell sick"},
+	{"healing.breakers.storm_fresh_for", "within this time,"},
+	{"healing.breakers.unreachable", "or this share is out of reach;"},
+	{"healing.breakers.floor", "but not for fewer dragons than this."},
+	{"healing.breakers.scope", "Stop for a pool, site, model or firmware when this share of it is sick,"},
+	{"healing.breakers.scope_floor", "and at least so many."},
+	{"healing.breakers.cooldown", "All must be well below its limit for so long before one dragon is tried."},
+	{"healing.breakers.reopen", "If that does not help, stop for so long again."},
+	{"healing.breakers.slow_mode_after", "After so long without a common cause in sight, heal slowly: one dragon at a time,"},
+	{"healing.breakers.slow_mode_every", "one in so long."},
+	{"healing.breakers.efficacy_of", "Of so many last outcomes of a kind of action,"},
+	{"healing.breakers.efficacy_min", "so many must have helped, or the kind is stopped until a human looks."},
+	{"healing.breakers.harm_max", "So many dragons lost or made worse in 24 hours stop everything until a human looks."},
+	{"healing.breakers.foreign_devices", "So many dragons that restarted in an hour and nobody knows why: somebody else is at work,"},
+	{"healing.breakers.foreign_share", "or this share of the fleet, if that is more;"},
+	{"healing.breakers.foreign_on_one", "or so many such restarts of one dragon."},
+	{"healing.breakers.foreign_hold", "Stop for so long then."},
+	{"healing.breakers.safe_mode_starts", "After more unclean starts than this in 30 minutes, only observe"},
+	{"healing.breakers.safe_mode_for", "for so long, or until a human looks."},
+	{"healing.breakers.recovered_state_observe", "After its memory was lost, only observe for so long, or until a human looks."},
+	{"healing.breakers.config_guard", "Refuse a new policy that makes more than this share of the fleet sick at once,"},
+	{"healing.breakers.config_guard_floor", "and more dragons than this."},
+
+	{"healing.causes.pool", "A pool is down when this share of its members have no work,"},
+	{"healing.causes.pool_floor", "and at least so many,"},
+	{"healing.causes.pool_idle", "for so long."},
+	{"healing.causes.pool_hold", "Its members are left alone for so long after its return."},
+	{"healing.causes.pool_stuck", "Who has no work so long after its return is stuck."},
+	{"healing.causes.neighbours", "So many others at the same pool must have work before a dragon alone is blamed."},
+	{"healing.causes.domain", "A fault domain is down when this share of it is out of reach,"},
+	{"healing.causes.domain_floor", "and at least so many dragons."},
+	{"healing.causes.domain_hold", "It is left alone for so long after its return, on top of the boot's grace."},
+	{"healing.causes.isolation", "The healer itself is cut off when more than this share of the fleet is out of reach."},
+	{"healing.causes.boot", "The power was off when this share of the fleet booted"},
+	{"healing.causes.boot_floor", "(at least so many dragons)"},
+	{"healing.causes.boot_span", "within this time."},
+	{"healing.causes.boot_hold", "Nothing is done for so long then."},
+	{"healing.causes.schema", "A firmware version cannot be read when this share of its dragons' answers make no sense,"},
+	{"healing.causes.schema_floor", "and at least so many."},
+	{"healing.causes.site_hot", "The site is hot when this share of it is: said, never acted on."},
+	{"healing.causes.baseline_fall", "What a dragon is measured by falls by at most this share in a week."},
+
+	{"healing.windows", "When healing is allowed; none: always."},
+	{"healing.windows[].days", "Days on which it begins, Mon to Sun; none: every day."},
+	{"healing.windows[].start", "The time of its begin, such as \"22:30\"."},
+	{"healing.windows[].length", "How long it lasts, up to 168h."},
+	{"healing.windows[].zone", "IANA time zone, such as Europe/Berlin; empty: UTC."},
+
+	{"healing.default.mode", "observe: decide, explain, send nothing. enforce: heal. `--dragon-health-reboot`"},
+	{"healing.default.boards", "Boards that a dragon should have; 0: as its model is built, else as many as it has shown."},
+	{"healing.default.hashrate", "What a dragon should do in all; 0: what it does when it is well."},
+
+	{"healing.default.grace.system_boot", "No dragon is judged this soon after its boot."},
+	{"healing.default.grace.dead_hot", "Age of the mining process before a board that died of heat counts,"},
+	{"healing.default.grace.dead_board", "a dead board,"},
+	{"healing.default.grace.bogus_temp", "an impossible temperature,"},
+	{"healing.default.grace.missing_board", "a board that is not there,"},
+	{"healing.default.grace.no_work", "no work while the neighbours have some,"},
+	{"healing.default.grace.rate", "a low hash rate."},
+	{"healing.default.grace.tuning_max", "A dragon that has tuned for longer is stuck."},
+	{"healing.default.grace.after_config", "Nothing is judged this soon after a change of configuration."},
+
+	{"healing.default.detect.low_ratio", "Sick below this share of what the dragon does when it is well."},
+	{"healing.default.detect.warn_ratio", "Shown below this share; never acted on."},
+	{"healing.default.detect.low", "Evidence that a low hash rate wants."},
+	{"healing.default.detect.dead_board", "The same for a dead board,"},
+	{"healing.default.detect.dead_hot", "a board that died of heat,"},
+	{"healing.default.detect.missing_board", "a board that is not there,"},
+	{"healing.default.detect.flatline", "counters that stand still,"},
+	{"healing.default.detect.bogus_temp", "an impossible temperature,"},
+	{"healing.default.detect.no_work", "no work while the neighbours have some,"},
+	{"healing.default.detect.tuning_stuck", "tuning that does not end."},
+	{"healing.default.detect.min_hashrate_per_board", "Sick below this on any board, whatever it did before; 0: off. `--dragon-health-hashrate-min`"},
+	{"healing.default.detect.min_hashrate_any_algorithm", "That holds for SHA-256 models only, unless this is true."},
+	{"healing.default.detect.min_hashrate", "Evidence that it wants. Its `for` is `--dragon-health-hashrate-duration`"},
+
+	{"healing.default.heat.warn", "°C from which a dragon is hot, and a low rate is put down to the heat,"},
+	{"healing.default.heat.crit", "and from which it is in danger."},
+	{"healing.default.heat.dead_hot", "A board that died at this or above died of heat."},
+	{"healing.default.heat.cool_below", "It is tried again below this,"},
+	{"healing.default.heat.cool_for", "and after so long."},
+	{"healing.default.heat.fan_duty", "A low rate at this fan speed is put down to the heat too."},
+	{"healing.default.heat.warn_for", "How long it must be hot,"},
+	{"healing.default.heat.crit_for", "in danger."},
+
+	{"healing.default.ladder.steps", "What is tried, in this order: restart (of the mining process) and reboot."},
+	{"healing.default.ladder.hold", "How long nothing more is done after each step."},
+	{"healing.default.ladder.judge", "When a step is judged, beside the time that tuning takes."},
+	{"healing.default.ladder.judge_board", "The same for a restart because of a board."},
+	{"healing.default.ladder.probation", "Sick again within this time is a relapse: the next step."},
+	{"healing.default.ladder.forget_after", "Healthy for so long: the next illness begins at the first step."},
+	{"healing.default.ladder.lost_after", "Not back for so long after an action is lost."},
+	{"healing.default.ladder.release_after", "Clean for so long in quarantine: released."},
+	{"healing.default.ladder.boot", "Hashing time that a reboot costs, to weigh it against what it may bring,"},
+	{"healing.default.ladder.tune", "and the tuning after it, until that is learned."},
+
+	{"healing.default.device.restarts_24h", "Restarts of one dragon in 24 hours."},
+	{"healing.default.device.reboots_24h", "Reboots of one dragon in 24 hours,"},
+	{"healing.default.device.reboots_7d", "and in seven days."},
+	{"healing.default.device.config_writes_24h", "Configuration changes of one dragon in 24 hours."},
+	{"healing.default.device.min_gap", "Time between two actions on one dragon,"},
+	{"healing.default.device.no_work_gap", "between two restarts because it had no work,"},
+	{"healing.default.device.dead_hot_gap", "because a board died of heat,"},
+	{"healing.default.device.bogus_temp_gap", "because of an impossible temperature,"},
+	{"healing.default.device.tuning_stuck_gap", "because tuning did not end."},
+	{"healing.default.device.flapping_1h", "So many restarts in an hour that nobody did: it flaps, and is left alone,"},
+	{"healing.default.device.flapping_24h", "or so many in 24 hours,"},
+	{"healing.default.device.flapping_stable", "until it has been up for so long."},
+
+	{"profiles", "What is different for some dragons."},
+	{"profiles[].name", "Its name in plan and audit: a-z, 0-9, - and _."},
+	{"profiles[].match.all", "Every dragon. Nothing else means that; an empty match is an error."},
+	{"profiles[].match.mac", "Dragons by MAC."},
+	{"profiles[].match.network", "Dragons by address."},
+	{"profiles[].match.site", "Dragons by site."},
+	{"profiles[].match.model", "Dragons by type, as `dragon_info` has it."},
+	{"profiles[].healing", "Any of the keys of `healing.default`."},
+}
+
+// entry is a key of the file as the reference shows it.
+type entry struct {
+	path, wants, standard string
+}
+
+// key is the last part of the path.
+func (e *entry) key() string { return e.path[strings.LastIndexByte(e.path, '.')+1:] }
+
+// sections returns every key of the file, with what stands where it says nothing.
+func sections() []entry {
+	c := &Config{
+		Probing:      Probing{Port: 80, ScanTimeout: 10 * time.Second, ConnectTimeout: time.Second},
+		ScanInterval: 5 * time.Minute, DragonTimeout: 10 * time.Second,
+		DataDir: "data", InventoryFile: "dragon-inventory.json", InventoryRetention: 720 * time.Hour,
+		ScrapeWorkers: 256, ScrapeOffset: 500 * time.Millisecond, MaxRequests: 40,
+		Health: Health{HashrateMin: 1000e9, HashrateDuration: time.Hour},
+		Statsd: Statsd{Port: 8125, Prefix: "dragons", Interval: time.Minute},
+	}
+	var entries []entry
+	doc := documentOf(c)
+	walkDocument(&entries, &doc)
+	return entries
+}
+
+func walk(to *[]entry, path string, v reflect.Value) {
+	switch {
+	case isScalar(v.Type()):
+		*to = append(*to, entry{path, wants(path, v), standard(path, v)})
+	case v.Kind() == reflect.Slice:
+		of := reflect.New(v.Type().Elem()).Elem()
+		if !isScalar(of.Type()) {
+			*to = append(*to, entry{path, "a list", ""})
+			walk(to, path+"[]", of)
+			return
+		}
+		var items []string
+		for i := range v.Len() {
+			items = append(items, standard(path, v.Index(i)))
+		}
+		e := entry{path, "a list; each " + wants(path, of), strings.Join(items, ", ")}
+		if len(items) > 0 {
+			e.standard = "[" + e.standard + "]"
+		}
+		*to = append(*to, e)
+	case v.Type() == reflect.TypeFor[healer.Evidence]():
+		e := v.Interface().(healer.Evidence)
+		*to = append(*to, entry{path, "evidence", fmt.Sprintf("{for: %s, bad: %d, of: %d}", span(e.For), e.Bad, e.Of)})
+	case v.Type() == reflect.TypeFor[healer.DragonPolicy]() && strings.Contains(path, "[]"):
+		*to = append(*to, entry{path, "a section", ""})
+	default:
+		for i := range v.NumField() {
+			if key := keyOf(v.Type().Field(i)); key != "" {
+				walk(to, join(path, key), v.Field(i))
+			}
+		}
+	}
+}
+
+// standard writes a value as the file would have it; empty where nothing stands.
+func standard(path string, v reflect.Value) string {
+	switch v := v.Interface().(type) {
+	case time.Duration:
+		return span(v)
+	case healer.Ratio:
+		return strconv.FormatFloat(float64(v)*100, 'g', 6, 64) + "%"
+	case healer.Kind:
+		if v == healer.Restart {
+			return "restart"
+		}
+		return string(v)
+	case netip.Prefix, dragon.Secret:
+		return ""
+	case float64:
+		if isRate(path) && v > 0 {
+			return strconv.FormatFloat(v/1e9, 'g', -1, 64) + " GH/s"
+		}
+	}
+	return fmt.Sprint(v)
+}
+
+// Reference is docs/configuration.md.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString(`# Configuration file
+
+Made from the program by ` + "`make golden`" + `; change internal/config/reference.go, not this page.
+
+` + "`--config.file=mother-of-dragons.yml`" + ` names the file. It is YAML, and strict: a key that is not known, is there twice or
+has a value that will not do is an error with its line, and all errors are shown at once. What the file says wins over the flags;
+what it leaves out is as the flags have it, and then as this page has it. A list in the file, such as ` + "`networks`" + `,
+takes the place of the flags' list. [A file with everything in it](../examples/mother-of-dragons.yml) is there to start from.
+
+Time spans are written ` + "`90s`, `15m`, `6h`" + `, bare numbers are seconds. Shares are written ` + "`20%` or `0.2`" + `. Hash rates have their
+unit: ` + "`14.7 TH/s`" + `. Evidence is ` + "`{for: 30m, bad: 24, of: 30}`" + `: something must have been bad for so long, and in so many of the
+last samples (3 to 64). The hard limits of the healer are in [healing.md](healing.md); no configuration reaches them.
+`)
+	entries := sections()
+	heading := ""
+	for _, m := range meanings {
+		h := headingOf(m.path)
+		if h != heading {
+			fmt.Fprintf(&b, "\n## %s\n\n", h)
+			if about[h] != "" {
+				fmt.Fprintf(&b, "%s\n\n", about[h])
+			}
+			b.WriteString("| key | value | default | meaning |\n|---|---|---|---|\n")
+			heading = h
+		}
+		i := slices.IndexFunc(entries, func(e entry) bool { return e.path == m.path })
+		if i < 0 {
+			continue // a test says so
+		}
+		e := entries[i]
+		if e.standard != "" {
+			e.standard = "`" + e.standard + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", e.path, e.wants, e.standard, m.meaning)
+	}
+	return b.String()
+}
+
+// headingOf is the section of the reference that a key is shown in.
+func headingOf(path string) string {
+	parts := strings.Split(strings.ReplaceAll(path, "[]", ""), ".")
+	switch {
+	case parts[0] == "healing" && len(parts) > 3:
+		return strings.Join(parts[:3], ".")
+	case parts[0] == "healing" && len(parts) == 3:
+		return strings.Join(parts[:2], ".")
+	}
+	return parts[0]
+}
+
+// about is what is to be known of a section as a whole.
+var about = map[string]string{
+	"healing":         "The healer's policy: [healing.md](healing.md) says what it is for. These keys are for the fleet as a whole.",
+	"healing.default": "What may differ from dragon to dragon. A profile may set each of these keys for some of them.",
+	"profiles": `A profile changes keys of ` + "`healing.default`" + ` for the dragons that it matches: those that fit every list of its ` + "`match`" + `, of which one
+entry must fit. Of several profiles for one dragon the most specific wins, key by key: one that names a MAC before one that names a
+network (the narrower first), before a site, before a model, before ` + "`all`" + `. Two that are equally specific, may match the same dragon and set
+the same key are an error. ` + "`mother-of-dragons plan --why WORKER`" + ` shows what came of it.`,
+}
+
+func walkDocument(to *[]entry, d *document) { walk(to, "", reflect.ValueOf(d).Elem()) }

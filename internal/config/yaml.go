@@ -1,0 +1,399 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// BadFile is everything that is wrong with a configuration file.
+type BadFile struct {
+	File     string
+	Problems []Problem // by line
+}
+
+// Problem is one thing that is wrong, and where.
+type Problem struct {
+	Line int    // from 1; 0: of the file as a whole
+	Path string // such as healing.fleet.spacing; may be empty
+	Text string
+}
+
+func (b *BadFile) Error() string {
+	lines := make([]string, len(b.Problems))
+	for i, p := range b.Problems {
+		where := b.File
+		if p.Line > 0 {
+			where += ":" + strconv.Itoa(p.Line)
+		}
+		if p.Path != "" {
+			where += ": " + p.Path
+		}
+		lines[i] = where + ": " + p.Text
+	}
+	return strings.Join(lines, "\n")
+}
+
+// reader turns YAML into values and remembers where each was. It goes on after a
+// problem, so that the operator sees all of them at once. Package yaml's own decoder
+// stops at the first key that it does not know, and its messages quote values, which
+// may be passwords.
+type reader struct {
+	problems []Problem
+	lines    map[string]int        // of every path that the file has
+	sections map[string]*yaml.Node // that are to be read again, by path
+	leaves   []string              // the paths of values, in the order of the file
+}
+
+func newReader() *reader {
+	return &reader{lines: map[string]int{}, sections: map[string]*yaml.Node{}}
+}
+
+func (r *reader) say(line int, path, format string, args ...any) {
+	p := Problem{line, path, fmt.Sprintf(format, args...)}
+	if !slices.Contains(r.problems, p) {
+		r.problems = append(r.problems, p)
+	}
+}
+
+// at says something about a path, at its line, or that of what it is in. Where
+// something is wrong already, the rest may follow from it and is not said.
+func (r *reader) at(path, format string, args ...any) {
+	if slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Path == path }) {
+		return
+	}
+	line := 0
+	for p := path; p != "" && line == 0; p = parent(p) {
+		line = r.lines[p]
+	}
+	r.say(line, path, format, args...)
+}
+
+func (r *reader) has(path string) bool { return r.lines[path] > 0 }
+
+// failed returns the problems as an error, nil if there are none.
+func (r *reader) failed(file string) error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	slices.SortFunc(r.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Text, b.Text))
+	})
+	return &BadFile{file, r.problems}
+}
+
+func parent(path string) string {
+	return path[:max(0, strings.LastIndexAny(path, ".["))]
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// Package yaml's messages begin like this. Of what follows only what quotes nothing
+// of the file is passed on.
+var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
+
+// parse returns the root of a document; nil if it is empty or no YAML.
+func (r *reader) parse(data []byte) *yaml.Node {
+	var doc, more yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil
+	} else if err != nil {
+		text := err.Error()
+		line := 0
+		if m := yamlLine.FindStringSubmatch(text); m != nil {
+			line, _ = strconv.Atoi(m[1])
+			text = text[len(m[0]):]
+		}
+		if strings.Contains(text, "anchor") { // which is quoted, and may be a password
+			text = "a word that begins with * or & has a meaning of its own here; quote it"
+		}
+		r.say(line, "", "not YAML: %s", text)
+		return nil
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		r.say(more.Line, "", "a second document begins here; one file is one document")
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// take reads node into v, which holds the value that stands where the file says nothing.
+func (r *reader) take(n *yaml.Node, path string, v reflect.Value) {
+	r.lines[path] = n.Line
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		r.say(n.Line, path, "anchors and aliases are not understood here; use a profile for what several have in common")
+	case n.Style&yaml.TaggedStyle != 0:
+		r.say(n.Line, path, "tags are not understood here; quote a text that begins with !")
+	case isScalar(v.Type()):
+		r.leaves = append(r.leaves, path)
+		r.scalar(n, path, v)
+	case v.Kind() == reflect.Slice:
+		r.list(n, path, v)
+	default:
+		r.section(n, path, v)
+	}
+}
+
+func (r *reader) section(n *yaml.Node, path string, v reflect.Value) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		return // a heading, and everything below it is a comment
+	}
+	if n.Kind != yaml.MappingNode {
+		r.say(n.Line, path, "want a section of keys and values, not %s", kindOf(n))
+		return
+	}
+	if v.Type() == reflect.TypeFor[healer.DragonPolicy]() {
+		r.sections[path] = n
+	}
+	fields := fieldsOf(v)
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode {
+			r.say(key.Line, path, "want a key, not %s", kindOf(key))
+			continue
+		}
+		if first := seen[key.Value]; first > 0 {
+			r.say(key.Line, path, "%s is here a second time; it is in line %d already", shown(key.Value), first)
+			continue
+		}
+		seen[key.Value] = key.Line
+		field, known := fields[key.Value]
+		if !known {
+			r.say(key.Line, path, "unknown key %s; %s", shown(key.Value), suggest(key.Value, fields))
+			continue
+		}
+		r.take(value, join(path, key.Value), field)
+	}
+}
+
+func (r *reader) list(n *yaml.Node, path string, v reflect.Value) {
+	items := n.Content
+	switch {
+	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null":
+		r.say(n.Line, path, "no value; leave the key out, or write [] for none")
+		return
+	case n.Kind == yaml.ScalarNode && isScalar(v.Type().Elem()):
+		items = []*yaml.Node{n} // one may be written without brackets
+	case n.Kind != yaml.SequenceNode:
+		r.say(n.Line, path, "want a list, not %s", kindOf(n))
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(items), len(items))
+	leaves := r.leaves
+	for i, item := range items {
+		r.take(item, fmt.Sprintf("%s[%d]", path, i), list.Index(i))
+	}
+	if isScalar(v.Type().Elem()) {
+		r.leaves = append(leaves, path) // such a list is one value
+	}
+	v.Set(list)
+}
+
+func (r *reader) scalar(n *yaml.Node, path string, v reflect.Value) {
+	if n.Kind != yaml.ScalarNode {
+		r.say(n.Line, path, "want %s, not %s", wants(path, v), kindOf(n))
+		return
+	}
+	if n.ShortTag() == "!!null" {
+		r.say(n.Line, path, "no value; want %s, or leave the key out", wants(path, v))
+		return
+	}
+	if err := parseScalar(n.Value, path, v); err != nil {
+		r.say(n.Line, path, "%s", err)
+	}
+}
+
+// parseScalar reads the text of one value. Only texts take a quoted form and a plain
+// one for the same: whoever writes "5" for a number means it.
+func parseScalar(s, path string, v reflect.Value) (err error) {
+	switch p := v.Addr().Interface().(type) {
+	case *time.Duration:
+		*p, err = ParseDuration(s)
+	case *netip.Prefix:
+		*p, err = discovery.ParseNetwork(s)
+	case *healer.Ratio:
+		err = p.UnmarshalText([]byte(s))
+	case *healer.Mode:
+		var word string
+		word, err = Choice(string(healer.Observe), string(healer.Enforce))(s)
+		*p = healer.Mode(word)
+	case *healer.Kind:
+		*p = map[string]healer.Kind{"restart": healer.Restart, "reboot": healer.Reboot}[s]
+		_, err = Choice("restart", "reboot")(s)
+	case *dragon.Secret:
+		*p = dragon.Secret(s)
+	case *bool:
+		if *p = s == "true"; s != "true" && s != "false" {
+			err = fmt.Errorf("%s is neither true nor false", shown(s))
+		}
+	case *uint16:
+		*p, err = parsePort(s)
+	case *int:
+		if *p, err = strconv.Atoi(s); err != nil {
+			err = fmt.Errorf("%s is no whole number", shown(s))
+		}
+	case *float64:
+		if isRate(path) {
+			*p, err = ParseHashrate(s)
+		} else if *p, err = strconv.ParseFloat(s, 64); err != nil || *p-*p != 0 {
+			err = fmt.Errorf("%s is no number", shown(s))
+		}
+	case *string:
+		*p = s
+	default:
+		err = fmt.Errorf("a value of type %s cannot be configured", v.Type())
+	}
+	return err
+}
+
+// isRate reports whether a path names a hash rate, which is written with its unit.
+func isRate(path string) bool {
+	return strings.HasSuffix(path, ".hashrate") || strings.HasSuffix(path, ".min_hashrate_per_board")
+}
+
+// wants names what a value is, in the words of the errors and of the reference.
+func wants(path string, v reflect.Value) string {
+	switch v.Interface().(type) {
+	case time.Duration:
+		return "a time span like 90s, 15m or 6h"
+	case netip.Prefix:
+		return "a network like 192.0.2.0/24"
+	case healer.Ratio:
+		return "a share like 20% or 0.2"
+	case healer.Mode:
+		return "observe or enforce"
+	case healer.Kind:
+		return "restart or reboot"
+	case bool:
+		return "true or false"
+	case uint16:
+		return "a port"
+	case int:
+		return "a whole number"
+	case float64:
+		if isRate(path) {
+			return "a hash rate like 14.7 TH/s"
+		}
+		return "a number"
+	}
+	return "a text"
+}
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a section"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	}
+	if n.ShortTag() == "!!null" {
+		return "nothing"
+	}
+	return "a single value"
+}
+
+func isScalar(t reflect.Type) bool {
+	return t == reflect.TypeFor[netip.Prefix]() || t.Kind() != reflect.Struct && t.Kind() != reflect.Slice
+}
+
+// fieldsOf returns the fields that a file may set, by key.
+func fieldsOf(v reflect.Value) map[string]reflect.Value {
+	fields := map[string]reflect.Value{}
+	for i := range v.NumField() {
+		if key := keyOf(v.Type().Field(i)); key != "" {
+			fields[key] = v.Field(i)
+		}
+	}
+	return fields
+}
+
+// keyOf is the key of a field; empty for one that no file sets.
+func keyOf(f reflect.StructField) string {
+	key := f.Tag.Get("yaml")
+	if !f.IsExported() || key == "-" || f.Type == reflect.TypeFor[healer.External]() { // which nobody asks yet
+		return ""
+	}
+	return key
+}
+
+// shown quotes what stands in the file, cut where it is long.
+func shown(s string) string {
+	const most = 40
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// suggest names the known key that is nearest to a wrong one, or all if none is near.
+func suggest(wrong string, fields map[string]reflect.Value) string {
+	var known []string
+	for k := range fields {
+		known = append(known, k)
+	}
+	slices.Sort(known)
+	if best := nearest(wrong, known); best != "" {
+		return "did you mean " + best + "?"
+	}
+	return "what may stand here: " + strings.Join(known, ", ")
+}
+
+// nearest returns the word that most resembles wrong, empty if none does.
+func nearest(wrong string, words []string) string {
+	best, least := "", max(1, len(wrong)/2)+1
+	if len(wrong) > 60 {
+		return ""
+	}
+	for _, w := range words {
+		if d := distance(strings.ToLower(wrong), strings.ToLower(w)); d < least {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters have to be changed, added or left out.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
