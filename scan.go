@@ -33,7 +33,7 @@ func addScan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 		client := dragon.Options{Transport: dragon.NewTransport(), Timeout: c.ScanTimeout}
 		// What is found is printed; beside it only what went wrong is worth a line.
 		logger := level.NewFilter(logs.logger(stderr), level.AllowWarn())
-		dragons, err := fleet.Open(fleet.Config{Client: client, Site: siteOf(c.Networks), Logger: logger})
+		dragons, err := fleet.Open(fleet.Config{Client: client, Logger: logger})
 		if err != nil {
 			return err
 		}

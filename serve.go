@@ -65,6 +65,9 @@ func addServe(app *kingpin.Application, logs *logFlags, listening func(net.Addr)
 			return err
 		}
 		logger := logs.logger(stderr)
+		for _, w := range c.Warnings {
+			level.Warn(logger).Log("msg", "the configuration is legal and not wise", "warning", w)
+		}
 		for _, f := range c.WithoutEffect() {
 			level.Warn(logger).Log("msg", "this option does nothing yet", "option", "--"+f)
 		}
@@ -85,16 +88,17 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		versioncollector.NewCollector("mother"),
 	)
 	client := dragon.Options{
-		Transport: dragon.NewTransport(),
-		Timeout:   c.DragonTimeout,
-		Observe:   collector.NewRequestMetrics(registry),
+		Credentials: c.Credentials,
+		Transport:   dragon.NewTransport(),
+		Timeout:     c.DragonTimeout,
+		Observe:     collector.NewRequestMetrics(registry),
 	}
 	dragons, err := fleet.Open(fleet.Config{
 		Dir:           c.DataDir,
 		InventoryFile: c.InventoryFile,
 		Retention:     c.InventoryRetention,
 		Client:        client,
-		Site:          siteOf(c.Networks),
+		Site:          c.Sites.Of,
 		Logger:        log.With(logger, "component", "fleet"),
 		Registerer:    registry,
 	})
@@ -199,19 +203,6 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		return nil
 	}
 	return err
-}
-
-// siteOf names the network that an address is in: the site, as long as sites have
-// no names of their own.
-func siteOf(networks []netip.Prefix) func(netip.Addr) string {
-	return func(a netip.Addr) string {
-		for _, n := range networks {
-			if n.Contains(a) {
-				return n.String()
-			}
-		}
-		return ""
-	}
 }
 
 // suggestNetworks says which networks this machine is in, for the user to choose from.
