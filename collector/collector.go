@@ -1,6 +1,6 @@
 // Package collector turns readings of dragons into Prometheus series: /metrics has all
 // of them, /probe one. What the series are, one row says for each (dragons.go,
-// boards.go, pools.go); the rest of the package does not know them.
+// boards.go, pools.go, state.go, chips.go); the rest of the package does not know them.
 package collector
 
 import (
@@ -29,6 +29,10 @@ type Config struct {
 	MaxAge      time.Duration // of readings that a scrape may share; default 0: only those under way
 	Created     bool          // also write _created lines in OpenMetrics 1.0, which Prometheus stores as series unless told otherwise
 
+	// Switches turns parts of the series on or off, by the names of Switches. A part
+	// that is not in it is as it is by default.
+	Switches map[string]bool
+
 	// Find returns the dragon that a probe's target names, or an error if it is none
 	// that may be asked.
 	Find   func(ctx context.Context, target string) (*fleet.Dragon, error)
@@ -46,15 +50,8 @@ type Collector struct {
 	faces map[*fleet.Dragon]*face
 }
 
-// tables are all there is to say of a dragon, in the order of the reference.
-func tables() []grouped {
-	return []grouped{healthTable(), parseErrorTable(), dragonTable(), boardTable(), poolTable()}
-}
-
 // New returns a Collector. It registers its own metrics with the registry.
-func New(c Config) *Collector { return newCollector(c, tables()) }
-
-func newCollector(c Config, tables []grouped) *Collector {
+func New(c Config) *Collector {
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
 	}
@@ -75,7 +72,7 @@ func newCollector(c Config, tables []grouped) *Collector {
 	}
 	return &Collector{
 		Config:   c,
-		families: compile(tables),
+		families: compile(chosen(c.Switches)),
 		own:      newOwn(c.Registry),
 		sheets:   sync.Pool{New: func() any { return &sheet{} }},
 		faces:    map[*fleet.Dragon]*face{},

@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-kit/log"
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +34,13 @@ type farm struct {
 	close     func()
 }
 
+// newFarm makes a farm whose dragons are asked for nothing between the scrapes.
 func newFarm(t *testing.T, herd dragontest.HerdConfig, change ...func(*Config)) *farm {
+	t.Helper()
+	return newFarmWithFacts(t, herd, nil, change...)
+}
+
+func newFarmWithFacts(t *testing.T, herd dragontest.HerdConfig, facts map[fleet.Fact]time.Duration, change ...func(*Config)) *farm {
 	t.Helper()
 	herd.InMemory = true
 	h, err := dragontest.NewHerd(herd)
@@ -42,7 +50,7 @@ func newFarm(t *testing.T, herd dragontest.HerdConfig, change ...func(*Config)) 
 	transport := dragon.NewTransport()
 	transport.DialContext = h.DialContext
 	options := dragon.Options{Transport: transport}
-	f, err := fleet.Open(fleet.Config{Client: options})
+	f, err := fleet.Open(fleet.Config{Client: options, Facts: facts, Jitter: steady()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +84,13 @@ func newFarm(t *testing.T, herd dragontest.HerdConfig, change ...func(*Config)) 
 		h.Close()
 		transport.CloseIdleConnections()
 	}}
+}
+
+// steady returns a jitter without chance, so that a dragon is asked at the same times in
+// each run of a test: its figures depend a little on how often it is looked at.
+func steady() func(time.Duration) time.Duration {
+	var n atomic.Int64
+	return func(limit time.Duration) time.Duration { return limit * time.Duration(n.Add(1)%17) / 17 }
 }
 
 // worker names dragon i.

@@ -5,19 +5,18 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	dto "github.com/prometheus/client_model/go"
 )
 
-// Reference returns docs/metrics.md: every metric of this package in Markdown.
-func Reference() string { return reference(tables()) }
+// Reference returns docs/metrics.md: every metric in Markdown. Those of the dragons come
+// from the rows; own are the program's, as it serves them itself.
+func Reference(own []*dto.MetricFamily) string { return reference(parts(), own) }
 
-func reference(tables []grouped) string {
+func reference(parts []part, own []*dto.MetricFamily) string {
 	var b strings.Builder
 	b.WriteString(`# Metrics
 
-<!-- Made from the rows of the package collector; go test ./collector -update writes it anew. -->
+<!-- Made from the rows of the package collector and from what the program serves; make golden writes it anew. -->
 
 Every series of a dragon has the label ` + "`worker`" + `: ` + "`dragon-`" + ` and the last eight digits of its MAC,
 the name that its pool shows. What else names a dragon is on ` + "`dragon_info`" + `:
@@ -27,28 +26,57 @@ the name that its pool shows. What else names a dragon is on ` + "`dragon_info`"
 A dragon that could not be read has ` + "`dragon_up`" + ` 0 and no data. What a dragon does not report, or
 reports in a way that makes no sense, has no series: unknown is not zero. Counters begin
 anew with the dragon's mining process; those of the table "Every known dragon" and the
-program's with the program. ` + "`/metrics`" + ` and ` + "`/probe`" + ` give the same series of a dragon.
+program's with the program; the restarts are counted as long as the dragon is known.
+` + "`/metrics`" + ` and ` + "`/probe`" + ` give the same series of a dragon.
 
-The last column is where a value comes from: a field of the answer of ` + "`/api/summary`" + ` or ` + "`/api/overview`" + `.
+The last column is where a value comes from: a field of the answer of ` + "`/api/summary`" + ` or ` + "`/api/overview`" + `,
+or of another endpoint that is named. A scrape reads the summary, and the overview every five minutes.
+The others are facts, which are read in the background, each in its own rhythm: autotune every ten minutes,
+errors every three, chips every five, the firmware once a day, because that question makes the dragon call
+its vendor. ` + "`dragon_facts_timestamp_seconds`" + ` says when. A fact that could not be read for three of its
+intervals is not shown any more, and what a firmware does not offer is asked for once a day.
+
+A restart is a beginning of ` + "`Device Elapsed`" + ` (miner) or of the uptime (system) after the dragon was last
+read. A restart of the system is not counted as one of the miner too, and the end of tuning, at which the
+dragon sets its figures to zero, is none. The ` + "`initiator`" + ` is who announced it.
+
+Most of the tables can be switched:
+
+| flag | default | what |
+|---|---|---|
 `)
-	for _, t := range tables {
-		families := t.families()
-		fmt.Fprintf(&b, "\n## %s\n\n| metric | type | labels | meaning | from |\n|---|---|---|---|---|\n", families[0].table)
-		for _, f := range families {
-			help, _, _ := strings.Cut(f.help, " ("+strings.Join(f.sources, ", ")+")")
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.name, strings.ToLower(f.typ.String()), code(f.labelsShown()), help, strings.Join(f.sources, ", "))
+	for _, p := range parts {
+		if p.Name != "" {
+			fmt.Fprintf(&b, "| `--[no-]collector.%s` | %s | %s |\n", p.Name, map[bool]string{true: "on", false: "off"}[p.On], p.Help)
 		}
 	}
-	b.WriteString("\n## The program\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n")
-	r := prometheus.NewRegistry()
-	newOwn(r)
-	newStatsdMetrics(r)
-	NewRequestMetrics(r)(dragon.Call{})
-	own, err := r.Gather()
-	if err != nil {
-		panic(err) // the metrics above contradict one another
+	b.WriteString("\nWhat is off leaves no trace: no series, no HELP, and no request for a fact that nothing else needs.\n")
+	for _, p := range parts {
+		for _, t := range p.tables {
+			families := t.families()
+			fmt.Fprintf(&b, "\n## %s\n\n", families[0].table)
+			if p.Name != "" && !p.On {
+				fmt.Fprintf(&b, "With `--collector.%s` only.\n\n", p.Name)
+			}
+			b.WriteString("| metric | type | labels | meaning | from |\n|---|---|---|---|---|\n")
+			for _, f := range families {
+				help, _, _ := strings.Cut(f.help, " ("+strings.Join(f.sources, ", ")+")")
+				fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.name, strings.ToLower(f.typ.String()), code(f.labelsShown()), help, strings.Join(f.sources, ", "))
+			}
+		}
 	}
+	b.WriteString(`
+## The program
+
+Beside these there are the usual ones of Go and of the process (` + "`go_`, `process_`" + `).
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+`)
 	for _, mf := range own {
+		if !strings.HasPrefix(mf.GetName(), "mother_") {
+			continue
+		}
 		var labels []string
 		for _, l := range mf.Metric[0].Label {
 			labels = append(labels, l.GetName())

@@ -31,6 +31,8 @@ type sample struct {
 	boards      []item[dragon.Board]
 	pools       []item[dragon.Pool]
 	parseErrors []item[parseError]
+	restarts    [4]item[restarts]
+	chipItems   []item[dragon.Chip] // see chips
 }
 
 // A dragon has eight boards at most and three pools. More would be its way to flood us.
@@ -60,6 +62,10 @@ func newSample(info *fleet.Info, health fleet.Health, f *face, r *fleet.Reading,
 			continue
 		}
 		s.parseErrors = append(s.parseErrors, item[parseError]{of: &parseError{count}, key: key})
+	}
+	counts := restartsOf(s.health.Restarts)
+	for i := range counts {
+		s.restarts[i].of = &counts[i]
 	}
 	if r == nil {
 		return s
@@ -100,6 +106,13 @@ func (s *sample) overview() *dragon.Overview {
 		return &dragon.Overview{}
 	}
 	return s.reading.Overview
+}
+
+func (s *sample) facts() *fleet.Facts {
+	if s.reading.Facts == nil {
+		return &fleet.Facts{}
+	}
+	return s.reading.Facts
 }
 
 func (s *sample) failures(reason int) dragon.Number {

@@ -47,7 +47,22 @@ func aDragon(n int) (*fleet.Info, fleet.Health, *fleet.Reading) {
 		Uptime: dragon.Known(3540), Load1: dragon.Known(0.07), MemoryUsed: dragon.Known(60e6), MemoryFree: dragon.Known(190e6), MemoryTotal: dragon.Known(250e6),
 	}
 	health := fleet.Health{Up: true, Since: noon.Add(-time.Hour), LastSuccess: noon, Failures: make([]uint64, len(fleet.Reasons)), ParseErrors: map[string]uint64{"DEVS.Temperature": 2}}
-	return info, health, &fleet.Reading{Summary: s, Overview: o, At: noon, Took: 5 * time.Millisecond}
+	health.Restarts = fleet.Restarts{Miner: fleet.RestartCount{Healer: 1, Unknown: 2}, System: fleet.RestartCount{Unknown: 1}}
+	said := noon.Add(-3 * time.Minute)
+	facts := &fleet.Facts{
+		AutoTune: fleet.Dated[dragon.AutoTune]{Value: dragon.AutoTune{Mode: "balanced", Level: dragon.Known(2)}, At: said},
+		Errors:   fleet.Dated[dragon.ErrorReport]{Value: dragon.ErrorReport{Code: "32", Message: "temp protect"}, At: said.Add(time.Second)},
+		Firmware: fleet.Dated[dragon.LatestFirmware]{Value: dragon.LatestFirmware{Version: "t1_20181101_120000", CurrentVersion: info.Firmware, UpToDate: dragon.Known(0)}, At: noon.Add(-5 * time.Hour)},
+		Chips:    fleet.Dated[[]dragon.DebugBoard]{At: said.Add(2 * time.Second)},
+	}
+	for i := range 2 {
+		b := dragon.DebugBoard{Slot: i}
+		for j := range 2 {
+			b.Details = append(b.Details, dragon.Chip{Index: j, Temperature: k(71.5), NoncesFound: k(348211), HardwareErrors: k(14), Stales: k(0), Duplicates: k(1), FailCount: k(0), FailReset: k(0), Voltage: k(414.3)})
+		}
+		facts.Chips.Value = append(facts.Chips.Value, b)
+	}
+	return info, health, &fleet.Reading{Summary: s, Overview: o, Facts: facts, At: noon, Took: 5 * time.Millisecond}
 }
 
 // aHerd is n samples of healthy dragons.
@@ -95,19 +110,27 @@ func TestADragonCannotFloodThePage(t *testing.T) {
 		r.Summary.Boards = append(r.Summary.Boards, dragon.Board{Slot: i + 10})
 		r.Summary.Pools = append(r.Summary.Pools, dragon.Pool{Index: i + 10})
 	}
+	for i := range 40 {
+		r.Facts.Chips.Value = append(r.Facts.Chips.Value, dragon.DebugBoard{Slot: i + 2, Details: make([]dragon.Chip, 512)})
+	}
 	s := newSample(info, health, newFace(), r, nil, 0)
-	if len(s.boards) != maxItems || len(s.pools) != maxItems {
-		t.Errorf("%d boards, %d pools", len(s.boards), len(s.pools))
+	if len(s.boards) != maxItems || len(s.pools) != maxItems || len(s.chips()) != maxChips {
+		t.Errorf("%d boards, %d pools, %d chips", len(s.boards), len(s.pools), len(s.chips()))
 	}
 }
 
+// aCollector has everything on.
 func aCollector(t testing.TB) *Collector {
 	t.Helper()
 	f, err := fleet.Open(fleet.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Config{Fleet: f})
+	on := map[string]bool{}
+	for _, s := range Switches() {
+		on[s.Name] = true
+	}
+	return New(Config{Fleet: f, Switches: on})
 }
 
 func withCancel(r *http.Request) (*http.Request, context.CancelFunc) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestScrapeTimeoutIsWhatTheHeaderSaysLessTheOffset(t *testing.T) {
@@ -49,11 +50,16 @@ func TestScrapeTimeoutIsOfOneRequestOnly(t *testing.T) {
 func up(worker string) string { return fmt.Sprintf("dragon_up{worker=%q}", worker) }
 
 func TestModels(t *testing.T) {
+	facts := map[fleet.Fact]time.Duration{fleet.AutoTune: 0, fleet.Errors: 0, fleet.Firmware: 30 * time.Minute}
 	for _, m := range dragontest.Models() {
 		t.Run(m.Key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: m.Key} }})
+				f := newFarmWithFacts(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec {
+					return dragontest.Spec{Model: m.Key, Latest: dragontest.Release{Version: strings.ToLower(m.Type) + "_20251231_000000"}}
+				}}, facts)
 				defer f.close()
+				f.herd.Dragon(0).SetError("24", "spi error on some boards")
+				f.probed(t, f.worker(0))
 				time.Sleep(time.Hour)
 				page := f.probed(t, f.worker(0))
 				parse(t, page)
@@ -110,7 +116,7 @@ func TestAFaultCostsOnlyItsDragon(t *testing.T) {
 							t.Errorf("dragon %d has no dragon_up", i)
 						}
 						if i == bad {
-							if series[up(f.worker(i))] == "0" && len(series) > 12 {
+							if series[up(f.worker(i))] == "0" && len(series) > 16 {
 								t.Errorf("a dragon that was not read has data: %v", series)
 							}
 							continue

@@ -143,7 +143,7 @@ func (d *Dragon) learnFact(learn func(*Facts)) {
 // planFacts has a dragon that came up asked for its facts. What is known from before
 // it went may be long out of date. The caller holds d.mu.
 func (d *Dragon) planFacts(now time.Time) {
-	for fact := range d.fleet.config.Facts {
+	for _, fact := range []Fact{AutoTune, Errors, Firmware, Chips} {
 		every, e := d.fleet.config.interval(fact), d.errand(fact)
 		if every <= 0 {
 			continue
@@ -156,7 +156,7 @@ func (d *Dragon) planFacts(now time.Time) {
 			}
 		case e.next.IsZero() || e.failures > 0 && e.lacking != d.Info().Firmware:
 			e.failures, e.lacking = 0, ""
-			d.plan(fact, now.Add(rand.N(min(every, factSoon))))
+			d.plan(fact, now.Add(d.fleet.jitter(min(every, factSoon))))
 		}
 	}
 }
@@ -167,12 +167,12 @@ func (d *Dragon) planFacts(now time.Time) {
 func (d *Dragon) firmwareDue(now time.Time, every time.Duration) time.Time {
 	asked := d.firmwareAsked
 	if asked.IsZero() || asked.After(now) { // by a clock that was wrong
-		return now.Add(every/48 + rand.N(every-every/48))
+		return now.Add(every/48 + d.fleet.jitter(every-every/48))
 	}
-	if due := asked.Add(jittered(every)); due.After(now) {
+	if due := asked.Add(d.fleet.jittered(every)); due.After(now) {
 		return due
 	}
-	return now.Add(rand.N(every / 12)) // after a long time away; others are in the same position
+	return now.Add(d.fleet.jitter(every / 12)) // after a long time away; others are in the same position
 }
 
 // hastenFacts has what a write or a restart may have changed asked soon. The caller holds d.mu.
@@ -180,12 +180,21 @@ func (d *Dragon) hastenFacts() {
 	now := time.Now()
 	for _, fact := range []Fact{AutoTune, Errors} {
 		if d.fleet.config.interval(fact) > 0 && d.health.up && d.errand(fact).failures == 0 {
-			d.plan(fact, now.Add(time.Second+rand.N(factAgain)))
+			d.plan(fact, now.Add(time.Second+d.fleet.jitter(factAgain)))
 		}
 	}
 }
 
-func jittered(every time.Duration) time.Duration { return every + rand.N(every/10+1) }
+// jitter returns a time by chance, shorter than limit.
+func (f *Fleet) jitter(limit time.Duration) time.Duration {
+	if f.config.Jitter != nil {
+		return f.config.Jitter(limit)
+	}
+	return rand.N(max(limit, 1))
+}
+
+// jittered returns every, or up to a tenth more.
+func (f *Fleet) jittered(every time.Duration) time.Duration { return every + f.jitter(every/10) }
 
 // errand returns the state of a fact. The caller holds d.mu.
 func (d *Dragon) errand(fact Fact) *errand {
@@ -317,7 +326,7 @@ func (d *Dragon) askFact(ctx context.Context, fact Fact) {
 	}, func(err error) { d.answered(fact, learn, err) })
 	if errors.Is(err, errLaneTaken) {
 		d.mu.Lock()
-		d.plan(fact, time.Now().Add(rand.N(factAgain)))
+		d.plan(fact, time.Now().Add(d.fleet.jitter(factAgain)))
 		d.mu.Unlock()
 	}
 	d.fleet.say()
@@ -400,11 +409,11 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 	if err == nil {
 		d.learnFact(learn)
 		e.failures, e.lacking = 0, ""
-		d.plan(fact, now.Add(jittered(every)))
+		d.plan(fact, now.Add(d.fleet.jittered(every)))
 		return
 	}
 	if errors.Is(err, context.Canceled) { // the fleet ends, or the dragon moves
-		d.plan(fact, now.Add(rand.N(factAgain)))
+		d.plan(fact, now.Add(d.fleet.jitter(factAgain)))
 		return
 	}
 	d.expireFact(fact, now)
@@ -416,7 +425,7 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 		e.lacking = d.Info().Firmware
 		wait = max(every, factRarely)
 	}
-	d.plan(fact, now.Add(jittered(wait)))
+	d.plan(fact, now.Add(d.fleet.jittered(wait)))
 }
 
 // askVendor has the dragon ask its vendor, beside the lane, since that may take two
@@ -432,7 +441,7 @@ func (d *Dragon) askVendor(ctx context.Context) {
 		return
 	}
 	d.firmwareAsked = time.Now()
-	d.plan(Firmware, d.firmwareAsked.Add(jittered(every)))
+	d.plan(Firmware, d.firmwareAsked.Add(d.fleet.jittered(every)))
 	d.mu.Unlock()
 	d.fleet.file.changed()
 

@@ -32,7 +32,8 @@ type Config struct {
 
 	// Facts says which facts are read, and how often; zero is the fact's own default.
 	// What is not in it is never asked for.
-	Facts map[Fact]time.Duration
+	Facts  map[Fact]time.Duration
+	Jitter func(limit time.Duration) time.Duration // spreads the questions for facts; default: by chance
 }
 
 const (

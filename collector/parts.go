@@ -1,0 +1,84 @@
+package collector
+
+import "github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+
+// A Switch turns a part of the series on or off. What is off leaves no trace: neither
+// on the pages nor, where it needs a fact, at the dragons.
+type Switch struct {
+	Name string
+	Help string // what it is about
+	On   bool   // unless told otherwise
+}
+
+// A part is tables that are switched together.
+type part struct {
+	Switch
+	needs  fleet.Fact // beside readings; empty: nothing
+	tables []grouped
+}
+
+// parts are all there is to say of a dragon, in the order of the reference. The first
+// has no switch: without it a dragon would be neither there nor not there.
+func parts() []part {
+	return []part{
+		{tables: []grouped{healthTable(), parseErrorTable()}},
+		{Switch{"system", "System, fans and tuning of a dragon.", true}, "", []grouped{dragonTable()}},
+		{Switch{"boards", "Hash boards.", true}, "", []grouped{boardTable()}},
+		{Switch{"pools", "Pools, as the mining process uses them.", true}, "", []grouped{poolTable()}},
+		{Switch{"restarts", "Restarts that readings showed.", true}, "", []grouped{restartTable()}},
+		{Switch{"autotune", "Autotune profile.", true}, fleet.AutoTune, []grouped{autotuneTable()}},
+		{Switch{"errors", "Errors that a dragon found in itself.", true}, fleet.Errors, []grouped{errorTable()}},
+		{Switch{"firmware", "Whether the vendor has a newer firmware. Each dragon asks its vendor once a day.", true}, fleet.Firmware, []grouped{firmwareTable()}},
+		{Switch{"facts", "When what is not read in each scrape was read.", true}, "", []grouped{factTable()}},
+		{Switch{"chips", "Chips, each of them: some thousand series a dragon.", false}, fleet.Chips, []grouped{chipTable()}},
+	}
+}
+
+// Switches returns what can be switched, in a fixed order.
+func Switches() []Switch {
+	var all []Switch
+	for _, p := range parts() {
+		if p.Name != "" {
+			all = append(all, p.Switch)
+		}
+	}
+	return all
+}
+
+// isOn reports whether a part is wanted, by a choice that need not speak of it.
+func (p *part) isOn(choice map[string]bool) bool {
+	on, chosen := choice[p.Name]
+	return p.Name == "" || chosen && on || !chosen && p.On
+}
+
+// Facts returns the facts that the parts need which are on by this choice; see
+// Config.Switches.
+func Facts(choice map[string]bool) []fleet.Fact {
+	var facts []fleet.Fact
+	for _, p := range parts() {
+		if p.needs != "" && p.isOn(choice) {
+			facts = append(facts, p.needs)
+		}
+	}
+	return facts
+}
+
+// chosen returns the tables of the parts that are on.
+func chosen(choice map[string]bool) []grouped {
+	var all []grouped
+	for _, p := range parts() {
+		if p.isOn(choice) {
+			all = append(all, p.tables...)
+		}
+	}
+	return all
+}
+
+// tables returns all tables, whatever is on.
+func tables() []grouped {
+	var all []grouped
+	for _, p := range parts() {
+		all = append(all, p.tables...)
+	}
+	return all
+}

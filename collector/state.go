@@ -1,0 +1,98 @@
+package collector
+
+import (
+	"strconv"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// restarts are the restarts of one kind that one initiator brought about.
+type restarts struct {
+	initiator, kind string
+	count           uint64
+}
+
+// restartTable is there for every known dragon, whether it answers or not: the counts
+// are ours, and survive a restart of the program.
+func restartTable() table[restarts] {
+	return table[restarts]{
+		title: "Restarts",
+		each:  func(s *sample) []item[restarts] { return s.restarts[:] },
+		rows: []row[restarts]{
+			{name: "dragon_restarts_observed_total", help: "Restarts of the mining process (miner) or of the whole dragon (system) that readings showed.", typ: counter, source: "summary.DEVS.Device Elapsed, overview.hardware.status", labels: []labelOf[restarts]{{"initiator", func(r *restarts) string { return r.initiator }}, {"kind", func(r *restarts) string { return r.kind }}}, get: func(r *restarts) dragon.Number { return dragon.Known(float64(r.count)) }},
+		},
+	}
+}
+
+func restartsOf(r fleet.Restarts) [4]restarts {
+	return [4]restarts{
+		{"healer", string(fleet.MinerRestart), r.Miner.Healer}, {"healer", string(fleet.SystemRestart), r.System.Healer},
+		{"unknown", string(fleet.MinerRestart), r.Miner.Unknown}, {"unknown", string(fleet.SystemRestart), r.System.Unknown},
+	}
+}
+
+func autotuneTable() table[sample] {
+	level := func(s *sample) string {
+		v, known := s.facts().AutoTune.Value.Level.Get()
+		if !known {
+			return ""
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return table[sample]{
+		title: "Autotune",
+		each:  func(s *sample) []item[sample] { return s.live },
+		rows: []row[sample]{
+			{name: "dragon_autotune_info", help: "The stored autotune profile, with its level on Innosilicon; always 1.", typ: gauge, source: "getAutoTune.autoTuneMode", labels: []labelOf[sample]{{"level", level}, {"mode", func(s *sample) string { return s.facts().AutoTune.Value.Mode }}}, get: func(s *sample) dragon.Number { return only(!s.facts().AutoTune.At.IsZero(), 1) }},
+		},
+	}
+}
+
+// errorTable shows what the code means where that is known; of another code what the
+// dragon says itself. No firmware is known to tell which board is concerned: the label
+// is there for one that does.
+func errorTable() table[sample] {
+	report := func(s *sample) *dragon.ErrorReport { return &s.facts().Errors.Value }
+	message := func(s *sample) string {
+		if text := dragon.ErrorText(report(s).Code); text != "" {
+			return text
+		}
+		return report(s).Message
+	}
+	return table[sample]{
+		title: "Errors",
+		each:  func(s *sample) []item[sample] { return s.live },
+		rows: []row[sample]{
+			{name: "dragon_error_info", help: "An error that the dragon found in itself, decoded where the code is known; 1 while it lasts.", typ: gauge, source: "getErrorDetail.code, getErrorMessage.code", labels: []labelOf[sample]{{"board", func(*sample) string { return "" }}, {"code", func(s *sample) string { return report(s).Code }}, {"message", message}}, get: func(s *sample) dragon.Number { return only(report(s).Code != "", 1) }},
+		},
+	}
+}
+
+func firmwareTable() table[sample] {
+	return table[sample]{
+		title: "Firmware",
+		each:  func(s *sample) []item[sample] { return s.live },
+		rows: []row[sample]{
+			{name: "dragon_firmware_upgrade_available", help: "Whether the dragon's vendor offers it a newer firmware than the one it runs.", typ: gauge, source: "getLatestFirmwareVersion.isUpdated", get: func(s *sample) dragon.Number { return s.facts().UpgradeAvailable(s.overview().Firmware) }},
+		},
+	}
+}
+
+// factTable tells the age of what may be older than the scrape.
+func factTable() table[sample] {
+	t := table[sample]{title: "Facts", each: func(s *sample) []item[sample] { return s.live }}
+	for _, f := range []struct {
+		fact, source string
+		get          func(*sample) dragon.Number
+	}{
+		{"overview", "overview", func(s *sample) dragon.Number { return unix(s.overview().At) }},
+		{string(fleet.AutoTune), "getAutoTune", func(s *sample) dragon.Number { return unix(s.facts().AutoTune.At) }},
+		{string(fleet.Errors), "getErrorDetail, getErrorMessage", func(s *sample) dragon.Number { return unix(s.facts().Errors.At) }},
+		{string(fleet.Firmware), "getLatestFirmwareVersion", func(s *sample) dragon.Number { return unix(s.facts().Firmware.At) }},
+		{string(fleet.Chips), "getDebugStats", func(s *sample) dragon.Number { return unix(s.facts().Chips.At) }},
+	} {
+		t.rows = append(t.rows, row[sample]{name: "dragon_facts_timestamp_seconds", help: "When what is not read in each scrape was read.", typ: gauge, unit: "seconds", source: f.source, with: label{"fact", f.fact}, get: f.get})
+	}
+	return t
+}
