@@ -30,7 +30,7 @@ lint: ## gofmt, vet and the linters of .golangci.yml.
 	$(TOOLS) golangci-lint run
 
 vulncheck: ## Known vulnerabilities in what the program calls.
-	$(TOOLS) govulncheck ./...
+	./scripts/vulncheck
 
 bench: ## Benchmarks, in a form that benchstat reads.
 	$(GO) test -run '^$$' -bench . -benchmem ./...
