@@ -87,11 +87,16 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		versioncollector.NewCollector("mother"),
 	)
+	config.NewMetrics(registry)
 	client := dragon.Options{
 		Credentials: c.Credentials,
 		Transport:   dragon.NewTransport(),
 		Timeout:     c.DragonTimeout,
 		Observe:     collector.NewRequestMetrics(registry),
+	}
+	facts := make(map[fleet.Fact]time.Duration)
+	for _, fact := range collector.Facts(c.Collectors) {
+		facts[fact] = 0 // its own rhythm
 	}
 	dragons, err := fleet.Open(fleet.Config{
 		Dir:           c.DataDir,
@@ -99,6 +104,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		Retention:     c.InventoryRetention,
 		Client:        client,
 		Site:          c.Sites.Of,
+		Facts:         facts,
 		Logger:        log.With(logger, "component", "fleet"),
 		Registerer:    registry,
 	})
@@ -136,6 +142,8 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		Workers:     c.ScrapeWorkers,
 		Offset:      c.ScrapeOffset,
 		MaxRequests: c.MaxRequests,
+		Switches:    c.Collectors,
+		Created:     c.Created,
 		Logger:      log.With(logger, "component", "collector"),
 		Find:        scanner.Find,
 	})

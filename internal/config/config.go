@@ -26,7 +26,9 @@ type Config struct {
 
 	ScrapeWorkers int
 	ScrapeOffset  time.Duration
-	MaxRequests   int // 0: no limit
+	MaxRequests   int             // 0: no limit
+	Collectors    map[string]bool // those that are not as they are by default
+	Created       bool            // also _created lines in OpenMetrics text
 
 	Health  Health // as the flags have it; Healing is what counts
 	Healing Healing
@@ -94,6 +96,9 @@ func Register(cmd flagger) func() (*Config, error) {
 	Flag(cmd, "scrape-workers", "Dragons read at once in a scrape.", &c.ScrapeWorkers, Whole(1, 1e5)).Default("256")
 	Flag(cmd, "scrape-timeout-offset", "Taken off Prometheus' scrape timeout, so that an answer leaves in time.", &c.ScrapeOffset, ParseDuration).Default("500ms")
 	Flag(cmd, "web.max-requests", "Scrapes served at once; more get 503. 0 means no limit.", &c.MaxRequests, Whole(0, 1e6)).Default("40")
+
+	cmd.Flag("web.openmetrics-created", "Write when counters began as _created lines too, which a Prometheus stores as series unless told otherwise.").BoolVar(&c.Created)
+	c.registerCollectors(cmd)
 
 	Flag(cmd, "dragon-health-hashrate-min", "Least healthy hash rate of a board, in GH/s (SHA-256 models).", &c.Health.HashrateMin, parseGigahashes).Default("1000")
 	Flag(cmd, "dragon-health-hashrate-duration", "Time that a board's hash rate must be below the minimum to count as sick.", &c.Health.HashrateDuration, ParseDuration).Default("3600")

@@ -1,0 +1,54 @@
+package config
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/brndnmtthws/mother-of-dragons/collector"
+)
+
+func TestCollectorsAreSwitched(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want map[string]bool
+	}{
+		{nil, nil},
+		{[]string{"--collector.chips"}, map[string]bool{"chips": true}},
+		{[]string{"--no-collector.boards", "--no-collector.firmware", "--collector.chips"}, map[string]bool{"boards": false, "firmware": false, "chips": true}},
+		{[]string{"--collector.boards", "--no-collector.chips"}, nil},
+	} {
+		got, err := parse(append(c.args, "--network=127.1.0.0/24")...)
+		if err != nil {
+			t.Fatalf("%v: %v", c.args, err)
+		}
+		if diff := cmp.Diff(c.want, got.Collectors); diff != "" {
+			t.Errorf("%v: %s", c.args, diff)
+		}
+	}
+	if _, err := parse("--network=127.1.0.0/24", "--collector.fans"); err == nil {
+		t.Error("a collector that is not there was taken")
+	}
+	t.Setenv("TEST_COLLECTOR_CHIPS", "maybe")
+	app := kingpin.New("test", "").Terminate(nil).DefaultEnvars()
+	Register(app)
+	if _, err := app.Parse(nil); err == nil || !strings.Contains(err.Error(), "--collector.chips") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestHelpDescribesEveryCollector(t *testing.T) {
+	var out bytes.Buffer
+	app := kingpin.New("test", "").Terminate(nil).UsageWriter(&out)
+	Register(app)
+	app.Usage(nil)
+	help := strings.Join(strings.Fields(out.String()), " ")
+	for _, s := range collector.Switches() {
+		if !strings.Contains(help, "--[no-]collector."+s.Name+" "+s.Help) {
+			t.Errorf("--help does not describe %s:\n%s", s.Name, out.String())
+		}
+	}
+}
