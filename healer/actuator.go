@@ -22,10 +22,13 @@ type device interface {
 	Reboot(context.Context) error
 }
 
-// writes are the kinds of write that can be carried out.
-var writes = map[Kind]func(device, context.Context) error{
-	Restart: device.RestartCgMiner,
-	Reboot:  device.Reboot,
+// writes are the kinds of write that can be carried out, and what each makes begin anew.
+var writes = map[Kind]struct {
+	send     func(device, context.Context) error
+	restarts fleet.Restart
+}{
+	Restart: {device.RestartCgMiner, fleet.MinerRestart},
+	Reboot:  {device.Reboot, fleet.SystemRestart},
 }
 
 const (
@@ -33,6 +36,7 @@ const (
 	looksApart   = 10 * time.Second
 	provenFor    = 10 * time.Second // from the proof of identity to the send
 	lookPatience = 30 * time.Second // for one look, queueing included
+	expectedFor  = 15 * time.Minute // in which a restart after a write is ours
 )
 
 // job is a write that was decided upon.
@@ -135,8 +139,8 @@ func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
 
 // write does the write. The lane is its own: nobody else talks to the dragon.
 func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job) (Action, error) {
-	send := writes[j.decision.Kind]
-	if send == nil {
+	row, ok := writes[j.decision.Kind]
+	if !ok {
 		return Action{}, notSent("%s is nothing that can be carried out", j.decision.Kind)
 	}
 	if err := h.identify(ctx, dev, j); err != nil {
@@ -163,7 +167,8 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 	if err == nil {
 		// The token is the one of the dragon that has just said who it is. Whoever
 		// else might answer at its address by now does not know it.
-		err = send(dev, dragon.WithoutLogin(ctx))
+		d.Expect(row.restarts, time.Now().Add(h.pause(expectedFor)))
+		err = row.send(dev, dragon.WithoutLogin(ctx))
 		result = resultOf(err)
 		if result != Refusal && h.config.OnAction != nil {
 			h.config.OnAction(d.Info(), j.decision.Kind)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +29,7 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 		w.until("the restart counts as a success", 30*time.Minute, func() bool {
 			return w.metric("mother_healer_outcomes_total", "action", "restartCgMiner", "reason", "dead_board", "outcome", "recovered") == 1
 		})
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		for i := range 5 {
 			want := []string(nil)
 			if i == 2 {
@@ -100,7 +102,7 @@ func TestObserveDecidesAndSendsNothing(t *testing.T) {
 			d, err := w.healer.Why(w.worker(2))
 			return err == nil && d.Verb == WouldAct && d.Kind == Restart
 		})
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		if w.wroteAnything() {
 			t.Error("something was written in the mode observe")
 		}
@@ -139,12 +141,12 @@ func TestNothingIsSentAfterAPause(t *testing.T) {
 					w.herd.Dragon(1).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(4*time.Second))
 					w.killBoard(1)
 					w.until("it is about to act", time.Hour, w.acting)
-					time.Sleep(after)
+					pass(after)
 					if err := forbid(w); err != nil {
 						t.Fatal(err)
 					}
 					forbidden := time.Now()
-					time.Sleep(40 * time.Minute)
+					pass(40 * time.Minute)
 					for _, x := range w.herd.Dragon(1).Writes() {
 						sent++
 						if x.At.After(forbidden) {
@@ -170,7 +172,7 @@ func TestAnUnansweredWriteIsNeverSentAgain(t *testing.T) {
 		w.until("the outcome is unknown", time.Hour, func() bool {
 			return w.metric("mother_healer_outcomes_total", "action", "restartCgMiner", "reason", "dead_board", "outcome", "unknown") == 1
 		})
-		time.Sleep(4 * time.Hour)
+		pass(4 * time.Hour)
 		if got := w.wrote(2); len(got) != 1 {
 			t.Errorf("written %v, want one restart", got)
 		}
@@ -189,7 +191,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 		if got := w.wrote(3); len(got) != 0 {
 			t.Errorf("the wrong dragon was written %v\n%s", got, w.table())
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if got := w.wrote(3); len(got) != 0 {
 			t.Errorf("the wrong dragon was written %v later", got)
 		}
@@ -203,7 +205,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 				w.herd.Dragon(2).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(2*time.Second))
 				w.killBoard(2)
 				w.until("it is about to act", time.Hour, w.acting)
-				time.Sleep(after)
+				pass(after)
 				if err := w.herd.Swap(2, 3); err != nil {
 					t.Fatal(err)
 				}
@@ -215,11 +217,11 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWard(t, 5)
 			k := &killer{}
-			intended := false
+			var intended atomic.Bool
 			k.seen = func(r store.Records) {
 				for _, data := range r.Dragons {
-					if !intended && bytes.Contains(data, []byte(`"restartCgMiner"`)) {
-						intended = true
+					if !intended.Load() && bytes.Contains(data, []byte(`"restartCgMiner"`)) {
+						intended.Store(true)
 						if err := w.herd.Swap(2, 3); err != nil {
 							t.Error(err)
 						}
@@ -230,7 +232,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 			w.start()
 			w.settle()
 			w.killBoard(2)
-			w.until("the intent is written down", time.Hour, func() bool { return intended })
+			w.until("the intent is written down", time.Hour, intended.Load)
 			swapped(t, w)
 			if n := w.metric("mother_healer_outcomes_total", "action", "restartCgMiner", "reason", "dead_board", "outcome", "not_executed"); n != 1 {
 				t.Errorf("%g writes not executed, want 1: the other dragon does not know the token\n%s", n, w.table())
@@ -257,11 +259,11 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 	t.Helper()
 	w := newWard(t, 4)
-	committed := map[string]bool{} // kinds of intents on the disk
+	var committed sync.Map // MACs with an intent on the disk
 	k.seen = func(r store.Records) {
 		for mac, data := range r.Dragons {
 			if bytes.Contains(data, []byte(`"restartCgMiner"`)) {
-				committed[mac] = true
+				committed.Store(mac, true)
 			}
 		}
 	}
@@ -273,12 +275,12 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 	w.start()
 	w.killBoard(1)
 	died := false
-	for range 60 * 60 { // an hour, by the second
-		time.Sleep(time.Second)
-		if len(w.wrote(1)) > 0 && !committed[w.herd.Dragon(1).Spec().MAC] {
+	for range 60 * 12 { // an hour
+		pass(5 * time.Second)
+		if _, ok := committed.Load(w.herd.Dragon(1).Spec().MAC); !ok && len(w.wrote(1)) > 0 {
 			t.Fatalf("commit %d: a write without an intent on the disk", k.at)
 		}
-		if !k.killed || died {
+		if !k.dead() || died {
 			continue
 		}
 		died = true
@@ -293,7 +295,7 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 		}
 	}
 	w.ctx = whole
-	if !died && !k.fail && k.at > 0 && k.n >= k.at {
+	if !died && !k.fail && k.reached() {
 		t.Fatalf("commit %d was reached and nothing died", k.at)
 	}
 	// Once, whatever happened; and the dragon is cured.
@@ -316,7 +318,7 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 		}
 	}
 	w.stop()
-	return k.n >= k.at
+	return k.reached()
 }
 
 // rebuilt holds what the next process remembers against what the killed one knew.
@@ -372,10 +374,10 @@ func TestADiskThatFailsAtAnyCommitNeverLosesAnIntent(t *testing.T) {
 func TestWithoutADiskNothingIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, 4)
-		full := false
+		var full atomic.Bool
 		w.setUps = append(w.setUps, func(h *Healer) {
 			h.commit = func(s *store.Store, r store.Records, all bool) error {
-				if full {
+				if full.Load() {
 					return errors.New("no space left on device")
 				}
 				return commit(s, r, all)
@@ -383,9 +385,9 @@ func TestWithoutADiskNothingIsSent(t *testing.T) {
 		})
 		w.start()
 		w.settle()
-		full = true
+		full.Store(true)
 		w.killBoard(1)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if w.wroteAnything() {
 			t.Error("something was sent that could not be written down")
 		}
@@ -399,7 +401,7 @@ func TestWithoutADiskNothingIsSent(t *testing.T) {
 		if p, _ := w.healer.Plan(); len(p.Pauses) != 1 {
 			t.Error("the pause does not hold")
 		}
-		full = false
+		full.Store(false)
 		if err := w.healer.Resume(w.ctx, "p1", "eva"); err != nil {
 			t.Error(err)
 		}
@@ -416,7 +418,7 @@ func TestADirectoryThatCannotBeUsedMakesTheHealerObserve(t *testing.T) {
 		}
 		w.start()
 		w.killBoard(1)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if w.wroteAnything() {
 			t.Error("something was sent")
 		}
@@ -444,7 +446,8 @@ func TestOfTwoOnOneDirectoryOneObservesUntilTheOtherEnds(t *testing.T) {
 		w.stopRun = run()
 		defer stopFirst()
 		w.healer = second
-		time.Sleep(10 * time.Minute)
+		w.current.Store(second)
+		pass(10 * time.Minute)
 		if s := second.Status(); s.Owner || s.Mode != "observe" {
 			t.Errorf("the second one's status: %+v", s)
 		}
@@ -455,7 +458,7 @@ func TestOfTwoOnOneDirectoryOneObservesUntilTheOtherEnds(t *testing.T) {
 			t.Errorf("the second one took an order: %v", err)
 		}
 		stopFirst()
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if s := second.Status(); !s.Owner || s.Epoch != 2 {
 			t.Errorf("the second one did not take over: %+v", s)
 		}
@@ -473,7 +476,7 @@ func TestALostMemoryChargesEveryBudget(t *testing.T) {
 		w.start()
 		w.settle()
 		w.killBoard(1)
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		if w.wroteAnything() {
 			t.Error("something was sent without a memory")
 		}
@@ -497,7 +500,7 @@ func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
 		w.configs = append(w.configs, func(c *Config) {
 			place := c.Place
 			c.Place = func(i *fleetInfo) (string, string) {
-				if i.Worker == w.worker(3) && w.policy.Seed == 13 {
+				if i.Worker == w.worker(3) && w.enacted.Load().Seed == 13 {
 					panic("a bug")
 				}
 				return place(i)
@@ -507,12 +510,12 @@ func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
 		w.settle()
 		p := impatient()
 		p.Seed = 13
-		w.policy = p
-		time.Sleep(3 * time.Minute)
+		w.enact(p)
+		pass(3 * time.Minute)
 		p = impatient()
-		w.policy = p
+		w.enact(p)
 		w.killBoard(1)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if w.wroteAnything() {
 			t.Error("something was sent after a panic")
 		}
@@ -591,7 +594,7 @@ func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 		shows()
 		w.stop()
 		w.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		shows()
 		if err := w.healer.Resume(w.ctx, p.ID, "eva"); err != nil {
 			t.Error(err)
@@ -621,13 +624,13 @@ func TestAfterTheEndNobodyAnswers(t *testing.T) {
 		if _, err := h.Plan(); !errors.Is(err, ErrNotYet) {
 			t.Errorf("a plan before the first look: %v", err)
 		}
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		w.stop()
 		if err := h.Resume(w.ctx, "p1", "eva"); !errors.Is(err, ErrEnded) {
 			t.Errorf("after the end: %v", err)
 		}
 		h = w.start()
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if n := w.metric("mother_unclean_starts_total"); n != 0 {
 			t.Errorf("%g unclean starts after an orderly end", n)
 		}
@@ -639,19 +642,19 @@ func TestAPolicyThatCallsTheFarmSickIsRefused(t *testing.T) {
 		w := newWard(t, 6)
 		w.start()
 		w.settle()
-		time.Sleep(40 * time.Minute)
+		pass(40 * time.Minute)
 		before := w.healer.Status().Config
 		p := impatient()
 		p.Default.Detect.MinPerBoard = 50e12
-		w.policy = p
-		time.Sleep(2 * time.Minute)
+		w.enact(p)
+		pass(2 * time.Minute)
 		if w.metric("mother_config_refused_total") != 1 || w.healer.Status().Config != before {
 			t.Errorf("a typo was taken over: %s", w.log)
 		}
 		p = impatient()
 		p.Default.Detect.MinPerBoard = 1e12
-		w.policy = p
-		time.Sleep(2 * time.Minute)
+		w.enact(p)
+		pass(2 * time.Minute)
 		if w.healer.Status().Config == before {
 			t.Errorf("a good policy was not taken over: %s", w.log)
 		}

@@ -153,7 +153,7 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (Action, error) {
 	if r.Owner == "" || r.Reason == "" {
 		return Action{}, errors.New("it needs an owner and a reason")
 	}
-	if writes[r.Kind] == nil {
+	if _, ok := writes[r.Kind]; !ok {
 		return Action{}, fmt.Errorf("action %q, expected %s or %s", r.Kind, Restart, Reboot)
 	}
 	done := make(chan result, 1)

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-kit/log"
@@ -36,14 +38,16 @@ func (bubbleClock) Synced() bool { return true }
 
 // ward is a herd in memory that a fleet knows and a Healer looks after, in a bubble.
 type ward struct {
-	t      *testing.T
-	herd   *dragontest.Herd
-	fleet  *fleet.Fleet
-	clock  bubbleClock
-	dir    string
-	policy *Policy
-	log    *bytes.Buffer
-	ctx    context.Context
+	t       *testing.T
+	herd    *dragontest.Herd
+	fleet   *fleet.Fleet
+	clock   bubbleClock
+	dir     string
+	policy  *Policy                // until the start; then see enact
+	enacted atomic.Pointer[Policy] // read by the Healer
+	current atomic.Pointer[Healer] // that gets the readings
+	log     *bytes.Buffer
+	ctx     context.Context
 
 	healer   *Healer
 	registry *prometheus.Registry
@@ -75,8 +79,8 @@ func newWard(t *testing.T, n int) *ward {
 	transport.DialContext = herd.DialContext
 	options := dragon.Options{Transport: transport}
 	w.fleet, err = fleet.Open(fleet.Config{Client: options, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
-		if w.healer != nil {
-			w.healer.OnReading(d, r)
+		if h := w.current.Load(); h != nil {
+			h.OnReading(d, r)
 		}
 	}})
 	if err != nil {
@@ -109,16 +113,31 @@ func (w *ward) start() *Healer {
 	w.t.Helper()
 	h, run := w.make(w.dir)
 	w.healer = h
+	w.current.Store(h)
 	w.stopRun = run()
 	return h
+}
+
+// enact makes a policy the one that the Healer is given.
+func (w *ward) enact(p *Policy) {
+	w.policy = p
+	w.enacted.Store(p)
+}
+
+// pass lets time pass, and everybody finish what they do in it. The race detector
+// knows that they have.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // make makes a Healer in dir, and a function that runs it and returns how to end it.
 func (w *ward) make(dir string) (*Healer, func() (stop func())) {
 	w.t.Helper()
 	w.registry = prometheus.NewRegistry()
+	w.enacted.Store(w.policy)
 	c := Config{
-		Fleet: w.fleet, Dir: dir, Policy: func() *Policy { return w.policy }, ID: "test", Clock: w.clock,
+		Fleet: w.fleet, Dir: dir, Policy: w.enacted.Load, ID: "test", Clock: w.clock,
 		Place:    func(i *fleet.Info) (string, string) { return "row-" + i.IP, "" },
 		OnAction: func(_ *fleet.Info, k Kind) { w.actions = append(w.actions, k) },
 		Logger:   log.NewLogfmtLogger(log.NewSyncWriter(w.log)), Registerer: w.registry,
@@ -166,7 +185,7 @@ func (w *ward) until(what string, most time.Duration, is func() bool) {
 		if is() {
 			return
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 	}
 	if !is() {
 		w.t.Fatalf("not within %s: %s\n%s", most, what, w.table())
@@ -277,16 +296,33 @@ var errKilled = errors.New("killed")
 // killer ends a Healer at a commit as a kill does: nothing is written or sent from
 // then on.
 type killer struct {
-	at     int  // the commit, from 1; 0 for never
-	after  bool // it reaches the disk
-	fail   bool // only that one commit fails, and the healer lives on
+	at    int  // the commit, from 1; 0 for never
+	after bool // it reaches the disk
+	fail  bool // only that one commit fails, and the healer lives on
+	kill  func()
+	seen  func(store.Records) // every commit that reached the disk
+
+	mu     sync.Mutex // the Healer's goroutine and the test's
 	n      int
 	killed bool
-	kill   func()
-	seen   func(store.Records) // every commit that reached the disk
+}
+
+// dead reports whether the kill has come; reached, whether its commit has.
+func (k *killer) dead() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.killed
+}
+
+func (k *killer) reached() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.n >= k.at
 }
 
 func (k *killer) commit(s *store.Store, r store.Records, all bool) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.killed {
 		return errKilled
 	}
