@@ -112,11 +112,11 @@ func (s *Statsd) Run(ctx context.Context) error {
 
 	// The slots are counted from the start, so that no delay adds to another.
 	start, step := time.Now(), s.Interval/statsdSlots
-	for n := time.Duration(0); ; n++ {
-		due := start.Add(n * step)
-		if missed := time.Since(due) / s.Interval; missed > 0 { // the machine slept
+	for n := 0; ; n++ {
+		due := start.Add(time.Duration(n) * step)
+		if missed := int(time.Since(due) / s.Interval); missed > 0 { // the machine slept
 			n += missed * statsdSlots
-			due = start.Add(n * step)
+			due = start.Add(time.Duration(n) * step)
 		}
 		select {
 		case <-ctx.Done():
@@ -135,10 +135,10 @@ func (s *Statsd) Run(ctx context.Context) error {
 	}
 }
 
-func statsdSlot(mac string) time.Duration {
+func statsdSlot(mac string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(mac))
-	return time.Duration(h.Sum32() % statsdSlots)
+	return int(h.Sum32() % statsdSlots)
 }
 
 // Scanned mirrors the end of a scan that found so many dragons, known ones included.
