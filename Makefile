@@ -39,6 +39,7 @@ fuzz: ## Every fuzz target for FUZZTIME each.
 	./scripts/fuzz $(or $(FUZZTIME),10s)
 
 golden: ## Write the golden files and generated pages anew; read the diff.
+	$(GO) test . -run Reference -update
 	$(GO) test ./collector/ -update
 
 promu: ## A release build.

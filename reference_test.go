@@ -1,0 +1,77 @@
+package main
+
+import (
+	"flag"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/brndnmtthws/mother-of-dragons/collector"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+var update = flag.Bool("update", false, "write docs/metrics.md anew")
+
+// The reference has the program's own metrics from the program itself, with all that
+// can be switched on: none can be forgotten there.
+func TestMetricsReferenceIsWhatTheProgramServes(t *testing.T) {
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer herd.Close()
+	statsd, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer statsd.Close()
+	_, port, err := net.SplitHostPort(statsd.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--dragon=" + herd.Addr(0), "--statsd-host=127.0.0.1", "--statsd-port=" + port}
+	for _, s := range collector.Switches() {
+		args = append(args, "--collector."+s.Name)
+	}
+	address, _, _ := start(t, args...)
+	var page string
+	eventually(t, "the dragon is read", func() bool {
+		_, page = get(t, "http://"+address+"/metrics")
+		return strings.Contains(page, "\ndragon_boards{")
+	})
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own []*dto.MetricFamily
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		own = append(own, families[name])
+	}
+	got := collector.Reference(own)
+	const file = "docs/metrics.md"
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("%s is stale (-want +got); if the new one is right: make golden\n%s", file, diff)
+	}
+	if n := strings.Count(got, "\n| `mother_"); n < 15 {
+		t.Errorf("only %d metrics of the program", n)
+	}
+}
