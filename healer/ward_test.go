@@ -343,9 +343,6 @@ func (k *killer) commit(s *store.Store, r store.Records, all bool) error {
 	if k.seen != nil {
 		k.seen(r)
 	}
-	if k.killed {
-		return errKilled
-	}
 	return nil
 }
 
