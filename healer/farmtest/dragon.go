@@ -19,6 +19,9 @@ const (
 	averaging       = 15 * time.Minute
 )
 
+// never is before every farm.
+const never = -longest
+
 type phase int
 
 const (
@@ -50,10 +53,20 @@ func (f *defect) sick() bool {
 	switch f.kind {
 	case "dead", "missing", "freeze", "nopool":
 		return true
-	case "slow":
-		return f.factor < 0.15 // of three boards it has to be felt
 	}
 	return false
+}
+
+// low reports whether the dragon does clearly less than it could.
+func (d *Dragon) low() bool {
+	can, does := 0.0, 0.0
+	for i := range d.boards {
+		b := &d.boards[i]
+		if can += b.rate; !b.dead && !b.missing {
+			does += b.rate * b.factor
+		}
+	}
+	return does < 0.5*can
 }
 
 type board struct {
@@ -86,7 +99,7 @@ type Dragon struct {
 	freeze  bool
 	web     string        // empty: fine
 	answer  string        // to a reboot: empty, ignored, never, lostreply, refused
-	never   float64       // chance that a reboot is the last
+	dies    float64       // chance that a reboot is the last
 	gone    bool          // it was
 	offset  time.Duration // of its clock
 	soak    float64       // °C that its air is above the others'
@@ -146,7 +159,7 @@ func newDragon(w *World, n int) *Dragon {
 		b.temp = w.air + warmth
 	}
 	d.works[0] = (-d.count).Seconds()
-	d.seen = -1
+	d.seen = never
 	return d
 }
 
@@ -214,7 +227,7 @@ func (d *Dragon) pool() int {
 // sees reports whether a pool is alive to the dragon.
 func (d *Dragon) sees(pool int) bool {
 	w := d.world
-	return w.pools[pool].up && w.uplink && w.switches[d.Switch] && !d.nopool
+	return w.pools[pool].down == 0 && w.uplink == 0 && w.switches[d.Switch] == 0 && !d.nopool
 }
 
 func (d *Dragon) mine(dt time.Duration) {
@@ -228,7 +241,7 @@ func (d *Dragon) mine(dt time.Duration) {
 	if d.phase == running {
 		pool = d.pool()
 	}
-	works := pool >= 0 && !w.pools[pool].idle
+	works := pool >= 0 && w.pools[pool].idle == 0
 	if works && !d.freeze {
 		d.works[pool] += dt.Seconds()
 	}
@@ -326,7 +339,7 @@ func (d *Dragon) reboot(why string) {
 	d.boots++
 	d.Restarts = append(d.Restarts, Restart{d.at, true, why})
 	d.begin()
-	if d.never > 0 && d.chance("never", d.boots) < d.never {
+	if d.dies > 0 && d.chance("dies", d.boots) < d.dies {
 		d.gone = true
 	}
 	if d.gone {
@@ -349,6 +362,14 @@ func (d *Dragon) tunes() time.Duration {
 		return d.retunes
 	}
 	return s.TuneMin + time.Duration(d.chance("tune", d.boots)*float64(s.TuneMax-s.TuneMin))
+}
+
+// wrongSlot is where the first defect is.
+func (d *Dragon) wrongSlot() int {
+	if len(d.defects) == 0 {
+		return 0
+	}
+	return d.defects[0].slot
 }
 
 // mend gives every defect its chance.
@@ -398,7 +419,7 @@ func (b *board) shownTemperature() dragon.Number {
 func (d *Dragon) reach() healer.Reach {
 	w := d.world
 	switch {
-	case w.gatewayDown || !w.switches[d.Switch] || w.at(d.Known) != d:
+	case w.gateway > 0 || w.switches[d.Switch] > 0 || w.at(d.Known) != d:
 		return healer.Unreachable
 	case d.phase == off:
 		return healer.Timeout
@@ -406,6 +427,10 @@ func (d *Dragon) reach() healer.Reach {
 		return healer.Unreachable
 	}
 	switch d.web {
+	case "slow": // every second answer comes too late
+		if int(d.at/time.Minute)%2 == 0 {
+			return healer.Timeout
+		}
 	case "hang":
 		return healer.Timeout
 	case "500", "garbage", "truncated":
@@ -422,7 +447,7 @@ func (d *Dragon) poll() {
 	if !d.facts.HasSample {
 		return
 	}
-	if d.seen < 0 {
+	if d.seen == never {
 		d.seen = d.at
 	}
 	d.Answered = append(d.Answered, d.at)
@@ -443,7 +468,7 @@ func (d *Dragon) read() healer.Facts {
 		return healer.FactsOf(who, reach, nil, nil, w.mono())
 	}
 	s := &w.summary
-	s.At = epoch.Add(d.at)
+	s.At = w.script.Begins.Add(d.at)
 	s.DeviceTime = s.At.Add(d.offset).Truncate(time.Second)
 	s.FanDuty = dragon.Known(w.fan(d))
 	s.Tuning = dragon.Known(0)
@@ -503,7 +528,7 @@ func worker(mac string) string {
 func (d *Dragon) wrong() []*defect {
 	var out []*defect
 	for _, f := range d.defects {
-		if f.sick() {
+		if f.sick() || f.kind == "slow" && d.low() {
 			out = append(out, f)
 		}
 	}

@@ -27,25 +27,21 @@ func (p *phrase) hostFault(verb string) (func(*World), bool) {
 		if p.oneOf("readonly", "corrupt") == "corrupt" {
 			return func(w *World) { w.healer.Kill(); w.healer.corrupt = true }, true
 		}
-		return p.lasts(func(w *World, on bool) { w.host.readonly = on }), true
+		return p.lasts(func(w *World, on int) { w.host.readonly += on }), true
 	case "owner":
 		p.oneOf("lost")
-		return p.lasts(func(w *World, on bool) { w.host.foreign = on }), true
+		return p.lasts(func(w *World, on int) { w.host.foreign += on }), true
 	case "stop":
 		p.oneOf("file")
-		return p.lasts(func(w *World, on bool) {
-			if w.host.stop = on; on {
-				w.host.stopped = w.Now
-			}
-		}), true
+		return p.lasts(func(w *World, on int) { w.host.stop += on }), true
 	case "gate":
 		how := p.oneOf("closed", "error", "open")
-		return p.lasts(func(w *World, on bool) {
+		return p.lasts(func(w *World, on int) {
 			e := healer.ExternalAnswer{Asked: true, Open: true}
 			switch {
-			case on && how == "closed":
+			case on > 0 && how == "closed":
 				e = healer.ExternalAnswer{Asked: true, Detail: "3 alerts"}
-			case on && how == "error":
+			case on > 0 && how == "error":
 				e = healer.ExternalAnswer{Asked: true, Err: "no answer"}
 			}
 			w.host.external = e
@@ -61,6 +57,7 @@ func (p *phrase) hostFault(verb string) (func(*World), bool) {
 			if h.mem == nil {
 				return
 			}
+			h.taken[d.N] = verb == "quarantine"
 			if verb == "release" {
 				h.said("release "+worker(d.MAC), h.mem.Release(w.instant(), d.MAC, "ann"))
 			} else {
@@ -89,11 +86,11 @@ func (p *phrase) hostFault(verb string) (func(*World), bool) {
 }
 
 // lasts makes an event of something that is switched on, for a while.
-func (p *phrase) lasts(set func(*World, bool)) func(*World) {
+func (p *phrase) lasts(set func(*World, int)) func(*World) {
 	span := p.span()
 	return func(w *World) {
-		set(w, true)
-		w.after(span, func(w *World) { set(w, false) })
+		set(w, 1)
+		w.after(span, func(w *World) { set(w, -1) })
 	}
 }
 
@@ -165,6 +162,17 @@ func (p *phrase) policy(to *healer.Policy) {
 		d.Detect.MinPerBoard = p.float() * 1e12
 	case "low_ratio":
 		d.Detect.LowRatio = healer.Ratio(p.ratio())
+	case "min_gap":
+		d.Device.MinGap = p.duration()
+	case "in_flight_min":
+		to.Fleet.InFlightMin = p.number(1, 10)
+	case "per_domain":
+		to.Fleet.PerDomain = p.number(1, 10)
+	case "storm":
+		to.Breakers.Storm = healer.Ratio(p.ratio())
+		to.Breakers.StormFresh = to.Breakers.Storm
+	case "scope":
+		to.Breakers.Scope = healer.Ratio(p.ratio())
 	case "boards":
 		d.Boards = p.number(0, 16)
 	case "tuning_max":

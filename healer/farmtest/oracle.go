@@ -17,30 +17,28 @@ import (
 // time. Of the healer it sees what its store holds when something is sent, and, for
 // recoveries and plans, what it says.
 type Oracle struct {
-	Failures []string
-	// CheckStore compares memory and store at every commit (I23), CheckPlan the plan
-	// with what is done at every cycle (I18).
-	CheckStore, CheckPlan bool
+	Failures   []string
+	CheckStore bool // memory and store at every commit: I23
+	CheckPlan  int  // the plan and what is done, in every so manieth cycle: I18; 0: never
 
-	w        *World
-	counts   map[string]int
-	sent     []sent
-	ids      map[string]bool
-	epoch    int
-	forced   map[string]bool
-	well     []time.Duration // since when a dragon has shown nothing wrong; -1: it does
-	needs    []time.Duration // since when a dragon could have been acted on
-	skew     time.Duration
-	jump     time.Duration // of the wall clock, the last one; -1: none
-	newest   time.Time     // the latest wall time that a process of the healer has seen
-	before   time.Time     // the same, of those before this one
-	starts   int
-	unclean  []time.Duration
-	corrupt  time.Duration // when the store was last begun anew; -1: never
-	judged   map[string][]bool
-	latched  map[string]time.Duration
-	lost     []time.Duration
-	quarants map[string]bool
+	w       *World
+	counts  map[string]int
+	sent    []sent
+	ids     map[string]bool
+	epoch   int
+	forced  map[string]bool
+	well    []time.Duration // since when a dragon has shown nothing wrong; -1: it does
+	needs   []time.Duration // since when a dragon could have been acted on
+	skew    time.Duration
+	jump    time.Duration // of the wall clock, the last one; -1: none
+	newest  time.Time     // the latest wall time that a process of the healer has seen
+	before  time.Time     // the same, of those before this one
+	starts  int
+	unclean []time.Duration
+	corrupt time.Duration // when the store was last begun anew; -1: never
+	judged  map[string][]bool
+	latched map[string]time.Duration
+	lost    []time.Duration
 }
 
 // sent is a write of the healer that reached a dragon, or was to.
@@ -62,9 +60,16 @@ const (
 func NewOracle(w *World, h *Healer) *Oracle {
 	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
 		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)),
-		jump: -1, corrupt: -1, judged: make(map[string][]bool), latched: make(map[string]time.Duration), quarants: make(map[string]bool)}
+		jump: -1, corrupt: -1, judged: make(map[string][]bool), latched: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
+}
+
+func (o *Oracle) planEvery() int {
+	if o == nil {
+		return 0
+	}
+	return o.CheckPlan
 }
 
 func (o *Oracle) fail(format string, args ...any) {
@@ -147,13 +152,13 @@ func (o *Oracle) attempt(h *Healer, d *healer.Decision, _ string) {
 			o.fail("I8 %s, whose MAC is not its own", what)
 		}
 	}
-	if w.host.readonly {
+	if w.host.readonly > 0 {
 		o.fail("I9 %s while nothing can be written down", what)
 	}
-	if w.host.foreign {
+	if w.host.foreign > 0 {
 		o.fail("I19 %s while another process holds the store", what)
 	}
-	if w.host.stop {
+	if w.host.stop > 0 {
 		o.fail("I17 %s in spite of the STOP file", what)
 	}
 	if i := o.dragon(d.MAC); i >= 0 && d.Reason != "" {
@@ -184,7 +189,7 @@ func (o *Oracle) wrote(h *Healer, decision *healer.Decision, a *healer.Action) {
 		o.budgets(d, &s, what)
 		o.footing(h, d, &s, what)
 		o.causes(d, &s, what)
-		o.judgement(h, d, &s, what)
+		o.judgement(d, &s, what)
 	}
 	if a.Actor == "healer" {
 		o.evidence(d, &s, what)
@@ -454,9 +459,9 @@ func (o *Oracle) strangers(s *sent, what string) {
 			return
 		}
 	}
-	struck := 0
+	struck, newest := 0, time.Duration(0)
 	for _, d := range w.Dragons {
-		recent, last, self := 0, time.Duration(-1), 0
+		recent, last := 0, time.Duration(-1)
 		for _, r := range d.Restarts {
 			if r.Why != "itself" && r.Why != "stranger" {
 				continue
@@ -464,17 +469,19 @@ func (o *Oracle) strangers(s *sent, what string) {
 			if age := s.At - r.At; age < 55*time.Minute && age > 12*time.Minute && !o.writtenTo(d.N, r.At) {
 				recent++
 			}
-			if s.At-r.At < day {
-				self++
-			}
 			last = r.At
 		}
-		if recent > 0 && recent < 3 {
+		if recent > 0 && !o.flaps(d, s.At) {
 			struck++
+			newest = max(newest, last)
 		}
 		if d.N == s.want && o.flaps(d, s.At) && s.At-last < 23*time.Hour {
 			o.fail("I3 %s, which restarts by itself", what)
 		}
+	}
+	// So many at once cannot be told from a power cut.
+	if struck >= (len(w.Dragons)+4)/5 && s.At-newest >= 44*time.Minute {
+		return
 	}
 	if struck >= max(3, (2*len(w.Dragons)+99)/100) && w.healer.acked < s.At-time.Hour {
 		o.fail("I3 %s while somebody else restarts dragons (%d of them)", what, struck)
@@ -504,12 +511,11 @@ func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 }
 
 // judgement: I7. Whom it may judge at all.
-func (o *Oracle) judgement(h *Healer, d *Dragon, s *sent, what string) {
-	w := o.w
+func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
 	if up := before(d, s.At); up < 14*time.Minute {
 		o.fail("I7 %s, which is up for %s", what, up)
 	}
-	if d.seen >= 0 && s.At-d.seen < time.Hour {
+	if s.At-d.seen < time.Hour {
 		o.fail("I7 %s, which was first seen %s ago", what, s.At-d.seen)
 	}
 	if began := d.tunesSince(s.At); began > 2*poll+time.Minute && s.reason != healer.DeadBoard && s.reason != healer.Missing && s.reason != healer.TuningStuck {
@@ -533,8 +539,6 @@ func (o *Oracle) judgement(h *Healer, d *Dragon, s *sent, what string) {
 	if s.Kind == healer.Reboot && s.Actor == "healer" && slices.ContainsFunc(d.justBefore, func(f *defect) bool { return f.hot }) {
 		o.fail("I7 %s, which suffers from heat", what)
 	}
-	_ = w
-	_ = h
 }
 
 // evidence: I6, I14. What an action of the ladder rests on.
@@ -653,9 +657,10 @@ func (o *Oracle) liveness(h *Healer) {
 	if 2*sick > max(2, (n+4)/5) || 2*sick > max(2, (n+9)/10) {
 		hard = true
 	}
+	// What was meant to be sent is charged, too.
 	hour, today := 0, 0
-	for i := len(o.sent) - 1; i >= 0 && w.Now-o.sent[i].At < day; i-- {
-		if today++; w.Now-o.sent[i].At < time.Hour {
+	for i := len(h.intents) - 1; i >= 0 && w.Now-h.intents[i] < day; i-- {
+		if today++; w.Now-h.intents[i] < time.Hour {
 			hour++
 		}
 	}
@@ -677,17 +682,20 @@ func (o *Oracle) liveness(h *Healer) {
 // actable reports whether a dragon is one that should be acted on for the first time.
 func (o *Oracle) actable(d *Dragon) bool {
 	now := o.w.Now
-	curable := slices.ContainsFunc(d.wrong(), (*defect).curable)
+	curable := slices.ContainsFunc(d.wrong(), func(f *defect) bool {
+		// Of some it takes two others to tell that they are the dragon's own.
+		return f.curable() && (f.kind != "nopool" && f.kind != "freeze" || len(o.w.Dragons) > 4)
+	})
 	if !curable || d.hot() || d.phase != running || d.web != "" || d.Shown != d.MAC || d.answer != "" || d.Known != d.Address || d.drag > 0 {
 		return false
 	}
-	if now-d.boot < 20*time.Minute || now-d.start < 20*time.Minute || d.tuned != 0 || d.seen < 0 || now-d.seen < time.Hour || d.has("late") {
+	if now-d.boot < 20*time.Minute || now-d.start < 20*time.Minute || d.tuned != 0 || d.seen == never || now-d.seen < time.Hour || d.has("late") {
 		return false
 	}
-	if slices.ContainsFunc(d.defects, func(f *defect) bool { return f.hot }) {
+	if slices.ContainsFunc(d.defects, func(f *defect) bool { return f.hot }) || o.w.healer.taken[d.N] {
 		return false
 	}
-	if slices.ContainsFunc(o.w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC }) || o.w.forgets[d.N] {
+	if slices.ContainsFunc(o.w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC }) || o.w.forgets[d.N] > 0 {
 		return false
 	}
 	for i := len(d.Restarts) - 1; i >= 0 && now-d.Restarts[i].At < 25*time.Hour; i-- {
@@ -710,7 +718,7 @@ func (o *Oracle) hardTimes(h *Healer) bool {
 	if !h.Alive() || now-h.Starts[len(h.Starts)-1] < 20*time.Minute || h.Policy.Default.Mode != healer.Enforce {
 		return true
 	}
-	if w.host.readonly || w.host.foreign || w.host.stop || w.gatewayDown || w.host.skew != 0 || !w.host.synced || !w.uplink ||
+	if w.host.readonly > 0 || w.host.foreign > 0 || w.host.stop > 0 || w.gateway > 0 || w.host.skew != 0 || !w.host.synced || w.uplink > 0 ||
 		o.jump >= 0 && now-o.jump < 20*time.Minute || !w.host.external.Open || w.host.external.Err != "" || len(h.Policy.Windows) > 0 {
 		return true
 	}
@@ -738,7 +746,7 @@ func (o *Oracle) hardTimes(h *Healer) bool {
 				break
 			}
 		}
-		if d.phase == off || d.web != "" || d.Shown != d.MAC || w.forgets[d.N] {
+		if d.phase == off || d.web != "" || d.Shown != d.MAC || w.forgets[d.N] > 0 {
 			struck++
 		}
 	}

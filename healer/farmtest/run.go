@@ -2,7 +2,9 @@ package farmtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
@@ -11,7 +13,7 @@ import (
 type Options struct {
 	KillAt     int  // kill the healer after this commit; 0: never
 	CheckStore bool // I23 at every commit
-	CheckPlan  bool // I18 at every cycle
+	CheckPlan  int  // I18 in every so manieth cycle; 0: never
 	Policy     *healer.Policy
 	Prepare    func(*World, *Healer) // before the first step
 }
@@ -56,10 +58,23 @@ func Leave(s *Script, k Keeper) *World {
 	return w
 }
 
-// Harm checks that the farm did not do worse than without a healer (I4), by more than
-// half a percent.
+// Harm checks that the farm did not do worse than without a healer (I4) by more than
+// half a percent, or, where farm and time are small, than an hour and a half of each
+// dragon that was written to: what a ladder costs that helps nobody. Where reboots break boards, no more than two dragons may have been broken.
 func (r *Result) Harm(without *World) error {
-	if with, alone := r.World.Earned(), without.Earned(); with < alone*0.995 {
+	if n := r.World.broken; n > 0 {
+		if n > 2 {
+			return fmt.Errorf("I10 %d dragons were broken by reboots", n)
+		}
+		return nil
+	}
+	allowed := 0.0
+	for _, d := range r.World.Dragons {
+		if slices.ContainsFunc(r.Oracle.sent, func(x sent) bool { return x.want == d.N }) {
+			allowed += d.Nominal() * (90 * time.Minute).Seconds()
+		}
+	}
+	if with, alone := r.World.Earned(), without.Earned(); alone-with > max(0.005*alone, allowed) {
 		return fmt.Errorf("I4 the farm hashed %.2f%% less than without a healer", 100*(1-with/alone))
 	}
 	return nil
@@ -68,9 +83,21 @@ func (r *Result) Harm(without *World) error {
 // Log is the audit log, and what the dragons saw.
 func (r *Result) Log() string {
 	var b strings.Builder
-	for _, l := range r.Healer.Audit {
-		b.WriteString(l)
+	lines := r.Healer.Audit
+	for i := 0; i < len(lines); {
+		// What is said of many dragons at the same time is told once.
+		n := 1
+		for i+n < len(lines) && anonymous(lines[i+n]) == anonymous(lines[i]) {
+			n++
+		}
+		if n > 3 {
+			fmt.Fprintf(&b, "%s  [the first of %d]\n", lines[i], n)
+			i += n
+			continue
+		}
+		b.WriteString(lines[i])
 		b.WriteByte('\n')
+		i++
 	}
 	kinds := map[healer.Kind]int{}
 	for _, x := range r.World.Writes {
@@ -80,4 +107,13 @@ func (r *Result) Log() string {
 	}
 	fmt.Fprintf(&b, "= %d restarts, %d reboots, %.2f%% of the hash lost\n", kinds[healer.Restart], kinds[healer.Reboot], 100*r.World.Lost())
 	return b.String()
+}
+
+// anonymous is a line of the log without the dragon's name.
+func anonymous(l string) string {
+	i := strings.Index(l, " dragon-")
+	if i < 0 {
+		return l
+	}
+	return l[:i] + l[min(len(l), i+len(" dragon-45000000")):]
 }

@@ -23,6 +23,7 @@ type Script struct {
 	Seed     uint64
 	TuneMin  time.Duration // how long a dragon tunes after a start of its system
 	TuneMax  time.Duration
+	Begins   time.Time
 	Unnamed  bool // fault domains are not configured: the /24 has to do
 	Learned  bool // baselines of a week are already learned
 	Policy   healer.Policy
@@ -51,6 +52,7 @@ func Parse(text string) (*Script, error) {
 		Dragons: 20, Switches: 4, PDUs: 2, Pools: []string{"slush"}, Model: "T1",
 		Run: 24 * time.Hour, Cycle: time.Minute, Seed: 1, Policy: healer.DefaultPolicy(),
 		TuneMin: 10 * time.Minute, TuneMax: 20 * time.Minute,
+		Begins: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), // a Monday
 	}
 	s.Policy.Default.Mode = healer.Enforce
 	line := 0
@@ -78,7 +80,7 @@ func (s *Script) statement(words []string, line int) error {
 		}
 		return s.setting(words)
 	}
-	p := &phrase{words: words[1:], script: s}
+	p := &phrase{words: slices.Clone(words[1:]), script: s}
 	at := p.duration()
 	if p.err == nil && (at < 0 || at > longest) {
 		p.fail("a time between 0 and %s", longest)
@@ -133,6 +135,12 @@ func (s *Script) setting(words []string) error {
 		s.TuneMin, s.TuneMax = p.parse(low), p.parse(high)
 		if p.err == nil && (s.TuneMin < 0 || s.TuneMax < s.TuneMin || s.TuneMax > 48*time.Hour) {
 			p.fail("a time, or two as in 10m..2h, up to 48h")
+		}
+	case "begins":
+		w := p.word()
+		t, err := time.Parse(time.DateOnly, w)
+		if s.Begins = t; p.err == nil && err != nil {
+			p.fail("a date such as 2026-03-28, got %q", w)
 		}
 	case "domains":
 		s.Unnamed = p.oneOf("labels", "subnets") == "subnets"
@@ -257,7 +265,7 @@ func (p *phrase) positive() time.Duration {
 // span reads an optional duration; for ever if there is none.
 func (p *phrase) span() time.Duration {
 	p.next("for")
-	if p.err != nil || len(p.words) == 0 {
+	if p.err != nil || len(p.words) == 0 || strings.Contains(p.words[0], "=") {
 		return longest
 	}
 	return p.positive()

@@ -29,6 +29,7 @@ type Healer struct {
 	// KillAt kills the process right after this commit of its store; 0: never.
 	KillAt  int
 	Commits int
+	Stages  []string // what each commit was for
 	Starts  []time.Duration
 	// Trust leaves the identity unproved before a send, to show that somebody notices.
 	Trust bool
@@ -48,8 +49,9 @@ type Healer struct {
 	asked   []wish
 	pauses  []hold
 	acked   time.Duration
-	dirty   bool // what could not be committed must be, as soon as it can
-	open    map[string]time.Duration
+	dirty   bool         // what could not be committed must be, as soon as it can
+	taken   map[int]bool // dragons that a human has quarantined
+	intents []time.Duration
 }
 
 // wish is a write that somebody else wants.
@@ -67,7 +69,7 @@ type hold struct {
 
 // NewHealer installs a healer on the world's host.
 func NewHealer(w *World, policy healer.Policy) *Healer {
-	h := &Healer{Policy: policy, world: w, dragons: make(map[string][]byte), open: make(map[string]time.Duration)}
+	h := &Healer{Policy: policy, world: w, dragons: make(map[string][]byte), taken: make(map[int]bool)}
 	w.healer = h
 	if w.script.Learned {
 		h.learn()
@@ -98,7 +100,7 @@ func (h *Healer) learn() {
 	m.Everything()
 	h.mem = m
 	h.commit("learned")
-	h.mem, h.Commits = nil, 0
+	h.mem, h.Commits, h.Stages = nil, 0, nil
 }
 
 // Kill ends the process at once.
@@ -150,7 +152,7 @@ func (h *Healer) commit(stage string) bool {
 	if h.mem == nil {
 		return false
 	}
-	if h.world.host.readonly {
+	if h.world.host.readonly > 0 {
 		h.dirty = true
 		return true
 	}
@@ -177,6 +179,7 @@ func (h *Healer) commit(stage string) bool {
 		}
 	}
 	h.Commits++
+	h.Stages = append(h.Stages, stage)
 	if h.Watch != nil {
 		h.Watch.committed(h, stage)
 	}
@@ -202,7 +205,7 @@ func (h *Healer) Tick(w *World) {
 	}
 	now := w.instant()
 	var planned *healer.Plan
-	if h.Watch != nil && h.Watch.CheckPlan {
+	if every := h.Watch.planEvery(); every > 0 && int(w.Now/w.script.Cycle)%every == 0 {
 		p := h.Policy
 		p.Default.Mode = healer.Observe
 		planned = healer.Decide(now, w.View(), h.mem.Clone(), &p)
@@ -213,9 +216,6 @@ func (h *Healer) Tick(w *World) {
 	}
 	for i := range h.Plan.Audit {
 		h.Audit = append(h.Audit, line(w.Now, &h.Plan.Audit[i]))
-	}
-	for i := range h.Plan.Ended {
-		delete(h.open, h.Plan.Ended[i].Action.ID)
 	}
 	plan := h.Plan
 	asked := h.answer()
@@ -287,7 +287,7 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 		h.note("not sent: %v", err)
 		return true
 	}
-	h.open[a.ID] = w.Now
+	h.intents = append(h.intents, w.Now)
 	if !h.commit("intent") {
 		return false
 	}
@@ -296,10 +296,9 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 		if err := h.mem.Sent(w.instant(), d.MAC, a.ID, healer.Refusal, why); err != nil {
 			h.Watch.fail("%v", err)
 		}
-		delete(h.open, a.ID)
 		return h.commit("result")
 	}
-	if w.host.readonly {
+	if w.host.readonly > 0 {
 		return refuse("the intent cannot be written")
 	}
 	if err := h.mem.Interlock(w.instant(), d.MAC, d.Kind, a.ID); err != nil {
@@ -318,9 +317,6 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	if h.Watch != nil {
 		h.Watch.wrote(h, d, &a)
 	}
-	if result == healer.Refusal {
-		delete(h.open, a.ID)
-	}
 	if !h.survives("sent") {
 		return false
 	}
@@ -334,7 +330,6 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 				return
 			}
 			if h.mem.Conclude(w.instant(), mac, id, healer.Recovered, "") == nil {
-				delete(h.open, id)
 				h.commit("concluded")
 			}
 		})

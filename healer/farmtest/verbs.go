@@ -18,8 +18,8 @@ import (
 //	dragon d3 freeze|nopool|tunes [restart=1] [reboot=1]      dragon d3 ok
 //	dragon d3 restarts|reboots|off|on  dragon d3 hot +32 [4h]
 //	dragon d3 retunes 12h              dragon d3 boots 10m later
-//	web d3 hang|500|401|garbage|truncated|renamed [1h]
-//	answer d3 ignored|never|lostreply|refused|ok     answer 20% never 0.5
+//	web d3 slow|hang|500|401|garbage|truncated|renamed [1h]
+//	answer d3 ignored|never|lostreply|refused|loses|ok    answer 20% never 0.5
 //	offset d3 +2h                      mac d3 d4|zero|own
 //	dhcp swap d3 d4 [on send]          dhcp shuffle 20%
 //	forget 60% [2h]                    stranger restarts|reboots d3-d9 [every 10m] [1h]
@@ -42,22 +42,22 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 		p.oneOf("down")
 		span := p.span()
 		return func(w *World) {
-			w.switches[i] = false
-			w.during(span, "switch", w.domainNames[i], func(d *Dragon) bool { return d.Switch == i }, func() { w.switches[i] = true })
+			w.switches[i]++
+			w.during(span, "switch", w.domainNames[i], func(d *Dragon) bool { return d.Switch == i }, func() { w.switches[i]-- })
 		}
 	case "uplink":
 		p.oneOf("down")
 		span := p.span()
 		return func(w *World) {
-			w.uplink = false
-			w.during(span, "pool", "all", everyone, func() { w.uplink = true })
+			w.uplink++
+			w.during(span, "pool", "all", everyone, func() { w.uplink-- })
 		}
 	case "gateway":
 		p.oneOf("down")
 		span := p.span()
 		return func(w *World) {
-			w.gatewayDown = true
-			w.during(span, "isolation", "gateway", everyone, func() { w.gatewayDown = false })
+			w.gateway++
+			w.during(span, "isolation", "gateway", everyone, func() { w.gateway-- })
 		}
 	case "power":
 		return p.power()
@@ -72,21 +72,21 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 	case "dragon":
 		return p.dragonFault()
 	case "web":
-		who, how := p.dragons(), p.oneOf("hang", "500", "401", "garbage", "truncated", "renamed")
+		who, how := p.dragons(), p.oneOf("slow", "hang", "500", "401", "garbage", "truncated", "renamed")
 		span := p.span()
 		return each(who, func(w *World, d *Dragon) {
 			d.web = how
 			w.after(span, func(*World) { d.web = "" })
 		})
 	case "answer":
-		who, how := p.dragons(), p.oneOf("ignored", "never", "lostreply", "refused", "ok")
+		who, how := p.dragons(), p.oneOf("ignored", "never", "lostreply", "refused", "loses", "ok")
 		chance := 0.0
 		if how == "never" {
 			if chance = 1; len(p.words) > 0 {
 				chance = p.float()
 			}
 		}
-		return each(who, func(_ *World, d *Dragon) { d.answer, d.never = strings.TrimPrefix(how, "ok"), chance })
+		return each(who, func(_ *World, d *Dragon) { d.answer, d.dies = strings.TrimPrefix(how, "ok"), chance })
 	case "offset":
 		who, by := p.dragons(), p.duration()
 		return each(who, func(_ *World, d *Dragon) { d.offset = by })
@@ -97,8 +97,8 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 	case "forget":
 		who, span := p.dragons(), p.span()
 		return each(who, func(w *World, d *Dragon) {
-			w.forgets[d.N] = true
-			w.after(span, func(*World) { delete(w.forgets, d.N) })
+			w.forgets[d.N]++
+			w.after(span, func(*World) { w.forgets[d.N]-- })
 		})
 	case "stranger":
 		return p.stranger()
@@ -128,13 +128,13 @@ func (p *phrase) poolFault() func(*World) {
 	span := p.span()
 	i := slices.Index(p.script.Pools, name)
 	return func(w *World) {
-		x := &w.pools[i]
-		if how == "down" {
-			x.up = false
-		} else {
-			x.idle = true
+		x := &w.pools[i].down
+		if how == "idle" {
+			x = &w.pools[i].idle
 		}
-		w.during(span, "pool", x.url, func(d *Dragon) bool { return d.pool() < 0 || d.pool() == i }, func() { x.up, x.idle = true, false })
+		strikes := func(d *Dragon) bool { return d.pool() < 0 || d.pool() == i }
+		w.during(span, "pool", w.pools[i].url, strikes, func() { *x-- })
+		*x++
 	}
 }
 

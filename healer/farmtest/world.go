@@ -10,9 +10,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// epoch is when every farm begins: a Monday, at midnight.
-var epoch = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
-
 const (
 	rescan   = 5 * time.Minute // until the fleet finds a dragon at its new address
 	climate  = 22.0            // °C of the air, on average over the day
@@ -27,13 +24,13 @@ type World struct {
 	Dragons []*Dragon
 
 	pools       []pool
-	switches    []bool // up
+	switches    []int // how many things keep it down
 	domainNames []string
-	uplink      bool
-	gatewayDown bool
+	uplink      int // the same
+	gateway     int // the same
 	weather     float64
 	air         float64
-	forgets     map[int]bool // that the fleet does not list
+	forgets     map[int]int // that the fleet does not list
 
 	host   Host
 	Causes []*Cause
@@ -42,6 +39,7 @@ type World struct {
 	lent   map[string]*Dragon // who has an address
 
 	healer  *Healer
+	broken  int // boards, by reboots
 	later   int // events that were added while it ran
 	summary dragon.Summary
 	view    healer.View
@@ -51,8 +49,8 @@ type World struct {
 }
 
 type pool struct {
-	name, url string
-	up, idle  bool
+	name, url  string
+	down, idle int // how many things make it so
 }
 
 // Host is the machine that the healer runs on.
@@ -62,11 +60,10 @@ type Host struct {
 	boots    int
 	skew     time.Duration // of its wall clock
 	synced   bool
-	readonly bool
-	foreign  bool // another process holds the store
-	stop     bool
+	readonly int // how many things make it so
+	foreign  int // the same: another process holds the store
+	stop     int
 	external healer.ExternalAnswer
-	stopped  time.Duration // since when the STOP file is there
 }
 
 // Cause is the truth about something that many dragons have in common.
@@ -91,17 +88,17 @@ type Write struct {
 // NewWorld makes the farm of a script.
 func NewWorld(s *Script) *World {
 	w := &World{
-		script: s, uplink: true, lent: make(map[string]*Dragon, s.Dragons), forgets: make(map[int]bool),
+		script: s, lent: make(map[string]*Dragon, s.Dragons), forgets: make(map[int]int),
 		host:   Host{booted: -100 * time.Hour, synced: true},
 		agenda: slices.Clone(s.Events),
 	}
 	w.host.external = healer.ExternalAnswer{Asked: true, Open: true}
 	w.air = w.climate()
 	for i, name := range s.Pools {
-		w.pools = append(w.pools, pool{name: name, url: poolURL(name, i), up: true})
+		w.pools = append(w.pools, pool{name: name, url: poolURL(name, i)})
 	}
 	for i := range s.Switches {
-		w.switches = append(w.switches, true)
+		w.switches = append(w.switches, 0)
 		w.domainNames = append(w.domainNames, fmt.Sprintf("sw%d", i))
 	}
 	for i := range s.Dragons {
@@ -197,7 +194,7 @@ func (w *World) during(span time.Duration, kind, name string, members func(*Drag
 func (w *World) mono() time.Duration { return w.Now - w.host.booted }
 
 func (w *World) instant() healer.Instant {
-	return healer.Instant{Wall: epoch.Add(w.Now + w.host.skew), Mono: w.mono(), BootID: fmt.Sprintf("boot-%d", w.host.boots)}
+	return healer.Instant{Wall: w.script.Begins.Add(w.Now + w.host.skew), Mono: w.mono(), BootID: fmt.Sprintf("boot-%d", w.host.boots)}
 }
 
 // View is what the fleet shows a healer.
@@ -205,13 +202,13 @@ func (w *World) View() *healer.View {
 	v := &w.view
 	v.Dragons = v.Dragons[:0]
 	for _, d := range w.Dragons {
-		if d.facts.Reach != healer.Untried && !w.forgets[d.N] {
+		if d.facts.Reach != healer.Untried && w.forgets[d.N] == 0 {
 			v.Dragons = append(v.Dragons, d.facts)
 		}
 	}
 	v.Host = healer.Host{
-		ClockSynced: w.host.synced, StateWritable: !w.host.readonly, Owner: !w.host.foreign, Stop: w.host.stop,
-		GatewayDown: w.gatewayDown, External: w.host.external,
+		ClockSynced: w.host.synced, StateWritable: w.host.readonly == 0, Owner: w.host.foreign == 0, Stop: w.host.stop > 0,
+		GatewayDown: w.gateway > 0, External: w.host.external,
 	}
 	return v
 }
@@ -241,6 +238,13 @@ func (w *World) Send(address string, write Write) (healer.Result, string) {
 		return healer.Accepted, ""
 	default:
 		d.reboot(why)
+	}
+	if d.answer == "loses" && write.Kind == healer.Reboot {
+		slot := (d.wrongSlot() + 1) % boardsPerDragon
+		if !d.boards[slot].missing {
+			w.broken++
+		}
+		d.add(&defect{kind: "missing", slot: slot, since: w.Now})
 	}
 	if d.answer == "lostreply" {
 		return healer.Unknown, "no answer in time"

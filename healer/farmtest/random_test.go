@@ -1,0 +1,96 @@
+package farmtest
+
+import (
+	"flag"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	soak  = flag.Bool("soak", false, "run for long: every commit, and random scripts until -soak.for is over")
+	soakF = flag.Duration("soak.for", 10*time.Minute, "how long -soak tries random scripts")
+	seed0 = flag.Uint64("seed", 1, "the first seed of the random scripts")
+)
+
+// broken lists what a script violates.
+func broken(text string) []string {
+	s, err := Parse(text)
+	if err != nil {
+		return []string{"parse: " + err.Error()}
+	}
+	r := Run(s, Options{CheckStore: true, CheckPlan: 7})
+	failures := r.Oracle.Failures
+	// Dragons that reboots kill, and people who ask for them, are beyond the healer.
+	if !strings.Contains(text, "answer") && !strings.Contains(text, "ask ") {
+		if err := r.Harm(Leave(s, Nobody{})); err != nil {
+			failures = append(failures, "end "+err.Error())
+		}
+	}
+	return failures
+}
+
+// kind is the invariant that a failure is about.
+func kind(failure string) string {
+	_, rest, _ := strings.Cut(failure, " ")
+	i, _, _ := strings.Cut(rest, " ")
+	return i
+}
+
+func try(t *testing.T, seed uint64) {
+	t.Helper()
+	text := Random(seed)
+	failures := broken(text)
+	if len(failures) == 0 {
+		return
+	}
+	small := Shrink(text, func(s string) bool {
+		for _, f := range broken(s) {
+			if kind(f) == kind(failures[0]) && !strings.HasPrefix(f, "parse") {
+				return true
+			}
+		}
+		return false
+	})
+	t.Errorf("seed %d: %s\nthe smallest script that fails so:\n%s%s", seed, strings.Join(failures, "\n"), small, strings.Join(broken(small), "\n"))
+}
+
+// Whatever happens to a farm, the invariants hold.
+func TestRandomScripts(t *testing.T) {
+	for i := range uint64(60) {
+		try(t, *seed0+i)
+	}
+}
+
+func TestSoakRandomScripts(t *testing.T) {
+	if !*soak {
+		t.Skip("with -soak")
+	}
+	end := time.Now().Add(*soakF)
+	n := uint64(0)
+	for ; time.Now().Before(end) && !t.Failed(); n++ {
+		try(t, *seed0+1000+n)
+	}
+	t.Logf("%d scripts from seed %d on", n, *seed0+1000)
+}
+
+// The same script gives the same bytes (I21).
+func TestSameSeedSameAudit(t *testing.T) {
+	for seed := range uint64(6) {
+		s, err := Parse(Random(seed + 100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := Run(s, Options{}).Log(), Run(s, Options{CheckPlan: 1}).Log(); a != b {
+			t.Errorf("I21 seed %d: the same script gives another log: %s", seed+100, firstDifference(a, b))
+		}
+	}
+}
+
+func TestShrinkLeavesTheCulprit(t *testing.T) {
+	text := "a\nb\nc\nd\ne\nf\n"
+	got := Shrink(text, func(s string) bool { return strings.Contains(s, "b") && strings.Contains(s, "e") })
+	if got != "b\ne\n" {
+		t.Errorf("got %q, want b and e", got)
+	}
+}
