@@ -30,14 +30,14 @@ const maxStillborn = 3
 
 var errExpired = errors.New("token expired")
 
-type withoutLogin struct{}
+type noLoginKey struct{}
 
 // WithoutLogin returns a context whose calls use the token that there is, or fail with
 // ErrUnauthorized: no new login is made. Each dragon knows only the tokens that it gave
 // itself since it booted (vendor backend source), so what is sent this way reaches
 // whoever answered last, or nobody, also if the address has changed hands since.
 func WithoutLogin(ctx context.Context) context.Context {
-	return context.WithValue(ctx, withoutLogin{}, true)
+	return context.WithValue(ctx, noLoginKey{}, true)
 }
 
 var errNoLogin = errors.New("not logged in, and no login wanted")
@@ -101,7 +101,7 @@ func (c *Client) login(ctx context.Context) (renewed bool, err error) {
 	if s.token != "" {
 		return false, nil
 	}
-	if ctx.Value(withoutLogin{}) != nil {
+	if ctx.Value(noLoginKey{}) != nil {
 		return false, &Error{Host: c.host, Endpoint: authEndpoint.path, Kind: ErrUnauthorized, Err: errNoLogin}
 	}
 	if wait := time.Until(s.refusedUntil); s.refused != nil && wait > 0 {
