@@ -81,6 +81,19 @@ func TestPoolsThatTheDeviceWouldSpoilAreNotSent(t *testing.T) {
 	}
 }
 
+func TestARefusedPoolDoesNotTellItsLogin(t *testing.T) {
+	for u, want := range map[string]string{
+		"stratum:/farm:s3cr3t@pool.example.org:3333":       `"<secret>@pool.example.org:3333"`,
+		"stratum+ssl://farm:s3/cr@3t@pool.example.org:333": `"stratum+ssl://<secret>@pool.example.org:333"`,
+		"stratum+ssl://pool.example.org:3333":              `"stratum+ssl://pool.example.org:3333"`,
+	} {
+		err := PoolConfig{u, "u", "x"}.Validate()
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "3t") {
+			t.Errorf("%s: %v", u, err)
+		}
+	}
+}
+
 func TestUpdatedPoolsAreReadBack(t *testing.T) {
 	pools := []PoolConfig{{"tcp://a.b:1", "u", "x"}, {"tcp://c.d:2", "v", "y"}}
 	both := `{"success":true,"pools":[{"url":"tcp://a.b:1","user":"u","pass":"x"},{"url":"tcp://c.d:2","user":"v","pass":"y"}]}`

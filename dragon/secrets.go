@@ -50,6 +50,20 @@ func redact(text string, secrets []string) string {
 	return secretValues.ReplaceAllString(text, `${1}"`+cutSecret+`"`)
 }
 
+// hideLogin hides the user and password that some write into a pool's URL. They may
+// hold any character, so all before the last @ may be theirs.
+func hideLogin(pool string) string {
+	at := strings.LastIndexByte(pool, '@')
+	if at < 0 {
+		return pool
+	}
+	scheme, _, found := strings.Cut(pool[:at], "://")
+	if !found {
+		return cutSecret + pool[at:]
+	}
+	return scheme + "://" + cutSecret + pool[at:]
+}
+
 // withoutSecrets returns err, or its text where that quotes a secret: net/http quotes
 // what it cannot read.
 func withoutSecrets(err error, secrets []string) error {
