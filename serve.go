@@ -30,6 +30,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/collector"
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
@@ -43,12 +44,14 @@ type webFlags struct {
 	listen        *toolkit.FlagConfig
 	telemetryPath string
 	profiling     bool
+	admin         bool
 }
 
 func (f *webFlags) register(cmd *kingpin.CmdClause, defaultAddress string) {
 	f.listen = kingpinflag.AddFlags(cmd, defaultAddress)
 	config.Flag(cmd, "web.telemetry-path", "Path of the metrics.", &f.telemetryPath, web.ParseTelemetryPath).Default("/metrics")
 	cmd.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.profiling)
+	cmd.Flag("web.enable-admin-api", "Take requests to pause, release, reboot and the like over the network too; without authentication (--web.config.file), from anyone.").BoolVar(&f.admin)
 }
 
 func addServe(app *kingpin.Application, logs *logFlags, listening func(net.Addr)) (string, command) {
@@ -98,6 +101,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	for _, fact := range collector.Facts(c.Collectors) {
 		facts[fact] = 0 // its own rhythm
 	}
+	var doctor *healer.Healer // there before the first reading
 	dragons, err := fleet.Open(fleet.Config{
 		Dir:           c.DataDir,
 		InventoryFile: c.InventoryFile,
@@ -105,6 +109,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		Client:        client,
 		Site:          c.Sites.Of,
 		Facts:         facts,
+		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { doctor.OnReading(d, r) },
 		Logger:        log.With(logger, "component", "fleet"),
 		Registerer:    registry,
 	})
@@ -122,6 +127,27 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 			Logger:           log.With(logger, "component", "statsd"),
 			Registerer:       registry,
 		})
+	}
+	clock, err := healersClock(c, dragons)
+	if err != nil {
+		return err
+	}
+	doctor, err = healer.New(healer.Config{
+		Fleet:  dragons,
+		Dir:    c.DataDir,
+		Policy: c.Healing.Policy,
+		Place:  c.Healing.Place,
+		OnAction: func(d *fleet.Info, kind healer.Kind) {
+			if kind == healer.Reboot { // the original counted nothing else
+				mirror.Action(d, "rebooted")
+			}
+		},
+		Clock:      clock,
+		Logger:     log.With(logger, "component", "healer"),
+		Registerer: registry,
+	})
+	if err != nil {
+		return err
 	}
 	scanner := discovery.New(discovery.Config{
 		Networks:        c.Networks,
@@ -155,6 +181,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		ServiceDiscovery: discovery.SDHandler(dragons),
 		Ready:            ready.Load,
 		Profiling:        flags.profiling,
+		API:              web.API(web.APIConfig{Healer: doctor, Admin: flags.admin, Logger: log.With(logger, "component", "api")}),
 	})
 	if err != nil {
 		return err
@@ -187,6 +214,11 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	group.Go(func() error { return dragons.Run(ctx) })
 	group.Go(func() error { return scanner.Run(ctx) })
 	group.Go(func() error { return mirror.Run(ctx) })
+	group.Go(func() error {
+		serveControl(ctx, c.DataDir, doctor, log.With(logger, "component", "control"))
+		return nil
+	})
+	group.Go(func() error { return doctor.Run(ctx) })
 	group.Go(func() error {
 		err := toolkit.ListenAndServe(server, flags.listen, bridge(log.With(logger, "component", "web")))
 		if errors.Is(err, http.ErrServerClosed) {

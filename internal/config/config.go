@@ -35,6 +35,10 @@ type Config struct {
 	Wish    Wish
 	Statsd  Statsd
 
+	// SimulationSpeed is how many times faster the healer's clock runs; 1 but for
+	// simulated dragons.
+	SimulationSpeed float64
+
 	Sites       Sites
 	Credentials []dragon.Credential // empty: those that dragons are delivered with
 	Warnings    []string            // what is legal and not wise
@@ -102,7 +106,7 @@ func Register(cmd flagger) func() (*Config, error) {
 
 	Flag(cmd, "dragon-health-hashrate-min", "Least healthy hash rate of a board, in GH/s (SHA-256 models).", &c.Health.HashrateMin, parseGigahashes).Default("1000")
 	Flag(cmd, "dragon-health-hashrate-duration", "Time that a board's hash rate must be below the minimum to count as sick.", &c.Health.HashrateDuration, ParseDuration).Default("3600")
-	cmd.Flag("dragon-health-reboot", "Reboot sick dragons. Without it nothing is rebooted.").BoolVar(&c.Health.Reboot)
+	cmd.Flag("dragon-health-reboot", "Heal sick dragons: restart their mining process or reboot them, within limits. Without it the healer says what it would do, and does nothing.").BoolVar(&c.Health.Reboot)
 	Flag(cmd, "dragon-health-check-interval", "Time between health checks. Not set: a minute, which is what the healing policy counts its samples by.", &c.Health.CheckInterval, ParseInterval).PlaceHolder("TIME")
 
 	Flag(cmd, "dragon-autotune-mode", "Wanted autotune mode: efficient, balanced, factory or performance. Not set: left as it is.", &c.Wish.AutotuneMode, Choice("efficient", "balanced", "factory", "performance")).PlaceHolder("MODE")
@@ -115,6 +119,8 @@ func Register(cmd flagger) func() (*Config, error) {
 	Flag(cmd, "statsd-prefix", "First part of every statsd name.", &c.Statsd.Prefix, parseStatsdPrefix).Default("dragons")
 	Flag(cmd, "statsd-interval", "Time between two statsd mirrorings of a dragon.", &c.Statsd.Interval, ParseInterval).Default("60")
 	cmd.Flag("statsd-one-line", "Send one line in each packet, for a statsd server that reads no more.").BoolVar(&c.Statsd.OneLinePerPacket)
+
+	Flag(cmd, "simulation.speed", "Let the healer's clock run so many times faster. Refused unless every network and dragon is a loopback address.", &c.SimulationSpeed, parseSpeed).Default("1")
 
 	return func() (*Config, error) {
 		if err := c.complete(file); err != nil {
@@ -151,7 +157,6 @@ func (c *Config) WithoutEffect() []string {
 		name  string
 		given bool
 	}{
-		{"dragon-health-reboot", c.Healing.Enforcing()},
 		{"dragon-autotune-mode", c.Wish.AutotuneMode != ""},
 		{"dragon-auto-upgrade", c.Wish.AutoUpgrade},
 		{"pools", len(c.Wish.Pools) > 0},

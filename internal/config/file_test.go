@@ -381,7 +381,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 		}
 	}
 	for _, s := range sections() {
-		if !regexp.MustCompile(`[# {]`+s.key()+":").Match(text) {
+		if !regexp.MustCompile(`[# {]` + s.key() + ":").Match(text) {
 			t.Errorf("the example does not show %s", s.path)
 		}
 	}

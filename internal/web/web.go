@@ -20,7 +20,8 @@ type Config struct {
 	Probe            http.Handler // at /probe
 	ServiceDiscovery http.Handler // at /sd
 	Ready            func() bool
-	Profiling        bool // serve /debug/pprof/
+	Profiling        bool         // serve /debug/pprof/
+	API              http.Handler // at /api/
 }
 
 // own are the paths that metrics cannot have.
@@ -51,6 +52,7 @@ func Handler(c Config) (http.Handler, error) {
 	mux.Handle("GET "+telemetry, c.Metrics)
 	mux.Handle("GET /probe", c.Probe)
 	mux.Handle("GET /sd", c.ServiceDiscovery)
+	mux.Handle("/api/", c.API)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "Healthy.")
 	})
@@ -64,8 +66,7 @@ func Handler(c Config) (http.Handler, error) {
 	profiling := "false"
 	if c.Profiling {
 		profiling = "true"
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // without cmdline: --pools has passwords in it
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -82,6 +83,8 @@ func Handler(c Config) (http.Handler, error) {
 		Links: []toolkit.LandingLinks{
 			{Address: c.TelemetryPath, Text: "Metrics", Description: "of every known dragon, read now"},
 			{Address: "/sd", Text: "Service discovery", Description: "the known dragons, for http_sd_configs"},
+			{Address: "/api/v1/plan", Text: "Plan", Description: "what the healer would do now, to whom, and why"},
+			{Address: "/api/v1/healer", Text: "Healer", Description: "its mode, breakers, budgets and pauses"},
 			{Address: "/-/healthy", Text: "Healthy"},
 			{Address: "/-/ready", Text: "Ready"},
 		},

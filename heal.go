@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/web"
+)
+
+// controlSocket is where the healer is talked to without a network. Who may write to
+// the data directory may do so.
+const controlSocket = "control.sock"
+
+// errRunning says that somebody answers at the socket.
+var errRunning = errors.New("another instance answers there")
+
+// listenControl listens at the socket in dir, which only its owner may open.
+func listenControl(ctx context.Context, dir string) (net.Listener, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, controlSocket)
+	if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("%s: %w", path, errRunning)
+	}
+	// The socket is made where nobody else can reach it, and comes to its place when its
+	// mode is right.
+	hidden, err := os.MkdirTemp(dir, ".control")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(hidden) }()
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", filepath.Join(hidden, "s"))
+	if err != nil {
+		return nil, fmt.Errorf("%w (the path of a socket has at most about 100 letters)", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // it goes by another name
+	err = os.Chmod(filepath.Join(hidden, "s"), 0o600)
+	if err == nil {
+		err = os.Rename(filepath.Join(hidden, "s"), path)
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// serveControl answers at the socket in dir until ctx is done. That it cannot is said,
+// and no reason to end: the program exports all the same.
+func serveControl(ctx context.Context, dir string, h *healer.Healer, logger log.Logger) {
+	l, err := listenControl(ctx, dir)
+	if err != nil {
+		level.Error(logger).Log("msg", "the healer cannot be talked to by the healer command", "err", err)
+		return
+	}
+	server := &http.Server{
+		Handler:           web.API(web.APIConfig{Healer: h, Admin: true, Logger: logger}),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		<-ctx.Done()
+		_ = os.Remove(filepath.Join(dir, controlSocket))
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			_ = server.Close()
+		}
+	}()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		level.Error(logger).Log("msg", "the healer can no longer be talked to by the healer command", "err", err)
+	}
+	<-done
+}
+
+// healersClock is the host's, and that of a simulation if the configuration asks for one.
+func healersClock(c *config.Config, dragons *fleet.Fleet) (healer.Clock, error) {
+	if c.SimulationSpeed == 1 {
+		return healer.NewHostClock(), nil
+	}
+	return newSimulatedClock(c.SimulationSpeed), onlyLoopback(c, dragons)
+}
+
+// simulatedClock runs faster than the host's. Each process is a boot of its own: its
+// time has nothing to do with anybody else's.
+type simulatedClock struct {
+	host  *healer.HostClock
+	start healer.Instant
+	speed float64
+}
+
+func newSimulatedClock(speed float64) *simulatedClock {
+	host := healer.NewHostClock()
+	return &simulatedClock{host, host.Now(), speed}
+}
+
+func (c *simulatedClock) Now() healer.Instant {
+	now := c.host.Now()
+	passed := time.Duration(float64(now.Mono-c.start.Mono) * c.speed)
+	return healer.Instant{
+		Wall: c.start.Wall.Add(passed), Mono: c.start.Mono + passed,
+		BootID: fmt.Sprintf("simulation-%d-%d", os.Getpid(), c.start.Wall.UnixNano()),
+	}
+}
+
+// Synced reports true: nobody else knows what time it is.
+func (c *simulatedClock) Synced() bool { return true }
+
+// Speed is how many times faster it runs.
+func (c *simulatedClock) Speed() float64 { return c.speed }
+
+// errNotSimulated says that a simulation may reach a real dragon.
+var errNotSimulated = errors.New("--simulation.speed is for simulated dragons: every network and every dragon must be in 127.0.0.0/8")
+
+// onlyLoopback refuses a configuration that names, or remembers, anything else.
+func onlyLoopback(c *config.Config, dragons *fleet.Fleet) error {
+	loopback := netip.MustParsePrefix("127.0.0.0/8")
+	for _, n := range c.Networks {
+		if !loopback.Contains(n.Addr()) || n.Bits() < loopback.Bits() {
+			return fmt.Errorf("%w, and %s is not", errNotSimulated, n)
+		}
+	}
+	check := func(target string) error {
+		host := target
+		if h, _, err := net.SplitHostPort(target); err == nil {
+			host = h
+		}
+		if a, err := netip.ParseAddr(host); err != nil || !loopback.Contains(a.Unmap()) {
+			return fmt.Errorf("%w, and %s is not", errNotSimulated, target)
+		}
+		return nil
+	}
+	for _, t := range c.Targets {
+		if err := check(t); err != nil {
+			return err
+		}
+	}
+	for _, d := range dragons.Dragons() {
+		if err := check(d.Info().Address); err != nil {
+			return fmt.Errorf("the inventory in %s: %w", c.DataDir, err)
+		}
+	}
+	return nil
+}

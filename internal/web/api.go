@@ -1,0 +1,336 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// APIConfig says whom the API asks, and who may ask.
+type APIConfig struct {
+	Healer *healer.Healer
+	Admin  bool // take requests that change something
+	Logger log.Logger
+}
+
+// PlanAnswer is what GET /api/v1/plan says.
+type PlanAnswer struct {
+	Mode     string `json:"mode"`
+	ExitCode int    `json:"exit_code"` // of the plan command
+	*healer.Plan
+}
+
+// HealerAnswer is what GET /api/v1/healer says.
+type HealerAnswer struct {
+	*healer.Status
+	Counts       healer.Counts      `json:"counts"`
+	Breakers     []healer.Breaker   `json:"breakers"` // that are not closed
+	Budgets      []healer.BudgetUse `json:"budgets"`
+	Pauses       []PauseAnswer      `json:"pauses"`
+	Apart        []healer.Decision  `json:"apart"` // dragons in quarantine, flapping, lost or in conflict
+	ClockTrusted bool               `json:"clock_trusted"`
+}
+
+// PauseAnswer is a pause with its end by the wall clock, where it has one.
+type PauseAnswer struct {
+	healer.Pause
+	Ends *time.Time `json:"ends,omitempty"`
+}
+
+// ErrorAnswer is what every refusal looks like.
+type ErrorAnswer struct {
+	Error string `json:"error"`
+	Try   string `json:"try,omitempty"` // what would do
+	// Decision holds the gates, where the healer itself said no.
+	Decision *healer.Decision `json:"decision,omitempty"`
+}
+
+// mostBody is more than any request needs.
+const mostBody = 64 << 10
+
+// patience is how long a request may wait for the healer. A reboot is answered when
+// the dragon has taken it, which is seconds, or not.
+const patience = 4 * time.Minute
+
+type api struct {
+	APIConfig
+	origin *http.CrossOriginProtection
+}
+
+// API serves /api/v1/. What changes something needs Admin; whoever listens with it
+// says who may connect: exporter-toolkit's authentication, or the mode of a socket.
+func API(c APIConfig) http.Handler {
+	if c.Logger == nil {
+		c.Logger = log.NewNopLogger()
+	}
+	a := &api{APIConfig: c, origin: http.NewCrossOriginProtection()}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/plan", a.plan)
+	mux.HandleFunc("GET /api/v1/healer", a.healer)
+	for path, do := range map[string]func(context.Context, *request) (any, error){
+		"POST /api/v1/healer/pause":                 a.pause,
+		"POST /api/v1/healer/maintenance":           a.maintenance,
+		"POST /api/v1/healer/resume":                a.resume,
+		"DELETE /api/v1/healer/pause/{id}":          a.resume,
+		"DELETE /api/v1/healer/maintenance/{id}":    a.resume,
+		"POST /api/v1/healer/quarantine":            a.quarantine,
+		"POST /api/v1/healer/release":               a.release,
+		"DELETE /api/v1/healer/quarantine/{dragon}": a.release,
+		"POST /api/v1/healer/ack":                   a.ack,
+		"POST /api/v1/healer/restart":               a.write(healer.Restart),
+		"POST /api/v1/healer/reboot":                a.write(healer.Reboot),
+	} {
+		mux.Handle(path, a.change(do))
+	}
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, ErrorAnswer{
+			Error: fmt.Sprintf("%s %s is nothing that the API knows", r.Method, r.URL.Path),
+			Try:   "GET /api/v1/plan, GET /api/v1/healer; docs/healing.md has the rest",
+		})
+	})
+	return mux
+}
+
+func (a *api) plan(w http.ResponseWriter, r *http.Request) {
+	status := a.Healer.Status()
+	if status == nil {
+		a.refuse(w, healer.ErrNotYet)
+		return
+	}
+	if target := r.URL.Query().Get("why"); target != "" {
+		d, err := a.Healer.Why(target)
+		if err != nil {
+			a.refuse(w, err)
+			return
+		}
+		one := *status.Plan
+		one.Dragons = []healer.Decision{d}
+		answer(w, http.StatusOK, PlanAnswer{status.Mode, one.ExitCode(), &one})
+		return
+	}
+	answer(w, http.StatusOK, PlanAnswer{status.Mode, status.Plan.ExitCode(), status.Plan})
+}
+
+func (a *api) healer(w http.ResponseWriter, _ *http.Request) {
+	status := a.Healer.Status()
+	if status == nil {
+		a.refuse(w, healer.ErrNotYet)
+		return
+	}
+	p := status.Plan
+	h := HealerAnswer{
+		Status: status, Counts: p.Counts, Breakers: p.Breakers, Budgets: p.Budgets, Pauses: []PauseAnswer{}, Apart: []healer.Decision{},
+		ClockTrusted: p.ClockTrusted,
+	}
+	for _, x := range p.Pauses {
+		h.Pauses = append(h.Pauses, withEnd(x))
+	}
+	for i := range p.Dragons {
+		switch p.Dragons[i].State {
+		case healer.StateQuarantined, healer.StateFlapping, healer.StateLost, healer.StateConflict:
+			h.Apart = append(h.Apart, p.Dragons[i])
+		}
+	}
+	answer(w, http.StatusOK, h)
+}
+
+func withEnd(p healer.Pause) PauseAnswer {
+	a := PauseAnswer{Pause: p}
+	if !p.UntilResume {
+		ends := p.Wall.Add(p.Until.Since(p.At)).UTC()
+		a.Ends = &ends
+	}
+	return a
+}
+
+// request is everything that a request to change something may say.
+type request struct {
+	Scope       string `json:"scope"` // fleet, or domain, pool, model or mac with a value
+	Value       string `json:"value"`
+	Dragon      string `json:"dragon"` // worker, MAC or address
+	ID          string `json:"id"`     // of a pause
+	Breaker     string `json:"breaker"`
+	For         string `json:"for"` // such as 4h
+	UntilResume bool   `json:"until_resume"`
+	Force       bool   `json:"force"`
+	Reason      string `json:"reason"`
+	Owner       string `json:"owner"`
+}
+
+// change takes a request to change something: from whom it may come, in what form, and
+// with a name to it.
+func (a *api) change(do func(context.Context, *request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.Admin {
+			fail(w, http.StatusForbidden, ErrorAnswer{
+				Error: "this address takes no requests that change something",
+				Try:   "mother-of-dragons healer on the machine itself, or start the program with --web.enable-admin-api",
+			})
+			return
+		}
+		// A page in somebody's browser must not be able to do this in their name. A
+		// form cannot send this content type, and what can must ask first.
+		if err := a.origin.Check(r); err != nil {
+			fail(w, http.StatusForbidden, ErrorAnswer{Error: err.Error(), Try: "send it from a program, or from a page of this address"})
+			return
+		}
+		q, code, err := read(w, r)
+		if err != nil {
+			fail(w, code, ErrorAnswer{Error: err.Error(), Try: `Content-Type: application/json and a body like {"scope": "fleet", "reason": "…", "owner": "…"}`})
+			return
+		}
+		if user, _, ok := r.BasicAuth(); ok && user != "" {
+			q.Owner = user // who has proven it to whoever stands in front of us
+		}
+		if q.Owner == "" {
+			fail(w, http.StatusBadRequest, ErrorAnswer{Error: "it needs an owner", Try: `"owner": who wants it, or basic authentication`})
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		result, err := do(ctx, q)
+		if errors.Is(err, healer.ErrUnwritten) { // humans win, and are told
+			answer(w, http.StatusOK, map[string]any{"result": result, "warning": err.Error()})
+			return
+		}
+		if err != nil {
+			a.refuse(w, err)
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"result": result})
+	})
+}
+
+// read reads a request; code is what to answer if it cannot be.
+func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err error) {
+	q = &request{}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("the content type is %q, expected application/json", r.Header.Get("Content-Type"))
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(q); err != nil && (r.Method != http.MethodDelete || !errors.Is(err, io.EOF)) {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", mostBody)
+		}
+		return nil, http.StatusBadRequest, fmt.Errorf("the body is not the JSON that is expected: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, http.StatusBadRequest, errors.New("something follows the JSON in the body")
+	}
+	if id := r.PathValue("id"); id != "" {
+		q.ID = id
+	}
+	if dragon := r.PathValue("dragon"); dragon != "" {
+		q.Dragon = dragon
+	}
+	for name, s := range map[string]string{
+		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "for": q.For, "reason": q.Reason, "owner": q.Owner,
+	} {
+		if len(s) > 500 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return nil, http.StatusBadRequest, fmt.Errorf("%s: expected at most 500 printing letters", name)
+		}
+	}
+	return q, 0, nil
+}
+
+func (a *api) pause(ctx context.Context, q *request) (any, error) {
+	return a.hold(ctx, q, healer.Paused)
+}
+
+func (a *api) maintenance(ctx context.Context, q *request) (any, error) {
+	return a.hold(ctx, q, healer.Maintained)
+}
+
+func (a *api) hold(ctx context.Context, q *request, kind healer.PauseKind) (any, error) {
+	r := healer.PauseRequest{Kind: kind, Scope: q.Scope, Value: q.Value, Owner: q.Owner, Reason: q.Reason, UntilResume: q.UntilResume}
+	if q.For != "" {
+		var err error
+		if r.For, err = time.ParseDuration(q.For); err != nil || r.For <= 0 {
+			return nil, fmt.Errorf("for %q is no time span: expected one like 30m or 4h", q.For)
+		}
+	}
+	p, err := a.Healer.Pause(ctx, r)
+	return withEnd(p), err
+}
+
+func (a *api) resume(ctx context.Context, q *request) (any, error) {
+	return q.ID, a.Healer.Resume(ctx, q.ID, q.Owner)
+}
+
+func (a *api) quarantine(ctx context.Context, q *request) (any, error) {
+	return q.Dragon, a.Healer.Quarantine(ctx, q.Dragon, q.Owner, q.Reason)
+}
+
+func (a *api) release(ctx context.Context, q *request) (any, error) {
+	return q.Dragon, a.Healer.Release(ctx, q.Dragon, q.Owner)
+}
+
+func (a *api) ack(ctx context.Context, q *request) (any, error) {
+	return strings.TrimSpace(q.Breaker + " " + q.Scope), a.Healer.Ack(ctx, q.Breaker, q.Scope, q.Owner)
+}
+
+func (a *api) write(kind healer.Kind) func(context.Context, *request) (any, error) {
+	return func(ctx context.Context, q *request) (any, error) {
+		action, err := a.Healer.Write(ctx, healer.WriteRequest{Target: q.Dragon, Kind: kind, Owner: q.Owner, Reason: q.Reason, Force: q.Force})
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errNotDone, err)
+		}
+		return action, err
+	}
+}
+
+// errNotDone says that a dragon was not restarted, though the request was in order.
+var errNotDone = errors.New("not done")
+
+// refuse answers with what the healer has against a request.
+func (a *api) refuse(w http.ResponseWriter, err error) {
+	e := ErrorAnswer{Error: err.Error()}
+	code := http.StatusBadRequest
+	switch {
+	case errors.Is(err, healer.ErrNotYet):
+		code, e.Try = http.StatusServiceUnavailable, "once more in a minute"
+	case errors.Is(err, healer.ErrNotOwner):
+		code, e.Try = http.StatusServiceUnavailable, "the process that owns the data directory"
+	case errors.Is(err, healer.ErrEnded):
+		code = http.StatusServiceUnavailable
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		code, e.Try = http.StatusGatewayTimeout, "GET /api/v1/plan shows what came of it; do not simply repeat it"
+	case errors.Is(err, healer.ErrUnknownDragon):
+		code, e.Try = http.StatusNotFound, "a worker, MAC or address that GET /api/v1/plan has"
+	case errors.Is(err, errNotDone):
+		code = http.StatusConflict
+	}
+	if blocked, ok := errors.AsType[*healer.BlockedError](err); ok {
+		code, e.Decision = http.StatusConflict, &blocked.Decision
+		e.Try = `wait, or "force": true to overrule policy (never identity, the limits per dragon, or STOP)`
+	}
+	level.Debug(a.Logger).Log("msg", "an API request was refused", "status", code, "err", err)
+	fail(w, code, e)
+}
+
+func fail(w http.ResponseWriter, code int, e ErrorAnswer) { answer(w, code, e) }
+
+func answer(w http.ResponseWriter, code int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		code, data = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(data, '\n'))
+}
