@@ -12,12 +12,15 @@ import (
 // the same whether nothing answers there or the program does not look there.
 var ErrUnknownTarget = errors.New("no known dragon, and no dragon at an address of the configured networks")
 
-// Find returns the dragon that target names: a known one by worker, MAC or address;
-// else one at an address of the networks, or at a static target spelled as configured,
+// Find returns the dragon that target names: a known one by worker, MAC or address,
+// or by its host alone where it is the only one there, whatever its port; else one at an address of the networks, or at a static target spelled as configured,
 // which is asked now. Any other target is ErrUnknownTarget: no name, port, scheme or
 // other form of address makes this program connect somewhere.
 func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error) {
 	if d := s.fleet.Lookup(target); d != nil {
+		return d, nil
+	}
+	if d := s.alone(target); d != nil {
 		return d, nil
 	}
 	address, ok := s.allowed(ctx, target)
@@ -38,6 +41,25 @@ func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error
 		return nil, err
 	}
 	return nil, ErrUnknownTarget
+}
+
+// alone returns the one known dragon at a host that somebody named without a port. Only
+// what a person typed is understood so: of an address that was resolved, the port is a
+// part, and another dragon may live at another one.
+func (s *Scanner) alone(host string) (found *fleet.Dragon) {
+	if _, err := netip.ParseAddr(host); err != nil {
+		return nil
+	}
+	for _, d := range s.fleet.Dragons() {
+		if d.Info().IP != host {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = d
+	}
+	return found
 }
 
 // allowed returns the address to ask for a target, and whether it may be asked.

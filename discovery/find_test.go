@@ -7,7 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestFind(t *testing.T) {
@@ -60,6 +62,42 @@ func TestFind(t *testing.T) {
 		}
 		if d, err := f.Find(t.Context(), "127.10.0.7:8080"); err != nil || d.Info().IP != "127.10.0.7" {
 			t.Errorf("a static target: %v", err)
+		}
+	})
+}
+
+func TestAHostAloneFindsItsOnlyDragon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32")})
+		f.scan()
+		f.cfg.Port, f.hosts = 80, expand(nil) // now only what is known may be found
+		dials := len(f.herd.Dials())
+		d, err := f.Find(t.Context(), "127.10.0.1")
+		if err != nil || d.Info().Address != "127.10.0.1:8080" {
+			t.Errorf("the only dragon of a host: %v", err)
+		}
+		if o := f.fleet.Lookup("127.10.0.1"); o != nil {
+			t.Errorf("port 80, where nobody lives, is %s", o.Info().Address)
+		}
+		f.fleet.Sighted(t.Context(), fleet.Sighting{Address: "127.10.0.1:8081", Identity: &dragon.Identity{Overview: &dragon.Overview{MAC: "a0:b0:45:00:00:02"}}})
+		if d, err := f.Find(t.Context(), "127.10.0.1"); !isUnknown(err) {
+			t.Errorf("one of two was found: %v", d)
+		}
+		if len(f.herd.Dials()) != dials {
+			t.Error("a host outside of the networks was connected to")
+		}
+	})
+}
+
+func TestAStaticTargetIsNotTheDragonAtAnotherPort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32"), Targets: []string{"127.10.0.1:80"}})
+		f.scan()
+		if f.visit(t.Context(), f.targets[0]) {
+			t.Error("port 80 is up, where nobody lives")
+		}
+		if d, err := f.Find(t.Context(), "127.10.0.1:80"); !isUnknown(err) {
+			t.Errorf("port 80 is %v", d)
 		}
 	})
 }

@@ -173,29 +173,9 @@ func (f *Fleet) Dragons() []*Dragon {
 	return all
 }
 
-// Lookup finds a known dragon by worker, MAC (any spelling) or address (host:port, or
-// the host alone); nil if there is none. A MAC that several claim, or a host with
-// several dragons on other ports, finds none of them.
+// Lookup finds a known dragon by worker, MAC (any spelling) or address; nil if there
+// is none. A host alone is its port 80. A MAC that several claim finds none of them.
 func (f *Fleet) Lookup(target string) *Dragon {
-	if d := f.lookup(target); d != nil {
-		return d
-	}
-	if _, err := netip.ParseAddr(target); err != nil {
-		return nil
-	}
-	var found *Dragon
-	for _, d := range f.Dragons() {
-		if d.Info().IP == target {
-			if found != nil {
-				return nil
-			}
-			found = d
-		}
-	}
-	return found
-}
-
-func (f *Fleet) lookup(target string) *Dragon {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if d := f.byWorker[target]; d != nil {
