@@ -180,14 +180,35 @@ func TestWithoutATargetNothingIsSent(t *testing.T) {
 }
 
 func TestOptionsWithoutEffectAreSaid(t *testing.T) {
-	_, logs, stop := start(t, "--dragon=127.99.0.1:9", "--dragon-health-reboot", "--dragon-auto-upgrade")
+	_, logs, stop := start(t, "--dragon=127.99.0.1:9", "--dragon-autotune-mode=balanced", "--dragon-auto-upgrade")
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	for _, option := range []string{"--dragon-health-reboot", "--dragon-auto-upgrade"} {
+	for _, option := range []string{"--dragon-autotune-mode", "--dragon-auto-upgrade"} {
 		if !strings.Contains(logs.String(), "option="+option) {
 			t.Errorf("the log does not say that %s does nothing yet:\n%s", option, logs)
 		}
+	}
+}
+
+func TestTheHealerActsOnlyWhereItIsTold(t *testing.T) {
+	for _, c := range []struct {
+		mode string
+		args []string
+	}{
+		{"observe", nil},
+		{"enforce", []string{"--dragon-health-reboot"}},
+	} {
+		herd, err := dragontest.NewHerd(dragontest.HerdConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer herd.Close()
+		address, _, _ := start(t, append([]string{"--dragon=" + herd.Addr(0)}, c.args...)...)
+		eventually(t, "the healer is in the mode "+c.mode, func() bool {
+			_, page := get(t, "http://"+address+"/metrics")
+			return strings.Contains(page, `mother_healer_mode{mode="`+c.mode+`"} 1`) && strings.Contains(page, "\nmother_state_writable 1")
+		})
 	}
 }
 

@@ -37,15 +37,15 @@ func TestMetricsReferenceIsWhatTheProgramServes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"--dragon=" + herd.Addr(0), "--statsd-host=127.0.0.1", "--statsd-port=" + port}
+	args := []string{"--dragon=" + herd.Addr(0), "--statsd-host=127.0.0.1", "--statsd-port=" + port, "--dragon-health-check-interval=1"}
 	for _, s := range collector.Switches() {
 		args = append(args, "--collector."+s.Name)
 	}
 	address, _, _ := start(t, args...)
 	var page string
-	eventually(t, "the dragon is read", func() bool {
+	eventually(t, "the dragon is read, and the healer has seen it", func() bool {
 		_, page = get(t, "http://"+address+"/metrics")
-		return strings.Contains(page, "\ndragon_boards{")
+		return strings.Contains(page, "\ndragon_boards{") && strings.Contains(page, "\nmother_pool_state{") && strings.Contains(page, "\nmother_domain_state{")
 	})
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(page))

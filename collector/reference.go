@@ -14,6 +14,7 @@ func Reference(own []*dto.MetricFamily) string { return reference(parts(), own) 
 
 func reference(parts []part, own []*dto.MetricFamily) string {
 	var b strings.Builder
+	rows := make(map[string]bool)
 	b.WriteString(`# Metrics
 
 <!-- Made from the rows of the package collector and from what the program serves; make golden writes it anew. -->
@@ -60,6 +61,7 @@ Most of the tables can be switched:
 			}
 			b.WriteString("| metric | type | labels | meaning | from |\n|---|---|---|---|---|\n")
 			for _, f := range families {
+				rows[f.name] = true
 				help, _, _ := strings.Cut(f.help, " ("+strings.Join(f.sources, ", ")+")")
 				fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.name, strings.ToLower(f.typ.String()), code(f.labelsShown()), help, strings.Join(f.sources, ", "))
 			}
@@ -74,14 +76,15 @@ Beside these there are the usual ones of Go and of the process (` + "`go_`, `pro
 |---|---|---|---|
 `)
 	for _, mf := range own {
-		if !strings.HasPrefix(mf.GetName(), "mother_") {
+		name := mf.GetName()
+		if rows[name] || strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
 			continue
 		}
 		var labels []string
 		for _, l := range mf.Metric[0].Label {
 			labels = append(labels, l.GetName())
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", mf.GetName(), strings.ToLower(mf.GetType().String()), code(labels), mf.GetHelp())
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(mf.GetType().String()), code(labels), mf.GetHelp())
 	}
 	return b.String()
 }

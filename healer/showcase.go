@@ -48,7 +48,10 @@ var shown = []struct {
 	{gauge("mother_clock_trusted", "1: the host's wall clock is trusted."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Plan.ClockTrusted))
 	}},
-	{gauge("mother_window_open", "1: the healing window, by its place in the configuration, is open.", "window"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_window_open", "1: the healing window, by its place in the configuration, is open. Without any it is always.", "window"), func(s *Status, put func(float64, ...string)) {
+		if len(s.windows) == 0 {
+			put(1, "always")
+		}
 		for i, open := range s.windows {
 			put(truth(open), strconv.Itoa(i))
 		}
@@ -60,9 +63,8 @@ var shown = []struct {
 	}},
 	{gauge("dragon_maintenance", "1: a human works on the dragon, and its alerts are muted.", "worker"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
-			if d := &s.Plan.Dragons[i]; d.State == StateMaintenance {
-				put(1, d.Worker)
-			}
+			d := &s.Plan.Dragons[i]
+			put(truth(d.State == StateMaintenance), d.Worker)
 		}
 	}},
 	{gauge("mother_healer_devices", "Dragons by state.", "state"), func(s *Status, put func(float64, ...string)) {
