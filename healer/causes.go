@@ -73,7 +73,9 @@ func (c *cycle) poolsDown() {
 		}
 		for j := range s.f.Pools {
 			url := s.f.Pools[j].URL
-			if b := c.m.breaker("pool", url); b != nil && s.poolHeld == "" {
+			// One that works for another pool does not suffer: a spare pool may be
+			// dead for months.
+			if c.m.breaker("pool", url) != nil && s.poolHeld == "" && (s.f.Pools[j].Active || s.noWork) {
 				s.poolHeld = url
 			}
 			if p := pools[url]; p != nil {
@@ -248,7 +250,11 @@ func (c *cycle) schemaDrift() {
 func (c *cycle) upstream() string {
 	for _, b := range c.m.Fleet.Breakers {
 		switch b.Name {
-		case "pool", "domain", "fleet_boot", "isolation", "schema", "foreign":
+		case "pool":
+			if slices.ContainsFunc(c.all, func(s *subject) bool { return s.poolHeld == b.Scope }) {
+				return "pool " + b.Scope
+			}
+		case "domain", "fleet_boot", "isolation", "schema", "foreign":
 			if b.State == BreakerOpen {
 				return strings.TrimSpace(b.Name + " " + b.Scope)
 			}

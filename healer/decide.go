@@ -47,7 +47,7 @@ type subject struct {
 	counts      bool // is one of the N that limits are computed from
 	silent      bool // as the breakers count: two cycles in a row
 	noWork      bool
-	poolHeld    string // the pool of it that is down, or was a short time ago
+	poolHeld    string // the pool that it works for, or would, which is down, or was a short time ago
 	fine        int    // other members of its pools that have work
 	fired       int    // index of the most severe detector that fired; -1: none
 	suspect     int    // the same for one with a bad sample

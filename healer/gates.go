@@ -132,7 +132,7 @@ var gates = []gate{
 	{GateWindow, false, true, (*question).window},
 	{GateIsolation, false, true, closedBy("isolation")},
 	{GateBoot, false, true, closedBy("fleet_boot")},
-	{GatePool, false, true, closedBy("pool")},
+	{GatePool, false, true, (*question).pool},
 	{GateDomain, false, true, closedBy("domain")},
 	{GateSchema, false, true, closedBy("schema")},
 	{GateForeign, false, true, closedBy("foreign")},
@@ -358,6 +358,14 @@ func (q *question) window() answer {
 		}
 	}
 	return no(0, "outside the healing windows")
+}
+
+// pool holds those that suffer from a pool's outage.
+func (q *question) pool() answer {
+	if b := q.c.m.breaker("pool", q.s.poolHeld); b != nil {
+		return q.breaker(b)
+	}
+	return yes("")
 }
 
 // closedBy makes the gate of a breaker.

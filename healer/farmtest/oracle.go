@@ -97,7 +97,7 @@ func (o *Oracle) Step(h *Healer) {
 		}
 		o.starts = len(h.Starts)
 		if h.Plan == nil || o.corrupt < 0 && strings.Contains(strings.Join(h.Audit[max(0, len(h.Audit)-40):], "\n"), "begun anew") {
-			o.corrupt = w.Now
+			o.corrupt, o.epoch = w.Now, 0
 		}
 	}
 	if wall := w.instant().Wall; h.Alive() && wall.After(o.newest) {
@@ -435,6 +435,9 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 			}
 			detect, everybody = 13*time.Minute, true
 		}
+		if c.Kind == "pool" && w.spared(d, c) {
+			continue
+		}
 		if c.To-c.From < detect || !everybody && !c.Members[d.N] {
 			continue
 		}
@@ -446,6 +449,16 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 		}
 	}
 	o.strangers(s, what)
+}
+
+// spared reports whether a dragon works for another pool than the one that is down, or
+// was.
+func (w *World) spared(d *Dragon, c *Cause) bool {
+	i := d.pool()
+	if i < 0 || w.pools[i].idle > 0 {
+		return false
+	}
+	return w.Now < c.To || c.Name != "all" && c.Name != w.pools[i].url
 }
 
 // strangers: I3 for restarts that the healer did not cause.
