@@ -155,10 +155,13 @@ func (m *Memory) Stop(now Instant) {
 }
 
 // Recover marks a memory that replaces a lost or corrupt one: nobody knows what was
-// done before, so every budget counts as used up until its window is over.
+// done before, so every budget counts as used up until its window is over. Nor does
+// anybody know how often the healer had been started, and an action's ID must not be
+// used again: epochs go on from the time of day, which is beyond any count of starts.
 func (m *Memory) Recover(now Instant, reason string) {
 	m.run.time.advance(m.Fleet.Anchor, now, false)
 	m.Fleet.Recovered = &Mark{By: healerActor, Reason: reason, At: m.run.time.moment, Wall: now.Wall}
+	m.Fleet.Epoch = max(m.Fleet.Epoch, int(now.Wall.Unix()))
 	m.touchFleet()
 }
 
