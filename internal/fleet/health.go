@@ -60,7 +60,6 @@ type health struct {
 	since       time.Time
 	lastSuccess time.Time
 	retryAt     time.Time // while down: the entry of the retry queue that counts
-	abandoned   int       // requests in a row that everybody gave up
 	last        *Reading  // nil unless up
 	stale       bool      // a write came after last
 	failures    [6]uint64 // by index of Reasons
@@ -87,7 +86,7 @@ func (h *health) unreadable(fields []string) {
 
 // absolve forgets that the dragon is down: it was sighted somewhere else.
 func (h *health) absolve() {
-	h.down, h.reason, h.err, h.abandoned = false, "", nil, 0
+	h.down, h.reason, h.err = false, "", nil
 }
 
 // reasonOf is the value of Reasons for a failed attempt.
@@ -145,7 +144,7 @@ func (d *Dragon) cameUp(r *Reading) {
 		h.since = r.At
 	}
 	h.up, h.down, h.reason, h.err = true, false, "", nil
-	h.last, h.stale, h.abandoned, h.lastSuccess = r, false, 0, r.At
+	h.last, h.stale, h.lastSuccess = r, false, r.At
 	d.sawItself(r.At)
 	if cameUp {
 		d.planFacts(r.At)
@@ -170,5 +169,5 @@ func (d *Dragon) failed(reason string, err error, now time.Time) {
 		h.since = now
 		d.publishLastSeen()
 	}
-	h.up, h.down, h.reason, h.err, h.last, h.abandoned = false, true, reason, err, nil, 0
+	h.up, h.down, h.reason, h.err, h.last = false, true, reason, err, nil
 }

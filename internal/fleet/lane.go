@@ -21,7 +21,7 @@ type lane struct {
 	// channel are served in the order of their coming, which makes the queue fair.
 	slot chan struct{}
 
-	flight *flight  // the reading that new readers join; an abandoned one is not here any more
+	flight *flight  // the reading that new readers join
 	writes []string // actions of the writes that wait for the slot or, the first of them, hold it
 }
 
@@ -31,8 +31,8 @@ func newLane() lane { return lane{slot: make(chan struct{}, 1)} }
 type flight struct {
 	cancel  context.CancelFunc
 	waiters int
-	place   *place    // where it asks; nil until it has the slot
-	since   time.Time // when it began to ask there
+	hurried bool   // somebody's time ended before it: it goes on without waiters
+	place   *place // where it asks; nil until it has the slot
 
 	done    chan struct{} // closed when reading and err are set
 	reading *Reading
@@ -47,15 +47,16 @@ func (e *BusyError) Error() string { return "busy: " + e.Action }
 var errEnded = fmt.Errorf("the program is ending: %w", context.Canceled)
 
 // Read returns a reading that is at most maxAge old: the last one, the one under
-// way (joined; its request ends when the last waiter leaves), or a new one. A dragon
-// that is known to be down answers at once with a *DownError, one whose lane is held
-// by a write with a *BusyError, neither being contacted.
+// way (joined), or a new one. A dragon that is known to be down answers at once with a
+// *DownError, one whose lane is held by a write with a *BusyError, neither being
+// contacted.
 //
-// A ctx that ends first makes a timeout (or a cancellation) for this caller alone.
-// It says nothing about the dragon, as the caller may be in a greater hurry than the
-// dragon's own timeout, with two exceptions: a request given up by everybody after
-// half of that timeout, or twice in a row, is a failed attempt, since otherwise a
-// dragon that hangs would never be known to be down.
+// A ctx that ends first makes a timeout (or a cancellation) for this caller alone. It
+// says nothing about the dragon, which has its own timeout: the caller may be in a
+// greater hurry. The request goes on until then without anybody waiting, and what comes
+// of it is for those who ask next; otherwise a dragon that hangs would never be known to
+// be down. It ends with the last waiter only where all of them were cancelled, or where
+// it has not been sent yet.
 func (d *Dragon) Read(ctx context.Context, maxAge time.Duration) (*Reading, error) {
 	return d.read(ctx, maxAge, false)
 }
@@ -107,7 +108,6 @@ func (d *Dragon) join(ctx context.Context, maxAge time.Duration, evenIfDown bool
 // leave takes a waiter whose context ended off a flight. It reports true if the
 // result has come in the meantime.
 func (d *Dragon) leave(f *flight, why error) (landed bool) {
-	defer d.fleet.say()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	select {
@@ -115,23 +115,17 @@ func (d *Dragon) leave(f *flight, why error) (landed bool) {
 		return true
 	default:
 	}
-	hurried := errors.Is(why, context.DeadlineExceeded)
 	d.fleet.metrics.abandoned.WithLabelValues(useRead).Inc()
-	if hurried {
+	if errors.Is(why, context.DeadlineExceeded) {
 		d.health.count("timeout")
+		f.hurried = true
 	}
 	f.waiters--
-	if f.waiters > 0 || d.lane.flight != f {
+	if f.waiters > 0 || d.lane.flight != f || f.hurried && f.place != nil {
 		return false
 	}
 	f.cancel()
 	d.lane.flight = nil // the next reader starts anew instead of inheriting the cancellation
-	if hurried && f.place != nil && f.place == d.place {
-		d.health.abandoned++
-		if d.health.abandoned > 1 || time.Since(f.since) >= d.fleet.timeout/2 {
-			d.wentDown("timeout", d.gaveUp(why))
-		}
-	}
 	return false
 }
 

@@ -149,49 +149,94 @@ func TestAWaitersDeadlineIsItsOwn(t *testing.T) {
 	})
 }
 
-func TestADragonIsDownWhenReadersKeepGivingItUp(t *testing.T) {
-	for _, tc := range []struct {
-		name      string
-		deadlines []time.Duration
-		down      bool
-	}{
-		{"one reader in a hurry", []time.Duration{3 * time.Second}, false},
-		{"half of the dragon's own timeout", []time.Duration{5 * time.Second}, true},
-		{"two in a row", []time.Duration{time.Second, time.Second}, true},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
+func TestADragonThatHangsIsFoundDownThoughEveryReaderGivesUpEarlier(t *testing.T) {
+	for _, deadline := range []time.Duration{600 * time.Microsecond, time.Second, 5 * time.Second, 9500 * time.Millisecond} {
+		t.Run(deadline.String(), func(t *testing.T) {
 			inHall(t, Config{}, func(h *hall) {
 				d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
 				h.read(d)
 				sim.Inject(dragontest.Hang, dragontest.On("summary"))
-				for _, deadline := range tc.deadlines {
-					r := h.reader(d, deadline)
+				start := time.Now()
+				before := h.lan.asked("10.1.0.8", "/api/summary")
+				for until := start.Add(9900 * time.Millisecond); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
+					r := h.reader(d, min(deadline, time.Until(until)))
 					<-r.done
 					if dragon.Reason(r.err) != "timeout" {
 						h.Errorf("got %v, want a timeout", r.err)
 					}
+					if g := d.Health(); !g.Up || g.Reason != "" {
+						h.Fatalf("down after %v, which is not the dragon's own timeout: %+v", time.Since(start), g)
+					}
 				}
-				g := d.Health()
-				if g.Up == tc.down || g.Failures[0] != uint64(len(tc.deadlines)) {
-					h.Errorf("Up %v, timeouts %d; want %v, %d", g.Up, g.Failures[0], !tc.down, len(tc.deadlines))
+				time.Sleep(time.Until(start.Add(10 * time.Second)))
+				synctest.Wait()
+				if g := d.Health(); g.Up || g.Reason != "timeout" {
+					h.Errorf("after its own timeout: %+v", g)
 				}
-				if tc.down && g.Reason != "timeout" {
-					h.Errorf("reason %q", g.Reason)
+				if n := h.lan.asked("10.1.0.8", "/api/summary") - before; n != 1 {
+					h.Errorf("%d requests, want the one that everybody joined", n)
 				}
 			})
 		})
 	}
 }
 
-func TestAReadingBetweenTwoHurriedReadersClearsTheDragon(t *testing.T) {
+func TestReadersInAHurryDoNotMakeADragonDown(t *testing.T) {
+	for name, slow := range map[string]time.Duration{"healthy": 100 * time.Millisecond, "slow": 8 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLAN()
+				// Two processes, as of an HA pair, each with readers of their own.
+				var halls []*hall
+				var dragons []*Dragon
+				sim := dragontest.New(dragontest.Spec{})
+				l.put("10.1.0.8", sim)
+				for range 2 {
+					h := openHall(t, Config{}, l)
+					h.sight("10.1.0.8")
+					halls, dragons = append(halls, h), append(dragons, h.Lookup("10.1.0.8"))
+				}
+				sim.Inject(dragontest.Slow, dragontest.On("summary"), dragontest.Delay(slow))
+				var readers sync.WaitGroup
+				for i := range 40 {
+					readers.Go(func() {
+						for n := range 20 {
+							time.Sleep(time.Duration(37*i) * time.Millisecond)
+							ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i*n)*600*time.Microsecond)
+							_, _ = dragons[i%2].Read(ctx, 0)
+							cancel()
+						}
+					})
+				}
+				readers.Wait()
+				time.Sleep(10 * time.Second)
+				for i, d := range dragons {
+					if halls[i].log.said("dragon is down") > 0 || !d.Health().Up {
+						t.Errorf("process %d says %q, %+v", i, halls[i].log.lines, d.Health())
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestWhatAHurriedReaderAskedForIsThereForTheNext(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
-		for range 3 {
-			sim.Inject(dragontest.Hang, dragontest.On("summary"))
-			r := h.reader(d, time.Second)
-			<-r.done
-			sim.Clear()
-			h.read(d)
+		h.read(d)
+		sim.Inject(dragontest.Slow, dragontest.On("summary"), dragontest.Delay(6*time.Second))
+		start := time.Now()
+		<-h.reader(d, time.Second).done
+		if r := h.read(d); time.Since(start) != 6*time.Second || r != d.Last() {
+			h.Errorf("the next reader waited %v", time.Since(start))
+		}
+		cancelled := h.reader(d, time.Minute)
+		<-h.reader(d, time.Second).done
+		cancelled.cancel()
+		<-cancelled.done
+		time.Sleep(6 * time.Second)
+		if r := d.Last(); !r.At.Equal(start.Add(12 * time.Second)) {
+			h.Errorf("the last reading is of %v", r.At.Sub(start))
 		}
 	})
 }

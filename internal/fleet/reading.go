@@ -57,7 +57,7 @@ func (d *Dragon) readSelf(ctx context.Context, f *flight) (*Reading, error) {
 	for range 3 {
 		d.mu.Lock()
 		p := d.place
-		f.place, f.since = p, time.Now()
+		f.place = p
 		d.mu.Unlock()
 		if p == nil {
 			return nil, d.Health().downError()
