@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -22,6 +23,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, nil)
 	stop()
+	if status, ok := errors.AsType[exit](err); ok {
+		os.Exit(int(status))
+	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		os.Exit(1)
@@ -60,11 +64,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 
 	commands := map[string]command{}
 	for _, add := range []func(*kingpin.Application, *logFlags, func(net.Addr)) (string, command){
-		addServe, addScan, addCapture, addDemo,
+		addServe, addScan, addPlan, addCapture, addDemo,
 	} {
 		name, c := add(app, &logs, listening)
 		commands[name] = c
 	}
+	maps.Copy(commands, addHealer(app))
 	chosen, err := app.Parse(args)
 	if err != nil {
 		return fmt.Errorf("%w (--help shows what there is)", err)

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -80,7 +81,8 @@ type Statsd struct {
 var ErrNoTarget = errors.New("no network and no dragon named")
 
 // Register adds the program's flags to a command and returns how to get what they
-// say, once they are parsed. The names and defaults are the original tool's, but for
+// say, once they are parsed. With ErrNoTarget comes a configuration that is in order
+// otherwise. The names and defaults are the original tool's, but for
 // three: there is no default network, no default pool list and no default autotune
 // mode, because each of them acts on machines that nobody named.
 func Register(cmd flagger) func() (*Config, error) {
@@ -127,9 +129,33 @@ func Register(cmd flagger) func() (*Config, error) {
 			return nil, err
 		}
 		if len(c.Networks) == 0 && len(c.Targets) == 0 {
-			return nil, ErrNoTarget
+			return c, ErrNoTarget // for those who need none
 		}
 		return c, nil
+	}
+}
+
+// RegisterDataDir adds what says where the data directory of an instance is, for
+// commands that talk to it, and returns how to get it.
+func RegisterDataDir(cmd flagger) func() (string, error) {
+	var dir, file string
+	Flag(cmd, "data-dir", "Data directory of the instance.", &dir, Text).Default("data")
+	Flag(cmd, "config.file", "Its configuration file, for the data directory that it names.", &file, Text).PlaceHolder("FILE")
+	return func() (string, error) {
+		if file == "" {
+			return dir, nil
+		}
+		data, err := readFile(file)
+		if err != nil {
+			return "", err
+		}
+		// The instance runs on the file, or not; that its other keys are right is not
+		// for this command to say.
+		doc, r := document{DataDir: dir}, newReader()
+		if root := r.parse(data); root != nil {
+			r.take(root, "", reflect.ValueOf(&doc).Elem())
+		}
+		return doc.DataDir, nil
 	}
 }
 

@@ -80,25 +80,34 @@ func (c *Config) complete(path string) error {
 		c.adopt(r, &doc, "")
 		return r.failed("the options")
 	}
-	info, err := os.Stat(path)
+	data, err := readFile(path)
 	if err != nil {
-		return fmt.Errorf("configuration file: %w", err)
-	}
-	if info.Size() > largest {
-		return fmt.Errorf("configuration file %s: %d bytes, expected at most %d", path, info.Size(), largest)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("configuration file: %w", err)
+		return err
 	}
 	if root := r.parse(data); root != nil {
 		r.take(root, "", reflect.ValueOf(&doc).Elem())
 	}
 	c.adopt(r, &doc, filepath.Dir(path))
-	if slices.ContainsFunc(doc.Credentials, func(c credential) bool { return c.Password != "" }) && othersRead(info) {
+	secret := slices.ContainsFunc(doc.Credentials, func(c credential) bool { return c.Password != "" })
+	if info, err := os.Stat(path); err == nil && secret && othersRead(info) {
 		c.warn("%s has passwords in it and others may read it: chmod 600", path)
 	}
 	return r.failed(path)
+}
+
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	if info.Size() > largest {
+		return nil, fmt.Errorf("configuration file %s: %d bytes, expected at most %d", path, info.Size(), largest)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	return data, nil
 }
 
 func (c *Config) warn(format string, args ...any) {

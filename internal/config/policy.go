@@ -36,7 +36,7 @@ func within[T int | float64 | time.Duration | healer.Ratio](say rule, key string
 	show := func(v T) string {
 		switch v := any(v).(type) {
 		case time.Duration:
-			return span(v)
+			return Span(v)
 		case healer.Ratio:
 			return fmt.Sprintf("%g%%", float64(v)*100)
 		}
@@ -193,8 +193,8 @@ func checkDragon(p *healer.DragonPolicy, say rule) {
 	within(say, "boards", p.Boards, 0, 64)
 }
 
-// span writes a time span the way that the file and people write it.
-func span(d time.Duration) string {
+// Span writes a time span the way that the file and people write it.
+func Span(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

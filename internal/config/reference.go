@@ -236,7 +236,7 @@ func walk(to *[]entry, path string, v reflect.Value) {
 		*to = append(*to, e)
 	case v.Type() == reflect.TypeFor[healer.Evidence]():
 		e := v.Interface().(healer.Evidence)
-		*to = append(*to, entry{path, "evidence", fmt.Sprintf("{for: %s, bad: %d, of: %d}", span(e.For), e.Bad, e.Of)})
+		*to = append(*to, entry{path, "evidence", fmt.Sprintf("{for: %s, bad: %d, of: %d}", Span(e.For), e.Bad, e.Of)})
 	case v.Type() == reflect.TypeFor[healer.DragonPolicy]() && strings.Contains(path, "[]"):
 		*to = append(*to, entry{path, "a section", ""})
 	default:
@@ -252,7 +252,7 @@ func walk(to *[]entry, path string, v reflect.Value) {
 func standard(path string, v reflect.Value) string {
 	switch v := v.Interface().(type) {
 	case time.Duration:
-		return span(v)
+		return Span(v)
 	case healer.Ratio:
 		return strconv.FormatFloat(float64(v)*100, 'g', 6, 64) + "%"
 	case healer.Kind:

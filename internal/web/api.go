@@ -315,7 +315,7 @@ func (a *api) refuse(w http.ResponseWriter, err error) {
 	}
 	if blocked, ok := errors.AsType[*healer.BlockedError](err); ok {
 		code, e.Decision = http.StatusConflict, &blocked.Decision
-		e.Try = `wait, or "force": true to overrule policy (never identity, the limits per dragon, or STOP)`
+		e.Try = "wait, or force, which overrules policy, but never identity, the limits per dragon, or STOP"
 	}
 	level.Debug(a.Logger).Log("msg", "an API request was refused", "status", code, "err", err)
 	fail(w, code, e)

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/web"
+)
+
+// exit is an end with a status that is no failure: nothing is printed.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func addPlan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string, command) {
+	cmd := app.Command("plan", "Show what the healer would do now, to whom, and why. It asks the running instance; where none runs, it looks at what the last one left and at the known dragons itself. "+
+		"The exit status is 0 for nothing, 2 if something would be done, 3 if a breaker is in the way, 1 after an error.")
+	load := config.Register(cmd)
+	var from instanceFlags
+	from.register(cmd)
+	var why string
+	config.Flag(cmd, "why", "Everything about one dragon: worker, MAC or address.", &why, config.Text).PlaceHolder("DRAGON")
+	var at time.Duration
+	config.Flag(cmd, "at", "The plan as it would stand after so long, such as +2h, if nothing but time changes: what is held until then is free.", &at, parseAhead).PlaceHolder("+TIME")
+	return cmd.FullCommand(), func(ctx context.Context, stdout, stderr io.Writer) error {
+		c, err := load()
+		if err != nil && !errors.Is(err, config.ErrNoTarget) {
+			return err
+		}
+		p := web.PlanAnswer{Plan: &healer.Plan{}}
+		path := "/api/v1/plan"
+		if why != "" {
+			path += "?why=" + url.QueryEscape(why)
+		}
+		err = connect(from.url, c.DataDir).call(ctx, http.MethodGet, path, nil, &p)
+		if errors.Is(err, errNoInstance) {
+			if p, err = planOffline(ctx, c, logs, stderr); err == nil {
+				fmt.Fprintf(stderr, "no instance runs on %s: this is one look at the dragons, and what the last instance left\n", c.DataDir)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if at > 0 {
+			ahead(p.Plan, at)
+			p.ExitCode = p.Plan.ExitCode()
+		}
+		switch {
+		case from.json && why != "":
+			d := find(p.Plan, why)
+			if d == nil {
+				return unknown(why)
+			}
+			err = writeJSON(stdout, d)
+		case from.json:
+			err = writeJSON(stdout, p)
+		case why != "":
+			d := find(p.Plan, why)
+			if d == nil || !p.Why(stdout, d.MAC) {
+				return unknown(why)
+			}
+		default:
+			if at > 0 {
+				fmt.Fprintf(stdout, "in %s, if nothing but time changes:\n", config.Span(at))
+			}
+			fmt.Fprintf(stdout, "mode=%s ", cmp.Or(p.Mode, "none"))
+			err = p.Render(stdout)
+		}
+		if err == nil && p.ExitCode != healer.ExitNothing {
+			err = exit(p.ExitCode)
+		}
+		return err
+	}
+}
+
+func parseAhead(s string) (time.Duration, error) {
+	if len(s) > 0 && s[0] == '+' {
+		s = s[1:]
+	}
+	return config.ParseInterval(s)
+}
+
+func unknown(target string) error {
+	return fmt.Errorf("%w: %q; want a worker, MAC or address that the plan has", healer.ErrUnknownDragon, target)
+}
+
+func find(p *healer.Plan, target string) *healer.Decision {
+	mac, _ := dragon.ParseMAC(target)
+	i := slices.IndexFunc(p.Dragons, func(d healer.Decision) bool {
+		return d.Worker == target || d.Address == target || mac != "" && d.MAC == mac
+	})
+	if i < 0 {
+		return nil
+	}
+	return &p.Dragons[i]
+}
+
+func writeJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// ahead makes the plan what it would be after d, if nothing but time changed: the
+// gates that know when they open are open if that is within d. It is an outlook, not a
+// promise: what is done first spends budgets that the next one needs.
+func ahead(p *healer.Plan, d time.Duration) {
+	p.At, p.Wall = p.At.Add(d), p.Wall.Add(d)
+	p.Pauses = slices.DeleteFunc(p.Pauses, func(x healer.Pause) bool { return !x.UntilResume && x.Until <= p.At })
+	for i := range p.Dragons {
+		x := &p.Dragons[i]
+		if x.Verb != healer.Blocked {
+			continue
+		}
+		gates := slices.Clone(x.Gates) // they are shared with nobody else then
+		x.Blocked, x.In = "", healer.Until{Known: true}
+		for j := range gates {
+			g := &gates[j]
+			if g.Open {
+				continue
+			}
+			if g.Wait.Known && time.Duration(g.Wait.For) <= d {
+				g.Open, g.Wait = true, healer.Until{}
+				continue
+			}
+			g.Wait.For -= min(g.Wait.For, healer.Span(d))
+			if x.Blocked == "" {
+				x.Blocked = g.Name
+			}
+			x.In = healer.Until{For: max(x.In.For, g.Wait.For), Known: x.In.Known && g.Wait.Known}
+		}
+		x.Gates = gates
+		if x.Blocked == "" {
+			x.Verb = healer.WouldAct
+		}
+	}
+}
+
+const inventoryName = "inventory.json" // the fleet's, in the data directory
+
+// planOffline makes a plan without an instance.
+func planOffline(ctx context.Context, c *config.Config, logs *logFlags, stderr io.Writer) (web.PlanAnswer, error) {
+	// The fleet gets a copy of the inventory: it writes what it learns, and this
+	// command is to leave no trace.
+	inventory, err := os.ReadFile(filepath.Join(c.DataDir, inventoryName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return web.PlanAnswer{}, fmt.Errorf("%s has no inventory of dragons: name the data directory of an instance with --data-dir or --config.file, or its address with --url", c.DataDir)
+	} else if err != nil {
+		return web.PlanAnswer{}, err
+	}
+	dir, err := os.MkdirTemp("", name+"-plan-")
+	if err != nil {
+		return web.PlanAnswer{}, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.WriteFile(filepath.Join(dir, inventoryName), inventory, 0o600); err != nil {
+		return web.PlanAnswer{}, err
+	}
+	logger := level.NewFilter(logs.logger(stderr), level.AllowError())
+	dragons, err := fleet.Open(fleet.Config{
+		Dir:    dir,
+		Client: dragon.Options{Credentials: c.Credentials, Transport: dragon.NewTransport(), Timeout: c.DragonTimeout},
+		Site:   c.Sites.Of,
+		Logger: logger,
+	})
+	if err != nil {
+		return web.PlanAnswer{}, err
+	}
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = dragons.Run(running)
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	p, err := healer.PlanOffline(ctx, healer.Config{
+		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, Place: c.Healing.Place, Logger: logger,
+	})
+	if err != nil {
+		return web.PlanAnswer{}, err
+	}
+	return web.PlanAnswer{Mode: "offline", ExitCode: p.ExitCode(), Plan: p}, nil
+}
