@@ -13,6 +13,8 @@ func TestRoomsDoNotKnowEachOther(t *testing.T) {
 		"dragon":            {"internal", "collector", "discovery", "healer"},
 		"dragon/dragontest": {"internal", "collector", "discovery", "healer"},
 		"internal/fleet":    {"collector", "discovery", "healer", "dragon/dragontest"},
+		"internal/store":    {"dragon", "internal/fleet", "collector", "discovery", "healer"},
+		"healer":            {"collector", "discovery", "dragon/dragontest", "internal/config", "internal/web"},
 		"collector":         {"discovery", "healer", "dragon/dragontest"},
 		"discovery":         {"collector", "healer", "dragon/dragontest"},
 	} {

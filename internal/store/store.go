@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -80,7 +81,12 @@ func Open(dir string) (s *Store, aside string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err = s.open(); err != nil {
+	if err = s.open(); aside == "" && errors.Is(err, ErrCorrupt) { // where check does not look: what is free
+		if aside, err = setAside(s.path()); err == nil {
+			err = s.open()
+		}
+	}
+	if err != nil {
 		return nil, "", err
 	}
 	return s, aside, nil
@@ -89,7 +95,11 @@ func Open(dir string) (s *Store, aside string, err error) {
 func (s *Store) path() string { return filepath.Join(s.dir, fileName) }
 
 func (s *Store) open() error {
-	db, err := bolt.Open(s.path(), 0o600, &bolt.Options{Timeout: fileWait})
+	var db *bolt.DB
+	err := guarded(func() (err error) {
+		db, err = bolt.Open(s.path(), 0o600, &bolt.Options{Timeout: fileWait})
+		return err
+	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("the healer's state %s: %w", s.path(), ErrHeld)
@@ -130,8 +140,9 @@ func takeLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// check looks at a file before it is opened for writing. One that is not there is in
-// order. bbolt trusts its file: what points beyond its end would end the process.
+// check reads all of a file before it is opened for writing. One that is not there is
+// in order. bbolt's own check does its work in a goroutine that a fault cannot be kept
+// from ending the process in.
 func check(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -139,6 +150,9 @@ func check(path string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("the healer's state: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("the healer's state %s: it is no file", path)
 	}
 	if info.Size() == 0 { // bbolt would take it for a new one
 		return fmt.Errorf("the healer's state %s: %w: it is empty", path, ErrCorrupt)
@@ -152,15 +166,6 @@ func check(path string) error {
 		return db.View(func(tx *bolt.Tx) error {
 			if tx.Size() > info.Size() {
 				return fmt.Errorf("%w: %d bytes, expected at least %d", ErrCorrupt, info.Size(), tx.Size())
-			}
-			var first error
-			for err := range tx.Check() {
-				if first == nil {
-					first = fmt.Errorf("%w: %w", ErrCorrupt, err)
-				}
-			}
-			if first != nil {
-				return first
 			}
 			_, err := load(tx)
 			return err
@@ -196,8 +201,10 @@ func setAside(path string) (string, error) {
 	return aside, os.Rename(path, aside)
 }
 
-// guarded turns a panic of bbolt, which it answers a broken file with, into an error.
+// guarded turns into an error what bbolt answers a broken file with: a panic, or a
+// fault, since it trusts what the file says of where to look.
 func guarded(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%w: %v", ErrCorrupt, v)

@@ -1,0 +1,72 @@
+package healer
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+)
+
+func TestMetricsLint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 3)
+		w.start()
+		w.settle()
+		families, err := w.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems, err := promlint.NewWithMetricFamilies(families).Lint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+		there := map[string]int{}
+		for _, f := range families {
+			there[f.GetName()] = len(f.GetMetric())
+			if f.GetHelp() == "" || !strings.HasSuffix(f.GetHelp(), ".") {
+				t.Errorf("%s: help %q is no sentence", f.GetName(), f.GetHelp())
+			}
+		}
+		// An alert on a series that is not there stays silent.
+		for name, least := range map[string]int{
+			"mother_healer_mode": 3, "mother_healer_last_cycle_timestamp_seconds": 1, "mother_healer_cycle_duration_seconds": 1,
+			"mother_healer_device_state": 3, "mother_healer_devices": len(States), "mother_healer_decisions_total": 60,
+			"mother_healer_blocked": len(Gates()), "mother_healer_blocked_total": len(Gates()), "mother_healer_actions_total": 20,
+			"mother_healer_outcomes_total": 140, "mother_healer_in_flight": 1, "mother_healer_budget_limit": 3,
+			"mother_healer_budget_used": 3, "mother_healer_breaker_state": 5, "mother_healer_breaker_trips_total": 10,
+			"mother_healer_quarantined": 1, "mother_healer_time_to_recovery_seconds": 1, "mother_healer_hash_lost_to_actions_total": 1,
+			"mother_pauses": 5, "mother_state_writable": 1, "mother_state_write_errors_total": 1, "mother_clock_trusted": 1,
+			"mother_clock_jumps_total": 1, "mother_identity_mismatch_total": 1, "mother_identity_conflicts": 1,
+			"mother_foreign_actions_total": 2, "mother_config_hash_info": 1, "mother_config_refused_total": 1, "mother_pool_state": 2,
+			"mother_domain_state": 3, "mother_healer_isolated": 1, "mother_fleet_boot_events_total": 1, "mother_unclean_starts_total": 1,
+			"mother_healer_lock_held": 1, "mother_state_recovered": 1, "mother_window_open": 1, "dragon_maintenance": 3,
+		} {
+			if there[name] < least {
+				t.Errorf("%s has %d series, want at least %d", name, there[name], least)
+			}
+		}
+	})
+}
+
+// A page is whole also where two remembered dragons go by one name, and where a
+// device says what is no text.
+func TestNothingThatADragonSaysBreaksThePage(t *testing.T) {
+	h := &Healer{}
+	h.published.Store(&Status{Plan: &Plan{
+		Dragons: []Decision{{Who: Who{Worker: "a"}}, {Who: Who{Worker: "a"}}, {Who: Who{Worker: "\xff"}}},
+		Pools:   []CauseState{{Name: "p\xff"}, {Name: "p\xff"}},
+	}, LastCycle: time.Unix(1, 0)})
+	registry := prometheus.NewPedanticRegistry()
+	if err := registry.Register(showcase{&h.published}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := registry.Gather(); err != nil {
+		t.Error(err)
+	}
+}
