@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -39,6 +40,9 @@ func (s *sample) chips() []item[dragon.Chip] {
 		for i := range s.facts().Chips.Value {
 			b := &s.facts().Chips.Value[i]
 			board := s.face.pair("board", strconv.Itoa(b.Slot))
+			if slices.ContainsFunc(s.chipItems, func(it item[dragon.Chip]) bool { return it.key.GetValue() == board.GetValue() }) {
+				continue
+			}
 			for k := range b.Details[:min(len(b.Details), maxChips-len(s.chipItems))] {
 				s.chipItems = append(s.chipItems, item[dragon.Chip]{of: &b.Details[k], key: board})
 			}

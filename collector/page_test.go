@@ -319,6 +319,12 @@ func FuzzPage(f *testing.F) {
 			p := &r.Summary.Pools[i]
 			p.Index, p.URL, p.User, p.Accepted = []int{slot, slot2, slot}[i], url, user, dragon.Known(v)
 		}
+		r.Facts.Errors.Value = dragon.ErrorReport{Code: status, Message: url}
+		r.Facts.AutoTune.Value = dragon.AutoTune{Mode: user, Level: dragon.Known(v)}
+		r.Facts.Firmware.Value = dragon.LatestFirmware{Version: url, CurrentVersion: firmware, UpToDate: dragon.Known(v)}
+		for i := range r.Facts.Chips.Value {
+			r.Facts.Chips.Value[i].Slot, r.Facts.Chips.Value[i].Details[0].Temperature = slot, dragon.Known(v)
+		}
 		f := newFace()
 		bad := newSample(info, health, f, r, nil, time.Second)
 		conflict := *info

@@ -70,7 +70,7 @@ func got(d *Dragon) *Info { return d.Info() }
 func TestAPortIsPartOfTheAddress(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		d, _ := h.dragon("10.1.0.8:8081", dragontest.Spec{})
-		if i := d.Info(); i.Address != "10.1.0.8:8081" || i.IP != "10.1.0.8" || h.Lookup("10.1.0.8") != nil {
+		if i := d.Info(); i.Address != "10.1.0.8:8081" || i.IP != "10.1.0.8" || h.Lookup("10.1.0.8:8081") != d || h.Lookup("10.1.0.8:8080") != nil {
 			h.Errorf("%+v", i)
 		}
 		h.read(d)
