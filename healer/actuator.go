@@ -45,6 +45,7 @@ type job struct {
 	decision Decision
 	actor    string // empty: the ladder
 	force    bool
+	action   Action // once it is intended
 
 	done func(Action, error) // may be nil
 }
@@ -58,8 +59,8 @@ func notSent(format string, args ...any) error { return &notSentError{fmt.Sprint
 
 // heal carries out a job: it looks at the dragon again, takes its lane, and writes.
 func (h *Healer) heal(ctx context.Context, j job) {
-	var action Action
-	err := h.beside(&j, func() (err error) {
+	doing := "acting on " + j.decision.Worker
+	err := h.beside(doing, func() (err error) {
 		d := h.config.Fleet.Lookup(j.decision.MAC)
 		if d == nil {
 			return notSent("%s is not where it was", j.decision.Worker)
@@ -68,8 +69,7 @@ func (h *Healer) heal(ctx context.Context, j job) {
 			return err
 		}
 		return d.Write(ctx, string(j.decision.Kind), func(ctx context.Context, c *dragon.Client) error {
-			action, err = h.write(ctx, d, c, &j)
-			return err
+			return h.beside(doing, func() error { return h.write(ctx, d, c, &j) })
 		})
 	})
 	// The owner is there as long as this goroutine is, also when ctx is done.
@@ -77,25 +77,27 @@ func (h *Healer) heal(ctx context.Context, j job) {
 		if j.actor == "" {
 			h.acting = false
 		}
-		if action.ID == "" && err != nil {
+		if j.action.ID == "" && err != nil {
 			h.notCarriedOut(&j, err)
+		}
+		if j.action.ID != "" && j.action.Result == Pending { // a panic took the result along
+			j.action = h.sent(&j, Unknown, Sending{SentAt: h.clock.Now().Wall, Error: fmt.Sprint(err)})
 		}
 		h.show()
 		return nil
 	})
 	if j.done != nil {
-		j.done(action, err)
+		j.done(j.action, err)
 	}
 }
 
-// beside runs fn, and has the owner hear of a panic.
-func (h *Healer) beside(j *job, fn func() error) (err error) {
+// beside runs fn, which is not the owner's, and has him hear of a panic.
+func (h *Healer) beside(doing string, fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic while acting on %s: %v", j.decision.Worker, v)
 			stack := string(debug.Stack())
-			level.Error(h.logger).Log("msg", "panic, please report it", "err", err, "stack", stack)
-			_ = h.ask(context.Background(), "acting", func(context.Context) error { panic(v) })
+			_ = h.ask(context.Background(), doing, func(context.Context) error { panic(fmt.Sprintf("%v\n%s", v, stack)) })
+			err = fmt.Errorf("panic while %s: %v", doing, v)
 		}
 	}()
 	return fn()
@@ -138,25 +140,20 @@ func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
 }
 
 // write does the write. The lane is its own: nobody else talks to the dragon.
-func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job) (Action, error) {
+func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job) error {
 	row, ok := writes[j.decision.Kind]
 	if !ok {
-		return Action{}, notSent("%s is nothing that can be carried out", j.decision.Kind)
+		return notSent("%s is nothing that can be carried out", j.decision.Kind)
 	}
 	if err := h.identify(ctx, dev, j); err != nil {
-		return Action{}, err
+		return err
 	}
 	proven := h.clock.Now().Mono
-	var action Action
-	err := h.ask(ctx, "intending", func(life context.Context) (err error) {
-		action, err = h.intend(life, j)
+	if err := h.ask(ctx, "intending", func(life context.Context) error { return h.intend(life, j) }); err != nil {
 		return err
-	})
-	if err != nil {
-		return Action{}, err
 	}
 	// Writing it down may have taken a while, in which a human may have spoken.
-	err = h.ask(ctx, "having the last word", func(life context.Context) error {
+	err := h.ask(ctx, "having the last word", func(life context.Context) error {
 		if age := h.clock.Now().Mono - proven; age >= provenFor {
 			return notSent("its identity was proven %s ago", short(age))
 		}
@@ -165,27 +162,27 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 	result := Refusal
 	sending := Sending{SentAt: h.clock.Now().Wall}
 	if err == nil {
+		d.Expect(row.restarts, time.Now().Add(h.pause(expectedFor)))
 		// The token is the one of the dragon that has just said who it is. Whoever
 		// else might answer at its address by now does not know it.
-		d.Expect(row.restarts, time.Now().Add(h.pause(expectedFor)))
 		err = row.send(dev, dragon.WithoutLogin(ctx))
 		result = resultOf(err)
-		if result != Refusal && h.config.OnAction != nil {
-			h.config.OnAction(d.Info(), j.decision.Kind)
-		}
 	}
 	sending.Success = result == Accepted
 	if err != nil {
 		sending.Error = err.Error()
 	}
 	_ = h.ask(context.WithoutCancel(ctx), "writing down a result", func(context.Context) error {
-		action = h.sent(j, action, result, sending)
+		j.action = h.sent(j, result, sending)
 		return nil
 	})
-	if result == Unknown {
-		err = nil // it is the usual end of a reboot, and no failure
+	if result != Refusal && h.config.OnAction != nil {
+		h.config.OnAction(d.Info(), j.decision.Kind)
 	}
-	return action, err
+	if result == Unknown {
+		return nil // it is the usual end of a reboot, and no failure
+	}
+	return err
 }
 
 // identify has the dragon say who it is.
@@ -202,35 +199,36 @@ func (h *Healer) identify(ctx context.Context, dev device, j *job) error {
 }
 
 // intend writes down that the job is about to be done. Only the owner may call it.
-func (h *Healer) intend(life context.Context, j *job) (Action, error) {
+func (h *Healer) intend(life context.Context, j *job) error {
 	if err := h.lastWord(life, j); err != nil {
-		return Action{}, err
+		return err
 	}
 	if j.actor == "" {
 		d, err := h.stillWanted(j)
 		if err != nil {
-			return Action{}, err
+			return err
 		}
 		j.decision = d
 	}
 	now := h.clock.Now()
 	if err := h.mem.Interlock(now, j.decision.MAC, j.decision.Kind, ""); err != nil {
-		return Action{}, notSent("%v", err)
+		return notSent("%v", err)
 	}
 	before := h.mem.Clone()
 	action, err := h.mem.Intend(now, &j.decision, j.actor)
 	if err != nil {
-		return Action{}, notSent("%v", err)
+		return notSent("%v", err)
 	}
 	if err := h.keep(); err != nil {
 		// Nothing was done, so nothing is remembered, but for the number: an
 		// intent of that name may have reached the disk.
 		before.Fleet.Seq = h.mem.Fleet.Seq
 		h.mem = before
-		return Action{}, notSent("the intent could not be written down: %v", err)
+		return notSent("the intent could not be written down: %v", err)
 	}
+	j.action = action
 	h.metrics.actions.WithLabelValues(string(action.Kind), reasonLabel(action.Reason)).Inc()
-	return action, nil
+	return nil
 }
 
 // stillWanted returns the newest decision about the job's dragon: facts may have
@@ -279,8 +277,8 @@ func (h *Healer) lastWord(life context.Context, j *job) error {
 }
 
 // sent writes down what came of a send. Only the owner may call it.
-func (h *Healer) sent(j *job, action Action, result Result, s Sending) Action {
-	now := h.clock.Now()
+func (h *Healer) sent(j *job, result Result, s Sending) Action {
+	now, action := h.clock.Now(), j.action
 	if err := h.mem.Sent(now, j.decision.MAC, action.ID, result, s.Error); err != nil {
 		level.Error(h.logger).Log("msg", "a result has no intent", "action", action.ID, "err", err)
 	}

@@ -223,6 +223,11 @@ func (h *Healer) guarded(doing string, fn func() error) (err error) {
 			if h.tripped == "" {
 				h.tripped = err.Error()
 				level.Error(h.logger).Log("msg", "the healer only observes from now on; please report this", "err", err, "stack", string(debug.Stack()))
+				if s := h.published.Load(); s != nil {
+					shown := *s
+					shown.Mode, shown.Error = "safe", h.tripped
+					h.published.Store(&shown)
+				}
 			}
 		}
 	}()

@@ -531,6 +531,32 @@ func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
 	})
 }
 
+func TestAPanicBesideTheOwnerIsHeardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		var buggy atomic.Bool
+		w.configs = append(w.configs, func(c *Config) {
+			c.Policy = func() *Policy {
+				if buggy.Load() {
+					panic("a bug")
+				}
+				return w.enacted.Load()
+			}
+			c.OnAction = func(*fleetInfo, Kind) { panic("another") }
+		})
+		w.start()
+		w.settle()
+		if _, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "test", false); err == nil || w.metric("mother_healer_panics_total") != 1 {
+			t.Errorf("%v, %g panics", err, w.metric("mother_healer_panics_total"))
+		}
+		buggy.Store(true)
+		pass(10 * time.Minute)
+		if n := w.metric("mother_healer_panics_total"); n < 5 || w.metric("mother_healer_mode", "mode", "safe") != 1 {
+			t.Errorf("%g panics", n)
+		}
+	})
+}
+
 func TestAHumanMayRebootWithinLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, 4)

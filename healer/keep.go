@@ -17,6 +17,7 @@ func (h *Healer) open() {
 	h.held = errors.Is(err, store.ErrHeld)
 	if err != nil {
 		h.refused(err)
+		h.peek(now)
 		return
 	}
 	reason := ""
@@ -40,9 +41,8 @@ func (h *Healer) open() {
 		level.Error(h.logger).Log("msg", "the healer has lost its memory: every budget counts as used up, and it only observes", "err", reason)
 		h.mem.Recover(now, reason)
 	}
-	first := *h.config.Policy()
 	unclean := len(h.mem.Fleet.Unclean)
-	unknown := h.mem.Start(now, &first)
+	unknown := h.mem.Start(now, h.config.Policy())
 	if n := len(h.mem.Fleet.Unclean); n > unclean || h.mem.Fleet.SafeMode != nil {
 		level.Warn(h.logger).Log("msg", "the healer was not stopped in order the last time", "in_30m", n, "safe_mode", h.mem.Fleet.SafeMode != nil)
 	}
@@ -50,6 +50,22 @@ func (h *Healer) open() {
 	_ = h.keep()
 	for i := range unknown {
 		h.unknownAtStart(now, &unknown[i])
+	}
+}
+
+// peek takes what can be read of a state that cannot be written, so that it can be
+// seen what a human has decided and what is used up.
+func (h *Healer) peek(now Instant) {
+	if h.held || len(h.mem.Dragons) > 0 {
+		return
+	}
+	r, err := store.Peek(h.config.Dir)
+	if err != nil {
+		return
+	}
+	if mem, err := LoadMemory(r.Fleet, r.Dragons); err == nil && len(mem.Dragons) > 0 {
+		h.mem = mem
+		h.mem.Start(now, h.config.Policy())
 	}
 }
 

@@ -25,9 +25,13 @@ const stopFile = "STOP"
 // policy's period, so that many healers, or a scrape, do not fall into step with it.
 func (h *Healer) look(ctx context.Context) {
 	for ctx.Err() == nil {
-		poll := h.config.Policy().Poll
-		h.refresh(ctx, poll*3/4)
-		if err := h.ask(ctx, "deciding", h.cycle); err != nil && ctx.Err() == nil {
+		poll := time.Minute
+		err := h.beside("looking", func() error {
+			poll = max(h.config.Policy().Poll, time.Second)
+			h.refresh(ctx, poll*3/4)
+			return h.ask(ctx, "deciding", h.cycle)
+		})
+		if err != nil && ctx.Err() == nil {
 			level.Error(h.logger).Log("msg", "a look at the fleet failed", "err", err)
 		}
 		timer := time.NewTimer(h.pause(poll*19/20 + rand.N(poll/10)))
@@ -40,11 +44,14 @@ func (h *Healer) look(ctx context.Context) {
 }
 
 // pause is a stretch of the healer's time in the host's: a simulation may run faster.
-func (h *Healer) pause(d time.Duration) time.Duration {
+func (h *Healer) pause(d time.Duration) time.Duration { return time.Duration(float64(d) / h.speed()) }
+
+// speed is how many times faster the healer's clock runs than the host's.
+func (h *Healer) speed() float64 {
 	if c, ok := h.clock.(interface{ Speed() float64 }); ok && c.Speed() > 0 {
-		return time.Duration(float64(d) / c.Speed())
+		return c.Speed()
 	}
-	return d
+	return 1
 }
 
 // refresh reads the dragons that nobody has read lately. One that is known to be down
@@ -149,9 +156,16 @@ func (h *Healer) factsOf(d *fleet.Dragon, who Who, r *fleet.Reading) Facts {
 	a := h.arrivals.newest[d]
 	h.arrivals.mu.Unlock()
 	if a.reading != r { // it came before this healer was there, or has just been overtaken
-		a.at = h.clock.Now().Mono - time.Since(r.At)
+		a.at = h.clock.Now().Mono - time.Duration(float64(time.Since(r.At))*h.speed())
 	}
-	f := FactsOf(who, Reached, r.Summary, r.Overview, a.at)
+	overview := r.Overview
+	if speed := h.speed(); speed != 1 && overview != nil && r.Summary != nil {
+		// What is a second to us is more to the dragon.
+		o := *overview
+		o.At = r.Summary.At.Add(-time.Duration(float64(r.Summary.At.Sub(o.At)) * speed))
+		overview = &o
+	}
+	f := FactsOf(who, Reached, r.Summary, overview, a.at)
 	for i := range f.Pools {
 		f.Pools[i].URL = withoutUser(f.Pools[i].URL)
 	}

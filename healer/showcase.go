@@ -151,6 +151,11 @@ func (c showcase) Collect(ch chan<- prometheus.Metric) {
 	if s == nil {
 		return
 	}
+	defer func() { // the registry would let it end the process
+		if v := recover(); v != nil {
+			ch <- prometheus.NewInvalidMetric(shown[0].desc, fmt.Errorf("showing the healer's state: %v", v))
+		}
+	}()
 	for i := range shown {
 		row := &shown[i]
 		// Two remembered dragons may go by one worker name; a page must not break over that.
