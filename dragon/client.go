@@ -46,7 +46,7 @@ type Options struct {
 	WriteTimeout    time.Duration // of calls that restart something, and of getLogs; default 120 s
 	FirmwareTimeout time.Duration // of getLatestFirmwareVersion, which makes the device call its vendor; default 130 s
 	UploadTimeout   time.Duration // of a firmware upload; default 15 min
-	LoginRetry      time.Duration // how long a refused login is believed; default 15 min
+	LoginRetry      time.Duration // how long a failed login is believed; default 15 min
 
 	Observe func(Call) // called after every request, if set
 }

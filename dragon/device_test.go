@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// refused is the path under which a device has what is asked at /api/overview without
+// a login.
+const refused = "/api/overview (not logged in)"
+
 // device is a small device for one behaviour at a time: it answers each path with a
 // text or a handler, and remembers what it was asked.
 type device struct {
@@ -58,14 +62,18 @@ func newDevice(answers map[string]any) *device {
 func (d *device) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	form, _ := url.ParseQuery(string(body))
+	path := r.URL.Path
+	if path == "/api/overview" && r.Header.Get("Authorization") == "" {
+		path = refused
+	}
 	d.mu.Lock()
-	d.asked = append(d.asked, request{r.URL.Path, r.Header.Get("Authorization"), form, r.Header})
+	d.asked = append(d.asked, request{path, r.Header.Get("Authorization"), form, r.Header})
 	d.conns[r.RemoteAddr] = true
-	answer := d.answers[r.URL.Path]
+	answer := d.answers[path]
 	if list, ok := answer.([]string); ok {
 		answer = list[0]
 		if len(list) > 1 {
-			d.answers[r.URL.Path] = list[1:]
+			d.answers[path] = list[1:]
 		}
 	}
 	d.mu.Unlock()

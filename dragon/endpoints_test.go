@@ -282,7 +282,7 @@ func TestPlainCommands(t *testing.T) {
 		if err := do(d.client(t, Options{})); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
-		if d.count(path) != 1 || len(d.asks()) != 2 {
+		if d.count(path) != 1 || len(d.asks()) != 3 {
 			t.Errorf("%s: asked %v", path, d.asks())
 		}
 		err := do(newDevice(map[string]any{path: `{"success":false,"message":"no"}`}).client(t, Options{}))

@@ -70,7 +70,7 @@ func TestNothingListens(t *testing.T) {
 	l.Close()
 	_, err = New(host, Options{}).Summary(t.Context())
 	wantKind(t, err, ErrRefused)
-	if !strings.Contains(err.Error(), host) || !strings.Contains(err.Error(), "/api/auth") {
+	if !strings.Contains(err.Error(), host) || !strings.Contains(err.Error(), "/api/overview") {
 		t.Errorf("%v names neither host nor endpoint", err)
 	}
 }
@@ -203,8 +203,11 @@ func TestKeptConnectionThatTheDeviceClosed(t *testing.T) {
 			}
 			answered.Add(1)
 			body := overviewT1
-			if req.URL.Path == "/api/auth" {
+			switch {
+			case req.URL.Path == "/api/auth":
 				body = loginOK
+			case req.Header.Get("Authorization") == "":
+				body = invalid
 			}
 			io.WriteString(conn, answerRaw(body))
 		}
@@ -216,7 +219,7 @@ func TestKeptConnectionThatTheDeviceClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if answered.Load() != 4 {
+	if answered.Load() != 5 {
 		t.Errorf("%d answers", answered.Load())
 	}
 	// A write must not go the way of a connection that may have died.
@@ -251,7 +254,11 @@ func TestWriteIsNeverSentTwice(t *testing.T) {
 						end(conn)
 						return
 					}
-					io.WriteString(conn, answerRaw(loginOK))
+					if req.URL.Path == "/api/auth" {
+						io.WriteString(conn, answerRaw(loginOK))
+					} else {
+						io.WriteString(conn, answerRaw(invalid))
+					}
 				}
 			})
 			c := New(host, Options{})

@@ -42,12 +42,16 @@ func (c *Client) exchangeRequest(ctx context.Context, e endpoint, req *http.Requ
 		if err != nil {
 			err = cutShort(e, err)
 		}
-	} else if sent {
-		err = &Error{Kind: ErrUnknownOutcome, Err: err}
+	} else {
+		c.session.foreign = c.session.foreign || errors.Is(kindOf(err), ErrBadResponse) // not HTTP
+		if sent {
+			err = &Error{Kind: ErrUnknownOutcome, Err: err}
+		}
 	}
 	a.At = time.Now()
 	a.Took = a.At.Sub(start)
 	if err == nil {
+		c.session.foreign = c.session.foreign || e.foreign(resp.StatusCode, a.Raw)
 		a.DeviceTime, _ = http.ParseTime(resp.Header.Get("Date"))
 		if err = e.judgeStatus(resp.StatusCode); err == nil {
 			err = understand(&a)
@@ -241,4 +245,17 @@ func (e endpoint) judgeStatus(status int) error {
 		return &Error{Kind: ErrUnknownOutcome, Expected: "HTTP status 200", Err: said}
 	}
 	return &Error{Kind: ErrBadResponse, Expected: "HTTP status 200", Err: said}
+}
+
+// foreign reports whether an answer is not the API's: a page or another text where it
+// speaks JSON, or a status that it never gives. What is cut short, or garbled, may be.
+func (e endpoint) foreign(status int, body []byte) bool {
+	switch {
+	case !strings.HasPrefix(e.path, "/api/"):
+		return false
+	case status != http.StatusOK:
+		return status < 500
+	}
+	body = bytes.TrimSpace(body[:min(len(body), 512)])
+	return len(body) > 0 && body[0] != '{' && body[0] != '[' && strings.HasPrefix(http.DetectContentType(body), "text/")
 }

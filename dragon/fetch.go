@@ -49,8 +49,8 @@ func (c *Client) Fetch(ctx context.Context, name string) (*Fetched, error) {
 	if e.method == http.MethodGet {
 		return c.fetch(ctx, e, "")
 	}
-	for {
-		renewed, err := c.login(ctx)
+	for proven := false; ; proven = true {
+		renewed, err := c.login(ctx, proven)
 		if err != nil {
 			return nil, err
 		}

@@ -33,11 +33,14 @@ func (c *Client) Identify(ctx context.Context) (*Identity, error) {
 	if err != nil {
 		return id, err
 	}
-	// The mineralos firmware makes an Antminer look like a dragon; its token does not.
-	if strings.EqualFold(issuer, "AntMiner") {
+	if isAntminers(issuer) {
 		return nil, c.notDragon(authEndpoint, "a dragon's token", "one issued by "+issuer)
 	}
 	id.Overview, err = c.Overview(ctx)
+	// A token from before may have expired because somebody else is here now.
+	if issuer := c.tokenIssuer(); isAntminers(issuer) {
+		return nil, c.notDragon(authEndpoint, "a dragon's token", "one issued by "+issuer)
+	}
 	if err != nil {
 		if errors.Is(err, ErrUnauthorized) {
 			return id, err
@@ -49,6 +52,10 @@ func (c *Client) Identify(ctx context.Context) (*Identity, error) {
 	}
 	return id, nil
 }
+
+// isAntminers tells the token of an Antminer: the mineralos firmware makes it look like
+// a dragon in all else.
+func isAntminers(issuer string) bool { return strings.EqualFold(issuer, "AntMiner") }
 
 // introduced goes as far as the login, on one connection and in one turn.
 func (c *Client) introduced(ctx context.Context) (brand Brand, issuer string, err error) {
@@ -62,7 +69,7 @@ func (c *Client) introduced(ctx context.Context) (brand Brand, issuer string, er
 	if err = c.refusal(ctx); err != nil {
 		return "", "", err
 	}
-	_, err = c.login(ctx)
+	_, err = c.login(ctx, true)
 	return brand, c.tokenIssuer(), err
 }
 
@@ -127,7 +134,7 @@ func brandOf(page []byte) Brand {
 }
 
 // refusal asks the API without a login and expects it to say no in its own way, so
-// that no credential goes to what only has a dragon's start page.
+// that no credential goes to what only has a dragon's start page, or its address.
 func (c *Client) refusal(ctx context.Context) error {
 	_, err := c.exchange(ctx, read("overview"), nil, "", func(a *answer) error {
 		r, err := readAnswer(a.Raw, &noFields, new(nothing))
@@ -138,6 +145,9 @@ func (c *Client) refusal(ctx context.Context) error {
 	})
 	if e, ok := errors.AsType[*Error](err); ok && (errors.Is(e, ErrUnauthorized) || errors.Is(e, ErrBadResponse) && !unwell(e)) {
 		e.Kind = ErrNotDragon
+	}
+	if err == nil {
+		c.session.foreign = false
 	}
 	return err
 }

@@ -18,13 +18,6 @@ import (
 // aDragon answers as one does, whoever asks.
 func aDragon(more map[string]any) *device {
 	answers := map[string]any{"/": titled}
-	answers["/api/overview"] = func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") == "" {
-			io.WriteString(w, invalid)
-			return
-		}
-		io.WriteString(w, overviewT1)
-	}
 	maps.Copy(answers, more)
 	return newDevice(answers)
 }
@@ -38,7 +31,7 @@ func TestDragonIsIdentified(t *testing.T) {
 	if id.Brand != DragonMint || id.Overview.MAC != "a0:b0:45:11:22:33" {
 		t.Errorf("%+v", id)
 	}
-	if diff := cmp.Diff([]string{"/", "/api/overview", "/api/auth", "/api/overview"}, d.asks()); diff != "" {
+	if diff := cmp.Diff([]string{"/", refused, "/api/auth", "/api/overview"}, d.asks()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -81,16 +74,16 @@ func TestNothingElseIsTakenForADragonNorSentAPassword(t *testing.T) {
 	for name, d := range map[string]*device{
 		"a switch":                         newDevice(map[string]any{"/": status(401, "401 Unauthorized\r\n")}),
 		"a switch that knows the title":    aDragon(map[string]any{"/": status(401, titled)}),
-		"a router with a page for all":     newDevice(map[string]any{"/": page(router), "/api/overview": page(router)}),
+		"a router with a page for all":     newDevice(map[string]any{"/": page(router), refused: page(router)}),
 		"a page about dragons":             newDevice(map[string]any{"/": page("<title>Mining news</title><p>DragonMint InnoMiner")}),
 		"a page that never ends":           newDevice(map[string]any{"/": endless}),
 		"a redirect":                       newDevice(map[string]any{"/": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/home", 302) }, "/home": titled}),
-		"a copy of the page":               newDevice(map[string]any{"/": titled, "/api/overview": page(titled)}),
-		"another API":                      newDevice(map[string]any{"/": titled, "/api/overview": page(`{"error":"no such path"}`)}),
-		"another API that asks for a name": newDevice(map[string]any{"/": titled, "/api/overview": status(401, `{"success":false}`)}),
-		"an API that refuses nothing":      newDevice(map[string]any{"/": titled, "/api/overview": page(overviewT1)}),
-		"a page, and no API":               newDevice(map[string]any{"/": titled, "/api/overview": status(404, "")}),
-		"an endless API":                   newDevice(map[string]any{"/": titled, "/api/overview": endless}),
+		"a copy of the page":               newDevice(map[string]any{"/": titled, refused: page(titled)}),
+		"another API":                      newDevice(map[string]any{"/": titled, refused: page(`{"error":"no such path"}`)}),
+		"another API that asks for a name": newDevice(map[string]any{"/": titled, refused: status(401, `{"success":false}`)}),
+		"an API that refuses nothing":      newDevice(map[string]any{"/": titled, refused: page(overviewT1)}),
+		"a page, and no API":               newDevice(map[string]any{"/": titled, refused: status(404, "")}),
+		"an endless API":                   newDevice(map[string]any{"/": titled, refused: endless}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := d.client(t, Options{}).Identify(t.Context())
@@ -113,19 +106,26 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 func TestAntminerWithDragonFirmwareIsNone(t *testing.T) {
 	for name, d := range map[string]*device{
 		"by its token": aDragon(map[string]any{"/api/auth": `{"success":true,"jwt":"h.eyJpc3MiOiJBbnRNaW5lciJ9.s"}`}),
-		"by its type": aDragon(map[string]any{"/api/overview": func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Authorization") == "" {
-				io.WriteString(w, invalid)
-				return
-			}
-			io.WriteString(w, strings.Replace(overviewT1, `"T1"`, `"Antminer S9"`, 1))
-		}}),
+		"by its type":  aDragon(map[string]any{"/api/overview": strings.Replace(overviewT1, `"T1"`, `"Antminer S9"`, 1)}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := d.client(t, Options{}).Identify(t.Context())
 			wantKind(t, err, ErrNotDragon)
 		})
 	}
+}
+
+func TestAnAntminerThatTookADragonsAddressIsNone(t *testing.T) {
+	d := aDragon(map[string]any{"/api/overview": []string{overviewT1, expired, overviewT1}})
+	c := d.client(t, Options{})
+	if _, err := c.Identify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.mu.Lock()
+	d.answers["/api/auth"] = `{"success":true,"jwt":"h.eyJpc3MiOiJBbnRNaW5lciJ9.s"}`
+	d.mu.Unlock()
+	_, err := c.Identify(t.Context()) // with the dragon's token, which expires in the middle
+	wantKind(t, err, ErrNotDragon)
 }
 
 func TestDragonWithAnUnknownPasswordIsADragon(t *testing.T) {
@@ -137,7 +137,7 @@ func TestDragonWithAnUnknownPasswordIsADragon(t *testing.T) {
 }
 
 func TestDragonThatIsUnwellIsNotDenied(t *testing.T) {
-	d := aDragon(map[string]any{"/api/overview": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }})
+	d := aDragon(map[string]any{refused: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }})
 	_, err := d.client(t, Options{}).Identify(t.Context())
 	wantKind(t, err, ErrBadResponse)
 }
@@ -177,8 +177,8 @@ func TestIdentificationThatIsBrokenOffSaysNothingOfTheHost(t *testing.T) {
 	for name, d := range map[string]*device{
 		"before the page": aDragon(map[string]any{"/": hang}),
 		"in the page":     aDragon(map[string]any{"/": half}),
-		"at the refusal":  aDragon(map[string]any{"/api/overview": hang}),
-		"in the refusal":  aDragon(map[string]any{"/api/overview": half}),
+		"at the refusal":  aDragon(map[string]any{refused: hang}),
+		"in the refusal":  aDragon(map[string]any{refused: half}),
 		"at the login":    aDragon(map[string]any{"/api/auth": hang}),
 	} {
 		t.Run(name, func(t *testing.T) {

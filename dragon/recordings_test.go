@@ -31,10 +31,12 @@ func serveBody(t testing.TB, body []byte) *Client {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		switch r.URL.Path {
-		case "/api/auth":
+		switch {
+		case r.URL.Path == "/api/auth":
 			w.Write([]byte(`{"success":true,"jwt":"a.b.c"}`))
-		case "/api/type":
+		case r.Header.Get("Authorization") == "":
+			w.Write([]byte(invalid))
+		case r.URL.Path == "/api/type":
 			w.Write([]byte(`{"success":true,"type":"T1"}`))
 		default:
 			w.Write(body)

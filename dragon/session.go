@@ -17,7 +17,11 @@ type session struct {
 	worked      int // the index of the credential that was accepted last
 	token       Secret
 
-	// A refused login is believed for a while: asking again at every scrape would be
+	// foreign says that something answered which is not the API: the address may have
+	// changed hands, and whoever is there now is to prove itself before it gets the token.
+	foreign bool
+
+	// A failed login is believed for a while: asking again at every scrape would be
 	// a storm, and of no use.
 	refused      error
 	refusedUntil time.Time
@@ -56,14 +60,14 @@ func (c *Client) authorized(ctx context.Context, e endpoint, form url.Values, un
 // the first had expired: the device looks at the token before it does anything, so
 // that this is safe for writes too.
 func (c *Client) withToken(ctx context.Context, try func(token Secret, isNew bool) error) error {
-	isNew, err := c.login(ctx)
+	isNew, err := c.login(ctx, false)
 	if err != nil {
 		return err
 	}
 	err = try(c.session.token, isNew)
 	if errors.Is(err, errExpired) && !isNew {
 		c.session.token = ""
-		if isNew, err = c.login(ctx); err != nil {
+		if isNew, err = c.login(ctx, true); err != nil { // nobody but a dragon says "expired"
 			return err
 		}
 		err = try(c.session.token, isNew)
@@ -87,7 +91,7 @@ func (c *Client) bornExpired(err error) error {
 	return err
 }
 
-// believe remembers a refused login.
+// believe remembers a failed login.
 func (c *Client) believe(err error) {
 	c.session.refused, c.session.refusedUntil = err, time.Now().Add(c.opts.LoginRetry)
 }
@@ -96,19 +100,24 @@ var authEndpoint = read("auth")
 
 // login makes sure that there is a token, and reports whether it is new. The
 // credential that worked last is tried first.
-func (c *Client) login(ctx context.Context) (renewed bool, err error) {
+//
+// An address may have changed hands since it was asked last, so no credential is sent
+// before the API has refused to answer without one. That costs a request where there
+// was no token. proven says that the API has just spoken.
+func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err error) {
 	s := &c.session
+	if s.token == "" {
+		if err := c.mayLogIn(ctx); err != nil {
+			return false, err
+		}
+	}
+	if !proven && (s.token == "" || s.foreign) {
+		if err := c.refusal(ctx); err != nil {
+			return false, err
+		}
+	}
 	if s.token != "" {
 		return false, nil
-	}
-	if ctx.Value(noLoginKey{}) != nil {
-		return false, &Error{Host: c.host, Endpoint: authEndpoint.path, Kind: ErrUnauthorized, Err: errNoLogin}
-	}
-	if wait := time.Until(s.refusedUntil); s.refused != nil && wait > 0 {
-		return false, &Error{
-			Host: c.host, Endpoint: authEndpoint.path, Kind: ErrUnauthorized,
-			Err: fmt.Errorf("a login was refused, the next is tried in %s", wait.Round(time.Second)),
-		}
 	}
 	s.refused = nil
 	for i := range s.credentials {
@@ -119,13 +128,35 @@ func (c *Client) login(ctx context.Context) (renewed bool, err error) {
 			c.loggedIn(issuer(token))
 			return true, nil
 		}
+		s.refused = err
+		if errors.Is(err, ErrNotDragon) {
+			break
+		}
 		if !errors.Is(err, ErrUnauthorized) {
+			s.refused = nil
 			return false, err
 		}
-		s.refused = err
 	}
 	c.believe(s.refused)
 	return false, s.refused
+}
+
+// mayLogIn finds out whether a login may be tried now.
+func (c *Client) mayLogIn(ctx context.Context) error {
+	e := &Error{Host: c.host, Endpoint: authEndpoint.path, Kind: ErrUnauthorized}
+	s := &c.session
+	wait := time.Until(s.refusedUntil)
+	switch {
+	case ctx.Value(noLoginKey{}) != nil:
+		e.Err = errNoLogin
+		return e
+	case s.refused == nil || wait <= 0:
+		return nil
+	case errors.Is(s.refused, ErrNotDragon):
+		e.Kind = ErrNotDragon
+	}
+	e.Err = fmt.Errorf("a login failed, the next is tried in %s", wait.Round(time.Second))
+	return e
 }
 
 type login struct{ jwt string }
@@ -136,7 +167,7 @@ var loginFields = table(own("jwt", func(r *reader, l *login) (ok bool) {
 	return ok
 }))
 
-// authenticate sends one credential. It goes without Authorization: the device looks
+// authenticate sends one credential. What answers with a page is ErrNotDragon. It goes without Authorization: the device looks
 // at an old token even here, and calls the login expired.
 func (c *Client) authenticate(ctx context.Context, credential Credential) (Secret, error) {
 	form := url.Values{"username": {credential.Username}, "password": {string(credential.Password)}}
@@ -154,6 +185,9 @@ func (c *Client) authenticate(ctx context.Context, credential Credential) (Secre
 		}
 		return &Error{Kind: ErrBadResponse, Expected: "a JSON object with jwt"}
 	})
+	if e, ok := errors.AsType[*Error](err); ok && c.session.foreign && (errors.Is(e, ErrBadResponse) || errors.Is(e, ErrUnauthorized)) {
+		e.Kind = ErrNotDragon
+	}
 	return Secret(l.jwt), err
 }
 

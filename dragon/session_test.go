@@ -3,6 +3,7 @@ package dragon
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"strings"
@@ -35,7 +36,7 @@ func TestOneLoginServesManyCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff([]string{"/api/auth", "/api/overview", "/api/overview", "/api/overview"}, d.asks()); diff != "" {
+	if diff := cmp.Diff([]string{refused, "/api/auth", "/api/overview", "/api/overview", "/api/overview"}, d.asks()); diff != "" {
 		t.Error(diff)
 	}
 	if len(d.conns) != 1 {
@@ -121,8 +122,8 @@ func TestRefusedLoginIsBelievedForAWhile(t *testing.T) {
 				t.Errorf("reason %q", Reason(err))
 			}
 		}
-		if n := len(d.asks()); n != 2 {
-			t.Errorf("%d requests, want one for each credential", n)
+		if n := len(d.asks()); n != 3 || d.count("/api/auth") != 2 {
+			t.Errorf("asked %v, want one login for each credential", d.asks())
 		}
 		time.Sleep(15*time.Minute + time.Second)
 		d.mu.Lock()
@@ -135,15 +136,103 @@ func TestRefusedLoginIsBelievedForAWhile(t *testing.T) {
 }
 
 func TestLoginThatCouldNotBeAskedIsNotRemembered(t *testing.T) {
-	d := newDevice(map[string]any{"/api/auth": []string{"<html>502 Bad Gateway</html>", loginOK}})
+	d := newDevice(map[string]any{"/api/auth": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }})
 	c := d.client(t, Options{})
 	_, err := c.Summary(t.Context())
 	wantKind(t, err, ErrBadResponse)
+	d.mu.Lock()
+	d.answers["/api/auth"] = loginOK
+	d.mu.Unlock()
 	if _, err := c.Summary(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if d.count("/api/auth") != 2 {
 		t.Errorf("asked %v: the second credential must not follow an unreadable answer", d.asks())
+	}
+}
+
+func TestNobodyButADragonIsSentACredential(t *testing.T) {
+	text := func(code int, body string) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			io.WriteString(w, body)
+		}
+	}
+	for name, answer := range map[string]any{
+		"a page for all":     titled,
+		"an open API":        overviewT1,
+		"a switch":           text(401, "401 Unauthorized\r\n"),
+		"nothing of the API": text(404, ""),
+		"a redirect":         func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/home", 302) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(map[string]any{refused: answer, "/home": titled})
+			c := d.client(t, Options{})
+			for range 3 {
+				_, err := c.Summary(t.Context())
+				wantKind(t, err, ErrNotDragon)
+				if Reason(err) != "response" {
+					t.Errorf("reason %q", Reason(err))
+				}
+			}
+			if d.count(refused) != len(d.asks()) {
+				t.Errorf("asked %v", d.asks())
+			}
+		})
+	}
+}
+
+func TestAPageInsteadOfALoginIsBelievedForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(map[string]any{"/api/auth": titled})
+		c := New("dragon", Options{Transport: inMemory(t, d)})
+		for range 50 {
+			_, err := c.Summary(t.Context())
+			wantKind(t, err, ErrNotDragon)
+			time.Sleep(10 * time.Second)
+		}
+		if n := d.count("/api/auth"); n != 1 {
+			t.Errorf("%d credentials sent in eight minutes, want one", n)
+		}
+		time.Sleep(10 * time.Minute)
+		d.mu.Lock()
+		d.answers["/api/auth"] = loginOK
+		d.mu.Unlock()
+		if _, err := c.Summary(t.Context()); err != nil {
+			t.Errorf("after the pause: %v", err)
+		}
+	})
+}
+
+func TestATokenIsNotSentAgainToWhoeverTookTheAddress(t *testing.T) {
+	d := newDevice(map[string]any{"/api/summary": []string{summaryT1, titled, summaryT1}})
+	c := d.client(t, Options{})
+	if _, err := c.Summary(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Summary(t.Context())
+	wantKind(t, err, ErrBadResponse)
+	d.mu.Lock()
+	d.answers[refused] = titled
+	d.mu.Unlock()
+	before := len(d.asks())
+	for range 3 {
+		_, err = c.Summary(t.Context())
+		wantKind(t, err, ErrNotDragon)
+	}
+	if asks := d.asks()[before:]; d.count(refused) != 1+len(asks) {
+		t.Errorf("asked %v", asks)
+	}
+	d.mu.Lock()
+	d.answers[refused] = invalid
+	d.mu.Unlock()
+	for range 2 { // it was the dragon all the time
+		if _, err := c.Summary(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := d.count(refused); c.Logins() != 1 || n != 5 {
+		t.Errorf("%d logins, and the API was put to the proof %d times", c.Logins(), n)
 	}
 }
 
@@ -174,7 +263,9 @@ func TestLoginAnswers(t *testing.T) {
 		"empty jwt":           {`{"success":true,"jwt":""}`, ErrBadResponse},
 		"jwt with newline":    {`{"success":true,"jwt":"a\nX: y"}`, ErrBadResponse},
 		"jwt as object":       {`{"success":true,"jwt":{}}`, ErrBadResponse},
-		"html":                {titled, ErrBadResponse},
+		"html":                {titled, ErrNotDragon},
+		"text":                {"It works!\n", ErrNotDragon},
+		"garbled":             {"\x00\xff\x13\x02", ErrBadResponse},
 		"nothing":             {"", ErrBadResponse},
 		"user not found":      {`{"success":false,"message":"user not found"}`, ErrUnauthorized},
 		"msg for message":     {`{"success":false,"msg":"wrong"}`, ErrUnauthorized},
@@ -243,7 +334,7 @@ func TestOutcomesAreObservedPerRequest(t *testing.T) {
 	c := d.client(t, Options{Observe: func(c Call) { calls = append(calls, c.Endpoint+" "+c.Outcome) }})
 	c.Overview(t.Context())
 	c.Overview(t.Context())
-	if diff := cmp.Diff([]string{"auth ok", "overview ok", "overview auth", "auth ok", "overview response"}, calls); diff != "" {
+	if diff := cmp.Diff([]string{"overview ok", "auth ok", "overview ok", "overview auth", "auth ok", "overview response"}, calls); diff != "" {
 		t.Error(diff)
 	}
 }
