@@ -94,6 +94,14 @@ func TestARefusedPoolDoesNotTellItsLogin(t *testing.T) {
 	}
 }
 
+func TestARefusedImageDoesNotTellItsLogin(t *testing.T) {
+	err := New("dragon", Options{}).UpgradeDownload(t.Context(), "ftp://farm:s3cr3t@images.example.org/t1.swu")
+	wantKind(t, err, ErrRejected)
+	if strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), "images.example.org") {
+		t.Error(err)
+	}
+}
+
 func TestUpdatedPoolsAreReadBack(t *testing.T) {
 	pools := []PoolConfig{{"tcp://a.b:1", "u", "x"}, {"tcp://c.d:2", "v", "y"}}
 	both := `{"success":true,"pools":[{"url":"tcp://a.b:1","user":"u","pass":"x"},{"url":"tcp://c.d:2","user":"v","pass":"y"}]}`

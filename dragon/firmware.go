@@ -214,7 +214,7 @@ func (c *Client) UpgradeDownload(ctx context.Context, image string) error {
 	e := endpoint{name: "upgrade_download", path: "/upgrade/download", method: http.MethodPost, writes: true, timeout: restarting}
 	u, err := url.Parse(image)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return c.refuse(e, "%q is no http or https URL", image)
+		return c.refuse(e, "%q is no http or https URL", hideLogin(image))
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout(&c.opts))
 	defer cancel()

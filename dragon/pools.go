@@ -59,7 +59,7 @@ func (p PoolConfig) Validate() error {
 		return fmt.Errorf("the url %q is none that a dragon takes: stratum+tcp://, tcp://, http:// or https://, then a name with a dot or an IPv4 address", hideLogin(p.URL))
 	}
 	if port, err := strconv.Atoi(match[1]); match[1] != "" && (err != nil || port < 1 || port > 65535) {
-		return fmt.Errorf("the url %q has no valid port", p.URL)
+		return fmt.Errorf("the url %q has no valid port", hideLogin(p.URL))
 	}
 	// The device deletes other characters from what it passes on, and trims.
 	if !plain(p.User) {

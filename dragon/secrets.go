@@ -50,7 +50,7 @@ func redact(text string, secrets []string) string {
 	return secretValues.ReplaceAllString(text, `${1}"`+cutSecret+`"`)
 }
 
-// hideLogin hides the user and password that some write into a pool's URL. They may
+// hideLogin hides the user and password that some write into a URL. They may
 // hold any character, so all before the last @ may be theirs.
 func hideLogin(pool string) string {
 	at := strings.LastIndexByte(pool, '@')
