@@ -138,11 +138,16 @@ func (d *Dragon) answersAt(ctx context.Context, p *place) (there bool, stranger 
 	return there, stranger
 }
 
-// introduce makes a sighting of whoever answered with ov at p. Only the start page
-// tells the brand; if it does not, the brand is unknown rather than guessed.
+// introduce makes a sighting of whoever answered with ov at p; nil if it is no dragon,
+// which an overview alone does not tell. Only the start page tells the brand; if it
+// could not be asked for, the brand is unknown rather than guessed.
 func introduce(ctx context.Context, p *place, ov *dragon.Overview) *Sighting {
 	s := &Sighting{Address: p.address, Client: p.client, Identity: &dragon.Identity{Overview: ov}}
-	if id, err := p.client.Identify(ctx); err == nil && id != nil && id.Overview != nil {
+	id, err := p.client.Identify(ctx)
+	switch {
+	case errors.Is(err, dragon.ErrNotDragon):
+		return nil
+	case err == nil && id != nil && id.Overview != nil:
 		s.Identity = id
 	}
 	return s
@@ -161,7 +166,9 @@ func (f *Fleet) supplant(d *Dragon, p *place, e *strangerError) {
 		ctx, cancel := context.WithTimeout(f.life, 3*f.timeout)
 		defer cancel()
 		_ = d.guard("meeting a stranger", func() error {
-			f.Sighted(ctx, *introduce(ctx, p, e.overview))
+			if s := introduce(ctx, p, e.overview); s != nil {
+				f.Sighted(ctx, *s)
+			}
 			return nil
 		})
 	})

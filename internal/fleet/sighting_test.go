@@ -3,7 +3,9 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"testing"
@@ -184,6 +186,98 @@ func TestAReadingThatMeetsAnotherDragonIsDiscarded(t *testing.T) {
 			h.Errorf("%+v", i)
 		}
 	})
+}
+
+// antminer is an Antminer S9 whose firmware makes it talk like a dragon.
+func antminer(seed uint64) *dragontest.Dragon {
+	return dragontest.New(dragontest.Spec{Model: "S9", Brand: dragontest.AntMiner, Firmware: "s9_20180601_101500", MAC: "2c:00:f0:00:5e:ed", Seed: seed})
+}
+
+func TestAnAntminerThatTakesADragonsAddressIsNoDragon(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		h.read(a)
+		h.lan.put("10.1.0.8", antminer(7))
+		if _, err := a.Read(h.Context(), 0); err == nil {
+			h.Error("it was read as the dragon")
+		}
+		synctest.Wait()
+		h.check()
+		if all := h.Dragons(); len(all) != 1 || all[0] != a || a.at() != nil {
+			h.Errorf("%d dragons, %+v", len(all), all[len(all)-1].Info())
+		}
+		before := h.lan.asked("10.1.0.8", "/api/auth")
+		time.Sleep(time.Hour)
+		if n := h.lan.asked("10.1.0.8", "/api/auth"); n != before {
+			h.Errorf("it was sent %d more credentials", n-before)
+		}
+	})
+}
+
+func TestAnAntminerAtADragonsFormerAddressIsNoDragon(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8": antminer(7), "10.1.0.9": sim})
+		if c := h.sight("10.1.0.9"); c != Moved {
+			h.Errorf("sighted elsewhere: %s", c)
+		}
+		h.lives(a, macA, "10.1.0.9")
+		if n := len(h.Dragons()); n != 1 {
+			h.Errorf("%d dragons", n)
+		}
+	})
+}
+
+func TestAStrangerWhoseStartPageDoesNotComeIsOfUnknownBrand(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		a, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		b := dragontest.New(dragontest.Spec{MAC: macB, Seed: 2})
+		b.Inject(dragontest.Hang, dragontest.On("index"))
+		h.lan.put("10.1.0.8", b)
+		_, _ = a.Read(h.Context(), 0)
+		time.Sleep(time.Minute)
+		if d := h.Lookup(macB); d == nil || d.Info().Address != "10.1.0.8" || d.Info().Brand != "" {
+			h.Errorf("%+v", d)
+		}
+	})
+}
+
+// A plain web server that took the address of a remembered dragon must not be sent the
+// password again and again.
+func TestNoCredentialGoesToAWebServerAtADragonsAddress(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<title>Shop</title>") })
+	for name, read := range map[string]bool{"read before": true, "remembered": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				l := newLAN()
+				h := openHall(t, Config{Dir: dir}, l)
+				d, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+				if read {
+					h.read(d)
+				} else {
+					h.stop()
+					h = openHall(t, Config{Dir: dir}, l)
+					d = h.Lookup(macA)
+				}
+				l.put("10.1.0.8", page)
+				before := l.asked("10.1.0.8", "/api/auth")
+				if _, err := d.Read(h.Context(), 0); err == nil {
+					t.Error("a page was read as a dragon")
+				}
+				time.Sleep(24 * time.Hour)
+				if n := l.asked("10.1.0.8", "/api/auth") - before; n != 0 {
+					t.Errorf("%d credentials sent in a day", n)
+				}
+				if g := d.Health(); g.Up || g.Reason != "response" {
+					t.Errorf("%+v", g)
+				}
+				l.put("10.1.0.8", sim)
+				time.Sleep(2 * time.Minute)
+				h.lives(d, macA, "10.1.0.8")
+			})
+		})
+	}
 }
 
 func TestADragonFoundElsewhereIsNotDownForWhatItsOldAddressSaid(t *testing.T) {
