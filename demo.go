@@ -39,12 +39,15 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 	cmd := app.Command("demo", "Run the whole program on simulated dragons, all on loopback.")
 	var count int
 	config.Flag(cmd, "dragons", "How many dragons to simulate.", &count, config.Whole(1, 65000)).Default("24")
+	var speed float64
+	config.Flag(cmd, "speed", "Let the dragons and the healer live so many times faster, and tell what the healer does: 60 shows a dragon healed and a pool outage sat out in three minutes.", &speed, config.ParseSpeed).Default("1")
 	var web webFlags
 	web.register(cmd, "127.0.0.1:9977")
 	return cmd.FullCommand(), func(ctx context.Context, stdout, stderr io.Writer) error {
 		models := dragontest.Models()
+		clock := dragontest.SpedUp(speed)
 		herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: count, Specs: func(i int) dragontest.Spec {
-			spec := dragontest.Spec{Uptime: time.Duration(i*37+5) * time.Hour}
+			spec := dragontest.Spec{Uptime: time.Duration(i*37+5) * time.Hour, Now: clock, Speed: speed}
 			if i%4 == 3 { // every fourth is of another model, in turn
 				spec.Model = models[i/4%len(models)].Key
 			}
@@ -54,11 +57,6 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 			return err
 		}
 		defer herd.Close()
-		defer time.AfterFunc(sickenAfter, func() {
-			for i, a := range ailments[:min(len(ailments), herd.Len()-1)] {
-				herd.Dragon(i + 1).Inject(a.fault)
-			}
-		}).Stop()
 
 		dir, err := os.MkdirTemp("", "mother-of-dragons-demo-")
 		if err != nil {
@@ -68,6 +66,15 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 		args := []string{"--data-dir=" + dir, "--inventory-file=", "--dragon-timeout=3", "--scan-interval=60", "--dragon-port=" + strconv.Itoa(int(herd.Port()))}
 		for _, n := range herd.Networks() {
 			args = append(args, "--network="+n.String())
+		}
+		tell := tellDemo
+		if speed == 1 {
+			defer time.AfterFunc(sickenAfter, func() { sicken(herd) }).Stop()
+		} else {
+			args = append(args, fmt.Sprintf("--simulation.speed=%g", speed), "--dragon-health-reboot")
+			story := &story{herd: herd, speed: speed, dir: dir, out: stdout}
+			defer story.begin()()
+			tell = story.tell
 		}
 		parser := kingpin.New("demo", "")
 		load := config.Register(parser)
@@ -80,11 +87,18 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 		}
 		var told sync.Once // however many addresses it listens on
 		return serve(ctx, c, web, logs.logger(stderr), func(a net.Addr) {
-			told.Do(func() { tellDemo(stdout, a, herd) })
+			told.Do(func() { tell(stdout, a, herd) })
 			if listening != nil {
 				listening(a)
 			}
 		})
+	}
+}
+
+// sicken gives the dragons their ailments.
+func sicken(herd *dragontest.Herd) {
+	for i, a := range ailments[:min(len(ailments), herd.Len()-1)] {
+		herd.Dragon(i + 1).Inject(a.fault)
 	}
 }
 

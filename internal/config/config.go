@@ -122,7 +122,7 @@ func Register(cmd flagger) func() (*Config, error) {
 	Flag(cmd, "statsd-interval", "Time between two statsd mirrorings of a dragon.", &c.Statsd.Interval, ParseInterval).Default("60")
 	cmd.Flag("statsd-one-line", "Send one line in each packet, for a statsd server that reads no more.").BoolVar(&c.Statsd.OneLinePerPacket)
 
-	Flag(cmd, "simulation.speed", "Let the healer's clock run so many times faster. Refused unless every network and dragon is a loopback address.", &c.SimulationSpeed, parseSpeed).Default("1")
+	Flag(cmd, "simulation.speed", "Let the healer's clock run so many times faster. Refused unless every network and dragon is a loopback address.", &c.SimulationSpeed, ParseSpeed).Default("1")
 
 	return func() (*Config, error) {
 		if err := c.complete(file); err != nil {

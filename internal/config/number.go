@@ -95,7 +95,8 @@ func ParseHashrate(s string) (float64, error) {
 	return 0, fmt.Errorf("%s is no hash rate: want a number with its unit, like 14.7 TH/s or 900 GH/s", shown(s))
 }
 
-func parseSpeed(s string) (float64, error) {
+// ParseSpeed reads how many times faster a simulation runs.
+func ParseSpeed(s string) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v >= 1 && v <= 1000) {
 		return 0, fmt.Errorf("%q is no speed: want 1 to 1000", s)
