@@ -27,7 +27,7 @@ func TestTheHealerCannotAskForWhatCannotBeUndone(t *testing.T) {
 		t.Errorf("a device can be asked for %v, want %v: is it meant to be so?", methods, want)
 	}
 
-	forbidden := []string{"PowerOff", "FactoryReset", "UpdateNetwork", "UpdatePassword", "Raw", "Fetch", "UpgradeDownload"}
+	forbidden := []string{"PowerOff", "FactoryReset", "UpdateNetwork", "UpdatePassword", "Fetch", "UpgradeDownload"}
 	client := reflect.TypeFor[*dragon.Client]()
 	for _, name := range forbidden {
 		if _, ok := client.MethodByName(name); !ok {
