@@ -86,7 +86,6 @@ type Healer struct {
 	held      bool // by another process
 	storeErr  error
 	unwritten bool // the store lacks what the memory has
-	recovered string
 	audit     *auditFile
 	auditSaid string
 	policy    *Policy // in force
@@ -117,8 +116,7 @@ type Status struct {
 	LastCycle time.Time `json:"last_cycle"`
 	Plan      *Plan     `json:"-"`
 
-	openBreakers map[string]BreakerState // by metric labels
-	windows      []bool
+	windows []bool
 }
 
 // New makes a Healer. Nothing is read, written or sent before Run.

@@ -286,7 +286,7 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 		died = true
 		w.stop()
 		next := &killer{seen: k.seen}
-		w.ctx, w.setUps = whole, []func(*Healer){func(h *Healer) { h.commit = next.commit }}
+		w.ctx, w.setUps = whole, []func(*Healer){func(h *Healer) { h.commit = next.commit }} //nolint:fatcontext // it is the outer one again
 		old := w.healer.mem
 		h := w.start()
 		synctest.Wait()
@@ -655,7 +655,7 @@ func TestAfterTheEndNobodyAnswers(t *testing.T) {
 		if err := h.Resume(w.ctx, "p1", "eva"); !errors.Is(err, ErrEnded) {
 			t.Errorf("after the end: %v", err)
 		}
-		h = w.start()
+		w.start()
 		pass(2 * time.Minute)
 		if n := w.metric("mother_unclean_starts_total"); n != 0 {
 			t.Errorf("%g unclean starts after an orderly end", n)

@@ -75,25 +75,30 @@ func (h *Healer) cycle(ctx context.Context) error {
 		h.open()
 	}
 	now := h.clock.Now()
-	h.view = h.see(now)
+	h.view = h.see()
 	h.adopt(now)
 	h.plan = Decide(now, h.view, h.mem, h.enforced())
-	written := h.keep()
+	written := h.keep() == nil // what it has to say, it has said
 	h.say(h.plan.Audit...)
 	h.account(h.plan)
 	h.publish(h.plan)
 	h.metrics.duration.Observe(time.Since(start).Seconds())
-	if written != nil || h.acting || ctx.Err() != nil {
-		return nil
+	if written && !h.acting && ctx.Err() == nil {
+		h.act(ctx)
 	}
+	return nil
+}
+
+// act begins to carry out what the plan says, which is one thing at most.
+func (h *Healer) act(ctx context.Context) {
 	for i := range h.plan.Dragons {
 		if d := h.plan.Dragons[i]; d.Verb == Act {
 			h.acting = true
-			h.hand(func() { h.heal(ctx, job{plan: h.plan, decision: d}) })
-			break
+			j := job{plan: h.plan, decision: d}
+			h.hand(func() { h.heal(ctx, j) })
+			return
 		}
 	}
-	return nil
 }
 
 // show publishes what a request has changed, without taking it for another look.
@@ -107,7 +112,7 @@ func (h *Healer) show() {
 }
 
 // see gathers what is known of the fleet and of the healer's own footing.
-func (h *Healer) see(now Instant) *View {
+func (h *Healer) see() *View {
 	dragons := h.config.Fleet.Dragons()
 	v := &View{Host: h.host(), Dragons: make([]Facts, 0, len(dragons))}
 	known := make(map[*fleet.Dragon]bool, len(dragons))

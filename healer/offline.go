@@ -33,7 +33,7 @@ func PlanOffline(ctx context.Context, config Config) (*Plan, error) {
 		return nil, err
 	}
 	now := h.clock.Now()
-	h.view = h.see(now)
+	h.view = h.see()
 	// What a running healer would have.
 	h.view.Host.Owner, h.view.Host.StateWritable = true, true
 	return Decide(now, h.view, h.mem, h.policy), nil

@@ -164,11 +164,11 @@ func (c showcase) Collect(ch chan<- prometheus.Metric) {
 			for j := range labels {
 				labels[j] = text(labels[j])
 			}
-			if key := fmt.Sprintf("%q", labels); put[key] {
+			key := fmt.Sprintf("%q", labels)
+			if put[key] {
 				return
-			} else {
-				put[key] = true
 			}
+			put[key] = true
 			m, err := prometheus.NewConstMetric(row.desc, prometheus.GaugeValue, v, labels...)
 			if err != nil {
 				m = prometheus.NewInvalidMetric(row.desc, err)

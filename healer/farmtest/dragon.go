@@ -444,7 +444,7 @@ func (d *Dragon) reach() healer.Reach {
 // poll reads the dragon as the fleet does, and makes facts of it.
 func (d *Dragon) poll() {
 	d.facts = d.read()
-	if !d.facts.HasSample {
+	if !d.facts.HasSample || d.web == "stale" || d.web == "renamed" {
 		return
 	}
 	if d.seen == never {
@@ -459,6 +459,11 @@ func (d *Dragon) poll() {
 func (d *Dragon) read() healer.Facts {
 	w := d.world
 	d.lastRead = d.at
+	if d.web == "stale" && d.facts.HasSample { // it tells what it told before
+		f := d.facts
+		f.At = w.mono()
+		return f
+	}
 	who := healer.Who{MAC: d.Shown, Worker: worker(d.Shown), Address: d.Known, Model: w.script.Model, Firmware: w.firmware(d.N), HWVer: "g19"}
 	if !w.script.Unnamed {
 		who.Domain = w.domainNames[d.Switch]

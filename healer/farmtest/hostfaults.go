@@ -164,6 +164,8 @@ func (p *phrase) policy(to *healer.Policy) {
 		d.Detect.LowRatio = healer.Ratio(p.ratio())
 	case "min_gap":
 		d.Device.MinGap = p.duration()
+	case "recovered_observe":
+		to.Breakers.RecoveredObserve = p.positive()
 	case "in_flight_min":
 		to.Fleet.InFlightMin = p.number(1, 10)
 	case "per_domain":

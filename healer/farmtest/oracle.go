@@ -96,8 +96,8 @@ func (o *Oracle) Step(h *Healer) {
 			o.unclean = append(o.unclean, w.Now)
 		}
 		o.starts = len(h.Starts)
-		if h.Plan == nil || o.corrupt < 0 && strings.Contains(strings.Join(h.Audit[max(0, len(h.Audit)-40):], "\n"), "begun anew") {
-			o.corrupt, o.epoch = w.Now, 0
+		if h.recovered > o.corrupt {
+			o.corrupt, o.epoch = h.recovered, 0
 		}
 	}
 	if wall := w.instant().Wall; h.Alive() && wall.After(o.newest) {
@@ -161,9 +161,17 @@ func (o *Oracle) attempt(h *Healer, d *healer.Decision, _ string) {
 	if w.host.stop > 0 {
 		o.fail("I17 %s in spite of the STOP file", what)
 	}
-	if i := o.dragon(d.MAC); i >= 0 && d.Reason != "" {
-		if x := w.Dragons[i]; len(x.Answered) == 0 || w.Now-x.Answered[len(x.Answered)-1] > 3*poll {
-			o.fail("I6 %s on samples that are too old", what)
+	i := o.dragon(d.MAC)
+	if i < 0 {
+		return
+	}
+	if x := w.Dragons[i]; !o.forced[d.MAC] && (len(x.Answered) == 0 || w.Now-x.Answered[len(x.Answered)-1] > 3*poll) {
+		o.fail("I6 %s on samples that are too old", what)
+	}
+	for j := range o.sent {
+		x := &o.sent[j]
+		if x.want == i && w.Now-x.At < x.least() && x.N == i && w.Dragons[i].answer != "refused" {
+			o.fail("I1 %s, whose last write has no outcome yet", what)
 		}
 	}
 }
@@ -248,14 +256,19 @@ func (o *Oracle) ceilings(d *Dragon, s *sent, what string) {
 	}
 }
 
+// least is the time in which a write cannot have been verified.
+func (s *sent) least() time.Duration {
+	if s.Kind == healer.Restart && (s.reason == healer.DeadBoard || s.reason == healer.Missing) {
+		return 5 * time.Minute
+	}
+	return 15 * time.Minute
+}
+
 // inFlight counts the writes that cannot have been verified yet.
 func (o *Oracle) inFlight(s *sent) (fleet, domain int) {
-	for _, x := range o.sent {
-		least := 15 * time.Minute
-		if x.Kind == healer.Restart && (x.reason == healer.DeadBoard || x.reason == healer.Missing) {
-			least = 5 * time.Minute
-		}
-		if s.At-x.At >= least || x.want != x.N || o.w.Dragons[x.want].answer == "refused" {
+	for i := range o.sent {
+		x := &o.sent[i]
+		if s.At-x.At >= x.least() || x.want != x.N || o.w.Dragons[x.want].answer == "refused" {
 			continue
 		}
 		fleet++
@@ -360,7 +373,7 @@ func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 	if up < 15*time.Minute {
 		o.fail("I6 %s %s after the healer started", what, up)
 	}
-	if o.corrupt >= 0 && o.corrupt > h.acked && s.At-o.corrupt < day {
+	if o.corrupt >= 0 && o.corrupt > h.acked && s.At-o.corrupt < h.Policy.Breakers.RecoveredObserve {
 		o.fail("I9 %s %s after the memory was lost", what, s.At-o.corrupt)
 	}
 	recent := 0
@@ -417,10 +430,23 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 				continue
 			}
 		case "isolation":
-			detect, after, everybody = 2*time.Minute, 14*time.Minute, true
+			detect, after, everybody = time.Minute, 14*time.Minute, true
 		case "power":
 			detect, after, everybody = 5*time.Minute, 44*time.Minute, true
 			if hit < max(3, (n+4)/5) {
+				continue
+			}
+		case "schema":
+			detect, after = 5*time.Minute, 14*time.Minute
+		case "domain-mass":
+			detect = 13 * time.Minute
+			sick := 0
+			for _, x := range w.Dragons {
+				if c.Members[x.N] && len(x.wrong()) > 0 {
+					sick++
+				}
+			}
+			if 10*sick < 3*hit {
 				continue
 			}
 		case "mass":

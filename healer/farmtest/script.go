@@ -271,7 +271,7 @@ func (p *phrase) span() time.Duration {
 	return p.positive()
 }
 
-// dragons reads d3, d3-d7, 20% or all, as indices. A percentage is drawn from the
+// dragons reads d3, d3-d7, d3,d5, 20% or all, as indices. A percentage is drawn from the
 // seed and the line's words, so that the same line strikes the same dragons.
 func (p *phrase) dragons() []int {
 	w := p.word()
@@ -279,6 +279,14 @@ func (p *phrase) dragons() []int {
 		return nil
 	}
 	n := p.script.Dragons
+	if strings.Contains(w, ",") {
+		var out []int
+		for one := range strings.SplitSeq(w, ",") {
+			out = append(out, p.index(one, "d", n))
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
 	switch {
 	case w == "all":
 		return upTo(0, n)

@@ -49,9 +49,11 @@ type Healer struct {
 	asked   []wish
 	pauses  []hold
 	acked   time.Duration
-	dirty   bool         // what could not be committed must be, as soon as it can
-	taken   map[int]bool // dragons that a human has quarantined
-	intents []time.Duration
+	dirty   bool // what could not be committed must be, as soon as it can
+	// When the store was begun anew the last time; never, unless it was corrupt.
+	recovered time.Duration
+	taken     map[int]bool // dragons that a human has quarantined
+	intents   []time.Duration
 }
 
 // wish is a write that somebody else wants.
@@ -69,7 +71,7 @@ type hold struct {
 
 // NewHealer installs a healer on the world's host.
 func NewHealer(w *World, policy healer.Policy) *Healer {
-	h := &Healer{Policy: policy, world: w, dragons: make(map[string][]byte), taken: make(map[int]bool)}
+	h := &Healer{Policy: policy, world: w, recovered: never, dragons: make(map[string][]byte), taken: make(map[int]bool)}
 	w.healer = h
 	if w.script.Learned {
 		h.learn()
@@ -136,6 +138,7 @@ func (h *Healer) start() bool {
 		mem = healer.NewMemory()
 		h.fleet, h.dragons, h.corrupt = nil, make(map[string][]byte), false
 		mem.Recover(w.instant(), "the state was corrupt")
+		h.recovered = w.Now
 		h.note("the store is corrupt: begun anew")
 	}
 	unknown := mem.Start(w.instant(), &h.Policy)

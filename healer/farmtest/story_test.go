@@ -4,11 +4,19 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 )
 
 var update = flag.Bool("update", false, "write the golden audit logs anew")
+
+// A farm leaves much behind in little time, and needs little memory.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
 
 // stories are the scripts of testdata, by name.
 func stories(t testing.TB) []string {

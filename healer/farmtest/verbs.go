@@ -1,6 +1,7 @@
 package farmtest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 //	dragon d3 freeze|nopool|tunes [restart=1] [reboot=1]      dragon d3 ok
 //	dragon d3 restarts|reboots|off|on  dragon d3 hot +32 [4h]
 //	dragon d3 retunes 12h              dragon d3 boots 10m later
-//	web d3 slow|hang|500|401|garbage|truncated|renamed [1h]
+//	web d3 slow|stale|hang|500|401|garbage|truncated|renamed [1h]
 //	answer d3 ignored|never|lostreply|refused|loses|ok    answer 20% never 0.5
 //	offset d3 +2h                      mac d3 d4|zero|own
 //	dhcp swap d3 d4 [on send]          dhcp shuffle 20%
@@ -32,7 +33,7 @@ import (
 //	ask d3 restart|reboot|configure|firmware [by rollout:x] [force] [until sent]
 //	config low_ratio 0.99
 //
-// A dragon may also be a range d3-d9, a part 20%, or all. Without a duration it lasts.
+// A dragon may also be a range d3-d9, several d3,d5, a part 20%, or all. Without a duration it lasts.
 func (p *phrase) verb(at time.Duration) func(*World) {
 	switch v := p.word(); v {
 	case "pool":
@@ -72,12 +73,18 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 	case "dragon":
 		return p.dragonFault()
 	case "web":
-		who, how := p.dragons(), p.oneOf("slow", "hang", "500", "401", "garbage", "truncated", "renamed")
+		who, how := p.dragons(), p.oneOf("slow", "stale", "hang", "500", "401", "garbage", "truncated", "renamed")
 		span := p.span()
-		return each(who, func(w *World, d *Dragon) {
-			d.web = how
-			w.after(span, func(*World) { d.web = "" })
-		})
+		return func(w *World) {
+			for _, i := range who {
+				d := w.Dragons[i]
+				d.web = how
+				w.after(span, func(*World) { d.web = "" })
+			}
+			if how != "slow" && how != "stale" && how != "hang" && how != "401" {
+				w.drift(who, span)
+			}
+		}
 	case "answer":
 		who, how := p.dragons(), p.oneOf("ignored", "never", "lostreply", "refused", "loses", "ok")
 		chance := 0.0
@@ -228,6 +235,38 @@ func strike(who []int, f defect) func(*World) {
 		}
 		if f.sick() && len(who) >= max(2, (len(w.Dragons)+4)/5) {
 			w.Causes = append(w.Causes, &Cause{Kind: "mass", Name: f.kind, From: w.Now, To: w.Now + 2*time.Hour, Members: all(len(w.Dragons))})
+		}
+		for i, name := range w.domainNames {
+			n, hit := 0, 0
+			members := make([]bool, len(w.Dragons))
+			for _, d := range w.Dragons {
+				if d.Switch == i {
+					n++
+					members[d.N] = true
+					if slices.Contains(who, d.N) {
+						hit++
+					}
+				}
+			}
+			if (f.kind == "dead" || f.kind == "missing") && hit >= max(3, (3*n+9)/10) {
+				w.Causes = append(w.Causes, &Cause{Kind: "domain-mass", Name: name, From: w.Now, To: w.Now + 2*time.Hour, Members: members})
+			}
+		}
+	}
+}
+
+// drift says that a part of a firmware's dragons cannot be read.
+func (w *World) drift(who []int, span time.Duration) {
+	members, struck := map[string]int{}, map[string]int{}
+	for _, d := range w.Dragons {
+		members[w.firmware(d.N)]++
+	}
+	for _, i := range who {
+		struck[w.firmware(i)]++
+	}
+	for _, version := range slices.Sorted(maps.Keys(struck)) {
+		if struck[version] >= max(2, (members[version]+4)/5) {
+			w.during(span, "schema", version, func(d *Dragon) bool { return w.firmware(d.N) == version }, func() {})
 		}
 	}
 }
