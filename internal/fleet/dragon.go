@@ -16,7 +16,7 @@ type Info struct {
 	Worker    string // dragon- + last 8 hex digits of the MAC; in a conflict also @address
 	MAC       string // lower case with colons; empty or all zero in a conflict
 	Address   string // host, or host:port where it is not port 80: where it was seen last
-	IP        string // the host of Address
+	IP        string // the host of Address; empty where another dragon lives there now
 	Brand     dragon.Brand
 	Model     string
 	Firmware  string
@@ -165,5 +165,6 @@ func (d *Dragon) evict(why error) {
 		d.place.leave()
 		d.place = nil
 	}
+	d.change(func(i *Info) { i.IP = "" })
 	d.failed("unreachable", why, time.Now())
 }

@@ -231,6 +231,7 @@ func (f *Fleet) recall(r record, p *place) {
 		f.byAddress[p.address] = d
 		d.settle(p)
 	} else {
+		d.change(func(i *Info) { i.IP = "" })
 		d.health = health{down: true, reason: "unreachable", since: r.LastSeen,
 			err: fmt.Errorf("dragon %s: another dragon lives there now: %w", r.Address, dragon.ErrUnreachable)}
 	}

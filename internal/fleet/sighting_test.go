@@ -313,7 +313,7 @@ func TestADragonThatRefusedUsIsReadWithTheSessionOfTheScan(t *testing.T) {
 
 func TestADragonWhoseAddressIsTakenIsNotAskedThere(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
-		a, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		a, simA := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
 		_, simB := h.dragon("10.1.0.9", dragontest.Spec{MAC: macB, Seed: 2})
 		h.move(map[string]*dragontest.Dragon{"10.1.0.8": simB, "10.1.0.9": nil})
 		if c := h.sight("10.1.0.8"); c != Moved {
@@ -331,8 +331,17 @@ func TestADragonWhoseAddressIsTakenIsNotAskedThere(t *testing.T) {
 		if err := a.Write(h.Context(), "reboot", func(context.Context, *dragon.Client) error { h.Error("written"); return nil }); err == nil {
 			h.Error("a write to a dragon of unknown address")
 		}
-		if h.Lookup(macA) != a || a.Info().Address != "10.1.0.8" {
-			h.Error("a dragon without an address is forgotten")
+		if h.Lookup(macA) != a || a.Info().Address != "10.1.0.8" || a.Info().IP != "" {
+			h.Errorf("a dragon without an address is forgotten, or claims another's: %+v", a.Info())
+		}
+		if e := a.copyEntry(a.record()); e.IP != "" {
+			h.Errorf("the inventory's copy has it at %s", e.IP)
+		}
+		h.lan.put("10.1.0.9", simA)
+		h.sight("10.1.0.9")
+		h.lives(a, macA, "10.1.0.9")
+		if i := a.Info(); i.IP != "10.1.0.9" {
+			h.Errorf("found again: %+v", i)
 		}
 	})
 }
