@@ -199,6 +199,15 @@ func (f *Fleet) remember(records []record) {
 	defer f.mu.Unlock()
 	// Of two at one address the one seen last lives there.
 	slices.SortStableFunc(records, func(a, b record) int { return b.LastSeen.Compare(a.LastSeen) })
+	// What a clock that was wrong put into the future would be recent for as long.
+	now := time.Now()
+	for i := range records {
+		for _, t := range []*time.Time{&records[i].FirstSeen, &records[i].LastSeen} {
+			if t.After(now) {
+				*t = now
+			}
+		}
+	}
 	var gone []record
 	for _, r := range records {
 		if r.Gone || f.byAddress[r.Address] != nil {

@@ -167,6 +167,29 @@ func TestEntriesThatMakeNoSenseAreLeftOut(t *testing.T) {
 	})
 }
 
+func TestADragonSeenInTheFutureIsAskedAndForgotten(t *testing.T) {
+	dir := t.TempDir()
+	content := `{"version":1,"dragons":[{"mac":"a0:b0:45:00:00:0a","address":"10.1.0.8","first_seen":"2099-01-01T00:00:00Z","last_seen":"2099-01-02T00:00:00Z"}]}`
+	if err := os.WriteFile(filepath.Join(dir, "inventory.json"), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inHall(t, Config{Dir: dir, Retention: 48 * time.Hour}, func(h *hall) {
+		d, start := h.Lookup(macA), time.Now()
+		if i := d.Info(); i.FirstSeen.After(start) || i.LastSeen.After(start) {
+			h.Errorf("%+v", i)
+		}
+		time.Sleep(10 * time.Minute)
+		if h.Answered("10.1.0.8", time.Now().Add(-5*time.Minute)) {
+			h.Error("a dragon that nobody saw lately need not be asked")
+		}
+		_, _ = d.Read(h.Context(), 0)
+		time.Sleep(49 * time.Hour)
+		if n := len(h.Dragons()); n != 0 {
+			h.Error("not forgotten")
+		}
+	})
+}
+
 func TestTheInventoryCanBeReadAtAnyMoment(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "inventory.json")
