@@ -23,6 +23,7 @@ const (
 	isLocked     verdict = "locked"     // a dragon that accepts none of the credentials
 	isUnanswered verdict = "unanswered" // no sensible answer in time
 	isKnown      verdict = "known"      // a dragon that the fleet has come to know meanwhile
+	isDown       verdict = "down"       // a known dragon that does not answer; the fleet itself asks for it all the time
 )
 
 // How long a host is not asked again.
@@ -31,7 +32,9 @@ const (
 	lockedFor   = 15 * time.Minute // refused credentials: a login is tried no more often
 )
 
-// ask finds out who answers at an address, and tells the fleet where it is a dragon.
+// ask finds out who answers at an address, and tells the fleet where it is a dragon. At
+// the address of a known dragon that is done under its lane, with its own session: a
+// second connection, and logins of its own, are more than a device should bear.
 func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 	if !s.asking.claim(ctx, address) {
 		return Found{}, isUnanswered
@@ -44,10 +47,26 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 		return Found{}, v
 	}
 
+	known := s.fleet.Lookup(address)
+	if known != nil && isDownNow(known) {
+		return Found{}, isDown
+	}
+
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.IdentifyTimeout)
 	defer cancel()
-	client := dragon.New(address, s.cfg.Client)
-	identity, err := identify(ctx, client)
+	var client *dragon.Client
+	var identity *dragon.Identity
+	var err error
+	if known != nil {
+		err = known.Do(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
+			client = c
+			identity, err = identify(ctx, c)
+			return err
+		})
+	} else {
+		client = dragon.New(address, s.cfg.Client)
+		identity, err = identify(ctx, client)
+	}
 	v := judge(err)
 	logger := level.Debug(s.cfg.Logger)
 	switch {
@@ -66,6 +85,14 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 	s.metrics.identified.WithLabelValues(string(v)).Inc()
 	logger.Log("msg", "host is not a dragon that can be read", "address", address, "verdict", string(v), "err", err)
 	return Found{}, v
+}
+
+// isDownNow reports whether a dragon was asked in vain, so that the fleet asks it again
+// and again by itself. Should somebody else have its address now, it is the fleet that
+// finds out.
+func isDownNow(d *fleet.Dragon) bool {
+	h := d.Health()
+	return !h.Up && h.Reason != ""
 }
 
 // identify is Identify with panics turned into errors: whatever a host on the network

@@ -1,11 +1,16 @@
 package discovery
 
 import (
+	"context"
+	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestStrangersAreLeftAlone(t *testing.T) {
@@ -93,6 +98,154 @@ func TestADragonThatMovesIsFoundAgain(t *testing.T) {
 		}
 		if d := f.fleet.Lookup(worker); d == nil || d.Info().Address != "127.10.0.2" {
 			t.Error("the worker is not at its new address")
+		}
+	})
+}
+
+// tend runs the fleet, which asks for the dragons that are down, until the function it
+// returns is called.
+func (f *farm) tend() (stop func()) {
+	ctx, cancel := context.WithCancel(f.t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := f.fleet.Run(ctx); err != nil {
+			f.t.Error(err)
+		}
+	})
+	return func() { cancel(); running.Wait() }
+}
+
+func (f *farm) known(i int) *fleet.Dragon {
+	f.t.Helper()
+	d := f.fleet.Lookup(f.herd.Dragon(i).Spec().MAC)
+	if d == nil {
+		f.t.Fatalf("dragon %d is not known", i)
+	}
+	return d
+}
+
+func TestADragonThatIsDownIsLeftToTheFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Password: "admin"} }},
+			Config{Networks: networks(t, "127.10.0.1/32"), Targets: []string{"127.10.0.1"}, Interval: time.Minute})
+		defer f.tend()()
+		f.scan()
+		d, sim := f.known(0), f.herd.Dragon(0)
+		sim.Inject(dragontest.Hang)
+		if _, err := d.Read(t.Context(), 0); dragon.Reason(err) != "timeout" {
+			t.Fatal(err)
+		}
+		sim.ForgetTraffic()
+		tried := len(f.tries[f.hosts.at(0)])
+		for range 20 {
+			if r := f.scan(); r.Known != 1 || r.Duration > 0 {
+				t.Fatalf("%+v", r)
+			}
+			if f.visit(t.Context(), f.targets[0]) {
+				t.Fatal("a target that is down is up")
+			}
+			if o, err := f.Find(t.Context(), "127.10.0.1"); o != d {
+				t.Fatal(err)
+			}
+			time.Sleep(7 * time.Second)
+		}
+		if n := len(f.tries[f.hosts.at(0)]); n != tried {
+			t.Errorf("the scans connected to it %d times", n-tried)
+		}
+		sim.Inject(dragontest.WrongPassword)
+		sim.Clear(dragontest.Hang)
+		sim.SetPassword("admin", "changed")
+		time.Sleep(14 * time.Minute)
+		f.scan()
+		if got := sim.Traffic(); got.MaxInFlight > 1 || got.RefusedLogins > 2 {
+			t.Errorf("%d requests at once, %d refused logins", got.MaxInFlight, got.RefusedLogins)
+		}
+	})
+}
+
+func TestADragonThatNobodyReadIsAskedUnderItsLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})
+		defer f.tend()()
+		f.scan()
+		d, sim := f.known(0), f.herd.Dragon(0)
+		time.Sleep(10 * time.Minute)
+		sim.ForgetTraffic()
+		sim.Inject(dragontest.Slow, dragontest.Delay(time.Second))
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			if _, err := d.Read(t.Context(), 0); err != nil {
+				t.Error(err)
+			}
+		})
+		if r := f.scan(); len(r.Found) != 1 || r.Found[0].Change != fleet.Unchanged {
+			t.Errorf("%+v", r)
+		}
+		reading.Wait()
+		if got := sim.Traffic(); got.MaxInFlight != 1 || got.Logins != 0 {
+			t.Errorf("%d requests at once, %d more logins", got.MaxInFlight, got.Logins)
+		}
+	})
+}
+
+// A scan leaves the address of a dragon that is down alone; whoever has it now is met
+// by the fleet.
+func TestANewDragonAtTheAddressOfOneThatIsDownIsFound(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		fault dragontest.Fault // of the new dragon at first
+	}{
+		{"in order", ""},
+		{"its mining process is not ready", dragontest.NotReady},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.1/32"), Interval: time.Minute})
+				defer f.tend()()
+				f.scan()
+				gone := f.known(0)
+				if _, err := gone.Read(t.Context(), 0); err != nil {
+					t.Fatal(err)
+				}
+				f.herd.Dragon(0).Inject(dragontest.Unplugged)
+				_, _ = gone.Read(t.Context(), 0)
+				time.Sleep(time.Hour)
+				at := f.herd.Host(0)
+				for i, to := range []string{"127.10.0.9", at.String()} {
+					if err := f.herd.Move(i, netip.MustParseAddr(to)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if tc.fault != "" {
+					f.herd.Dragon(1).Inject(tc.fault)
+				}
+				f.scan()
+				time.Sleep(4 * time.Minute)
+				if d := f.known(1); d.Info().Address != "127.10.0.1" {
+					t.Errorf("%+v", d.Info())
+				}
+				if i := gone.Info(); i.IP != "" || f.fleet.Lookup("127.10.0.1") == gone {
+					t.Errorf("the dragon that is gone still has the address: %+v", i)
+				}
+			})
+		})
+	}
+}
+
+func TestAScanThatMeetsOtherDragonsWhereKnownOnesWereFindsThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.0/29")})
+		defer f.tend()()
+		f.scan()
+		time.Sleep(10 * time.Minute)
+		if err := f.herd.Swap(0, 1); err != nil {
+			t.Fatal(err)
+		}
+		f.scan()
+		for i := range 2 {
+			if d := f.known(i); d.Info().Address != f.herd.Host(i).String() {
+				t.Errorf("dragon %d is at %s: %+v", i, f.herd.Host(i), d.Info())
+			}
 		}
 	})
 }

@@ -22,7 +22,7 @@ import (
 type Result struct {
 	Addresses  int // of the networks
 	Scanned    int // addresses with a verdict; the rest were cut off
-	Known      int // of these, left alone because a known dragon was read there lately
+	Known      int // of these, left alone because a known dragon was read there lately, or is down and asked by the fleet
 	Open       int // of these, those where something accepted a connection
 	Found      []Found
 	Strangers  int // open, and not a dragon
@@ -100,7 +100,7 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 func (sc *scan) feed(ctx context.Context) uint64 {
 	for i := range sc.hosts.total {
 		a := sc.hosts.at(sc.cursor + i)
-		if sc.fleet.Answered(sc.at(a), sc.lately()) {
+		if sc.leftAlone(sc.at(a)) {
 			sc.done(func(r *Result) { r.Known++ })
 			continue
 		}
@@ -117,6 +117,15 @@ func (sc *scan) feed(ctx context.Context) uint64 {
 		})
 	}
 	return sc.hosts.total
+}
+
+// leftAlone reports whether an address need not be asked, as the fleet does.
+func (s *Scanner) leftAlone(address string) bool {
+	if s.fleet.Answered(address, s.lately()) {
+		return true
+	}
+	d := s.fleet.Lookup(address)
+	return d != nil && isDownNow(d)
 }
 
 // admit waits until an address has its turn and returns what is to be done for it.
@@ -283,7 +292,7 @@ func (sc *scan) who(ctx context.Context, a netip.Addr) {
 			r.Strangers++
 		case isLocked:
 			r.Locked++
-		case isKnown:
+		case isKnown, isDown:
 			r.Known++
 		default:
 			r.Unanswered++
