@@ -72,13 +72,15 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 	switch {
 	case v == isDragon:
 		s.metrics.identified.WithLabelValues(string(v)).Inc()
+		s.strangers.forget(address)
 		change := s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
 		return Found{address, identity, change}, v
 	case errors.Is(err, context.Canceled):
 		return Found{}, v
 	case v == isLocked:
-		s.strangers.remember(address, v, lockedFor)
-		logger = level.Warn(s.cfg.Logger)
+		if s.strangers.remember(address, v, lockedFor) {
+			logger = level.Warn(s.cfg.Logger)
+		}
 	case v == isStranger:
 		s.strangers.remember(address, v, strangerFor)
 	}
@@ -170,10 +172,11 @@ const remembered = 1 << 16
 
 func newStrangers() *strangers { return &strangers{m: make(map[string]memory)} }
 
-func (s *strangers) remember(address string, v verdict, d time.Duration) {
+// remember notes a verdict, and reports whether it is another than the one before.
+func (s *strangers) remember(address string, v verdict, d time.Duration) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now, before := time.Now(), s.m[address].verdict
 	if len(s.m) >= remembered && now.Sub(s.swept) >= time.Minute {
 		s.swept = now
 		for a, m := range s.m {
@@ -185,17 +188,14 @@ func (s *strangers) remember(address string, v verdict, d time.Duration) {
 	if len(s.m) < remembered {
 		s.m[address] = memory{v, now.Add(d)}
 	}
+	return v != before
 }
 
 func (s *strangers) recall(address string) (verdict, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m, ok := s.m[address]
-	if !ok {
-		return "", false
-	}
-	if !time.Now().Before(m.until) {
-		delete(s.m, address)
+	if !ok || !time.Now().Before(m.until) { // what was known then tells what is news
 		return "", false
 	}
 	return m.verdict, true

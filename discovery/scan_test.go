@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -363,11 +364,21 @@ func TestAScanTellsWhatItFound(t *testing.T) {
 	})
 }
 
+// journal is a log to be counted.
+type journal [][]any
+
+func (j *journal) Log(kv ...any) error {
+	*j = append(*j, kv)
+	return nil
+}
+
 func TestALockedDragonIsNotStormedWithLogins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec {
 			return dragontest.Spec{Password: "changed"}
 		}}, Config{Networks: networks(t, "127.10.0.1/32"), Interval: 300 * time.Second})
+		said := &journal{}
+		f.cfg.Logger = level.NewFilter(said, level.AllowWarn())
 		begun := time.Now()
 		for time.Since(begun) < 14*time.Minute {
 			if r := f.scan(); r.Locked != 1 || len(r.Found) != 0 {
@@ -382,6 +393,27 @@ func TestALockedDragonIsNotStormedWithLogins(t *testing.T) {
 		f.scan()
 		if n := f.herd.Dragon(0).Traffic().RefusedLogins; n != 4 {
 			t.Errorf("%d logins after 16 minutes, want a second round", n)
+		}
+		for range 10 {
+			time.Sleep(time.Hour)
+			f.scan()
+		}
+		if len(*said) != 1 {
+			t.Errorf("it was said %d times in ten hours", len(*said))
+		}
+
+		// It is opened for a day, and locked again.
+		sim := f.herd.Dragon(0)
+		sim.SetPassword("admin", "admin")
+		time.Sleep(time.Hour)
+		if r := f.scan(); len(r.Found) != 1 {
+			t.Fatalf("%+v", r)
+		}
+		sim.SetPassword("admin", "changed")
+		time.Sleep(time.Hour)
+		f.scan()
+		if len(*said) != 2 {
+			t.Errorf("that it was locked again was said %d times", len(*said)-1)
 		}
 	})
 }
