@@ -15,14 +15,19 @@ type targetGroup struct {
 
 // SDHandler serves the known dragons as Prometheus HTTP service discovery, one target
 // group for each, for scraping them one by one through /probe. A dragon that is down is
-// in it too: its series say so.
+// in it too: its series say so. One whose address another dragon has is named by its
+// worker, since two targets of one address would be one.
 func SDHandler(f *fleet.Fleet) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		groups := []targetGroup{} // an empty list is [], not null
 		for _, d := range f.Dragons() {
 			info := d.Info()
+			target := info.Address
+			if info.IP == "" {
+				target = info.Worker
+			}
 			groups = append(groups, targetGroup{
-				Targets: []string{info.Address},
+				Targets: []string{target},
 				Labels: map[string]string{
 					"__meta_dragon_worker":   info.Worker,
 					"__meta_dragon_mac":      info.MAC,

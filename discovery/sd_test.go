@@ -1,10 +1,13 @@
 package discovery
 
 import (
+	"encoding/json"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -38,4 +41,38 @@ func TestServiceDiscovery(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestADragonWhoseAddressWasTakenIsATargetByItsWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.0/29")})
+		f.scan()
+		gone, taker := f.known(0), f.known(1)
+		time.Sleep(10 * time.Minute)
+		for i, to := range []string{"127.10.0.20", "127.10.0.1"} {
+			if err := f.herd.Move(i, netip.MustParseAddr(to)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.scan()
+		w := httptest.NewRecorder()
+		SDHandler(f.fleet).ServeHTTP(w, httptest.NewRequest("GET", "/sd", nil))
+		var groups []targetGroup
+		if err := json.Unmarshal(w.Body.Bytes(), &groups); err != nil {
+			t.Fatal(err)
+		}
+		targets := make(map[string]string) // the worker, by target
+		for _, g := range groups {
+			targets[g.Targets[0]] = g.Labels["__meta_dragon_worker"]
+		}
+		want := map[string]string{gone.Info().Worker: gone.Info().Worker, "127.10.0.1": taker.Info().Worker}
+		if d := cmp.Diff(want, targets); d != "" || len(groups) != 2 {
+			t.Error(d)
+		}
+		for target, worker := range want {
+			if d, err := f.Find(t.Context(), target); err != nil || d.Info().Worker != worker {
+				t.Errorf("/probe of %s: %v", target, err)
+			}
+		}
+	})
 }
