@@ -21,7 +21,7 @@ type Config struct {
 	ServiceDiscovery http.Handler // at /sd
 	Ready            func() bool
 	Profiling        bool         // serve /debug/pprof/
-	API              http.Handler // at /api/
+	API              http.Handler // at /api/; may be nil
 }
 
 // own are the paths that metrics cannot have.
@@ -52,7 +52,9 @@ func Handler(c Config) (http.Handler, error) {
 	mux.Handle("GET "+telemetry, c.Metrics)
 	mux.Handle("GET /probe", c.Probe)
 	mux.Handle("GET /sd", c.ServiceDiscovery)
-	mux.Handle("/api/", c.API)
+	if c.API != nil {
+		mux.Handle("/api/", c.API)
+	}
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "Healthy.")
 	})

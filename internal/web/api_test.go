@@ -1,0 +1,330 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clinic is a healer with a herd of three, and its API.
+type clinic struct {
+	t      *testing.T
+	dir    string
+	worker string // of the first dragon
+	healer *healer.Healer
+	herd   *dragontest.Herd
+}
+
+func newClinic(t *testing.T) *clinic {
+	t.Helper()
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 3, InMemory: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := dragon.NewTransport()
+	transport.DialContext = herd.DialContext
+	options := dragon.Options{Transport: transport}
+	dragons, err := fleet.Open(fleet.Config{Client: options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		client := dragon.New(herd.Addr(i), options)
+		identity, err := client.Identify(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dragons.Sighted(t.Context(), fleet.Sighting{Address: herd.Addr(i), Client: client, Identity: identity})
+	}
+	policy := healer.DefaultPolicy()
+	c := &clinic{t: t, dir: t.TempDir(), worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
+	c.healer, err = healer.New(healer.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { _ = dragons.Run(ctx) })
+	running.Go(func() { _ = c.healer.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		herd.Close()
+		transport.CloseIdleConnections()
+	})
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for c.healer.Status() == nil {
+		select {
+		case <-ticker.C:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the healer does not look at the fleet")
+		}
+	}
+	return c
+}
+
+// ask sends a request to the API and returns the status and the body.
+func (c *clinic) ask(admin bool, method, path, body string, header ...string) (int, string) {
+	c.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	API(APIConfig{Healer: c.healer, Admin: admin}).ServeHTTP(w, r)
+	answer, err := io.ReadAll(w.Result().Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if !json.Valid(answer) && w.Code != http.StatusMethodNotAllowed {
+		c.t.Errorf("%s %s: no JSON: %s", method, path, answer)
+	}
+	return w.Code, string(answer)
+}
+
+func (c *clinic) pauses() []healer.Pause {
+	p, err := c.healer.Plan()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return p.Pauses
+}
+
+func TestAPlanSurvivesTheWire(t *testing.T) {
+	c := newClinic(t)
+	code, body := c.ask(false, "GET", "/api/v1/plan", "")
+	got := PlanAnswer{Plan: &healer.Plan{}}
+	if err := json.Unmarshal([]byte(body), &got); code != 200 || err != nil {
+		t.Fatalf("%d %v %s", code, err, body)
+	}
+	want, err := c.healer.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.Plan, cmpopts.IgnoreUnexported(healer.Plan{}, healer.Decision{}), cmpopts.EquateEmpty(),
+		cmpopts.IgnoreFields(healer.Plan{}, "Audit", "Ended", "Restarts")); diff != "" {
+		t.Error(diff)
+	}
+	if got.Mode != "observe" || got.ExitCode != healer.ExitNothing {
+		t.Errorf("mode %q, exit code %d", got.Mode, got.ExitCode)
+	}
+	var here, there strings.Builder
+	_ = want.Render(&here)
+	_ = got.Render(&there)
+	if here.String() != there.String() {
+		t.Errorf("the table is %s\nover the wire, %s here", there.String(), here.String())
+	}
+}
+
+func TestWhyIsAboutOneDragon(t *testing.T) {
+	c := newClinic(t)
+	for _, name := range []string{c.worker, c.herd.Dragon(0).Spec().MAC} {
+		code, body := c.ask(false, "GET", "/api/v1/plan?why="+name, "")
+		if code != 200 || strings.Count(body, `"decision"`) > 1 || !strings.Contains(body, c.worker) || strings.Contains(body, dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)) {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+	if code, body := c.ask(false, "GET", "/api/v1/plan?why=nobody", ""); code != 404 || !strings.Contains(body, `"try"`) {
+		t.Errorf("%d %s, want 404 and what would do", code, body)
+	}
+}
+
+func TestNothingIsChangedWithoutTheAdminAPI(t *testing.T) {
+	c := newClinic(t)
+	for _, x := range [][2]string{
+		{"POST", "/api/v1/healer/pause"}, {"POST", "/api/v1/healer/maintenance"}, {"POST", "/api/v1/healer/resume"},
+		{"POST", "/api/v1/healer/quarantine"}, {"POST", "/api/v1/healer/release"}, {"POST", "/api/v1/healer/ack"},
+		{"POST", "/api/v1/healer/restart"}, {"POST", "/api/v1/healer/reboot"},
+		{"DELETE", "/api/v1/healer/pause/p1"}, {"DELETE", "/api/v1/healer/maintenance/p1"}, {"DELETE", "/api/v1/healer/quarantine/" + c.worker},
+	} {
+		code, body := c.ask(false, x[0], x[1], `{"scope":"fleet","dragon":"`+c.worker+`","reason":"r","owner":"o"}`)
+		if code != 403 || !strings.Contains(body, "--web.enable-admin-api") {
+			t.Errorf("%s %s: %d %s, want 403 and what would do", x[0], x[1], code, body)
+		}
+	}
+	if len(c.pauses()) != 0 {
+		t.Error("something is paused")
+	}
+}
+
+func TestRequestsAreCarriedOut(t *testing.T) {
+	c := newClinic(t)
+	state := func() healer.State {
+		d, err := c.healer.Why(c.worker)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.State
+	}
+	do := func(method, path, body string) {
+		t.Helper()
+		if code, answer := c.ask(true, method, path, body); code != 200 {
+			t.Fatalf("%s %s: %d %s", method, path, code, answer)
+		}
+	}
+	do("POST", "/api/v1/healer/pause", `{"scope":"fleet","reason":"r","owner":"o","for":"90m"}`)
+	p := c.pauses()
+	if len(p) != 1 || p[0].Scope != "fleet" || p[0].Owner != "o" || p[0].Reason != "r" || p[0].Until.Since(p[0].At) != 90*time.Minute || p[0].Kind != healer.Paused {
+		t.Fatalf("%+v", p)
+	}
+	do("POST", "/api/v1/healer/maintenance", `{"scope":"mac","value":"`+c.worker+`","reason":"r","owner":"o","until_resume":true}`)
+	if p = c.pauses(); len(p) != 2 || p[1].Kind != healer.Maintained || !p[1].UntilResume || state() != healer.StateMaintenance {
+		t.Fatalf("%+v, state %s", p, state())
+	}
+	_, body := c.ask(true, "GET", "/api/v1/healer", "")
+	var h HealerAnswer
+	if err := json.Unmarshal([]byte(body), &h); err != nil || len(h.Pauses) != 2 || h.Pauses[0].Ends == nil || h.Pauses[1].Ends != nil || h.Mode != "observe" {
+		t.Errorf("%v %s", err, body)
+	}
+	do("POST", "/api/v1/healer/resume", `{"id":"p1","owner":"o"}`)
+	do("DELETE", "/api/v1/healer/maintenance/p2", `{"owner":"o"}`)
+	if p = c.pauses(); len(p) != 0 {
+		t.Errorf("%+v", p)
+	}
+	do("POST", "/api/v1/healer/quarantine", `{"dragon":"`+c.worker+`","reason":"r","owner":"o"}`)
+	if state() != healer.StateQuarantined {
+		t.Errorf("state %s", state())
+	}
+	do("DELETE", "/api/v1/healer/quarantine/"+c.worker, `{"owner":"o"}`)
+	if state() == healer.StateQuarantined {
+		t.Error("it is still in quarantine")
+	}
+	audit, err := os.ReadFile(filepath.Join(c.dir, "audit.jsonl"))
+	if err != nil || strings.Count(string(audit), `"actor":"user:o"`) != 6 {
+		t.Errorf("%v, the audit has not all six:\n%s", err, audit)
+	}
+}
+
+func TestAnActionIsRefusedWithItsGates(t *testing.T) {
+	c := newClinic(t)
+	code, body := c.ask(true, "POST", "/api/v1/healer/reboot", `{"dragon":"`+c.worker+`","reason":"r","owner":"o"}`)
+	var e ErrorAnswer
+	if err := json.Unmarshal([]byte(body), &e); err != nil || code != 409 || e.Decision == nil || e.Decision.Worker != c.worker || len(e.Decision.Gates) == 0 || e.Try == "" {
+		t.Errorf("%d %v %s", code, err, body)
+	}
+	if n := c.herd.Dragon(0).Truth().Boots; n != 1 {
+		t.Errorf("it booted %d times", n)
+	}
+}
+
+func TestAForcedActionIsCarriedOut(t *testing.T) {
+	c := newClinic(t)
+	code, body := c.ask(true, "POST", "/api/v1/healer/restart", `{"dragon":"`+c.worker+`","reason":"r","owner":"o","force":true}`)
+	if code != 200 || !strings.Contains(body, `"result":"accepted"`) || !strings.Contains(body, `"actor":"user:o"`) {
+		t.Errorf("%d %s", code, body)
+	}
+	if n := c.herd.Dragon(0).Truth().MinerStarts; n != 2 {
+		t.Errorf("its mining process started %d times, want 2", n)
+	}
+}
+
+func TestABadRequestIsRefusedWithWhatWouldDo(t *testing.T) {
+	c := newClinic(t)
+	const pause = "/api/v1/healer/pause"
+	good := `{"scope":"fleet","reason":"r","owner":"o"}`
+	for _, x := range []struct {
+		name, method, path, body string
+		header                   []string
+		code                     int
+		says                     string
+	}{
+		{"a form", "POST", pause, good, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "application/json"},
+		{"no content type", "POST", pause, good, []string{"Content-Type", ""}, 415, "application/json"},
+		{"a page from elsewhere", "POST", pause, good, []string{"Sec-Fetch-Site", "cross-site"}, 403, "page of this address"},
+		{"an origin from elsewhere", "POST", pause, good, []string{"Origin", "http://elsewhere.example.net"}, 403, "page of this address"},
+		{"an origin from elsewhere that deletes", "DELETE", pause + "/p1", `{"owner":"o"}`, []string{"Origin", "http://elsewhere.example.net"}, 403, "page of this address"},
+		{"no body", "POST", pause, "", nil, 400, "EOF"},
+		{"no JSON", "POST", pause, "pause!", nil, 400, "not the JSON"},
+		{"an unknown key", "POST", pause, `{"scope":"fleet","reasons":"r","owner":"o"}`, nil, 400, `unknown field \"reasons\"`},
+		{"more than one", "POST", pause, good + good, nil, 400, "something follows"},
+		{"too much", "POST", pause, `{"reason":"` + strings.Repeat("x", 70000) + `"}`, nil, 413, "larger than 65536"},
+		{"a long reason", "POST", pause, `{"scope":"fleet","reason":"` + strings.Repeat("x", 501) + `","owner":"o"}`, nil, 400, "reason: expected at most 500"},
+		{"a torn line", "POST", pause, `{"scope":"fleet","reason":"a\nb","owner":"o"}`, nil, 400, "printing letters"},
+		{"no owner", "POST", pause, `{"scope":"fleet","reason":"r"}`, nil, 400, "it needs an owner"},
+		{"no reason", "POST", pause, `{"scope":"fleet","owner":"o"}`, nil, 400, "reason"},
+		{"no scope", "POST", pause, `{"reason":"r","owner":"o"}`, nil, 400, "expected fleet, domain, pool, model or mac"},
+		{"an empty scope", "POST", pause, `{"scope":"model","reason":"r","owner":"o"}`, nil, 400, "does not mean all"},
+		{"no time span", "POST", pause, `{"scope":"fleet","reason":"r","owner":"o","for":"long"}`, nil, 400, "no time span"},
+		{"too long", "POST", pause, `{"scope":"fleet","reason":"r","owner":"o","for":"200h"}`, nil, 400, "expected at most"},
+		{"no such pause", "POST", "/api/v1/healer/resume", `{"id":"p9","owner":"o"}`, nil, 400, `no pause \"p9\"`},
+		{"no such dragon", "POST", "/api/v1/healer/quarantine", `{"dragon":"nobody","reason":"r","owner":"o"}`, nil, 404, "no such dragon"},
+		{"no dragon at all", "POST", "/api/v1/healer/reboot", `{"reason":"r","owner":"o"}`, nil, 404, "no such dragon"},
+		{"no such breaker", "POST", "/api/v1/healer/ack", `{"breaker":"circuit","owner":"o"}`, nil, 400, "no breaker circuit is open"},
+		{"no such thing", "POST", "/api/v1/healer/poweroff", good, nil, 404, "nothing that the API knows"},
+		{"reading by writing", "POST", "/api/v1/plan", good, nil, 404, "nothing that the API knows"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			code, body := c.ask(true, x.method, x.path, x.body, x.header...)
+			if code != x.code || !strings.Contains(body, x.says) {
+				t.Errorf("%d %s\nwant %d and %q", code, body, x.code, x.says)
+			}
+		})
+	}
+	if len(c.pauses()) != 0 {
+		t.Error("something is paused")
+	}
+}
+
+func TestTheOwnerIsWhoHasProvenIt(t *testing.T) {
+	c := newClinic(t)
+	r := httptest.NewRequest("POST", "/api/v1/healer/pause", strings.NewReader(`{"scope":"fleet","reason":"r","owner":"somebody else"}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Origin", "http://"+r.Host)
+	r.SetBasicAuth("operator", "whatever it is, it was checked before")
+	w := httptest.NewRecorder()
+	API(APIConfig{Healer: c.healer, Admin: true}).ServeHTTP(w, r)
+	if p := c.pauses(); w.Code != 200 || len(p) != 1 || p[0].Owner != "operator" {
+		t.Errorf("%d %s, %+v", w.Code, w.Body, p)
+	}
+}
+
+func TestBeforeItsFirstLookTheHealerSaysSo(t *testing.T) {
+	dragons, err := fleet.Open(fleet.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := healer.DefaultPolicy()
+	h, err := healer.New(healer.Config{Fleet: dragons, Dir: t.TempDir(), Policy: func() *healer.Policy { return &policy }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &clinic{t: t, healer: h}
+	for _, path := range []string{"/api/v1/plan", "/api/v1/healer"} {
+		if code, body := c.ask(false, "GET", path, ""); code != 503 || !strings.Contains(body, healer.ErrNotYet.Error()) {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+}
+
+func TestWhatIsInForceAndNotWrittenDownIsAWarning(t *testing.T) {
+	a := &api{APIConfig: APIConfig{Admin: true}, origin: http.NewCrossOriginProtection()}
+	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"owner":"o"}`))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	a.change(func(context.Context, *request) (any, error) { return "p1", errors.Join(healer.ErrUnwritten) }).ServeHTTP(w, r)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"result":"p1"`) || !strings.Contains(w.Body.String(), `"warning"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
