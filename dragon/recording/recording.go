@@ -42,10 +42,13 @@ type Answer struct {
 func Take(ctx context.Context, c *dragon.Client, asking func(endpoint string)) (*Recording, error) {
 	r := &Recording{Format: format, Taken: time.Now().UTC().Truncate(time.Second)}
 	m := newMasker()
+	var bodies []string
 	for _, endpoint := range dragon.Readable() {
 		if asking != nil {
 			asking(endpoint)
 		}
+		var a Answer
+		var body string
 		f, err := c.Fetch(ctx, endpoint)
 		switch {
 		case ctx.Err() != nil:
@@ -53,18 +56,46 @@ func Take(ctx context.Context, c *dragon.Client, asking func(endpoint string)) (
 		case errors.Is(err, dragon.ErrUnauthorized) && endpoint != "index":
 			return nil, err
 		case err != nil:
-			r.Answers = append(r.Answers, Answer{Path: "/api/" + endpoint, Error: m.mask(err.Error())})
+			a.Path, a.Error, body = told(endpoint, err)
 		default:
-			a := Answer{Path: f.Path, Status: f.Status, ContentType: f.ContentType}
-			if masked := m.mask(string(f.Body)); utf8.ValidString(masked) {
-				a.Body = masked
-			} else {
-				a.Bytes = []byte(masked)
-			}
-			r.Answers = append(r.Answers, a)
+			a = Answer{Path: f.Path, Status: f.Status, ContentType: f.ContentType}
+			body = string(f.Body)
 		}
+		m.mask(body) // for what is to be learned: what one answer gives away another may hold
+		r.Answers, bodies = append(r.Answers, a), append(bodies, body)
+	}
+	for i := range r.Answers {
+		r.Answers[i].hold(m, bodies[i])
 	}
 	return r, nil
+}
+
+// told is what a recording says of an error: where, what kind, and the beginning of what
+// came. What net/http made of it is left out: that quotes the answer and names the host.
+func told(endpoint string, err error) (path, reason, got string) {
+	e, ok := errors.AsType[*dragon.Error](err)
+	switch {
+	case !ok || e.Kind == nil:
+		return "/api/" + endpoint, dragon.Reason(err), ""
+	case e.Expected == "":
+		return e.Endpoint, e.Kind.Error(), e.Got
+	}
+	return e.Endpoint, fmt.Sprintf("%v: expected %s", e.Kind, e.Expected), e.Got
+}
+
+// hold puts the body into the answer, masked.
+func (a *Answer) hold(m *masker, body string) {
+	a.ContentType = m.mask(a.ContentType)
+	switch masked := m.mask(body); {
+	case a.Error != "":
+		if masked != "" {
+			a.Error += fmt.Sprintf(", got %q", masked)
+		}
+	case utf8.ValidString(masked):
+		a.Body = masked
+	default:
+		a.Bytes = []byte(masked)
+	}
 }
 
 // Write writes the recording as one JSON file.
