@@ -1,0 +1,237 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+// hasty is a policy that judges early. Its gates are those of every policy.
+const hasty = `
+healing:
+  poll: 20s
+  start_observe: 0s
+  start_samples: 1
+  new_device_observe: 0s
+  new_device_samples: 1
+  breakers: {floor: 3}
+  default:
+    mode: %s
+    detect:
+      dead_board: {for: 1m, bad: 3, of: 3}
+`
+
+// ward is a running program with a herd that lives 60 times faster.
+type ward struct {
+	t    *testing.T
+	herd *dragontest.Herd
+	dir  string
+	base string
+	p    *process
+	args []string
+}
+
+func newWard(t *testing.T, mode string, args ...string) *ward {
+	t.Helper()
+	clock := dragontest.SpedUp(60)
+	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 10, Specs: func(int) dragontest.Spec { return dragontest.Spec{Now: clock, Speed: 60} }})
+	w := &ward{t: t, herd: herd, dir: t.TempDir()}
+	file := filepath.Join(t.TempDir(), "mother.yml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, hasty, mode), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.args = append(flags, "--data-dir="+w.dir, "--config.file="+file, "--simulation.speed=60")
+	w.p, w.base = mother(t, append(w.args, args...)...)
+	eventually(t, "ten healthy dragons", func() bool {
+		out, _ := w.plan()
+		return strings.Contains(out, "fleet=10 healthy=10")
+	})
+	return w
+}
+
+func (w *ward) worker(i int) string { return dragon.WorkerName(w.herd.Dragon(i).Spec().MAC) }
+
+// invoke runs a command on the ward's data directory and returns what it says and its
+// exit status.
+func (w *ward) invoke(args ...string) (out string, status int) {
+	w.t.Helper()
+	return w.command(append(args, "--data-dir="+w.dir)...)
+}
+
+func (w *ward) command(args ...string) (out string, status int) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), binary, args...)
+	cmd.Dir = w.t.TempDir()
+	b, err := cmd.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return string(b), exit.ExitCode()
+	} else if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b), 0
+}
+
+func (w *ward) plan(args ...string) (out string, status int) {
+	w.t.Helper()
+	return w.invoke(append([]string{"plan"}, args...)...)
+}
+
+func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
+	w := newWard(t, "observe")
+	if out, status := w.plan(); status != 0 {
+		t.Errorf("with nothing to do: exit status %d, want 0\n%s", status, out)
+	}
+	w.herd.Dragon(0).Inject(dragontest.DeadBoard)
+	eventually(t, "something would be done: exit status 2", func() bool { _, status := w.plan(); return status == 2 })
+	if out, status := w.plan("--why", w.worker(0)); status != 2 || !strings.Contains(out, "dead_board") || !strings.Contains(out, "gate") {
+		t.Errorf("why: exit status %d\n%s", status, out)
+	}
+	if out, status := w.command("plan", "--url="+w.base, "--json"); status != 2 || !json.Valid([]byte(out)) || !strings.Contains(out, `"would_act"`) {
+		t.Errorf("by address, as JSON: exit status %d\n%s", status, out)
+	}
+	for i := range 5 {
+		w.herd.Dragon(i).Inject(dragontest.DeadBoard)
+	}
+	eventually(t, "a breaker is in the way: exit status 3", func() bool { _, status := w.plan(); return status == 3 })
+	if out, _ := w.plan(); !strings.Contains(out, "breaker storm: open") {
+		t.Errorf("the plan does not say which\n%s", out)
+	}
+	for what, args := range map[string][]string{
+		"nobody of that name": {"plan", "--data-dir=" + w.dir, "--why=nobody"},
+		"nobody there":        {"plan", "--url=http://127.99.0.1:9"},
+		"nothing there":       {"plan", "--data-dir=" + t.TempDir()},
+	} {
+		if out, status := w.command(args...); status != 1 || strings.Count(out, "\n") != 1 {
+			t.Errorf("%s: exit status %d, want 1 and one line\n%s", what, status, out)
+		}
+	}
+	if n := w.herd.Dragon(0).Truth().MinerStarts; n != 1 {
+		t.Errorf("a healer that observes restarted a dragon")
+	}
+}
+
+func TestAPauseIsEffective(t *testing.T) {
+	w := newWard(t, "enforce")
+	starts := func() int { return w.herd.Dragon(0).Truth().MinerStarts }
+	if out, status := w.invoke("healer", "pause", "--scope=fleet", "--reason=a visit", "--owner=somebody"); status != 0 || !strings.Contains(out, "pause p1 of fleet") {
+		t.Fatalf("exit status %d\n%s", status, out)
+	}
+	w.herd.Dragon(0).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	eventually(t, "the sick dragon is held by the pause", func() bool {
+		out, _ := w.plan("--why", w.worker(0))
+		return strings.Contains(out, "state     held") && strings.Contains(out, "a visit")
+	})
+	if out, _ := w.plan(); !strings.Contains(out, "pause p1 of fleet by somebody: a visit") {
+		t.Errorf("the plan does not show the pause\n%s", out)
+	}
+	if n := starts(); n != 1 {
+		t.Errorf("%d starts of the mining process under a pause, want 1", n)
+	}
+	if out, status := w.invoke("healer", "reboot", "--yes", "--reason=impatience", w.worker(0)); status != 1 || !strings.Contains(out, "pause") {
+		t.Errorf("a reboot under a pause: exit status %d\n%s", status, out)
+	}
+	if out, status := w.invoke("healer", "resume", "p1"); status != 0 {
+		t.Fatalf("exit status %d\n%s", status, out)
+	}
+	eventually(t, "the dragon is healed", func() bool { return starts() == 2 })
+	out, _ := w.invoke("healer", "status")
+	if !strings.Contains(out, "enforce") || !strings.Contains(out, "fleet in 1h: 1 of 2") {
+		t.Errorf("status:\n%s", out)
+	}
+	if n := w.herd.Dragon(0).Truth().Boots; n != 1 {
+		t.Errorf("it was rebooted")
+	}
+	w.p.stop(t)
+	if _, err := os.Stat(filepath.Join(w.dir, "control.sock")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket after the end: %v", err)
+	}
+}
+
+func TestTheAdminAPIIsOffUnlessAskedFor(t *testing.T) {
+	post := func(base string) (int, string) {
+		t.Helper()
+		resp, err := http.Post(base+"/api/v1/healer/pause", "application/json", strings.NewReader(`{"scope":"fleet","reason":"r","owner":"o"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var b bytes.Buffer
+		_, _ = b.ReadFrom(resp.Body)
+		return resp.StatusCode, b.String()
+	}
+	w := newWard(t, "observe")
+	if code, body := post(w.base); code != http.StatusForbidden || !strings.Contains(body, "--web.enable-admin-api") {
+		t.Errorf("%d %s, want 403", code, body)
+	}
+	info, err := os.Stat(filepath.Join(w.dir, "control.sock"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket: %v %v, want mode 0600", info, err)
+	}
+	w.p.stop(t)
+	_, base := mother(t, append(w.args, "--web.enable-admin-api")...)
+	eventually(t, "the API takes a pause", func() bool { code, _ := post(base); return code == http.StatusOK })
+	if page := get(t, base+"/metrics"); !strings.Contains(page, `mother_pauses{scope="fleet"} 1`) {
+		t.Error("the metrics do not show the pause")
+	}
+}
+
+func TestAPlanWithoutAnInstanceLeavesNoTrace(t *testing.T) {
+	w := newWard(t, "observe")
+	if out, status := w.invoke("healer", "quarantine", "--reason=r", w.worker(3)); status != 0 {
+		t.Fatalf("exit status %d\n%s", status, out)
+	}
+	eventually(t, "the inventory is written", func() bool {
+		b, err := os.ReadFile(filepath.Join(w.dir, "inventory.json"))
+		return err == nil && strings.Count(string(b), `"mac"`) == 10
+	})
+	w.p.stop(t)
+	before := contents(t, w.dir)
+	out, status := w.plan()
+	if status != 0 || !strings.Contains(out, "no instance runs") || !strings.Contains(out, "fleet=10") || !strings.Contains(out, "quarantined=1") {
+		t.Errorf("exit status %d\n%s", status, out)
+	}
+	if after := contents(t, w.dir); after != before {
+		t.Errorf("the data directory was\n%s\nand is\n%s", before, after)
+	}
+}
+
+// contents says what is in a directory, byte for byte.
+func contents(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		fmt.Fprintf(&b, "%s %d %x\n", path, len(data), sha256.Sum256(data))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestTheFastDemoTellsItsStory(t *testing.T) {
+	p := spawn(t, nil, binary, "demo", "--dragons=6", "--speed=400", "--web.listen-address=127.0.0.1:0")
+	for _, line := range []string{"loses a board", "restarts its mining process (step 1)", `the outcome is "recovered"`, "every pool fails", "takes its hands off", "may act again"} {
+		eventually(t, "the story says: "+line, func() bool { return strings.Contains(p.logged(), line) })
+	}
+	if story := p.logged(); strings.Contains(story, "reboots it") {
+		t.Errorf("somebody was rebooted:\n%s", story)
+	}
+	p.stop(t)
+}
