@@ -40,7 +40,7 @@ fuzz: ## Every fuzz target for FUZZTIME each.
 
 golden: ## Write the golden files and generated pages anew; read the diff.
 	$(GO) test . -run Reference -update
-	$(GO) test ./collector/ -update
+	$(GO) test ./collector/ ./internal/config/ -update
 
 promu: ## A release build.
 	$(TOOLS) promu build --prefix $(BIN)
