@@ -172,7 +172,7 @@ func planOffline(ctx context.Context, c *config.Config, logs *logFlags, stderr i
 		return web.PlanAnswer{}, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.WriteFile(filepath.Join(dir, inventoryName), inventory, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, inventoryName), inventory, 0o600); err != nil { //nolint:gosec // the directory is ours, the name fixed
 		return web.PlanAnswer{}, err
 	}
 	logger := level.NewFilter(logs.logger(stderr), level.AllowError())

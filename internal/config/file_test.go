@@ -273,7 +273,7 @@ profiles:
 		name, mac, model, ip string
 		profile              string
 		mode                 healer.Mode
-		rate, noWork         time.Duration // minutes
+		rate, noWork         int // minutes
 	}{
 		{"nothing fits but all", "a0:b0:45:00:00:09", "B29", "127.6.0.1", "everyone", healer.Observe, 6, 6},
 		{"a model", "a0:b0:45:00:00:09", "T1", "127.6.0.1", "everyone+t1", healer.Enforce, 5, 5},
@@ -294,7 +294,7 @@ profiles:
 			t.Errorf("%s: the policy has no profile %s", x.name, profile)
 			continue
 		}
-		if d.Mode != x.mode || d.Grace.Rate != x.rate*time.Minute || d.Grace.NoWork != x.noWork*time.Minute || d.Grace.DeadHot != 6*time.Minute ||
+		if d.Mode != x.mode || d.Grace.Rate.Minutes() != float64(x.rate) || d.Grace.NoWork.Minutes() != float64(x.noWork) || d.Grace.DeadHot != 6*time.Minute ||
 			d.Grace.DeadBoard != p.Default.Grace.DeadBoard {
 			t.Errorf("%s: %+v", x.name, d)
 		}

@@ -37,7 +37,6 @@ type match struct {
 type Healing struct {
 	policy *healer.Policy
 	layers []layer // the least specific first
-	sites  *Sites
 }
 
 // Policy returns the policy. It does not change any more.
