@@ -129,6 +129,21 @@ func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at tim
 	return f
 }
 
+// withoutLogin cuts the user and password that some write into a pool's URL: what is
+// left names breakers, and stands in the audit, the plan and the store. They may hold
+// any character, so all before the last @ may be theirs.
+func withoutLogin(url string) string {
+	at := strings.LastIndexByte(url, '@')
+	if at < 0 {
+		return url
+	}
+	scheme, _, found := strings.Cut(url[:at], "://")
+	if !found {
+		return url[at+1:]
+	}
+	return scheme + "://" + url[at+1:]
+}
+
 // uptimeAt carries the overview's uptime forward to the time of the summary. A mining
 // process that is younger than the overview may have started because the whole
 // system did: then the uptime is unknown until the overview is read again.
