@@ -505,7 +505,7 @@ func (d *Dragon) read() healer.Facts {
 	active := d.pool()
 	s.Pools = s.Pools[:0]
 	for i := range w.pools {
-		p := dragon.Pool{Index: i, URL: w.pools[i].url, User: "farm.worker", Status: "Dead", Active: dragon.Known(0),
+		p := dragon.Pool{Index: i, URL: w.pools[i].login, User: "farm.worker", Status: "Dead", Active: dragon.Known(0),
 			Works: dragon.Known(math.Floor(d.works[i] / 15)), Accepted: dragon.Known(math.Floor(d.works[i] / 6))}
 		if d.sees(i) {
 			p.Status = "Alive"

@@ -1,6 +1,7 @@
 package farmtest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -127,6 +128,16 @@ func (o *Oracle) committed(h *Healer, stage string) {
 		if lacks := h.remembered(); lacks != "" {
 			o.fail("I23 after %s %d: %s", stage, h.Commits, lacks)
 		}
+		if bytes.Contains(h.fleet, []byte(secret)) {
+			o.fail("I24 the store knows the secret: %s", h.fleet)
+		}
+	}
+}
+
+// tells: I24. The audit holds no secret.
+func (o *Oracle) tells(a *healer.Audit) {
+	if text, err := json.Marshal(a); err != nil || bytes.Contains(text, []byte(secret)) {
+		o.fail("I24 the audit tells the secret, or cannot be written: %s %v", text, err)
 	}
 }
 
@@ -464,7 +475,8 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 		if c.Kind == "pool" && w.spared(d, c) {
 			continue
 		}
-		if c.To-c.From < detect || !everybody && !c.Members[d.N] {
+		// What is over before it can be seen is nothing; boots are seen afterwards, too.
+		if c.Kind != "power" && c.To-c.From < detect || !everybody && !c.Members[d.N] {
 			continue
 		}
 		if up := w.healer.Starts[len(w.healer.Starts)-1]; up > c.From { // it has not seen it begin

@@ -219,6 +219,9 @@ func (h *Healer) Tick(w *World) {
 	}
 	for i := range h.Plan.Audit {
 		h.Audit = append(h.Audit, line(w.Now, &h.Plan.Audit[i]))
+		if h.Watch != nil && h.Watch.CheckStore {
+			h.Watch.tells(&h.Plan.Audit[i])
+		}
 	}
 	plan := h.Plan
 	asked := h.answer()

@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
+
+// secret is in the pools' URLs, and must not be in anything that the healer writes.
+const secret = "hunter2"
 
 const (
 	rescan   = 5 * time.Minute // until the fleet finds a dragon at its new address
@@ -50,7 +54,8 @@ type World struct {
 
 type pool struct {
 	name, url  string
-	down, idle int // how many things make it so
+	login      string // the same with user and password, as the dragons have it
+	down, idle int    // how many things make it so
 }
 
 // Host is the machine that the healer runs on.
@@ -95,7 +100,8 @@ func NewWorld(s *Script) *World {
 	w.host.external = healer.ExternalAnswer{Asked: true, Open: true}
 	w.air = w.climate()
 	for i, name := range s.Pools {
-		w.pools = append(w.pools, pool{name: name, url: poolURL(name, i)})
+		w.pools = append(w.pools, pool{name: name, url: poolURL(name, i),
+			login: strings.Replace(poolURL(name, i), "://", "://farm:"+secret+"@", 1)})
 	}
 	for i := range s.Switches {
 		w.switches = append(w.switches, 0)
