@@ -188,6 +188,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	}
 
 	group, ctx := errgroup.WithContext(ctx)
+	requests, endRequests := context.WithCancelCause(context.WithoutCancel(ctx))
 	server := &http.Server{
 		Handler:           pages,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -198,8 +199,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		// What net/http says of broken connections anyone on the network can make it
 		// say: it is there for who looks for it.
 		ErrorLog: slog.NewLogLogger(bridge(log.With(logger, "component", "web")).Handler(), slog.LevelDebug),
-		// A stop ends the readings of scrapes that are under way: they answer with
-		// what they have.
+		// A stop ends the readings of scrapes that are under way, which answer 503.
 		BaseContext: func(l net.Listener) context.Context {
 			ready.Store(true)
 			if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
@@ -208,7 +208,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 			if listening != nil {
 				listening(l.Addr())
 			}
-			return ctx
+			return requests
 		},
 	}
 	group.Go(func() error { return dragons.Run(ctx) })
@@ -229,6 +229,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	group.Go(func() error {
 		<-ctx.Done()
 		ready.Store(false)
+		endRequests(http.ErrServerClosed)
 		level.Info(logger).Log("msg", "stopping")
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()

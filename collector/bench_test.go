@@ -34,7 +34,7 @@ func BenchmarkScrape(b *testing.B) {
 					for i, d := range dragons {
 						samples[i] = newSample(d.info, d.health, d.face, d.reading, nil, 5*time.Millisecond)
 					}
-					c.write(w, r, unique(samples), c.gather())
+					c.write(w, r, c.families, unique(samples), c.gather())
 				})
 				r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 				r.Header.Set("Accept-Encoding", encoding)

@@ -6,6 +6,8 @@ package collector
 import (
 	"compress/gzip"
 	"context"
+	"errors"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -17,16 +19,14 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// Config says whom a Collector reads and within which bounds.
+// Config says whom a Collector reads and within which bounds. A bound that is zero is none.
 type Config struct {
 	Fleet    *fleet.Fleet
 	Registry *prometheus.Registry // the program's own metrics, served with every scrape; the collector adds its own
 
-	Workers     int           // dragons that one scrape begins to read at once; default 256
-	Offset      time.Duration // how much earlier than Prometheus gives up a scrape ends; default 0.5 s
-	MaxRequests int           // scrapes of /metrics at once, more are answered 503; default 40
-	MaxProbes   int           // likewise of /probe; default 4096
-	MaxAge      time.Duration // of readings that a scrape may share; default 0: only those under way
+	Workers     int           // dragons that one scrape begins to read at once
+	Offset      time.Duration // how much earlier than Prometheus gives up a scrape ends
+	MaxRequests int           // scrapes of /metrics at once, more are answered 503
 	Created     bool          // also write _created lines in OpenMetrics 1.0, which Prometheus stores as series unless told otherwise
 
 	// Switches turns parts of the series on or off, by the names of Switches. A part
@@ -58,18 +58,6 @@ func New(c Config) *Collector {
 	if c.Logger == nil {
 		c.Logger = log.NewNopLogger()
 	}
-	if c.Workers <= 0 {
-		c.Workers = 256
-	}
-	if c.Offset <= 0 {
-		c.Offset = 500 * time.Millisecond
-	}
-	if c.MaxRequests <= 0 {
-		c.MaxRequests = 40
-	}
-	if c.MaxProbes <= 0 {
-		c.MaxProbes = 4096
-	}
 	return &Collector{
 		Config:   c,
 		families: compile(chosen(c.Switches)),
@@ -80,20 +68,33 @@ func New(c Config) *Collector {
 }
 
 // Metrics serves all known dragons, read then and there, and the program's own metrics.
+//
+// A scrape that a stop of the program interrupts is answered 503: half of a farm would
+// look like the other half being down. The stop is told from a client that leaves by the
+// cause of the context's end, http.ErrServerClosed.
 func (c *Collector) Metrics() http.Handler {
 	return c.page(c.MaxRequests, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := scrapeContext(r, c.Offset)
 		defer cancel()
 		samples := c.scrape(ctx)
-		if r.Context().Err() != nil {
-			return // nobody waits for it any more
+		if interrupted(w, r) {
+			return
 		}
-		c.write(w, r, samples, c.gather())
+		c.write(w, r, c.families, samples, c.gather())
 	})
 }
 
-// page wraps what /metrics and /probe have in common: GET only, a bound on how many are
-// served at once, compression.
+// interrupted reports whether there is no use in a page any more, and says so to the
+// client if it is still there.
+func interrupted(w http.ResponseWriter, r *http.Request) bool {
+	if errors.Is(context.Cause(r.Context()), http.ErrServerClosed) {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	}
+	return r.Context().Err() != nil
+}
+
+// page wraps what /metrics and /probe have in common: a bound on how many are served at
+// once, compression, and GET only: HEAD is answered without reading anything.
 func (c *Collector) page(most int, serve http.HandlerFunc) http.Handler {
 	compressed, err := gzhttp.NewWrapper(
 		gzhttp.CompressionLevel(gzip.BestSpeed), // a page shrinks to a twentieth already with the least effort
@@ -103,10 +104,18 @@ func (c *Collector) page(most int, serve http.HandlerFunc) http.Handler {
 		panic(err) // the options above are wrong
 	}
 	serve = compressed(serve)
+	if most == 0 {
+		most = math.MaxInt // struct{} takes no room
+	}
 	slots := make(chan struct{}, most)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet {
-			w.Header().Set("Allow", http.MethodGet)
+		switch r.Method {
+		case http.MethodGet:
+		case http.MethodHead:
+			begin(w, r)
+			return
+		default:
+			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, "only GET", http.StatusMethodNotAllowed)
 			return
 		}

@@ -79,7 +79,7 @@ func TestPromtoolHasNothingToSay(t *testing.T) {
 	c := aCollector(t)
 	NewRequestMetrics(c.Registry)(dragon.Call{Endpoint: "summary", Outcome: "ok", Took: time.Millisecond})
 	w := httptest.NewRecorder()
-	c.write(w, httptest.NewRequest("GET", "/metrics", nil), append(aHerd(2), failed(3, dragon.ErrTimeout)), c.gather())
+	c.write(w, httptest.NewRequest("GET", "/metrics", nil), c.families, append(aHerd(2), failed(3, dragon.ErrTimeout)), c.gather())
 	check := exec.Command(promtool, "check", "metrics")
 	check.Stdin = w.Body
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {

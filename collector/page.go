@@ -3,6 +3,7 @@ package collector
 import (
 	"bufio"
 	"net/http"
+	"time"
 
 	"github.com/go-kit/log/level"
 	dto "github.com/prometheus/client_model/go"
@@ -16,10 +17,9 @@ import (
 // write writes the page in the format that the client asks for, sorted by name. Each
 // family is made, written and its memory used again for the next: of a herd of ten
 // thousand the whole page would take some 300 MB.
-func (c *Collector) write(w http.ResponseWriter, r *http.Request, samples []*sample, own []*dto.MetricFamily) {
-	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
-	w.Header().Set("Content-Type", string(format))
-	w.Header().Add("Vary", "Accept")
+func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*family, samples []*sample, own []*dto.MetricFamily) {
+	format := begin(w, r)
+	limitWriting(w, r)
 
 	var options []expfmt.EncoderOption
 	if c.Created {
@@ -32,7 +32,7 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, samples []*sam
 
 	sheet := c.sheets.Get().(*sheet)
 	defer c.sheets.Put(sheet)
-	err := c.each(samples, own, sheet, enc.Encode)
+	err := c.each(families, samples, own, sheet, enc.Encode)
 	if err == nil {
 		err = enc.(expfmt.Closer).Close()
 	}
@@ -45,11 +45,33 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, samples []*sam
 	}
 }
 
+// begin writes the header of a page and returns the format that the client asks for.
+func begin(w http.ResponseWriter, r *http.Request) expfmt.Format {
+	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
+	w.Header().Set("Content-Type", string(format))
+	w.Header().Add("Vary", "Accept")
+	return format
+}
+
+// writingTime is the longest time that a client may take to read its page.
+const writingTime = 30 * time.Second
+
+// limitWriting ends the page of a client that does not read it when Prometheus would
+// have given up: as long as it is being written it takes the place of another.
+func limitWriting(w http.ResponseWriter, r *http.Request) {
+	limit, ok := scrapeTimeout(r.Header.Get(timeoutHeader), 0)
+	if !ok || limit > writingTime {
+		limit = writingTime
+	}
+	// A ResponseWriter that cannot do it is one of a test.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
+}
+
 // each calls fn for each family that has a series: those of the samples, and the
 // program's own between them. The families made of samples are fn's only until it
 // returns.
-func (c *Collector) each(samples []*sample, own []*dto.MetricFamily, sheet *sheet, fn func(*dto.MetricFamily) error) error {
-	for _, f := range c.families {
+func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, sheet *sheet, fn func(*dto.MetricFamily) error) error {
+	for _, f := range families {
 		for len(own) > 0 && own[0].GetName() <= f.name {
 			if own[0].GetName() < f.name { // else it is a dragon's name, which comes from the rows alone
 				if err := fn(own[0]); err != nil {

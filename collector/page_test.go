@@ -32,7 +32,7 @@ func respond(c *Collector, samples []*sample, headers ...string) *httptest.Respo
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	c.write(w, r, samples, nil)
+	c.write(w, r, c.families, samples, nil)
 	return w
 }
 
@@ -55,7 +55,7 @@ func parse(t *testing.T, page string) map[string]*dto.MetricFamily {
 func (c *Collector) gatherer(samples []*sample) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		var all []*dto.MetricFamily
-		err := c.each(samples, nil, &sheet{}, func(mf *dto.MetricFamily) error {
+		err := c.each(c.families, samples, nil, &sheet{}, func(mf *dto.MetricFamily) error {
 			all = append(all, proto.Clone(mf).(*dto.MetricFamily))
 			return nil
 		})
@@ -156,7 +156,7 @@ func TestFormats(t *testing.T) {
 
 func TestPagesAreCompressedForThoseWhoAsk(t *testing.T) {
 	c := aCollector(t)
-	h := c.page(1, func(w http.ResponseWriter, r *http.Request) { c.write(w, r, aHerd(20), nil) })
+	h := c.page(1, func(w http.ResponseWriter, r *http.Request) { c.write(w, r, c.families, aHerd(20), nil) })
 	plain := get(t.Context(), h, "/metrics")
 	for accept, want := range map[string]string{"gzip": "gzip", "zstd": "zstd", "gzip, deflate, br, zstd": "zstd", "identity": "", "br": ""} {
 		w := get(t.Context(), h, "/metrics", "Accept-Encoding", accept)
@@ -231,7 +231,7 @@ func TestOwnMetricsStandBetweenTheDragons(t *testing.T) {
 		c.Registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "Of the program."}))
 	}
 	w := httptest.NewRecorder()
-	c.write(w, httptest.NewRequest(http.MethodGet, "/metrics", nil), aHerd(1), c.gather())
+	c.write(w, httptest.NewRequest(http.MethodGet, "/metrics", nil), c.families, aHerd(1), c.gather())
 	page := w.Body.String()
 	parse(t, page)
 	var names []string
@@ -281,13 +281,13 @@ func TestARowThatPanicsCostsOnlyTheDragonItPanicsOver(t *testing.T) {
 func TestAClientThatLeavesIsNoError(t *testing.T) {
 	c := aCollector(t)
 	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
-	c.write(&broken{}, r, aHerd(50), nil)
+	c.write(&broken{}, r, c.families, aHerd(50), nil)
 	if n := testutil.ToFloat64(c.own.errors.WithLabelValues("encoding")); n != 1 {
 		t.Errorf("%v errors counted", n)
 	}
 	ctx, cancel := withCancel(r)
 	cancel()
-	c.write(&broken{}, ctx, aHerd(50), nil)
+	c.write(&broken{}, ctx, c.families, aHerd(50), nil)
 	if n := testutil.ToFloat64(c.own.errors.WithLabelValues("encoding")); n != 1 {
 		t.Errorf("%v errors counted after a client left", n)
 	}

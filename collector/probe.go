@@ -12,11 +12,15 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
+// maxProbes bounds the probes served at once: more than Prometheus has under way for ten
+// thousand dragons of which many hang.
+const maxProbes = 4096
+
 // Probe serves the series of the one dragon that the parameter target names, as
 // /metrics has them. A dragon that is down is dragon_up 0, not an error. With
 // debug=true it says, for people, what was asked, what came and how it was read.
 func (c *Collector) Probe() http.Handler {
-	return c.page(c.MaxProbes, func(w http.ResponseWriter, r *http.Request) {
+	return c.page(maxProbes, func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		targets := query["target"]
 		if len(targets) != 1 || targets[0] == "" {
@@ -36,6 +40,9 @@ func (c *Collector) Probe() http.Handler {
 		logger := log.With(c.tee(&lines), "worker", clean(d.Info().Worker), "address", clean(d.Info().Address))
 		level.Debug(logger).Log("msg", "probing", "target", clean(targets[0]))
 		s := c.read(ctx, d, c.facesOf([]*fleet.Dragon{d})[0])
+		if interrupted(w, r) {
+			return
+		}
 		switch {
 		case s.err != nil:
 			level.Debug(logger).Log("msg", "probe failed", "took", s.took, "err", secretless(s.err.Error()))
@@ -44,11 +51,12 @@ func (c *Collector) Probe() http.Handler {
 		}
 
 		if query.Get("debug") != "true" {
-			c.write(w, r, []*sample{s}, nil)
+			c.write(w, r, c.families, []*sample{s}, nil)
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		limitWriting(w, r)
 		c.explain(w, targets[0], s, lines.String())
 	})
 }

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (c *Collector) scrape(ctx context.Context) []*sample {
 	dragons := c.Fleet.Dragons()
 	faces := c.facesOf(dragons)
 	samples := make([]*sample, len(dragons))
-	workers := make(chan struct{}, c.Workers)
+	workers := make(chan struct{}, cmp.Or(c.Workers, len(dragons)))
 	var reading sync.WaitGroup
 	for i, d := range dragons {
 		select {
@@ -89,7 +90,7 @@ func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *face) (s *samp
 			s = newSample(d.Info(), d.Health(), newFace(), nil, fmt.Errorf("panic: %v", v), time.Since(start))
 		}
 	}()
-	r, err := d.Read(ctx, c.MaxAge)
+	r, err := d.Read(ctx, 0)
 	return newSample(d.Info(), d.Health(), f, r, err, time.Since(start))
 }
 

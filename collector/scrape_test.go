@@ -3,7 +3,11 @@ package collector
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"maps"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -286,6 +290,103 @@ func TestAClientThatLeavesEndsTheScrape(t *testing.T) {
 	})
 }
 
+// Who cannot tell half a page from a whole one must get none.
+func TestAStopIsAnsweredAsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 3})
+		defer f.close()
+		f.herd.Dragon(1).Inject(dragontest.Hang)
+		for path, h := range map[string]http.Handler{"/metrics": f.Metrics(), "/probe?target=" + f.worker(1): f.Probe()} {
+			ctx, stop := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { stop(http.ErrServerClosed) })
+			start := time.Now()
+			w := get(ctx, h, path, timeoutHeader, "10", "Accept-Encoding", "gzip")
+			if took := time.Since(start); took != time.Second {
+				t.Errorf("%s took %v", path, took)
+			}
+			if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "dragon_") {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+	})
+}
+
+func TestABoundOfZeroIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 60}, func(c *Config) { c.MaxRequests, c.Workers, c.Offset = 0, 0, 0 })
+		defer f.close()
+		for _, d := range f.herd.Dragons() {
+			d.Inject(dragontest.Slow, dragontest.Delay(9900*time.Millisecond))
+		}
+		metrics, start := f.Metrics(), time.Now()
+		var scrapes sync.WaitGroup
+		for range 60 {
+			scrapes.Go(func() {
+				w := get(t.Context(), metrics, "/metrics", timeoutHeader, "10")
+				if n := strings.Count(w.Body.String(), "\ndragon_boards{"); w.Code != 200 || n != 60 {
+					t.Errorf("%d with %d dragons", w.Code, n)
+				}
+			})
+		}
+		scrapes.Wait()
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// Clients that ask and never read what comes must not keep the others out.
+func TestClientsThatDoNotReadLeaveInTime(t *testing.T) {
+	for header, want := range map[string]time.Duration{"10": 10 * time.Second, "": writingTime, "3600": writingTime} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFarm(t, dragontest.HerdConfig{Count: 5}, func(c *Config) { c.MaxRequests = 2 })
+			defer f.close()
+			listener := pipes{make(chan net.Conn), make(chan struct{})}
+			server := &http.Server{Handler: f.Metrics(), WriteTimeout: 5 * time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+			var serving sync.WaitGroup
+			serving.Go(func() { _ = server.Serve(listener) })
+			defer serving.Wait()
+			defer server.Close()
+			for range 2 {
+				client, conn := net.Pipe()
+				defer client.Close()
+				listener.conns <- conn
+				fmt.Fprintf(client, "GET /metrics HTTP/1.1\r\nHost: x\r\n%s: %s\r\n\r\n", timeoutHeader, header)
+			}
+			synctest.Wait()
+			if code := get(t.Context(), server.Handler, "/metrics").Code; code != 503 {
+				t.Errorf("%q: %d while two pages are being written", header, code)
+			}
+			time.Sleep(want + time.Second)
+			if code := get(t.Context(), server.Handler, "/metrics").Code; code != 200 {
+				t.Errorf("%q: %d after %v", header, code, want)
+			}
+		})
+	}
+}
+
+// pipes is a listener in memory whose connections hold nothing that is not read.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error {
+	close(p.closed)
+	return nil
+}
+
+func (pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
+
 func TestMoreScrapesThanAllowedAreRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{}, func(c *Config) { c.MaxRequests = 2 })
@@ -368,19 +469,32 @@ func TestFacesOfForgottenDragonsGo(t *testing.T) {
 	})
 }
 
-func TestOnlyGET(t *testing.T) {
+func TestOnlyGETAndHEAD(t *testing.T) {
 	c := aCollector(t)
-	for _, method := range []string{"POST", "HEAD", "PUT", "OPTIONS"} {
-		for _, h := range []struct{ path string }{{"/metrics"}, {"/probe?target=x"}} {
+	for _, method := range []string{"POST", "PUT", "OPTIONS"} {
+		for path, h := range map[string]http.Handler{"/metrics": c.Metrics(), "/probe?target=x": c.Probe()} {
 			w := httptest.NewRecorder()
-			handler := c.Metrics()
-			if h.path != "/metrics" {
-				handler = c.Probe()
-			}
-			handler.ServeHTTP(w, httptest.NewRequest(method, h.path, nil))
-			if w.Code != 405 || w.Header().Get("Allow") != "GET" {
-				t.Errorf("%s %s: %d", method, h.path, w.Code)
+			h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+			if w.Code != 405 || w.Header().Get("Allow") != "GET, HEAD" {
+				t.Errorf("%s %s: %d", method, path, w.Code)
 			}
 		}
 	}
+}
+
+func TestHEADAsksNoDragon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{}, func(c *Config) { c.MaxRequests = 1 })
+		defer f.close()
+		for path, h := range map[string]http.Handler{"/metrics": f.Metrics(), "/probe?target=x": f.Probe()} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodHead, path, nil))
+			if w.Code != 200 || w.Body.Len() > 0 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
+				t.Errorf("%s: %d %s %v", path, w.Code, w.Body, w.Header())
+			}
+		}
+		if n := len(f.herd.Dragon(0).Traffic().Requests); n != 0 {
+			t.Errorf("%d requests", n)
+		}
+	})
 }

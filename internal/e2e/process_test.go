@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -48,12 +49,17 @@ func TestStopDuringAScrapeIsQuickAndClean(t *testing.T) {
 		resp, err := http.Get(base + "/metrics")
 		if err == nil {
 			resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable {
+				err = errors.New(resp.Status)
+			}
 		}
 		answered <- err
 	}()
 	eventually(t, "the scrape hangs at a dragon", func() bool { return herd.Dragon(0).Traffic().InFlight > 0 })
 	p.stop(t)
-	<-answered
+	if err := <-answered; err != nil {
+		t.Errorf("a scrape that a stop interrupted: %v, want 503", err)
+	}
 }
 
 func TestDemoShowsEveryDragon(t *testing.T) {
