@@ -15,6 +15,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
@@ -67,20 +68,33 @@ func New(c Config) *Collector {
 	}
 }
 
-// Metrics serves all known dragons, read then and there, and the program's own metrics.
+// Metrics serves all known dragons, read then and there, and the program's own metrics,
+// or of these what the parameters collect[] and exclude[] leave.
 //
 // A scrape that a stop of the program interrupts is answered 503: half of a farm would
 // look like the other half being down. The stop is told from a client that leaves by the
 // cause of the context's end, http.ErrServerClosed.
 func (c *Collector) Metrics() http.Handler {
 	return c.page(c.MaxRequests, func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := scrapeContext(r, c.Offset)
-		defer cancel()
-		samples := c.scrape(ctx)
+		wanted, err := c.selected(r.URL.Query())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		var samples []*sample
+		if wanted.dragons {
+			ctx, cancel := scrapeContext(r, c.Offset)
+			defer cancel()
+			samples = c.scrape(ctx)
+		}
 		if interrupted(w, r) {
 			return
 		}
-		c.write(w, r, c.families, samples, c.gather())
+		var own []*dto.MetricFamily
+		if wanted.program {
+			own = c.gather()
+		}
+		c.write(w, r, wanted.families, samples, own)
 	})
 }
 

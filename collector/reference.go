@@ -52,6 +52,12 @@ Most of the tables can be switched:
 		}
 	}
 	b.WriteString("\nWhat is off leaves no trace: no series, no HELP, and no request for a fact that nothing else needs.\n")
+	b.WriteString(`
+A single scrape selects among what is on with parameters, as with node_exporter: ` + "`/metrics?collect[]=boards&collect[]=pools`" + `
+gives these alone, ` + "`/metrics?exclude[]=firmware`" + ` all but that. Beside the names above there are ` + "`dragons`" + `, which is all of the
+dragons, and ` + "`program`" + `. With ` + "`collect[]=program`" + ` no dragon is read: that is for the job that watches the program where
+others probe the dragons.
+`)
 	for _, p := range parts {
 		for _, t := range p.tables {
 			families := t.families()
