@@ -37,16 +37,16 @@ func (r Reach) silent() bool {
 
 // Who names a dragon and says where it belongs.
 type Who struct {
-	MAC      string // lower case with colons: the identity
-	Worker   string
-	Address  string // host or host:port
-	Model    string
-	Firmware string
-	HWVer    string
-	Domain   string // site or switch; empty: the /24 (IPv6: /64) of the address
-	Profile  string // whose DragonPolicy applies; empty: the default
-	Mode     string // autotune mode and level, where known: a baseline holds for one mode
-	Conflict bool   // another dragon claims the same MAC, or there is none
+	MAC      string `json:"mac"` // lower case with colons: the identity
+	Worker   string `json:"worker"`
+	Address  string `json:"address"` // host or host:port
+	Model    string `json:"model,omitempty"`
+	Firmware string `json:"firmware,omitempty"`
+	HWVer    string `json:"hw_version,omitempty"`
+	Domain   string `json:"domain,omitempty"`   // site or switch; empty: the /24 (IPv6: /64) of the address
+	Profile  string `json:"profile,omitempty"`  // whose DragonPolicy applies; empty: the default
+	Mode     string `json:"mode,omitempty"`     // autotune mode and level, where known: a baseline holds for one mode
+	Conflict bool   `json:"conflict,omitempty"` // another dragon claims the same MAC, or there is none
 }
 
 // Facts is what is known of one dragon now: what the newest reading says, or that
