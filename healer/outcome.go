@@ -108,6 +108,8 @@ func (c *cycle) outcome(s *subject, a *Action) Outcome {
 		return Open
 	}
 	switch ev := &s.w.evidence[i]; {
+	case a.Reason == TuningStuck && s.w.tuning: // its time has begun anew with our restart
+		return NoEffect
 	case ev.lastBad():
 		return NoEffect
 	case s.sick():

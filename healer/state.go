@@ -145,6 +145,9 @@ func (c *cycle) restarted(s *subject, at Moment) {
 	}
 	w.forgetEvidence()
 	seen.Cause = c.causeOf(s, seen)
+	if seen.Cause != CauseTuning {
+		w.tuning, w.tuned = false, 0 // if it tunes, it has begun anew
+	}
 	s.r.Restarts = append(s.r.Restarts, *seen)
 	old := max(0, len(s.r.Restarts)-restartsMost)
 	for old < len(s.r.Restarts)-1 && c.now.Since(s.r.Restarts[old].At) > restartsKept {

@@ -43,7 +43,7 @@ type defect struct {
 	hot     bool          // it died of heat
 	restart float64       // chance that a restart of the mining process cures it
 	reboot  float64       // chance that a boot does
-	tries   int
+	tried   float64       // the chance that it would be gone by now
 }
 
 func (f *defect) curable() bool { return f.restart > 0 || f.reboot > 0 }
@@ -379,11 +379,13 @@ func (d *Dragon) mend(boot bool) {
 		if boot {
 			p = max(p, f.reboot)
 		}
-		f.tries++
 		if f.hot && d.boards[f.slot].temp > 90 {
 			return false
 		}
-		return d.chance("mend"+f.kind, 100*f.slot+f.tries+1000*int(f.since/time.Minute)) < p
+		// How long it holds out is drawn once, so that one attempt more never makes it
+		// worse: else luck would be taken for harm.
+		f.tried = 1 - (1-f.tried)*(1-p)
+		return d.chance("mend"+f.kind, 10*int(f.since/time.Minute)+f.slot) < f.tried
 	})
 	d.feel()
 }
