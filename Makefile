@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race check lint vulncheck bench fuzz golden promu clean help
+.PHONY: build demo test race check lint vulncheck bench soak fuzz golden promu clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -34,6 +34,9 @@ vulncheck: ## Known vulnerabilities in what the program calls.
 
 bench: ## Benchmarks, in a form that benchstat reads.
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+soak: ## Random farms in front of the healer for SOAK, and a crash at every commit.
+	$(GO) test ./healer/farmtest -soak -soak.for $(or $(SOAK),10m) -timeout 0
 
 fuzz: ## Every fuzz target for FUZZTIME each.
 	./scripts/fuzz $(or $(FUZZTIME),10s)
