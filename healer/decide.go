@@ -99,6 +99,10 @@ func (c *cycle) start(now Instant) {
 	c.m.expire(c.now)
 	c.expireMarks()
 	c.out.At, c.out.Wall, c.out.Epoch, c.out.cycle = c.now, now.Wall, c.m.Fleet.Epoch, c
+	if c.p.External.Query != "" {
+		a := c.external()
+		c.out.External = &GateState{GateExternal, a.open, a.detail, Until{Known: a.open}}
+	}
 	c.out.ClockTrusted, c.out.ClockJumps, c.out.SafeMode = t.trusted, t.jumps, c.m.Fleet.SafeMode != nil
 }
 

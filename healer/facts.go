@@ -229,7 +229,7 @@ type Host struct {
 	External      ExternalAnswer
 }
 
-// ExternalAnswer is what the external gate of Policy.External said.
+// ExternalAnswer is what the gate of Policy.External said.
 type ExternalAnswer struct {
 	Asked  bool
 	Open   bool

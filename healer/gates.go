@@ -551,8 +551,10 @@ func (q *question) rate(window time.Duration, limit int) answer {
 	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: f.nextFree(window, q.c.now)}
 }
 
-func (q *question) external() answer {
-	e, p := &q.c.host.External, &q.c.p.External
+func (q *question) external() answer { return q.c.external() }
+
+func (c *cycle) external() answer {
+	e, p := &c.host.External, &c.p.External
 	switch {
 	case p.Query == "":
 		return yes("")

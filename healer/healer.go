@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -74,6 +75,8 @@ type Healer struct {
 	clock   Clock
 	metrics *metrics
 
+	prometheus *http.Client // for the gate outside
+
 	calls chan func(context.Context)
 	ended chan struct{} // closed when Run is over
 
@@ -92,6 +95,7 @@ type Healer struct {
 	offered   *Policy // that Policy returned last
 	plan      *Plan   // of the last cycle
 	view      *View   // of the last cycle
+	outside   outside // as of the last cycle
 	acting    bool    // the ladder's own write is on its way
 	tripped   string  // a panic: nothing is sent any more
 	hands     int     // goroutines that carry something out, and the one that looks
@@ -144,7 +148,7 @@ func New(c Config) (*Healer, error) {
 	h := &Healer{
 		config: c, logger: c.Logger, clock: c.Clock,
 		calls: make(chan func(context.Context)), ended: make(chan struct{}), handEnded: make(chan struct{}),
-		mem: NewMemory(), commit: commit,
+		mem: NewMemory(), commit: commit, prometheus: newPrometheusClient(),
 	}
 	h.arrivals.init()
 	h.audit = newAuditFile(c.Dir)

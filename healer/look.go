@@ -29,7 +29,14 @@ func (h *Healer) look(ctx context.Context) {
 		err := h.beside("looking", func() error {
 			poll = max(h.config.Policy().Poll, time.Second)
 			h.refresh(ctx, poll*3/4)
-			return h.ask(ctx, "deciding", h.cycle)
+			outside, err := h.askOutside(ctx)
+			if err != nil {
+				return err
+			}
+			return h.ask(ctx, "deciding", func(ctx context.Context) error {
+				h.heard(outside)
+				return h.cycle(ctx)
+			})
 		})
 		if err != nil && ctx.Err() == nil {
 			level.Error(h.logger).Log("msg", "a look at the fleet failed", "err", err)
@@ -77,6 +84,7 @@ func (h *Healer) cycle(ctx context.Context) error {
 	now := h.clock.Now()
 	h.view = h.see()
 	h.adopt(now)
+	h.view.Host.External = h.external() // which is another one in another policy
 	h.plan = Decide(now, h.view, h.mem, h.enforced())
 	written := h.keep() == nil // what it has to say, it has said
 	h.say(h.plan.Audit...)
@@ -136,6 +144,7 @@ func (h *Healer) host() Host {
 		StateWritable: h.writable(),
 		Owner:         !h.held,
 		Stop:          h.stopped(),
+		External:      h.external(),
 	}
 }
 

@@ -15,7 +15,7 @@ type metrics struct {
 	hashLost                                prometheus.Counter
 	writeErrors, auditErrors, mismatches    prometheus.Counter
 	configRefused, panics, jumps, fleetBoot prometheus.Counter
-	uncleanStarts                           prometheus.Counter
+	uncleanStarts, gateErrors               prometheus.Counter
 }
 
 // The words that labels are made of, so that every series is there from the start.
@@ -68,6 +68,7 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 		panics:        counter("mother_healer_panics_total", "Panics of the healer. After one it only observes."),
 		jumps:         counter("mother_clock_jumps_total", "Jumps of the host's wall clock."),
 		fleetBoot:     counter("mother_fleet_boot_events_total", "Times that many dragons booted together, as after a power cut."),
+		gateErrors:    counter("mother_gate_errors_total", "Times that the external gate, the Prometheus query of healing.gate, could not be asked."),
 		uncleanStarts: counter("mother_unclean_starts_total", "Starts of the last 30 minutes before this one that followed no orderly end, this one included."),
 	}
 	for _, kind := range ladderKinds {
@@ -95,7 +96,8 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 	}
 	for _, c := range []prometheus.Collector{
 		m.decisions, m.blocked, m.actions, m.outcomes, m.trips, m.foreign, m.duration, m.recovery, m.hashLost, m.writeErrors,
-		m.auditErrors, m.mismatches, m.configRefused, m.panics, m.jumps, m.fleetBoot, m.uncleanStarts, showcase{status},
+		m.auditErrors, m.mismatches, m.configRefused, m.panics, m.jumps, m.fleetBoot, m.uncleanStarts,
+		m.gateErrors, showcase{status},
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err

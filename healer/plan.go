@@ -39,8 +39,9 @@ type Plan struct {
 	Budgets  []BudgetUse `json:"budgets"`
 	Pauses   []Pause     `json:"pauses"`
 
-	Pools   []CauseState `json:"pools"`
-	Domains []CauseState `json:"domains"`
+	Pools    []CauseState `json:"pools"`
+	Domains  []CauseState `json:"domains"`
+	External *GateState   `json:"external,omitempty"` // nil: the policy has none
 
 	ClockTrusted bool `json:"clock_trusted"`
 	ClockJumps   int  `json:"clock_jumps"`

@@ -226,10 +226,11 @@ type CausePolicy struct {
 	BaselineFall Ratio         `yaml:"baseline_fall"` // per week at most
 }
 
-// External is a gate outside the program, such as a Prometheus query.
+// External is a gate outside the program: a query that is to return no series.
 type External struct {
-	Query   string `yaml:"query"` // empty: there is none
-	OnError string `yaml:"on_error"`
+	Prometheus string `yaml:"prometheus"` // base URL of who is asked
+	Query      string `yaml:"query"`      // empty: there is none
+	OnError    string `yaml:"on_error"`   // block, or allow
 }
 
 // DefaultPolicy returns the numbers that the healer is shipped with.

@@ -69,6 +69,13 @@ func (p *Plan) Render(w io.Writer) error {
 	for _, x := range p.Pauses {
 		fmt.Fprintf(w, "%s %s of %s by %s: %s\n", x.Kind, x.ID, strings.TrimSpace(x.Scope+" "+x.Value), x.Owner, x.Reason)
 	}
+	if e := p.External; e != nil {
+		state := "open"
+		if !e.Open {
+			state = "CLOSED"
+		}
+		fmt.Fprintln(w, strings.TrimSuffix("external gate: "+state+": "+e.Detail, ": "))
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NEXT\tMAC\tWORKER\tSTATE\tREASON\tEVIDENCE\tACTION\tWHEN\tBLOCKED BY")
 	next := 0
