@@ -109,7 +109,7 @@ func Register(cmd flagger) func() (*Config, error) {
 	Flag(cmd, "dragon-health-hashrate-min", "Least healthy hash rate of a board, in GH/s (SHA-256 models).", &c.Health.HashrateMin, parseGigahashes).Default("1000")
 	Flag(cmd, "dragon-health-hashrate-duration", "Time that a board's hash rate must be below the minimum to count as sick.", &c.Health.HashrateDuration, ParseDuration).Default("3600")
 	cmd.Flag("dragon-health-reboot", "Heal sick dragons: restart their mining process or reboot them, within limits. Without it the healer says what it would do, and does nothing.").BoolVar(&c.Health.Reboot)
-	Flag(cmd, "dragon-health-check-interval", "Time between health checks. Not set: a minute, which is what the healing policy counts its samples by.", &c.Health.CheckInterval, ParseInterval).PlaceHolder("TIME")
+	Flag(cmd, "dragon-health-check-interval", "Time between health checks. More than a minute, which is also the default, counts as a minute: the healing policy counts samples, and would wait that much longer for them.", &c.Health.CheckInterval, ParseInterval).PlaceHolder("TIME")
 
 	Flag(cmd, "dragon-autotune-mode", "Wanted autotune mode: efficient, balanced, factory or performance. Not set: left as it is.", &c.Wish.AutotuneMode, Choice("efficient", "balanced", "factory", "performance")).PlaceHolder("MODE")
 	cmd.Flag("dragon-auto-upgrade", "Bring new dragons to the latest firmware.").BoolVar(&c.Wish.AutoUpgrade)

@@ -166,6 +166,9 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 	sites := c.adoptSites(r, d)
 	c.adoptCredentials(r, d.Credentials, dir)
 	c.Healing = newHealing(r, d, sites)
+	if asked := c.Health.CheckInterval; asked > longestPoll && !r.has("healing.poll") {
+		c.warn("--dragon-health-check-interval=%s: dragons are checked every %s all the same, since the healer's evidence is so many samples", Span(asked), Span(longestPoll))
+	}
 
 	c.DataDir, c.InventoryFile, c.InventoryRetention = d.DataDir, d.Inventory.File, d.Inventory.Retention
 	c.ScanInterval, c.Port, c.ScanTimeout, c.ConnectTimeout = d.Discovery.Interval, d.Discovery.Port, d.Discovery.Timeout, d.Discovery.ConnectTimeout

@@ -105,6 +105,7 @@ statsd: {host: 127.0.0.1, port: 9125, prefix: d, interval: 30, one_line_per_pack
 healing:
   poll: 30s
   fleet: {in_flight: 3%, spacing: 1m}
+  gate: {prometheus: "https://prometheus.example.net/prefix/", query: "ALERTS > 0", on_error: allow}
   windows: [{days: Mon, start: "22:30", length: 6h, zone: Europe/Berlin}]
   default:
     mode: enforce
@@ -134,6 +135,7 @@ func TestWhatAFileSaysIsInForce(t *testing.T) {
 	want := healer.DefaultPolicy()
 	want.Poll = 30 * time.Second
 	want.Fleet.InFlight, want.Fleet.Spacing = 0.03, time.Minute
+	want.External = healer.External{Prometheus: "https://prometheus.example.net/prefix/", Query: "ALERTS > 0", OnError: "allow"}
 	want.Default.Mode = healer.Enforce
 	want.Default.Detect.MinPerBoard, want.Default.Detect.Min.For = 1.5e12, time.Hour
 	want.Default.Detect.Low.Bad = 20
@@ -141,7 +143,7 @@ func TestWhatAFileSaysIsInForce(t *testing.T) {
 	want.Default.Ladder.Hold = []time.Duration{10 * time.Minute, time.Hour}
 	for _, x := range []struct{ name, diff string }{
 		{"fleet", cmp.Diff(want.Fleet, p.Fleet)}, {"breakers", cmp.Diff(want.Breakers, p.Breakers)},
-		{"causes", cmp.Diff(want.Causes, p.Causes)}, {"default", cmp.Diff(want.Default, p.Default)},
+		{"causes", cmp.Diff(want.Causes, p.Causes)}, {"gate", cmp.Diff(want.External, p.External)}, {"default", cmp.Diff(want.Default, p.Default)},
 	} {
 		if x.diff != "" {
 			t.Errorf("%s: %s", x.name, x.diff)
@@ -162,10 +164,10 @@ func TestWhatAFileSaysIsInForce(t *testing.T) {
 func TestWhatAFileLeavesOutTheFlagsSay(t *testing.T) {
 	c := mustParse(t, "statsd: {host: 127.0.0.1}\nhealing:\n  default:\n    # mode: observe\n",
 		"--network=127.9.0.0/24", "--statsd-prefix=flag", "--dragon-health-reboot", "--dragon-health-hashrate-min=900",
-		"--dragon-health-hashrate-duration=600", "--dragon-health-check-interval=120")
+		"--dragon-health-hashrate-duration=600", "--dragon-health-check-interval=20")
 	p := c.Healing.Policy()
 	if len(c.Networks) != 1 || c.Statsd.Prefix != "flag" || c.Statsd.Host != "127.0.0.1" ||
-		p.Default.Mode != healer.Enforce || p.Default.Detect.MinPerBoard != 900e9 || p.Default.Detect.Min.For != 10*time.Minute || p.Poll != 2*time.Minute {
+		p.Default.Mode != healer.Enforce || p.Default.Detect.MinPerBoard != 900e9 || p.Default.Detect.Min.For != 10*time.Minute || p.Poll != 20*time.Second || len(c.Warnings) != 0 {
 		t.Errorf("%+v\n%+v", c, p)
 	}
 	if c := mustParse(t, "healing: {default: {mode: observe}}", "--network=127.9.0.0/24", "--dragon-health-reboot"); c.Healing.Enforcing() {
@@ -173,6 +175,24 @@ func TestWhatAFileLeavesOutTheFlagsSay(t *testing.T) {
 	}
 	if c := mustParse(t, "", "--network=127.9.0.0/24"); c.Healing.Enforcing() {
 		t.Error("nobody asked for it and the healer enforces")
+	}
+}
+
+// Evidence is so many samples: with one in five minutes a low hash rate would have to
+// last for two and a half hours.
+func TestAScarceHealthCheckDoesNotStretchTheEvidence(t *testing.T) {
+	c, err := parse("--network=127.9.0.0/24", "--dragon-health-check-interval=300")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := c.Healing.Policy(); p.Poll != time.Minute {
+		t.Errorf("a sample every %s", p.Poll)
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "--dragon-health-check-interval=5m") {
+		t.Errorf("warnings: %q", c.Warnings)
+	}
+	if c := mustParse(t, "healing: {poll: 30s}", "--network=127.9.0.0/24", "--dragon-health-check-interval=300"); c.Healing.Policy().Poll != 30*time.Second || len(c.Warnings) != 0 {
+		t.Errorf("the file says 30s: %+v, %q", c.Healing.Policy().Poll, c.Warnings)
 	}
 }
 
@@ -375,7 +395,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 			t.Errorf("%s: not the defaults:\n%s", name, diff)
 		}
 		a, b := defaults.Healing.Policy(), c.Healing.Policy()
-		b.Windows, b.Profiles = nil, nil
+		b.Windows, b.Profiles, b.External.Prometheus, b.External.Query = nil, nil, "", ""
 		if diff := cmp.Diff(a, b, comparable); diff != "" {
 			t.Errorf("%s: not the default policy:\n%s", name, diff)
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +16,8 @@ func (c *Config) policy() healer.Policy {
 	p.Default.Detect.MinPerBoard = c.Health.HashrateMin
 	p.Default.Detect.Min.For = c.Health.HashrateDuration
 	if c.Health.CheckInterval > 0 {
-		p.Poll = c.Health.CheckInterval
+		// Evidence is so many samples: fewer of them would be days of it.
+		p.Poll = min(c.Health.CheckInterval, longestPoll)
 	}
 	if c.Health.Reboot {
 		p.Default.Mode = healer.Enforce
@@ -23,7 +25,10 @@ func (c *Config) policy() healer.Policy {
 	return p
 }
 
-const longest = 400 * 24 * time.Hour // a longer span is a slip of the keyboard
+const (
+	longest     = 400 * 24 * time.Hour // a longer span is a slip of the keyboard
+	longestPoll = time.Minute
+)
 
 // A rule says what is wrong with one key of a policy.
 type rule func(key, format string, args ...any)
@@ -48,7 +53,7 @@ func within[T int | float64 | time.Duration | healer.Ratio](say rule, key string
 // checkPolicy says what no fleet can be healed by. Whether a policy is wise is the
 // healer's own guard's to judge, which sees the dragons.
 func checkPolicy(p *healer.Policy, say rule) {
-	within(say, "poll", p.Poll, time.Second, time.Hour)
+	within(say, "poll", p.Poll, time.Second, longestPoll)
 	within(say, "start_observe", p.StartObserve, 0, longest)
 	within(say, "start_samples", p.StartSamples, 1, 1000)
 	within(say, "new_device_observe", p.NewObserve, 0, longest)
@@ -108,10 +113,31 @@ func checkPolicy(p *healer.Policy, say rule) {
 		within(say, "causes."+key, v, 1, 1e4)
 	}
 
+	checkGate(&p.External, say)
 	for i := range p.Windows {
 		if err := p.Windows[i].Validate(); err != nil { // which also makes it usable
 			say(fmt.Sprintf("windows[%d]", i), "%s", strings.TrimPrefix(err.Error(), "window: "))
 		}
+	}
+}
+
+// checkGate says what cannot be asked.
+func checkGate(e *healer.External, say rule) {
+	if _, err := Choice("block", "allow")(e.OnError); err != nil {
+		say("gate.on_error", "%s", err)
+	}
+	if (e.Prometheus == "") != (e.Query == "") {
+		say("gate", "it needs both, prometheus and query")
+	}
+	if e.Prometheus == "" {
+		return
+	}
+	u, err := url.Parse(e.Prometheus)
+	switch {
+	case err == nil && u.User != nil: // not shown: it may be a password
+		say("gate.prometheus", "has a user in it, and would be shown with it; have Prometheus let this host in without")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		say("gate.prometheus", "is no base URL; want one like http://127.0.0.1:9090")
 	}
 }
 

@@ -49,7 +49,7 @@ var meanings = []struct{ path, meaning string }{
 	{"statsd.interval", "Time between two mirrorings of a dragon. `--statsd-interval`"},
 	{"statsd.one_line_per_packet", "For a statsd server that reads no more. `--statsd-one-line`"},
 
-	{"healing.poll", "Time between two samples of a dragon. Evidence counts samples. `--dragon-health-check-interval`"},
+	{"healing.poll", "Time between two samples of a dragon, a minute at most: evidence counts samples. `--dragon-health-check-interval`"},
 	{"healing.start_observe", "The healer only watches for so long after its start,"},
 	{"healing.start_samples", "and until it has seen so many fresh samples of a dragon."},
 	{"healing.new_device_observe", "A dragon that has never been seen is only watched for so long,"},
@@ -112,6 +112,10 @@ var meanings = []struct{ path, meaning string }{
 	{"healing.causes.schema_floor", "and at least so many."},
 	{"healing.causes.site_hot", "The site is hot when this share of it is: said, never acted on."},
 	{"healing.causes.baseline_fall", "What a dragon is measured by falls by at most this share in a week."},
+
+	{"healing.gate.prometheus", "Base URL of a Prometheus that is asked before anything is done, such as http://127.0.0.1:9090; empty: none."},
+	{"healing.gate.query", "Nothing is done while this PromQL query returns any series."},
+	{"healing.gate.on_error", "What holds while it cannot be asked: block (nothing is done) or allow."},
 
 	{"healing.windows", "When healing is allowed; none: always."},
 	{"healing.windows[].days", "Days on which it begins, Mon to Sun; none: every day."},

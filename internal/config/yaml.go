@@ -299,6 +299,9 @@ func wants(path string, v reflect.Value) string {
 		}
 		return "a number"
 	}
+	if path == "healing.gate.on_error" {
+		return "block or allow"
+	}
 	return "a text"
 }
 
@@ -335,7 +338,7 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 // keyOf is the key of a field; empty for one that no file sets.
 func keyOf(f reflect.StructField) string {
 	key := f.Tag.Get("yaml")
-	if !f.IsExported() || key == "-" || f.Type == reflect.TypeFor[healer.External]() { // which nobody asks yet
+	if !f.IsExported() || key == "-" {
 		return ""
 	}
 	return key
