@@ -96,7 +96,7 @@ var (
 	// A login may hold any character, so all before the last @ may be its.
 	userinfo = regexp.MustCompile(`(:(?:\\*/){2})[^\s"<>]*@`)
 
-	assignment = regexp.MustCompile(`(?i)([\w-]*(?:pass|pwd|secret|token|jwt|user|worker|account|login)[\w-]*'?[ \t]*[=:][ \t]*\\*["']?)([^\s'"&,;<>{}\[\]\\]+)`)
+	assignment = regexp.MustCompile(`(?i)((?:pass|pwd|secret|token|jwt|user|worker|account|login)[\w-]*'?[ \t]*[=:][ \t]*\\*["']?)([^\s'"&,;<>{}\[\]\\]+)`)
 )
 
 // values masks the values of keys.
@@ -303,8 +303,10 @@ func written(s string) string {
 
 // known masks what was learned.
 func (m *masker) known(s string) string {
-	if len(m.learned) == 0 {
-		return s
+	text := spoken(s)
+	there := func(known string) bool { return strings.Contains(text, known) }
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(m.learned)), there) {
+		return s // which is quickly found out, and the rule
 	}
 	if m.anywhere == nil {
 		longest := slices.SortedFunc(maps.Keys(m.learned), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
@@ -365,7 +367,7 @@ func (m *masker) writtenAs(original, address string) string {
 // hexRuns masks MACs without separators, and the workers' names that are made of them:
 // dragon- and the last eight digits, once the last five.
 func (m *masker) hexRuns(s string) string {
-	return replace(hexRun, s, func(found string, before, after byte) string {
+	return replace(hexRun, s, func(found string, before, _ byte) string {
 		worker := strings.HasPrefix(strings.ToLower(found), "dragon-")
 		prefix, digits := "", strings.ToLower(found)
 		if worker {
