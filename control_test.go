@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
@@ -285,4 +288,29 @@ func TestTheStoryIsToldInPlainWords(t *testing.T) {
 			t.Errorf("%q, want %q", got, x.want)
 		}
 	}
+}
+
+func TestASignalPausesTheHealerForAnHour(t *testing.T) {
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer herd.Close()
+	address, logs, _ := start(t, "--dragon="+herd.Addr(0), "--dragon-health-reboot")
+	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil { // also before the healer's first look
+		t.Fatal(err)
+	}
+	eventually(t, "the healer is paused", func() bool {
+		_, page := get(t, "http://"+address+"/metrics")
+		return strings.Contains(page, "\nmother_pauses{scope=\"fleet\"} 1\n")
+	})
+	_, plan := get(t, "http://"+address+"/api/v1/plan")
+	var p web.PlanAnswer
+	if err := json.Unmarshal([]byte(plan), &p); err != nil {
+		t.Fatal(err)
+	}
+	if x := p.Pauses; len(x) != 1 || x[0].Owner != "signal" || x[0].Kind != healer.Paused || x[0].Until.Since(x[0].At) != time.Hour {
+		t.Errorf("%+v", x)
+	}
+	eventually(t, "it is said", func() bool { return strings.Contains(logs.String(), "a signal paused the healer") })
 }

@@ -91,6 +91,36 @@ func serveControl(ctx context.Context, dir string, h *healer.Healer, logger log.
 	<-done
 }
 
+// pauseOnSignal pauses everything for an hour at each signal, until ctx is done: a
+// switch for whoever has a shell on this host and no time.
+func pauseOnSignal(ctx context.Context, signals <-chan os.Signal, h *healer.Healer, logger log.Logger) {
+	wanted := healer.PauseRequest{Scope: "fleet", Owner: "signal", Reason: "SIGUSR1", For: time.Hour}
+	for {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+			return
+		}
+		p, err := h.Pause(ctx, wanted)
+		for errors.Is(err, healer.ErrNotYet) { // it acts on nothing before its first look
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				return
+			}
+			p, err = h.Pause(ctx, wanted)
+		}
+		switch {
+		case err == nil:
+			level.Info(logger).Log("msg", "a signal paused the healer", "pause", p.ID, "for", wanted.For)
+		case errors.Is(err, healer.ErrUnwritten):
+			level.Error(logger).Log("msg", "a signal paused the healer, until this process ends", "pause", p.ID, "for", wanted.For, "err", err)
+		case ctx.Err() == nil:
+			level.Error(logger).Log("msg", "a signal could not pause the healer", "err", err)
+		}
+	}
+}
+
 // healersClock is the host's, and that of a simulation if the configuration asks for one.
 func healersClock(c *config.Config, dragons *fleet.Fleet) (healer.Clock, error) {
 	if c.SimulationSpeed == 1 {

@@ -10,9 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -83,6 +86,9 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	// net/http tells the standard logger when a host sends what nobody asked for, with
 	// the first kilobytes of it. That is for who looks for it, and in our form.
 	stdlog.SetOutput(slog.NewLogLogger(bridge(log.With(logger, "component", "net/http")).Handler(), slog.LevelDebug).Writer())
+	pauses := make(chan os.Signal, 1) // before anything else: an unheard SIGUSR1 ends a program
+	signal.Notify(pauses, syscall.SIGUSR1)
+	defer signal.Stop(pauses)
 	level.Info(logger).Log("msg", "starting", "version", version.Info(), "build", version.BuildContext())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -216,6 +222,10 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	group.Go(func() error { return mirror.Run(ctx) })
 	group.Go(func() error {
 		serveControl(ctx, c.DataDir, doctor, log.With(logger, "component", "control"))
+		return nil
+	})
+	group.Go(func() error {
+		pauseOnSignal(ctx, pauses, doctor, log.With(logger, "component", "healer"))
 		return nil
 	})
 	group.Go(func() error { return doctor.Run(ctx) })
