@@ -17,7 +17,7 @@ import (
 )
 
 // secrets are what a dragon knows and a recording must not.
-var secrets = []string{"s3cr3t-admin", "s3cr3t-pool", "customer", "customer.rig-7", "de:ad:77", "DEAD77", "10.11.12.13", "10.11.12.14"}
+var secrets = []string{"s3cr3t-admin", "s3cr3t-pool", "s3cr3t-login", "customer", "customer.rig-7", "de:ad:77", "DEAD77", "10.11.12.13", "10.11.12.14"}
 
 func secretive(model string) dragontest.Spec {
 	return dragontest.Spec{
@@ -26,7 +26,7 @@ func secretive(model string) dragontest.Spec {
 		Password: "s3cr3t-admin",
 		Pools: []dragontest.Pool{
 			{URL: "stratum+tcp://10.11.12.13:3333", User: "customer.rig-7", Password: "s3cr3t-pool"},
-			{URL: "stratum+tcp://pool.example.net:3333", User: "customer.rig-7", Password: "s3cr3t-pool"},
+			{URL: "stratum+tcp://farm:s3cr3t-login@pool.example.net:3333", User: "customer.rig-7", Password: "s3cr3t-pool"},
 		},
 		Network: dragontest.Network{IPAddress: "10.11.12.14", Gateway: "10.11.12.13"},
 	}
