@@ -44,7 +44,8 @@ func FuzzClean(f *testing.F) {
 
 func TestAFaceMakesALabelOnce(t *testing.T) {
 	f := newFace()
-	if f.pair("pool", "0") != f.pair("pool", "0") {
+	first, second := f.pair("pool", "0"), f.pair("pool", "0")
+	if first != second {
 		t.Error("made twice")
 	}
 	if f.pair("board", "0").GetName() != "board" || f.pair("board", "0").GetValue() != "0" {

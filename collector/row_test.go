@@ -165,7 +165,7 @@ func added(t *testing.T, before, after string) []string {
 	t.Helper()
 	old := strings.Split(before, "\n")
 	var more []string
-	for _, line := range strings.Split(after, "\n") {
+	for line := range strings.SplitSeq(after, "\n") {
 		if len(old) > 0 && line == old[0] {
 			old = old[1:]
 			continue

@@ -81,7 +81,11 @@ func TestMasks(t *testing.T) {
 func TestNothingOfASecretIsLeftWhereverATextEnds(t *testing.T) {
 	const body = `{"pools":[{"url":"stratum+tcp:\/\/zecret.a:zecret@pool.example.org","user":"zecret.rig","pass":"zecret-pool"},{"user":77123456,"pass":["zecret",77123]}],` +
 		`"mac":"a0:b0:45:de:ad:77","bare":"A0B045DEAD77","name":"dragon-45dead77","ip":"10.77.12.13","m":"{\"user\":\"zecret.rig\"}","jwt":"eyJ0eXAi.eyJpc3Mi.zecret"}`
-	for n := range len(body) + 1 {
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for n := 0; n <= len(body); n += step {
 		m := newMasker()
 		m.mask(body[:n])
 		got := m.mask(body[:n])
