@@ -20,10 +20,10 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus)"; done
 	$(GO) test ./...
 
-race: ## All tests with the race detector (needs gcc).
-	$(GO) test -race ./...
+race: ## The tests with the race detector, without the longest (needs gcc).
+	$(GO) test -race -short ./...
 
-check: build lint vulncheck race ## What must hold before a change lands.
+check: build lint vulncheck test race ## What must hold before a change lands.
 	git diff --exit-code
 
 lint: ## gofmt, vet and the linters of .golangci.yml.
