@@ -44,6 +44,7 @@ func (c *cycle) poolsDown() {
 			}
 			p.members++
 			idle := j < len(s.w.pools) && c.now.Since(s.w.pools[j].moved) >= c.p.Causes.PoolIdle
+			s.idle = s.idle || f.Active && idle
 			switch {
 			case !f.alive() || f.Active && idle:
 				p.bad++

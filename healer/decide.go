@@ -46,7 +46,8 @@ type subject struct {
 	fresh       bool // a new sample was folded in
 	counts      bool // is one of the N that limits are computed from
 	silent      bool // as the breakers count: two cycles in a row
-	noWork      bool
+	noWork      bool // none of its pools is alive
+	idle        bool // the pool that it works for gives no work
 	poolHeld    string // the pool that it works for, or would, which is down, or was a short time ago
 	fine        int    // other members of its pools that have work
 	fired       int    // index of the most severe detector that fired; -1: none
@@ -223,7 +224,8 @@ func (c *cycle) exam(s *subject) *exam {
 	if s.poolHeld != "" {
 		e.muted |= byPool
 	}
-	if s.noWork {
+	// An idle pool and an idle dragon look the same, unless others work for that pool.
+	if s.noWork || s.idle && s.fine < c.p.Causes.Neighbours {
 		e.muted |= byOwnPools
 	}
 	if heated(s.f, s.r, &s.p.Heat) {

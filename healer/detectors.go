@@ -38,7 +38,7 @@ type mute uint8
 const (
 	byTuning   mute = 1 << iota
 	byPool          // a pool of it is down for many, or was a short time ago
-	byOwnPools      // its pools are dead: no_work_local is about that, the rest follows from it
+	byOwnPools      // its pools give no work: no_work_local is about that, the rest follows from it
 	byHeat          // it is hot, its fans are at their end, or a board died of heat
 	byHold          // it, or many, have just booted, changed or come back
 )

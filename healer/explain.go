@@ -124,7 +124,7 @@ func (p *Plan) Confirm(d *Decision, f *Facts) error {
 	if i == len(detectors) {
 		return fmt.Errorf("%s: no detector finds %q", d.Worker, d.Reason)
 	}
-	fresh := &subject{f: f, r: s.r, w: s.w.clone(), p: s.p, noWork: noWork(f), poolHeld: s.poolHeld, fine: s.fine}
+	fresh := &subject{f: f, r: s.r, w: s.w.clone(), p: s.p, noWork: noWork(f), idle: s.idle, poolHeld: s.poolHeld, fine: s.fine}
 	at := c.m.run.time.moment.Add(f.At - c.m.run.time.last.Mono)
 	fresh.w.at = at
 	fresh.w.measure(f, at)
