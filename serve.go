@@ -36,6 +36,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/gate"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
@@ -139,10 +140,11 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		return err
 	}
 	doctor, err = healer.New(healer.Config{
-		Fleet:  dragons,
-		Dir:    c.DataDir,
-		Policy: c.Healing.Policy,
-		Place:  c.Healing.Place,
+		Fleet:   dragons,
+		Dir:     c.DataDir,
+		Policy:  c.Healing.Policy,
+		Place:   c.Healing.Place,
+		Outside: gate.New().Ask,
 		OnAction: func(d *fleet.Info, kind healer.Kind) {
 			if kind == healer.Reboot { // the original counted nothing else
 				mirror.Action(d, "rebooted")

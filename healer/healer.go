@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -38,6 +37,9 @@ type Config struct {
 	// Place says which fault domain a dragon is in and which profile applies to it.
 	// Nil, or an empty domain: the /24 of its address.
 	Place func(*fleet.Info) (domain, profile string)
+	// Outside asks the gate of Policy.External what keeps it closed; empty: nothing does.
+	// It is called once a cycle, and must come to an end. Nil: it cannot be asked.
+	Outside func(context.Context, External) (closed string, err error)
 	// OnAction is told of every write that went out. It must not block.
 	OnAction func(*fleet.Info, Kind)
 
@@ -74,8 +76,6 @@ type Healer struct {
 	logger  log.Logger
 	clock   Clock
 	metrics *metrics
-
-	prometheus *http.Client // for the gate outside
 
 	calls chan func(context.Context)
 	ended chan struct{} // closed when Run is over
@@ -148,7 +148,7 @@ func New(c Config) (*Healer, error) {
 	h := &Healer{
 		config: c, logger: c.Logger, clock: c.Clock,
 		calls: make(chan func(context.Context)), ended: make(chan struct{}), handEnded: make(chan struct{}),
-		mem: NewMemory(), commit: commit, prometheus: newPrometheusClient(),
+		mem: NewMemory(), commit: commit,
 	}
 	h.arrivals.init()
 	h.audit = newAuditFile(c.Dir)

@@ -1,0 +1,127 @@
+// Package gate asks a Prometheus whether the healer may act.
+package gate
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+const (
+	patience = 5 * time.Second
+	most     = 1 << 20 // bytes of an answer
+)
+
+// Prometheus asks what a policy's External names.
+type Prometheus struct{ client *http.Client }
+
+// New returns a Prometheus.
+func New() *Prometheus {
+	return &Prometheus{&http.Client{Transport: &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		DisableKeepAlives: true, // it is asked once a minute
+	}}}
+}
+
+// Ask says what keeps the gate closed: any series that the query returns. Nothing does
+// if it is empty.
+func (p *Prometheus) Ask(ctx context.Context, e healer.External) (closed string, err error) {
+	base, err := url.Parse(e.Prometheus)
+	if err != nil {
+		return "", errors.New("the address of Prometheus is none")
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	at := base.JoinPath("api/v1/query")
+	at.RawQuery = url.Values{"query": {e.Query}, "timeout": {patience.String()}}.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return "", fmt.Errorf("Prometheus at %s: %w", base.Host, err)
+	}
+	response, err := p.client.Do(request)
+	if err != nil {
+		if around, ok := errors.AsType[*url.Error](err); ok {
+			err = around.Err // it repeats the whole query
+		}
+		return "", fmt.Errorf("Prometheus at %s: %w", base.Host, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
+	if err == nil {
+		closed, err = read(response.StatusCode, body)
+	}
+	if err != nil {
+		return "", fmt.Errorf("Prometheus at %s: %w", base.Host, err)
+	}
+	return closed, nil
+}
+
+// read reads an answer. What is too long for one that says that all is well
+// keeps the gate closed, whatever it is.
+func read(status int, body []byte) (closed string, err error) {
+	if status == http.StatusOK && len(body) > most {
+		return fmt.Sprintf("an answer of more than %d bytes", most), nil
+	}
+	var a struct {
+		Status   string   `json:"status"`
+		Error    string   `json:"error"`
+		Warnings []string `json:"warnings"`
+		Data     struct {
+			Type   string          `json:"resultType"`
+			Result json.RawMessage `json:"result"`
+		} `json:"data"`
+	}
+	wrong := json.Unmarshal(body, &a)
+	switch {
+	case wrong == nil && a.Status == "error":
+		return "", fmt.Errorf("status %d: %s", status, clip(a.Error))
+	case status != http.StatusOK:
+		return "", fmt.Errorf("status %d, expected 200", status)
+	case wrong != nil:
+		return "", fmt.Errorf("expected the answer to a query, got %q", clip(string(body)))
+	case a.Status != "success" || a.Data.Type == "" || len(a.Data.Result) == 0 || a.Data.Result[0] != '[':
+		return "", fmt.Errorf("expected the result of a query, got %q", clip(string(body)))
+	case a.Data.Type != "vector" && a.Data.Type != "matrix":
+		return "", fmt.Errorf("expected a query that returns series, got a %s", clip(a.Data.Type))
+	}
+	var series []struct {
+		Metric map[string]string `json:"metric"`
+	}
+	if err := json.Unmarshal(a.Data.Result, &series); err != nil {
+		return "", fmt.Errorf("expected series, got %q", clip(string(a.Data.Result)))
+	}
+	switch n := len(series); {
+	case n > 0:
+		labels := series[0].Metric
+		return fmt.Sprintf("%d series, such as %s", n, clip(cmp.Or(labels["alertname"], labels["__name__"], fmt.Sprint(labels)))), nil
+	case len(a.Warnings) > 0: // some of what it knows may be missing
+		return "", fmt.Errorf("no series, but a warning: %s", clip(a.Warnings[0]))
+	}
+	return "", nil
+}
+
+// clip makes what somebody else wrote fit for a line of a table.
+func clip(s string) string {
+	const longest = 200
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			return r
+		}
+		return ' '
+	}, s[:min(len(s), 4*longest)])
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "…"
+	}
+	return s
+}
