@@ -157,6 +157,7 @@ func gateCases() map[Gate]gateCase {
 // Every gate is needed: where it alone is closed nothing is done, and with the gate
 // switched off it would be.
 func TestEveryGateAloneStopsAnAction(t *testing.T) {
+	t.Parallel()
 	cases := gateCases()
 	for _, name := range Gates() {
 		t.Run(string(name), func(t *testing.T) {

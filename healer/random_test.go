@@ -140,6 +140,7 @@ func (w *world) check(a Action) {
 // Random worlds: the limits hold whatever happens, twice the same seed gives the same
 // audit, and a memory rebuilt from what was stored is the memory.
 func TestRandomWorlds(t *testing.T) {
+	t.Parallel()
 	total := 0
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -213,6 +214,7 @@ func (s *shelf) compare(t testing.TB, m *Memory) {
 }
 
 func TestSameSeedSameBytes(t *testing.T) {
+	t.Parallel()
 	run := func() []byte {
 		w := newWorld(t, 42, 15)
 		var out bytes.Buffer
@@ -281,6 +283,7 @@ func TestCloneSharesNothing(t *testing.T) {
 // every order of six steps, each dragon taking the order at its own pace. Whatever
 // the order, the limits of a small farm hold.
 func TestTinyWorldExhausted(t *testing.T) {
+	t.Parallel()
 	base := newFarm(t, 3).settle()
 	base.policy.Default.Detect.DeadBoard = Evidence{4 * time.Minute, 4, 5} // a step is enough to fall ill
 	for i, u := range base.units {

@@ -965,6 +965,7 @@ func TestHotSiteIsAnAlertOnly(t *testing.T) {
 // Five of a hundred with a dead board: one restart and one reboot each, one after the
 // other, and then they mine on with what they have.
 func TestFiveDeadBoardsOfAHundred(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 100)
 	f.settle()
 	for i := range 5 {
