@@ -299,6 +299,7 @@ func scopesOf(f *Facts) []string {
 func (c *cycle) foreign() {
 	bp := &c.p.Breakers
 	dragons := 0
+	var newest []Moment
 	for _, s := range c.all {
 		if s.conflict || s.maintenance {
 			continue
@@ -306,19 +307,28 @@ func (c *cycle) foreign() {
 		n := 0
 		for _, x := range s.r.Restarts {
 			if x.Cause == CauseUnknown && c.now.Since(x.At) < time.Hour {
-				n++
+				if n++; n == 1 {
+					newest = append(newest, x.At)
+				}
+				newest[len(newest)-1] = max(newest[len(newest)-1], x.At)
 			}
 		}
 		if n == 0 && c.m.breaker("foreign", s.f.MAC) == nil {
 			continue
 		}
-		// A dragon that flaps all by itself is known to; it says nothing about the others.
+		// A dragon that flaps all by itself is known to; it says nothing about the others,
+		// unless a good part of the farm does so at the same time.
 		if n > 0 && s.r.Flapping == 0 {
 			dragons++
 		}
 		tripped := n >= bp.ForeignOnOne && s.r.Flapping == 0
 		c.track(condition{name: "foreign", scope: s.f.MAC, tripped: tripped, clear: !tripped, hold: bp.ForeignHold,
 			detail: fmt.Sprintf("%d unexplained restarts in an hour", n)})
+	}
+	slices.Sort(newest)
+	together := most(newest, c.p.Causes.BootSpan)
+	if together >= atLeast(c.p.Causes.BootFleet, c.n, c.p.Causes.BootFloor) {
+		dragons = max(dragons, together)
 	}
 	boot := c.m.breaker("fleet_boot", "")
 	tripped := dragons >= atLeast(bp.ForeignShare, c.n, bp.ForeignDevices) && (boot == nil || boot.State != BreakerOpen)

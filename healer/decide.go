@@ -43,11 +43,11 @@ type subject struct {
 
 	conflict    bool
 	maintenance bool
-	fresh       bool // a new sample was folded in
-	counts      bool // is one of the N that limits are computed from
-	silent      bool // as the breakers count: two cycles in a row
-	noWork      bool // none of its pools is alive
-	idle        bool // the pool that it works for gives no work
+	fresh       bool   // a new sample was folded in
+	counts      bool   // is one of the N that limits are computed from
+	silent      bool   // as the breakers count: two cycles in a row
+	noWork      bool   // none of its pools is alive
+	idle        bool   // the pool that it works for gives no work
 	poolHeld    string // the pool that it works for, or would, which is down, or was a short time ago
 	fine        int    // other members of its pools that have work
 	fired       int    // index of the most severe detector that fired; -1: none

@@ -130,7 +130,7 @@ type Dragon struct {
 	// As it was right before the last write, which may have cured it.
 	justBefore []*defect
 	bootBefore time.Duration
-	tuneBefore time.Duration // since when it tunes; -1: it does not
+	tuneBefore time.Duration // since when it tunes; never: it does not
 }
 
 // Restart is a start of a dragon's mining process, or of all of it.
@@ -559,7 +559,7 @@ func (d *Dragon) looksSick() bool {
 // remember keeps how the dragon is, right before a write.
 func (d *Dragon) remember() {
 	d.justBefore = slices.Clone(d.defects)
-	d.bootBefore, d.tuneBefore = d.boot, -1
+	d.bootBefore, d.tuneBefore = d.boot, never
 	if d.tuned != 0 && d.phase == running {
 		d.tuneBefore = d.start
 		if i := slices.IndexFunc(d.defects, func(f *defect) bool { return f.kind == "tuning" }); i >= 0 {
@@ -573,7 +573,7 @@ func before(d *Dragon, now time.Duration) time.Duration { return now - d.bootBef
 
 // tunesSince is how long it had been tuning right before the last write.
 func (d *Dragon) tunesSince(now time.Duration) time.Duration {
-	if d.tuneBefore < 0 {
+	if d.tuneBefore == never {
 		return 0
 	}
 	return now - d.tuneBefore

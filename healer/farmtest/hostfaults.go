@@ -189,7 +189,7 @@ func (p *phrase) policy(to *healer.Policy) {
 		if err := w.Validate(); p.err == nil && err != nil {
 			p.fail("a window: %v", err)
 		}
-		to.Windows = append(to.Windows[:len(to.Windows):len(to.Windows)], w)
+		to.Windows = append(slices.Clip(to.Windows), w)
 	default:
 		p.fail("a policy, got %q", name)
 	}

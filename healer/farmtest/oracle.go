@@ -522,7 +522,7 @@ func (o *Oracle) strangers(s *sent, what string) {
 			}
 			last = r.At
 		}
-		if recent > 0 && !o.flaps(d, s.At) {
+		if recent > 0 && (!o.flaps(d, s.At) || o.together(last)) {
 			struck++
 			newest = max(newest, last)
 		}
@@ -548,7 +548,7 @@ func (o *Oracle) writtenTo(n int, at time.Duration) bool {
 func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 	var times []time.Duration
 	for _, r := range d.Restarts {
-		if (r.Why == "itself" || r.Why == "stranger") && now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) &&
+		if (r.Why == "itself" || r.Why == "stranger") && now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
 			(len(times) == 0 || r.At-times[len(times)-1] > 8*time.Minute) {
 			times = append(times, r.At)
 		}
@@ -559,6 +559,18 @@ func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 		}
 	}
 	return false
+}
+
+// together reports whether so many restarted at a time that it cannot be told from a
+// power cut.
+func (o *Oracle) together(at time.Duration) bool {
+	n := 0
+	for _, d := range o.w.Dragons {
+		if slices.ContainsFunc(d.Restarts, func(r Restart) bool { return (r.At - at).Abs() < 5*time.Minute }) {
+			n++
+		}
+	}
+	return n >= max(3, (len(o.w.Dragons)+4)/5)
 }
 
 // judgement: I7. Whom it may judge at all.
@@ -572,7 +584,7 @@ func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
 	if began := d.tunesSince(s.At); began > 2*poll+time.Minute && s.reason != healer.DeadBoard && s.reason != healer.Missing && s.reason != healer.TuningStuck {
 		o.fail("I7 %s, which tunes", what)
 	}
-	if s.reason == healer.TuningStuck && !d.had("tuning") {
+	if s.reason == healer.TuningStuck && !d.had("tuning") && d.tunesSince(s.At) < 6*time.Hour {
 		o.fail("I7 %s, which is not stuck in tuning", what)
 	}
 	for _, x := range o.sent {
@@ -625,7 +637,7 @@ func (o *Oracle) useless(s *sent, what string) {
 	}
 	recent := 0
 	for _, at := range o.lost {
-		if s.At-at < day && s.At > at+3*poll && at > o.w.healer.acked {
+		if s.At-at < day-10*time.Minute && s.At > at+3*poll && at > o.w.healer.acked {
 			recent++
 		}
 	}

@@ -147,6 +147,7 @@ func (h *Healer) start() bool {
 	if len(h.Starts) > 1 {
 		h.note("started, %d unknown", len(unknown))
 	}
+	h.unconcluded()
 	return h.commit("start")
 }
 
@@ -330,17 +331,31 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 		h.Watch.fail("%v", err)
 	}
 	if d.Kind == healer.Configure || d.Kind == healer.Upgrade {
-		id, mac := a.ID, d.MAC
-		w.after(20*time.Minute, func(w *World) {
-			if h.mem == nil {
-				return
-			}
-			if h.mem.Conclude(w.instant(), mac, id, healer.Recovered, "") == nil {
-				h.commit("concluded")
-			}
-		})
+		h.conclude(d.MAC, a.ID)
 	}
 	return h.commit("result")
+}
+
+// conclude looks, some time after a configuration was written, what became of it:
+// healer.Decide leaves that to whoever wrote it.
+func (h *Healer) conclude(mac, id string) {
+	mem := h.mem
+	h.world.after(20*time.Minute, func(w *World) {
+		if h.mem == mem && mem != nil && mem.Conclude(w.instant(), mac, id, healer.Recovered, "") == nil {
+			h.commit("concluded")
+		}
+	})
+}
+
+// unconcluded takes up what the process before this one had not finished.
+func (h *Healer) unconcluded() {
+	for _, mac := range slices.Sorted(maps.Keys(h.mem.Dragons)) {
+		for _, a := range h.mem.Dragons[mac].Actions {
+			if a.Outcome == healer.Open && (a.Kind == healer.Configure || a.Kind == healer.Upgrade) {
+				h.conclude(mac, a.ID)
+			}
+		}
+	}
 }
 
 // reconfigure asks the guard about another policy, and follows it if it may.
