@@ -1,6 +1,7 @@
 package farmtest
 
 import (
+	"slices"
 	"strings"
 	"time"
 
