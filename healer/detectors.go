@@ -2,6 +2,7 @@ package healer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -223,7 +224,7 @@ func judgeFlatline(e *exam) finding {
 func judgeDeadHot(e *exam) finding {
 	for i := range e.f.Boards {
 		b := &e.f.Boards[i]
-		if b.dead() && contains(e.r.DeadHot, b.Slot) {
+		if b.dead() && slices.Contains(e.r.DeadHot, b.Slot) {
 			return is(true, b.Temperature.Or(-1), e.p.Heat.DeadHot, b.Slot)
 		}
 	}
@@ -233,7 +234,7 @@ func judgeDeadHot(e *exam) finding {
 func judgeDeadBoard(e *exam) finding {
 	dead, slot := 0, -1
 	for i := range e.f.Boards {
-		if b := &e.f.Boards[i]; b.dead() && !contains(e.r.DeadHot, b.Slot) {
+		if b := &e.f.Boards[i]; b.dead() && !slices.Contains(e.r.DeadHot, b.Slot) {
 			if dead++; slot < 0 {
 				slot = b.Slot
 			}
@@ -333,16 +334,7 @@ func heated(f *Facts, r *Record, h *HeatPolicy) bool {
 		return true
 	}
 	for i := range f.Boards {
-		if b := &f.Boards[i]; b.dead() && contains(r.DeadHot, b.Slot) {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(slots []int, slot int) bool {
-	for _, s := range slots {
-		if s == slot {
+		if b := &f.Boards[i]; b.dead() && slices.Contains(r.DeadHot, b.Slot) {
 			return true
 		}
 	}

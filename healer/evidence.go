@@ -151,18 +151,17 @@ func (w *watch) measure(f *Facts, at Moment) {
 	w.rate, w.rates = rateOf(&w.counts[0], &w.counts[len(w.counts)-1])
 }
 
-// span is the device's own time between two samples, and whether it is long enough
-// to measure over. A minute is allowed for samples that come a little early.
-func span(from, to *counters) (seconds float64, enough bool) {
-	seconds = to.elapsed - from.elapsed
-	return seconds, seconds >= (rateWindow - time.Minute).Seconds()
+// apart reports whether enough of the device's own time is between two samples to
+// measure over. A minute is allowed for samples that come a little early.
+func apart(from, to *counters) bool {
+	return to.elapsed-from.elapsed >= (rateWindow - time.Minute).Seconds()
 }
 
 // rateOf is the work done between two samples over the device's own time. A board
 // that is in one of them only adds nothing; a board whose counter is unreadable makes
 // the whole unknown.
 func rateOf(from, to *counters) (dragon.Number, []float64) {
-	if _, enough := span(from, to); !enough {
+	if !apart(from, to) {
 		return dragon.Number{}, nil
 	}
 	total, known := 0.0, true
@@ -214,7 +213,7 @@ func (w *watch) frozen() (frozen, known bool) {
 		return false, false
 	}
 	from, to := &w.counts[0], &w.counts[len(w.counts)-1]
-	if _, enough := span(from, to); !enough {
+	if !apart(from, to) {
 		return false, false
 	}
 	for i := range to.boards {

@@ -124,7 +124,7 @@ func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at tim
 	f.Pools = make([]PoolFacts, len(s.Pools))
 	for i := range s.Pools {
 		p := &s.Pools[i]
-		f.Pools[i] = PoolFacts{bareURL(p.URL), p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
+		f.Pools[i] = PoolFacts{text(withoutLogin(p.URL)), p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
 	}
 	return f
 }
@@ -160,25 +160,6 @@ func uptimeAt(s *dragon.Summary, o *dragon.Overview, elapsed dragon.Number) drag
 		return dragon.Number{}
 	}
 	return dragon.Known(up + age)
-}
-
-// bareURL cuts a user and password out of a pool's URL: it goes into logs.
-func bareURL(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok {
-		scheme, rest = "", url
-	}
-	host, path, slash := strings.Cut(rest, "/")
-	if _, bare, found := strings.Cut(host, "@"); found {
-		host = bare
-	}
-	if ok {
-		host = scheme + "://" + host
-	}
-	if slash {
-		host += "/" + path
-	}
-	return host
 }
 
 // sane turns what no counter, temperature or clock can be into unknown.

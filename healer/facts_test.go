@@ -86,11 +86,12 @@ func TestDomainOf(t *testing.T) {
 	}
 }
 
-func TestBareURL(t *testing.T) {
+func TestNobodysLoginIsInAPoolsURL(t *testing.T) {
 	for url, want := range map[string]string{
-		poolA: poolA, "stratum+tcp://bob:hunter2@a.example:3333": poolA, "bob:x@a.example:1/p@q": "a.example:1/p@q", "": "",
+		poolA: poolA, "stratum+tcp://bob:hunter2@a.example:3333": poolA, "bob:x@a.example:1": "a.example:1", "": "",
+		"stratum+tcp://bob:hun/ter@2@a.example:3333": poolA, "stratum+tcp://bob:hunter://2@a.example:3333": poolA,
 	} {
-		if got := bareURL(url); got != want {
+		if got := withoutLogin(url); got != want {
 			t.Errorf("%q: %q, want %q", url, got, want)
 		}
 	}

@@ -333,7 +333,7 @@ func (q *question) cooling() answer {
 	}
 	for i := range q.s.f.Boards {
 		b := &q.s.f.Boards[i]
-		if !b.dead() || !contains(q.s.r.DeadHot, b.Slot) {
+		if !b.dead() || !slices.Contains(q.s.r.DeadHot, b.Slot) {
 			continue
 		}
 		bw := w.board(b.Slot, q.c.now)

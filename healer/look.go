@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -179,22 +178,7 @@ func (h *Healer) factsOf(d *fleet.Dragon, who Who, r *fleet.Reading) Facts {
 		o.At = r.Summary.At.Add(-time.Duration(float64(r.Summary.At.Sub(o.At)) * speed))
 		overview = &o
 	}
-	f := FactsOf(who, Reached, r.Summary, overview, a.at)
-	for i := range f.Pools {
-		f.Pools[i].URL = withoutUser(f.Pools[i].URL)
-	}
-	return f
-}
-
-// withoutUser drops who logs in from a pool's URL, which goes into the audit, and
-// what cannot be text.
-func withoutUser(pool string) string {
-	u, err := url.Parse(pool)
-	if err != nil || u.User == nil {
-		return text(pool)
-	}
-	u.User = nil
-	return text(u.String())
+	return FactsOf(who, Reached, r.Summary, overview, a.at)
 }
 
 func (h *Healer) who(i *fleet.Info) Who {

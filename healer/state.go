@@ -200,7 +200,7 @@ func (c *cycle) tuning(s *subject, at Moment) {
 func (c *cycle) deadHot(s *subject, at Moment) {
 	for i := range s.f.Boards {
 		b := &s.f.Boards[i]
-		known := contains(s.r.DeadHot, b.Slot)
+		known := slices.Contains(s.r.DeadHot, b.Slot)
 		bw := s.w.board(b.Slot, at)
 		switch {
 		case b.dead() && !known && bw.hot != 0 && at.Since(bw.hot) <= heatMemory:
