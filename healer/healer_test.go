@@ -62,6 +62,12 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 		if lost := w.metric("mother_healer_hash_lost_to_actions_total"); lost <= 0 || lost > 16e12*600 {
 			t.Errorf("the restart cost %g hashes, want some and less than ten minutes' worth", lost)
 		}
+		if gained := w.metric("mother_healer_hash_recovered_total"); gained <= 0 || gained > 6e12*3600 {
+			t.Errorf("the restart brought %g hashes, want some and less than an hour of a board", gained)
+		}
+		if r := w.fleet.Lookup(w.worker(2)).Health().Restarts; r.Miner.Healer != 1 || r.Miner.Unknown != 0 || r.System.Healer+r.System.Unknown != 0 {
+			t.Errorf("restarts by the fleet's count: %+v, want one of the mining process, by the healer", r)
+		}
 
 		var told []string
 		for _, a := range w.audit() {
@@ -593,6 +599,9 @@ func TestAHumanMayRebootWithinLimits(t *testing.T) {
 			t.Error("nobody rebooted for no reason")
 		}
 		w.until("it is back and well", 2*time.Hour, func() bool { return w.outcomes(Reboot, "", Recovered) == 1 })
+		if r := w.fleet.Lookup(w.worker(1)).Health().Restarts; r.System.Healer != 1 || r.System.Unknown+r.Miner.Unknown+r.Miner.Healer != 0 {
+			t.Errorf("restarts by the fleet's count: %+v, want one of the system, by the healer", r)
+		}
 	})
 }
 

@@ -12,7 +12,7 @@ type metrics struct {
 	decisions, blocked, actions, outcomes   *prometheus.CounterVec
 	trips, foreign                          *prometheus.CounterVec
 	duration, recovery                      prometheus.Histogram
-	hashLost                                prometheus.Counter
+	hashLost, hashGained                    prometheus.Counter
 	writeErrors, auditErrors, mismatches    prometheus.Counter
 	configRefused, panics, jumps, fleetBoot prometheus.Counter
 	uncleanStarts, gateErrors               prometheus.Counter
@@ -61,6 +61,7 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 			Buckets: []float64{60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400},
 		}),
 		hashLost:      counter("mother_healer_hash_lost_to_actions_total", "Hashes that dragons did not make because of actions, from the send to the verdict: an estimate by their rate before it."),
+		hashGained:    counter("mother_healer_hash_recovered_total", "Hashes that dragons which recovered made more than at their rate before the action, from their restart to the verdict. What they make more after it comes on top."),
 		writeErrors:   counter("mother_state_write_errors_total", "Failed writes of the healer's state."),
 		auditErrors:   counter("mother_audit_write_errors_total", "Failed writes of the healer's audit."),
 		mismatches:    counter("mother_identity_mismatch_total", "Writes that were not sent because another dragon answered."),
@@ -95,7 +96,7 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.decisions, m.blocked, m.actions, m.outcomes, m.trips, m.foreign, m.duration, m.recovery, m.hashLost, m.writeErrors,
+		m.decisions, m.blocked, m.actions, m.outcomes, m.trips, m.foreign, m.duration, m.recovery, m.hashLost, m.hashGained, m.writeErrors,
 		m.auditErrors, m.mismatches, m.configRefused, m.panics, m.jumps, m.fleetBoot, m.uncleanStarts,
 		m.gateErrors, showcase{status},
 	} {
@@ -170,20 +171,23 @@ func (h *Healer) account(p *Plan) {
 			m.recovery.Observe(e.Sick.Seconds())
 		}
 		if e.Action.Outcome != Relapsed { // that one was counted when it had recovered
-			m.hashLost.Add(h.cost(e))
+			lost, gained := h.cost(e)
+			m.hashLost.Add(lost)
+			m.hashGained.Add(gained)
 		}
 	}
 }
 
 // cost estimates the hashes that an action kept a dragon from making: all of its rate
-// before, until it started anew, and from then on what it made less than that.
-func (h *Healer) cost(e *Ended) float64 {
+// before, until it started anew, and from then on what it made less than that. If it
+// made more, and recovered, that is gained.
+func (h *Healer) cost(e *Ended) (lost, gained float64) {
 	a := &e.Action
-	if a.Before.Rate <= 0 || a.Outcome == NotExecuted {
-		return 0
+	if a.Before.Rate < 0 || a.Outcome == NotExecuted {
+		return 0, 0
 	}
 	if a.Proof == 0 || a.Outcome == LostOutcome {
-		return a.Before.Rate * a.Ended.Since(a.At).Seconds()
+		return a.Before.Rate * a.Ended.Since(a.At).Seconds(), 0
 	}
 	made := 0.0
 	for i := range h.view.Dragons {
@@ -193,7 +197,11 @@ func (h *Healer) cost(e *Ended) float64 {
 			}
 		}
 	}
-	return a.Before.Rate*a.Proof.Since(a.At).Seconds() + max(0, a.Before.Rate*a.Ended.Since(a.Proof).Seconds()-made)
+	more := made - a.Before.Rate*a.Ended.Since(a.Proof).Seconds()
+	if a.Outcome == Recovered {
+		gained = max(0, more)
+	}
+	return a.Before.Rate*a.Proof.Since(a.At).Seconds() + max(0, -more), gained
 }
 
 // publish shows a plan, and where the healer stands.

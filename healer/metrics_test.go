@@ -40,7 +40,7 @@ func TestMetricsLint(t *testing.T) {
 			"mother_healer_blocked": len(Gates()), "mother_healer_blocked_total": len(Gates()), "mother_healer_actions_total": 20,
 			"mother_healer_outcomes_total": 140, "mother_healer_in_flight": 1, "mother_healer_budget_limit": 3,
 			"mother_healer_budget_used": 3, "mother_healer_breaker_state": 5, "mother_healer_breaker_trips_total": 10,
-			"mother_healer_quarantined": 1, "mother_healer_time_to_recovery_seconds": 1, "mother_healer_hash_lost_to_actions_total": 1,
+			"mother_healer_quarantined": 1, "mother_healer_time_to_recovery_seconds": 1, "mother_healer_hash_lost_to_actions_total": 1, "mother_healer_hash_recovered_total": 1,
 			"mother_pauses": 5, "mother_state_writable": 1, "mother_state_write_errors_total": 1, "mother_clock_trusted": 1,
 			"mother_clock_jumps_total": 1, "mother_gate_errors_total": 1, "mother_identity_mismatch_total": 1, "mother_identity_conflicts": 1,
 			"mother_foreign_actions_total": 2, "mother_config_hash_info": 1, "mother_config_refused_total": 1, "mother_pool_state": 2,
