@@ -15,6 +15,7 @@ func TestRoomsDoNotKnowEachOther(t *testing.T) {
 		"internal/fleet":    {"collector", "discovery", "healer", "dragon/dragontest"},
 		"internal/store":    {"dragon", "internal/fleet", "collector", "discovery", "healer"},
 		"healer":            {"collector", "discovery", "dragon/dragontest", "internal/config", "internal/web"},
+		"internal/gate":     {"collector", "discovery", "dragon/dragontest", "internal/config", "internal/web"},
 		"collector":         {"discovery", "healer", "dragon/dragontest"},
 		"discovery":         {"collector", "healer", "dragon/dragontest"},
 	} {
