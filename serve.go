@@ -117,6 +117,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		Site:          c.Sites.Of,
 		Facts:         facts,
 		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { doctor.OnReading(d, r) },
+		Speed:         c.SimulationSpeed,
 		Logger:        log.With(logger, "component", "fleet"),
 		Registerer:    registry,
 	})

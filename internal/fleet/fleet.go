@@ -29,6 +29,7 @@ type Config struct {
 	Logger        log.Logger
 	Registerer    prometheus.Registerer   // may be nil
 	OnReading     func(*Dragon, *Reading) // offered every fresh reading; must not block; may be nil
+	Speed         float64                 // how many times faster simulated dragons live; default 1
 
 	// Facts says which facts are read, and how often; zero is the fact's own default.
 	// What is not in it is never asked for.
@@ -73,6 +74,9 @@ type Fleet struct {
 func Open(c Config) (*Fleet, error) {
 	if c.Retention <= 0 {
 		c.Retention = defaultRetention
+	}
+	if c.Speed <= 0 {
+		c.Speed = 1
 	}
 	if c.Logger == nil {
 		c.Logger = log.NewNopLogger()

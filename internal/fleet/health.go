@@ -156,7 +156,7 @@ func (d *Dragon) cameUp(r *Reading) {
 func (d *Dragon) wentDown(reason string, err error) {
 	now := time.Now()
 	d.failed(reason, err, now)
-	d.health.retryAt = now.Add(retryDelay(now.Sub(d.health.since)))
+	d.health.retryAt = now.Add(d.fleet.retryDelay(now.Sub(d.health.since)))
 	d.fleet.retries.add(d, d.health.retryAt)
 }
 

@@ -12,12 +12,14 @@ import (
 const retryWorkers = 64
 
 // retryDelay is the time until a dragon that has been down for so long is asked
-// again: it comes back from a restart within minutes, or stays away for long.
-func retryDelay(down time.Duration) time.Duration {
-	if down < 10*time.Minute {
-		return 8*time.Second + rand.N(4*time.Second)
+// again: it comes back from a restart within minutes, or stays away for long. Minutes
+// and seconds are the dragon's.
+func (f *Fleet) retryDelay(down time.Duration) time.Duration {
+	delay := 30*time.Second + rand.N(30*time.Second)
+	if float64(down)*f.config.Speed < float64(10*time.Minute) {
+		delay = 8*time.Second + rand.N(4*time.Second)
 	}
-	return 30*time.Second + rand.N(30*time.Second)
+	return time.Duration(float64(delay) / f.config.Speed)
 }
 
 // retry asks the dragons that are down, each when it is due, until ctx is done.
@@ -63,7 +65,7 @@ func (d *Dragon) retryLater(at time.Time) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.health.retryAt = time.Now().Add(retryDelay(time.Since(d.health.since)))
+	d.health.retryAt = time.Now().Add(d.fleet.retryDelay(time.Since(d.health.since)))
 	d.fleet.retries.add(d, d.health.retryAt)
 }
 

@@ -145,3 +145,24 @@ func TestBudgetIsCountedApart(t *testing.T) {
 		}
 	})
 }
+
+func TestSimulatedDragonsAreRetriedAsMuchSoonerAsTheyLiveFaster(t *testing.T) {
+	inHall(t, Config{Speed: 60}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
+		h.lan.put("10.1.0.8", nil)
+		if _, err := d.Read(h.Context(), 0); dragon.Reason(err) != "unreachable" {
+			h.Fatal(err)
+		}
+		before := d.Health().Failures[2]
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := d.Health().Failures[2] - before; n < 50 || n > 75 {
+			h.Errorf("%d retries in ten minutes of the dragon's, want about 60", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := d.Health().Failures[2] - before; n < 50+60 || n > 75+120 {
+			h.Errorf("%d retries with the hour after, want one more in 30 to 60 s", n)
+		}
+	})
+}
