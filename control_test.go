@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -263,7 +264,9 @@ func TestAControlSocketThatCannotBeIsNoReasonToEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	serveControl(t.Context(), file, nil, log.NewLogfmtLogger(&b)) // returns
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	serveControl(ctx, file, nil, log.NewLogfmtLogger(&b)) // returns once it need not try again
 	if !strings.Contains(b.String(), "cannot be talked to") {
 		t.Errorf("%s", b.String())
 	}

@@ -60,13 +60,27 @@ func listenControl(ctx context.Context, dir string) (net.Listener, error) {
 	return l, nil
 }
 
+// controlAgain is how often a socket is tried for that could not be had.
+const controlAgain = 2 * time.Second
+
 // serveControl answers at the socket in dir until ctx is done. That it cannot is said,
-// and no reason to end: the program exports all the same.
+// and no reason to end: the program exports all the same, and tries again, since the
+// instance that has the socket may end, and this one take over.
 func serveControl(ctx context.Context, dir string, h *healer.Healer, logger log.Logger) {
 	l, err := listenControl(ctx, dir)
 	if err != nil {
 		level.Error(logger).Log("msg", "the healer cannot be talked to by the healer command", "err", err)
-		return
+		again := time.NewTicker(controlAgain)
+		defer again.Stop()
+		for err != nil {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return
+			}
+			l, err = listenControl(ctx, dir)
+		}
+		level.Info(logger).Log("msg", "the healer can be talked to by the healer command")
 	}
 	server := &http.Server{
 		Handler:           web.API(web.APIConfig{Healer: h, Admin: true, Logger: logger}),
