@@ -154,7 +154,8 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 	}
 	// Writing it down may have taken a while, in which a human may have spoken.
 	err := h.ask(ctx, "having the last word", func(life context.Context) error {
-		if age := h.clock.Now().Mono - proven; age >= provenFor {
+		// Who has an address is the network's matter, which no simulation hurries.
+		if age := h.pause(h.clock.Now().Mono - proven); age >= provenFor {
 			return notSent("its identity was proven %s ago", short(age))
 		}
 		return h.lastWord(life, j)
