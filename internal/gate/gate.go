@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
@@ -95,15 +97,15 @@ func read(status int, body []byte) (closed string, err error) {
 		return "", fmt.Errorf("expected a query that returns series, got a %s", clip(a.Data.Type))
 	}
 	var series []struct {
-		Metric map[string]string `json:"metric"`
+		Metric model.Metric `json:"metric"`
 	}
 	if err := json.Unmarshal(a.Data.Result, &series); err != nil {
 		return "", fmt.Errorf("expected series, got %q", clip(string(a.Data.Result)))
 	}
 	switch n := len(series); {
 	case n > 0:
-		labels := series[0].Metric
-		return fmt.Sprintf("%d series, such as %s", n, clip(cmp.Or(labels["alertname"], labels["__name__"], fmt.Sprint(labels)))), nil
+		first := series[0].Metric
+		return fmt.Sprintf("%d series, such as %s", n, clip(cmp.Or(string(first[model.AlertNameLabel]), first.String()))), nil
 	case len(a.Warnings) > 0: // some of what it knows may be missing
 		return "", fmt.Errorf("no series, but a warning: %s", clip(a.Warnings[0]))
 	}

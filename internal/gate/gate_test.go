@@ -35,7 +35,7 @@ func TestPrometheusIsAsked(t *testing.T) {
 		"nothing fires":      {200, nothingFires, "", ""},
 		"an empty matrix":    {200, strings.Replace(nothingFires, "vector", "matrix", 1), "", ""},
 		"two series":         {200, somethingFires, "2 series, such as CoolingDown", ""},
-		"without a name":     {200, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"job":"x"},"value":[1,"0"]}]}}`, "1 series, such as map[job:x]", ""},
+		"without a name":     {200, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"job":"x"},"value":[1,"0"]}]}}`, "1 series, such as {job=\"x\"}", ""},
 		"a range":            {200, `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"up"},"values":[]}]}}`, "1 series, such as up", ""},
 		"no end":             {200, strings.Repeat("x", most+1), "an answer of more than 1048576 bytes", ""},
 		"a scalar":           {200, `{"status":"success","data":{"resultType":"scalar","result":[1,"0"]}}`, "", "expected a query that returns series, got a scalar"},
