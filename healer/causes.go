@@ -48,7 +48,7 @@ func (c *cycle) poolsDown() {
 			switch {
 			case !f.alive() || f.Active && idle:
 				p.bad++
-			case !idle:
+			case !idle && j < len(s.w.pools) && s.w.pools[j].grew: // not one that has only just been heard of again
 				p.fine++
 				of[i] = append(of[i], f.URL)
 			}

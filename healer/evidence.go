@@ -89,6 +89,7 @@ type poolWatch struct {
 	works    float64
 	accepted float64
 	moved    Moment // when either last grew
+	grew     bool   // since the evidence began: it is known to give work
 }
 
 // watch is the running evidence about one dragon.
@@ -131,7 +132,7 @@ func (w *watch) forgetEvidence() {
 	w.counts = w.counts[:0]
 	w.rate, w.rates = dragon.Number{}, nil
 	for i := range w.pools {
-		w.pools[i].moved = w.at
+		w.pools[i] = poolWatch{url: w.pools[i].url, works: -1, accepted: -1, moved: w.at}
 	}
 	w.hourSum, w.hourN, w.hourFrom = 0, 0, 0
 }
@@ -280,6 +281,8 @@ func (w *watch) work(f *Facts, at Moment) {
 	for i := range f.Pools {
 		p, pw := &f.Pools[i], &w.pools[i]
 		works, accepted := p.Works.Or(-1), p.Accepted.Or(-1)
+		counted := pw.works >= 0 || pw.accepted >= 0
+		pw.grew = pw.grew || counted && (works > pw.works || accepted > pw.accepted)
 		if works != pw.works || accepted != pw.accepted || !p.Works.IsKnown() && !p.Accepted.IsKnown() {
 			pw.works, pw.accepted, pw.moved = works, accepted, at
 		}

@@ -97,10 +97,11 @@ type Dragon struct {
 	defects []*defect
 	nopool  bool
 	freeze  bool
-	web     string        // empty: fine
-	answer  string        // to a reboot: empty, ignored, never, lostreply, refused
-	dies    float64       // chance that a reboot is the last
-	gone    bool          // it was
+	web     string  // empty: fine
+	answer  string  // to a reboot: empty, ignored, never, lostreply, refused
+	dies    float64 // chance that a reboot is the last
+	gone    bool    // it was
+	goneAt  time.Duration
 	offset  time.Duration // of its clock
 	soak    float64       // °C that its air is above the others'
 	drag    time.Duration // that it takes longer to boot
@@ -340,7 +341,7 @@ func (d *Dragon) reboot(why string) {
 	d.Restarts = append(d.Restarts, Restart{d.at, true, why})
 	d.begin()
 	if d.dies > 0 && d.chance("dies", d.boots) < d.dies {
-		d.gone = true
+		d.gone, d.goneAt = true, d.at
 	}
 	if d.gone {
 		d.phase = off

@@ -652,7 +652,7 @@ func (o *Oracle) judge() {
 		s := &o.sent[i]
 		d := o.w.Dragons[s.want]
 		age := o.w.Now - s.At
-		if !s.gone && d.gone && s.N == s.want && s.Kind == healer.Reboot && age >= 16*time.Minute && age < day {
+		if !s.gone && d.gone && d.goneAt == s.At && s.N == s.want && age >= 16*time.Minute {
 			s.gone = true
 			o.lost = append(o.lost, o.w.Now)
 		}
