@@ -147,7 +147,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		Place:   c.Healing.Place,
 		Outside: gate.New().Ask,
 		OnAction: func(d *fleet.Info, kind healer.Kind) {
-			if kind == healer.Reboot { // the original counted nothing else
+			if kind == healer.Reboot { // the original had no restart of the mining process alone
 				mirror.Action(d, "rebooted")
 			}
 		},

@@ -105,6 +105,7 @@ var secrets = []struct {
 	{regexp.MustCompile(`(?i)("[^"]*(?:pass|pwd|jwt|token|secret)[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|[^\s",}\]]+)`), `${1}"<secret>"`},
 	{regexp.MustCompile(`(?i)("[^"]*url"\s*:\s*"(?:[a-z0-9+.-]*:(?:\\?/){2})?)[^"]*@`), `${1}<secret>@`},
 	{regexp.MustCompile(`(://)[^/@\s"\\]+@`), `${1}<secret>@`},
+	{regexp.MustCompile(`(?i)((?:pass|pwd|token|secret)\w*\s*=\s*)[^\s&,;"]+`), `${1}<secret>`},
 	{regexp.MustCompile(`eyJ[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)*`), `<secret>`}, // a JWT
 }
 

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"slices"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -66,10 +67,15 @@ func dragonTable() table[sample] {
 			{name: "dragon_fan_duty_ratio", help: "Duty of the fans, one figure for all of them.", typ: gauge, unit: "ratio", source: "summary.HARDWARE.Fan duty", get: func(s *sample) dragon.Number { return s.summary().FanDuty }},
 			{name: "dragon_tuning", help: "Whether the autotuner runs.", typ: gauge, source: "summary.tuning", get: func(s *sample) dragon.Number { return s.summary().Tuning }},
 			{name: "dragon_miner_uptime_seconds", help: "Time since the mining process started or finished tuning.", typ: gauge, unit: "seconds", source: "summary.DEVS.Device Elapsed", get: func(s *sample) dragon.Number { return s.summary().Elapsed() }},
-			{name: "dragon_boards", help: "Hash boards that the mining process sees.", typ: gauge, source: "summary.DEVS", get: func(s *sample) dragon.Number { return dragon.Known(float64(len(s.summary().Boards))) }},
+			{name: "dragon_boards", help: "Hash boards that the mining process sees.", typ: gauge, source: "summary.DEVS", get: boards},
 			{name: "dragon_boards_expected", help: "Hash boards that the model is built with.", typ: gauge, source: "model table", get: boardsExpected},
 		},
 	}
+}
+
+// boards is unknown, and not none, where the dragon gave no list of them.
+func boards(s *sample) dragon.Number {
+	return only(!slices.Contains(s.summary().Unreadable, "DEVS") || len(s.summary().Boards) > 0, float64(len(s.summary().Boards)))
 }
 
 // uptime is as of the summary: the overview may be some minutes older.

@@ -28,7 +28,8 @@ A dragon that could not be read has ` + "`dragon_up`" + ` 0 and no data. What a 
 reports in a way that makes no sense, has no series: unknown is not zero. Counters begin
 anew with the dragon's mining process; those of the table "Every known dragon" and the
 program's with the program; the restarts are counted as long as the dragon is known.
-` + "`/metrics`" + ` and ` + "`/probe`" + ` give the same series of a dragon.
+` + "`/metrics`" + ` and ` + "`/probe`" + ` give the same series of a dragon;
+only what the healer makes of it is on ` + "`/metrics`" + ` alone.
 
 The last column is where a value comes from: a field of the answer of ` + "`/api/summary`" + ` or ` + "`/api/overview`" + `,
 or of another endpoint that is named. A scrape reads the summary, and the overview every five minutes.

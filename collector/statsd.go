@@ -58,7 +58,7 @@ func newStatsdMetrics(r prometheus.Registerer) statsdMetrics {
 	return statsdMetrics{
 		lines: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Name: "mother_statsd_lines_total",
-			Help: "Lines sent to the statsd server.",
+			Help: "Lines handed to the network for the statsd server; whether they arrive nobody tells.",
 		}),
 		errors: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Name: "mother_statsd_errors_total",

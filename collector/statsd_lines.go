@@ -57,11 +57,13 @@ func (m *message) Close() error { return nil }
 // gauge is set to zero first, as the original's client does. Both lines must arrive,
 // and in this order: they go in one packet where a packet may hold two.
 func (m *message) gauge(to statsd.StatSender, name, value string) {
-	if strings.HasPrefix(value, "-") {
+	number, err := strconv.ParseFloat(value, 64)
+	negative := err == nil && number < 0 // -0.0 is not, to that client either
+	if negative {
 		_ = to.Raw(name, "0|g", 1)
 	}
 	_ = to.Raw(name, value+"|g", 1)
-	if n := len(m.lines); strings.HasPrefix(value, "-") && !m.oneLine {
+	if n := len(m.lines); negative && !m.oneLine {
 		m.lines[n-2] = append(append(m.lines[n-2], '\n'), m.lines[n-1]...)
 		m.lines = m.lines[:n-1]
 	}

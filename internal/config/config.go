@@ -119,7 +119,7 @@ func Register(cmd flagger) func() (*Config, error) {
 	Flag(cmd, "statsd-host", "Mirror to the statsd server on this host.", &c.Statsd.Host, Text).PlaceHolder("HOST")
 	Flag(cmd, "statsd-port", "UDP port of the statsd server.", &c.Statsd.Port, parsePort).Default("8125")
 	Flag(cmd, "statsd-prefix", "First part of every statsd name.", &c.Statsd.Prefix, parseStatsdPrefix).Default("dragons")
-	Flag(cmd, "statsd-interval", "Time between two statsd mirrorings of a dragon.", &c.Statsd.Interval, ParseInterval).Default("60")
+	Flag(cmd, "statsd-interval", "Time between two statsd mirrorings of a dragon, a second or more.", &c.Statsd.Interval, parsePace).Default("60")
 	cmd.Flag("statsd-one-line", "Send one line in each packet, for a statsd server that reads no more.").BoolVar(&c.Statsd.OneLinePerPacket)
 
 	Flag(cmd, "simulation.speed", "Let the healer's clock run so many times faster. Refused unless every network and dragon is a loopback address.", &c.SimulationSpeed, ParseSpeed).Default("1")

@@ -136,6 +136,7 @@ func TestBadValuesSayWhichWhyAndWhatWouldDo(t *testing.T) {
 		{"--statsd-prefix=a\nb|c", "want at most 100 letters"},
 		{"--simulation.speed=0.5", "want 1 to 1000"},
 		{"--scan-interval=0", "must be longer than nothing"},
+		{"--statsd-interval=1ms", "a second or more"},
 		{"--scrape-workers=0", "want a whole number from 1"},
 		{"--web.max-requests=-1", "want a whole number from 0"},
 		{"--dragon-health-hashrate-min=-1", "want GH/s"},

@@ -149,6 +149,8 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 	} {
 		if v == 0 {
 			r.at(path, "must be longer than nothing")
+		} else if path == "statsd.interval" && v < leastPace {
+			r.at(path, "is too short: want a second or more")
 		}
 	}
 	if n := d.Scrape.Workers; n < 1 || n > 1e5 {

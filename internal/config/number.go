@@ -42,6 +42,18 @@ func ParseInterval(s string) (time.Duration, error) {
 	return d, err
 }
 
+// leastPace is the shortest interval at which every dragon is read by itself: below it
+// they would be asked back to back.
+const leastPace = time.Second
+
+func parsePace(s string) (time.Duration, error) {
+	d, err := ParseInterval(s)
+	if err == nil && d < leastPace {
+		err = fmt.Errorf("%q is too short: want a second or more", s)
+	}
+	return d, err
+}
+
 func parsePort(s string) (uint16, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || n == 0 {
