@@ -32,7 +32,7 @@ type Oracle struct {
 	needs   []time.Duration // since when a dragon could have been acted on
 	skew    time.Duration
 	jump    time.Duration // of the wall clock, the last one; -1: none
-	newest  time.Time     // the latest wall time that a process of the healer has seen
+	newest  time.Time     // the last wall time that a process of the healer has seen
 	before  time.Time     // the same, of those before this one
 	starts  int
 	unclean []time.Duration
@@ -101,7 +101,7 @@ func (o *Oracle) Step(h *Healer) {
 			o.corrupt, o.epoch = h.recovered, 0
 		}
 	}
-	if wall := w.instant().Wall; h.Alive() && wall.After(o.newest) {
+	if wall := w.instant().Wall; h.Alive() {
 		o.newest = wall
 	}
 	o.judge()
@@ -407,7 +407,7 @@ func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 		o.fail("I17 %s outside the windows", what)
 	}
 	for _, x := range h.pauses {
-		if x.from >= s.At || s.At >= x.to {
+		if x.from >= s.At || s.At >= x.to || x.request.Scope == "domain" && w.script.Unnamed {
 			continue
 		}
 		if r := x.request; r.Scope == "fleet" || r.Value == d.MAC || r.Value == w.domainNames[d.Switch] || r.Value == w.script.Model || r.Scope == "pool" {
@@ -728,6 +728,10 @@ func (o *Oracle) liveness(h *Healer) {
 		}
 	}
 	if hour >= 2 || today >= max(4, (15*n+99)/100) {
+		hard = true
+	}
+	// What is in flight is waited for, and that takes as long as tuning does.
+	if i := len(o.sent) - 1; i >= 0 && w.Now-o.sent[i].At < 40*time.Minute+w.script.TuneMax {
 		hard = true
 	}
 	for i, d := range w.Dragons {
