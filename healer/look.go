@@ -20,14 +20,20 @@ import (
 
 const stopFile = "STOP"
 
+// refreshGrace is the part of a poll by which a reading may be late before the healer
+// takes one itself. A look comes early by no more than that, too.
+const refreshGrace = 20
+
 // look has the dragons read and decided about, a little more or less often than the
 // policy's period, so that many healers, or a scrape, do not fall into step with it.
 func (h *Healer) look(ctx context.Context) {
+	var looked time.Time
 	for ctx.Err() == nil {
 		poll := time.Minute
 		err := h.beside("looking", func() error {
 			poll = max(h.config.Policy().Poll, time.Second)
-			h.refresh(ctx, poll*3/4)
+			h.gather(ctx, poll, looked)
+			looked = time.Now()
 			outside, err := h.askOutside(ctx)
 			if err != nil {
 				return err
@@ -60,18 +66,63 @@ func (h *Healer) speed() float64 {
 	return 1
 }
 
-// refresh reads the dragons that nobody has read lately. One that is known to be down
-// is not asked: the fleet does that in its own time.
-func (h *Healer) refresh(ctx context.Context, maxAge time.Duration) {
+// gather has a reading of each dragon that is newer than the last look and no older
+// than a poll. One that somebody else takes is as good as one of our own: a dragon
+// whose reading has just become, or is just becoming, too old gets a little time in
+// which a scrape at the same pace brings the next. So a scrape at whatever time between
+// two looks leaves nothing to ask for. One that is known to be down is not asked: the
+// fleet does that in its own time.
+func (h *Healer) gather(ctx context.Context, poll time.Duration, looked time.Time) {
+	poll = h.pause(poll)
+	maxAge := func() time.Duration { return min(poll, time.Since(looked)-1) }
+	var now, later []*fleet.Dragon
+	var wait time.Duration
+	for _, d := range h.config.Fleet.Dragons() {
+		r := d.Last()
+		if r == nil {
+			now = append(now, d)
+			continue
+		}
+		age := time.Since(r.At)
+		fresh := r.At.After(looked) && age <= poll
+		if grace := poll + poll/refreshGrace - age; !fresh && grace > 0 {
+			wait = max(wait, grace)
+			later = append(later, d)
+		} else {
+			now = append(now, d)
+		}
+	}
+	h.read(ctx, now, maxAge)
+	if len(later) == 0 {
+		return
+	}
+	// Nobody waits for longer than a look comes early, and the grace.
+	timer := time.NewTimer(min(wait, 2*poll/refreshGrace))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return
+	}
+	h.read(ctx, later, maxAge)
+}
+
+// read reads dragons, except where there is a reading that will do.
+func (h *Healer) read(ctx context.Context, dragons []*fleet.Dragon, maxAge func() time.Duration) {
 	var group errgroup.Group
 	group.SetLimit(h.config.Workers)
-	for _, d := range h.config.Fleet.Dragons() {
+	for _, d := range dragons {
 		group.Go(func() error {
-			_, _ = d.Read(ctx, h.pause(maxAge)) // what comes of it is in the dragon's health
+			_, _ = d.Read(ctx, maxAge()) // what comes of it is in the dragon's health
 			return nil
 		})
 	}
 	_ = group.Wait()
+}
+
+// refresh reads the dragons that nobody has read lately.
+func (h *Healer) refresh(ctx context.Context, maxAge time.Duration) {
+	h.read(ctx, h.config.Fleet.Dragons(), func() time.Duration { return h.pause(maxAge) })
 }
 
 // cycle decides, writes down, and begins what is to be done.

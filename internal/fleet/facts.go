@@ -27,12 +27,13 @@ const (
 )
 
 const (
-	factWorkers = 32              // dragons that are asked for a fact at once, but for firmware
-	factSoon    = 2 * time.Minute // within which a dragon that came up is asked
-	factAgain   = 5 * time.Second // within which one whose lane was taken is asked again
-	factRarely  = 24 * time.Hour  // between questions for what the firmware does not offer
-	factBackoff = time.Hour       // between questions that fail, at most, unless the interval is longer
-	factExpires = 3               // intervals after which a fact that is not read anew is forgotten
+	factWorkers   = 32              // dragons that are asked for a fact at once, but for firmware
+	factSoon      = 2 * time.Minute // within which a dragon that came up is asked
+	factAgain     = 5 * time.Second // within which one whose lane was taken is asked again
+	firmwareLeast = 24 * time.Hour  // between questions to the vendor, whatever is configured
+	factRarely    = 24 * time.Hour  // between questions for what the firmware does not offer
+	factBackoff   = time.Hour       // between questions that fail, at most, unless the interval is longer
+	factExpires   = 3               // intervals after which a fact that is not read anew is forgotten
 )
 
 // interval is how often a fact is read; zero for one that is not.
@@ -47,7 +48,10 @@ func (c *Config) interval(fact Fact) time.Duration {
 	case Errors:
 		return cmp.Or(every, 3*time.Minute)
 	case Firmware:
-		return cmp.Or(every, 24*time.Hour)
+		if c.Jitter != nil && every > 0 { // whoever says when each question is asked answers for the vendor, too: tests
+			return every
+		}
+		return max(every, firmwareLeast)
 	case Chips:
 		return cmp.Or(every, 5*time.Minute)
 	}
@@ -325,8 +329,10 @@ func (d *Dragon) askFact(ctx context.Context, fact Fact) {
 		return err
 	}, func(err error) { d.answered(fact, learn, err) })
 	if errors.Is(err, errLaneTaken) {
+		now := time.Now()
 		d.mu.Lock()
-		d.plan(fact, time.Now().Add(d.fleet.jitter(factAgain)))
+		d.expireFact(fact, now) // a lane may be taken for as long as a fact is shown
+		d.plan(fact, now.Add(d.fleet.jitter(factAgain)))
 		d.mu.Unlock()
 	}
 	d.fleet.say()
@@ -387,13 +393,19 @@ func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (fun
 
 // errorReport asks for the dragon's error where its firmware tells it: in detail since
 // 2020, and before that in a line, on Innosilicon. A firmware without the detail is
-// not asked for it again.
+// not asked for it again; one that only failed to tell it is.
 func (d *Dragon) errorReport(ctx context.Context, c *dragon.Client) (*dragon.ErrorReport, error) {
 	if firmware := d.Info().Firmware; d.noDetail != firmware || firmware == "" {
 		e, err := c.ErrorDetail(ctx)
 		switch {
-		case errors.Is(err, dragon.ErrNotOffered), errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrBadResponse):
+		case errors.Is(err, dragon.ErrNotOffered):
 			d.noDetail = firmware
+		case errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrBadResponse):
+			message, second := c.ErrorMessage(ctx)
+			if errors.Is(second, dragon.ErrNotOffered) {
+				return message, err // which does not say that the firmware tells no errors
+			}
+			return message, second
 		default:
 			return e, err
 		}
@@ -463,6 +475,25 @@ func (d *Dragon) askVendor(ctx context.Context) {
 	d.mu.Unlock()
 	d.fleet.file.changed()
 	d.fleet.say()
+}
+
+// inheritFirmware takes over when another claimant of the MAC, who was the same dragon,
+// was asked what its vendor has, and the answer. The caller holds d.mu.
+func (d *Dragon) inheritFirmware(asked time.Time, latest Dated[dragon.LatestFirmware]) {
+	every := d.fleet.config.interval(Firmware)
+	if every <= 0 {
+		return
+	}
+	if latest.At.After(d.Facts().Firmware.At) {
+		d.learnFact(func(f *Facts) { f.Firmware = latest })
+	}
+	if !asked.After(d.firmwareAsked) {
+		return
+	}
+	d.firmwareAsked = asked
+	if e := d.errand(Firmware); !e.next.IsZero() {
+		d.plan(Firmware, d.firmwareDue(time.Now(), every))
+	}
 }
 
 // confirm makes sure that the dragon still lives at p, by an overview that is as good

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -31,6 +32,9 @@ func every(facts ...Fact) Config {
 	}
 	return c
 }
+
+// hurried is a jitter that has the vendor asked within the first hour.
+func hurried(limit time.Duration) time.Duration { return limit / 100 }
 
 // between fails unless n is from least to most.
 func (h *hall) between(what string, n, least, most int) {
@@ -130,6 +134,70 @@ func TestWhatAFirmwareDoesNotOfferIsAskedRarely(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		h.between("after that", h.lan.asked("10.1.0.8", askMessage)-before, 0, 1)
 	})
+}
+
+// A firmware that tells its errors in detail only is not taken for one that does not
+// tell them, for an answer that was spoilt.
+func TestAnErrorDetailThatWasSpoiltIsAskedAgain(t *testing.T) {
+	for _, fault := range []dragontest.Fault{dragontest.Garbage, dragontest.HTML} {
+		t.Run(string(fault), func(t *testing.T) {
+			inHall(t, every(Errors), func(h *hall) {
+				d, sim := h.dragon("10.1.0.8", dragontest.Spec{Model: "t3+"})
+				sim.SetError("32", "over temperature")
+				h.lan.put("10.1.0.8", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == askMessage {
+						http.NotFound(w, r)
+						return
+					}
+					sim.ServeHTTP(w, r)
+				}))
+				sim.Inject(fault, dragontest.On("getErrorDetail"))
+				h.read(d)
+				time.Sleep(3 * time.Minute)
+				if n := h.lan.told("10.1.0.8", askDetail); n == 0 || !d.Facts().Errors.At.IsZero() {
+					h.Fatalf("asked %d times, told %+v", n, d.Facts().Errors)
+				}
+				sim.Clear()
+				time.Sleep(time.Hour)
+				if e := d.Facts().Errors.Value; e.Code != "32" {
+					h.Errorf("an hour after one spoilt answer: %+v", e)
+				}
+			})
+		})
+	}
+}
+
+func TestAFactExpiresWhileTheLaneIsTaken(t *testing.T) {
+	inHall(t, every(AutoTune), func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{Model: "t2t"})
+		h.read(d)
+		time.Sleep(factSoon + time.Second)
+		if d.Facts().AutoTune.At.IsZero() {
+			h.Fatal("never read")
+		}
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			_ = d.Write(h.Context(), "upgrade", func(context.Context, *dragon.Client) error { time.Sleep(time.Hour); return nil })
+		})
+		time.Sleep(20 * time.Minute)
+		if d.Facts().AutoTune.At.IsZero() {
+			h.Error("forgotten early")
+		}
+		time.Sleep(15 * time.Minute)
+		if !d.Facts().AutoTune.At.IsZero() {
+			h.Error("shown for longer than three intervals")
+		}
+		writing.Wait()
+	})
+}
+
+func TestNoIntervalHasTheVendorAskedMoreThanDaily(t *testing.T) {
+	for given, want := range map[time.Duration]time.Duration{0: 24 * time.Hour, time.Hour: 24 * time.Hour, 72 * time.Hour: 72 * time.Hour} {
+		c := Config{Facts: map[Fact]time.Duration{Firmware: given}}
+		if got := c.interval(Firmware); got != want {
+			t.Errorf("%v became %v, want %v", given, got, want)
+		}
+	}
 }
 
 func TestDragonsThatAreDownAreNotAsked(t *testing.T) {
@@ -235,7 +303,7 @@ func TestAFactDoesNotQueueForTheLane(t *testing.T) {
 }
 
 func TestAFactIsOnlyLearntFromTheDragonItself(t *testing.T) {
-	inHall(t, Config{Facts: map[Fact]time.Duration{AutoTune: 10 * time.Minute, Firmware: time.Hour}}, func(h *hall) {
+	inHall(t, Config{Facts: map[Fact]time.Duration{AutoTune: 10 * time.Minute, Firmware: 0}, Jitter: hurried}, func(h *hall) {
 		d, _ := h.dragon("10.1.0.8", dragontest.Spec{Seed: 1})
 		h.read(d)
 		time.Sleep(2 * time.Hour)
@@ -310,7 +378,8 @@ func TestTheVendorIsAskedAtMostDaily(t *testing.T) {
 
 func TestTheVendorIsAskedByOneDragonOfASiteAtATime(t *testing.T) {
 	c := Config{
-		Facts: map[Fact]time.Duration{Firmware: time.Hour},
+		Facts:  map[Fact]time.Duration{Firmware: 0},
+		Jitter: hurried,
 		Site: func(a netip.Addr) string {
 			return fmt.Sprint(a.As4()[2])
 		},
@@ -350,12 +419,12 @@ func TestTheVendorIsAskedByOneDragonOfASiteAtATime(t *testing.T) {
 				asked += h.lan.asked(fmt.Sprintf("10.1.%d.%d", site, i+1), askVendor)
 			}
 		}
-		h.between("questions", asked, 40, 2*3*60*60/130) // 130 s each, one after the other
+		h.between("questions", asked, 30, 30)
 	})
 }
 
 func TestAVendorThatHangsDelaysNothing(t *testing.T) {
-	inHall(t, Config{Facts: map[Fact]time.Duration{Firmware: time.Hour, AutoTune: 10 * time.Minute}}, func(h *hall) {
+	inHall(t, Config{Facts: map[Fact]time.Duration{Firmware: 0, AutoTune: 10 * time.Minute}, Jitter: hurried}, func(h *hall) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
 		h.read(d)
 		sim.Inject(dragontest.Hang, dragontest.On("getLatestFirmwareVersion"))
@@ -370,7 +439,7 @@ func TestAVendorThatHangsDelaysNothing(t *testing.T) {
 				hung++
 			}
 		}
-		h.between("scrapes beside a hanging question", hung, 4*8, 6*9)
+		h.between("scrapes beside a hanging question", hung, 8, 9)
 		if !d.Facts().Firmware.At.IsZero() || d.Facts().AutoTune.At.Before(time.Now().Add(-12*time.Minute)) {
 			h.Errorf("%+v", d.Facts())
 		}

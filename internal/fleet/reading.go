@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -12,16 +13,26 @@ import (
 // Reading is one dragon read once. It is shared between its consumers: do not change it.
 type Reading struct {
 	Summary  *dragon.Summary
-	Overview *dragon.Overview // up to five minutes older than Summary, more where the dragon refuses a newer one
+	Overview *dragon.Overview // up to six minutes older than Summary, more where the dragon refuses a newer one
 	Facts    *Facts           // as known then
 	At       time.Time        // when the reading was complete
 	Took     time.Duration
 }
 
 const (
-	overviewMaxAge = 5 * time.Minute
-	overviewRetry  = time.Minute // after one that was due failed, while the old one will do
+	overviewMaxAge = 5 * time.Minute // on average; see overviewAge
+	overviewRetry  = time.Minute     // after one that was due failed, while the old one will do
 )
+
+// overviewAge is the age at which a dragon's overview is due: a fifth more or less
+// than overviewMaxAge, and always the same for one MAC. Dragons that were found together
+// would otherwise all be asked twice in the same scrapes.
+func overviewAge(mac string) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(mac))
+	const least, spread = overviewMaxAge * 4 / 5, overviewMaxAge * 2 / 5
+	return least + time.Duration(h.Sum32()%1000)*spread/1000
+}
 
 // session is what is known of whoever answers at a place. A login may mean that
 // another dragon answers there now, since each device signs its tokens with its own
@@ -133,7 +144,7 @@ func (d *Dragon) readOverview(ctx context.Context, p *place) error {
 	if mac := normalMAC(ov.MAC); dragon.UsableMAC(mac) && mac != d.mac {
 		return &strangerError{address: p.address, want: d.mac, overview: ov}
 	}
-	s.overview, s.logins, s.due = ov, p.client.Logins(), time.Now().Add(overviewMaxAge)
+	s.overview, s.logins, s.due = ov, p.client.Logins(), time.Now().Add(overviewAge(d.mac))
 	d.mu.Lock()
 	d.health.unreadable(ov.Unreadable)
 	changed := p.ctx.Err() == nil && d.learn("", ov)

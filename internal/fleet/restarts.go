@@ -76,6 +76,10 @@ func begun(age dragon.Number, said time.Time) (b beginning, known bool) {
 // anew reports whether b began after a was last seen to go on. To have moved is not
 // enough: the clock of this machine may have been set while the program was away, and
 // the oldest of several boards may be gone.
+//
+// A clock that was set ahead, while the program was away, by more than b had gone on
+// before makes a restart that was none. Nothing that the dragon says tells this from one
+// that nobody saw: after it, too, what goes on may be older than what went on before.
 func (b beginning) anew(a beginning, tolerance time.Duration) bool {
 	return !a.At.IsZero() && b.At.Sub(a.At) > tolerance && b.At.Sub(a.Said) > -tolerance
 }
@@ -117,6 +121,25 @@ func (l life) clone() life {
 		b.At, b.Said = b.At.UTC(), b.Said.UTC()
 	}
 	return l
+}
+
+// inherit takes over what another claimant of the MAC, who was the same dragon, had seen.
+func (l *life) inherit(past life) {
+	l.Restarts.Miner.add(past.Restarts.Miner)
+	l.Restarts.System.add(past.Restarts.System)
+	if l.Booted.At.IsZero() && l.Started.At.IsZero() { // it was never read
+		l.Booted, l.Started, l.Tuning = past.Booted, past.Started, past.Tuning
+	}
+	for kind, e := range past.Expected {
+		if _, own := l.Expected[kind]; !own {
+			l.expect(kind, e.From, e.To)
+		}
+	}
+}
+
+func (c *RestartCount) add(o RestartCount) {
+	c.Healer += o.Healer
+	c.Unknown += o.Unknown
 }
 
 // count counts a restart and returns who brought it about.

@@ -219,7 +219,7 @@ func (f *Fleet) sightedPlace(s Sighting) *place {
 		s.Client = dragon.New(s.Address, f.config.Client)
 	}
 	p := f.newPlace(s.Address, s.Client)
-	p.session = session{overview: s.Identity.Overview, logins: s.Client.Logins(), due: time.Now().Add(overviewMaxAge)}
+	p.session = session{overview: s.Identity.Overview, logins: s.Client.Logins(), due: time.Now().Add(overviewAge(normalMAC(s.Identity.Overview.MAC)))}
 	return p
 }
 
@@ -312,14 +312,20 @@ func (f *Fleet) drop(d *Dragon) {
 	delete(f.byWorker, i.Worker)
 	d.mu.Lock()
 	d.evict(fmt.Errorf("dragon %s: %w", i.Address, errForgotten))
+	past, asked, latest := d.life.clone(), d.firmwareAsked, d.Facts().Firmware
 	d.mu.Unlock()
-	for _, other := range f.byMAC[d.mac] { // the same dragon, as it turned out
+	alone := dragon.UsableMAC(d.mac) && len(f.byMAC[d.mac]) == 1 // of more, who knows whose past it is
+	for _, other := range f.byMAC[d.mac] {                       // the same dragon, as it turned out
 		other.mu.Lock()
 		other.change(func(o *Info) {
 			if dragon.UsableMAC(d.mac) && i.FirstSeen.Before(o.FirstSeen) {
 				o.FirstSeen = i.FirstSeen
 			}
 		})
+		if alone {
+			other.life.inherit(past)
+			other.inheritFirmware(asked, latest)
+		}
 		other.mu.Unlock()
 	}
 	f.relabel(name)

@@ -434,6 +434,40 @@ func TestTwoThatClaimOneMACAreToldApart(t *testing.T) {
 	})
 }
 
+func TestTheClaimantThatIsLeftHasThePastOfBoth(t *testing.T) {
+	inHall(t, every(Firmware), func(h *hall) {
+		a, simA := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		h.read(a)
+		b, _ := h.dragon("10.1.0.9", dragontest.Spec{MAC: macA, Seed: 9})
+		h.read(b)
+		time.Sleep(25 * time.Hour) // both are asked what their vendor has
+		for range 2 {
+			simA.RestartMiner()
+			time.Sleep(time.Hour)
+			h.read(a)
+		}
+		asked := time.Now()
+		a.mu.Lock()
+		a.firmwareAsked = asked
+		a.mu.Unlock()
+		before := h.lan.told("10.1.0.9", askVendor)
+		h.lan.put("10.1.0.8", dragontest.New(dragontest.Spec{MAC: macB, Seed: 3}))
+		h.sight("10.1.0.8")
+		if got := b.Health().Restarts; got.Miner.Unknown != 2 || b.Info().Conflict {
+			h.Errorf("restarts %+v, want both that were seen at the other address", got)
+		}
+		h.read(b)
+		time.Sleep(time.Until(asked.Add(24*time.Hour - time.Minute)))
+		if n := h.lan.told("10.1.0.9", askVendor) - before; n != 0 {
+			h.Errorf("the vendor was asked %d times within a day", n)
+		}
+		time.Sleep(4 * time.Hour)
+		if n := h.lan.told("10.1.0.9", askVendor) - before; n != 1 {
+			h.Errorf("then the vendor was asked %d times", n)
+		}
+	})
+}
+
 func TestAConflictDoesNotEndWhileNoneAnswers(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		a, simA := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
