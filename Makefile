@@ -20,9 +20,10 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus)"; done
 	$(GO) test ./...
 
-# The simulated farm has no goroutines: the race detector finds nothing there, slowly.
+# The simulated farm has no goroutines, and the end-to-end tests run a binary without
+# the detector: it finds nothing there, slowly.
 race: ## The tests with the race detector, without the longest (needs gcc).
-	$(GO) test -race -short $$($(GO) list ./... | grep -v /farmtest)
+	$(GO) test -race -short $$($(GO) list ./... | grep -v -e /farmtest -e /e2e)
 
 check: build lint vulncheck test race ## What must hold before a change lands.
 	git diff --exit-code
