@@ -34,6 +34,7 @@ type Oracle struct {
 	jump    time.Duration // of the wall clock, the last one; -1: none
 	newest  time.Time     // the last wall time that a process of the healer has seen
 	before  time.Time     // the same, of those before this one
+	many    time.Duration // since when so many are sick that a storm is not over; longest: they are not
 	starts  int
 	unclean []time.Duration
 	corrupt time.Duration // when the store was last begun anew; -1: never
@@ -61,7 +62,7 @@ const (
 func NewOracle(w *World, h *Healer) *Oracle {
 	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
 		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)),
-		jump: -1, corrupt: -1, judged: make(map[string][]bool), latched: make(map[string]time.Duration)}
+		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
 }
@@ -105,6 +106,18 @@ func (o *Oracle) Step(h *Healer) {
 		o.newest = wall
 	}
 	o.judge()
+	sick := 0
+	for _, d := range w.Dragons {
+		if len(d.wrong()) > 0 {
+			sick++
+		}
+	}
+	switch {
+	case 2*sick <= max(2, (len(w.Dragons)+4)/5):
+		o.many = longest
+	case o.many == longest:
+		o.many = w.Now
+	}
 	for i, d := range w.Dragons {
 		switch {
 		case d.looksSick() || d.hot():
@@ -149,7 +162,7 @@ func (o *Oracle) dragon(mac string) int {
 }
 
 // attempt is called with what the healer is about to do: what may not even be tried.
-func (o *Oracle) attempt(h *Healer, d *healer.Decision, _ string) {
+func (o *Oracle) attempt(_ *Healer, d *healer.Decision, _ string) {
 	w := o.w
 	what := fmt.Sprintf("%s of %s", d.Kind, d.Worker)
 	for _, x := range w.Dragons {
@@ -387,7 +400,7 @@ func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 	if o.corrupt >= 0 && o.corrupt > h.acked && s.At-o.corrupt < h.Policy.Breakers.RecoveredObserve {
 		o.fail("I9 %s %s after the memory was lost", what, s.At-o.corrupt)
 	}
-	recent := 0
+	var recent int
 	var newest time.Duration
 	for i, t := range o.unclean {
 		recent = 0
@@ -421,6 +434,10 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 	w := o.w
 	n := len(w.Dragons)
 	for _, c := range w.Causes {
+		// A second wave is part of the first, as long as that is held.
+		if strings.HasSuffix(c.Kind, "mass") && o.many < c.From-2*poll {
+			continue
+		}
 		hit := 0
 		for _, m := range c.Members {
 			if m {
@@ -699,7 +716,7 @@ func (o *Oracle) recoveries(h *Healer) {
 		if d.phase != running || d.at-d.start < 20*time.Minute || o.w.Now-o.well[n] <= patience || o.well[n] < 0 || d.tuned != 0 {
 			continue
 		}
-		if len(d.Answered) < 6 || o.w.Now-d.Answered[len(d.Answered)-6] > 6*poll || d.sees(0) == false {
+		if len(d.Answered) < 6 || o.w.Now-d.Answered[len(d.Answered)-6] > 6*poll || !d.sees(0) {
 			continue
 		}
 		o.fail("I15 %s is called %s for %s %s after it was well", x.Worker, x.State, x.Reason, o.w.Now-o.well[n])

@@ -100,7 +100,8 @@ func fault(r *rand.Rand, n, switches, pdus int, pools []string) string {
 	case 24:
 		return "dhcp swap " + d() + " " + d() + pick("", " on send")
 	case 25:
-		return "mac " + d() + " " + pick(d(), "zero", "own")
+		// d0 keeps its own: who tells another's MAC, alone, is that other.
+		return fmt.Sprintf("mac d%d %s", min(n-1, 1+r.IntN(n)), pick("d0", "zero", "own"))
 	case 26:
 		return "stranger " + pick("restarts", "reboots") + " " + some() + pick("", " every 20m "+span())
 	case 27:
