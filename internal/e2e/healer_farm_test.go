@@ -273,7 +273,7 @@ func TestAHerdOfAHundred(t *testing.T) {
 	back := w.now()
 	lures()
 	blocked(healer.GateBoot)
-	w.live(time.Until(back.Add(40*time.Minute)) - time.Until(w.now()))
+	w.live(back.Add(40 * time.Minute).Sub(w.now()))
 	w.wantNoWrites("the forty minutes after a power cut")
 	eventually(t, "the sick dragon is healed after that", func() bool { return len(w.writes()) == 1 && len(w.herd.Dragon(bait).ActiveFaults()) == 0 })
 	if after := w.writes()[0].At.Sub(back); after < 45*time.Minute {
