@@ -44,7 +44,12 @@ func try(t *testing.T, seed uint64) {
 	if len(failures) == 0 {
 		return
 	}
+	t.Logf("seed %d fails: %s", seed, failures[0])
+	tries := 0
 	small := Shrink(text, func(s string) bool {
+		if tries++; tries > 300 {
+			return false
+		}
 		for _, f := range broken(s) {
 			if kind(f) == kind(failures[0]) && !strings.HasPrefix(f, "parse") {
 				return true
