@@ -108,7 +108,7 @@ func (o *Oracle) Step(h *Healer) {
 	o.judge()
 	sick := 0
 	for _, d := range w.Dragons {
-		if d.seenSick() {
+		if len(d.wrong()) > 0 {
 			sick++
 		}
 	}
@@ -128,11 +128,6 @@ func (o *Oracle) Step(h *Healer) {
 	}
 	o.recoveries(h)
 	o.liveness(h)
-}
-
-// seenSick reports whether something is wrong with the dragon, and can be seen.
-func (d *Dragon) seenSick() bool {
-	return len(d.wrong()) > 0 && d.Shown == d.MAC && d.web == "" && d.world.forgets[d.N] == 0
 }
 
 // hot reports whether heat is to be blamed for something.
@@ -475,7 +470,7 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 			detect = 13 * time.Minute
 			sick := 0
 			for _, x := range w.Dragons {
-				if c.Members[x.N] && x.seenSick() {
+				if c.Members[x.N] && len(x.wrong()) > 0 {
 					sick++
 				}
 			}
@@ -485,7 +480,7 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 		case "mass":
 			sick := 0
 			for _, x := range w.Dragons {
-				if x.seenSick() {
+				if len(x.wrong()) > 0 {
 					sick++
 				}
 			}
@@ -792,9 +787,12 @@ func (o *Oracle) actable(d *Dragon) bool {
 			return false
 		}
 	}
-	// What was only intended is charged, and climbs the ladder.
-	at, acted := o.w.healer.intended[d.MAC]
-	return !acted || now-at > 7*day
+	for i := range o.sent {
+		if o.sent[i].want == d.N && now-o.sent[i].At < 7*day {
+			return false
+		}
+	}
+	return true
 }
 
 // hardTimes reports whether something speaks against acting at all.
@@ -841,7 +839,7 @@ func (o *Oracle) hardTimes(h *Healer) bool {
 
 // idleFor reports whether a pool outage strikes nobody: all have another pool.
 func (w *World) idleFor(c *Cause) bool {
-	return c.To == unending && !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return !w.spared(d, c) })
+	return c.To == unending && !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return d.pool() < 0 })
 }
 
 // compare: I18. What the plan says is what is done, but for the sending.
