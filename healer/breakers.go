@@ -102,7 +102,8 @@ func (c *cycle) track(x condition) {
 	key := b.key()
 	if x.tripped {
 		if b.State == BreakerHalfOpen {
-			b.State, b.Trial = BreakerOpen, ""
+			// It was as good as over: this is another time, and its cause is looked for anew.
+			b.State, b.Trial, b.Blind = BreakerOpen, "", c.now
 			c.auditBreaker(Hold, x.name, x.scope, x.detail)
 			c.m.touchFleet()
 		}
