@@ -491,7 +491,8 @@ func (q *question) benefit() answer {
 		return yes("nothing to compute it from")
 	}
 	detail := fmt.Sprintf("p %.2f: gain %s over a day, cost %s", b.Chance, work(b.Gain), work(b.Cost))
-	return answer{open: b.Gain > b.Cost, detail: detail}
+	// A dragon that earns nothing has nothing to lose.
+	return answer{open: b.Gain >= b.Cost, detail: detail}
 }
 
 func (q *question) flight() answer {
