@@ -108,7 +108,7 @@ func (o *Oracle) Step(h *Healer) {
 	o.judge()
 	sick := 0
 	for _, d := range w.Dragons {
-		if len(d.wrong()) > 0 {
+		if d.seenSick() {
 			sick++
 		}
 	}
@@ -128,6 +128,11 @@ func (o *Oracle) Step(h *Healer) {
 	}
 	o.recoveries(h)
 	o.liveness(h)
+}
+
+// seenSick reports whether something is wrong with the dragon, and can be seen.
+func (d *Dragon) seenSick() bool {
+	return len(d.wrong()) > 0 && d.Shown == d.MAC && d.web == "" && d.world.forgets[d.N] == 0
 }
 
 // hot reports whether heat is to be blamed for something.
@@ -470,7 +475,7 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 			detect = 13 * time.Minute
 			sick := 0
 			for _, x := range w.Dragons {
-				if c.Members[x.N] && len(x.wrong()) > 0 {
+				if c.Members[x.N] && x.seenSick() {
 					sick++
 				}
 			}
@@ -480,7 +485,7 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 		case "mass":
 			sick := 0
 			for _, x := range w.Dragons {
-				if len(x.wrong()) > 0 {
+				if x.seenSick() {
 					sick++
 				}
 			}
@@ -787,12 +792,9 @@ func (o *Oracle) actable(d *Dragon) bool {
 			return false
 		}
 	}
-	for i := range o.sent {
-		if o.sent[i].want == d.N && now-o.sent[i].At < 7*day {
-			return false
-		}
-	}
-	return true
+	// What was only intended is charged, and climbs the ladder.
+	at, acted := o.w.healer.intended[d.MAC]
+	return !acted || now-at > 7*day
 }
 
 // hardTimes reports whether something speaks against acting at all.

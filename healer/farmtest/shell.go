@@ -54,6 +54,7 @@ type Healer struct {
 	recovered time.Duration
 	taken     map[int]bool // dragons that a human has quarantined
 	intents   []time.Duration
+	intended  map[string]time.Duration // the last one, by MAC
 }
 
 // wish is a write that somebody else wants.
@@ -71,7 +72,7 @@ type hold struct {
 
 // NewHealer installs a healer on the world's host.
 func NewHealer(w *World, policy healer.Policy) *Healer {
-	h := &Healer{Policy: policy, world: w, recovered: never, dragons: make(map[string][]byte), taken: make(map[int]bool)}
+	h := &Healer{Policy: policy, world: w, recovered: never, dragons: make(map[string][]byte), taken: make(map[int]bool), intended: make(map[string]time.Duration)}
 	w.healer = h
 	if w.script.Learned {
 		h.learn()
@@ -295,6 +296,7 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 		return true
 	}
 	h.intents = append(h.intents, w.Now)
+	h.intended[d.MAC] = w.Now
 	if !h.commit("intent") {
 		return false
 	}
