@@ -444,8 +444,8 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 			continue
 		}
 		hit := 0
-		for _, m := range c.Members {
-			if m {
+		for i, m := range c.Members {
+			if x := w.Dragons[i]; m && (c.Kind != "pool" || x.web == "" && x.Shown == x.MAC && w.forgets[i] == 0) {
 				hit++
 			}
 		}
@@ -841,7 +841,7 @@ func (o *Oracle) hardTimes(h *Healer) bool {
 
 // idleFor reports whether a pool outage strikes nobody: all have another pool.
 func (w *World) idleFor(c *Cause) bool {
-	return c.To == unending && !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return d.pool() < 0 })
+	return c.To == unending && !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return !w.spared(d, c) })
 }
 
 // compare: I18. What the plan says is what is done, but for the sending.
