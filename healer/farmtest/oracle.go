@@ -132,7 +132,13 @@ func (o *Oracle) Step(h *Healer) {
 
 // seenSick reports whether something is wrong with the dragon, and can be seen.
 func (d *Dragon) seenSick() bool {
-	return len(d.wrong()) > 0 && d.Shown == d.MAC && d.web == "" && d.world.forgets[d.N] == 0
+	return len(d.wrong()) > 0 && d.world.known(d) && d.web == "" && d.world.forgets[d.N] == 0
+}
+
+// known reports whether a dragon's MAC is its own, and nobody else's: the others are
+// in conflict, and count for nothing.
+func (w *World) known(d *Dragon) bool {
+	return d.Shown == d.MAC && !slices.ContainsFunc(w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC })
 }
 
 // hot reports whether heat is to be blamed for something.
@@ -445,7 +451,7 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 		}
 		hit := 0
 		for i, m := range c.Members {
-			if x := w.Dragons[i]; m && (c.Kind != "pool" || x.web == "" && x.Shown == x.MAC && w.forgets[i] == 0) {
+			if x := w.Dragons[i]; m && w.known(x) && (c.Kind != "pool" || x.web == "" && w.forgets[i] == 0) {
 				hit++
 			}
 		}
