@@ -451,7 +451,7 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 		}
 		hit := 0
 		for i, m := range c.Members {
-			if x := w.Dragons[i]; m && w.known(x) && (c.Kind != "pool" || x.web == "" && w.forgets[i] == 0) {
+			if x := w.Dragons[i]; m && w.known(x) && (c.Kind != "pool" || x.web == "" && x.phase == running && w.forgets[i] == 0 && w.switches[x.Switch] == 0) {
 				hit++
 			}
 		}
