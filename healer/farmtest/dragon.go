@@ -41,6 +41,8 @@ type defect struct {
 	sensor  string        // frozen, nan, 0, 150
 	frozen  float64       // what a frozen sensor says
 	hot     bool          // it died of heat
+	looked  bool          // somebody has seen it since
+	told    bool          // and could tell that it was heat
 	restart float64       // chance that a restart of the mining process cures it
 	reboot  float64       // chance that a boot does
 	tried   float64       // the chance that it would be gone by now
@@ -80,6 +82,7 @@ type board struct {
 	hashes  float64 // since the counters began
 	mhs15m  float64 // the decaying average, hashes per second
 	shares  float64
+	hotSeen time.Duration // when it was last seen to be deadly hot
 }
 
 // Dragon is one device: what it is, and how it shows itself.
@@ -157,7 +160,7 @@ func newDragon(w *World, n int) *Dragon {
 		b.rate = nominal * (0.97 + 0.06*draw(s.Seed, n, "rate", i))
 		b.factor, b.mhs15m = 1, b.rate
 		b.hashes = b.rate * (-d.count).Seconds()
-		b.temp = w.air + warmth
+		b.temp, b.hotSeen = w.air+warmth, never
 	}
 	d.works[0] = (-d.count).Seconds()
 	d.seen = never
@@ -452,6 +455,16 @@ func (d *Dragon) poll() {
 	}
 	if d.seen == never {
 		d.seen = d.at
+	}
+	for i := range d.boards {
+		if b := &d.boards[i]; b.sensor == nil && math.Round(b.temp) >= 100 {
+			b.hotSeen = d.at
+		}
+	}
+	for _, f := range d.defects {
+		if f.hot && !f.looked {
+			f.looked, f.told = true, d.at-d.boards[f.slot].hotSeen <= 10*time.Minute
+		}
 	}
 	d.Answered = append(d.Answered, d.at)
 	if len(d.Answered) > 64 {

@@ -627,7 +627,7 @@ func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
 			}
 		}
 	}
-	if s.Kind == healer.Reboot && s.Actor == "healer" && slices.ContainsFunc(d.justBefore, func(f *defect) bool { return f.hot }) {
+	if s.Kind == healer.Reboot && s.Actor == "healer" && slices.ContainsFunc(d.justBefore, func(f *defect) bool { return f.told }) {
 		o.fail("I7 %s, which suffers from heat", what)
 	}
 }
