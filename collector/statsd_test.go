@@ -562,8 +562,10 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFarm(t, 10, func(t *testing.T, f *farm) {
+				// No delay is as long as a scrape comes late: whether one that begins at the
+				// moment another reading ends shares it is for the scheduler to say.
 				for i := range f.herd.Len() {
-					f.herd.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*50*time.Millisecond))
+					f.herd.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*50*time.Millisecond+7*time.Millisecond))
 				}
 				first := time.Duration(statsdSlot(f.Fleet.Lookup(f.herd.Addr(0)).Info().MAC))*time.Second + after
 				start := time.Now()
@@ -574,11 +576,13 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 				before := 0
 				for n := range rounds {
 					late := time.Duration(jitter[n%len(jitter)]) * time.Millisecond
-					time.Sleep(time.Until(start.Add(first + time.Duration(n+1)*time.Minute + late)))
-					if n == settled {
+					due := start.Add(first + time.Duration(n+1)*time.Minute + late)
+					if n == settled { // counted from a moment at which nobody reads
+						time.Sleep(time.Until(due.Add(-time.Second)))
 						before = f.summaries()
 						server.take()
 					}
+					time.Sleep(time.Until(due))
 					f.scraped(t)
 				}
 				time.Sleep(time.Until(start.Add(first + (rounds+1)*time.Minute - time.Second)))
