@@ -3,7 +3,6 @@ package collector
 import (
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,12 +35,12 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, lines string)
 	say("last read: %s", moment(h.LastSuccess))
 	say("busy with: %s", clean(s.busy))
 	if h.Err != nil {
-		say("last error: %s: %s", h.Reason, secretless(h.Err.Error()))
+		say("last error: %s: %s", h.Reason, dragon.Secretless(h.Err.Error()))
 	}
 
 	say("\n== What was asked, and what came ==")
 	if s.err != nil {
-		say("failed after %s: %s", s.took, secretless(s.err.Error()))
+		say("failed after %s: %s", s.took, dragon.Secretless(s.err.Error()))
 	} else {
 		say("read in %s", s.took)
 		body(w, "/api/summary", s.summary().Answer)
@@ -89,31 +88,10 @@ func body(w io.Writer, endpoint string, a dragon.Answer) {
 	if len(raw) > most {
 		raw, rest = raw[:most], len(raw)-most
 	}
-	fmt.Fprintln(w, secretless(strings.ToValidUTF8(string(raw), "\ufffd")))
+	fmt.Fprintln(w, dragon.Secretless(strings.ToValidUTF8(string(raw), "\ufffd")))
 	if rest > 0 {
 		fmt.Fprintf(w, "… and %d bytes more\n", rest)
 	}
-}
-
-// What a dragon sends has no secret in the endpoints read here, as far as is known,
-// but for the login that some write into a pool's URL. A firmware that is more talkative
-// must not make us so.
-var secrets = []struct {
-	is     *regexp.Regexp
-	become string
-}{
-	{regexp.MustCompile(`(?i)("[^"]*(?:pass|pwd|jwt|token|secret)[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|[^\s",}\]]+)`), `${1}"<secret>"`},
-	{regexp.MustCompile(`(?i)("[^"]*url"\s*:\s*"(?:[a-z0-9+.-]*:(?:\\?/){2})?)[^"]*@`), `${1}<secret>@`},
-	{regexp.MustCompile(`(://)[^/@\s"\\]+@`), `${1}<secret>@`},
-	{regexp.MustCompile(`(?i)((?:pass|pwd|token|secret)\w*\s*=\s*)[^\s&,;"]+`), `${1}<secret>`},
-	{regexp.MustCompile(`eyJ[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)*`), `<secret>`}, // a JWT
-}
-
-func secretless(s string) string {
-	for _, secret := range secrets {
-		s = secret.is.ReplaceAllString(s, secret.become)
-	}
-	return s
 }
 
 func moment(t time.Time) string {

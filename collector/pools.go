@@ -1,8 +1,6 @@
 package collector
 
 import (
-	"strings"
-
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
@@ -14,7 +12,7 @@ func poolTable() table[dragon.Pool] {
 		key:   "pool",
 		each:  func(s *sample) []item[pool] { return s.pools },
 		rows: []row[pool]{
-			{name: "dragon_pool_info", help: "Where the pool is and who mines there; always 1.", typ: gauge, source: "summary.POOLS.URL, summary.POOLS.User", labels: []labelOf[pool]{{"url", func(p *pool) string { return withoutLogin(p.URL) }}, {"user", func(p *pool) string { return p.User }}}, get: func(*pool) dragon.Number { return dragon.Known(1) }},
+			{name: "dragon_pool_info", help: "Where the pool is and who mines there; always 1.", typ: gauge, source: "summary.POOLS.URL, summary.POOLS.User", labels: []labelOf[pool]{{"url", func(p *pool) string { return dragon.PoolWithoutLogin(p.URL) }}, {"user", func(p *pool) string { return p.User }}}, get: func(*pool) dragon.Number { return dragon.Known(1) }},
 			{name: "dragon_pool_up", help: "Whether the dragon calls the pool Alive.", typ: gauge, source: "summary.POOLS.Status", get: func(p *pool) dragon.Number { return only(p.Status != "", truth(p.Alive()).Or(0)) }},
 			{name: "dragon_pool_active", help: "Whether the dragon mines for the pool now.", typ: gauge, source: "summary.POOLS.Stratum Active", get: func(p *pool) dragon.Number { return p.Active }},
 			{name: "dragon_pool_priority", help: "The pool's place in the order, 0 first.", typ: gauge, source: "summary.POOLS.Priority", get: func(p *pool) dragon.Number { return p.Priority }},
@@ -39,18 +37,4 @@ func poolTable() table[dragon.Pool] {
 			{name: "dragon_pool_block_height", help: "Height of the block being mined.", typ: gauge, source: "summary.POOLS.Current Block Height", get: func(p *pool) dragon.Number { return p.BlockHeight }},
 		},
 	}
-}
-
-// withoutLogin cuts the user and password that some write into a pool's URL. They may
-// hold any character, so all before the last @ may be theirs.
-func withoutLogin(url string) string {
-	at := strings.LastIndexByte(url, '@')
-	if at < 0 {
-		return url
-	}
-	scheme, _, found := strings.Cut(url[:at], "://")
-	if !found {
-		return url[at+1:]
-	}
-	return scheme + "://" + url[at+1:]
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -45,7 +46,7 @@ func (c *Collector) Probe() http.Handler {
 		}
 		switch {
 		case s.err != nil:
-			level.Debug(logger).Log("msg", "probe failed", "took", s.took, "err", secretless(s.err.Error()))
+			level.Debug(logger).Log("msg", "probe failed", "took", s.took, "err", dragon.Secretless(s.err.Error()))
 		default:
 			level.Debug(logger).Log("msg", "probe answered", "took", s.took, "boards", len(s.boards), "pools", len(s.pools), "unreadable", strings.Join(s.summary().Unreadable, " "))
 		}

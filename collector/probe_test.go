@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
@@ -125,7 +126,7 @@ func TestSecretsAreCutOutOfWhatADragonSaid(t *testing.T) {
 		`got eyJ0eXAi.eyJpc3Mi.ab-c_d and more`:   `got <secret> and more`,
 		`{"Accepted":12,"User":"farm.1@home"}`:    `{"Accepted":12,"User":"farm.1@home"}`,
 	} {
-		if got := secretless(in); got != want {
+		if got := dragon.Secretless(in); got != want {
 			t.Errorf("%s\n got %s\nwant %s", in, got, want)
 		}
 	}
@@ -140,12 +141,12 @@ func FuzzSecretless(f *testing.F) {
 		}
 		// Behind whole JSON, nothing of a value is left.
 		if b, err := json.Marshal(before); err == nil {
-			got := secretless(`{"b":` + string(b) + `,"password":` + string(quoted) + `}`)
+			got := dragon.Secretless(`{"b":` + string(b) + `,"password":` + string(quoted) + `}`)
 			if strings.Contains(got, "§") {
 				t.Errorf("%s", got)
 			}
 		}
-		secretless(before)
+		dragon.Secretless(before)
 	})
 }
 
@@ -158,7 +159,7 @@ func TestLoginsAreCutOutOfPoolURLs(t *testing.T) {
 		"stratum+tcp://a@b@c":                       "stratum+tcp://c",
 		"":                                          "",
 	} {
-		if got := withoutLogin(in); got != want {
+		if got := dragon.PoolWithoutLogin(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}

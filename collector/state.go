@@ -58,7 +58,7 @@ func errorTable() table[sample] {
 		if text := dragon.ErrorText(report(s).Code); text != "" {
 			return text
 		}
-		return secretless(report(s).Message)
+		return dragon.Secretless(report(s).Message)
 	}
 	return table[sample]{
 		title: "Errors",

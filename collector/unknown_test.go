@@ -37,7 +37,7 @@ func rowOf[T any](t *testing.T, table table[T], name string) row[T] {
 }
 
 func TestAnErrorsTextKeepsASecret(t *testing.T) {
-	if got := secretless("lost pass=S3CRET at slot 2"); strings.Contains(got, "S3CRET") || !strings.Contains(got, "slot 2") {
+	if got := dragon.Secretless("lost pass=S3CRET at slot 2"); strings.Contains(got, "S3CRET") || !strings.Contains(got, "slot 2") {
 		t.Error(got)
 	}
 }

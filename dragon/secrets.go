@@ -64,6 +64,42 @@ func hideLogin(pool string) string {
 	return scheme + "://" + cutSecret + pool[at:]
 }
 
+// PoolWithoutLogin cuts the user and password that some write into a pool's URL. They may
+// hold any character, so all before the last @ may be theirs.
+func PoolWithoutLogin(url string) string {
+	at := strings.LastIndexByte(url, '@')
+	if at < 0 {
+		return url
+	}
+	scheme, _, found := strings.Cut(url[:at], "://")
+	if !found {
+		return url[at+1:]
+	}
+	return scheme + "://" + url[at+1:]
+}
+
+// What a dragon sends has no secret in the endpoints that are shown, as far as is known,
+// but for the login that some write into a pool's URL. A firmware that is more talkative
+// must not make us so.
+var unmeant = []struct {
+	is     *regexp.Regexp
+	become string
+}{
+	{regexp.MustCompile(`(?i)("[^"]*(?:pass|pwd|jwt|token|secret)[^"]*"\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|[^\s",}\]]+)`), `${1}"<secret>"`},
+	{regexp.MustCompile(`(?i)("[^"]*url"\s*:\s*"(?:[a-z0-9+.-]*:(?:\\?/){2})?)[^"]*@`), `${1}<secret>@`},
+	{regexp.MustCompile(`(://)[^/@\s"\\]+@`), `${1}<secret>@`},
+	{regexp.MustCompile(`(?i)((?:pass|pwd|token|secret)\w*\s*=\s*)[^\s&,;"]+`), `${1}<secret>`},
+	{regexp.MustCompile(`eyJ[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)*`), `<secret>`}, // a JWT
+}
+
+// Secretless hides what may be a secret in what a dragon sent.
+func Secretless(s string) string {
+	for _, secret := range unmeant {
+		s = secret.is.ReplaceAllString(s, secret.become)
+	}
+	return s
+}
+
 // withoutSecrets returns err, or its text where that quotes a secret: net/http quotes
 // what it cannot read.
 func withoutSecrets(err error, secrets []string) error {

@@ -126,11 +126,11 @@ func (f *auditFile) rotate() error {
 	if err := os.Rename(f.path, stem+"-"+time.Now().UTC().Format("20060102T150405.000000Z")+".jsonl"); err != nil {
 		return err
 	}
-	old, err := filepath.Glob(stem + "-*.jsonl")
+	old, err := auditFiles(filepath.Dir(f.path))
 	if err != nil {
 		return err
 	}
-	slices.Sort(old) // the names are dates
+	old = old[:len(old)-1] // all but the file itself
 	for _, path := range old[:max(0, len(old)-auditKept)] {
 		if err := os.Remove(path); err != nil {
 			return err

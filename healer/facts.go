@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -124,24 +123,9 @@ func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at tim
 	f.Pools = make([]PoolFacts, len(s.Pools))
 	for i := range s.Pools {
 		p := &s.Pools[i]
-		f.Pools[i] = PoolFacts{text(withoutLogin(p.URL)), p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
+		f.Pools[i] = PoolFacts{text(dragon.PoolWithoutLogin(p.URL)), p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
 	}
 	return f
-}
-
-// withoutLogin cuts the user and password that some write into a pool's URL: what is
-// left names breakers, and stands in the audit, the plan and the store. They may hold
-// any character, so all before the last @ may be theirs.
-func withoutLogin(url string) string {
-	at := strings.LastIndexByte(url, '@')
-	if at < 0 {
-		return url
-	}
-	scheme, _, found := strings.Cut(url[:at], "://")
-	if !found {
-		return url[at+1:]
-	}
-	return scheme + "://" + url[at+1:]
 }
 
 // uptimeAt carries the overview's uptime forward to the time of the summary. A mining

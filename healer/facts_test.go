@@ -91,7 +91,7 @@ func TestNobodysLoginIsInAPoolsURL(t *testing.T) {
 		poolA: poolA, "stratum+tcp://bob:hunter2@a.example:3333": poolA, "bob:x@a.example:1": "a.example:1", "": "",
 		"stratum+tcp://bob:hun/ter@2@a.example:3333": poolA, "stratum+tcp://bob:hunter://2@a.example:3333": poolA,
 	} {
-		if got := withoutLogin(url); got != want {
+		if got := dragon.PoolWithoutLogin(url); got != want {
 			t.Errorf("%q: %q, want %q", url, got, want)
 		}
 	}

@@ -119,6 +119,11 @@ type Status struct {
 	Config    string    `json:"config_hash"`
 	LastCycle time.Time `json:"last_cycle"`
 	Plan      *Plan     `json:"-"`
+	Policy    *Policy   `json:"-"` // that the plan was made by
+
+	// Actions are those that are remembered, by MAC, the oldest first. A dragon that
+	// nothing was done to is not in it.
+	Actions map[string][]Action `json:"-"`
 
 	windows []bool
 }

@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -209,6 +210,12 @@ func (h *Healer) publish(p *Plan) {
 	s := &Status{
 		Mode: string(Observe), Owner: h.store != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
 		Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
+		Policy: h.enforced(), Actions: make(map[string][]Action),
+	}
+	for mac, r := range h.mem.Dragons {
+		if len(r.Actions) > 0 {
+			s.Actions[mac] = slices.Clone(r.Actions)
+		}
 	}
 	enforcing := h.policy.Default.Mode == Enforce
 	for _, d := range h.policy.Profiles {

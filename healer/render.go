@@ -84,7 +84,7 @@ func (p *Plan) Render(w io.Writer) error {
 		if d.Verb == Nothing && d.Note == "" && d.Reason == "" && quiet(d.State) {
 			continue
 		}
-		row := []string{"-", d.MAC, d.Worker, string(d.State), dash(string(d.Reason)), dash(d.evidence()), d.action(), "-", dash(d.blockedBy())}
+		row := []string{"-", d.MAC, d.Worker, string(d.State), dash(string(d.Reason)), dash(d.InWords()), d.action(), "-", dash(d.blockedBy())}
 		if d.Verb == Act || d.Verb == WouldAct || d.Verb == Blocked {
 			next++
 			row[0] = fmt.Sprint(next)
@@ -111,7 +111,9 @@ func (p *Plan) breakerState(name string) BreakerState {
 	return BreakerClosed
 }
 
-func (d *Decision) evidence() string {
+// InWords is the evidence for the decision's reason in a few words; empty where there
+// is no reason.
+func (d *Decision) InWords() string {
 	e := &d.Evidence
 	if d.Reason == "" {
 		return ""
@@ -195,7 +197,7 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 	fmt.Fprintln(w)
 	e := &d.Evidence
 	if d.Reason != "" {
-		fmt.Fprintf(w, "reason    %s: %s\n", d.Reason, d.evidence())
+		fmt.Fprintf(w, "reason    %s: %s\n", d.Reason, d.InWords())
 	}
 	if e.Of > 0 {
 		fmt.Fprintf(w, "evidence  %d of the last %d samples bad, for %s\n", e.Bad, e.Of, short(time.Duration(e.For)))

@@ -1,0 +1,94 @@
+package healer
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// longestLine is more than a line of the audit has; a longer one is left out.
+const longestLine = 1 << 20
+
+// History returns the newest lines of the audit, the newest first and n at most. With a
+// MAC it returns those about that dragon. It reads the file, and so tells also what
+// an earlier process did, or the one that owns the state.
+func (h *Healer) History(mac string, n int) ([]Audit, error) {
+	paths, err := auditFiles(h.config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	var history []Audit
+	for _, path := range slices.Backward(paths) {
+		if len(history) >= n {
+			break
+		}
+		lines, err := lastLines(path, mac, n-len(history))
+		if errors.Is(err, fs.ErrNotExist) { // set aside meanwhile
+			continue
+		}
+		if err != nil {
+			return history, err
+		}
+		records, _ := ReadAudit(bytes.Join(lines, nil)) // what cannot be read is no history
+		slices.Reverse(records)
+		history = append(history, records...)
+	}
+	return history, nil
+}
+
+// auditFiles returns the files of the audit in dir, the oldest first.
+func auditFiles(dir string) ([]string, error) {
+	path := filepath.Join(dir, auditName)
+	paths, err := filepath.Glob(strings.TrimSuffix(path, ".jsonl") + "-*.jsonl")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(paths) // the names are dates
+	return append(paths, path), nil
+}
+
+// lastLines returns the last n lines of a file that have mac in them, the oldest first.
+func lastLines(path, mac string, n int) ([][]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var want []byte
+	if mac != "" {
+		want, _ = json.Marshal(mac)
+		want = append([]byte(`"mac":`), want...)
+	}
+	var lines [][]byte
+	next := 0 // the oldest, once there are n
+	r := bufio.NewReaderSize(file, longestLine)
+	for {
+		line, err := r.ReadSlice('\n')
+		long := errors.Is(err, bufio.ErrBufferFull)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = r.ReadSlice('\n')
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		switch {
+		case long || !bytes.HasSuffix(line, []byte("}\n")): // torn, or still being written
+		case !bytes.Contains(line, want):
+		case len(lines) < n:
+			lines = append(lines, bytes.Clone(line))
+		default:
+			lines[next] = append(lines[next][:0], line...)
+			next = (next + 1) % n
+		}
+		if err != nil {
+			return append(lines[next:], lines[:next]...), nil
+		}
+	}
+}
