@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,8 +39,10 @@ func start(t *testing.T, args ...string) (address string, logs *logBuffer, stop 
 	ctx, cancel := context.WithCancel(t.Context())
 	listening, done := make(chan net.Addr, 1), make(chan error, 1)
 	logs = &logBuffer{}
-	dir := t.TempDir()
-	args = append([]string{"--web.listen-address=127.0.0.1:0", "--data-dir=" + dir, "--inventory-file="}, args...)
+	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--data-dir=") }) {
+		args = append(args, "--data-dir="+t.TempDir())
+	}
+	args = append([]string{"--web.listen-address=127.0.0.1:0", "--inventory-file="}, args...)
 	go func() { done <- run(ctx, args, io.Discard, logs, func(a net.Addr) { listening <- a }) }()
 	stop = sync.OnceValue(func() error {
 		cancel()

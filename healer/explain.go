@@ -20,6 +20,9 @@ func (c *cycle) describe(s *subject) *Decision {
 		d.Kind, d.Rung, d.Rungs, d.Slot, d.ActionID, d.Verb = a.Kind, a.Rung, len(s.p.Ladder.Steps), a.Slot, a.ID, Wait
 		d.Note = fmt.Sprintf("%s %s ago", a.Kind, short(c.now.Since(a.At)))
 	}
+	if a := s.r.last(func(*Action) bool { return true }); a != nil {
+		d.Last = &LastAction{a.Kind, a.Wall, a.Outcome}
+	}
 	switch {
 	case s.conflict:
 		d.State, d.Note = StateConflict, "its MAC is claimed by another dragon, or is none"

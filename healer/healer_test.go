@@ -59,6 +59,12 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 				t.Errorf("%s is %g, want %g", name, got, want)
 			}
 		}
+		if at := w.metric("mother_healer_last_action_timestamp_seconds", "worker", w.worker(2), "action", "restartCgMiner", "outcome", "recovered"); at <= 0 {
+			t.Errorf("the last action is shown as of %g", at)
+		}
+		if want := w.metric("dragon_hashrate_expected_hashes_per_second", "worker", w.worker(2)); want < 14e12 || want > 16e12 {
+			t.Errorf("the dragon is measured by %g hashes per second, want what its peers make", want)
+		}
 		if lost := w.metric("mother_healer_hash_lost_to_actions_total"); lost <= 0 || lost > 16e12*600 {
 			t.Errorf("the restart cost %g hashes, want some and less than ten minutes' worth", lost)
 		}

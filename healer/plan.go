@@ -106,9 +106,17 @@ type Decision struct {
 	Benefit  *Benefit    `json:"benefit,omitempty"`
 	In       Until       `json:"in"` // how long until the closed gates may open, as far as that is known
 	ActionID string      `json:"action_id,omitempty"`
+	Last     *LastAction `json:"last_action,omitempty"`
 
 	severity int    // index of the detector; -1: nothing to decide
 	facts    *Facts // what it was decided on
+}
+
+// LastAction is the newest write to a dragon that is remembered, and what became of it.
+type LastAction struct {
+	Kind    Kind      `json:"action"`
+	At      time.Time `json:"at"`
+	Outcome Outcome   `json:"outcome,omitempty"` // empty until its verdict is in
 }
 
 // Span is a duration that is written in seconds where people and machines read it.

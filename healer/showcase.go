@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -59,6 +60,20 @@ var shown = []struct {
 	{gauge("mother_healer_device_state", "1 for the state that a dragon is in.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
 			put(1, s.Plan.Dragons[i].Worker, string(s.Plan.Dragons[i].State))
+		}
+	}},
+	{gauge("dragon_hashrate_expected_hashes_per_second", "What the healer measures the dragon's hash rate by: the policy's figure, else what it did when it was well, else what its model does.", "worker"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Dragons {
+			if d := &s.Plan.Dragons[i]; d.Evidence.Baseline > 0 {
+				put(d.Evidence.Baseline, d.Worker)
+			}
+		}
+	}},
+	{gauge("mother_healer_last_action_timestamp_seconds", "When the newest remembered write to the dragon was sent, with its outcome; open until the verdict is in.", "worker", "action", "outcome"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Dragons {
+			if d := &s.Plan.Dragons[i]; d.Last != nil {
+				put(float64(d.Last.At.UnixMilli())/1000, d.Worker, string(d.Last.Kind), string(cmp.Or(d.Last.Outcome, "open")))
+			}
 		}
 	}},
 	{gauge("dragon_maintenance", "1: a human works on the dragon, and its alerts are muted.", "worker"), func(s *Status, put func(float64, ...string)) {
