@@ -144,7 +144,6 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		Fleet:   dragons,
 		Dir:     c.DataDir,
 		Policy:  c.Healing.Policy,
-		Place:   c.Healing.Place,
 		Outside: gate.New().Ask,
 		OnAction: func(d *fleet.Info, kind healer.Kind) {
 			if kind == healer.Reboot { // the original had no restart of the mining process alone

@@ -125,7 +125,7 @@ func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
 		if err != nil {
 			return notSent("looking again: %v", err)
 		}
-		f := h.factsOf(d, h.who(d.Info()), r)
+		f := h.factsOf(d, who(d.Info(), j.plan.cycle.p), r)
 		err = h.ask(ctx, "confirming", func(context.Context) error {
 			if err := j.plan.Confirm(&j.decision, &f); err != nil {
 				return notSent("%v", err)

@@ -148,6 +148,12 @@ func (p *Plan) Confirm(d *Decision, f *Facts) error {
 // work writes an amount of hashes.
 func work(v float64) string { return strings.TrimSuffix(hashrate(v), "/s") }
 
+// Seen is the fleet as a policy sees it: with its own fault domains and profiles.
+type Seen struct {
+	By   *Policy
+	View *View
+}
+
 // Guarded is what the config guard found.
 type Guarded struct {
 	Newly []string // workers that the new policy calls bad and the old one does not
@@ -160,11 +166,11 @@ var ErrGuard = errors.New("the new policy would call too many dragons sick")
 // Guard dry-runs a new policy on what is seen now. Nothing is folded into mem. Every
 // detector's newest sample is judged by both policies, without waiting for durations:
 // it is the threshold that a typo spoils.
-func Guard(now Instant, view *View, mem *Memory, before, after *Policy) (Guarded, error) {
-	sick := func(p *Policy) map[string]bool {
-		c := &cycle{p: p, m: mem.Clone(), host: view.Host, out: &Plan{}}
+func Guard(now Instant, mem *Memory, before, after Seen) (Guarded, error) {
+	sick := func(by Seen) map[string]bool {
+		c := &cycle{p: by.By, m: mem.Clone(), host: by.View.Host, out: &Plan{}}
 		c.start(now)
-		c.gather(view)
+		c.gather(by.View)
 		for _, s := range c.all {
 			c.fold(s)
 		}
@@ -185,7 +191,7 @@ func Guard(now Instant, view *View, mem *Memory, before, after *Policy) (Guarded
 		return out
 	}
 	was, is := sick(before), sick(after)
-	g := Guarded{Limit: atLeast(after.Breakers.GuardShare, len(view.Dragons), after.Breakers.GuardFloor)}
+	g := Guarded{Limit: atLeast(after.By.Breakers.GuardShare, len(after.View.Dragons), after.By.Breakers.GuardFloor)}
 	for _, worker := range sortedKeys(is) {
 		if !was[worker] {
 			g.Newly = append(g.Newly, worker)

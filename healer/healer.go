@@ -30,13 +30,11 @@ type Config struct {
 	Fleet *fleet.Fleet
 	Dir   string // of the state, the audit and the STOP file
 
-	// Policy returns the rules in force. It is asked in every cycle; a value that it
-	// has returned must not change any more. It says nothing of sending unless a
-	// DragonPolicy's Mode is Enforce.
+	// Policy returns the rules that are wanted. It is asked in every cycle; a value that
+	// it has returned must not change any more. Another one is taken over unless it would
+	// call too many dragons sick at once (see Guard), and then the old one stays. It says
+	// nothing of sending unless a DragonPolicy's Mode is Enforce.
 	Policy func() *Policy
-	// Place says which fault domain a dragon is in and which profile applies to it.
-	// Nil, or an empty domain: the /24 of its address.
-	Place func(*fleet.Info) (domain, profile string)
 	// Outside asks the gate of Policy.External what keeps it closed; empty: nothing does.
 	// It is called once a cycle, and must come to an end. Nil: it cannot be asked.
 	Outside func(context.Context, External) (closed string, err error)
@@ -93,6 +91,7 @@ type Healer struct {
 	auditSaid string
 	policy    *Policy // in force
 	offered   *Policy // that Policy returned last
+	declined  string  // why it is not in force
 	plan      *Plan   // of the last cycle
 	view      *View   // of the last cycle
 	outside   outside // as of the last cycle
@@ -117,6 +116,7 @@ type Status struct {
 	Healer    string    `json:"healer"`
 	Epoch     int       `json:"epoch"`
 	Config    string    `json:"config_hash"`
+	Declined  string    `json:"config_refused,omitempty"` // why the newest policy is not the one in force
 	LastCycle time.Time `json:"last_cycle"`
 	Plan      *Plan     `json:"-"`
 	Policy    *Policy   `json:"-"` // that the plan was made by

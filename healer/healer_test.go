@@ -259,7 +259,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 			w.start()
 			w.settle()
 			d := w.fleet.Lookup(w.worker(0))
-			j := &job{decision: Decision{Who: w.healer.who(w.fleet.Lookup(w.worker(1)).Info())}}
+			j := &job{decision: Decision{Who: who(w.fleet.Lookup(w.worker(1)).Info(), w.policy)}}
 			err := d.Write(w.ctx, "test", func(ctx context.Context, c *dragonClient) error { return w.healer.identify(ctx, c, j) })
 			if err == nil || w.metric("mother_identity_mismatch_total") != 1 {
 				t.Errorf("another dragon's MAC was taken for its own: %v", err)
@@ -513,15 +513,13 @@ func TestALostMemoryChargesEveryBudget(t *testing.T) {
 func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, 4)
-		w.configs = append(w.configs, func(c *Config) {
-			place := c.Place
-			c.Place = func(i *fleetInfo) (string, string) {
-				if i.Worker == w.worker(3) && w.enacted.Load().Seed == 13 {
-					panic("a bug")
-				}
-				return place(i)
+		place := w.place
+		w.place = func(i *fleetInfo) (string, string) {
+			if i.Worker == w.worker(3) && w.enacted.Load().Seed == 13 {
+				panic("a bug")
 			}
-		})
+			return place(i)
+		}
 		w.start()
 		w.settle()
 		p := impatient()
@@ -691,15 +689,85 @@ func TestAPolicyThatCallsTheFarmSickIsRefused(t *testing.T) {
 		p.Default.Detect.MinPerBoard = 50e12
 		w.enact(p)
 		pass(2 * time.Minute)
-		if w.metric("mother_config_refused_total") != 1 || w.healer.Status().Config != before {
+		s := w.healer.Status()
+		if w.metric("mother_config_refused_total") != 1 || w.metric("mother_healer_policy_refused") != 1 || s.Config != before {
 			t.Errorf("a typo was taken over: %s", w.log)
+		}
+		if want := "too many dragons sick: 6, at most 2"; !strings.Contains(s.Declined, want) || !strings.Contains(w.log.String(), want) {
+			t.Errorf("neither status nor log says why: %q, %s", s.Declined, w.log)
 		}
 		p = impatient()
 		p.Default.Detect.MinPerBoard = 1e12
 		w.enact(p)
 		pass(2 * time.Minute)
-		if w.healer.Status().Config == before {
-			t.Errorf("a good policy was not taken over: %s", w.log)
+		if s := w.healer.Status(); s.Config == before || s.Declined != "" || w.metric("mother_healer_policy_refused") != 0 {
+			t.Errorf("a good policy was not taken over: %+v\n%s", s, w.log)
+		}
+		var said []Verb
+		for _, a := range w.audit() {
+			if a.Decision == Adopt || a.Decision == Refuse {
+				said = append(said, a.Decision)
+			}
+		}
+		if !slices.Equal(said, []Verb{Refuse, Adopt}) {
+			t.Errorf("the audit says %v", said)
+		}
+	})
+}
+
+// Whom a profile is for belongs to the policy: the guard judges by the new one's
+// profiles, and when it is refused everybody stays under the old one's.
+func TestAPolicyComesWithItsProfilesOrNotAtAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 6)
+		handsOff := func(i *fleetInfo) (string, string) {
+			if i.Worker == w.worker(1) {
+				return "", "hands-off"
+			}
+			return "", ""
+		}
+		w.policy.Place = handsOff
+		w.policy.Override("hands-off", func(d *DragonPolicy) { d.Mode = Observe })
+		w.start()
+		w.settle()
+		pass(20 * time.Minute)
+		p := impatient()
+		p.Override("strict", func(d *DragonPolicy) { d.Detect.MinPerBoard = 50e12 })
+		p.Place = func(*fleetInfo) (string, string) { return "", "strict" }
+		w.enact(p)
+		w.killBoard(1)
+		w.until("it would be healed", time.Hour, func() bool {
+			d, err := w.healer.Why(w.worker(1))
+			return err == nil && d.Verb == WouldAct
+		})
+		pass(time.Hour)
+		if n := w.metric("mother_config_refused_total"); n != 1 || len(w.wrote(1)) > 0 {
+			t.Errorf("refused %g times, want once; the dragon that is only observed was written %v", n, w.wrote(1))
+		}
+		p = impatient()
+		p.Place = func(*fleetInfo) (string, string) { return "", "" }
+		w.enact(p)
+		w.until("it is healed under the next policy", time.Hour, func() bool { return len(w.wrote(1)) > 0 })
+	})
+}
+
+func TestAPolicyThatOnlyObservesEndsTheHealing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		w.start()
+		w.settle()
+		w.killBoard(1)
+		pass(8 * time.Minute)
+		p := impatient()
+		p.Default.Mode = Observe
+		w.enact(p)
+		w.until("it would act", time.Hour, func() bool {
+			d, err := w.healer.Why(w.worker(1))
+			return err == nil && d.Verb == WouldAct
+		})
+		pass(time.Hour)
+		if w.wroteAnything() || w.metric("mother_healer_mode", "mode", "observe") != 1 {
+			t.Errorf("something was sent under a policy that only observes\n%s", w.table())
 		}
 	})
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -31,7 +33,9 @@ func (h *Healer) look(ctx context.Context) {
 	for ctx.Err() == nil {
 		poll := time.Minute
 		err := h.beside("looking", func() error {
-			poll = max(h.config.Policy().Poll, time.Second)
+			if err := h.ask(ctx, "asking how often", func(context.Context) error { poll = h.poll(); return nil }); err != nil {
+				return err
+			}
 			h.gather(ctx, poll, looked)
 			looked = time.Now()
 			outside, err := h.askOutside(ctx)
@@ -53,6 +57,15 @@ func (h *Healer) look(ctx context.Context) {
 			timer.Stop()
 		}
 	}
+}
+
+// poll is the time between two looks. Only the owner may call it.
+func (h *Healer) poll() time.Duration {
+	p := h.policy // a new one may have been refused
+	if p == nil {
+		p = h.config.Policy()
+	}
+	return max(p.Poll, time.Second)
 }
 
 // pause is a stretch of the healer's time in the host's: a simulation may run faster.
@@ -132,9 +145,8 @@ func (h *Healer) cycle(ctx context.Context) error {
 		h.open()
 	}
 	now := h.clock.Now()
-	h.view = h.see()
 	h.adopt(now)
-	h.view.Host.External = h.external() // which is another one in another policy
+	h.view = h.see(h.policy)
 	h.plan = Decide(now, h.view, h.mem, h.enforced())
 	written := h.keep() == nil // what it has to say, it has said
 	h.say(h.plan.Audit...)
@@ -169,14 +181,15 @@ func (h *Healer) show() {
 	h.publish(Decide(now, h.view, h.mem.Clone(), h.enforced()))
 }
 
-// see gathers what is known of the fleet and of the healer's own footing.
-func (h *Healer) see() *View {
+// see gathers what is known of the fleet, as a policy places it, and of the healer's
+// own footing.
+func (h *Healer) see(p *Policy) *View {
 	dragons := h.config.Fleet.Dragons()
 	v := &View{Host: h.host(), Dragons: make([]Facts, 0, len(dragons))}
 	known := make(map[*fleet.Dragon]bool, len(dragons))
 	for _, d := range dragons {
 		known[d] = true
-		v.Dragons = append(v.Dragons, h.facts(d))
+		v.Dragons = append(v.Dragons, h.facts(d, p))
 	}
 	h.arrivals.mu.Lock()
 	defer h.arrivals.mu.Unlock()
@@ -205,13 +218,13 @@ func (h *Healer) stopped() bool {
 }
 
 // facts says what is known of a dragon now.
-func (h *Healer) facts(d *fleet.Dragon) Facts {
+func (h *Healer) facts(d *fleet.Dragon, p *Policy) Facts {
 	health, last := d.Health(), d.Last()
-	who := h.who(d.Info())
+	w := who(d.Info(), p)
 	if last == nil || !health.Up {
-		return FactsOf(who, reachOf(health), nil, nil, h.clock.Now().Mono)
+		return FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
 	}
-	return h.factsOf(d, who, last)
+	return h.factsOf(d, w, last)
 }
 
 // factsOf makes facts of a reading that has come.
@@ -232,13 +245,13 @@ func (h *Healer) factsOf(d *fleet.Dragon, who Who, r *fleet.Reading) Facts {
 	return FactsOf(who, Reached, r.Summary, overview, a.at)
 }
 
-func (h *Healer) who(i *fleet.Info) Who {
+func who(i *fleet.Info, p *Policy) Who {
 	w := Who{
 		MAC: i.MAC, Worker: i.Worker, Address: i.Address, Model: i.Model, Firmware: i.Firmware,
 		HWVer: i.HWVersion, Conflict: i.Conflict,
 	}
-	if h.config.Place != nil {
-		w.Domain, w.Profile = h.config.Place(i)
+	if p.Place != nil {
+		w.Domain, w.Profile = p.Place(i)
 	}
 	return w
 }
@@ -264,18 +277,35 @@ func (h *Healer) adopt(now Instant) {
 		return
 	}
 	h.offered = next
-	if h.policy != nil {
-		if g, err := Guard(now, h.view, h.mem, h.policy, next); err != nil {
+	hash, first := hashOf(next), h.policy == nil
+	if !first {
+		g, err := Guard(now, h.mem, Seen{h.policy, h.see(h.policy)}, Seen{next, h.see(next)})
+		if err != nil {
+			h.declined = err.Error()
 			h.metrics.configRefused.Inc()
-			level.Error(h.logger).Log("msg", "the new policy is not enforced; the old one stays", "err", err, "newly_sick", len(g.Newly), "limit", g.Limit)
+			level.Error(h.logger).Log("msg", "the new policy is not taken over; the old one stays", "err", err, "limit", g.Limit, "newly_sick", some(g.Newly))
+			h.sayRequest(Refuse, "", healerActor, fmt.Sprintf("policy %s: %s: %s", hash, err, some(g.Newly)))
 			return
 		}
 	}
-	h.policy = next
-	if hash := hashOf(next); hash != h.mem.Fleet.ConfigHash {
+	h.policy, h.declined = next, ""
+	if hash != h.mem.Fleet.ConfigHash {
 		h.mem.Fleet.ConfigHash = hash
 		h.mem.touchFleet()
 	}
+	if !first {
+		level.Info(h.logger).Log("msg", "a new policy is in force", "config_hash", hash)
+		h.sayRequest(Adopt, "", healerActor, "a new policy is in force")
+	}
+}
+
+// some writes a list that may be as long as the fleet.
+func some(names []string) string {
+	const most = 10
+	if n := len(names) - most; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], " "), n)
+	}
+	return strings.Join(names, " ")
 }
 
 // hashOf names a policy in the audit.

@@ -209,7 +209,7 @@ func (h *Healer) cost(e *Ended) (lost, gained float64) {
 func (h *Healer) publish(p *Plan) {
 	s := &Status{
 		Mode: string(Observe), Owner: h.store != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
-		Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
+		Declined: h.declined, Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
 		Policy: h.enforced(), Actions: make(map[string][]Action),
 	}
 	for mac, r := range h.mem.Dragons {

@@ -34,7 +34,7 @@ func PlanOffline(ctx context.Context, config Config) (*Plan, error) {
 		return nil, err
 	}
 	now := h.clock.Now()
-	h.view = h.see()
+	h.view = h.see(h.policy)
 	// What a running healer would have.
 	h.view.Host.Owner, h.view.Host.StateWritable = true, true
 	return Decide(now, h.view, h.mem, h.policy), nil

@@ -20,6 +20,8 @@ const (
 	Release    Verb = "release"
 	Hold       Verb = "hold"   // a breaker opened
 	Resume     Verb = "resume" // a breaker closed
+	Adopt      Verb = "adopt"  // a new policy is in force
+	Refuse     Verb = "refuse" // it is not
 	Changed    Verb = "state"  // in the audit: nothing but the state
 )
 

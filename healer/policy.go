@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // Mode says whether decisions are carried out. They are the same in both.
@@ -60,6 +62,11 @@ type Policy struct {
 
 	Default  DragonPolicy             `yaml:"default"`
 	Profiles map[string]*DragonPolicy `yaml:"-"` // by Facts.Profile, complete: made by Override
+
+	// Place says which fault domain a dragon is in and which of the profiles applies to
+	// it. Nil, or an empty domain: the /24 of its address. It comes and goes with the
+	// policy: a profile's name means nothing to another one.
+	Place func(*fleet.Info) (domain, profile string) `yaml:"-" json:"-"`
 
 	without Gate // switched off by a test, see WithoutGate
 }

@@ -46,6 +46,9 @@ var shown = []struct {
 	{gauge("mother_config_hash_info", "The policy in force.", "hash"), func(s *Status, put func(float64, ...string)) {
 		put(1, s.Config)
 	}},
+	{gauge("mother_healer_policy_refused", "1: the newest policy would call too many dragons sick at once, so that the one before it stays in force."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Declined != ""))
+	}},
 	{gauge("mother_clock_trusted", "1: the host's wall clock is trusted."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Plan.ClockTrusted))
 	}},

@@ -636,13 +636,13 @@ func TestConfigGuard(t *testing.T) {
 	f := newFarm(t, 20).settle()
 	typo := DefaultPolicy()
 	typo.Default.Hashrate = 150 * tera
-	g, err := Guard(f.now, f.view(), f.mem, &f.policy, &typo)
+	g, err := Guard(f.now, f.mem, Seen{&f.policy, f.view()}, Seen{&typo, f.view()})
 	if err == nil || len(g.Newly) != 20 {
 		t.Errorf("%v, %d newly sick, want a refusal of 20", err, len(g.Newly))
 	}
 	fine := DefaultPolicy()
 	fine.Default.Hashrate = 16 * tera
-	if g, err = Guard(f.now, f.view(), f.mem, &f.policy, &fine); err != nil || len(g.Newly) != 0 {
+	if g, err = Guard(f.now, f.mem, Seen{&f.policy, f.view()}, Seen{&fine, f.view()}); err != nil || len(g.Newly) != 0 {
 		t.Errorf("%v, %v newly sick, want none", err, g.Newly)
 	}
 }

@@ -44,7 +44,8 @@ type ward struct {
 	fleet   *fleet.Fleet
 	clock   bubbleClock
 	dir     string
-	policy  *Policy                // until the start; then see enact
+	policy  *Policy // until the start; then see enact
+	place   func(*fleet.Info) (domain, profile string)
 	enacted atomic.Pointer[Policy] // read by the Healer
 	current atomic.Pointer[Healer] // that gets the readings
 	log     *bytes.Buffer
@@ -76,6 +77,7 @@ func newWard(t *testing.T, n int) *ward {
 		t.Fatal(err)
 	}
 	w := &ward{t: t, herd: herd, clock: bubbleClock{time.Now()}, dir: t.TempDir(), policy: impatient(), log: &bytes.Buffer{}}
+	w.place = func(i *fleet.Info) (string, string) { return "row-" + i.IP, "" }
 	transport := dragon.NewTransport()
 	transport.DialContext = herd.DialContext
 	options := dragon.Options{Transport: transport}
@@ -121,6 +123,9 @@ func (w *ward) start() *Healer {
 
 // enact makes a policy the one that the Healer is given.
 func (w *ward) enact(p *Policy) {
+	if p.Place == nil {
+		p.Place = w.place
+	}
 	w.policy = p
 	w.enacted.Store(p)
 }
@@ -136,10 +141,9 @@ func pass(d time.Duration) {
 func (w *ward) make(dir string) (*Healer, func() (stop func())) {
 	w.t.Helper()
 	w.registry = prometheus.NewRegistry()
-	w.enacted.Store(w.policy)
+	w.enact(w.policy)
 	c := Config{
 		Fleet: w.fleet, Dir: dir, Policy: w.enacted.Load, ID: "test", Clock: w.clock,
-		Place:    func(i *fleet.Info) (string, string) { return "row-" + i.IP, "" },
 		OnAction: func(_ *fleet.Info, k Kind) { w.actions = append(w.actions, k) },
 		Logger:   log.NewLogfmtLogger(log.NewSyncWriter(w.log)), Registerer: w.registry,
 	}

@@ -365,7 +365,8 @@ func (h *Healer) reconfigure(next *healer.Policy) {
 	if h.mem == nil {
 		return
 	}
-	g, err := healer.Guard(h.world.instant(), h.world.View(), h.mem, &h.Policy, next)
+	view := h.world.View()
+	g, err := healer.Guard(h.world.instant(), h.mem, healer.Seen{By: &h.Policy, View: view}, healer.Seen{By: next, View: view})
 	if err != nil {
 		h.note("config refused: %v", err)
 		return

@@ -55,7 +55,7 @@ func (h *Healing) Enforcing() bool {
 	return false
 }
 
-// Place says which fault domain a dragon is in, its site, and which of the policy's
+// Place is the policy's: it says which fault domain a dragon is in, its site, and which of the policy's
 // profiles applies to it.
 func (h *Healing) Place(i *fleet.Info) (domain, profile string) {
 	ip, _ := netip.ParseAddr(i.IP)
@@ -178,6 +178,7 @@ func newHealing(r *reader, d *document, sites []string) Healing {
 	}
 	s := stacker{h: &h, r: r, known: known}
 	s.choose(0, layer{}, nil, nil)
+	h.policy.Place = (&Healing{layers: h.layers}).Place
 	return h
 }
 
