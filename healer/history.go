@@ -56,7 +56,7 @@ func auditFiles(dir string) ([]string, error) {
 
 // lastLines returns the last n lines of a file that have mac in them, the oldest first.
 func lastLines(path, mac string, n int) ([][]byte, error) {
-	file, err := os.Open(path)
+	file, err := os.Open(filepath.Clean(path))
 	if err != nil {
 		return nil, err
 	}
