@@ -117,7 +117,7 @@ const (
 type FaultOption func(*fault)
 
 // On limits a fault to endpoints: summary, overview, auth, …, upgrade/upload,
-// stream/logs, index for all paths that are none of these.
+// upgrade/ws, stream/logs, index for all paths that are none of these.
 func On(endpoints ...string) FaultOption {
 	return func(f *fault) { f.endpoints = endpoints }
 }

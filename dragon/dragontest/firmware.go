@@ -41,7 +41,8 @@ type Image struct {
 	Size    int64   // bytes; default what the header needs
 }
 
-const imageMagic = "dragontest image"
+// imageMagic begins as a CPIO archive does, which an image is.
+const imageMagic = "070702 dragontest image"
 
 // Name is the file name of the image.
 func (i Image) Name() string { return i.Version + ".swu" }
@@ -193,6 +194,7 @@ func (d *Dragon) received(w http.ResponseWriter, r *http.Request, endpoint strin
 		}
 	}
 	d.writes = append(d.writes, Write{At: now, Endpoint: endpoint, Form: form})
+	d.state.imageRefused = image == nil
 	if image != nil {
 		d.state.flashAt, d.state.flashing = now.Add(d.spec.FlashTime), image
 	}

@@ -45,13 +45,13 @@ func (p *php) raw(s string) { p.b = append(p.b, s...) }
 var replies = sync.Pool{New: func() any { return new(reply) }}
 
 // endpointOf names what a path is for: the part after /api/, upgrade/upload,
-// upgrade/download, stream/logs, or index.
+// upgrade/download, upgrade/ws, stream/logs, or index.
 func endpointOf(path string) string {
 	if name, ok := strings.CutPrefix(path, "/api/"); ok {
 		return name
 	}
 	switch path {
-	case "/upgrade/upload", "/upgrade/download", "/stream/logs":
+	case "/upgrade/upload", "/upgrade/download", "/upgrade/ws", "/stream/logs":
 		return path[1:]
 	}
 	return "index"
@@ -63,11 +63,13 @@ func (d *Dragon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	endpoint := d.enter(r)
 	d.mu.Unlock()
-	defer func() {
-		d.mu.Lock()
-		d.traffic.inFlight--
-		d.mu.Unlock()
-	}()
+	if !aside(endpoint) {
+		defer func() {
+			d.mu.Lock()
+			d.traffic.inFlight--
+			d.mu.Unlock()
+		}()
+	}
 
 	if !d.admit(w, r, endpoint) {
 		return
@@ -81,6 +83,8 @@ func (d *Dragon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.serveUpload(w, r)
 	case endpoint == "upgrade/download":
 		d.serveDownload(w, r)
+	case endpoint == "upgrade/ws":
+		d.serveProgress(w, r)
 	case endpoint == "stream/logs":
 		d.serveLogStream(w, r)
 	default:

@@ -29,6 +29,8 @@ type state struct {
 	flashAt  time.Time // an upload is in its slot here and the system reboots; zero: none under way
 	flashing *Image    // nil: what was uploaded is no image for this dragon
 
+	imageRefused bool // the last upload was none that it takes
+
 	firmware  string
 	lostBoard bool    // the firmware cannot see the last board
 	slow      float64 // the firmware's effect on the rate
@@ -252,6 +254,7 @@ func (d *Dragon) boot(at time.Time, c Cure) {
 	s := &d.state
 	s.boots++
 	s.down, s.downAt, s.flashAt, s.outageUntil = staysUp, time.Time{}, time.Time{}, time.Time{}
+	s.imageRefused = false
 	s.bricked = s.bricked || s.brickNext
 	s.off = s.bricked
 	s.bootedAt = at

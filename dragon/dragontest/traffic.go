@@ -14,7 +14,7 @@ import (
 type Traffic struct {
 	Requests    map[string]int // by endpoint: summary, auth, …, upgrade/upload, index
 	Connections int            // accepted by a server or herd
-	MaxInFlight int            // greatest number of requests at the same time
+	MaxInFlight int            // greatest number of requests at the same time; who watches an upgrade is none
 	InFlight    int            // now
 
 	Logins        int                       // that succeeded
@@ -109,10 +109,16 @@ func (d *Dragon) enter(r *http.Request) (endpoint string) {
 	endpoint = endpointOf(r.URL.Path)
 	t := &d.traffic
 	t.requests[endpoint]++
-	t.inFlight++
-	t.maxInFlight = max(t.maxInFlight, t.inFlight)
+	if !aside(endpoint) {
+		t.inFlight++
+		t.maxInFlight = max(t.maxInFlight, t.inFlight)
+	}
 	if slices.Contains(Forbidden(), endpoint) {
 		t.forbidden[endpoint]++
 	}
 	return endpoint
 }
+
+// aside reports whether an endpoint is one that lasts, and is meant to be used beside
+// another.
+func aside(endpoint string) bool { return endpoint == "upgrade/ws" }
