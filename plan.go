@@ -34,6 +34,7 @@ func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 func addPlan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string, command) {
 	cmd := app.Command("plan", "Show what the healer would do now, to whom, and why. It asks the running instance; where none runs, it looks at what the last one left and at the known dragons itself. "+
+		"With a --config.file that the instance does not run on, it shows what that would change: who would become sick, and whose decision differs. "+
 		"The exit status is 0 for nothing, 2 if something would be done, 3 if a breaker is in the way, 1 after an error.")
 	load := config.Register(cmd)
 	var from instanceFlags
@@ -51,6 +52,16 @@ func addPlan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 		path := "/api/v1/plan"
 		if why != "" {
 			path += "?why=" + url.QueryEscape(why)
+		}
+		if c.File != "" && from.url == "" && why == "" && at == 0 {
+			x, err := compare(ctx, c)
+			switch {
+			case errors.Is(err, errNoInstance): // nobody has anything to compare with
+			case err != nil:
+				return err
+			case !x.Empty():
+				return showComparison(stdout, x, from.json)
+			}
 		}
 		err = connect(from.url, c.DataDir).call(ctx, http.MethodGet, path, nil, &p)
 		if errors.Is(err, errNoInstance) {
@@ -91,6 +102,28 @@ func addPlan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 		}
 		return err
 	}
+}
+
+// compare has the running instance compare the policy of our file with the one in force.
+func compare(ctx context.Context, c *config.Config) (*healer.Comparison, error) {
+	file, err := config.ReadFile(c.File)
+	if err != nil {
+		return nil, err
+	}
+	var x healer.Comparison
+	return &x, connect("", c.DataDir).call(ctx, http.MethodPost, "/api/v1/plan/compare", web.CompareRequest{File: string(file)}, &x)
+}
+
+func showComparison(w io.Writer, x *healer.Comparison, asJSON bool) error {
+	show := x.Render
+	if asJSON {
+		show = func(w io.Writer) error { return writeJSON(w, x) }
+	}
+	err := show(w)
+	if code := x.ExitCode(); err == nil && code != healer.ExitNothing {
+		err = exit(code)
+	}
+	return err
 }
 
 func parseAhead(s string) (time.Duration, error) {

@@ -223,7 +223,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	group.Go(func() error { return scanner.Run(ctx) })
 	group.Go(func() error { return mirror.Run(ctx) })
 	group.Go(func() error {
-		serveControl(ctx, c.DataDir, doctor, log.With(logger, "component", "control"))
+		serveControl(ctx, c, doctor, log.With(logger, "component", "control"))
 		return nil
 	})
 	group.Go(func() error {

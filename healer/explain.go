@@ -1,7 +1,6 @@
 package healer
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -147,58 +146,3 @@ func (p *Plan) Confirm(d *Decision, f *Facts) error {
 
 // work writes an amount of hashes.
 func work(v float64) string { return strings.TrimSuffix(hashrate(v), "/s") }
-
-// Seen is the fleet as a policy sees it: with its own fault domains and profiles.
-type Seen struct {
-	By   *Policy
-	View *View
-}
-
-// Guarded is what the config guard found.
-type Guarded struct {
-	Newly []string // workers that the new policy calls bad and the old one does not
-	Limit int
-}
-
-// ErrGuard says that a new policy makes too many dragons sick at once.
-var ErrGuard = errors.New("the new policy would call too many dragons sick")
-
-// Guard dry-runs a new policy on what is seen now. Nothing is folded into mem. Every
-// detector's newest sample is judged by both policies, without waiting for durations:
-// it is the threshold that a typo spoils.
-func Guard(now Instant, mem *Memory, before, after Seen) (Guarded, error) {
-	sick := func(by Seen) map[string]bool {
-		c := &cycle{p: by.By, m: mem.Clone(), host: by.View.Host, out: &Plan{}}
-		c.start(now)
-		c.gather(by.View)
-		for _, s := range c.all {
-			c.fold(s)
-		}
-		c.causes()
-		out := make(map[string]bool)
-		for _, s := range c.all {
-			if s.conflict || !s.w.seen || !s.f.HasSample {
-				continue
-			}
-			e := c.exam(s)
-			for i := range detectors {
-				d := &detectors[i]
-				if d.top > 0 && e.muted&d.mutes == 0 && e.old(d) && d.judge(e).verdict == bad {
-					out[s.f.Worker] = true
-				}
-			}
-		}
-		return out
-	}
-	was, is := sick(before), sick(after)
-	g := Guarded{Limit: atLeast(after.By.Breakers.GuardShare, len(after.View.Dragons), after.By.Breakers.GuardFloor)}
-	for _, worker := range sortedKeys(is) {
-		if !was[worker] {
-			g.Newly = append(g.Newly, worker)
-		}
-	}
-	if len(g.Newly) > g.Limit {
-		return g, fmt.Errorf("%w: %d, at most %d", ErrGuard, len(g.Newly), g.Limit)
-	}
-	return g, nil
-}

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -283,8 +282,8 @@ func (h *Healer) adopt(now Instant) {
 		if err != nil {
 			h.declined = err.Error()
 			h.metrics.configRefused.Inc()
-			level.Error(h.logger).Log("msg", "the new policy is not taken over; the old one stays", "err", err, "limit", g.Limit, "newly_sick", some(g.Newly))
-			h.sayRequest(Refuse, "", healerActor, fmt.Sprintf("policy %s: %s: %s", hash, err, some(g.Newly)))
+			level.Error(h.logger).Log("msg", "the new policy is not taken over; the old one stays", "err", err, "limit", g.Limit, "newly_sick", workersOf(g.Newly))
+			h.sayRequest(Refuse, "", healerActor, fmt.Sprintf("policy %s: %s: %s", hash, err, workersOf(g.Newly)))
 			return
 		}
 	}
@@ -297,15 +296,6 @@ func (h *Healer) adopt(now Instant) {
 		level.Info(h.logger).Log("msg", "a new policy is in force", "config_hash", hash)
 		h.sayRequest(Adopt, "", healerActor, "a new policy is in force")
 	}
-}
-
-// some writes a list that may be as long as the fleet.
-func some(names []string) string {
-	const most = 10
-	if n := len(names) - most; n > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], " "), n)
-	}
-	return strings.Join(names, " ")
 }
 
 // hashOf names a policy in the audit.

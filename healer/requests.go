@@ -49,6 +49,25 @@ func (h *Healer) Why(target string) (Decision, error) {
 	return Decision{}, fmt.Errorf("%w: %q", ErrUnknownDragon, target)
 }
 
+// Compare says what another policy would make of the fleet as it is now. Nothing comes
+// of it, not even of a panic.
+func (h *Healer) Compare(ctx context.Context, other *Policy) (x *Comparison, err error) {
+	err = h.ask(ctx, "comparing", func(context.Context) (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("comparing policies: panic: %v", v)
+			}
+		}()
+		if h.view == nil {
+			return ErrNotYet
+		}
+		in := h.enforced()
+		x = Compare(h.clock.Now(), h.mem, Seen{in, h.see(in)}, Seen{other, h.see(other)})
+		return nil
+	})
+	return x, err
+}
+
 // Pause keeps the healer's hands off a part of the fleet. For the scope mac the value
 // may be a worker or an address too. When it returns nothing more is sent there.
 func (h *Healer) Pause(ctx context.Context, r PauseRequest) (p Pause, err error) {

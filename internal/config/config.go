@@ -43,6 +43,7 @@ type Config struct {
 	Sites       Sites
 	Credentials []dragon.Credential // empty: those that dragons are delivered with
 	Warnings    []string            // what is legal and not wise
+	File        string              // that it was read from; empty: from flags alone
 }
 
 // Probing says where and how to scan.
@@ -145,7 +146,7 @@ func RegisterDataDir(cmd flagger) func() (string, error) {
 		if file == "" {
 			return dir, nil
 		}
-		data, err := readFile(file)
+		data, err := ReadFile(file)
 		if err != nil {
 			return "", err
 		}

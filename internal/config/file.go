@@ -75,12 +75,13 @@ const largest = 4 << 20
 // complete makes the configuration of what the flags say, and the file at path, if
 // there is one.
 func (c *Config) complete(path string) error {
+	c.File = path
 	doc, r := documentOf(c), newReader()
 	if path == "" {
 		c.adopt(r, &doc, "")
 		return r.failed("the options")
 	}
-	data, err := readFile(path)
+	data, err := ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,25 @@ func (c *Config) complete(path string) error {
 	return r.failed(path)
 }
 
-func readFile(path string) ([]byte, error) {
+// PolicyOf is the healing policy that a configuration file with this content would
+// give an instance that was started with the same flags. The rest of the file is not
+// looked at: whoever wrote it has to have it checked.
+func (c *Config) PolicyOf(data []byte) (*healer.Policy, error) {
+	other, r := *c, newReader()
+	doc := documentOf(&other)
+	if root := r.parse(data); root != nil {
+		r.take(root, "", reflect.ValueOf(&doc).Elem())
+	}
+	sites := other.adoptSites(r, &doc)
+	other.Healing = newHealing(r, &doc, sites)
+	if err := r.failed("the file"); err != nil {
+		return nil, err
+	}
+	return other.Healing.Policy(), nil
+}
+
+// ReadFile reads a configuration file as it stands.
+func ReadFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)

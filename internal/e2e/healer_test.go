@@ -101,6 +101,7 @@ func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
 	if out, status := w.command("plan", "--url="+w.base, "--json"); status != 2 || !json.Valid([]byte(out)) || !strings.Contains(out, `"would_act"`) {
 		t.Errorf("by address, as JSON: exit status %d\n%s", status, out)
 	}
+	w.compare()
 	for i := range 5 {
 		w.herd.Dragon(i).Inject(dragontest.DeadBoard)
 	}
@@ -119,6 +120,32 @@ func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
 	}
 	if n := w.herd.Dragon(0).Truth().MinerStarts; n != 1 {
 		t.Errorf("a healer that observes restarted a dragon")
+	}
+}
+
+// compare shows the running instance files that it does not run on, while one dragon is sick.
+func (w *ward) compare() {
+	w.t.Helper()
+	for _, x := range []struct {
+		name, file string
+		status     int
+		want       []string
+	}{
+		{"the same", fmt.Sprintf(hasty, "observe"), 2, []string{"mode=observe fleet=10"}},
+		{"another mode", fmt.Sprintf(hasty, "enforce"), 2, []string{"0 would become sick", "would act restartCgMiner", "-> sick dead_board: act restartCgMiner", "it would be taken over"}},
+		{"a typo", fmt.Sprintf(hasty, "observe") + "    boards: 33\n", 3, []string{"9 would become sick (+, at most 2)", "3 of 33 boards", "REFUSED"}},
+		{"no sense", fmt.Sprintf(hasty, "sometimes"), 1, []string{"sometimes"}},
+	} {
+		file := filepath.Join(w.t.TempDir(), "other.yml")
+		if err := os.WriteFile(file, []byte(x.file), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+		out, status := w.plan("--config.file=" + file)
+		for _, want := range x.want {
+			if status != x.status || !strings.Contains(out, want) {
+				w.t.Errorf("a file with %s: exit status %d, want %d, and %q in\n%s", x.name, status, x.status, want, out)
+			}
+		}
 	}
 }
 

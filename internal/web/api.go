@@ -22,7 +22,11 @@ import (
 type APIConfig struct {
 	Healer *healer.Healer
 	Admin  bool // take requests that change something
-	Logger log.Logger
+	// PolicyOf reads the healing policy of a configuration file, to be compared with the
+	// one in force. Nil: there is no such question. A file may hold passwords, so it is
+	// asked over the socket only.
+	PolicyOf func(file []byte) (*healer.Policy, error)
+	Logger   log.Logger
 }
 
 // PlanAnswer is what GET /api/v1/plan says.
@@ -79,6 +83,9 @@ func API(c APIConfig) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/plan", a.plan)
 	mux.HandleFunc("GET /api/v1/healer", a.healer)
+	if a.PolicyOf != nil {
+		mux.HandleFunc("POST /api/v1/plan/compare", a.compare)
+	}
 	for path, do := range map[string]func(context.Context, *request) (any, error){
 		"POST /api/v1/healer/pause":                 a.pause,
 		"POST /api/v1/healer/maintenance":           a.maintenance,
@@ -121,6 +128,35 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, PlanAnswer{status.Mode, status.Plan.ExitCode(), status.Plan})
+}
+
+// CompareRequest is what POST /api/v1/plan/compare is asked; the answer is a healer.Comparison.
+type CompareRequest struct {
+	File string `json:"file"` // the text of a configuration file
+}
+
+// mostFile is more than a configuration file may have, as JSON.
+const mostFile = 16 << 20
+
+func (a *api) compare(w http.ResponseWriter, r *http.Request) {
+	var q CompareRequest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostFile)).Decode(&q); err != nil {
+		fail(w, http.StatusBadRequest, ErrorAnswer{Error: fmt.Sprintf("the body is not the JSON that is expected: %s", err)})
+		return
+	}
+	policy, err := a.PolicyOf([]byte(q.File))
+	if err != nil {
+		a.refuse(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	x, err := a.Healer.Compare(ctx, policy)
+	if err != nil {
+		a.refuse(w, err)
+		return
+	}
+	answer(w, http.StatusOK, x)
 }
 
 func (a *api) healer(w http.ResponseWriter, _ *http.Request) {

@@ -1,0 +1,58 @@
+package healer
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+)
+
+// Another policy is shown beside the one in force: who would become sick, who would no
+// longer be, and whose decision changes. Nothing else comes of it.
+func TestTwoPoliciesAreCompared(t *testing.T) {
+	f := sickFarm(t)
+	before := f.mem.Clone()
+	other := f.policy
+	other.Default.Mode = Observe
+	other.Default.Detect.LowRatio = 0.18 // the T1s of the farm do 15 TH/s: two were bad at 60 %
+	other.Default.Heat.DeadHot = 115
+	other.Override("hall-3", func(p *DragonPolicy) { p.Boards = 4 })
+	view := f.view()
+	then := *view
+	then.Dragons = slices.Clone(view.Dragons)
+	for i := range then.Dragons {
+		if d := &then.Dragons[i]; d.Domain == "hall-3" {
+			d.Profile = "hall-3"
+		}
+	}
+	x := Compare(f.now, f.mem, Seen{&f.policy, view}, Seen{&other, &then})
+	var out bytes.Buffer
+	if err := x.Render(&out); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "compare.golden", out.Bytes())
+	if x.ExitCode() != ExitBlocked || x.Refused == "" {
+		t.Errorf("exit code %d, refused %q: want a refusal", x.ExitCode(), x.Refused)
+	}
+	other.Profiles = nil
+	x = Compare(f.now, f.mem, Seen{&f.policy, view}, Seen{&other, view})
+	if x.ExitCode() != ExitAct || x.Refused != "" || len(x.Newly) != 0 {
+		t.Errorf("exit code %d, refused %q, newly sick %v: want a change that is taken over", x.ExitCode(), x.Refused, x.Newly)
+	}
+	same := f.policy
+	if x = Compare(f.now, f.mem, Seen{&f.policy, view}, Seen{&same, view}); !x.Empty() || x.ExitCode() != ExitNothing {
+		t.Errorf("a policy differs from itself: %+v", x)
+	}
+	a, b := before, f.mem
+	a.Everything()
+	b.Everything()
+	was, err1 := a.Changes()
+	is, err2 := b.Changes()
+	if err1 != nil || err2 != nil || !bytes.Equal(was.Fleet, is.Fleet) {
+		t.Errorf("the memory has changed: %v %v\n%s\n%s", err1, err2, was.Fleet, is.Fleet)
+	}
+	for mac := range is.Dragons {
+		if !bytes.Equal(was.Dragons[mac], is.Dragons[mac]) {
+			t.Errorf("the memory of %s has changed", mac)
+		}
+	}
+}
