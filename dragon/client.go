@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,12 @@ type Options struct {
 	FirmwareTimeout time.Duration // of getLatestFirmwareVersion, which makes the device call its vendor; default 130 s
 	UploadTimeout   time.Duration // of a firmware upload; default 15 min
 	LoginRetry      time.Duration // how long a failed login is believed; default 15 min
+
+	// CredentialsFor and ReadTimeout, if set, are asked each time in place of Credentials
+	// and Timeout, for what changes while a Client lives. No credential at all means
+	// DefaultCredentials. Neither may call the Client.
+	CredentialsFor func(host string) []Credential
+	ReadTimeout    func() time.Duration
 
 	Observe func(Call) // called after every request, if set
 }
@@ -102,9 +109,8 @@ func New(host string, o Options) *Client {
 			*d.value = d.or
 		}
 	}
-	c := &Client{host: host, opts: o, slot: make(chan struct{}, 1)}
-	c.session.credentials = append([]Credential(nil), o.Credentials...)
-	return c
+	o.Credentials = slices.Clone(o.Credentials)
+	return &Client{host: host, opts: o, slot: make(chan struct{}, 1)}
 }
 
 // Host returns the host[:port] given to New.
@@ -184,7 +190,13 @@ func write(name string) endpoint {
 	return endpoint{name: name, path: "/api/" + name, method: http.MethodPost, writes: true, timeout: restarting}
 }
 
-func ordinary(o *Options) time.Duration   { return o.Timeout }
+func ordinary(o *Options) time.Duration {
+	if o.ReadTimeout != nil {
+		return o.ReadTimeout()
+	}
+	return o.Timeout
+}
+
 func restarting(o *Options) time.Duration { return o.WriteTimeout }
 
 // take takes the slot; the caller gives it back with c.give.

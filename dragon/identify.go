@@ -23,7 +23,7 @@ type Identity struct {
 // The error is ErrNotDragon where something else answers. With ErrUnauthorized, a
 // dragon that takes none of the credentials, the Identity holds the brand.
 func (c *Client) Identify(ctx context.Context) (*Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, ordinary(&c.opts))
 	defer cancel()
 	brand, issuer, err := c.introduced(ctx)
 	if err != nil && !errors.Is(err, ErrUnauthorized) {

@@ -30,8 +30,8 @@ func (c *Client) UpdatePassword(ctx context.Context, user string, current, chang
 	if err != nil {
 		return err
 	}
-	if worked := &c.session.credentials[c.session.worked]; worked.Username == user {
-		worked.Password = changed
+	if user == c.session.worked.Username {
+		c.session.worked.Password, c.session.changed = changed, true
 	}
 	return nil
 }

@@ -122,7 +122,7 @@ func (c *Client) secretsOf(form url.Values, token Secret) []string {
 	for _, name := range secretFields {
 		secrets = append(secrets, form.Get(name))
 	}
-	for _, credential := range c.session.credentials {
+	for _, credential := range c.credentials() {
 		secrets = append(secrets, string(credential.Password))
 	}
 	return secrets

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,9 +14,9 @@ import (
 // session is the login of a client. A token is good for six hours or until the
 // device reboots; its clock may be wrong, so that only the device's "expired" tells.
 type session struct {
-	credentials []Credential
-	worked      int // the index of the credential that was accepted last
-	token       Secret
+	worked  Credential // that was accepted last
+	changed bool       // UpdatePassword made it so, and nobody else may know it yet
+	token   Secret
 
 	// foreign says that something answered which is not the API: the address may have
 	// changed hands, and whoever is there now is to prove itself before it gets the token.
@@ -25,7 +26,8 @@ type session struct {
 	// a storm, and of no use.
 	refused      error
 	refusedUntil time.Time
-	stillborn    int // tokens in a row that had expired when they were new
+	tried        []Credential // in vain
+	stillborn    int          // tokens in a row that had expired when they were new
 }
 
 // maxStillborn is how often a new token may be called expired before logins rest.
@@ -106,8 +108,10 @@ var authEndpoint = read("auth")
 // was no token. proven says that the API has just spoken.
 func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err error) {
 	s := &c.session
+	var credentials []Credential
 	if s.token == "" {
-		if err := c.mayLogIn(ctx); err != nil {
+		credentials = c.credentials()
+		if err := c.mayLogIn(ctx, credentials); err != nil {
 			return false, err
 		}
 	}
@@ -119,12 +123,12 @@ func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err erro
 	if s.token != "" {
 		return false, nil
 	}
-	s.refused = nil
-	for i := range s.credentials {
-		at := (s.worked + i) % len(s.credentials)
-		token, err := c.authenticate(ctx, s.credentials[at])
+	s.refused, s.tried = nil, credentials
+	for _, credential := range credentials {
+		token, err := c.authenticate(ctx, credential)
 		if err == nil {
-			s.worked, s.token = at, token
+			s.changed = s.changed && credential == s.worked
+			s.worked, s.token = credential, token
 			c.loggedIn(issuer(token))
 			return true, nil
 		}
@@ -141,8 +145,28 @@ func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err erro
 	return false, s.refused
 }
 
-// mayLogIn finds out whether a login may be tried now.
-func (c *Client) mayLogIn(ctx context.Context) error {
+// credentials returns what a login may be tried with, that which worked last first.
+func (c *Client) credentials() []Credential {
+	list := c.opts.Credentials
+	if c.opts.CredentialsFor != nil {
+		list = c.opts.CredentialsFor(c.host)
+		if len(list) == 0 {
+			list = DefaultCredentials()
+		}
+	}
+	worked := c.session.worked
+	switch first := slices.Index(list, worked); {
+	case first > 0:
+		return append([]Credential{worked}, slices.Delete(slices.Clone(list), first, first+1)...)
+	case first < 0 && c.session.changed:
+		return append([]Credential{worked}, list...)
+	}
+	return list
+}
+
+// mayLogIn finds out whether a login may be tried now: with other credentials than
+// those that were refused at once.
+func (c *Client) mayLogIn(ctx context.Context, credentials []Credential) error {
 	e := &Error{Host: c.host, Endpoint: authEndpoint.path, Kind: ErrUnauthorized}
 	s := &c.session
 	wait := time.Until(s.refusedUntil)
@@ -150,7 +174,7 @@ func (c *Client) mayLogIn(ctx context.Context) error {
 	case ctx.Value(noLoginKey{}) != nil:
 		e.Err = errNoLogin
 		return e
-	case s.refused == nil || wait <= 0:
+	case s.refused == nil || wait <= 0 || !slices.Equal(s.tried, credentials):
 		return nil
 	case errors.Is(s.refused, ErrNotDragon):
 		e.Kind = ErrNotDragon

@@ -386,3 +386,54 @@ func TestNoSecretIsShown(t *testing.T) {
 		})
 	}
 }
+
+func TestOtherCredentialsAreTriedAtOnce(t *testing.T) {
+	d := newDevice(nil)
+	d.answers["/api/auth"] = func(w http.ResponseWriter, _ *http.Request) {
+		if d.asked[len(d.asked)-1].form.Get("password") == "new" {
+			w.Write([]byte(loginOK))
+			return
+		}
+		w.Write([]byte(`{"success":false}`))
+	}
+	known := []Credential{{"admin", "old"}}
+	c := d.client(t, Options{CredentialsFor: func(host string) []Credential {
+		if host == "" {
+			t.Error("it is not said whose credentials are wanted")
+		}
+		return known
+	}})
+	for range 2 { // the second one is not sent
+		if _, err := c.Overview(t.Context()); err == nil {
+			t.Fatal("the old password was accepted")
+		}
+	}
+	known = []Credential{{"admin", "old"}, {"admin", "new"}}
+	if _, err := c.Overview(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var logins int
+	for _, path := range d.asks() {
+		if path == "/api/auth" {
+			logins++
+		}
+	}
+	if logins != 3 {
+		t.Errorf("%d logins, want one in vain, and two once there was another password", logins)
+	}
+}
+
+func TestAReadTimeoutMayChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDevice(nil)
+		d.answers["/api/overview"] = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		timeout := time.Second
+		c := New("dragon", Options{Transport: inMemory(t, d), ReadTimeout: func() time.Duration { return timeout }})
+		for _, timeout = range []time.Duration{time.Second, 7 * time.Second} {
+			start := time.Now()
+			if _, err := c.Overview(t.Context()); !errors.Is(err, ErrTimeout) || time.Since(start) != timeout {
+				t.Errorf("%v after %v, want a timeout after %v", err, time.Since(start), timeout)
+			}
+		}
+	})
+}
