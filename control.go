@@ -61,9 +61,13 @@ type instance struct {
 }
 
 // connect returns the instance that the flags mean. It does not say that there is one.
-func connect(url, dir string) *instance {
-	if url != "" {
-		return &instance{url, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, url}
+func connect(address, dir string) *instance {
+	if address != "" {
+		where := "the instance"
+		if u, err := url.Parse(address); err == nil {
+			where = u.Redacted()
+		}
+		return &instance{address, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, where}
 	}
 	path := filepath.Join(dir, controlSocket)
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -110,10 +114,13 @@ func (i *instance) call(ctx context.Context, method, path string, body, to any) 
 	if err != nil {
 		return fmt.Errorf("%s: %w", i.where, err)
 	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%s: %s: it wants a user and a password: --url=https://USER:PASSWORD@HOST:PORT", i.where, resp.Status)
+	}
 	if resp.StatusCode != http.StatusOK {
 		var e web.ErrorAnswer
 		if json.Unmarshal(data, &e) != nil || e.Error == "" {
-			return fmt.Errorf("%s: %s, expected an instance of mother-of-dragons", i.base, resp.Status)
+			return fmt.Errorf("%s: %s, expected an instance of mother-of-dragons", i.where, resp.Status)
 		}
 		if e.Try != "" {
 			return fmt.Errorf("%s (try: %s)", plain(e.Error, 1000), plain(e.Try, 1000))

@@ -28,6 +28,7 @@ import (
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/brndnmtthws/mother-of-dragons/collector"
@@ -90,6 +91,9 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	pauses := make(chan os.Signal, 1) // before anything else: an unheard SIGUSR1 ends a program
 	signal.Notify(pauses, syscall.SIGUSR1)
 	defer signal.Stop(pauses)
+	if flags.admin && !authenticates(*flags.listen.WebConfigFile) {
+		level.Warn(logger).Log("msg", "the admin API takes requests from whoever reaches it: name users in the --web.config.file, or leave out --web.enable-admin-api and use the healer command on this machine")
+	}
 	level.Info(logger).Log("msg", "starting", "version", version.Info(), "build", version.BuildContext())
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -256,6 +260,15 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		return nil
 	}
 	return err
+}
+
+// authenticates reports whether a web configuration has clients prove who they are.
+// What else is wrong with the file is for its reader to say.
+func authenticates(path string) bool {
+	var c toolkit.Config
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	return err == nil && yaml.Unmarshal(data, &c) == nil &&
+		(len(c.Users) > 0 || c.TLSConfig.ClientAuth == "RequireAndVerifyClientCert")
 }
 
 // suggestNetworks says which networks this machine is in, for the user to choose from.
