@@ -26,7 +26,7 @@ func BenchmarkScrape(b *testing.B) {
 				for i := range dragons {
 					d := &dragons[i]
 					d.info, d.health, d.reading = aDragon(i)
-					d.face = newFace()
+					d.face = newFace(newCommon())
 				}
 				c := aCollector(b)
 				h := c.page(1, func(w http.ResponseWriter, r *http.Request) {

@@ -47,8 +47,9 @@ type Collector struct {
 	own      own
 	sheets   sync.Pool
 
-	mu    sync.Mutex
-	faces map[*fleet.Dragon]*face
+	common *common
+	mu     sync.Mutex
+	faces  map[*fleet.Dragon]*face
 }
 
 // New returns a Collector. It registers its own metrics with the registry.
@@ -64,6 +65,7 @@ func New(c Config) *Collector {
 		families: compile(chosen(c.Switches)),
 		own:      newOwn(c.Registry),
 		sheets:   sync.Pool{New: func() any { return &sheet{} }},
+		common:   newCommon(),
 		faces:    map[*fleet.Dragon]*face{},
 	}
 }

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,31 +18,71 @@ import (
 // A face is what does not change of a dragon's series from one scrape to the next:
 // its labels and when its counters began. It may be used by several scrapes at once.
 type face struct {
+	common *common
 	mu     sync.Mutex
-	pairs  map[label]*dto.LabelPair
+	pairs  map[label]*dto.LabelPair // those that are its own
 	starts map[int]*timestamppb.Timestamp
 }
 
-func newFace() *face {
-	return &face{pairs: map[label]*dto.LabelPair{}, starts: map[int]*timestamppb.Timestamp{}}
+func newFace(c *common) *face {
+	return &face{common: c, pairs: map[label]*dto.LabelPair{}, starts: map[int]*timestamppb.Timestamp{}}
 }
 
 // A dragon has some thirty labels. One that invents new ones for ever starts over.
 const maxPairs = 256
 
+// common are the labels that many dragons have: the boards' and pools' numbers, the
+// model, the firmware, where they mine. A farm of ten thousand has them once.
+type common struct {
+	mu    sync.RWMutex
+	pairs map[label]*dto.LabelPair
+}
+
+func newCommon() *common { return &common{pairs: map[label]*dto.LabelPair{}} }
+
+// maxCommon is far more than a farm of one kind has in common. What comes after that is
+// each dragon's own, so that those who invent labels crowd nobody out for good.
+const maxCommon = 4096
+
+// ownLabels are those that no two dragons share.
+var ownLabels = []string{"worker", "mac", "ip", "user"}
+
+// pair returns the label that dragons share; nil if this one is not to be shared.
+func (c *common) pair(l label) *dto.LabelPair {
+	if slices.Contains(ownLabels, l.name) {
+		return nil
+	}
+	c.mu.RLock()
+	p, full := c.pairs[l], len(c.pairs) >= maxCommon
+	c.mu.RUnlock()
+	if p != nil || full {
+		return p
+	}
+	l.value = strings.Clone(l.value) // the map must not keep alive the answer that it is a part of
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p = c.pairs[l]; p == nil {
+		p = pair(l.name, clean(l.value))
+		c.pairs[l] = p
+	}
+	return p
+}
+
 // pair returns a label fit for the page, the same one for the same name and value.
 func (f *face) pair(name, value string) *dto.LabelPair {
 	value = value[:min(len(value), 4*maxLabel)]
+	l := label{name, value}
+	if p := f.common.pair(l); p != nil {
+		return p
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l := label{name, value}
 	p, ok := f.pairs[l]
 	if !ok {
 		if len(f.pairs) >= maxPairs {
 			clear(f.pairs)
 		}
-		// The map must not keep alive the answer that value is a part of.
-		l.value = strings.Clone(value)
+		l.value = strings.Clone(value) // as above
 		p = pair(name, clean(l.value))
 		f.pairs[l] = p
 	}

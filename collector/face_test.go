@@ -43,7 +43,7 @@ func FuzzClean(f *testing.F) {
 }
 
 func TestAFaceMakesALabelOnce(t *testing.T) {
-	f := newFace()
+	f := newFace(newCommon())
 	first, second := f.pair("pool", "0"), f.pair("pool", "0")
 	if first != second {
 		t.Error("made twice")
@@ -62,7 +62,7 @@ func TestAFaceMakesALabelOnce(t *testing.T) {
 // Scrapes come at any moment within a second, Device Elapsed is in whole ones and the
 // answer takes its time: the start must stay where it is.
 func TestTheStartOfCountersStandsStillUntilTheyRestart(t *testing.T) {
-	f := newFace()
+	f := newFace(newCommon())
 	started := noon.Add(-time.Hour)
 	first := f.start(0, noon, dragon.Known(3600)).AsTime()
 	if !first.Equal(started) {

@@ -2,6 +2,8 @@ package collector
 
 import (
 	"bufio"
+	"bytes"
+	"io"
 	"net/http"
 	"time"
 
@@ -25,14 +27,27 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*fa
 	if c.Created {
 		options = append(options, expfmt.WithCreatedLines())
 	}
-	out := bufio.NewWriterSize(w, 1<<16)
+	text := &continued{w: w}
+	out := bufio.NewWriterSize(text, 1<<16)
 	// All our names are plain, so there is nothing to escape in them; without this
 	// the encoder would look for it in every label of every series.
 	enc := expfmt.NewEncoder(out, format.WithEscapingScheme(model.NoEscaping), options...)
 
 	sheet := c.sheets.Get().(*sheet)
 	defer c.sheets.Put(sheet)
-	err := c.each(families, samples, own, sheet, enc.Encode)
+	sheet.most = batch
+	if format.FormatType() == expfmt.TypeProtoDelim {
+		sheet.most = 0 // there a family is one message
+	}
+	err := c.each(families, samples, own, sheet, func(mf *dto.MetricFamily, goesOn bool) error {
+		if goesOn {
+			if err := out.Flush(); err != nil {
+				return err
+			}
+			text.goOn()
+		}
+		return enc.Encode(mf)
+	})
 	if err == nil {
 		err = enc.(expfmt.Closer).Close()
 	}
@@ -67,36 +82,76 @@ func limitWriting(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 }
 
+// batch is how many series of a family are made before they are written. All those of a
+// family of ten thousand dragons would take fifty megabytes.
+const batch = 4096
+
+// continued passes a page in text on. A family that is encoded in several pieces would
+// have its header in each; goOn says that another piece of the same family begins.
+type continued struct {
+	w      io.Writer
+	header bool // what comes is a header that was there already
+	inLine bool // of which a line is not yet at its end
+}
+
+func (c *continued) goOn() { c.header = true }
+
+func (c *continued) Write(b []byte) (int, error) {
+	n := len(b)
+	for c.header && len(b) > 0 {
+		if !c.inLine && b[0] != '#' {
+			c.header = false
+			break
+		}
+		end := bytes.IndexByte(b, '\n')
+		c.inLine = end < 0
+		if c.inLine {
+			return n, nil
+		}
+		b = b[end+1:]
+	}
+	if len(b) > 0 {
+		if _, err := c.w.Write(b); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
 // each calls fn for each family that has a series: those of the samples, and the
 // program's own between them. The families made of samples are fn's only until it
-// returns.
-func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, sheet *sheet, fn func(*dto.MetricFamily) error) error {
+// returns; one that does not fit on the sheet comes in pieces, of which all but the
+// first go on with it.
+func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, sheet *sheet, fn func(mf *dto.MetricFamily, goesOn bool) error) error {
 	for _, f := range families {
 		for len(own) > 0 && own[0].GetName() <= f.name {
 			if own[0].GetName() < f.name { // else it is a dragon's name, which comes from the rows alone
-				if err := fn(own[0]); err != nil {
+				if err := fn(own[0], false); err != nil {
 					return err
 				}
 			}
 			own = own[1:]
 		}
-		sheet.reset()
+		goesOn := false
 		for next := 0; next < len(samples); {
-			next = c.fill(sheet, f, samples, next)
-		}
-		if len(sheet.used()) == 0 {
-			continue
-		}
-		mf := &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.typ, Metric: sheet.used()}
-		if f.unit != "" {
-			mf.Unit = &f.unit
-		}
-		if err := fn(mf); err != nil {
-			return err
+			for sheet.reset(); next < len(samples) && !sheet.full(); {
+				next = c.fill(sheet, f, samples, next)
+			}
+			if len(sheet.used()) == 0 {
+				continue
+			}
+			mf := &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.typ, Metric: sheet.used()}
+			if f.unit != "" {
+				mf.Unit = &f.unit
+			}
+			if err := fn(mf, goesOn); err != nil {
+				return err
+			}
+			goesOn = true
 		}
 	}
 	for _, mf := range own {
-		if err := fn(mf); err != nil {
+		if err := fn(mf, false); err != nil {
 			return err
 		}
 	}
@@ -104,7 +159,7 @@ func (c *Collector) each(families []*family, samples []*sample, own []*dto.Metri
 }
 
 // fill adds a family's series of the samples from the first on. It returns where to go
-// on: the end, or after a sample that made a row panic.
+// on: the end, the sample that the sheet is full before, or after one that made a row panic.
 func (c *Collector) fill(sheet *sheet, f *family, samples []*sample, first int) (next int) {
 	i := first
 	defer func() {
@@ -119,7 +174,7 @@ func (c *Collector) fill(sheet *sheet, f *family, samples []*sample, first int) 
 			sheet.add(f.typ, v, since, labels)
 		}
 	}
-	for ; i < len(samples); i++ {
+	for ; i < len(samples) && !sheet.full(); i++ {
 		f.visit(samples[i], scratch[:0], add)
 	}
 	return i
@@ -141,6 +196,7 @@ type sheet struct {
 	chunks  []*[chunk]cell
 	metrics []*dto.Metric // of all cells
 	n       int
+	most    int // with so many series, or more, it takes no further sample; 0: no limit
 }
 
 const chunk = 256
@@ -155,6 +211,8 @@ type cell struct {
 }
 
 func (s *sheet) reset() { s.n = 0 }
+
+func (s *sheet) full() bool { return s.most > 0 && s.n >= s.most }
 
 func (s *sheet) used() []*dto.Metric { return s.metrics[:s.n] }
 

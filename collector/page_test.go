@@ -55,7 +55,7 @@ func parse(t *testing.T, page string) map[string]*dto.MetricFamily {
 func (c *Collector) gatherer(samples []*sample) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		var all []*dto.MetricFamily
-		err := c.each(c.families, samples, nil, &sheet{}, func(mf *dto.MetricFamily) error {
+		err := c.each(c.families, samples, nil, &sheet{}, func(mf *dto.MetricFamily, _ bool) error {
 			all = append(all, proto.Clone(mf).(*dto.MetricFamily))
 			return nil
 		})
@@ -67,7 +67,7 @@ func failed(n int, err error) *sample {
 	info, health, _ := aDragon(n)
 	health.Up, health.Reason, health.Err = false, "timeout", err
 	health.Failures[0] = 7
-	return newSample(info, health, newFace(), nil, err, 1500*time.Millisecond)
+	return newSample(info, health, newFace(newCommon()), nil, err, 1500*time.Millisecond)
 }
 
 func TestPageOfADragonThatSaysEverything(t *testing.T) {
@@ -150,6 +150,35 @@ func TestFormats(t *testing.T) {
 		}
 		if n < 200 {
 			t.Errorf("%s: %d series", accept, n)
+		}
+	}
+}
+
+// A family that is too large to be made at once has one header all the same, in every format.
+func TestALargePageIsWhatTheRegistrysEncoderMakes(t *testing.T) {
+	c := aCollector(t)
+	herd := aHerd(700)
+	families, err := c.gatherer(herd).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if largest := slices.MaxFunc(families, func(a, b *dto.MetricFamily) int { return len(a.Metric) - len(b.Metric) }); len(largest.Metric) < 2*batch {
+		t.Fatalf("the largest family has %d series, and a batch %d", len(largest.Metric), batch)
+	}
+	for _, accept := range []string{"text/plain", "application/openmetrics-text; version=1.0.0", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"} {
+		format := begin(httptest.NewRecorder(), &http.Request{Header: http.Header{"Accept": {accept}}})
+		var want bytes.Buffer
+		enc := expfmt.NewEncoder(&want, format)
+		for _, mf := range families {
+			if err := enc.Encode(mf); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := enc.(expfmt.Closer).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := respond(c, herd, "Accept", accept).Body.Bytes(); !bytes.Equal(got, want.Bytes()) {
+			t.Errorf("%s: %d bytes, want %d others", accept, len(got), want.Len())
 		}
 	}
 }
@@ -325,11 +354,11 @@ func FuzzPage(f *testing.F) {
 		for i := range r.Facts.Chips.Value {
 			r.Facts.Chips.Value[i].Slot, r.Facts.Chips.Value[i].Details[0].Temperature = slot, dragon.Known(v)
 		}
-		f := newFace()
+		f := newFace(newCommon())
 		bad := newSample(info, health, f, r, nil, time.Second)
 		conflict := *info
 		conflict.Worker = status
-		other := newSample(&conflict, health, newFace(), nil, dragon.ErrTimeout, time.Second)
+		other := newSample(&conflict, health, newFace(newCommon()), nil, dragon.ErrTimeout, time.Second)
 		good := aHerd(2)[1]
 		c := aCollector(t)
 

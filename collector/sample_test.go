@@ -70,7 +70,7 @@ func aHerd(n int) []*sample {
 	samples := make([]*sample, n)
 	for i := range samples {
 		info, health, r := aDragon(i)
-		samples[i] = newSample(info, health, newFace(), r, nil, 5*time.Millisecond)
+		samples[i] = newSample(info, health, newFace(newCommon()), r, nil, 5*time.Millisecond)
 	}
 	return samples
 }
@@ -94,11 +94,11 @@ func TestEachThingIsThereOnce(t *testing.T) {
 	for i := range r.Summary.Boards {
 		r.Summary.Boards[i].Slot, r.Summary.Pools[i].Index = 4, 1
 	}
-	s := newSample(info, health, newFace(), r, nil, 0)
+	s := newSample(info, health, newFace(newCommon()), r, nil, 0)
 	if len(s.boards) != 1 || len(s.pools) != 1 || s.boards[0].of != &r.Summary.Boards[0] {
 		t.Errorf("%d boards, %d pools", len(s.boards), len(s.pools))
 	}
-	again := newSample(info, health, newFace(), nil, dragon.ErrTimeout, 0)
+	again := newSample(info, health, newFace(newCommon()), nil, dragon.ErrTimeout, 0)
 	if got := unique([]*sample{s, again, aHerd(2)[1]}); len(got) != 2 || got[0] != s {
 		t.Errorf("%d samples of two workers", len(got))
 	}
@@ -113,7 +113,7 @@ func TestADragonCannotFloodThePage(t *testing.T) {
 	for i := range 40 {
 		r.Facts.Chips.Value = append(r.Facts.Chips.Value, dragon.DebugBoard{Slot: i + 2, Details: make([]dragon.Chip, 512)})
 	}
-	s := newSample(info, health, newFace(), r, nil, 0)
+	s := newSample(info, health, newFace(newCommon()), r, nil, 0)
 	if len(s.boards) != maxItems || len(s.pools) != maxItems || len(s.chips()) != maxChips {
 		t.Errorf("%d boards, %d pools, %d chips", len(s.boards), len(s.pools), len(s.chips()))
 	}

@@ -73,7 +73,11 @@ func (c *Collector) scrape(ctx context.Context) []*sample {
 			back := sync.OnceFunc(func() { <-workers })
 			defer back()
 			defer time.AfterFunc(patience, back).Stop()
-			samples[i] = c.read(ctx, d, faces[i])
+			s := c.read(ctx, d, faces[i])
+			if s.reading != nil { // the answers of all would fill the memory until the page is written
+				s.reading = s.reading.WithoutAnswer()
+			}
+			samples[i] = s
 		})
 	}
 	reading.Wait()
@@ -87,7 +91,7 @@ func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *face) (s *samp
 	defer func() {
 		if v := recover(); v != nil {
 			c.panicked(d.Info().Worker, v)
-			s = newSample(d.Info(), d.Health(), newFace(), nil, fmt.Errorf("panic: %v", v), time.Since(start))
+			s = newSample(d.Info(), d.Health(), newFace(c.common), nil, fmt.Errorf("panic: %v", v), time.Since(start))
 		}
 	}()
 	r, err := d.Read(ctx, 0)
@@ -120,7 +124,7 @@ func (c *Collector) facesOf(dragons []*fleet.Dragon) []*face {
 	for i, d := range dragons {
 		f, ok := c.faces[d]
 		if !ok {
-			f = newFace()
+			f = newFace(c.common)
 			c.faces[d] = f
 		}
 		all[i] = f

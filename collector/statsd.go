@@ -106,6 +106,8 @@ func (s *Statsd) Run(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
+	s.Fleet.KeepAnswers(true) // whose fields the lines are made of
+	defer s.Fleet.KeepAnswers(false)
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { s.send(ctx) })
@@ -202,7 +204,7 @@ func (s *Statsd) mirror(ctx context.Context, d *fleet.Dragon) {
 // One that somebody else takes is as good as one of our own, so that a scrape at the
 // same pace, at whatever time in between, leaves us nothing to ask for.
 func (s *Statsd) read(ctx context.Context, d *fleet.Dragon, last time.Time) (*fleet.Reading, error) {
-	if r := d.Last(); r != nil && r.At.After(last) && time.Since(r.At) <= s.Interval {
+	if r := d.Last(); r != nil && r.Summary.Raw != nil && r.At.After(last) && time.Since(r.At) <= s.Interval {
 		return r, nil
 	}
 	select {
@@ -210,7 +212,11 @@ func (s *Statsd) read(ctx context.Context, d *fleet.Dragon, last time.Time) (*fl
 		return nil, ctx.Err()
 	case <-time.After(s.Interval / statsdGrace):
 	}
-	return d.Read(ctx, min(s.Interval, time.Since(last)-1))
+	r, err := d.Read(ctx, min(s.Interval, time.Since(last)-1))
+	if err == nil && r.Summary.Raw == nil { // it is from before there was a mirror
+		return d.Read(ctx, 0)
+	}
+	return r, err
 }
 
 // lines makes the lines of a reading. Nothing a dragon says may end the program.

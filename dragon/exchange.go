@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -190,31 +191,29 @@ func neverConnected(err error) bool {
 
 var errTooLarge = errors.New("body too large")
 
+// bodies are the buffers that answers come into. What is kept of them, for as long as
+// a reading is the last one, is no longer than the answer.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // readBody reads a body of at most limit bytes and closes it.
 func readBody(resp *http.Response, limit int) ([]byte, error) {
 	defer resp.Body.Close()
-	size := 4 << 10
-	if n := resp.ContentLength; n > int64(limit) {
+	if resp.ContentLength > int64(limit) {
 		return nil, errTooLarge
-	} else if n >= 0 {
-		size = int(n) + 1 // one more, so that the end is seen without growing
 	}
-	body := make([]byte, 0, size)
-	for {
-		n, err := resp.Body.Read(body[len(body):min(cap(body), limit+1)])
-		body = body[:len(body)+n]
-		switch {
-		case len(body) > limit:
-			return body[:limit], errTooLarge
-		case err == io.EOF:
-			return body, nil
-		case err != nil:
-			return body, err
+	buffer := bodies.Get().(*bytes.Buffer)
+	defer func() {
+		if buffer.Cap() <= 64<<10 { // a dragon that talks without end leaves no trace
+			buffer.Reset()
+			bodies.Put(buffer)
 		}
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
-		}
+	}()
+	_, err := buffer.ReadFrom(io.LimitReader(resp.Body, int64(limit)+1))
+	body := slices.Clone(buffer.Bytes())
+	if len(body) > limit {
+		return body[:limit], errTooLarge
 	}
+	return body, err
 }
 
 // cutShort is the error of an answer that began and did not end as it should.

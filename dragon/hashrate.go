@@ -155,7 +155,8 @@ func (s *reported) inBaseUnits(factor float64) *Summary {
 		s.note("TotalHash.Unit")
 	}
 	s.number()
-	return &s.Summary
+	summary := s.Summary // alone: a pointer into s would keep alive what the device's words were
+	return &summary
 }
 
 // number gives boards and pools their slots. They tell series apart, so they are

@@ -22,8 +22,8 @@ func NewTransport() *http.Transport {
 		MaxIdleConnsPerHost:    1,
 		IdleConnTimeout:        100 * time.Second,
 		MaxResponseHeaderBytes: 16 << 10,
-		ReadBufferSize:         4 << 10, // a summary is 3 to 8 KiB
-		WriteBufferSize:        2 << 10,
+		ReadBufferSize:         2 << 10, // each connection has one of its own, and a farm has ten thousand
+		WriteBufferSize:        512,
 	}
 }
 

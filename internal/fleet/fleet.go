@@ -55,6 +55,8 @@ type Fleet struct {
 	file    inventoryFile
 	aside   dragon.Options // of the clients that Aside uses
 
+	keepAnswers atomic.Bool
+
 	mu        sync.RWMutex         // guards the maps; never held across I/O; taken before a Dragon's
 	byMAC     map[string][]*Dragon // more than one: they are in conflict
 	byAddress map[string]*Dragon   // who lives there now

@@ -118,7 +118,8 @@ func (d *Dragon) Health() Health {
 	return health
 }
 
-// Last returns the newest reading, nil if there is none or the last attempt failed.
+// Last returns the newest reading, nil if there is none or the last attempt failed. See
+// KeepAnswers for what may be missing in it.
 func (d *Dragon) Last() *Reading {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -158,7 +158,10 @@ func (d *Dragon) land(f *flight, r *Reading, err error) {
 		return
 	}
 	d.lane.flight = nil
-	f.reading, f.err = r, err
+	f.reading, f.err = r, err // those who wait see the whole answer
+	if r != nil && !d.fleet.keepAnswers.Load() {
+		r = r.WithoutAnswer()
+	}
 	switch {
 	case err == nil:
 		d.cameUp(r)

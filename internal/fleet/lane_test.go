@@ -227,7 +227,7 @@ func TestWhatAHurriedReaderAskedForIsThereForTheNext(t *testing.T) {
 		sim.Inject(dragontest.Slow, dragontest.On("summary"), dragontest.Delay(6*time.Second))
 		start := time.Now()
 		<-h.reader(d, time.Second).done
-		if r := h.read(d); time.Since(start) != 6*time.Second || r != d.Last() {
+		if r := h.read(d); time.Since(start) != 6*time.Second || r.At != d.Last().At {
 			h.Errorf("the next reader waited %v", time.Since(start))
 		}
 		cancelled := h.reader(d, time.Minute)
@@ -241,15 +241,33 @@ func TestWhatAHurriedReaderAskedForIsThereForTheNext(t *testing.T) {
 	})
 }
 
+func TestAnswersAreKeptOnlyForThoseWhoWantThem(t *testing.T) {
+	var offered *Reading
+	inHall(t, Config{OnReading: func(_ *Dragon, r *Reading) { offered = r }}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
+		for _, keep := range []bool{false, true, false} {
+			h.KeepAnswers(keep)
+			if r := h.read(d); len(r.Summary.Raw) == 0 {
+				h.Error("who reads does not see the answer")
+			}
+			for what, r := range map[string]*Reading{"the last reading": d.Last(), "what is offered": offered} {
+				if kept := r.Summary.Raw != nil; kept != keep || len(r.Summary.Boards) != 3 {
+					h.Errorf("%s has an answer: %t, want %t; %d boards", what, kept, keep, len(r.Summary.Boards))
+				}
+			}
+		}
+	})
+}
+
 func TestARecentReadingIsReadAgainOnlyWhenTooOld(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
 		r := h.read(d)
 		time.Sleep(10 * time.Second)
-		if again, _ := d.Read(h.Context(), 10*time.Second); again != r {
+		if again, _ := d.Read(h.Context(), 10*time.Second); again.At != r.At {
 			h.Error("a reading of ten seconds was not good enough for maxAge ten seconds")
 		}
-		if again, _ := d.Read(h.Context(), 9*time.Second); again == r {
+		if again, _ := d.Read(h.Context(), 9*time.Second); again.At == r.At {
 			h.Error("a reading of ten seconds was taken for maxAge nine seconds")
 		}
 		if err := d.Write(h.Context(), "restart", func(context.Context, *dragon.Client) error { return nil }); err != nil {

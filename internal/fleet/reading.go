@@ -19,6 +19,22 @@ type Reading struct {
 	Took     time.Duration
 }
 
+// WithoutAnswer returns the reading without the summary's Raw: of ten thousand dragons
+// these would be forty megabytes that hardly anybody looks at.
+func (r *Reading) WithoutAnswer() *Reading {
+	if r.Summary == nil {
+		return r
+	}
+	lean, summary := *r, *r.Summary
+	summary.Raw = nil
+	lean.Summary = &summary
+	return &lean
+}
+
+// KeepAnswers says whether Last and OnReading have the summary's Raw. From the start
+// they do not.
+func (f *Fleet) KeepAnswers(keep bool) { f.keepAnswers.Store(keep) }
+
 const (
 	overviewMaxAge = 5 * time.Minute // on average; see overviewAge
 	overviewRetry  = time.Minute     // after one that was due failed, while the old one will do
