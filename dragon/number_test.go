@@ -1,24 +1,28 @@
 package dragon
 
 import (
-	"encoding/json"
 	"math"
 	"testing"
 )
 
-func TestAnUnknownNumberIsNull(t *testing.T) {
-	for n, want := range map[Number]string{{}: "null", Known(0): "0", Known(-1.5): "-1.5", Known(math.Inf(1)): "null"} {
-		data, err := json.Marshal(n)
-		if err != nil || string(data) != want {
-			t.Errorf("%v: %s, %v; want %s", n, data, err, want)
+func TestEveryNumberButUnknownIsKnown(t *testing.T) {
+	if v, known := (Number{}).Get(); known || v != 0 {
+		t.Errorf("the zero Number is %v", v)
+	}
+	if (Number{}).Or(7) != 7 || (Number{}).Times(2) != (Number{}) {
+		t.Error("unknown is counted with")
+	}
+	for _, want := range []float64{0, math.Copysign(0, -1), 1, -1, 5205000.75e6, math.MaxFloat64, math.SmallestNonzeroFloat64, math.Inf(1), math.NaN()} {
+		n := Known(want)
+		got, known := n.Get()
+		if !known || !n.IsKnown() || math.Float64bits(got) != math.Float64bits(want) {
+			t.Errorf("%v became %v, known %t", want, got, known)
 		}
-		var back Number
-		if err := json.Unmarshal(data, &back); err != nil || want != "null" && back != n || want == "null" && back.IsKnown() {
-			t.Errorf("%s: %v, %v", data, back, err)
+		if math.Float64bits(n.Or(7)) != math.Float64bits(want) {
+			t.Errorf("%v or something else is %v", want, n.Or(7))
 		}
 	}
-	var n Number
-	if err := json.Unmarshal([]byte(`"12"`), &n); err == nil {
-		t.Errorf("a text was taken for %v", n)
+	if n := Known(3).Times(2); n != Known(6) {
+		t.Errorf("twice three is %v", n)
 	}
 }
