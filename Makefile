@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race check lint vulncheck bench soak fuzz golden promu clean help
+.PHONY: build demo test race check lint vulncheck bench soak fuzz golden dashboards promu clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -19,6 +19,7 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 	@for tool in prometheus promtool; do command -v $$tool >/dev/null || \
 		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus)"; done
 	$(GO) test ./...
+	cd tools && $(GO) test ./...
 
 # The simulated farm has no goroutines, and the end-to-end tests run a binary without
 # the detector: it finds nothing there, slowly.
@@ -46,6 +47,9 @@ fuzz: ## Every fuzz target for FUZZTIME each.
 golden: ## Write the golden files and generated pages anew; read the diff.
 	$(GO) test . -run Reference -update
 	$(GO) test ./collector/ ./internal/config/ -update
+
+dashboards: ## Write the Grafana boards anew.
+	cd tools && $(GO) run ./dashboards ../alerts/thresholds.yml ../dashboards
 
 promu: ## A release build.
 	$(TOOLS) promu build --prefix $(BIN)

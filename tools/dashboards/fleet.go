@@ -1,0 +1,165 @@
+package main
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+)
+
+// chosen are the labels of the dragons that the reader looks at, and known those
+// dragons, one series each.
+const (
+	chosen = `site=~"$site", model=~"$model"`
+	known  = `worker:dragon_info:any{` + chosen + `}`
+)
+
+// of leaves of an expression, one series a worker, the dragons that are looked at.
+func of(expr string) string { return "(" + expr + ") and on (worker) " + known }
+
+// once is a dragon's series one time, whatever two jobs say of it.
+func once(expr string) string { return "max by (worker) (" + expr + ")" }
+
+// orNone is 0 rather than nothing, as long as any dragon is known at all.
+func orNone(expr string) string { return expr + " or 0 * count(worker:dragon_info:any)" }
+
+// Of what it should hash, each dragon that should; who shows nothing makes nothing.
+const hashingRatio = `(worker:dragon_hashrate:ratio or 0 * max by (worker) (dragon_hashrate_expected_hashes_per_second)) and on (worker) ` + known
+
+// dragonsPanel is the table that the fleet's tiles open.
+const dragonsPanel = 100
+
+// state is a tile of the first screen: the dragons in some states, and the way to them.
+func state(title, about, colour string, states ...string) *stat.PanelBuilder {
+	pattern, url := "", "/d/"+fleetUID+"?"+keeping+"&${site:queryparam}&${model:queryparam}"
+	for i, s := range states {
+		if i > 0 {
+			pattern += "|"
+		}
+		pattern += s
+		url += "&var-state=" + s
+	}
+	expr := "count(" + known + ")"
+	if len(states) > 0 {
+		expr = `count(worker:dragon_state:info{` + chosen + `, state=~"` + pattern + `"})`
+	} else {
+		url += "&var-state=$__all"
+	}
+	return tile(title, about, count, query{orNone(expr), ""}).Decimals(0).Thresholds(colours("text", 1.0, colour)).
+		DataLinks(leadsTo(openDragons, url+"&viewPanel=100"))
+}
+
+// stateWords are the states of worker:dragon_state:info with the colours of their tiles.
+var stateWords = words("hashing", "hashing", "green", "busy", "busy", "blue", "degraded", "degraded", "orange", "dead", "dead", "red",
+	"down", "down", "red", "unauthenticated", "unauthenticated", "purple")
+
+// healerActions mark what the healer did, to whomever.
+var healerActions = annotation{
+	name: "Healer", expr: `sum by (action, reason) (increase(mother_healer_actions_total[$__rate_interval])) > 0`,
+	title: "{{action}}", text: "for {{reason}}", tags: "action,reason",
+}
+
+func fleetBoard(limits thresholds) *board {
+	slow := limits.at("hashrate_ratio")
+	atLeast := func() *dashboard.ThresholdsConfigBuilder { return colours("red", slow, "yellow", 0.9, "green") }
+	hot := func() *dashboard.ThresholdsConfigBuilder {
+		return colours("green", limits.at("temperature_high_celsius"), "orange", limits.at("temperature_critical_celsius"), "red")
+	}
+	refused := func() *dashboard.ThresholdsConfigBuilder { return colours("green", limits.at("rejected_ratio"), "red") }
+	healer := func(p *stat.PanelBuilder) *stat.PanelBuilder { return p.DataLinks(leadsTo(openHealer, toHealer)) }
+	unanswered := func(by string) string {
+		return `sum by (` + by + `) (pool:dragon_pool_shares:rate5m{` + chosen + `, result=~"rejected|stale"}) / (sum by (` + by + `) (pool:dragon_pool_shares:rate5m{` + chosen + `, result=~"accepted|rejected|stale"}) > 0)`
+	}
+	// Of each board that is not well: who, where, and in what words.
+	sickBoards := `max by (worker, board, status) (dragon_board_status{status!="Alive"}) * on (worker) group_left (ip, model, site) ` + known
+
+	listed := `worker:dragon_state:info{` + chosen + `, state=~"$state"}`
+
+	return &board{
+		uid: fleetUID, title: "Dragons: fleet",
+		about: "Whether the fleet hashes as it should, which dragons do not, and what is being done about it. Needs the recording rules of alerts/.",
+		variables: []cog.Builder[dashboard.VariableModel]{
+			choices("site", "Site", `label_values(dragon_info, site)`),
+			choices("model", "Model", `label_values(dragon_info, model)`),
+			dashboard.NewCustomVariableBuilder("state").Label("State").Description("Of the dragons in the table.").
+				Values(dashboard.StringOrMap{String: new("hashing,degraded,dead,busy,down,unauthenticated")}).
+				Multi(true).IncludeAll(true).AllValue(".*").Current(all()),
+		},
+		annotation: healerActions,
+		rows: []row{
+			{"Is all well?", []panel{
+				{tile("Hashing as it should", "Mean over the dragons of what each makes of its expected hash rate; one that is down makes nothing. What is expected is the policy's figure, else what the dragon did when it was well, else what its model does.", ratio,
+					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground), 4, 4, 0},
+				{tile("Hash rate", "Of the boards that are alive, by model. Models of different algorithms cannot be added up; where a model solves Equihash, hashes are solutions.", hashes,
+					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"}).Decimals(1), 8, 4, 0},
+				{state("Known", "Dragons that were ever found, and not forgotten.", "text"), 3, 4, 0},
+				{state("Up", "Dragons that answer.", "green", "hashing", "degraded", "dead", "busy"), 3, 4, 0},
+				{state("Hashing", "Dragons that hash as they should, or nearly.", "green", "hashing"), 3, 4, 0},
+				{state("Busy", "Dragons that tune themselves, or are being written to.", "blue", "busy"), 3, 4, 0},
+				{state("Degraded", "Dragons that hash with a board dead or missing, or far below what they should.", "orange", "degraded"), 4, 4, 0},
+				{state("Dead", "Dragons that answer and hash nothing.", "red", "dead"), 4, 4, 0},
+				{state("Down", "Dragons that do not answer, or not in a way that can be read.", "red", "down"), 4, 4, 0},
+				{state("Unauthenticated", "Dragons that refuse every credential.", "purple", "unauthenticated"), 4, 4, 0},
+				{healer(word("Healer", "Whether the healer acts (enforce), only says what it would do (observe), or has stopped trusting itself (safe).", query{`max by (mode) (mother_healer_mode) == 1`, "{{mode}}"})), 2, 4, 0},
+				{healer(tile("In hand", "Dragons that were written to and whose outcome is not known yet.", count, query{`sum(max by (scope) (mother_healer_in_flight{scope="fleet"}))`, ""})), 2, 4, 0},
+				{healer(tile("Waiting", "Sick dragons that a gate holds back: a budget, a pause, a common cause.", count, query{`sum(max by (gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
+				{healer(tile("Given up", "Dragons in quarantine: a human must look at them.", count, query{`max(mother_healer_quarantined)`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
+				{ranking("The ten worst", "Dragons that make the least of what they should.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
+					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 8, 0},
+				{lines("Actions of the healer", "Restarts and reboots that the healer sent.", count, query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval]))`, "{{action}}"}).DrawStyle(common.GraphDrawStyleBars).FillOpacity(80).Min(0), 8, 8, 0},
+				{heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{`count by (state) (worker:dragon_state:info{` + chosen + `})`, "{{state}}"}).Decimals(0), 8, 8, 0},
+			}},
+			{"Hash rate", []panel{
+				{dashed(lines("Hash rate by model", "What the dragons make, and as a dashed line what they should.", hashes,
+					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"},
+					query{`sum by (model) (model:dragon_hashrate_expected_hashes_per_second:sum{` + chosen + `})`, "{{model}}, expected"}).Min(0), "/expected/"), 12, 9, 0},
+				{limit(band("How the dragons compare", "What each dragon makes of its expected hash rate: 1 is as it should be.", ratio, hashingRatio).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "transparent")), 12, 9, 0},
+			}},
+			{"Heat and fans", []panel{
+				{heat("Temperature", "How many dragons have their hottest board how hot.", celsius, `sum by (le) (model:dragon_board_temperature_celsius:max_bucket{`+chosen+`})`), 10, 9, 0},
+				{ranking("The ten hottest", "The hottest board of each.", celsius, query{"topk(10, " + of("worker:dragon_board_temperature_celsius:max") + ")", "{{worker}}"}).
+					Max(limits.at("temperature_critical_celsius") + 10).Thresholds(hot()).DataLinks(leadsTo(openDragon, toLabel)), 6, 9, 0},
+				{band("Fans", "Duty of the fans. At the end of their range the heat has nowhere to go.", ratio, of(once("dragon_fan_duty_ratio"))).Min(0).Max(1), 8, 9, 0},
+			}},
+			{"Shares and pools", []panel{
+				{limit(lines("Rejected and stale, by pool", "Share of the shares that the pool did not pay for.", ratio, query{"topk(10, " + unanswered("url") + ")", "{{url}}"}).Min(0), refused()), 8, 8, 0},
+				{limit(lines("Rejected and stale, by firmware", "The same by what the dragons run.", ratio, query{"topk(10, " + unanswered("model, firmware") + ")", "{{model}} {{firmware}}"}).Min(0), refused()), 8, 8, 0},
+				{heaps("Accepted shares", "By pool.", perSec, query{`sum by (url) (pool:dragon_pool_shares:rate5m{` + chosen + `, result="accepted"})`, "{{url}}"}), 8, 8, 0},
+				{grid("Pools in use", "The pools that dragons mine for now, and for whom: the account is the user up to the first dot.",
+					[]query{{`count by (url, account) (worker:dragon_pool_active:info and on (worker) ` + known + `)`, ""}},
+					column{"url", "Pool", nil}, column{"account", "Account", nil}, column{"Value", "Dragons", []dashboard.DynamicConfigValue{width(90)}}), 8, 8, 0},
+				{grid("Firmware", "What the dragons run, and how many of them are offered something newer by their vendor.",
+					[]query{{`count by (model, firmware) (` + known + `)`, ""}, {`sum by (model, firmware) (` + once("dragon_firmware_upgrade_available") + ` * on (worker) group_left (model, firmware) ` + known + `)`, ""}},
+					column{"model", "Model", nil}, column{"firmware", "Firmware", nil}, column{"Value #A", "Dragons", nil}, column{"Value #B", "Newer is offered to", nil}), 8, 8, 0},
+				{ranking("The ten with the most hardware errors", "Share of the nonces of an hour that failed the dragon's own check.", ratio, query{"topk(10, " + of("worker:dragon_hardware_errors:ratio1h") + ")", "{{worker}}"}).
+					Thresholds(colours("green", limits.at("hardware_error_ratio"), "red")).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 8, 0},
+			}},
+			{"Dragons", []panel{
+				{grid("Boards that are not alive", "Each with the dragon's restarts in 24 hours and what the healer did to it last.", []query{
+					{sickBoards, ""},
+					{`(` + sickBoards + `) * on (worker) group_left () sum by (worker) (max by (worker, kind, initiator) (increase(dragon_restarts_observed_total[24h])))`, ""},
+					{`(` + sickBoards + `) * on (worker) group_left (action, outcome) max by (worker, action, outcome) (mother_healer_last_action_timestamp_seconds * 1000)`, ""},
+				}, dragonColumn(), addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil},
+					column{"board", "Board", []dashboard.DynamicConfigValue{width(70)}}, column{"status", "Status", nil},
+					column{"Value #B", "Restarts, 24 h", []dashboard.DynamicConfigValue{value(count), {Id: "decimals", Value: 0}}},
+					column{"action", "Last action", nil}, column{"outcome", "Outcome", nil}, column{"Value #C", "When", []dashboard.DynamicConfigValue{value(ago)}}).NoValue("Every board is alive"), 24, 8, 0},
+				{grid("Dragons", "Those in the chosen states: the tiles of the first screen choose.", []query{
+					{listed, ""},
+					{"worker:dragon_hashrate_hashes_per_second:sum and on (worker) " + listed, ""},
+					{"worker:dragon_hashrate:ratio and on (worker) " + listed, ""},
+					{"worker:dragon_board_temperature_celsius:max and on (worker) " + listed, ""},
+					{"count by (worker) (max by (worker, board) (dragon_board_up) == 1) and on (worker) " + listed, ""},
+					{"sum by (worker) (max by (worker, kind, initiator) (increase(dragon_restarts_observed_total[24h]))) and on (worker) " + listed, ""},
+					{`max by (worker, healer) (label_replace(mother_healer_device_state, "healer", "$1", "state", "(.*)")) and on (worker) ` + listed, ""},
+				}, dragonColumn(), column{"state", "State", []dashboard.DynamicConfigValue{{Id: "mappings", Value: stateWords}, {Id: "custom.displayMode", Value: "color-text"}}},
+					addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil}, column{"firmware", "Firmware", nil},
+					column{"Value #B", "Hash rate", []dashboard.DynamicConfigValue{value(hashes)}},
+					column{"Value #C", "Of expected", []dashboard.DynamicConfigValue{value(ratio)}},
+					column{"Value #D", "Hottest board", []dashboard.DynamicConfigValue{value(celsius)}},
+					column{"Value #E", "Boards alive", nil},
+					column{"Value #F", "Restarts, 24 h", []dashboard.DynamicConfigValue{value(count), {Id: "decimals", Value: 0}}},
+					column{"healer", "Healer", nil}), 24, 14, dragonsPanel},
+			}},
+		},
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+)
+
+func healerBoard(limits thresholds) *board {
+	is := func(title, about, metric string, mapping []dashboard.ValueMapping) *stat.PanelBuilder {
+		return tile(title, about, noValues, query{"max(" + metric + ")", ""}).Mappings(mapping)
+	}
+	good := words("0", "no", "red", "1", "yes", "green")
+	bad := words("0", "no", "green", "1", "yes", "red")
+	causes := words("0", "well", "green", "1", "settling", "yellow", "2", "down", "red")
+	sum := func(by, metric string) string {
+		return "sum by (" + by + ") (" + increase(metric) + ")"
+	}
+	cycles := "mother_healer_cycle_duration_seconds_bucket"
+
+	return &board{
+		uid: healerUID, title: "Dragons: healer and rollouts",
+		about:      "What the healer decides and does, what comes of it, and what holds it back.",
+		annotation: healerActions,
+		rows: []row{
+			{"Is the healer well?", []panel{
+				{word("Mode", "Whether it acts (enforce), only says what it would do (observe), or has stopped trusting itself (safe).", query{"max by (mode) (mother_healer_mode) == 1", "{{mode}}"}), 3, 4, 0},
+				{tile("Last decision", "When it last looked at the fleet.", seconds, query{"time() - max(mother_healer_last_cycle_timestamp_seconds)", ""}).Decimals(0).Thresholds(colours("green", limits.at("healer_age_seconds"), "red")), 3, 4, 0},
+				{is("Owns its state", "Another instance may; then this one only watches.", "mother_healer_lock_held", good), 3, 4, 0},
+				{is("Can write", "Whether its state and audit can be written; if not, it sends nothing.", "mother_state_writable", good), 3, 4, 0},
+				{is("Trusts the clock", "Whether the host's wall clock is trusted.", "mother_clock_trusted", good), 3, 4, 0},
+				{is("STOP", "Whether the STOP file is there.", "mother_healer_stop", bad), 2, 4, 0},
+				{is("Cut off", "Whether most of the fleet is out of reach at once, so that it takes itself for cut off.", "mother_healer_isolated", bad), 2, 4, 0},
+				{is("Site hot", "Whether many dragons are hot at once, which is the site's trouble.", "mother_site_hot", bad), 2, 4, 0},
+				{is("State lost", "Whether its state was lost or corrupt, so that every budget counts as used up for a while.", "mother_state_recovered", bad), 3, 4, 0},
+			}},
+			{"What is it doing?", []panel{
+				{heaps("Dragons by state", "Each dragon is in one of the healer's states.", count, query{"max by (state) (mother_healer_devices)", "{{state}}"}).Decimals(0), 12, 9, 0},
+				{bars("Actions", "That it sent, by what for.", query{sum("action, reason", "mother_healer_actions_total") + " > 0", "{{action}} for {{reason}}"}), 6, 9, 0},
+				{bars("Outcomes", "What became of them.", query{sum("outcome", "mother_healer_outcomes_total") + " > 0", "{{outcome}}"}), 6, 9, 0},
+				{bars("Decisions", "That changed, or were an hour old: what is done, would be done, or is blocked.", query{sum("decision", "mother_healer_decisions_total"), "{{decision}}"}), 8, 8, 0},
+				{grid("Dragons that need something", "All that are not well, and what the healer has them for.", []query{
+					{`max by (worker, state) (mother_healer_device_state{state!~"healthy|new|observing"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
+				}, dragonColumn(), column{"state", "State", nil}, addressColumn(), column{"model", "Model", nil}, column{"site", "Site", nil}).NoValue("All are well"), 8, 8, 0},
+				{grid("The last actions", "The newest to each dragon, and what came of it.", []query{
+					{"topk(50, max by (worker, action, outcome) (mother_healer_last_action_timestamp_seconds * 1000))", ""},
+				}, dragonColumn(), column{"action", "Action", nil}, column{"outcome", "Outcome", nil}, column{"Value", "When", []dashboard.DynamicConfigValue{value(ago)}}).
+					SortBy(newestFirst("When")).NoValue("None yet"), 8, 8, 0},
+			}},
+			{"What holds it back?", []panel{
+				{heaps("Waiting", "Sick dragons, by the gate that holds them back.", count, query{"max by (gate) (mother_healer_blocked) > 0", "{{gate}}"}).Decimals(0), 8, 8, 0},
+				{ranking("Budgets", "Used of what it may write.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).
+					Max(1).Thresholds(colours("green", 0.8, "orange", 1.0, "red")), 8, 8, 0},
+				{lines("Budgets over time", "Used of what it may write.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).Min(0).Max(1), 8, 8, 0},
+				{lanes("Breakers", "That stop it when many dragons fall sick, or its actions do harm. A latched one waits for a human.", words("0", "closed", "green", "1", "half-open", "yellow", "2", "open", "red", "3", "latched", "purple"),
+					query{"max by (breaker, scope) (mother_healer_breaker_state)", "{{breaker}} {{scope}}"}), 12, 8, 0},
+				{bars("Breakers that opened", "How often.", query{sum("breaker", "mother_healer_breaker_trips_total") + " > 0", "{{breaker}}"}), 6, 8, 0},
+				{bars("Dragons that came to wait", "By gate.", query{sum("gate", "mother_healer_blocked_total") + " > 0", "{{gate}}"}), 6, 8, 0},
+				{lanes("Pools", "Whether they give work. Dragons of one that does not are left alone.", causes, query{"max by (pool) (mother_pool_state)", "{{pool}}"}), 8, 7, 0},
+				{lanes("Fault domains", "Whether they are in reach. Dragons of one that is not are left alone.", causes, query{"max by (domain) (mother_domain_state)", "{{domain}}"}), 8, 7, 0},
+				{lines("Pauses and maintenances", "In force, by what they are about.", count, query{"max by (scope) (mother_pauses)", "{{scope}}"}).Min(0).Decimals(0), 4, 7, 0},
+				{lanes("Windows", "Whether the healing window is open.", words("0", "shut", "red", "1", "open", "green"), query{"max by (window) (mother_window_open)", "{{window}}"}), 4, 7, 0},
+			}},
+			{"Does it do any good?", []panel{
+				{tile("Success", "Share of the outcomes in the time range that are recoveries.", ratio, query{`sum(increase(mother_healer_outcomes_total{outcome="recovered"}[$__range])) / (sum(increase(mother_healer_outcomes_total{outcome=~"recovered|no_effect|worse|lost"}[$__range])) > 0)`, ""}).Thresholds(colours("red", 0.2, "yellow", 0.5, "green")), 4, 7, 0},
+				{tile("Hash lost to actions", "In the time range: hashes that dragons did not make because of them, an estimate.", "sishort", query{"sum(increase(mother_healer_hash_lost_to_actions_total[$__range]))", ""}).ColorMode(common.BigValueColorModeNone), 4, 7, 0},
+				{tile("Hash recovered", "In the time range: hashes that recovered dragons made more than before, until the verdict. What they make after it comes on top.", "sishort", query{"sum(increase(mother_healer_hash_recovered_total[$__range]))", ""}).ColorMode(common.BigValueColorModeNone), 4, 7, 0},
+				{lines("Hash lost and recovered", "As a rate: what healing costs and what it brings at once.", hashes, query{"sum(" + rate("mother_healer_hash_lost_to_actions_total") + ")", "lost"}, query{"sum(" + rate("mother_healer_hash_recovered_total") + ")", "recovered"}).Min(0), 12, 7, 0},
+				{heat("Time to recovery", "From falling sick to recovery after an action.", seconds, "sum by (le) ("+increase("mother_healer_time_to_recovery_seconds_bucket")+")"), 8, 8, 0},
+				{lines("Time to recovery", "Median of a day.", seconds, query{"histogram_quantile(0.5, sum by (le) (rate(mother_healer_time_to_recovery_seconds_bucket[1d])))", "median"}).Min(0), 4, 8, 0},
+				{grid("What helped against what", "Outcomes in the time range.", []query{{"sum by (reason, action, outcome) (increase(mother_healer_outcomes_total[$__range])) > 0", ""}},
+					column{"reason", "Reason", nil}, column{"action", "Action", nil}, column{"outcome", "Outcome", nil}, column{"Value", "Times", []dashboard.DynamicConfigValue{{Id: "decimals", Value: 0}}}).NoValue("None yet"), 12, 8, 0},
+			}},
+			{"Is anything odd?", []panel{
+				{bars("Restarts that nobody known caused", "A foreign hand, or a dragon that dies by itself.", query{sum("kind", "mother_foreign_actions_total"), "{{kind}}"}), 6, 7, 0},
+				{bars("Other oddities", "Events of the fleet and of the host.",
+					query{"sum(" + increase("mother_fleet_boot_events_total") + ")", "many booted together"}, query{"sum(" + increase("mother_clock_jumps_total") + ")", "clock jumped"},
+					query{"sum(" + increase("mother_identity_mismatch_total") + ")", "another dragon answered"}, query{"sum(" + increase("mother_config_refused_total") + ")", "policy refused"},
+					query{"max(mother_unclean_starts_total)", "unclean starts"}), 6, 7, 0},
+				{bars("Errors", "Of the healer itself.",
+					query{"sum(" + increase("mother_healer_panics_total") + ")", "panics"}, query{"sum(" + increase("mother_state_write_errors_total") + ")", "state not written"},
+					query{"sum(" + increase("mother_audit_write_errors_total") + ")", "audit not written"}, query{"sum(" + increase("mother_gate_errors_total") + ")", "gate not asked"}), 6, 7, 0},
+				{lines("Time to decide", "About the whole fleet, writing it down included.", seconds,
+					query{"histogram_quantile(0.5, sum by (le) (" + rate(cycles) + "))", "median"}, query{"histogram_quantile(0.99, sum by (le) (" + rate(cycles) + "))", "99 %"}).Min(0), 6, 7, 0},
+			}},
+		},
+	}
+}
