@@ -288,22 +288,37 @@ func judgeNoWork(e *exam) finding {
 	return is(e.noWork, 0, 0, -1)
 }
 
-// judgeBogusTemp looks for a living board without a possible temperature. A board
-// that never had one, on a dragon where none has, has no sensor (an A9 says 0).
+// judgeBogusTemp looks for a living board without a possible temperature, or with one
+// that is frozen. A board that never had one, on a dragon where none has, has no
+// sensor (an A9 says 0).
 func judgeBogusTemp(e *exam) finding {
-	sensors := false
-	for i := range e.w.boards {
-		sensors = sensors || e.w.boards[i].credible
-	}
-	if !sensors {
+	if !e.w.sensors() {
 		return finding{slot: -1}
 	}
 	for i := range e.f.Boards {
-		if b := &e.f.Boards[i]; b.Status == "Alive" && !credible(b.Temperature) {
+		if b := &e.f.Boards[i]; e.w.sensorFault(b, e.at, &e.p.Heat) {
 			return is(true, b.Temperature.Or(-1), 125, b.Slot)
 		}
 	}
 	return is(false, 0, 125, -1)
+}
+
+// sensors reports whether any board has shown that it has a sensor.
+func (w *watch) sensors() bool {
+	return slices.ContainsFunc(w.boards, func(b boardWatch) bool { return b.credible })
+}
+
+// sensorFault reports whether what a board says of its temperature is none.
+func (w *watch) sensorFault(b *BoardFacts, at Moment, p *HeatPolicy) bool {
+	if b.Status != "Alive" || !credible(b.Temperature) {
+		return b.Status == "Alive"
+	}
+	for i := range w.boards {
+		if bw := &w.boards[i]; bw.slot == b.Slot {
+			return b.Temperature == dragon.Known(bw.temp) && bw.frozen(at, p)
+		}
+	}
+	return false
 }
 
 func judgeTuningStuck(e *exam) finding {
@@ -361,6 +376,9 @@ func describe(reason Reason, s *Shown, slot int) string {
 	case BogusTemp:
 		if s.Value < 0 {
 			return fmt.Sprintf("board %d no temperature", slot)
+		}
+		if credible(dragon.Known(s.Value)) {
+			return fmt.Sprintf("board %d frozen at %.0fC", slot, s.Value)
 		}
 		return fmt.Sprintf("board %d %.0fC", slot, s.Value)
 	case TuningStuck:

@@ -81,6 +81,66 @@ type boardWatch struct {
 	hot      Moment // when it was last hot enough to die of it; 0: never
 	died     Moment // when it was first seen dead; 0: it is not
 	credible bool   // it has shown a temperature that can be one
+
+	hashes float64            // of the newest sample
+	still  Moment             // since when it has worked at one and the same temperature; 0: it has not
+	stuck  bool               // it was frozen, and has said nothing else since
+	swings [mostSwings]*swing // of the other boards since then
+}
+
+// mostSwings is the number of other boards that are compared with one.
+const mostSwings = 4
+
+// swing is how far the temperature of another board has gone. It is never changed once
+// made, since a watch may be cloned.
+type swing struct {
+	slot      int
+	low, high float64
+}
+
+// frozen reports whether the sensor says the same for so long, and while the others
+// went so far, that it says nothing any more. A board whose fans hold it at one
+// temperature is not alone in that.
+func (b *boardWatch) frozen(at Moment, p *HeatPolicy) bool {
+	switch {
+	case p.FrozenFor <= 0:
+		return false
+	case b.stuck:
+		return true
+	case b.still == 0 || at.Since(b.still) < p.FrozenFor:
+		return false
+	}
+	others := 0
+	for _, o := range b.swings {
+		if o == nil {
+			continue
+		}
+		if o.high-o.low < p.FrozenSwing {
+			return false
+		}
+		others++
+	}
+	return others > 0
+}
+
+// beside follows another board's temperature while this one's stands still.
+func (b *boardWatch) beside(o *BoardFacts) {
+	i := slices.IndexFunc(b.swings[:], func(s *swing) bool { return s != nil && s.slot == o.Slot })
+	t := o.Temperature.Or(0)
+	switch {
+	case o.Status != "Alive" || !credible(o.Temperature): // it no longer vouches for the air
+		if i >= 0 {
+			b.swings[i] = nil
+		}
+	case i >= 0:
+		if s := b.swings[i]; t < s.low || t > s.high {
+			b.swings[i] = &swing{o.Slot, min(s.low, t), max(s.high, t)}
+		}
+	default:
+		if i = slices.Index(b.swings[:], nil); i >= 0 {
+			b.swings[i] = &swing{o.Slot, t, t}
+		}
+	}
 }
 
 // poolWatch follows whether a pool gives work.
@@ -131,6 +191,9 @@ func (w *watch) forgetEvidence() {
 	clear(w.evidence)
 	w.counts = w.counts[:0]
 	w.rate, w.rates = dragon.Number{}, nil
+	for i := range w.boards {
+		w.boards[i].still = 0
+	}
 	for i := range w.pools {
 		w.pools[i] = poolWatch{url: w.pools[i].url, works: -1, accepted: -1, moved: w.at}
 	}
@@ -236,9 +299,23 @@ func (w *watch) feel(f *Facts, at Moment, p *HeatPolicy) {
 		b := &f.Boards[i]
 		bw := w.board(b.Slot, at)
 		t, ok := b.Temperature.Get()
-		if ok && t != bw.temp {
-			bw.temp, bw.changed = t, at
+		hashes := b.Hashes.Or(0)
+		switch {
+		case !credible(b.Temperature) || b.Status != "Alive" || hashes <= bw.hashes: // what does not work need not get warm
+			bw.still = 0
+		case bw.still == 0 || t != bw.temp:
+			bw.still, bw.swings = at, [mostSwings]*swing{}
 		}
+		bw.hashes = hashes
+		for j := range f.Boards {
+			if j != i && bw.still != 0 {
+				bw.beside(&f.Boards[j])
+			}
+		}
+		if ok && t != bw.temp {
+			bw.temp, bw.changed, bw.stuck = t, at, false
+		}
+		bw.stuck = bw.frozen(at, p) // also through a restart, in which it would have cooled
 		if credible(b.Temperature) {
 			bw.credible = true
 			if t >= p.DeadHot {

@@ -15,6 +15,13 @@ func (c *cycle) describe(s *subject) *Decision {
 	if i := s.about(); i >= 0 && !s.conflict {
 		d.Slot = s.w.evidence[i].slot
 	}
+	if !s.conflict && s.f.HasSample && s.w.sensors() {
+		for i := range s.f.Boards {
+			if s.w.sensorFault(&s.f.Boards[i], s.w.at, &s.p.Heat) {
+				d.Sensors++
+			}
+		}
+	}
 	if a := s.r.open(); a != nil {
 		d.Kind, d.Rung, d.Rungs, d.Slot, d.ActionID, d.Verb = a.Kind, a.Rung, len(s.p.Ladder.Steps), a.Slot, a.ID, Wait
 		d.Note = fmt.Sprintf("%s %s ago", a.Kind, short(c.now.Since(a.At)))

@@ -25,6 +25,10 @@ func TestTwoPoliciesAreCompared(t *testing.T) {
 		}
 	}
 	x := Compare(f.now, f.mem, Seen{&f.policy, view}, Seen{&other, &then})
+	if x.InForce == x.Other || x.InForce != hashOf(&f.policy) {
+		t.Errorf("%s in place of %s", x.Other, x.InForce)
+	}
+	x.InForce, x.Other = "2bb98e3047bd", "1f6f50852146" // they change with every new key
 	var out bytes.Buffer
 	if err := x.Render(&out); err != nil {
 		t.Fatal(err)

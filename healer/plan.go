@@ -100,6 +100,8 @@ type Decision struct {
 	Rung   int    `json:"rung,omitempty"`
 	Rungs  int    `json:"rungs,omitempty"`
 	Slot   int    `json:"board"` // that it is about; -1: none in particular
+	// Sensors is the number of boards whose temperature is none, or frozen.
+	Sensors int `json:"sensor_faults,omitempty"`
 
 	Evidence Shown       `json:"evidence"`
 	Gates    []GateState `json:"gates,omitempty"` // from cheap to dear; only where an action is wanted

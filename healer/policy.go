@@ -135,6 +135,11 @@ type HeatPolicy struct {
 	FanDuty   Ratio         `yaml:"fan_duty"`   // at which a low rate is attributed to heat
 	WarnFor   time.Duration `yaml:"warn_for"`
 	CritFor   time.Duration `yaml:"crit_for"`
+
+	// A working board's sensor is frozen when it has said the same for so long, while
+	// every other board of the dragon went through so many degrees. 0: never.
+	FrozenFor   time.Duration `yaml:"frozen_for"`
+	FrozenSwing float64       `yaml:"frozen_swing"`
 }
 
 // LadderPolicy is what is tried, in order, and how long is waited after each step.
@@ -291,6 +296,7 @@ func DefaultPolicy() Policy {
 			Heat: HeatPolicy{
 				Warn: 90, Crit: 100, DeadHot: 100, CoolBelow: 75, CoolFor: hour, FanDuty: 0.95,
 				WarnFor: 10 * minute, CritFor: 5 * minute,
+				FrozenFor: 30 * minute, FrozenSwing: 5,
 			},
 			Ladder: LadderPolicy{
 				Steps: []Kind{Restart, Reboot, Reboot, Reboot},

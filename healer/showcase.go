@@ -85,6 +85,11 @@ var shown = []struct {
 			put(truth(d.State == StateMaintenance), d.Worker)
 		}
 	}},
+	{gauge("dragon_sensor_faults", "Working boards whose temperature is none, cannot be one, or has stood still while the others' moved.", "worker"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Dragons {
+			put(float64(s.Plan.Dragons[i].Sensors), s.Plan.Dragons[i].Worker)
+		}
+	}},
 	{gauge("mother_healer_devices", "Dragons by state.", "state"), func(s *Status, put func(float64, ...string)) {
 		for _, state := range States {
 			put(float64(s.Plan.Counts.States[state]), string(state))

@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -561,6 +562,54 @@ func TestBogusTemperatureIsRestartedOnceADay(t *testing.T) {
 			f.run(47 * time.Hour)
 			if got := f.sentTo(3); !slices.Equal(got, []Kind{Restart, Restart}) {
 				t.Errorf("sent %v, want a restart a day", got)
+			}
+		})
+	}
+}
+
+// S25: a sensor that says the same whatever the air does is as broken.
+func TestFrozenTemperatureIsASensorFault(t *testing.T) {
+	wave := func(f *farm, u *unit, slots ...int) func(int) {
+		return func(minute int) {
+			for _, i := range slots {
+				u.boards[i].temp = 70 + math.Round(4*math.Sin(float64(minute)/20)) // 66 to 74 and back in two hours
+			}
+		}
+	}
+	for name, x := range map[string]struct {
+		moving []int // boards, of 0 to 2
+		change func(*farm, *unit)
+		faults int
+	}{
+		"the other boards move":     {moving: []int{0, 2}, faults: 1},
+		"all boards move":           {moving: []int{0, 1, 2}},
+		"no board moves":            {},
+		"one of the others moves":   {moving: []int{0}},
+		"a dead board is frozen":    {moving: []int{0, 2}, change: func(_ *farm, u *unit) { u.boards[1].status = "Dead" }},
+		"a board that does nothing": {moving: []int{0, 2}, change: func(_ *farm, u *unit) { u.boards[1].rate = 0 }},
+		"it is not looked for":      {moving: []int{0, 2}, change: func(f *farm, _ *unit) { f.policy.Default.Heat.FrozenFor = 0 }},
+		"the air hardly moves":      {moving: []int{0, 2}, change: func(f *farm, _ *unit) { f.policy.Default.Heat.FrozenSwing = 12 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 4).settle()
+			u := f.units[3]
+			if x.change != nil {
+				x.change(f, u)
+			}
+			move, faults := wave(f, u, x.moving...), 0
+			for minute := range 20 * 60 {
+				move(minute)
+				f.run(time.Minute)
+				faults = max(faults, f.of(3).Sensors)
+			}
+			var restarts int
+			for _, a := range f.record(3).Actions {
+				if a.Reason == BogusTemp {
+					restarts++
+				}
+			}
+			if faults != x.faults || restarts != x.faults {
+				t.Errorf("%d sensor faults, %d restarts for it, want %d", faults, restarts, x.faults)
 			}
 		})
 	}

@@ -173,13 +173,14 @@ func checkDragon(p *healer.DragonPolicy, say rule) {
 	} {
 		within(say, "heat."+key, v, 20, 125)
 	}
+	within(say, "heat.frozen_swing", h.FrozenSwing, 1, 100)
 	if h.Warn > h.Crit {
 		say("heat.warn", "%g is more than crit, %g", h.Warn, h.Crit)
 	}
 	if h.CoolBelow >= h.DeadHot {
 		say("heat.cool_below", "%g is not below dead_hot, %g", h.CoolBelow, h.DeadHot)
 	}
-	for key, v := range map[string]time.Duration{"cool_for": h.CoolFor, "warn_for": h.WarnFor, "crit_for": h.CritFor} {
+	for key, v := range map[string]time.Duration{"cool_for": h.CoolFor, "warn_for": h.WarnFor, "crit_for": h.CritFor, "frozen_for": h.FrozenFor} {
 		within(say, "heat."+key, v, 0, longest)
 	}
 

@@ -159,6 +159,8 @@ var meanings = []struct{ path, meaning string }{
 	{"healing.default.heat.fan_duty", "A low rate at this fan speed is put down to the heat too."},
 	{"healing.default.heat.warn_for", "How long it must be hot,"},
 	{"healing.default.heat.crit_for", "in danger."},
+	{"healing.default.heat.frozen_for", "A working board's sensor is taken for broken when it has said the same for so long; 0: never,"},
+	{"healing.default.heat.frozen_swing", "while every other board of the dragon went through so many °C."},
 
 	{"healing.default.ladder.steps", "What is tried, in this order: restart (of the mining process) and reboot."},
 	{"healing.default.ladder.hold", "How long nothing more is done after each step."},
