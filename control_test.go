@@ -269,7 +269,7 @@ func TestAControlSocketThatCannotBeIsNoReasonToEnd(t *testing.T) {
 	var b bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	serveControl(ctx, &config.Config{DataDir: file}, nil, log.NewLogfmtLogger(&b)) // returns once it need not try again
+	serveControl(ctx, &config.Config{DataDir: file}, nil, nil, log.NewLogfmtLogger(&b)) // returns once it need not try again
 	if !strings.Contains(b.String(), "cannot be talked to") {
 		t.Errorf("%s", b.String())
 	}

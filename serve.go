@@ -193,7 +193,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		ServiceDiscovery: discovery.SDHandler(dragons),
 		Ready:            ready.Load,
 		Profiling:        flags.profiling,
-		API:              web.API(web.APIConfig{Healer: doctor, Admin: flags.admin, Logger: log.With(logger, "component", "api")}),
+		API:              web.APIConfig{Fleet: dragons, Healer: doctor, Admin: flags.admin, Logger: log.With(logger, "component", "api")},
 	})
 	if err != nil {
 		return err
@@ -227,7 +227,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	group.Go(func() error { return scanner.Run(ctx) })
 	group.Go(func() error { return mirror.Run(ctx) })
 	group.Go(func() error {
-		serveControl(ctx, c, doctor, log.With(logger, "component", "control"))
+		serveControl(ctx, c, dragons, doctor, log.With(logger, "component", "control"))
 		return nil
 	})
 	group.Go(func() error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -16,10 +17,13 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// APIConfig says whom the API asks, and who may ask.
+// APIConfig says whom the API and the pages ask, and who may ask. Neither ever asks a
+// dragon: they show what is known.
 type APIConfig struct {
+	Fleet  *fleet.Fleet
 	Healer *healer.Healer
 	Admin  bool // take requests that change something
 	// PolicyOf reads the healing policy of a configuration file, to be compared with the
@@ -75,12 +79,20 @@ type api struct {
 
 // API serves /api/v1/. What changes something needs Admin; whoever listens with it
 // says who may connect: exporter-toolkit's authentication, or the mode of a socket.
-func API(c APIConfig) http.Handler {
+func API(c APIConfig) http.Handler { return newAPI(c).handler() }
+
+func newAPI(c APIConfig) *api {
 	if c.Logger == nil {
 		c.Logger = log.NewNopLogger()
 	}
-	a := &api{APIConfig: c, origin: http.NewCrossOriginProtection()}
+	return &api{APIConfig: c, origin: http.NewCrossOriginProtection()}
+}
+
+func (a *api) handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/dragons", a.dragons)
+	mux.HandleFunc("GET /api/v1/dragon/{worker}", a.dragon)
+	mux.HandleFunc("GET /api/v1/history", a.history)
 	mux.HandleFunc("GET /api/v1/plan", a.plan)
 	mux.HandleFunc("GET /api/v1/healer", a.healer)
 	if a.PolicyOf != nil {
@@ -104,10 +116,65 @@ func API(c APIConfig) http.Handler {
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, ErrorAnswer{
 			Error: fmt.Sprintf("%s %s is nothing that the API knows", r.Method, r.URL.Path),
-			Try:   "GET /api/v1/plan, GET /api/v1/healer; docs/healing.md has the rest",
+			Try:   "GET /api/v1/dragons, GET /api/v1/healer, GET /api/v1/plan; docs/api.md has the rest",
 		})
 	})
 	return mux
+}
+
+func (a *api) dragons(w http.ResponseWriter, r *http.Request) {
+	q, err := parseHerdQuery(r.URL.Query(), 0)
+	if err != nil {
+		fail(w, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, herd(a.Fleet, lookAt(a.Healer), q, time.Now()))
+}
+
+func (a *api) dragon(w http.ResponseWriter, r *http.Request) {
+	d := a.Fleet.Lookup(r.PathValue("worker"))
+	if d == nil {
+		a.refuse(w, fmt.Errorf("%w: %q", healer.ErrUnknownDragon, r.PathValue("worker")))
+		return
+	}
+	one, err := lookAt(a.Healer).everything(d, a.Healer, time.Now())
+	if err != nil {
+		level.Warn(a.Logger).Log("msg", "the healer's history cannot be read", "err", err)
+	}
+	answer(w, http.StatusOK, one)
+}
+
+// HistoryAnswer is what GET /api/v1/history says.
+type HistoryAnswer struct {
+	History []healer.Audit `json:"history"` // the newest first
+}
+
+// mostHistory bounds the lines of the audit that one request may have.
+const mostHistory = 10000
+
+func (a *api) history(w http.ResponseWriter, r *http.Request) {
+	n, mac := historyShown, ""
+	if s := r.URL.Query().Get("n"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil || n < 1 || n > mostHistory {
+			fail(w, http.StatusBadRequest, ErrorAnswer{Error: fmt.Sprintf("n %.50q, expected a number from 1 to %d", s, mostHistory)})
+			return
+		}
+	}
+	if name := r.URL.Query().Get("dragon"); name != "" {
+		d := a.Fleet.Lookup(name)
+		if d == nil || d.Info().MAC == "" {
+			a.refuse(w, fmt.Errorf("%w: %q", healer.ErrUnknownDragon, name))
+			return
+		}
+		mac = d.Info().MAC
+	}
+	history, err := a.Healer.History(mac, n)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, ErrorAnswer{Error: err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, HistoryAnswer{append([]healer.Audit{}, history...)})
 }
 
 func (a *api) plan(w http.ResponseWriter, r *http.Request) {
@@ -165,8 +232,12 @@ func (a *api) healer(w http.ResponseWriter, _ *http.Request) {
 		a.refuse(w, healer.ErrNotYet)
 		return
 	}
+	answer(w, http.StatusOK, healerAnswer(status))
+}
+
+func healerAnswer(status *healer.Status) *HealerAnswer {
 	p := status.Plan
-	h := HealerAnswer{
+	h := &HealerAnswer{
 		Status: status, Counts: p.Counts, Breakers: p.Breakers, Budgets: p.Budgets, Pauses: []PauseAnswer{}, Apart: []healer.Decision{},
 		ClockTrusted: p.ClockTrusted,
 	}
@@ -179,7 +250,7 @@ func (a *api) healer(w http.ResponseWriter, _ *http.Request) {
 			h.Apart = append(h.Apart, p.Dragons[i])
 		}
 	}
-	answer(w, http.StatusOK, h)
+	return h
 }
 
 func withEnd(p healer.Pause) PauseAnswer {
@@ -216,9 +287,8 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 			})
 			return
 		}
-		// A page in somebody's browser must not be able to do this in their name. A
-		// form cannot send this content type, and what can must ask first.
-		if err := a.origin.Check(r); err != nil {
+		// A form cannot send this content type, and what can must ask first.
+		if err := a.trusted(r); err != nil {
 			fail(w, http.StatusForbidden, ErrorAnswer{Error: err.Error(), Try: "send it from a program, or from a page of this address"})
 			return
 		}
@@ -227,11 +297,8 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 			fail(w, code, ErrorAnswer{Error: err.Error(), Try: `Content-Type: application/json and a body like {"scope": "fleet", "reason": "…", "owner": "…"}`})
 			return
 		}
-		if user, _, ok := r.BasicAuth(); ok && user != "" {
-			q.Owner = user // who has proven it to whoever stands in front of us
-		}
-		if q.Owner == "" {
-			fail(w, http.StatusBadRequest, ErrorAnswer{Error: "it needs an owner", Try: `"owner": who wants it, or basic authentication`})
+		if err := q.signedBy(r); err != nil {
+			fail(w, http.StatusBadRequest, ErrorAnswer{Error: err.Error(), Try: `"owner": who wants it, or basic authentication`})
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -247,6 +314,18 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 		}
 		answer(w, http.StatusOK, map[string]any{"result": result})
 	})
+}
+
+// signedBy has the request carry the name of whoever has proven it to whoever stands in
+// front of us, and else the name that it gives.
+func (q *request) signedBy(r *http.Request) error {
+	if user, _, ok := r.BasicAuth(); ok && user != "" {
+		q.Owner = user
+	}
+	if q.Owner == "" {
+		return errors.New("it needs an owner")
+	}
+	return nil
 }
 
 // read reads a request; code is what to answer if it cannot be.
@@ -272,14 +351,22 @@ func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err err
 	if dragon := r.PathValue("dragon"); dragon != "" {
 		q.Dragon = dragon
 	}
+	if err := q.check(); err != nil {
+		return nil, http.StatusBadRequest, err
+	}
+	return q, 0, nil
+}
+
+// check refuses what nobody writes who means well.
+func (q *request) check() error {
 	for name, s := range map[string]string{
 		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "for": q.For, "reason": q.Reason, "owner": q.Owner,
 	} {
 		if len(s) > 500 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			return nil, http.StatusBadRequest, fmt.Errorf("%s: expected at most 500 printing letters", name)
+			return fmt.Errorf("%s: expected at most 500 printing letters", name)
 		}
 	}
-	return q, 0, nil
+	return nil
 }
 
 func (a *api) pause(ctx context.Context, q *request) (any, error) {
@@ -333,8 +420,14 @@ var errNotDone = errors.New("not done")
 
 // refuse answers with what the healer has against a request.
 func (a *api) refuse(w http.ResponseWriter, err error) {
-	e := ErrorAnswer{Error: err.Error()}
-	code := http.StatusBadRequest
+	code, e := refusal(err)
+	level.Debug(a.Logger).Log("msg", "an API request was refused", "status", code, "err", err)
+	fail(w, code, e)
+}
+
+// refusal is what to answer where the healer says no.
+func refusal(err error) (code int, e ErrorAnswer) {
+	e.Error, code = err.Error(), http.StatusBadRequest
 	switch {
 	case errors.Is(err, healer.ErrNotYet):
 		code, e.Try = http.StatusServiceUnavailable, "once more in a minute"
@@ -353,8 +446,7 @@ func (a *api) refuse(w http.ResponseWriter, err error) {
 		code, e.Decision = http.StatusConflict, &blocked.Decision
 		e.Try = "wait, or force, which overrules policy, but never identity, the limits per dragon, or STOP"
 	}
-	level.Debug(a.Logger).Log("msg", "an API request was refused", "status", code, "err", err)
-	fail(w, code, e)
+	return code, e
 }
 
 func fail(w http.ResponseWriter, code int, e ErrorAnswer) { answer(w, code, e) }

@@ -31,6 +31,7 @@ type clinic struct {
 	t      *testing.T
 	dir    string
 	worker string // of the first dragon
+	fleet  *fleet.Fleet
 	healer *healer.Healer
 	herd   *dragontest.Herd
 }
@@ -57,7 +58,7 @@ func newClinic(t *testing.T) *clinic {
 		dragons.Sighted(t.Context(), fleet.Sighting{Address: herd.Addr(i), Client: client, Identity: identity})
 	}
 	policy := healer.DefaultPolicy()
-	c := &clinic{t: t, dir: t.TempDir(), worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
+	c := &clinic{t: t, dir: t.TempDir(), fleet: dragons, worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
 	c.healer, err = healer.New(healer.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy }})
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +94,7 @@ func (c *clinic) ask(admin bool, method, path, body string, header ...string) (i
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	API(APIConfig{Healer: c.healer, Admin: admin}).ServeHTTP(w, r)
+	API(APIConfig{Fleet: c.fleet, Healer: c.healer, Admin: admin}).ServeHTTP(w, r)
 	answer, err := io.ReadAll(w.Result().Body)
 	if err != nil {
 		c.t.Fatal(err)
@@ -294,7 +295,7 @@ func TestTheOwnerIsWhoHasProvenIt(t *testing.T) {
 	r.Header.Set("Origin", "http://"+r.Host)
 	r.SetBasicAuth("operator", "whatever it is, it was checked before")
 	w := httptest.NewRecorder()
-	API(APIConfig{Healer: c.healer, Admin: true}).ServeHTTP(w, r)
+	API(APIConfig{Fleet: c.fleet, Healer: c.healer, Admin: true}).ServeHTTP(w, r)
 	if p := c.pauses(); w.Code != 200 || len(p) != 1 || p[0].Owner != "operator" {
 		t.Errorf("%d %s, %+v", w.Code, w.Body, p)
 	}

@@ -5,14 +5,28 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func page(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(name)) })
 }
 
-func config(telemetry string) Config {
+func config(tb testing.TB, telemetry string) Config {
+	tb.Helper()
+	dragons, err := fleet.Open(fleet.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	policy := healer.DefaultPolicy()
+	doctor, err := healer.New(healer.Config{Fleet: dragons, Dir: tb.TempDir(), Policy: func() *healer.Policy { return &policy }})
+	if err != nil {
+		tb.Fatal(err)
+	}
 	return Config{
+		API: APIConfig{Fleet: dragons, Healer: doctor},
 		TelemetryPath: telemetry, Metrics: page("metrics"), Probe: page("probe"), ServiceDiscovery: page("sd"),
 		Ready: func() bool { return false },
 	}
@@ -27,7 +41,7 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 
 func TestPages(t *testing.T) {
 	for telemetry, root := range map[string]string{"/metrics": "Mother of Dragons", "/deep/er": "Mother of Dragons", "/": "metrics"} {
-		h, err := Handler(config(telemetry))
+		h, err := Handler(config(t, telemetry))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +62,7 @@ func TestPages(t *testing.T) {
 }
 
 func TestProfilesAreThereWhenAskedFor(t *testing.T) {
-	c := config("/metrics")
+	c := config(t, "/metrics")
 	c.Profiling = true
 	h, err := Handler(c)
 	if err != nil {
@@ -77,7 +91,7 @@ func FuzzTelemetryPath(f *testing.F) {
 	f.Add("/{$}")
 	f.Fuzz(func(t *testing.T, s string) {
 		if p, err := ParseTelemetryPath(s); err == nil {
-			if _, err := Handler(config(p)); err != nil { // and no panic
+			if _, err := Handler(config(t, p)); err != nil { // and no panic
 				t.Error(err)
 			}
 		}

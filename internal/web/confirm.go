@@ -1,0 +1,186 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// change is something that an operator may do by a page, once he has said that he means
+// it. The API has the same.
+type change struct {
+	title  string // with the thing that it is about in place of %s
+	text   string // what happens then
+	button string
+	tone   string
+	about  string                // the parameter that says what it is about
+	asks   []string              // fields beside the owner: reason, for, force
+	back   func(*request) string // the page to go on with
+	do     func(*api, context.Context, *request) (any, error)
+}
+
+func toHealer(*request) string { return "healer" }
+
+func toDragon(q *request) string { return "dragon?" + url.Values{"worker": {q.Dragon}}.Encode() }
+
+// toScope is the dragon's page where a pause is about one, else the healer's.
+func toScope(q *request) string {
+	if q.Scope == "mac" {
+		return "dragon?" + url.Values{"worker": {q.Value}}.Encode()
+	}
+	return "healer"
+}
+
+var changes = map[string]change{
+	"pause": {
+		title: "Pause the healer for %s", text: "The healer goes on watching and sends nothing there until the pause ends. What is under way is still verified.",
+		button: "Pause", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: (*api).pause,
+	},
+	"maintenance": {
+		title: "Maintenance of %s", text: "The healer keeps its hands off, does not count it as sick, and its alerts are muted until the maintenance ends.",
+		button: "Begin maintenance", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: (*api).maintenance,
+	},
+	"resume": {
+		title: "End the pause %s", text: "The healer may act there again, as far as nothing else is in its way.",
+		button: "Resume", about: "id", back: toHealer, do: (*api).resume,
+	},
+	"quarantine": {
+		title: "Quarantine %s", text: "The dragon goes on mining. The healer does nothing with it until somebody releases it.",
+		button: "Quarantine", tone: "warn", about: "dragon", asks: []string{"reason"}, back: toDragon, do: (*api).quarantine,
+	},
+	"release": {
+		title: "Release %s", text: "The healer looks after it again, from the first step of the ladder. What was done to it stays charged to its budget.",
+		button: "Release", about: "dragon", back: toDragon, do: (*api).release,
+	},
+	"ack": {
+		title: "Acknowledge the breaker %s", text: "You have looked into it: the breaker closes, and what it was judged by begins anew.",
+		button: "Acknowledge", tone: "warn", about: "breaker", back: toHealer, do: (*api).ack,
+	},
+	"restart": {
+		title: "Restart the miner of %s", text: "Its mining process ends and begins again. It mines nothing for a minute, and may tune for half an hour.",
+		button: "Restart the miner", tone: "warn", about: "dragon", asks: []string{"reason", "force"}, back: toDragon,
+		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.write(healer.Restart)(ctx, q) },
+	},
+	"reboot": {
+		title: "Reboot %s", text: "The whole dragon goes down and comes back in a minute or two, or not at all. It then tunes for up to half an hour.",
+		button: "Reboot", tone: "bad", about: "dragon", asks: []string{"reason", "force"}, back: toDragon,
+		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.write(healer.Reboot)(ctx, q) },
+	},
+}
+
+// confirmPage asks whether somebody means it.
+type confirmPage struct {
+	Do, Title, Text, Button, Tone string
+	Request                       *request
+	Asks                          map[string]bool
+	Spans                         [][2]string
+	Back                          string
+}
+
+// spans are the times that a pause may be for.
+var spans = [][2]string{{"1h", "one hour"}, {"4h", "four hours"}, {"12h", "twelve hours"}, {"24h", "a day"}, {"72h", "three days"}, {"", "until somebody ends it"}}
+
+// form reads the request that a form, or the link to one, is about.
+func form(v url.Values) (string, change, *request, error) {
+	q := &request{
+		Scope: v.Get("scope"), Value: v.Get("value"), Dragon: v.Get("dragon"), ID: v.Get("id"), Breaker: v.Get("breaker"), For: v.Get("for"),
+		UntilResume: v.Has("for") && v.Get("for") == "", Force: v.Get("force") != "", Reason: strings.TrimSpace(v.Get("reason")), Owner: strings.TrimSpace(v.Get("owner")),
+	}
+	name := v.Get("do")
+	c, ok := changes[name]
+	if !ok {
+		return "", change{}, nil, fmt.Errorf("%q is nothing that a page does", cut(most, name))
+	}
+	return name, c, q, q.check()
+}
+
+// about says in words what a request is about.
+func (q *request) about(c change) string {
+	switch c.about {
+	case "id":
+		return q.ID
+	case "dragon":
+		return q.Dragon
+	case "breaker":
+		return strings.TrimSpace(q.Breaker + " " + q.Scope)
+	}
+	if q.Scope == "fleet" {
+		return "the whole fleet"
+	}
+	return strings.TrimSpace(strings.TrimPrefix(q.Scope+" ", "mac ") + q.Value)
+}
+
+// may refuses a change where the admin API is off.
+func (p *pages) may(w http.ResponseWriter, r *http.Request) bool {
+	if !p.Admin {
+		p.sorry(w, r, http.StatusForbidden, ErrorAnswer{
+			Error: "these pages only show", Try: "mother-of-dragons healer on the machine itself, or start the program with --web.enable-admin-api",
+		})
+	}
+	return p.Admin
+}
+
+func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
+	if !p.may(w, r) {
+		return
+	}
+	name, c, q, err := form(r.URL.Query())
+	if err != nil {
+		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
+		return
+	}
+	page := confirmPage{
+		Do: name, Title: fmt.Sprintf(c.title, q.about(c)), Text: c.text, Button: c.button, Tone: c.tone, Request: q,
+		Asks: make(map[string]bool), Spans: spans, Back: c.back(q),
+	}
+	for _, field := range c.asks {
+		page.Asks[field] = true
+	}
+	p.show(w, r, http.StatusOK, "confirm", frame{Title: c.button, Page: page})
+}
+
+// confirmed carries out what was confirmed, and says what came of it.
+func (p *pages) confirmed(w http.ResponseWriter, r *http.Request) {
+	if !p.may(w, r) {
+		return
+	}
+	if err := p.trusted(r); err != nil {
+		p.sorry(w, r, http.StatusForbidden, ErrorAnswer{Error: err.Error(), Try: "send the form from a page of this address"})
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+	if err := r.ParseForm(); err != nil {
+		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: "the form cannot be read"})
+		return
+	}
+	_, c, q, err := form(r.PostForm) // what the address says was not confirmed
+	if err == nil {
+		err = q.signedBy(r)
+	}
+	if err != nil {
+		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error(), Try: "your name in the form"})
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	m := message{Tone: "good", Title: "Done", Text: fmt.Sprintf(c.title, q.about(c)), Back: c.back(q), BackText: "Go on"}
+	code := http.StatusOK
+	_, err = c.do(p.api, ctx, q)
+	switch {
+	case errors.Is(err, healer.ErrUnwritten):
+		m.Tone, m.Title, m.Text = "warn", "Done, for now", m.Text+": "+err.Error()
+	case err != nil:
+		var e ErrorAnswer
+		code, e = refusal(err)
+		level.Debug(p.Logger).Log("msg", "what a page was asked to do was refused", "status", code, "err", err)
+		m.Tone, m.Title, m.Error = "bad", "Not done", &e
+	}
+	p.show(w, r, code, "message", frame{Title: m.Title, Page: m})
+}

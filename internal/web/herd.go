@@ -1,0 +1,277 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// HerdAnswer is what GET /api/v1/dragons says.
+type HerdAnswer struct {
+	At       time.Time      `json:"at"`
+	Known    int            `json:"known"`    // dragons
+	Up       int            `json:"up"`       // of those
+	Matching int            `json:"matching"` // of those that are known
+	Page     int            `json:"page"`
+	Pages    int            `json:"pages"`
+	Dragons  []DragonAnswer `json:"dragons"` // of this page
+
+	states         map[healer.State]int
+	models, sites  []string
+	hashrates      map[string]float64 // by algorithm
+	hottest        *DragonAnswer
+	oldest         dragon.Number // age of the oldest reading of those that are up
+	trouble, unfit int
+}
+
+// herdQuery says which dragons are wanted, and in what order.
+type herdQuery struct {
+	Text, State, Model, Site string
+	Sort                     string // one of orders, with a - in front for the other way round
+	Page, Per                int    // Per 0: all on one page
+}
+
+// troubled is the state that stands for all states that somebody should look at.
+const troubled = "trouble"
+
+// most is more than a query needs, in letters.
+const most = 200
+
+// parseHerdQuery reads the parameters q, state, model, site, sort, page and per.
+func parseHerdQuery(v url.Values, per int) (herdQuery, error) {
+	q := herdQuery{Text: v.Get("q"), State: v.Get("state"), Model: v.Get("model"), Site: v.Get("site"), Sort: cmp.Or(v.Get("sort"), "state"), Page: 1, Per: per}
+	for name, s := range map[string]string{"q": q.Text, "model": q.Model, "site": q.Site} {
+		if len(s) > most {
+			return q, fmt.Errorf("%s has %d letters, expected at most %d", name, len(s), most)
+		}
+	}
+	if q.State != "" && q.State != troubled && !slices.Contains(healer.States, healer.State(q.State)) {
+		return q, fmt.Errorf("state %.50q, expected %s or one of %v", q.State, troubled, healer.States)
+	}
+	if orders[strings.TrimPrefix(q.Sort, "-")] == nil {
+		return q, fmt.Errorf("sort %.50q, expected one of %s, with a - in front for the other way round", q.Sort, strings.Join(orderNames, ", "))
+	}
+	for _, n := range []struct {
+		name string
+		to   *int
+		max  int
+	}{{"page", &q.Page, 1e6}, {"per", &q.Per, 1e5}} {
+		s := v.Get(n.name)
+		if s == "" {
+			continue
+		}
+		i, err := strconv.Atoi(s)
+		if err != nil || i < 1 || i > n.max {
+			return q, fmt.Errorf("%s %.50q, expected a number from 1 to %d", n.name, s, n.max)
+		}
+		*n.to = i
+	}
+	return q, nil
+}
+
+// values are the query's parameters, without those that say what is so anyway.
+func (q herdQuery) values(per int) url.Values {
+	v := url.Values{}
+	for name, s := range map[string]string{"q": q.Text, "state": q.State, "model": q.Model, "site": q.Site} {
+		if s != "" {
+			v.Set(name, s)
+		}
+	}
+	if q.Sort != "state" {
+		v.Set("sort", q.Sort)
+	}
+	if q.Page > 1 {
+		v.Set("page", strconv.Itoa(q.Page))
+	}
+	if q.Per != per {
+		v.Set("per", strconv.Itoa(q.Per))
+	}
+	return v
+}
+
+// herd says of the fleet what a query wants to know.
+func herd(f *fleet.Fleet, l look, q herdQuery, now time.Time) *HerdAnswer {
+	dragons := f.Dragons()
+	a := &HerdAnswer{At: now.UTC(), Known: len(dragons), states: make(map[healer.State]int), hashrates: make(map[string]float64)}
+	all := make([]DragonAnswer, len(dragons))
+	models, sites := make(map[string]bool), make(map[string]bool)
+	text := strings.ToLower(strings.TrimSpace(q.Text))
+	matching := make([]*DragonAnswer, 0, len(all))
+	for i, d := range dragons {
+		all[i] = l.describe(d, now)
+		x := &all[i]
+		a.count(x)
+		models[x.Model], sites[x.Site] = true, true
+		if q.matches(x, text) {
+			matching = append(matching, x)
+		}
+	}
+	a.models, a.sites = names(models), names(sites)
+	name, descending := strings.CutPrefix(q.Sort, "-")
+	order := orders[name]
+	slices.SortStableFunc(matching, func(x, y *DragonAnswer) int { return order(x, y, descending) }) // among equals, by worker
+
+	a.Matching, a.Page, a.Pages = len(matching), 1, 1
+	if q.Per > 0 {
+		a.Pages = max(1, (len(matching)+q.Per-1)/q.Per)
+		a.Page = min(q.Page, a.Pages)
+		from := (a.Page - 1) * q.Per
+		matching = matching[from:min(from+q.Per, len(matching))]
+	}
+	a.Dragons = make([]DragonAnswer, len(matching))
+	for i, x := range matching {
+		a.Dragons[i] = *x
+	}
+	return a
+}
+
+// mostNames bounds a list of models or sites: a device may call itself what it likes.
+const mostNames = 100
+
+func names(set map[string]bool) []string {
+	list := make([]string, 0, len(set))
+	for name := range set {
+		if name != "" && len(name) <= most {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list[:min(len(list), mostNames)]
+}
+
+// count adds a dragon to the figures of the whole fleet.
+func (a *HerdAnswer) count(x *DragonAnswer) {
+	if x.Up {
+		a.Up++
+		if age, known := x.Age.Get(); known && age >= a.oldest.Or(age) {
+			a.oldest = x.Age
+		}
+	}
+	a.states[x.State()]++
+	if inTrouble(x.State()) {
+		a.trouble++
+	}
+	if rate, known := x.Hashrate.Get(); known {
+		a.hashrates[cmp.Or(x.Algorithm, "unknown")] += rate
+	}
+	if t, known := x.Temperature.Get(); known && (a.hottest == nil || t > a.hottest.Temperature.Or(t)) {
+		a.hottest = x
+	}
+}
+
+// State is where the dragon stands; empty before the healer has looked at it.
+func (a *DragonAnswer) State() healer.State {
+	if a.Healer == nil {
+		return ""
+	}
+	return a.Healer.State
+}
+
+func inTrouble(s healer.State) bool {
+	switch s {
+	case "", healer.StateNew, healer.StateObserving, healer.StateHealthy, healer.StateMaintenance, healer.StateProbation:
+		return false
+	}
+	return true
+}
+
+func (q *herdQuery) matches(a *DragonAnswer, text string) bool {
+	switch {
+	case q.State == troubled && !inTrouble(a.State()),
+		q.State != "" && q.State != troubled && string(a.State()) != q.State,
+		q.Model != "" && a.Model != q.Model,
+		q.Site != "" && a.Site != q.Site:
+		return false
+	case text == "":
+		return true
+	}
+	for _, s := range []string{a.Worker, a.MAC, a.Address, a.Model, a.Firmware, a.Site, a.Profile, a.Pool, a.PoolUser} {
+		if strings.Contains(strings.ToLower(s), text) {
+			return true
+		}
+	}
+	return a.Healer != nil && strings.Contains(string(a.Healer.Reason), strings.ReplaceAll(text, " ", "_"))
+}
+
+// urgency is the order of the states: first what somebody should look at first.
+var urgency = func() map[healer.State]int {
+	m := make(map[healer.State]int)
+	for i, s := range []healer.State{
+		healer.StateLost, healer.StateQuarantined, healer.StateSick, healer.StateHeld, healer.StateActing, healer.StateSettling,
+		healer.StateFlapping, healer.StateUnreachable, healer.StateConflict, healer.StateSuspect, healer.StateProbation, healer.StateMaintenance, "",
+		healer.StateNew, healer.StateObserving, healer.StateHealthy,
+	} {
+		m[s] = i
+	}
+	return m
+}()
+
+// orders are the columns that the herd can be sorted by.
+var orders = map[string]func(a, b *DragonAnswer, descending bool) int{
+	"state":    by(func(a *DragonAnswer) int { return urgency[a.State()] }),
+	"worker":   by(func(a *DragonAnswer) string { return a.Worker }),
+	"model":    by(func(a *DragonAnswer) string { return a.Model }),
+	"site":     by(func(a *DragonAnswer) string { return a.Site }),
+	"firmware": by(func(a *DragonAnswer) string { return a.Firmware }),
+	"address": func(a, b *DragonAnswer, descending bool) int {
+		return turned(cmp.Or(addressOf(a).Compare(addressOf(b)), cmp.Compare(a.Address, b.Address)), descending)
+	},
+	"hashrate":    byNumber(func(a *DragonAnswer) dragon.Number { return a.Hashrate }),
+	"temperature": byNumber(func(a *DragonAnswer) dragon.Number { return a.Temperature }),
+	"boards":      byNumber(func(a *DragonAnswer) dragon.Number { return a.BoardsAlive }),
+	"uptime":      byNumber(func(a *DragonAnswer) dragon.Number { return a.Uptime }),
+	"age":         byNumber(func(a *DragonAnswer) dragon.Number { return a.Age }),
+	"action": byNumber(func(a *DragonAnswer) dragon.Number {
+		if a.LastAction == nil {
+			return dragon.Number{}
+		}
+		return dragon.Known(a.LastAction.Age)
+	}),
+}
+
+var orderNames = []string{"state", "worker", "model", "site", "firmware", "address", "hashrate", "temperature", "boards", "uptime", "age", "action"}
+
+func turned(c int, descending bool) int {
+	if descending {
+		return -c
+	}
+	return c
+}
+
+func by[T cmp.Ordered](of func(*DragonAnswer) T) func(a, b *DragonAnswer, descending bool) int {
+	return func(a, b *DragonAnswer, descending bool) int { return turned(cmp.Compare(of(a), of(b)), descending) }
+}
+
+// byNumber has what is not known at the end, whichever way round.
+func byNumber(of func(*DragonAnswer) dragon.Number) func(a, b *DragonAnswer, descending bool) int {
+	return func(a, b *DragonAnswer, descending bool) int {
+		x, known := of(a).Get()
+		y, other := of(b).Get()
+		switch {
+		case known && other:
+			return turned(cmp.Compare(x, y), descending)
+		case known:
+			return -1
+		case other:
+			return 1
+		}
+		return 0
+	}
+}
+
+func addressOf(a *DragonAnswer) netip.Addr {
+	if p, err := netip.ParseAddrPort(a.Address); err == nil {
+		return p.Addr()
+	}
+	ip, _ := netip.ParseAddr(a.Address)
+	return ip
+}

@@ -1,0 +1,514 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/common/version"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+//go:embed templates static
+var files embed.FS
+
+// refreshEvery is how often a page that is looked at asks for its newer self, in
+// seconds. It asks us only: no dragon is read for a page.
+const refreshEvery = 15
+
+const (
+	dragonsShown = 100 // a page, unless more are asked for
+	planShown    = 100 // dragons in the healer's plan
+)
+
+// pages are what people look at. All of them live in one directory, and link to each
+// other by name alone, so that a proxy may put them anywhere.
+type pages struct {
+	*api
+	telemetry string
+	profiling bool
+	stamp     string // of what is in static, so that browsers may keep it
+	templates map[string]*template.Template
+}
+
+func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
+	p := &pages{api: a, telemetry: strings.TrimPrefix(telemetry, "/"), profiling: profiling, templates: make(map[string]*template.Template)}
+	sum := sha256.New()
+	err := fs.WalkDir(files, "static", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		data, err := files.ReadFile(path)
+		sum.Write(data)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.stamp = hex.EncodeToString(sum.Sum(nil))[:12]
+	layout, err := template.New("layout.html").Funcs(words).ParseFS(files, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"herd", "dragon", "healer", "confirm", "message"} {
+		t, err := layout.Clone()
+		if err == nil {
+			p.templates[name], err = t.ParseFS(files, "templates/"+name+".html")
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// register adds the pages to a mux. The herd is at / too, where nothing else is.
+func (p *pages) register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /herd", p.herd)
+	if p.telemetry != "" {
+		mux.HandleFunc("GET /{$}", p.herd)
+	}
+	mux.HandleFunc("GET /dragon", p.dragon)
+	mux.HandleFunc("GET /healer", p.healer)
+	mux.HandleFunc("GET /confirm", p.confirm)
+	mux.HandleFunc("POST /confirm", p.confirmed)
+	static := http.FileServerFS(files)
+	mux.HandleFunc("GET /static/{file}", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("v") == p.stamp {
+			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		}
+		guard(w.Header())
+		static.ServeHTTP(w, r)
+	})
+}
+
+// guard sets what a browser must not do with a page: run or load anything that is not
+// ours, send a form elsewhere, or show it in somebody else's frame.
+func guard(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+}
+
+// frame is what is around every page.
+type frame struct {
+	Title     string
+	Here      string // the page's name in the navigation
+	Refresh   int    // seconds; 0: it stays as it is
+	Admin     bool
+	User      string // who has logged in; empty if nobody has to
+	Metrics   string
+	Profiling bool
+	Stamp     string
+	Version   string
+	At        time.Time
+	Mode      string // the healer's
+	Alerts    []alert
+	Page      any
+}
+
+// alert is something that whoever looks at any page should know.
+type alert struct {
+	Tone, Says string
+	Link, Text string
+}
+
+// show writes a page.
+func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name string, f frame) {
+	f.Admin, f.Metrics, f.Profiling, f.Stamp, f.Version, f.At = p.Admin, p.telemetry, p.profiling, p.stamp, version.Version, time.Now()
+	f.User, _, _ = r.BasicAuth()
+	if status := p.Healer.Status(); status != nil {
+		f.Mode = status.Mode
+		f.Alerts = append(f.Alerts, alerts(status)...)
+	}
+	var b bytes.Buffer
+	if err := p.templates[name].Execute(&b, f); err != nil {
+		level.Error(p.Logger).Log("msg", "a page cannot be written; please report this", "page", name, "err", err)
+		http.Error(w, "The page cannot be written; the log says why.", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	guard(h)
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = b.WriteTo(w)
+}
+
+// alerts are what holds the healer back as a whole.
+func alerts(s *healer.Status) []alert {
+	var list []alert
+	add := func(tone, format string, args ...any) {
+		list = append(list, alert{Tone: tone, Says: fmt.Sprintf(format, args...), Link: "healer", Text: "healer"})
+	}
+	switch {
+	case s.Stop:
+		add("bad", "A STOP file is in the data directory: the healer sends nothing.")
+	case s.Mode == "safe":
+		add("bad", "The healer is in safe mode: it only observes.")
+	case !s.Owner:
+		add("warn", "Another process owns the healer's state: this one only observes.")
+	case !s.Writable:
+		add("bad", "The healer's state cannot be written: nothing is sent until it can.")
+	}
+	for _, x := range s.Plan.Pauses {
+		if x.Scope == "fleet" {
+			add("warn", "%s by %s: %s", map[healer.PauseKind]string{healer.Paused: "Paused", healer.Maintained: "Maintenance"}[x.Kind], x.Owner, x.Reason)
+		}
+	}
+	for _, b := range s.Plan.Breakers[:min(len(s.Plan.Breakers), 3)] {
+		add("bad", "Breaker %s is %s: %s", strings.TrimSpace(b.Name+" "+cut(60, b.Scope)), b.State, cut(200, b.Detail))
+	}
+	if n := len(s.Plan.Breakers) - 3; n > 0 {
+		add("bad", "%d more breakers are open.", n)
+	}
+	if s.Plan.SiteHot {
+		add("warn", "Many dragons are hot at once: it is the site.")
+	}
+	return list
+}
+
+// sorry says what is wrong with a request.
+func (p *pages) sorry(w http.ResponseWriter, r *http.Request, code int, e ErrorAnswer) {
+	p.show(w, r, code, "message", frame{Title: http.StatusText(code), Page: message{Tone: "bad", Title: http.StatusText(code), Error: &e}})
+}
+
+// message is a page that says one thing.
+type message struct {
+	Tone, Title string
+	Text        string
+	Error       *ErrorAnswer
+	Back        string // a page
+	BackText    string
+}
+
+// herdPage is the herd with what the page needs to link to itself.
+type herdPage struct {
+	*HerdAnswer
+	Query        herdQuery
+	Models       []string
+	Sites        []string
+	States       []stateCount
+	Troubled     int
+	Rates        []algorithmRate
+	Hottest      *DragonAnswer
+	Oldest       dragon.Number
+	Unlooked     bool // the healer has not looked yet
+	Actions      int  // what the healer is doing, and would do
+	Columns      []column
+	ShowsSite    bool
+	Warm, Hot    float64 // °C, as the healer's policy has it
+	PrevL, NextL string
+}
+
+type stateCount struct {
+	State healer.State
+	Count int
+	Link  string
+	Here  bool
+}
+
+type algorithmRate struct {
+	Algorithm string
+	Rate      dragon.Number
+}
+
+// column is a head of the table that sorts by it.
+type column struct {
+	Name, Text, Link, Sorted string // Sorted: ascending, descending or empty
+}
+
+// heat returns from which temperatures a dragon of a profile is warm, and hot.
+func heat(s *healer.Status, profile string) (warm, hot float64) {
+	policy := healer.DefaultPolicy().Default.Heat
+	if s != nil {
+		policy = s.Policy.For(profile).Heat
+	}
+	return policy.Warn, policy.Crit
+}
+
+// Heat is how a temperature looks.
+func (a *DragonAnswer) Heat(warm, hot float64) string {
+	switch t := a.Temperature.Or(0); {
+	case t >= hot:
+		return "bad"
+	case t >= warm:
+		return "warn"
+	}
+	return ""
+}
+
+// Because says in a line why the dragon is where it is.
+func (a *DragonAnswer) Because() string {
+	h := a.Healer
+	switch {
+	case h == nil:
+		return a.Down
+	case h.Reason != "" && h.Evidence != "":
+		return strings.ReplaceAll(string(h.Reason), "_", " ") + ": " + h.Evidence
+	case h.Reason != "":
+		return strings.ReplaceAll(string(h.Reason), "_", " ")
+	}
+	return h.Note
+}
+
+// bar is a figure beside what it could be.
+type bar struct{ Tone, Share string }
+
+// Bar shows the hash rate beside what the dragon does when it is well.
+func (a *DragonAnswer) Bar() *bar {
+	is, known := a.Hashrate.Get()
+	well, learned := a.Expected.Get()
+	if !known || !learned || well <= 0 {
+		return nil
+	}
+	b := bar{"good", share(is, well)}
+	switch {
+	case is < 0.6*well:
+		b.Tone = "bad"
+	case is < 0.85*well:
+		b.Tone = "warn"
+	}
+	return &b
+}
+
+// Stale reports whether the last reading is older than one that the healer sees to.
+func (a *DragonAnswer) Stale() bool { return a.Age.Or(0) > stale }
+
+// stale is the age from which a reading is said to be old: the healer reads everybody
+// once a minute.
+const stale = 90
+
+func (p *pages) herd(w http.ResponseWriter, r *http.Request) {
+	q, err := parseHerdQuery(r.URL.Query(), dragonsShown)
+	if err != nil {
+		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
+		return
+	}
+	l := lookAt(p.Healer)
+	h := herd(p.Fleet, l, q, time.Now())
+	page := herdPage{
+		HerdAnswer: h, Query: q, Models: h.models, Sites: h.sites, Troubled: h.trouble, Hottest: h.hottest, Oldest: h.oldest,
+		Unlooked: l.status == nil, ShowsSite: len(h.sites) > 0,
+	}
+	page.Warm, page.Hot = heat(l.status, "")
+	for algorithm, v := range h.hashrates {
+		page.Rates = append(page.Rates, algorithmRate{algorithm, dragon.Known(v)})
+	}
+	slices.SortFunc(page.Rates, func(a, b algorithmRate) int { return strings.Compare(a.Algorithm, b.Algorithm) })
+	link := func(change func(*herdQuery)) string {
+		to := q
+		to.Page = 1
+		change(&to)
+		return "herd?" + to.values(dragonsShown).Encode()
+	}
+	chip := func(state string, count int) {
+		page.States = append(page.States, stateCount{healer.State(state), count, link(func(q *herdQuery) { q.State = state }), q.State == state})
+	}
+	chip("", h.Known)
+	chip(troubled, h.trouble)
+	for _, s := range healer.States {
+		if n := h.states[s]; n > 0 || string(s) == q.State {
+			chip(string(s), n)
+		}
+	}
+	for _, c := range [][2]string{
+		{"worker", "Dragon"}, {"state", "State"}, {"hashrate", "Hash rate"}, {"temperature", "Hottest"}, {"boards", "Boards"},
+		{"model", "Model"}, {"site", "Site"}, {"action", "Last action"}, {"age", "Read"},
+	} {
+		if c[0] == "site" && !page.ShowsSite {
+			continue
+		}
+		x := column{Name: c[0], Text: c[1]}
+		to := c[0]
+		switch q.Sort {
+		case c[0]:
+			x.Sorted, to = "ascending", "-"+c[0]
+		case "-" + c[0]:
+			x.Sorted = "descending"
+		default:
+			if c[0] == "temperature" || c[0] == "age" { // what one looks for is at the top
+				to = "-" + c[0]
+			}
+		}
+		x.Link = link(func(q *herdQuery) { q.Sort = to })
+		page.Columns = append(page.Columns, x)
+	}
+	if h.Page > 1 {
+		page.PrevL = link(func(q *herdQuery) { q.Page = h.Page - 1 })
+	}
+	if h.Page < h.Pages {
+		page.NextL = link(func(q *herdQuery) { q.Page = h.Page + 1 })
+	}
+	p.show(w, r, http.StatusOK, "herd", frame{Title: "Herd", Here: "herd", Refresh: refreshEvery, Page: &page})
+}
+
+// dragonPage is one dragon.
+type dragonPage struct {
+	*OneDragonAnswer
+	HistoryError string
+	Closed       int // gates
+	AnyFailure   bool
+	Changes      []changeLink
+	Warm, Hot    float64
+}
+
+// changeLink leads to the confirmation of something that an operator may do.
+type changeLink struct{ Link, Text, Tone string }
+
+func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("worker")
+	d := p.Fleet.Lookup(name)
+	if d == nil {
+		p.sorry(w, r, http.StatusNotFound, ErrorAnswer{
+			Error: fmt.Sprintf("no known dragon goes by %q", cut(most, name)), Try: "a worker, MAC or address that the herd has",
+		})
+		return
+	}
+	l := lookAt(p.Healer)
+	one, err := l.everything(d, p.Healer, time.Now())
+	page := dragonPage{OneDragonAnswer: &one}
+	page.Warm, page.Hot = heat(l.status, one.Profile)
+	for _, n := range one.Failures {
+		page.AnyFailure = page.AnyFailure || n > 0
+	}
+	if err != nil {
+		page.HistoryError = err.Error()
+	}
+	if one.Why != nil {
+		for _, g := range one.Why.Gates {
+			if !g.Open {
+				page.Closed++
+			}
+		}
+	}
+	if p.Admin {
+		page.Changes = changesOf(&one.DragonAnswer)
+	}
+	p.show(w, r, http.StatusOK, "dragon", frame{Title: one.Worker, Refresh: refreshEvery, Page: &page})
+}
+
+// changesOf are the changes that make sense for a dragon as it stands.
+func changesOf(a *DragonAnswer) []changeLink {
+	if a.Healer == nil || a.MAC == "" || a.Conflict {
+		return nil
+	}
+	link := func(do, text, tone string) changeLink {
+		return changeLink{"confirm?" + url.Values{"do": {do}, "dragon": {a.Worker}}.Encode(), text, tone}
+	}
+	var list []changeLink
+	switch a.Healer.State {
+	case healer.StateQuarantined, healer.StateFlapping:
+		list = append(list, link("release", "Release", ""))
+	default:
+		list = append(list, link("quarantine", "Quarantine", ""))
+	}
+	return append(list,
+		changeLink{"confirm?" + url.Values{"do": {"maintenance"}, "scope": {"mac"}, "value": {a.Worker}}.Encode(), "Maintenance", ""},
+		link("restart", "Restart miner", "warn"), link("reboot", "Reboot", "bad"))
+}
+
+// healerPage is the healer.
+type healerPage struct {
+	*HealerAnswer
+	Planned  []planned
+	More     int // dragons that are planned for and not shown
+	Blocked  []gateCount
+	Pools    []healer.CauseState
+	Domains  []healer.CauseState
+	External *healer.GateState
+	History  []healer.Audit
+	Failed   string // to read the history
+	Plan     *healer.Plan
+	Age      time.Duration
+	Budgets  []healer.BudgetUse
+}
+
+// Since says how long ago something was.
+func (p *healerPage) Since(m healer.Moment) string { return short(p.Plan.At.Since(m)) }
+
+// planned is a dragon in the plan.
+type planned struct {
+	*healer.Decision
+	When string
+}
+
+type gateCount struct {
+	Gate  healer.Gate
+	Count int
+}
+
+func (p *pages) healer(w http.ResponseWriter, r *http.Request) {
+	f := frame{Title: "Healer", Here: "healer", Refresh: refreshEvery}
+	status := p.Healer.Status()
+	if status == nil {
+		f.Page = message{Tone: "calm", Title: "Not yet", Text: "The healer has not looked at the fleet yet. It does so within a minute of its start."}
+		p.show(w, r, http.StatusOK, "message", f)
+		return
+	}
+	answer := healerAnswer(status)
+	plan := status.Plan
+	page := healerPage{HealerAnswer: answer, External: plan.External, Plan: plan, Age: max(0, time.Since(status.LastCycle))}
+	for i := range plan.Dragons {
+		d := &plan.Dragons[i]
+		if d.Verb == healer.Nothing && !inTrouble(d.State) {
+			continue
+		}
+		if len(page.Planned) == planShown {
+			page.More++
+			continue
+		}
+		x := planned{Decision: d}
+		switch d.Verb {
+		case healer.Act, healer.WouldAct:
+			x.When = "now"
+		case healer.Blocked:
+			if d.In.Known {
+				x.When = "in " + short(time.Duration(d.In.For))
+			}
+		}
+		page.Planned = append(page.Planned, x)
+	}
+	for _, g := range healer.Gates() {
+		if n := plan.Counts.Blocked[g]; n > 0 {
+			page.Blocked = append(page.Blocked, gateCount{g, n})
+		}
+	}
+	page.Pools, page.Domains = ill(plan.Pools), ill(plan.Domains)
+	for _, b := range plan.Budgets {
+		if b.Scope == "fleet" || b.Used > 0 {
+			page.Budgets = append(page.Budgets, b)
+		}
+	}
+	var err error
+	if page.History, err = p.Healer.History("", historyShown); err != nil {
+		page.Failed = err.Error()
+	}
+	f.Page = &page
+	p.show(w, r, http.StatusOK, "healer", f)
+}
+
+// ill are the causes that keep the healer's hands off somebody, or may soon.
+func ill(all []healer.CauseState) []healer.CauseState {
+	var list []healer.CauseState
+	for _, c := range all {
+		if c.Down || c.Held || c.Bad > 0 {
+			list = append(list, c)
+		}
+	}
+	return list[:min(len(list), planShown)]
+}

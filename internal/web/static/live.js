@@ -1,0 +1,43 @@
+// Keeps what a page shows up to date without moving the page: every part with
+// data-live is replaced by its newer self. Without this script the page reloads.
+"use strict";
+(() => {
+  const seconds = Number(document.body.dataset.refresh);
+
+  // A choice from a list needs no button.
+  for (const list of document.querySelectorAll("form.filter select")) {
+    list.addEventListener("change", () => list.form.submit());
+  }
+  if (!seconds) return;
+
+  const busy = () => document.hidden || !document.getSelection().isCollapsed;
+
+  const refresh = async () => {
+    if (busy()) return;
+    const stale = document.getElementById("stale");
+    try {
+      const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+      if (!answer.ok) throw new Error(answer.statusText);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (busy()) return;
+      for (const part of document.querySelectorAll("[data-live]")) {
+        const next = page.querySelector(`[data-live="${part.dataset.live}"]`);
+        if (!next || part.isEqualNode(next)) continue;
+        for (const details of part.querySelectorAll("details[id]")) {
+          const same = next.querySelector(`details[id="${details.id}"]`);
+          if (same) same.open = details.open;
+        }
+        const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+        const scrolled = [...part.querySelectorAll(".scroll")].map((e) => e.scrollLeft);
+        part.replaceWith(next);
+        [...next.querySelectorAll(".scroll")].forEach((e, i) => { e.scrollLeft = scrolled[i] || 0; });
+        if (focused) [...next.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
+      }
+      stale.hidden = true;
+    } catch {
+      stale.hidden = false;
+    }
+  };
+  setInterval(refresh, seconds * 1000);
+  document.addEventListener("visibilitychange", refresh);
+})();
