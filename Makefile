@@ -31,6 +31,7 @@ check: build lint vulncheck test race ## What must hold before a change lands.
 
 lint: ## gofmt, vet and the linters of .golangci.yml.
 	$(TOOLS) golangci-lint run
+	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./dashboards
 
 vulncheck: ## Known vulnerabilities in what the program calls.
 	./scripts/vulncheck

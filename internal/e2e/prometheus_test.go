@@ -34,10 +34,15 @@ type prometheus struct{ base string }
 
 func startPrometheus(t *testing.T, motherAddress string) prometheus {
 	t.Helper()
+	return runPrometheus(t, fmt.Sprintf(scrapeConfig, motherAddress))
+}
+
+func runPrometheus(t *testing.T, config string) prometheus {
+	t.Helper()
 	program := tool(t, "prometheus", "prometheus")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, scrapeConfig, motherAddress), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))

@@ -1,0 +1,209 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+// dashboard is what of a board asks Prometheus something.
+type dashboard struct {
+	Title  string
+	Panels []struct {
+		Title   string
+		Targets []struct{ Expr, RefID string }
+	}
+	Annotations struct {
+		List []struct{ Name, Expr string }
+	}
+	Templating struct {
+		List []struct{ Name, Query, Type string }
+	}
+}
+
+// question is a query of a board.
+type question struct{ board, panel, expr string }
+
+func (q question) String() string { return q.board + ": " + q.panel + ": " + q.expr }
+
+// questions are the queries of all boards, the variables' among them.
+func questions(t *testing.T) (all []question) {
+	t.Helper()
+	files, err := filepath.Glob("../../dashboards/*.json")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%d boards, %v", len(files), err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d dashboard
+		if err := json.Unmarshal(data, &d); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, p := range d.Panels {
+			for _, target := range p.Targets {
+				all = append(all, question{d.Title, p.Title, target.Expr})
+			}
+		}
+		for _, a := range d.Annotations.List {
+			all = append(all, question{d.Title, "annotation " + a.Name, a.Expr})
+		}
+		for _, v := range d.Templating.List {
+			if args, ok := strings.CutPrefix(v.Query, "label_values("); ok {
+				series, label, _ := cutLast(strings.TrimSuffix(args, ")"), ", ")
+				all = append(all, question{d.Title, "variable " + v.Name, fmt.Sprintf(`count by (%s) (%s) unless count by (nothing) (%[2]s)`, label, series)})
+			}
+		}
+	}
+	return all
+}
+
+// cutLast is strings.Cut around the last separator.
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// rightlyEmpty are queries that no herd answers, each with the reason.
+var rightlyEmpty = map[string]string{
+	`dragon_busy{`:                      "a write holds a dragon for less than it takes to scrape",
+	`dragon_firmware_upgrade_available`: "no vendor is asked in the first half hour, and then once a day",
+}
+
+const watchedConfig = `
+global: {scrape_interval: 1s, scrape_timeout: 900ms, evaluation_interval: 1s}
+rule_files: [%q]
+scrape_configs:
+  - job_name: farm
+    static_configs: [{targets: [%q]}]
+`
+
+// Whatever a board asks, something answers on a farm where something happens.
+func TestEveryPanelHasData(t *testing.T) {
+	tool(t, "prometheus", "prometheus")
+	statsd, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer statsd.Close()
+	_, port, _ := net.SplitHostPort(statsd.LocalAddr().String())
+
+	const speed = 100
+	clock := dragontest.SpedUp(speed)
+	herd, _ := herdOf(t, dragontest.HerdConfig{Count: 12, Specs: func(i int) dragontest.Spec {
+		s := dragontest.Spec{Now: clock, Speed: speed, TuneTime: time.Minute, Model: "t1-innosilicon"}
+		if i == 11 {
+			s.Model = "a9"
+		}
+		return s
+	}})
+	file := filepath.Join(t.TempDir(), "mother.yml")
+	config := fmt.Sprintf(hasty, "enforce") + fmt.Sprintf(`
+networks: [{cidr: %q, site: hall}]
+dragons: [{address: %q, site: hall}]
+discovery: {interval: 2s, port: %d}
+statsd: {host: 127.0.0.1, port: %s, interval: 1s}
+`, herd.Networks()[0], herd.Addr(0), herd.Port(), port)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := &ward{t: t, herd: herd, dir: t.TempDir()}
+	w.p, w.base = mother(t, "--data-dir="+w.dir, "--config.file="+file, fmt.Sprintf("--simulation.speed=%d", speed), "--dragon-timeout=1")
+
+	rules, err := filepath.Abs("../../alerts/*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	prom := runPrometheus(t, fmt.Sprintf(watchedConfig, rules, strings.TrimPrefix(w.base, "http://")))
+	began := time.Now()
+
+	w.healthy()
+	eventually(t, "Prometheus has seen them", func() bool { return prom.query(t, `count(worker:dragon_state:info{state="hashing"})`)[""] >= 11 })
+
+	// One is healed. Then so many fall sick that the healer holds.
+	herd.Dragon(0).SetError("51", "a board was lost")
+	herd.Dragon(0).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	herd.Dragon(1).Inject(dragontest.WrongPassword)
+	herd.Dragon(2).Inject(dragontest.BogusTemperature)
+	eventually(t, "one is healed", func() bool {
+		return w.value(`mother_healer_outcomes_total{action="restartCgMiner",outcome="recovered",reason="dead_board"}`) == 1
+	})
+	for _, i := range []int{0, 3, 4, 5, 6, 7, 8} {
+		herd.Dragon(i).Inject(dragontest.DeadBoard)
+	}
+	herd.Dragon(9).Inject(dragontest.Hang)
+
+	spared := map[string]bool{}
+	open := slices.DeleteFunc(questions(t), func(q question) bool {
+		for part := range rightlyEmpty {
+			if strings.Contains(q.expr, part) {
+				spared[part] = true
+				return true
+			}
+		}
+		return false
+	})
+	if len(spared) != len(rightlyEmpty) {
+		t.Errorf("of the queries that are spared, boards have only %v", spared)
+	}
+	if len(open) < 150 {
+		t.Errorf("only %d queries", len(open))
+	}
+	defer func() {
+		for _, q := range open {
+			t.Errorf("no data: %v", q)
+		}
+	}()
+	eventually(t, "every query has data", func() bool {
+		open = slices.DeleteFunc(open, func(q question) bool { return prom.answers(t, q, w, began) })
+		return len(open) == 0
+	})
+	w.p.stop(t)
+}
+
+// answers reports whether the query has a number for anything at any time since. One
+// about a dragon is asked about those to whom something happened.
+func (p prometheus) answers(t *testing.T, q question, w *ward, since time.Time) bool {
+	t.Helper()
+	for _, i := range []int{0, 1, 2, 11} {
+		expr := strings.NewReplacer("$__rate_interval", "10s", "$__range", "5m", "$site", ".*", "$model", ".*", "$state", ".*",
+			"$instance", ".*", "$worker", w.worker(i)).Replace(q.expr)
+		if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) {
+			t.Fatalf("%v: a variable that is not known here", q)
+		}
+		body, err := tryGet(fmt.Sprintf("%s/api/v1/query_range?query=%s&start=%d&end=%d&step=1", p.base, url.QueryEscape(expr), since.Unix(), time.Now().Unix()))
+		if err != nil {
+			t.Fatalf("%v: %v", q, err)
+		}
+		var answer struct {
+			Data struct {
+				Result []struct{ Values [][2]any }
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range answer.Data.Result {
+			if slices.ContainsFunc(r.Values, func(v [2]any) bool { return v[1] != "NaN" }) {
+				return true
+			}
+		}
+		if !strings.Contains(q.expr, "$worker") {
+			return false
+		}
+	}
+	return false
+}
