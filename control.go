@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -24,7 +23,6 @@ import (
 	"unicode"
 
 	"github.com/alecthomas/kingpin/v2"
-	"golang.org/x/term"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
@@ -347,8 +345,10 @@ func (v *errand) resume(ctx context.Context) error {
 // it from the others.
 func (v *errand) each(ctx context.Context) error {
 	if v.verb == "reboot" || v.verb == "restart" {
-		if err := v.confirm(); err != nil {
-			return err
+		if !v.yes {
+			if err := agree(v.stderr, v.verb+" "+strings.Join(v.targets, ", "), v.verb+" makes dragons stop mining for a while; say --yes"); err != nil {
+				return err
+			}
 		}
 	}
 	var failed []error
@@ -377,22 +377,6 @@ func (v *errand) one(ctx context.Context, target string) error {
 
 func (v *errand) ack(ctx context.Context) error {
 	return post(ctx, v, func(what string) string { return "acknowledged " + what })
-}
-
-// confirm asks before dragons stop mining, where there is somebody to ask.
-func (v *errand) confirm() error {
-	if v.yes {
-		return nil
-	}
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return fmt.Errorf("%s makes dragons stop mining for a while; say --yes", v.verb)
-	}
-	fmt.Fprintf(v.stderr, "%s %s? [y/N] ", v.verb, strings.Join(v.targets, ", "))
-	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-	if s := strings.ToLower(strings.TrimSpace(line)); s != "y" && s != "yes" {
-		return errors.New("not done")
-	}
-	return nil
 }
 
 func (v *errand) status(ctx context.Context) error {

@@ -70,6 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 		commands[name] = c
 	}
 	maps.Copy(commands, addHealer(app))
+	maps.Copy(commands, addDragon(app))
 	chosen, err := app.Parse(args)
 	if err != nil {
 		return fmt.Errorf("%w (--help shows what there is)", err)

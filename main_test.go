@@ -53,6 +53,7 @@ func start(t *testing.T, args ...string) (address string, logs *logBuffer, stop 
 	case a := <-listening:
 		return a.String(), logs, stop
 	case err := <-done:
+		done <- err // for stop
 		t.Fatalf("the program ended before it listened: %v\n%s", err, logs)
 		return "", nil, nil
 	}

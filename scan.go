@@ -45,7 +45,7 @@ func addScan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 			Client:          client,
 			Fleet:           dragons,
 			Logger:          logger,
-			Progress:        progress(stderr),
+			Progress:        progress(stderr, "scanning"),
 		})
 		_, scanErr := scanner.Scan(ctx)
 		found := dragons.Dragons() // also of a scan that was broken off
@@ -63,8 +63,8 @@ func addScan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 	}
 }
 
-// progress draws a bar where stderr is a terminal.
-func progress(stderr io.Writer) func(done, total int) {
+// progress draws a bar where stderr is a terminal; nil where it is none.
+func progress(stderr io.Writer, doing string) func(done, total int) {
 	f, ok := stderr.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
@@ -74,7 +74,7 @@ func progress(stderr io.Writer) func(done, total int) {
 		if bar == nil {
 			bar = progressbar.NewOptions(total,
 				progressbar.OptionSetWriter(stderr),
-				progressbar.OptionSetDescription("scanning"),
+				progressbar.OptionSetDescription(doing),
 				progressbar.OptionShowCount(),
 				progressbar.OptionThrottle(100*time.Millisecond),
 				progressbar.OptionClearOnFinish())

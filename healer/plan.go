@@ -23,6 +23,7 @@ const (
 	Adopt      Verb = "adopt"  // a new policy is in force
 	Refuse     Verb = "refuse" // it is not
 	Changed    Verb = "state"  // in the audit: nothing but the state
+	Manual     Verb = "manual" // in the audit: what a human did without the healer
 )
 
 // Plan is the outcome of a cycle: a decision for every dragon, and what they rest on.

@@ -124,6 +124,16 @@ func (s *Store) open() error {
 	return nil
 }
 
+// Own owns the state in dir, without opening it, until release: for whoever writes
+// beside it while nobody runs. Another owner is ErrHeld.
+func Own(dir string) (release func() error, err error) {
+	lock, err := takeLock(filepath.Join(dir, lockName))
+	if err != nil {
+		return nil, fmt.Errorf("the healer's state in %s: %w", dir, err)
+	}
+	return lock.Close, nil
+}
+
 // takeLock takes a lock that ends with the process, whatever ends that.
 func takeLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // it is the operator's own directory

@@ -110,6 +110,7 @@ func (a *api) handler() http.Handler {
 		"POST /api/v1/healer/ack":                   a.ack,
 		"POST /api/v1/healer/restart":               a.write(healer.Restart),
 		"POST /api/v1/healer/reboot":                a.write(healer.Reboot),
+		"POST /api/v1/healer/record":                a.record,
 	} {
 		mux.Handle(path, a.change(do))
 	}
@@ -269,7 +270,8 @@ type request struct {
 	Dragon      string `json:"dragon"` // worker, MAC or address
 	ID          string `json:"id"`     // of a pause
 	Breaker     string `json:"breaker"`
-	For         string `json:"for"` // such as 4h
+	Action      string `json:"action"` // that was done to a dragon without the healer
+	For         string `json:"for"`    // such as 4h
 	UntilResume bool   `json:"until_resume"`
 	Force       bool   `json:"force"`
 	Reason      string `json:"reason"`
@@ -360,7 +362,7 @@ func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err err
 // check refuses what nobody writes who means well.
 func (q *request) check() error {
 	for name, s := range map[string]string{
-		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "for": q.For, "reason": q.Reason, "owner": q.Owner,
+		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For, "reason": q.Reason, "owner": q.Owner,
 	} {
 		if len(s) > 500 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return fmt.Errorf("%s: expected at most 500 printing letters", name)
@@ -403,6 +405,10 @@ func (a *api) release(ctx context.Context, q *request) (any, error) {
 
 func (a *api) ack(ctx context.Context, q *request) (any, error) {
 	return strings.TrimSpace(q.Breaker + " " + q.Scope), a.Healer.Ack(ctx, q.Breaker, q.Scope, q.Owner)
+}
+
+func (a *api) record(ctx context.Context, q *request) (any, error) {
+	return q.Dragon, a.Healer.Record(ctx, healer.Deed{MAC: q.Dragon, Action: q.Action, Owner: q.Owner, Note: q.Reason})
 }
 
 func (a *api) write(kind healer.Kind) func(context.Context, *request) (any, error) {

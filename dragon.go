@@ -1,0 +1,332 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kingpin/v2"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// dragonCommand is the command dragon. Its verbs are in dragon_read.go, dragon_write.go,
+// dragon_logs.go and password.go; here is how each of them comes to its dragons, and
+// what came of it to the user.
+type dragonCommand struct {
+	*kingpin.CmdClause
+	commands map[string]command
+
+	load         func() (*config.Config, error)
+	all, json    bool
+	atOnce       int
+	user         string
+	passwordFile string
+	ask          bool
+}
+
+// addDragon adds the command dragon with its verbs.
+func addDragon(app *kingpin.Application) map[string]command {
+	d := &dragonCommand{CmdClause: app.Command("dragon", "Talk to dragons themselves, to many at once. A dragon is named by its address, or by the worker or MAC that the inventory in the data directory knows. The exit status is 1 if any of them failed.")}
+	d.commands = map[string]command{}
+	d.load = config.RegisterAccess(d)
+	d.Flag("all", "All dragons of the inventory.").NoEnvar().BoolVar(&d.all)
+	config.Flag(d, "at-once", "How many dragons are talked to at a time.", &d.atOnce, config.Whole(1, 1000)).Default("16")
+	d.Flag("json", "Print JSON.").BoolVar(&d.json)
+	config.Flag(d, "user", "User to log in as, where the password is from --password-file or --ask-password.", &d.user, config.Text).Default("admin")
+	config.Flag(d, "password-file", "File with the password to log in with in its only line, in place of the configuration's credentials.", &d.passwordFile, config.Text).PlaceHolder("FILE")
+	d.Flag("ask-password", "Ask for the password to log in with.").NoEnvar().BoolVar(&d.ask)
+	d.addReads()
+	d.addWrites()
+	d.addLogs()
+	return d.commands
+}
+
+// host is a dragon that was named.
+type host struct {
+	Name    string // as it was named; the worker, where that is known
+	Address string
+	MAC     string // of whom is expected there; empty: of whoever is there
+}
+
+// round is one call of a verb: its dragons, and where the results go.
+type round struct {
+	*dragonCommand
+	config         *config.Config
+	names          []string // as the user wrote them
+	hosts          []host
+	client         dragon.Options
+	verb           string
+	stdout, stderr io.Writer
+	mu             sync.Mutex // of what the visits write to
+}
+
+// add adds a verb. flags registers what the verb has of its own, and may be nil.
+func (d *dragonCommand) add(verb, help string, flags func(*kingpin.CmdClause), do func(context.Context, *round) error) {
+	cmd := d.Command(verb, help)
+	if flags != nil {
+		flags(cmd)
+	}
+	var names []string
+	cmd.Arg("host", "Address, worker or MAC.").StringsVar(&names)
+	d.commands[cmd.FullCommand()] = func(ctx context.Context, stdout, stderr io.Writer) error {
+		c, err := d.load()
+		if err != nil {
+			return err
+		}
+		r := &round{dragonCommand: d, config: c, names: names, verb: verb, stdout: stdout, stderr: stderr}
+		if r.hosts, err = d.named(c, names); err != nil {
+			return err
+		}
+		if r.client, err = d.clientOptions(c, stderr); err != nil {
+			return err
+		}
+		defer dragon.New("", r.client).CloseIdleConnections()
+		return do(ctx, r)
+	}
+}
+
+// named finds the dragons that were named, each once.
+func (d *dragonCommand) named(c *config.Config, names []string) (hosts []host, err error) {
+	if (len(names) == 0) != d.all {
+		return nil, errors.New("name the dragons, or say --all for all of the inventory; one of the two")
+	}
+	known, err := fleet.Remembered(c.DataDir, c.Sites.Of)
+	if err != nil && (d.all || !errors.Is(err, fs.ErrNotExist)) {
+		return nil, fmt.Errorf("%w (--data-dir or --config.file say where it is)", err)
+	}
+	for _, i := range known {
+		if d.all && i.IP != "" {
+			hosts = append(hosts, host{i.Worker, i.Address, i.MAC})
+		}
+	}
+	if d.all && len(hosts) == 0 {
+		return nil, fmt.Errorf("the inventory in %s has no dragon", c.DataDir)
+	}
+	for _, name := range names {
+		h, err := hostOf(name, known, c)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(hosts, func(o host) bool { return o.Address == h.Address }) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, nil
+}
+
+// hostOf finds the dragon that one name means: a worker or MAC of the inventory, else
+// an address.
+func hostOf(name string, known []*fleet.Info, c *config.Config) (host, error) {
+	mac, isMAC := dragon.ParseMAC(name)
+	if _, err := netip.ParseAddrPort(name); err == nil {
+		isMAC = false // an address can have twelve digits
+	}
+	isWorker := strings.HasPrefix(name, "dragon-")
+	var found []host
+	for _, i := range known {
+		if i.IP != "" && (i.Worker == name || isMAC && i.MAC == mac || isWorker && strings.HasPrefix(i.Worker, name+"@")) {
+			found = append(found, host{i.Worker, i.Address, i.MAC})
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return host{}, fmt.Errorf("%s is more than one dragon: name one by its address, %s or %s", name, found[0].Address, found[1].Address)
+	case isMAC || isWorker:
+		return host{}, fmt.Errorf("%s is not in the inventory in %s (--data-dir or --config.file say where another is); an address needs none", name, c.DataDir)
+	}
+	if err := discovery.CheckTarget(name); err != nil {
+		return host{}, err
+	}
+	address := name
+	if _, _, err := net.SplitHostPort(name); err != nil && c.Port != 80 {
+		address = net.JoinHostPort(name, strconv.Itoa(int(c.Port)))
+	}
+	return host{Name: name, Address: address}, nil
+}
+
+// clientOptions say how to log in: as the flags want it, else as the configuration does.
+func (d *dragonCommand) clientOptions(c *config.Config, stderr io.Writer) (dragon.Options, error) {
+	o := dragon.Options{Credentials: c.Credentials, Transport: dragon.NewTransport(), Timeout: c.DragonTimeout}
+	var password dragon.Secret
+	var err error
+	switch {
+	case d.passwordFile != "" && d.ask:
+		return o, errors.New("--password-file or --ask-password, one of the two")
+	case d.passwordFile != "":
+		password, err = readPassword(d.passwordFile)
+	case d.ask:
+		password, err = askPassword(stderr, "password of "+d.user)
+	default:
+		return o, nil
+	}
+	o.Credentials = []dragon.Credential{{Username: d.user, Password: password}}
+	return o, err
+}
+
+// readPassword reads a password from a file: its only line.
+func readPassword(path string) (dragon.Secret, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return "", err
+	}
+	password := strings.TrimRight(string(data), "\r\n")
+	if password == "" || len(password) > 1000 || strings.ContainsAny(password, "\r\n") {
+		return "", fmt.Errorf("%s has no password in it: want one line", path)
+	}
+	return dragon.Secret(password), nil
+}
+
+// askPassword asks for a password without showing it.
+func askPassword(stderr io.Writer, what string) (dragon.Secret, error) {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return "", fmt.Errorf("the %s cannot be asked for: this is no terminal; put it into a file", what)
+	}
+	fmt.Fprintf(stderr, "%s: ", what)
+	password, err := term.ReadPassword(int(os.Stdin.Fd()))
+	fmt.Fprintln(stderr)
+	if err == nil && len(password) == 0 {
+		err = errors.New("no password")
+	}
+	return dragon.Secret(password), err
+}
+
+// visit is one dragon of a round.
+type visit struct {
+	*round
+	host
+	*dragon.Client
+	overview *dragon.Overview // by which the dragon said who it is
+}
+
+// outcome is what came of a visit.
+type outcome struct {
+	Dragon  string `json:"dragon"`
+	Address string `json:"address"`
+	MAC     string `json:"mac,omitempty"`
+	OK      bool   `json:"ok"`
+	Error   string `json:"error,omitempty"`
+	Result  any    `json:"result,omitempty"`
+	result  any    // the same as it was
+}
+
+// visitAll does the same at every dragon, so many at a time. Who was named by worker or
+// MAC must say that it is who was meant.
+func (r *round) visitAll(ctx context.Context, do func(context.Context, *visit) (any, error)) []outcome {
+	outcomes := make([]outcome, len(r.hosts))
+	var group errgroup.Group
+	group.SetLimit(r.atOnce)
+	bar := progress(r.stderr, r.verb)
+	if len(r.hosts) == 1 {
+		bar = nil
+	}
+	done := 0
+	for i, h := range r.hosts {
+		group.Go(func() error {
+			v := &visit{round: r, host: h, Client: dragon.New(h.Address, r.client)}
+			result, err := v.meet(ctx, do)
+			o := outcome{Dragon: h.Name, Address: h.Address, MAC: v.MAC, OK: err == nil, result: result}
+			if err != nil {
+				o.Error = plain(err.Error(), 1000)
+			} else {
+				o.Result = jsonOf(result)
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			outcomes[i] = o
+			if done++; bar != nil {
+				bar(done, len(r.hosts))
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // none of them returns one
+	return outcomes
+}
+
+func (v *visit) meet(ctx context.Context, do func(context.Context, *visit) (any, error)) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if v.MAC != "" {
+		if err := v.itself(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return do(ctx, v)
+}
+
+// itself makes sure that the dragon is who was meant, and learns its MAC.
+func (v *visit) itself(ctx context.Context) error {
+	if v.overview != nil {
+		return nil
+	}
+	o, err := v.Overview(ctx)
+	switch {
+	case err != nil:
+		return err
+	case v.MAC != "" && o.MAC != v.MAC:
+		return fmt.Errorf("%s answers at %s, expected %s; scan anew, or name the address", cmp.Or(o.MAC, "a dragon without a MAC"), v.Address, v.MAC)
+	}
+	v.overview, v.MAC = o, o.MAC
+	return nil
+}
+
+// show prints what came of a round: a table with head above the rows of each dragon
+// that answered, then who did not; or JSON. The error says how many failed.
+func (r *round) show(outcomes []outcome, head string, rows func(any) []string) error {
+	failed := 0
+	for _, o := range outcomes {
+		if !o.OK {
+			failed++
+		}
+	}
+	if r.json {
+		if err := writeJSON(r.stdout, outcomes); err != nil {
+			return err
+		}
+	} else {
+		if failed < len(outcomes) {
+			table := tabwriter.NewWriter(r.stdout, 0, 8, 2, ' ', 0)
+			fmt.Fprintln(table, "DRAGON\t"+head)
+			for _, o := range outcomes {
+				if !o.OK {
+					continue
+				}
+				for _, row := range rows(o.result) {
+					fmt.Fprintln(table, o.Dragon+"\t"+row)
+				}
+			}
+			if err := table.Flush(); err != nil {
+				return err
+			}
+		}
+		for _, o := range outcomes {
+			if !o.OK {
+				fmt.Fprintf(r.stderr, "%s: %s\n", o.Dragon, o.Error)
+			}
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%s: %d of %d failed", r.verb, failed, len(outcomes))
+	}
+	return nil
+}

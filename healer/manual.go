@@ -1,0 +1,73 @@
+package healer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
+)
+
+// Deed is what a human did to a dragon without the healer.
+type Deed struct {
+	MAC    string
+	Worker string // where the healer does not know it
+	Action string
+	Owner  string
+	Note   string // what came of it; never a secret
+}
+
+func (d *Deed) check() error {
+	mac, ok := dragon.ParseMAC(d.MAC)
+	if !ok || d.Action == "" || d.Owner == "" {
+		return errors.New("record: it needs a dragon's MAC, an action and an owner")
+	}
+	d.MAC = mac
+	return nil
+}
+
+// Record writes a deed into the audit, also one to a dragon that the healer does not know.
+func (h *Healer) Record(ctx context.Context, d Deed) error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	return h.ask(ctx, "recording", func(context.Context) error {
+		if h.held {
+			return ErrNotOwner
+		}
+		a := Audit{At: h.clock.Now().Wall, MAC: d.MAC, Worker: d.Worker}
+		if r := h.mem.Dragons[d.MAC]; r != nil {
+			w := r.Who
+			a.Worker, a.IP, a.Model, a.Firmware, a.Domain, a.State = w.Worker, w.Address, w.Model, w.Firmware, w.Domain, r.State
+		}
+		a.Epoch, a.Config = h.mem.Fleet.Epoch, h.mem.Fleet.ConfigHash
+		a.Decision, a.Action, a.Actor, a.Note = Manual, Kind(d.Action), userActor(d.Owner), d.Note
+		h.say(a)
+		return h.audit.err
+	})
+}
+
+// RecordOffline writes a deed into the audit in dir while no instance runs there. One
+// that does is store.ErrHeld: it is to be asked for Record.
+func RecordOffline(dir string, d Deed) (err error) {
+	if err := d.check(); err != nil {
+		return err
+	}
+	release, err := store.Own(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	line, err := json.Marshal(Audit{At: time.Now().UTC(), MAC: d.MAC, Worker: d.Worker, Decision: Manual, Action: Kind(d.Action), Actor: userActor(d.Owner), Note: d.Note})
+	if err != nil {
+		return err
+	}
+	f := newAuditFile(dir)
+	defer f.close()
+	if err := f.write(append(line, '\n'), true); err != nil {
+		return err
+	}
+	return store.Bequeath(f.path)
+}

@@ -1,0 +1,38 @@
+package fleet
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/go-kit/log"
+)
+
+// Remembered returns the dragons that the inventory in dir knows, sorted by worker, and
+// leaves no trace there: it is for commands that run beside the instance which owns it.
+// site says which site an address belongs to, and may be nil.
+func Remembered(dir string, site func(netip.Addr) string) ([]*Info, error) {
+	data, err := os.ReadFile(filepath.Join(dir, inventoryName))
+	if err != nil {
+		return nil, fmt.Errorf("the inventory: %w", err)
+	}
+	records, _, err := decodeInventory(data)
+	if err != nil {
+		return nil, fmt.Errorf("the inventory %s: %w", filepath.Join(dir, inventoryName), err)
+	}
+	f, err := Open(Config{Site: site, Logger: log.NewNopLogger()})
+	if err != nil {
+		return nil, err
+	}
+	defer f.endLife()
+	f.remember(records)
+	infos := make([]*Info, 0, len(records))
+	for _, d := range f.Dragons() {
+		infos = append(infos, d.Info())
+	}
+	slices.SortFunc(infos, func(a, b *Info) int { return cmp.Compare(a.Worker, b.Worker) })
+	return infos, nil
+}
