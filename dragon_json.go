@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -49,9 +50,7 @@ func jsonValue(v reflect.Value) any {
 			case f.Type == reflect.TypeFor[dragon.Answer](), !f.IsExported():
 			case f.Anonymous:
 				if embedded, ok := jsonValue(v.Field(i)).(map[string]any); ok {
-					for name, value := range embedded {
-						object[name] = value
-					}
+					maps.Copy(object, embedded)
 				}
 			default:
 				object[snakeCase(f.Name)] = jsonValue(v.Field(i))

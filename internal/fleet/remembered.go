@@ -15,7 +15,7 @@ import (
 // leaves no trace there: it is for commands that run beside the instance which owns it.
 // site says which site an address belongs to, and may be nil.
 func Remembered(dir string, site func(netip.Addr) string) ([]*Info, error) {
-	data, err := os.ReadFile(filepath.Join(dir, inventoryName))
+	data, err := os.ReadFile(filepath.Join(dir, inventoryName)) //nolint:gosec // the operator names the directory, the name is fixed
 	if err != nil {
 		return nil, fmt.Errorf("the inventory: %w", err)
 	}
