@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -19,7 +20,15 @@ import (
 
 const name = "mother-of-dragons"
 
+// collectAt is how much the heap may grow, in percent, before it is collected: half of
+// Go's own. What lives is small and lasts, what a scrape makes is large and gone, and
+// the machine may be a Raspberry Pi. The variable GOGC says otherwise.
+const collectAt = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, nil)
 	stop()

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type farm struct {
 	*Collector
 	herd      *dragontest.Herd
-	transport *http.Transport
+	transport *dragon.Transport
 	log       *bytes.Buffer
 	close     func()
 }

@@ -139,7 +139,7 @@ func serve(t testing.TB, h http.Handler) string {
 
 // inMemory serves h to the returned transport through pipes, for tests in a bubble of
 // synctest, where the clock is not the machine's.
-func inMemory(t *testing.T, h http.Handler) *http.Transport {
+func inMemory(t *testing.T, h http.Handler) *Transport {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	server := &http.Server{Handler: h}
 	done := make(chan struct{})

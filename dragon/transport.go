@@ -1,8 +1,15 @@
 package dragon
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -10,32 +17,248 @@ import (
 // long enough for a second SYN after the first went while the address was resolved.
 const ConnectTimeout = 2 * time.Second
 
-// NewTransport returns a transport for many dragons: one connection to each is kept
-// open between requests, for less than the 120 s after which the device closes it
-// (recorded and vendor nginx.conf). It uses no proxy, and a Client follows no redirect.
-// It is safe to share and meant to be.
-func NewTransport() *http.Transport {
+const (
+	// idleFor is how long a connection is kept between requests: less than the 120 s
+	// after which the device closes it (recorded and vendor nginx.conf).
+	idleFor = 100 * time.Second
+
+	maxHeader = 16 << 10
+)
+
+// Transport reads many dragons: one connection to each is kept open between requests. It
+// uses no proxy and speaks no TLS, and a Client follows no redirect. It is safe to share
+// and meant to be.
+//
+// net/http's own transport has two goroutines and two buffers waiting at every open
+// connection, some 14 kB, and reads are all that is done to ten thousand dragons every
+// minute. Here a connection that waits is a connection and nothing else. Messages are
+// read and written by net/http all the same, and what is not a Client's read goes
+// through the embedded transport altogether.
+type Transport struct {
+	*http.Transport
+
+	mu   sync.Mutex
+	idle map[string]*connection // by host
+}
+
+// NewTransport returns a Transport.
+func NewTransport() *Transport {
 	dialer := &net.Dialer{Timeout: ConnectTimeout, KeepAlive: 30 * time.Second, FallbackDelay: -1}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		DisableCompression:     true,
-		MaxIdleConnsPerHost:    1,
-		IdleConnTimeout:        100 * time.Second,
-		MaxResponseHeaderBytes: 16 << 10,
-		ReadBufferSize:         2 << 10, // each connection has one of its own, and a farm has ten thousand
-		WriteBufferSize:        512,
+	return &Transport{
+		Transport: &http.Transport{
+			DialContext:            dialer.DialContext,
+			DisableCompression:     true,
+			MaxIdleConnsPerHost:    1,
+			IdleConnTimeout:        idleFor,
+			MaxResponseHeaderBytes: maxHeader,
+		},
+		idle: make(map[string]*connection),
 	}
+}
+
+// connection is an open connection to a dragon.
+type connection struct {
+	net.Conn
+	expiry *time.Timer // while it is idle
+}
+
+// RoundTrip sends a request that may be sent twice: where a kept connection turns out to
+// have been closed by the device, a new one is made.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme != "http" {
+		return t.Transport.RoundTrip(req)
+	}
+	host := req.URL.Host
+	if req.URL.Port() == "" {
+		host = net.JoinHostPort(req.URL.Hostname(), "80")
+	}
+	if c := t.take(host); c != nil {
+		resp, err := t.exchange(c, host, req)
+		if !errors.Is(err, errStale) || req.Context().Err() != nil {
+			return resp, err
+		}
+		if req.GetBody != nil {
+			again := *req
+			if again.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+			req = &again
+		}
+	}
+	conn, err := t.DialContext(req.Context(), "tcp", host)
+	if err != nil {
+		return nil, err
+	}
+	return t.exchange(&connection{Conn: conn}, host, req)
+}
+
+// errStale says that the device closed a connection without a word.
+var errStale = errors.New("connection closed before the answer")
+
+// staleError has no text of its own: the cause is what a reader wants to know.
+type staleError struct{ error }
+
+func (e staleError) Is(target error) bool { return target == errStale }
+func (e staleError) Unwrap() error        { return e.error }
+
+var (
+	requests = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+	readers  = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }} // a summary is 3 to 8 KiB
+)
+
+// exchange sends a request and reads the answer up to its body, whose end gives the
+// connection back.
+func (t *Transport) exchange(c *connection, host string, req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	interrupted := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	failed := func(err error) (*http.Response, error) {
+		interrupted()
+		c.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+
+	words := requests.Get().(*bytes.Buffer)
+	defer func() {
+		words.Reset()
+		requests.Put(words)
+	}()
+	if err := req.Write(words); err != nil {
+		return failed(err)
+	}
+	if _, err := c.Write(words.Bytes()); err != nil {
+		return failed(staleError{err})
+	}
+
+	limited := &io.LimitedReader{R: c, N: maxHeader}
+	r := readers.Get().(*bufio.Reader)
+	r.Reset(limited)
+	if _, err := r.Peek(1); err != nil {
+		return failed(staleError{err})
+	}
+	resp, err := http.ReadResponse(r, req)
+	for ; err == nil && resp.StatusCode/100 == 1; resp, err = http.ReadResponse(r, req) {
+		if resp.StatusCode == http.StatusSwitchingProtocols {
+			return failed(errors.New("HTTP status 101 without being asked"))
+		}
+	}
+	if err != nil {
+		if limited.N <= 0 {
+			err = errors.New("the header of the answer is too long")
+		}
+		return failed(err)
+	}
+	limited.N = math.MaxInt64
+	resp.Body = &answerBody{body: resp.Body, ctx: ctx, end: func(whole bool) {
+		if whole = whole && r.Buffered() == 0 && !resp.Close && !req.Close; whole {
+			r.Reset(nil)
+			readers.Put(r)
+		}
+		if !interrupted() || !whole {
+			c.Close()
+			return
+		}
+		t.keep(host, c)
+	}}
+	return resp, nil
+}
+
+// answerBody is the body of an answer.
+type answerBody struct {
+	body io.Reader
+	ctx  context.Context //nolint:containedctx // a body is read under its request's context, by net/http's contract
+	end  func(whole bool)
+	err  error // that every further Read gives
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.body.Read(p)
+	if err != nil {
+		if err != io.EOF && b.ctx.Err() != nil {
+			err = context.Cause(b.ctx)
+		}
+		b.err = err
+		b.end(err == io.EOF)
+	}
+	return n, err
+}
+
+// Close ends the connection, unless the body was read to its end: what a dragon still
+// has to say may be without end.
+func (b *answerBody) Close() error {
+	if b.err == nil {
+		b.err = http.ErrBodyReadAfterClose
+		b.end(b.body == http.NoBody)
+	}
+	return nil
+}
+
+// take returns the idle connection to a host, nil if there is none.
+func (t *Transport) take(host string) *connection {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.idle[host]
+	if c == nil || !c.expiry.Stop() {
+		return nil // or it is being closed
+	}
+	delete(t.idle, host)
+	return c
+}
+
+// keep makes a connection idle. There is one to each host: a second is closed.
+func (t *Transport) keep(host string, c *connection) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.idle[host] != nil {
+		c.Close()
+		return
+	}
+	t.idle[host] = c
+	if c.expiry != nil {
+		c.expiry.Reset(idleFor)
+		return
+	}
+	c.expiry = time.AfterFunc(idleFor, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.idle[host] == c {
+			delete(t.idle, host)
+		}
+		c.Close()
+	})
+}
+
+// CloseIdleConnections closes the connections that nobody uses.
+func (t *Transport) CloseIdleConnections() {
+	t.mu.Lock()
+	for host, c := range t.idle {
+		if c.expiry.Stop() {
+			c.Close()
+		}
+		delete(t.idle, host)
+	}
+	t.mu.Unlock()
+	t.Transport.CloseIdleConnections()
 }
 
 // fresh returns a transport that opens a connection for each request. Writes go this
 // way: a kept connection that has died in the meantime would leave it unknown whether
 // a reboot was sent.
 func fresh(rt http.RoundTripper) http.RoundTripper {
-	t, ok := rt.(*http.Transport)
-	if !ok {
+	var t *http.Transport
+	switch rt := rt.(type) {
+	case *Transport:
+		t = rt.Transport.Clone()
+	case *http.Transport:
+		t = rt.Clone()
+	default:
 		return rt
 	}
-	t = t.Clone()
 	t.DisableKeepAlives = true
 	return t
 }

@@ -143,7 +143,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	wg.Wait()
 	f.flights.Wait()
 	for _, rt := range []http.RoundTripper{f.config.Client.Transport, f.aside.Transport} {
-		if t, ok := rt.(*http.Transport); ok {
+		if t, ok := rt.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()
 		}
 	}

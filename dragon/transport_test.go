@@ -1,0 +1,231 @@
+package dragon
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// peer is the other end of a transport: it gives each new connection to serve.
+func peer(t *testing.T, serve func(n int, c net.Conn)) (tr *Transport, dials *int) {
+	tr, dials = NewTransport(), new(int)
+	tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		*dials++
+		ours, theirs := net.Pipe()
+		go serve(*dials, theirs)
+		return ours, nil
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr, dials
+}
+
+// answering reads requests and says the same to each, until the connection ends.
+func answering(c net.Conn, answer string) {
+	defer c.Close()
+	for r := bufio.NewReader(c); ; {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if _, err := io.Copy(io.Discard, req.Body); err != nil {
+			return
+		}
+		if _, err := io.WriteString(c, answer); err != nil {
+			return
+		}
+	}
+}
+
+func asked(ctx context.Context, tr *Transport) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://dragon/api/summary", strings.NewReader("a=b"))
+	if err != nil {
+		return "", err
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}
+
+const said = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+func TestAConnectionIsUsedAgain(t *testing.T) {
+	for name, answer := range map[string]string{
+		"length":  said,
+		"chunks":  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n",
+		"a 100":   "HTTP/1.1 100 Continue\r\n\r\n" + said,
+		"nothing": "HTTP/1.1 204 No Content\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr, dials := peer(t, func(_ int, c net.Conn) { answering(c, answer) })
+			for range 3 {
+				if got, err := asked(t.Context(), tr); err != nil || got != "hi" && name != "nothing" {
+					t.Fatalf("%q %v", got, err)
+				}
+			}
+			if *dials != 1 {
+				t.Errorf("%d connections", *dials)
+			}
+		})
+	}
+}
+
+func TestAConnectionIsNotUsedAgain(t *testing.T) {
+	for name, answer := range map[string]string{
+		"the dragon closes it":             "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+		"it ends with the answer":          "HTTP/1.0 200 OK\r\n\r\nhi",
+		"something follows the answer":     said + "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nnever",
+		"the dragon says less than it has": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi, and more",
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr, dials := peer(t, func(_ int, c net.Conn) {
+				defer c.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					_, _ = io.WriteString(c, answer)
+				}
+			})
+			for range 3 {
+				if got, err := asked(t.Context(), tr); err != nil || got != "hi" {
+					t.Fatalf("%q %v", got, err)
+				}
+			}
+			if *dials != 3 {
+				t.Errorf("%d connections for three requests", *dials)
+			}
+		})
+	}
+}
+
+func TestAConnectionThatDiedIdleCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr, dials := peer(t, func(_ int, c net.Conn) {
+			defer c.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				_, _ = io.WriteString(c, said)
+			}
+		})
+		for range 3 {
+			got, err := asked(t.Context(), tr)
+			if err != nil || got != "hi" {
+				t.Fatalf("%q %v", got, err)
+			}
+			synctest.Wait() // until the other end is closed
+		}
+		if *dials != 3 {
+			t.Errorf("%d connections", *dials)
+		}
+	})
+}
+
+func TestANewConnectionThatDiesIsAnError(t *testing.T) {
+	tr, dials := peer(t, func(_ int, c net.Conn) { c.Close() })
+	if _, err := asked(t.Context(), tr); !errors.Is(kindOf(err), ErrUnreachable) {
+		t.Errorf("%v", err)
+	}
+	if *dials != 1 {
+		t.Errorf("%d connections: a new one is not tried twice", *dials)
+	}
+}
+
+func TestAnIdleConnectionIsClosedBeforeTheDragonDoesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended time.Duration
+		start := time.Now()
+		tr, dials := peer(t, func(_ int, c net.Conn) {
+			answering(c, said)
+			ended = time.Since(start)
+		})
+		for range 2 {
+			if _, err := asked(t.Context(), tr); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(60 * time.Second)
+		}
+		time.Sleep(60 * time.Second)
+		synctest.Wait()
+		if *dials != 1 || ended != 60*time.Second+idleFor {
+			t.Errorf("%d connections, the first closed after %v", *dials, ended)
+		}
+		if _, err := asked(t.Context(), tr); err != nil || *dials != 2 {
+			t.Errorf("%v, %d connections", err, *dials)
+		}
+	})
+}
+
+func TestABodyThatIsNotReadToItsEndEndsTheConnection(t *testing.T) {
+	closed := make(chan struct{})
+	tr, _ := peer(t, func(_ int, c net.Conn) {
+		defer close(closed)
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			return
+		}
+		_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		for err == nil {
+			_, err = io.WriteString(c, "for ever ")
+		}
+	})
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://dragon/", nil)
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(resp.Body, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	<-closed
+	if _, err := resp.Body.Read(make([]byte, 1)); err == nil {
+		t.Error("a closed body can be read")
+	}
+}
+
+func TestAHeaderWithoutEndIsAnError(t *testing.T) {
+	tr, _ := peer(t, func(_ int, c net.Conn) {
+		defer c.Close()
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			return
+		}
+		_, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+		for err == nil {
+			_, err = io.WriteString(c, "X-More: and more\r\n")
+		}
+	})
+	if _, err := asked(t.Context(), tr); err == nil || !strings.Contains(err.Error(), "too long") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTheEndOfTheContextEndsARequest(t *testing.T) {
+	for name, answer := range map[string]string{"before the answer": "", "in its header": "HTTP/1.1 200", "in its body": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan struct{})
+				tr, _ := peer(t, func(_ int, c net.Conn) {
+					defer close(ended)
+					r := bufio.NewReader(c)
+					if _, err := http.ReadRequest(r); err == nil {
+						_, _ = io.WriteString(c, answer)
+					}
+					_, _ = io.Copy(io.Discard, r) // until the other end is closed
+				})
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				if _, err := asked(ctx, tr); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second {
+					t.Errorf("%v after %v", err, time.Since(start))
+				}
+				<-ended
+			})
+		})
+	}
+}
