@@ -26,7 +26,7 @@ func (c *cycle) poolsDown() {
 	pools := make(map[string]*pool)
 	of := make([][]string, len(c.all)) // by dragon, the pools that it is fine with
 	for i, s := range c.all {
-		if s.conflict || !s.w.seen || c.now.Since(s.w.at) > gapPolls*c.p.Poll || !s.f.HasSample {
+		if s.conflict || !s.w.seen || c.now.Since(s.w.at) > c.gap(s) || !s.f.HasSample {
 			continue
 		}
 		s.noWork = noWork(s.f)

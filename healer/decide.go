@@ -188,7 +188,7 @@ func (c *cycle) examine(s *subject) {
 		e := c.exam(s)
 		e.run()
 		healthy := e.muted == 0 && !s.w.tuning && s.r.open() == nil && s.r.Quarantine == nil && !s.w.doubtful()
-		if s.w.learn(s.r, s.f.Mode, s.w.at, healthy, c.p.Poll, c.p.Causes.BaselineFall) {
+		if s.w.learn(s.r, s.f.Mode, s.w.at, healthy, c.every(s), c.p.Causes.BaselineFall) {
 			c.m.touch(s.f.MAC)
 		}
 	}

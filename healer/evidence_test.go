@@ -7,6 +7,25 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
+// A gap is more than three polls of the dragon: one that is asked half as often has
+// twice the time.
+func TestAGapIsMeasuredInTheDragonsOwnPolls(t *testing.T) {
+	for pace, want := range []int{1, 1, 10} {
+		f := newFarm(t, 10).settle()
+		u := f.units[3]
+		u.pace = pace
+		killBoard(u, 0, 60)
+		f.run(8 * time.Minute)
+		u.reach = Untried // nobody has asked
+		f.run(4 * time.Minute)
+		u.reach = Reached
+		f.run(time.Minute)
+		if got := f.of(3).Evidence.Of; got != want {
+			t.Errorf("pace %d: %d samples after five minutes without, want %d", pace, got, want)
+		}
+	}
+}
+
 func TestEvidence(t *testing.T) {
 	need := Evidence{10 * time.Minute, 8, 10}
 	for name, x := range map[string]struct {

@@ -92,6 +92,9 @@ func (c *cycle) explain() {
 	for i := range c.out.Dragons {
 		d := &c.out.Dragons[i]
 		n.States[d.State]++
+		if d.facts.Pace > 1 {
+			n.Slow++
+		}
 		if d.Blocked != "" {
 			n.Blocked[d.Blocked]++
 		}

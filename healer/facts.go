@@ -60,6 +60,10 @@ type Facts struct {
 	At        time.Duration
 	HasSample bool
 
+	// Pace is in how many polls the healer asks it once: more than one where its
+	// answers take long. Zero counts as one.
+	Pace int
+
 	Uptime  dragon.Number // of the system, seconds, at the time of the sample
 	Elapsed dragon.Number // age of the mining process, seconds; see Summary.Elapsed
 	Tuning  dragon.Number

@@ -38,6 +38,7 @@ type unit struct {
 	die     bool // a write makes it vanish
 	works   float64
 	frozen  bool // the counters stand still
+	pace    int  // in how many polls it is asked once
 }
 
 type unitBoard struct {
@@ -91,6 +92,7 @@ func (f *farm) facts(u *unit) Facts {
 	x := Facts{
 		Who: u.who, Reach: Reached, At: f.now.Mono, HasSample: true,
 		Uptime: dragon.Known((f.now.Mono - u.boot).Truncate(time.Minute).Seconds()), Elapsed: dragon.Known(elapsed),
+		Pace:   u.pace,
 		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan),
 	}
 	if u.tuning {

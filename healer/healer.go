@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -246,11 +247,26 @@ func (h *Healer) guarded(doing string, fn func() error) (err error) {
 type arrivals struct {
 	mu     sync.Mutex
 	newest map[*fleet.Dragon]arrival
+	slow   time.Duration // Policy.SlowRead
 }
 
 type arrival struct {
 	reading *fleet.Reading
 	at      time.Duration
+	slow    uint32 // the newest readings, one bit each: it took long
+}
+
+// slowOf is the number of readings whose 95th percentile is looked at: it is too long
+// if two of them were.
+const slowOf = 20
+
+// pace is in how many polls a dragon is asked once: its web server shall not be kept
+// from mining by those who ask how it is.
+func (a *arrival) pace() int {
+	if bits.OnesCount32(a.slow&(1<<slowOf-1)) > 1 {
+		return 2
+	}
+	return 1
 }
 
 func (a *arrivals) init() { a.newest = make(map[*fleet.Dragon]arrival) }
@@ -260,7 +276,13 @@ func (h *Healer) OnReading(d *fleet.Dragon, r *fleet.Reading) {
 	at := h.clock.Now().Mono
 	h.arrivals.mu.Lock()
 	defer h.arrivals.mu.Unlock()
-	if last, ok := h.arrivals.newest[d]; !ok || !r.At.Before(last.reading.At) {
-		h.arrivals.newest[d] = arrival{r, at}
+	last, ok := h.arrivals.newest[d]
+	if ok && r.At.Before(last.reading.At) {
+		return
 	}
+	slow := last.slow << 1
+	if h.arrivals.slow > 0 && r.Took > h.arrivals.slow {
+		slow |= 1
+	}
+	h.arrivals.newest[d] = arrival{r, at, slow}
 }

@@ -96,6 +96,9 @@ func (h *Healer) gather(ctx context.Context, poll time.Duration, looked time.Tim
 			continue
 		}
 		age := time.Since(r.At)
+		if pace := h.pace(d); pace > 1 && age < time.Duration(pace)*poll-poll/2 {
+			continue // it is its turn in the next look
+		}
 		fresh := r.At.After(looked) && age <= poll
 		if grace := poll + poll/refreshGrace - age; !fresh && grace > 0 {
 			wait = max(wait, grace)
@@ -117,6 +120,14 @@ func (h *Healer) gather(ctx context.Context, poll time.Duration, looked time.Tim
 		return
 	}
 	h.read(ctx, later, maxAge)
+}
+
+// pace is in how many polls a dragon is asked once.
+func (h *Healer) pace(d *fleet.Dragon) int {
+	h.arrivals.mu.Lock()
+	defer h.arrivals.mu.Unlock()
+	a := h.arrivals.newest[d]
+	return a.pace()
 }
 
 // read reads dragons, except where there is a reading that will do.
@@ -223,7 +234,9 @@ func (h *Healer) facts(d *fleet.Dragon, p *Policy) Facts {
 	if last == nil || !health.Up {
 		return FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
 	}
-	return h.factsOf(d, w, last)
+	f := h.factsOf(d, w, last)
+	f.Pace = h.pace(d)
+	return f
 }
 
 // factsOf makes facts of a reading that has come.
@@ -288,6 +301,9 @@ func (h *Healer) adopt(now Instant) {
 		}
 	}
 	h.policy, h.declined = next, ""
+	h.arrivals.mu.Lock()
+	h.arrivals.slow = next.SlowRead
+	h.arrivals.mu.Unlock()
 	if hash != h.mem.Fleet.ConfigHash {
 		h.mem.Fleet.ConfigHash = hash
 		h.mem.touchFleet()

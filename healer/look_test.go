@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
 // summaries counts what the dragons were asked while time passes, and they are scraped
@@ -49,6 +51,32 @@ func TestAScrapeAtTheHealersPaceLeavesItNothingToAsk(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestADragonThatAnswersSlowlyIsAskedHalfAsOften(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 3)
+		w.start()
+		w.settle()
+		w.herd.Dragon(1).Inject(dragontest.Slow, dragontest.On("summary"), dragontest.Delay(6*time.Second))
+		pass(10 * time.Minute)
+		if n := w.metric("mother_healer_slow_dragons"); n != 1 {
+			t.Errorf("%g slow dragons, want 1", n)
+		}
+		most, least := w.summaries(2*time.Hour, 2*time.Hour, time.Minute)
+		if most < 105 || most > 121 || least < most/2-2 || least > most/2+6 { // a look waits for the slow one
+			t.Errorf("%d summaries of the slow dragon and %d of the others in two hours, want 60 and 120, or somewhat less", least, most)
+		}
+		// Samples that come half as often are still evidence.
+		w.killBoard(1)
+		w.until("it is healed", time.Hour, func() bool { return len(w.wrote(1)) == 1 })
+		w.herd.Dragon(1).Clear(dragontest.Slow)
+		pass(time.Hour)
+		if most, least := w.summaries(time.Hour, time.Hour, time.Minute); least < 56 || most > 62 || w.metric("mother_healer_slow_dragons") != 0 {
+			t.Errorf("%d to %d summaries in an hour after it has become fast, want 60", least, most)
+		}
+	})
 }
 
 func TestWithoutScrapesEachLookHasNewReadings(t *testing.T) {

@@ -72,6 +72,7 @@ type Counts struct {
 	Sick    int           `json:"sick"`    // as the storm breaker counts
 	Storm   int           `json:"storm"`   // its limit
 	Silent  int           `json:"silent"`  // unreachable, as the breakers count
+	Slow    int           `json:"slow"`    // asked less often, since their answers take long
 	Blocked map[Gate]int  `json:"blocked"` // dragons that wait for a gate
 }
 

@@ -46,6 +46,7 @@ func (r Ratio) floorOf(n int) int { return int(math.Floor(float64(r)*float64(n) 
 // ceilings in budget.go are above it and no configuration reaches them.
 type Policy struct {
 	Poll         time.Duration `yaml:"poll"`          // between two samples of one dragon
+	SlowRead     time.Duration `yaml:"slow_read"`     // a dragon with more than 5 % of its reads longer is asked half as often; 0: never
 	StartObserve time.Duration `yaml:"start_observe"` // after the healer started
 	StartSamples int           `yaml:"start_samples"` // fresh ones of a dragon since then
 	NewObserve   time.Duration `yaml:"new_device_observe"`
@@ -249,7 +250,7 @@ type External struct {
 func DefaultPolicy() Policy {
 	const minute, hour, day = time.Minute, time.Hour, 24 * time.Hour
 	return Policy{
-		Poll: minute, StartObserve: 15 * minute, StartSamples: 10,
+		Poll: minute, SlowRead: 5 * time.Second, StartObserve: 15 * minute, StartSamples: 10,
 		NewObserve: 60 * minute, NewSamples: 30,
 		ForgetAfter: 30 * day, JumpPause: 10 * minute,
 		Fleet: FleetPolicy{

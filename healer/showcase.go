@@ -95,6 +95,9 @@ var shown = []struct {
 			put(float64(s.Plan.Counts.States[state]), string(state))
 		}
 	}},
+	{gauge("mother_healer_slow_dragons", "Dragons that the healer asks half as often, because more than 5 % of their answers take too long."), func(s *Status, put func(float64, ...string)) {
+		put(float64(s.Plan.Counts.Slow))
+	}},
 	{gauge("mother_healer_quarantined", "Dragons that the healer has given up on until a human releases them, or they are well for a day."), func(s *Status, put func(float64, ...string)) {
 		put(float64(s.Plan.Counts.States[StateQuarantined]))
 	}},

@@ -73,6 +73,14 @@ func (c *cycle) fold(s *subject) {
 	c.sample(s)
 }
 
+// every is the time between two samples of a dragon.
+func (c *cycle) every(s *subject) time.Duration { return c.p.Poll * time.Duration(max(1, s.f.Pace)) }
+
+// gap is the time without a sample after which evidence starts anew: more than three of
+// its polls. One that is asked half as often needs as many samples as any other, and
+// twice the time to give them.
+func (c *cycle) gap(s *subject) time.Duration { return gapPolls * c.every(s) }
+
 // sample folds in a reading, if it is a new one and can be evidence.
 func (c *cycle) sample(s *subject) {
 	w, f := s.w, s.f
@@ -84,7 +92,7 @@ func (c *cycle) sample(s *subject) {
 		return
 	}
 	at := c.m.run.time.at(f.At)
-	if w.seen && at < w.at.Add(c.p.Poll/2) || c.now.Since(at) > gapPolls*c.p.Poll {
+	if w.seen && at < w.at.Add(c.p.Poll/2) || c.now.Since(at) > c.gap(s) {
 		return
 	}
 	if w.invalid = !f.valid(); w.invalid {
@@ -96,7 +104,7 @@ func (c *cycle) sample(s *subject) {
 		w.stale++
 		return
 	}
-	if w.seen && at.Since(w.at) > gapPolls*c.p.Poll {
+	if w.seen && at.Since(w.at) > c.gap(s) {
 		w.forgetEvidence()
 	}
 	c.restarted(s, at)

@@ -449,6 +449,12 @@ func (d *Dragon) reach() healer.Reach {
 
 // poll reads the dragon as the fleet does, and makes facts of it.
 func (d *Dragon) poll() {
+	if d.web == "sluggish" { // which the process asks half as often
+		if int(d.at/time.Minute)%2 == 0 {
+			return
+		}
+		defer func() { d.facts.Pace = 2 }()
+	}
 	d.facts = d.read()
 	if !d.facts.HasSample || d.web == "stale" || d.web == "renamed" {
 		return

@@ -19,7 +19,7 @@ import (
 //	dragon d3 freeze|nopool|tunes [restart=1] [reboot=1]      dragon d3 ok
 //	dragon d3 restarts|reboots|off|on  dragon d3 hot +32 [4h]
 //	dragon d3 retunes 12h              dragon d3 boots 10m later
-//	web d3 slow|stale|hang|500|401|garbage|truncated|renamed [1h]
+//	web d3 slow|sluggish|stale|hang|500|401|garbage|truncated|renamed [1h]
 //	answer d3 ignored|never|lostreply|refused|loses|ok    answer 20% never 0.5
 //	offset d3 +2h                      mac d3 d4|zero|own
 //	dhcp swap d3 d4 [on send]          dhcp shuffle 20%
@@ -73,7 +73,7 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 	case "dragon":
 		return p.dragonFault()
 	case "web":
-		who, how := p.dragons(), p.oneOf("slow", "stale", "hang", "500", "401", "garbage", "truncated", "renamed")
+		who, how := p.dragons(), p.oneOf("slow", "sluggish", "stale", "hang", "500", "401", "garbage", "truncated", "renamed")
 		span := p.span()
 		return func(w *World) {
 			for _, i := range who {
@@ -81,7 +81,7 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 				d.web = how
 				w.after(span, func(*World) { d.web = "" })
 			}
-			if how != "slow" && how != "stale" && how != "hang" && how != "401" {
+			if how != "slow" && how != "sluggish" && how != "stale" && how != "hang" && how != "401" {
 				w.drift(who, span)
 			}
 		}

@@ -59,6 +59,7 @@ func checkPolicy(p *healer.Policy, say rule) {
 	within(say, "new_device_observe", p.NewObserve, 0, longest)
 	within(say, "new_device_samples", p.NewSamples, 1, 1000)
 	within(say, "forget_after", p.ForgetAfter, time.Hour, longest)
+	within(say, "slow_read", p.SlowRead, 0, longest)
 	within(say, "jump_pause", p.JumpPause, 0, longest)
 
 	f := &p.Fleet

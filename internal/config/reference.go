@@ -50,6 +50,7 @@ var meanings = []struct{ path, meaning string }{
 	{"statsd.one_line_per_packet", "For a statsd server that reads no more. `--statsd-one-line`"},
 
 	{"healing.poll", "Time between two samples of a dragon, a minute at most: evidence counts samples. `--dragon-health-check-interval`"},
+	{"healing.slow_read", "A dragon with more than 5 % of its answers longer than this is asked half as often; 0: never."},
 	{"healing.start_observe", "The healer only watches for so long after its start,"},
 	{"healing.start_samples", "and until it has seen so many fresh samples of a dragon."},
 	{"healing.new_device_observe", "A dragon that has never been seen is only watched for so long,"},
