@@ -104,7 +104,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	config.NewMetrics(registry)
 	client := dragon.Options{
 		Credentials: c.Credentials,
-		Transport:   dragon.NewTransport(),
+		Transport:   dragonsTransport(),
 		Timeout:     c.DragonTimeout,
 		Observe:     collector.NewRequestMetrics(registry),
 	}
@@ -269,6 +269,16 @@ func authenticates(path string) bool {
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	return err == nil && yaml.Unmarshal(data, &c) == nil &&
 		(len(c.Users) > 0 || c.TLSConfig.ClientAuth == "RequireAndVerifyClientCert")
+}
+
+// dragonsTransport leaves the process files enough to answer with, however many dragons
+// there are.
+func dragonsTransport() *dragon.Transport {
+	t := dragon.NewTransport()
+	if n := discovery.Connections(); n > 0 {
+		t.Limit(n)
+	}
+	return t
 }
 
 // suggestNetworks says which networks this machine is in, for the user to choose from.

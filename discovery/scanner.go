@@ -213,5 +213,15 @@ func parallel(openFiles uint64) int {
 	return max(1, int(openFiles/4*3))
 }
 
+// Connections is how many connections to dragons may be open beside a scan, so that
+// files are left for the process itself; 0: any number.
+func Connections() int {
+	files := openFiles()
+	if files == 0 || files > 1<<30 {
+		return 0
+	}
+	return max(1, (int(files)-parallel(files))*3/4)
+}
+
 // ErrCut says that a scan was ended by its interval.
 var ErrCut = errors.New("the scan was cut short by its interval: raise the interval, or name smaller networks")

@@ -37,9 +37,16 @@ const (
 type Transport struct {
 	*http.Transport
 
+	open chan struct{} // one for each open connection; nil: there may be any number
+
 	mu   sync.Mutex
 	idle map[string]*connection // by host
 }
+
+// Limit sets how many connections may be open at once, before the first request. With
+// all of them open, idle ones are closed for new ones, and requests wait for each
+// other: a process that has no file left could not answer anybody.
+func (t *Transport) Limit(connections int) { t.open = make(chan struct{}, connections) }
 
 // NewTransport returns a Transport.
 func NewTransport() *Transport {
@@ -60,6 +67,38 @@ func NewTransport() *Transport {
 type connection struct {
 	net.Conn
 	expiry *time.Timer // while it is idle
+	gone   func()      // once it is closed
+}
+
+// Close closes the connection; only whoever uses it may.
+func (c *connection) Close() error {
+	err := c.Conn.Close()
+	c.gone()
+	return err
+}
+
+// connect opens a connection, when there may be one more.
+func (t *Transport) connect(ctx context.Context, host string) (*connection, error) {
+	gone := func() {}
+	if t.open != nil {
+		select {
+		case t.open <- struct{}{}:
+		default:
+			t.closeOneIdle()
+			select {
+			case t.open <- struct{}{}:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		gone = func() { <-t.open }
+	}
+	conn, err := t.DialContext(ctx, "tcp", host)
+	if err != nil {
+		gone()
+		return nil, err
+	}
+	return &connection{Conn: conn, gone: gone}, nil
 }
 
 // RoundTrip sends a request that may be sent twice: where a kept connection turns out to
@@ -85,11 +124,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			req = &again
 		}
 	}
-	conn, err := t.DialContext(req.Context(), "tcp", host)
+	c, err := t.connect(req.Context(), host)
 	if err != nil {
 		return nil, err
 	}
-	return t.exchange(&connection{Conn: conn}, host, req)
+	return t.exchange(c, host, req)
 }
 
 // errStale says that the device closed a connection without a word.
@@ -214,8 +253,8 @@ func (t *Transport) take(host string) *connection {
 func (t *Transport) keep(host string, c *connection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.idle[host] != nil {
-		c.Close()
+	if t.idle[host] != nil || t.open != nil && len(t.open) == cap(t.open) {
+		c.Close() // there is one, or somebody waits for this one's place
 		return
 	}
 	t.idle[host] = c
@@ -231,6 +270,19 @@ func (t *Transport) keep(host string, c *connection) {
 		}
 		c.Close()
 	})
+}
+
+// closeOneIdle makes room for another connection, if one is idle.
+func (t *Transport) closeOneIdle() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for host, c := range t.idle {
+		if c.expiry.Stop() {
+			delete(t.idle, host)
+			c.Close()
+			return
+		}
+	}
 }
 
 // CloseIdleConnections closes the connections that nobody uses.

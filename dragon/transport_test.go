@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,4 +230,73 @@ func TestTheEndOfTheContextEndsARequest(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestNoMoreConnectionsAreOpenThanAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		open, most := 0, 0
+		count := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			open += n
+			most = max(most, open)
+		}
+		tr := NewTransport()
+		tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			count(1)
+			ours, theirs := net.Pipe()
+			go answering(slowly{theirs}, said)
+			return counted{ours, func() { count(-1) }}, nil
+		}
+		defer tr.CloseIdleConnections()
+		tr.Limit(3)
+		for range 3 {
+			var asking sync.WaitGroup
+			for i := range 10 {
+				asking.Go(func() {
+					req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://dragon-%d/", i), nil)
+					resp, err := tr.RoundTrip(req)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "hi" {
+						t.Errorf("%q %v", b, err)
+					}
+				})
+			}
+			asking.Wait()
+			synctest.Wait()
+		}
+		if most > 3 {
+			t.Errorf("%d connections at once", most)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for range 3 {
+			tr.open <- struct{}{} // all taken, none idle
+		}
+		if _, err := asked(ctx, tr); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+type counted struct {
+	net.Conn
+	closed func()
+}
+
+func (c counted) Close() error {
+	c.closed()
+	return c.Conn.Close()
+}
+
+// slowly takes a second for what it says.
+type slowly struct{ net.Conn }
+
+func (s slowly) Write(b []byte) (int, error) {
+	time.Sleep(time.Second)
+	return s.Conn.Write(b)
 }

@@ -74,7 +74,7 @@ func BenchmarkScrape(b *testing.B) {
 		}
 		perDragon := float64(b.N) * float64(size)
 		c := h.ask("count")
-		b.ReportMetric(float64((p.cpu() - before).Microseconds())/perDragon, "cpu-µs/dragon")
+		b.ReportMetric(float64((p.cpu()-before).Microseconds())/perDragon, "cpu-µs/dragon")
 		b.ReportMetric(p.peak(), "MB-resident")
 		b.ReportMetric(float64(c.Summaries)/perDragon, "summaries/dragon")
 		b.ReportMetric(float64(c.Connections)/float64(size), "new-connections/dragon")
@@ -139,7 +139,7 @@ func BenchmarkProbe(b *testing.B) {
 			through = append(through, paced(b, 5*size, size, pace, probe)...)
 			n += 5 * size
 		}
-		b.ReportMetric(float64((p.cpu() - before).Microseconds())/float64(n), "cpu-µs/probe")
+		b.ReportMetric(float64((p.cpu()-before).Microseconds())/float64(n), "cpu-µs/probe")
 		for _, q := range []float64{0.5, 0.95} {
 			b.ReportMetric(quantile(through, q).Seconds()*1000, fmt.Sprintf("p%g-ms", 100*q))
 			b.ReportMetric((quantile(through, q)-quantile(direct, q)).Seconds()*1000, fmt.Sprintf("p%g-ms-added", 100*q))
