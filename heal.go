@@ -183,6 +183,9 @@ func onlyLoopback(c *config.Config, dragons *fleet.Fleet) error {
 			return fmt.Errorf("%w, and %s is not", errNotSimulated, n)
 		}
 	}
+	if g := c.Healing.Policy().Causes.Gateway; g != "" && !loopback.Contains(netip.MustParseAddrPort(g).Addr().Unmap()) {
+		return fmt.Errorf("%w, and so must healing.causes.gateway: %s is not", errNotSimulated, g)
+	}
 	check := func(target string) error {
 		host := target
 		if h, _, err := net.SplitHostPort(target); err == nil {

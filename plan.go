@@ -230,7 +230,7 @@ func planOffline(ctx context.Context, c *config.Config, logs *logFlags, stderr i
 		<-ended
 	}()
 	p, err := healer.PlanOffline(ctx, healer.Config{
-		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, Outside: gate.New().Ask, Logger: logger,
+		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, Outside: gate.New().Ask, Answers: gate.Answers, Logger: logger,
 	})
 	if err != nil {
 		return web.PlanAnswer{}, err

@@ -149,6 +149,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		Dir:     c.DataDir,
 		Policy:  c.Healing.Policy,
 		Outside: gate.New().Ask,
+		Answers: gate.Answers,
 		OnAction: func(d *fleet.Info, kind healer.Kind) {
 			if kind == healer.Reboot { // the original had no restart of the mining process alone
 				mirror.Action(d, "rebooted")

@@ -6,26 +6,44 @@ import (
 	"github.com/go-kit/log/level"
 )
 
-// outside is the newest answer of the gate outside the program, with what was asked.
+// outside is the newest answer of the gate outside the program, and of the gateway,
+// with what was asked.
 type outside struct {
-	asked  External
-	answer ExternalAnswer
+	asked   External
+	answer  ExternalAnswer
+	gateway string
+	cutOff  string // why the gateway does not answer; empty: it does, or there is none
 }
 
-// askOutside asks the gate outside the program, if there is one. It takes its time, so
-// it is not for the owner.
+// askOutside asks the gate outside the program and the gateway, if there are any. It
+// takes its time, so it is not for the owner.
 func (h *Healer) askOutside(ctx context.Context) (outside, error) {
-	asked := h.config.Policy().External
+	asked := h.config.Policy()
 	err := h.ask(ctx, "asking outside", func(context.Context) error {
 		if h.policy != nil { // a new one may have been refused
-			asked = h.policy.External
+			asked = h.policy
 		}
 		return nil
 	})
 	if err != nil {
 		return outside{}, err
 	}
-	return h.askGate(ctx, asked), nil
+	return h.askBoth(ctx, asked), nil
+}
+
+func (h *Healer) askBoth(ctx context.Context, p *Policy) outside {
+	o := h.askGate(ctx, p.External)
+	o.gateway = p.Causes.Gateway
+	switch {
+	case o.gateway == "":
+	case h.config.Answers == nil:
+		o.cutOff = "this program cannot ask it"
+	default:
+		if err := h.config.Answers(ctx, o.gateway); err != nil && ctx.Err() == nil {
+			o.cutOff = text(err.Error())
+		}
+	}
+	return o
 }
 
 func (h *Healer) askGate(ctx context.Context, asked External) outside {
@@ -58,7 +76,18 @@ func (h *Healer) heard(o outside) {
 	case o.answer.Err == "" && before != "":
 		level.Info(h.logger).Log("msg", "the external gate answers again")
 	}
+	switch before := h.outside.cutOff; {
+	case o.cutOff != "" && before == "":
+		level.Error(h.logger).Log("msg", "the gateway does not answer: the healer takes itself for cut off, and holds everything", "gateway", o.gateway, "err", o.cutOff)
+	case o.cutOff == "" && before != "":
+		level.Info(h.logger).Log("msg", "the gateway answers again")
+	}
 	h.outside = o
+}
+
+// gatewayDown reports whether the gateway of the policy in force did not answer.
+func (h *Healer) gatewayDown() bool {
+	return h.policy != nil && h.outside.gateway == h.policy.Causes.Gateway && h.outside.cutOff != ""
 }
 
 // external is what the gate outside said, if it was asked what the policy in force asks.

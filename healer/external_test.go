@@ -131,3 +131,53 @@ func TestANewGateIsAskedBeforeItIsOpen(t *testing.T) {
 		w.until("the new gate is asked", 2*time.Minute, func() bool { return strings.Contains(gate().Detail, "2 series") })
 	})
 }
+
+// S4: without its gateway the healer takes itself for cut off. Nobody is asked that the
+// operator has not named.
+func TestAGatewayThatDoesNotAnswerHoldsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 3)
+		var asked []string
+		down := false
+		w.configs = append(w.configs, func(c *Config) {
+			c.Answers = func(_ context.Context, address string) error {
+				asked = append(asked, address)
+				if down {
+					return errors.New("no route to host")
+				}
+				return nil
+			}
+		})
+		w.start()
+		w.settle()
+		if len(asked) > 0 {
+			t.Errorf("asked %v, and nobody was named", asked)
+		}
+		p := impatient()
+		p.Causes.Gateway = "127.40.0.1:80"
+		w.enact(p)
+		pass(5 * time.Minute)
+		if len(asked) == 0 || asked[0] != "127.40.0.1:80" || w.metric("mother_healer_isolated") != 0 {
+			t.Errorf("asked %v; isolated %v", asked, w.metric("mother_healer_isolated"))
+		}
+		down = true
+		pass(2 * time.Minute)
+		w.killBoard(0)
+		w.until("the isolation is in the way", 30*time.Minute, func() bool {
+			d, err := w.healer.Why(w.worker(0))
+			return err == nil && d.Blocked == GateIsolation
+		})
+		pass(time.Hour)
+		if w.wroteAnything() || w.metric("mother_healer_isolated") != 1 {
+			t.Errorf("without its gateway: isolated %v\n%s", w.metric("mother_healer_isolated"), w.table())
+		}
+		if n := strings.Count(w.log.String(), "the gateway does not answer: "); n != 1 {
+			t.Errorf("it was said %d times\n%s", n, w.log)
+		}
+		down = false
+		w.until("it heals again", time.Hour, func() bool { return len(w.wrote(0)) > 0 })
+		if w.metric("mother_healer_isolated") != 0 || !strings.Contains(w.log.String(), "the gateway answers again") {
+			t.Errorf("isolated %v\n%s", w.metric("mother_healer_isolated"), w.log)
+		}
+	})
+}

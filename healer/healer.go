@@ -39,6 +39,9 @@ type Config struct {
 	// Outside asks the gate of Policy.External what keeps it closed; empty: nothing does.
 	// It is called once a cycle, and must come to an end. Nil: it cannot be asked.
 	Outside func(context.Context, External) (closed string, err error)
+	// Answers reports whether anybody is at Policy.Causes.Gateway: nil if so, whatever is
+	// said. It is called once a cycle, and must come to an end. Nil: it cannot be asked.
+	Answers func(ctx context.Context, address string) error
 	// OnAction is told of every write that went out. It must not block.
 	OnAction func(*fleet.Info, Kind)
 

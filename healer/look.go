@@ -217,6 +217,7 @@ func (h *Healer) host() Host {
 		StateWritable: h.writable(),
 		Owner:         !h.held,
 		Stop:          h.stopped(),
+		GatewayDown:   h.gatewayDown(),
 		External:      h.external(),
 	}
 }

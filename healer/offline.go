@@ -29,7 +29,7 @@ func PlanOffline(ctx context.Context, config Config) (*Plan, error) {
 	h.policy = config.Policy()
 	h.mem.Start(h.clock.Now(), h.policy)
 	h.refresh(ctx, 0)
-	h.outside = h.askGate(ctx, h.policy.External)
+	h.outside = h.askBoth(ctx, h.policy)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

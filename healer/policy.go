@@ -229,6 +229,7 @@ type CausePolicy struct {
 	DomainFloor  int           `yaml:"domain_floor"`
 	DomainHold   time.Duration `yaml:"domain_hold"` // after its return, on top of the boot grace
 	Isolation    Ratio         `yaml:"isolation"`
+	Gateway      string        `yaml:"gateway"` // address and port of what the healer reaches the dragons by; empty: not asked
 	BootFleet    Ratio         `yaml:"boot"`
 	BootFloor    int           `yaml:"boot_floor"`
 	BootSpan     time.Duration `yaml:"boot_span"`

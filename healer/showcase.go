@@ -158,7 +158,7 @@ var shown = []struct {
 			put(causeState(&s.Plan.Domains[i]), s.Plan.Domains[i].Name)
 		}
 	}},
-	{gauge("mother_healer_isolated", "1: most of the fleet is out of reach at once, so that the healer takes itself for cut off."), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_healer_isolated", "1: most of the fleet is out of reach at once, or the configured gateway does not answer, so that the healer takes itself for cut off."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Plan.breakerState("isolation") >= BreakerOpen))
 	}},
 	{gauge("mother_site_hot", "1: many dragons are hot at once, which is the site's trouble."), func(s *Status, put func(float64, ...string)) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -114,6 +115,11 @@ func checkPolicy(p *healer.Policy, say rule) {
 		within(say, "causes."+key, v, 1, 1e4)
 	}
 
+	if c.Gateway != "" {
+		if a, err := netip.ParseAddrPort(c.Gateway); err != nil || a.Port() == 0 { // no name: whom it is sent to is for the operator alone to say
+			say("causes.gateway", "%s is no IP address with a port; want one like 192.0.2.1:80", shown(c.Gateway))
+		}
+	}
 	checkGate(&p.External, say)
 	for i := range p.Windows {
 		if err := p.Windows[i].Validate(); err != nil { // which also makes it usable
