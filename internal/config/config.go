@@ -11,7 +11,6 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // Config is what the program runs on. What Register returns makes it; whoever holds
@@ -41,9 +40,11 @@ type Config struct {
 	SimulationSpeed float64
 
 	Sites       Sites
-	Credentials []dragon.Credential // empty: those that dragons are delivered with
-	Warnings    []string            // what is legal and not wise
-	File        string              // that it was read from; empty: from flags alone
+	Credentials Credentials
+	Warnings    []string // what is legal and not wise
+	File        string   // that it was read from; empty: from flags alone
+
+	flags *Config // as it was before the file
 }
 
 // Probing says where and how to scan.
@@ -82,7 +83,7 @@ type Statsd struct {
 var ErrNoTarget = errors.New("no network and no dragon named")
 
 // Register adds the program's flags to a command and returns how to get what they
-// say, once they are parsed. With ErrNoTarget comes a configuration that is in order
+// and the file say, once they are parsed: each time anew, as the file is then. With ErrNoTarget comes a configuration that is in order
 // otherwise. The names and defaults are the original tool's, but for
 // three: there is no default network, no default pool list and no default autotune
 // mode, because each of them acts on machines that nobody named.
@@ -126,13 +127,16 @@ func Register(cmd flagger) func() (*Config, error) {
 	Flag(cmd, "simulation.speed", "Let the healer's clock run so many times faster. Refused unless every network and dragon is a loopback address.", &c.SimulationSpeed, ParseSpeed).Default("1")
 
 	return func() (*Config, error) {
+		flags := *c
+		c := flags
+		c.flags = &flags
 		if err := c.complete(file); err != nil {
 			return nil, err
 		}
 		if len(c.Networks) == 0 && len(c.Targets) == 0 {
-			return c, ErrNoTarget // for those who need none
+			return &c, ErrNoTarget // for those who need none
 		}
-		return c, nil
+		return &c, nil
 	}
 }
 

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
@@ -63,12 +61,6 @@ type staticDragon struct {
 	Site    string `yaml:"site"`
 }
 
-type credential struct {
-	Username     string        `yaml:"username"`
-	Password     dragon.Secret `yaml:"password"`
-	PasswordFile string        `yaml:"password_file"`
-}
-
 // largest is more than any configuration has; it keeps a wrong path from filling the memory.
 const largest = 4 << 20
 
@@ -100,7 +92,7 @@ func (c *Config) complete(path string) error {
 // give an instance that was started with the same flags. The rest of the file is not
 // looked at: whoever wrote it has to have it checked.
 func (c *Config) PolicyOf(data []byte) (*healer.Policy, error) {
-	other, r := *c, newReader()
+	other, r := *c.flags, newReader()
 	doc := documentOf(&other)
 	if root := r.parse(data); root != nil {
 		r.take(root, "", reflect.ValueOf(&doc).Elem())
@@ -185,7 +177,7 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 		r.at("data_dir", "is empty; write . for the working directory")
 	}
 	sites := c.adoptSites(r, d)
-	c.adoptCredentials(r, d.Credentials, dir)
+	c.adoptCredentials(r, d.Credentials, dir, sites)
 	c.Healing = newHealing(r, d, sites)
 	if asked := c.Health.CheckInterval; asked > longestPoll && !r.has("healing.poll") {
 		c.warn("--dragon-health-check-interval=%s: dragons are checked every %s all the same, since the healer's evidence is so many samples", Span(asked), Span(longestPoll))
@@ -288,58 +280,4 @@ func addressOf(target string) (netip.Addr, error) {
 	}
 	a, err := netip.ParseAddr(target)
 	return a.Unmap(), err
-}
-
-// adoptCredentials takes over what is tried at a dragon's login.
-func (c *Config) adoptCredentials(r *reader, list []credential, dir string) {
-	for i, cred := range list {
-		path := fmt.Sprintf("credentials[%d]", i)
-		if cred.Username == "" {
-			r.at(path, "it has no username")
-		}
-		switch {
-		case cred.Password != "" && cred.PasswordFile != "":
-			r.at(path, "it has a password and a password_file; one of the two")
-		case cred.PasswordFile != "":
-			if err := c.readPassword(&cred, dir); err != nil {
-				r.at(path+".password_file", "%s", err)
-			}
-		case cred.Password == "" && r.has(path+".password"):
-			r.at(path+".password", "is empty")
-		case cred.Password == "":
-			r.at(path, "it has neither a password nor a password_file")
-		}
-		c.Credentials = append(c.Credentials, dragon.Credential{Username: cred.Username, Password: cred.Password})
-	}
-	if r.has("credentials") && len(list) == 0 {
-		r.at("credentials", "is empty; leave the key out for the passwords that dragons are delivered with")
-	}
-}
-
-// readPassword reads the password of a credential from its file: the first line.
-func (c *Config) readPassword(cred *credential, dir string) error {
-	path := cred.PasswordFile
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path) // as the operator sees it, wherever the program runs
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() || info.Size() > 4096 {
-		return errors.New(path + " is no file with one line in it")
-	}
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
-	if err != nil {
-		return err
-	}
-	password := strings.TrimRight(string(data), "\r\n")
-	if password == "" || strings.ContainsAny(password, "\r\n") {
-		return errors.New(path + " has no password in it: want one line")
-	}
-	if othersRead(info) {
-		c.warn("%s has a password in it and others may read it: chmod 600", path)
-	}
-	cred.Password = dragon.Secret(password)
-	return nil
 }

@@ -122,7 +122,7 @@ func TestWhatAFileSaysIsInForce(t *testing.T) {
 	if diff := cmp.Diff([]string{"127.6.0.1:8080", "one.example.net"}, c.Targets); diff != "" {
 		t.Errorf("dragons: %s", diff)
 	}
-	if diff := cmp.Diff([]dragon.Credential{{Username: "admin", Password: "0123"}}, c.Credentials); diff != "" {
+	if diff := cmp.Diff([]dragon.Credential{{Username: "admin", Password: "0123"}}, c.Credentials.For("127.5.0.1", nil)); diff != "" {
 		t.Errorf("credentials: %s", diff)
 	}
 	if c.DataDir != "/var/lib/elsewhere" || c.InventoryFile != "" || c.InventoryRetention != 48*time.Hour ||
@@ -241,7 +241,7 @@ func TestPasswordsAreReadFromFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(c.Credentials[0].Password) != "hunter2" {
+			if list := c.Credentials.For("127.5.0.1", nil); len(list) != 1 || string(list[0].Password) != "hunter2" {
 				t.Errorf("the password is not what the file holds")
 			}
 			if warned := len(c.Warnings) == 1 && strings.Contains(c.Warnings[0], "secret has a password"); warned != x.warns {

@@ -188,8 +188,7 @@ func (p *profile) layers(r *reader, path string, sites []string) []layer {
 	if p.Name == "" || len(p.Name) > 40 || strings.ContainsFunc(p.Name, odd) {
 		r.at(path+".name", "%s will not do: want at most 40 of a-z, 0-9, - and _", shown(p.Name))
 	}
-	m := &p.Match
-	l := layer{name: p.Name, path: path + ".healing", node: r.sections[path+".healing"], sites: m.Site}
+	l := layer{name: p.Name, path: path + ".healing", node: r.sections[path+".healing"]}
 	for _, leaf := range r.leaves {
 		if key, ok := strings.CutPrefix(leaf, l.path+"."); ok {
 			l.keys = append(l.keys, key)
@@ -198,28 +197,34 @@ func (p *profile) layers(r *reader, path string, sites []string) []layer {
 	if len(l.keys) == 0 {
 		r.at(l.path, "the profile changes nothing; leave it out")
 	}
+	return p.Match.layers(r, path+".match", sites, l)
+}
+
+// layers checks a match at path, and makes of l one layer for each network that it names.
+func (m *match) layers(r *reader, path string, sites []string, l layer) []layer {
+	l.sites = m.Site
 	named, empty := 0, false
 	for key, n := range map[string]int{"mac": len(m.MAC), "network": len(m.Network), "site": len(m.Site), "model": len(m.Model)} {
 		if n > 0 {
 			named++
-		} else if r.has(path + ".match." + key) {
+		} else if r.has(path + "." + key) {
 			empty = true
-			r.at(path+".match."+key, "is empty and matches nobody; leave the key out, or write all: true for every dragon")
+			r.at(path+"."+key, "is empty and matches nobody; leave the key out, or write all: true for every dragon")
 		}
 	}
 	switch {
 	case m.All && named > 0:
-		r.at(path+".match.all", "matches every dragon already; leave out the rest")
+		r.at(path+".all", "matches every dragon already; leave out the rest")
 	case empty:
 		return nil
 	case !m.All && named == 0:
-		r.at(path+".match", "matches nobody; name a mac, network, site or model, or write all: true for every dragon")
+		r.at(path, "matches nobody; name a mac, network, site or model, or write all: true for every dragon")
 		return nil
 	}
 	for i, s := range m.MAC {
 		mac, ok := dragon.ParseMAC(s)
 		if !ok || !dragon.UsableMAC(mac) {
-			r.at(fmt.Sprintf("%s.match.mac[%d]", path, i), "%s is no MAC of a dragon: want 12 hex digits like a0:b0:45:00:00:01", shown(s))
+			r.at(fmt.Sprintf("%s.mac[%d]", path, i), "%s is no MAC of a dragon: want 12 hex digits like a0:b0:45:00:00:01", shown(s))
 		}
 		l.macs = append(l.macs, mac)
 	}
@@ -231,12 +236,12 @@ func (p *profile) layers(r *reader, path string, sites []string) []layer {
 			} else if len(sites) > 0 {
 				also = "there are " + strings.Join(sites, ", ")
 			}
-			r.at(fmt.Sprintf("%s.match.site[%d]", path, i), "no site is called %s; %s", shown(s), also)
+			r.at(fmt.Sprintf("%s.site[%d]", path, i), "no site is called %s; %s", shown(s), also)
 		}
 	}
 	for i, s := range m.Model {
 		if normalModel(s) == "" {
-			r.at(fmt.Sprintf("%s.match.model[%d]", path, i), "is empty; want a type as the dragon reports it, such as T1")
+			r.at(fmt.Sprintf("%s.model[%d]", path, i), "is empty; want a type as the dragon reports it, such as T1")
 		}
 		l.models = append(l.models, normalModel(s))
 	}
@@ -246,7 +251,7 @@ func (p *profile) layers(r *reader, path string, sites []string) []layer {
 	var layers []layer
 	for i, n := range m.Network {
 		if slices.Contains(m.Network[:i], n) {
-			r.at(fmt.Sprintf("%s.match.network[%d]", path, i), "%s is there twice", n)
+			r.at(fmt.Sprintf("%s.network[%d]", path, i), "%s is there twice", n)
 			continue
 		}
 		if !n.IsValid() {

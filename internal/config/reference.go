@@ -24,10 +24,15 @@ var meanings = []struct{ path, meaning string }{
 	{"dragons[].address", "`host` or `host:port`."},
 	{"dragons[].site", "Its site; for an IP address only."},
 
-	{"credentials", "What is tried at a dragon's login, in this order, in place of the passwords that dragons are delivered with: admin with dragonadmin, then admin with admin."},
+	{"credentials", "What is tried at a dragon's login, in place of the passwords that dragons are delivered with: admin with dragonadmin, then admin with admin."},
 	{"credentials[].username", "The user."},
 	{"credentials[].password", "Its password; or better:"},
 	{"credentials[].password_file", "A file with the password in its only line. A relative path starts at the directory of the configuration file."},
+	{"credentials[].match.all", "Every dragon, which is also what a credential without a match is for."},
+	{"credentials[].match.mac", "For dragons by MAC,"},
+	{"credentials[].match.network", "by address,"},
+	{"credentials[].match.site", "by site,"},
+	{"credentials[].match.model", "by type, as `dragon_info` has it."},
 
 	{"data_dir", "Directory of what must survive a restart. `--data-dir`"},
 	{"inventory.file", "Also write the inventory here, in the original tool's form; empty for none. `--inventory-file`"},
@@ -333,6 +338,9 @@ func headingOf(path string) string {
 
 // about is what is to be known of a section as a whole.
 var about = map[string]string{
+	"credentials": `A dragon is tried with what matches it, the most specific first, as of the profiles below, and then in the order of the file; where
+nothing matches, with what it was delivered with. At an address whose dragon is not known yet, what names no MAC and no model is tried first, and then at most
+eight of those that do and fit the address. Nothing is sent to what does not answer as a dragon.`,
 	"healing":         "The healer's policy: [healing.md](healing.md) says what it is for. These keys are for the fleet as a whole.",
 	"healing.default": "What may differ from dragon to dragon. A profile may set each of these keys for some of them.",
 	"profiles": `A profile changes keys of ` + "`healing.default`" + ` for the dragons that it matches: those that fit every list of its ` + "`match`" + `, of which one

@@ -1,0 +1,147 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+type credential struct {
+	Username     string        `yaml:"username"`
+	Password     dragon.Secret `yaml:"password"`
+	PasswordFile string        `yaml:"password_file"`
+	Match        match         `yaml:"match"`
+}
+
+// Credentials says what is tried at which dragon's login.
+type Credentials struct {
+	sites *Sites
+	known []knownCredential // those of the most specific match first, then as in the file
+}
+
+type knownCredential struct {
+	dragon.Credential
+	whose layer
+}
+
+// mostStrange is how many passwords of particular dragons are tried on one that has not
+// said yet who it is.
+const mostStrange = 8
+
+// For returns what is tried, in this order, at the login of the dragon at an address
+// (host or host:port), who being what is known of it. Those of the most specific match
+// come first; where none matches, those that dragons are delivered with.
+//
+// Who is nil for one that has not said yet who it is, such as a dragon that has just
+// moved. What it may be, by its address, is tried too, but last, and not all.
+func (c *Credentials) For(address string, who *fleet.Info) []dragon.Credential {
+	ip, _ := addressOf(address)
+	site := ""
+	if c.sites != nil && ip.IsValid() {
+		site = c.sites.Of(ip)
+	}
+	var tried, perhaps []dragon.Credential
+	add := func(list *[]dragon.Credential, k knownCredential) {
+		if !slices.Contains(*list, k.Credential) {
+			*list = append(*list, k.Credential)
+		}
+	}
+	for _, k := range c.known {
+		switch l := k.whose; {
+		case who != nil:
+			if l.matches(who.MAC, who.Model, ip, site) {
+				add(&tried, k)
+			}
+		case l.macs == nil && l.models == nil:
+			if l.matches("", "", ip, site) {
+				add(&tried, k)
+			}
+		default:
+			if l.macs, l.models = nil, nil; l.matches("", "", ip, site) {
+				add(&perhaps, k)
+			}
+		}
+	}
+	if len(tried) == 0 {
+		tried = dragon.DefaultCredentials()
+	}
+	perhaps = slices.DeleteFunc(perhaps, func(p dragon.Credential) bool { return slices.Contains(tried, p) })
+	return append(tried, perhaps[:min(len(perhaps), mostStrange)]...)
+}
+
+// Equal reports whether two say the same of every dragon.
+func (c *Credentials) Equal(o *Credentials) bool {
+	return slices.EqualFunc(c.known, o.known, func(a, b knownCredential) bool {
+		return a.Credential == b.Credential && slices.Equal(a.whose.macs, b.whose.macs) && slices.Equal(a.whose.models, b.whose.models) &&
+			slices.Equal(a.whose.sites, b.whose.sites) && a.whose.network == b.whose.network
+	})
+}
+
+// adoptCredentials takes over what is tried at a dragon's login.
+func (c *Config) adoptCredentials(r *reader, list []credential, dir string, sites []string) {
+	c.Credentials = Credentials{sites: &c.Sites}
+	for i, cred := range list {
+		path := fmt.Sprintf("credentials[%d]", i)
+		if cred.Username == "" {
+			r.at(path, "it has no username")
+		}
+		switch {
+		case cred.Password != "" && cred.PasswordFile != "":
+			r.at(path, "it has a password and a password_file; one of the two")
+		case cred.PasswordFile != "":
+			if err := c.readPassword(&cred, dir); err != nil {
+				r.at(path+".password_file", "%s", err)
+			}
+		case cred.Password == "" && r.has(path+".password"):
+			r.at(path+".password", "is empty")
+		case cred.Password == "":
+			r.at(path, "it has neither a password nor a password_file")
+		}
+		whose := []layer{{}}
+		if r.has(path + ".match") {
+			whose = cred.Match.layers(r, path+".match", sites, layer{})
+		}
+		for _, l := range whose {
+			k := knownCredential{dragon.Credential{Username: cred.Username, Password: cred.Password}, l}
+			c.Credentials.known = append(c.Credentials.known, k)
+		}
+	}
+	slices.SortStableFunc(c.Credentials.known, func(a, b knownCredential) int { return b.whose.compare(&a.whose) })
+	if r.has("credentials") && len(list) == 0 {
+		r.at("credentials", "is empty; leave the key out for the passwords that dragons are delivered with")
+	}
+}
+
+// readPassword reads the password of a credential from its file: the first line.
+func (c *Config) readPassword(cred *credential, dir string) error {
+	path := cred.PasswordFile
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path) // as the operator sees it, wherever the program runs
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Size() > 4096 {
+		return errors.New(path + " is no file with one line in it")
+	}
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	password := strings.TrimRight(string(data), "\r\n")
+	if password == "" || strings.ContainsAny(password, "\r\n") {
+		return errors.New(path + " has no password in it: want one line")
+	}
+	if othersRead(info) {
+		c.warn("%s has a password in it and others may read it: chmod 600", path)
+	}
+	cred.Password = dragon.Secret(password)
+	return nil
+}
