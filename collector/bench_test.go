@@ -29,7 +29,7 @@ func BenchmarkScrape(b *testing.B) {
 					d.face = newFace(newCommon())
 				}
 				c := aCollector(b)
-				h := c.page(1, func(w http.ResponseWriter, r *http.Request) {
+				h := c.page(one, func(w http.ResponseWriter, r *http.Request) {
 					samples := make([]*sample, n)
 					for i, d := range dragons {
 						samples[i] = newSample(d.info, d.health, d.face, d.reading, nil, 5*time.Millisecond)

@@ -7,9 +7,9 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-kit/log"
@@ -25,10 +25,8 @@ type Config struct {
 	Fleet    *fleet.Fleet
 	Registry *prometheus.Registry // the program's own metrics, served with every scrape; the collector adds its own
 
-	Workers     int           // dragons that one scrape begins to read at once
-	Offset      time.Duration // how much earlier than Prometheus gives up a scrape ends
-	MaxRequests int           // scrapes of /metrics at once, more are answered 503
-	Created     bool          // also write _created lines in OpenMetrics 1.0, which Prometheus stores as series unless told otherwise
+	Limits
+	Created bool // also write _created lines in OpenMetrics 1.0, which Prometheus stores as series unless told otherwise
 
 	// Switches turns parts of the series on or off, by the names of Switches. A part
 	// that is not in it is as it is by default.
@@ -40,9 +38,17 @@ type Config struct {
 	Logger log.Logger
 }
 
+// Limits are the bounds of a scrape, which may change while a Collector serves.
+type Limits struct {
+	Workers     int           // dragons that one scrape begins to read at once
+	Offset      time.Duration // how much earlier than Prometheus gives up a scrape ends
+	MaxRequests int           // scrapes of /metrics at once, more are answered 503
+}
+
 // Collector serves the series of a fleet.
 type Collector struct {
 	Config
+	limits   atomic.Pointer[Limits]
 	families []*family
 	own      own
 	sheets   sync.Pool
@@ -60,7 +66,7 @@ func New(c Config) *Collector {
 	if c.Logger == nil {
 		c.Logger = log.NewNopLogger()
 	}
-	return &Collector{
+	made := &Collector{
 		Config:   c,
 		families: compile(chosen(c.Switches)),
 		own:      newOwn(c.Registry),
@@ -68,7 +74,12 @@ func New(c Config) *Collector {
 		common:   newCommon(),
 		faces:    map[*fleet.Dragon]*face{},
 	}
+	made.limits.Store(&c.Limits)
+	return made
 }
+
+// Change takes over other limits, from the next scrape on.
+func (c *Collector) Change(l Limits) { c.limits.Store(&l) }
 
 // Metrics serves all known dragons, read then and there, and the program's own metrics,
 // or of these what the parameters collect[] and exclude[] leave.
@@ -77,7 +88,8 @@ func New(c Config) *Collector {
 // look like the other half being down. The stop is told from a client that leaves by the
 // cause of the context's end, http.ErrServerClosed.
 func (c *Collector) Metrics() http.Handler {
-	return c.page(c.MaxRequests, func(w http.ResponseWriter, r *http.Request) {
+	most := func() int { return c.limits.Load().MaxRequests }
+	return c.page(most, func(w http.ResponseWriter, r *http.Request) {
 		wanted, err := c.selected(r.URL.Query())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -85,7 +97,7 @@ func (c *Collector) Metrics() http.Handler {
 		}
 		var samples []*sample
 		if wanted.dragons {
-			ctx, cancel := scrapeContext(r, c.Offset)
+			ctx, cancel := scrapeContext(r, c.limits.Load().Offset)
 			defer cancel()
 			samples = c.scrape(ctx)
 		}
@@ -111,7 +123,7 @@ func interrupted(w http.ResponseWriter, r *http.Request) bool {
 
 // page wraps what /metrics and /probe have in common: a bound on how many are served at
 // once, compression, and GET only: HEAD is answered without reading anything.
-func (c *Collector) page(most int, serve http.HandlerFunc) http.Handler {
+func (c *Collector) page(most func() int, serve http.HandlerFunc) http.Handler {
 	compressed, err := gzhttp.NewWrapper(
 		gzhttp.CompressionLevel(gzip.BestSpeed), // a page shrinks to a twentieth already with the least effort
 		gzhttp.ContentTypeFilter(gzhttp.CompressAllContentTypeFilter),
@@ -120,10 +132,7 @@ func (c *Collector) page(most int, serve http.HandlerFunc) http.Handler {
 		panic(err) // the options above are wrong
 	}
 	serve = compressed(serve)
-	if most == 0 {
-		most = math.MaxInt // struct{} takes no room
-	}
-	slots := make(chan struct{}, most)
+	var served atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
 		case http.MethodGet:
@@ -135,14 +144,14 @@ func (c *Collector) page(most int, serve http.HandlerFunc) http.Handler {
 			http.Error(w, "only GET", http.StatusMethodNotAllowed)
 			return
 		}
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			serve(w, r)
-		default:
+		now, limit := served.Add(1), most()
+		defer served.Add(-1)
+		if limit > 0 && now > int64(limit) {
 			c.own.errors.WithLabelValues("limit").Inc()
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many scrapes at once, try again later", http.StatusServiceUnavailable)
+			return
 		}
+		serve(w, r)
 	})
 }

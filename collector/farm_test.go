@@ -69,7 +69,7 @@ func newFarmWithFacts(t *testing.T, herd dragontest.HerdConfig, facts map[fleet.
 		h.Dragon(i).ForgetTraffic()
 	}
 	logged := &bytes.Buffer{}
-	c := Config{Fleet: f, Offset: 500 * time.Millisecond, Registry: prometheus.NewRegistry(), Logger: log.NewLogfmtLogger(log.NewSyncWriter(logged)), Find: func(_ context.Context, target string) (*fleet.Dragon, error) {
+	c := Config{Fleet: f, Limits: Limits{Offset: 500 * time.Millisecond}, Registry: prometheus.NewRegistry(), Logger: log.NewLogfmtLogger(log.NewSyncWriter(logged)), Find: func(_ context.Context, target string) (*fleet.Dragon, error) {
 		if d := f.Lookup(target); d != nil {
 			return d, nil
 		}
@@ -138,3 +138,5 @@ func seriesOf(page, worker string) map[string]string {
 	}
 	return series
 }
+
+func one() int { return 1 }

@@ -185,7 +185,7 @@ func TestALargePageIsWhatTheRegistrysEncoderMakes(t *testing.T) {
 
 func TestPagesAreCompressedForThoseWhoAsk(t *testing.T) {
 	c := aCollector(t)
-	h := c.page(1, func(w http.ResponseWriter, r *http.Request) { c.write(w, r, c.families, aHerd(20), nil) })
+	h := c.page(one, func(w http.ResponseWriter, r *http.Request) { c.write(w, r, c.families, aHerd(20), nil) })
 	plain := get(t.Context(), h, "/metrics")
 	for accept, want := range map[string]string{"gzip": "gzip", "zstd": "zstd", "gzip, deflate, br, zstd": "zstd", "identity": "", "br": ""} {
 		w := get(t.Context(), h, "/metrics", "Accept-Encoding", accept)

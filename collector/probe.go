@@ -21,14 +21,14 @@ const maxProbes = 4096
 // /metrics has them. A dragon that is down is dragon_up 0, not an error. With
 // debug=true it says, for people, what was asked, what came and how it was read.
 func (c *Collector) Probe() http.Handler {
-	return c.page(maxProbes, func(w http.ResponseWriter, r *http.Request) {
+	return c.page(func() int { return maxProbes }, func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		targets := query["target"]
 		if len(targets) != 1 || targets[0] == "" {
 			http.Error(w, "the parameter target must be given exactly once", http.StatusBadRequest)
 			return
 		}
-		ctx, cancel := scrapeContext(r, c.Offset)
+		ctx, cancel := scrapeContext(r, c.limits.Load().Offset)
 		defer cancel()
 		d, err := c.Find(ctx, targets[0])
 		if err != nil || d == nil {

@@ -55,7 +55,7 @@ func (c *Collector) scrape(ctx context.Context) []*sample {
 	dragons := c.Fleet.Dragons()
 	faces := c.facesOf(dragons)
 	samples := make([]*sample, len(dragons))
-	workers := make(chan struct{}, cmp.Or(c.Workers, len(dragons)))
+	workers := make(chan struct{}, cmp.Or(c.limits.Load().Workers, len(dragons)))
 	var reading sync.WaitGroup
 	for i, d := range dragons {
 		select {

@@ -22,7 +22,7 @@ import (
 // StatsdConfig says what a Statsd mirrors, where and how often.
 type StatsdConfig struct {
 	Fleet            *fleet.Fleet
-	Address          string        // host:port; a name is resolved again and again
+	Address          string        // host:port; a name is resolved again and again; empty: nothing is mirrored
 	Prefix           string        // of every line's name, without a dot at the end; may be empty
 	Interval         time.Duration // between two mirrorings of a dragon; default one minute
 	OneLinePerPacket bool          // for servers that do not know better; default: as many as fit
@@ -34,7 +34,7 @@ type StatsdConfig struct {
 }
 
 // Statsd mirrors the dragons to a statsd server: the lines of the original tool, byte
-// for byte, from the readings that scrapes take. A nil *Statsd does nothing.
+// for byte, from the readings that scrapes take. A nil *Statsd does nothing either.
 type Statsd struct {
 	StatsdConfig
 	metrics statsdMetrics
@@ -84,6 +84,14 @@ const (
 
 // NewStatsd returns a Statsd. It sends nothing before Run.
 func NewStatsd(c StatsdConfig) *Statsd {
+	return newStatsd(c, newStatsdMetrics(c.Registerer))
+}
+
+// With returns a Statsd for another configuration that has the metrics of s, and begins
+// anew. At most one of the two may Run at a time.
+func (s *Statsd) With(c StatsdConfig) *Statsd { return newStatsd(c, s.metrics) }
+
+func newStatsd(c StatsdConfig, m statsdMetrics) *Statsd {
 	if c.Interval <= 0 {
 		c.Interval = time.Minute
 	}
@@ -95,7 +103,7 @@ func NewStatsd(c StatsdConfig) *Statsd {
 	}
 	return &Statsd{
 		StatsdConfig: c,
-		metrics:      newStatsdMetrics(c.Registerer),
+		metrics:      m,
 		queue:        make(chan *message, statsdQueue),
 		dragons:      map[*fleet.Dragon]*mirrored{},
 	}
@@ -103,7 +111,7 @@ func NewStatsd(c StatsdConfig) *Statsd {
 
 // Run mirrors every dragon once an interval until ctx is done. It returns nil.
 func (s *Statsd) Run(ctx context.Context) error {
-	if s == nil {
+	if s.off() {
 		return nil
 	}
 	s.Fleet.KeepAnswers(true) // whose fields the lines are made of
@@ -137,6 +145,8 @@ func (s *Statsd) Run(ctx context.Context) error {
 	}
 }
 
+func (s *Statsd) off() bool { return s == nil || s.Address == "" }
+
 func statsdSlot(mac string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(mac))
@@ -145,7 +155,7 @@ func statsdSlot(mac string) int {
 
 // Scanned mirrors the end of a scan that found so many dragons, known ones included.
 func (s *Statsd) Scanned(took time.Duration, found int) {
-	if s == nil {
+	if s.off() {
 		return
 	}
 	m := s.message()
@@ -156,7 +166,7 @@ func (s *Statsd) Scanned(took time.Duration, found int) {
 
 // Count counts one more of name, for example manager.dragons.health_exception.
 func (s *Statsd) Count(name string) {
-	if s == nil {
+	if s.off() {
 		return
 	}
 	m := s.message()
@@ -167,7 +177,7 @@ func (s *Statsd) Count(name string) {
 // Action counts something that was done to a dragon: rebooted, poolsChanged,
 // autotuneChanged or upgraded. The mirror itself counts added.
 func (s *Statsd) Action(info *fleet.Info, action string) {
-	if s == nil {
+	if s.off() {
 		return
 	}
 	m := s.message()

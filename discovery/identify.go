@@ -206,3 +206,14 @@ func (s *strangers) forget(address string) {
 	defer s.mu.Unlock()
 	delete(s.m, address)
 }
+
+// forgetLocked has those asked again that accepted no credential: there are others now.
+func (s *strangers) forgetLocked() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a, m := range s.m {
+		if m.verdict == isLocked {
+			delete(s.m, a)
+		}
+	}
+}

@@ -38,6 +38,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -107,6 +108,31 @@ const (
 
 // New returns a Scanner. It sends nothing.
 func New(c Config) *Scanner {
+	return newScanner(c, &Scanner{
+		metrics:   newMetrics(c.Registerer),
+		scanning:  make(chan struct{}, 1),
+		table:     tableSize(),
+		asking:    newClaims(),
+		strangers: newStrangers(),
+		found:     make(chan struct{}, finding),
+	})
+}
+
+// With returns a Scanner that goes on from s with another configuration: it has its
+// metrics and what it remembers, but for who refused the credentials. At most one of the two may Run at a time.
+func (s *Scanner) With(c Config) *Scanner {
+	s.strangers.forgetLocked()
+	next := newScanner(c, s)
+	for _, t := range s.targets {
+		if !slices.Contains(next.targets, t) {
+			s.metrics.targetUp.DeleteLabelValues(t.name)
+		}
+	}
+	return next
+}
+
+// newScanner makes a Scanner that shares with another one what all have in common.
+func newScanner(c Config, with *Scanner) *Scanner {
 	if c.Port == 0 {
 		c.Port = 80
 	}
@@ -129,21 +155,26 @@ func New(c Config) *Scanner {
 		cfg:       c,
 		fleet:     c.Fleet,
 		hosts:     expand(c.Networks),
-		metrics:   newMetrics(c.Registerer),
-		scanning:  make(chan struct{}, 1),
+		metrics:   with.metrics,
+		scanning:  with.scanning,
 		routing:   func() *routing { return &routing{} },
-		table:     tableSize(),
-		asking:    newClaims(),
-		strangers: newStrangers(),
-		found:     make(chan struct{}, finding),
+		table:     with.table,
+		slow:      with.slow,
+		asking:    with.asking,
+		strangers: with.strangers,
+		found:     with.found,
 	}
 	if c.Dial == nil {
 		s.cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
 		s.routing = func() *routing { return kernelRouting(c.Networks) }
 	}
-	for _, t := range c.Targets {
-		s.targets = append(s.targets, &target{name: t})
-		s.metrics.targetUp.WithLabelValues(t).Set(0)
+	for _, name := range c.Targets {
+		if i := slices.IndexFunc(with.targets, func(t *target) bool { return t.name == name }); i >= 0 {
+			s.targets = append(s.targets, with.targets[i])
+			continue
+		}
+		s.targets = append(s.targets, &target{name: name})
+		s.metrics.targetUp.WithLabelValues(name).Set(0)
 	}
 	return s
 }

@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"encoding/json"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,10 +150,8 @@ func (d *Dragon) settle(p *place) {
 	d.place = p
 	d.health.absolve()
 	d.change(func(i *Info) {
-		i.Address, i.IP, i.Site = p.address, hostOf(p.address), ""
-		if a, err := netip.ParseAddr(i.IP); err == nil && d.fleet.config.Site != nil {
-			i.Site = d.fleet.config.Site(a)
-		}
+		i.Address, i.IP = p.address, hostOf(p.address)
+		d.findSite(i)
 	})
 }
 

@@ -319,9 +319,9 @@ var errLaneTaken = errors.New("somebody else talks to the dragon")
 // askFact asks a dragon for one fact, if its lane is free now. Who waited for the
 // lane would hold up whoever comes next.
 func (d *Dragon) askFact(ctx context.Context, fact Fact) {
-	patience := d.fleet.timeout / 4
+	patience := d.fleet.timeout() / 4
 	if fact == Chips {
-		patience = d.fleet.timeout / 2 // a second a board on Innosilicon
+		patience = d.fleet.timeout() / 2 // a second a board on Innosilicon
 	}
 	var learn func(*Facts)
 	err := d.ifFree(ctx, patience, func(ctx context.Context, c *dragon.Client) (err error) {
@@ -499,7 +499,7 @@ func (d *Dragon) inheritFirmware(asked time.Time, latest Dated[dragon.LatestFirm
 // confirm makes sure that the dragon still lives at p, by an overview that is as good
 // as the one which the next reading would have asked for.
 func (d *Dragon) confirm(ctx context.Context, p *place) error {
-	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout())
 	defer cancel()
 	if err := d.acquire(ctx, useOther); err != nil {
 		return err

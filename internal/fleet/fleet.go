@@ -46,7 +46,7 @@ const (
 // Fleet is the set of known dragons.
 type Fleet struct {
 	config  Config
-	timeout time.Duration // of one reading, however many requests it takes
+	set     atomic.Pointer[Settings]
 	logger  log.Logger
 	metrics *metrics
 	retries queue[*Dragon] // those that are down, by when they are asked again
@@ -74,9 +74,6 @@ type Fleet struct {
 
 // Open loads the inventory. A corrupt file is set aside, said in the log, and is no error.
 func Open(c Config) (*Fleet, error) {
-	if c.Retention <= 0 {
-		c.Retention = defaultRetention
-	}
 	if c.Speed <= 0 {
 		c.Speed = 1
 	}
@@ -88,7 +85,6 @@ func Open(c Config) (*Fleet, error) {
 	}
 	f := &Fleet{
 		config:    c,
-		timeout:   cmp.Or(c.Client.Timeout, defaultTimeout),
 		logger:    c.Logger,
 		aside:     asideOptions(c.Client),
 		byMAC:     make(map[string][]*Dragon),
@@ -96,6 +92,7 @@ func Open(c Config) (*Fleet, error) {
 		byWorker:  make(map[string]*Dragon),
 		byName:    make(map[string][]*Dragon),
 	}
+	f.set.Store(settled(Settings{c.Retention, c.Client.Timeout}))
 	var err error
 	if f.metrics, err = newMetrics(c.Registerer); err != nil {
 		return nil, err
@@ -214,7 +211,7 @@ func (f *Fleet) forget(now time.Time) {
 	for _, claimants := range f.byMAC {
 		for _, d := range slices.Clone(claimants) {
 			switch silent := d.silentSince(now); {
-			case silent > f.config.Retention:
+			case silent > f.set.Load().Retention:
 				f.note(level.InfoValue(), "forgetting a dragon that has not been seen for the retention time",
 					"worker", d.Info().Worker, "address", d.Info().Address, "last_seen", d.seen().UTC())
 				f.drop(d)

@@ -91,7 +91,7 @@ func (d *Dragon) readSelf(ctx context.Context, f *flight) (*Reading, error) {
 		}
 		var r *Reading
 		err := d.guard("reading", func() (err error) {
-			ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout)
+			ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout())
 			defer cancel()
 			defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // both end it: the waiters, and a dragon that moves away
 			r, err = d.readAt(ctx, p)
@@ -134,7 +134,7 @@ func (d *Dragon) readAt(ctx context.Context, p *place) (*Reading, error) {
 		}
 	case restarted || !time.Now().Before(s.due):
 		// The old overview will do, so it must not cost the reading, nor all its time.
-		ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout/4)
+		ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout()/4)
 		err := d.readOverview(ctx, p)
 		cancel()
 		if stranger := (*strangerError)(nil); errors.As(err, &stranger) || !s.holds(p) {

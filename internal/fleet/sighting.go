@@ -114,7 +114,7 @@ func (f *Fleet) formerPlaces(mac, address string, answered map[*place]bool) map[
 
 // answersAt asks p who lives there.
 func (d *Dragon) answersAt(ctx context.Context, p *place) (there bool, stranger *Sighting) {
-	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout())
 	defer cancel()
 	if d.acquire(ctx, useOther) != nil {
 		return false, nil
@@ -163,7 +163,7 @@ func (f *Fleet) supplant(d *Dragon, p *place, e *strangerError) {
 	f.mu.Unlock()
 	f.file.changed()
 	f.spawn(func() {
-		ctx, cancel := context.WithTimeout(f.life, 3*f.timeout)
+		ctx, cancel := context.WithTimeout(f.life, 3*f.timeout())
 		defer cancel()
 		_ = d.guard("meeting a stranger", func() error {
 			if s := introduce(ctx, p, e.overview); s != nil {

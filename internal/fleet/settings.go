@@ -1,0 +1,52 @@
+package fleet
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+)
+
+// Settings are what may change while a Fleet lives.
+type Settings struct {
+	Retention time.Duration // as in Config
+	Timeout   time.Duration // of one reading, however many requests it takes; as dragon.Options.Timeout
+}
+
+func settled(s Settings) *Settings {
+	return &Settings{cmp.Or(max(s.Retention, 0), defaultRetention), cmp.Or(max(s.Timeout, 0), defaultTimeout)}
+}
+
+func (f *Fleet) timeout() time.Duration { return f.set.Load().Timeout }
+
+// Change takes over new settings, and has Config.Site asked anew for every dragon.
+func (f *Fleet) Change(s Settings) {
+	f.set.Store(settled(s))
+	for _, d := range f.Dragons() {
+		d.mu.Lock()
+		d.change(d.findSite)
+		d.mu.Unlock()
+	}
+}
+
+// findSite says which site the dragon's address is in.
+func (d *Dragon) findSite(i *Info) {
+	if i.IP == "" { // it lost its address; it is where it was, as far as anybody knows
+		return
+	}
+	i.Site = ""
+	if a, err := netip.ParseAddr(i.IP); err == nil && d.fleet.config.Site != nil {
+		i.Site = d.fleet.config.Site(a)
+	}
+}
+
+// RetryRefused has every dragon that accepted no credential asked again at once: there
+// are others now.
+func (f *Fleet) RetryRefused() {
+	for _, d := range f.Dragons() {
+		d.mu.Lock()
+		if d.health.down && d.health.reason == "auth" && d.place != nil {
+			d.retryNow()
+		}
+		d.mu.Unlock()
+	}
+}
