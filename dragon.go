@@ -165,7 +165,14 @@ func hostOf(name string, known []*fleet.Info, c *config.Config) (host, error) {
 
 // clientOptions say how to log in: as the flags want it, else as the configuration does.
 func (d *dragonCommand) clientOptions(c *config.Config, stderr io.Writer) (dragon.Options, error) {
-	o := dragon.Options{Credentials: c.Credentials, Transport: dragon.NewTransport(), Timeout: c.DragonTimeout}
+	known, _ := fleet.Remembered(c.DataDir, c.Sites.Of) // without an inventory nobody is known
+	o := dragon.Options{Transport: dragon.NewTransport(), Timeout: c.DragonTimeout, CredentialsFor: func(address string) []dragon.Credential {
+		var who *fleet.Info
+		if i := slices.IndexFunc(known, func(i *fleet.Info) bool { return i.Address == address }); i >= 0 {
+			who = known[i]
+		}
+		return c.Credentials.For(address, who)
+	}}
 	var password dragon.Secret
 	var err error
 	switch {
@@ -178,7 +185,7 @@ func (d *dragonCommand) clientOptions(c *config.Config, stderr io.Writer) (drago
 	default:
 		return o, nil
 	}
-	o.Credentials = []dragon.Credential{{Username: d.user, Password: password}}
+	o.Credentials, o.CredentialsFor = []dragon.Credential{{Username: d.user, Password: password}}, nil
 	return o, err
 }
 

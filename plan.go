@@ -210,9 +210,11 @@ func planOffline(ctx context.Context, c *config.Config, logs *logFlags, stderr i
 		return web.PlanAnswer{}, err
 	}
 	logger := level.NewFilter(logs.logger(stderr), level.AllowError())
-	dragons, err := fleet.Open(fleet.Config{
-		Dir:    dir,
-		Client: dragon.Options{Credentials: c.Credentials, Transport: dragon.NewTransport(), Timeout: c.DragonTimeout},
+	var dragons *fleet.Fleet // there before the first login
+	dragons, err = fleet.Open(fleet.Config{
+		Dir: dir,
+		Client: dragon.Options{CredentialsFor: credentialsFor(&dragons, func() *config.Config { return c }),
+			Transport: dragon.NewTransport(), Timeout: c.DragonTimeout},
 		Site:   c.Sites.Of,
 		Logger: logger,
 	})

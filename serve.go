@@ -50,12 +50,14 @@ type webFlags struct {
 	telemetryPath string
 	profiling     bool
 	admin         bool
+	lifecycle     bool
 }
 
 func (f *webFlags) register(cmd *kingpin.CmdClause, defaultAddress string) {
 	f.listen = kingpinflag.AddFlags(cmd, defaultAddress)
 	config.Flag(cmd, "web.telemetry-path", "Path of the metrics.", &f.telemetryPath, web.ParseTelemetryPath).Default("/metrics")
 	cmd.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.profiling)
+	cmd.Flag("web.enable-lifecycle", "Read the configuration anew at a POST to /-/reload, as at SIGHUP.").BoolVar(&f.lifecycle)
 	cmd.Flag("web.enable-admin-api", "Take requests to pause, release, reboot and the like over the network too; without authentication (--web.config.file), from anyone.").BoolVar(&f.admin)
 }
 
@@ -73,24 +75,23 @@ func addServe(app *kingpin.Application, logs *logFlags, listening func(net.Addr)
 			return err
 		}
 		logger := logs.logger(stderr)
-		for _, w := range c.Warnings {
-			level.Warn(logger).Log("msg", "the configuration is legal and not wise", "warning", w)
-		}
-		for _, f := range c.WithoutEffect() {
-			level.Warn(logger).Log("msg", "this option does nothing yet", "option", "--"+f)
-		}
-		return serve(ctx, c, web, logger, listening)
+		warn(c, logger)
+		return serve(ctx, c, load, web, logger, listening)
 	}
 }
 
-// serve runs the whole program on a valid configuration until ctx is done.
-func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Logger, listening func(net.Addr)) error {
+// serve runs the whole program on a valid configuration, and on what load makes of it
+// later, until ctx is done.
+func serve(ctx context.Context, c *config.Config, load func() (*config.Config, error), flags webFlags, logger log.Logger, listening func(net.Addr)) error {
 	// net/http tells the standard logger when a host sends what nobody asked for, with
 	// the first kilobytes of it. That is for who looks for it, and in our form.
 	stdlog.SetOutput(slog.NewLogLogger(bridge(log.With(logger, "component", "net/http")).Handler(), slog.LevelDebug).Writer())
 	pauses := make(chan os.Signal, 1) // before anything else: an unheard SIGUSR1 ends a program
 	signal.Notify(pauses, syscall.SIGUSR1)
 	defer signal.Stop(pauses)
+	reloads := make(chan os.Signal, 1) // likewise
+	signal.Notify(reloads, syscall.SIGHUP)
+	defer signal.Stop(reloads)
 	if flags.admin && !authenticates(*flags.listen.WebConfigFile) {
 		level.Warn(logger).Log("msg", "the admin API takes requests from whoever reaches it: name users in the --web.config.file, or leave out --web.enable-admin-api and use the healer command on this machine")
 	}
@@ -101,12 +102,15 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		versioncollector.NewCollector("mother"),
 	)
-	config.NewMetrics(registry)
+	conf := &settings{load: load, metrics: config.NewMetrics(registry), logger: log.With(logger, "component", "config")}
+	conf.current.Store(c)
+	var dragons *fleet.Fleet // there before the first login
 	client := dragon.Options{
-		Credentials: c.Credentials,
-		Transport:   dragonsTransport(),
-		Timeout:     c.DragonTimeout,
-		Observe:     collector.NewRequestMetrics(registry),
+		CredentialsFor: credentialsFor(&dragons, conf.current.Load),
+		Transport:      dragonsTransport(),
+		Timeout:        c.DragonTimeout,
+		ReadTimeout:    func() time.Duration { return conf.current.Load().DragonTimeout },
+		Observe:        collector.NewRequestMetrics(registry),
 	}
 	facts := make(map[fleet.Fact]time.Duration)
 	for _, fact := range collector.Facts(c.Collectors) {
@@ -118,7 +122,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		InventoryFile: c.InventoryFile,
 		Retention:     c.InventoryRetention,
 		Client:        client,
-		Site:          c.Sites.Of,
+		Site:          func(a netip.Addr) string { return conf.current.Load().Sites.Of(a) },
 		Facts:         facts,
 		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { doctor.OnReading(d, r) },
 		Speed:         c.SimulationSpeed,
@@ -128,18 +132,21 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	if err != nil {
 		return err
 	}
-	var mirror *collector.Statsd // nil does nothing
-	if c.Statsd.Host != "" {
-		mirror = collector.NewStatsd(collector.StatsdConfig{
+	statsd := func(c *config.Config) collector.StatsdConfig {
+		s := collector.StatsdConfig{
 			Fleet:            dragons,
-			Address:          net.JoinHostPort(c.Statsd.Host, strconv.Itoa(int(c.Statsd.Port))),
 			Prefix:           c.Statsd.Prefix,
 			Interval:         c.Statsd.Interval,
 			OneLinePerPacket: c.Statsd.OneLinePerPacket,
 			Logger:           log.With(logger, "component", "statsd"),
 			Registerer:       registry,
-		})
+		}
+		if c.Statsd.Host != "" {
+			s.Address = net.JoinHostPort(c.Statsd.Host, strconv.Itoa(int(c.Statsd.Port)))
+		}
+		return s
 	}
+	mirror := newRelay(collector.NewStatsd(statsd(c)))
 	clock, err := healersClock(c, dragons)
 	if err != nil {
 		return err
@@ -147,12 +154,12 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	doctor, err = healer.New(healer.Config{
 		Fleet:   dragons,
 		Dir:     c.DataDir,
-		Policy:  c.Healing.Policy,
+		Policy:  func() *healer.Policy { return conf.current.Load().Healing.Policy() },
 		Outside: gate.New().Ask,
 		Answers: gate.Answers,
 		OnAction: func(d *fleet.Info, kind healer.Kind) {
 			if kind == healer.Reboot { // the original had no restart of the mining process alone
-				mirror.Action(d, "rebooted")
+				mirror.current.Load().Action(d, "rebooted")
 			}
 		},
 		Clock:      clock,
@@ -162,30 +169,64 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 	if err != nil {
 		return err
 	}
-	scanner := discovery.New(discovery.Config{
-		Networks:        c.Networks,
-		Targets:         c.Targets,
-		Port:            c.Port,
-		Interval:        c.ScanInterval,
-		ConnectTimeout:  c.ConnectTimeout,
-		IdentifyTimeout: c.ScanTimeout,
-		Client:          client,
-		Fleet:           dragons,
-		Logger:          log.With(logger, "component", "discovery"),
-		Registerer:      registry,
-		OnScan:          func(r discovery.Result) { mirror.Scanned(r.Duration, r.Known+len(r.Found)+r.Locked) },
-	})
+	search := func(c *config.Config) discovery.Config {
+		return discovery.Config{
+			Networks:        c.Networks,
+			Targets:         c.Targets,
+			Port:            c.Port,
+			Interval:        c.ScanInterval,
+			ConnectTimeout:  c.ConnectTimeout,
+			IdentifyTimeout: c.ScanTimeout,
+			Client:          client,
+			Fleet:           dragons,
+			Logger:          log.With(logger, "component", "discovery"),
+			Registerer:      registry,
+			OnScan: func(r discovery.Result) {
+				mirror.current.Load().Scanned(r.Duration, r.Known+len(r.Found)+r.Locked)
+			},
+		}
+	}
+	scanner := newRelay(discovery.New(search(c)))
+	limits := func(c *config.Config) collector.Limits {
+		return collector.Limits{Workers: c.ScrapeWorkers, Offset: c.ScrapeOffset, MaxRequests: c.MaxRequests}
+	}
 	metrics := collector.New(collector.Config{
-		Fleet:       dragons,
-		Registry:    registry,
-		Workers:     c.ScrapeWorkers,
-		Offset:      c.ScrapeOffset,
-		MaxRequests: c.MaxRequests,
-		Switches:    c.Collectors,
-		Created:     c.Created,
-		Logger:      log.With(logger, "component", "collector"),
-		Find:        scanner.Find,
+		Fleet:    dragons,
+		Registry: registry,
+		Limits:   limits(c),
+		Switches: c.Collectors,
+		Created:  c.Created,
+		Logger:   log.With(logger, "component", "collector"),
+		Find: func(ctx context.Context, target string) (*fleet.Dragon, error) {
+			return scanner.current.Load().Find(ctx, target)
+		},
 	})
+	conf.check = func(ctx context.Context, next *config.Config) error {
+		if next.SimulationSpeed != 1 {
+			if err := onlyLoopback(next, dragons); err != nil {
+				return err
+			}
+		}
+		return acceptable(ctx, doctor, next.Healing.Policy())
+	}
+	conf.follow = func(was, is *config.Config) {
+		dragons.Change(fleet.Settings{Retention: is.InventoryRetention, Timeout: is.DragonTimeout})
+		metrics.Change(limits(is))
+		if was.Statsd != is.Statsd {
+			mirror.set(mirror.current.Load().With(statsd(is)))
+		}
+		others := !was.Credentials.Equal(&is.Credentials)
+		if others || !was.SearchesAs(is) {
+			scanner.set(scanner.current.Load().With(search(is)))
+		}
+		if others {
+			dragons.RetryRefused()
+		}
+	}
+	var reload func(context.Context) error
+	if flags.lifecycle {
+		reload = conf.reload
+	}
 	var ready atomic.Bool
 	pages, err := web.Handler(web.Config{
 		TelemetryPath:    flags.telemetryPath,
@@ -194,6 +235,7 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		ServiceDiscovery: discovery.SDHandler(dragons),
 		Ready:            ready.Load,
 		Profiling:        flags.profiling,
+		Reload:           reload,
 		API:              web.APIConfig{Fleet: dragons, Healer: doctor, Admin: flags.admin, Logger: log.With(logger, "component", "api")},
 	})
 	if err != nil {
@@ -225,8 +267,12 @@ func serve(ctx context.Context, c *config.Config, flags webFlags, logger log.Log
 		},
 	}
 	group.Go(func() error { return dragons.Run(ctx) })
-	group.Go(func() error { return scanner.Run(ctx) })
-	group.Go(func() error { return mirror.Run(ctx) })
+	group.Go(func() error { return scanner.run(ctx, (*discovery.Scanner).Run) })
+	group.Go(func() error { return mirror.run(ctx, (*collector.Statsd).Run) })
+	group.Go(func() error {
+		conf.onSignal(ctx, reloads)
+		return nil
+	})
 	group.Go(func() error {
 		serveControl(ctx, c, dragons, doctor, log.With(logger, "component", "control"))
 		return nil
@@ -280,6 +326,17 @@ func dragonsTransport() *dragon.Transport {
 		t.Limit(n)
 	}
 	return t
+}
+
+// credentialsFor says what is tried at a login, by who is known to live there.
+func credentialsFor(dragons **fleet.Fleet, current func() *config.Config) func(host string) []dragon.Credential {
+	return func(host string) []dragon.Credential {
+		var who *fleet.Info
+		if d := (*dragons).Lookup(host); d != nil {
+			who = d.Info()
+		}
+		return current().Credentials.For(host, who)
+	}
 }
 
 // suggestNetworks says which networks this machine is in, for the user to choose from.

@@ -76,8 +76,7 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 		result:   Result{Addresses: int(s.hosts.total)},
 	}
 	var err error
-	if sc.neighbours, err = newNeighbours(s.routing(), &s.hosts, s.table); err != nil && !s.slow {
-		s.slow = true
+	if sc.neighbours, err = newNeighbours(s.routing(), &s.hosts, s.table); err != nil && !s.slow.Swap(true) {
 		level.Info(s.cfg.Logger).Log("msg", "scanning attached networks at the pace of the kernel's neighbour table; CAP_NET_RAW, or a higher net.ipv4.neigh.default.gc_thresh3, makes it faster", "err", err)
 	}
 	defer sc.neighbours.close()

@@ -41,6 +41,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-kit/log"
@@ -88,7 +89,7 @@ type Scanner struct {
 
 	routing func() *routing // the machine's; that of nobody where connects do not go through the kernel
 	table   int             // places in the kernel's neighbour table
-	slow    bool            // that the table sets the pace was said; owned by the holder of the token
+	slow    *atomic.Bool    // that the table sets the pace was said
 
 	scanning chan struct{} // holds one token while a scan runs
 	cursor   uint64        // where the next scan begins; owned by the holder of the token
@@ -112,6 +113,7 @@ func New(c Config) *Scanner {
 		metrics:   newMetrics(c.Registerer),
 		scanning:  make(chan struct{}, 1),
 		table:     tableSize(),
+		slow:      &atomic.Bool{},
 		asking:    newClaims(),
 		strangers: newStrangers(),
 		found:     make(chan struct{}, finding),

@@ -196,7 +196,9 @@ func (p *tab) heard(m spoken) {
 		}
 		return
 	case "Log.entryAdded":
-		var e struct{ Entry struct{ Level, Text, URL string } }
+		var e struct {
+			Entry struct{ Level, Text, URL string }
+		}
 		if json.Unmarshal(m.Params, &e) == nil && e.Entry.Level != "error" && e.Entry.Level != "warning" {
 			return
 		}

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
@@ -19,8 +20,9 @@ type Config struct {
 	Probe            http.Handler // at /probe
 	ServiceDiscovery http.Handler // at /sd
 	Ready            func() bool
-	Profiling        bool      // serve /debug/pprof/
-	API              APIConfig // of /api/ and of the pages
+	Profiling        bool                        // serve /debug/pprof/
+	Reload           func(context.Context) error // at /-/reload; nil: nobody may
+	API              APIConfig                   // of /api/ and of the pages
 }
 
 // own are the paths that metrics cannot have.
@@ -68,6 +70,7 @@ func Handler(c Config) (http.Handler, error) {
 		}
 		fmt.Fprintln(w, "Ready.")
 	})
+	mux.Handle("POST /-/reload", reload(c.Reload))
 	if c.Profiling {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // without cmdline: --pools has passwords in it
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -75,4 +78,19 @@ func Handler(c Config) (http.Handler, error) {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux, nil
+}
+
+// reload has the configuration read anew, and tells the one who asks what is wrong with it.
+func reload(fn func(context.Context) error) http.Handler {
+	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fn == nil {
+			http.Error(w, "This needs --web.enable-lifecycle. SIGHUP does the same.", http.StatusForbidden)
+			return
+		}
+		if err := fn(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintln(w, "The configuration was read anew and is in force.")
+	}))
 }

@@ -26,7 +26,7 @@ func config(tb testing.TB, telemetry string) Config {
 		tb.Fatal(err)
 	}
 	return Config{
-		API: APIConfig{Fleet: dragons, Healer: doctor},
+		API:           APIConfig{Fleet: dragons, Healer: doctor},
 		TelemetryPath: telemetry, Metrics: page("metrics"), Probe: page("probe"), ServiceDiscovery: page("sd"),
 		Ready: func() bool { return false },
 	}

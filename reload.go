@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+)
+
+// settings is the configuration in force. It may be read anew while the program runs;
+// whoever asks for current each time follows it.
+type settings struct {
+	load    func() (*config.Config, error)
+	current atomic.Pointer[config.Config]
+	metrics *config.Metrics
+	logger  log.Logger
+
+	mu     sync.Mutex // one reload at a time
+	check  func(ctx context.Context, next *config.Config) error
+	follow func(was, is *config.Config) // for those who do not ask; it cannot fail
+}
+
+var errNoFile = errors.New("the program runs without a --config.file: there is nothing to read anew")
+
+// reload reads the configuration anew and takes it over, whole or not at all.
+func (s *settings) reload(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.current.Load()
+	if was.File == "" {
+		return errNoFile
+	}
+	is, err := s.load()
+	if err == nil {
+		err = was.Unchangeable(is)
+	}
+	if err == nil {
+		err = s.check(ctx, is)
+	}
+	s.metrics.Loaded(err)
+	if err != nil {
+		err = fmt.Errorf("the configuration in force stays: %w", err)
+		level.Error(s.logger).Log("msg", "the configuration could not be read anew", "err", err)
+		return err
+	}
+	s.current.Store(is)
+	s.follow(was, is)
+	warn(is, s.logger)
+	level.Info(s.logger).Log("msg", "another configuration is in force", "file", is.File)
+	return nil
+}
+
+// warn says what is legal and not wise.
+func warn(c *config.Config, logger log.Logger) {
+	for _, w := range c.Warnings {
+		level.Warn(logger).Log("msg", "the configuration is legal and not wise", "warning", w)
+	}
+	for _, f := range c.WithoutEffect() {
+		level.Warn(logger).Log("msg", "this option does nothing yet", "option", "--"+f)
+	}
+}
+
+// onSignal reloads at each signal, until ctx is done.
+func (s *settings) onSignal(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-signals:
+			if err := s.reload(ctx); errors.Is(err, errNoFile) {
+				level.Warn(s.logger).Log("msg", "a signal to read the configuration anew came to nothing", "err", err)
+			} // any other error has been said
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// acceptable asks the healer whether it would take over a policy. If it cannot say, its
+// own guard has the last word later.
+func acceptable(ctx context.Context, doctor *healer.Healer, p *healer.Policy) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	x, err := doctor.Compare(ctx, p)
+	if err != nil || x.Refused == "" {
+		return nil //nolint:nilerr // as said above
+	}
+	err = fmt.Errorf("healing: %s", x.Refused)
+	for i, f := range x.Newly {
+		if i == 10 {
+			return fmt.Errorf("%w\n  and %d more", err, len(x.Newly)-i)
+		}
+		err = fmt.Errorf("%w\n  %s: %s (%s)", err, f.Worker, f.Reason, f.Evidence)
+	}
+	return err
+}
+
+// relay runs one thing after another: the next one when it is set, and the one before
+// it has ended.
+type relay[T any] struct {
+	current atomic.Pointer[T]
+	changed chan struct{}
+}
+
+func newRelay[T any](first *T) *relay[T] {
+	r := &relay[T]{changed: make(chan struct{}, 1)}
+	r.current.Store(first)
+	return r
+}
+
+// set has the next one run.
+func (r *relay[T]) set(next *T) {
+	r.current.Store(next)
+	select {
+	case r.changed <- struct{}{}:
+	default: // the one that runs is on its way out already
+	}
+}
+
+// run runs the current one with run, until ctx is done or one fails.
+func (r *relay[T]) run(ctx context.Context, run func(*T, context.Context) error) error {
+	for ctx.Err() == nil {
+		select {
+		case <-r.changed:
+		default:
+		}
+		leg, end := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		current := r.current.Load()
+		go func() { ended <- run(current, leg) }()
+		var err error
+		select {
+		case <-r.changed:
+			end()
+			err = <-ended
+		case err = <-ended:
+			if err == nil { // it has nothing to do
+				select {
+				case <-r.changed:
+				case <-ctx.Done():
+				}
+			}
+		}
+		end()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
