@@ -86,7 +86,7 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 			return err
 		}
 		var told sync.Once // however many addresses it listens on
-		return serve(ctx, c, load, web, logs.logger(stderr), func(a net.Addr) {
+		return serve(ctx, c, nil, web, logs.logger(stderr), func(a net.Addr) {
 			told.Do(func() { tell(stdout, a, herd) })
 			if listening != nil {
 				listening(a)

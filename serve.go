@@ -81,7 +81,7 @@ func addServe(app *kingpin.Application, logs *logFlags, listening func(net.Addr)
 }
 
 // serve runs the whole program on a valid configuration, and on what load makes of it
-// later, until ctx is done.
+// later, if that is set, until ctx is done.
 func serve(ctx context.Context, c *config.Config, load func() (*config.Config, error), flags webFlags, logger log.Logger, listening func(net.Addr)) error {
 	// net/http tells the standard logger when a host sends what nobody asked for, with
 	// the first kilobytes of it. That is for who looks for it, and in our form.
@@ -89,9 +89,11 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	pauses := make(chan os.Signal, 1) // before anything else: an unheard SIGUSR1 ends a program
 	signal.Notify(pauses, syscall.SIGUSR1)
 	defer signal.Stop(pauses)
-	reloads := make(chan os.Signal, 1) // likewise
-	signal.Notify(reloads, syscall.SIGHUP)
-	defer signal.Stop(reloads)
+	reloads := make(chan os.Signal, 1)
+	if load != nil { // likewise; the demo ends with its terminal
+		signal.Notify(reloads, syscall.SIGHUP)
+		defer signal.Stop(reloads)
+	}
 	if flags.admin && !authenticates(*flags.listen.WebConfigFile) {
 		level.Warn(logger).Log("msg", "the admin API takes requests from whoever reaches it: name users in the --web.config.file, or leave out --web.enable-admin-api and use the healer command on this machine")
 	}

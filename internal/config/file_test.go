@@ -376,8 +376,10 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 		t.Fatal("the example has no settings in comments")
 	}
 	path := written(t, all)
-	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "admin.password"), []byte("dragonadmin\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"admin.password", "hall-a.password"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), []byte("dragonadmin\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	uncommented, err := parse("--config.file=" + path)
 	if err != nil {

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
@@ -70,6 +72,43 @@ func TestDemoShowsEveryDragon(t *testing.T) {
 		page := get(t, base+"/metrics")
 		return strings.Count(page, "\ndragon_boards{") == 24 && strings.Count(page, "\ndragon_pool_info{") >= 24
 	})
+	p.stop(t)
+}
+
+func TestSIGHUPReadsTheConfigurationAnew(t *testing.T) {
+	herd, _ := herdOf(t, dragontest.HerdConfig{Count: 2})
+	file := filepath.Join(t.TempDir(), "mother.yml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := "dragons:\n  - {address: '" + herd.Addr(0) + "'}\n"
+	write(first)
+	p, base := mother(t, "--config.file="+file)
+	pages := func(want string, dragons int) func() bool {
+		return func() bool {
+			page := get(t, base+"/metrics")
+			return strings.Contains(page, want) && strings.Count(page, "\ndragon_boards{") == dragons
+		}
+	}
+	eventually(t, "one dragon up", pages("\nmother_config_last_reload_successful 1", 1))
+	for _, x := range []struct {
+		name, text, want string
+		dragons          int
+	}{
+		{"a bad file changes nothing", first + "dragon: []\n", "\nmother_config_last_reload_successful 0", 1},
+		{"a good one is in force", first + "  - {address: '" + herd.Addr(1) + "'}\n", "\nmother_config_last_reload_successful 1", 2},
+	} {
+		write(x.text)
+		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, x.name, pages(x.want, x.dragons))
+	}
+	if log := p.logged(); !strings.Contains(log, "did you mean dragons?") || strings.Count(log, "msg=starting") != 1 {
+		t.Errorf("the log:\n%s", log)
+	}
 	p.stop(t)
 }
 
