@@ -49,11 +49,36 @@ func (h *Healer) look(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			level.Error(h.logger).Log("msg", "a look at the fleet failed", "err", err)
 		}
-		timer := time.NewTimer(h.pause(poll*19/20 + rand.N(poll/10)))
+		h.wait(ctx, h.pause(poll*19/20+rand.N(poll/10)))
+	}
+}
+
+// meetEvery is how soon a dragon is read that was found after a look. Nothing is decided
+// about it before the next one; but whoever has just started the program wants to see it.
+const meetEvery = 5 * time.Second
+
+// wait waits until the next look, and has those dragons read that nobody ever has.
+func (h *Healer) wait(ctx context.Context, d time.Duration) {
+	timer, meet := time.NewTimer(d), time.NewTicker(meetEvery)
+	defer timer.Stop()
+	defer meet.Stop()
+	for {
 		select {
 		case <-timer.C:
+			return
 		case <-ctx.Done():
-			timer.Stop()
+			return
+		case <-meet.C:
+			var strangers []*fleet.Dragon
+			for _, d := range h.config.Fleet.Dragons() {
+				if x := d.Health(); !x.Up && x.Reason == "" && x.LastSuccess.IsZero() {
+					strangers = append(strangers, d)
+				}
+			}
+			_ = h.beside("meeting dragons", func() error {
+				h.read(ctx, strangers, func() time.Duration { return time.Hour })
+				return nil
+			})
 		}
 	}
 }

@@ -2,11 +2,14 @@ package healer
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // summaries counts what the dragons were asked while time passes, and they are scraped
@@ -51,6 +54,42 @@ func TestAScrapeAtTheHealersPaceLeavesItNothingToAsk(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestADragonThatIsFoundBetweenTwoLooksIsReadSoonAndOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 1)
+		w.start()
+		pass(10 * time.Second)
+		found, err := dragontest.NewHerd(dragontest.HerdConfig{InMemory: true, Prefix: netip.MustParsePrefix("127.11.0.0/16"), Specs: func(int) dragontest.Spec {
+			return dragontest.Spec{Seed: 99}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer found.Close()
+		transport := dragon.NewTransport()
+		transport.DialContext = found.DialContext
+		defer transport.CloseIdleConnections()
+		client := dragon.New(found.Addr(0), dragon.Options{Transport: transport})
+		identity, err := client.Identify(w.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.fleet.Sighted(w.ctx, fleet.Sighting{Address: found.Addr(0), Client: client, Identity: identity})
+		asked := func() int { return found.Dragon(0).Traffic().Requests["summary"] }
+		if pass(meetEvery); asked() != 1 {
+			t.Errorf("it was read %d times %v after it was found", asked(), meetEvery)
+		}
+		if pass(time.Minute); asked() != 1 { // the next look makes do with that reading
+			t.Errorf("it was read %d times until the next look", asked())
+		}
+		if pass(time.Minute); asked() != 2 {
+			t.Errorf("it was read %d times until the look after that", asked())
+		}
+		w.stop()
+	})
 }
 
 func TestADragonThatAnswersSlowlyIsAskedHalfAsOften(t *testing.T) {

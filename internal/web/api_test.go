@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // clinic is a healer with a herd of three, and its API.
 type clinic struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	worker string // of the first dragon
 	fleet  *fleet.Fleet
@@ -38,7 +39,14 @@ type clinic struct {
 
 func newClinic(t *testing.T) *clinic {
 	t.Helper()
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 3, InMemory: true})
+	return newClinicOf(t, dragontest.HerdConfig{Count: 3})
+}
+
+// newClinicOf returns a clinic whose healer has had its first look at the whole herd.
+func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
+	t.Helper()
+	config.InMemory = true
+	herd, err := dragontest.NewHerd(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,13 +57,20 @@ func newClinic(t *testing.T) *clinic {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 3 {
-		client := dragon.New(herd.Addr(i), options)
-		identity, err := client.Identify(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		dragons.Sighted(t.Context(), fleet.Sighting{Address: herd.Addr(i), Client: client, Identity: identity})
+	var meeting errgroup.Group
+	meeting.SetLimit(64)
+	for i := range herd.Len() {
+		meeting.Go(func() error {
+			client := dragon.New(herd.Addr(i), options)
+			identity, err := client.Identify(t.Context())
+			if err == nil {
+				dragons.Sighted(t.Context(), fleet.Sighting{Address: herd.Addr(i), Client: client, Identity: identity})
+			}
+			return err
+		})
+	}
+	if err := meeting.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	policy := healer.DefaultPolicy()
 	c := &clinic{t: t, dir: t.TempDir(), fleet: dragons, worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
@@ -73,16 +88,23 @@ func newClinic(t *testing.T) *clinic {
 		herd.Close()
 		transport.CloseIdleConnections()
 	})
+	eventually(t, "the healer looks at the fleet", func() bool { return c.healer.Status() != nil })
+	return c
+}
+
+// eventually waits for something to become true.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for c.healer.Status() == nil {
+	timeout := time.After(time.Minute)
+	for !is() {
 		select {
 		case <-ticker.C:
-		case <-time.After(30 * time.Second):
-			t.Fatal("the healer does not look at the fleet")
+		case <-timeout:
+			t.Fatalf("it does not come about that %s", what)
 		}
 	}
-	return c
 }
 
 // ask sends a request to the API and returns the status and the body.

@@ -39,6 +39,7 @@ type spoken struct {
 // tab is a page that is open in the browser.
 type tab struct {
 	*browser
+	target  string
 	session string
 	loaded  chan struct{}
 
@@ -167,7 +168,7 @@ func (b *browser) open(width, height int, scheme string) *tab {
 	b.call("", "Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	var attached struct{ SessionID string }
 	b.call("", "Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
-	p := &tab{browser: b, session: attached.SessionID, loaded: make(chan struct{}, 1)}
+	p := &tab{browser: b, target: target.TargetID, session: attached.SessionID, loaded: make(chan struct{}, 1)}
 	b.mu.Lock()
 	b.tabs[p.session] = p
 	b.mu.Unlock()
@@ -177,6 +178,11 @@ func (b *browser) open(width, height int, scheme string) *tab {
 	p.do("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700}, nil)
 	p.do("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 	return p
+}
+
+func (p *tab) close() {
+	p.t.Helper()
+	p.call("", "Target.closeTarget", map[string]any{"targetId": p.target}, nil)
 }
 
 func (p *tab) do(method string, params, result any) {

@@ -502,11 +502,11 @@ func (p *pages) healer(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, http.StatusOK, "healer", f)
 }
 
-// ill are the causes that keep the healer's hands off somebody, or may soon.
+// ill are the causes that keep the healer's hands off somebody.
 func ill(all []healer.CauseState) []healer.CauseState {
 	var list []healer.CauseState
 	for _, c := range all {
-		if c.Down || c.Held || c.Bad > 0 {
+		if c.Down || c.Held {
 			list = append(list, c)
 		}
 	}

@@ -1,0 +1,572 @@
+package web
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-kit/log"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// surface is everything that the program serves, as far as it is of this room.
+func (c *clinic) surface(admin bool) http.Handler {
+	c.t.Helper()
+	h, err := Handler(Config{
+		TelemetryPath: "/metrics", Metrics: page("metrics"), Probe: page("probe"), ServiceDiscovery: page("sd"), Ready: func() bool { return true },
+		API: APIConfig{Fleet: c.fleet, Healer: c.healer, Admin: admin, Logger: log.NewLogfmtLogger(tester{c.t})},
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return h
+}
+
+// tester fails a test when a page could not be written.
+type tester struct{ t testing.TB }
+
+func (w tester) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "level=error") {
+		w.t.Errorf("%s", p)
+	}
+	return len(p), nil
+}
+
+// look gets a page, which must be one that is there.
+func (c *clinic) look(admin bool, path string) string {
+	c.t.Helper()
+	w := httptest.NewRecorder()
+	c.surface(admin).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	if w.Code != http.StatusOK {
+		c.t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// hostile is a herd of which one dragon says things that are meant for a browser.
+func hostile(i int) dragontest.Spec {
+	spec := dragontest.Mixed(i)
+	if i == 1 {
+		spec.Firmware = `<img src=x onerror="alert(1)">`
+		spec.HWVersion = `"><script>alert(2)</script>`
+		spec.Pools = []dragontest.Pool{
+			{URL: "javascript:alert(3)", User: `<script>alert(4)</script>`, Password: "poolsecret"},
+			{URL: "stratum+tcp://me:loginsecret@pool.example.com:3333", User: `' onmouseover='alert(5)`, Password: "x"},
+		}
+	}
+	return spec
+}
+
+var (
+	workers    = regexp.MustCompile(`<a class="name" href="dragon\?worker=([^"]+)">`)
+	tags       = regexp.MustCompile(`<[a-zA-Z][^>]*>`)
+	links      = regexp.MustCompile(` (?:href|src|action)="([^"]*)"`)
+	references = regexp.MustCompile(` (?:href|src)="([^"]*)"`) // what a browser gets, and does not send
+)
+
+func listed(page string) []string {
+	var list []string
+	for _, m := range workers.FindAllStringSubmatch(page, -1) {
+		list = append(list, m[1])
+	}
+	return list
+}
+
+func TestTheHerdIsSortedFilteredAndPaged(t *testing.T) {
+	c := newClinicOf(t, dragontest.HerdConfig{Count: 30, Specs: dragontest.Mixed})
+	worker := func(i int) string { return dragon.WorkerName(c.herd.Dragon(i).Spec().MAC) }
+	if err := c.healer.Quarantine(t.Context(), worker(7), "o", "waits for a board"); err != nil {
+		t.Fatal(err)
+	}
+	models := map[string]int{}
+	for _, d := range c.fleet.Dragons() {
+		models[d.Info().Model]++
+	}
+	first := func(n int, query string) []string {
+		t.Helper()
+		list := listed(c.look(false, "/herd?"+query))
+		if len(list) != n {
+			t.Fatalf("%s: %d dragons, want %d", query, len(list), n)
+		}
+		return list
+	}
+	all := first(30, "")
+	if all[0] != worker(7) {
+		t.Errorf("first is %s, want the one in quarantine", all[0])
+	}
+	if list := first(30, "sort=worker"); list[0] != worker(0) || list[29] != worker(29) {
+		t.Errorf("by worker: %v", list)
+	}
+	if list := first(30, "sort=-worker"); list[0] != worker(29) || list[29] != worker(0) {
+		t.Errorf("by worker, the other way round: %v", list)
+	}
+	for _, name := range orderNames {
+		first(30, "sort="+name)
+		first(30, "sort=-"+name)
+	}
+	first(1, "state=quarantined")
+	first(1, "state=trouble")
+	first(0, "state=lost")
+	first(models["T1"], "model=T1")
+	first(1, "q="+strings.ToUpper(worker(3)))
+	first(1, "q="+c.herd.Host(4).String())
+	first(1, "q="+url.QueryEscape(c.herd.Dragon(5).Spec().MAC))
+	first(30, "q=one.pool.example")
+	first(0, "q=nothing+like+it")
+	one, two := first(20, "sort=worker&per=20"), first(10, "sort=worker&per=20&page=2")
+	if one[0] != worker(0) || two[0] != worker(20) {
+		t.Errorf("pages begin with %s and %s", one[0], two[0])
+	}
+	first(10, "sort=worker&per=20&page=9") // the last one
+	if page := c.look(false, "/herd?per=20&q=pool&sort=-hashrate"); !strings.Contains(page, html.EscapeString("herd?page=2&per=20&q=pool&sort=-hashrate")) {
+		t.Error("there is no way to the second page")
+	}
+	for _, bad := range []string{"sort=luck", "state=married", "page=0", "page=x", "per=-1", "q=" + strings.Repeat("x", 300)} {
+		w := httptest.NewRecorder()
+		c.surface(false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/herd?"+bad, nil))
+		if w.Code != http.StatusBadRequest {
+			t.Errorf("%.20s: %d", bad, w.Code)
+		}
+		if code, _ := c.ask(false, "GET", "/api/v1/dragons?"+bad, ""); code != http.StatusBadRequest {
+			t.Errorf("the API on %.20s: %d", bad, code)
+		}
+	}
+}
+
+func TestADragonsPageHasWhatIsKnown(t *testing.T) {
+	c := newClinicOf(t, dragontest.HerdConfig{Count: 3, Specs: func(i int) dragontest.Spec {
+		return dragontest.Spec{Faults: [][]dragontest.Fault{{dragontest.DeadBoard}, {}, {dragontest.NotReady}}[i]}
+	}})
+	page := c.look(false, "/dragon?worker="+c.worker)
+	for _, want := range []string{
+		c.worker, "t1_20180515_060842", "127.10.0.1", "a0:b0:45:00:d1:a7", "stratum&#43;tcp://one.pool.example.com:3333", "farm." + c.worker,
+		`href="http://127.10.0.1/"`, `title="board 2 Dead"`, "Dead</span>", "Alive</span>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not there", want)
+		}
+	}
+	if strings.Contains(page, "confirm?") {
+		t.Error("something can be changed without the admin API")
+	}
+	for _, name := range []string{"127.10.0.1", "a0:b0:45:00:d1:a7"} {
+		if c.look(false, "/dragon?worker="+name) == "" {
+			t.Errorf("%s leads nowhere", name)
+		}
+	}
+	page = c.look(true, "/dragon?worker="+c.worker)
+	for _, do := range []string{"quarantine", "maintenance", "restart", "reboot"} {
+		if !strings.Contains(page, "do="+do) {
+			t.Errorf("there is no way to %s it", do)
+		}
+	}
+	silent := c.look(false, "/dragon?worker="+dragon.WorkerName(c.herd.Dragon(2).Spec().MAC))
+	if !strings.Contains(silent, "It does not answer") || !strings.Contains(silent, "Not known while it does not answer.") || strings.Contains(silent, "0 H/s") {
+		t.Error("a dragon that does not answer has figures, or no reason")
+	}
+	w := httptest.NewRecorder()
+	c.surface(false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/dragon?worker=%3Cb%3E", nil))
+	if w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "<b>") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestTheHealersPageHasWhatHoldsItBack(t *testing.T) {
+	c := newClinic(t)
+	if _, err := c.healer.Pause(t.Context(), healer.PauseRequest{Scope: "fleet", Owner: "o", Reason: "a visit"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.healer.Quarantine(t.Context(), c.worker, "o", "waits for a board"); err != nil {
+		t.Fatal(err)
+	}
+	page := c.look(false, "/healer")
+	for _, want := range []string{"observe", "At one time", "In an hour", "In a day", "Paused by o: a visit", "quarantined", "waits for a board", c.worker, "quarantine"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not there", want)
+		}
+	}
+	if strings.Contains(page, "confirm?") || !strings.Contains(c.look(true, "/healer"), "confirm?do=resume&amp;id=p1") {
+		t.Error("who may end the pause is not as the admin API is")
+	}
+}
+
+func TestAHealerThatHasNotLookedYetHasPages(t *testing.T) {
+	h, err := Handler(config(t, "/metrics"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/": "No dragon is known yet", "/healer": "has not looked at the fleet yet"} {
+		if code, body := get(t, h, path); code != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+}
+
+func TestNothingThatADragonSaysBreaksOut(t *testing.T) {
+	c := newClinicOf(t, dragontest.HerdConfig{Count: 3, Specs: hostile})
+	worker := dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)
+	for _, path := range []string{"/", "/herd?q=%3Cscript%3E", "/herd?q=%22%3E%3Cscript%3Ealert(9)", "/dragon?worker=" + worker, "/healer", "/confirm?do=reboot&dragon=%3Cscript%3E&reason=%22onfocus="} {
+		page := c.look(true, path)
+		for _, secret := range []string{"poolsecret", "loginsecret"} {
+			if strings.Contains(page, secret) {
+				t.Errorf("%s shows %s", path, secret)
+			}
+		}
+		for _, tag := range tags.FindAllString(page, -1) {
+			name, _, _ := strings.Cut(strings.Trim(tag, "<>"), " ")
+			switch {
+			case name == "script" && !strings.HasPrefix(tag, `<script src="static/live.js?v=`), name == "img" && !strings.HasPrefix(tag, `<img src="static/icon.svg`), name == "style", name == "iframe", name == "object":
+				t.Errorf("%s: %s", path, tag)
+			}
+			if regexp.MustCompile(` (on\w+|style)=`).MatchString(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(tag, `""`)) {
+				t.Errorf("%s: %s has an attribute that the policy forbids", path, tag)
+			}
+		}
+		for _, m := range links.FindAllStringSubmatch(page, -1) {
+			if to := html.UnescapeString(m[1]); strings.Contains(strings.SplitN(to, "?", 2)[0], ":") && !regexp.MustCompile(`^http://127\.10\.0\.[123]/$`).MatchString(to) {
+				t.Errorf("%s links to %s", path, to)
+			}
+		}
+	}
+	page := c.look(false, "/dragon?worker="+worker)
+	for _, want := range []string{"&lt;script&gt;alert(4)&lt;/script&gt;", "&lt;img src=x", "javascript:alert(3)", "stratum&#43;tcp://pool.example.com:3333"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not shown as text", want)
+		}
+	}
+}
+
+func TestOnlyAnAddressBecomesALink(t *testing.T) {
+	c := newClinicOf(t, dragontest.HerdConfig{})
+	info := *c.fleet.Dragons()[0].Info()
+	for address, want := range map[string]string{
+		"192.0.2.7": "http://192.0.2.7/", "192.0.2.7:8080": "http://192.0.2.7:8080/", "2001:db8::1": "http://[2001:db8::1]/", "[2001:db8::1]:81": "http://[2001:db8::1]:81/",
+		"javascript:alert(1)": "", "miner.example.com": "", "miner.example.com:80": "", "fe80::1%eth0": "", "": "", "192.0.2.7/../x": "",
+	} {
+		info.Address, info.IP = address, "set"
+		if got := linkTo(&info); got != want {
+			t.Errorf("%q becomes %q, want %q", address, got, want)
+		}
+	}
+	info.Address, info.IP = "192.0.2.7", "" // another dragon lives there now
+	if got := linkTo(&info); got != "" {
+		t.Errorf("the link leads to another dragon: %s", got)
+	}
+}
+
+func TestEveryPageIsGuarded(t *testing.T) {
+	c := newClinic(t)
+	for _, path := range []string{"/", "/herd", "/dragon?worker=" + c.worker, "/healer", "/confirm?do=pause&scope=fleet", "/dragon?worker=nobody", "/herd?page=x", "/static/live.js"} {
+		w := httptest.NewRecorder()
+		c.surface(true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		h := w.Header()
+		csp := h.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: %q is not in the policy %q", path, want, csp)
+			}
+		}
+		if strings.Contains(csp, "unsafe") || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("X-Frame-Options") != "DENY" {
+			t.Errorf("%s: %v", path, h)
+		}
+		if strings.Contains(w.Body.String(), "http-equiv") && !strings.Contains(w.Body.String(), "<noscript><meta") {
+			t.Errorf("%s reloads itself where a script runs", path)
+		}
+	}
+}
+
+func TestPagesLinkToEachOtherWhereverTheyAre(t *testing.T) {
+	c := newClinic(t)
+	outer := http.NewServeMux()
+	outer.Handle("/dragons/", http.StripPrefix("/dragons", c.surface(true))) // as a proxy may do
+	seen, todo := map[string]bool{}, []string{"/dragons/"}
+	for len(todo) > 0 {
+		path := todo[0]
+		todo = todo[1:]
+		if seen[path] || len(seen) > 200 {
+			continue
+		}
+		seen[path] = true
+		w := httptest.NewRecorder()
+		outer.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != http.StatusOK {
+			t.Errorf("%s: %d", path, w.Code)
+			continue
+		}
+		if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
+			continue
+		}
+		base, err := url.Parse(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range references.FindAllStringSubmatch(w.Body.String(), -1) {
+			to, err := base.Parse(html.UnescapeString(m[1]))
+			if err != nil {
+				t.Errorf("%s: %v", path, err)
+				continue
+			}
+			if to.Host != "" {
+				continue // a dragon's own
+			}
+			if !strings.HasPrefix(to.Path, "/dragons/") {
+				t.Errorf("%s links to %s", path, to)
+				continue
+			}
+			todo = append(todo, to.String())
+		}
+	}
+	for _, page := range []string{"/dragons/herd", "/dragons/healer", "/dragons/dragon?worker=" + c.worker, "/dragons/confirm?do=reboot&dragon=" + c.worker, "/dragons/api/v1/dragons"} {
+		if !seen[page] {
+			t.Errorf("nothing links to %s", page)
+		}
+	}
+}
+
+func TestNoPageAsksADragon(t *testing.T) {
+	c := newClinic(t)
+	asked := func() (n int) {
+		for _, d := range c.herd.Dragons() {
+			n += d.Traffic().Total()
+		}
+		return n
+	}
+	before := asked()
+	for range 3 {
+		for _, path := range []string{"/", "/dragon?worker=" + c.worker, "/healer", "/api/v1/dragons", "/api/v1/dragon/" + c.worker, "/api/v1/healer", "/api/v1/history", "/confirm?do=reboot&dragon=" + c.worker} {
+			c.look(true, path)
+		}
+	}
+	if after := asked(); after != before {
+		t.Errorf("%d requests went to dragons", after-before)
+	}
+}
+
+// send posts a form as a browser does.
+func (c *clinic) send(admin bool, values url.Values, change func(*http.Request)) (int, string) {
+	c.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:9977/confirm", strings.NewReader(values.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", "http://127.0.0.1:9977")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if change != nil {
+		change(r)
+	}
+	w := httptest.NewRecorder()
+	c.surface(admin).ServeHTTP(w, r)
+	return w.Code, w.Body.String()
+}
+
+func TestWhatIsConfirmedIsDone(t *testing.T) {
+	c := newClinic(t)
+	state := func() healer.State {
+		d, err := c.healer.Why(c.worker)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.State
+	}
+	form := regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)">`)
+	// do follows a link to its form, fills it in, and sends it.
+	do := func(query string, filled url.Values) {
+		t.Helper()
+		page := c.look(true, "/confirm?"+query)
+		for _, m := range form.FindAllStringSubmatch(page, -1) {
+			filled.Set(m[1], html.UnescapeString(m[2]))
+		}
+		if code, body := c.send(true, filled, nil); code != 200 || !strings.Contains(body, "Done") {
+			t.Fatalf("%s: %d %s", query, code, body)
+		}
+	}
+	do("do=pause&scope=fleet", url.Values{"owner": {"o"}, "reason": {"r"}, "for": {"12h"}})
+	if p := c.pauses(); len(p) != 1 || p[0].Owner != "o" || p[0].Reason != "r" || p[0].Until.Since(p[0].At).Hours() != 12 {
+		t.Fatalf("%+v", p)
+	}
+	do("do=maintenance&scope=mac&value="+c.worker, url.Values{"owner": {"o"}, "reason": {"r"}, "for": {""}})
+	if p := c.pauses(); len(p) != 2 || !p[1].UntilResume || state() != healer.StateMaintenance {
+		t.Fatalf("%+v, state %s", p, state())
+	}
+	do("do=resume&id=p1", url.Values{"owner": {"o"}})
+	do("do=resume&id=p2", url.Values{"owner": {"o"}})
+	if p := c.pauses(); len(p) != 0 {
+		t.Errorf("%+v", p)
+	}
+	do("do=quarantine&dragon="+c.worker, url.Values{"owner": {"o"}, "reason": {"r"}})
+	if state() != healer.StateQuarantined {
+		t.Errorf("state %s", state())
+	}
+	do("do=release&dragon="+c.worker, url.Values{"owner": {"o"}})
+	if state() == healer.StateQuarantined {
+		t.Error("it is still in quarantine")
+	}
+	do("do=restart&dragon="+c.worker, url.Values{"owner": {"o"}, "reason": {"r"}, "force": {"yes"}})
+	if n := c.herd.Dragon(0).Truth().MinerStarts; n != 2 {
+		t.Errorf("its mining process started %d times, want 2", n)
+	}
+	other := dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)
+	code, body := c.send(true, url.Values{"do": {"reboot"}, "dragon": {other}, "reason": {"r"}, "owner": {"o"}}, nil)
+	if code != http.StatusConflict || !strings.Contains(body, "Not done") || !strings.Contains(body, string(healer.GateNew)) || c.herd.Dragon(1).Truth().Boots != 1 {
+		t.Errorf("without force: %d %s", code, body)
+	}
+	audit, err := os.ReadFile(filepath.Join(c.dir, "audit.jsonl"))
+	if err != nil || strings.Count(string(audit), `"actor":"user:o"`) < 8 {
+		t.Errorf("%v, the audit has not all eight:\n%s", err, audit)
+	}
+	if page := c.look(false, "/dragon?worker="+c.worker); !strings.Contains(page, "restart of the miner") || !strings.Contains(page, "under way") {
+		t.Error("its page does not show what was done to it")
+	}
+}
+
+func TestAFormFromElsewhereIsRefused(t *testing.T) {
+	c := newClinic(t)
+	good := url.Values{"do": {"pause"}, "scope": {"fleet"}, "reason": {"r"}, "owner": {"o"}, "for": {"1h"}}
+	without := func(name string) url.Values {
+		v := url.Values{}
+		for k, x := range good {
+			if k != name {
+				v[k] = x
+			}
+		}
+		return v
+	}
+	with := func(header ...string) func(*http.Request) {
+		return func(r *http.Request) {
+			for i := 0; i+1 < len(header); i += 2 {
+				r.Header.Set(header[i], header[i+1])
+				if header[i+1] == "" {
+					r.Header.Del(header[i])
+				}
+			}
+		}
+	}
+	for _, x := range []struct {
+		name   string
+		values url.Values
+		change func(*http.Request)
+		code   int
+		says   string
+	}{
+		{"another site", good, with("Sec-Fetch-Site", "cross-site", "Origin", "http://elsewhere.example.net"), 403, "cross-origin"},
+		{"a neighbour", good, with("Sec-Fetch-Site", "same-site", "Origin", "http://127.0.0.1:80"), 403, "cross-origin"},
+		{"another site, an older browser", good, with("Sec-Fetch-Site", "", "Origin", "http://elsewhere.example.net"), 403, "cross-origin"},
+		{"a file, or a sandbox", good, with("Sec-Fetch-Site", "", "Origin", "null"), 403, "cross-origin"},
+		{"a name that was pointed at us", good, func(r *http.Request) {
+			r.Host = "rebound.example.net:9977"
+			r.Header.Set("Origin", "http://rebound.example.net:9977")
+		}, 403, "local name"},
+		{"no name", without("owner"), nil, 400, "needs an owner"},
+		{"no reason", without("reason"), nil, 400, "reason"},
+		{"nothing to do", without("do"), nil, 400, "nothing that a page does"},
+		{"no scope", without("scope"), nil, 400, "expected fleet"},
+		{"a torn line", url.Values{"do": {"pause"}, "scope": {"fleet"}, "owner": {"o"}, "reason": {"a\nb"}}, nil, 400, "printing letters"},
+		{"JSON", good, with("Content-Type", "text/plain"), 400, "nothing that a page does"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			if code, body := c.send(true, x.values, x.change); code != x.code || !strings.Contains(html.UnescapeString(body), x.says) {
+				t.Errorf("%d %s\nwant %d and %q", code, body, x.code, x.says)
+			}
+		})
+	}
+	if code, body := c.send(false, good, nil); code != 403 || !strings.Contains(body, "--web.enable-admin-api") {
+		t.Errorf("without the admin API: %d %s", code, body)
+	}
+	w := httptest.NewRecorder()
+	c.surface(true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/confirm?"+good.Encode(), nil))
+	if w.Code != 200 || len(c.pauses()) != 0 {
+		t.Errorf("asking did it: %d, %+v", w.Code, c.pauses())
+	}
+	for _, origin := range []string{"http://rebound.example.net:9977", "http://elsewhere.example.net"} {
+		r := httptest.NewRequest("POST", "http://rebound.example.net:9977/api/v1/healer/pause", strings.NewReader(`{"scope":"fleet","reason":"r","owner":"o"}`))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Origin", origin)
+		w := httptest.NewRecorder()
+		c.surface(true).ServeHTTP(w, r)
+		if w.Code != 403 {
+			t.Errorf("the API on a page from %s: %d %s", origin, w.Code, w.Body)
+		}
+	}
+	if p := c.pauses(); len(p) != 0 {
+		t.Errorf("something is paused: %+v", p)
+	}
+	// Who has logged in is believed, whatever he is called and the host is.
+	code, body := c.send(true, without("owner"), func(r *http.Request) {
+		r.Host = "dragons.example.com"
+		r.Header.Set("Origin", "http://dragons.example.com")
+		r.SetBasicAuth("operator", "it was checked before")
+	})
+	if p := c.pauses(); code != 200 || len(p) != 1 || p[0].Owner != "operator" {
+		t.Errorf("%d %s, %+v", code, body, p)
+	}
+}
+
+func TestALocalNameIsOneThatThePublicCannotHave(t *testing.T) {
+	own, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"127.0.0.1:9977", "10.1.2.3", "[::1]:9977", "::1", "localhost:9977", "dragons", "dragons:9977", "farm.local", "farm.lan:80", "a.b.internal.", own, own + ":9977"} {
+		if !localName(host) {
+			t.Errorf("%q is refused", host)
+		}
+	}
+	for _, host := range []string{"example.com", "example.com:9977", "10.1.2.3.example.com", "local.example.com", "notlocal.xlan", ""} {
+		if host != "" && localName(host) {
+			t.Errorf("%q is taken for a local name", host)
+		}
+	}
+}
+
+func TestFiguresAreWrittenForPeople(t *testing.T) {
+	unknownNumber := dragon.Number{}
+	for got, want := range map[string]string{
+		rate(dragon.Known(14.7e12), "SHA-256"): "14.7 TH/s", rate(dragon.Known(999.96e9), "SHA-256"): "1.00 TH/s", rate(dragon.Known(50312), "Equihash"): "50.3 kSol/s",
+		rate(dragon.Known(0), ""): "0 H/s", rate(unknownNumber, ""): "–", rate(dragon.Known(1.6e14), ""): "160 TH/s",
+		countOf(dragon.Known(1234567)): "1 234 567", countOf(dragon.Known(999)): "999", countOf(unknownNumber): "–", countOf(dragon.Known(-1000)): "-1 000",
+		bytesOf(dragon.Known(245 << 20)): "245 MiB", spanOf(dragon.Known(119)): "119 s", spanOf(dragon.Known(7100)): "118 min", spanOf(dragon.Known(3 * 86400)): "3 d", spanOf(unknownNumber): "–",
+		offset(dragon.Known(-18000)): "5 h behind ours", offset(dragon.Known(1)): "right", offset(unknownNumber): "–",
+		share(3, 4): "75.0", share(9, 4): "100.0", share(1, 0): "0", share(unknownNumber, dragon.Known(5)): "0",
+		cut(4, "dragon"): "dra…", cut(6, "dragon"): "dragon", figure(unknownNumber, "%.0f", 1): "–",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for _, s := range healer.States {
+		if meanings[s] == "" {
+			t.Errorf("nobody says what %s means", s)
+		}
+		if _, known := urgency[s]; !known {
+			t.Errorf("%s has no place in the order", s)
+		}
+	}
+}
+
+// BenchmarkPages serves the pages of five thousand dragons.
+func BenchmarkPages(b *testing.B) {
+	c := newClinicOf(b, dragontest.HerdConfig{Count: 5000, Specs: dragontest.Mixed})
+	h := c.surface(true)
+	for _, path := range []string{"/herd", "/herd?q=pool&sort=-temperature&page=7", "/herd?per=5000", "/dragon?worker=" + c.worker, "/healer", "/api/v1/dragons"} {
+		b.Run(strings.ReplaceAll(strings.SplitN(path, "=dragon", 2)[0], "/", "_"), func(b *testing.B) {
+			size := 0
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+				if w.Code != http.StatusOK {
+					b.Fatal(fmt.Sprint(w.Code))
+				}
+				size = w.Body.Len()
+			}
+			b.ReportMetric(float64(size), "bytes/page")
+		})
+	}
+}

@@ -1,0 +1,148 @@
+package web
+
+import (
+	"bytes"
+	"flag"
+	"image/png"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+var pictures = flag.String("pictures", "", "keep the pictures of the pages in this directory, to be looked at")
+
+// A page in a real browser has nothing to complain of, is no wider than a phone, and is
+// dark where that is wanted.
+func TestPagesInABrowser(t *testing.T) {
+	b := newBrowser(t)
+	faults := map[int]dragontest.Fault{
+		2: dragontest.DeadBoard, 3: dragontest.Overheat, 4: dragontest.MissingBoard, 5: dragontest.HostileLabels, 6: dragontest.NotReady, 7: dragontest.PoolDead,
+	}
+	c := newClinicOf(t, dragontest.HerdConfig{Count: 40, Specs: func(i int) dragontest.Spec {
+		spec := hostile(i)
+		if f, ok := faults[i]; ok {
+			spec.Faults = []dragontest.Fault{f}
+		}
+		return spec
+	}})
+	worker := func(i int) string { return dragon.WorkerName(c.herd.Dragon(i).Spec().MAC) }
+	for _, err := range []error{
+		c.healer.Quarantine(t.Context(), worker(2), "operator", "waits for a board"),
+		func() error {
+			_, err := c.healer.Pause(t.Context(), healer.PauseRequest{Scope: "model", Value: "T1", Owner: "operator", Reason: "new fans"})
+			return err
+		}(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := httptest.NewServer(c.surface(true))
+	defer server.Close()
+
+	for _, p := range []struct{ name, path string }{
+		{"herd", "/"}, {"dragon", "/dragon?worker=" + worker(2)}, {"hostile", "/dragon?worker=" + worker(1)}, {"long", "/dragon?worker=" + worker(5)},
+		{"silent", "/dragon?worker=" + worker(6)}, {"healer", "/healer"}, {"confirm", "/confirm?do=reboot&dragon=" + worker(2)}, {"nobody", "/dragon?worker=nobody"},
+	} {
+		for _, screen := range []struct {
+			name          string
+			width, height int
+		}{{"desktop", 1400, 900}, {"phone", 390, 844}} {
+			for _, scheme := range []string{"light", "dark"} {
+				t.Run(strings.Join([]string{p.name, screen.name, scheme}, "-"), func(t *testing.T) {
+					tab := b.open(screen.width, screen.height, scheme)
+					defer tab.close()
+					tab.visit(server.URL + p.path)
+					var width int
+					tab.eval("document.documentElement.scrollWidth", &width)
+					if width > screen.width {
+						var wide []string
+						tab.eval(`[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest(".scroll, .chips")).map(e => e.tagName + "." + e.className).slice(0, 5)`, &wide)
+						t.Errorf("it is %d wide on a screen of %d: %v", width, screen.width, wide)
+					}
+					data := tab.picture()
+					if *pictures != "" {
+						if err := os.WriteFile(filepath.Join(*pictures, p.name+"-"+screen.name+"-"+scheme+".png"), data, 0o644); err != nil {
+							t.Error(err)
+						}
+					}
+					bright, colours := looks(t, data)
+					if colours < 50 {
+						t.Errorf("the picture has %d colours: there is nothing on it", colours)
+					}
+					if dark := scheme == "dark"; dark != (bright < 0.4) {
+						t.Errorf("the page is %.0f %% bright where it is to be %s", 100*bright, scheme)
+					}
+					expected := 0 // the browser says that the answer was 404
+					if p.name == "nobody" {
+						expected = 1
+					}
+					if problems := tab.trouble(); len(problems) != expected {
+						t.Errorf("the browser complains: %v", problems)
+					}
+				})
+			}
+		}
+	}
+
+	t.Run("what is looked at stays up to date", func(t *testing.T) {
+		tab := b.open(1400, 900, "light")
+		defer tab.close()
+		tab.visit(server.URL + "/")
+		if _, err := c.healer.Pause(t.Context(), healer.PauseRequest{Scope: "fleet", Owner: "operator", Reason: "somebody visits"}); err != nil {
+			t.Fatal(err)
+		}
+		var shown bool
+		tab.eval(`new Promise(done => {
+			document.querySelector("input[name=q]").value = "half a wor";
+			const alerts = () => document.querySelector("[data-live=alerts]").textContent.includes("somebody visits");
+			new MutationObserver(() => alerts() && done(!document.getElementById("stale").checkVisibility())).observe(document.body, { childList: true, subtree: true });
+			document.dispatchEvent(new Event("visibilitychange")); // as if somebody came back to it
+			setTimeout(() => done(false), 20000);
+		})`, &shown)
+		if !shown {
+			t.Error("the page does not show what is new")
+		}
+		var typed string
+		tab.eval(`document.querySelector("input[name=q]").value`, &typed)
+		if typed != "half a wor" {
+			t.Errorf("what somebody was typing is %q now", typed)
+		}
+		server.CloseClientConnections()
+		server.Close()
+		tab.eval(`new Promise(done => {
+			new MutationObserver(() => done(document.getElementById("stale").checkVisibility())).observe(document.getElementById("stale"), { attributes: true });
+			document.dispatchEvent(new Event("visibilitychange"));
+			setTimeout(() => done(false), 20000);
+		})`, &shown)
+		if !shown {
+			t.Error("a page whose program has ended does not say that it is old")
+		}
+	})
+}
+
+// looks returns how bright a picture is, 0 to 1, and how many colours it has.
+func looks(t *testing.T, data []byte) (bright float64, colours int) {
+	t.Helper()
+	picture, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[[3]uint32]bool)
+	sum, n := 0.0, 0
+	for y := picture.Bounds().Min.Y; y < picture.Bounds().Max.Y; y += 2 {
+		for x := picture.Bounds().Min.X; x < picture.Bounds().Max.X; x += 2 {
+			r, g, b, _ := picture.At(x, y).RGBA()
+			seen[[3]uint32{r, g, b}] = true
+			sum += float64(r+g+b) / 3 / 0xffff
+			n++
+		}
+	}
+	return sum / float64(n), len(seen)
+}
