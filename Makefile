@@ -16,8 +16,8 @@ demo: build ## The whole program on simulated dragons.
 	$(BIN)/mother-of-dragons demo
 
 test: ## All tests. Parts that need Debian packages say so and are skipped.
-	@for tool in prometheus promtool; do command -v $$tool >/dev/null || \
-		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus)"; done
+	@for tool in prometheus promtool chromium; do command -v $$tool >/dev/null || \
+		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus chromium)"; done
 	$(GO) test ./...
 	cd tools && $(GO) test ./...
 
