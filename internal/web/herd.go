@@ -25,12 +25,12 @@ type HerdAnswer struct {
 	Pages    int            `json:"pages"`
 	Dragons  []DragonAnswer `json:"dragons"` // of this page
 
-	states         map[healer.State]int
-	models, sites  []string
-	hashrates      map[string]float64 // by algorithm
-	hottest        *DragonAnswer
-	oldest         dragon.Number // age of the oldest reading of those that are up
-	trouble, unfit int
+	states        map[healer.State]int
+	models, sites []string
+	hashrates     map[string]float64 // by algorithm
+	hottest       *DragonAnswer
+	oldest        dragon.Number // age of the oldest reading of those that are up
+	trouble       int
 }
 
 // herdQuery says which dragons are wanted, and in what order.
