@@ -184,11 +184,11 @@ func TestWithoutATargetNothingIsSent(t *testing.T) {
 }
 
 func TestOptionsWithoutEffectAreSaid(t *testing.T) {
-	_, logs, stop := start(t, "--dragon=127.99.0.1:9", "--dragon-autotune-mode=balanced", "--dragon-auto-upgrade")
+	_, logs, stop := start(t, "--dragon=127.99.0.1:9", "--dragon-auto-upgrade")
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	for _, option := range []string{"--dragon-autotune-mode", "--dragon-auto-upgrade"} {
+	for _, option := range []string{"--dragon-auto-upgrade"} {
 		if !strings.Contains(logs.String(), "option="+option) {
 			t.Errorf("the log does not say that %s does nothing yet:\n%s", option, logs)
 		}

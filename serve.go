@@ -118,6 +118,13 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	for _, fact := range collector.Facts(c.Collectors) {
 		facts[fact] = 0 // its own rhythm
 	}
+	mayChange := c.File != ""
+	if mayChange || c.Wishes.Pools() { // a file may come to wish for something
+		facts[fleet.Pools] = 0
+	}
+	if mayChange || c.Wishes.Autotune() {
+		facts[fleet.AutoTune] = 0
+	}
 	var doctor *healer.Healer // there before the first reading
 	dragons, err := fleet.Open(fleet.Config{
 		Dir:           c.DataDir,
@@ -159,9 +166,9 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		Policy:  func() *healer.Policy { return conf.current.Load().Healing.Policy() },
 		Outside: gate.New().Ask,
 		Answers: gate.Answers,
-		OnAction: func(d *fleet.Info, kind healer.Kind) {
-			if kind == healer.Reboot { // the original had no restart of the mining process alone
-				mirror.current.Load().Action(d, "rebooted")
+		OnAction: func(d *fleet.Info, a *healer.Action) {
+			for _, name := range statsdNames(a) {
+				mirror.current.Load().Action(d, name)
 			}
 		},
 		Clock:      clock,
@@ -339,6 +346,25 @@ func credentialsFor(dragons **fleet.Fleet, current func() *config.Config) func(h
 		}
 		return current().Credentials.For(host, who)
 	}
+}
+
+// statsdNames are the original's names for what an action did.
+func statsdNames(a *healer.Action) (names []string) {
+	if a.Kind == healer.Reboot { // the original had no restart of the mining process alone
+		names = append(names, "rebooted")
+	}
+	if a.Change == nil {
+		return names
+	}
+	for _, item := range a.Change.Items {
+		switch item {
+		case healer.ItemPools:
+			names = append(names, "poolsChanged")
+		case healer.ItemAutotune:
+			names = append(names, "autotuneChanged")
+		}
+	}
+	return names
 }
 
 // suggestNetworks says which networks this machine is in, for the user to choose from.

@@ -20,15 +20,30 @@ type device interface {
 	Overview(context.Context) (*dragon.Overview, error)
 	RestartCgMiner(context.Context) error
 	Reboot(context.Context) error
+	Pools(context.Context) ([]dragon.PoolConfig, error)
+	UpdatePools(context.Context, []dragon.PoolConfig) (*dragon.PoolsUpdate, error)
+	AutoTune(context.Context) (*dragon.AutoTune, error)
+	SetAutoTune(context.Context, dragon.AutoTune) error
 }
 
 // writes are the kinds of write that can be carried out, and what each makes begin anew.
 var writes = map[Kind]struct {
-	send     func(device, context.Context) error
+	// prepare looks at the dragon before it says who it is; may be nil.
+	prepare func(*job, context.Context, device) error
+	// send does it. Before each request but the first it asks whether it may go on.
+	send     func(j *job, ctx context.Context, dev device, goOn func() error) (told, error)
 	restarts fleet.Restart
 }{
-	Restart: {device.RestartCgMiner, fleet.MinerRestart},
-	Reboot:  {device.Reboot, fleet.SystemRestart},
+	Restart:   {nil, plain(device.RestartCgMiner), fleet.MinerRestart},
+	Reboot:    {nil, plain(device.Reboot), fleet.SystemRestart},
+	Configure: {(*job).look, (*job).configure, fleet.MinerRestart},
+}
+
+// plain is a write of one request, that says nothing.
+func plain(send func(device, context.Context) error) func(*job, context.Context, device, func() error) (told, error) {
+	return func(_ *job, ctx context.Context, dev device, _ func() error) (told, error) {
+		return nil, send(dev, ctx)
+	}
 }
 
 const (
@@ -45,10 +60,15 @@ type job struct {
 	decision Decision
 	actor    string // empty: the ladder
 	force    bool
-	action   Action // once it is intended
+	action   Action      // once it is intended
+	have     *Configured // what a dragon that is configured had
 
 	done func(Action, error) // may be nil
 }
+
+// own reports whether it is the healer's own: the ladder's, or a wish's. A human has
+// looked himself.
+func (j *job) own() bool { return j.actor == "" || j.decision.change != nil }
 
 // notSentError says why a decision was not carried out.
 type notSentError struct{ why string }
@@ -74,11 +94,14 @@ func (h *Healer) heal(ctx context.Context, j job) {
 	})
 	// The owner is there as long as this goroutine is, also when ctx is done.
 	_ = h.ask(context.WithoutCancel(ctx), "ending an action", func(context.Context) error {
-		if j.actor == "" {
+		if j.own() {
 			h.acting = false
 		}
 		if j.action.ID == "" && err != nil {
 			h.notCarriedOut(&j, err)
+			if j.decision.change != nil {
+				h.mem.unsent(h.clock.Now(), j.decision.MAC)
+			}
 		}
 		if j.action.ID != "" && j.action.Result == Pending { // a panic took the result along
 			j.action = h.sent(&j, Unknown, Sending{SentAt: h.clock.Now().Wall, Error: fmt.Sprint(err)})
@@ -104,12 +127,15 @@ func (h *Healer) beside(doing string, fn func() error) (err error) {
 }
 
 // confirm looks at the dragon anew: it must still be as it was when it was decided.
-// A human has looked himself.
 func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
-	if j.actor != "" {
+	if !j.own() {
 		return nil
 	}
-	for i := range looksBefore {
+	looks := looksBefore
+	if j.decision.change != nil { // it is not sick: what it is configured for is read right before the write
+		looks = 1
+	}
+	for i := range looks {
 		if i > 0 {
 			timer := time.NewTimer(h.pause(looksApart))
 			select {
@@ -145,6 +171,11 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 	if !ok {
 		return notSent("%s is nothing that can be carried out", j.decision.Kind)
 	}
+	if row.prepare != nil {
+		if err := row.prepare(j, ctx, dev); err != nil {
+			return err
+		}
+	}
 	if err := h.identify(ctx, dev, j); err != nil {
 		return err
 	}
@@ -160,13 +191,15 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 		}
 		return h.lastWord(life, j)
 	})
-	result := Refusal
+	result, says := Refusal, told(nil)
 	sending := Sending{SentAt: h.clock.Now().Wall}
 	if err == nil {
 		d.Expect(row.restarts, time.Now().Add(h.pause(expectedFor)))
 		// The token is the one of the dragon that has just said who it is. Whoever
 		// else might answer at its address by now does not know it.
-		err = row.send(dev, dragon.WithoutLogin(ctx))
+		says, err = row.send(j, dragon.WithoutLogin(ctx), dev, func() error {
+			return h.ask(ctx, "having the last word", func(life context.Context) error { return h.lastWord(life, j) })
+		})
 		result = resultOf(err)
 	}
 	sending.Success = result == Accepted
@@ -174,11 +207,15 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 		sending.Error = err.Error()
 	}
 	_ = h.ask(context.WithoutCancel(ctx), "writing down a result", func(context.Context) error {
+		if len(says) > 0 {
+			_ = h.mem.Told(j.decision.MAC, j.action.ID, says)
+			sending.Error = says.String()
+		}
 		j.action = h.sent(j, result, sending)
 		return nil
 	})
 	if result != Refusal && h.config.OnAction != nil {
-		h.config.OnAction(d.Info(), j.decision.Kind)
+		h.config.OnAction(d.Info(), &j.action)
 	}
 	if result == Unknown {
 		return nil // it is the usual end of a reboot, and no failure
@@ -204,10 +241,14 @@ func (h *Healer) intend(life context.Context, j *job) error {
 	if err := h.lastWord(life, j); err != nil {
 		return err
 	}
-	if j.actor == "" {
+	if j.own() {
 		d, err := h.stillWanted(j)
 		if err != nil {
 			return err
+		}
+		d.before = j.decision.before
+		if d.change != nil && j.decision.change != nil { // as it was found right now
+			d.change = j.decision.change
 		}
 		j.decision = d
 	}
@@ -241,8 +282,15 @@ func (h *Healer) stillWanted(j *job) (Decision, error) {
 		}
 		return j.decision, nil
 	}
-	for i := range h.plan.Dragons {
-		if d := &h.plan.Dragons[i]; d.MAC == j.decision.MAC {
+	decisions := h.plan.Dragons
+	if j.decision.change != nil {
+		decisions = h.plan.Changes
+	}
+	for i := range decisions {
+		if d := &decisions[i]; d.MAC == j.decision.MAC {
+			if x, y := d.change, j.decision.change; x != nil && (x.id != y.id || x.restore != y.restore) {
+				break
+			}
 			if d.Verb == Act && d.Kind == j.decision.Kind && d.Reason == j.decision.Reason {
 				return *d, nil
 			}
@@ -268,6 +316,10 @@ func (h *Healer) lastWord(life context.Context, j *job) error {
 		return notSent("it is no longer known")
 	case j.force:
 		return nil
+	case j.decision.change != nil:
+		if h.policy.Rollout.Mode != Enforce {
+			return notSent("the mode is observe")
+		}
 	case j.actor == "" && h.policy.For(j.decision.Profile).Mode != Enforce:
 		return notSent("the mode is observe")
 	}
@@ -296,6 +348,9 @@ func (h *Healer) sent(j *job, result Result, s Sending) Action {
 	r := h.recordOf(&j.decision, Act)
 	r.Action, r.Rung, r.Reason, r.ActionID, r.Actor = action.Kind, action.Rung, action.Reason, action.ID, action.Actor
 	r.Result, r.Note = &s, "result "+string(result)
+	if x := action.Change; x != nil {
+		r.Note += ": " + changedInWords(x) + " for rollout " + x.Rollout
+	}
 	h.say(r)
 	return action
 }

@@ -136,6 +136,30 @@ func (c *cycle) auditDecisions() {
 	}
 }
 
+// auditChanges says which dragons are, or would be, configured, or what is in the way.
+// Who only waits for its turn is no news.
+func (c *cycle) auditChanges() {
+	due := make(map[string]bool, len(c.out.Changes))
+	for i := range c.out.Changes {
+		d := &c.out.Changes[i]
+		if d.Verb == Wait {
+			continue
+		}
+		key := d.MAC + " configuration"
+		due[key] = true
+		last, said := c.m.run.said[key]
+		if what := d.what() + d.Note; !said || what != last.what || c.now.Since(last.at) >= auditAgain {
+			c.m.run.said[key] = saying{what, c.now}
+			c.out.Audit = append(c.out.Audit, c.decided(d, d.Verb))
+		}
+	}
+	for _, s := range c.all {
+		if key := s.f.MAC + " configuration"; !due[key] && s.phase != PhaseDrifted {
+			delete(c.m.run.said, key)
+		}
+	}
+}
+
 // decided is the audit record of a decision.
 func (c *cycle) decided(d *Decision, verb Verb) Audit {
 	s := &subject{f: d.facts, r: &Record{}, p: c.p.For(d.Profile)}

@@ -36,6 +36,7 @@ func (s BreakerState) String() string {
 //	foreign     somebody else restarts dragons (Scope is a MAC, or empty for the fleet)
 //	efficacy    what is done does not help (Scope is action/reason/model)
 //	harm        what is done does harm
+//	rollout     a changed wish does not work (Scope is the rollout)
 type Breaker struct {
 	Name   string       `json:"name"`
 	Scope  string       `json:"scope,omitempty"`
@@ -218,7 +219,8 @@ func (c *cycle) breakers() {
 		if !s.counts {
 			continue
 		}
-		sick := s.sick() || s.r.State == StateSettling || s.r.State == StateActing
+		open := s.r.open() // who is under treatment still counts; who is only configured was not sick
+		sick := s.sick() || (s.r.State == StateSettling || s.r.State == StateActing) && (open == nil || open.heals())
 		count := func(t *tally) {
 			t.n++
 			if sick {

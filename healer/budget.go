@@ -16,7 +16,12 @@ const (
 	ceilingFlight   = 0.10             // of the fleet in flight, at least one
 	ceilingDay      = 0.25             // of the fleet written to in 24 h
 	ceilingDayFloor = 6
-	day             = 24 * time.Hour
+	ceilingChanges  = 4    // configurations of one dragon in 24 h
+	ceilingPace     = 0.10 // of the fleet configured in ceilingPaceFor, at least ceilingPaceFloor
+	ceilingPaceFor  = 10 * time.Minute
+
+	ceilingPaceFloor = 3
+	day              = 24 * time.Hour
 )
 
 // flightLimit is how many writes may be without an outcome at one time.
@@ -44,19 +49,21 @@ func (p *FleetPolicy) spacing(seed uint64, after string) time.Duration {
 	return time.Duration(float64(p.Spacing) * (1 + float64(p.SpacingJitter)*spread))
 }
 
-// begun is the number of writes that began within a window.
+// begun is the number of writes that heal and began within a window.
 func (f *FleetRecord) begun(window time.Duration, now Moment) int {
 	n := 0
 	for i := len(f.Ring) - 1; i >= 0 && now.Since(f.Ring[i].At) < window; i-- {
-		n++
+		if f.Ring[i].Kind.heals() {
+			n++
+		}
 	}
 	return n
 }
 
-// nextFree is how long until a write leaves the window.
+// nextFree is how long until one of them leaves the window.
 func (f *FleetRecord) nextFree(window time.Duration, now Moment) time.Duration {
 	for i := range f.Ring {
-		if age := now.Since(f.Ring[i].At); age < window {
+		if age := now.Since(f.Ring[i].At); age < window && f.Ring[i].Kind.heals() {
 			return window - age
 		}
 	}
@@ -82,7 +89,7 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 	if m.Fleet.charged(ceilingGap, t) {
 		return fmt.Errorf("interlock: the healer's memory was lost less than %s ago", short(ceilingGap))
 	}
-	reboots := 0
+	reboots, changes := 0, 0
 	for i := range r.Actions {
 		a := &r.Actions[i]
 		if a.ID == intended {
@@ -94,6 +101,12 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 		if a.Kind == Reboot && t.Since(a.At) < day {
 			reboots++
 		}
+		if a.Kind == Configure && t.Since(a.At) < day {
+			changes++
+		}
+	}
+	if kind == Configure && changes >= ceilingChanges {
+		return fmt.Errorf("interlock: %s was configured %d times in 24h", r.Who.Worker, changes)
 	}
 	if kind == Reboot && reboots >= ceilingReboots {
 		return fmt.Errorf("interlock: %s was rebooted %d times in 24h", r.Who.Worker, reboots)
@@ -118,11 +131,20 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 	if limit := max(1, Ratio(ceilingDomain).floorOf(members)); domain >= limit {
 		return fmt.Errorf("interlock: %d writes in flight in %s, at most %d of %d dragons", domain, r.Who.Domain, limit, members)
 	}
-	today := 0
+	today, pace := 0, 0
 	for _, a := range m.Fleet.Ring {
-		if a.ID != intended && t.Since(a.At) < day {
+		if a.ID != intended && a.Kind.heals() && t.Since(a.At) < day {
 			today++
 		}
+		if a.ID != intended && a.Kind == Configure && t.Since(a.At) < ceilingPaceFor {
+			pace++
+		}
+	}
+	if kind == Configure {
+		if limit := max(ceilingPaceFloor, Ratio(ceilingPace).floorOf(known)); pace >= limit {
+			return fmt.Errorf("interlock: %d dragons configured in %s, at most %d of %d", pace, short(ceilingPaceFor), limit, known)
+		}
+		return nil
 	}
 	if limit := max(ceilingDayFloor, Ratio(ceilingDay).floorOf(known)); today >= limit {
 		return fmt.Errorf("interlock: %d writes in 24h, at most %d with %d dragons", today, limit, known)

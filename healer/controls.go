@@ -184,7 +184,8 @@ func (m *Memory) release(r *Record, now Moment) {
 }
 
 // Ack closes a breaker that a human has looked into. The names safe_mode and
-// recovered_state stand for those. What efficacy was judged by starts anew.
+// recovered_state stand for those, config for what is stuck or in conflict on the dragon
+// whose MAC is the scope. A rollout begins anew, with a canary. What efficacy was judged by starts anew.
 func (m *Memory) Ack(now Instant, name, scope, by string) error {
 	if by == "" {
 		return errors.New("ack: it needs an owner")
@@ -204,6 +205,14 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 		m.Fleet.Recovered = nil
 		m.touchFleet()
 		return nil
+	case "config":
+		r := m.Dragons[scope]
+		if r == nil || r.Config == nil || len(r.Config.Stuck) == 0 && len(r.Config.Conflict) == 0 {
+			return fmt.Errorf("ack: the configuration of %q is neither stuck nor in conflict", scope)
+		}
+		r.Config.Stuck, r.Config.Conflict, r.Config.Undone = nil, nil, nil
+		m.touch(scope)
+		return nil
 	}
 	b := m.breaker(name, scope)
 	if b == nil {
@@ -216,6 +225,8 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 		}
 	case "harm":
 		m.Fleet.Harm = nil
+	case "rollout":
+		m.resumeRollout(scope, m.moment(now))
 	}
 	m.moment(now)
 	m.closeBreaker(b)

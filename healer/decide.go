@@ -28,6 +28,7 @@ func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 		c.conclude(s)
 		c.place(s)
 	}
+	c.wishes()
 	c.breakers()
 	c.choose()
 	c.explain()
@@ -53,6 +54,10 @@ type subject struct {
 	fired       int    // index of the most severe detector that fired; -1: none
 	suspect     int    // the same for one with a bad sample
 	decision    *Decision
+	rollout     *Rollout     // of its wish; nil: it has none
+	drift       []Difference // of what it is known to be configured for
+	phase       Phase
+	change      *change // that is to be written to it
 }
 
 // sick reports whether a detector that leads to actions has fired.
@@ -335,6 +340,7 @@ func (c *cycle) choose() {
 			order = append(order, s)
 		}
 	}
+	c.changes()
 	c.out.Dragons = make([]Decision, len(order))
 	for i, s := range order {
 		c.out.Dragons[i] = *s.decision
@@ -356,6 +362,20 @@ func (c *cycle) decide(s *subject) {
 	}
 	q := &question{c: c, s: s, kind: step.kind, reason: d.Reason, step: &step}
 	d.Gates = q.ask()
+	c.tallyGates(d)
+	if d.Blocked != "" {
+		d.State, d.Verb = StateHeld, Blocked
+		return
+	}
+	if s.p.Mode == Enforce {
+		d.Verb, c.granted = Act, s
+	} else {
+		d.Verb, c.observed = WouldAct, s
+	}
+}
+
+// tallyGates says what a decision is blocked by first, and for how long by all of it.
+func (c *cycle) tallyGates(d *Decision) {
 	for _, g := range d.Gates {
 		if g.Open {
 			continue
@@ -367,14 +387,7 @@ func (c *cycle) decide(s *subject) {
 			d.In = Until{max(d.In.For, g.Wait.For), d.In.Known && g.Wait.Known}
 		}
 	}
-	if d.Blocked != "" {
-		d.State, d.Verb = StateHeld, Blocked
-		return
-	}
-	d.In = Until{Known: true}
-	if s.p.Mode == Enforce {
-		d.Verb, c.granted = Act, s
-	} else {
-		d.Verb, c.observed = WouldAct, s
+	if d.Blocked == "" {
+		d.In = Until{Known: true}
 	}
 }

@@ -160,6 +160,7 @@ type watch struct {
 	ok       Moment // the newest attempt that reached it
 	misses   int    // cycles in a row in which it was silent
 	silent   Moment // since when; 0: it is not
+	unsent   Moment // when it was to be configured last, and that came to nothing before anything was sent
 	stale    int    // readings in a row that were no valid sample
 	invalid  bool   // the newest reading lacked what every firmware sends
 	elapsed  dragon.Number

@@ -11,7 +11,7 @@ import (
 // the numbers.
 func (c *cycle) describe(s *subject) *Decision {
 	d := &Decision{Who: s.f.Who, State: s.r.State, Since: s.r.Since, Reason: s.r.Reason, Slot: -1, severity: -1, facts: s.f}
-	d.Evidence = c.shown(s)
+	d.Evidence, d.Wish = c.shown(s), s.wishState()
 	if i := s.about(); i >= 0 && !s.conflict {
 		d.Slot = s.w.evidence[i].slot
 	}
@@ -99,6 +99,12 @@ func (c *cycle) explain() {
 			n.Blocked[d.Blocked]++
 		}
 	}
+	for i := range c.out.Changes {
+		if d := &c.out.Changes[i]; d.Verb == Blocked {
+			n.Blocked[d.Blocked]++
+		}
+	}
+	c.showRollouts()
 	f, fleet := &c.p.Fleet, &c.m.Fleet
 	c.out.Budgets = []BudgetUse{
 		{"fleet", 0, c.flight, f.flightLimit(c.n)},
@@ -110,6 +116,7 @@ func (c *cycle) explain() {
 	}
 	c.out.Pauses = slices.Clone(fleet.Pauses)
 	c.auditDecisions()
+	c.auditChanges()
 }
 
 // Confirm looks at a dragon once more, just before it is acted on: the ladder's step
@@ -129,7 +136,7 @@ func (p *Plan) Confirm(d *Decision, f *Facts) error {
 	if e, ok := f.Elapsed.Get(); ok && e < s.f.Elapsed.Or(e) {
 		return fmt.Errorf("%s: it has restarted since the decision", d.Worker)
 	}
-	if d.Reason == "" {
+	if d.Reason == "" || d.change != nil {
 		return nil
 	}
 	i := rank(d.Reason)

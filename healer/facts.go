@@ -71,6 +71,9 @@ type Facts struct {
 	Boards  []BoardFacts  // by slot
 	Pools   []PoolFacts   // by index
 
+	Wish       *Wish       // nil: none
+	Configured *Configured // nil: it has not said
+
 	Unreadable  []string      // fields that made no sense or were missing
 	ClockOffset dragon.Number // seconds that the device's clock is ahead of ours
 }
@@ -90,6 +93,7 @@ func (b *BoardFacts) dead() bool { return b.Status == "Dead" }
 // PoolFacts is one pool in a sample.
 type PoolFacts struct {
 	URL      string
+	User     string
 	Status   string
 	Active   bool
 	Works    dragon.Number
@@ -127,7 +131,7 @@ func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at tim
 	f.Pools = make([]PoolFacts, len(s.Pools))
 	for i := range s.Pools {
 		p := &s.Pools[i]
-		f.Pools[i] = PoolFacts{text(dragon.PoolWithoutLogin(p.URL)), p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
+		f.Pools[i] = PoolFacts{text(dragon.PoolWithoutLogin(p.URL)), p.User, p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
 	}
 	return f
 }

@@ -2,6 +2,8 @@ package healer
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +41,11 @@ type unit struct {
 	works   float64
 	frozen  bool // the counters stand still
 	pace    int  // in how many polls it is asked once
+
+	wish    *Wish
+	has     Configured // as it says when it is asked
+	refuses []Item     // written, and not taken
+	told    []Stuck    // what it says right after a write
 }
 
 type unitBoard struct {
@@ -85,15 +92,17 @@ func (f *farm) add(i int) *unit {
 
 // facts is what a reading of the unit says now.
 func (f *farm) facts(u *unit) Facts {
+	has := u.has
+	has.HasPools, has.HasMode, has.PoolsAt, has.ModeAt = true, true, f.now.Mono, f.now.Mono
 	if u.reach != Reached {
-		return Facts{Who: u.who, Reach: u.reach, At: f.now.Mono}
+		return Facts{Who: u.who, Reach: u.reach, At: f.now.Mono, Wish: u.wish, Configured: &has}
 	}
 	elapsed := (f.now.Mono - u.start).Seconds()
 	x := Facts{
 		Who: u.who, Reach: Reached, At: f.now.Mono, HasSample: true,
 		Uptime: dragon.Known((f.now.Mono - u.boot).Truncate(time.Minute).Seconds()), Elapsed: dragon.Known(elapsed),
 		Pace:   u.pace,
-		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan),
+		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan), Wish: u.wish, Configured: &has,
 	}
 	if u.tuning {
 		x.Tuning = dragon.Known(1)
@@ -174,6 +183,91 @@ func (f *farm) decide() {
 			f.carryOut(d)
 		}
 	}
+	for i := range f.plan.Changes {
+		if d := &f.plan.Changes[i]; d.Verb == Act && f.sends {
+			f.configure(d)
+		}
+	}
+}
+
+// configure does what the shell does with a decision about a wish.
+func (f *farm) configure(d *Decision) {
+	f.t.Helper()
+	u := f.unit(d.MAC)
+	had := u.has
+	had.HasPools, had.HasMode = true, true
+	d.before = settingOf(&had, d.change.wish.items())
+	a, err := f.mem.Intend(f.now, d, rolloutActor(d.change.id))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.mem.Interlock(f.now, d.MAC, d.Kind, a.ID); err != nil {
+		f.t.Errorf("%s after %s: policy allowed what the ceilings forbid: %v", d.Worker, f.age(), err)
+	}
+	if len(u.told) > 0 {
+		if err := f.mem.Told(d.MAC, a.ID, u.told); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	if err := f.mem.Sent(f.now, d.MAC, a.ID, Accepted, ""); err != nil {
+		f.t.Fatal(err)
+	}
+	f.sent = append(f.sent, a)
+	u.take(d.change.wish, a.Change.Items)
+	f.restart(u)
+	u.works = 0
+	if u.die {
+		u.reach = Timeout
+	}
+	if f.cure != nil {
+		f.cure(u, d.Kind)
+	}
+}
+
+// take makes the unit what a write wants it to be, but for what it refuses.
+func (u *unit) take(w *Wish, items []Item) {
+	for _, item := range items {
+		switch {
+		case slices.Contains(u.refuses, item):
+		case item == ItemAutotune:
+			u.has.Mode, u.has.Level = w.Mode, w.Level
+		case item == ItemPools:
+			u.has.Pools = w.Pools
+			u.pools = nil
+			for i, p := range w.Pools {
+				u.pools = append(u.pools, PoolFacts{URL: p.URL, User: p.User, Status: "Alive", Active: i == 0})
+				if strings.Contains(p.URL, "typo") {
+					u.pools[i].Status = "Dead"
+				}
+			}
+		}
+	}
+}
+
+// wish has the units be something; without any, all of them.
+func (f *farm) wish(key, url, mode string, units ...int) {
+	for i, u := range f.units {
+		if len(units) > 0 && !slices.Contains(units, i) {
+			continue
+		}
+		u.wish = &Wish{Key: key, Name: key, Mode: mode}
+		if url != "" {
+			u.wish.Pools = []dragon.PoolConfig{{URL: url, User: "acct." + u.who.Worker, Password: "hunter2"}}
+		}
+	}
+}
+
+// right counts the units that are as wished.
+func (f *farm) right() int {
+	n := 0
+	for _, u := range f.units {
+		has := u.has
+		has.HasPools, has.HasMode = true, true
+		if u.wish != nil && len(u.wish.Differences(&has)) == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // carryOut does what the shell does with a decision.

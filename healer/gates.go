@@ -56,6 +56,8 @@ const (
 	GateHour        Gate = "hour"
 	GateDay         Gate = "day"
 	GateExternal    Gate = "external"
+	GateRollout     Gate = "rollout"
+	GateWave        Gate = "wave"
 )
 
 // question is: may this kind of write go to this dragon now?
@@ -63,14 +65,15 @@ type question struct {
 	c      *cycle
 	s      *subject
 	kind   Kind
-	reason Reason // that the ladder acts on; empty for a human or a rollout
-	step   *step  // of the ladder; nil for a human or a rollout
+	reason Reason  // that the ladder acts on; empty for a human or a rollout
+	step   *step   // of the ladder; nil for a human or a rollout
+	change *change // to a wish; nil for all else
 }
 
 // taken is the dragon that this cycle's action goes to already. What is only observed
 // takes nothing away from what is enforced.
 func (q *question) taken() *subject {
-	if q.c.granted == nil && q.step != nil && q.s.p.Mode != Enforce {
+	if q.c.granted == nil && (q.step != nil && q.s.p.Mode != Enforce || q.change != nil && q.c.p.Rollout.Mode != Enforce) {
 		return q.c.observed
 	}
 	return q.c.granted
@@ -153,6 +156,8 @@ var gates = []gate{
 	{GateHour, false, true, (*question).hour},
 	{GateDay, false, true, (*question).day},
 	{GateExternal, false, true, (*question).external},
+	{GateRollout, false, true, (*question).rollout},
+	{GateWave, false, true, (*question).wave},
 }
 
 // Gates returns the names of all gates in order.
@@ -177,7 +182,7 @@ func (q *question) ask() []GateState {
 	out := make([]GateState, 0, len(gates))
 	for i := range gates {
 		g := &gates[i]
-		if !g.write && q.step == nil {
+		if !g.write && q.step == nil || q.kind.heals() && (g.name == GateRollout || g.name == GateWave) {
 			continue
 		}
 		var a answer
@@ -235,6 +240,13 @@ func (q *question) pause() answer {
 }
 
 func (q *question) startObservation() answer {
+	if q.change != nil {
+		r, alive, w := &q.c.p.Rollout, q.c.m.run.time.alive, q.s.w
+		if alive < r.Start || w.samples < r.Samples {
+			return no(max(r.Start-alive, time.Duration(r.Samples-w.samples)*q.c.p.Poll), "the healer is up for %s, %d samples", short(alive), w.samples)
+		}
+		return yes("")
+	}
 	if q.c.starting(q.s) {
 		left := q.c.p.StartObserve - q.c.m.run.time.alive
 		missing := time.Duration(q.c.p.StartSamples-q.s.w.samples) * q.c.p.Poll
@@ -257,7 +269,12 @@ func (q *question) flapping() answer {
 	return yes("")
 }
 
+// newDevice lets a dragon be watched before it is judged. What it is to be is no
+// judgement: until it has been told it may be working for somebody else.
 func (q *question) newDevice() answer {
+	if q.change != nil {
+		return yes("")
+	}
 	watched := q.c.now.Since(q.s.r.Observe)
 	if watched < q.c.p.NewObserve || q.s.r.Samples < q.c.p.NewSamples {
 		missing := time.Duration(q.c.p.NewSamples-q.s.r.Samples) * q.c.p.Poll
@@ -286,6 +303,11 @@ func word(r Reach) string {
 
 func (q *question) young() answer {
 	f := q.s.f
+	if up, ok := f.Uptime.Get(); q.change != nil && max(up, f.Elapsed.Or(0)) >= q.c.p.Rollout.Boot.Seconds() {
+		return yes("")
+	} else if q.change != nil && ok {
+		return no(q.c.p.Rollout.Boot-seconds(up), "up for %s", short(seconds(up)))
+	}
 	if booted(f, &q.s.p.Grace) {
 		return yes("")
 	}
@@ -307,12 +329,15 @@ func (q *question) tuning() answer {
 	case DeadBoard, Missing, TuningStuck:
 		return yes("tuning, which does not matter for " + string(q.reason))
 	}
+	if q.change != nil {
+		return yes("tuning, perhaps for somebody else")
+	}
 	return no(0, "tuning for %s", short(q.c.now.Since(q.s.w.tuned)))
 }
 
 func (q *question) afterConfig() answer {
 	a := q.s.r.last(func(a *Action) bool { return a.Kind == Configure || a.Kind == Upgrade })
-	if a == nil {
+	if a == nil || q.change != nil { // that one has its gap, and its budget
 		return yes("")
 	}
 	if wait := q.s.p.Grace.AfterConfig - q.c.now.Since(a.At); wait > 0 {
@@ -360,8 +385,17 @@ func (q *question) window() answer {
 	return no(0, "outside the healing windows")
 }
 
-// pool holds those that suffer from a pool's outage.
+// pool holds those that suffer from a pool's outage. To be moved to another one that
+// works is what helps them, and nobody is moved to one that does not.
 func (q *question) pool() answer {
+	if q.change != nil && len(q.change.wish.Pools) > 0 {
+		for _, p := range q.change.wish.Pools {
+			if q.c.m.breaker("pool", text(dragon.PoolWithoutLogin(p.URL))) == nil {
+				return yes("")
+			}
+		}
+		return no(0, "all pools that it is to have are out")
+	}
 	if b := q.c.m.breaker("pool", q.s.poolHeld); b != nil {
 		return q.breaker(b)
 	}
@@ -384,6 +418,8 @@ func closedBy(name string) func(*question) answer {
 
 func (q *question) breaker(b *Breaker) answer {
 	switch {
+	case q.change != nil && (b.State == BreakerHalfOpen || b.Slow): // only a cure can show that it is over
+		return no(0, "%s: %s", b.State, b.Detail)
 	case b.State == BreakerHalfOpen && b.Trial == "" && q.taken() == nil:
 		return yes("half-open: this would be the trial")
 	case b.State == BreakerHalfOpen:
@@ -440,11 +476,16 @@ func (q *question) interval() answer {
 }
 
 func (q *question) gap() answer {
+	if q.change != nil && q.s.w.unsent != 0 {
+		if wait := unsentGap - q.c.now.Since(q.s.w.unsent); wait > 0 {
+			return no(wait, "it could not be written to %s ago", short(q.c.now.Since(q.s.w.unsent)))
+		}
+	}
 	var last Moment
 	for i := range q.s.r.Actions {
 		last = max(last, q.s.r.Actions[i].At)
 	}
-	if len(q.s.r.Actions) == 0 {
+	if len(q.s.r.Actions) == 0 || q.change != nil && q.change.restore {
 		return yes("")
 	}
 	if wait := q.s.p.Device.MinGap - q.c.now.Since(last); wait > 0 {
@@ -469,10 +510,13 @@ func (q *question) deviceBudget() answer {
 		return answer{detail: detail}
 	}
 	switch q.kind {
+	case Configure:
+		if q.change != nil && q.change.restore {
+			return yes("")
+		}
+		return limit(Configure, day, d.ConfigWrites24h)
 	case Restart:
 		return limit(Restart, day, d.Restarts24h)
-	case Configure:
-		return limit(Configure, day, d.ConfigWrites24h)
 	case Reboot:
 		if a := limit(Reboot, day, d.Reboots24h); !a.open {
 			return a
@@ -540,8 +584,12 @@ func (q *question) spacing() answer {
 func (q *question) hour() answer { return q.rate(time.Hour, q.c.p.Fleet.hourLimit(q.c.n)) }
 func (q *question) day() answer  { return q.rate(day, q.c.p.Fleet.dayLimit(q.c.n)) }
 
+// rate bounds what is done to heal. What brings a wish to the dragons goes by waves.
 func (q *question) rate(window time.Duration, limit int) answer {
 	f := &q.c.m.Fleet
+	if !q.kind.heals() {
+		return yes("")
+	}
 	used := f.begun(window, q.c.now)
 	if q.taken() != nil {
 		used++
@@ -550,6 +598,38 @@ func (q *question) rate(window time.Duration, limit int) answer {
 		used = max(used, limit)
 	}
 	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: f.nextFree(window, q.c.now)}
+}
+
+// rollout lets one dragon try a new wish before the others get it.
+func (q *question) rollout() answer {
+	if q.change == nil || q.change.restore {
+		return yes("")
+	}
+	ro := q.change.ro
+	if b := q.c.m.breaker("rollout", ro.ID); b != nil {
+		return no(0, "%s: %s", b.State, b.Detail)
+	}
+	switch ro.State {
+	case RolloutCanary:
+		return no(0, "%s tries it first", q.c.m.name(ro.Canary))
+	case RolloutWaiting:
+		return yes("this would be the canary")
+	}
+	return yes(string(ro.State))
+}
+
+// wave is the pace at which dragons are changed.
+func (q *question) wave() answer {
+	if q.kind != Configure || q.change != nil && q.change.restore {
+		return yes("")
+	}
+	p := &q.c.p.Rollout
+	limit, used := p.wave(q.c.n), q.c.m.Fleet.changed(Configure, p.Every, q.c.now)
+	a := answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, short(p.Every))}
+	if !a.open {
+		a.wait = q.c.m.Fleet.nextChange(Configure, p.Every, q.c.now)
+	}
+	return a
 }
 
 func (q *question) external() answer { return q.c.external() }

@@ -43,7 +43,7 @@ type Config struct {
 	// said. It is called once a cycle, and must come to an end. Nil: it cannot be asked.
 	Answers func(ctx context.Context, address string) error
 	// OnAction is told of every write that went out. It must not block.
-	OnAction func(*fleet.Info, Kind)
+	OnAction func(*fleet.Info, *Action)
 
 	Workers    int                   // dragons read at once; default 64
 	ID         string                // names this healer in the audit; default the host's name

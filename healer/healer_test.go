@@ -556,7 +556,7 @@ func TestAPanicBesideTheOwnerIsHeardOf(t *testing.T) {
 				}
 				return w.enacted.Load()
 			}
-			c.OnAction = func(*fleetInfo, Kind) { panic("another") }
+			c.OnAction = func(*fleetInfo, *Action) { panic("another") }
 		})
 		w.start()
 		w.settle()

@@ -38,6 +38,7 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string) (Action, error) 
 	if actor != "" {
 		a.Actor = actor
 	}
+	m.intendChange(&a, d, t)
 	r.Actions = append(r.Actions, a)
 	if a.Rung > r.Rung && a.Actor == healerActor {
 		r.Rung = a.Rung
@@ -49,7 +50,7 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string) (Action, error) 
 	m.touch(d.MAC)
 	m.Fleet.Ring = append(m.Fleet.Ring, FleetAction{a.ID, d.MAC, a.Kind, t})
 	for _, b := range m.Fleet.Breakers {
-		if b.State == BreakerHalfOpen && b.Trial == "" && d.facts != nil && b.covers(d.facts) {
+		if a.heals() && b.State == BreakerHalfOpen && b.Trial == "" && d.facts != nil && b.covers(d.facts) {
 			b.Trial = a.ID
 		}
 	}
@@ -67,6 +68,7 @@ func (m *Memory) Sent(now Instant, mac, id string, result Result, note string) e
 	a.Result, a.Note = result, note
 	if result == Refusal {
 		a.Outcome, a.Ended = NotExecuted, m.moment(now)
+		m.refused(mac, a)
 		m.untried(id)
 	}
 	m.touch(mac)

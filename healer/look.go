@@ -204,6 +204,14 @@ func (h *Healer) act(ctx context.Context) {
 			return
 		}
 	}
+	for i := range h.plan.Changes {
+		if d := h.plan.Changes[i]; d.Verb == Act {
+			h.acting = true
+			j := job{plan: h.plan, decision: d, actor: rolloutActor(d.change.id)}
+			h.hand(func() { h.heal(ctx, j) })
+			return
+		}
+	}
 }
 
 // show publishes what a request has changed, without taking it for another look.
@@ -258,11 +266,35 @@ func (h *Healer) facts(d *fleet.Dragon, p *Policy) Facts {
 	health, last := d.Health(), d.Last()
 	w := who(d.Info(), p)
 	if last == nil || !health.Up {
-		return FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
+		f := FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
+		h.configured(d, &f, p)
+		return f
 	}
 	f := h.factsOf(d, w, last)
 	f.Pace = h.pace(d)
+	h.configured(d, &f, p)
 	return f
+}
+
+// configured adds what the dragon is to be, and what it has said that it is.
+func (h *Healer) configured(d *fleet.Dragon, f *Facts, p *Policy) {
+	if p.Wish == nil || f.Conflict {
+		return
+	}
+	if f.Wish = p.Wish(d.Info()); f.Wish == nil {
+		return
+	}
+	now, facts := h.clock.Now().Mono, d.Facts()
+	read := func(at time.Time) time.Duration { return now - time.Duration(float64(time.Since(at))*h.speed()) }
+	c := &Configured{}
+	if !facts.Pools.At.IsZero() {
+		c.HasPools, c.Pools, c.PoolsAt = true, facts.Pools.Value, read(facts.Pools.At)
+	}
+	if !facts.AutoTune.At.IsZero() {
+		a := &facts.AutoTune.Value
+		c.HasMode, c.Mode, c.Level, c.ModeAt = true, a.Mode, a.Level, read(facts.AutoTune.At)
+	}
+	f.Configured = c
 }
 
 // factsOf makes facts of a reading that has come.
@@ -356,7 +388,7 @@ func (h *Healer) enforced() *Policy {
 		return h.policy
 	}
 	p := *h.policy
-	p.Default.Mode = Observe
+	p.Default.Mode, p.Rollout.Mode = Observe, Observe
 	p.Profiles = nil
 	for name, profile := range h.policy.Profiles {
 		p.Override(name, func(d *DragonPolicy) {

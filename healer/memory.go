@@ -58,10 +58,11 @@ type Action struct {
 	Actor  string `json:"actor"` // healer, user:name, rollout:name …
 	Slot   int    `json:"board"` // the board it was for; -1 for none in particular
 
-	At     Moment    `json:"at"`
-	Wall   time.Time `json:"wall"`
-	Result Result    `json:"result,omitempty"`
-	Note   string    `json:"note,omitempty"`
+	At     Moment        `json:"at"`
+	Wall   time.Time     `json:"wall"`
+	Result Result        `json:"result,omitempty"`
+	Note   string        `json:"note,omitempty"`
+	Change *ConfigChange `json:"change,omitempty"` // of a Configure
 
 	Before Sample  `json:"before"`
 	After  *Sample `json:"after,omitempty"`
@@ -70,6 +71,11 @@ type Action struct {
 	Outcome Outcome `json:"outcome,omitempty"`
 	Ended   Moment  `json:"ended,omitempty"`
 }
+
+// heals reports whether the action is one that may cure a dragon.
+func (a *Action) heals() bool { return a.Kind.heals() }
+
+func (k Kind) heals() bool { return k == Restart || k == Reboot }
 
 // Sample is the state of a dragon around an action.
 type Sample struct {
@@ -133,6 +139,8 @@ type Record struct {
 	MaxBoards  int      `json:"max_boards,omitempty"`
 	Baseline   Baseline `json:"baseline"`
 	Boot       Moment   `json:"boot,omitempty"` // of its system, as the last sample has it
+
+	Config *ConfigRecord `json:"config,omitempty"` // nil: nothing was written for its wish
 }
 
 // open returns the action that still occupies the dragon's slot, or nil.
@@ -189,6 +197,9 @@ type FleetRecord struct {
 	NextPause  int                  `json:"next_pause,omitempty"`
 	Tunes      map[string][]float64 `json:"tunes,omitempty"` // seconds that autotuning took, by model
 	ConfigHash string               `json:"config_hash,omitempty"`
+
+	Rollouts    []*Rollout `json:"rollouts,omitempty"` // in the order of their beginning
+	NextRollout int        `json:"next_rollout,omitempty"`
 }
 
 // Memory is all that Decide remembers. Fleet and Dragons must survive a kill: they
@@ -258,6 +269,7 @@ func (m *Memory) init() {
 	slices.SortFunc(m.Fleet.Breakers, func(a, b *Breaker) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Scope, b.Scope))
 	})
+	m.Fleet.Rollouts = slices.DeleteFunc(m.Fleet.Rollouts, func(ro *Rollout) bool { return ro == nil })
 	m.run = running{
 		dragons: make(map[string]*watch),
 		said:    make(map[string]saying),
@@ -340,6 +352,10 @@ func (m *Memory) Clone() *Memory {
 	for k, t := range m.Fleet.Tunes {
 		f.Tunes[k] = slices.Clone(t)
 	}
+	f.Rollouts = make([]*Rollout, len(m.Fleet.Rollouts))
+	for i, ro := range m.Fleet.Rollouts {
+		f.Rollouts[i] = ro.clone()
+	}
 	c.Dragons = make(map[string]*Record, len(m.Dragons))
 	for mac, r := range m.Dragons {
 		n := cloned(r)
@@ -348,7 +364,7 @@ func (m *Memory) Clone() *Memory {
 			n.Actions[i].After = cloned(n.Actions[i].After)
 		}
 		n.Restarts, n.DeadHot = slices.Clone(r.Restarts), slices.Clone(r.DeadHot)
-		n.Quarantine = cloned(r.Quarantine)
+		n.Quarantine, n.Config = cloned(r.Quarantine), cloned(r.Config)
 		n.Baseline.Slots = slices.Clone(r.Baseline.Slots)
 		c.Dragons[mac] = n
 	}

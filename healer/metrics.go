@@ -23,11 +23,12 @@ type metrics struct {
 var (
 	actionable   = []Reason{Flatline, DeadHot, DeadBoard, Missing, LowHashrate, MinHashrate, NoWorkLocal, BogusTemp, TuningStuck, ""}
 	ladderKinds  = []Kind{Restart, Reboot}
+	wishReasons  = []Reason{Drift, Rolling, Undo}
 	decisionSaid = []Verb{Act, WouldAct, Blocked}
 	outcomesSaid = []string{
 		string(Recovered), string(Relapsed), string(NoEffect), string(Worse), string(LostOutcome), string(Unknown), string(NotExecuted),
 	}
-	breakerNames = []string{"storm", "scope", "pool", "domain", "isolation", "fleet_boot", "schema", "foreign", "efficacy", "harm"}
+	breakerNames = []string{"storm", "scope", "pool", "domain", "isolation", "fleet_boot", "schema", "foreign", "efficacy", "harm", "rollout"}
 	fleetWide    = []string{"storm", "isolation", "fleet_boot", "foreign", "harm"}
 )
 
@@ -52,7 +53,7 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 		actions:   vector("mother_healer_actions_total", "Writes to dragons that were written down, to be sent next.", "action", "reason"),
 		outcomes:  vector("mother_healer_outcomes_total", "What became of writes; unknown is what the sender learned, before the dragon's clock tells.", "action", "reason", "outcome"),
 		trips:     vector("mother_healer_breaker_trips_total", "Times that a breaker opened.", "breaker"),
-		foreign:   vector("mother_foreign_actions_total", "Restarts of dragons that nobody known has caused.", "kind"),
+		foreign:   vector("mother_foreign_actions_total", "Restarts of dragons (miner, system) that nobody known has caused, and configurations of ours that somebody has changed.", "kind"),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "mother_healer_cycle_duration_seconds", Help: "Time that a decision about the whole fleet took, writing it down included.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30}, NativeHistogramBucketFactor: 1.1,
@@ -84,13 +85,22 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 			m.actions.WithLabelValues(string(kind), reasonLabel(reason))
 		}
 	}
+	for _, reason := range wishReasons {
+		for _, verb := range decisionSaid {
+			m.decisions.WithLabelValues(string(Configure), string(reason), string(verb))
+		}
+		for _, outcome := range outcomesSaid {
+			m.outcomes.WithLabelValues(string(Configure), string(reason), outcome)
+		}
+		m.actions.WithLabelValues(string(Configure), string(reason))
+	}
 	for _, g := range Gates() {
 		m.blocked.WithLabelValues(string(g))
 	}
 	for _, b := range breakerNames {
 		m.trips.WithLabelValues(b)
 	}
-	for _, kind := range []string{"miner", "system"} {
+	for _, kind := range []string{"miner", "system", "config"} {
 		m.foreign.WithLabelValues(kind)
 	}
 	if r == nil {
@@ -145,6 +155,17 @@ func (h *Healer) account(p *Plan) {
 			m.blocked.WithLabelValues(string(d.Blocked)).Inc()
 		}
 	}
+	for i := range p.Changes {
+		d := &p.Changes[i]
+		if d.Verb != Blocked {
+			continue
+		}
+		key := d.MAC + " configuration"
+		blocked[key] = d.Blocked
+		if n.blocked[key] != d.Blocked {
+			m.blocked.WithLabelValues(string(d.Blocked)).Inc()
+		}
+	}
 	n.blocked = blocked
 
 	open := make(map[string]BreakerState)
@@ -165,6 +186,7 @@ func (h *Healer) account(p *Plan) {
 			m.foreign.WithLabelValues(map[bool]string{false: "miner", true: "system"}[r.System]).Inc()
 		}
 	}
+	m.foreign.WithLabelValues("config").Add(float64(len(p.Undone)))
 	for i := range p.Ended {
 		e := &p.Ended[i]
 		m.outcomes.WithLabelValues(string(e.Action.Kind), reasonLabel(e.Action.Reason), string(e.Action.Outcome)).Inc()

@@ -21,6 +21,15 @@ func (c *cycle) conclude(s *subject) {
 	if c.lost(s, a) {
 		c.end(s, a, LostOutcome, "")
 		s.r.Lost = c.now
+		if a.Change != nil && !a.Change.Restore {
+			if ro := c.m.rollout(a.Change.Rollout); ro != nil {
+				c.failed(ro, s.f.MAC, "it did not come back", c.members(ro))
+			}
+		}
+		return
+	}
+	if a.Kind == Configure {
+		c.concludeChange(s, a)
 		return
 	}
 	if a.Kind != Restart && a.Kind != Reboot {
@@ -132,7 +141,7 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 	}
 	c.m.touch(s.f.MAC)
 	ended := Ended{MAC: s.f.MAC, Action: *a, Lost: c.cost(s, a)}
-	if outcome == Recovered {
+	if outcome == Recovered && a.heals() {
 		if s.r.SickSince != 0 {
 			ended.Sick = c.now.Since(s.r.SickSince)
 		}

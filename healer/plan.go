@@ -37,10 +37,14 @@ type Plan struct {
 
 	// Dragons holds every dragon once: first those to be acted on or blocked, by
 	// severity, oldest evidence and MAC; then the others by MAC.
-	Dragons  []Decision  `json:"dragons"`
-	Breakers []Breaker   `json:"breakers"` // that are not closed
-	Budgets  []BudgetUse `json:"budgets"`
-	Pauses   []Pause     `json:"pauses"`
+	Dragons []Decision `json:"dragons"`
+	// Changes are the dragons that are not as wished and could be, in the order in which
+	// they are put right.
+	Changes  []Decision     `json:"changes"`
+	Rollouts []RolloutShown `json:"rollouts"`
+	Breakers []Breaker      `json:"breakers"` // that are not closed
+	Budgets  []BudgetUse    `json:"budgets"`
+	Pauses   []Pause        `json:"pauses"`
 
 	Pools    []CauseState `json:"pools"`
 	Domains  []CauseState `json:"domains"`
@@ -57,6 +61,8 @@ type Plan struct {
 	Ended []Ended `json:"-"`
 	// Restarts are the restarts that were seen in this cycle.
 	Restarts []Restarted `json:"-"`
+	// Undone are the workers whose configuration somebody else was found to have changed.
+	Undone []string `json:"-"`
 
 	cycle *cycle // for Ask
 }
@@ -113,9 +119,12 @@ type Decision struct {
 	In       Until       `json:"in"` // how long until the closed gates may open, as far as that is known
 	ActionID string      `json:"action_id,omitempty"`
 	Last     *LastAction `json:"last_action,omitempty"`
+	Wish     *WishState  `json:"wish,omitempty"` // nil: nobody wishes anything of it
 
-	severity int    // index of the detector; -1: nothing to decide
-	facts    *Facts // what it was decided on
+	change   *change  // of a Configure
+	before   *Setting // what it has, read right before the write
+	severity int      // index of the detector; -1: nothing to decide
+	facts    *Facts   // what it was decided on
 }
 
 // LastAction is the newest write to a dragon that is remembered, and what became of it.

@@ -58,6 +58,7 @@ type Policy struct {
 	Fleet    FleetPolicy   `yaml:"fleet"`
 	Breakers BreakerPolicy `yaml:"breakers"`
 	Causes   CausePolicy   `yaml:"causes"`
+	Rollout  RolloutPolicy `yaml:"rollout"`
 	External External      `yaml:"gate"`
 	Windows  []Window      `yaml:"windows"` // for healing; none: always
 
@@ -68,6 +69,9 @@ type Policy struct {
 	// it. Nil, or an empty domain: the /24 of its address. It comes and goes with the
 	// policy: a profile's name means nothing to another one.
 	Place func(*fleet.Info) (domain, profile string) `yaml:"-" json:"-"`
+	// Wish says what a dragon is to be: the same for the same dragon, and what it has
+	// returned does not change any more. Nil, or nil for a dragon: it is left as it is.
+	Wish func(*fleet.Info) *Wish `yaml:"-" json:"-"`
 
 	without Gate // switched off by a test, see WithoutGate
 }
@@ -274,6 +278,10 @@ func DefaultPolicy() Policy {
 			Domain: 0.30, DomainFloor: 3, DomainHold: 10 * minute, Isolation: 0.50,
 			BootFleet: 0.20, BootFloor: 3, BootSpan: 5 * minute, BootHold: 45 * minute,
 			Schema: 0.20, SchemaFloor: 2, SiteHot: 0.20, BaselineFall: 0.05,
+		},
+		Rollout: RolloutPolicy{
+			Mode: Enforce, Start: 5 * minute, Samples: 3, Boot: 5 * minute, CanaryWait: 15 * minute,
+			Wave: 0.05, WaveMin: 2, Every: 10 * minute, Failures: 0.02, ConflictAfter: 2,
 		},
 		External: External{OnError: "block"},
 		Default: DragonPolicy{

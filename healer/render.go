@@ -27,12 +27,20 @@ func (p *Plan) ExitCode() int {
 			code = ExitBlocked
 		}
 	}
+	for i := range p.Changes {
+		switch d := &p.Changes[i]; {
+		case d.Verb == Act || d.Verb == WouldAct:
+			return ExitAct
+		case breakerGate(d.Blocked):
+			code = ExitBlocked
+		}
+	}
 	return code
 }
 
 func breakerGate(g Gate) bool {
 	switch g {
-	case GateIsolation, GateBoot, GatePool, GateDomain, GateSchema, GateForeign, GateStorm, GateScope, GateEfficacy, GateHarm:
+	case GateIsolation, GateBoot, GatePool, GateDomain, GateSchema, GateForeign, GateStorm, GateScope, GateEfficacy, GateHarm, GateRollout:
 		return true
 	}
 	return false
@@ -92,7 +100,78 @@ func (p *Plan) Render(w io.Writer) error {
 		}
 		fmt.Fprintln(t, strings.Join(row, "\t"))
 	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return p.renderWishes(w)
+}
+
+// renderWishes writes how far the rollouts are, and every dragon that is not as wished.
+func (p *Plan) renderWishes(w io.Writer) error {
+	for i := range p.Rollouts {
+		ro := &p.Rollouts[i]
+		fmt.Fprintf(w, "rollout %s %s (%s): %s for %s", ro.ID, ro.Kind, ro.Name, ro.State, short(p.At.Since(ro.Since)))
+		if ro.State == RolloutCanary {
+			fmt.Fprintf(w, ", %s tries it first", ro.Canary)
+		}
+		fmt.Fprintf(w, "; of %d dragons", ro.Members)
+		for _, phase := range Phases {
+			if n := ro.Phases[string(phase)]; n > 0 {
+				fmt.Fprintf(w, " %d %s", n, strings.ReplaceAll(string(phase), "_", " "))
+			}
+		}
+		fmt.Fprintln(w)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	any := false
+	for i := range p.Dragons {
+		d := &p.Dragons[i]
+		if d.Wish == nil || d.Wish.Phase == PhaseRight || d.Wish.Phase == PhaseUnknown {
+			continue
+		}
+		if !any {
+			fmt.Fprintln(t, "WISH\tMAC\tWORKER\tIS\tWANT\tHAVE\tWHEN\tBLOCKED BY")
+			any = true
+		}
+		when, blocked := "-", d.Wish.trouble()
+		if c := p.changeOf(d.MAC); c != nil {
+			when, blocked = c.when(), c.closedGates()
+		}
+		want, have := d.Wish.differences()
+		fmt.Fprintln(t, strings.Join([]string{d.Wish.Rollout, d.MAC, d.Worker, string(d.Wish.Phase), dash(want), dash(have), when, dash(blocked)}, "\t"))
+	}
 	return t.Flush()
+}
+
+// changeOf is the decision to configure a dragon; nil if there is none.
+func (p *Plan) changeOf(mac string) *Decision {
+	for i := range p.Changes {
+		if p.Changes[i].MAC == mac {
+			return &p.Changes[i]
+		}
+	}
+	return nil
+}
+
+// trouble says why a dragon is left as it is.
+func (w *WishState) trouble() string {
+	var words []string
+	for _, x := range w.Stuck {
+		words = append(words, fmt.Sprintf("%s: %s", x.Item, x.Why))
+	}
+	for _, item := range w.Conflict {
+		words = append(words, fmt.Sprintf("somebody else wants its %s so", item))
+	}
+	return strings.Join(words, "; ")
+}
+
+// differences says what is otherwise than wished.
+func (w *WishState) differences() (want, have string) {
+	var wants, haves []string
+	for _, d := range w.Drift {
+		wants, haves = append(wants, d.Want), append(haves, d.Have)
+	}
+	return strings.Join(wants, "; "), strings.Join(haves, "; ")
 }
 
 func dash(s string) string {
@@ -152,7 +231,7 @@ func (d *Decision) action() string {
 
 func (d *Decision) when() string {
 	switch {
-	case d.Verb != Blocked:
+	case d.Verb != Blocked && d.Verb != Wait:
 		return "now"
 	case !d.In.Known:
 		return "-"
@@ -165,6 +244,10 @@ func (d *Decision) blockedBy() string {
 	if d.Blocked == "" {
 		return d.Note
 	}
+	return d.closedGates()
+}
+
+func (d *Decision) closedGates() string {
 	var closed []string
 	for _, g := range d.Gates {
 		if !g.Open {
@@ -183,6 +266,9 @@ func (p *Plan) Why(w io.Writer, target string) bool {
 			continue
 		}
 		d.why(w, p)
+		if d.Wish != nil {
+			d.Wish.why(w, p.changeOf(d.MAC))
+		}
 		return true
 	}
 	return false
@@ -210,9 +296,25 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 	if b := d.Benefit; b != nil && b.Known {
 		fmt.Fprintf(w, "benefit   p %.2f: gain %s over a day, cost %s\n", b.Chance, work(b.Gain), work(b.Cost))
 	}
-	if len(d.Gates) == 0 {
-		return
+	d.whyGates(w)
+}
+
+// why says what a dragon is to be, and what is in the way.
+func (x *WishState) why(w io.Writer, change *Decision) {
+	fmt.Fprintf(w, "wish      %s (rollout %s): %s\n", x.Name, x.Rollout, strings.ReplaceAll(string(x.Phase), "_", " "))
+	for _, d := range x.Drift {
+		fmt.Fprintf(w, "  %-8s want %s\n           have %s\n", d.Item, d.Want, d.Have)
 	}
+	if trouble := x.trouble(); trouble != "" {
+		fmt.Fprintf(w, "  left so  %s\n", trouble)
+	}
+	if change != nil {
+		fmt.Fprintf(w, "action    %s, %s\n", change.Kind, change.when())
+		change.whyGates(w)
+	}
+}
+
+func (d *Decision) whyGates(w io.Writer) {
 	for _, g := range d.Gates {
 		state := "open"
 		if !g.Open {

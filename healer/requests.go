@@ -144,6 +144,13 @@ func (h *Healer) Release(ctx context.Context, target, by string) error {
 // Ack closes a breaker that a human has looked into: see Memory.Ack for the names.
 func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
 	return h.change(ctx, "acknowledging", func(now Instant) error {
+		if name == "config" {
+			mac, err := h.macOf(scope)
+			if err != nil {
+				return err
+			}
+			scope = mac
+		}
 		if err := h.mem.Ack(now, name, scope, by); err != nil {
 			return err
 		}

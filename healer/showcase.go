@@ -3,6 +3,7 @@ package healer
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -160,6 +161,45 @@ var shown = []struct {
 	}},
 	{gauge("mother_healer_isolated", "1: most of the fleet is out of reach at once, or the configured gateway does not answer, so that the healer takes itself for cut off."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Plan.breakerState("isolation") >= BreakerOpen))
+	}},
+	{gauge("dragon_config_drift", "1: the item is not as a profile wishes it. Only where one does, and the dragon has said how it is.", "worker", "item"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Dragons {
+			d := &s.Plan.Dragons[i]
+			if d.Wish == nil {
+				continue
+			}
+			for _, item := range d.Wish.Known {
+				put(truth(slices.ContainsFunc(d.Wish.Drift, func(x Difference) bool { return x.Item == item })), d.Worker, string(item))
+			}
+		}
+	}},
+	{gauge("mother_enforce_state", "1 for where a dragon stands with its wish: as_wished, drifted (and waits), changing, stuck (tried, and it cannot take effect), conflict (somebody else changes it back), failed (it did not work after it was changed), unknown.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Dragons {
+			if d := &s.Plan.Dragons[i]; d.Wish != nil {
+				put(1, d.Worker, string(d.Wish.Phase))
+			}
+		}
+	}},
+	{gauge("mother_rollout_state", "1 for the state of a rollout: waiting (for a canary), canary, waves, done, aborted (until a human acknowledges it).", "rollout", "name", "state"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Rollouts {
+			ro := &s.Plan.Rollouts[i]
+			for _, state := range RolloutStates {
+				put(truth(ro.State == state), ro.ID, ro.Name, string(state))
+			}
+		}
+	}},
+	{gauge("mother_rollout_devices", "Dragons of a rollout by phase: see mother_enforce_state.", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Rollouts {
+			ro := &s.Plan.Rollouts[i]
+			for _, phase := range Phases {
+				put(float64(ro.Phases[string(phase)]), ro.ID, string(phase))
+			}
+		}
+	}},
+	{gauge("mother_rollout_failed_devices", "Dragons that did not work after a rollout had changed them, in the last 24 hours.", "rollout"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Rollouts {
+			put(float64(len(s.Plan.Rollouts[i].Failed)), s.Plan.Rollouts[i].ID)
+		}
 	}},
 	{gauge("mother_site_hot", "1: many dragons are hot at once, which is the site's trouble."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Plan.SiteHot))

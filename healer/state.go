@@ -306,7 +306,7 @@ func (c *cycle) enter(s *subject, state State) {
 			r.SickSince = c.now
 			c.m.touch(r.Who.MAC)
 		}
-		if a := r.last(func(a *Action) bool { return a.Outcome != Open }); from == StateProbation && a != nil && a.Outcome == Recovered {
+		if a := r.last(func(a *Action) bool { return a.Outcome != Open }); from == StateProbation && a != nil && a.Outcome == Recovered && a.heals() {
 			c.relapse(s, a)
 		}
 		r.CleanAt = 0

@@ -72,7 +72,13 @@ func impatient() *Policy {
 // newWard makes a ward of n T1s. It is closed when the bubble's test ends.
 func newWard(t *testing.T, n int) *ward {
 	t.Helper()
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: n, InMemory: true})
+	return newWardOf(t, n, nil, nil)
+}
+
+// newWardOf makes a ward of n dragons that are asked for facts.
+func newWardOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts map[fleet.Fact]time.Duration) *ward {
+	t.Helper()
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: n, InMemory: true, Specs: specs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +87,7 @@ func newWard(t *testing.T, n int) *ward {
 	transport := dragon.NewTransport()
 	transport.DialContext = herd.DialContext
 	options := dragon.Options{Transport: transport}
-	w.fleet, err = fleet.Open(fleet.Config{Client: options, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
+	w.fleet, err = fleet.Open(fleet.Config{Client: options, Facts: facts, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
 		if h := w.current.Load(); h != nil {
 			h.OnReading(d, r)
 		}
@@ -144,7 +150,7 @@ func (w *ward) make(dir string) (*Healer, func() (stop func())) {
 	w.enact(w.policy)
 	c := Config{
 		Fleet: w.fleet, Dir: dir, Policy: w.enacted.Load, ID: "test", Clock: w.clock,
-		OnAction: func(_ *fleet.Info, k Kind) { w.actions = append(w.actions, k) },
+		OnAction: func(_ *fleet.Info, a *Action) { w.actions = append(w.actions, a.Kind) },
 		Logger:   log.NewLogfmtLogger(log.NewSyncWriter(w.log)), Registerer: w.registry,
 	}
 	for _, change := range w.configs {

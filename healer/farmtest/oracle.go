@@ -324,10 +324,10 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 	rollouts := 0
 	for _, x := range o.sent {
 		age := s.At - x.At
-		if age < time.Hour {
+		if age < time.Hour && heals(x.Kind) {
 			hour++
 		}
-		if age < day {
+		if age < day && heals(x.Kind) {
 			today++
 		}
 		if last.At < x.At {
@@ -366,10 +366,10 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 	if gap := s.At - last.At; gap < 24*time.Second {
 		o.fail("I1 %s: %s after the last write", what, gap)
 	}
-	if hour >= max(2, part(0.03)) {
+	if hour >= max(2, part(0.03)) && heals(s.Kind) {
 		o.fail("I1 %s is number %d within an hour", what, hour+1)
 	}
-	if today >= max(4, part(0.15)) {
+	if today >= max(4, part(0.15)) && heals(s.Kind) {
 		o.fail("I1 %s is number %d within a day", what, today+1)
 	}
 	if s.Kind == healer.Restart && restarts >= 3 {
@@ -391,6 +391,9 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 		o.fail("I1 %s: rollouts take more than half of the slots", what)
 	}
 }
+
+// heals reports whether a write is one that may cure a dragon, and not one of a wish.
+func heals(k healer.Kind) bool { return k == healer.Restart || k == healer.Reboot }
 
 // footing: I9, I17. What the healer stands on.
 func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {

@@ -295,7 +295,9 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 		h.note("not sent: %v", err)
 		return true
 	}
-	h.intents = append(h.intents, w.Now)
+	if heals(d.Kind) {
+		h.intents = append(h.intents, w.Now)
+	}
 	h.intended[d.MAC] = w.Now
 	if !h.commit("intent") {
 		return false

@@ -32,7 +32,8 @@ type Config struct {
 
 	Health  Health // as the flags have it; Healing is what counts
 	Healing Healing
-	Wish    Wish
+	Wish    Wish    // as the flags have it; Wishes is what counts
+	Wishes  *Wishes // never nil
 	Statsd  Statsd
 
 	// SimulationSpeed is how many times faster the healer's clock runs; 1 but for
@@ -188,9 +189,7 @@ func (c *Config) WithoutEffect() []string {
 		name  string
 		given bool
 	}{
-		{"dragon-autotune-mode", c.Wish.AutotuneMode != ""},
 		{"dragon-auto-upgrade", c.Wish.AutoUpgrade},
-		{"pools", len(c.Wish.Pools) > 0},
 	} {
 		if o.given {
 			names = append(names, o.name)

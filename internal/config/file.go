@@ -81,7 +81,10 @@ func (c *Config) complete(path string) error {
 		r.take(root, "", reflect.ValueOf(&doc).Elem())
 	}
 	c.adopt(r, &doc, filepath.Dir(path))
-	secret := slices.ContainsFunc(doc.Credentials, func(c credential) bool { return c.Password != "" })
+	secret := slices.ContainsFunc(doc.Credentials, func(c credential) bool { return c.Password != "" }) ||
+		slices.ContainsFunc(doc.Profiles, func(p profile) bool {
+			return slices.ContainsFunc(p.Wish.Pools, func(w wantedPool) bool { return len(w.Password) > 1 }) // x is none
+		})
 	if info, err := os.Stat(path); err == nil && secret && othersRead(info) {
 		c.warn("%s has passwords in it and others may read it: chmod 600", path)
 	}
@@ -179,6 +182,8 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 	sites := c.adoptSites(r, d)
 	c.adoptCredentials(r, d.Credentials, dir, sites)
 	c.Healing = newHealing(r, d, sites)
+	c.Wishes = c.newWishes(r, d, sites, dir)
+	c.Healing.policy.Wish = c.Wishes.Of
 	if asked := c.Health.CheckInterval; asked > longestPoll && !r.has("healing.poll") {
 		c.warn("--dragon-health-check-interval=%s: dragons are checked every %s all the same, since the healer's evidence is so many samples", Span(asked), Span(longestPoll))
 	}

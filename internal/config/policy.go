@@ -120,6 +120,19 @@ func checkPolicy(p *healer.Policy, say rule) {
 			say("causes.gateway", "%s is no IP address with a port; want one like 192.0.2.1:80", shown(c.Gateway))
 		}
 	}
+	x := &p.Rollout
+	for key, v := range map[string]time.Duration{"start_observe": x.Start, "boot": x.Boot} {
+		within(say, "rollout."+key, v, 0, longest)
+	}
+	for key, v := range map[string]time.Duration{"canary_wait": x.CanaryWait, "every": x.Every} {
+		within(say, "rollout."+key, v, time.Minute, longest)
+	}
+	for key, v := range map[string]int{"samples": x.Samples, "wave_min": x.WaveMin, "conflict_after": x.ConflictAfter} {
+		within(say, "rollout."+key, v, 1, 1000)
+	}
+	within(say, "rollout.wave", x.Wave, 0, 1)
+	within(say, "rollout.failures", x.Failures, 0, 1)
+
 	checkGate(&p.External, say)
 	for i := range p.Windows {
 		if err := p.Windows[i].Validate(); err != nil { // which also makes it usable

@@ -15,12 +15,13 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// profile is a part of the policy for some dragons. What it leaves out is as the less
+// profile is a part of the policy, and of what is wished, for some dragons. What it leaves out is as the less
 // specific profiles have it that match the same dragon, and in the end the default.
 type profile struct {
 	Name    string              `yaml:"name"`
 	Match   match               `yaml:"match"`
 	Healing healer.DragonPolicy `yaml:"healing"` // only what the file says of it counts
+	Wish    wanted              `yaml:"wish"`
 }
 
 // match says which dragons: those that fit every list that is there, of which one
@@ -164,7 +165,9 @@ func newHealing(r *reader, d *document, sites []string) Healing {
 	names := map[string]int{}
 	for i := range d.Profiles {
 		path := fmt.Sprintf("profiles[%d]", i)
-		h.layers = append(h.layers, d.Profiles[i].layers(r, path, sites)...)
+		if layers := d.Profiles[i].layers(r, path, sites); r.has(path + ".healing") {
+			h.layers = append(h.layers, layers...)
+		}
 		name := d.Profiles[i].Name
 		if j, taken := names[name]; taken && name != "" {
 			r.at(path+".name", "profiles[%d] is called %s already", j, name)
@@ -172,7 +175,7 @@ func newHealing(r *reader, d *document, sites []string) Healing {
 		names[name] = i
 	}
 	slices.SortStableFunc(h.layers, func(a, b layer) int { return a.compare(&b) })
-	h.findTies(r)
+	findTies(r, h.layers)
 	if len(r.problems) > 0 {
 		return h // every stack would repeat them
 	}
@@ -194,7 +197,7 @@ func (p *profile) layers(r *reader, path string, sites []string) []layer {
 			l.keys = append(l.keys, key)
 		}
 	}
-	if len(l.keys) == 0 {
+	if len(l.keys) == 0 && !r.has(path+".wish") {
 		r.at(l.path, "the profile changes nothing; leave it out")
 	}
 	return p.Match.layers(r, path+".match", sites, l)
@@ -265,10 +268,10 @@ func (m *match) layers(r *reader, path string, sites []string, l layer) []layer 
 
 // findTies finds profiles that set the same key for the same dragon, and none is
 // more specific.
-func (h *Healing) findTies(r *reader) {
-	for i := range h.layers {
+func findTies(r *reader, layers []layer) {
+	for i := range layers {
 		for j := range i {
-			a, b := &h.layers[j], &h.layers[i]
+			a, b := &layers[j], &layers[i]
 			if a.name == b.name || a.compare(b) != 0 {
 				continue
 			}

@@ -120,6 +120,17 @@ var meanings = []struct{ path, meaning string }{
 	{"healing.causes.site_hot", "The site is hot when this share of it is: said, never acted on."},
 	{"healing.causes.baseline_fall", "What a dragon is measured by falls by at most this share in a week."},
 
+	{"healing.rollout.mode", "enforce: what is wished of the dragons is brought to them. observe: plan and metrics say what differs, and nothing is written."},
+	{"healing.rollout.start_observe", "Nothing is configured for so long after the healer's start,"},
+	{"healing.rollout.samples", "nor a dragon before so many fresh samples of it,"},
+	{"healing.rollout.boot", "nor so soon after its boot."},
+	{"healing.rollout.canary_wait", "A dragon that was configured must have a share accepted within this time."},
+	{"healing.rollout.wave", "Once the first one has, this share of the fleet follows"},
+	{"healing.rollout.wave_min", "(so many dragons at least)"},
+	{"healing.rollout.every", "within this time, until all are as wished."},
+	{"healing.rollout.failures", "When more than this share of those that are to be so fail, and more than one, it is stopped until a human looks."},
+	{"healing.rollout.conflict_after", "What somebody else has changed back so many times in 24 hours is left so."},
+
 	{"healing.gate.prometheus", "Base URL of a Prometheus that is asked before anything is done, such as http://127.0.0.1:9090; empty: none."},
 	{"healing.gate.query", "Nothing is done while this PromQL query returns any series."},
 	{"healing.gate.on_error", "What holds while it cannot be asked: block (nothing is done) or allow."},
@@ -201,6 +212,14 @@ var meanings = []struct{ path, meaning string }{
 	{"profiles[].match.site", "Dragons by site."},
 	{"profiles[].match.model", "Dragons by type, as `dragon_info` has it."},
 	{"profiles[].healing", "Any of the keys of `healing.default`."},
+	{"profiles[].wish.pools", "The pools that the dragons are to have, one to three, in their order; they take the place of all others. `--pools`"},
+	{"profiles[].wish.pools[].url", "Such as `stratum+tcp://pool.example.com:3333`."},
+	{"profiles[].wish.pools[].username", "The account; the worker's name is added to it."},
+	{"profiles[].wish.pools[].password", "Its password, x if the pool wants none; or better:"},
+	{"profiles[].wish.pools[].password_file", "A file with the password in its only line. A relative path starts at the directory of the configuration file."},
+	{"profiles[].wish.worker_name", "How a dragon logs in to its pools, of {user}, {worker} (`dragon-` and the end of its MAC) and {mac}. Not set: `{user}.{worker}`."},
+	{"profiles[].wish.autotune.mode", "efficient, balanced, factory or performance. `--dragon-autotune-mode`"},
+	{"profiles[].wish.autotune.level", "0 to 4, where a dragon has levels; not set: as it is."},
 }
 
 // entry is a key of the file as the reference shows it.

@@ -21,6 +21,7 @@ type Fact string
 // The facts.
 const (
 	AutoTune Fact = "autotune" // getAutoTune; default every ten minutes
+	Pools    Fact = "pools"    // the configured ones, passwords and all; default every five minutes
 	Errors   Fact = "errors"   // getErrorDetail or getErrorMessage, where the firmware has them; default every three minutes
 	Firmware Fact = "firmware" // getLatestFirmwareVersion; default once a day, and never more often
 	Chips    Fact = "chips"    // getDebugStats, some 40 KB of memory a dragon; default every five minutes
@@ -44,7 +45,9 @@ func (c *Config) interval(fact Fact) time.Duration {
 	}
 	switch fact {
 	case AutoTune:
-		return cmp.Or(every, 10*time.Minute)
+		return c.simulated(cmp.Or(every, 10*time.Minute))
+	case Pools:
+		return c.simulated(cmp.Or(every, 5*time.Minute))
 	case Errors:
 		return cmp.Or(every, 3*time.Minute)
 	case Firmware:
@@ -58,9 +61,18 @@ func (c *Config) interval(fact Fact) time.Duration {
 	return 0
 }
 
+// simulated is a time by the clock of simulated dragons, which may run faster.
+func (c *Config) simulated(d time.Duration) time.Duration {
+	if c.Speed > 1 {
+		return time.Duration(float64(d) / c.Speed)
+	}
+	return d
+}
+
 // Facts are the facts of a dragon. They are shared and never change; news make new ones.
 type Facts struct {
 	AutoTune Dated[dragon.AutoTune]
+	Pools    Dated[[]dragon.PoolConfig]
 	Errors   Dated[dragon.ErrorReport] // its Code is empty where the dragon knows of no error
 	Firmware Dated[dragon.LatestFirmware]
 	Chips    Dated[[]dragon.DebugBoard]
@@ -78,6 +90,8 @@ func (f *Facts) at(fact Fact) time.Time {
 	switch fact {
 	case AutoTune:
 		return f.AutoTune.At
+	case Pools:
+		return f.Pools.At
 	case Errors:
 		return f.Errors.At
 	case Firmware:
@@ -92,6 +106,8 @@ func (f *Facts) forget(fact Fact) {
 	switch fact {
 	case AutoTune:
 		f.AutoTune = Dated[dragon.AutoTune]{}
+	case Pools:
+		f.Pools = Dated[[]dragon.PoolConfig]{}
 	case Errors:
 		f.Errors = Dated[dragon.ErrorReport]{}
 	case Firmware:
@@ -147,7 +163,7 @@ func (d *Dragon) learnFact(learn func(*Facts)) {
 // planFacts has a dragon that came up asked for its facts. What is known from before
 // it went may be long out of date. The caller holds d.mu.
 func (d *Dragon) planFacts(now time.Time) {
-	for _, fact := range []Fact{AutoTune, Errors, Firmware, Chips} {
+	for _, fact := range []Fact{AutoTune, Pools, Errors, Firmware, Chips} {
 		every, e := d.fleet.config.interval(fact), d.errand(fact)
 		if every <= 0 {
 			continue
@@ -160,7 +176,7 @@ func (d *Dragon) planFacts(now time.Time) {
 			}
 		case e.next.IsZero() || e.failures > 0 && e.lacking != d.Info().Firmware:
 			e.failures, e.lacking = 0, ""
-			d.plan(fact, now.Add(d.fleet.jitter(min(every, factSoon))))
+			d.plan(fact, now.Add(d.fleet.jitter(min(every, d.fleet.config.simulated(factSoon)))))
 		}
 	}
 }
@@ -182,9 +198,9 @@ func (d *Dragon) firmwareDue(now time.Time, every time.Duration) time.Time {
 // hastenFacts has what a write or a restart may have changed asked soon. The caller holds d.mu.
 func (d *Dragon) hastenFacts() {
 	now := time.Now()
-	for _, fact := range []Fact{AutoTune, Errors} {
+	for _, fact := range []Fact{AutoTune, Pools, Errors} {
 		if d.fleet.config.interval(fact) > 0 && d.health.up && d.errand(fact).failures == 0 {
-			d.plan(fact, now.Add(time.Second+d.fleet.jitter(factAgain)))
+			d.plan(fact, now.Add(d.fleet.config.simulated(time.Second+d.fleet.jitter(factAgain))))
 		}
 	}
 }
@@ -381,6 +397,9 @@ func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (fun
 	case AutoTune:
 		a, err := c.AutoTune(ctx)
 		return func(f *Facts) { f.AutoTune = Dated[dragon.AutoTune]{*a, time.Now()} }, err
+	case Pools:
+		p, err := c.Pools(ctx)
+		return func(f *Facts) { f.Pools = Dated[[]dragon.PoolConfig]{p, time.Now()} }, err
 	case Errors:
 		e, err := d.errorReport(ctx, c)
 		return func(f *Facts) { f.Errors = Dated[dragon.ErrorReport]{*e, time.Now()} }, err

@@ -1,0 +1,155 @@
+package healer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// told is what a dragon said right after it was written to: what of it cannot take effect.
+type told []Stuck
+
+func (t told) String() string {
+	words := make([]string, len(t))
+	for i := range t {
+		words[i] = string(t[i].Item) + ": " + t[i].Why
+	}
+	return strings.Join(words, "; ")
+}
+
+// changedInWords says what was written.
+func changedInWords(x *ConfigChange) string {
+	words := make([]string, len(x.Items))
+	for i, item := range x.Items {
+		words[i] = string(item)
+	}
+	what := strings.Join(words, " and ")
+	if x.Restore {
+		what += " as before"
+	}
+	return what
+}
+
+// look reads what a dragon is configured for, right before that is changed: it may be as
+// wished already, and what it has is to be given back if the wish does not work.
+func (j *job) look(ctx context.Context, dev device) error {
+	x := j.decision.change
+	if x == nil {
+		return notSent("nobody has said what it is to be")
+	}
+	have := &Configured{}
+	if len(x.wish.Pools) > 0 {
+		pools, err := dev.Pools(ctx)
+		if err != nil {
+			return notSent("reading its pools: %v", err)
+		}
+		have.Pools, have.HasPools = pools, true
+	}
+	if x.wish.Mode != "" {
+		a, err := dev.AutoTune(ctx)
+		if err != nil {
+			return notSent("reading its autotune mode: %v", err)
+		}
+		have.Mode, have.Level, have.HasMode = a.Mode, a.Level, true
+	}
+	var items []Item
+	for _, d := range x.wish.Differences(have) {
+		if slices.Contains(x.items, d.Item) {
+			items = append(items, d.Item)
+		}
+	}
+	if len(items) == 0 {
+		return notSent("it is as wished already")
+	}
+	changed := *x
+	changed.items = items
+	j.decision.change, j.decision.before, j.have = &changed, settingOf(have, x.wish.items()), have
+	return nil
+}
+
+// configure writes what is otherwise than wished: pools, then autotune, and reads each
+// back, since a dragon says success to what it ignores. goOn says between two writes
+// whether a human has forbidden the next.
+func (j *job) configure(ctx context.Context, dev device, goOn func() error) (told, error) {
+	x := j.decision.change
+	var says told
+	if slices.Contains(x.items, ItemPools) {
+		u, err := dev.UpdatePools(ctx, x.wish.Pools)
+		switch {
+		case errors.Is(err, dragon.ErrRejected):
+			return told{{Item: ItemPools, Why: err.Error()}}, err
+		case err != nil:
+			return nil, err
+		case u.Locked:
+			says = append(says, Stuck{Item: ItemPools, Why: locked})
+		case !u.AsWished():
+			says = append(says, Stuck{Item: ItemPools, Why: "it was accepted, and is " + poolsInWords(u.Pools)})
+		}
+	}
+	if !slices.Contains(x.items, ItemAutotune) {
+		return says, nil
+	}
+	if len(x.items) > 1 {
+		if err := goOn(); err != nil {
+			return says, nil // the pools are written; the rest is drift, and has its time
+		}
+	}
+	is, err := j.tune(ctx, dev, goOn)
+	switch {
+	case errors.Is(err, dragon.ErrRejected):
+		return append(says, Stuck{Item: ItemAutotune, Why: err.Error()}), rest(err, len(x.items))
+	case err != nil:
+		return says, err
+	case !x.wish.tuned(is):
+		says = append(says, Stuck{Item: ItemAutotune, Why: "it was accepted, and is " + modeInWords(is.Mode, is.Level)})
+	}
+	return says, nil
+}
+
+// rest is the error of the last of several writes: where another one has succeeded, what
+// was refused is no refusal of the whole.
+func rest(err error, items int) error {
+	if items > 1 {
+		return nil
+	}
+	return err
+}
+
+// tune writes the autotuner's mode and returns what the dragon stores then.
+func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*Configured, error) {
+	w := j.decision.change.wish
+	is := func() (*Configured, error) {
+		a, err := dev.AutoTune(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: reading the autotune mode back: %w", dragon.ErrUnknownOutcome, err)
+		}
+		return &Configured{Mode: a.Mode, Level: a.Level, HasMode: true}, nil
+	}
+	set := func(mode string, level dragon.Number) (*Configured, error) {
+		if err := dev.SetAutoTune(ctx, dragon.AutoTune{Mode: mode, Level: level}); err != nil {
+			return nil, err
+		}
+		return is()
+	}
+	level := w.Level
+	if !j.have.Level.IsKnown() { // it has none
+		level = dragon.Number{}
+	}
+	after, err := set(w.Mode, level)
+	if err != nil || w.tuned(after) || w.Mode != "balanced" || !slices.Contains(dragon.AutoTuneModes(), after.Mode) {
+		return after, err
+	}
+	// Where its configuration names no mode yet, balanced is a success that changes
+	// nothing. It can be had once the mode that it has by default is written down.
+	if err := goOn(); err != nil {
+		return after, nil
+	}
+	if named, err := set(after.Mode, after.Level); err != nil {
+		return named, err
+	}
+	return set(w.Mode, level)
+}

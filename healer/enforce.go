@@ -1,0 +1,620 @@
+package healer
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Why a dragon is configured.
+const (
+	Drift   Reason = "drift"   // it is not as wished
+	Rolling Reason = "rollout" // the same, and the wish is new
+	Undo    Reason = "undo"    // what a rollout that was aborted has done to it
+)
+
+// ConfigRecord is what must be remembered of a dragon's configuration, under one wish.
+type ConfigRecord struct {
+	Rollout  string   `json:"rollout"`
+	Old      *Setting `json:"old,omitempty"`      // what it had before the first write
+	Restored bool     `json:"restored,omitempty"` // or is being given it back
+	Right    []Item   `json:"right,omitempty"`    // as wished after a write of ours
+	Stuck    []Stuck  `json:"stuck,omitempty"`
+	Undone   []Undone `json:"undone,omitempty"`
+	Conflict []Item   `json:"conflict,omitempty"` // left as somebody else wants them
+}
+
+// Stuck is an item that cannot take effect. It was tried, once.
+type Stuck struct {
+	Item Item   `json:"item"`
+	Why  string `json:"why"`
+	At   Moment `json:"at"`
+}
+
+// Undone is an item that somebody else has changed after we had.
+type Undone struct {
+	Item Item   `json:"item"`
+	At   Moment `json:"at"`
+}
+
+// ConfigChange is what an action of the kind Configure is about.
+type ConfigChange struct {
+	Rollout string  `json:"rollout"`
+	Items   []Item  `json:"items"`
+	Restore bool    `json:"restore,omitempty"` // give it back what it had
+	Told    []Stuck `json:"told,omitempty"`    // what the dragon said right away that cannot take effect
+}
+
+// Phase is where a dragon stands with its wish.
+type Phase string
+
+// The phases.
+const (
+	PhaseNone     Phase = ""          // there is no wish
+	PhaseUnknown  Phase = "unknown"   // it has not said how it is
+	PhaseRight    Phase = "as_wished" //
+	PhaseDrifted  Phase = "drifted"   // and waits
+	PhaseChanging Phase = "changing"  // it was written to, and has not shown yet that it works
+	PhaseStuck    Phase = "stuck"     // it was tried and cannot take effect
+	PhaseConflict Phase = "conflict"  // somebody else wants it otherwise
+	PhaseFailed   Phase = "failed"    // it did not work after it was changed
+)
+
+// Phases are all phases of a dragon that has a wish.
+var Phases = []Phase{PhaseUnknown, PhaseRight, PhaseDrifted, PhaseChanging, PhaseStuck, PhaseConflict, PhaseFailed}
+
+// WishState is where a dragon stands with its wish, for people.
+type WishState struct {
+	Name     string       `json:"name"`
+	Rollout  string       `json:"rollout"`
+	Phase    Phase        `json:"phase"`
+	Known    []Item       `json:"known,omitempty"` // what it has told
+	Drift    []Difference `json:"drift,omitempty"`
+	Stuck    []Stuck      `json:"stuck,omitempty"`
+	Conflict []Item       `json:"conflict,omitempty"`
+}
+
+// unsentGap is how long the others come first when a dragon could not be written to.
+const unsentGap = 10 * time.Minute
+
+// unsent takes down that nothing could be sent to a dragon that was to be configured.
+func (m *Memory) unsent(now Instant, mac string) {
+	if w := m.run.dragons[mac]; w != nil {
+		w.unsent = m.moment(now)
+	}
+}
+
+// change is what is to be written to a dragon, and what that comes from.
+type change struct {
+	id      string   // of the rollout
+	ro      *Rollout // the same; for the owner of the memory only
+	items   []Item
+	restore bool
+	wish    *Wish // what it is to be
+}
+
+// wishes holds every dragon against its wish, and moves the rollouts on.
+func (c *cycle) wishes() {
+	for _, s := range c.all {
+		c.compare(s)
+	}
+	for _, ro := range c.m.Fleet.Rollouts {
+		if ro.Kind == Configure {
+			c.advance(ro)
+		}
+	}
+	c.tidyRollouts()
+}
+
+// compare finds what of a dragon is not as wished, and who is to blame.
+func (c *cycle) compare(s *subject) {
+	w := s.f.Wish
+	if s.conflict || !w.settles() {
+		return
+	}
+	s.rollout = c.rolloutOf(Configure, w.Key, w.Name)
+	s.drift = w.Differences(s.f.Configured)
+	r := s.r.Config
+	if r != nil && r.Rollout != s.rollout.ID && s.r.open() == nil {
+		s.r.Config, r = nil, nil
+		c.m.touch(s.f.MAC)
+	}
+	if r != nil && r.Rollout == s.rollout.ID {
+		c.undone(s, r)
+		c.freed(s, r)
+	}
+	s.phase = c.phase(s)
+}
+
+// undone notices what somebody else has changed back.
+func (c *cycle) undone(s *subject, r *ConfigRecord) {
+	for _, d := range s.drift {
+		i := slices.Index(r.Right, d.Item)
+		if i < 0 || s.r.open() != nil {
+			continue
+		}
+		r.Right = slices.Delete(slices.Clone(r.Right), i, i+1)
+		r.Undone = append(slices.DeleteFunc(slices.Clone(r.Undone), func(u Undone) bool { return c.now.Since(u.At) >= day }), Undone{d.Item, c.now})
+		c.m.touch(s.f.MAC)
+		c.out.Undone = append(c.out.Undone, s.f.Worker)
+		times := 0
+		for _, u := range r.Undone {
+			if u.Item == d.Item {
+				times++
+			}
+		}
+		note := fmt.Sprintf("somebody has changed its %s: want %s, have %s", d.Item, d.Want, d.Have)
+		if times >= c.p.Rollout.ConflictAfter && !slices.Contains(r.Conflict, d.Item) {
+			r.Conflict = append(slices.Clone(r.Conflict), d.Item)
+			note += fmt.Sprintf("; for the %d. time in 24h: it is left so", times)
+		}
+		c.audit(s, Changed, note)
+	}
+}
+
+// freed forgets that an item was stuck once it is as wished all the same. One that the
+// dragon stores and does not follow stays.
+func (c *cycle) freed(s *subject, r *ConfigRecord) {
+	left := slices.DeleteFunc(slices.Clone(r.Stuck), func(x Stuck) bool {
+		return x.Why != locked && s.f.Configured.known(x.Item) && !s.drifts(x.Item)
+	})
+	if len(left) != len(r.Stuck) {
+		r.Stuck = left
+		c.m.touch(s.f.MAC)
+	}
+}
+
+// locked is what is stuck without a difference to be seen.
+const locked = "the dragon is pinned to its pools by its vendor"
+
+func (s *subject) drifts(item Item) bool {
+	return slices.ContainsFunc(s.drift, func(d Difference) bool { return d.Item == item })
+}
+
+// pending lists what is to be put right: without what cannot be, and what somebody
+// else wants otherwise.
+func (s *subject) pending() []Item {
+	var items []Item
+	for _, d := range s.drift {
+		if r := s.r.Config; r != nil && (slices.Contains(r.Conflict, d.Item) || r.stuck(d.Item)) {
+			continue
+		}
+		items = append(items, d.Item)
+	}
+	return items
+}
+
+func (r *ConfigRecord) stuck(item Item) bool {
+	return slices.ContainsFunc(r.Stuck, func(x Stuck) bool { return x.Item == item })
+}
+
+func (c *cycle) phase(s *subject) Phase {
+	r, failed := s.r.Config, false
+	for _, x := range s.rollout.Failed {
+		failed = failed || x.MAC == s.f.MAC
+	}
+	a := s.r.open()
+	switch {
+	case a != nil && a.Kind == Configure:
+		return PhaseChanging
+	case failed:
+		return PhaseFailed
+	case r != nil && len(r.Conflict) > 0:
+		return PhaseConflict
+	case r != nil && len(r.Stuck) > 0 && len(s.pending()) == 0:
+		return PhaseStuck
+	case len(s.drift) > 0:
+		return PhaseDrifted
+	case slices.ContainsFunc(s.f.Wish.items(), func(i Item) bool { return !s.f.Configured.known(i) }):
+		return PhaseUnknown
+	}
+	return PhaseRight
+}
+
+// wishState shows where a dragon stands.
+func (s *subject) wishState() *WishState {
+	if s.rollout == nil {
+		return nil
+	}
+	w := &WishState{Name: s.rollout.Name, Rollout: s.rollout.ID, Phase: s.phase, Drift: s.drift}
+	for _, item := range s.f.Wish.items() {
+		if s.f.Configured.known(item) {
+			w.Known = append(w.Known, item)
+		}
+	}
+	if r := s.r.Config; r != nil && r.Rollout == s.rollout.ID {
+		w.Stuck, w.Conflict = slices.Clone(r.Stuck), slices.Clone(r.Conflict)
+	}
+	return w
+}
+
+// advance moves a rollout on by what its dragons show.
+func (c *cycle) advance(ro *Rollout) {
+	pending, members, working := 0, 0, (*subject)(nil)
+	for _, s := range c.all {
+		if s.rollout != ro {
+			continue
+		}
+		members++
+		if s.phase == PhaseDrifted || s.phase == PhaseChanging || s.phase == PhaseUnknown && !s.silent {
+			pending++
+		}
+		if working == nil && s.phase == PhaseRight && s.fresh && c.works(s, s.f.Wish) {
+			working = s
+		}
+	}
+	switch ro.State {
+	case RolloutWaiting:
+		if working != nil {
+			c.move(ro, RolloutWaves, working.f.Worker+" works so already")
+		}
+	case RolloutCanary:
+		c.watchCanary(ro)
+	case RolloutWaves:
+		if pending == 0 && members > 0 {
+			c.move(ro, RolloutDone, fmt.Sprintf("%d dragons", members))
+		}
+	}
+}
+
+// watchCanary takes another canary where the one that was chosen could not be written
+// to, and so said nothing of the wish.
+func (c *cycle) watchCanary(ro *Rollout) {
+	r := c.m.Dragons[ro.Canary]
+	if r != nil {
+		a := r.last(func(a *Action) bool { return a.Change != nil && a.Change.Rollout == ro.ID && !a.Change.Restore })
+		if a != nil && (a.Outcome == Open || a.Outcome == Recovered) {
+			return
+		}
+	}
+	ro.Tried, ro.Canary = append(ro.Tried, ro.Canary), ""
+	if len(ro.Tried) >= canariesMost {
+		c.abort(ro, fmt.Sprintf("%d dragons could not be changed", len(ro.Tried)))
+		return
+	}
+	c.move(ro, RolloutWaiting, "another canary has to be found")
+}
+
+// works reports whether a dragon has had a share accepted where it is to work. Its
+// counters begin anew with each start of its mining process.
+func (c *cycle) works(s *subject, w *Wish) bool {
+	for i := range s.f.Pools {
+		p := &s.f.Pools[i]
+		if len(w.Pools) > 0 && (p.URL != text(dragon.PoolWithoutLogin(w.Pools[0].URL)) || p.User != w.Pools[0].User) {
+			continue
+		}
+		if p.alive() && p.Accepted.Or(0) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// changes decides who is configured next: at most one, if nothing else is done. What
+// somebody has to be given back comes first, then the healthiest.
+func (c *cycle) changes() {
+	var due []*subject
+	for _, s := range c.all {
+		if s.rollout == nil || s.r.open() != nil {
+			continue
+		}
+		if s.change = c.wanted(s); s.change != nil {
+			due = append(due, s)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *subject) int {
+		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), cmp.Compare(fitness(a), fitness(b)), cmp.Compare(a.f.MAC, b.f.MAC))
+	})
+	for _, s := range due {
+		c.out.Changes = append(c.out.Changes, *c.decideChange(s))
+	}
+}
+
+// urgency sorts what is to be given back first, and last who was the canary already and
+// could not be written to.
+func urgency(s *subject) int {
+	switch {
+	case s.change.restore:
+		return 0
+	case slices.Contains(s.change.ro.Tried, s.f.MAC):
+		return 2
+	}
+	return 1
+}
+
+// fitness sorts dragons by how much is to be learned from them: the well first.
+func fitness(s *subject) int {
+	switch s.r.State {
+	case StateHealthy:
+		return 0
+	case StateObserving, StateProbation:
+		return 1
+	case StateNew:
+		return 2
+	case StateSuspect:
+		return 3
+	}
+	return 4
+}
+
+// wanted is what is to be written to a dragon; nil for nothing.
+func (c *cycle) wanted(s *subject) *change {
+	r := s.r.Config
+	if s.phase == PhaseFailed {
+		// It is not fought over. If the wish is to blame, it gets back what it had.
+		if s.rollout.State != RolloutAborted || r == nil || r.Old == nil || r.Restored || r.Rollout != s.rollout.ID {
+			return nil
+		}
+		w := r.Old.wish()
+		return &change{s.rollout.ID, s.rollout, w.items(), true, w}
+	}
+	if items := s.pending(); len(items) > 0 {
+		return &change{s.rollout.ID, s.rollout, items, false, s.f.Wish}
+	}
+	return nil
+}
+
+// decideChange asks the gates about one dragon.
+func (c *cycle) decideChange(s *subject) *Decision {
+	x := s.change
+	d := c.describe(s)
+	d.Kind, d.Reason, d.Rung, d.Rungs, d.Slot, d.ActionID, d.severity = Configure, Drift, 0, 0, -1, "", 0
+	d.Note, d.change = changeInWords(s, x), x
+	switch {
+	case x.restore:
+		d.Reason = Undo
+	case !x.ro.proven():
+		d.Reason = Rolling
+	}
+	q := &question{c: c, s: s, kind: Configure, change: x}
+	d.Gates = q.ask()
+	c.tallyGates(d)
+	switch {
+	case d.Blocked != "":
+		d.Verb = Blocked
+		if inLine(d) {
+			d.Verb = Wait
+		}
+	case c.p.Rollout.Mode != Enforce:
+		d.Verb, c.observed = WouldAct, s
+	default:
+		d.Verb, c.granted = Act, s
+	}
+	return d
+}
+
+// changeInWords says what is to be written to a dragon.
+func changeInWords(s *subject, x *change) string {
+	if x.restore {
+		return "back to " + s.r.Config.Old.String()
+	}
+	var words []string
+	for _, d := range s.drift {
+		if slices.Contains(x.items, d.Item) {
+			words = append(words, fmt.Sprintf("%s: want %s, have %s", d.Item, d.Want, d.Have))
+		}
+	}
+	return strings.Join(words, "; ")
+}
+
+// inLine reports whether a dragon waits for nothing but its turn.
+func inLine(d *Decision) bool {
+	for _, g := range d.Gates {
+		if g.Open {
+			continue
+		}
+		switch g.Name {
+		case GateStart, GateRollout, GateWave, GateFlight, GateDomainSlots, GateRollouts, GateSpacing, GateGap:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// concludeChange reads off the dragon whether what was written to it took effect, and
+// whether it works.
+func (c *cycle) concludeChange(s *subject, a *Action) {
+	x := a.Change
+	if x == nil {
+		return // whoever wrote it concludes it: see Conclude
+	}
+	var target *Wish
+	r := s.r.Config
+	ro := c.m.rollout(x.Rollout)
+	switch {
+	case r == nil || r.Rollout != x.Rollout || ro == nil:
+	case x.Restore && r.Old != nil:
+		target = r.Old.wish()
+	case !x.Restore && s.f.Wish != nil && s.f.Wish.Key == ro.Key:
+		target = s.f.Wish
+	}
+	if target == nil { // it is another wish's turn
+		c.end(s, a, Recovered, "the wish has changed meanwhile")
+		return
+	}
+	right, wrong, unread := c.effect(a, target, s.f.Configured)
+	stuck := slices.Clone(x.Told)
+	works := a.Proof != 0 && s.fresh && s.w.at > a.At && s.f.alive() >= a.Before.Boards && c.works(s, target)
+	waited := c.now.Since(a.At)
+	late := waited >= c.p.Rollout.CanaryWait && s.poolHeld == "" && c.m.breaker("domain", s.f.Domain) == nil && c.m.breaker("isolation", "") == nil
+	switch {
+	case len(stuck) > 0 && len(right) == 0 && len(unread) == 0: // all that was tried came to nothing
+		c.stuck(s, r, stuck)
+		c.end(s, a, NoEffect, stuck[0].Why)
+	case len(unread) == 0 && len(wrong) == len(stuck) && works:
+		c.stuck(s, r, stuck)
+		if !x.Restore {
+			r.Right = union(r.Right, right)
+		}
+		note := ""
+		if len(stuck) > 0 {
+			note = fmt.Sprintf("but %s: %s", stuck[0].Item, stuck[0].Why)
+		}
+		c.end(s, a, Recovered, note)
+		if !x.Restore && !ro.proven() && ro.State != RolloutAborted {
+			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
+		}
+	case !late:
+	case a.Result == Unknown && len(unread) == 0 && len(right) == 0:
+		c.end(s, a, NotExecuted, "nothing has changed")
+	default:
+		c.failure(s, a, ro, r, target, wrong, unread)
+	}
+}
+
+// failure ends an action that did not do what it was to do in time. Silence is failure, too.
+func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, target *Wish, wrong []Difference, unread []Item) {
+	outcome, why := NoEffect, ""
+	switch {
+	case len(unread) > 0:
+		why = fmt.Sprintf("it did not tell its %s within %s", unread[0], short(c.p.Rollout.CanaryWait))
+	case len(wrong) > 0:
+		why = fmt.Sprintf("%s is still %s", wrong[0].Item, wrong[0].Have)
+		var stuck []Stuck
+		for _, d := range wrong {
+			stuck = append(stuck, Stuck{d.Item, "it was accepted, and is still " + d.Have, c.now})
+		}
+		c.stuck(s, r, stuck)
+	case s.fresh && s.f.alive() < a.Before.Boards:
+		outcome, why = Worse, fmt.Sprintf("%d boards before, %d after", a.Before.Boards, s.f.alive())
+	case len(target.Pools) > 0:
+		why = fmt.Sprintf("no accepted share at %s within %s", text(dragon.PoolWithoutLogin(target.Pools[0].URL)), short(c.p.Rollout.CanaryWait))
+	default:
+		why = "no accepted share within " + short(c.p.Rollout.CanaryWait)
+	}
+	c.end(s, a, outcome, why)
+	if !a.Change.Restore && (len(wrong) == 0 || outcome == Worse) {
+		c.failed(ro, s.f.MAC, why, c.members(ro))
+	}
+}
+
+// members is how many dragons have the wish of a rollout now.
+func (c *cycle) members(ro *Rollout) int {
+	n := 0
+	for _, s := range c.all {
+		if s.f.Wish != nil && s.f.Wish.Key == ro.Key {
+			n++
+		}
+	}
+	return n
+}
+
+// effect tells the items of an action apart: as they should be, otherwise, and not read
+// since.
+func (c *cycle) effect(a *Action, target *Wish, have *Configured) (right []Item, wrong []Difference, unread []Item) {
+	different := target.Differences(have)
+	for _, item := range a.Change.Items {
+		read := have.known(item)
+		if read {
+			at := have.PoolsAt
+			if item == ItemAutotune {
+				at = have.ModeAt
+			}
+			read = c.m.run.time.at(at) > a.At
+		}
+		i := slices.IndexFunc(different, func(d Difference) bool { return d.Item == item })
+		switch {
+		case !read:
+			unread = append(unread, item)
+		case i >= 0:
+			wrong = append(wrong, different[i])
+		default:
+			right = append(right, item)
+		}
+	}
+	return right, wrong, unread
+}
+
+// stuck remembers what was tried and cannot be.
+func (c *cycle) stuck(s *subject, r *ConfigRecord, items []Stuck) {
+	for _, x := range items {
+		if !r.stuck(x.Item) {
+			x.At = c.now
+			r.Stuck = append(slices.Clone(r.Stuck), x)
+			c.m.touch(s.f.MAC)
+		}
+	}
+}
+
+func union(a, b []Item) []Item {
+	out := slices.Clone(a)
+	for _, x := range b {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// intendChange writes down what is about to be written, and what the dragon has now.
+func (m *Memory) intendChange(a *Action, d *Decision, now Moment) {
+	x := d.change
+	if x == nil {
+		return
+	}
+	a.Change = &ConfigChange{Rollout: x.id, Items: slices.Clone(x.items), Restore: x.restore}
+	r := m.Dragons[d.MAC]
+	if r.Config == nil || r.Config.Rollout != x.id {
+		r.Config = &ConfigRecord{Rollout: x.id}
+	}
+	r.Config.Restored = r.Config.Restored || x.restore
+	if r.Config.Old == nil && d.before != nil {
+		r.Config.Old = d.before
+	}
+	for _, item := range x.items {
+		if i := slices.Index(r.Config.Right, item); i >= 0 {
+			r.Config.Right = slices.Delete(slices.Clone(r.Config.Right), i, i+1)
+		}
+	}
+	// The plan may be of another memory: the rollout is looked up in this one.
+	if ro := m.rollout(x.id); ro != nil && ro.State == RolloutWaiting && !x.restore {
+		ro.State, ro.Since, ro.Canary = RolloutCanary, now, d.MAC
+	}
+}
+
+// Told writes down what a dragon said right after a write that cannot take effect. It
+// comes before Sent.
+func (m *Memory) Told(mac, id string, told []Stuck) error {
+	a := m.action(mac, id)
+	if a == nil || a.Result != Pending || a.Outcome != Open || a.Change == nil {
+		return fmt.Errorf("what %s said about %s: %w", mac, id, ErrNoAction)
+	}
+	change := *a.Change
+	change.Told = told
+	a.Change = &change
+	m.touch(mac)
+	return nil
+}
+
+// refused remembers what a dragon refused to be, so that it is not asked for again.
+func (m *Memory) refused(mac string, a *Action) {
+	r := m.Dragons[mac]
+	if a.Change == nil || r.Config == nil || r.Config.Rollout != a.Change.Rollout {
+		return
+	}
+	for _, x := range a.Change.Told {
+		if !r.Config.stuck(x.Item) {
+			x.At = a.Ended
+			r.Config.Stuck = append(slices.Clone(r.Config.Stuck), x)
+		}
+	}
+}
+
+// RolloutPolicy says how a changed wish comes to its dragons, and how it is held to.
+type RolloutPolicy struct {
+	Mode          Mode          `yaml:"mode"`
+	Start         time.Duration `yaml:"start_observe"`  // after the healer started
+	Samples       int           `yaml:"samples"`        // fresh ones of a dragon
+	Boot          time.Duration `yaml:"boot"`           // how old its system must be
+	CanaryWait    time.Duration `yaml:"canary_wait"`    // for the effect
+	Wave          Ratio         `yaml:"wave"`           // of the fleet
+	WaveMin       int           `yaml:"wave_min"`       //
+	Every         time.Duration `yaml:"every"`          // between two waves
+	Failures      Ratio         `yaml:"failures"`       // of those that have the wish; one is always allowed
+	ConflictAfter int           `yaml:"conflict_after"` // that somebody else has undone it, in 24 hours
+}

@@ -1,0 +1,169 @@
+package healer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Wish is what the operator wants one dragon to be. It never changes once made. What it
+// leaves empty is left as it is.
+type Wish struct {
+	Key      string              // the same for all dragons of one wish, another for any other; secret, since it is made of passwords
+	Name     string              // what people call it
+	Pools    []dragon.PoolConfig // in order, worker name and all
+	Mode     string              // of the autotuner
+	Level    dragon.Number       // of it, where the dragon has levels
+	Firmware string              // a version
+}
+
+// Configured is what a dragon says that it is configured for, and when it said so, by the
+// monotonic clock of Instant.
+type Configured struct {
+	Pools   []dragon.PoolConfig
+	PoolsAt time.Duration
+	Mode    string
+	Level   dragon.Number
+	ModeAt  time.Duration
+
+	HasPools, HasMode bool
+}
+
+// Item is a part of a dragon's configuration.
+type Item string
+
+// The items, in the order in which they are put right.
+const (
+	ItemFirmware Item = "firmware"
+	ItemPools    Item = "pools"
+	ItemAutotune Item = "autotune"
+)
+
+// Difference is an item that is not as wished, in words. A password is only said to differ.
+type Difference struct {
+	Item Item   `json:"item"`
+	Want string `json:"want"`
+	Have string `json:"have"`
+}
+
+// settles reports whether the wish is about anything that Configure writes.
+func (w *Wish) settles() bool { return w != nil && (len(w.Pools) > 0 || w.Mode != "") }
+
+// items lists what Configure writes for the wish.
+func (w *Wish) items() []Item {
+	var items []Item
+	if len(w.Pools) > 0 {
+		items = append(items, ItemPools)
+	}
+	if w.Mode != "" {
+		items = append(items, ItemAutotune)
+	}
+	return items
+}
+
+// known reports whether the dragon has said how an item is.
+func (c *Configured) known(item Item) bool {
+	switch item {
+	case ItemPools:
+		return c != nil && c.HasPools
+	case ItemAutotune:
+		return c != nil && c.HasMode
+	}
+	return false
+}
+
+// Differences says what is known to be otherwise than wished: pools and autotune.
+func (w *Wish) Differences(c *Configured) []Difference {
+	var out []Difference
+	if len(w.Pools) > 0 && c.known(ItemPools) && !slices.Equal(w.Pools, c.Pools) {
+		want, have := poolsInWords(w.Pools), poolsInWords(c.Pools)
+		if want == have {
+			have += " (a password differs)"
+		}
+		out = append(out, Difference{ItemPools, want, have})
+	}
+	if w.Mode != "" && c.known(ItemAutotune) && !w.tuned(c) {
+		out = append(out, Difference{ItemAutotune, modeInWords(w.Mode, w.Level), modeInWords(c.Mode, c.Level)})
+	}
+	return out
+}
+
+// tuned reports whether the mode is as wished, and the level where the dragon has one.
+func (w *Wish) tuned(c *Configured) bool {
+	return c.Mode == w.Mode && (!w.Level.IsKnown() || !c.Level.IsKnown() || c.Level == w.Level)
+}
+
+// poolsInWords writes pools without their passwords.
+func poolsInWords(pools []dragon.PoolConfig) string {
+	if len(pools) == 0 {
+		return "none"
+	}
+	words := make([]string, len(pools))
+	for i := range pools {
+		words[i] = text(pools[i].User) + " at " + text(dragon.PoolWithoutLogin(pools[i].URL))
+	}
+	return strings.Join(words, ", ")
+}
+
+func modeInWords(mode string, level dragon.Number) string {
+	if l, ok := level.Get(); ok {
+		return fmt.Sprintf("%s level %g", text(mode), l)
+	}
+	return text(mode)
+}
+
+// Setting is a configuration as the healer remembers it: what a dragon had before it was
+// changed, passwords and all. Only the store gets to see it.
+type Setting struct {
+	Pools []StoredPool `json:"pools,omitempty"`
+	Mode  string       `json:"mode,omitempty"`
+	Level *float64     `json:"level,omitempty"`
+}
+
+// StoredPool is a pool with its password in clear, which dragon.PoolConfig never writes.
+type StoredPool struct {
+	URL      string `json:"url"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+// String keeps passwords out of whatever prints a Setting.
+func (s Setting) String() string {
+	w := s.wish()
+	return poolsInWords(w.Pools) + "; " + modeInWords(w.Mode, w.Level)
+}
+
+// GoString does the same for %#v.
+func (s Setting) GoString() string { return s.String() }
+
+// settingOf writes down the items of a configuration.
+func settingOf(c *Configured, items []Item) *Setting {
+	s := &Setting{}
+	if slices.Contains(items, ItemPools) {
+		for _, p := range c.Pools {
+			s.Pools = append(s.Pools, StoredPool{p.URL, p.User, string(p.Password)})
+		}
+	}
+	if slices.Contains(items, ItemAutotune) {
+		s.Mode = c.Mode
+		if l, ok := c.Level.Get(); ok {
+			s.Level = &l
+		}
+	}
+	return s
+}
+
+// wish is a setting as something to be written.
+func (s *Setting) wish() *Wish {
+	w := &Wish{Name: "as before", Mode: s.Mode}
+	for _, p := range s.Pools {
+		w.Pools = append(w.Pools, dragon.PoolConfig{URL: p.URL, User: p.User, Password: dragon.Secret(p.Password)})
+	}
+	if s.Level != nil {
+		w.Level = dragon.Known(*s.Level)
+	}
+	return w
+}
