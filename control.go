@@ -174,7 +174,7 @@ func addHealer(app *kingpin.Application) map[string]command {
 	add("quarantine", "Take dragons out of the healer's hands until they are released.", (*errand).each, dragonArgs, reasonFlag)
 	add("release", "Put dragons back into the healer's hands.", (*errand).each, dragonArgs)
 	add("ack", "Close a breaker that you have looked into.", (*errand).ack, func(cmd *kingpin.CmdClause, w *wish) {
-		cmd.Arg("breaker", "Its name, as status shows it; also safe_mode and recovered_state.").Required().StringVar(&w.Breaker)
+		cmd.Arg("breaker", "Its name, as status shows it; also safe_mode, recovered_state, and config for what is stuck or in conflict on a dragon.").Required().StringVar(&w.Breaker)
 		cmd.Arg("scope", "What it is for, as status shows it.").StringVar(&w.Scope)
 	})
 	add("restart", "Restart the mining process of dragons, within the healer's limits.", (*errand).each, dragonArgs, reasonFlag, writeFlags)

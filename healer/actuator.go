@@ -61,7 +61,8 @@ type job struct {
 	actor    string // empty: the ladder
 	force    bool
 	action   Action      // once it is intended
-	have     *Configured // what a dragon that is configured had
+	have     *Configured // what a dragon that is configured has
+	told     []Item      // of it, what it has said since the write
 
 	done func(Action, error) // may be nil
 }
@@ -201,6 +202,7 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 			return h.ask(ctx, "having the last word", func(life context.Context) error { return h.lastWord(life, j) })
 		})
 		result = resultOf(err)
+		j.learn(d)
 	}
 	sending.Success = result == Accepted
 	if err != nil {

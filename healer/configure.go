@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // told is what a dragon said right after it was written to: what of it cannot take effect.
@@ -84,6 +85,9 @@ func (j *job) configure(ctx context.Context, dev device, goOn func() error) (tol
 			return told{{Item: ItemPools, Why: err.Error()}}, err
 		case err != nil:
 			return nil, err
+		}
+		j.have.Pools, j.have.HasPools, j.told = u.Pools, true, append(j.told, ItemPools)
+		switch {
 		case u.Locked:
 			says = append(says, Stuck{Item: ItemPools, Why: locked})
 		case !u.AsWished():
@@ -127,6 +131,7 @@ func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*Configu
 		if err != nil {
 			return nil, fmt.Errorf("%w: reading the autotune mode back: %w", dragon.ErrUnknownOutcome, err)
 		}
+		j.have.Mode, j.have.Level, j.told = a.Mode, a.Level, append(j.told, ItemAutotune)
 		return &Configured{Mode: a.Mode, Level: a.Level, HasMode: true}, nil
 	}
 	set := func(mode string, level dragon.Number) (*Configured, error) {
@@ -152,4 +157,14 @@ func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*Configu
 		return named, err
 	}
 	return set(w.Mode, level)
+}
+
+// learn lets the others know what the dragon has said of itself since the write.
+func (j *job) learn(d *fleet.Dragon) {
+	if slices.Contains(j.told, ItemPools) {
+		d.LearnPools(j.have.Pools)
+	}
+	if slices.Contains(j.told, ItemAutotune) {
+		d.LearnAutoTune(dragon.AutoTune{Mode: j.have.Mode, Level: j.have.Level})
+	}
 }

@@ -85,7 +85,9 @@ at 8h board d6/1 dead restart=1; at 10h board d7/1 dead restart=1`, "I1"},
 // unreachable are the gates that no farm can tell from the others: what stands behind
 // each of them. Their own tests are the healer's.
 var unreachable = map[healer.Gate]string{
-	healer.GateLost: "a lost dragon gives no sample, or it is not lost any more: the gate fresh",
+	healer.GateRollout: "nobody wishes anything of a farm yet",
+	healer.GateWave:    "the same",
+	healer.GateLost:    "a lost dragon gives no sample, or it is not lost any more: the gate fresh",
 }
 
 // A rule that nothing fails without is no rule.

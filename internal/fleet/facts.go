@@ -348,10 +348,24 @@ func (d *Dragon) askFact(ctx context.Context, fact Fact) {
 		now := time.Now()
 		d.mu.Lock()
 		d.expireFact(fact, now) // a lane may be taken for as long as a fact is shown
-		d.plan(fact, now.Add(d.fleet.jitter(factAgain)))
+		d.plan(fact, now.Add(d.fleet.config.simulated(d.fleet.jitter(factAgain))))
 		d.mu.Unlock()
 	}
 	d.fleet.say()
+}
+
+// LearnPools and LearnAutoTune take over what somebody who has the lane was just told.
+func (d *Dragon) LearnPools(pools []dragon.PoolConfig) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.learnFact(func(f *Facts) { f.Pools = Dated[[]dragon.PoolConfig]{pools, time.Now()} })
+}
+
+// LearnAutoTune is LearnPools for the autotuner's mode.
+func (d *Dragon) LearnAutoTune(a dragon.AutoTune) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.learnFact(func(f *Facts) { f.AutoTune = Dated[dragon.AutoTune]{a, time.Now()} })
 }
 
 // ifFree runs ask if nobody else talks to the dragon, and done with what came of it
