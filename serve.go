@@ -66,8 +66,12 @@ func addServe(app *kingpin.Application, logs *logFlags, listening func(net.Addr)
 	load := config.Register(cmd)
 	var web webFlags
 	web.register(cmd, ":9977")
-	return cmd.FullCommand(), func(ctx context.Context, _, stderr io.Writer) error {
+	show := cmd.Flag("print-config", "Print the configuration that would be in force, every default included, passwords masked, and end.").NoEnvar().Bool()
+	return cmd.FullCommand(), func(ctx context.Context, stdout, stderr io.Writer) error {
 		c, err := load()
+		if *show && (err == nil || errors.Is(err, config.ErrNoTarget)) {
+			return printConfig(stdout, c)
+		}
 		if errors.Is(err, config.ErrNoTarget) {
 			return fmt.Errorf("%w: credentials are sent to what answers there, so none is assumed; "+
 				"name one with --network or --dragon%s", err, suggestNetworks())

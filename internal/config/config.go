@@ -46,6 +46,8 @@ type Config struct {
 	File        string   // that it was read from; empty: from flags alone
 
 	flags *Config // as it was before the file
+	doc   *document
+	read  *reader
 }
 
 // Probing says where and how to scan.
@@ -89,9 +91,19 @@ var ErrNoTarget = errors.New("no network and no dragon named")
 // three: there is no default network, no default pool list and no default autotune
 // mode, because each of them acts on machines that nobody named.
 func Register(cmd flagger) func() (*Config, error) {
-	c := &Config{}
 	var file string
 	Flag(cmd, "config.file", "Configuration file. What it says wins over the flags.", &file, Text).PlaceHolder("FILE")
+	return register(cmd, &file)
+}
+
+// RegisterCheck is Register for a command whose argument is the file.
+func RegisterCheck(cmd *kingpin.CmdClause) func() (*Config, error) {
+	file := cmd.Arg("file", "Configuration file.").Required().String()
+	return register(cmd, file)
+}
+
+func register(cmd flagger, file *string) func() (*Config, error) {
+	c := &Config{}
 	Flags(cmd, "network", "Network to scan for dragons, in CIDR notation (repeatable).", &c.Networks, discovery.ParseNetwork).PlaceHolder("CIDR")
 	Flags(cmd, "dragon", "Dragon to read without any scan (repeatable).", &c.Targets, parseTarget).PlaceHolder("HOST[:PORT]")
 	Flag(cmd, "scan-interval", "Time between scans. Times are seconds or durations like 5m.", &c.ScanInterval, ParseInterval).Default("300")
@@ -131,7 +143,7 @@ func Register(cmd flagger) func() (*Config, error) {
 		flags := *c
 		c := flags
 		c.flags = &flags
-		if err := c.complete(file); err != nil {
+		if err := c.complete(*file); err != nil {
 			return nil, err
 		}
 		if len(c.Networks) == 0 && len(c.Targets) == 0 {

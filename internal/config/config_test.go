@@ -61,7 +61,7 @@ func TestDefaultsAreTheOriginals(t *testing.T) {
 		Wish:   Wish{FirmwaresPath: "firmwares/"}, // and neither pools nor an autotune mode
 		Statsd: Statsd{Port: 8125, Prefix: "dragons", Interval: time.Minute},
 	}
-	if diff := cmp.Diff(want, got, comparable, cmpopts.IgnoreFields(Config{}, "Healing", "Wishes", "Sites", "Credentials", "flags")); diff != "" {
+	if diff := cmp.Diff(want, got, comparable, cmpopts.IgnoreFields(Config{}, "Healing", "Wishes", "Sites", "Credentials", "flags", "doc", "read")); diff != "" {
 		t.Error(diff)
 	}
 	policy := healer.DefaultPolicy()

@@ -153,6 +153,7 @@ func documentOf(c *Config) document {
 
 // adopt checks what a document says and takes it over. What is wrong goes to r.
 func (c *Config) adopt(r *reader, d *document, dir string) {
+	c.doc, c.read = d, r
 	for path, v := range map[string]time.Duration{
 		"inventory.retention":       d.Inventory.Retention,
 		"discovery.interval":        d.Discovery.Interval,
@@ -193,6 +194,9 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 	c.DragonTimeout, c.ScrapeOffset = d.Scrape.DragonTimeout, d.Scrape.TimeoutOffset
 	c.ScrapeWorkers, c.MaxRequests = d.Scrape.Workers, d.Scrape.MaxRequests
 	c.Statsd = Statsd{d.Statsd.Host, d.Statsd.Port, d.Statsd.Prefix, d.Statsd.Interval, d.Statsd.OneLinePerPacket}
+	if len(r.problems) == 0 {
+		c.warnOfFoolish(d)
+	}
 }
 
 // Sites says which site, and so which fault domain, an address belongs to.

@@ -156,7 +156,7 @@ func TestWhatAFileSaysIsInForce(t *testing.T) {
 	if w := p.Windows; len(w) != 1 || !w[0].Open(monday) || w[0].Open(monday.Add(-time.Hour)) {
 		t.Errorf("windows: %+v", w)
 	}
-	if len(c.Warnings) != 0 {
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "on_error") {
 		t.Errorf("warnings: %v", c.Warnings)
 	}
 }

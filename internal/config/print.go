@@ -1,0 +1,112 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// Print is the configuration in force as a file that says all of it: what the file said,
+// what the flags said where it did not, and every default. Passwords are masked; read
+// anew it is the same configuration otherwise.
+func (c *Config) Print() ([]byte, error) {
+	p := printer{c.read, filepath.Dir(c.File)}
+	root := p.node("", reflect.ValueOf(c.doc).Elem())
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(root); err != nil {
+		return nil, fmt.Errorf("the configuration in force: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// printer is the reader's counterpart.
+type printer struct {
+	read *reader
+	dir  string // of the file
+}
+
+// node is a value in YAML; nil where there is nothing to say.
+func (p *printer) node(path string, v reflect.Value) *yaml.Node {
+	switch {
+	case isScalar(v.Type()):
+		return p.scalar(path, v)
+	case v.Kind() == reflect.Slice:
+		return p.list(path, v)
+	}
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	if v.Type() == reflect.TypeFor[healer.Evidence]() {
+		n.Style = yaml.FlowStyle
+	}
+	for i := range v.NumField() {
+		key := keyOf(v.Type().Field(i))
+		if key == "" {
+			continue
+		}
+		at := join(path, key)
+		// In an item of a list nothing stands for what the file leaves out.
+		if strings.Contains(path, "[") && !p.read.has(at) && v.Field(i).IsZero() {
+			continue
+		}
+		if value := p.node(at, v.Field(i)); value != nil {
+			n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, value)
+		}
+	}
+	if len(n.Content) == 0 {
+		return nil
+	}
+	return n
+}
+
+func (p *printer) list(path string, v reflect.Value) *yaml.Node {
+	if v.Len() == 0 {
+		return nil
+	}
+	n := &yaml.Node{Kind: yaml.SequenceNode}
+	if isScalar(v.Type().Elem()) {
+		n.Style = yaml.FlowStyle
+	}
+	for i := range v.Len() {
+		if item := p.node(fmt.Sprintf("%s[%d]", path, i), v.Index(i)); item != nil {
+			n.Content = append(n.Content, item)
+		}
+	}
+	return n
+}
+
+func (p *printer) scalar(path string, v reflect.Value) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode}
+	switch v := v.Interface().(type) {
+	case string:
+		if strings.HasSuffix(path, "password_file") && !filepath.IsAbs(v) {
+			v = filepath.Join(p.dir, v)
+			if abs, err := filepath.Abs(v); err == nil { // wherever this is read
+				v = abs
+			}
+		}
+		n.Tag, n.Value = "!!str", v // quoted where it must be
+	case dragon.Secret:
+		n.Tag, n.Value = "!!str", v.String()
+	case netip.Prefix:
+		n.Value = v.String()
+	case healer.Ratio:
+		n.Value = standard(path, reflect.ValueOf(v))
+		var again healer.Ratio
+		if again.UnmarshalText([]byte(n.Value)) != nil || again != v {
+			n.Value = strconv.FormatFloat(float64(v), 'g', -1, 64)
+		}
+	default:
+		n.Value = standard(path, reflect.ValueOf(v))
+	}
+	return n
+}
