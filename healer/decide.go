@@ -309,8 +309,8 @@ func (c *cycle) expected(s *subject) int {
 
 // tuneTime is how long autotuning takes a model: the 95th percentile of what was
 // seen, nothing where nothing was.
-func (c *cycle) tuneTime(model string) time.Duration {
-	t := c.m.Fleet.Tunes[model]
+func (m *Memory) tuneTime(model string) time.Duration {
+	t := m.Fleet.Tunes[model]
 	if len(t) == 0 {
 		return 0
 	}

@@ -130,6 +130,7 @@ type Status struct {
 	Actions map[string][]Action `json:"-"`
 
 	windows []bool
+	tunes   map[string]time.Duration // by model, as Memory.tuneTime has it
 }
 
 // New makes a Healer. Nothing is read, written or sent before Run.

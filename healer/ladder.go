@@ -106,7 +106,7 @@ func (c *cycle) benefit(s *subject) *Benefit {
 	if !ok || !known {
 		return b
 	}
-	tune := c.tuneTime(s.f.Model)
+	tune := c.m.tuneTime(s.f.Model)
 	if tune == 0 {
 		tune = s.p.Ladder.Tune
 	}

@@ -3,6 +3,7 @@ package healer
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -259,6 +260,14 @@ func (h *Healer) publish(p *Plan) {
 	}
 	if r := h.mem.Fleet.Recovered; r != nil {
 		s.Recovered = r.Reason
+	}
+	s.tunes = make(map[string]time.Duration)
+	for i := range p.Dragons {
+		if model := p.Dragons[i].Model; model != "" {
+			if _, done := s.tunes[model]; !done {
+				s.tunes[model] = h.mem.tuneTime(model)
+			}
+		}
 	}
 	for i := range h.policy.Windows {
 		s.windows = append(s.windows, h.policy.Windows[i].Open(p.Wall))

@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,6 +47,7 @@ func TestMetricsLint(t *testing.T) {
 			"mother_foreign_actions_total": 2, "mother_config_hash_info": 1, "mother_config_refused_total": 1, "mother_pool_state": 2,
 			"mother_domain_state": 3, "mother_healer_isolated": 1, "mother_fleet_boot_events_total": 1, "mother_unclean_starts_total": 1,
 			"mother_healer_lock_held": 1, "mother_state_recovered": 1, "mother_window_open": 1, "dragon_maintenance": 3,
+			"dragon_sensor_faults": 3, "dragon_tune_duration_seconds": 1, "mother_healer_slow_dragons": 1, "mother_healer_policy_refused": 1,
 		} {
 			if there[name] < least {
 				t.Errorf("%s has %d series, want at least %d", name, there[name], least)
@@ -69,4 +71,23 @@ func TestNothingThatADragonSaysBreaksThePage(t *testing.T) {
 	if _, err := registry.Gather(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWhatIsLearnedOfTuningIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 2)
+		w.start()
+		w.settle()
+		if n := w.metric("dragon_tune_duration_seconds"); n != 0 {
+			t.Errorf("%g seconds, and no dragon has tuned", n)
+		}
+		err := w.healer.ask(w.ctx, "test", func(context.Context) error {
+			w.healer.mem.Fleet.Tunes["T1"] = []float64{1500, 1800, 2400}
+			return nil
+		})
+		pass(2 * time.Minute)
+		if n := w.metric("dragon_tune_duration_seconds", "model", "T1"); err != nil || n < 1800 || n > 2400 {
+			t.Errorf("%g seconds, %v; want the longest of three", n, err)
+		}
+	})
 }

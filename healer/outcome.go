@@ -98,7 +98,7 @@ func (c *cycle) judgeAfter(s *subject, a *Action) time.Duration {
 	if a.Kind == Restart && (a.Reason == DeadBoard || a.Reason == Missing) {
 		return l.JudgeBoards
 	}
-	return l.Judge + c.tuneTime(s.f.Model)
+	return l.Judge + c.m.tuneTime(s.f.Model)
 }
 
 // outcome judges by fresh evidence alone; Open where there is not enough of it yet.

@@ -91,6 +91,11 @@ var shown = []struct {
 			put(float64(s.Plan.Dragons[i].Sensors), s.Plan.Dragons[i].Worker)
 		}
 	}},
+	{gauge("dragon_tune_duration_seconds", "How long autotuning takes dragons of a model: the 95th percentile of what the healer has seen, 0 before that. It waits so much longer before it judges an action.", "model"), func(s *Status, put func(float64, ...string)) {
+		for model, d := range s.tunes {
+			put(d.Seconds(), model)
+		}
+	}},
 	{gauge("mother_healer_devices", "Dragons by state.", "state"), func(s *Status, put func(float64, ...string)) {
 		for _, state := range States {
 			put(float64(s.Plan.Counts.States[state]), string(state))
