@@ -28,6 +28,7 @@ func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 		c.conclude(s)
 		c.place(s)
 	}
+	c.rollFirmware()
 	c.wishes()
 	c.breakers()
 	c.choose()
@@ -340,6 +341,7 @@ func (c *cycle) choose() {
 			order = append(order, s)
 		}
 	}
+	c.chooseUpgrades()
 	c.changes()
 	c.out.Dragons = make([]Decision, len(order))
 	for i, s := range order {

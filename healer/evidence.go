@@ -176,6 +176,7 @@ type watch struct {
 	hourSum  float64   // for the baseline
 	hourN    int
 	hourFrom Moment
+	trial    trial // after an upgrade
 }
 
 func newWatch() *watch { return &watch{evidence: make([]evidence, len(detectors))} }
@@ -199,6 +200,7 @@ func (w *watch) forgetEvidence() {
 		w.pools[i] = poolWatch{url: w.pools[i].url, works: -1, accepted: -1, moved: w.at}
 	}
 	w.hourSum, w.hourN, w.hourFrom = 0, 0, 0
+	w.trial = trial{said: w.trial.said}
 }
 
 // measure takes in the counters of a sample and computes the rates.

@@ -115,8 +115,10 @@ func (c *cycle) explain() {
 		c.out.Budgets = append(c.out.Budgets, BudgetUse{"domain=" + domain, 0, c.flightDomain[domain], f.domainLimit(c.domainSize[domain])})
 	}
 	c.out.Pauses = slices.Clone(fleet.Pauses)
+	c.showFirmware()
 	c.auditDecisions()
 	c.auditChanges()
+	c.auditUpgrades()
 }
 
 // Confirm looks at a dragon once more, just before it is acted on: the ladder's step

@@ -68,8 +68,10 @@ type Facts struct {
 	Elapsed dragon.Number // age of the mining process, seconds; see Summary.Elapsed
 	Tuning  dragon.Number
 	FanDuty dragon.Number // ratio
-	Boards  []BoardFacts  // by slot
-	Pools   []PoolFacts   // by index
+	// MemoryFree is in bytes, and as old as the overview is.
+	MemoryFree dragon.Number
+	Boards     []BoardFacts // by slot
+	Pools      []PoolFacts  // by index
 
 	Wish       *Wish       // nil: none
 	Configured *Configured // nil: it has not said
@@ -86,6 +88,7 @@ type BoardFacts struct {
 	Hashes      dragon.Number // Total MH, in hashes, since the mining process started
 	Elapsed     dragon.Number // Device Elapsed, seconds
 	Accepted    dragon.Number
+	Errors      dragon.Number // hardware errors, since the mining process started
 }
 
 func (b *BoardFacts) dead() bool { return b.Status == "Dead" }
@@ -120,12 +123,12 @@ func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at tim
 		f.ClockOffset = dragon.Known(s.DeviceTime.Sub(s.At).Seconds())
 	}
 	if o != nil {
-		f.Uptime = uptimeAt(s, o, f.Elapsed)
+		f.Uptime, f.MemoryFree = uptimeAt(s, o, f.Elapsed), sane(o.MemoryFree)
 	}
 	f.Boards = make([]BoardFacts, len(s.Boards))
 	for i := range s.Boards {
 		b := &s.Boards[i]
-		f.Boards[i] = BoardFacts{b.Slot, b.Status, sane(b.Temperature), sane(b.Hashes), sane(b.Elapsed), sane(b.Accepted)}
+		f.Boards[i] = BoardFacts{b.Slot, b.Status, sane(b.Temperature), sane(b.Hashes), sane(b.Elapsed), sane(b.Accepted), sane(b.HardwareErrors)}
 	}
 	slices.SortStableFunc(f.Boards, func(a, b BoardFacts) int { return a.Slot - b.Slot })
 	f.Pools = make([]PoolFacts, len(s.Pools))

@@ -33,6 +33,8 @@ type unit struct {
 	start   time.Duration // and its mining process
 	tuning  bool
 	fan     float64
+	memory  float64 // free, bytes
+	errors  float64 // of each board
 	boards  []unitBoard
 	pools   []PoolFacts
 	garbage bool // readings lack what every firmware sends
@@ -81,8 +83,8 @@ func (f *farm) add(i int) *unit {
 	mac := fmt.Sprintf("a0:b0:45:00:%02x:%02x", i/256, i%256)
 	u := &unit{
 		who: Who{MAC: mac, Worker: dragon.WorkerName(mac), Address: fmt.Sprintf("127.1.%d.%d", i/200, i%200+1),
-			Model: "T1", Firmware: "t1_20180515_060842", Domain: fmt.Sprintf("row-%d", i/100)},
-		reach: Reached, boot: f.now.Mono - 48*time.Hour, start: f.now.Mono - 48*time.Hour, fan: 0.6,
+			Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842", Domain: fmt.Sprintf("row-%d", i/100)},
+		reach: Reached, boot: f.now.Mono - 48*time.Hour, start: f.now.Mono - 48*time.Hour, fan: 0.6, memory: 150e6,
 		boards: []unitBoard{{"Alive", 75, 5 * tera, 0, false}, {"Alive", 76, 5 * tera, 0, false}, {"Alive", 77, 5 * tera, 0, false}},
 		pools:  []PoolFacts{{URL: poolA, Status: "Alive", Active: true}},
 	}
@@ -102,7 +104,7 @@ func (f *farm) facts(u *unit) Facts {
 		Who: u.who, Reach: Reached, At: f.now.Mono, HasSample: true,
 		Uptime: dragon.Known((f.now.Mono - u.boot).Truncate(time.Minute).Seconds()), Elapsed: dragon.Known(elapsed),
 		Pace:   u.pace,
-		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan), Wish: u.wish, Configured: &has,
+		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan), MemoryFree: dragon.Known(u.memory), Wish: u.wish, Configured: &has,
 	}
 	if u.tuning {
 		x.Tuning = dragon.Known(1)
@@ -112,7 +114,7 @@ func (f *farm) facts(u *unit) Facts {
 		if b.gone {
 			continue
 		}
-		bf := BoardFacts{Slot: i, Status: b.status, Hashes: dragon.Known(b.total), Elapsed: x.Elapsed, Accepted: dragon.Known(u.works)}
+		bf := BoardFacts{Slot: i, Status: b.status, Hashes: dragon.Known(b.total), Elapsed: x.Elapsed, Accepted: dragon.Known(u.works), Errors: dragon.Known(u.errors)}
 		if b.temp != -1 {
 			bf.Temperature = dragon.Known(b.temp)
 		}

@@ -33,6 +33,8 @@ const (
 	GateConfig      Gate = "after_config"
 	GateCooling     Gate = "cooling"
 	GateWindow      Gate = "window"
+	GateUnfit       Gate = "unfit"   // firmware only comes to who is well
+	GateUploads     Gate = "uploads" // and to few at one time
 	GateIsolation   Gate = "isolation"
 	GateBoot        Gate = "fleet_boot"
 	GatePool        Gate = "pool"
@@ -68,6 +70,8 @@ type question struct {
 	reason Reason  // that the ladder acts on; empty for a human or a rollout
 	step   *step   // of the ladder; nil for a human or a rollout
 	change *change // to a wish; nil for all else
+
+	upgrade *toUpgrade // what a rollout of firmware wants; nil: none does
 }
 
 // taken is the dragon that this cycle's action goes to already. What is only observed
@@ -133,6 +137,8 @@ var gates = []gate{
 	{GateConfig, false, true, (*question).afterConfig},
 	{GateCooling, false, false, (*question).cooling},
 	{GateWindow, false, true, (*question).window},
+	{GateUnfit, false, true, (*question).fitness},
+	{GateUploads, false, true, (*question).uploads},
 	{GateIsolation, false, true, closedBy("isolation")},
 	{GateBoot, false, true, closedBy("fleet_boot")},
 	{GatePool, false, true, (*question).pool},
@@ -374,6 +380,9 @@ func (q *question) cooling() answer {
 }
 
 func (q *question) window() answer {
+	if a := q.firmwareWindow(); !a.open {
+		return a
+	}
 	if len(q.c.p.Windows) == 0 {
 		return yes("")
 	}
@@ -632,7 +641,13 @@ func (q *question) wave() answer {
 	return a
 }
 
-func (q *question) external() answer { return q.c.external() }
+func (q *question) external() answer {
+	a := q.c.external()
+	if q.upgrade != nil && a.open && q.c.p.External.Query != "" && q.c.host.External.Err != "" {
+		a.open = false // firmware is in no hurry
+	}
+	return a
+}
 
 func (c *cycle) external() answer {
 	e, p := &c.host.External, &c.p.External
@@ -669,7 +684,7 @@ func (p *Plan) Ask(r Request) Decision {
 	d.Kind, d.Reason, d.Note, d.Slot, d.severity = r.Kind, "", r.Note, -1, 0
 	q := &question{c: c, s: s, kind: r.Kind}
 	d.Gates = q.ask()
-	if !dragon.UsableMAC(r.MAC) || !slices.Contains([]Kind{Restart, Reboot, Configure, Upgrade}, r.Kind) {
+	if !dragon.UsableMAC(r.MAC) || !slices.Contains([]Kind{Restart, Reboot, Configure}, r.Kind) {
 		d.Blocked = GateConflict
 	}
 	for i, g := range d.Gates {

@@ -39,6 +39,9 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string) (Action, error) 
 		a.Actor = actor
 	}
 	m.intendChange(&a, d, t)
+	if err := m.intendUpgrade(d, &a); err != nil {
+		return Action{}, fmt.Errorf("intent for %s: %w", d.Worker, err)
+	}
 	r.Actions = append(r.Actions, a)
 	if a.Rung > r.Rung && a.Actor == healerActor {
 		r.Rung = a.Rung

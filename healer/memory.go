@@ -140,7 +140,8 @@ type Record struct {
 	Baseline   Baseline `json:"baseline"`
 	Boot       Moment   `json:"boot,omitempty"` // of its system, as the last sample has it
 
-	Config *ConfigRecord `json:"config,omitempty"` // nil: nothing was written for its wish
+	Config  *ConfigRecord `json:"config,omitempty"`  // nil: nothing was written for its wish
+	Upgrade *Upgrading    `json:"upgrade,omitempty"` // in the rollout of firmware that it was in last
 }
 
 // open returns the action that still occupies the dragon's slot, or nil.
@@ -198,8 +199,10 @@ type FleetRecord struct {
 	Tunes      map[string][]float64 `json:"tunes,omitempty"` // seconds that autotuning took, by model
 	ConfigHash string               `json:"config_hash,omitempty"`
 
-	Rollouts    []*Rollout `json:"rollouts,omitempty"` // in the order of their beginning
-	NextRollout int        `json:"next_rollout,omitempty"`
+	Rollouts     []*Rollout         `json:"rollouts,omitempty"` // in the order of their beginning
+	NextRollout  int                `json:"next_rollout,omitempty"`
+	Firmware     []*FirmwareRollout `json:"firmware,omitempty"` // rollouts, in the order of their beginning
+	NextFirmware int                `json:"next_firmware,omitempty"`
 }
 
 // Memory is all that Decide remembers. Fleet and Dragons must survive a kill: they
@@ -266,6 +269,7 @@ func (m *Memory) init() {
 		m.Fleet.Tunes = make(map[string][]float64)
 	}
 	m.Fleet.Breakers = slices.DeleteFunc(m.Fleet.Breakers, func(b *Breaker) bool { return b == nil || b.State < 0 || b.State > BreakerLatched })
+	m.Fleet.Firmware = slices.DeleteFunc(m.Fleet.Firmware, func(ro *FirmwareRollout) bool { return ro == nil })
 	slices.SortFunc(m.Fleet.Breakers, func(a, b *Breaker) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Scope, b.Scope))
 	})
@@ -356,6 +360,10 @@ func (m *Memory) Clone() *Memory {
 	for i, ro := range m.Fleet.Rollouts {
 		f.Rollouts[i] = ro.clone()
 	}
+	f.Firmware = make([]*FirmwareRollout, len(m.Fleet.Firmware))
+	for i, ro := range m.Fleet.Firmware {
+		f.Firmware[i] = cloned(ro)
+	}
 	c.Dragons = make(map[string]*Record, len(m.Dragons))
 	for mac, r := range m.Dragons {
 		n := cloned(r)
@@ -365,6 +373,7 @@ func (m *Memory) Clone() *Memory {
 		}
 		n.Restarts, n.DeadHot = slices.Clone(r.Restarts), slices.Clone(r.DeadHot)
 		n.Quarantine, n.Config = cloned(r.Quarantine), cloned(r.Config)
+		n.Upgrade = cloned(r.Upgrade)
 		n.Baseline.Slots = slices.Clone(r.Baseline.Slots)
 		c.Dragons[mac] = n
 	}

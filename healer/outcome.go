@@ -63,7 +63,7 @@ func (c *cycle) proof(s *subject, a *Action) (Moment, bool) {
 		if s.r.Boot >= from && s.f.Uptime.IsKnown() {
 			return s.r.Boot, true
 		}
-		if a.Kind == Reboot {
+		if a.Kind == Reboot || a.Kind == Upgrade {
 			return 0, false
 		}
 	}

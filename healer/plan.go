@@ -40,11 +40,13 @@ type Plan struct {
 	Dragons []Decision `json:"dragons"`
 	// Changes are the dragons that are not as wished and could be, in the order in which
 	// they are put right.
-	Changes  []Decision     `json:"changes"`
-	Rollouts []RolloutShown `json:"rollouts"`
-	Breakers []Breaker      `json:"breakers"` // that are not closed
-	Budgets  []BudgetUse    `json:"budgets"`
-	Pauses   []Pause        `json:"pauses"`
+	Changes  []Decision      `json:"changes"`
+	Rollouts []RolloutShown  `json:"rollouts"`
+	Upgrades []Decision      `json:"upgrades"` // dragons whose turn it is in a rollout of firmware
+	Firmware []FirmwareShown `json:"firmware"` // rollouts of it
+	Breakers []Breaker       `json:"breakers"` // that are not closed
+	Budgets  []BudgetUse     `json:"budgets"`
+	Pauses   []Pause         `json:"pauses"`
 
 	Pools    []CauseState `json:"pools"`
 	Domains  []CauseState `json:"domains"`
@@ -121,10 +123,11 @@ type Decision struct {
 	Last     *LastAction `json:"last_action,omitempty"`
 	Wish     *WishState  `json:"wish,omitempty"` // nil: nobody wishes anything of it
 
-	change   *change  // of a Configure
-	before   *Setting // what it has, read right before the write
-	severity int      // index of the detector; -1: nothing to decide
-	facts    *Facts   // what it was decided on
+	change   *change    // of a Configure
+	before   *Setting   // what it has, read right before the write
+	upgrade  *toUpgrade // nil: it is about no firmware
+	severity int        // index of the detector; -1: nothing to decide
+	facts    *Facts     // what it was decided on
 }
 
 // LastAction is the newest write to a dragon that is remembered, and what became of it.

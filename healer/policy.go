@@ -55,12 +55,13 @@ type Policy struct {
 	JumpPause    time.Duration `yaml:"jump_pause"`   // after the wall clock jumped
 	Seed         uint64        `yaml:"-"`            // of the jitter; same seed, same decisions
 
-	Fleet    FleetPolicy   `yaml:"fleet"`
-	Breakers BreakerPolicy `yaml:"breakers"`
-	Causes   CausePolicy   `yaml:"causes"`
-	Rollout  RolloutPolicy `yaml:"rollout"`
-	External External      `yaml:"gate"`
-	Windows  []Window      `yaml:"windows"` // for healing; none: always
+	Fleet    FleetPolicy    `yaml:"fleet"`
+	Breakers BreakerPolicy  `yaml:"breakers"`
+	Causes   CausePolicy    `yaml:"causes"`
+	Rollout  RolloutPolicy  `yaml:"rollout"`
+	Firmware FirmwarePolicy `yaml:"firmware"`
+	External External       `yaml:"gate"`
+	Windows  []Window       `yaml:"windows"` // for healing; none: always
 
 	Default  DragonPolicy             `yaml:"default"`
 	Profiles map[string]*DragonPolicy `yaml:"-"` // by Facts.Profile, complete: made by Override
@@ -283,6 +284,7 @@ func DefaultPolicy() Policy {
 			Mode: Enforce, Start: 5 * minute, Samples: 3, Boot: 5 * minute, CanaryWait: 15 * minute,
 			Wave: 0.05, WaveMin: 2, Every: 10 * minute, Failures: 0.02, ConflictAfter: 2,
 		},
+		Firmware: defaultFirmwarePolicy(),
 		External: External{OnError: "block"},
 		Default: DragonPolicy{
 			Mode: Observe,

@@ -171,7 +171,11 @@ func (c *cycle) restarted(s *subject, at Moment) {
 func (c *cycle) causeOf(s *subject, seen *RestartSeen) Cause {
 	for i := len(s.r.Actions) - 1; i >= 0; i-- {
 		a := &s.r.Actions[i]
-		if a.Result != Refusal && seen.At >= a.At.Add(-sendSlack) && seen.At <= a.At.Add(s.p.Ladder.LostAfter) {
+		within := s.p.Ladder.LostAfter
+		if a.Kind == Upgrade {
+			within = c.p.Firmware.Uploading + c.p.Firmware.Rebooting
+		}
+		if a.Result != Refusal && seen.At >= a.At.Add(-sendSlack) && seen.At <= a.At.Add(within) {
 			return CauseHealer
 		}
 	}

@@ -19,6 +19,10 @@ at 20m board d3/0 dead; at 20m board d3/1 dead; at 20m board d3/2 dead`},
 at 10m answer d3-d4 never; at 10m answer d5 lostreply; at 10m answer d6 refused
 at 20m board d3/0 dead; at 20m board d5/0 dead restart=1; at 60m board d6/0 dead restart=1
 at 80m ask d4 reboot; at 3h board d8/1 dead restart=1; at 2h pause mac d8 30m; at 5h ask d9 configure by rollout:pools`},
+	{"firmware", `farm 6; switches 3; run 14h; baselines learned; tune 5m; policy soaks 2h
+at 20m answer d1 lostreply; at 20m firmware start t1_20191101_120000 good`},
+	{"a bad firmware", `farm 6; switches 3; run 8h; baselines learned; tune 5m
+at 20m firmware start t1_20191101_120000 bricks-next-boot; at 21m firmware pause f1; at 25m firmware resume f1`},
 }
 
 // At every commit the store holds all of the memory (I23), and a healer that is killed

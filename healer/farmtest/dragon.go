@@ -82,6 +82,7 @@ type board struct {
 	hashes  float64 // since the counters began
 	mhs15m  float64 // the decaying average, hashes per second
 	shares  float64
+	errors  float64
 	hotSeen time.Duration // when it was last seen to be deadly hot
 }
 
@@ -109,6 +110,14 @@ type Dragon struct {
 	soak    float64       // °C that its air is above the others'
 	drag    time.Duration // that it takes longer to boot
 	retunes time.Duration // instead of the script's
+
+	firmware       string
+	told           string // of it, as the fleet has read it last
+	firmwareBefore string // right before the last write
+	bricksNext     bool   // the next boot is its last
+	worse          float64
+	memory         float64
+	flashed        []string // what the images did that it was flashed with
 
 	phase  phase
 	ready  time.Duration // when the phase ends
@@ -152,6 +161,8 @@ func newDragon(w *World, n int) *Dragon {
 		Address: fmt.Sprintf("127.%d.%d.%d", 1+n%s.Switches>>8, n%s.Switches&0xff, 2+n/s.Switches),
 	}
 	d.Shown, d.Known = d.MAC, d.Address
+	d.firmware, d.worse, d.memory = firmware(n), 1, memoryFree
+	d.told = d.firmware
 	// The farm has been running for a while, and nobody was there to see it.
 	up := 40*time.Hour + time.Duration(draw(s.Seed, n, "up", 0)*float64(200*time.Hour))
 	d.boot, d.start, d.count = -up, -up+time.Minute, -up+time.Minute
@@ -160,6 +171,7 @@ func newDragon(w *World, n int) *Dragon {
 		b.rate = nominal * (0.97 + 0.06*draw(s.Seed, n, "rate", i))
 		b.factor, b.mhs15m = 1, b.rate
 		b.hashes = b.rate * (-d.count).Seconds()
+		b.errors = b.hashes * errorsPer
 		b.temp, b.hotSeen = w.air+warmth, never
 	}
 	d.works[0] = (-d.count).Seconds()
@@ -214,7 +226,7 @@ func (d *Dragon) reset() {
 	clear(d.works[:])
 	for i := range d.boards {
 		b := &d.boards[i]
-		b.hashes, b.shares, b.mhs15m = 0, 0, 0
+		b.hashes, b.shares, b.errors, b.mhs15m = 0, 0, 0, 0
 	}
 }
 
@@ -259,6 +271,7 @@ func (d *Dragon) mine(dt time.Duration) {
 			}
 			done := rate * dt.Seconds()
 			b.hashes += done
+			b.errors += done * errorsPer * d.worse
 			b.shares += dt.Seconds() / 20
 			d.Earned += done
 		}
@@ -343,6 +356,9 @@ func (d *Dragon) reboot(why string) {
 	d.boots++
 	d.Restarts = append(d.Restarts, Restart{d.at, true, why})
 	d.begin()
+	if d.bricksNext {
+		d.gone, d.goneAt = true, d.at
+	}
 	if d.dies > 0 && d.chance("dies", d.boots) < d.dies {
 		d.gone, d.goneAt = true, d.at
 	}
@@ -486,7 +502,7 @@ func (d *Dragon) read() healer.Facts {
 		f.At = w.mono()
 		return f
 	}
-	who := healer.Who{MAC: d.Shown, Worker: worker(d.Shown), Address: d.Known, Model: w.script.Model, Firmware: w.firmware(d.N), HWVer: "g19"}
+	who := healer.Who{MAC: d.Shown, Worker: worker(d.Shown), Address: d.Known, Model: w.script.Model, Firmware: d.told, HWVer: "g19"}
 	if !w.script.Unnamed {
 		who.Domain = w.domainNames[d.Switch]
 	}
@@ -517,6 +533,7 @@ func (d *Dragon) read() healer.Facts {
 		shown := dragon.Board{
 			Slot: i, ID: i, Status: status, Temperature: b.shownTemperature(), Hashrate15m: dragon.Known(b.mhs15m),
 			Hashes: dragon.Known(math.Round(b.hashes)), Elapsed: dragon.Known(math.Floor(elapsed)), Accepted: dragon.Known(math.Floor(b.shares)),
+			HardwareErrors: dragon.Known(math.Floor(b.errors)),
 		}
 		if d.web == "renamed" {
 			shown.Hashes = dragon.Number{}
@@ -538,7 +555,7 @@ func (d *Dragon) read() healer.Facts {
 		s.Pools = append(s.Pools, p)
 	}
 	if d.overview.At.IsZero() || s.At.Sub(d.overview.At) >= overviewAge || elapsed < d.elapsed {
-		d.overview.At = s.At
+		d.overview.At, d.overview.MemoryFree, d.told = s.At, dragon.Known(d.memory), d.firmware
 		d.overview.Uptime = dragon.Known(math.Floor((d.at - d.boot).Minutes()) * 60)
 	}
 	d.elapsed = elapsed
@@ -578,7 +595,7 @@ func (d *Dragon) looksSick() bool {
 
 // remember keeps how the dragon is, right before a write.
 func (d *Dragon) remember() {
-	d.justBefore = slices.Clone(d.defects)
+	d.justBefore, d.firmwareBefore = slices.Clone(d.defects), d.firmware
 	d.bootBefore, d.tuneBefore = d.boot, never
 	if d.tuned != 0 && d.phase == running {
 		d.tuneBefore = d.start

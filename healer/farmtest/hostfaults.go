@@ -167,6 +167,10 @@ func (p *phrase) policy(to *healer.Policy) {
 		d.Device.MinGap = p.duration()
 	case "recovered_observe":
 		to.Breakers.RecoveredObserve = p.positive()
+	case "soaks":
+		f := &to.Firmware
+		f.CanarySoak = p.positive()
+		f.SecondSoak, f.Soak = f.CanarySoak, f.CanarySoak
 	case "in_flight_min":
 		to.Fleet.InFlightMin = p.number(1, 10)
 	case "per_domain":

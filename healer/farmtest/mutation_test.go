@@ -40,6 +40,8 @@ at 2h dragon d3 reboots; at 2h10m ask d3 restart`, "I7"},
 at 2h dragon d3 reboots; at 3h ask d3 restart`, "I7"},
 	healer.GateConfig: {`farm 12; run 5h; policy min_gap 5m
 at 2h ask d3 configure by rollout:pools; at 2h05m board d3/1 dead`, "I7"},
+	healer.GateUnfit: {`farm 4; switches 4; run 5h; baselines learned
+at 1h dragon all hot +25; at 2h firmware start t1_20191101_120000 good`, "I13"},
 	healer.GateCooling: {"s24-heat", "I7"},
 	healer.GateWindow:  {"s40-window", "I17"},
 	healer.GateIsolation: {`farm 20; switches 10; run 5h
@@ -87,6 +89,7 @@ at 8h board d6/1 dead restart=1; at 10h board d7/1 dead restart=1`, "I1"},
 var unreachable = map[healer.Gate]string{
 	healer.GateRollout: "nobody wishes anything of a farm yet",
 	healer.GateWave:    "the same",
+	healer.GateUploads: "in a farm it takes no time to send an image",
 	healer.GateLost:    "a lost dragon gives no sample, or it is not lost any more: the gate fresh",
 }
 

@@ -41,6 +41,7 @@ type Oracle struct {
 	judged  map[string][]bool
 	latched map[string]time.Duration
 	lost    []time.Duration
+	aborted map[string]time.Duration // rollouts of firmware, by actor
 }
 
 // sent is a write of the healer that reached a dragon, or was to.
@@ -62,7 +63,7 @@ const (
 func NewOracle(w *World, h *Healer) *Oracle {
 	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
 		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)),
-		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration)}
+		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
 }
@@ -127,6 +128,7 @@ func (o *Oracle) Step(h *Healer) {
 		}
 	}
 	o.recoveries(h)
+	o.silence(h)
 	o.liveness(h)
 }
 
@@ -228,6 +230,7 @@ func (o *Oracle) wrote(h *Healer, decision *healer.Decision, a *healer.Action) {
 	}
 	o.intended(h, a, what)
 	o.ceilings(d, &s, what)
+	o.firmware(h, d, &s, decision.Sends(), what)
 	if !forced {
 		o.budgets(d, &s, what)
 		o.footing(h, d, &s, what)
@@ -295,6 +298,9 @@ func (o *Oracle) ceilings(d *Dragon, s *sent, what string) {
 func (s *sent) least() time.Duration {
 	if s.Kind == healer.Restart && (s.reason == healer.DeadBoard || s.reason == healer.Missing) {
 		return 5 * time.Minute
+	}
+	if s.Kind == healer.Upgrade {
+		return 10 * time.Minute // until all boards have worked for so long
 	}
 	return 15 * time.Minute
 }

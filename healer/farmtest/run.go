@@ -69,7 +69,15 @@ func (r *Result) Harm(without *World) error {
 		return nil
 	}
 	allowed := 0.0
+	spoilt := 0
 	for _, d := range r.World.Dragons {
+		if d.spoilt() { // what a canary is for
+			if spoilt++; spoilt > 1 {
+				return fmt.Errorf("I12 %d dragons were spoilt by firmware", spoilt)
+			}
+			allowed += d.Nominal() * r.World.Now.Seconds()
+			continue
+		}
 		if slices.ContainsFunc(r.Oracle.sent, func(x sent) bool { return x.want == d.N }) {
 			allowed += d.Nominal() * (90 * time.Minute).Seconds()
 		}
@@ -104,6 +112,9 @@ func (r *Result) Log() string {
 		if x.ID != "" {
 			kinds[x.Kind]++
 		}
+	}
+	if n := kinds[healer.Upgrade]; n > 0 {
+		fmt.Fprintf(&b, "= %d upgrades\n", n)
 	}
 	fmt.Fprintf(&b, "= %d restarts, %d reboots, %.2f%% of the hash lost\n", kinds[healer.Restart], kinds[healer.Reboot], 100*r.World.Lost())
 	return b.String()

@@ -235,6 +235,11 @@ func (h *Healer) Tick(w *World) {
 			return
 		}
 	}
+	for i := range plan.Upgrades {
+		if d := &plan.Upgrades[i]; d.Verb == healer.Act && !h.carryOut(plan, d, d.Actor()) {
+			return
+		}
+	}
 	for _, a := range asked {
 		if !h.carryOut(plan, &a.decision, a.actor) {
 			return
@@ -323,7 +328,11 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	if answers := w.at(d.Address); !h.Trust && (answers == nil || answers.Shown != d.MAC || answers.reach() != healer.Reached) {
 		return refuse("its MAC could not be proved")
 	}
-	result, why := w.Send(d.Address, Write{Kind: d.Kind, ID: a.ID, Actor: a.Actor, MAC: d.MAC})
+	write := Write{Kind: d.Kind, ID: a.ID, Actor: a.Actor, MAC: d.MAC}
+	if r := d.Sends(); r != nil {
+		write.Image = r.Version
+	}
+	result, why := w.Send(d.Address, write)
 	h.note("%s %s %s to %s: %s %s", a.ID, a.Actor, d.Kind, d.Worker, result, why)
 	if h.Watch != nil {
 		h.Watch.wrote(h, d, &a)
@@ -334,7 +343,7 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	if err := h.mem.Sent(w.instant(), d.MAC, a.ID, result, why); err != nil {
 		h.Watch.fail("%v", err)
 	}
-	if d.Kind == healer.Configure || d.Kind == healer.Upgrade {
+	if d.Kind == healer.Configure {
 		h.conclude(d.MAC, a.ID)
 	}
 	return h.commit("result")
@@ -355,7 +364,7 @@ func (h *Healer) conclude(mac, id string) {
 func (h *Healer) unconcluded() {
 	for _, mac := range slices.Sorted(maps.Keys(h.mem.Dragons)) {
 		for _, a := range h.mem.Dragons[mac].Actions {
-			if a.Outcome == healer.Open && (a.Kind == healer.Configure || a.Kind == healer.Upgrade) {
+			if a.Outcome == healer.Open && a.Kind == healer.Configure {
 				h.conclude(mac, a.ID)
 			}
 		}

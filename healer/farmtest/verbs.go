@@ -31,7 +31,7 @@ import (
 //	pause|maintenance fleet|domain sw1|pool slush|model T1|mac d3|  [4h]
 //	quarantine d3                      release d3             ack harm|foreign|…
 //	ask d3 restart|reboot|configure|firmware [by rollout:x] [force] [until sent]
-//	config low_ratio 0.99
+//	config low_ratio 0.99              firmware …: see rollout
 //
 // A dragon may also be a range d3-d9, several d3,d5, a part 20%, or all. Without a duration it lasts.
 func (p *phrase) verb(at time.Duration) func(*World) {
@@ -111,6 +111,8 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 		return p.stranger()
 	case "ask":
 		return p.ask()
+	case "firmware":
+		return p.rollout()
 	default:
 		if do, ok := p.hostFault(v); ok {
 			return do
@@ -259,14 +261,14 @@ func strike(who []int, f defect) func(*World) {
 func (w *World) drift(who []int, span time.Duration) {
 	members, struck := map[string]int{}, map[string]int{}
 	for _, d := range w.Dragons {
-		members[w.firmware(d.N)]++
+		members[d.firmware]++
 	}
 	for _, i := range who {
-		struck[w.firmware(i)]++
+		struck[w.Dragons[i].firmware]++
 	}
 	for _, version := range slices.Sorted(maps.Keys(struck)) {
 		if struck[version] >= max(2, (members[version]+4)/5) {
-			w.during(span, "schema", version, func(d *Dragon) bool { return w.firmware(d.N) == version }, func() {})
+			w.during(span, "schema", version, func(d *Dragon) bool { return d.firmware == version }, func() {})
 		}
 	}
 }

@@ -41,6 +41,7 @@ type World struct {
 	Writes []Write
 	agenda []Event
 	lent   map[string]*Dragon // who has an address
+	images map[string]image   // by version
 
 	healer  *Healer
 	broken  int // boards, by reboots
@@ -88,12 +89,13 @@ type Write struct {
 	ID    string // of the healer's action; empty: somebody else's
 	Actor string
 	MAC   string // that it was meant for
+	Image string // version of the firmware
 }
 
 // NewWorld makes the farm of a script.
 func NewWorld(s *Script) *World {
 	w := &World{
-		script: s, lent: make(map[string]*Dragon, s.Dragons), forgets: make(map[int]int),
+		script: s, lent: make(map[string]*Dragon, s.Dragons), forgets: make(map[int]int), images: make(map[string]image),
 		host:   Host{booted: -100 * time.Hour, synced: true},
 		agenda: slices.Clone(s.Events),
 	}
@@ -131,7 +133,7 @@ func (w *World) fan(d *Dragon) float64 {
 }
 
 // firmware of a dragon: three of four have the same.
-func (w *World) firmware(n int) string {
+func firmware(n int) string {
 	if n%4 == 3 {
 		return "t1_20190301_101010"
 	}
@@ -236,7 +238,13 @@ func (w *World) Send(address string, write Write) (healer.Result, string) {
 	switch {
 	case d.answer == "refused":
 		return healer.Refusal, "the dragon says no"
-	case write.Kind == healer.Configure || write.Kind == healer.Upgrade:
+	case write.Kind == healer.Upgrade:
+		w.after(flashing, func(*World) { d.flash(write.Image, why) })
+		if d.answer == "lostreply" {
+			return healer.Unknown, "no answer in time"
+		}
+		return healer.Accepted, ""
+	case write.Kind == healer.Configure:
 		return healer.Accepted, ""
 	case write.Kind == healer.Restart:
 		d.restart(why)

@@ -397,7 +397,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 			t.Errorf("%s: not the defaults:\n%s", name, diff)
 		}
 		a, b := defaults.Healing.Policy(), c.Healing.Policy()
-		b.Windows, b.Profiles, b.External.Prometheus, b.External.Query = nil, nil, "", ""
+		b.Windows, b.Firmware.Windows, b.Profiles, b.External.Prometheus, b.External.Query = nil, nil, nil, "", ""
 		if diff := cmp.Diff(a, b, comparable); diff != "" {
 			t.Errorf("%s: not the default policy:\n%s", name, diff)
 		}

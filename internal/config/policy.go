@@ -133,10 +133,45 @@ func checkPolicy(p *healer.Policy, say rule) {
 	within(say, "rollout.wave", x.Wave, 0, 1)
 	within(say, "rollout.failures", x.Failures, 0, 1)
 
+	checkFirmware(&p.Firmware, say)
 	checkGate(&p.External, say)
 	for i := range p.Windows {
 		if err := p.Windows[i].Validate(); err != nil { // which also makes it usable
 			say(fmt.Sprintf("windows[%d]", i), "%s", strings.TrimPrefix(err.Error(), "window: "))
+		}
+	}
+}
+
+// checkFirmware is checkPolicy for rollouts of firmware.
+func checkFirmware(f *healer.FirmwarePolicy, say rule) {
+	for key, n := range map[string]int{"canaries": f.Canaries, "second_wave": f.Second, "uploads": f.Uploads, "lost": f.Lost} {
+		within(say, "firmware."+key, n, 1, 100)
+	}
+	for i, w := range f.Waves {
+		within(say, fmt.Sprintf("firmware.waves[%d]", i), w, 0.001, 1)
+		if i > 0 && w <= f.Waves[i-1] {
+			say(fmt.Sprintf("firmware.waves[%d]", i), "%g%% is not more than the wave before it, %g%%", float64(w)*100, float64(f.Waves[i-1])*100)
+		}
+	}
+	if n := len(f.Waves); n == 0 || f.Waves[n-1] != 1 {
+		say("firmware.waves", "the last one is not 100%%")
+	}
+	within(say, "firmware.memory", f.Memory, 1, 100)
+	within(say, "firmware.hashrate", f.Ratio, 0.5, 1)
+	within(say, "firmware.warmer", f.Warmer, 0.5, 50)
+	within(say, "firmware.errors", f.Errors, 1, 1000)
+	for key, v := range map[string]time.Duration{
+		"uploading": f.Uploading, "rebooting": f.Rebooting, "version": f.Telling, "hashing": f.Hashing, "verify": f.Verify, "verify_for": f.VerifyFor,
+		"canary_soak": f.CanarySoak, "second_soak": f.SecondSoak, "soak": f.Soak, "extra_reboot_after": f.RebootAt,
+	} {
+		within(say, "firmware."+key, v, time.Minute, longest)
+	}
+	if f.VerifyFor > f.Verify {
+		say("firmware.verify_for", "%s is more than verify, %s", Span(f.VerifyFor), Span(f.Verify))
+	}
+	for i := range f.Windows {
+		if err := f.Windows[i].Validate(); err != nil {
+			say(fmt.Sprintf("firmware.windows[%d]", i), "%s", strings.TrimPrefix(err.Error(), "window: "))
 		}
 	}
 }

@@ -1,0 +1,260 @@
+package healer
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+const newer = "t1_20191101_120000"
+
+func aRelease() FirmwareRelease {
+	return FirmwareRelease{Version: newer, Model: "T1", HWVer: "g19", SHA256: strings.Repeat("a", 64), Size: 40e6}
+}
+
+// rollOut begins a rollout to all dragons of the farm.
+func rollOut(f *farm) {
+	if _, err := f.mem.StartFirmware(f.now, FirmwareRequest{Release: aRelease(), Owner: "ann", Reason: "a test"}); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func TestFirmwareOnlyGoesUpwardsAndToItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		who    Who
+		change func(*FirmwareRelease)
+		fits   bool
+	}{
+		{Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, nil, true},
+		{Who{Model: "t1", HWVer: "G19", Firmware: "t1_20180515_060842"}, nil, true},
+		{Who{Model: "T1", HWVer: "g9", Firmware: "t1_20180515_060842"}, nil, false},
+		{Who{Model: "T2", HWVer: "g19", Firmware: "t2_20180515_060842"}, nil, false},
+		{Who{Model: "T1", HWVer: "g19", Firmware: newer}, nil, false},
+		{Who{Model: "T1", HWVer: "g19", Firmware: "t1_20200101_000000"}, nil, false},
+		{Who{Model: "T1", HWVer: "g19", Firmware: "t1_20200101_000000"}, func(r *FirmwareRelease) { r.AllowDowngrade = true }, true},
+		{Who{Model: "T1", HWVer: "g19", Firmware: newer}, func(r *FirmwareRelease) { r.AllowDowngrade = true }, false},
+		{Who{Model: "T1", HWVer: "g19", Firmware: "unheard of"}, nil, false},
+		{Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, func(r *FirmwareRelease) { r.From = []string{"t1_20180101_000000"} }, false},
+		{Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180101_000000"}, func(r *FirmwareRelease) { r.From = []string{"t1_20180101_000000"} }, true},
+		{Who{Model: "T1", HWVer: "soc", Firmware: "t1_a_20180101_000000"}, func(r *FirmwareRelease) { r.HWVer = "" }, false},
+	} {
+		r := aRelease()
+		if c.change != nil {
+			c.change(&r)
+		}
+		if err := r.fits(&c.who); (err == nil) != c.fits {
+			t.Errorf("%+v: %v", c.who, err)
+		}
+	}
+}
+
+func TestRolloutsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*FirmwareRequest){
+		"nobody wants it": func(q *FirmwareRequest) { q.Owner = "" },
+		"no reason":       func(q *FirmwareRequest) { q.Reason = "" },
+		"no digest":       func(q *FirmwareRequest) { q.Release.SHA256 = "" },
+		"no size":         func(q *FirmwareRequest) { q.Release.Size = 0 },
+		"too large":       func(q *FirmwareRequest) { q.Release.Size = 1 << 30 },
+		"another model":   func(q *FirmwareRequest) { q.Release.Model = "T2" },
+		"no version":      func(q *FirmwareRequest) { q.Release.Version = "latest" },
+	} {
+		q := FirmwareRequest{Release: aRelease(), Owner: "ann", Reason: "a test"}
+		change(&q)
+		if ro, err := NewMemory().StartFirmware(Instant{}, q); err == nil {
+			t.Errorf("%s: %+v", name, ro)
+		}
+	}
+	f := newFarm(t, 4)
+	rollOut(f)
+	if _, err := f.mem.StartFirmware(f.now, FirmwareRequest{Release: aRelease(), Owner: "ann", Reason: "again"}); !errors.Is(err, ErrRollout) {
+		t.Errorf("a second one at the same time: %v", err)
+	}
+	for _, do := range []func() error{
+		func() error { return f.mem.PauseFirmware(f.now, "f2", "x") },
+		func() error { return f.mem.ResumeFirmware(f.now, "f1", "x") },
+	} {
+		if err := do(); err == nil {
+			t.Error("taken")
+		}
+	}
+}
+
+func TestAbortIsIdempotentAndFinal(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 40).settle()
+	f.sends = false
+	rollOut(f)
+	f.mem.Fleet.Firmware[0].Wave = 1
+	// Two dragons of the second wave fail at once.
+	for i, phase := range []UpgradePhase{UpgradeDone, UpgradeFailed, UpgradeFailed} {
+		f.record(i).Upgrade = &Upgrading{Rollout: "f1", Wave: min(i, 1), Phase: phase, Why: "a test"}
+	}
+	holds := 0
+	for range 3 {
+		f.tick()
+		for _, a := range f.plan.Audit {
+			if a.Decision == Hold && strings.Contains(a.Note, "aborted") {
+				holds++
+			}
+		}
+	}
+	ro := f.mem.Fleet.Firmware[0]
+	if holds != 1 || ro.State != FirmwareAborted || len(f.plan.Upgrades) != 0 {
+		t.Errorf("said %d times, %s, %d more to upgrade", holds, ro.State, len(f.plan.Upgrades))
+	}
+	if err := f.mem.AbortFirmware(f.now, "f1", "once more"); err != nil || ro.Why == "once more" {
+		t.Errorf("once more: %v, %q", err, ro.Why)
+	}
+	if err := f.mem.ResumeFirmware(f.now, "f1", "x"); err == nil {
+		t.Error("it was resumed")
+	}
+}
+
+func TestOneFailureOfALaterWaveIsNoReasonToAbort(t *testing.T) {
+	t.Parallel()
+	for failed, state := range map[int]FirmwareState{1: FirmwareRunning, 2: FirmwareAborted} {
+		f := newFarm(t, 40).settle()
+		f.sends = false
+		rollOut(f)
+		f.mem.Fleet.Firmware[0].Wave = 3
+		for i := range 8 {
+			u := &Upgrading{Rollout: "f1", Wave: 3, Phase: UpgradeDone}
+			if i < failed {
+				u.Phase = UpgradeFailed
+			}
+			f.record(i).Upgrade = u
+		}
+		f.tick()
+		if got := f.mem.Fleet.Firmware[0].State; got != state {
+			t.Errorf("%d failed: %s, want %s", failed, got, state)
+		}
+	}
+}
+
+func TestTwoLostDragonsAbortWhicheverWaveTheyAreOf(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 200).settle()
+	f.sends = false
+	rollOut(f)
+	f.mem.Fleet.Firmware[0].Wave = 5
+	for i := range 180 {
+		u := &Upgrading{Rollout: "f1", Wave: 4 + i%2, Phase: UpgradeDone}
+		if i < 2 {
+			u.Phase, u.Lost = UpgradeFailed, true
+		}
+		f.record(i).Upgrade = u
+	}
+	f.tick()
+	if ro := f.mem.Fleet.Firmware[0]; ro.State != FirmwareAborted {
+		t.Errorf("%s: %s", ro.State, ro.Why)
+	}
+}
+
+func TestWhatNothingCanBeSaidOfPausesARollout(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	rollOut(f)
+	f.record(0).Upgrade = &Upgrading{Rollout: "f1", Phase: UpgradeInconclusive, Why: "its domain is down", From: f.units[0].who.Firmware}
+	f.record(1).Upgrade = &Upgrading{Rollout: "f1", Phase: UpgradeInconclusive, Why: "the same"}
+	f.units[1].who.Firmware = newer
+	f.tick()
+	ro := f.mem.Fleet.Firmware[0]
+	if ro.State != FirmwarePaused || !strings.Contains(ro.Why, "domain") || len(f.plan.Upgrades) > 0 {
+		t.Errorf("%s: %q, %d to upgrade", ro.State, ro.Why, len(f.plan.Upgrades))
+	}
+	if err := f.mem.ResumeFirmware(f.now, "f1", "looked into it"); err != nil {
+		t.Fatal(err)
+	}
+	if u := f.record(0).Upgrade; u != nil {
+		t.Errorf("the old one may be sent it again: %+v", u)
+	}
+	if u := f.record(1).Upgrade; u == nil || u.Phase != UpgradeVerifying {
+		t.Errorf("the new one is verified: %+v", u)
+	}
+}
+
+// Nothing but a rollout that runs can have firmware sent, whatever was decided.
+func TestTheIntentIsTheLastWordOnFirmware(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	rollOut(f)
+	f.tick()
+	d := f.plan.Upgrades[0]
+	if d.Verb != Act || d.Sends() == nil || d.Actor() != "rollout:f1" {
+		t.Fatalf("%s %v %s", d.Verb, d.Sends(), d.Actor())
+	}
+	for name, spoil := range map[string]func(*Memory, *Decision){
+		"a human's":   func(_ *Memory, d *Decision) { d.upgrade = nil },
+		"paused":      func(m *Memory, _ *Decision) { _ = m.PauseFirmware(f.now, "f1", "x") },
+		"it is newer": func(m *Memory, _ *Decision) { m.Dragons[d.MAC].Who.Firmware = "t1_20200101_000000" },
+		"it has been begun": func(m *Memory, _ *Decision) {
+			m.Dragons[d.MAC].Upgrade = &Upgrading{Rollout: "f1", Phase: UpgradeFailed}
+		},
+		"it is in another": func(m *Memory, _ *Decision) {
+			m.Dragons[d.MAC].Upgrade = &Upgrading{Rollout: "f0", Phase: UpgradeHashing}
+		},
+	} {
+		m, x := f.mem.Clone(), d
+		spoil(m, &x)
+		if a, err := m.Intend(f.now, &x, x.Actor()); err == nil {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+	if _, err := f.mem.Intend(f.now, &d, d.Actor()); err != nil || f.record(0).Upgrade.Phase != UpgradeUploading {
+		t.Errorf("%v, %+v", err, f.record(0).Upgrade)
+	}
+	if d := f.plan.Ask(Request{MAC: f.units[5].who.MAC, Kind: Upgrade, Actor: "user:ann", Force: true}); d.Verb == Act {
+		t.Error("a human may not ask for it without a rollout")
+	}
+}
+
+func TestWavesAreOfTheSizesThatThePolicySays(t *testing.T) {
+	t.Parallel()
+	p := defaultFirmwarePolicy()
+	for members, want := range map[int]string{
+		1: "1 3 1 1 1 1", 10: "1 3 1 2 5 10", 100: "1 3 5 20 50 100", 1000: "1 3 50 200 500 1000",
+	} {
+		var got []string
+		for wave := range p.lastWave() + 1 {
+			got = append(got, fmt.Sprint(p.reach(wave, members)))
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("%d dragons: %s, want %s", members, s, want)
+		}
+	}
+}
+
+func TestATrialIsJudgedByWhatTheDragonDidBefore(t *testing.T) {
+	t.Parallel()
+	p := defaultFirmwarePolicy()
+	before := Condition{Rate: 15 * tera, Boards: 3, Hottest: 75, Peers: 74, Errors: 1e-15}
+	for name, c := range map[string]struct {
+		rate, hottest, peers, errors float64
+		says                         string
+	}{
+		"as before":             {15 * tera, 75, 74, 1e-15, ""},
+		"at the limit":          {14.3 * tera, 79.9, 74, 1.9e-15, ""},
+		"slow":                  {14.2 * tera, 75, 74, 1e-15, "94.7% of the 15 TH/s that it did before"},
+		"hot":                   {15 * tera, 81, 74, 1e-15, "6.0 °C warmer"},
+		"all are hot":           {15 * tera, 85, 84, 1e-15, ""},
+		"it alone did not cool": {15 * tera, 75, 64, 1e-15, "10.0 °C warmer"},
+		"errors":                {15 * tera, 75, 74, 3e-15, "hardware errors"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hours := 2 * time.Hour
+			x := trial{samples: 120, hottest: 120 * c.hottest, peers: 120 * c.peers}
+			x.last = reckoning{at: Moment(hours), elapsed: hours.Seconds(), hashes: c.rate * hours.Seconds()}
+			x.last.errors = c.errors * x.last.hashes
+			got := x.judge(&Upgrading{Before: before}, &p)
+			if c.says == "" && got != "" || !strings.Contains(got, c.says) {
+				t.Errorf("%q, want %q", got, c.says)
+			}
+		})
+	}
+}
