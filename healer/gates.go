@@ -188,7 +188,8 @@ func (q *question) ask() []GateState {
 	out := make([]GateState, 0, len(gates))
 	for i := range gates {
 		g := &gates[i]
-		if !g.write && q.step == nil || q.kind.heals() && (g.name == GateRollout || g.name == GateWave) {
+		if !g.write && q.step == nil || q.kind.heals() && (g.name == GateRollout || g.name == GateWave) ||
+			q.upgrade == nil && (g.name == GateUnfit || g.name == GateUploads) {
 			continue
 		}
 		var a answer
