@@ -112,6 +112,8 @@ func tellDemo(w io.Writer, address net.Addr, herd *dragontest.Herd) {
 	}
 	fmt.Fprintf(w, `
 Open
+  %[1]s/
+      the herd, the healer, and each dragon, as pages
   %[1]s/metrics
       every dragon, read now
   %[1]s/probe?target=%[2]s

@@ -96,11 +96,11 @@ func (s *story) tell(w io.Writer, address net.Addr, herd *dragontest.Herd) {
 	defer s.mu.Unlock()
 	fmt.Fprintf(w, `
 %d simulated dragons live on %v, and live %g times faster than you.
-%s is where the healer shows its plan; in a terminal:
+%s shows them and the healer's plan; in a terminal:
   mother-of-dragons plan --data-dir=%s
 It watches dragons that it does not know for an hour. What happens, by their clock:
 
-`, herd.Len(), herd.Networks(), s.speed, "http://"+address.String()+"/api/v1/plan", s.dir)
+`, herd.Len(), herd.Networks(), s.speed, "http://"+address.String()+"/", s.dir)
 }
 
 func (s *story) say(at time.Duration, format string, args ...any) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -26,6 +27,9 @@ type APIConfig struct {
 	Fleet  *fleet.Fleet
 	Healer *healer.Healer
 	Admin  bool // take requests that change something
+	// Configuration writes what is in force as a configuration file, without secrets.
+	// Nil: it is not shown.
+	Configuration func() ([]byte, error)
 	// PolicyOf reads the healing policy of a configuration file, to be compared with the
 	// one in force. Nil: there is no such question. A file may hold passwords, so it is
 	// asked over the socket only.
@@ -93,6 +97,7 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/dragons", a.dragons)
 	mux.HandleFunc("GET /api/v1/dragon/{worker}", a.dragon)
 	mux.HandleFunc("GET /api/v1/history", a.history)
+	mux.HandleFunc("GET /api/v1/config", a.config)
 	mux.HandleFunc("GET /api/v1/plan", a.plan)
 	mux.HandleFunc("GET /api/v1/healer", a.healer)
 	if a.PolicyOf != nil {
@@ -143,6 +148,32 @@ func (a *api) dragon(w http.ResponseWriter, r *http.Request) {
 		level.Warn(a.Logger).Log("msg", "the healer's history cannot be read", "err", err)
 	}
 	answer(w, http.StatusOK, one)
+}
+
+// ConfigAnswer is what GET /api/v1/config says.
+type ConfigAnswer struct {
+	Configuration any `json:"configuration"` // the keys of a configuration file, every default included
+}
+
+func (a *api) config(w http.ResponseWriter, _ *http.Request) {
+	text, err := a.configuration()
+	var c ConfigAnswer
+	if err == nil {
+		err = yaml.Unmarshal(text, &c.Configuration)
+	}
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, ErrorAnswer{Error: err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, c)
+}
+
+// configuration is what is in force, as a configuration file.
+func (a *api) configuration() ([]byte, error) {
+	if a.Configuration == nil {
+		return nil, errors.New("the configuration is not shown here")
+	}
+	return a.Configuration()
 }
 
 // HistoryAnswer is what GET /api/v1/history says.

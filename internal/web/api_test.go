@@ -351,3 +351,47 @@ func TestWhatIsInForceAndNotWrittenDownIsAWarning(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+func TestTheAPIHasWhatThePagesShow(t *testing.T) {
+	c := newClinicOf(t, dragontest.HerdConfig{Count: 4, Specs: func(i int) dragontest.Spec {
+		return dragontest.Spec{Faults: [][]dragontest.Fault{{dragontest.DeadBoard}, {}, {}, {dragontest.NotReady}}[i]}
+	}})
+	if _, err := c.healer.Write(t.Context(), healer.WriteRequest{Target: c.worker, Kind: healer.Restart, Owner: "o", Reason: "r", Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	var herd HerdAnswer
+	code, body := c.ask(false, "GET", "/api/v1/dragons?sort=worker", "")
+	if err := json.Unmarshal([]byte(body), &herd); err != nil || code != 200 || herd.Known != 4 || herd.Up != 3 || herd.Matching != 4 || len(herd.Dragons) != 4 {
+		t.Fatalf("%d %v %s", code, err, body)
+	}
+	sick, well, silent := herd.Dragons[0], herd.Dragons[1], herd.Dragons[3]
+	if sick.Worker != c.worker || sick.BoardsAlive != dragon.Known(2) || sick.BoardsExpected != dragon.Known(3) || sick.LastAction == nil ||
+		sick.LastAction.Kind != healer.Restart || sick.LastAction.Actor != "user:o" || sick.Hashrate.Or(0) >= well.Hashrate.Or(0) {
+		t.Errorf("%+v", sick)
+	}
+	if rate := well.Hashrate.Or(0); rate < 14e12 || rate > 18e12 || well.Temperature.Or(0) < 50 || well.Age.Or(-1) < 0 || well.Uptime.Or(0) < 86400 || well.Pool != "stratum+tcp://one.pool.example.com:3333" {
+		t.Errorf("%+v", well)
+	}
+	if silent.Up || silent.Down == "" || silent.ReadAt != nil || silent.Hashrate.IsKnown() || silent.Boards.IsKnown() || silent.Uptime.IsKnown() || !strings.Contains(body, `"hashrate":null`) {
+		t.Errorf("%+v", silent)
+	}
+	var one OneDragonAnswer
+	code, body = c.ask(false, "GET", "/api/v1/dragon/"+c.herd.Dragon(0).Spec().MAC, "")
+	if err := json.Unmarshal([]byte(body), &one); err != nil || code != 200 || len(one.BoardList) != 3 || one.BoardList[2].Status != "Dead" || one.BoardList[2].Hashrate != dragon.Known(0) ||
+		len(one.PoolList) != 2 || one.System == nil || one.System.Gateway != "127.0.0.1" || len(one.Actions) != 1 || len(one.History) == 0 || one.Why == nil || one.Why.Worker != c.worker {
+		t.Errorf("%d %v %s", code, err, body)
+	}
+	if strings.Contains(body, `"x"`) {
+		t.Error("a pool's password is in it")
+	}
+	var history HistoryAnswer
+	code, body = c.ask(false, "GET", "/api/v1/history?n=1&dragon="+c.worker, "")
+	if err := json.Unmarshal([]byte(body), &history); err != nil || code != 200 || len(history.History) != 1 || history.History[0].Worker != c.worker {
+		t.Errorf("%d %v %s", code, err, body)
+	}
+	for path, want := range map[string]int{"/api/v1/dragon/nobody": 404, "/api/v1/history?dragon=nobody": 404, "/api/v1/history?n=0": 400, "/api/v1/history?n=x": 400} {
+		if code, body := c.ask(false, "GET", path, ""); code != want {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+}

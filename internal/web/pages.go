@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-kit/log/level"
+	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/common/version"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -62,7 +63,7 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"herd", "dragon", "healer", "confirm", "message"} {
+	for _, name := range []string{"herd", "dragon", "healer", "configuration", "confirm", "message"} {
 		t, err := layout.Clone()
 		if err == nil {
 			p.templates[name], err = t.ParseFS(files, "templates/"+name+".html")
@@ -76,14 +77,16 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 
 // register adds the pages to a mux. The herd is at / too, where nothing else is.
 func (p *pages) register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /herd", p.herd)
+	page := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, gzhttp.GzipHandler(h)) }
+	page("GET /herd", p.herd)
 	if p.telemetry != "" {
-		mux.HandleFunc("GET /{$}", p.herd)
+		page("GET /{$}", p.herd)
 	}
-	mux.HandleFunc("GET /dragon", p.dragon)
-	mux.HandleFunc("GET /healer", p.healer)
-	mux.HandleFunc("GET /confirm", p.confirm)
-	mux.HandleFunc("POST /confirm", p.confirmed)
+	page("GET /dragon", p.dragon)
+	page("GET /healer", p.healer)
+	page("GET /configuration", p.config)
+	page("GET /confirm", p.confirm)
+	page("POST /confirm", p.confirmed)
 	static := http.FileServerFS(files)
 	mux.HandleFunc("GET /static/{file}", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("v") == p.stamp {
@@ -117,6 +120,7 @@ type frame struct {
 	Version   string
 	At        time.Time
 	Mode      string // the healer's
+	Config    bool   // there is a page of it
 	Alerts    []alert
 	Page      any
 }
@@ -130,6 +134,7 @@ type alert struct {
 // show writes a page.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name string, f frame) {
 	f.Admin, f.Metrics, f.Profiling, f.Stamp, f.Version, f.At = p.Admin, p.telemetry, p.profiling, p.stamp, version.Version, time.Now()
+	f.Config = p.Configuration != nil
 	f.User, _, _ = r.BasicAuth()
 	if status := p.Healer.Status(); status != nil {
 		f.Mode = status.Mode
@@ -500,6 +505,15 @@ func (p *pages) healer(w http.ResponseWriter, r *http.Request) {
 	}
 	f.Page = &page
 	p.show(w, r, http.StatusOK, "healer", f)
+}
+
+func (p *pages) config(w http.ResponseWriter, r *http.Request) {
+	text, err := p.configuration()
+	if err != nil {
+		p.sorry(w, r, http.StatusServiceUnavailable, ErrorAnswer{Error: err.Error()})
+		return
+	}
+	p.show(w, r, http.StatusOK, "configuration", frame{Title: "Configuration", Here: "configuration", Page: string(text)})
 }
 
 // ill are the causes that keep the healer's hands off somebody.

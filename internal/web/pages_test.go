@@ -24,12 +24,37 @@ func (c *clinic) surface(admin bool) http.Handler {
 	c.t.Helper()
 	h, err := Handler(Config{
 		TelemetryPath: "/metrics", Metrics: page("metrics"), Probe: page("probe"), ServiceDiscovery: page("sd"), Ready: func() bool { return true },
-		API: APIConfig{Fleet: c.fleet, Healer: c.healer, Admin: admin, Logger: log.NewLogfmtLogger(tester{c.t})},
+		API: APIConfig{Fleet: c.fleet, Healer: c.healer, Admin: admin, Logger: log.NewLogfmtLogger(tester{c.t}),
+			Configuration: func() ([]byte, error) { return []byte(inForce), nil }},
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return h
+}
+
+// inForce is a configuration, as far as this room is concerned.
+const inForce = `networks: [192.0.2.0/24]
+credentials:
+  - user: admin
+    password: <secret>
+healing:
+  default:
+    mode: observe
+    judge: 30m
+`
+
+func TestTheConfigurationInForceIsShown(t *testing.T) {
+	c := newClinic(t)
+	if page := c.look(false, "/configuration"); !strings.Contains(page, "networks: [192.0.2.0/24]\n") || !strings.Contains(page, "password: &lt;secret&gt;") || !strings.Contains(page, "every default") {
+		t.Error(page)
+	}
+	if got := c.look(false, "/api/v1/config"); got != `{"configuration":{"credentials":[{"password":"\u003csecret\u003e","user":"admin"}],"healing":{"default":{"judge":"30m","mode":"observe"}},"networks":["192.0.2.0/24"]}}`+"\n" {
+		t.Error(got)
+	}
+	if code, body := c.ask(false, "GET", "/api/v1/config", ""); code != 503 || !strings.Contains(body, "not shown here") { // the socket's
+		t.Errorf("%d %s", code, body)
+	}
 }
 
 // tester fails a test when a page could not be written.
@@ -266,7 +291,7 @@ func TestOnlyAnAddressBecomesALink(t *testing.T) {
 
 func TestEveryPageIsGuarded(t *testing.T) {
 	c := newClinic(t)
-	for _, path := range []string{"/", "/herd", "/dragon?worker=" + c.worker, "/healer", "/confirm?do=pause&scope=fleet", "/dragon?worker=nobody", "/herd?page=x", "/static/live.js"} {
+	for _, path := range []string{"/", "/herd", "/dragon?worker=" + c.worker, "/healer", "/configuration", "/confirm?do=pause&scope=fleet", "/dragon?worker=nobody", "/herd?page=x", "/static/live.js"} {
 		w := httptest.NewRecorder()
 		c.surface(true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		h := w.Header()

@@ -1,0 +1,56 @@
+package web
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// Every field of the answers of this room is in docs/api.md, and so is every column
+// that the herd can be sorted by.
+func TestTheAPIIsDocumented(t *testing.T) {
+	data, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(data)
+	seen := make(map[reflect.Type]bool)
+	var walk func(typ reflect.Type)
+	walk = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || seen[typ] || typ.PkgPath() != reflect.TypeFor[HerdAnswer]().PkgPath() {
+			return
+		}
+		seen[typ] = true
+		for f := range typ.Fields() {
+			if f.Anonymous {
+				walk(f.Type)
+				continue
+			}
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if !f.IsExported() || name == "-" {
+				continue
+			}
+			if name == "" || !strings.Contains(doc, "`"+name+"`") {
+				t.Errorf("%s.%s: %q is not there", typ.Name(), f.Name, name)
+			}
+			walk(f.Type)
+		}
+	}
+	walk(reflect.TypeFor[HerdAnswer]())
+	walk(reflect.TypeFor[OneDragonAnswer]())
+	if len(seen) < 10 {
+		t.Errorf("%d types", len(seen))
+	}
+	for _, name := range orderNames {
+		if orders[name] == nil || !strings.Contains(doc, "`"+name+"`") {
+			t.Errorf("the order %s is not there", name)
+		}
+	}
+	if len(orderNames) != len(orders) {
+		t.Errorf("%d orders, %d of them named", len(orders), len(orderNames))
+	}
+}
