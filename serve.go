@@ -249,7 +249,10 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		Ready:            ready.Load,
 		Profiling:        flags.profiling,
 		Reload:           reload,
-		API:              web.APIConfig{Fleet: dragons, Healer: doctor, Admin: flags.admin, Logger: log.With(logger, "component", "api")},
+		API: web.APIConfig{
+			Fleet: dragons, Healer: doctor, Admin: flags.admin, Logger: log.With(logger, "component", "api"),
+			Configuration: func() ([]byte, error) { return conf.current.Load().Print() },
+		},
 	})
 	if err != nil {
 		return err

@@ -97,6 +97,7 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/dragons", a.dragons)
 	mux.HandleFunc("GET /api/v1/dragon/{worker}", a.dragon)
 	mux.HandleFunc("GET /api/v1/history", a.history)
+	mux.HandleFunc("GET /api/v1/rollouts", a.rollouts)
 	mux.HandleFunc("GET /api/v1/config", a.config)
 	mux.HandleFunc("GET /api/v1/plan", a.plan)
 	mux.HandleFunc("GET /api/v1/healer", a.healer)
@@ -148,6 +149,34 @@ func (a *api) dragon(w http.ResponseWriter, r *http.Request) {
 		level.Warn(a.Logger).Log("msg", "the healer's history cannot be read", "err", err)
 	}
 	answer(w, http.StatusOK, one)
+}
+
+// RolloutsAnswer is what GET /api/v1/rollouts says.
+type RolloutsAnswer struct {
+	Rollouts []RolloutAnswer `json:"rollouts"`
+}
+
+// RolloutAnswer is a rollout, with the time that it has been in its state.
+type RolloutAnswer struct {
+	healer.RolloutShown
+	For float64 `json:"for_s"`
+}
+
+func (a *api) rollouts(w http.ResponseWriter, _ *http.Request) {
+	status := a.Healer.Status()
+	if status == nil {
+		a.refuse(w, healer.ErrNotYet)
+		return
+	}
+	answer(w, http.StatusOK, rolloutsAnswer(status.Plan))
+}
+
+func rolloutsAnswer(p *healer.Plan) RolloutsAnswer {
+	answer := RolloutsAnswer{Rollouts: []RolloutAnswer{}}
+	for _, x := range p.Rollouts {
+		answer.Rollouts = append(answer.Rollouts, RolloutAnswer{x, p.At.Since(x.Since).Seconds()})
+	}
+	return answer
 }
 
 // ConfigAnswer is what GET /api/v1/config says.

@@ -73,6 +73,10 @@ func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 		t.Fatal(err)
 	}
 	policy := healer.DefaultPolicy()
+	policy.Rollout.Mode = healer.Observe
+	policy.Wish = func(*fleet.Info) *healer.Wish {
+		return &healer.Wish{Key: "k", Name: "house pools", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://house.example.com:3333", User: "house", Password: "housesecret"}}, Mode: "efficient"}
+	}
 	c := &clinic{t: t, dir: t.TempDir(), fleet: dragons, worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
 	c.healer, err = healer.New(healer.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy }})
 	if err != nil {

@@ -67,6 +67,7 @@ type HealingAnswer struct {
 	Action   healer.Kind   `json:"action,omitempty"`
 	Blocked  healer.Gate   `json:"blocked_by,omitempty"` // the first gate in the way
 	Note     string        `json:"note,omitempty"`
+	Wish     healer.Phase  `json:"wish,omitempty"` // how it stands with what it is to be; empty: nothing is wished of it
 }
 
 // ActionAnswer is something that was done to a dragon.
@@ -137,6 +138,9 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	a.Healer = &HealingAnswer{
 		State: x.State, For: l.status.Plan.At.Since(x.Since).Seconds(), Reason: x.Reason, Evidence: x.InWords(),
 		Decision: x.Verb, Action: x.Kind, Blocked: x.Blocked, Note: x.Note,
+	}
+	if x.Wish != nil {
+		a.Healer.Wish = x.Wish.Phase
 	}
 	if x.Evidence.Baseline > 0 {
 		a.Expected = dragon.Known(x.Evidence.Baseline)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -63,7 +64,7 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"herd", "dragon", "healer", "configuration", "confirm", "message"} {
+	for _, name := range []string{"herd", "dragon", "healer", "rollouts", "configuration", "confirm", "message"} {
 		t, err := layout.Clone()
 		if err == nil {
 			p.templates[name], err = t.ParseFS(files, "templates/"+name+".html")
@@ -84,6 +85,7 @@ func (p *pages) register(mux *http.ServeMux) {
 	}
 	page("GET /dragon", p.dragon)
 	page("GET /healer", p.healer)
+	page("GET /rollouts", p.rollouts)
 	page("GET /configuration", p.config)
 	page("GET /confirm", p.confirm)
 	page("POST /confirm", p.confirmed)
@@ -200,6 +202,8 @@ type message struct {
 	Back        string // a page
 	BackText    string
 }
+
+var notYet = message{Tone: "calm", Title: "Not yet", Text: "The healer has not looked at the fleet yet. It does so within a minute of its start."}
 
 // herdPage is the herd with what the page needs to link to itself.
 type herdPage struct {
@@ -416,6 +420,9 @@ func changesOf(a *DragonAnswer) []changeLink {
 		return changeLink{"confirm?" + url.Values{"do": {do}, "dragon": {a.Worker}}.Encode(), text, tone}
 	}
 	var list []changeLink
+	if a.Healer.Wish == healer.PhaseStuck || a.Healer.Wish == healer.PhaseConflict {
+		list = append(list, changeLink{"confirm?" + url.Values{"do": {"ack"}, "breaker": {"config"}, "scope": {a.Worker}}.Encode(), "Try its configuration again", ""})
+	}
 	switch a.Healer.State {
 	case healer.StateQuarantined, healer.StateFlapping:
 		list = append(list, link("release", "Release", ""))
@@ -461,7 +468,7 @@ func (p *pages) healer(w http.ResponseWriter, r *http.Request) {
 	f := frame{Title: "Healer", Here: "healer", Refresh: refreshEvery}
 	status := p.Healer.Status()
 	if status == nil {
-		f.Page = message{Tone: "calm", Title: "Not yet", Text: "The healer has not looked at the fleet yet. It does so within a minute of its start."}
+		f.Page = notYet
 		p.show(w, r, http.StatusOK, "message", f)
 		return
 	}
@@ -505,6 +512,75 @@ func (p *pages) healer(w http.ResponseWriter, r *http.Request) {
 	}
 	f.Page = &page
 	p.show(w, r, http.StatusOK, "healer", f)
+}
+
+// rolloutsPage is what is being brought to the dragons.
+type rolloutsPage struct {
+	Rollouts []rolloutShown
+}
+
+type rolloutShown struct {
+	RolloutAnswer
+	Phases []phaseCount
+	Failed []failure
+}
+
+// phaseCount is a part of a rollout's dragons.
+type phaseCount struct {
+	Phase    string
+	Tone     string
+	Count    int
+	From, Of string // percent, for the bar
+}
+
+type failure struct{ Worker, Why, Ago string }
+
+func (p *pages) rollouts(w http.ResponseWriter, r *http.Request) {
+	f := frame{Title: "Rollouts", Here: "rollouts", Refresh: refreshEvery}
+	status := p.Healer.Status()
+	if status == nil {
+		f.Page = notYet
+		p.show(w, r, http.StatusOK, "message", f)
+		return
+	}
+	plan := status.Plan
+	workers := make(map[string]string, len(plan.Dragons))
+	for i := range plan.Dragons {
+		workers[plan.Dragons[i].MAC] = plan.Dragons[i].Worker
+	}
+	page := &rolloutsPage{}
+	for _, x := range rolloutsAnswer(plan).Rollouts {
+		shown := rolloutShown{RolloutAnswer: x}
+		before := 0
+		for _, phase := range healer.Phases {
+			n := x.Phases[string(phase)]
+			if n == 0 {
+				continue
+			}
+			shown.Phases = append(shown.Phases, phaseCount{string(phase), phaseTone(phase), n, share(before, x.Members), share(n, x.Members)})
+			before += n
+		}
+		for _, y := range x.Failed {
+			shown.Failed = append(shown.Failed, failure{cmp.Or(workers[y.MAC], y.MAC), y.Why, short(plan.At.Since(y.At))})
+		}
+
+		page.Rollouts = append(page.Rollouts, shown)
+	}
+	f.Page = page
+	p.show(w, r, http.StatusOK, "rollouts", f)
+}
+
+// phaseTone is how a phase looks.
+func phaseTone(p healer.Phase) string {
+	switch p {
+	case healer.PhaseRight:
+		return "good"
+	case healer.PhaseDrifted, healer.PhaseChanging:
+		return "warn"
+	case healer.PhaseStuck, healer.PhaseConflict, healer.PhaseFailed:
+		return "bad"
+	}
+	return "calm"
 }
 
 func (p *pages) config(w http.ResponseWriter, r *http.Request) {

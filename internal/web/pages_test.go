@@ -225,12 +225,32 @@ func TestTheHealersPageHasWhatHoldsItBack(t *testing.T) {
 	}
 }
 
+func TestTheRolloutsPageHasWhatIsBroughtToTheDragons(t *testing.T) {
+	c := newClinic(t)
+	eventually(t, "the healer knows how the dragons are configured", func() bool {
+		p, err := c.healer.Plan()
+		return err == nil && len(p.Rollouts) == 1
+	})
+	page := c.look(true, "/rollouts")
+	for _, want := range []string{"house pools", "3 dragons", "waiting"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not there:\n%s", want, page)
+		}
+	}
+	if got := c.look(false, "/api/v1/rollouts"); !strings.Contains(got, `"name":"house pools"`) || !strings.Contains(got, `"members":3`) || !strings.Contains(got, `"for_s":`) {
+		t.Error(got)
+	}
+	if page := c.look(false, "/dragon?worker="+c.worker); !strings.Contains(page, "house pools") {
+		t.Error("the dragon's page does not say what it is to be")
+	}
+}
+
 func TestAHealerThatHasNotLookedYetHasPages(t *testing.T) {
 	h, err := Handler(config(t, "/metrics"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"/": "No dragon is known yet", "/healer": "has not looked at the fleet yet"} {
+	for path, want := range map[string]string{"/": "No dragon is known yet", "/healer": "has not looked at the fleet yet", "/rollouts": "has not looked at the fleet yet"} {
 		if code, body := get(t, h, path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
@@ -240,9 +260,9 @@ func TestAHealerThatHasNotLookedYetHasPages(t *testing.T) {
 func TestNothingThatADragonSaysBreaksOut(t *testing.T) {
 	c := newClinicOf(t, dragontest.HerdConfig{Count: 3, Specs: hostile})
 	worker := dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)
-	for _, path := range []string{"/", "/herd?q=%3Cscript%3E", "/herd?q=%22%3E%3Cscript%3Ealert(9)", "/dragon?worker=" + worker, "/healer", "/confirm?do=reboot&dragon=%3Cscript%3E&reason=%22onfocus="} {
+	for _, path := range []string{"/", "/herd?q=%3Cscript%3E", "/herd?q=%22%3E%3Cscript%3Ealert(9)", "/dragon?worker=" + worker, "/healer", "/rollouts", "/api/v1/rollouts", "/api/v1/plan", "/confirm?do=reboot&dragon=%3Cscript%3E&reason=%22onfocus="} {
 		page := c.look(true, path)
-		for _, secret := range []string{"poolsecret", "loginsecret"} {
+		for _, secret := range []string{"poolsecret", "loginsecret", "housesecret"} {
 			if strings.Contains(page, secret) {
 				t.Errorf("%s shows %s", path, secret)
 			}
@@ -291,7 +311,7 @@ func TestOnlyAnAddressBecomesALink(t *testing.T) {
 
 func TestEveryPageIsGuarded(t *testing.T) {
 	c := newClinic(t)
-	for _, path := range []string{"/", "/herd", "/dragon?worker=" + c.worker, "/healer", "/configuration", "/confirm?do=pause&scope=fleet", "/dragon?worker=nobody", "/herd?page=x", "/static/live.js"} {
+	for _, path := range []string{"/", "/herd", "/dragon?worker=" + c.worker, "/healer", "/rollouts", "/configuration", "/confirm?do=pause&scope=fleet", "/dragon?worker=nobody", "/herd?page=x", "/static/live.js"} {
 		w := httptest.NewRecorder()
 		c.surface(true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		h := w.Header()

@@ -48,7 +48,7 @@ func TestPagesInABrowser(t *testing.T) {
 
 	for _, p := range []struct{ name, path string }{
 		{"herd", "/"}, {"dragon", "/dragon?worker=" + worker(2)}, {"hostile", "/dragon?worker=" + worker(1)}, {"long", "/dragon?worker=" + worker(5)},
-		{"silent", "/dragon?worker=" + worker(6)}, {"healer", "/healer"}, {"configuration", "/configuration"}, {"confirm", "/confirm?do=reboot&dragon=" + worker(2)}, {"nobody", "/dragon?worker=nobody"},
+		{"silent", "/dragon?worker=" + worker(6)}, {"healer", "/healer"}, {"rollouts", "/rollouts"}, {"configuration", "/configuration"}, {"confirm", "/confirm?do=reboot&dragon=" + worker(2)}, {"nobody", "/dragon?worker=nobody"},
 	} {
 		for _, screen := range []struct {
 			name          string
