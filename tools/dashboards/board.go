@@ -122,13 +122,10 @@ func (b *board) plain(d dashboard.Dashboard) ([]byte, error) {
 	m["id"] = nil
 	for _, v := range m["annotations"].(map[string]any)["list"].([]any) {
 		a := v.(map[string]any)
-		delete(a, "placement")
 		delete(a, "builtIn")
 		a["titleFormat"], a["textFormat"], a["tagKeys"], a["step"] = b.annotation.title, b.annotation.text, b.annotation.tags, sparsest
 	}
-	for _, v := range m["links"].([]any) {
-		delete(v.(map[string]any), "placement")
-	}
+	withoutPlacement(m)
 	for _, v := range m["templating"].(map[string]any)["list"].([]any) {
 		for _, key := range []string{"auto", "auto_count", "auto_min", "allowCustomValue"} {
 			delete(v.(map[string]any), key)
@@ -140,6 +137,24 @@ func (b *board) plain(d dashboard.Dashboard) ([]byte, error) {
 	e.SetIndent("", "  ")
 	err = e.Encode(m)
 	return out.Bytes(), err
+}
+
+// withoutPlacement shows links where they have always been: newer Grafanas would put
+// them into a menu.
+func withoutPlacement(v any) {
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			withoutPlacement(x)
+		}
+	case map[string]any:
+		if v["placement"] == string(dashboard.DashboardLinkPlacementInControlsMenu) {
+			delete(v, "placement")
+		}
+		for _, x := range v {
+			withoutPlacement(x)
+		}
+	}
 }
 
 // source is whichever Prometheus the reader chose.

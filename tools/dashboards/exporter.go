@@ -41,7 +41,7 @@ func exporterBoard(limits thresholds) *board {
 				{heat("Time to answer", "Of all requests.", seconds, "sum by (le) ("+increase(own("mother_dragon_request_duration_seconds_bucket"))+")"), 8, 8, 0},
 				{lines("Wait for a dragon to be free", "That 99 of 100 requests had, by what for.", seconds, query{slowest("0.99", ", use", "mother_lane_wait_seconds"), "{{use}}"}).Min(0), 8, 8, 0},
 				{heaps("Waits given up", "Before the dragon answered or was free.", perSec, query{total("use", "mother_lane_abandoned_total"), "{{use}}"}), 8, 8, 0},
-				{bars("Answers that made no sense", "The ten fields with the most.", query{"topk(10, sum by (field) (increase(dragon_parse_errors_total[$__rate_interval])))", "{{field}}"}), 12, 7, 0},
+				{bars("Answers that made no sense", "By field.", query{"sum by (field) (increase(dragon_parse_errors_total[$__rate_interval])) > 0", "{{field}}"}), 12, 7, 0},
 				{grid("Dragons that are down", "By reason.", []query{{`count by (reason) (max by (worker, reason) (dragon_down_info))`, ""}}, column{"reason", "Reason", nil}, column{"Value", "Dragons", nil}).NoValue("None"), 6, 7, 0},
 				{grid("Static targets", "Whether a dragon answers there.", []query{{own("mother_target_up"), ""}}, column{"target", "Target", nil},
 					column{"Value", "Answers", []dashboard.DynamicConfigValue{{Id: "mappings", Value: words("0", "no", "red", "1", "yes", "green")}, {Id: "custom.displayMode", Value: "color-text"}}}).NoValue("None are named"), 6, 7, 0},

@@ -122,8 +122,8 @@ func fleetBoard(limits thresholds) *board {
 				{band("Fans", "Duty of the fans. At the end of their range the heat has nowhere to go.", ratio, of(once("dragon_fan_duty_ratio"))).Min(0).Max(1), 8, 9, 0},
 			}},
 			{"Shares and pools", []panel{
-				{limit(lines("Rejected and stale, by pool", "Share of the shares that the pool did not pay for.", ratio, query{"topk(10, " + unanswered("url") + ")", "{{url}}"}).Min(0), refused()), 8, 8, 0},
-				{limit(lines("Rejected and stale, by firmware", "The same by what the dragons run.", ratio, query{"topk(10, " + unanswered("model, firmware") + ")", "{{model}} {{firmware}}"}).Min(0), refused()), 8, 8, 0},
+				{limit(lines("Rejected and stale, by pool", "Share of the shares that the pool did not pay for.", ratio, query{unanswered("url"), "{{url}}"}).Min(0), refused()), 8, 8, 0},
+				{limit(lines("Rejected and stale, by firmware", "The same by what the dragons run.", ratio, query{unanswered("model, firmware"), "{{model}} {{firmware}}"}).Min(0), refused()), 8, 8, 0},
 				{heaps("Accepted shares", "By pool.", perSec, query{`sum by (url) (pool:dragon_pool_shares:rate5m{` + chosen + `, result="accepted"})`, "{{url}}"}), 8, 8, 0},
 				{grid("Pools in use", "The pools that dragons mine for now, and for whom: the account is the user up to the first dot.",
 					[]query{{`count by (url, account) (worker:dragon_pool_active:info and on (worker) ` + known + `)`, ""}},

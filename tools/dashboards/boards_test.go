@@ -1,0 +1,507 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// A shown board is a committed file, as Grafana reads it.
+type shown struct {
+	ID            *int
+	UID           string
+	Title         string
+	Description   string
+	Tags          []string
+	Editable      bool
+	GraphTooltip  int
+	Refresh       string
+	SchemaVersion int
+	Panels        []shownPanel
+	Links         []struct {
+		Type, URL             string
+		Tags                  []string
+		KeepTime, IncludeVars bool
+	}
+	Annotations struct {
+		List []struct{ Name, Expr, TitleFormat, TextFormat, TagKeys string }
+	}
+	Templating struct {
+		List []struct {
+			Name, Type string
+			Query      string
+			Refresh    int
+		}
+	}
+	raw  string
+	file string
+}
+
+type shownPanel struct {
+	ID                       int
+	Type, Title, Description string
+	GridPos                  struct{ X, Y, W, H int }
+	Targets                  []struct {
+		RefID, Expr, LegendFormat, Interval, Format string
+		Instant                                     bool
+	}
+	FieldConfig struct {
+		Defaults struct {
+			Unit  string
+			Links []struct{ Title, URL string }
+		}
+		Overrides []struct {
+			Matcher    struct{ Options any }
+			Properties []struct {
+				ID    string
+				Value any
+			}
+		}
+	}
+	Transformations []struct {
+		ID      string
+		Options struct {
+			RenameByName map[string]string
+		}
+	}
+}
+
+func shownBoards(t *testing.T) (all []*shown) {
+	t.Helper()
+	files, err := filepath.Glob(committed + "/*.json")
+	if err != nil || len(files) != 4 {
+		t.Fatalf("%d boards, %v; want 4", len(files), err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &shown{raw: string(data), file: filepath.Base(f)}
+		if err := json.Unmarshal(data, b); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+var builtIn = []string{"__rate_interval", "__range", "__url_time_range"}
+
+// substituted is a query as Prometheus gets it.
+func substituted(expr string) string {
+	return strings.NewReplacer("$__rate_interval", "4m", "$__range", "6h", "$site", ".*", "$model", ".*", "$state", ".*", "$instance", ".*",
+		"$worker", "dragon-4500e3ab").Replace(expr)
+}
+
+func parsed(t *testing.T, where, expr string) parser.Expr {
+	t.Helper()
+	e, err := parser.ParseExpr(substituted(expr))
+	if err != nil {
+		t.Fatalf("%s: %s: %v", where, expr, err)
+	}
+	return e
+}
+
+func TestBoardsCanBeImportedAndProvisioned(t *testing.T) {
+	uids := map[string]bool{}
+	for _, b := range shownBoards(t) {
+		if b.ID != nil || !strings.Contains(b.raw, "\n  \"id\": null,") {
+			t.Errorf("%s: its id is the server's to give", b.file)
+		}
+		if b.UID == "" || uids[b.UID] || len(b.UID) > 40 {
+			t.Errorf("%s: uid %q", b.file, b.UID)
+		}
+		uids[b.UID] = true
+		if b.SchemaVersion != schema || b.Editable || b.GraphTooltip != 1 || !slices.Equal(b.Tags, []string{tag}) || !strings.HasSuffix(b.Description, ".") {
+			t.Errorf("%s: schema %d, editable %v, tooltip %d, tags %v, description %q", b.file, b.SchemaVersion, b.Editable, b.GraphTooltip, b.Tags, b.Description)
+		}
+		if d, err := model.ParseDuration(b.Refresh); err != nil || time.Duration(d) < time.Minute {
+			t.Errorf("%s: refreshed every %s, which is faster than a scrape", b.file, b.Refresh)
+		}
+		for _, never := range []string{"__inputs", "__requires", "inControlsMenu", "cellOptions"} {
+			if strings.Contains(b.raw, never) {
+				t.Errorf("%s: %s is not for every Grafana", b.file, never)
+			}
+		}
+		if strings.Contains(b.raw, "job=") {
+			t.Errorf("%s: names a job", b.file)
+		}
+	}
+}
+
+// Nothing may know the data source of the machine that it was made on.
+func TestEveryDataSourceIsTheChosenOne(t *testing.T) {
+	for _, b := range shownBoards(t) {
+		var all any
+		if err := json.Unmarshal([]byte(b.raw), &all); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		var walk func(v any)
+		walk = func(v any) {
+			switch v := v.(type) {
+			case []any:
+				for _, x := range v {
+					walk(x)
+				}
+			case map[string]any:
+				if ds, ok := v["datasource"]; ok {
+					n++
+					if m, ok := ds.(map[string]any); !ok || m["uid"] != "${datasource}" || m["type"] != "prometheus" {
+						t.Errorf("%s: data source %v", b.file, ds)
+					}
+				}
+				for _, x := range v {
+					walk(x)
+				}
+			}
+		}
+		walk(all)
+		if n < 2*len(b.Panels)-20 {
+			t.Errorf("%s: only %d data sources", b.file, n)
+		}
+		if v := b.Templating.List[0]; v.Name != "datasource" || v.Type != "datasource" || v.Query != "prometheus" {
+			t.Errorf("%s: the first variable is %+v", b.file, v)
+		}
+	}
+}
+
+func TestPanelsSayWhatTheyShow(t *testing.T) {
+	for _, b := range shownBoards(t) {
+		ids, titles := map[int]bool{}, map[string]bool{}
+		var taken [400][24]string
+		for _, p := range b.Panels {
+			where := b.file + ": " + p.Title
+			if p.ID == 0 || ids[p.ID] {
+				t.Errorf("%s: id %d is another's", where, p.ID)
+			}
+			ids[p.ID] = true
+			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+				for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+					if x >= 24 || taken[y][x] != "" {
+						t.Fatalf("%s: lies on %q, or beyond the edge", where, taken[y][min(x, 23)])
+					}
+					taken[y][x] = p.Title
+				}
+			}
+			if p.Type == "row" {
+				titles = map[string]bool{}
+				continue
+			}
+			if p.Title == "" || !strings.HasSuffix(p.Description, ".") {
+				t.Errorf("%s: description %q", where, p.Description)
+			}
+			if key := p.Type + p.Title; titles[key] {
+				t.Errorf("%s: is there twice", where)
+			} else {
+				titles[key] = true
+			}
+			if len(p.Targets) == 0 {
+				t.Errorf("%s: asks nothing", where)
+			}
+		}
+		for y, line := range taken {
+			if line[0] == "" {
+				break
+			}
+			if x := slices.Index(line[:], ""); x >= 0 {
+				t.Errorf("%s: a gap at line %d, column %d", b.file, y, x)
+			}
+		}
+	}
+}
+
+var legendLabel = regexp.MustCompile(`{{(\w+)}}`)
+
+func TestQueriesAskForWhatThereIs(t *testing.T) {
+	known := knownSeries(t)
+	check := func(where, expr string, alsoNamed ...string) {
+		have := known.of(parsed(t, where, expr), func(format string, args ...any) { t.Errorf(where+": "+format, args...) })
+		for _, n := range alsoNamed {
+			if !have[n] {
+				t.Errorf("%s: shows the label %q, of which %s has none (%s)", where, n, expr, have)
+			}
+		}
+	}
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			fields := labels{"Value": true}
+			for _, q := range p.Targets {
+				where := b.file + ": " + p.Title
+				var named []string
+				for _, m := range legendLabel.FindAllStringSubmatch(q.LegendFormat, -1) {
+					named = append(named, m[1])
+				}
+				check(where, q.Expr, named...)
+				fields["Value #"+q.RefID] = true
+				for l := range known.of(parsed(t, where, q.Expr), nil) {
+					fields[l] = true
+				}
+			}
+			for _, tr := range p.Transformations {
+				for field := range tr.Options.RenameByName {
+					if !fields[field] || field == "Value" && len(p.Targets) > 1 {
+						t.Errorf("%s: %s: the column %q is none of %s", b.file, p.Title, field, fields)
+					}
+				}
+			}
+		}
+		for _, a := range b.Annotations.List {
+			named := strings.Split(a.TagKeys, ",")
+			for _, m := range legendLabel.FindAllStringSubmatch(a.TitleFormat+a.TextFormat, -1) {
+				named = append(named, m[1])
+			}
+			check(b.file+": "+a.Name, a.Expr, named...)
+		}
+		if len(b.Annotations.List) != 1 {
+			t.Errorf("%s: %d annotations, want what the healer did", b.file, len(b.Annotations.List))
+		}
+		for _, v := range b.Templating.List {
+			args, ok := strings.CutPrefix(v.Query, "label_values(")
+			if !ok {
+				continue
+			}
+			i := strings.LastIndex(args, ", ")
+			check(b.file+": variable "+v.Name, args[:i], strings.TrimSuffix(args[i+2:], ")"))
+			if v.Refresh != 2 {
+				t.Errorf("%s: variable %s is not refreshed with the time range", b.file, v.Name)
+			}
+		}
+	}
+}
+
+// A topk over a time range shows all that were among the k at any time, and a fleet has
+// too many dragons for a line each.
+func TestRangesAreAskedRight(t *testing.T) {
+	known := knownSeries(t)
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			for _, q := range p.Targets {
+				where := b.file + ": " + p.Title
+				if q.Instant != slices.Contains([]string{"stat", "bargauge", "table"}, p.Type) {
+					t.Errorf("%s: instant is %v for a %s", where, q.Instant, p.Type)
+				}
+				if (q.Format == "table") != (p.Type == "table") {
+					t.Errorf("%s: format %q for a %s", where, q.Format, p.Type)
+				}
+				if q.Instant {
+					continue
+				}
+				if q.Interval != sparsest {
+					t.Errorf("%s: asked every %q", where, q.Interval)
+				}
+				if strings.Contains(q.Expr, "topk") || strings.Contains(q.Expr, "bottomk") {
+					t.Errorf("%s: topk over a range: %s", where, q.Expr)
+				}
+				e := parsed(t, where, q.Expr)
+				if have := known.of(e, nil); b.UID != dragonUID && (have["worker"] || have["board"]) {
+					t.Errorf("%s: a line for each dragon: %s", where, q.Expr)
+				}
+				parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
+					if m, ok := n.(*parser.MatrixSelector); ok && m.Range < time.Hour && m.Range != 4*time.Minute {
+						t.Errorf("%s: a range that is not $__rate_interval: %s", where, q.Expr)
+					}
+					return nil
+				})
+			}
+		}
+	}
+}
+
+func TestUnitsAreTheMetrics(t *testing.T) {
+	same := map[string][]string{
+		"": {noValues, count, plain}, count: {count, noValues, plain}, "hashes": {"sishort"},
+	}
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			titles, units := map[string]string{}, map[string]string{}
+			for _, tr := range p.Transformations {
+				for field, title := range tr.Options.RenameByName {
+					titles[field] = title
+				}
+			}
+			for _, o := range p.FieldConfig.Overrides {
+				for _, property := range o.Properties {
+					if property.ID == "unit" {
+						units[fmt.Sprint(o.Matcher.Options)] = fmt.Sprint(property.Value)
+					}
+				}
+			}
+			for _, q := range p.Targets {
+				got := p.FieldConfig.Defaults.Unit
+				if p.Type == "table" {
+					field := "Value"
+					if len(p.Targets) > 1 {
+						field += " #" + q.RefID
+					}
+					title, visible := titles[field]
+					if !visible {
+						continue
+					}
+					if got = units[title]; got == "" {
+						got = noValues
+					}
+				}
+				want, ok := unitOf(parsed(t, p.Title, q.Expr))
+				if p.Type == "heatmap" { // the unit is that of le
+					for _, end := range []string{seconds, celsius} {
+						if strings.Contains(q.Expr, map[string]string{seconds: "_seconds_bucket", celsius: "_celsius:max_bucket"}[end]) {
+							want = end
+						}
+					}
+				}
+				if !ok {
+					t.Errorf("%s: %s: the unit of %s cannot be told", b.file, p.Title, q.Expr)
+				} else if got != want && !slices.Contains(same[want], got) {
+					t.Errorf("%s: %s: unit %q, but %s is in %q", b.file, p.Title, got, q.Expr, want)
+				}
+			}
+		}
+	}
+}
+
+var usedVariable = regexp.MustCompile(`\$\{?(\w+)`)
+
+func TestVariablesAreThereAndUsed(t *testing.T) {
+	for _, b := range shownBoards(t) {
+		there := map[string]bool{}
+		for _, v := range b.Templating.List {
+			there[v.Name] = false
+		}
+		for _, m := range usedVariable.FindAllStringSubmatch(b.raw, -1) {
+			name := m[1]
+			if _, ok := there[name]; ok {
+				there[name] = true
+			} else if !slices.Contains(builtIn, name) && !strings.HasPrefix(name, "__data") && !strings.HasPrefix(name, "__field") && name != "__all" && name != "1" {
+				t.Errorf("%s: there is no variable %s", b.file, m[0])
+			}
+		}
+		for name, used := range there {
+			if !used {
+				t.Errorf("%s: nobody uses the variable %s", b.file, name)
+			}
+		}
+	}
+}
+
+func TestLinksLeadSomewhereAndKeepWhatIsChosen(t *testing.T) {
+	all := shownBoards(t)
+	urls := regexp.MustCompile(`"url": "([/h][^"]+)"`)
+	boardLink := regexp.MustCompile(`^/d/([a-z-]+)\?(.*)$`)
+	n := 0
+	for _, b := range all {
+		toAll := slices.ContainsFunc(b.Links, func(l struct {
+			Type, URL             string
+			Tags                  []string
+			KeepTime, IncludeVars bool
+		}) bool {
+			return l.Type == "dashboards" && slices.Equal(l.Tags, []string{tag}) && l.KeepTime && l.IncludeVars
+		})
+		if !toAll {
+			t.Errorf("%s: no way to the other boards", b.file)
+		}
+		for _, m := range urls.FindAllStringSubmatch(b.raw, -1) {
+			url := m[1]
+			if strings.HasPrefix(url, "http://$") {
+				continue // a device
+			}
+			n++
+			parts := boardLink.FindStringSubmatch(url)
+			if parts == nil {
+				t.Errorf("%s: links to %s", b.file, url)
+				continue
+			}
+			i := slices.IndexFunc(all, func(x *shown) bool { return x.UID == parts[1] })
+			if i < 0 {
+				t.Errorf("%s: no board %s", b.file, url)
+				continue
+			}
+			target := all[i]
+			for _, arg := range strings.Split(parts[2], "&") {
+				name, value, _ := strings.Cut(arg, "=")
+				if variable, ok := strings.CutPrefix(name, "var-"); ok && !slices.ContainsFunc(target.Templating.List, func(v struct {
+					Name, Type string
+					Query      string
+					Refresh    int
+				}) bool {
+					return v.Name == variable
+				}) {
+					t.Errorf("%s: %s has no variable %s", b.file, target.file, variable)
+				}
+				if name == "viewPanel" && !slices.ContainsFunc(target.Panels, func(p shownPanel) bool { return fmt.Sprint(p.ID) == value }) {
+					t.Errorf("%s: %s has no panel %s", b.file, target.file, value)
+				}
+			}
+			if !strings.Contains(url, "${__url_time_range}") || !strings.Contains(url, "${datasource:queryparam}") {
+				t.Errorf("%s: %s forgets the time range or the data source", b.file, url)
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("only %d links", n)
+	}
+}
+
+// What the original tool sent to statsd, its users had on their boards.
+func TestWhatTheOriginalShowedIsThere(t *testing.T) {
+	page, err := os.ReadFile("../../docs/statsd.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var raw strings.Builder
+	for _, b := range shownBoards(t) {
+		raw.WriteString(b.raw)
+	}
+	names := regexp.MustCompile("`(dragon_[a-z0-9_]+)").FindAllStringSubmatch(string(page), -1)
+	if len(names) < 30 {
+		t.Fatalf("only %d series in docs/statsd.md", len(names))
+	}
+	for _, m := range names {
+		if !regexp.MustCompile(m[1] + `[^a-z0-9_]`).MatchString(raw.String()) {
+			t.Errorf("no board shows %s", m[1])
+		}
+	}
+}
+
+// Each tile of the fleet's first screen opens a table of the very dragons it counts.
+func TestATileOpensTheDragonsThatItCounts(t *testing.T) {
+	states := regexp.MustCompile(`state=~"([a-z|]+)"`)
+	tiles := 0
+	for _, b := range shownBoards(t) {
+		if b.UID != fleetUID {
+			continue
+		}
+		for _, p := range b.Panels {
+			if p.Type != "stat" || len(p.FieldConfig.Defaults.Links) == 0 || !strings.Contains(p.FieldConfig.Defaults.Links[0].URL, "viewPanel=100") {
+				continue
+			}
+			tiles++
+			var opened []string
+			for _, arg := range strings.Split(p.FieldConfig.Defaults.Links[0].URL, "&") {
+				if s, ok := strings.CutPrefix(arg, "var-state="); ok {
+					opened = append(opened, s)
+				}
+			}
+			counted := "$__all"
+			if m := states.FindStringSubmatch(p.Targets[0].Expr); m != nil {
+				counted = m[1]
+			}
+			if strings.Join(opened, "|") != counted {
+				t.Errorf("%s counts %s and opens %v", p.Title, counted, opened)
+			}
+		}
+	}
+	if tiles != 8 {
+		t.Errorf("%d tiles, want 8", tiles)
+	}
+}
