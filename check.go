@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -48,6 +49,10 @@ func printConfig(w io.Writer, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "# What is in force: the file, the flags where it says nothing, and the defaults.\n%s", text)
+	fmt.Fprintln(w, "# What is in force: the file, the flags where it says nothing, and the defaults.")
+	for _, f := range c.Beside() {
+		fmt.Fprintf(w, "# Beside it: %s\n", strings.ReplaceAll(f, "\n", " "))
+	}
+	_, err = w.Write(text)
 	return err
 }

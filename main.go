@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 
 	commands := map[string]command{}
 	for _, add := range []func(*kingpin.Application, *logFlags, func(net.Addr)) (string, command){
-		addServe, addCheckConfig, addScan, addPlan, addCapture, addDemo,
+		addServe, addCheckConfig, addConvertConfig, addScan, addPlan, addCapture, addDemo,
 	} {
 		name, c := add(app, &logs, listening)
 		commands[name] = c

@@ -3,9 +3,11 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,6 +30,29 @@ func (c *Config) Print() ([]byte, error) {
 		return nil, fmt.Errorf("the configuration in force: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// Beside lists the flags that are in force and have no key in the file, or another one.
+func (c *Config) Beside() (flags []string) {
+	for _, f := range []struct {
+		given bool
+		text  string
+	}{
+		{len(c.Wish.Pools) > 0, "--pools=" + dragon.Secret("x").String()},
+		{c.Wish.AutotuneMode != "", "--dragon-autotune-mode=" + c.Wish.AutotuneMode},
+		{c.Wish.AutoUpgrade, "--dragon-auto-upgrade"},
+		{c.Wish.FirmwaresPath != "firmwares/", "--firmwares-path=" + c.Wish.FirmwaresPath},
+		{c.Created, "--web.openmetrics-created"},
+		{c.SimulationSpeed != 1, fmt.Sprintf("--simulation.speed=%g", c.SimulationSpeed)},
+	} {
+		if f.given {
+			flags = append(flags, f.text)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Collectors)) {
+		flags = append(flags, fmt.Sprintf("--collector.%s=%t", name, c.Collectors[name]))
+	}
+	return flags
 }
 
 // printer is the reader's counterpart.

@@ -256,9 +256,10 @@ type entry struct {
 // key is the last part of the path.
 func (e *entry) key() string { return e.path[strings.LastIndexByte(e.path, '.')+1:] }
 
-// sections returns every key of the file, with what stands where it says nothing.
-func sections() []entry {
-	c := &Config{
+// defaults are what stands where neither flags nor a file say anything; a test holds
+// them against the flags.
+func defaults() *Config {
+	return &Config{
 		Probing:      Probing{Port: 80, ScanTimeout: 10 * time.Second, ConnectTimeout: time.Second},
 		ScanInterval: 5 * time.Minute, DragonTimeout: 10 * time.Second,
 		DataDir: "data", InventoryFile: "dragon-inventory.json", InventoryRetention: 720 * time.Hour,
@@ -266,6 +267,11 @@ func sections() []entry {
 		Health: Health{HashrateMin: 1000e9, HashrateDuration: time.Hour},
 		Statsd: Statsd{Port: 8125, Prefix: "dragons", Interval: time.Minute},
 	}
+}
+
+// sections returns every key of the file, with what stands where it says nothing.
+func sections() []entry {
+	c := defaults()
 	var entries []entry
 	doc := documentOf(c)
 	walkDocument(&entries, &doc)
@@ -338,7 +344,18 @@ Made from the program by ` + "`make golden`" + `; change internal/config/referen
 ` + "`--config.file=mother-of-dragons.yml`" + ` names the file. It is YAML, and strict: a key that is not known, is there twice or
 has a value that will not do is an error with its line, and all errors are shown at once. What the file says wins over the flags;
 what it leaves out is as the flags have it, and then as this page has it. A list in the file, such as ` + "`networks`" + `,
-takes the place of the flags' list. [A file with everything in it](../examples/mother-of-dragons.yml) is there to start from.
+takes the place of the flags' list. [A file with everything in it](../examples/mother-of-dragons.yml) is there to start from, and
+[a schema](../examples/mother-of-dragons.schema.json) by which editors complete keys and say what they mean.
+
+` + "```sh" + `
+mother-of-dragons check-config mother-of-dragons.yml                  # every error with its line; the exit status tells
+mother-of-dragons --config.file=mother-of-dragons.yml --print-config  # what would be in force, every default included, as a file
+mother-of-dragons convert-config config.toml -o mother-of-dragons.yml # from the Python tool's config.toml or config.json
+` + "```" + `
+
+The file is read again at ` + "`SIGHUP`" + `, and at a POST to ` + "`/-/reload` with `--web.enable-lifecycle`" + `, which answers with what is wrong. It is taken over whole or
+not at all, and nothing restarts. Only ` + "`data_dir`, `inventory.file`" + ` and the flags take a restart; a file that changes them is refused, and so is
+a healing policy that would call too many dragons sick at once. ` + "`mother_config_last_reload_successful`" + ` tells how the last time went.
 
 Time spans are written ` + "`90s`, `15m`, `6h`" + `, bare numbers are seconds. Shares are written ` + "`20%` or `0.2`" + `. Hash rates have their
 unit: ` + "`14.7 TH/s`" + `. Evidence is ` + "`{for: 30m, bad: 24, of: 30}`" + `: something must have been bad for so long, and in so many of the
