@@ -44,7 +44,7 @@ func valid(t *testing.T, s *jsonschema.Schema, text string) error {
 	return s.Validate(v)
 }
 
-func TestSchemaIsAsTheProgramIs(t *testing.T) {
+func TestSchemaForEditorsIsAReferenceAsTheProgramIs(t *testing.T) {
 	text, err := Schema()
 	if err != nil {
 		t.Fatal(err)
