@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -326,9 +327,7 @@ func TestUnitsAreTheMetrics(t *testing.T) {
 		for _, p := range b.Panels {
 			titles, units := map[string]string{}, map[string]string{}
 			for _, tr := range p.Transformations {
-				for field, title := range tr.Options.RenameByName {
-					titles[field] = title
-				}
+				maps.Copy(titles, tr.Options.RenameByName)
 			}
 			for _, o := range p.FieldConfig.Overrides {
 				for _, property := range o.Properties {
@@ -427,7 +426,7 @@ func TestLinksLeadSomewhereAndKeepWhatIsChosen(t *testing.T) {
 				continue
 			}
 			target := all[i]
-			for _, arg := range strings.Split(parts[2], "&") {
+			for arg := range strings.SplitSeq(parts[2], "&") {
 				name, value, _ := strings.Cut(arg, "=")
 				if variable, ok := strings.CutPrefix(name, "var-"); ok && !slices.ContainsFunc(target.Templating.List, func(v struct {
 					Name, Type string
@@ -487,7 +486,7 @@ func TestATileOpensTheDragonsThatItCounts(t *testing.T) {
 			}
 			tiles++
 			var opened []string
-			for _, arg := range strings.Split(p.FieldConfig.Defaults.Links[0].URL, "&") {
+			for arg := range strings.SplitSeq(p.FieldConfig.Defaults.Links[0].URL, "&") {
 				if s, ok := strings.CutPrefix(arg, "var-state="); ok {
 					opened = append(opened, s)
 				}
