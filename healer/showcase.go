@@ -15,13 +15,30 @@ import (
 // that a scrape sees one cycle or the other and never half of each, and waits for nobody.
 type showcase struct{ status *atomic.Pointer[Status] }
 
-func gauge(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
+// StatusMetric is a gauge that a status may have, also one for which something must
+// happen first.
+type StatusMetric struct {
+	Name, Help string
+	Labels     []string
+
+	desc *prometheus.Desc
+}
+
+// StatusMetrics returns them all.
+func StatusMetrics() (all []StatusMetric) {
+	for i := range shown {
+		all = append(all, shown[i].StatusMetric)
+	}
+	return all
+}
+
+func gauge(name, help string, labels ...string) StatusMetric {
+	return StatusMetric{name, help, labels, prometheus.NewDesc(name, help, labels, nil)}
 }
 
 // shown are the series of a status, one row a name.
 var shown = []struct {
-	desc *prometheus.Desc
+	StatusMetric
 	show func(s *Status, put func(v float64, labels ...string))
 }{
 	{gauge("mother_healer_mode", "1 for the mode that the healer is in: safe is observe after a panic or too many unclean starts.", "mode"), func(s *Status, put func(float64, ...string)) {
