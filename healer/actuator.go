@@ -152,7 +152,7 @@ func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
 		if err != nil {
 			return notSent("looking again: %v", err)
 		}
-		f := h.factsOf(d, who(d.Info(), j.plan.cycle.p), r)
+		f := h.factsOf(d, who(d, j.plan.cycle.p), r)
 		err = h.ask(ctx, "confirming", func(context.Context) error {
 			if err := j.plan.Confirm(&j.decision, &f); err != nil {
 				return notSent("%v", err)
@@ -319,7 +319,7 @@ func (h *Healer) lastWord(life context.Context, j *job) error {
 	case j.force:
 		return nil
 	case j.decision.change != nil:
-		if h.policy.Rollout.Mode != Enforce {
+		if h.policy.modeFor(j.decision.change.wish, j.decision.Profile) != Enforce {
 			return notSent("the mode is observe")
 		}
 	case j.actor == "" && h.policy.For(j.decision.Profile).Mode != Enforce:

@@ -31,8 +31,11 @@ type Baseline struct {
 
 // learn takes in the mean rate of a slot.
 func (b *Baseline) learn(mode string, mean float64, now Moment, fall Ratio) {
-	if mode != b.Mode {
-		*b = Baseline{Mode: mode}
+	if !b.holds(mode) {
+		*b = Baseline{}
+	}
+	if mode != "" {
+		b.Mode = mode
 	}
 	b.Slots = append(b.Slots, rounded(mean))
 	if n := len(b.Slots) - slotsKept; n > 0 {
@@ -51,11 +54,15 @@ func (b *Baseline) learn(mode string, mean float64, now Moment, fall Ratio) {
 
 // known returns what was learned for the mode.
 func (b *Baseline) known(mode string) dragon.Number {
-	if b.Value <= 0 || b.Mode != mode {
+	if b.Value <= 0 || !b.holds(mode) {
 		return dragon.Number{}
 	}
 	return dragon.Known(b.Value)
 }
+
+// holds reports whether what was learned is about a mode. One that is not known, as
+// before the first question for it, is taken for the one that was.
+func (b *Baseline) holds(mode string) bool { return mode == "" || b.Mode == "" || mode == b.Mode }
 
 // learn adds a healthy sample to the dragon's running slot; anything else would
 // teach it that sick is normal.

@@ -24,6 +24,9 @@ func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 	}
 	c.causes()
 	for _, s := range c.all {
+		c.downshift(s)
+	}
+	for _, s := range c.all {
 		c.examine(s)
 		c.conclude(s)
 		c.place(s)

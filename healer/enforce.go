@@ -379,7 +379,7 @@ func (c *cycle) decideChange(s *subject) *Decision {
 		if inLine(d) {
 			d.Verb = Wait
 		}
-	case c.p.Rollout.Mode != Enforce:
+	case c.p.modeFor(x.wish, s.f.Profile) != Enforce:
 		d.Verb, c.observed = WouldAct, s
 	default:
 		d.Verb, c.granted = Act, s

@@ -173,6 +173,9 @@ type watch struct {
 	evidence []evidence // by index of detectors
 	rate     dragon.Number
 	rates    []float64 // by board, of the newest sample; -1: unknown
+	scorch   evidence  // of heat, for the downshift
+	cool     Moment    // since when it is cool; 0: it is not
+	felt     Moment    // when that was last seen
 	hourSum  float64   // for the baseline
 	hourN    int
 	hourFrom Moment
@@ -191,6 +194,7 @@ func (w *watch) clone() *watch {
 // forgetEvidence starts all evidence anew: after a gap, a restart, a mute.
 func (w *watch) forgetEvidence() {
 	clear(w.evidence)
+	w.scorch = evidence{}
 	w.counts = w.counts[:0]
 	w.rate, w.rates = dragon.Number{}, nil
 	for i := range w.boards {

@@ -252,3 +252,27 @@ func TestEveryDetectorIsExplained(t *testing.T) {
 		}
 	}
 }
+
+// A baseline is for one mode of the autotuner; a mode that is not known is the one that was.
+func TestABaselineIsOfOneMode(t *testing.T) {
+	var b Baseline
+	for range slotsNeeded {
+		b.learn("", 15e12, 0, 0.05)
+	}
+	b.learn("balanced", 15e12, 0, 0.05)
+	for mode, want := range map[string]float64{"": 15e12, "balanced": 15e12, "efficient": -1} {
+		if got := b.known(mode).Or(-1); got != want {
+			t.Errorf("%q: %g, want %g", mode, got, want)
+		}
+	}
+	b.learn("efficient", 11e12, 0, 0.05)
+	if got := b.known("efficient"); got.IsKnown() || len(b.Slots) != 1 {
+		t.Errorf("%v after four hours in another mode, %d slots: what was learned in the old one does not count", got, len(b.Slots))
+	}
+	for range slotsNeeded {
+		b.learn("", 11e12, 0, 0.05)
+	}
+	if got := b.known("efficient").Or(-1); got != 11e12 {
+		t.Errorf("%g, want 11 TH/s", got)
+	}
+}

@@ -89,6 +89,11 @@ func (c *cycle) shown(s *subject) Shown {
 func (c *cycle) explain() {
 	n := &c.out.Counts
 	n.Fleet, n.States, n.Blocked = len(c.all), make(map[State]int), make(map[Gate]int)
+	for _, s := range c.all {
+		if x := s.r.Downshift; x != nil && x.Back == 0 {
+			n.Shifted++
+		}
+	}
 	for i := range c.out.Dragons {
 		d := &c.out.Dragons[i]
 		n.States[d.State]++

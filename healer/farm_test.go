@@ -46,6 +46,7 @@ type unit struct {
 
 	wish    *Wish
 	has     Configured // as it says when it is asked
+	mute    bool       // it does not say
 	refuses []Item     // written, and not taken
 	told    []Stuck    // what it says right after a write
 }
@@ -95,7 +96,7 @@ func (f *farm) add(i int) *unit {
 // facts is what a reading of the unit says now.
 func (f *farm) facts(u *unit) Facts {
 	has := u.has
-	has.HasPools, has.HasMode, has.PoolsAt, has.ModeAt = true, true, f.now.Mono, f.now.Mono
+	has.HasPools, has.HasMode, has.PoolsAt, has.ModeAt = !u.mute, !u.mute, f.now.Mono, f.now.Mono
 	if u.reach != Reached {
 		return Facts{Who: u.who, Reach: u.reach, At: f.now.Mono, Wish: u.wish, Configured: &has}
 	}

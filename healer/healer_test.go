@@ -259,7 +259,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 			w.start()
 			w.settle()
 			d := w.fleet.Lookup(w.worker(0))
-			j := &job{decision: Decision{Who: who(w.fleet.Lookup(w.worker(1)).Info(), w.policy)}}
+			j := &job{decision: Decision{Who: who(w.fleet.Lookup(w.worker(1)), w.policy)}}
 			err := d.Write(w.ctx, "test", func(ctx context.Context, c *dragonClient) error { return w.healer.identify(ctx, c, j) })
 			if err == nil || w.metric("mother_identity_mismatch_total") != 1 {
 				t.Errorf("another dragon's MAC was taken for its own: %v", err)

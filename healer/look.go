@@ -264,7 +264,7 @@ func (h *Healer) stopped() bool {
 // facts says what is known of a dragon now.
 func (h *Healer) facts(d *fleet.Dragon, p *Policy) Facts {
 	health, last := d.Health(), d.Last()
-	w := who(d.Info(), p)
+	w := who(d, p)
 	if last == nil || !health.Up {
 		f := FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
 		h.configured(d, &f, p)
@@ -278,10 +278,14 @@ func (h *Healer) facts(d *fleet.Dragon, p *Policy) Facts {
 
 // configured adds what the dragon is to be, and what it has said that it is.
 func (h *Healer) configured(d *fleet.Dragon, f *Facts, p *Policy) {
-	if p.Wish == nil || f.Conflict {
+	if f.Conflict {
 		return
 	}
-	if f.Wish = p.Wish(d.Info()); f.Wish == nil {
+	if p.Wish != nil {
+		f.Wish = p.Wish(d.Info())
+	}
+	r := h.mem.Dragons[f.MAC]
+	if f.Wish == nil && !p.For(f.Profile).Heat.DownshiftEnabled && (r == nil || r.Downshift == nil) {
 		return
 	}
 	now, facts := h.clock.Now().Mono, d.Facts()
@@ -315,13 +319,17 @@ func (h *Healer) factsOf(d *fleet.Dragon, who Who, r *fleet.Reading) Facts {
 	return FactsOf(who, Reached, r.Summary, overview, a.at)
 }
 
-func who(i *fleet.Info, p *Policy) Who {
+func who(d *fleet.Dragon, p *Policy) Who {
+	i := d.Info()
 	w := Who{
 		MAC: i.MAC, Worker: i.Worker, Address: i.Address, Model: i.Model, Firmware: i.Firmware,
 		HWVer: i.HWVersion, Conflict: i.Conflict,
 	}
 	if p.Place != nil {
 		w.Domain, w.Profile = p.Place(i)
+	}
+	if a := d.Facts().AutoTune; !a.At.IsZero() {
+		w.Mode = modeInWords(a.Value.Mode, a.Value.Level)
 	}
 	return w
 }

@@ -81,6 +81,7 @@ type Counts struct {
 	Storm   int           `json:"storm"`   // its limit
 	Silent  int           `json:"silent"`  // unreachable, as the breakers count
 	Slow    int           `json:"slow"`    // asked less often, since their answers take long
+	Shifted int           `json:"shifted"` // that are to run in a cooler mode, until the heat is over
 	Blocked map[Gate]int  `json:"blocked"` // dragons that wait for a gate
 }
 

@@ -146,6 +146,15 @@ type HeatPolicy struct {
 	// every other board of the dragon went through so many degrees. 0: never.
 	FrozenFor   time.Duration `yaml:"frozen_for"`
 	FrozenSwing float64       `yaml:"frozen_swing"`
+
+	// With DownshiftEnabled a dragon that is at Downshift for so long is set to the
+	// autotuner's mode efficient, and gets back what it had when it has been cool for
+	// RestoreAfter.
+	DownshiftEnabled bool          `yaml:"downshift_enabled"`
+	Downshift        float64       `yaml:"downshift"`
+	DownshiftFor     time.Duration `yaml:"downshift_for"`
+	RestoreBelow     float64       `yaml:"restore_below"`
+	RestoreAfter     time.Duration `yaml:"restore_after"`
 }
 
 // LadderPolicy is what is tried, in order, and how long is waited after each step.
@@ -309,6 +318,7 @@ func DefaultPolicy() Policy {
 				Warn: 90, Crit: 100, DeadHot: 100, CoolBelow: 75, CoolFor: hour, FanDuty: 0.95,
 				WarnFor: 10 * minute, CritFor: 5 * minute,
 				FrozenFor: 30 * minute, FrozenSwing: 5,
+				Downshift: 95, DownshiftFor: 15 * minute, RestoreBelow: 80, RestoreAfter: day,
 			},
 			Ladder: LadderPolicy{
 				Steps: []Kind{Restart, Reboot, Reboot, Reboot},

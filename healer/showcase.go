@@ -121,6 +121,9 @@ var shown = []struct {
 	{gauge("mother_healer_slow_dragons", "Dragons that the healer asks half as often, because more than 5 % of their answers take too long."), func(s *Status, put func(float64, ...string)) {
 		put(float64(s.Plan.Counts.Slow))
 	}},
+	{gauge("mother_healer_downshifted", "Dragons that are to run in the autotune mode efficient until the heat is over."), func(s *Status, put func(float64, ...string)) {
+		put(float64(s.Plan.Counts.Shifted))
+	}},
 	{gauge("mother_healer_quarantined", "Dragons that the healer has given up on until a human releases them, or they are well for a day."), func(s *Status, put func(float64, ...string)) {
 		put(float64(s.Plan.Counts.States[StateQuarantined]))
 	}},

@@ -18,6 +18,8 @@ type Wish struct {
 	Mode     string              // of the autotuner
 	Level    dragon.Number       // of it, where the dragon has levels
 	Firmware string              // a version
+
+	heat bool // it is the healer's own, against heat: see downshift
 }
 
 // Configured is what a dragon says that it is configured for, and when it said so, by the

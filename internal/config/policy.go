@@ -224,7 +224,7 @@ func checkDragon(p *healer.DragonPolicy, say rule) {
 
 	h := &p.Heat
 	for key, v := range map[string]float64{
-		"warn": h.Warn, "crit": h.Crit, "dead_hot": h.DeadHot, "cool_below": h.CoolBelow,
+		"warn": h.Warn, "crit": h.Crit, "dead_hot": h.DeadHot, "cool_below": h.CoolBelow, "downshift": h.Downshift, "restore_below": h.RestoreBelow,
 	} {
 		within(say, "heat."+key, v, 20, 125)
 	}
@@ -232,10 +232,13 @@ func checkDragon(p *healer.DragonPolicy, say rule) {
 	if h.Warn > h.Crit {
 		say("heat.warn", "%g is more than crit, %g", h.Warn, h.Crit)
 	}
+	if h.RestoreBelow >= h.Downshift {
+		say("heat.restore_below", "%g is not below downshift, %g", h.RestoreBelow, h.Downshift)
+	}
 	if h.CoolBelow >= h.DeadHot {
 		say("heat.cool_below", "%g is not below dead_hot, %g", h.CoolBelow, h.DeadHot)
 	}
-	for key, v := range map[string]time.Duration{"cool_for": h.CoolFor, "warn_for": h.WarnFor, "crit_for": h.CritFor, "frozen_for": h.FrozenFor} {
+	for key, v := range map[string]time.Duration{"cool_for": h.CoolFor, "warn_for": h.WarnFor, "crit_for": h.CritFor, "frozen_for": h.FrozenFor, "downshift_for": h.DownshiftFor, "restore_after": h.RestoreAfter} {
 		within(say, "heat."+key, v, 0, longest)
 	}
 

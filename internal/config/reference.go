@@ -203,6 +203,11 @@ var meanings = []struct{ path, meaning string }{
 	{"healing.default.heat.fan_duty", "A low rate at this fan speed is put down to the heat too."},
 	{"healing.default.heat.warn_for", "How long it must be hot,"},
 	{"healing.default.heat.crit_for", "in danger."},
+	{"healing.default.heat.downshift_enabled", "Set a dragon that stays too hot to the autotune mode efficient, and take that back when it has cooled,"},
+	{"healing.default.heat.downshift", "from this many °C on,"},
+	{"healing.default.heat.downshift_for", "for so long,"},
+	{"healing.default.heat.restore_below", "until it has been below this"},
+	{"healing.default.heat.restore_after", "for so long."},
 	{"healing.default.heat.frozen_for", "A working board's sensor is taken for broken when it has said the same for so long; 0: never,"},
 	{"healing.default.heat.frozen_swing", "while every other board of the dragon went through so many °C."},
 

@@ -1,0 +1,142 @@
+package healer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Downshift is what must be remembered of a dragon that was too hot: the autotuner's mode
+// that it gets back once it has been cool for long enough.
+type Downshift struct {
+	Since Moment   `json:"since"`
+	Mode  string   `json:"mode"`
+	Level *float64 `json:"level,omitempty"`
+	Back  Moment   `json:"back,omitempty"` // since when it may have that again; 0: it is too early
+}
+
+const (
+	coolest    = "efficient"        // of the autotuner's modes
+	coolUnseen = time.Hour          // without a sample: how long it has been cool is not known
+	scorchedOf = 15                 // samples, of which
+	scorched   = scorchedOf * 4 / 5 // must have been too hot
+)
+
+// downshift has a dragon that stays too hot run in the mode that warms least, if the
+// policy allows it, and takes that back when the heat is over. It works by wish, like
+// whatever a dragon is configured for: one dragon tries it first, each write passes the
+// gates, and what it was is written down before.
+//
+// It comes before anything that looks at a wish.
+func (c *cycle) downshift(s *subject) {
+	if s.conflict {
+		return
+	}
+	h := &s.p.Heat
+	c.feelHeat(s)
+	if s.r.Downshift == nil && h.DownshiftEnabled && s.w.scorch.fired {
+		c.beginDownshift(s)
+	}
+	x := s.r.Downshift
+	if x == nil {
+		return
+	}
+	cool := s.w.cool != 0 && c.now.Since(s.w.cool) >= h.RestoreAfter
+	switch {
+	case x.Back == 0 && (cool || !h.DownshiftEnabled):
+		x = x.at(c.now)
+		c.audit(s, Changed, fmt.Sprintf("it is to have its autotune mode %s again", x.words()))
+	case x.Back != 0 && h.DownshiftEnabled && s.w.scorch.fired:
+		x = x.at(0)
+		c.audit(s, Changed, "too hot again: its autotune mode stays "+coolest)
+	}
+	if x != s.r.Downshift {
+		s.r.Downshift = x
+		c.m.touch(s.f.MAC)
+	}
+	own := s.f.Wish
+	w := x.wish(own)
+	if x.Back != 0 && (own != nil && own.Mode != "" || s.r.open() == nil && s.f.Configured.known(ItemAutotune) &&
+		c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.tuned(s.f.Configured)) {
+		s.r.Downshift = nil // what it had is what it has, or what the operator wants instead
+		c.m.touch(s.f.MAC)
+		return
+	}
+	f := *s.f // the view's facts are not ours to change
+	f.Wish = w
+	s.f = &f
+}
+
+// feelHeat follows how long it has been too hot, and how long cool.
+func (c *cycle) feelHeat(s *subject) {
+	t, ok := s.f.hottest().Get()
+	if !s.fresh || !ok {
+		return
+	}
+	w, h := s.w, &s.p.Heat
+	w.scorch.push(t >= h.Downshift, w.at, Evidence{h.DownshiftFor, scorched, scorchedOf})
+	if t >= h.RestoreBelow || w.at.Since(w.felt) > coolUnseen {
+		w.cool = 0
+	}
+	if w.felt = w.at; w.cool == 0 && t < h.RestoreBelow {
+		w.cool = w.at
+	}
+}
+
+// beginDownshift takes down what the dragon has, so that it can be given back.
+func (c *cycle) beginDownshift(s *subject) {
+	have := s.f.Configured
+	if !have.known(ItemAutotune) || have.Mode == coolest {
+		return
+	}
+	x := &Downshift{Since: c.now, Mode: have.Mode}
+	if l, ok := have.Level.Get(); ok {
+		x.Level = &l
+	}
+	s.r.Downshift = x
+	c.m.touch(s.f.MAC)
+	t := s.f.hottest().Or(0)
+	c.audit(s, Changed, fmt.Sprintf("%.0fC, too hot for %s: its autotune mode is to be %s in place of %s, until it has been below %.0fC for %s",
+		t, short(s.p.Heat.DownshiftFor), coolest, x.words(), s.p.Heat.RestoreBelow, short(s.p.Heat.RestoreAfter)))
+}
+
+// at returns the same, with another time from which it may be taken back.
+func (x *Downshift) at(back Moment) *Downshift {
+	y := *x
+	y.Back = back
+	return &y
+}
+
+func (x *Downshift) level() dragon.Number {
+	if x.Level == nil {
+		return dragon.Number{}
+	}
+	return dragon.Known(*x.Level)
+}
+
+func (x *Downshift) words() string { return modeInWords(x.Mode, x.level()) }
+
+// wish is what the operator wishes, but for the mode.
+func (x *Downshift) wish(own *Wish) *Wish {
+	w := &Wish{}
+	if own != nil {
+		*w = *own
+	}
+	w.heat = true
+	if x.Back == 0 {
+		w.Key, w.Name, w.Mode, w.Level = w.Key+" heat", "less heat", coolest, dragon.Number{}
+	} else {
+		w.Key, w.Name, w.Mode, w.Level = w.Key+" after the heat "+x.words(), "as before the heat", x.Mode, x.level()
+	}
+	return w
+}
+
+// modeFor says whether a wish may be carried out: the operator's by the mode of rollouts,
+// what is done against heat by that of healing.
+func (p *Policy) modeFor(w *Wish, profile string) Mode {
+	if w.heat {
+		return p.For(profile).Mode
+	}
+	return p.Rollout.Mode
+}
