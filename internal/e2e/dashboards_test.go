@@ -105,17 +105,24 @@ func TestEveryPanelHasData(t *testing.T) {
 	clock := dragontest.SpedUp(speed)
 	herd, _ := herdOf(t, dragontest.HerdConfig{Count: 12, Specs: func(i int) dragontest.Spec {
 		s := dragontest.Spec{Now: clock, Speed: speed, TuneTime: time.Minute, Model: "t1-innosilicon"}
-		if i == 11 {
+		switch i {
+		case 10:
+			s.AutoTune.Mode = "efficient"
+		case 11:
 			s.Model = "a9"
 		}
 		return s
 	}})
 	file := filepath.Join(t.TempDir(), "mother.yml")
-	config := fmt.Sprintf(hasty, "enforce") + fmt.Sprintf(`
+	config := fmt.Sprintf(hasty, "enforce") + "  rollout: {mode: observe}\n" + fmt.Sprintf(`
 networks: [{cidr: %q, site: hall}]
 dragons: [{address: %q, site: hall}]
 discovery: {interval: 2s, port: %d}
 statsd: {host: 127.0.0.1, port: %s, interval: 1s}
+profiles:
+  - name: everyone
+    match: {all: true}
+    wish: {autotune: {mode: factory}}
 `, herd.Networks()[0], herd.Addr(0), herd.Port(), port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -178,7 +185,7 @@ statsd: {host: 127.0.0.1, port: %s, interval: 1s}
 // about a dragon is asked about those to whom something happened.
 func (p prometheus) answers(t *testing.T, q question, w *ward, since time.Time) bool {
 	t.Helper()
-	for _, i := range []int{0, 1, 2, 11} {
+	for _, i := range []int{0, 1, 2, 10} {
 		expr := strings.NewReplacer("$__rate_interval", "10s", "$__range", "5m", "$site", ".*", "$model", ".*", "$state", ".*",
 			"$instance", ".*", "$worker", w.worker(i)).Replace(q.expr)
 		if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) {

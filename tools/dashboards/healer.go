@@ -61,6 +61,19 @@ func healerBoard(limits thresholds) *board {
 				{lines("Pauses and maintenances", "In force, by what they are about.", count, query{"max by (scope) (mother_pauses)", "{{scope}}"}).Min(0).Decimals(0), 4, 7, 0},
 				{lanes("Windows", "Whether the healing window is open.", words("0", "shut", "red", "1", "open", "green"), query{"max by (window) (mother_window_open)", "{{window}}"}), 4, 7, 0},
 			}},
+			{"Rollouts and wishes", []panel{
+				{grid("Rollouts", "Of pools, autotune and firmware. An aborted one waits for a human.", []query{
+					{"max by (rollout, name, state) (mother_rollout_state) == 1", ""},
+					{"max by (rollout) (mother_rollout_failed_devices)", ""},
+				}, column{"rollout", "Rollout", nil}, column{"name", "Of", nil}, column{"state", "State", nil}, column{"Value #B", "Failed", nil}).NoValue("None"), 8, 8, 0},
+				{heaps("Waves", "Dragons of the rollouts, by phase.", count, query{"sum by (phase) (max by (rollout, phase) (mother_rollout_devices))", "{{phase}}"}).Decimals(0), 8, 8, 0},
+				{heaps("Wishes", "Where the dragons stand with what a profile wishes.", count, query{"count by (state) (max by (worker, state) (mother_enforce_state))", "{{state}}"}).Decimals(0), 8, 8, 0},
+				{lines("Not as wished", "Dragons whose pools, autotune or firmware are not as a profile wishes.", count, query{"sum by (item) (max by (worker, item) (dragon_config_drift))", "{{item}}"}).Min(0).Decimals(0), 8, 8, 0},
+				{grid("Dragons not as wished", "And where each stands.", []query{
+					{`max by (worker, state) (mother_enforce_state{state!="as_wished"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
+				}, dragonColumn(), column{"state", "State", nil}, addressColumn(), column{"model", "Model", nil}, column{"site", "Site", nil}).NoValue("All are"), 8, 8, 0},
+				{lines("Time to tune", "What the healer waits for a dragon that tunes itself: the 95th percentile of what it has seen, by model.", seconds, query{"max by (model) (dragon_tune_duration_seconds)", "{{model}}"}).Min(0), 8, 8, 0},
+			}},
 			{"Does it do any good?", []panel{
 				{tile("Success", "Share of the outcomes in the time range that are recoveries.", ratio, query{`sum(increase(mother_healer_outcomes_total{outcome="recovered"}[$__range])) / (sum(increase(mother_healer_outcomes_total{outcome=~"recovered|no_effect|worse|lost"}[$__range])) > 0)`, ""}).Thresholds(colours("red", 0.2, "yellow", 0.5, "green")), 4, 7, 0},
 				{tile("Hash lost to actions", "In the time range: hashes that dragons did not make because of them, an estimate.", "sishort", query{"sum(increase(mother_healer_hash_lost_to_actions_total[$__range]))", ""}).ColorMode(common.BigValueColorModeNone), 4, 7, 0},
@@ -72,16 +85,19 @@ func healerBoard(limits thresholds) *board {
 					column{"reason", "Reason", nil}, column{"action", "Action", nil}, column{"outcome", "Outcome", nil}, column{"Value", "Times", []dashboard.DynamicConfigValue{{Id: "decimals", Value: 0}}}).NoValue("None yet"), 12, 8, 0},
 			}},
 			{"Is anything odd?", []panel{
-				{bars("Restarts that nobody known caused", "A foreign hand, or a dragon that dies by itself.", query{sum("kind", "mother_foreign_actions_total"), "{{kind}}"}), 6, 7, 0},
+				{bars("Nobody known did it", "Restarts that nobody known caused, and configurations that somebody changed.", query{sum("kind", "mother_foreign_actions_total"), "{{kind}}"}), 8, 7, 0},
 				{bars("Other oddities", "Events of the fleet and of the host.",
 					query{"sum(" + increase("mother_fleet_boot_events_total") + ")", "many booted together"}, query{"sum(" + increase("mother_clock_jumps_total") + ")", "clock jumped"},
 					query{"sum(" + increase("mother_identity_mismatch_total") + ")", "another dragon answered"}, query{"sum(" + increase("mother_config_refused_total") + ")", "policy refused"},
-					query{"max(mother_unclean_starts_total)", "unclean starts"}), 6, 7, 0},
+					query{"max(mother_unclean_starts_total)", "unclean starts"}), 8, 7, 0},
 				{bars("Errors", "Of the healer itself.",
 					query{"sum(" + increase("mother_healer_panics_total") + ")", "panics"}, query{"sum(" + increase("mother_state_write_errors_total") + ")", "state not written"},
-					query{"sum(" + increase("mother_audit_write_errors_total") + ")", "audit not written"}, query{"sum(" + increase("mother_gate_errors_total") + ")", "gate not asked"}), 6, 7, 0},
+					query{"sum(" + increase("mother_audit_write_errors_total") + ")", "audit not written"}, query{"sum(" + increase("mother_gate_errors_total") + ")", "gate not asked"}), 8, 7, 0},
+				{lines("Dragons that answer slowly, or sense wrongly", "The former are asked half as often; the temperature of the latter's boards is not to be trusted.", count,
+					query{"max(mother_healer_slow_dragons)", "slow"}, query{"sum(max by (worker) (dragon_sensor_faults) > bool 0)", "sensor faults"}).Min(0).Decimals(0), 12, 7, 0},
+				{is("Policy", "Whether the newest policy would call too many dragons sick at once, so that the one before it stays in force.", "mother_healer_policy_refused", words("0", "in force", "green", "1", "refused", "red")), 4, 7, 0},
 				{lines("Time to decide", "About the whole fleet, writing it down included.", seconds,
-					query{"histogram_quantile(0.5, sum by (le) (" + rate(cycles) + "))", "median"}, query{"histogram_quantile(0.99, sum by (le) (" + rate(cycles) + "))", "99 %"}).Min(0), 6, 7, 0},
+					query{"histogram_quantile(0.5, sum by (le) (" + rate(cycles) + "))", "median"}, query{"histogram_quantile(0.99, sum by (le) (" + rate(cycles) + "))", "99 %"}).Min(0), 8, 7, 0},
 			}},
 		},
 	}
