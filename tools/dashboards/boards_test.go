@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -502,5 +504,30 @@ func TestATileOpensTheDragonsThatItCounts(t *testing.T) {
 	}
 	if tiles != 8 {
 		t.Errorf("%d tiles, want 8", tiles)
+	}
+}
+
+// What Grafana's own schema does not know stands only where older ones want it.
+func TestBoardsFollowGrafanasSchema(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	for _, b := range shownBoards(t) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(b.raw), &m); err != nil {
+			t.Fatal(err)
+		}
+		delete(m, "id")
+		for _, a := range m["annotations"].(map[string]any)["list"].([]any) {
+			for _, key := range []string{"titleFormat", "textFormat", "tagKeys", "step"} {
+				delete(a.(map[string]any), key)
+			}
+		}
+		data, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d dashboard.Dashboard
+		if err := d.UnmarshalJSONStrict(data); err != nil {
+			t.Errorf("%s: %v", b.file, err)
+		}
 	}
 }

@@ -170,7 +170,8 @@ type column struct {
 // grid is a table of what is the case now. Its queries have the labels of the first one,
 // or some of them; what is not a column is hidden.
 func grid(title, about string, qs []query, columns ...column) *table.PanelBuilder {
-	p := table.NewPanelBuilder().Title(title).Description(about).Targets(tabled(qs)).Filterable(true).ShowHeader(true)
+	p := table.NewPanelBuilder().Title(title).Description(about).Targets(tabled(qs)).Filterable(true).ShowHeader(true).
+		Footer(common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{}).EnablePagination(true))
 	if len(qs) > 1 {
 		p.WithTransformation(dashboard.DataTransformerConfig{Id: "merge", Options: map[string]any{}})
 	}
