@@ -118,8 +118,15 @@ var listeningOn = regexp.MustCompile(`msg="Listening on" address=(\S+)`)
 // mother starts the program and returns it with its base URL.
 func mother(t *testing.T, args ...string) (*process, string) {
 	t.Helper()
+	return motherBy(t, nil, args...)
+}
+
+// motherBy has a command start the program, if there is one.
+func motherBy(t *testing.T, command []string, args ...string) (*process, string) {
+	t.Helper()
 	address := make(chan string, 1)
 	args = append([]string{"--web.listen-address=127.0.0.1:0", "--inventory-file="}, args...)
+	args = append(append(command[:len(command):len(command)], binary), args...)
 	p := spawn(t, func(line string) {
 		if m := listeningOn.FindStringSubmatch(line); m != nil {
 			select {
@@ -127,7 +134,7 @@ func mother(t *testing.T, args ...string) (*process, string) {
 			default:
 			}
 		}
-	}, binary, args...)
+	}, args[0], args[1:]...)
 	select {
 	case base := <-address:
 		return p, base
