@@ -88,7 +88,7 @@ func (s *settings) onSignal(ctx context.Context, signals <-chan os.Signal) {
 func acceptable(ctx context.Context, doctor *healer.Healer, p *healer.Policy) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	x, err := doctor.Compare(ctx, p)
+	x, err := doctor.Judge(ctx, p)
 	if err != nil || x.Refused == "" {
 		return nil //nolint:nilerr // as said above
 	}

@@ -715,6 +715,34 @@ func TestAPolicyThatCallsTheFarmSickIsRefused(t *testing.T) {
 	})
 }
 
+// Who loads a configuration asks before, and does not come with what is refused.
+func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 6)
+		w.start()
+		w.settle()
+		p := impatient()
+		p.Place, p.Default.Boards = w.place, 33
+		if x, err := w.healer.Compare(w.ctx, p); err != nil || x.Refused == "" || w.metric("mother_config_refused_total") != 0 {
+			t.Errorf("%+v, %v: want a refusal that nobody hears of", x, err)
+		}
+		x, err := w.healer.Judge(w.ctx, p)
+		if err != nil || len(x.Newly) != 6 || w.metric("mother_config_refused_total") != 1 || w.metric("mother_healer_policy_refused") != 1 {
+			t.Errorf("%+v, %v: want a refusal that is counted", x, err)
+		}
+		p = impatient()
+		p.Place, p.Default.Boards = w.place, 3
+		if x, err := w.healer.Judge(w.ctx, p); err != nil || x.Refused != "" {
+			t.Errorf("%+v, %v: want no refusal", x, err)
+		}
+		w.enact(p)
+		pass(2 * time.Minute)
+		if w.metric("mother_config_refused_total") != 1 || w.metric("mother_healer_policy_refused") != 0 {
+			t.Errorf("after a better one: %g refusals, refused %g", w.metric("mother_config_refused_total"), w.metric("mother_healer_policy_refused"))
+		}
+	})
+}
+
 // Whom a profile is for belongs to the policy: the guard judges by the new one's
 // profiles, and when it is refused everybody stays under the old one's.
 func TestAPolicyComesWithItsProfilesOrNotAtAll(t *testing.T) {

@@ -359,10 +359,7 @@ func (h *Healer) adopt(now Instant) {
 	if !first {
 		g, err := Guard(now, h.mem, Seen{h.policy, h.see(h.policy)}, Seen{next, h.see(next)})
 		if err != nil {
-			h.declined = err.Error()
-			h.metrics.configRefused.Inc()
-			level.Error(h.logger).Log("msg", "the new policy is not taken over; the old one stays", "err", err, "limit", g.Limit, "newly_sick", workersOf(g.Newly))
-			h.sayRequest(Refuse, "", healerActor, fmt.Sprintf("policy %s: %s: %s", hash, err, workersOf(g.Newly)))
+			h.decline(hash, err.Error(), &g)
 			return
 		}
 	}
@@ -378,6 +375,14 @@ func (h *Healer) adopt(now Instant) {
 		level.Info(h.logger).Log("msg", "a new policy is in force", "config_hash", hash)
 		h.sayRequest(Adopt, "", healerActor, "a new policy is in force")
 	}
+}
+
+// decline says that a policy is not taken over, and why.
+func (h *Healer) decline(hash, why string, g *Guarded) {
+	h.declined = why
+	h.metrics.configRefused.Inc()
+	level.Error(h.logger).Log("msg", "the new policy is not taken over; the old one stays", "err", why, "limit", g.Limit, "newly_sick", workersOf(g.Newly))
+	h.sayRequest(Refuse, "", healerActor, fmt.Sprintf("policy %s: %s: %s", hash, why, workersOf(g.Newly)))
 }
 
 // hashOf names a policy in the audit.

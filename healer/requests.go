@@ -52,6 +52,21 @@ func (h *Healer) Why(target string) (Decision, error) {
 // Compare says what another policy would make of the fleet as it is now. Nothing comes
 // of it, not even of a panic.
 func (h *Healer) Compare(ctx context.Context, other *Policy) (x *Comparison, err error) {
+	return h.compare(ctx, other, func(*Comparison) {})
+}
+
+// Judge compares a policy that is about to be what Config.Policy returns. If it would be
+// refused, that is counted and said as if it had been: who asks will not come with it.
+func (h *Healer) Judge(ctx context.Context, next *Policy) (*Comparison, error) {
+	return h.compare(ctx, next, func(x *Comparison) {
+		if x.Refused != "" {
+			h.decline(x.Other, x.Refused, &x.Guarded)
+			h.show()
+		}
+	})
+}
+
+func (h *Healer) compare(ctx context.Context, other *Policy, then func(*Comparison)) (x *Comparison, err error) {
 	err = h.ask(ctx, "comparing", func(context.Context) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
@@ -63,6 +78,7 @@ func (h *Healer) Compare(ctx context.Context, other *Policy) (x *Comparison, err
 		}
 		in := h.enforced()
 		x = Compare(h.clock.Now(), h.mem, Seen{in, h.see(in)}, Seen{other, h.see(other)})
+		then(x)
 		return nil
 	})
 	return x, err

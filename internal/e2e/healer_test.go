@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -102,6 +104,8 @@ func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
 		t.Errorf("by address, as JSON: exit status %d\n%s", status, out)
 	}
 	w.compare()
+	w.reload("observe", "    boards: 33\n", 1)
+	w.reload("observe", "    boards: 3\n", 0)
 	for i := range 5 {
 		w.herd.Dragon(i).Inject(dragontest.DeadBoard)
 	}
@@ -147,6 +151,28 @@ func (w *ward) compare() {
 			}
 		}
 	}
+}
+
+// reload loads other rules into the running instance, and waits for what it makes of them.
+func (w *ward) reload(mode, more string, refused float64) {
+	w.t.Helper()
+	for _, arg := range w.args {
+		if file, ok := strings.CutPrefix(arg, "--config.file="); ok {
+			if err := os.WriteFile(file, append(fmt.Appendf(nil, hasty, mode), more...), 0o600); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	before := w.value("mother_config_refused_total")
+	hash := regexp.MustCompile(`(?m)^mother_config_hash_info.*`)
+	inForce := hash.FindString(get(w.t, w.base+"/metrics"))
+	if err := w.p.Process.Signal(syscall.SIGHUP); err != nil {
+		w.t.Fatal(err)
+	}
+	eventually(w.t, "the new rules are judged", func() bool {
+		changed := hash.FindString(get(w.t, w.base+"/metrics")) != inForce
+		return w.value("mother_healer_policy_refused") == refused && w.value("mother_config_refused_total") == before+refused && changed == (refused == 0)
+	})
 }
 
 func TestAPauseIsEffective(t *testing.T) {
