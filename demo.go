@@ -126,6 +126,8 @@ Try
   curl -s %[1]s/metrics | grep scrape_failures_total | grep -v ' 0$'
   mother-of-dragons scan --dragon-port=%[3]d %[4]v
   mother-of-dragons capture %[5]s
+See it in Grafana (docs/grafana.md), with a Prometheus that you start here, beside the source:
+  prometheus --config.file=examples/prometheus.yml --storage.tsdb.path=$(mktemp -d)
 Stop with Ctrl-C.
 
 `, base, worker(0), herd.Port(), herd.Networks()[0], herd.Addr(0))

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -213,4 +214,11 @@ func (p prometheus) answers(t *testing.T, q question, w *ward, since time.Time) 
 		}
 	}
 	return false
+}
+
+func TestExampleForPrometheusIsValid(t *testing.T) {
+	promtool := tool(t, "promtool", "prometheus")
+	if out, err := exec.CommandContext(t.Context(), promtool, "check", "config", "../../examples/prometheus.yml").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
 )
 
 // A shown board is a committed file, as Grafana reads it.
@@ -529,5 +530,51 @@ func TestBoardsFollowGrafanasSchema(t *testing.T) {
 		if err := d.UnmarshalJSONStrict(data); err != nil {
 			t.Errorf("%s: %v", b.file, err)
 		}
+	}
+}
+
+// Who follows docs/grafana.md mounts the boards where they are looked for.
+func TestProvisioningFindsTheBoards(t *testing.T) {
+	data, err := os.ReadFile(committed + "/provisioning/dashboards/dragons.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var boards struct {
+		APIVersion int `yaml:"apiVersion"`
+		Providers  []struct {
+			Type    string
+			Options struct{ Path string }
+		}
+	}
+	if err := yaml.Unmarshal(data, &boards); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/grafana.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if boards.APIVersion != 1 || len(boards.Providers) != 1 || boards.Providers[0].Type != "file" {
+		t.Fatalf("%+v", boards)
+	}
+	if path := boards.Providers[0].Options.Path; !strings.Contains(string(page), "dashboards:"+path+":ro") {
+		t.Errorf("docs/grafana.md does not mount the boards at %s", path)
+	}
+	data, err = os.ReadFile(committed + "/provisioning/datasources/dragons.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources struct {
+		Datasources []struct {
+			Type     string
+			JSONData struct {
+				TimeInterval string `yaml:"timeInterval"`
+			} `yaml:"jsonData"`
+		}
+	}
+	if err := yaml.Unmarshal(data, &sources); err != nil {
+		t.Fatal(err)
+	}
+	if s := sources.Datasources; len(s) != 1 || s[0].Type != "prometheus" || s[0].JSONData.TimeInterval != sparsest {
+		t.Errorf("%+v", sources)
 	}
 }
