@@ -223,15 +223,26 @@ func (p *tab) heard(m spoken) {
 // visit opens an address and waits until it is there.
 func (p *tab) visit(url string) {
 	p.t.Helper()
+	p.leave(func() { p.do("Page.navigate", map[string]any{"url": url}, nil) })
+}
+
+// follow runs a script that leads to another page, and waits until that is there.
+func (p *tab) follow(script string) {
+	p.t.Helper()
+	p.leave(func() { p.do("Runtime.evaluate", map[string]any{"expression": script}, nil) })
+}
+
+func (p *tab) leave(how func()) {
+	p.t.Helper()
 	select {
 	case <-p.loaded:
 	default:
 	}
-	p.do("Page.navigate", map[string]any{"url": url}, nil)
+	how()
 	select {
 	case <-p.loaded:
 	case <-time.After(time.Minute):
-		p.t.Fatalf("%s does not load", url)
+		p.t.Fatal("no page loads")
 	}
 }
 

@@ -3,7 +3,9 @@ package web
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"image/png"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -90,6 +92,37 @@ func TestPagesInABrowser(t *testing.T) {
 			}
 		}
 	}
+
+	t.Run("what somebody confirms is done", func(t *testing.T) {
+		tab := b.open(1400, 900, "light")
+		defer tab.close()
+		tab.visit(server.URL + "/dragon?worker=" + worker(9))
+		tab.follow(`[...document.querySelectorAll("a.button")].find(a => a.textContent == "Quarantine").click()`)
+		tab.follow(`document.querySelector("[name=owner]").value = "operator";
+			document.querySelector("[name=reason]").value = "it hums";
+			document.querySelector("main form button").click()`)
+		if d, err := c.healer.Why(worker(9)); err != nil || d.State != healer.StateQuarantined {
+			var text string
+			tab.eval("document.body.innerText", &text)
+			t.Errorf("%v %s: %s", err, d.State, text)
+		}
+	})
+	t.Run("what a page elsewhere sends is not done", func(t *testing.T) {
+		elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `<!doctype html><form method="post" action="%s/confirm">
+				<input name="do" value="quarantine"><input name="dragon" value="%s"><input name="owner" value="o"><input name="reason" value="r"></form>`, server.URL, worker(10))
+		}))
+		defer elsewhere.Close()
+		tab := b.open(1400, 900, "light")
+		defer tab.close()
+		tab.visit(elsewhere.URL)
+		tab.follow(`document.querySelector("form").submit()`)
+		var text string
+		tab.eval("document.body.innerText", &text)
+		if d, err := c.healer.Why(worker(10)); err != nil || d.State == healer.StateQuarantined || !strings.Contains(text, "Forbidden") {
+			t.Errorf("%v %s: %s", err, d.State, text)
+		}
+	})
 
 	t.Run("what is looked at stays up to date", func(t *testing.T) {
 		tab := b.open(1400, 900, "light")
