@@ -261,18 +261,26 @@ func (a *DragonAnswer) Heat(warm, hot float64) string {
 	return ""
 }
 
-// Because says in a line why the dragon is where it is.
+// Because says in a line why the dragon is where it is, and what comes next.
 func (a *DragonAnswer) Because() string {
 	h := a.Healer
-	switch {
-	case h == nil:
+	if h == nil {
 		return a.Down
-	case h.Reason != "" && h.Evidence != "":
-		return strings.ReplaceAll(string(h.Reason), "_", " ") + ": " + h.Evidence
-	case h.Reason != "":
-		return strings.ReplaceAll(string(h.Reason), "_", " ")
 	}
-	return h.Note
+	because := strings.ReplaceAll(string(h.Reason), "_", " ")
+	switch {
+	case h.Evidence != "":
+		because += ": " + h.Evidence
+	case because == "":
+		because = h.Note
+	}
+	switch h.Decision {
+	case healer.Blocked:
+		because += fmt.Sprintf("; the %s waits for %s", actionWord(h.Action), strings.ReplaceAll(string(h.Blocked), "_", " "))
+	case healer.WouldAct:
+		because += "; it would get a " + actionWord(h.Action)
+	}
+	return because
 }
 
 // bar is a figure beside what it could be.
