@@ -153,12 +153,19 @@ func (a *api) dragon(w http.ResponseWriter, r *http.Request) {
 
 // RolloutsAnswer is what GET /api/v1/rollouts says.
 type RolloutsAnswer struct {
-	Rollouts []RolloutAnswer `json:"rollouts"`
+	Rollouts []RolloutAnswer  `json:"rollouts"` // of pools and autotune
+	Firmware []FirmwareAnswer `json:"firmware"`
 }
 
 // RolloutAnswer is a rollout, with the time that it has been in its state.
 type RolloutAnswer struct {
 	healer.RolloutShown
+	For float64 `json:"for_s"`
+}
+
+// FirmwareAnswer is a rollout of firmware, with the time that it has been in its state.
+type FirmwareAnswer struct {
+	healer.FirmwareShown
 	For float64 `json:"for_s"`
 }
 
@@ -172,9 +179,12 @@ func (a *api) rollouts(w http.ResponseWriter, _ *http.Request) {
 }
 
 func rolloutsAnswer(p *healer.Plan) RolloutsAnswer {
-	answer := RolloutsAnswer{Rollouts: []RolloutAnswer{}}
+	answer := RolloutsAnswer{Rollouts: []RolloutAnswer{}, Firmware: []FirmwareAnswer{}}
 	for _, x := range p.Rollouts {
 		answer.Rollouts = append(answer.Rollouts, RolloutAnswer{x, p.At.Since(x.Since).Seconds()})
+	}
+	for _, x := range p.Firmware {
+		answer.Firmware = append(answer.Firmware, FirmwareAnswer{x, p.At.Since(x.Since).Seconds()})
 	}
 	return answer
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -520,75 +519,6 @@ func (p *pages) healer(w http.ResponseWriter, r *http.Request) {
 	}
 	f.Page = &page
 	p.show(w, r, http.StatusOK, "healer", f)
-}
-
-// rolloutsPage is what is being brought to the dragons.
-type rolloutsPage struct {
-	Rollouts []rolloutShown
-}
-
-type rolloutShown struct {
-	RolloutAnswer
-	Phases []phaseCount
-	Failed []failure
-}
-
-// phaseCount is a part of a rollout's dragons.
-type phaseCount struct {
-	Phase    string
-	Tone     string
-	Count    int
-	From, Of string // percent, for the bar
-}
-
-type failure struct{ Worker, Why, Ago string }
-
-func (p *pages) rollouts(w http.ResponseWriter, r *http.Request) {
-	f := frame{Title: "Rollouts", Here: "rollouts", Refresh: refreshEvery}
-	status := p.Healer.Status()
-	if status == nil {
-		f.Page = notYet
-		p.show(w, r, http.StatusOK, "message", f)
-		return
-	}
-	plan := status.Plan
-	workers := make(map[string]string, len(plan.Dragons))
-	for i := range plan.Dragons {
-		workers[plan.Dragons[i].MAC] = plan.Dragons[i].Worker
-	}
-	page := &rolloutsPage{}
-	for _, x := range rolloutsAnswer(plan).Rollouts {
-		shown := rolloutShown{RolloutAnswer: x}
-		before := 0
-		for _, phase := range healer.Phases {
-			n := x.Phases[string(phase)]
-			if n == 0 {
-				continue
-			}
-			shown.Phases = append(shown.Phases, phaseCount{string(phase), phaseTone(phase), n, share(before, x.Members), share(n, x.Members)})
-			before += n
-		}
-		for _, y := range x.Failed {
-			shown.Failed = append(shown.Failed, failure{cmp.Or(workers[y.MAC], y.MAC), y.Why, short(plan.At.Since(y.At))})
-		}
-
-		page.Rollouts = append(page.Rollouts, shown)
-	}
-	f.Page = page
-	p.show(w, r, http.StatusOK, "rollouts", f)
-}
-
-// phaseTone is how a phase looks.
-func phaseTone(p healer.Phase) string {
-	switch p {
-	case healer.PhaseRight:
-		return "good"
-	case healer.PhaseDrifted, healer.PhaseChanging:
-		return "warn"
-	case healer.PhaseStuck, healer.PhaseConflict, healer.PhaseFailed:
-		return "bad"
-	}
-	return "calm"
 }
 
 func (p *pages) config(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-kit/log"
 
@@ -242,6 +243,39 @@ func TestTheRolloutsPageHasWhatIsBroughtToTheDragons(t *testing.T) {
 	}
 	if page := c.look(false, "/dragon?worker="+c.worker); !strings.Contains(page, "house pools") {
 		t.Error("the dragon's page does not say what it is to be")
+	}
+}
+
+// What a rollout may come to is shown, whatever it is.
+func TestRolloutsThatFailedSaySo(t *testing.T) {
+	p, err := newPages(newAPI(APIConfig{Admin: true}), "/metrics", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hour := func(n int) healer.Moment { return healer.Moment(time.Duration(n) * time.Hour) }
+	plan := &healer.Plan{
+		At: hour(9), Dragons: []healer.Decision{{Who: healer.Who{MAC: "m", Worker: "dragon-1"}}},
+		Rollouts: []healer.RolloutShown{{
+			ID: "r3", Kind: healer.Configure, Name: "<b>house</b>", State: healer.RolloutAborted, Since: hour(6), Canary: "dragon-2", Members: 4,
+			Failed: []healer.Failure{{MAC: "m", At: hour(4), Why: "no share was accepted"}}, Phases: map[string]int{"as_wished": 1, "failed": 1, "unknown": 2},
+		}},
+		Firmware: []healer.FirmwareShown{{
+			FirmwareRollout: healer.FirmwareRollout{ID: "f1", Release: healer.FirmwareRelease{Version: "t1_20190101_000000", Model: "T1"}, State: healer.FirmwareAborted, Since: hour(8), Owner: "o", Reason: "r", Why: "a canary failed"},
+			Waves:           5, Members: 10, Phases: map[string]int{"done": 1, "failed": 1, healer.PhaseWaiting: 8},
+			Dragons: []healer.UpgradeShown{{Worker: "dragon-3", Upgrading: healer.Upgrading{Phase: healer.UpgradeFailed, Since: hour(7), Why: "two boards of three"}}},
+		}},
+	}
+	var b strings.Builder
+	if err := p.templates["rollouts"].Execute(&b, frame{Admin: true, Page: rolloutsOf(plan)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"&lt;b&gt;house", "aborted", "dragon-2", "no share was accepted", "dragon-1", "5 h ago", "as wished 1", "unknown 2", "breaker=rollout&amp;scope=r3",
+		"T1 to t1_20190101_000000", "wave 0 of 5", "a canary failed", "two boards of three", "dragon-3", "done 1", "waiting 8", `x="20.0" width="80.0"`,
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not there:\n%s", want, b.String())
+		}
 	}
 }
 

@@ -1,0 +1,119 @@
+package web
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// rolloutsPage is what is being brought to the dragons.
+type rolloutsPage struct {
+	Rollouts []rolloutShown
+	Firmware []firmwareShown // the newest first
+}
+
+type rolloutShown struct {
+	RolloutAnswer
+	Phases []phaseCount
+	Failed []failure
+}
+
+type firmwareShown struct {
+	FirmwareAnswer
+	Phases []phaseCount
+	Failed []failure
+}
+
+// phaseCount is a part of a rollout's dragons.
+type phaseCount struct {
+	Phase, Tone string
+	Count       int
+	From, Of    string // percent, for the bar
+}
+
+// failure is a dragon that did not work afterwards.
+type failure struct{ Worker, Why, Ago string }
+
+func (p *pages) rollouts(w http.ResponseWriter, r *http.Request) {
+	f := frame{Title: "Rollouts", Here: "rollouts", Refresh: refreshEvery}
+	status := p.Healer.Status()
+	if status == nil {
+		f.Page = notYet
+		p.show(w, r, http.StatusOK, "message", f)
+		return
+	}
+	f.Page = rolloutsOf(status.Plan)
+	p.show(w, r, http.StatusOK, "rollouts", f)
+}
+
+func rolloutsOf(plan *healer.Plan) *rolloutsPage {
+	workers := make(map[string]string, len(plan.Dragons))
+	for i := range plan.Dragons {
+		workers[plan.Dragons[i].MAC] = plan.Dragons[i].Worker
+	}
+	answer := rolloutsAnswer(plan)
+	page := &rolloutsPage{}
+	for _, x := range answer.Rollouts {
+		shown := rolloutShown{RolloutAnswer: x, Phases: phasesOf(x.Phases, x.Members)}
+		for _, y := range x.Failed {
+			shown.Failed = append(shown.Failed, failure{cmp.Or(workers[y.MAC], y.MAC), y.Why, short(plan.At.Since(y.At))})
+		}
+		page.Rollouts = append(page.Rollouts, shown)
+	}
+	for _, x := range slices.Backward(answer.Firmware) {
+		shown := firmwareShown{FirmwareAnswer: x, Phases: phasesOf(x.Phases, x.Members)}
+		for _, d := range x.Dragons {
+			if d.Phase == healer.UpgradeFailed || d.Phase == healer.UpgradeInconclusive {
+				shown.Failed = append(shown.Failed, failure{d.Worker, cmp.Or(d.Why, string(d.Phase)), short(plan.At.Since(d.Since))})
+			}
+		}
+		page.Firmware = append(page.Firmware, shown)
+	}
+	return page
+}
+
+// phaseOrder is every phase of both kinds of rollouts, from what is done to what is not begun.
+var phaseOrder = func() []string {
+	order := []string{string(healer.UpgradeDone), string(healer.PhaseRight), string(healer.PhaseChanging)}
+	for _, p := range slices.Backward(healer.UpgradePhases) {
+		order = append(order, string(p))
+	}
+	for _, p := range healer.Phases {
+		order = append(order, string(p))
+	}
+	order = append(order, healer.PhaseWaiting)
+	var once []string
+	for _, p := range order {
+		if !slices.Contains(once, p) {
+			once = append(once, p)
+		}
+	}
+	return once
+}()
+
+func phasesOf(counts map[string]int, members int) []phaseCount {
+	var list []phaseCount
+	before := 0
+	for _, phase := range phaseOrder {
+		if n := counts[phase]; n > 0 {
+			list = append(list, phaseCount{phase, phaseTone(phase), n, share(before, members), share(n, members)})
+			before += n
+		}
+	}
+	return list
+}
+
+// phaseTone is how a phase looks.
+func phaseTone(phase string) string {
+	switch phase {
+	case string(healer.PhaseRight), string(healer.UpgradeDone):
+		return "good"
+	case string(healer.PhaseStuck), string(healer.PhaseConflict), string(healer.PhaseFailed), string(healer.UpgradeInconclusive):
+		return "bad"
+	case string(healer.PhaseUnknown), healer.PhaseWaiting:
+		return "calm"
+	}
+	return "warn"
+}
