@@ -23,6 +23,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
@@ -269,7 +270,7 @@ func TestAControlSocketThatCannotBeIsNoReasonToEnd(t *testing.T) {
 	var b bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	serveControl(ctx, &config.Config{DataDir: file}, nil, nil, log.NewLogfmtLogger(&b)) // returns once it need not try again
+	serveControl(ctx, &config.Config{DataDir: file}, &firmware.Stock{}, nil, log.NewLogfmtLogger(&b)) // returns once it need not try again
 	if !strings.Contains(b.String(), "cannot be talked to") {
 		t.Errorf("%s", b.String())
 	}

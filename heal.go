@@ -16,6 +16,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
@@ -66,7 +67,7 @@ const controlAgain = 2 * time.Second
 // serveControl answers at the socket in dir until ctx is done. That it cannot is said,
 // and no reason to end: the program exports all the same, and tries again, since the
 // instance that has the socket may end, and this one take over.
-func serveControl(ctx context.Context, c *config.Config, f *fleet.Fleet, h *healer.Healer, logger log.Logger) {
+func serveControl(ctx context.Context, c *config.Config, s *firmware.Stock, h *healer.Healer, logger log.Logger) {
 	dir := c.DataDir
 	l, err := listenControl(ctx, dir)
 	if err != nil {
@@ -84,7 +85,7 @@ func serveControl(ctx context.Context, c *config.Config, f *fleet.Fleet, h *heal
 		level.Info(logger).Log("msg", "the healer can be talked to by the healer command")
 	}
 	server := &http.Server{
-		Handler:           web.API(web.APIConfig{Fleet: f, Healer: h, Admin: true, PolicyOf: c.PolicyOf, Logger: logger}),
+		Handler:           web.API(web.APIConfig{Fleet: s.Fleet, Healer: h, Admin: true, PolicyOf: c.PolicyOf, Firmware: s, Logger: logger}),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

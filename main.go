@@ -79,6 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 		commands[name] = c
 	}
 	maps.Copy(commands, addHealer(app))
+	maps.Copy(commands, addFirmware(app))
 	maps.Copy(commands, addDragon(app))
 	chosen, err := app.Parse(args)
 	if err != nil {

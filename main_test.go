@@ -183,18 +183,6 @@ func TestWithoutATargetNothingIsSent(t *testing.T) {
 	}
 }
 
-func TestOptionsWithoutEffectAreSaid(t *testing.T) {
-	_, logs, stop := start(t, "--dragon=127.99.0.1:9", "--dragon-auto-upgrade")
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	for _, option := range []string{"--dragon-auto-upgrade"} {
-		if !strings.Contains(logs.String(), "option="+option) {
-			t.Errorf("the log does not say that %s does nothing yet:\n%s", option, logs)
-		}
-	}
-}
-
 func TestTheHealerActsOnlyWhereItIsTold(t *testing.T) {
 	for _, c := range []struct {
 		mode string

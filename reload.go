@@ -64,9 +64,6 @@ func warn(c *config.Config, logger log.Logger) {
 	for _, w := range c.Warnings {
 		level.Warn(logger).Log("msg", "the configuration is legal and not wise", "warning", w)
 	}
-	for _, f := range c.WithoutEffect() {
-		level.Warn(logger).Log("msg", "this option does nothing yet", "option", "--"+f)
-	}
 }
 
 // onSignal reloads at each signal, until ctx is done.

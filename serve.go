@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -36,6 +37,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/gate"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
@@ -129,6 +131,9 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	if mayChange || c.Wishes.Autotune() {
 		facts[fleet.AutoTune] = 0
 	}
+	if c.Wish.AutoUpgrade && len(c.Wish.FirmwareHosts) > 0 {
+		facts[fleet.Firmware] = 0
+	}
 	var doctor *healer.Healer // there before the first reading
 	dragons, err := fleet.Open(fleet.Config{
 		Dir:           c.DataDir,
@@ -145,6 +150,13 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	if err != nil {
 		return err
 	}
+	stock := &firmware.Stock{Fleet: dragons, Library: firmware.New(firmware.Config{
+		Dir:        c.Wish.FirmwaresPath,
+		Kept:       filepath.Join(c.DataDir, "firmware"),
+		Allowed:    c.Wish.FirmwareHosts,
+		Logger:     log.With(logger, "component", "firmware"),
+		Registerer: registry,
+	})}
 	statsd := func(c *config.Config) collector.StatsdConfig {
 		s := collector.StatsdConfig{
 			Fleet:            dragons,
@@ -170,6 +182,7 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		Policy:  func() *healer.Policy { return conf.current.Load().Healing.Policy() },
 		Outside: gate.New().Ask,
 		Answers: gate.Answers,
+		Image:   stock.Open,
 		OnAction: func(d *fleet.Info, a *healer.Action) {
 			for _, name := range statsdNames(a) {
 				mirror.current.Load().Action(d, name)
@@ -250,7 +263,7 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		Profiling:        flags.profiling,
 		Reload:           reload,
 		API: web.APIConfig{
-			Fleet: dragons, Healer: doctor, Admin: flags.admin, Logger: log.With(logger, "component", "api"),
+			Fleet: dragons, Healer: doctor, Admin: flags.admin, Firmware: stock, Logger: log.With(logger, "component", "api"),
 			Configuration: func() ([]byte, error) { return conf.current.Load().Print() },
 		},
 	})
@@ -290,7 +303,7 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		return nil
 	})
 	group.Go(func() error {
-		serveControl(ctx, c, dragons, doctor, log.With(logger, "component", "control"))
+		serveControl(ctx, c, stock, doctor, log.With(logger, "component", "control"))
 		return nil
 	})
 	group.Go(func() error {
@@ -298,6 +311,13 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		return nil
 	})
 	group.Go(func() error { return doctor.Run(ctx) })
+	if c.Wish.AutoUpgrade {
+		group.Go(func() error {
+			every := time.Duration(float64(upgradeEvery) / c.SimulationSpeed)
+			(&upgrader{stock: stock, doctor: doctor, every: every, logger: log.With(logger, "component", "firmware")}).run(ctx)
+			return nil
+		})
+	}
 	group.Go(func() error {
 		err := toolkit.ListenAndServe(server, flags.listen, bridge(log.With(logger, "component", "web")))
 		if errors.Is(err, http.ErrServerClosed) {
@@ -359,6 +379,9 @@ func credentialsFor(dragons **fleet.Fleet, current func() *config.Config) func(h
 func statsdNames(a *healer.Action) (names []string) {
 	if a.Kind == healer.Reboot { // the original had no restart of the mining process alone
 		names = append(names, "rebooted")
+	}
+	if a.Kind == healer.Upgrade {
+		names = append(names, "upgraded")
 	}
 	if a.Change == nil {
 		return names

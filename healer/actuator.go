@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"time"
 
@@ -24,6 +25,8 @@ type device interface {
 	UpdatePools(context.Context, []dragon.PoolConfig) (*dragon.PoolsUpdate, error)
 	AutoTune(context.Context) (*dragon.AutoTune, error)
 	SetAutoTune(context.Context, dragon.AutoTune) error
+	UpgradeUpload(ctx context.Context, name string, image io.Reader, size int64, progress func(sent int64)) error
+	WatchUpgrade(context.Context, func(dragon.UpgradeProgress) bool) error
 }
 
 // writes are the kinds of write that can be carried out, and what each makes begin anew.
@@ -37,6 +40,7 @@ var writes = map[Kind]struct {
 	Restart:   {nil, plain(device.RestartCgMiner), fleet.MinerRestart},
 	Reboot:    {nil, plain(device.Reboot), fleet.SystemRestart},
 	Configure: {(*job).look, (*job).configure, fleet.MinerRestart},
+	Upgrade:   {(*job).image, (*job).upload, fleet.SystemRestart},
 }
 
 // plain is a write of one request, that says nothing.
@@ -64,12 +68,18 @@ type job struct {
 	have     *Configured // what a dragon that is configured has
 	told     []Item      // of it, what it has said since the write
 
+	healer  *Healer
+	file    io.ReadCloser // the firmware that is sent
+	sentOff chan struct{} // closed when it is
+
 	done func(Action, error) // may be nil
 }
 
-// own reports whether it is the healer's own: the ladder's, or a wish's. A human has
+// own reports whether it is the healer's own: the ladder's, a wish's or a rollout's. A human has
 // looked himself.
-func (j *job) own() bool { return j.actor == "" || j.decision.change != nil }
+func (j *job) own() bool {
+	return j.actor == "" || j.decision.change != nil || j.decision.upgrade != nil
+}
 
 // notSentError says why a decision was not carried out.
 type notSentError struct{ why string }
@@ -81,6 +91,8 @@ func notSent(format string, args ...any) error { return &notSentError{fmt.Sprint
 // heal carries out a job: it looks at the dragon again, takes its lane, and writes.
 func (h *Healer) heal(ctx context.Context, j job) {
 	doing := "acting on " + j.decision.Worker
+	j.healer, j.sentOff = h, make(chan struct{})
+	defer j.closeImage()
 	err := h.beside(doing, func() (err error) {
 		d := h.config.Fleet.Lookup(j.decision.MAC)
 		if d == nil {
@@ -95,7 +107,10 @@ func (h *Healer) heal(ctx context.Context, j job) {
 	})
 	// The owner is there as long as this goroutine is, also when ctx is done.
 	_ = h.ask(context.WithoutCancel(ctx), "ending an action", func(context.Context) error {
-		if j.own() {
+		switch {
+		case j.decision.upgrade != nil:
+			delete(h.upgrading, j.decision.MAC)
+		case j.own():
 			h.acting = false
 		}
 		if j.action.ID == "" && err != nil {
@@ -133,7 +148,7 @@ func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
 		return nil
 	}
 	looks := looksBefore
-	if j.decision.change != nil { // it is not sick: what it is configured for is read right before the write
+	if j.decision.change != nil || j.decision.upgrade != nil { // it is not sick: what it is configured for is read right before the write
 		looks = 1
 	}
 	for i := range looks {
@@ -195,7 +210,11 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 	result, says := Refusal, told(nil)
 	sending := Sending{SentAt: h.clock.Now().Wall}
 	if err == nil {
-		d.Expect(row.restarts, time.Now().Add(h.pause(expectedFor)))
+		expected := expectedFor
+		if j.decision.Kind == Upgrade {
+			expected = uploadExpected(&j.plan.cycle.p.Firmware)
+		}
+		d.Expect(row.restarts, time.Now().Add(h.pause(expected)))
 		// The token is the one of the dragon that has just said who it is. Whoever
 		// else might answer at its address by now does not know it.
 		says, err = row.send(j, dragon.WithoutLogin(ctx), dev, func() error {
@@ -235,7 +254,7 @@ func (h *Healer) identify(ctx context.Context, dev device, j *job) error {
 		h.metrics.mismatches.Inc()
 		return notSent("expected MAC %s, found %q", j.decision.MAC, ov.MAC)
 	}
-	return nil
+	return j.suits(ov)
 }
 
 // intend writes down that the job is about to be done. Only the owner may call it.
@@ -285,11 +304,17 @@ func (h *Healer) stillWanted(j *job) (Decision, error) {
 		return j.decision, nil
 	}
 	decisions := h.plan.Dragons
-	if j.decision.change != nil {
+	switch {
+	case j.decision.change != nil:
 		decisions = h.plan.Changes
+	case j.decision.upgrade != nil:
+		decisions = h.plan.Upgrades
 	}
 	for i := range decisions {
 		if d := &decisions[i]; d.MAC == j.decision.MAC {
+			if x, y := d.upgrade, j.decision.upgrade; x != nil && x.rollout != y.rollout {
+				break
+			}
 			if x, y := d.change, j.decision.change; x != nil && (x.id != y.id || x.restore != y.restore) {
 				break
 			}
@@ -322,6 +347,10 @@ func (h *Healer) lastWord(life context.Context, j *job) error {
 		if h.policy.modeFor(j.decision.change.wish, j.decision.Profile) != Enforce {
 			return notSent("the mode is observe")
 		}
+	case j.decision.upgrade != nil:
+		if ro := h.mem.firmware(j.decision.upgrade.rollout); ro == nil || ro.State != FirmwareRunning {
+			return notSent("rollout %s does not run any more", j.decision.upgrade.rollout)
+		}
 	case j.actor == "" && h.policy.For(j.decision.Profile).Mode != Enforce:
 		return notSent("the mode is observe")
 	}
@@ -352,6 +381,9 @@ func (h *Healer) sent(j *job, result Result, s Sending) Action {
 	r.Result, r.Note = &s, "result "+string(result)
 	if x := action.Change; x != nil {
 		r.Note += ": " + changedInWords(x) + " for rollout " + x.Rollout
+	}
+	if x := j.decision.Sends(); x != nil {
+		r.Note += ": firmware " + x.Version + ", sha256 " + x.SHA256
 	}
 	h.say(r)
 	return action

@@ -75,6 +75,9 @@ type FirmwareRollout struct {
 	Reason  string          `json:"reason"`
 	Wave    int             `json:"wave"` // from 0, the canary's
 	Why     string          `json:"why,omitempty"`
+	// Auto says that nobody has asked for it but the option that does so once and for all.
+	// A dragon that the same firmware has failed on is left alone.
+	Auto bool `json:"auto,omitempty"`
 }
 
 const rolloutsKept = 50 // of firmware, with what became of them
@@ -151,6 +154,7 @@ type FirmwareRequest struct {
 	Release FirmwareRelease
 	Owner   string
 	Reason  string
+	Auto    bool
 }
 
 // The errors of rollouts.
@@ -183,20 +187,26 @@ func (m *Memory) StartFirmware(now Instant, q FirmwareRequest) (*FirmwareRollout
 	f := &m.Fleet
 	f.NextFirmware++
 	at := m.moment(now)
-	ro := &FirmwareRollout{ID: fmt.Sprintf("f%d", f.NextFirmware), Release: r, State: FirmwareRunning, Since: at, Begun: at, Wall: now.Wall, Owner: q.Owner, Reason: q.Reason}
+	ro := &FirmwareRollout{ID: fmt.Sprintf("f%d", f.NextFirmware), Release: r, State: FirmwareRunning, Since: at, Begun: at, Wall: now.Wall, Owner: q.Owner, Reason: q.Reason, Auto: q.Auto}
 	f.Firmware = append(f.Firmware, ro)
 	if n := len(f.Firmware) - rolloutsKept; n > 0 {
 		f.Firmware = slices.Clone(f.Firmware[n:])
 	}
 	// A dragon is in one rollout at a time. What became of it in another is in the audit.
 	for mac, d := range m.Dragons {
-		if u := d.Upgrade; u != nil && u.Phase.over() && r.fits(&d.Who) == nil {
+		if u := d.Upgrade; u != nil && u.Phase.Over() && r.fits(&d.Who) == nil && !(q.Auto && m.failedOn(u, r.Version)) {
 			d.Upgrade = nil
 			m.touch(mac)
 		}
 	}
 	m.touchFleet()
 	return ro, nil
+}
+
+// failedOn reports whether a dragon's last upgrade was to a version, and failed.
+func (m *Memory) failedOn(u *Upgrading, version string) bool {
+	ro := m.firmware(u.Rollout)
+	return u.Phase == UpgradeFailed && ro != nil && ro.Release.Version == version
 }
 
 func (ro *FirmwareRollout) open() bool {
@@ -297,7 +307,7 @@ func (c *cycle) auditFirmware(verb Verb, ro *FirmwareRollout, note string) {
 func (c *cycle) rollFirmware() {
 	for _, ro := range c.m.Fleet.Firmware {
 		for _, s := range c.all {
-			if u := s.r.Upgrade; !s.conflict && u != nil && u.Rollout == ro.ID && !u.Phase.over() {
+			if u := s.r.Upgrade; !s.conflict && u != nil && u.Rollout == ro.ID && !u.Phase.Over() {
 				c.follow(s, ro, u)
 			}
 		}
@@ -341,12 +351,12 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 				w.failed++
 			case u.Phase == UpgradeInconclusive:
 				w.unclear = cmp.Or(w.unclear, s)
-			case !u.Phase.over():
+			case !u.Phase.Over():
 				w.going++
 			}
 			continue
 		}
-		if u := s.r.Upgrade; u != nil && !u.Phase.over() || ro.Release.fits(&s.f.Who) != nil {
+		if u := s.r.Upgrade; u != nil && (!u.Phase.Over() || c.m.failedOn(u, ro.Release.Version)) || ro.Release.fits(&s.f.Who) != nil {
 			continue
 		}
 		w.members++
@@ -578,7 +588,7 @@ func (m *Memory) intendUpgrade(d *Decision, a *Action) error {
 	case x.reboot:
 		r.Upgrade.Reboot = a.ID
 		return nil
-	case r.Upgrade != nil && (r.Upgrade.Rollout == ro.ID || !r.Upgrade.Phase.over()):
+	case r.Upgrade != nil && (r.Upgrade.Rollout == ro.ID || !r.Upgrade.Phase.Over()):
 		return fmt.Errorf("%s is in rollout %s already", d.Worker, r.Upgrade.Rollout)
 	}
 	if err := ro.Release.fits(&r.Who); err != nil {

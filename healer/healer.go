@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/bits"
 	"os"
 	"runtime/debug"
@@ -42,6 +43,8 @@ type Config struct {
 	// Answers reports whether anybody is at Policy.Causes.Gateway: nil if so, whatever is
 	// said. It is called once a cycle, and must come to an end. Nil: it cannot be asked.
 	Answers func(ctx context.Context, address string) error
+	// Image opens the firmware image with a digest, after checking it. Nil: there is none.
+	Image func(ctx context.Context, sha256 string) (io.ReadCloser, int64, error)
 	// OnAction is told of every write that went out. It must not block.
 	OnAction func(*fleet.Info, *Action)
 
@@ -83,6 +86,7 @@ type Healer struct {
 	ended chan struct{} // closed when Run is over
 
 	arrivals  arrivals
+	uploads   uploads
 	published atomic.Pointer[Status]
 
 	// What follows belongs to the goroutine of Run.
@@ -93,15 +97,16 @@ type Healer struct {
 	unwritten bool // the store lacks what the memory has
 	audit     *auditFile
 	auditSaid string
-	policy    *Policy // in force
-	offered   *Policy // that Policy returned last
-	declined  string  // why it is not in force
-	plan      *Plan   // of the last cycle
-	view      *View   // of the last cycle
-	outside   outside // as of the last cycle
-	acting    bool    // the ladder's own write is on its way
-	tripped   string  // a panic: nothing is sent any more
-	hands     int     // goroutines that carry something out, and the one that looks
+	policy    *Policy         // in force
+	offered   *Policy         // that Policy returned last
+	declined  string          // why it is not in force
+	plan      *Plan           // of the last cycle
+	view      *View           // of the last cycle
+	outside   outside         // as of the last cycle
+	upgrading map[string]bool // MACs that firmware is on its way to, and not written down yet
+	acting    bool            // the ladder's own write is on its way
+	tripped   string          // a panic: nothing is sent any more
+	hands     int             // goroutines that carry something out, and the one that looks
 	handEnded chan struct{}
 	counted   counted
 
@@ -130,6 +135,7 @@ type Status struct {
 	Actions map[string][]Action `json:"-"`
 
 	windows []bool
+	uploads *uploads
 	tunes   map[string]time.Duration // by model, as Memory.tuneTime has it
 }
 
@@ -158,7 +164,7 @@ func New(c Config) (*Healer, error) {
 	h := &Healer{
 		config: c, logger: c.Logger, clock: c.Clock,
 		calls: make(chan func(context.Context)), ended: make(chan struct{}), handEnded: make(chan struct{}),
-		mem: NewMemory(), commit: commit,
+		mem: NewMemory(), commit: commit, upgrading: make(map[string]bool),
 	}
 	h.arrivals.init()
 	h.audit = newAuditFile(c.Dir)

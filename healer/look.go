@@ -204,6 +204,16 @@ func (h *Healer) act(ctx context.Context) {
 			return
 		}
 	}
+	for i := range h.plan.Upgrades {
+		// It takes minutes, in which others may be healed. One that is on its way, and not
+		// written down yet, is decided upon again.
+		if d := h.plan.Upgrades[i]; d.Verb == Act && !h.upgrading[d.MAC] {
+			h.upgrading[d.MAC] = true
+			j := job{plan: h.plan, decision: d, actor: d.Actor()}
+			h.hand(func() { h.heal(ctx, j) })
+			return
+		}
+	}
 	for i := range h.plan.Changes {
 		if d := h.plan.Changes[i]; d.Verb == Act {
 			h.acting = true

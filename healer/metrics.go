@@ -233,7 +233,7 @@ func (h *Healer) publish(p *Plan) {
 	s := &Status{
 		Mode: string(Observe), Owner: h.store != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
 		Declined: h.declined, Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
-		Policy: h.enforced(), Actions: make(map[string][]Action),
+		Policy: h.enforced(), Actions: make(map[string][]Action), uploads: &h.uploads,
 	}
 	for mac, r := range h.mem.Dragons {
 		if len(r.Actions) > 0 {

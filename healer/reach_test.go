@@ -23,7 +23,7 @@ func TestTheHealerCannotAskForWhatCannotBeUndone(t *testing.T) {
 	for m := range reflect.TypeFor[device]().Methods() {
 		methods = append(methods, m.Name)
 	}
-	if want := []string{"AutoTune", "Overview", "Pools", "Reboot", "RestartCgMiner", "SetAutoTune", "UpdatePools"}; !slices.Equal(methods, want) {
+	if want := []string{"AutoTune", "Overview", "Pools", "Reboot", "RestartCgMiner", "SetAutoTune", "UpdatePools", "UpgradeUpload", "WatchUpgrade"}; !slices.Equal(methods, want) {
 		t.Errorf("a device can be asked for %v, want %v: is it meant to be so?", methods, want)
 	}
 

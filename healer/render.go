@@ -27,6 +27,11 @@ func (p *Plan) ExitCode() int {
 			code = ExitBlocked
 		}
 	}
+	for i := range p.Upgrades {
+		if p.Upgrades[i].Verb == Act {
+			return ExitAct
+		}
+	}
 	for i := range p.Changes {
 		switch d := &p.Changes[i]; {
 		case d.Verb == Act || d.Verb == WouldAct:
@@ -122,6 +127,7 @@ func (p *Plan) renderWishes(w io.Writer) error {
 		}
 		fmt.Fprintln(w)
 	}
+	p.renderFirmware(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	any := false
 	for i := range p.Dragons {
@@ -325,4 +331,39 @@ func (d *Decision) whyGates(w io.Writer) {
 		}
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("gate      %-18s %-15s %s", g.Name, state, g.Detail), " "))
 	}
+}
+
+// renderFirmware writes how far the rollouts of firmware are, and who is next.
+func (p *Plan) renderFirmware(w io.Writer) {
+	for i := range p.Firmware {
+		x := &p.Firmware[i]
+		if x.State == FirmwareDone || x.State == FirmwareAborted && p.At.Since(x.Since) >= week {
+			continue
+		}
+		fmt.Fprintln(w, x.InWords(p.At))
+	}
+	for i := range p.Upgrades {
+		d := &p.Upgrades[i]
+		fmt.Fprintf(w, "  %s %s: %s, %s", d.Worker, d.Kind, d.Note, d.when())
+		if d.Blocked != "" {
+			fmt.Fprintf(w, ", blocked by %s", d.closedGates())
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// InWords says how far a rollout is.
+func (x *FirmwareShown) InWords(now Moment) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "firmware %s to %s: %s for %s", x.ID, x.Release.Version, x.State, short(now.Since(x.Since)))
+	if x.Why != "" {
+		fmt.Fprintf(&b, " (%s)", x.Why)
+	}
+	fmt.Fprintf(&b, "; wave %d of %d, %d dragons:", x.Wave+1, x.Waves, x.Members)
+	for _, phase := range append([]UpgradePhase{PhaseWaiting}, UpgradePhases...) {
+		if n := x.Phases[string(phase)]; n > 0 {
+			fmt.Fprintf(&b, " %d %s", n, phase)
+		}
+	}
+	return b.String()
 }

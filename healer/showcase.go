@@ -205,7 +205,13 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_rollout_state", "1 for the state of a rollout: waiting (for a canary), canary, waves, done, aborted (until a human acknowledges it).", "rollout", "name", "state"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_rollout_state", "1 for the state of a rollout. Of a wish: waiting (for a canary), canary, waves, done, aborted (until a human acknowledges it). Of firmware: running, paused, done, aborted.", "rollout", "name", "state"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Firmware {
+			ro := &s.Plan.Firmware[i]
+			for _, state := range FirmwareStates {
+				put(truth(ro.State == state), ro.ID, ro.Release.Version, string(state))
+			}
+		}
 		for i := range s.Plan.Rollouts {
 			ro := &s.Plan.Rollouts[i]
 			for _, state := range RolloutStates {
@@ -213,7 +219,14 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_rollout_devices", "Dragons of a rollout by phase: see mother_enforce_state.", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_rollout_devices", "Dragons of a rollout by phase. Of a wish: see mother_enforce_state. Of firmware: waiting, uploading, rebooting, version (it has to tell the new one), hashing, verifying, soaking, done, failed, inconclusive.", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Firmware {
+			ro := &s.Plan.Firmware[i]
+			put(float64(ro.Phases[PhaseWaiting]), ro.ID, PhaseWaiting)
+			for _, phase := range UpgradePhases {
+				put(float64(ro.Phases[string(phase)]), ro.ID, string(phase))
+			}
+		}
 		for i := range s.Plan.Rollouts {
 			ro := &s.Plan.Rollouts[i]
 			for _, phase := range Phases {
@@ -221,9 +234,25 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_rollout_failed_devices", "Dragons that did not work after a rollout had changed them, in the last 24 hours.", "rollout"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_rollout_failed_devices", "Dragons that did not work after a rollout had changed them; of one of a wish, in the last 24 hours.", "rollout"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Firmware {
+			put(float64(s.Plan.Firmware[i].Failed), s.Plan.Firmware[i].ID)
+		}
 		for i := range s.Plan.Rollouts {
 			put(float64(len(s.Plan.Rollouts[i].Failed)), s.Plan.Rollouts[i].ID)
+		}
+	}},
+	{gauge("mother_rollout_device_state", "1 for the phase that a dragon is in that a rollout of firmware has begun with.", "worker", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Firmware {
+			ro := &s.Plan.Firmware[i]
+			for j := range ro.Dragons {
+				put(1, ro.Dragons[j].Worker, ro.ID, string(ro.Dragons[j].Phase))
+			}
+		}
+	}},
+	{gauge("mother_firmware_upload_ratio", "Part of a firmware image that a dragon was sent, while it is being sent and flashed.", "worker"), func(s *Status, put func(float64, ...string)) {
+		for _, u := range s.uploads.list() {
+			put(float64(u.Sent)/float64(max(1, u.Size)), u.Worker)
 		}
 	}},
 	{gauge("mother_site_hot", "1: many dragons are hot at once, which is the site's trouble."), func(s *Status, put func(float64, ...string)) {

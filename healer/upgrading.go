@@ -31,7 +31,8 @@ var UpgradePhases = []UpgradePhase{
 	UpgradeDone, UpgradeFailed, UpgradeInconclusive,
 }
 
-func (p UpgradePhase) over() bool {
+// Over reports whether nothing more is to come.
+func (p UpgradePhase) Over() bool {
 	return p == UpgradeDone || p == UpgradeFailed || p == UpgradeInconclusive
 }
 
@@ -88,7 +89,7 @@ func (c *cycle) condition(s *subject) Condition {
 func (c *cycle) peersHottest(of *subject) float64 {
 	var all []float64
 	for _, s := range c.all {
-		if t, ok := s.f.hottest().Get(); ok && s != of && !s.conflict && (s.r.Upgrade == nil || s.r.Upgrade.Phase.over()) {
+		if t, ok := s.f.hottest().Get(); ok && s != of && !s.conflict && (s.r.Upgrade == nil || s.r.Upgrade.Phase.Over()) {
 			all = append(all, t)
 		}
 	}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
 
 // Config is what the program runs on. What Register returns makes it; whoever holds
@@ -71,6 +73,7 @@ type Wish struct {
 	AutotuneMode  string    // empty: left as it is
 	AutoUpgrade   bool
 	FirmwaresPath string
+	FirmwareHosts []firmware.Host // that images may be fetched from; empty: none
 }
 
 // Statsd says where the mirror goes.
@@ -127,9 +130,10 @@ func register(cmd flagger, file *string) func() (*Config, error) {
 	Flag(cmd, "dragon-health-check-interval", "Time between health checks. More than a minute, which is also the default, counts as a minute: the healing policy counts samples, and would wait that much longer for them.", &c.Health.CheckInterval, ParseInterval).PlaceHolder("TIME")
 
 	Flag(cmd, "dragon-autotune-mode", "Wanted autotune mode: efficient, balanced, factory or performance. Not set: left as it is.", &c.Wish.AutotuneMode, Choice("efficient", "balanced", "factory", "performance")).PlaceHolder("MODE")
-	cmd.Flag("dragon-auto-upgrade", "Bring new dragons to the latest firmware.").BoolVar(&c.Wish.AutoUpgrade)
+	cmd.Flag("dragon-auto-upgrade", "Bring dragons to the latest firmware: of the --firmwares-path, or what their vendors offer from allowed hosts, wave by wave.").BoolVar(&c.Wish.AutoUpgrade)
 	Flag(cmd, "pools", "Wanted pools, a JSON list. Not set: left as they are.", &c.Wish.Pools, ParsePools).PlaceHolder("JSON")
-	Flag(cmd, "firmwares-path", "Directory of firmware files.", &c.Wish.FirmwaresPath, Text).Default("firmwares/")
+	Flag(cmd, "firmwares-path", "Directory of firmware files, pinned by a SHA256SUMS in it.", &c.Wish.FirmwaresPath, Text).Default("firmwares/")
+	Flags(cmd, "firmware.allowed-hosts", "Host that firmware may be fetched from, as HOST or HOST:PORT, if a vendor names it (repeatable); none for no host. Not set: the vendors' own.", &c.Wish.FirmwareHosts, parseFirmwareHost).PlaceHolder("HOST")
 
 	Flag(cmd, "statsd-host", "Mirror to the statsd server on this host.", &c.Statsd.Host, Text).PlaceHolder("HOST")
 	Flag(cmd, "statsd-port", "UDP port of the statsd server.", &c.Statsd.Port, parsePort).Default("8125")
@@ -142,6 +146,7 @@ func register(cmd flagger, file *string) func() (*Config, error) {
 	return func() (*Config, error) {
 		flags := *c
 		c := flags
+		c.Wish.FirmwareHosts = firmwareHosts(flags.Wish.FirmwareHosts)
 		c.flags = &flags
 		if err := c.complete(*file); err != nil {
 			return nil, err
@@ -193,21 +198,20 @@ func RegisterScan(cmd *kingpin.CmdClause) *Probing {
 	return p
 }
 
-// WithoutEffect lists the flags that were given, are valid, and whose work this
-// version does not do yet.
-func (c *Config) WithoutEffect() []string {
-	var names []string
-	for _, o := range []struct {
-		name  string
-		given bool
-	}{
-		{"dragon-auto-upgrade", c.Wish.AutoUpgrade},
-	} {
-		if o.given {
-			names = append(names, o.name)
-		}
+// parseFirmwareHost reads a host, or none, which is no host.
+func parseFirmwareHost(s string) (firmware.Host, error) {
+	if s == "none" {
+		return firmware.Host{}, nil
 	}
-	return names
+	return firmware.ParseHost(s)
+}
+
+// firmwareHosts are those that were named, or the vendors' own where none was.
+func firmwareHosts(named []firmware.Host) []firmware.Host {
+	if len(named) == 0 {
+		return firmware.VendorHosts()
+	}
+	return slices.DeleteFunc(slices.Clone(named), func(h firmware.Host) bool { return h == firmware.Host{} })
 }
 
 func parseTarget(s string) (string, error) { return s, discovery.CheckTarget(s) }

@@ -25,10 +25,10 @@ import (
 
 // Offer is an image that a vendor's service says there is, as a dragon passed it on.
 type Offer struct {
-	Version string
-	URL     string
-	Model   string // of the dragon that asked
-	HWVer   string
+	Version string `json:"version"`
+	URL     string `json:"url"`
+	Model   string `json:"model"` // of the dragon that asked
+	HWVer   string `json:"hwver"`
 }
 
 const (

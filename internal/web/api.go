@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -34,6 +35,7 @@ type APIConfig struct {
 	// one in force. Nil: there is no such question. A file may hold passwords, so it is
 	// asked over the socket only.
 	PolicyOf func(file []byte) (*healer.Policy, error)
+	Firmware *firmware.Stock // nil: there is none
 	Logger   log.Logger
 }
 
@@ -104,7 +106,12 @@ func (a *api) handler() http.Handler {
 	if a.PolicyOf != nil {
 		mux.HandleFunc("POST /api/v1/plan/compare", a.compare)
 	}
+	mux.HandleFunc("GET /api/v1/firmware", a.firmware)
 	for path, do := range map[string]func(context.Context, *request) (any, error){
+		"POST /api/v1/firmware/start":               a.rollOut,
+		"POST /api/v1/firmware/pause":               a.changeFirmware((*healer.Healer).PauseFirmware),
+		"POST /api/v1/firmware/resume":              a.changeFirmware((*healer.Healer).ResumeFirmware),
+		"POST /api/v1/firmware/abort":               a.changeFirmware((*healer.Healer).AbortFirmware),
 		"POST /api/v1/healer/pause":                 a.pause,
 		"POST /api/v1/healer/maintenance":           a.maintenance,
 		"POST /api/v1/healer/resume":                a.resume,
@@ -123,7 +130,7 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, ErrorAnswer{
 			Error: fmt.Sprintf("%s %s is nothing that the API knows", r.Method, r.URL.Path),
-			Try:   "GET /api/v1/dragons, GET /api/v1/healer, GET /api/v1/plan; docs/api.md has the rest",
+			Try:   "GET /api/v1/dragons, GET /api/v1/firmware, GET /api/v1/healer, GET /api/v1/plan; docs/api.md has the rest",
 		})
 	})
 	return mux
@@ -345,7 +352,14 @@ type request struct {
 	UntilResume bool   `json:"until_resume"`
 	Force       bool   `json:"force"`
 	Reason      string `json:"reason"`
-	Owner       string `json:"owner"`
+
+	Version        string   `json:"version"` // of firmware, or latest
+	Model          string   `json:"model"`
+	HWVer          string   `json:"hwver"`
+	From           []string `json:"from"` // versions
+	AllowDowngrade bool     `json:"allow_downgrade"`
+
+	Owner string `json:"owner"`
 }
 
 // change takes a request to change something: from whom it may come, in what form, and
@@ -433,6 +447,7 @@ func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err err
 func (q *request) check() error {
 	for name, s := range map[string]string{
 		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For, "reason": q.Reason, "owner": q.Owner,
+		"version": q.Version, "model": q.Model, "hwver": q.HWVer, "from": strings.Join(q.From, " "),
 	} {
 		if len(s) > 500 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return fmt.Errorf("%s: expected at most 500 printing letters", name)
@@ -515,6 +530,10 @@ func refusal(err error) (code int, e ErrorAnswer) {
 		code, e.Try = http.StatusGatewayTimeout, "GET /api/v1/plan shows what came of it; do not simply repeat it"
 	case errors.Is(err, healer.ErrUnknownDragon):
 		code, e.Try = http.StatusNotFound, "a worker, MAC or address that GET /api/v1/plan has"
+	case errors.Is(err, firmware.ErrNoImage), errors.Is(err, healer.ErrNoRollout), errors.Is(err, errNoSuchKind):
+		code, e.Try = http.StatusNotFound, "what GET /api/v1/firmware has"
+	case errors.Is(err, firmware.ErrNotAllowed), errors.Is(err, firmware.ErrDigest), errors.Is(err, healer.ErrRollout):
+		code = http.StatusConflict
 	case errors.Is(err, errNotDone):
 		code = http.StatusConflict
 	}

@@ -1,0 +1,257 @@
+package healer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// UploadShown is an image on its way to a dragon, and what the dragon's updater says of
+// it. That is for people: the updater's word is no proof of anything.
+type UploadShown struct {
+	MAC     string `json:"mac"`
+	Worker  string `json:"worker"`
+	Sent    int64  `json:"sent"`
+	Size    int64  `json:"size"`
+	Updater string `json:"updater,omitempty"`
+}
+
+// uploads are the images that are on their way.
+type uploads struct {
+	mu  sync.Mutex
+	all map[string]UploadShown // by MAC
+}
+
+func (u *uploads) change(mac string, change func(*UploadShown)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	x := u.all[mac]
+	change(&x)
+	if u.all == nil {
+		u.all = make(map[string]UploadShown)
+	}
+	u.all[mac] = x
+}
+
+func (u *uploads) end(mac string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.all, mac)
+}
+
+func (u *uploads) list() []UploadShown {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var all []UploadShown
+	for _, mac := range sortedKeys(u.all) {
+		all = append(all, u.all[mac])
+	}
+	return all
+}
+
+// Uploads returns the images that are on their way, by MAC.
+func (h *Healer) Uploads() []UploadShown { return h.uploads.list() }
+
+// image opens what a dragon is about to be sent, right before it: the digest is that of
+// the file as it is now.
+func (j *job) image(ctx context.Context, _ device) error {
+	if j.healer.config.Image == nil {
+		return notSent("this process has no firmware")
+	}
+	r := j.decision.Sends()
+	if r == nil {
+		return notSent("nobody has said which firmware")
+	}
+	f, size, err := j.healer.config.Image(ctx, r.SHA256)
+	switch {
+	case err == nil && size != r.Size:
+		_ = f.Close()
+		err = fmt.Errorf("the image of %s has %d bytes, expected %d", r.Version, size, r.Size)
+	case err == nil:
+		j.file = f
+		return nil
+	case ctx.Err() != nil:
+		return notSent("%v", err)
+	}
+	// Nobody else would fare better: somebody has to bring the image back.
+	_ = j.healer.ask(ctx, "pausing a rollout", func(context.Context) error {
+		h := j.healer
+		if h.mem.PauseFirmware(h.clock.Now(), j.decision.upgrade.rollout, err.Error()) == nil {
+			h.sayRequest(Hold, "", j.actor, fmt.Sprintf("firmware %s paused: %v", j.decision.upgrade.rollout, err))
+		}
+		return h.keep()
+	})
+	return notSent("%v", err)
+}
+
+// suits says what is against sending firmware to the dragon that has just said who it is.
+func (j *job) suits(ov *dragon.Overview) error {
+	r := j.decision.Sends()
+	if r == nil {
+		return nil
+	}
+	is := j.decision.Who
+	is.Firmware, is.Model, is.HWVer = ov.Firmware, ov.Model, ov.HWVersion
+	if is.Firmware != j.decision.Firmware {
+		return notSent("it runs %s by now, not %s", text(is.Firmware), j.decision.Firmware)
+	}
+	if err := r.fits(&is); err != nil {
+		return notSent("%v", err)
+	}
+	if free, ok := ov.MemoryFree.Get(); !ok || free <= j.plan.cycle.p.Firmware.Memory*float64(r.Size) {
+		return notSent("it has not enough free memory by now")
+	}
+	return nil
+}
+
+// upload sends the image. That the dragon has received it is all that is known then: it
+// checks it, flashes it and reboots by itself.
+func (j *job) upload(ctx context.Context, dev device, _ func() error) (told, error) {
+	r, h := j.decision.Sends(), j.healer
+	mac, worker := j.decision.MAC, j.decision.Worker
+	h.uploads.change(mac, func(u *UploadShown) { *u = UploadShown{MAC: mac, Worker: worker, Size: r.Size} })
+	leave := h.watchUpdater(j, dev)
+	// How long it takes is the network's matter, which no simulation hurries.
+	ctx, cancel := context.WithTimeout(ctx, j.plan.cycle.p.Firmware.Uploading)
+	defer cancel()
+	err := dev.UpgradeUpload(ctx, r.Version+".swu", j.file, r.Size, func(sent int64) {
+		h.uploads.change(mac, func(u *UploadShown) { u.Sent = sent })
+	})
+	if err != nil {
+		leave()
+	}
+	return nil, err
+}
+
+// watchUpdater listens to what the dragon's updater says until its reboot ends that, or
+// until that is late, or until it is told to leave. Nothing waits for it.
+func (h *Healer) watchUpdater(j *job, dev device) (leave func()) {
+	mac, p, sentOff := j.decision.MAC, j.plan.cycle.p.Firmware, j.sentOff
+	leave = func() {}
+	_ = h.ask(context.Background(), "watching an updater", func(life context.Context) error {
+		ctx, cancel := context.WithTimeout(life, p.Uploading+h.pause(p.Rebooting))
+		leave = cancel
+		h.hand(func() {
+			defer h.uploads.end(mac)
+			defer cancel()
+			err := dev.WatchUpgrade(ctx, func(x dragon.UpgradeProgress) bool {
+				if says := updaterInWords(x); says != "" {
+					h.uploads.change(mac, func(u *UploadShown) { u.Updater = says })
+				}
+				return x.Status != "FAILURE"
+			})
+			if err != nil && ctx.Err() == nil { // it cannot be listened to; the upload is shown all the same
+				<-sentOff
+			}
+		})
+		return nil
+	})
+	return leave
+}
+
+func updaterInWords(x dragon.UpgradeProgress) string {
+	switch {
+	case x.Status != "":
+		return strings.ToLower(text(x.Status))
+	case x.Type == "step":
+		return strings.TrimSpace(fmt.Sprintf("%s %.0f%%", text(x.Name), 100*x.Share.Or(0)))
+	}
+	return ""
+}
+
+// closeImage ends what image began.
+func (j *job) closeImage() {
+	if j.file != nil {
+		_ = j.file.Close()
+	}
+	if j.sentOff != nil {
+		close(j.sentOff)
+	}
+}
+
+// StartFirmware begins a rollout of firmware.
+func (h *Healer) StartFirmware(ctx context.Context, q FirmwareRequest) (ro FirmwareRollout, err error) {
+	err = h.change(ctx, "starting a rollout", func(now Instant) error {
+		begun, err := h.mem.StartFirmware(now, q)
+		if err != nil {
+			return err
+		}
+		ro = *begun
+		r := &ro.Release
+		h.sayRequest(Changed, "", userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version, r.Model, r.HWVer, r.SHA256, q.Reason))
+		return nil
+	})
+	return ro, err
+}
+
+// PauseFirmware, ResumeFirmware and AbortFirmware are what a human may do to a rollout.
+func (h *Healer) PauseFirmware(ctx context.Context, id, owner, reason string) error {
+	return h.changeFirmware(ctx, "pause", id, owner, reason, (*Memory).PauseFirmware)
+}
+
+// ResumeFirmware goes on with a paused rollout: see Memory.ResumeFirmware.
+func (h *Healer) ResumeFirmware(ctx context.Context, id, owner, reason string) error {
+	return h.changeFirmware(ctx, "resume", id, owner, reason, (*Memory).ResumeFirmware)
+}
+
+// AbortFirmware ends a rollout for good.
+func (h *Healer) AbortFirmware(ctx context.Context, id, owner, reason string) error {
+	return h.changeFirmware(ctx, "abort", id, owner, reason, (*Memory).AbortFirmware)
+}
+
+func (h *Healer) changeFirmware(ctx context.Context, verb, id, owner, reason string, do func(*Memory, Instant, string, string) error) error {
+	if owner == "" || reason == "" {
+		return errors.New("it needs an owner and a reason")
+	}
+	return h.change(ctx, verb+" of a rollout", func(now Instant) error {
+		if err := do(h.mem, now, id, owner+": "+reason); err != nil {
+			return err
+		}
+		h.sayRequest(Changed, "", userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
+		return nil
+	})
+}
+
+// Rollout returns one rollout of firmware as it stands.
+func (p *Plan) Rollout(id string) *FirmwareShown {
+	i := slices.IndexFunc(p.Firmware, func(x FirmwareShown) bool { return x.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &p.Firmware[i]
+}
+
+// uploadExpected is for how long a restart after an upload is ours.
+func uploadExpected(p *FirmwarePolicy) time.Duration { return p.Uploading + p.Rebooting }
+
+// WantsFirmware reports whether a release is one that Auto may begin: some dragon has an
+// older one, and it was not tried before in vain.
+func (p *Plan) WantsFirmware(r FirmwareRelease) bool {
+	for i := range p.Firmware {
+		x := &p.Firmware[i]
+		same := strings.EqualFold(x.Release.Model, r.Model) && strings.EqualFold(x.Release.HWVer, r.HWVer)
+		if same && (x.open() || x.Release.Version == r.Version && x.State == FirmwareAborted) {
+			return false
+		}
+	}
+	failed := make(map[string]bool)
+	for i := range p.Firmware {
+		for _, u := range p.Firmware[i].Dragons {
+			if p.Firmware[i].Release.Version == r.Version && u.Phase == UpgradeFailed {
+				failed[u.MAC] = true
+			}
+		}
+	}
+	return slices.ContainsFunc(p.Dragons, func(d Decision) bool {
+		return !d.Conflict && !failed[d.MAC] && r.fits(&d.Who) == nil
+	})
+}

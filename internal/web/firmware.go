@@ -1,0 +1,124 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
+)
+
+// FirmwareAnswer is what GET /api/v1/firmware says.
+type FirmwareAnswer struct {
+	Images   []firmware.Image       `json:"images"` // at hand, by model, newest first
+	Offers   []firmware.Offer          `json:"offers"` // by vendors, from hosts that are allowed
+	Wrong    []string               `json:"wrong"`  // what is there, and cannot be used
+	Running  []RunningAnswer        `json:"running"`
+	Rollouts []healer.FirmwareShown `json:"rollouts"`
+	Upgrades []healer.Decision      `json:"upgrades"` // dragons whose turn it is
+	Uploads  []healer.UploadShown   `json:"uploads"`  // on their way
+}
+
+// RunningAnswer is how many dragons of a kind run a firmware.
+type RunningAnswer struct {
+	Model   string `json:"model"`
+	HWVer   string `json:"hwver"`
+	Version string `json:"version"`
+	Dragons int    `json:"dragons"`
+}
+
+func (a *api) firmware(w http.ResponseWriter, _ *http.Request) {
+	status := a.Healer.Status()
+	if status == nil {
+		a.refuse(w, healer.ErrNotYet)
+		return
+	}
+	x := FirmwareAnswer{Rollouts: status.Plan.Firmware, Upgrades: status.Plan.Upgrades, Uploads: a.Healer.Uploads(), Running: a.running()}
+	if a.Firmware != nil {
+		var wrong []error
+		x.Images, wrong = a.Firmware.Images()
+		for _, err := range wrong {
+			x.Wrong = append(x.Wrong, err.Error())
+		}
+		x.Offers = a.Firmware.Offers()
+	}
+	answer(w, http.StatusOK, x)
+}
+
+// running counts the dragons by what they run.
+func (a *api) running() []RunningAnswer {
+	if a.Fleet == nil {
+		return nil
+	}
+	count := make(map[RunningAnswer]int)
+	for _, d := range a.Fleet.Dragons() {
+		i := d.Info()
+		count[RunningAnswer{Model: i.Model, HWVer: i.HWVersion, Version: i.Firmware}]++
+	}
+	all := make([]RunningAnswer, 0, len(count))
+	for x, n := range count {
+		x.Dragons = n
+		all = append(all, x)
+	}
+	slices.SortFunc(all, func(x, y RunningAnswer) int {
+		return cmp.Or(cmp.Compare(x.Model, y.Model), cmp.Compare(x.HWVer, y.HWVer), cmp.Compare(y.Version, x.Version))
+	})
+	return all
+}
+
+// rollOut begins a rollout. An image that is not here is fetched first, which a request
+// may not live to see: asked again it goes on.
+func (a *api) rollOut(ctx context.Context, q *request) (any, error) {
+	if a.Firmware == nil {
+		return nil, firmware.ErrNoImage
+	}
+	model, hwver, err := a.kindOf(q.Model, q.HWVer)
+	if err != nil {
+		return nil, err
+	}
+	image, err := a.Firmware.Provide(ctx, cmp.Or(q.Version, firmware.Newest), model, hwver)
+	if err != nil {
+		return nil, err
+	}
+	return a.Healer.StartFirmware(ctx, healer.FirmwareRequest{Owner: q.Owner, Reason: q.Reason, Release: healer.FirmwareRelease{
+		Version: image.Version, Model: model, HWVer: hwver, From: q.From, SHA256: image.SHA256, Size: image.Size, AllowDowngrade: q.AllowDowngrade,
+	}})
+}
+
+var (
+	errWhichHardware = errors.New("dragons of that model have different hardware: name one, as the firmware list shows them")
+	errNoSuchKind    = errors.New("no known dragon is of that model and hardware")
+)
+
+// kindOf finds the dragons that are meant: a model and, if there are several, its hardware.
+func (a *api) kindOf(model, hwver string) (string, string, error) {
+	var found []RunningAnswer
+	for _, x := range a.running() {
+		if strings.EqualFold(x.Model, model) && (hwver == "" || strings.EqualFold(x.HWVer, hwver)) &&
+			!slices.ContainsFunc(found, func(y RunningAnswer) bool { return y.HWVer == x.HWVer }) {
+			found = append(found, x)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", "", errNoSuchKind
+	case 1:
+		return found[0].Model, found[0].HWVer, nil
+	}
+	return "", "", errWhichHardware
+}
+
+// changeFirmware pauses, resumes or aborts a rollout, and returns where it stands.
+func (a *api) changeFirmware(do func(*healer.Healer, context.Context, string, string, string) error) func(context.Context, *request) (any, error) {
+	return func(ctx context.Context, q *request) (any, error) {
+		err := do(a.Healer, ctx, q.ID, q.Owner, q.Reason)
+		if plan, planErr := a.Healer.Plan(); planErr == nil {
+			return plan.Rollout(q.ID), err
+		}
+		return nil, err
+	}
+}
