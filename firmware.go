@@ -94,7 +94,7 @@ func addFirmware(app *kingpin.Application) map[string]command {
 }
 
 // askFirmware asks the instance what it knows of firmware.
-func askFirmware(ctx context.Context, i *instance, w *firmwareWish) (*web.FirmwareAnswer, error) {
+func askFirmware(ctx context.Context, i *instance, w *firmwareWish) (*web.FirmwaresAnswer, error) {
 	var raw json.RawMessage
 	if err := i.call(ctx, http.MethodGet, "/api/v1/firmware", nil, &raw); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func askFirmware(ctx context.Context, i *instance, w *firmwareWish) (*web.Firmwa
 		_, err := w.stdout.Write(raw)
 		return nil, err
 	}
-	var a web.FirmwareAnswer
+	var a web.FirmwaresAnswer
 	if err := json.Unmarshal(raw, &a); err != nil {
 		return nil, fmt.Errorf("%s: the answer is not what was expected: %w", i.where, err)
 	}
@@ -213,7 +213,7 @@ func firmwareStatus(ctx context.Context, i *instance, w *firmwareWish) error {
 	return nil
 }
 
-func showUpgrades(w io.Writer, x *healer.FirmwareShown, a *web.FirmwareAnswer) {
+func showUpgrades(w io.Writer, x *healer.FirmwareShown, a *web.FirmwaresAnswer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "  WAVE\tWORKER\tMAC\tFROM\tPHASE\t")
 	for _, u := range x.Dragons {

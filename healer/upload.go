@@ -193,7 +193,7 @@ func (h *Healer) StartFirmware(ctx context.Context, q FirmwareRequest) (ro Firmw
 	return ro, err
 }
 
-// PauseFirmware, ResumeFirmware and AbortFirmware are what a human may do to a rollout.
+// PauseFirmware lets no more dragons begin: see Memory.PauseFirmware.
 func (h *Healer) PauseFirmware(ctx context.Context, id, owner, reason string) error {
 	return h.changeFirmware(ctx, "pause", id, owner, reason, (*Memory).PauseFirmware)
 }

@@ -2,6 +2,7 @@ package farmtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +72,7 @@ type image struct {
 func (d *Dragon) flash(version string, by string) {
 	x := d.world.images[version]
 	does := x.does
-	if x.only != nil && !contains(x.only, d.N) {
+	if x.only != nil && !slices.Contains(x.only, d.N) {
 		does = "good"
 	}
 	if d.phase == off || does == "ignored" {
@@ -98,15 +99,6 @@ func (d *Dragon) flash(version string, by string) {
 	}
 	d.reboot(by)
 	d.bricksNext = does == "bricks-next-boot"
-}
-
-func contains(all []int, n int) bool {
-	for _, x := range all {
-		if x == n {
-			return true
-		}
-	}
-	return false
 }
 
 // spoilt reports whether a firmware has done a dragon harm.

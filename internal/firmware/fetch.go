@@ -198,14 +198,14 @@ func (l *Library) begin(u *url.URL) (*download, error) {
 	sum := sha256.Sum256([]byte(u.String()))
 	d := &download{l: l, url: u, path: filepath.Join(l.config.Kept, hex.EncodeToString(sum[:8])+".part")}
 	var err error
-	if d.part, err = os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	if d.part, err = os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil { //nolint:gosec // a name of digits that are our own
 		return nil, err
 	}
 	if err := syscall.Flock(int(d.part.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		d.part.Close()
 		return nil, fmt.Errorf("another process fetches it: %w", err)
 	}
-	if data, err := os.ReadFile(d.path + ".validator"); err == nil {
+	if data, err := os.ReadFile(d.path + ".validator"); err == nil { //nolint:gosec // a name of digits that are our own
 		d.validator = string(data)
 	}
 	d.client = &http.Client{
@@ -236,7 +236,7 @@ func (d *download) end() {
 }
 
 func (d *download) discard() {
-	_ = os.Remove(d.path)
+	_ = os.Remove(d.path) //nolint:gosec // a name of digits that are our own
 	_ = os.Remove(d.path + ".validator")
 }
 

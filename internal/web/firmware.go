@@ -12,10 +12,10 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
 
-// FirmwareAnswer is what GET /api/v1/firmware says.
-type FirmwareAnswer struct {
+// FirmwaresAnswer is what GET /api/v1/firmware says.
+type FirmwaresAnswer struct {
 	Images   []firmware.Image       `json:"images"` // at hand, by model, newest first
-	Offers   []firmware.Offer          `json:"offers"` // by vendors, from hosts that are allowed
+	Offers   []firmware.Offer       `json:"offers"` // by vendors, from hosts that are allowed
 	Wrong    []string               `json:"wrong"`  // what is there, and cannot be used
 	Running  []RunningAnswer        `json:"running"`
 	Rollouts []healer.FirmwareShown `json:"rollouts"`
@@ -37,7 +37,7 @@ func (a *api) firmware(w http.ResponseWriter, _ *http.Request) {
 		a.refuse(w, healer.ErrNotYet)
 		return
 	}
-	x := FirmwareAnswer{Rollouts: status.Plan.Firmware, Upgrades: status.Plan.Upgrades, Uploads: a.Healer.Uploads(), Running: a.running()}
+	x := FirmwaresAnswer{Rollouts: status.Plan.Firmware, Upgrades: status.Plan.Upgrades, Uploads: a.Healer.Uploads(), Running: a.running()}
 	if a.Firmware != nil {
 		var wrong []error
 		x.Images, wrong = a.Firmware.Images()
