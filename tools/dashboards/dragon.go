@@ -18,6 +18,15 @@ func increase(series string) string { return "increase(" + series + "[$__rate_in
 // each has one series for each of a label, whatever two jobs say of it.
 func each(label, expr string) string { return "max by (" + label + ") (" + expr + ")" }
 
+// averaged is the rate of each board over a window, or over a minute where the model has
+// no longer one: B29 and B52.
+func averaged(window string) string {
+	over := func(window string) string {
+		return each("board", itsWith("dragon_board_hashrate_hashes_per_second", `window="`+window+`"`))
+	}
+	return over(window) + " or " + over("1m")
+}
+
 func dragonBoard(limits thresholds) *board {
 	slow := limits.at("hashrate_ratio")
 	hot := func() *dashboard.ThresholdsConfigBuilder {
@@ -51,7 +60,7 @@ func dragonBoard(limits thresholds) *board {
 		rows: []row{
 			{"Now", []panel{
 				{word("State", "What the fleet's board calls it. Needs the recording rules of alerts/.", query{its("worker:dragon_state:info"), "{{state}}"}), 3, 4, 0},
-				{tile("Hash rate", "Of its boards, averaged by the dragon over five minutes.", hashes, query{"sum(" + each("board", itsWith("dragon_board_hashrate_hashes_per_second", `window="5m"`)) + ")", ""}).Decimals(2), 3, 4, 0},
+				{tile("Hash rate", "Of its boards, averaged by the dragon over five minutes.", hashes, query{"sum(" + averaged("5m") + ")", ""}).Decimals(2), 3, 4, 0},
 				{tile("Of expected", "What it makes of its expected hash rate.", ratio, query{its("worker:dragon_hashrate:ratio"), ""}).Decimals(1).Thresholds(colours("red", slow, "yellow", 0.9, "green")), 3, 4, 0},
 				{tile("Boards", "Those that are alive.", count, query{"sum(" + each("board", its("dragon_board_up")) + ")", ""}), 2, 4, 0},
 				{tile("Built with", "Boards that the model is built with.", count, query{"max(" + its("dragon_boards_expected") + ")", ""}), 2, 4, 0},
@@ -67,7 +76,7 @@ func dragonBoard(limits thresholds) *board {
 			}},
 			{"Boards", []panel{
 				{lines("Hash rate by board", "Averaged by the dragon over five minutes.", hashes,
-					query{each("board", itsWith("dragon_board_hashrate_hashes_per_second", `window="5m"`)), "board {{board}}"}).Min(0), 8, 8, 0},
+					query{averaged("5m"), "board {{board}}"}).Min(0), 8, 8, 0},
 				{dashed(lines("Hash rate, all boards", "The dragon's own averages, what its counter says, and what is expected of it.", hashes,
 					query{`sum by (window) (max by (window, board) (` + its("dragon_board_hashrate_hashes_per_second") + `))`, "{{window}}"},
 					query{"sum(" + each("board", rate(its("dragon_board_hashes_total"))) + ")", "counted"},
@@ -85,7 +94,7 @@ func dragonBoard(limits thresholds) *board {
 					query{"time() - " + each("board", its("dragon_board_last_valid_work_timestamp_seconds")), "board {{board}}, valid work"}).Min(0), 6, 7, 0},
 				{grid("Boards now", "What each says of itself.", []query{
 					{each("board, status", its("dragon_board_status")), ""},
-					{each("board", itsWith("dragon_board_hashrate_hashes_per_second", `window="15m"`)), ""},
+					{averaged("15m"), ""},
 					{each("board", its("dragon_board_temperature_celsius")), ""},
 					{each("board", its("dragon_board_last_share_pool")), ""},
 					{each("board", its("dragon_board_last_share_difficulty")), ""},
