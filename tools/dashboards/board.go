@@ -14,10 +14,10 @@ import (
 // The boards' names in Grafana. Alerts, bookmarks and the boards themselves link to
 // them: they never change.
 const (
-	fleetUID    = "dragon-fleet"
-	dragonUID   = "dragon-worker"
-	healerUID   = "dragon-healer"
-	exporterUID = "dragon-exporter"
+	fleetUID    = "mother-fleet"
+	dragonUID   = "mother-dragon"
+	healerUID   = "mother-healer"
+	exporterUID = "mother-exporter"
 	tag         = "dragon"
 )
 
@@ -55,7 +55,7 @@ type panel struct {
 // An annotation marks on every time series when something happened.
 type annotation struct{ name, expr, title, text, tags string }
 
-func (b *board) file() string { return strings.TrimPrefix(b.uid, tag+"-") + ".json" }
+func (b *board) file() string { return strings.TrimPrefix(b.uid, "mother-") + ".json" }
 
 // encode is the board as Grafana imports and provisions it.
 func (b *board) encode() ([]byte, error) {

@@ -578,3 +578,26 @@ func TestProvisioningFindsTheBoards(t *testing.T) {
 		t.Errorf("%+v", sources)
 	}
 }
+
+// An alert's link leads to a board, and to a dragon on it.
+func TestAlertsLinkToBoards(t *testing.T) {
+	files, err := filepath.Glob("../../alerts/*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := shownBoards(t)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`/d/([a-z-]+)(?:\?var-(\w+)=)?`).FindAllStringSubmatch(string(data), -1) {
+			i := slices.IndexFunc(all, func(b *shown) bool { return b.UID == m[1] })
+			if i < 0 {
+				t.Errorf("%s: there is no board %s", filepath.Base(file), m[1])
+			} else if m[2] != "" && !strings.Contains(all[i].raw, `"name": "`+m[2]+`"`) {
+				t.Errorf("%s: the board %s has no variable %s", filepath.Base(file), m[1], m[2])
+			}
+		}
+	}
+}

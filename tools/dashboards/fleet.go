@@ -89,7 +89,7 @@ func fleetBoard(limits thresholds) *board {
 		rows: []row{
 			{"Is all well?", []panel{
 				{tile("Hashing as it should", "Mean over the dragons of what each makes of its expected hash rate; one that is down makes nothing. What is expected is the policy's figure, else what the dragon did when it was well, else what its model does.", ratio,
-					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground), 4, 4, 0},
+					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground).NoValue("in 15 min"), 4, 4, 0},
 				{tile("Hash rate", "Of the boards that are alive, by model. Models of different algorithms cannot be added up; where a model solves Equihash, hashes are solutions.", hashes,
 					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"}).Decimals(1), 8, 4, 0},
 				{state("Known", "Dragons that were ever found, and not forgotten.", "text"), 3, 4, 0},
