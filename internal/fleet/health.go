@@ -60,6 +60,7 @@ type health struct {
 	since       time.Time
 	lastSuccess time.Time
 	retryAt     time.Time // while down: the entry of the retry queue that counts
+	hangs       bool      // while down: it takes connections, and does not answer
 	last        *Reading  // nil unless up
 	stale       bool      // a write came after last
 	failures    [6]uint64 // by index of Reasons
@@ -154,10 +155,11 @@ func (d *Dragon) cameUp(r *Reading) {
 }
 
 // wentDown notes a failed attempt and asks again later. The caller holds d.mu.
-func (d *Dragon) wentDown(reason string, err error) {
+func (d *Dragon) wentDown(reason string, err error, hangs bool) {
 	now := time.Now()
 	d.failed(reason, err, now)
-	d.health.retryAt = now.Add(d.fleet.retryDelay(now.Sub(d.health.since)))
+	d.health.hangs = hangs
+	d.health.retryAt = now.Add(d.fleet.retryDelay(hangs, now.Sub(d.health.since)))
 	d.fleet.retries.add(d, d.health.retryAt)
 }
 

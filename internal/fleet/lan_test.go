@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ type lan struct {
 	most     map[string]int // the greatest inFlight; of all together under ""
 	deaf     bool           // requests outlive their context
 	panics   bool
+	connects bool // a request tells its trace that it got a connection
 }
 
 func newLAN() *lan {
@@ -93,6 +95,9 @@ func (l *lan) RoundTrip(r *http.Request) (*http.Response, error) {
 	address := r.URL.Host
 	l.mu.Lock()
 	h, deaf, panics := l.at[address], l.deaf, l.panics
+	if trace := httptrace.ContextClientTrace(r.Context()); l.connects && h != nil && trace != nil {
+		trace.GotConn(httptrace.GotConnInfo{})
+	}
 	l.requests[address+r.URL.Path]++
 	for _, key := range []string{address, ""} {
 		l.inFlight[key]++

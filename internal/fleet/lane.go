@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -33,6 +35,8 @@ type flight struct {
 	waiters int
 	hurried bool   // somebody's time ended before it: it goes on without waiters
 	place   *place // where it asks; nil until it has the slot
+
+	connected atomic.Bool // somebody took the connection
 
 	done    chan struct{} // closed when reading and err are set
 	reading *Reading
@@ -146,6 +150,7 @@ func (d *Dragon) fly(ctx context.Context, f *flight) {
 		return
 	}
 	defer d.release() // after landing: a write takes a flight that has not landed for one in its queue
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { f.connected.Store(true) }})
 	r, err := d.readSelf(ctx, f)
 	d.land(f, r, err)
 }
@@ -170,7 +175,7 @@ func (d *Dragon) land(f *flight, r *Reading, err error) {
 		reason := reasonOf(err)
 		d.health.count(reason)
 		if d.place != nil && d.place == f.place {
-			d.wentDown(reason, err)
+			d.wentDown(reason, err, reason == "timeout" && f.connected.Load())
 		}
 	}
 	d.mu.Unlock()

@@ -12,14 +12,26 @@ import (
 const retryWorkers = 64
 
 // retryDelay is the time until a dragon that has been down for so long is asked
-// again: it comes back from a restart within minutes, or stays away for long. Minutes
-// and seconds are the dragon's.
-func (f *Fleet) retryDelay(down time.Duration) time.Duration {
-	delay := 30*time.Second + rand.N(30*time.Second)
-	if float64(down)*f.config.Speed < float64(10*time.Minute) {
-		delay = 8*time.Second + rand.N(4*time.Second)
+// again: it comes back from a restart within minutes, or stays away for long. One that
+// hangs, which is to take a connection and not to answer, may mine all the same, and each
+// question costs it a process of five for as long as we wait: it is asked ever more
+// seldom. Minutes and seconds are the dragon's.
+func (f *Fleet) retryDelay(hangs bool, down time.Duration) time.Duration {
+	down = time.Duration(float64(down) * f.config.Speed)
+	var least time.Duration
+	switch {
+	case hangs && down >= time.Hour:
+		least = 15 * time.Minute
+	case hangs && down >= 10*time.Minute:
+		least = 5 * time.Minute
+	case hangs:
+		least = time.Minute
+	case down >= 10*time.Minute:
+		least = 30 * time.Second
+	default:
+		least = 8 * time.Second
 	}
-	return time.Duration(float64(delay) / f.config.Speed)
+	return time.Duration(float64(least+rand.N(least/2)) / f.config.Speed)
 }
 
 // retry asks the dragons that are down, each when it is due, until ctx is done.
@@ -65,7 +77,7 @@ func (d *Dragon) retryLater(at time.Time) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.health.retryAt = time.Now().Add(d.fleet.retryDelay(time.Since(d.health.since)))
+	d.health.retryAt = time.Now().Add(d.fleet.retryDelay(d.health.hangs, time.Since(d.health.since)))
 	d.fleet.retries.add(d, d.health.retryAt)
 }
 

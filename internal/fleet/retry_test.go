@@ -78,6 +78,45 @@ func TestRetriesSlowDown(t *testing.T) {
 	})
 }
 
+// One that takes connections and does not answer is asked ever more seldom; one of which
+// nothing is heard is not, as it may have been switched off.
+func TestADragonThatHangsIsAskedSeldom(t *testing.T) {
+	hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	for name, x := range map[string]struct {
+		connects    bool
+		most, least [3]int // in ten minutes, the rest of the hour, and five hours
+	}{
+		"it hangs":     {true, [3]int{9, 10, 20}, [3]int{5, 5, 12}},
+		"it is silent": {false, [3]int{35, 75, 450}, [3]int{24, 40, 250}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inHall(t, Config{}, func(h *hall) {
+				d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
+				h.lan.connects = x.connects
+				h.lan.put("10.1.0.8", hang)
+				if _, err := d.Read(h.Context(), 0); dragon.Reason(err) != "timeout" {
+					h.Fatal(err)
+				}
+				before := 0
+				for i, span := range []time.Duration{10 * time.Minute, 50 * time.Minute, 5 * time.Hour} {
+					time.Sleep(span)
+					synctest.Wait()
+					n := int(d.Health().Failures[slices.Index(Reasons, "timeout")])
+					if n-before > x.most[i] || n-before < x.least[i] {
+						h.Errorf("%d attempts in %s, want %d to %d", n-before, span, x.least[i], x.most[i])
+					}
+					before = n
+				}
+				h.lan.put("10.1.0.8", sim)
+				time.Sleep(25 * time.Minute)
+				if !d.Health().Up {
+					h.Errorf("it answers, and is still down: %+v", d.Health())
+				}
+			})
+		})
+	}
+}
+
 func TestADarkHallMakesNoStorm(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
