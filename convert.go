@@ -32,7 +32,7 @@ func addConvertConfig(app *kingpin.Application, _ *logFlags, _ func(net.Addr)) (
 			_, err = stdout.Write(got.File)
 			return err
 		}
-		f, err := os.OpenFile(*output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names it
+		f, err := os.OpenFile(*output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return err // what is there is left alone
 		}

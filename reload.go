@@ -87,7 +87,7 @@ func acceptable(ctx context.Context, doctor *healer.Healer, p *healer.Policy) er
 	defer cancel()
 	x, err := doctor.Judge(ctx, p)
 	if err != nil || x.Refused == "" {
-		return nil //nolint:nilerr // as said above
+		return nil // as said above
 	}
 	err = fmt.Errorf("healing: %s", x.Refused)
 	for i, f := range x.Newly {

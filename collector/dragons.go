@@ -15,7 +15,9 @@ func healthTable() table[sample] {
 		each:  func(s *sample) []item[sample] { return s.self[:] },
 		rows: []row[sample]{
 			{name: "dragon_up", help: "Whether the dragon was read in this scrape.", typ: gauge, source: "reading", get: func(s *sample) dragon.Number { return truth(s.reading != nil) }},
-			{name: "dragon_down_info", help: "Why the dragon could not be read when it was last tried: a reason of dragon_scrape_failures_total; 1 while it is down.", typ: gauge, source: "reading", labels: []labelOf[sample]{{"reason", func(s *sample) string { return s.health.Reason }}}, get: func(s *sample) dragon.Number { return only(s.reading == nil && s.busy == "" && s.health.Reason != "", 1) }},
+			{name: "dragon_down_info", help: "Why the dragon could not be read when it was last tried: a reason of dragon_scrape_failures_total; 1 while it is down.", typ: gauge, source: "reading", labels: []labelOf[sample]{{"reason", func(s *sample) string { return s.health.Reason }}}, get: func(s *sample) dragon.Number {
+				return only(s.reading == nil && s.busy == "" && s.health.Reason != "", 1)
+			}},
 			{name: "dragon_info", help: "What is known of the dragon beside its readings; always 1.", typ: gauge, source: "overview, address", labels: identity(), get: func(*sample) dragon.Number { return dragon.Known(1) }},
 			{name: "dragon_busy", help: "1 while a write holds the dragon, which is not read then.", typ: gauge, source: "lane", labels: []labelOf[sample]{{"action", func(s *sample) string { return s.busy }}}, get: func(s *sample) dragon.Number { return only(s.busy != "", 1) }},
 			{name: "dragon_scrape_duration_seconds", help: "Time that this scrape waited for the dragon.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return dragon.Known(s.took.Seconds()) }},

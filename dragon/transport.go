@@ -152,7 +152,7 @@ func (t *Transport) exchange(c *connection, host string, req *http.Request) (*ht
 	interrupted := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	failed := func(err error) (*http.Response, error) {
 		interrupted()
-		c.Close()
+		_ = c.Close()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
@@ -196,7 +196,7 @@ func (t *Transport) exchange(c *connection, host string, req *http.Request) (*ht
 			readers.Put(r)
 		}
 		if !interrupted() || !whole {
-			c.Close()
+			_ = c.Close()
 			return
 		}
 		t.keep(host, c)
@@ -218,11 +218,12 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.body.Read(p)
 	if err != nil {
-		if err != io.EOF && b.ctx.Err() != nil {
+		whole := errors.Is(err, io.EOF)
+		if !whole && b.ctx.Err() != nil {
 			err = context.Cause(b.ctx)
 		}
 		b.err = err
-		b.end(err == io.EOF)
+		b.end(whole)
 	}
 	return n, err
 }
@@ -254,7 +255,7 @@ func (t *Transport) keep(host string, c *connection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.idle[host] != nil || t.open != nil && len(t.open) == cap(t.open) {
-		c.Close() // there is one, or somebody waits for this one's place
+		_ = c.Close() // there is one, or somebody waits for this one's place
 		return
 	}
 	t.idle[host] = c
@@ -268,7 +269,7 @@ func (t *Transport) keep(host string, c *connection) {
 		if t.idle[host] == c {
 			delete(t.idle, host)
 		}
-		c.Close()
+		_ = c.Close()
 	})
 }
 
@@ -279,7 +280,7 @@ func (t *Transport) closeOneIdle() {
 	for host, c := range t.idle {
 		if c.expiry.Stop() {
 			delete(t.idle, host)
-			c.Close()
+			_ = c.Close()
 			return
 		}
 	}
@@ -290,7 +291,7 @@ func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
 	for host, c := range t.idle {
 		if c.expiry.Stop() {
-			c.Close()
+			_ = c.Close()
 		}
 		delete(t.idle, host)
 	}

@@ -99,7 +99,7 @@ func (j *job) configure(ctx context.Context, dev device, goOn func() error) (tol
 	}
 	if len(x.items) > 1 {
 		if err := goOn(); err != nil {
-			return says, nil // the pools are written; the rest is drift, and has its time
+			return says, nil //nolint:nilerr // the pools are written; the rest is drift, and has its time
 		}
 	}
 	is, err := j.tune(ctx, dev, goOn)
@@ -151,7 +151,7 @@ func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*Configu
 	// Where its configuration names no mode yet, balanced is a success that changes
 	// nothing. It can be had once the mode that it has by default is written down.
 	if err := goOn(); err != nil {
-		return after, nil
+		return after, nil //nolint:nilerr // what was set is what it now is
 	}
 	if named, err := set(after.Mode, after.Level); err != nil {
 		return named, err

@@ -469,7 +469,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 
 // failure ends an action that did not do what it was to do in time. Silence is failure, too.
 func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, target *Wish, wrong []Difference, unread []Item) {
-	outcome, why := NoEffect, ""
+	outcome, why := NoEffect, "no accepted share within "+short(c.p.Rollout.CanaryWait)
 	switch {
 	case len(unread) > 0:
 		why = fmt.Sprintf("it did not tell its %s within %s", unread[0], short(c.p.Rollout.CanaryWait))
@@ -484,8 +484,6 @@ func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, tar
 		outcome, why = Worse, fmt.Sprintf("%d boards before, %d after", a.Before.Boards, s.f.alive())
 	case len(target.Pools) > 0:
 		why = fmt.Sprintf("no accepted share at %s within %s", text(dragon.PoolWithoutLogin(target.Pools[0].URL)), short(c.p.Rollout.CanaryWait))
-	default:
-		why = "no accepted share within " + short(c.p.Rollout.CanaryWait)
 	}
 	c.end(s, a, outcome, why)
 	if !a.Change.Restore && (len(wrong) == 0 || outcome == Worse) {

@@ -160,21 +160,21 @@ func (p *Plan) changeOf(mac string) *Decision {
 }
 
 // trouble says why a dragon is left as it is.
-func (w *WishState) trouble() string {
+func (x *WishState) trouble() string {
 	var words []string
-	for _, x := range w.Stuck {
+	for _, x := range x.Stuck {
 		words = append(words, fmt.Sprintf("%s: %s", x.Item, x.Why))
 	}
-	for _, item := range w.Conflict {
+	for _, item := range x.Conflict {
 		words = append(words, fmt.Sprintf("somebody else wants its %s so", item))
 	}
 	return strings.Join(words, "; ")
 }
 
 // differences says what is otherwise than wished.
-func (w *WishState) differences() (want, have string) {
+func (x *WishState) differences() (want, have string) {
 	var wants, haves []string
-	for _, d := range w.Drift {
+	for _, d := range x.Drift {
 		wants, haves = append(wants, d.Want), append(haves, d.Have)
 	}
 	return strings.Join(wants, "; "), strings.Join(haves, "; ")

@@ -569,7 +569,7 @@ func TestBogusTemperatureIsRestartedOnceADay(t *testing.T) {
 
 // S25: a sensor that says the same whatever the air does is as broken.
 func TestFrozenTemperatureIsASensorFault(t *testing.T) {
-	wave := func(f *farm, u *unit, slots ...int) func(int) {
+	wave := func(_ *farm, u *unit, slots ...int) func(int) {
 		return func(minute int) {
 			for _, i := range slots {
 				u.boards[i].temp = 70 + math.Round(4*math.Sin(float64(minute)/20)) // 66 to 74 and back in two hours

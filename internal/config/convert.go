@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -57,7 +58,7 @@ func Convert(data []byte, passwords bool) (*Converted, error) {
 			return nil, fmt.Errorf("no JSON: %w", err)
 		}
 	} else if err := toml.Unmarshal(data, &tree); err != nil {
-		if bad, ok := err.(toml.ParseError); ok { // its text quotes the line, which may be a password
+		if bad, ok := errors.AsType[toml.ParseError](err); ok { // its text quotes the line, which may be a password
 			return nil, fmt.Errorf("no TOML: line %d: %s", bad.Position.Line, bad.Message)
 		}
 		return nil, fmt.Errorf("no TOML: %w", err)

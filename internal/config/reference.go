@@ -404,7 +404,7 @@ func headingOf(path string) string {
 }
 
 // about is what is to be known of a section as a whole.
-var about = map[string]string{
+var about = map[string]string{ //nolint:gosec // a text about credentials, without any
 	"credentials": `A dragon is tried with what matches it, the most specific first, as of the profiles below, and then in the order of the file; where
 nothing matches, with what it was delivered with. At an address whose dragon is not known yet, what names no MAC and no model is tried first, and then at most
 eight of those that do and fit the address. Nothing is sent to what does not answer as a dragon.`,

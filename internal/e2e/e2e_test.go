@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,7 +127,7 @@ func motherBy(t *testing.T, command []string, args ...string) (*process, string)
 	t.Helper()
 	address := make(chan string, 1)
 	args = append([]string{"--web.listen-address=127.0.0.1:0", "--inventory-file="}, args...)
-	args = append(append(command[:len(command):len(command)], binary), args...)
+	args = append(append(slices.Clip(command), binary), args...)
 	p := spawn(t, func(line string) {
 		if m := listeningOn.FindStringSubmatch(line); m != nil {
 			select {
