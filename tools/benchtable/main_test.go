@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const output = `goos: linux
+goarch: amd64
+pkg: example.net/farm/perf
+cpu: A Processor
+BenchmarkScrape/dragons=10-2         5   2000000 ns/op   24.0 MB-resident   90.5 cpu-µs/dragon
+BenchmarkScrape/dragons=10-2         5   9000000 ns/op   25.0 MB-resident   91.5 cpu-µs/dragon
+BenchmarkScrape/dragons=10-2         5   3000000 ns/op   26.0 MB-resident   92.5 cpu-µs/dragon
+BenchmarkScrape/dragons=1000-2       5 160000000 ns/op   1234 MB-resident   1.5 cpu-µs/dragon
+BenchmarkIdle/dragons=10-2           1   0 ns/op   0.5 %core
+--- BENCH: BenchmarkIdle/dragons=10-2
+    perf_test.go:1: anything at all
+BenchmarkDecode-2   100   20000 ns/op
+PASS
+`
+
+const want = `2026-01-02, A Processor, linux/amd64.
+
+| by dragons | unit | 10 | 1000 |
+|---|---|--:|--:|
+| perf: Scrape | ms/op | 3 | 160 |
+| perf: Scrape | MB-resident | 25 | 1234 |
+| perf: Scrape | cpu-µs/dragon | 91.5 | 1.5 |
+| perf: Idle | %core | 0.5 | |
+
+| of one size | unit | |
+|---|---|--:|
+| perf: Decode | ms/op | 0.02 |
+`
+
+func TestTablesShowGrowth(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(page, []byte("Before.\n"+begin+"\nold\n"+end+"\nAfter.\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var out bytes.Buffer
+	if err := run(strings.NewReader(output), &out, page, now); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); got != output+"\n"+want {
+		t.Errorf("printed:\n%s", got)
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wanted := "Before.\n" + begin + "\n\n" + want + "\n" + end + "\nAfter.\n"; string(got) != wanted {
+		t.Errorf("page:\n%s", got)
+	}
+	if err := os.WriteFile(page, []byte("no marks"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(strings.NewReader(output), &out, page, now); err == nil {
+		t.Error("a page without marks is written to")
+	}
+	if err := run(strings.NewReader("PASS\n"), &out, "", now); err == nil {
+		t.Error("no benchmark is no error")
+	}
+}
