@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -73,7 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 
 	commands := map[string]command{}
 	for _, add := range []func(*kingpin.Application, *logFlags, func(net.Addr)) (string, command){
-		addServe, addCheckConfig, addConvertConfig, addScan, addPlan, addCapture, addDemo,
+		addServe, addCheckConfig, addConvertConfig, addScan, addInventory, addPlan, addAudit, addCapture, addDemo, addCompletion, addMan,
 	} {
 		name, c := add(app, &logs, listening)
 		commands[name] = c
@@ -81,6 +82,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 	maps.Copy(commands, addHealer(app))
 	maps.Copy(commands, addFirmware(app))
 	maps.Copy(commands, addDragon(app))
+	if len(args) > 0 && args[0] == completionFlag {
+		_, err := fmt.Fprintln(stdout, strings.Join(completions(app.Model(), args[1:]), "\n"))
+		return err
+	}
 	chosen, err := app.Parse(args)
 	if err != nil {
 		return fmt.Errorf("%w (--help shows what there is)", err)

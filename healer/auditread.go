@@ -1,0 +1,86 @@
+package healer
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// longestAudit is more than any line of an audit needs.
+const longestAudit = 4 << 20
+
+// AuditFiles returns the files of the audit in dir, the oldest first: those that were
+// set aside, and the one that is written.
+func AuditFiles(dir string) ([]string, error) {
+	stem := filepath.Join(dir, strings.TrimSuffix(auditName, ".jsonl"))
+	files, err := filepath.Glob(stem + "-*.jsonl")
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(files) // the names are dates
+	return append(files, filepath.Join(dir, auditName)), nil
+}
+
+// EachAudit calls fn with every record of the audit in dir, the oldest first, and with
+// the line that it is in, until fn says false. Torn lines are left out and counted. The
+// line is valid during the call only.
+func EachAudit(dir string, fn func(line []byte, a *Audit) bool) (torn int, err error) {
+	files, err := AuditFiles(dir)
+	if err != nil {
+		return 0, err
+	}
+	there := false
+	for _, path := range files {
+		goOn, n, err := eachAuditIn(path, fn)
+		torn += n
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // set aside, or dropped, meanwhile
+			continue
+		case err != nil:
+			return torn, err
+		}
+		there = true
+		if !goOn {
+			return torn, nil
+		}
+	}
+	if !there {
+		return 0, fmt.Errorf("no audit in %s: %w", dir, fs.ErrNotExist)
+	}
+	return torn, nil
+}
+
+func eachAuditIn(path string, fn func([]byte, *Audit) bool) (goOn bool, torn int, err error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the directory
+	if err != nil {
+		return false, 0, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(make([]byte, 64<<10), longestAudit)
+	for lines.Scan() {
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(line) == 0 {
+			continue
+		}
+		var a Audit
+		if json.Unmarshal(line, &a) != nil {
+			torn++
+			continue
+		}
+		if !fn(line, &a) {
+			return false, torn, nil
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return false, torn, fmt.Errorf("%s: %w", path, err)
+	}
+	return true, torn, nil
+}
