@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
@@ -229,5 +230,28 @@ func TestAReloadWantsToBeAllowedAndAFile(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != 403 {
 		t.Errorf("another site's page may reload: %s", resp.Status)
+	}
+}
+
+func TestAPolicyThatCallsTheFleetSickIsRefusedWithTheFile(t *testing.T) {
+	herd := herdOf(t, 6, func(int) dragontest.Spec { return dragontest.Spec{Uptime: 48 * time.Hour} })
+	text := "healing: {poll: 1s, start_observe: 0s, start_samples: 1, new_device_observe: 0s, new_device_samples: 1}\ndragons:\n"
+	for i := range 6 {
+		text += "  - {address: '" + herd.Addr(i) + "', site: here}\n"
+	}
+	base, file, _ := startOn(t, text)
+	eventually(t, "the healer has read six dragons", func() bool {
+		_, page := get(t, base+"/metrics")
+		_, plan := get(t, base+"/api/v1/healer")
+		return strings.Count(page, "\ndragon_boards{") == 6 && strings.Contains(plan, `"n":6`)
+	})
+	strict := strings.Replace(text, "poll: 1s", "poll: 1s, default: {boards: 33}", 1)
+	rewrite(t, file, strings.ReplaceAll(strict, "here", "there"))
+	status, answer := reload(t, base)
+	if status != 500 || !strings.Contains(answer, "healing: ") || !strings.Contains(answer, "dragon-") {
+		t.Errorf("%d %s", status, answer)
+	}
+	if _, sd := get(t, base+"/sd"); strings.Contains(sd, "there") {
+		t.Errorf("half of the file was taken: %s", sd)
 	}
 }
