@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,6 +82,44 @@ func TestTheAdminAPIBehindTLSAndAPassword(t *testing.T) {
 	_, page := ask(http.MethodGet, "/metrics", "operator", "correct horse")
 	if !strings.Contains(page, `mother_pauses{scope="fleet"} 1`) {
 		t.Error("the page does not show the pause")
+	}
+
+	// The pages, as a browser asks for them.
+	for _, path := range []string{"/", "/healer", "/confirm?do=resume&id=p1", "/configuration", "/static/style.css"} {
+		if code, _ := ask(http.MethodGet, path, "", ""); code != http.StatusUnauthorized {
+			t.Errorf("%s without a password: %d, want 401", path, code)
+		}
+		if code, body := ask(http.MethodGet, path, "operator", "correct horse"); code != http.StatusOK || strings.Contains(body, "correct horse") || strings.Contains(body, "dragonadmin") {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	if _, page := ask(http.MethodGet, "/healer", "operator", "correct horse"); !strings.Contains(page, "confirm?do=resume&amp;id=p1") {
+		t.Errorf("the healer's page has no way to end the pause:\n%s", page)
+	}
+	for _, x := range []struct {
+		origin string
+		code   int
+	}{{"https://elsewhere.example.net", http.StatusForbidden}, {base, http.StatusOK}} {
+		form := url.Values{"do": {"pause"}, "scope": {"fleet"}, "reason": {"by the page"}, "for": {"1h"}, "owner": {"somebody else"}}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/confirm", strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", x.origin)
+		r.SetBasicAuth("operator", "correct horse")
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != x.code {
+			t.Errorf("a form from %s: %d %s, want %d", x.origin, resp.StatusCode, body, x.code)
+		}
+	}
+	if _, history := ask(http.MethodGet, "/api/v1/history?n=50", "operator", "correct horse"); strings.Count(history, "by the page") != 1 || strings.Contains(history, "user:somebody") || !strings.Contains(history, `"actor":"user:operator"`) {
+		t.Errorf("the audit does not say who has paused it:\n%s", history)
 	}
 
 	// The command, from another machine.
