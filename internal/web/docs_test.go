@@ -3,6 +3,7 @@ package web
 import (
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -52,5 +53,25 @@ func TestTheAPIIsDocumented(t *testing.T) {
 	}
 	if len(orderNames) != len(orders) {
 		t.Errorf("%d orders, %d of them named", len(orders), len(orderNames))
+	}
+}
+
+// What docs/api.md says to type has an answer.
+func TestTheRequestsInTheDocumentationHaveAnswers(t *testing.T) {
+	c := newClinic(t)
+	data, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, m := range regexp.MustCompile(`curl -s '?localhost:9977([^' ]+)`).FindAllStringSubmatch(string(data), -1) {
+		found++
+		path := strings.ReplaceAll(strings.TrimSpace(m[1]), "dragon-4500d1a8", c.worker)
+		if body := c.look(false, path); !strings.HasPrefix(body, "{") {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+	if found != 5 {
+		t.Errorf("%d requests, want 5", found)
 	}
 }

@@ -620,6 +620,18 @@ func TestFiguresAreWrittenForPeople(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+	for want, a := range map[string]healer.Audit{
+		"waits: reboot":                   {Decision: healer.Blocked, Action: healer.Reboot},
+		"sent: restart of the miner":      {Decision: healer.Act, Action: healer.Restart, Result: &healer.Sending{Success: true}},
+		"not carried out: reboot":         {Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{Error: "refused"}},
+		"no effect: restart of the miner": {Decision: "no_effect", Action: healer.Restart, Verify: &healer.Verified{}},
+		"another state":                   {Decision: healer.Changed},
+		"something new":                   {Decision: "something_new"},
+	} {
+		if got := happened(&a); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 	for _, s := range healer.States {
 		if meanings[s] == "" {
 			t.Errorf("nobody says what %s means", s)

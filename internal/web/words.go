@@ -15,34 +15,35 @@ import (
 // words are the functions that the templates write figures with. What is not known is
 // a dash, never a zero.
 var words = template.FuncMap{
-	"rate":    rate,
-	"rateH":   func(v float64, algorithm string) string { return rate(known(v), algorithm) },
-	"celsius": func(n dragon.Number) string { return figure(n, "%.0f °C", 1) },
-	"percent": func(n dragon.Number) string { return figure(n, "%.0f %%", 100) },
-	"number":  func(n dragon.Number) string { return figure(n, "%.6g", 1) },
-	"count":   func(n dragon.Number) string { return countOf(n) },
-	"bytes":   bytesOf,
-	"span":    func(n dragon.Number) string { return spanOf(n) },
-	"spanS":   func(seconds float64) string { return spanOf(known(seconds)) },
-	"spanD":   func(d healer.Span) string { return short(time.Duration(d)) },
-	"known":   func(n dragon.Number) bool { return n.IsKnown() },
-	"yes":     func(n dragon.Number) bool { return n.Or(0) != 0 },
-	"spaced":  func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") },
-	"dash":    func(s any) string { return dash(fmt.Sprint(s)) },
-	"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05") },
-	"stamp":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"machine": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"cut":     cut,
-	"tone":    tone,
-	"phase":   func(p healer.Phase) string { return phaseTone(string(p)) },
-	"means":   func(s healer.State) string { return meanings[s] },
-	"action":  actionWord,
-	"outcome": outcomeWord,
-	"actor":   func(s string) string { return strings.TrimPrefix(s, "user:") },
-	"offset":  offset,
-	"window":  window,
-	"share":   share,
-	"squares": squares,
+	"rate":     rate,
+	"rateH":    func(v float64, algorithm string) string { return rate(known(v), algorithm) },
+	"celsius":  func(n dragon.Number) string { return figure(n, "%.0f °C", 1) },
+	"percent":  func(n dragon.Number) string { return figure(n, "%.0f %%", 100) },
+	"number":   func(n dragon.Number) string { return figure(n, "%.6g", 1) },
+	"count":    func(n dragon.Number) string { return countOf(n) },
+	"bytes":    bytesOf,
+	"span":     func(n dragon.Number) string { return spanOf(n) },
+	"spanS":    func(seconds float64) string { return spanOf(known(seconds)) },
+	"spanD":    func(d healer.Span) string { return short(time.Duration(d)) },
+	"known":    func(n dragon.Number) bool { return n.IsKnown() },
+	"yes":      func(n dragon.Number) bool { return n.Or(0) != 0 },
+	"spaced":   func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") },
+	"dash":     func(s any) string { return dash(fmt.Sprint(s)) },
+	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
+	"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"cut":      cut,
+	"tone":     tone,
+	"phase":    func(p healer.Phase) string { return phaseTone(string(p)) },
+	"means":    func(s healer.State) string { return meanings[s] },
+	"action":   actionWord,
+	"outcome":  outcomeWord,
+	"happened": happened,
+	"actor":    func(s string) string { return strings.TrimPrefix(s, "user:") },
+	"offset":   offset,
+	"window":   window,
+	"share":    share,
+	"squares":  squares,
 }
 
 const unknown = "–"
@@ -234,6 +235,29 @@ func outcomeWord(a *ActionAnswer) string {
 		return "refused"
 	}
 	return "under way"
+}
+
+// happened says what a line of the audit tells.
+func happened(a *healer.Audit) string {
+	what := strings.ReplaceAll(string(a.Decision), "_", " ")
+	switch {
+	case a.Verify != nil: // the verb is the outcome
+	case a.Result != nil && a.Result.Success:
+		what = "sent"
+	case a.Result != nil:
+		what = "not carried out"
+	default:
+		if word, ok := map[healer.Verb]string{
+			healer.Act: "decided", healer.WouldAct: "would do", healer.Blocked: "waits", healer.Wait: "under way", healer.Recovery: "well again",
+			healer.Changed: "another state", healer.Quarantine: "quarantined", healer.Release: "released", healer.Hold: "held", healer.Resume: "resumed",
+		}[a.Decision]; ok {
+			what = word
+		}
+	}
+	if a.Action == "" {
+		return what
+	}
+	return what + ": " + actionWord(a.Action)
 }
 
 // share is how much a is of b, in percent and at most 100, for a bar.
