@@ -28,6 +28,8 @@ type change struct {
 
 func toHealer(*request) string { return "healer" }
 
+func toRollouts(*request) string { return "rollouts" }
+
 func toDragon(q *request) string { return "dragon?" + url.Values{"worker": {q.Dragon}}.Encode() }
 
 // toScope is the dragon's page where a pause is about one, else the healer's.
@@ -62,6 +64,27 @@ var changes = map[string]change{
 	"ack": {
 		title: "Acknowledge the breaker %s", text: "You have looked into it: the breaker closes, and what it was judged by begins anew.",
 		button: "Acknowledge", tone: "warn", about: "breaker", back: toHealer, do: (*api).ack,
+	},
+	"firmware-pause": {
+		title: "Pause the rollout %s", text: "No more dragons begin. Those that have begun go on, since a dragon must not be left in the middle of it.",
+		button: "Pause the rollout", tone: "warn", about: "id", asks: []string{"reason"}, back: toRollouts,
+		do: func(a *api, ctx context.Context, q *request) (any, error) {
+			return a.changeFirmware((*healer.Healer).PauseFirmware)(ctx, q)
+		},
+	},
+	"firmware-resume": {
+		title: "Go on with the rollout %s", text: "The next dragons begin when it is their turn.",
+		button: "Go on", about: "id", asks: []string{"reason"}, back: toRollouts,
+		do: func(a *api, ctx context.Context, q *request) (any, error) {
+			return a.changeFirmware((*healer.Healer).ResumeFirmware)(ctx, q)
+		},
+	},
+	"firmware-abort": {
+		title: "Abort the rollout %s", text: "It ends for good; no dragon is set back. Another one can be begun.",
+		button: "Abort the rollout", tone: "bad", about: "id", asks: []string{"reason"}, back: toRollouts,
+		do: func(a *api, ctx context.Context, q *request) (any, error) {
+			return a.changeFirmware((*healer.Healer).AbortFirmware)(ctx, q)
+		},
 	},
 	"restart": {
 		title: "Restart the miner of %s", text: "Its mining process ends and begins again. It mines nothing for a minute, and may tune for half an hour.",

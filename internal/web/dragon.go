@@ -190,7 +190,7 @@ func rateOf(b *dragon.Board) dragon.Number {
 	if b.Status == "Dead" {
 		return dragon.Known(0)
 	}
-	for _, n := range []dragon.Number{b.Hashrate5m, b.Hashrate, b.Hashrate15m, b.HashrateAvg, b.Hashrate5s} {
+	for _, n := range []dragon.Number{b.Hashrate5m, b.Hashrate, b.Hashrate15m, b.Hashrate1m, b.HashrateAvg, b.Hashrate5s} {
 		if n.IsKnown() {
 			return n
 		}

@@ -233,7 +233,7 @@ func TestTheRolloutsPageHasWhatIsBroughtToTheDragons(t *testing.T) {
 		return err == nil && len(p.Rollouts) == 1
 	})
 	page := c.look(true, "/rollouts")
-	for _, want := range []string{"house pools", "3 dragons", "waiting"} {
+	for _, want := range []string{"house pools", "3 dragons", "waiting", "What they run", "herd?q=t1_20180515_060842"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not there:\n%s", want, page)
 		}
@@ -265,13 +265,17 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 			Dragons: []healer.UpgradeShown{{Worker: "dragon-3", Upgrading: healer.Upgrading{Phase: healer.UpgradeFailed, Since: hour(7), Why: "two boards of three"}}},
 		}},
 	}
+	shown := rolloutsOf(plan)
+	shown.Firmware = append(shown.Firmware, firmwareShown{FirmwareAnswer: FirmwareAnswer{FirmwareShown: healer.FirmwareShown{FirmwareRollout: healer.FirmwareRollout{ID: "f2", State: healer.FirmwareRunning}}}})
+	shown.Uploads = []healer.UploadShown{{Worker: "dragon-4", Sent: 3 << 20, Size: 12 << 20, Updater: "flash <b>"}}
 	var b strings.Builder
-	if err := p.templates["rollouts"].Execute(&b, frame{Admin: true, Page: rolloutsOf(plan)}); err != nil {
+	if err := p.templates["rollouts"].Execute(&b, frame{Admin: true, Page: shown}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"&lt;b&gt;house", "aborted", "dragon-2", "no share was accepted", "dragon-1", "5 h ago", "as wished 1", "unknown 2", "breaker=rollout&amp;scope=r3",
 		"T1 to t1_20190101_000000", "wave 0 of 5", "a canary failed", "two boards of three", "dragon-3", "done 1", "waiting 8", `x="20.0" width="80.0"`,
+		"do=firmware-pause&amp;id=f2", "do=firmware-abort&amp;id=f2", "dragon-4", "25.0 %", "flash &lt;b&gt;",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not there:\n%s", want, b.String())

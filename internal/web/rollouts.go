@@ -12,6 +12,8 @@ import (
 type rolloutsPage struct {
 	Rollouts []rolloutShown
 	Firmware []firmwareShown // the newest first
+	Uploads  []healer.UploadShown
+	Running  []RunningAnswer
 }
 
 type rolloutShown struct {
@@ -44,7 +46,10 @@ func (p *pages) rollouts(w http.ResponseWriter, r *http.Request) {
 		p.show(w, r, http.StatusOK, "message", f)
 		return
 	}
-	f.Page = rolloutsOf(status.Plan)
+	page := rolloutsOf(status.Plan)
+	page.Uploads, page.Running = p.Healer.Uploads(), p.running()
+	page.Running = page.Running[:min(len(page.Running), planShown)]
+	f.Page = page
 	p.show(w, r, http.StatusOK, "rollouts", f)
 }
 

@@ -43,6 +43,7 @@ var words = template.FuncMap{
 	"offset":   offset,
 	"window":   window,
 	"share":    share,
+	"part":     func(a, b int64) string { return share(float64(a), float64(b)) },
 	"squares":  squares,
 }
 
