@@ -81,6 +81,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // rightlyEmpty are queries that no herd answers, each with the reason.
 var rightlyEmpty = map[string]string{
 	`dragon_busy{`:                      "a write holds a dragon for less than it takes to scrape",
+	`mother_rollout_device_state{`:      "no firmware is rolled out here: it takes a canary a day",
+	`mother_firmware_upload_ratio`:      "the same",
 	`dragon_firmware_upgrade_available`: "no vendor is asked in the first half hour, and then once a day",
 }
 

@@ -357,7 +357,7 @@ func TestUnitsAreTheMetrics(t *testing.T) {
 				want, ok := unitOf(parsed(t, p.Title, q.Expr))
 				if p.Type == "heatmap" { // the unit is that of le
 					for _, end := range []string{seconds, celsius} {
-						if strings.Contains(q.Expr, map[string]string{seconds: "_seconds_bucket", celsius: "_celsius:max_bucket"}[end]) {
+						if strings.Contains(q.Expr, map[string]string{seconds: "_seconds_bucket", celsius: ":celsius_bucket"}[end]) {
 							want = end
 						}
 					}

@@ -21,10 +21,18 @@ func of(expr string) string { return "(" + expr + ") and on (worker) " + known }
 func once(expr string) string { return "max by (worker) (" + expr + ")" }
 
 // orNone is 0 rather than nothing, as long as any dragon is known at all.
-func orNone(expr string) string { return expr + " or 0 * count(worker:dragon_info:any)" }
+func orNone(expr string) string { return expr + " or 0 * sum(model:dragon_state:count)" }
 
-// Of what it should hash, each dragon that should; who shows nothing makes nothing.
-const hashingRatio = `(worker:dragon_hashrate:ratio or 0 * max by (worker) (dragon_hashrate_expected_hashes_per_second)) and on (worker) ` + known
+// spread is a quantile, which band puts in, of the dragons that are looked at.
+func spread(buckets string) func(quantile string) string {
+	return func(quantile string) string {
+		return "histogram_quantile(" + quantile + ", sum by (le) (" + buckets + "{" + chosen + "}))"
+	}
+}
+
+// hashingRatio is what each dragon makes of its expected hash rate; who shows nothing
+// makes nothing.
+const hashingRatio = `worker:dragon_hashrate_of_expected:ratio{` + chosen + `}`
 
 // dragonsPanel is the table that the fleet's tiles open.
 const dragonsPanel = 100
@@ -39,9 +47,9 @@ func state(title, about, colour string, states ...string) *stat.PanelBuilder {
 		pattern += s
 		url += "&var-state=" + s
 	}
-	expr := "count(" + known + ")"
+	expr := "sum(model:dragon_state:count{" + chosen + "})"
 	if len(states) > 0 {
-		expr = `count(worker:dragon_state:info{` + chosen + `, state=~"` + pattern + `"})`
+		expr = `sum(model:dragon_state:count{` + chosen + `, state=~"` + pattern + `"})`
 	} else {
 		url += "&var-state=$__all"
 	}
@@ -107,19 +115,19 @@ func fleetBoard(limits thresholds) *board {
 				{ranking("The ten worst", "Dragons that make the least of what they should.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
 					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 8, 0},
 				{lines("Actions of the healer", "Restarts and reboots that the healer sent.", count, query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval]))`, "{{action}}"}).DrawStyle(common.GraphDrawStyleBars).FillOpacity(80).Min(0), 8, 8, 0},
-				{heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{`count by (state) (worker:dragon_state:info{` + chosen + `})`, "{{state}}"}).Decimals(0), 8, 8, 0},
+				{heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{`sum by (state) (model:dragon_state:count{` + chosen + `})`, "{{state}}"}).Decimals(0), 8, 8, 0},
 			}},
 			{"Hash rate", []panel{
 				{dashed(lines("Hash rate by model", "What the dragons make, and as a dashed line what they should.", hashes,
 					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"},
 					query{`sum by (model) (model:dragon_hashrate_expected_hashes_per_second:sum{` + chosen + `})`, "{{model}}, expected"}).Min(0), "/expected/"), 12, 9, 0},
-				{limit(band("How the dragons compare", "What each dragon makes of its expected hash rate: 1 is as it should be.", ratio, hashingRatio).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "transparent")), 12, 9, 0},
+				{limit(band("How the dragons compare", "What each dragon makes of its expected hash rate: 1 is as it should be.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket")).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "transparent")), 12, 9, 0},
 			}},
 			{"Heat and fans", []panel{
-				{heat("Temperature", "How many dragons have their hottest board how hot.", celsius, `sum by (le) (model:dragon_board_temperature_celsius:max_bucket{`+chosen+`})`), 10, 9, 0},
-				{ranking("The ten hottest", "The hottest board of each.", celsius, query{"topk(10, " + of("worker:dragon_board_temperature_celsius:max") + ")", "{{worker}}"}).
+				{heat("Temperature", "How many dragons have their hottest board how hot.", celsius, "sum by (le) (model:dragon_hottest_board:celsius_bucket{"+chosen+"})"), 10, 9, 0},
+				{ranking("The ten hottest", "The hottest board of each.", celsius, query{"topk(10, " + "worker:dragon_hottest_board:celsius{" + chosen + "})", "{{worker}}"}).
 					Max(limits.at("temperature_critical_celsius") + 10).Thresholds(hot()).DataLinks(leadsTo(openDragon, toLabel)), 6, 9, 0},
-				{band("Fans", "Duty of the fans. At the end of their range the heat has nowhere to go.", ratio, of(once("dragon_fan_duty_ratio"))).Min(0).Max(1), 8, 9, 0},
+				{band("Fans", "Duty of the fans. At the end of their range the heat has nowhere to go.", ratio, spread("model:dragon_fan_duty:ratio_bucket")).Min(0).Max(1), 8, 9, 0},
 			}},
 			{"Shares and pools", []panel{
 				{limit(lines("Rejected and stale, by pool", "Share of the shares that the pool did not pay for.", ratio, query{unanswered("url"), "{{url}}"}).Min(0), refused()), 8, 8, 0},

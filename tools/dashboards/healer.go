@@ -67,12 +67,16 @@ func healerBoard(limits thresholds) *board {
 					{"max by (rollout) (mother_rollout_failed_devices)", ""},
 				}, column{"rollout", "Rollout", nil}, column{"name", "Of", nil}, column{"state", "State", nil}, column{"Value #B", "Failed", nil}).NoValue("None"), 8, 8, 0},
 				{heaps("Waves", "Dragons of the rollouts, by phase.", count, query{"sum by (phase) (max by (rollout, phase) (mother_rollout_devices))", "{{phase}}"}).Decimals(0), 8, 8, 0},
-				{heaps("Wishes", "Where the dragons stand with what a profile wishes.", count, query{"count by (state) (max by (worker, state) (mother_enforce_state))", "{{state}}"}).Decimals(0), 8, 8, 0},
-				{lines("Not as wished", "Dragons whose pools, autotune or firmware are not as a profile wishes.", count, query{"sum by (item) (max by (worker, item) (dragon_config_drift))", "{{item}}"}).Min(0).Decimals(0), 8, 8, 0},
+				{heaps("Wishes", "Where the dragons stand with what a profile wishes.", count, query{"state:mother_enforce_state:count", "{{state}}"}).Decimals(0), 8, 8, 0},
+				{grid("Dragons of firmware rollouts", "The phase that each is in, and how much of the image it has, while it is sent and flashed.", []query{
+					{`max by (worker, rollout, phase) (mother_rollout_device_state{phase!="done"})`, ""}, {"max by (worker) (mother_firmware_upload_ratio)", ""},
+				}, dragonColumn(), column{"rollout", "Rollout", nil}, column{"phase", "Phase", nil}, column{"Value #B", "Sent", []dashboard.DynamicConfigValue{value(ratio)}}).NoValue("None"), 8, 8, 0},
+				{lines("Not as wished", "Dragons whose pools, autotune or firmware are not as a profile wishes.", count, query{"item:dragon_config_drift:sum", "{{item}}"}).Min(0).Decimals(0), 8, 8, 0},
 				{grid("Dragons not as wished", "And where each stands.", []query{
 					{`max by (worker, state) (mother_enforce_state{state!="as_wished"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
 				}, dragonColumn(), column{"state", "State", nil}, addressColumn(), column{"model", "Model", nil}, column{"site", "Site", nil}).NoValue("All are"), 8, 8, 0},
-				{lines("Time to tune", "What the healer waits for a dragon that tunes itself: the 95th percentile of what it has seen, by model.", seconds, query{"max by (model) (dragon_tune_duration_seconds)", "{{model}}"}).Min(0), 8, 8, 0},
+				{lines("Time to tune", "What the healer waits for a dragon that tunes itself: the 95th percentile of what it has seen, by model.", seconds, query{"max by (model) (dragon_tune_duration_seconds)", "{{model}}"}).Min(0), 12, 8, 0},
+				{bars("Firmware images", "Fetched from allowed hosts, by what came of it.", query{sum("outcome", "mother_firmware_fetches_total"), "{{outcome}}"}), 12, 8, 0},
 			}},
 			{"Does it do any good?", []panel{
 				{tile("Success", "Share of the outcomes in the time range that are recoveries.", ratio, query{`sum(increase(mother_healer_outcomes_total{outcome="recovered"}[$__range])) / (sum(increase(mother_healer_outcomes_total{outcome=~"recovered|no_effect|worse|lost"}[$__range])) > 0)`, ""}).Thresholds(colours("red", 0.2, "yellow", 0.5, "green")), 4, 7, 0},
@@ -94,7 +98,7 @@ func healerBoard(limits thresholds) *board {
 					query{"sum(" + increase("mother_healer_panics_total") + ")", "panics"}, query{"sum(" + increase("mother_state_write_errors_total") + ")", "state not written"},
 					query{"sum(" + increase("mother_audit_write_errors_total") + ")", "audit not written"}, query{"sum(" + increase("mother_gate_errors_total") + ")", "gate not asked"}), 8, 7, 0},
 				{lines("Dragons that answer slowly, or sense wrongly", "The former are asked half as often; the temperature of the latter's boards is not to be trusted.", count,
-					query{"max(mother_healer_slow_dragons)", "slow"}, query{"sum(max by (worker) (dragon_sensor_faults) > bool 0)", "sensor faults"}).Min(0).Decimals(0), 12, 7, 0},
+					query{"max(mother_healer_slow_dragons)", "slow"}, query{"fleet:dragon_sensor_faults:count", "sensor faults"}).Min(0).Decimals(0), 12, 7, 0},
 				{is("Policy", "Whether the newest policy would call too many dragons sick at once, so that the one before it stays in force.", "mother_healer_policy_refused", words("0", "in force", "green", "1", "refused", "red")), 4, 7, 0},
 				{lines("Time to decide", "About the whole fleet, writing it down included.", seconds,
 					query{"histogram_quantile(0.5, sum by (le) (" + rate(cycles) + "))", "median"}, query{"histogram_quantile(0.99, sum by (le) (" + rate(cycles) + "))", "99 %"}).Min(0), 8, 7, 0},

@@ -91,9 +91,8 @@ func bars(title, about string, qs ...query) *timeseries.PanelBuilder {
 }
 
 // band shows how the dragons are spread, whatever their number: the middle one, the
-// middle half, and all but the outermost twentieths. The expression has a value a dragon.
-func band(title, about, unit, expr string) *timeseries.PanelBuilder {
-	quantile := func(q string) string { return "quantile(" + q + ", " + expr + ")" }
+// middle half, and all but the outermost twentieths.
+func band(title, about, unit string, quantile func(q string) string) *timeseries.PanelBuilder {
 	p := lines(title, about, unit,
 		query{quantile("0.95"), "95 %"}, query{quantile("0.75"), "75 %"}, query{quantile("0.5"), "median"},
 		query{quantile("0.25"), "25 %"}, query{quantile("0.05"), "5 %"}).FillOpacity(0).

@@ -13,12 +13,12 @@ func unitOf(expr parser.Expr) (unit string, ok bool) {
 	switch e := expr.(type) {
 	case *parser.VectorSelector:
 		name := strings.TrimSuffix(strings.TrimSuffix(e.Name, "_bucket"), "_sum")
-		for _, stem := range []string{":sum", ":max", ":any", ":info", ":max_bucket"} {
+		for _, stem := range []string{":sum", ":max", ":any", ":info", ":quantile"} {
 			name = strings.TrimSuffix(name, stem)
 		}
 		for end, unit := range map[string]string{
 			"_timestamp_seconds": moment, "start_time_seconds": moment, "_hashes_per_second": hashes, "_celsius": celsius, "_ratio": ratio, ":ratio": ratio,
-			":ratio1h": ratio, "_bytes": bytesSI,
+			":ratio1h": ratio, ":celsius": celsius, "_bytes": bytesSI,
 		} {
 			if strings.HasSuffix(name, end) {
 				return unit, true
@@ -65,14 +65,7 @@ func unitOf(expr parser.Expr) (unit string, ok bool) {
 			}
 			return count, true
 		case "histogram_quantile":
-			for _, s := range parser.ExtractSelectors(e.Args[1]) {
-				for _, m := range s {
-					if m.Name == "__name__" && strings.HasSuffix(m.Value, "_seconds_bucket") {
-						return seconds, true
-					}
-				}
-			}
-			return "", false
+			return unitOf(selectorIn(e.Args[1]))
 		case "clamp_max", "label_replace":
 			return unitOf(e.Args[0])
 		}
@@ -96,4 +89,15 @@ func unitOf(expr parser.Expr) (unit string, ok bool) {
 		return l, true
 	}
 	return "", false
+}
+
+// selectorIn is the series that buckets are of, without what a rate makes of it.
+func selectorIn(expr parser.Expr) (found *parser.VectorSelector) {
+	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+		if s, ok := n.(*parser.VectorSelector); ok {
+			found = s
+		}
+		return nil
+	})
+	return found
 }
