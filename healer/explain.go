@@ -34,6 +34,8 @@ func (c *cycle) describe(s *subject) *Decision {
 		d.State, d.Note = StateConflict, "its MAC is claimed by another dragon, or is none"
 	case s.r.Quarantine != nil:
 		d.Note = "by " + s.r.Quarantine.By + ": " + s.r.Quarantine.Reason
+	case d.Note == "" && s.r.Downshift != nil && s.r.Downshift.Back == 0:
+		d.Note = fmt.Sprintf("in the mode %s until it has cooled; it had %s", coolest, s.r.Downshift.words())
 	case s.suspect >= 0 && s.w.evidence[s.suspect].muted != 0 && !s.sick():
 		d.Note = s.w.evidence[s.suspect].muted.String()
 	}

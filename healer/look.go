@@ -373,6 +373,7 @@ func (h *Healer) adopt(now Instant) {
 			return
 		}
 	}
+	news := !first && (hash != h.mem.Fleet.ConfigHash || h.declined != "") // a reload may be about something else
 	h.policy, h.declined = next, ""
 	h.arrivals.mu.Lock()
 	h.arrivals.slow = next.SlowRead
@@ -381,7 +382,7 @@ func (h *Healer) adopt(now Instant) {
 		h.mem.Fleet.ConfigHash = hash
 		h.mem.touchFleet()
 	}
-	if !first {
+	if news {
 		level.Info(h.logger).Log("msg", "a new policy is in force", "config_hash", hash)
 		h.sayRequest(Adopt, "", healerActor, "a new policy is in force")
 	}

@@ -70,6 +70,9 @@ type Policy struct {
 	// it. Nil, or an empty domain: the /24 of its address. It comes and goes with the
 	// policy: a profile's name means nothing to another one.
 	Place func(*fleet.Info) (domain, profile string) `yaml:"-" json:"-"`
+	// Matches says in words what Place goes by, so that two policies that differ in
+	// that go by different names in the audit.
+	Matches string `yaml:"-"`
 	// Wish says what a dragon is to be: the same for the same dragon, and what it has
 	// returned does not change any more. Nil, or nil for a dragon: it is left as it is.
 	Wish func(*fleet.Info) *Wish `yaml:"-" json:"-"`

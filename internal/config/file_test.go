@@ -305,6 +305,9 @@ profiles:
 		{"a name has no network", "a0:b0:45:00:00:09", "T1", "", "everyone+t1", healer.Enforce, 5, 5},
 	} {
 		ip, _ := netip.ParseAddr(x.ip)
+		if x.ip != "" && !strings.Contains(p.Matches, "row [] 127.5.3.0/") {
+			t.Errorf("the policy does not say whom it matches: %q", p.Matches)
+		}
 		_, profile := c.Healing.Place(&fleet.Info{MAC: x.mac, Model: x.model, IP: x.ip, Site: c.Sites.Of(ip)})
 		if profile != x.profile {
 			t.Errorf("%s: profile %s, want %s", x.name, profile, x.profile)

@@ -182,6 +182,10 @@ func newHealing(r *reader, d *document, sites []string) Healing {
 	s := stacker{h: &h, r: r, known: known}
 	s.choose(0, layer{}, nil, nil)
 	h.policy.Place = (&Healing{layers: h.layers}).Place
+	for i := range h.layers {
+		l := &h.layers[i]
+		h.policy.Matches += fmt.Sprintln(l.name, l.macs, l.network, l.sites, l.models)
+	}
 	return h
 }
 
