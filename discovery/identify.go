@@ -71,9 +71,15 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 	logger := level.Debug(s.cfg.Logger)
 	switch {
 	case v == isDragon:
+		change := s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
+		if change == fleet.Refused {
+			v = isStranger
+			s.strangers.remember(address, v, strangerFor)
+			s.metrics.identified.WithLabelValues(string(v)).Inc()
+			return Found{}, v
+		}
 		s.metrics.identified.WithLabelValues(string(v)).Inc()
 		s.strangers.forget(address)
-		change := s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
 		return Found{address, identity, change}, v
 	case errors.Is(err, context.Canceled):
 		return Found{}, v

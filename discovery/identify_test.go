@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -246,6 +247,46 @@ func TestAScanThatMeetsOtherDragonsWhereKnownOnesWereFindsThem(t *testing.T) {
 			if d := f.known(i); d.Info().Address != f.herd.Host(i).String() {
 				t.Errorf("dragon %d is at %s: %+v", i, f.herd.Host(i), d.Info())
 			}
+		}
+	})
+}
+
+// A router that sends every connection to the same dragon must not become a farm.
+func TestAHostThatAnswersForAWholeNetworkIsFewDragons(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 2, InMemory: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer herd.Close()
+		everywhere := func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address != herd.Addr(1) {
+				address = herd.Addr(0)
+			}
+			return herd.DialContext(ctx, network, address)
+		}
+		transport := dragon.NewTransport()
+		transport.DialContext = everywhere
+		defer transport.CloseIdleConnections()
+		options := dragon.Options{Transport: transport}
+		f, err := fleet.Open(fleet.Config{Client: options})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := New(Config{Networks: networks(t, "127.10.0.0/22"), Client: options, Fleet: f, Dial: everywhere})
+		for range 2 {
+			if _, err := s.Scan(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(f.Dragons()); n < 3 || n > 33 {
+				t.Errorf("%d dragons", n)
+			}
+			if d := f.Lookup(herd.Addr(1)); d == nil || d.Info().Conflict {
+				t.Error("the dragon that is one is not there")
+			}
+		}
+		if n := herd.Dragon(0).Traffic().Total(); n > 20_000 {
+			t.Errorf("%d requests for 1,022 addresses", n)
 		}
 	})
 }

@@ -29,7 +29,13 @@ const (
 	Added     Change = "added"
 	Moved     Change = "moved"
 	Conflict  Change = "conflict"
+	Refused   Change = "refused" // too many claim that MAC already
 )
+
+// mostClaims is how many addresses may claim one MAC. A host that answers for a whole
+// network as the same dragon would otherwise fill the fleet, each of its claims being
+// held against all the others.
+const mostClaims = 32
 
 // conflictEnds is how long one of two claimants of a MAC is silent, while the other
 // answers, before they are taken for one dragon that moved. It is long because the
@@ -65,6 +71,9 @@ func (f *Fleet) sight(ctx context.Context, s Sighting) (Change, []Sighting) {
 	}
 	s.Address = normalAddress(s.Address)
 	mac := normalMAC(s.Identity.Overview.MAC)
+	if f.crowded(mac, s.Address) {
+		return Refused, nil
+	}
 	var strangers []Sighting
 	answered := make(map[*place]bool) // by former address: whether the dragon still answers there
 	for range 5 {                     // others may change the fleet while we ask
@@ -88,6 +97,13 @@ func (f *Fleet) sight(ctx context.Context, s Sighting) (Change, []Sighting) {
 		}
 	}
 	return Unchanged, strangers
+}
+
+// crowded reports whether an address would be one too many to claim a MAC.
+func (f *Fleet) crowded(mac, address string) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.byAddress[address] == nil && len(f.byMAC[mac]) >= mostClaims
 }
 
 // formerPlaces returns the places, other than address, where dragons with this MAC
@@ -201,12 +217,18 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*place]bool) Change 
 		f.note(level.InfoValue(), "dragon moved", "worker", mover.Info().Worker, "from", from, "to", s.Address)
 		return Moved
 	}
+	if len(f.byMAC[mac]) >= mostClaims { // others came in between
+		return Refused
+	}
 	now := time.Now()
 	d := f.add(mac, Info{FirstSeen: now, LastSeen: now}, p, s)
 	i := d.Info()
 	if i.Conflict {
 		f.note(level.WarnValue(), "dragons cannot be told apart by their MAC, so their series carry the address",
 			"worker", i.Worker, "mac", mac, "address", s.Address)
+		if len(f.byMAC[mac]) == mostClaims {
+			f.note(level.ErrorValue(), "so many addresses claim one MAC that further ones are not taken in; does one host answer for a network?", "mac", mac, "addresses", mostClaims)
+		}
 		return Conflict
 	}
 	f.note(level.InfoValue(), "dragon found", "worker", i.Worker, "address", s.Address, "model", i.Model, "firmware", i.Firmware)
