@@ -29,9 +29,10 @@ func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 	for _, s := range c.all {
 		c.examine(s)
 		c.conclude(s)
+		c.watchUpgrade(s)
 		c.place(s)
 	}
-	c.rollFirmware()
+	c.advanceRollouts()
 	c.wishes()
 	c.breakers()
 	c.choose()

@@ -303,14 +303,20 @@ func (c *cycle) auditFirmware(verb Verb, ro *FirmwareRollout, note string) {
 		Actor: firmwareActor(ro.ID), Config: c.m.Fleet.ConfigHash, Note: fmt.Sprintf("firmware %s %s %s", ro.ID, ro.Release.Version, note)})
 }
 
-// rollFirmware follows the dragons that were sent something, and moves the rollouts on.
-func (c *cycle) rollFirmware() {
+// watchUpgrade follows a dragon that was sent firmware.
+func (c *cycle) watchUpgrade(s *subject) {
+	u := s.r.Upgrade
+	if s.conflict || u == nil || u.Phase.Over() {
+		return
+	}
+	if ro := c.m.firmware(u.Rollout); ro != nil {
+		c.follow(s, ro, u)
+	}
+}
+
+// advanceRollouts moves the rollouts on by what has become of their dragons.
+func (c *cycle) advanceRollouts() {
 	for _, ro := range c.m.Fleet.Firmware {
-		for _, s := range c.all {
-			if u := s.r.Upgrade; !s.conflict && u != nil && u.Rollout == ro.ID && !u.Phase.Over() {
-				c.follow(s, ro, u)
-			}
-		}
 		if ro.open() {
 			c.advanceFirmware(ro)
 		}

@@ -357,8 +357,12 @@ func (c *cycle) soak(s *subject, ro *FirmwareRollout, u *Upgrading) {
 		return
 	}
 	switch {
+	case rebooting && s.silent && c.now.Since(max(reboot.At, s.w.silent)) >= p.Rebooting && c.m.run.time.alive >= upgradeGrace:
+		// What may have another cause is not called lost, and yet nothing is heard of it.
+		c.failIll(s, ro, u, "it did not come back from one more boot", true)
+		return
 	case rebooting:
-		return // it ends by itself, at the latest as lost
+		return // it ends by itself
 	case reboot != nil && reboot.Outcome == NotExecuted:
 		c.unclear(s, ro, u, "one more boot was asked for and did not happen")
 		return

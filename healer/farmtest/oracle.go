@@ -339,7 +339,7 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 		if last.At < x.At {
 			last = x
 		}
-		if strings.HasPrefix(x.Actor, "rollout") && age < 15*time.Minute {
+		if strings.HasPrefix(x.Actor, "rollout") && age < x.least() {
 			rollouts++
 		}
 		if x.want != d.N {

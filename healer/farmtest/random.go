@@ -39,6 +39,20 @@ func Random(seed uint64) string {
 	return b.String()
 }
 
+// RandomFirmware is a script of Random with a rollout of firmware in it.
+func RandomFirmware(seed uint64) string {
+	r := rand.New(rand.NewPCG(seed, 5))
+	script := Random(seed)
+	at := strings.Index(script, "at ")
+	does := []string{"good", "good", "good", "bricks", "bricks-next-boot", "slow", "wrong", "loses-board", "ignored", "errors", "hot"}[r.IntN(11)]
+	first := 10 + r.IntN(300)
+	firmware := fmt.Sprintf("at %dm firmware start t1_20191101_120000 %s\n", first, does)
+	if r.IntN(3) == 0 {
+		firmware += fmt.Sprintf("at %dm firmware %s f1\n", first+r.IntN(600), []string{"pause", "abort"}[r.IntN(2)])
+	}
+	return script[:at] + "policy soaks 1h\n" + firmware + script[at:]
+}
+
 func minutes(r *rand.Rand, from, to int) string {
 	return (time.Duration(from+r.IntN(to-from)) * time.Minute).String()
 }

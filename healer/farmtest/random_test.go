@@ -37,9 +37,8 @@ func kind(failure string) string {
 	return i
 }
 
-func try(t *testing.T, seed uint64) {
+func try(t *testing.T, seed uint64, text string) {
 	t.Helper()
-	text := Random(seed)
 	failures := broken(text)
 	if len(failures) == 0 {
 		return
@@ -63,7 +62,14 @@ func try(t *testing.T, seed uint64) {
 // Whatever happens to a farm, the invariants hold.
 func TestRandomScripts(t *testing.T) {
 	for i := range uint64(40) {
-		try(t, *seed0+i)
+		try(t, *seed0+i, Random(*seed0+i))
+	}
+}
+
+// Whatever happens to a farm while firmware is rolled out, the same.
+func TestRandomScriptsWithFirmware(t *testing.T) {
+	for i := range uint64(20) {
+		try(t, *seed0+i, RandomFirmware(*seed0+i))
 	}
 }
 
@@ -74,7 +80,9 @@ func TestSoakRandomScripts(t *testing.T) {
 	end := time.Now().Add(*soakF)
 	n := uint64(0)
 	for ; time.Now().Before(end) && !t.Failed(); n++ {
-		try(t, *seed0+1000+n)
+		seed := *seed0 + 1000 + n
+		try(t, seed, Random(seed))
+		try(t, seed, RandomFirmware(seed))
 	}
 	t.Logf("%d scripts from seed %d on", n, *seed0+1000)
 }
