@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -135,7 +134,12 @@ func (l *Library) fetch(ctx context.Context, o Offer, u *url.URL, p *pins, known
 	if err := os.MkdirAll(l.config.Kept, 0o700); err != nil {
 		return Image{}, err
 	}
-	d, err := l.begin(u)
+	root, err := os.OpenRoot(l.config.Kept)
+	if err != nil {
+		return Image{}, err
+	}
+	defer func() { _ = root.Close() }()
+	d, err := l.begin(root, u)
 	if err != nil {
 		return Image{}, err
 	}
@@ -173,7 +177,7 @@ func (l *Library) fetch(ctx context.Context, o Offer, u *url.URL, p *pins, known
 			return Image{}, err
 		}
 	}
-	return image, d.keep(l.path(image))
+	return image, d.keep(image.file)
 }
 
 // finalError is one that another attempt would not mend.
@@ -189,23 +193,24 @@ type download struct {
 	l         *Library
 	url       *url.URL
 	client    *http.Client
-	path      string
+	root      *os.Root // of what is kept
+	name      string   // of the part in it
 	part      *os.File
 	validator string // by which the host knows that its file is still the same
 }
 
-func (l *Library) begin(u *url.URL) (*download, error) {
+func (l *Library) begin(root *os.Root, u *url.URL) (*download, error) {
 	sum := sha256.Sum256([]byte(u.String()))
-	d := &download{l: l, url: u, path: filepath.Join(l.config.Kept, hex.EncodeToString(sum[:8])+".part")}
+	d := &download{l: l, url: u, root: root, name: hex.EncodeToString(sum[:8]) + ".part"}
 	var err error
-	if d.part, err = os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil { //nolint:gosec // a name of digits that are our own
+	if d.part, err = root.OpenFile(d.name, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return nil, err
 	}
 	if err := syscall.Flock(int(d.part.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		d.part.Close()
 		return nil, fmt.Errorf("another process fetches it: %w", err)
 	}
-	if data, err := os.ReadFile(d.path + ".validator"); err == nil { //nolint:gosec // a name of digits that are our own
+	if data, err := root.ReadFile(d.validatorName()); err == nil {
 		d.validator = string(data)
 	}
 	d.client = &http.Client{
@@ -230,26 +235,28 @@ func (l *Library) begin(u *url.URL) (*download, error) {
 	return d, nil
 }
 
+func (d *download) validatorName() string { return d.name + ".validator" }
+
 func (d *download) end() {
 	d.part.Close()
 	d.client.CloseIdleConnections()
 }
 
 func (d *download) discard() {
-	_ = os.Remove(d.path) //nolint:gosec // a name of digits that are our own
-	_ = os.Remove(d.path + ".validator")
+	_ = d.root.Remove(d.name)
+	_ = d.root.Remove(d.validatorName())
 }
 
 // keep puts the image in its place, when all of it is on the disk.
-func (d *download) keep(path string) error {
+func (d *download) keep(name string) error {
 	if err := d.part.Sync(); err != nil {
 		return err
 	}
-	if err := os.Rename(d.path, path); err != nil {
+	if err := d.root.Rename(d.name, name); err != nil {
 		return err
 	}
 	d.discard()
-	dir, err := os.Open(filepath.Dir(path))
+	dir, err := d.root.Open(".")
 	if err != nil {
 		return err
 	}
@@ -340,10 +347,10 @@ func (d *download) restart(h http.Header) error {
 		return err
 	}
 	if d.validator == "" {
-		_ = os.Remove(d.path + ".validator")
+		_ = d.root.Remove(d.validatorName())
 		return nil
 	}
-	return os.WriteFile(d.path+".validator", []byte(d.validator), 0o600)
+	return d.root.WriteFile(d.validatorName(), []byte(d.validator), 0o600)
 }
 
 // contentRange reads bytes 100-199/200; of is -1 where the whole is not known.
