@@ -47,6 +47,24 @@ func TestHealingIsDocumented(t *testing.T) {
 	}
 }
 
+func TestFirmwareIsDocumented(t *testing.T) {
+	data, err := os.ReadFile("docs/firmware.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	for command := range addFirmware(kingpin.New("test", "")) {
+		if !strings.Contains(page, "mother-of-dragons "+command) {
+			t.Errorf("the command %q is not there", command)
+		}
+	}
+	for _, phase := range healer.UpgradePhases {
+		if !phase.Over() && !strings.Contains(page, "`"+string(phase)+"`") {
+			t.Errorf("the phase %s is not there", phase)
+		}
+	}
+}
+
 // words splits a command line as a shell does that knows double quotes only.
 func words(s string) []string {
 	var list []string
