@@ -309,3 +309,26 @@ func TestWriteWithoutAnswerInTime(t *testing.T) {
 		}
 	})
 }
+
+// Whoever answers at a dragon's address may point to any place of the network, or of
+// this machine.
+func TestNoRedirectIsFollowed(t *testing.T) {
+	visited := 0
+	elsewhere := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { visited++ }))
+	c := New(serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
+	})), Options{})
+	for name, ask := range map[string]func() error{
+		"identify": func() error { _, err := c.Identify(t.Context()); return err },
+		"summary":  func() error { _, err := c.Summary(t.Context()); return err },
+		"reboot":   func() error { return c.Reboot(t.Context()) },
+		"logs":     func() error { _, err := c.Logs(t.Context(), io.Discard); return err },
+	} {
+		if err := ask(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if visited > 0 {
+		t.Errorf("%d requests went where the redirect points to", visited)
+	}
+}
