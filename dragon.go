@@ -24,6 +24,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
 )
 
 // dragonCommand is the command dragon. Its verbs are in dragon_read.go, dragon_write.go,
@@ -54,6 +55,7 @@ func addDragon(app *kingpin.Application) map[string]command {
 	d.Flag("ask-password", "Ask for the password to log in with.").NoEnvar().BoolVar(&d.ask)
 	d.addReads()
 	d.addWrites()
+	d.addPassword()
 	d.addLogs()
 	return d.commands
 }
@@ -79,6 +81,11 @@ type round struct {
 
 // add adds a verb. flags registers what the verb has of its own, and may be nil.
 func (d *dragonCommand) add(verb, help string, flags func(*kingpin.CmdClause), do func(context.Context, *round) error) {
+	d.addSelecting(verb, help, flags, func() bool { return false }, do)
+}
+
+// addSelecting adds a verb that may also want all dragons by a flag of its own.
+func (d *dragonCommand) addSelecting(verb, help string, flags func(*kingpin.CmdClause), all func() bool, do func(context.Context, *round) error) {
 	cmd := d.Command(verb, help)
 	if flags != nil {
 		flags(cmd)
@@ -91,7 +98,7 @@ func (d *dragonCommand) add(verb, help string, flags func(*kingpin.CmdClause), d
 			return err
 		}
 		r := &round{dragonCommand: d, config: c, names: names, verb: verb, stdout: stdout, stderr: stderr}
-		if r.hosts, err = d.named(c, names); err != nil {
+		if r.hosts, err = d.named(c, names, d.all || all()); err != nil {
 			return err
 		}
 		if r.client, err = d.clientOptions(c, stderr); err != nil {
@@ -103,20 +110,20 @@ func (d *dragonCommand) add(verb, help string, flags func(*kingpin.CmdClause), d
 }
 
 // named finds the dragons that were named, each once.
-func (d *dragonCommand) named(c *config.Config, names []string) (hosts []host, err error) {
-	if (len(names) == 0) != d.all {
+func (d *dragonCommand) named(c *config.Config, names []string, all bool) (hosts []host, err error) {
+	if (len(names) == 0) != all {
 		return nil, errors.New("name the dragons, or say --all for all of the inventory; one of the two")
 	}
 	known, err := fleet.Remembered(c.DataDir, c.Sites.Of)
-	if err != nil && (d.all || !errors.Is(err, fs.ErrNotExist)) {
+	if err != nil && (all || !errors.Is(err, fs.ErrNotExist)) {
 		return nil, fmt.Errorf("%w (--data-dir or --config.file say where it is)", err)
 	}
 	for _, i := range known {
-		if d.all && i.IP != "" {
+		if all && i.IP != "" {
 			hosts = append(hosts, host{i.Worker, i.Address, i.MAC})
 		}
 	}
-	if d.all && len(hosts) == 0 {
+	if all && len(hosts) == 0 {
 		return nil, fmt.Errorf("the inventory in %s has no dragon", c.DataDir)
 	}
 	for _, name := range names {
@@ -166,12 +173,16 @@ func hostOf(name string, known []*fleet.Info, c *config.Config) (host, error) {
 // clientOptions say how to log in: as the flags want it, else as the configuration does.
 func (d *dragonCommand) clientOptions(c *config.Config, stderr io.Writer) (dragon.Options, error) {
 	known, _ := fleet.Remembered(c.DataDir, c.Sites.Of) // without an inventory nobody is known
+	book := passwords.Reader(c.DataDir)
+	if err := book.Err(); err != nil {
+		return dragon.Options{}, err
+	}
 	o := dragon.Options{Transport: dragon.NewTransport(), Timeout: c.DragonTimeout, CredentialsFor: func(address string) []dragon.Credential {
 		var who *fleet.Info
 		if i := slices.IndexFunc(known, func(i *fleet.Info) bool { return i.Address == address }); i >= 0 {
 			who = known[i]
 		}
-		return c.Credentials.For(address, who)
+		return withPasswords(book, c, address, who)
 	}}
 	var password dragon.Secret
 	var err error

@@ -24,6 +24,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/gate"
+	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
@@ -213,7 +214,7 @@ func planOffline(ctx context.Context, c *config.Config, logs *logFlags, stderr i
 	var dragons *fleet.Fleet // there before the first login
 	dragons, err = fleet.Open(fleet.Config{
 		Dir: dir,
-		Client: dragon.Options{CredentialsFor: credentialsFor(&dragons, func() *config.Config { return c }),
+		Client: dragon.Options{CredentialsFor: credentialsFor(&dragons, passwords.Reader(c.DataDir), func() *config.Config { return c }),
 			Transport: dragon.NewTransport(), Timeout: c.DragonTimeout},
 		Site:   c.Sites.Of,
 		Logger: logger,

@@ -40,6 +40,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/gate"
+	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
@@ -113,8 +114,12 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	conf := &settings{load: load, metrics: config.NewMetrics(registry), logger: log.With(logger, "component", "config")}
 	conf.current.Store(c)
 	var dragons *fleet.Fleet // there before the first login
+	given := passwords.Reader(c.DataDir)
+	if err := given.Err(); err != nil {
+		level.Error(logger).Log("msg", "the passwords that dragons were given cannot be read; these dragons will let nobody in", "err", err)
+	}
 	client := dragon.Options{
-		CredentialsFor: credentialsFor(&dragons, conf.current.Load),
+		CredentialsFor: credentialsFor(&dragons, given, conf.current.Load),
 		Transport:      dragonsTransport(),
 		Timeout:        c.DragonTimeout,
 		ReadTimeout:    func() time.Duration { return conf.current.Load().DragonTimeout },
@@ -365,13 +370,13 @@ func dragonsTransport() *dragon.Transport {
 }
 
 // credentialsFor says what is tried at a login, by who is known to live there.
-func credentialsFor(dragons **fleet.Fleet, current func() *config.Config) func(host string) []dragon.Credential {
+func credentialsFor(dragons **fleet.Fleet, book *passwords.Book, current func() *config.Config) func(host string) []dragon.Credential {
 	return func(host string) []dragon.Credential {
 		var who *fleet.Info
 		if d := (*dragons).Lookup(host); d != nil {
 			who = d.Info()
 		}
-		return current().Credentials.For(host, who)
+		return withPasswords(book, current(), host, who)
 	}
 }
 

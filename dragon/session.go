@@ -145,6 +145,19 @@ func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err erro
 	return false, s.refused
 }
 
+// LoggedInAs returns the credential that the dragon has accepted, after a login where
+// there has been none.
+func (c *Client) LoggedInAs(ctx context.Context) (Credential, error) {
+	ctx, cancel := context.WithTimeout(ctx, ordinary(&c.opts))
+	defer cancel()
+	if err := c.take(ctx, authEndpoint); err != nil {
+		return Credential{}, err
+	}
+	defer c.give()
+	_, err := c.login(ctx, false)
+	return c.session.worked, err
+}
+
 // credentials returns what a login may be tried with, that which worked last first.
 func (c *Client) credentials() []Credential {
 	list := c.opts.Credentials
