@@ -441,7 +441,10 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	stuck := slices.Clone(x.Told)
 	works := a.Proof != 0 && s.fresh && s.w.at > a.At && s.f.alive() >= a.Before.Boards && c.works(s, target)
 	waited := c.now.Since(a.At)
-	late := waited >= c.p.Rollout.CanaryWait && s.poolHeld == "" && c.m.breaker("domain", s.f.Domain) == nil && c.m.breaker("isolation", "") == nil
+	late := waited >= c.p.Rollout.CanaryWait
+	if s.w.misses > 0 { // if it does not come back, it is lost
+		late = waited >= c.p.Rollout.CanaryWait+2*s.p.Ladder.LostAfter
+	}
 	switch {
 	case len(stuck) > 0 && len(right) == 0 && len(unread) == 0: // all that was tried came to nothing
 		c.stuck(s, r, stuck)
@@ -460,11 +463,24 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
 		}
 	case !late:
+	case c.excused(s):
+		// It says nothing about the wish, and the place in flight is not kept for ever.
+		if waited >= excusedFor {
+			c.end(s, a, NoEffect, "no verdict: there is a cause for many")
+		}
 	case a.Result == Unknown && len(unread) == 0 && len(right) == 0:
 		c.end(s, a, NotExecuted, "nothing has changed")
 	default:
 		c.failure(s, a, ro, r, target, wrong, unread)
 	}
+}
+
+// excusedFor is how long the verdict on a dragon waits for the end of what many suffer from.
+const excusedFor = time.Hour
+
+// excused reports whether something that many suffer from explains that a dragon does not work.
+func (c *cycle) excused(s *subject) bool {
+	return s.poolHeld != "" || c.m.breaker("domain", s.f.Domain) != nil || c.m.breaker("isolation", "") != nil
 }
 
 // failure ends an action that did not do what it was to do in time. Silence is failure, too.
@@ -601,6 +617,17 @@ func (m *Memory) refused(mac string, a *Action) {
 			r.Config.Stuck = append(slices.Clone(r.Config.Stuck), x)
 		}
 	}
+}
+
+// undoings is how many of a dragon's configurations in a window gave back what it had.
+func undoings(r *Record, window time.Duration, now Moment) int {
+	n := 0
+	for i := range r.Actions {
+		if a := &r.Actions[i]; a.Change != nil && a.Change.Restore && now.Since(a.At) < window {
+			n++
+		}
+	}
+	return n
 }
 
 // RolloutPolicy says how a changed wish comes to its dragons, and how it is held to.

@@ -524,7 +524,11 @@ func (q *question) deviceBudget() answer {
 		if q.change != nil && q.change.restore {
 			return yes("")
 		}
-		return limit(Configure, day, d.ConfigWrites24h)
+		a := limit(Configure, day, d.ConfigWrites24h)
+		if n := undoings(r, day, now); !a.open && count(r, Configure, day, now)-n < d.ConfigWrites24h {
+			return yes(fmt.Sprintf("%s, %d of them undoings", a.detail, n))
+		}
+		return a
 	case Restart:
 		return limit(Restart, day, d.Restarts24h)
 	case Reboot:

@@ -1,0 +1,386 @@
+package healer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+const (
+	poolB    = "stratum+tcp://b.example:3333"
+	poolTypo = "stratum+tcp://typo.example:3333"
+)
+
+// wishful is a farm that is configured for pool A, as everybody wishes.
+func wishful(t *testing.T, n int) *farm {
+	f := newFarm(t, n)
+	f.policy.Default.Mode = Observe
+	f.wish("a", poolA, "balanced")
+	for _, u := range f.units {
+		u.take(u.wish, u.wish.items())
+	}
+	return f.settle()
+}
+
+// phase is where unit i stands.
+func (f *farm) phase(i int) Phase { return f.of(i).Wish.Phase }
+
+// rollout is that of a wish.
+func (f *farm) rollout(key string) *Rollout {
+	for _, ro := range f.mem.Fleet.Rollouts {
+		if ro.Key == key {
+			return ro
+		}
+	}
+	f.t.Fatalf("no rollout of %s", key)
+	return nil
+}
+
+func (f *farm) said(word string) bool {
+	return slices.ContainsFunc(f.plan.Audit, func(a Audit) bool { return strings.Contains(a.Note, word) })
+}
+
+func TestAChangedWishGoesToOneDragonFirst(t *testing.T) {
+	f := wishful(t, 20)
+	f.wish("b", poolB, "balanced")
+	f.cure = func(u *unit, _ Kind) { u.pools[0].Status = "Dead"; f.sends = false } // it takes its time
+	f.run(10 * time.Minute)
+	if n, ro := len(f.sent), f.rollout("b"); n != 1 || ro.State != RolloutCanary {
+		t.Fatalf("%d written to, rollout %s, want one canary", n, ro.State)
+	}
+	canary := f.unit(f.rollout("b").Canary)
+	f.cure, f.sends = nil, true
+	f.tick()
+	if len(f.sent) != 1 {
+		t.Fatal("the others got it before the canary worked")
+	}
+	canary.pools[0].Status = "Alive"
+	f.run(5 * time.Minute)
+	if ro := f.rollout("b"); ro.State != RolloutWaves {
+		t.Fatalf("the rollout is %s, want waves", ro.State)
+	}
+	// Two in ten minutes, and nobody twice.
+	f.run(3 * time.Hour)
+	if n := f.right(); n != 20 || f.rollout("b").State != RolloutDone {
+		t.Errorf("%d as wished, rollout %s", n, f.rollout("b").State)
+	}
+	for i := range f.sent[2:] {
+		if gap := f.sent[i+2].At.Since(f.sent[i].At); gap < 10*time.Minute {
+			t.Errorf("three within %s", gap)
+		}
+	}
+	if len(f.sent) != 20 {
+		t.Errorf("%d writes, want one a dragon", len(f.sent))
+	}
+}
+
+// S31: a typo in a pool's URL costs one dragon a quarter of an hour.
+func TestATypoCostsOneDragonAFewMinutes(t *testing.T) {
+	f := wishful(t, 20)
+	f.wish("typo", poolTypo, "balanced")
+	before := f.age()
+	for f.rollout2("typo") != RolloutAborted && f.age() < before+time.Hour {
+		f.tick()
+	}
+	if took := f.age() - before; took > 20*time.Minute {
+		t.Errorf("aborted after %s", took)
+	}
+	f.run(2 * time.Hour)
+	// The canary has its pools again, the others were not touched.
+	if len(f.sent) != 2 || f.sent[1].Change == nil || !f.sent[1].Change.Restore {
+		t.Fatalf("sent %v, want the canary and its undoing", f.sent)
+	}
+	for i, u := range f.units {
+		if want := []dragon.PoolConfig{{URL: poolA, User: "acct." + u.who.Worker, Password: "hunter2"}}; !slices.Equal(u.has.Pools, want) {
+			t.Errorf("unit %d has %v", i, u.has.Pools)
+		}
+	}
+	b := f.mem.breaker("rollout", f.rollout("typo").ID)
+	if b == nil || b.State != BreakerLatched || !strings.Contains(b.Detail, "no accepted share at "+poolTypo) {
+		t.Fatalf("breaker %+v", b)
+	}
+	if got := f.sent[1].At.Since(f.sent[0].At); got > 17*time.Minute {
+		t.Errorf("undone after %s", got)
+	}
+
+	// A correction is another wish, with a canary of its own.
+	f.wish("b", poolB, "balanced")
+	f.run(5 * time.Hour)
+	if n := f.right(); n != 20 {
+		t.Errorf("%d of 20 as corrected: %+v", n, f.rollout("b"))
+	}
+
+	// What was right after all is taken up when a human says so.
+	f.wish("typo", poolTypo, "balanced")
+	f.run(time.Hour)
+	writes := len(f.sent)
+	if f.rollout2("typo") != RolloutAborted {
+		t.Fatalf("the aborted wish is %s", f.rollout2("typo"))
+	}
+	if err := f.mem.Ack(f.now, "rollout", f.rollout("typo").ID, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	f.cure = func(u *unit, _ Kind) { u.pools[0].Status = "Alive" }
+	f.run(25 * time.Hour) // the canary has had its two changes of today
+	if n := f.right(); n != 20 {
+		t.Errorf("%d of 20 after the acknowledgement, %d writes: %+v", n, len(f.sent)-writes, f.rollout("typo"))
+	}
+}
+
+func (f *farm) rollout2(key string) RolloutState {
+	for _, ro := range f.mem.Fleet.Rollouts {
+		if ro.Key == key {
+			return ro.State
+		}
+	}
+	return ""
+}
+
+// A dragon of a wish of its own is its own canary, and no other is touched.
+func TestADragonOfItsOwnIsItsOwnCanary(t *testing.T) {
+	f := wishful(t, 20)
+	f.wish("own", poolTypo, "", 7)
+	f.run(3 * time.Hour)
+	if len(f.sent) != 2 || f.phase(7) != PhaseFailed || f.sentTo(7)[0] != Configure {
+		t.Errorf("sent %v, unit 7 is %s", f.sent, f.phase(7))
+	}
+	if n := f.right(); n != 19 {
+		t.Errorf("%d as wished, want the 19 others", n)
+	}
+}
+
+func TestDriftIsPutRight(t *testing.T) {
+	f := wishful(t, 20)
+	stranger := []dragon.PoolConfig{{URL: "stratum+tcp://thief.example:3333", User: "thief", Password: "x"}}
+	f.units[3].has.Pools = stranger
+	f.units[3].pools = []PoolFacts{{URL: stranger[0].URL, User: "thief", Status: "Alive", Active: true}}
+	f.tick()
+	d := f.of(3)
+	if len(d.Wish.Drift) != 1 || !strings.Contains(d.Wish.Drift[0].Have, "thief at stratum+tcp://thief.example:3333") {
+		t.Fatalf("drift %+v", d.Wish.Drift)
+	}
+	if strings.Contains(fmt.Sprintf("%+v %+v", d.Wish, f.plan.Changes), "hunter2") {
+		t.Error("the plan has the password")
+	}
+	f.run(10 * time.Minute)
+	if n := f.right(); n != 20 || len(f.sent) != 1 {
+		t.Errorf("%d as wished after %d writes", n, len(f.sent))
+	}
+}
+
+// A password that differs is said to, and never shown.
+func TestAPasswordOnlyDiffers(t *testing.T) {
+	f := wishful(t, 3)
+	f.policy.Rollout.Mode = Observe
+	f.units[1].has.Pools = slices.Clone(f.units[1].has.Pools)
+	f.units[1].has.Pools[0].Password = "other secret"
+	f.tick()
+	d := f.of(1)
+	if len(d.Wish.Drift) != 1 || !strings.Contains(d.Wish.Drift[0].Have, "a password differs") {
+		t.Errorf("drift %+v", d.Wish.Drift)
+	}
+	text := fmt.Sprintf("%+v %#v", d.Wish, d.Wish)
+	if strings.Contains(text, "hunter2") || strings.Contains(text, "other secret") {
+		t.Errorf("a password is in %s", text)
+	}
+	if c := f.plan.changeOf(d.MAC); c == nil || c.Verb != WouldAct {
+		t.Errorf("in observe it says %+v", c)
+	}
+	f.run(time.Hour)
+	if len(f.sent) > 0 {
+		t.Error("observe wrote")
+	}
+}
+
+// S18: what somebody else changes back twice in a day is left, and said.
+func TestWhatIsUndoneTwiceIsLeft(t *testing.T) {
+	f := wishful(t, 10)
+	undo := func() {
+		f.units[3].has.Mode = "performance"
+		f.run(90 * time.Minute)
+	}
+	undo() // this was nobody's undoing: we had not written it
+	undo()
+	if f.phase(3) != PhaseRight || len(f.sent) != 2 {
+		t.Fatalf("unit 3 is %s after %d writes", f.phase(3), len(f.sent))
+	}
+	undo()
+	if f.phase(3) != PhaseConflict || len(f.sent) != 2 {
+		t.Fatalf("unit 3 is %s after %d writes, want it left", f.phase(3), len(f.sent))
+	}
+	f.run(48 * time.Hour)
+	if len(f.sent) != 2 {
+		t.Errorf("%d writes: it is fought over", len(f.sent))
+	}
+	if err := f.mem.Ack(f.now, "config", f.units[3].who.MAC, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	f.run(90 * time.Minute)
+	if f.phase(3) != PhaseRight {
+		t.Errorf("after the acknowledgement it is %s", f.phase(3))
+	}
+}
+
+// What cannot take effect is tried once, and the others are not kept waiting by it.
+func TestWhatCannotTakeEffectIsTriedOnce(t *testing.T) {
+	f := wishful(t, 6)
+	for _, u := range f.units[:2] {
+		u.refuses = []Item{ItemAutotune}
+		u.told = []Stuck{{Item: ItemAutotune, Why: "it was accepted, and is balanced"}}
+	}
+	f.wish("b", poolB, "efficient")
+	f.run(8 * time.Hour)
+	for i := range f.units {
+		if got := len(f.sentTo(i)); got != 1 {
+			t.Errorf("unit %d was written to %d times", i, got)
+		}
+		want := PhaseRight
+		if i < 2 {
+			want = PhaseStuck
+		}
+		if f.phase(i) != want {
+			t.Errorf("unit %d is %s, want %s", i, f.phase(i), want)
+		}
+		if f.units[i].has.Pools[0].URL != poolB {
+			t.Errorf("unit %d has the pools %v", i, f.units[i].has.Pools)
+		}
+	}
+	if s := f.rollout2("b"); s != RolloutDone {
+		t.Errorf("the rollout is %s", s)
+	}
+}
+
+// Where nothing at all takes effect, another canary is looked for, and after three the
+// rollout is given up.
+func TestARolloutThatNobodyTakesIsGivenUp(t *testing.T) {
+	f := wishful(t, 6)
+	for _, u := range f.units {
+		u.refuses = []Item{ItemPools, ItemAutotune}
+		u.told = []Stuck{{Item: ItemPools, Why: locked}}
+	}
+	f.wish("b", poolB, "")
+	f.run(8 * time.Hour)
+	if len(f.sent) != 3 || f.rollout2("b") != RolloutAborted {
+		t.Errorf("%d writes, the rollout is %s, want three canaries and an end", len(f.sent), f.rollout2("b"))
+	}
+}
+
+// Silence is failure: a canary that is heard of no more stops the rollout.
+func TestASilentCanaryStopsTheRollout(t *testing.T) {
+	f := wishful(t, 20)
+	f.units[0].die = true
+	f.wish("b", poolB, "")
+	f.run(4 * time.Hour)
+	if len(f.sent) != 1 || f.rollout2("b") != RolloutAborted {
+		t.Errorf("%d writes, the rollout is %s", len(f.sent), f.rollout2("b"))
+	}
+	if a := f.record(0).Actions[0]; a.Outcome != LostOutcome {
+		t.Errorf("the outcome is %s", a.Outcome)
+	}
+}
+
+// Once it is on its way, more than one dragon that is worse afterwards stops a rollout too.
+// That is harm, after which nothing at all is done until a human has looked.
+func TestFailuresInTheWavesStopARollout(t *testing.T) {
+	f := wishful(t, 40)
+	written := 0
+	f.cure = func(u *unit, _ Kind) {
+		if written++; written == 4 || written == 6 {
+			u.boards[2].gone = true
+		}
+	}
+	f.wish("b", poolB, "")
+	f.run(12 * time.Hour)
+	if s := f.rollout2("b"); s != RolloutAborted {
+		t.Fatalf("the rollout is %s after %d writes", s, len(f.sent))
+	}
+	if len(f.sent) > 8 || f.mem.breaker("harm", "") == nil {
+		t.Errorf("%d writes, breakers %v", len(f.sent), f.plan.Breakers)
+	}
+}
+
+// A pool that is out for all that have moved to it holds the rollout, and does not keep
+// the places in flight for ever.
+func TestAPoolThatGoesOutHoldsTheRollout(t *testing.T) {
+	f := wishful(t, 40)
+	f.wish("b", poolB, "")
+	for len(f.sent) < 6 {
+		f.tick()
+	}
+	dead := func(status string) {
+		for _, u := range f.units {
+			if u.pools[0].URL == poolB {
+				u.pools[0].Status = status
+			}
+		}
+	}
+	dead("Dead")
+	f.run(3 * time.Hour)
+	if len(f.sent) != 6 || f.rollout2("b") != RolloutWaves || f.plan.Budgets[0].Used != 0 {
+		t.Fatalf("%d writes, the rollout is %s, in flight %d", len(f.sent), f.rollout2("b"), f.plan.Budgets[0].Used)
+	}
+	dead("Alive")
+	f.run(8 * time.Hour)
+	if n := f.right(); n != 40 || f.rollout2("b") != RolloutDone {
+		t.Errorf("%d as wished, the rollout is %s", n, f.rollout2("b"))
+	}
+}
+
+// A power cut, a pause, a storm: configuration waits like everything else. Here: nothing is
+// written while a pool is out that the dragons are to have, but they may be moved off it.
+func TestAPoolThatIsOutHoldsOnlyThoseWhoAreToHaveIt(t *testing.T) {
+	f := wishful(t, 20)
+	for _, u := range f.units {
+		u.pools[0].Status = "Dead"
+	}
+	f.run(30 * time.Minute)
+	f.units[5].has.Mode = "performance"
+	f.run(time.Hour)
+	if len(f.sent) != 0 {
+		t.Fatalf("written in an outage: %v", f.sent)
+	}
+	f.wish("b", poolB, "")
+	f.run(8 * time.Hour)
+	if n := f.right(); n != 20 {
+		t.Errorf("%d of 20 were moved off the pool that is out: %+v\n%v", n, f.rollout("b"), f.plan.Breakers)
+	}
+}
+
+// A new dragon is configured within minutes, without the hour that healing waits.
+func TestANewDragonIsConfiguredWithinMinutes(t *testing.T) {
+	f := wishful(t, 5)
+	u := f.add(5)
+	f.wish("a", poolA, "balanced", 5)
+	u.start, u.boot = f.now.Mono, f.now.Mono
+	u.who.Address = "127.9.9.9"
+	began := f.age()
+	for f.right() < 6 && f.age() < began+time.Hour {
+		f.tick()
+	}
+	if took := f.age() - began; took > 7*time.Minute {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// The store holds all that a rollout is about.
+func TestARolloutSurvivesAKill(t *testing.T) {
+	f := wishful(t, 20)
+	f.wish("typo", poolTypo, "efficient")
+	for len(f.sent) == 0 {
+		f.tick()
+	}
+	f.reload()
+	f.run(2 * time.Hour)
+	if len(f.sent) != 2 || !f.sent[1].Change.Restore || f.rollout2("typo") != RolloutAborted {
+		t.Fatalf("sent %v", f.sent)
+	}
+	for i, u := range f.units {
+		if u.has.Pools[0].URL != poolA || u.has.Pools[0].Password != "hunter2" || u.has.Mode != "balanced" {
+			t.Errorf("unit %d has %v %s", i, u.has.Pools, u.has.Mode)
+		}
+	}
+}
