@@ -137,18 +137,19 @@ func (c *cycle) auditDecisions() {
 }
 
 // auditChanges says which dragons are, or would be, configured, or what is in the way.
-// Who only waits for its turn is no news.
+// Who only waits for its turn, or for the end of what holds many, is no news.
 func (c *cycle) auditChanges() {
 	due := make(map[string]bool, len(c.out.Changes))
 	for i := range c.out.Changes {
 		d := &c.out.Changes[i]
-		if d.Verb == Wait {
+		if d.Verb == Wait || d.Verb == Blocked && len(itself(d)) == 0 {
 			continue
 		}
 		key := d.MAC + " configuration"
 		due[key] = true
 		last, said := c.m.run.said[key]
-		if what := d.what() + d.Note; !said || what != last.what || c.now.Since(last.at) >= auditAgain {
+		what := fmt.Sprintf("%s %s %s %v", d.Verb, d.Reason, d.Note, itself(d))
+		if !said || what != last.what {
 			c.m.run.said[key] = saying{what, c.now}
 			c.out.Audit = append(c.out.Audit, c.decided(d, d.Verb))
 		}

@@ -57,19 +57,28 @@ func (j *job) look(ctx context.Context, dev device) error {
 		}
 		have.Mode, have.Level, have.HasMode = a.Mode, a.Level, true
 	}
-	var items []Item
-	for _, d := range x.wish.Differences(have) {
-		if slices.Contains(x.items, d.Item) {
-			items = append(items, d.Item)
-		}
-	}
-	if len(items) == 0 {
+	j.have = have
+	if _, items := j.decision.Found(have); len(items) == 0 {
 		return notSent("it is as wished already")
 	}
-	changed := *x
-	changed.items = items
-	j.decision.change, j.decision.before, j.have = &changed, settingOf(have, x.wish.items()), have
 	return nil
+}
+
+// Found takes down what a dragon that is to be configured has, right before it is written
+// to, and says what is to be written: nothing, if it is as wished already.
+func (d *Decision) Found(have *Configured) (*Wish, []Item) {
+	if d.change == nil {
+		return nil, nil
+	}
+	x := *d.change
+	x.items = nil
+	for _, differs := range x.wish.Differences(have) {
+		if slices.Contains(d.change.items, differs.Item) {
+			x.items = append(x.items, differs.Item)
+		}
+	}
+	d.change, d.before = &x, settingOf(have, x.wish.items())
+	return x.wish, x.items
 }
 
 // configure writes what is otherwise than wished: pools, then autotune, and reads each

@@ -299,7 +299,7 @@ func (c *cycle) works(s *subject, w *Wish) bool {
 func (c *cycle) changes() {
 	var due []*subject
 	for _, s := range c.all {
-		if s.rollout == nil || s.r.open() != nil {
+		if s.rollout == nil || s.r.open() != nil || s.r.Lost != 0 || c.dark(s) != "" {
 			continue
 		}
 		if s.change = c.wanted(s); s.change != nil {
@@ -401,6 +401,20 @@ func changeInWords(s *subject, x *change) string {
 	return strings.Join(words, "; ")
 }
 
+// itself lists what a dragon waits for that is its own, and not said of many already.
+func itself(d *Decision) (own []string) {
+	for _, g := range d.Gates {
+		if g.Open {
+			continue
+		}
+		switch g.Name {
+		case GateConflict, GateMaintenance, GateQuarantine, GateFlapping, GateYoung, GateDevice:
+			own = append(own, string(g.Name))
+		}
+	}
+	return own
+}
+
 // inLine reports whether a dragon waits for nothing but its turn.
 func inLine(d *Decision) bool {
 	for _, g := range d.Gates {
@@ -433,6 +447,9 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	case !x.Restore && s.f.Wish != nil && s.f.Wish.Key == ro.Key:
 		target = s.f.Wish
 	}
+	if target == nil && !s.fresh { // nothing is known of it that would free its place
+		return
+	}
 	if target == nil { // it is another wish's turn
 		c.end(s, a, Recovered, "the wish has changed meanwhile")
 		return
@@ -463,10 +480,10 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
 		}
 	case !late:
-	case c.excused(s):
+	case c.excused(s) != "":
 		// It says nothing about the wish, and the place in flight is not kept for ever.
 		if waited >= excusedFor {
-			c.end(s, a, NoEffect, "no verdict: there is a cause for many")
+			c.end(s, a, NoEffect, "no verdict: "+c.excused(s))
 		}
 	case a.Result == Unknown && len(unread) == 0 && len(right) == 0:
 		c.end(s, a, NotExecuted, "nothing has changed")
@@ -477,11 +494,6 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 
 // excusedFor is how long the verdict on a dragon waits for the end of what many suffer from.
 const excusedFor = time.Hour
-
-// excused reports whether something that many suffer from explains that a dragon does not work.
-func (c *cycle) excused(s *subject) bool {
-	return s.poolHeld != "" || c.m.breaker("domain", s.f.Domain) != nil || c.m.breaker("isolation", "") != nil
-}
 
 // failure ends an action that did not do what it was to do in time. Silence is failure, too.
 func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, target *Wish, wrong []Difference, unread []Item) {

@@ -130,6 +130,12 @@ type Dragon struct {
 	starts int
 	works  [4]float64 // seconds of work, by pool
 
+	conf  []lead // the pools that it is configured for, in order
+	mode  string // of its autotuner
+	wish  *healer.Wish
+	asked time.Duration     // when the fleet read its configuration last
+	said  healer.Configured // what it said then
+
 	Earned   float64 // hashes, ever
 	Restarts []Restart
 
@@ -175,6 +181,10 @@ func newDragon(w *World, n int) *Dragon {
 		b.temp, b.hotSeen = w.air+warmth, never
 	}
 	d.works[0] = (-d.count).Seconds()
+	d.mode, d.asked = "balanced", never
+	for i := range w.pools {
+		d.conf = append(d.conf, lead{i, w.pools[i].login, "farm.worker", secret})
+	}
 	d.seen = never
 	return d
 }
@@ -232,12 +242,18 @@ func (d *Dragon) reset() {
 
 // pool is the index of the pool that the dragon works for; -1: none.
 func (d *Dragon) pool() int {
-	for i := range d.world.pools {
-		if d.sees(i) {
-			return i
+	for _, l := range d.conf {
+		if l.pool >= 0 && d.sees(l.pool) {
+			return l.pool
 		}
 	}
 	return -1
+}
+
+// lead is a pool that a dragon is configured for.
+type lead struct {
+	pool                int // of the world; negative: there is none
+	url, user, password string
 }
 
 // sees reports whether a pool is alive to the dragon.
@@ -472,6 +488,10 @@ func (d *Dragon) poll() {
 		defer func() { d.facts.Pace = 2 }()
 	}
 	d.facts = d.read()
+	if d.facts.Wish == nil && d.wish != nil { // what it was to be is known, and what it said before
+		said := d.said
+		d.facts.Wish, d.facts.Configured = d.wish, &said
+	}
 	if !d.facts.HasSample || d.web == "stale" || d.web == "renamed" {
 		return
 	}
@@ -543,13 +563,15 @@ func (d *Dragon) read() healer.Facts {
 	}
 	active := d.pool()
 	s.Pools = s.Pools[:0]
-	for i := range w.pools {
-		p := dragon.Pool{Index: i, URL: w.pools[i].login, User: "farm.worker", Status: "Dead", Active: dragon.Known(0),
-			Works: dragon.Known(math.Floor(d.works[i] / 15)), Accepted: dragon.Known(math.Floor(d.works[i] / 6))}
-		if d.sees(i) {
+	for i, l := range d.conf {
+		p := dragon.Pool{Index: i, URL: l.url, User: l.user, Status: "Dead", Active: dragon.Known(0), Works: dragon.Known(0), Accepted: dragon.Known(0)}
+		if l.pool >= 0 {
+			p.Works, p.Accepted = dragon.Known(math.Floor(d.works[l.pool]/15)), dragon.Known(math.Floor(d.works[l.pool]/6))
+		}
+		if l.pool >= 0 && d.sees(l.pool) {
 			p.Status = "Alive"
 		}
-		if i == active || active < 0 && i == 0 {
+		if l.pool >= 0 && l.pool == active || active < 0 && i == 0 {
 			p.Active = dragon.Known(1)
 		}
 		s.Pools = append(s.Pools, p)
@@ -559,7 +581,9 @@ func (d *Dragon) read() healer.Facts {
 		d.overview.Uptime = dragon.Known(math.Floor((d.at - d.boot).Minutes()) * 60)
 	}
 	d.elapsed = elapsed
-	return healer.FactsOf(who, reach, s, &d.overview, w.mono())
+	f := healer.FactsOf(who, reach, s, &d.overview, w.mono())
+	d.tell(&f)
+	return f
 }
 
 var renamed = []string{"DEVS.Total MH"}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
@@ -245,6 +246,62 @@ func (o *Oracle) wrote(h *Healer, decision *healer.Decision, a *healer.Action) {
 	o.needs[s.want] = w.Now
 }
 
+// wishes: I12 for what is brought to the dragons by wish, before it is sent. The first that
+// gets a wish has to show that it works before anybody else does; few get it at a time;
+// who is as wished is left alone; and nobody is written to again and again.
+func (o *Oracle) wishes(d *Dragon, x *Write) {
+	w := o.w
+	what := fmt.Sprintf("%s of %s as %s", x.ID, worker(d.MAC), x.Wish.Name)
+	have := d.configured()
+	if differs := x.Wish.Differences(&have); len(differs) != len(x.Items) {
+		o.fail("I12 %s: %d items differ, %d are written", what, len(differs), len(x.Items))
+	}
+	pace, today, undone := 0, 0, 0
+	tried, works := false, false
+	for i := range o.sent {
+		s := &o.sent[i]
+		if s.Wish == nil {
+			continue
+		}
+		age := w.Now - s.At
+		if age < 10*time.Minute && !s.Undo {
+			pace++
+		}
+		if s.want == d.N && age < day {
+			if today++; s.Undo {
+				undone++
+			}
+		}
+		tried = tried || !s.Undo && s.Wish.Key == x.Wish.Key && s.want != d.N && s.N == s.want
+	}
+	for _, y := range w.Dragons {
+		works = works || y.wish != nil && y.wish.Key == x.Wish.Key && y.right() && y.earns(x.Wish)
+	}
+	switch {
+	case today >= 4 || !x.Undo && today-undone >= 2:
+		o.fail("I12 %s is its configuration number %d within a day", what, today+1)
+	case x.Undo:
+	case pace >= max(2, len(w.Dragons)/20):
+		o.fail("I12 %s is number %d within ten minutes", what, pace+1)
+	case tried && !works && !o.retried(x):
+		o.fail("I12 %s, though nobody works so yet", what)
+	}
+}
+
+// retried reports whether the canaries so far could not be changed at all, or a human
+// has said to go on.
+func (o *Oracle) retried(x *Write) bool {
+	if o.w.healer.acked > 0 {
+		return true
+	}
+	for i := range o.sent {
+		if s := &o.sent[i]; s.Wish != nil && s.Wish.Key == x.Wish.Key && !s.Undo && o.w.Dragons[s.want].answer == "" {
+			return false
+		}
+	}
+	return true
+}
+
 // intended: I5, I19. The store held the intent, without a result, before the write.
 func (o *Oracle) intended(h *Healer, a *healer.Action, what string) {
 	if o.ids[a.ID] {
@@ -296,6 +353,9 @@ func (o *Oracle) ceilings(d *Dragon, s *sent, what string) {
 
 // least is the time in which a write cannot have been verified.
 func (s *sent) least() time.Duration {
+	if s.Wish != nil {
+		return time.Minute
+	}
 	if s.Kind == healer.Restart && (s.reason == healer.DeadBoard || s.reason == healer.Missing) {
 		return 5 * time.Minute
 	}
@@ -345,7 +405,7 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 		if x.want != d.N {
 			continue
 		}
-		if age < p.Default.Device.MinGap {
+		if age < p.Default.Device.MinGap && !s.Undo {
 			o.fail("I1 %s comes %s after the last write to it", what, age)
 		}
 		switch {
@@ -413,8 +473,11 @@ func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 	if o.jump >= 0 && s.At-o.jump < 10*time.Minute {
 		o.fail("I9 %s %s after the clock jumped", what, s.At-o.jump)
 	}
-	up := s.At - h.Starts[len(h.Starts)-1]
-	if up < 15*time.Minute {
+	up, least := s.At-h.Starts[len(h.Starts)-1], 15*time.Minute
+	if s.Wish != nil {
+		least = 5 * time.Minute
+	}
+	if up < least {
 		o.fail("I6 %s %s after the healer started", what, up)
 	}
 	if o.corrupt >= 0 && o.corrupt > h.acked && s.At-o.corrupt < h.Policy.Breakers.RecoveredObserve {
@@ -509,7 +572,7 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 			}
 			detect, everybody = 13*time.Minute, true
 		}
-		if c.Kind == "pool" && w.spared(d, c) {
+		if c.Kind == "pool" && w.spared(d, c) || c.Kind == "pool" && s.Wish != nil && w.movedOff(s.Wish, c) {
 			continue
 		}
 		// What is over before it can be seen is nothing; boots are seen afterwards, too.
@@ -524,6 +587,11 @@ func (o *Oracle) causes(d *Dragon, s *sent, what string) {
 		}
 	}
 	o.strangers(s, what)
+}
+
+// movedOff reports whether a wish has another pool than the one that is down, or was.
+func (w *World) movedOff(wish *healer.Wish, c *Cause) bool {
+	return c.Name != "all" && slices.ContainsFunc(wish.Pools, func(p dragon.PoolConfig) bool { return p.URL != c.Name })
 }
 
 // spared reports whether a dragon works for another pool than the one that is down, or
@@ -612,6 +680,12 @@ func (o *Oracle) together(at time.Duration) bool {
 
 // judgement: I7. Whom it may judge at all.
 func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
+	if s.Wish != nil { // which judges nobody
+		if up := s.At - d.bootBefore; up < 4*time.Minute {
+			o.fail("I7 %s, which is up for %s", what, up)
+		}
+		return
+	}
 	if up := before(d, s.At); up < 14*time.Minute {
 		o.fail("I7 %s, which is up for %s", what, up)
 	}

@@ -43,7 +43,7 @@ func (o *Original) Tick(w *World) {
 		}
 		if w.Now-began >= o.Duration {
 			o.Reboots++
-			w.Send(d.Address, Write{Kind: healer.Reboot, Actor: "original", MAC: d.MAC})
+			w.Send(d.Address, &Write{Kind: healer.Reboot, Actor: "original", MAC: d.MAC})
 		}
 	}
 }

@@ -212,7 +212,7 @@ func (h *Healer) Tick(w *World) {
 	var planned *healer.Plan
 	if every := h.Watch.planEvery(); every > 0 && int(w.Now/w.script.Cycle)%every == 0 {
 		p := h.Policy
-		p.Default.Mode = healer.Observe
+		p.Default.Mode, p.Rollout.Mode = healer.Observe, healer.Observe
 		planned = healer.Decide(now, w.View(), h.mem.Clone(), &p)
 	}
 	h.Plan = healer.Decide(now, w.View(), h.mem, &h.Policy)
@@ -237,6 +237,11 @@ func (h *Healer) Tick(w *World) {
 	}
 	for i := range plan.Upgrades {
 		if d := &plan.Upgrades[i]; d.Verb == healer.Act && !h.carryOut(plan, d, d.Actor()) {
+			return
+		}
+	}
+	for i := range plan.Changes {
+		if d := &plan.Changes[i]; d.Verb == healer.Act && !h.carryOut(plan, d, "rollout:"+d.Wish.Rollout) {
 			return
 		}
 	}
@@ -289,9 +294,18 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	if h.Trust {
 		fresh.MAC = d.MAC
 	}
-	if actor == "" || fresh.MAC != d.MAC {
+	wished := d.Kind == healer.Configure && d.Reason != ""
+	if actor == "" || wished || fresh.MAC != d.MAC {
 		if err := plan.Confirm(d, &fresh); err != nil {
 			h.note("not sent: %v", err)
+			return true
+		}
+	}
+	write := &Write{Kind: d.Kind, MAC: d.MAC, Undo: d.Reason == healer.Undo}
+	if wished {
+		have := target.configured()
+		if write.Wish, write.Items = d.Found(&have); len(write.Items) == 0 {
+			h.note("%s is as wished already", d.Worker)
 			return true
 		}
 	}
@@ -328,9 +342,12 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	if answers := w.at(d.Address); !h.Trust && (answers == nil || answers.Shown != d.MAC || answers.reach() != healer.Reached) {
 		return refuse("its MAC could not be proved")
 	}
-	write := Write{Kind: d.Kind, ID: a.ID, Actor: a.Actor, MAC: d.MAC}
+	write.ID, write.Actor = a.ID, a.Actor
 	if r := d.Sends(); r != nil {
 		write.Image = r.Version
+	}
+	if write.Wish != nil && h.Watch != nil {
+		h.Watch.wishes(target, write)
 	}
 	result, why := w.Send(d.Address, write)
 	h.note("%s %s %s to %s: %s %s", a.ID, a.Actor, d.Kind, d.Worker, result, why)
@@ -340,10 +357,15 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	if !h.survives("sent") {
 		return false
 	}
+	if len(write.told) > 0 {
+		if err := h.mem.Told(d.MAC, a.ID, write.told); err != nil {
+			h.Watch.fail("%v", err)
+		}
+	}
 	if err := h.mem.Sent(w.instant(), d.MAC, a.ID, result, why); err != nil {
 		h.Watch.fail("%v", err)
 	}
-	if d.Kind == healer.Configure {
+	if d.Kind == healer.Configure && !wished {
 		h.conclude(d.MAC, a.ID)
 	}
 	return h.commit("result")
@@ -364,7 +386,7 @@ func (h *Healer) conclude(mac, id string) {
 func (h *Healer) unconcluded() {
 	for _, mac := range slices.Sorted(maps.Keys(h.mem.Dragons)) {
 		for _, a := range h.mem.Dragons[mac].Actions {
-			if a.Outcome == healer.Open && a.Kind == healer.Configure {
+			if a.Outcome == healer.Open && a.Change == nil && a.Kind == healer.Configure {
 				h.conclude(mac, a.ID)
 			}
 		}

@@ -20,10 +20,11 @@ import (
 //	dragon d3 restarts|reboots|off|on  dragon d3 hot +32 [4h]
 //	dragon d3 retunes 12h              dragon d3 boots 10m later
 //	web d3 slow|sluggish|stale|hang|500|401|garbage|truncated|renamed [1h]
-//	answer d3 ignored|never|lostreply|refused|loses|ok    answer 20% never 0.5
+//	answer d3 ignored|never|lostreply|refused|loses|locked|ok    answer 20% never 0.5
 //	offset d3 +2h                      mac d3 d4|zero|own
 //	dhcp swap d3 d4 [on send]          dhcp shuffle 20%
-//	forget 60% [2h]                    stranger restarts|reboots d3-d9 [every 10m] [1h]
+//	forget 60% [2h]                    stranger restarts|reboots|configures d3-d9 [every 10m] [1h]
+//	wish d3 pools slush,backup|typo mode efficient
 //	clock healer -14d                  ntp off|on
 //	kill healer [at wal=intent|sent|result] [for 10m]
 //	store readonly [1h]|corrupt        owner lost [1h]        stop file [1h]
@@ -86,7 +87,7 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 			}
 		}
 	case "answer":
-		who, how := p.dragons(), p.oneOf("ignored", "never", "lostreply", "refused", "loses", "ok")
+		who, how := p.dragons(), p.oneOf("ignored", "never", "lostreply", "refused", "loses", "locked", "ok")
 		chance := 0.0
 		if how == "never" {
 			if chance = 1; len(p.words) > 0 {
@@ -113,6 +114,8 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 		return p.ask()
 	case "firmware":
 		return p.rollout()
+	case "wish":
+		return p.wishes()
 	default:
 		if do, ok := p.hostFault(v); ok {
 			return do
@@ -399,7 +402,7 @@ func (w *World) lease(who []int) {
 }
 
 func (p *phrase) stranger() func(*World) {
-	how := p.oneOf("restarts", "reboots")
+	how := p.oneOf("restarts", "reboots", "configures")
 	who := p.dragons()
 	every := time.Duration(0)
 	if p.next("every") {
@@ -417,9 +420,12 @@ func (p *phrase) stranger() func(*World) {
 		for _, i := range who {
 			d := w.Dragons[i]
 			w.Writes = append(w.Writes, Write{At: w.Now, N: i, Actor: "stranger", MAC: d.MAC})
-			if how == "reboots" {
+			switch how {
+			case "reboots":
 				d.reboot("stranger")
-			} else {
+			case "configures":
+				d.robbed()
+			default:
 				d.restart("stranger")
 			}
 		}

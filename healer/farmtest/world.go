@@ -88,8 +88,12 @@ type Write struct {
 	Kind  healer.Kind
 	ID    string // of the healer's action; empty: somebody else's
 	Actor string
-	MAC   string // that it was meant for
-	Image string // version of the firmware
+	MAC   string       // that it was meant for
+	Image string       // version of the firmware
+	Wish  *healer.Wish // that a Configure brings
+	Items []healer.Item
+	Undo  bool // it gives back what there was
+	told  []healer.Stuck
 }
 
 // NewWorld makes the farm of a script.
@@ -222,18 +226,18 @@ func (w *World) View() *healer.View {
 }
 
 // Send is a write that arrives at an address. It reports what the sender learns.
-func (w *World) Send(address string, write Write) (healer.Result, string) {
+func (w *World) Send(address string, write *Write) (healer.Result, string) {
 	d := w.at(address)
 	write.At, write.N = w.Now, -1
 	if d != nil {
 		d.remember()
 	}
 	if d == nil || d.reach() != healer.Reached {
-		w.Writes = append(w.Writes, write)
+		w.Writes = append(w.Writes, *write)
 		return healer.Unknown, "no answer"
 	}
 	write.N = d.N
-	w.Writes = append(w.Writes, write)
+	w.Writes = append(w.Writes, *write)
 	why := write.Actor
 	switch {
 	case d.answer == "refused":
@@ -244,6 +248,12 @@ func (w *World) Send(address string, write Write) (healer.Result, string) {
 			return healer.Unknown, "no answer in time"
 		}
 		return healer.Accepted, ""
+	case write.Wish != nil:
+		write.told = d.take(write.Wish, write.Items, why)
+		if d.dies >= 1 {
+			d.phase, d.gone, d.goneAt = off, true, w.Now
+			w.broken++
+		}
 	case write.Kind == healer.Configure:
 		return healer.Accepted, ""
 	case write.Kind == healer.Restart:

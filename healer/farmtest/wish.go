@@ -1,0 +1,123 @@
+package farmtest
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// rereads is how often the fleet asks a dragon for its configuration.
+const rereads = 5 * time.Minute
+
+// configured is what the dragon is configured for now.
+func (d *Dragon) configured() healer.Configured {
+	c := healer.Configured{Mode: d.mode, HasPools: true, HasMode: true, PoolsAt: d.world.mono(), ModeAt: d.world.mono()}
+	for _, l := range d.conf {
+		c.Pools = append(c.Pools, dragon.PoolConfig{URL: l.url, User: l.user, Password: dragon.Secret(l.password)})
+	}
+	return c
+}
+
+// tell adds to the facts what is wished of the dragon, and what it has said of itself.
+func (d *Dragon) tell(f *healer.Facts) {
+	if d.wish == nil {
+		return
+	}
+	if d.at-d.asked >= rereads {
+		d.asked, d.said = d.at, d.configured()
+	}
+	said := d.said
+	f.Wish, f.Configured = d.wish, &said
+}
+
+// right reports whether the dragon is as wished.
+func (d *Dragon) right() bool {
+	c := d.configured()
+	return d.wish == nil || len(d.wish.Differences(&c)) == 0
+}
+
+// earns reports whether the dragon has had work of the first pool that a wish is about.
+func (d *Dragon) earns(wish *healer.Wish) bool {
+	if len(wish.Pools) == 0 {
+		return slices.ContainsFunc(d.works[:], func(s float64) bool { return s > 0 })
+	}
+	i := d.world.poolAt(wish.Pools[0].URL)
+	return i >= 0 && d.works[i] > 0
+}
+
+// poolAt is the index of the pool at a URL; -1: nobody is there.
+func (w *World) poolAt(url string) int {
+	return slices.IndexFunc(w.pools, func(p pool) bool { return p.url == url || p.login == url })
+}
+
+// take makes the dragon what a write wants it to be, and returns what it says of it.
+func (d *Dragon) take(wish *healer.Wish, items []healer.Item, why string) (told []healer.Stuck) {
+	if d.answer == "locked" {
+		for _, item := range items {
+			told = append(told, healer.Stuck{Item: item, Why: "locked"})
+		}
+		items = nil
+	}
+	tunes := false
+	for _, item := range items {
+		if item == healer.ItemAutotune {
+			d.mode, tunes = wish.Mode, true
+			continue
+		}
+		d.conf = nil
+		for _, p := range wish.Pools {
+			d.conf = append(d.conf, lead{d.world.poolAt(p.URL), p.URL, p.User, string(p.Password)})
+		}
+	}
+	d.restart(why)
+	if tunes {
+		d.tuned = d.ready + d.tunes()
+	}
+	d.asked = never // it is read back
+	return told
+}
+
+// wishes reads: wish d3 pools slush,backup mode efficient. The pool typo is one that
+// nobody runs. Without pools and mode nothing is wished any more.
+func (p *phrase) wishes() func(*World) {
+	who := p.dragons()
+	var names []string
+	mode := ""
+	for p.err == nil && len(p.words) > 0 {
+		if p.oneOf("pools", "mode") == "mode" {
+			mode = p.oneOf(dragon.AutoTuneModes()...)
+			continue
+		}
+		for name := range strings.SplitSeq(p.word(), ",") {
+			if name != "typo" && !slices.Contains(p.script.Pools, name) {
+				p.fail("a pool of %s, or typo, got %q", strings.Join(p.script.Pools, " "), name)
+			}
+			names = append(names, name)
+		}
+		if len(names) > dragon.MaxPools {
+			p.fail("at most %d pools", dragon.MaxPools)
+		}
+	}
+	key := strings.Join(append(slices.Clone(names), mode), "/")
+	return each(who, func(w *World, d *Dragon) {
+		d.wish = nil
+		if key == "" {
+			return
+		}
+		d.wish = &healer.Wish{Key: key, Name: key, Mode: mode}
+		for _, name := range names {
+			d.wish.Pools = append(d.wish.Pools, dragon.PoolConfig{
+				URL: poolURL(name, slices.Index(w.script.Pools, name)), User: "acct." + worker(d.MAC), Password: secret,
+			})
+		}
+	})
+}
+
+// robbed has somebody else configure the dragon, to work for him.
+func (d *Dragon) robbed() {
+	d.conf = []lead{{0, d.world.pools[0].url, "thief", "x"}}
+	d.restart("stranger")
+}
