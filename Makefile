@@ -42,8 +42,9 @@ bench: ## Benchmarks, in a form that benchstat reads, then as tables; INTO=docs/
 	cd discovery && DISCOVERY_TEST_NETWORKS='198.18.4.0/22 198.18.16.0/20' DISCOVERY_TEST_NMAP=$$(command -v nmap) \
 		$(GO) test -run BlackHoles -v -count 1 .
 
-soak: ## Random farms in front of the healer for SOAK, and a crash at every commit.
+soak: ## Random farms in front of the healer for SOAK, a crash at every commit, and the program itself for SOAK.
 	$(GO) test ./healer/farmtest -soak -soak.for $(or $(SOAK),10m) -timeout 0
+	E2E_ENDURE=$(or $(SOAK),10m) E2E_KILLS=100 $(GO) test ./internal/e2e -run 'Endurance|KilledAtAnyMoment' -v -timeout 0
 
 fuzz: ## Every fuzz target for FUZZTIME each.
 	./scripts/fuzz $(or $(FUZZTIME),10s)

@@ -79,7 +79,12 @@ func (w *ward) value(series string) float64 {
 
 func valueAt(t *testing.T, base, series string) float64 {
 	t.Helper()
-	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(get(t, base+"/metrics"))
+	return valueIn(t, get(t, base+"/metrics"), series)
+}
+
+func valueIn(t *testing.T, page, series string) float64 {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(page)
 	if m == nil {
 		return -1
 	}
