@@ -45,7 +45,7 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for path, want := range map[string]string{telemetry: "metrics", "/": root, "/probe": "probe", "/sd": "sd", "/-/healthy": "Healthy"} {
+		for path, want := range map[string]string{telemetry: "metrics", "/": root, "/herd": "Mother of Dragons", "/probe": "probe", "/sd": "sd", "/-/healthy": "Healthy"} {
 			if status, body := get(t, h, path); status != http.StatusOK || !strings.Contains(body, want) {
 				t.Errorf("metrics at %s: %s gives %d %.80s, want %s", telemetry, path, status, body, want)
 			}
