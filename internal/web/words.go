@@ -39,6 +39,8 @@ var words = template.FuncMap{
 	"action":   actionWord,
 	"outcome":  outcomeWord,
 	"happened": happened,
+	"decided":  decided,
+	"sub":      func(a, b int) int { return a - b },
 	"actor":    func(s string) string { return strings.TrimPrefix(s, "user:") },
 	"offset":   offset,
 	"window":   window,
@@ -240,25 +242,37 @@ func outcomeWord(a *ActionAnswer) string {
 
 // happened says what a line of the audit tells.
 func happened(a *healer.Audit) string {
-	what := strings.ReplaceAll(string(a.Decision), "_", " ")
 	switch {
 	case a.Verify != nil: // the verb is the outcome
+		return withAction(strings.ReplaceAll(string(a.Decision), "_", " "), a.Action)
 	case a.Result != nil && a.Result.Success:
-		what = "sent"
+		return withAction("sent", a.Action)
 	case a.Result != nil:
-		what = "not carried out"
-	default:
-		if word, ok := map[healer.Verb]string{
-			healer.Act: "decided", healer.WouldAct: "would do", healer.Blocked: "waits", healer.Wait: "under way", healer.Recovery: "well again",
-			healer.Changed: "another state", healer.Quarantine: "quarantined", healer.Release: "released", healer.Hold: "held", healer.Resume: "resumed",
-		}[a.Decision]; ok {
-			what = word
-		}
+		return withAction("not carried out", a.Action)
 	}
-	if a.Action == "" {
+	return decided(a.Decision, a.Action)
+}
+
+// decided says what was decided.
+func decided(verb healer.Verb, kind healer.Kind) string {
+	word, ok := map[healer.Verb]string{
+		healer.Act: "decided", healer.WouldAct: "would do", healer.Blocked: "waits", healer.Wait: "under way", healer.Recovery: "well again",
+		healer.Changed: "another state", healer.Quarantine: "quarantined", healer.Release: "released", healer.Hold: "held", healer.Resume: "resumed",
+	}[verb]
+	if !ok {
+		word = strings.ReplaceAll(string(verb), "_", " ")
+	}
+	return withAction(word, kind)
+}
+
+func withAction(what string, kind healer.Kind) string {
+	switch {
+	case kind == "":
 		return what
+	case what == "":
+		return actionWord(kind)
 	}
-	return what + ": " + actionWord(a.Action)
+	return what + ": " + actionWord(kind)
 }
 
 // share is how much a is of b, in percent and at most 100, for a bar.
