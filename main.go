@@ -51,7 +51,7 @@ type terminated struct{ code int }
 // run is the program: arguments in, error out. Every listening address is given to
 // listening, if that is set.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening func(net.Addr)) (err error) {
-	app := kingpin.New(name, "Prometheus exporter and healer for dragons: DragonMint and Innosilicon miners.")
+	app, commands := application(listening)
 	app.UsageWriter(stdout).ErrorWriter(stderr)
 	app.Terminate(func(code int) { panic(terminated{code}) })
 	defer func() {
@@ -65,6 +65,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 			panic(v)
 		}
 	}()
+	if len(args) > 0 && args[0] == completionFlag {
+		_, err := fmt.Fprintln(stdout, strings.Join(completions(app.Model(), args[1:]), "\n"))
+		return err
+	}
+	chosen, err := app.Parse(args)
+	if err != nil {
+		return fmt.Errorf("%w (--help shows what there is)", err)
+	}
+	return commands[chosen](ctx, stdout, stderr)
+}
+
+// application is the command line, and what each command does.
+func application(listening func(net.Addr)) (*kingpin.Application, map[string]command) {
+	app := kingpin.New(name, "Prometheus exporter and healer for dragons: DragonMint and Innosilicon miners.")
 	app.Version(version.Print(name))
 	app.UsageTemplate(kingpin.LongHelpTemplate)
 	app.HelpFlag.Short('h')
@@ -82,13 +96,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 	maps.Copy(commands, addHealer(app))
 	maps.Copy(commands, addFirmware(app))
 	maps.Copy(commands, addDragon(app))
-	if len(args) > 0 && args[0] == completionFlag {
-		_, err := fmt.Fprintln(stdout, strings.Join(completions(app.Model(), args[1:]), "\n"))
-		return err
-	}
-	chosen, err := app.Parse(args)
-	if err != nil {
-		return fmt.Errorf("%w (--help shows what there is)", err)
-	}
-	return commands[chosen](ctx, stdout, stderr)
+	return app, commands
 }
