@@ -187,7 +187,7 @@ var (
 // others are the programs beside ours that a document may name; what their arguments
 // mean is theirs.
 var others = strings.Fields("amtool apt apt-get caddy cd chgrp chmod chown cp dig docker dpkg getcap getent go git grep head htpasswd ip install journalctl " +
-	"jq kill ls mkdir mv openssl ping podman prometheus promtool rpm dnf rm sed setcap sort source statsd_exporter . ss ssh sysctl systemctl systemd-analyze systemd-run tail touch useradd vi visudo tee cat man complete")
+	"jq kill ls mkdir mv openssl ping podman prometheus promtool rpm dnf rm sed setcap sha256sum sort source statsd_exporter . ss ssh sysctl systemctl systemd-analyze systemd-run tail touch useradd vi visudo tee cat man complete")
 
 func TestEveryCommandLineIsTaken(t *testing.T) {
 	makefile := makeTarget.FindAllString(readDocument(t, "Makefile"), -1)
@@ -405,7 +405,7 @@ var (
 )
 
 // foreign are flags of other programs.
-var foreign = strings.Fields("enable-feature web.enable-remote-write-receiver network=host")
+var foreign = strings.Fields("enable-feature web.enable-remote-write-receiver network=host discovery.listen")
 
 func TestEveryFlagVariableAndLinkIsThere(t *testing.T) {
 	app, _ := application(nil)
