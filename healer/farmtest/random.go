@@ -106,7 +106,7 @@ func fault(r *rand.Rand, n, switches, pdus int, pools []string) string {
 	case 20:
 		return "weather " + pick("10", "20", "30", "-20") + " " + span()
 	case 21:
-		return "web " + some() + " " + pick("slow", "hang", "500", "401", "garbage", "truncated", "renamed") + " " + span()
+		return "web " + some() + " " + pick("slow", "sluggish", "hang", "500", "401", "garbage", "truncated", "renamed") + " " + span()
 	case 22:
 		return "answer " + some() + " " + pick("ignored", "never 0.5", "never", "lostreply", "refused", "ok")
 	case 23:
