@@ -199,7 +199,7 @@ func firmwareStatus(ctx context.Context, i *instance, w *firmwareWish) error {
 			continue
 		}
 		shown++
-		fmt.Fprintf(w.stdout, "%s\n  begun %s by %s: %s\n", plain(x.InWords(x.Since), 1000), x.Wall.Local().Format(time.DateTime), plain(x.Owner, 100), plain(x.Reason, 500))
+		fmt.Fprintf(w.stdout, "%s\n  begun %s by %s: %s\n", plain(x.InWords(a.At), 1000), x.Wall.Local().Format(time.DateTime), plain(x.Owner, 100), plain(x.Reason, 500))
 		if x.State == healer.FirmwareRunning || w.ID != "" {
 			showUpgrades(w.stdout, x, a)
 		}

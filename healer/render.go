@@ -355,7 +355,10 @@ func (p *Plan) renderFirmware(w io.Writer) {
 // InWords says how far a rollout is.
 func (x *FirmwareShown) InWords(now Moment) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "firmware %s to %s: %s for %s", x.ID, x.Release.Version, x.State, short(now.Since(x.Since)))
+	fmt.Fprintf(&b, "firmware %s to %s: %s", x.ID, x.Release.Version, x.State)
+	if age := now.Since(x.Since); age > 0 {
+		fmt.Fprintf(&b, " for %s", short(age))
+	}
 	if x.Why != "" {
 		fmt.Fprintf(&b, " (%s)", x.Why)
 	}

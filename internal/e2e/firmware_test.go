@@ -1,12 +1,16 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,26 +140,50 @@ func TestAGoodFirmwareComesToAllDragons(t *testing.T) {
 	w.p.stop(t)
 }
 
-func TestAFirmwareThatBricksCostsOneDragon(t *testing.T) {
-	for _, outcome := range []dragontest.Outcome{dragontest.BricksNow, dragontest.BricksNext} {
-		t.Run(string(outcome), func(t *testing.T) {
-			t.Parallel()
-			w := firmwareFarm(t, outcome)
-			if out, status := w.invoke("firmware", "rollout", "start", newer, "--model=t1", "--reason=a test", "--yes"); status != 0 {
-				t.Fatalf("exit status %d\n%s", status, out)
-			}
-			eventually(t, "the rollout is aborted", func() bool {
-				return w.value(`mother_rollout_state{name="`+newer+`",rollout="f1",state="aborted"}`) == 1
-			})
-			w.live(30 * time.Minute)
-			newly, bricked := w.upgraded()
-			if newly != 1 || bricked != 1 || w.uploads() != 1 || w.value(`mother_rollout_failed_devices{rollout="f1"}`) != 1 {
-				t.Errorf("%d dragons run it, %d are bricked, %d uploads", newly, bricked, w.uploads())
-			}
-			if out, _ := w.invoke("firmware", "rollout", "status", "f1"); !strings.Contains(out, "aborted") || !strings.Contains(out, "did not come back") {
-				t.Errorf("it does not say why\n%s", out)
-			}
-			w.p.stop(t)
-		})
+func TestAFirmwareThatBricksAtTheNextBootCostsOneDragon(t *testing.T) {
+	w := firmwareFarm(t, dragontest.BricksNext)
+	if out, status := w.invoke("firmware", "rollout", "start", newer, "--model=t1", "--reason=a test", "--yes"); status != 0 {
+		t.Fatalf("exit status %d\n%s", status, out)
 	}
+	eventually(t, "the rollout is aborted", func() bool {
+		return w.value(`mother_rollout_state{name="`+newer+`",rollout="f1",state="aborted"}`) == 1
+	})
+	w.live(30 * time.Minute)
+	newly, bricked := w.upgraded()
+	if newly != 1 || bricked != 1 || w.uploads() != 1 || w.value(`mother_rollout_failed_devices{rollout="f1"}`) != 1 {
+		t.Errorf("%d dragons run it, %d are bricked, %d uploads", newly, bricked, w.uploads())
+	}
+	if out, _ := w.invoke("firmware", "rollout", "status", "f1"); !strings.Contains(out, "aborted") || !strings.Contains(out, "did not come back") {
+		t.Errorf("it does not say why\n%s", out)
+	}
+	w.p.stop(t)
+}
+
+// What the vendors offer is fetched once from a host that is allowed, and what does harm
+// is not tried again.
+func TestAutoUpgradeStopsAtWhatDoesHarm(t *testing.T) {
+	image := dragontest.Image{Version: newer, Outcome: dragontest.BricksNow, Size: 3 << 20}
+	var fetched atomic.Int32
+	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fetched.Add(1)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(image.Bytes()))
+	}))
+	t.Cleanup(vendor.Close)
+	w := prepareFarm(t, 10, quick, swift, func(_ int, s *dragontest.Spec) {
+		s.TuneTime = -1
+		s.Latest = dragontest.Release{Version: newer, URL: vendor.URL + "/files/t1/" + image.Name()}
+	})
+	w.start("--dragon-auto-upgrade", "--firmwares-path="+t.TempDir(), "--firmware.allowed-hosts="+strings.TrimPrefix(vendor.URL, "http://"))
+	eventually(t, "the rollout is aborted", func() bool {
+		return w.value(`mother_rollout_state{name="`+newer+`",rollout="f1",state="aborted"}`) == 1
+	})
+	w.live(30 * time.Minute) // it looks every ten
+	newly, bricked := w.upgraded()
+	if newly != 1 || bricked != 1 || w.uploads() != 1 || fetched.Load() != 1 || w.value(`mother_firmware_fetches_total{outcome="ok"}`) != 1 {
+		t.Errorf("%d dragons run it, %d are bricked, %d uploads, fetched %d times", newly, bricked, w.uploads(), fetched.Load())
+	}
+	if w.value(`mother_rollout_state{name="`+newer+`",rollout="f2",state="running"}`) != -1 {
+		t.Error("it is tried again")
+	}
+	w.p.stop(t)
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -16,7 +18,24 @@ import (
 type Stock struct {
 	*Library
 	Fleet *fleet.Fleet
+
+	mu    sync.Mutex
+	asked map[kind]asked
 }
+
+// kind is what a firmware is for.
+type kind struct{ model, hwver string }
+
+// asked is what one dragon of a kind answered, and when it may be asked again.
+type asked struct {
+	offer Offer
+	again time.Time
+}
+
+const (
+	askAgain = 24 * time.Hour // a dragon what its vendor has
+	askRetry = time.Hour      // the same, where the answer was none
+)
 
 // Newest stands for the newest version there is.
 const Newest = "latest"
@@ -25,17 +44,19 @@ const Newest = "latest"
 // allowed, newest first.
 func (s *Stock) Offers() []Offer {
 	var offers []Offer
+	s.mu.Lock()
+	for _, a := range s.asked {
+		if a.offer.Version != "" {
+			offers = append(offers, a.offer)
+		}
+	}
+	s.mu.Unlock()
 	for _, d := range s.Fleet.Dragons() {
 		i, latest := d.Info(), d.Facts().Firmware
 		if latest.At.IsZero() || i.Conflict {
 			continue
 		}
-		o := Offer{Version: latest.Value.Version, URL: latest.Value.URL, Model: i.Model, HWVer: i.HWVersion}
-		v, err := dragon.ParseFirmware(o.Version)
-		if err != nil || v.Fits(o.Model, o.HWVer) != nil || slices.Contains(offers, o) {
-			continue
-		}
-		if _, err := s.allowed(o.URL); err == nil {
+		if o, ok := s.offer(i, &latest.Value); ok && !slices.Contains(offers, o) {
 			offers = append(offers, o)
 		}
 	}
@@ -43,6 +64,55 @@ func (s *Stock) Offers() []Offer {
 		return cmp.Or(cmp.Compare(a.Model, b.Model), built(b.Version, a.Version), cmp.Compare(a.HWVer, b.HWVer), cmp.Compare(a.URL, b.URL))
 	})
 	return offers
+}
+
+// offer is what a vendor said to a dragon, if it makes sense and is at an allowed host.
+func (s *Stock) offer(i *fleet.Info, latest *dragon.LatestFirmware) (Offer, bool) {
+	o := Offer{Version: latest.Version, URL: latest.URL, Model: i.Model, HWVer: i.HWVersion}
+	v, err := dragon.ParseFirmware(o.Version)
+	if err != nil || v.Fits(o.Model, o.HWVer) != nil {
+		return Offer{}, false
+	}
+	_, err = s.allowed(o.URL)
+	return o, err == nil
+}
+
+// ask has one dragon of a kind ask its vendor, unless that is known: in a fleet's own
+// rhythm a day may go by until one does.
+func (s *Stock) ask(ctx context.Context, model, hwver string) {
+	if len(s.config.Allowed) == 0 {
+		return
+	}
+	k := kind{strings.ToUpper(model), strings.ToLower(hwver)}
+	s.mu.Lock()
+	known := s.asked[k]
+	s.mu.Unlock()
+	if time.Now().Before(known.again) {
+		return
+	}
+	answer := asked{offer: known.offer, again: time.Now().Add(askRetry)}
+	for _, d := range s.Fleet.Dragons() {
+		i := d.Info()
+		if i.Conflict || !d.Health().Up || !strings.EqualFold(i.Model, model) || hwver != "" && !strings.EqualFold(i.HWVersion, hwver) {
+			continue
+		}
+		var latest *dragon.LatestFirmware
+		err := d.Aside(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
+			latest, err = c.LatestFirmware(ctx)
+			return err
+		})
+		if err == nil {
+			answer.again = time.Now().Add(askAgain)
+			answer.offer, _ = s.offer(i, latest)
+		}
+		break
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked == nil {
+		s.asked = make(map[kind]asked)
+	}
+	s.asked[k] = answer
 }
 
 // built compares when two versions were built.
@@ -64,6 +134,9 @@ func (s *Stock) Provide(ctx context.Context, version, model, hwver string) (Imag
 	}
 	if err != nil && !errors.Is(err, ErrNoImage) {
 		return Image{}, err
+	}
+	if version == Newest || err != nil {
+		s.ask(ctx, model, hwver)
 	}
 	for _, o := range s.Offers() { // newest first
 		fits := strings.EqualFold(o.Model, model) && (hwver == "" || strings.EqualFold(o.HWVer, hwver))

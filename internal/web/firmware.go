@@ -14,6 +14,7 @@ import (
 
 // FirmwaresAnswer is what GET /api/v1/firmware says.
 type FirmwaresAnswer struct {
+	At       healer.Moment          `json:"at"`
 	Images   []firmware.Image       `json:"images"` // at hand, by model, newest first
 	Offers   []firmware.Offer       `json:"offers"` // by vendors, from hosts that are allowed
 	Wrong    []string               `json:"wrong"`  // what is there, and cannot be used
@@ -37,7 +38,7 @@ func (a *api) firmware(w http.ResponseWriter, _ *http.Request) {
 		a.refuse(w, healer.ErrNotYet)
 		return
 	}
-	x := FirmwaresAnswer{Rollouts: status.Plan.Firmware, Upgrades: status.Plan.Upgrades, Uploads: a.Healer.Uploads(), Running: a.running()}
+	x := FirmwaresAnswer{At: status.Plan.At, Rollouts: status.Plan.Firmware, Upgrades: status.Plan.Upgrades, Uploads: a.Healer.Uploads(), Running: a.running()}
 	if a.Firmware != nil {
 		var wrong []error
 		x.Images, wrong = a.Firmware.Images()
