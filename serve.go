@@ -218,6 +218,12 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		}
 	}
 	scanner := newRelay(discovery.New(search(c)))
+	var button *discovery.Listener
+	if c.Listen {
+		if button, err = discovery.Listen(ctx, scanner.current.Load, log.With(logger, "component", "discovery")); err != nil {
+			return fmt.Errorf("--discovery.listen: %w", err)
+		}
+	}
 	limits := func(c *config.Config) collector.Limits {
 		return collector.Limits{Workers: c.ScrapeWorkers, Offset: c.ScrapeOffset, MaxRequests: c.MaxRequests}
 	}
@@ -302,6 +308,9 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	}
 	group.Go(func() error { return dragons.Run(ctx) })
 	group.Go(func() error { return scanner.run(ctx, (*discovery.Scanner).Run) })
+	if button != nil {
+		group.Go(func() error { return button.Run(ctx) })
+	}
 	group.Go(func() error { return mirror.run(ctx, (*collector.Statsd).Run) })
 	group.Go(func() error {
 		conf.onSignal(ctx, reloads)

@@ -20,6 +20,8 @@ type metrics struct {
 	scans      *prometheus.CounterVec
 	identified *prometheus.CounterVec
 	targetUp   *prometheus.GaugeVec
+
+	announcements *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -51,6 +53,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "mother_target_up",
 			Help: "Whether a dragon answers at a static target.",
 		}, []string{"target"}),
+		announcements: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "mother_discovery_announcements_total",
+			Help: "Packets of dragons whose button was pressed, by what became of them: as of identifications; known or down (nothing new); repeated within seconds; elsewhere (outside the networks, or not of the sender's address), limited (too many), malformed.",
+		}, []string{"outcome"}),
+	}
+	for _, outcome := range []string{string(isDragon), string(isKnown), string(isDown), string(isStranger), string(isLocked), string(isUnanswered), repeated, elsewhere, limited, malformed} {
+		m.announcements.WithLabelValues(outcome)
 	}
 	for _, outcome := range []string{complete, cut, stopped, failed} {
 		m.scans.WithLabelValues(outcome)

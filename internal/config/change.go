@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 // Unchangeable says what of another configuration cannot be taken over by a program
@@ -13,6 +14,7 @@ func (c *Config) Unchangeable(next *Config) error {
 	for _, x := range []struct{ path, was, is string }{
 		{"data_dir", c.DataDir, next.DataDir},
 		{"inventory.file", c.InventoryFile, next.InventoryFile},
+		{"discovery.listen", strconv.FormatBool(c.Listen), strconv.FormatBool(next.Listen)},
 	} {
 		if x.was != x.is {
 			errs = append(errs, fmt.Errorf("%s: %s: %q became %q, which takes a restart", next.File, x.path, x.was, x.is))

@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Probing
 	Targets                     []string // host or host:port
+	Listen                      bool     // for dragons whose button is pressed
 	ScanInterval, DragonTimeout time.Duration
 
 	DataDir            string
@@ -111,6 +112,7 @@ func register(cmd flagger, file *string) func() (*Config, error) {
 	Flags(cmd, "dragon", "Dragon to read without any scan (repeatable).", &c.Targets, parseTarget).PlaceHolder("HOST[:PORT]")
 	Flag(cmd, "scan-interval", "Time between scans. Times are seconds or durations like 5m.", &c.ScanInterval, ParseInterval).Default("300")
 	c.register(cmd)
+	cmd.Flag("discovery.listen", "Listen for dragons whose front button is pressed (UDP 14235 and 8001), and look at once who they are, if they are in the networks.").BoolVar(&c.Listen)
 	Flag(cmd, "dragon-timeout", "Longest time that a read of one dragon may take.", &c.DragonTimeout, ParseInterval).Default("10")
 
 	Flag(cmd, "data-dir", "Directory of what must survive a restart.", &c.DataDir, Text).Default("data")

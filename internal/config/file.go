@@ -33,6 +33,7 @@ type document struct {
 		Port           uint16        `yaml:"port"`
 		Timeout        time.Duration `yaml:"timeout"`
 		ConnectTimeout time.Duration `yaml:"connect_timeout"`
+		Listen         bool          `yaml:"listen"`
 	} `yaml:"discovery"`
 	Scrape struct {
 		DragonTimeout time.Duration `yaml:"dragon_timeout"`
@@ -142,7 +143,7 @@ func documentOf(c *Config) document {
 	d.DataDir = c.DataDir
 	d.Inventory.File, d.Inventory.Retention = c.InventoryFile, c.InventoryRetention
 	d.Discovery.Interval, d.Discovery.Port = c.ScanInterval, c.Port
-	d.Discovery.Timeout, d.Discovery.ConnectTimeout = c.ScanTimeout, c.ConnectTimeout
+	d.Discovery.Timeout, d.Discovery.ConnectTimeout, d.Discovery.Listen = c.ScanTimeout, c.ConnectTimeout, c.Listen
 	d.Scrape.DragonTimeout, d.Scrape.TimeoutOffset = c.DragonTimeout, c.ScrapeOffset
 	d.Scrape.Workers, d.Scrape.MaxRequests = c.ScrapeWorkers, c.MaxRequests
 	d.Statsd.Host, d.Statsd.Port, d.Statsd.Prefix = c.Statsd.Host, c.Statsd.Port, c.Statsd.Prefix
@@ -190,6 +191,7 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 	}
 
 	c.DataDir, c.InventoryFile, c.InventoryRetention = d.DataDir, d.Inventory.File, d.Inventory.Retention
+	c.Listen = d.Discovery.Listen
 	c.ScanInterval, c.Port, c.ScanTimeout, c.ConnectTimeout = d.Discovery.Interval, d.Discovery.Port, d.Discovery.Timeout, d.Discovery.ConnectTimeout
 	c.DragonTimeout, c.ScrapeOffset = d.Scrape.DragonTimeout, d.Scrape.TimeoutOffset
 	c.ScrapeWorkers, c.MaxRequests = d.Scrape.Workers, d.Scrape.MaxRequests

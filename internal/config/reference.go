@@ -42,6 +42,7 @@ var meanings = []struct{ path, meaning string }{
 	{"discovery.port", "TCP port of the dragons' HTTP API. `--dragon-port`"},
 	{"discovery.timeout", "Longest time that identifying one host may take. `--scan-timeout`"},
 	{"discovery.connect_timeout", "Pace of the connects: at least four times the longest round trip. `--scan-connect-timeout`"},
+	{"discovery.listen", "Listen for dragons whose front button is pressed, and look at once who they are. `--discovery.listen`"},
 
 	{"scrape.dragon_timeout", "Longest time that a read of one dragon may take. `--dragon-timeout`"},
 	{"scrape.timeout_offset", "Taken off Prometheus' scrape timeout, so that an answer leaves in time. `--scrape-timeout-offset`"},
