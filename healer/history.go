@@ -16,16 +16,20 @@ import (
 // longestLine is more than a line of the audit has; a longer one is left out.
 const longestLine = 1 << 20
 
+// historyFiles is how many of the audit's files are looked through, so that a page costs
+// no more the longer the healer has been at work. They have some forty thousand lines.
+const historyFiles = 2
+
 // History returns the newest lines of the audit, the newest first and n at most. With a
-// MAC it returns those about that dragon. It reads the file, and so tells also what
-// an earlier process did, or the one that owns the state.
+// MAC it returns those about that dragon. It reads the newest files, and so tells also
+// what an earlier process did, or the one that owns the state.
 func (h *Healer) History(mac string, n int) ([]Audit, error) {
 	paths, err := auditFiles(h.config.Dir)
 	if err != nil {
 		return nil, err
 	}
 	var history []Audit
-	for _, path := range slices.Backward(paths) {
+	for _, path := range slices.Backward(paths[max(0, len(paths)-historyFiles):]) {
 		if len(history) >= n {
 			break
 		}

@@ -21,8 +21,8 @@ func TestHistoryIsTheNewestLinesOfTheAudit(t *testing.T) {
 	if got, err := h.History("", 5); len(got) != 0 || err != nil {
 		t.Errorf("before there is an audit: %v, %v", got, err)
 	}
-	write("audit-20260101T000000.000000Z.jsonl", line(1, "a")+line(2, "b"))
-	write("audit-20260102T000000.000000Z.jsonl", line(3, "a")+line(4, "a"))
+	write("audit-20260101T000000.000000Z.jsonl", line(0, "a")) // older than what is looked through
+	write("audit-20260102T000000.000000Z.jsonl", line(1, "a")+line(2, "b")+line(3, "a")+line(4, "a"))
 	write(auditName, line(5, "b")+"torn by a kill\n"+line(6, "a")+strings.Repeat("x", 3*longestLine)+"\n"+line(7, "b")+line(8, "a")+`{"seq":9,"mac":"a"`)
 	for _, x := range []struct {
 		mac  string
