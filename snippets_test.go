@@ -228,12 +228,12 @@ func TestEveryCommandLineIsTaken(t *testing.T) {
 				}
 			case program == "curl":
 				for _, w := range words[1:] {
-					if i := strings.Index(w, "localhost:9977"); i >= 0 {
+					if _, url, ok := strings.Cut(w, "localhost:9977"); ok {
 						method := "GET"
 						if slices.Contains(words, "POST") || slices.Contains(words, "-XPOST") || slices.Contains(words, "-d") {
 							method = "POST"
 						}
-						urls[w[i+len("localhost:9977"):]] = method + " " + s.String()
+						urls[url] = method + " " + s.String()
 					}
 				}
 			case !slices.Contains(others, program):
