@@ -365,6 +365,28 @@ func TestClientsThatDoNotReadLeaveInTime(t *testing.T) {
 	}
 }
 
+func TestOtherLimitsHoldFromTheNextScrapeOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 2}, func(c *Config) { c.MaxRequests = 1 })
+		defer f.close()
+		page := f.Metrics()
+		f.herd.Dragon(0).Inject(dragontest.Hang)
+		first := make(chan int, 1)
+		go func() { first <- get(t.Context(), page, "/metrics").Code }()
+		synctest.Wait()
+		if code := get(t.Context(), page, "/metrics").Code; code != 503 {
+			t.Errorf("%d beside the one scrape that may be", code)
+		}
+		f.Change(Limits{MaxRequests: 2})
+		if code := get(t.Context(), page, "/metrics").Code; code != 200 {
+			t.Errorf("%d where two may be", code)
+		}
+		if code := <-first; code != 200 {
+			t.Errorf("the one under way answers %d", code)
+		}
+	})
+}
+
 // pipes is a listener in memory whose connections hold nothing that is not read.
 type pipes struct {
 	conns  chan net.Conn
