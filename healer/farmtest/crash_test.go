@@ -15,6 +15,10 @@ at 2h30m power site off 3m; at 2h33m board d7/1 dead restart=1
 at 5h stranger reboots d1-d3; at 5h switch sw1 down 10m`},
 	{"the ladder", `farm 4; switches 4; run 16h; baselines learned
 at 20m board d3/0 dead; at 20m board d3/1 dead; at 20m board d3/2 dead`},
+	{"wishes", `farm 6; switches 3; pools slush backup; run 12h; baselines learned
+at 20m wish all pools typo,slush mode efficient; at 90m wish all pools backup mode efficient
+at 5h answer d4 lostreply; at 5h30m stranger configures d2; at 6h wish d0-d5 pools slush,backup mode balanced
+at 8h board d3/1 dead restart=1`},
 	{"losses", `farm 10; switches 5; run 6h; baselines learned
 at 10m answer d3-d4 never; at 10m answer d5 lostreply; at 10m answer d6 refused
 at 20m board d3/0 dead; at 20m board d5/0 dead restart=1; at 60m board d6/0 dead restart=1

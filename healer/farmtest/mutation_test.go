@@ -82,13 +82,15 @@ at 3h board d3/1 dead; at 3h board d4/1 dead; at 3h board d5/1 dead`, "I1"},
 at 2h board d3/1 dead restart=1; at 4h board d4/1 dead restart=1; at 6h board d5/1 dead restart=1
 at 8h board d6/1 dead restart=1; at 10h board d7/1 dead restart=1`, "I1"},
 	healer.GateExternal: {"s38-external-gate", "I9"},
+	healer.GateRollout: {`farm 20; run 4h
+at 2h wish all pools typo`, "I12"},
+	healer.GateWave: {`farm 20; run 4h
+at 2h wish all pools slush mode efficient`, "I12"},
 }
 
 // unreachable are the gates that no farm can tell from the others: what stands behind
 // each of them. Their own tests are the healer's.
 var unreachable = map[healer.Gate]string{
-	healer.GateRollout: "nobody wishes anything of a farm yet",
-	healer.GateWave:    "the same",
 	healer.GateUploads: "in a farm it takes no time to send an image",
 	healer.GateLost:    "a lost dragon gives no sample, or it is not lost any more: the gate fresh",
 }
