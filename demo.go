@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 	var count int
 	config.Flag(cmd, "dragons", "How many dragons to simulate.", &count, config.Whole(1, 65000)).Default("24")
 	var speed float64
-	config.Flag(cmd, "speed", "Let the dragons and the healer live so many times faster, and tell what the healer does: 60 shows a dragon healed and a pool outage sat out in three minutes.", &speed, config.ParseSpeed).Default("1")
+	config.Flag(cmd, "speed", "Let the dragons and the healer live so many times faster, and tell what the healer does: 60 shows a dragon healed, a new one configured and a pool outage sat out in three minutes.", &speed, config.ParseSpeed).Default("1")
 	var web webFlags
 	web.register(cmd, "127.0.0.1:9977")
 	return cmd.FullCommand(), func(ctx context.Context, stdout, stderr io.Writer) error {
@@ -50,6 +51,9 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 			spec := dragontest.Spec{Uptime: time.Duration(i*37+5) * time.Hour, Now: clock, Speed: speed}
 			if i%4 == 3 { // every fourth is of another model, in turn
 				spec.Model = models[i/4%len(models)].Key
+			}
+			if speed != 1 && i == newcomer(count) {
+				spec.Pools = dragontest.VendorPools() // it comes from its factory
 			}
 			return spec
 		}})
@@ -71,7 +75,11 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 		if speed == 1 {
 			defer time.AfterFunc(sickenAfter, func() { sicken(herd) }).Stop()
 		} else {
-			args = append(args, fmt.Sprintf("--simulation.speed=%g", speed), "--dragon-health-reboot")
+			args = append(args, fmt.Sprintf("--simulation.speed=%g", speed), "--dragon-health-reboot", "--pools="+demoPools)
+			args[slices.Index(args, "--scan-interval=60")] = fmt.Sprintf("--scan-interval=%v", max(2*time.Second, time.Duration(float64(time.Minute)/speed)))
+			if i := newcomer(count); i > 0 {
+				herd.Dragon(i).PowerOff()
+			}
 			story := &story{herd: herd, speed: speed, dir: dir, out: stdout}
 			defer story.begin()()
 			tell = story.tell
@@ -93,6 +101,19 @@ func addDemo(app *kingpin.Application, logs *logFlags, listening func(net.Addr))
 			}
 		})
 	}
+}
+
+// demoPools are those that the demo's dragons have, but for the one that joins later.
+const demoPools = `[{"pools": [
+	{"id": 0, "url": "stratum+tcp://one.pool.example.com:3333", "username": "farm", "password": "x"},
+	{"id": 1, "url": "stratum+tcp://two.pool.example.com:3333", "username": "farm", "password": "x"}]}]`
+
+// newcomer is the dragon that joins the herd in the story; 0: there are too few.
+func newcomer(count int) int {
+	if count < 4 {
+		return 0
+	}
+	return count - 1
 }
 
 // sicken gives the dragons their ailments.

@@ -17,7 +17,7 @@ import (
 )
 
 // story is what happens in a demo that runs faster: one dragon falls sick and is
-// healed, then every pool fails and nobody is touched. The healer is the real one,
+// healed, a new one joins and is configured, then every pool fails and nobody is touched. The healer is the real one,
 // with the policy that it is shipped with.
 type story struct {
 	herd  *dragontest.Herd
@@ -34,6 +34,7 @@ type story struct {
 // them for an hour.
 const (
 	storySick      = 30 * time.Minute
+	storyJoins     = 100 * time.Minute
 	storyPoolsDown = 130 * time.Minute
 	storyPoolsUp   = 150 * time.Minute
 	storyEnd       = 170 * time.Minute
@@ -52,6 +53,11 @@ func (s *story) begin() (end func()) {
 	if s.herd.Len() > 1 {
 		at(storySick, s.worker(1)+" loses a board. Its mining process has to be restarted, and nobody has told the healer.", func() {
 			s.herd.Dragon(1).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+		})
+	}
+	if i := newcomer(s.herd.Len()); i > 0 {
+		at(storyJoins, s.worker(i)+" comes from its factory and is switched on. It works for its vendor, and nobody has told the healer.", func() {
+			s.herd.Dragon(i).PowerOn()
 		})
 	}
 	at(storyPoolsDown, "every pool fails. No dragon has work, and none is sick.", func() {
@@ -144,18 +150,22 @@ func inWords(r *healer.Audit) string {
 	action := map[healer.Kind]string{healer.Restart: "restarts its mining process", healer.Reboot: "reboots it"}[r.Action]
 	why := strings.ReplaceAll(string(r.Reason), "_", " ")
 	switch {
+	case r.Action == healer.Configure && r.Verify != nil && r.Verify.Verdict == healer.Recovered:
+		return fmt.Sprintf("%s is as wished, and a pool has accepted its work.", r.Worker)
+	case r.Action == healer.Configure && r.Verify != nil:
+		return fmt.Sprintf("%s was configured, to no effect: %s.", r.Worker, r.Note)
+	case r.Action == healer.Configure && r.Decision == healer.Act && r.Result == nil:
+		return fmt.Sprintf("the healer configures %s. %s.", r.Worker, r.Note)
+	case r.Action == healer.Configure && r.Decision == healer.Blocked && r.Worker != "":
+		return fmt.Sprintf("%s is not as wished. The healer waits: %s.", r.Worker, closedGate(r))
+	case r.Action == healer.Configure:
+		return ""
 	case r.Verify != nil:
 		return fmt.Sprintf("%s: the outcome is %q: %d boards before, %d after.", r.Worker, r.Verify.Verdict, r.Verify.Before.Boards, boardsAfter(r))
 	case r.Decision == healer.Act && r.Result != nil:
 		return fmt.Sprintf("the healer takes %s in hand for a %s, and %s (step %d).", r.Worker, why, action, r.Rung)
 	case r.Decision == healer.Blocked:
-		var closed []string
-		for _, g := range r.Gates {
-			if !g.Open {
-				closed = append(closed, g.Detail)
-			}
-		}
-		return fmt.Sprintf("%s is sick: %s. The healer waits: %s.", r.Worker, why, strings.Join(closed, "; "))
+		return fmt.Sprintf("%s is sick: %s. The healer waits: %s.", r.Worker, why, closedGate(r))
 	case r.Decision == healer.Hold:
 		return "the healer takes its hands off: " + r.Note + "."
 	case r.Decision == healer.Resume:
@@ -166,6 +176,17 @@ func inWords(r *healer.Audit) string {
 		return fmt.Sprintf("%s is well again.", r.Worker)
 	}
 	return ""
+}
+
+// closedGate says what is in the way.
+func closedGate(r *healer.Audit) string {
+	var closed []string
+	for _, g := range r.Gates {
+		if !g.Open {
+			closed = append(closed, g.Detail)
+		}
+	}
+	return strings.Join(closed, "; ")
 }
 
 func boardsAfter(r *healer.Audit) int {

@@ -45,7 +45,7 @@ func (j *job) look(ctx context.Context, dev device) error {
 	have := &Configured{}
 	if len(x.wish.Pools) > 0 {
 		pools, err := dev.Pools(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, dragon.ErrRejected) { // that is: it has no configuration
 			return notSent("reading its pools: %v", err)
 		}
 		have.Pools, have.HasPools = pools, true

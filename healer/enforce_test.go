@@ -92,3 +92,85 @@ func TestAHerdIsConfigured(t *testing.T) {
 		}
 	})
 }
+
+// An Innosilicon that was never told a mode takes balanced for an answer and does nothing: it
+// is told what it has by default first.
+func TestBalancedIsHadOnAFreshInnosilicon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wished(t, 1, "balanced", func(int) dragontest.Spec {
+			return dragontest.Spec{Brand: dragon.Innosilicon, Uptime: 20 * time.Hour}
+		})
+		w.start()
+		w.until("it is as wished", time.Hour, func() bool { return w.right(0, "balanced") })
+		pass(3 * time.Hour)
+		if got := w.wrote(0); !slices.Equal(got, []string{"updatePools", "setAutoTune", "setAutoTune", "setAutoTune"}) {
+			t.Errorf("it was written to: %v", got)
+		}
+	})
+}
+
+// A dragon that its vendor has pinned to its pools stores what it is told and mines on: it
+// is told once, and that is shown.
+func TestALockedDragonIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wished(t, 2, "", func(i int) dragontest.Spec {
+			s := dragontest.Spec{Model: "b29", Uptime: 20 * time.Hour}
+			s.Locked = i == 0
+			return s
+		})
+		w.start()
+		pass(5 * time.Hour)
+		for i := range 2 {
+			if got := w.wrote(i); !slices.Equal(got, []string{"updatePools"}) {
+				t.Errorf("dragon %d was written to: %v", i, got)
+			}
+		}
+		if w.metric("mother_enforce_state", "worker", w.worker(0), "state", "stuck") != 1 || !w.right(1, "") {
+			t.Errorf("the locked one is not shown, or the other is not right:\n%s", w.table())
+		}
+	})
+}
+
+// A human's STOP between two writes is heard: the rest is not written.
+func TestNothingIsWrittenBesideAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := wished(t, 3, "efficient", nil)
+		if err := os.WriteFile(w.dir+"/STOP", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		pass(2 * time.Hour)
+		if w.wroteAnything() {
+			t.Error("written in spite of STOP")
+		}
+		if w.metric("dragon_config_drift", "worker", w.worker(0), "item", "pools") != 1 {
+			t.Error("what differs is not shown")
+		}
+	})
+}
+
+// What a dragon had is in the store, where only its owner can read it, and in nothing else.
+func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWardOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.Pools: 0})
+		w.wishes(func(i *fleet.Info) *Wish {
+			return &Wish{Key: "k", Name: "typo", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://typo.example.net:3333", User: "a.b", Password: "hunter2"}}}
+		})
+		before := w.pools(0)
+		for i := range 3 {
+			w.herd.Dragon(i).Inject(dragontest.PoolDead, dragontest.PoolAt(0)) // the first that is configured gives no work
+		}
+		w.start()
+		w.until("the rollout is aborted and undone", time.Hour, func() bool {
+			return len(w.wrote(0)) == 2 && w.metric("mother_rollout_state", "rollout", "r1", "name", "typo", "state", "aborted") == 1
+		})
+		pass(2 * time.Hour)
+		if !slices.Equal(w.pools(0), before) || len(w.wrote(1))+len(w.wrote(2)) > 0 {
+			t.Errorf("the canary has %v, others were written to: %v %v", w.pools(0), w.wrote(1), w.wrote(2))
+		}
+		info, err := os.Stat(w.dir + "/healer.db")
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the state: %v %v", info, err)
+		}
+	})
+}

@@ -53,6 +53,24 @@ func RandomFirmware(seed uint64) string {
 	return script[:at] + "policy soaks 1h\n" + firmware + script[at:]
 }
 
+// RandomWishes is a script of Random in which the dragons are to be this and that, and
+// somebody else has other ideas.
+func RandomWishes(seed uint64) string {
+	r := rand.New(rand.NewPCG(seed, 6))
+	script := Random(seed)
+	at := strings.Index(script, "at ")
+	var wishes strings.Builder
+	for range 1 + r.IntN(3) {
+		pools := []string{" pools slush", " pools typo,slush", " pools typo", " pools slush,typo", ""}[r.IntN(5)]
+		mode := []string{"", " mode balanced", " mode efficient"}[r.IntN(3)]
+		fmt.Fprintf(&wishes, "at %s wish %s%s%s\n", minutes(r, 0, 600), []string{"all", "all", "d0", "50%"}[r.IntN(4)], pools, mode)
+	}
+	for range r.IntN(4) {
+		fmt.Fprintf(&wishes, "at %s stranger configures %s\n", minutes(r, 60, 900), []string{"d0", "10%"}[r.IntN(2)])
+	}
+	return script[:at] + wishes.String() + script[at:]
+}
+
 func minutes(r *rand.Rand, from, to int) string {
 	return (time.Duration(from+r.IntN(to-from)) * time.Minute).String()
 }

@@ -413,6 +413,9 @@ func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (fun
 		return func(f *Facts) { f.AutoTune = Dated[dragon.AutoTune]{*a, time.Now()} }, err
 	case Pools:
 		p, err := c.Pools(ctx)
+		if errors.Is(err, dragon.ErrRejected) { // "missing configuration": it has none
+			p, err = nil, nil
+		}
 		return func(f *Facts) { f.Pools = Dated[[]dragon.PoolConfig]{p, time.Now()} }, err
 	case Errors:
 		e, err := d.errorReport(ctx, c)
