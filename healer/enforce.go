@@ -267,7 +267,7 @@ func (c *cycle) watchCanary(ro *Rollout) {
 	r := c.m.Dragons[ro.Canary]
 	if r != nil {
 		a := r.last(func(a *Action) bool { return a.Change != nil && a.Change.Rollout == ro.ID && !a.Change.Restore })
-		if a != nil && (a.Outcome == Open || a.Outcome == Recovered) {
+		if a != nil && a.Outcome == Open {
 			return
 		}
 	}
@@ -455,18 +455,26 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 		return
 	}
 	right, wrong, unread := c.effect(a, target, s.f.Configured)
-	stuck := slices.Clone(x.Told)
-	works := a.Proof != 0 && s.fresh && s.w.at > a.At && s.f.alive() >= a.Before.Boards && c.works(s, target)
+	stuck, mines := slices.Clone(x.Told), *target
+	hopeless := func(item Item) bool {
+		return slices.ContainsFunc(stuck, func(x Stuck) bool { return x.Item == item })
+	}
+	right = slices.DeleteFunc(right, hopeless)
+	wrong = slices.DeleteFunc(wrong, func(d Difference) bool { return hopeless(d.Item) })
+	if hopeless(ItemPools) { // it works where it did
+		mines.Pools = nil
+	}
+	works := a.Proof != 0 && s.fresh && s.w.at > a.At && s.f.alive() >= a.Before.Boards && c.works(s, &mines)
 	waited := c.now.Since(a.At)
 	late := waited >= c.p.Rollout.CanaryWait
 	if s.w.misses > 0 { // if it does not come back, it is lost
 		late = waited >= c.p.Rollout.CanaryWait+2*s.p.Ladder.LostAfter
 	}
 	switch {
-	case len(stuck) > 0 && len(right) == 0 && len(unread) == 0: // all that was tried came to nothing
+	case len(stuck) > 0 && len(right)+len(wrong)+len(unread) == 0: // all that was tried came to nothing
 		c.stuck(s, r, stuck)
 		c.end(s, a, NoEffect, stuck[0].Why)
-	case len(unread) == 0 && len(wrong) == len(stuck) && works:
+	case len(unread)+len(wrong) == 0 && works:
 		c.stuck(s, r, stuck)
 		if !x.Restore {
 			r.Right = union(r.Right, right)
@@ -476,7 +484,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 			note = fmt.Sprintf("but %s: %s", stuck[0].Item, stuck[0].Why)
 		}
 		c.end(s, a, Recovered, note)
-		if !x.Restore && !ro.proven() && ro.State != RolloutAborted {
+		if !x.Restore && !ro.proven() && ro.State != RolloutAborted && !hopeless(ItemPools) {
 			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
 		}
 	case !late:

@@ -98,7 +98,7 @@ func TestAHerdIsConfigured(t *testing.T) {
 func TestBalancedIsHadOnAFreshInnosilicon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := wished(t, 1, "balanced", func(int) dragontest.Spec {
-			return dragontest.Spec{Brand: dragon.Innosilicon, Uptime: 20 * time.Hour}
+			return dragontest.Spec{Model: "a9", Uptime: 20 * time.Hour}
 		})
 		w.start()
 		w.until("it is as wished", time.Hour, func() bool { return w.right(0, "balanced") })
@@ -114,7 +114,7 @@ func TestBalancedIsHadOnAFreshInnosilicon(t *testing.T) {
 func TestALockedDragonIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := wished(t, 2, "", func(i int) dragontest.Spec {
-			s := dragontest.Spec{Model: "b29", Uptime: 20 * time.Hour}
+			s := dragontest.Spec{Model: "t2t", Uptime: 20 * time.Hour}
 			s.Locked = i == 0
 			return s
 		})

@@ -135,7 +135,14 @@ type StoredPool struct {
 // String keeps passwords out of whatever prints a Setting.
 func (s Setting) String() string {
 	w := s.wish()
-	return poolsInWords(w.Pools) + "; " + modeInWords(w.Mode, w.Level)
+	var words []string
+	if len(w.Pools) > 0 {
+		words = append(words, poolsInWords(w.Pools))
+	}
+	if w.Mode != "" {
+		words = append(words, modeInWords(w.Mode, w.Level))
+	}
+	return strings.Join(words, "; ")
 }
 
 // GoString does the same for %#v.
