@@ -1,0 +1,103 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// wishOf writes what a dragon is to be, its passwords too.
+func wishOf(c *Config, i *fleet.Info) string {
+	w := c.Wishes.Of(i)
+	if w == nil {
+		return "nothing"
+	}
+	var words []string
+	for _, p := range w.Pools {
+		words = append(words, fmt.Sprintf("%s/%s@%s", p.User, string(p.Password), strings.TrimPrefix(p.URL, "stratum+tcp://")))
+	}
+	if w.Mode != "" {
+		words = append(words, w.Mode)
+	}
+	if l, ok := w.Level.Get(); ok {
+		words = append(words, fmt.Sprintf("level %g", l))
+	}
+	return strings.Join(words, " ")
+}
+
+const twoSets = `--pools=[
+	{"mac_addresses": [], "pools": [{"id": 1, "url": "stratum+tcp://b.net:1", "username": "acct", "password": "x"}, {"id": 0, "url": "stratum+tcp://a.net:1", "username": "acct", "password": "secret"}]},
+	{"mac_addresses": ["A0-B0-45-00-AD-E5"], "pools": [{"id": 0, "url": "stratum+tcp://own.net:1", "username": "own", "password": "x"}]}]`
+
+func TestWhatTheOriginalsOptionsWish(t *testing.T) {
+	c, err := parse("--network=127.1.0.0/24", twoSets, "--dragon-autotune-mode=balanced")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mac, want := range map[string]string{
+		"a0:b0:45:00:11:02": "acct.dragon-45001102/secret@a.net:1 acct.dragon-45001102/x@b.net:1 balanced",
+		"a0:b0:45:00:ad:e5": "own.dragon-4500ade5/x@own.net:1 balanced",
+	} {
+		if got := wishOf(c, &fleet.Info{MAC: mac}); got != want {
+			t.Errorf("%s is to be %s, want %s", mac, got, want)
+		}
+	}
+	a, b := c.Wishes.Of(&fleet.Info{MAC: "a0:b0:45:00:11:02"}), c.Wishes.Of(&fleet.Info{MAC: "a0:b0:45:00:11:03"})
+	if own := c.Wishes.Of(&fleet.Info{MAC: "a0:b0:45:00:ad:e5"}); a.Key != b.Key || a.Key == own.Key {
+		t.Error("who is to be the same has another key, or the other way round")
+	}
+	if got := wishOf(c, &fleet.Info{MAC: "a0:b0:45:00:11:02", Conflict: true}); got != "nothing" {
+		t.Errorf("of two that claim one MAC something is wished: %s", got)
+	}
+	if none, err := parse("--network=127.1.0.0/24"); err != nil || wishOf(none, &fleet.Info{MAC: "a0:b0:45:00:11:02"}) != "nothing" {
+		t.Errorf("without a wish something is wished, or %v", err)
+	}
+	// A password alone makes another wish.
+	other, err := parse("--network=127.1.0.0/24", strings.Replace(twoSets, "secret", "secret2", 1), "--dragon-autotune-mode=balanced")
+	if err != nil || other.Wishes.Of(&fleet.Info{MAC: "a0:b0:45:00:11:02"}).Key == a.Key {
+		t.Errorf("another password is the same wish, or %v", err)
+	}
+}
+
+// The most specific wins, field by field, and the file where neither is.
+func TestWishesOfProfiles(t *testing.T) {
+	c := mustParse(t, `
+networks:
+  - {cidr: 127.5.0.0/16}
+  - {cidr: 127.5.7.0/24, site: hall-a}
+profiles:
+  - name: everyone
+    match: {all: true}
+    wish: {pools: [{url: "stratum+tcp://file.net:1", username: f, password: x}]}
+  - name: hall
+    match: {site: hall-a}
+    wish: {worker_name: "{user}_{mac}", autotune: {mode: efficient, level: 1}}
+  - name: t2
+    match: {model: T2T}
+    wish: {autotune: {mode: performance}}
+  - name: unrelated
+    match: {model: T1}
+    healing: {boards: 3}
+`, twoSets, "--dragon-autotune-mode=balanced")
+	for _, x := range []struct {
+		mac, model, ip, want string
+	}{
+		{"a0:b0:45:00:11:02", "T1", "127.5.1.1", "f.dragon-45001102/x@file.net:1 balanced"},
+		{"a0:b0:45:00:11:02", "T2T", "127.5.1.1", "f.dragon-45001102/x@file.net:1 performance"},
+		{"a0:b0:45:00:11:02", "T2T", "127.5.7.1", "f_a0b045001102/x@file.net:1 efficient level 1"},
+		{"a0:b0:45:00:ad:e5", "T1", "127.5.7.1", "own_a0b04500ade5/x@own.net:1 efficient level 1"},
+	} {
+		i := &fleet.Info{MAC: x.mac, Model: x.model, IP: x.ip}
+		if x.ip == "127.5.7.1" {
+			i.Site = "hall-a"
+		}
+		if got := wishOf(c, i); got != x.want {
+			t.Errorf("%s %s at %s is to be %s, want %s", x.mac, x.model, x.ip, got, x.want)
+		}
+	}
+	if c.Healing.Policy().Wish == nil {
+		t.Error("the policy does not know the wishes")
+	}
+}
