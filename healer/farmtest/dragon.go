@@ -13,6 +13,7 @@ import (
 const (
 	boardsPerDragon = 3
 	warmth          = 48.0            // °C that a working board is above the air
+	cooler          = 8.0             // °C less in the mode efficient
 	inertia         = 5 * time.Minute // of its temperature
 	deadly          = 103.0           // °C that a board dies of
 	overviewAge     = 5 * time.Minute // before the fleet reads an overview again
@@ -295,6 +296,9 @@ func (d *Dragon) mine(dt time.Duration) {
 		target := air + 5
 		if rate > 0 {
 			target = air + warmth
+			if d.mode == "efficient" {
+				target -= cooler
+			}
 		}
 		b.temp += (target - b.temp) * warm
 		if b.temp >= deadly && !b.dead {

@@ -180,6 +180,8 @@ func (p *phrase) policy(to *healer.Policy) {
 		to.Breakers.StormFresh = to.Breakers.Storm
 	case "scope":
 		to.Breakers.Scope = healer.Ratio(p.ratio())
+	case "downshift":
+		d.Heat.DownshiftEnabled = true
 	case "boards":
 		d.Boards = p.number(0, 16)
 	case "tuning_max":

@@ -275,7 +275,9 @@ func (o *Oracle) wishes(d *Dragon, x *Write) {
 		tried = tried || !s.Undo && s.Wish.Key == x.Wish.Key && s.want != d.N && s.N == s.want
 	}
 	for _, y := range w.Dragons {
-		works = works || y.wish != nil && y.wish.Key == x.Wish.Key && y.right() && y.earns(x.Wish)
+		has := y.configured()
+		works = works || y.wish != nil && y.wish.Key == x.Wish.Key && y.right() && y.earns(x.Wish) ||
+			len(x.Wish.Pools) == 0 && len(x.Wish.Differences(&has)) == 0 && y.earns(x.Wish) // the healer's own, against heat
 	}
 	switch {
 	case today >= 4 || !x.Undo && today-undone >= 2:

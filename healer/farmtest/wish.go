@@ -23,7 +23,7 @@ func (d *Dragon) configured() healer.Configured {
 
 // tell adds to the facts what is wished of the dragon, and what it has said of itself.
 func (d *Dragon) tell(f *healer.Facts) {
-	if d.wish == nil {
+	if h := d.world.healer; d.wish == nil && (h == nil || !h.Policy.Default.Heat.DownshiftEnabled) {
 		return
 	}
 	if d.at-d.asked >= rereads {
