@@ -157,7 +157,7 @@ func (a *HerdAnswer) count(x *DragonAnswer) {
 		}
 	}
 	a.states[x.State()]++
-	if inTrouble(x.State()) {
+	if x.needsALook() {
 		a.trouble++
 	}
 	if rate, known := x.Hashrate.Get(); known {
@@ -176,17 +176,36 @@ func (a *DragonAnswer) State() healer.State {
 	return a.Healer.State
 }
 
+// needsALook reports whether somebody should look at it.
+func (a *DragonAnswer) needsALook() bool {
+	return inTrouble(a.State()) || unjudged(a.State()) && a.plainly() != ""
+}
+
 func inTrouble(s healer.State) bool {
-	switch s {
-	case "", healer.StateNew, healer.StateObserving, healer.StateHealthy, healer.StateMaintenance, healer.StateProbation:
-		return false
+	return !unjudged(s) && s != healer.StateHealthy && s != healer.StateMaintenance && s != healer.StateProbation
+}
+
+// unjudged reports whether the healer does not know a dragon yet.
+func unjudged(s healer.State) bool {
+	return s == "" || s == healer.StateNew || s == healer.StateObserving
+}
+
+// plainly is what is wrong with it for everybody to see, also in the hour in which the
+// healer only gets to know it; empty if nothing is.
+func (a *DragonAnswer) plainly() string {
+	boards := a.BoardsExpected.Or(a.Boards.Or(0))
+	switch alive, known := a.BoardsAlive.Get(); {
+	case !a.Up && a.Down != "":
+		return "down: " + a.Down
+	case known && alive < boards:
+		return fmt.Sprintf("%g of %g boards alive", alive, boards)
 	}
-	return true
+	return ""
 }
 
 func (q *herdQuery) matches(a *DragonAnswer, text string) bool {
 	switch {
-	case q.State == troubled && !inTrouble(a.State()),
+	case q.State == troubled && !a.needsALook(),
 		q.State != "" && q.State != troubled && string(a.State()) != q.State,
 		q.Model != "" && a.Model != q.Model,
 		q.Site != "" && a.Site != q.Site:
@@ -217,7 +236,12 @@ var urgency = func() map[healer.State]int {
 
 // orders are the columns that the herd can be sorted by.
 var orders = map[string]func(a, b *DragonAnswer, descending bool) int{
-	"state":    by(func(a *DragonAnswer) int { return urgency[a.State()] }),
+	"state": by(func(a *DragonAnswer) int {
+		if a.needsALook() {
+			return min(urgency[a.State()], urgency[healer.StateSuspect])
+		}
+		return urgency[a.State()]
+	}),
 	"worker":   by(func(a *DragonAnswer) string { return a.Worker }),
 	"model":    by(func(a *DragonAnswer) string { return a.Model }),
 	"site":     by(func(a *DragonAnswer) string { return a.Site }),

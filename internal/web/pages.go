@@ -268,6 +268,8 @@ func (a *DragonAnswer) Because() string {
 	}
 	because := strings.ReplaceAll(string(h.Reason), "_", " ")
 	switch {
+	case because == "" && a.needsALook():
+		because = a.plainly()
 	case h.Evidence != "":
 		because += ": " + h.Evidence
 	case because == "":

@@ -665,3 +665,23 @@ func BenchmarkPages(b *testing.B) {
 		})
 	}
 }
+
+// The healer takes an hour to get to know a dragon. What is plainly wrong is said at once.
+func TestADragonThatIsPlainlyIllNeedsALookBeforeTheHealerKnowsIt(t *testing.T) {
+	known := func(n float64) dragon.Number { return dragon.Known(n) }
+	well := DragonAnswer{Up: true, Boards: known(3), BoardsAlive: known(3), BoardsExpected: known(3)}
+	for says, change := range map[string]func(*DragonAnswer){
+		"":                    func(*DragonAnswer) {},
+		"down: timeout":       func(a *DragonAnswer) { a.Up, a.Down = false, "timeout" },
+		"2 of 3 boards alive": func(a *DragonAnswer) { a.BoardsAlive = known(2) },
+	} {
+		for _, state := range []healer.State{healer.StateObserving, healer.StateNew, healer.StateMaintenance} {
+			a := well
+			a.Healer = &HealingAnswer{State: state}
+			change(&a)
+			if want := says != "" && state != healer.StateMaintenance; a.needsALook() != want || want && a.Because() != says {
+				t.Errorf("%s, %q: needs a look: %t because %q", state, says, a.needsALook(), a.Because())
+			}
+		}
+	}
+}
