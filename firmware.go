@@ -233,7 +233,7 @@ func showUpgrades(w io.Writer, x *healer.FirmwareShown, a *web.FirmwaresAnswer) 
 		}
 		fmt.Fprintf(w, "  next: %s %s", plain(d.Worker, 100), d.Kind)
 		if d.Blocked != "" {
-			fmt.Fprintf(w, ", blocked by %s", d.Blocked)
+			fmt.Fprintf(w, ", blocked by %s", plain(d.WhatBlocks(), 300))
 		}
 		fmt.Fprintln(w)
 	}

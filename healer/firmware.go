@@ -184,6 +184,13 @@ func (m *Memory) StartFirmware(now Instant, q FirmwareRequest) (*FirmwareRollout
 			return nil, fmt.Errorf("%w: %s, to %s, is %s; abort it first", ErrRollout, ro.ID, ro.Release.Version, ro.State)
 		}
 	}
+	older := false
+	for _, d := range m.Dragons {
+		older = older || r.fits(&d.Who) == nil
+	}
+	if !older {
+		return nil, fmt.Errorf("%w: no known %s on %s has an older firmware that it may come from", ErrRollout, r.Model, cmp.Or(r.HWVer, "any hardware"))
+	}
 	f := &m.Fleet
 	f.NextFirmware++
 	at := m.moment(now)
@@ -362,7 +369,7 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 			}
 			continue
 		}
-		if u := s.r.Upgrade; u != nil && (!u.Phase.Over() || c.m.failedOn(u, ro.Release.Version)) || ro.Release.fits(&s.f.Who) != nil {
+		if !c.waits(s.r.Upgrade, ro) || ro.Release.fits(&s.f.Who) != nil {
 			continue
 		}
 		w.members++
@@ -372,10 +379,20 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 			w.left++
 		}
 	}
+	frail := make(map[*subject]float64, len(w.waiting))
+	for _, s := range w.waiting {
+		frail[s] = c.frailty(s)
+	}
 	slices.SortStableFunc(w.waiting, func(a, b *subject) int {
-		return cmp.Or(cmp.Compare(c.frailty(a), c.frailty(b)), cmp.Compare(a.f.MAC, b.f.MAC))
+		return cmp.Or(cmp.Compare(frail[a], frail[b]), cmp.Compare(a.f.MAC, b.f.MAC))
 	})
 	return w
+}
+
+// waits reports whether a dragon that has been through an upgrade, or through none, may
+// begin with a rollout.
+func (c *cycle) waits(u *Upgrading, ro *FirmwareRollout) bool {
+	return u == nil || u.Rollout != ro.ID && u.Phase.Over() && !c.m.failedOn(u, ro.Release.Version)
 }
 
 // frailty sorts the healthiest first: those that may be sent something, then those that
@@ -625,25 +642,40 @@ type UpgradeShown struct {
 const PhaseWaiting = "waiting"
 
 func (c *cycle) showFirmware() {
-	for _, ro := range c.m.Fleet.Firmware {
-		x := FirmwareShown{FirmwareRollout: *ro, Waves: c.p.Firmware.lastWave() + 1, Phases: make(map[string]int)}
-		for _, mac := range sortedKeys(c.m.Dragons) {
-			r := c.m.Dragons[mac]
-			switch u := r.Upgrade; {
-			case u != nil && u.Rollout == ro.ID:
-				x.Members++
-				x.Phases[string(u.Phase)]++
-				if u.Phase == UpgradeFailed {
-					x.Failed++
-				}
-				x.Dragons = append(x.Dragons, UpgradeShown{mac, r.Who.Worker, *u})
-			case ro.open() && ro.Release.fits(&r.Who) == nil:
+	shown := make(map[string]*FirmwareShown, len(c.m.Fleet.Firmware))
+	var open []*FirmwareShown
+	all := make([]FirmwareShown, len(c.m.Fleet.Firmware))
+	for i, ro := range c.m.Fleet.Firmware {
+		x := &all[i]
+		*x = FirmwareShown{FirmwareRollout: *ro, Waves: c.p.Firmware.lastWave() + 1, Phases: make(map[string]int)}
+		shown[ro.ID] = x
+		if ro.open() {
+			open = append(open, x)
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	for _, mac := range sortedKeys(c.m.Dragons) {
+		r := c.m.Dragons[mac]
+		u := r.Upgrade
+		if u != nil && shown[u.Rollout] != nil {
+			x := shown[u.Rollout]
+			x.Members++
+			x.Phases[string(u.Phase)]++
+			if u.Phase == UpgradeFailed {
+				x.Failed++
+			}
+			x.Dragons = append(x.Dragons, UpgradeShown{mac, r.Who.Worker, *u})
+		}
+		for _, x := range open {
+			if c.waits(u, &x.FirmwareRollout) && x.Release.fits(&r.Who) == nil {
 				x.Members++
 				x.Phases[PhaseWaiting]++
 			}
 		}
-		c.out.Firmware = append(c.out.Firmware, x)
 	}
+	c.out.Firmware = all
 }
 
 // Sends returns what the decision sends; nil: it sends no firmware.

@@ -68,7 +68,12 @@ func TestRolloutsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %+v", name, ro)
 		}
 	}
-	f := newFarm(t, 4)
+	f := newFarm(t, 4).settle()
+	old := aRelease()
+	old.Version = "t1_20170101_000000"
+	if _, err := f.mem.StartFirmware(f.now, FirmwareRequest{Release: old, Owner: "ann", Reason: "back"}); !errors.Is(err, ErrRollout) {
+		t.Errorf("to an older one: %v", err)
+	}
 	rollOut(f)
 	if _, err := f.mem.StartFirmware(f.now, FirmwareRequest{Release: aRelease(), Owner: "ann", Reason: "again"}); !errors.Is(err, ErrRollout) {
 		t.Errorf("a second one at the same time: %v", err)

@@ -346,10 +346,20 @@ func (p *Plan) renderFirmware(w io.Writer) {
 		d := &p.Upgrades[i]
 		fmt.Fprintf(w, "  %s %s: %s, %s", d.Worker, d.Kind, d.Note, d.when())
 		if d.Blocked != "" {
-			fmt.Fprintf(w, ", blocked by %s", d.closedGates())
+			fmt.Fprintf(w, ", blocked by %s", d.WhatBlocks())
 		}
 		fmt.Fprintln(w)
 	}
+}
+
+// WhatBlocks says which gate is in the way first, and why.
+func (d *Decision) WhatBlocks() string {
+	for _, g := range d.Gates {
+		if g.Name == d.Blocked && g.Detail != "" {
+			return string(g.Name) + ": " + g.Detail
+		}
+	}
+	return string(d.Blocked)
 }
 
 // InWords says how far a rollout is.

@@ -1,0 +1,241 @@
+package healer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+// newFirmwareWard makes a ward of n dragons whose healer has an image.
+func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*ward, FirmwareRelease) {
+	t.Helper()
+	data := image.Bytes()
+	r := FirmwareRelease{Version: image.Version, Model: "T1", HWVer: "g19", SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), Size: int64(len(data))}
+	w := newWardOf(t, n, func(int) dragontest.Spec { return dragontest.Spec{TuneTime: -1} }, nil)
+	f := &w.policy.Firmware
+	f.VerifyFor, f.CanarySoak, f.SecondSoak, f.Soak, f.RebootAt = 20*time.Minute, time.Hour, 10*time.Minute, 10*time.Minute, 10*time.Minute
+	w.configs = append(w.configs, func(c *Config) {
+		c.Image = func(_ context.Context, digest string) (io.ReadCloser, int64, error) {
+			if digest != r.SHA256 {
+				return nil, 0, errors.New("no such image")
+			}
+			return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+		}
+	})
+	return w, r
+}
+
+func (w *ward) rollOut(r FirmwareRelease) {
+	w.t.Helper()
+	if _, err := w.healer.StartFirmware(w.ctx, FirmwareRequest{Release: r, Owner: "ann", Reason: "a test"}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// rollout is the first rollout as it stands.
+func (w *ward) rollout() FirmwareShown {
+	w.t.Helper()
+	p, err := w.healer.Plan()
+	if err != nil || len(p.Firmware) == 0 {
+		w.t.Fatalf("no rollout: %v", err)
+	}
+	return p.Firmware[0]
+}
+
+func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newFirmwareWard(t, 3, dragontest.Image{Version: newer, Size: 1 << 20})
+		w.start()
+		w.settle()
+		pass(20 * time.Minute) // until what they do is known
+		w.rollOut(r)
+		w.until("an image is on its way", 10*time.Minute, func() bool { return len(w.healer.Uploads()) == 1 })
+		pass(time.Minute)
+		u := w.healer.Uploads()
+		if len(u) != 1 || u[0].Sent != r.Size || u[0].Size != r.Size || !strings.HasSuffix(u[0].Updater, "%") {
+			t.Errorf("a minute after the upload, while it is flashed: %+v", u)
+		}
+		if got := w.metric("mother_firmware_upload_ratio", "worker", u[0].Worker); got != 1 {
+			t.Errorf("the page shows %g of it", got)
+		}
+		w.until("the rollout is done", 12*time.Hour, func() bool { return w.rollout().State == FirmwareDone })
+		if u := w.healer.Uploads(); len(u) > 0 {
+			t.Errorf("still on their way: %+v", u)
+		}
+		for i, d := range w.herd.Dragons() {
+			want := []string{"upgrade/upload"}
+			if i == 0 {
+				want = append(want, "reboot")
+			}
+			if got := w.wrote(i); !slices.Equal(got, want) || d.Truth().Firmware != newer || d.Traffic().MaxInFlight > 1 {
+				t.Errorf("dragon %d: %v, firmware %s, %d requests in flight", i, got, d.Truth().Firmware, d.Traffic().MaxInFlight)
+			}
+			if r := w.fleet.Lookup(w.worker(i)).Health().Restarts; r.System.Unknown != 0 {
+				t.Errorf("dragon %d: %+v restarts that nobody knows the cause of", i, r.System)
+			}
+		}
+		var phases []string
+		for _, a := range w.audit() {
+			if a.Worker == w.worker(0) && strings.HasPrefix(a.Note, "firmware f1") {
+				phases = append(phases, strings.TrimPrefix(a.Note, "firmware f1 "+newer+": "))
+			}
+		}
+		if got := strings.Join(phases, " "); got != "rebooting version hashing verifying soaking done" {
+			t.Errorf("the audit tells of %s", got)
+		}
+		if got := w.metric("mother_rollout_devices", "rollout", "f1", "phase", "done"); got != 3 {
+			t.Errorf("the page shows %g dragons done", got)
+		}
+	})
+}
+
+// A process that ends while it sends leaves it unknown whether the image arrived. The
+// next one asks for the version, and sends nothing again.
+func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
+	for name, outcome := range map[string]struct {
+		arrives bool
+		phase   UpgradePhase
+	}{
+		"it did not arrive": {false, UpgradeInconclusive},
+		"it had arrived":    {true, UpgradeDone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				image := dragontest.Image{Version: newer, Size: 1 << 20}
+				w, r := newFirmwareWard(t, 1, image)
+				w.start()
+				w.settle()
+				pass(20 * time.Minute) // until what they do is known
+				d := w.herd.Dragon(0)
+				d.Inject(dragontest.Hang, dragontest.On("upgrade/upload"))
+				w.rollOut(r)
+				w.until("it is being sent", 10*time.Minute, func() bool { return len(w.healer.Uploads()) == 1 })
+				pass(10 * time.Second)
+				w.stop()
+				d.Clear(dragontest.Hang)
+				uploads := 0
+				if outcome.arrives {
+					w.send(0, image)
+					uploads = 1
+				}
+				w.start()
+				w.until("the dragon has come to an end", 12*time.Hour, func() bool {
+					p, err := w.healer.Plan()
+					return err == nil && len(p.Firmware) == 1 && len(p.Firmware[0].Dragons) == 1 && p.Firmware[0].Dragons[0].Phase.Over()
+				})
+				pass(2 * time.Hour)
+				ro := w.rollout()
+				if ro.Dragons[0].Phase != outcome.phase || (outcome.phase == UpgradeInconclusive) != (ro.State == FirmwarePaused) {
+					t.Errorf("%s: %s, %q", ro.State, ro.Dragons[0].Phase, ro.Dragons[0].Why)
+				}
+				got := 0
+				for _, x := range w.wrote(0) {
+					if x == "upgrade/upload" {
+						got++
+					}
+				}
+				if got != uploads {
+					t.Errorf("%d images arrived, want %d", got, uploads)
+				}
+			})
+		})
+	}
+}
+
+// send sends an image to dragon i as somebody else would.
+func (w *ward) send(i int, image dragontest.Image) {
+	w.t.Helper()
+	transport := dragon.NewTransport()
+	transport.DialContext = w.herd.DialContext
+	defer transport.CloseIdleConnections()
+	c := dragon.New(w.herd.Addr(i), dragon.Options{Transport: transport})
+	if err := c.UpgradeUpload(w.ctx, image.Name(), image.Open(), int64(len(image.Bytes())), nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newFirmwareWard(t, 3, dragontest.Image{Version: newer})
+		w.start()
+		w.settle()
+		pass(20 * time.Minute) // until what they do is known
+		r.SHA256 = strings.Repeat("b", 64)
+		w.rollOut(r)
+		w.until("the rollout pauses", 10*time.Minute, func() bool { return w.rollout().State == FirmwarePaused })
+		pass(time.Hour)
+		if why := w.rollout().Why; w.wroteAnything() || why != "no such image" {
+			t.Errorf("it was written to, or %q", why)
+		}
+	})
+}
+
+func TestADragonThatHasChangedSinceTheDecisionIsSentNothing(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	rollOut(f)
+	f.tick()
+	j := &job{plan: f.plan, decision: f.plan.Upgrades[0]}
+	for name, c := range map[string]struct {
+		change func(*dragon.Overview)
+		says   string
+	}{
+		"the same":        {func(*dragon.Overview) {}, ""},
+		"upgraded":        {func(o *dragon.Overview) { o.Firmware = newer }, "it runs " + newer + " by now"},
+		"another model":   {func(o *dragon.Overview) { o.Model = "T2" }, "T2"},
+		"another board":   {func(o *dragon.Overview) { o.HWVersion = "soc" }, "soc"},
+		"memory is short": {func(o *dragon.Overview) { o.MemoryFree = dragon.Known(80e6) }, "memory"},
+		"memory unknown":  {func(o *dragon.Overview) { o.MemoryFree = dragon.Number{} }, "memory"},
+	} {
+		o := &dragon.Overview{Model: "T1", HWVersion: "g19", Firmware: "t1_20180515_060842", MemoryFree: dragon.Known(150e6)}
+		c.change(o)
+		err := j.suits(o)
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestFirmwareWaitsForItsWindowAndForAGateThatCannotBeAsked(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	rollOut(f)
+	f.tick()
+	if d := f.plan.Upgrades[0]; d.Verb != Act {
+		t.Fatalf("%s by %s", d.Verb, d.Blocked)
+	}
+	f.policy.External = External{Query: "up", OnError: "allow"}
+	f.host.External = ExternalAnswer{Asked: true, Err: "timeout"}
+	f.tick()
+	if d := f.plan.Upgrades[0]; d.Blocked != GateExternal {
+		t.Errorf("the gate cannot be asked: %s by %s", d.Verb, d.Blocked)
+	}
+	f.policy.External = External{}
+	at := f.now.Wall.UTC().Add(2 * time.Hour)
+	window := Window{Start: at.Format("15:04"), Length: time.Hour}
+	if err := window.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	f.policy.Firmware.Windows = []Window{window}
+	f.tick()
+	if d := f.plan.Upgrades[0]; d.Blocked != GateWindow {
+		t.Errorf("outside the window: %s by %s", d.Verb, d.Blocked)
+	}
+	f.run(2*time.Hour + 5*time.Minute)
+	if d := f.plan.Upgrades[0]; d.Verb != Act {
+		t.Errorf("in the window: %s by %s", d.Verb, d.Blocked)
+	}
+}
