@@ -31,13 +31,14 @@ type settings struct {
 
 var errNoFile = errors.New("the program runs without a --config.file: there is nothing to read anew")
 
-// reload reads the configuration anew and takes it over, whole or not at all.
-func (s *settings) reload(ctx context.Context) error {
+// reload reads the configuration anew and takes it over, whole or not at all. With it
+// comes what is legal and not wise.
+func (s *settings) reload(ctx context.Context) (warnings []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.current.Load()
 	if was.File == "" {
-		return errNoFile
+		return nil, errNoFile
 	}
 	is, err := s.load()
 	if err == nil {
@@ -50,13 +51,13 @@ func (s *settings) reload(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("the configuration in force stays: %w", err)
 		level.Error(s.logger).Log("msg", "the configuration could not be read anew", "err", err)
-		return err
+		return nil, err
 	}
 	s.current.Store(is)
 	s.follow(was, is)
 	warn(is, s.logger)
 	level.Info(s.logger).Log("msg", "another configuration is in force", "file", is.File)
-	return nil
+	return is.Warnings, nil
 }
 
 // warn says what is legal and not wise.
@@ -71,7 +72,7 @@ func (s *settings) onSignal(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {
 		case <-signals:
-			if err := s.reload(ctx); errors.Is(err, errNoFile) {
+			if _, err := s.reload(ctx); errors.Is(err, errNoFile) {
 				level.Warn(s.logger).Log("msg", "a signal to read the configuration anew came to nothing", "err", err)
 			} // any other error has been said
 		case <-ctx.Done():

@@ -169,8 +169,10 @@ func TestABadFileChangesNothing(t *testing.T) {
 	if !strings.Contains(logs.String(), "did you mean scrape") {
 		t.Errorf("the log does not say what is wrong:\n%s", logs)
 	}
-	rewrite(t, file, good)
-	mustReload(t, base)
+	rewrite(t, file, good+"scrape: {dragon_timeout: 2m}\n")
+	if status, answer := reload(t, base); status != 200 || !strings.Contains(answer, "warning: scrape.dragon_timeout: ") {
+		t.Errorf("a foolish file: %d %s", status, answer)
+	}
 	if _, page := get(t, base+"/metrics"); !strings.Contains(page, "\nmother_config_last_reload_successful 1") {
 		t.Error("a good file does not count")
 	}

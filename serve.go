@@ -260,7 +260,7 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 			dragons.RetryRefused()
 		}
 	}
-	var reload func(context.Context) error
+	var reload func(context.Context) ([]string, error)
 	if flags.lifecycle {
 		reload = conf.reload
 	}

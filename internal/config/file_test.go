@@ -438,6 +438,17 @@ func FuzzFile(f *testing.F) {
 				t.Errorf("profile %s has %d steps and %d holds", name, len(d.Ladder.Steps), len(d.Ladder.Hold))
 			}
 		}
+		first := printed(t, c)
+		if strings.Contains(text, "password_file") {
+			return // whatever file a fuzzer means
+		}
+		again, err := parseFile(t, first)
+		if err != nil {
+			t.Fatalf("what is printed is not taken: %v\n%s", err, first)
+		}
+		if second := printed(t, again); second != first {
+			t.Errorf("printed again it is another:\n%s", cmp.Diff(first, second))
+		}
 		for _, n := range c.Networks {
 			if n.Bits() < 12 {
 				t.Errorf("%s was accepted", n)

@@ -20,9 +20,9 @@ type Config struct {
 	Probe            http.Handler // at /probe
 	ServiceDiscovery http.Handler // at /sd
 	Ready            func() bool
-	Profiling        bool                        // serve /debug/pprof/
-	Reload           func(context.Context) error // at /-/reload; nil: nobody may
-	API              APIConfig                   // of /api/ and of the pages
+	Profiling        bool                                                 // serve /debug/pprof/
+	Reload           func(context.Context) (warnings []string, err error) // at /-/reload; nil: nobody may
+	API              APIConfig                                            // of /api/ and of the pages
 }
 
 // own are the paths that metrics cannot have.
@@ -81,16 +81,20 @@ func Handler(c Config) (http.Handler, error) {
 }
 
 // reload has the configuration read anew, and tells the one who asks what is wrong with it.
-func reload(fn func(context.Context) error) http.Handler {
+func reload(fn func(context.Context) ([]string, error)) http.Handler {
 	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if fn == nil {
 			http.Error(w, "This needs --web.enable-lifecycle. SIGHUP does the same.", http.StatusForbidden)
 			return
 		}
-		if err := fn(r.Context()); err != nil {
+		warnings, err := fn(r.Context())
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		fmt.Fprintln(w, "The configuration was read anew and is in force.")
+		for _, warning := range warnings {
+			fmt.Fprintln(w, "warning:", warning)
+		}
 	}))
 }
