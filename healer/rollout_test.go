@@ -40,10 +40,6 @@ func (f *farm) rollout(key string) *Rollout {
 	return nil
 }
 
-func (f *farm) said(word string) bool {
-	return slices.ContainsFunc(f.plan.Audit, func(a Audit) bool { return strings.Contains(a.Note, word) })
-}
-
 func TestAChangedWishGoesToOneDragonFirst(t *testing.T) {
 	f := wishful(t, 20)
 	f.wish("b", poolB, "balanced")
