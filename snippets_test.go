@@ -80,7 +80,7 @@ func snippets(t *testing.T) (all []snippet) {
 	return all
 }
 
-func TestEverySnippetIsOfAKindThatIsChecked(t *testing.T) {
+func TestDocsEverySnippetIsOfAKindThatIsChecked(t *testing.T) {
 	for _, s := range snippets(t) {
 		switch s.language {
 		case "sh", "console", "yaml", "promql", "ini", "json":
@@ -189,7 +189,7 @@ var (
 var others = strings.Fields("amtool apt apt-get caddy cd chgrp chmod chown cp dig docker dpkg getcap getent go git grep head htpasswd ip install journalctl " +
 	"jq kill ls mkdir mv openssl ping podman prometheus promtool rpm dnf rm sed setcap sha256sum sort source statsd_exporter . ss ssh sysctl systemctl systemd-analyze systemd-run tail touch useradd vi visudo tee cat man complete")
 
-func TestEveryCommandLineIsTaken(t *testing.T) {
+func TestDocsEveryCommandLineIsTaken(t *testing.T) {
 	makefile := makeTarget.FindAllString(readDocument(t, "Makefile"), -1)
 	ours, urls := 0, map[string]string{}
 	for _, s := range snippets(t) {
@@ -301,7 +301,7 @@ const sitesOfDocs = "networks: [{cidr: 192.0.2.0/25, site: hall-a}, {cidr: 192.0
 
 var passwordFile = regexp.MustCompile(`password_file: ([^\s,}]+)`)
 
-func TestEveryYAMLIsTaken(t *testing.T) {
+func TestDocsEveryYAMLIsTaken(t *testing.T) {
 	ours, theirs := 0, 0
 	for _, s := range snippets(t) {
 		if s.language != "yaml" {
@@ -373,7 +373,7 @@ func checkWith(t *testing.T, s *snippet, pkg string, command ...string) {
 	}
 }
 
-func TestEveryQueryIsTaken(t *testing.T) {
+func TestDocsEveryQueryIsTaken(t *testing.T) {
 	rules := map[string]any{}
 	var list []map[string]string
 	var asked []snippet
@@ -405,9 +405,9 @@ var (
 )
 
 // foreign are flags of other programs.
-var foreign = strings.Fields("enable-feature web.enable-remote-write-receiver network=host discovery.listen")
+var foreign = strings.Fields("enable-feature web.enable-remote-write-receiver network=host open")
 
-func TestEveryFlagVariableAndLinkIsThere(t *testing.T) {
+func TestDocsEveryFlagVariableAndLinkIsThere(t *testing.T) {
 	app, _ := application(nil)
 	flags, variables := map[string]bool{}, map[string]bool{}
 	add := func(list []*kingpin.FlagModel) {
@@ -455,7 +455,7 @@ func TestEveryFlagVariableAndLinkIsThere(t *testing.T) {
 	}
 }
 
-func TestEveryUnitIsOfOurs(t *testing.T) {
+func TestDocsEveryUnitIsOfOurs(t *testing.T) {
 	units := 0
 	for _, s := range snippets(t) {
 		if s.language != "ini" {
@@ -486,7 +486,7 @@ var (
 )
 
 // A document may name the start of series, as in mother_healer_*.
-func TestEverySeriesIsThere(t *testing.T) {
+func TestDocsEverySeriesIsThere(t *testing.T) {
 	known := map[string]bool{}
 	for _, m := range documented.FindAllStringSubmatch(readDocument(t, "docs/metrics.md"), -1) {
 		known[m[1]] = true

@@ -360,7 +360,7 @@ mother-of-dragons convert-config config.toml -o mother-of-dragons.yml # from the
 ` + "```" + `
 
 The file is read again at ` + "`SIGHUP`" + `, and at a POST to ` + "`/-/reload` with `--web.enable-lifecycle`" + `, which answers with what is wrong. It is taken over whole or
-not at all, and nothing restarts. Only ` + "`data_dir`, `inventory.file`" + ` and the flags take a restart; a file that changes them is refused, and so is
+not at all, and nothing restarts. Only ` + "`data_dir`, `inventory.file`, `discovery.listen`" + ` and the flags take a restart; a file that changes them is refused, and so is
 a healing policy that would call too many dragons sick at once. ` + "`mother_config_last_reload_successful`" + ` tells how the last time went.
 
 Time spans are written ` + "`90s`, `15m`, `6h`" + `, bare numbers are seconds. Shares are written ` + "`20%` or `0.2`" + `. Hash rates have their
