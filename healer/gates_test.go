@@ -163,7 +163,12 @@ func gateCases() map[Gate]gateCase {
 		GateRollout: {wished: true, before: wish, close: func(f *farm) {
 			ro := f.mem.Fleet.Rollouts[0]
 			ro.State, ro.Canary = RolloutCanary, f.units[15].who.MAC
-			f.past(15, Configure, 20*time.Minute, func(a *Action) { a.Outcome, a.Change = Recovered, &ConfigChange{Rollout: ro.ID} })
+			f.policy.Fleet.InFlightMin, f.units[15].who.Domain = 5, "elsewhere"
+			f.record(15).Config = &ConfigRecord{Rollout: ro.ID}
+			f.wish("house", "stratum+tcp://wanted.example:3333", "", 15)
+			f.past(15, Configure, 5*time.Minute, func(a *Action) {
+				a.Outcome, a.Change = Open, &ConfigChange{Rollout: ro.ID, Items: []Item{ItemPools}}
+			})
 		}},
 		GateWave: {wished: true, before: wish, close: func(f *farm) {
 			for range 2 {
