@@ -153,7 +153,7 @@ func TestNothingIsWrittenBesideAStop(t *testing.T) {
 func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWardOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.Pools: 0})
-		w.wishes(func(i *fleet.Info) *Wish {
+		w.wishes(func(*fleet.Info) *Wish {
 			return &Wish{Key: "k", Name: "typo", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://typo.example.net:3333", User: "a.b", Password: "hunter2"}}}
 		})
 		before := w.pools(0)
