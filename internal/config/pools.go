@@ -115,6 +115,8 @@ func jsonError(s string, offset int64, err error) error {
 	switch {
 	case errors.As(err, &syntax):
 		offset = syntax.Offset
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		offset, err = int64(len(s)), errors.New("it ends too early")
 	case errors.As(err, &kind):
 		// Its own text would quote the value, which may be a password.
 		offset, err = kind.Offset, fmt.Errorf("%s: want %s, not %s", kind.Field, kind.Type, kind.Value)
