@@ -11,6 +11,7 @@
 //	evidence   consecutive fresh samples, per detector       evidence.go, detectors.go, baseline.go
 //	causes     what many dragons have in common              causes.go
 //	states     where each dragon stands, what an action did  state.go, outcome.go
+//	wishes     what is otherwise than wished           wish.go, enforce.go, rollout.go
 //	breakers   when to stop                                  breakers.go
 //	ladder     what the next step would be                   ladder.go
 //	gates      everything that must agree before it is taken gates.go, budget.go

@@ -309,9 +309,34 @@ func (c *cycle) changes() {
 	slices.SortStableFunc(due, func(a, b *subject) int {
 		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), cmp.Compare(fitness(a), fitness(b)), cmp.Compare(a.f.MAC, b.f.MAC))
 	})
-	for _, s := range due {
-		c.out.Changes = append(c.out.Changes, *c.decideChange(s))
+	shut := false // whoever is asked about, it is nobody's turn
+	for i, s := range due {
+		if shut && i >= changesShown {
+			return
+		}
+		d := c.decideChange(s)
+		shut = shut || d.Verb == Act || d.Verb == WouldAct || !s.change.restore && closedForAll(d)
+		c.out.Changes = append(c.out.Changes, *d)
 	}
+}
+
+// changesShown is how many changes a plan has at least, if there are so many. To ask every
+// gate about each of ten thousand dragons, of which one gets its turn, would take a while.
+const changesShown = 100
+
+// closedForAll reports whether a gate is closed that is the same for every dragon.
+func closedForAll(d *Decision) bool {
+	for _, g := range d.Gates {
+		if g.Open {
+			continue
+		}
+		switch g.Name {
+		case GateStop, GateOwner, GateStore, GateClock, GateRecovered, GateSafeMode, GateWindow, GateIsolation, GateBoot,
+			GateStorm, GateHarm, GateFlight, GateRollouts, GateSpacing, GateExternal, GateWave:
+			return true
+		}
+	}
+	return false
 }
 
 // urgency sorts what is to be given back first, and last who was the canary already and

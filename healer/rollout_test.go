@@ -380,3 +380,16 @@ func TestARolloutSurvivesAKill(t *testing.T) {
 		}
 	}
 }
+
+// A plan for ten thousand dragons asks the gates about those that may have their turn.
+func TestAPlanForManyAsksAboutFew(t *testing.T) {
+	f := wishful(t, 400)
+	f.wish("b", poolB, "")
+	f.run(30 * time.Minute)
+	if n := len(f.plan.Changes); n > changesShown {
+		t.Errorf("%d changes in a plan", n)
+	}
+	if len(f.sent) < 4 {
+		t.Errorf("%d writes", len(f.sent))
+	}
+}
