@@ -378,10 +378,26 @@ func TestDocsEveryQueryIsTaken(t *testing.T) {
 	var list []map[string]string
 	var asked []snippet
 	for _, s := range snippets(t) {
-		if s.language == "promql" {
-			list = append(list, map[string]string{"record": fmt.Sprintf("doc:query:%d", len(list)), "expr": s.text})
-			asked = append(asked, s)
+		if s.language != "promql" {
+			continue
 		}
+		asked = append(asked, s)
+		var query string // each begins at the margin, and goes on indented
+		end := func() {
+			if strings.TrimSpace(query) != "" {
+				list = append(list, map[string]string{"record": fmt.Sprintf("doc:query:%d", len(list)), "expr": query})
+			}
+			query = ""
+		}
+		for line := range strings.Lines(s.text) {
+			if !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, ")") {
+				end()
+			}
+			if !strings.HasPrefix(line, "#") {
+				query += line
+			}
+		}
+		end()
 	}
 	if len(list) < 2 {
 		t.Fatalf("%d queries", len(list))
