@@ -156,6 +156,27 @@ profiles:
 	}
 	herd.Dragon(9).Inject(dragontest.Hang)
 
+	// The tiles of the fleet's board count these, and each dragon once.
+	states := map[string]string{w.worker(1): "unauthenticated", w.worker(9): "down"}
+	for _, i := range []int{0, 3, 4, 5, 6, 7, 8} {
+		states[w.worker(i)] = "degraded"
+	}
+	for _, i := range []int{2, 10, 11} {
+		states[w.worker(i)] = "hashing"
+	}
+	eventually(t, "each dragon is in its state, and in no other", func() bool {
+		n := 0
+		for _, state := range []string{"hashing", "degraded", "dead", "busy", "down", "unauthenticated"} {
+			for who := range prom.query(t, fmt.Sprintf(`worker:dragon_state:info{state=%q}`, state)) {
+				if states[who] != state {
+					return false
+				}
+				n++
+			}
+		}
+		return n == herd.Len()
+	})
+
 	spared := map[string]bool{}
 	open := slices.DeleteFunc(questions(t), func(q question) bool {
 		for part := range rightlyEmpty {
