@@ -1,0 +1,312 @@
+// Package alerts holds Prometheus' rules for the dragons to what they promise: every
+// alert has a runbook, a way to fire and one to stay silent, and speaks of nothing that
+// the program does not show.
+package alerts
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/VictoriaMetrics/metricsql"
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
+)
+
+type rule struct {
+	Alert       string            `yaml:"alert"`
+	Record      string            `yaml:"record"`
+	Expr        string            `yaml:"expr"`
+	For         model.Duration    `yaml:"for"`
+	Keep        model.Duration    `yaml:"keep_firing_for"`
+	Labels      map[string]string `yaml:"labels"`
+	Annotations map[string]string `yaml:"annotations"`
+
+	file string
+}
+
+// rules are all that Prometheus is to load: the files of this directory, but for
+// Alertmanager's example.
+func rules(t *testing.T) (all []rule) {
+	t.Helper()
+	for _, file := range ruleFiles(t) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f struct{ Groups []struct{ Rules []rule } }
+		if err := yaml.Unmarshal(data, &f); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, g := range f.Groups {
+			for _, r := range g.Rules {
+				r.file = file
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
+
+func ruleFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = slices.DeleteFunc(files, func(f string) bool { return f == "alertmanager.yml" })
+	if len(files) < 7 {
+		t.Fatalf("only %v", files)
+	}
+	return files
+}
+
+func alerts(t *testing.T) (all []rule) {
+	t.Helper()
+	for _, r := range rules(t) {
+		if r.Alert != "" {
+			all = append(all, r)
+		}
+	}
+	if len(all) < 60 {
+		t.Fatalf("only %d alerts", len(all))
+	}
+	return all
+}
+
+// doing are the words that what to do begins with.
+var doing = regexp.MustCompile(`[.!?] (Check|Clean|Compare|Correct|Cut|Capture|Find|Free|Give|Go|Let|Load|Look|Plan|Power|Raise|Read|Remove|Repair|Report|Restart|Run|Scrape|Set|Start|Take) [^.]`)
+
+func TestEveryAlertSaysWhatToDo(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, a := range alerts(t) {
+		if seen[a.Alert] {
+			t.Errorf("%s is there twice", a.Alert)
+		}
+		seen[a.Alert] = true
+		if !slices.Contains([]string{"critical", "warning", "info"}, a.Labels["severity"]) {
+			t.Errorf("%s: severity %q", a.Alert, a.Labels["severity"])
+		}
+		if a.For == 0 {
+			t.Errorf("%s fires at once; one bad scrape is no reason", a.Alert)
+		}
+		if got := slices.Sorted(maps.Keys(a.Annotations)); !slices.Equal(got, []string{"dashboard_url", "description", "runbook_url", "summary"}) {
+			t.Errorf("%s has the annotations %v", a.Alert, got)
+		}
+		if summary := a.Annotations["summary"]; strings.Contains(summary, "{{") || !strings.HasSuffix(summary, ".") {
+			t.Errorf("%s: the summary is to be one fixed sentence: %q", a.Alert, summary)
+		}
+		description := a.Annotations["description"]
+		if !doing.MatchString(description) {
+			t.Errorf("%s does not say what to do: %q", a.Alert, description)
+		}
+		if !strings.Contains(description, "$value") && !strings.Contains(description, "$labels") {
+			t.Errorf("%s tells no value: %q", a.Alert, description)
+		}
+		if !strings.Contains(a.Annotations["dashboard_url"], "/d/mother-") {
+			t.Errorf("%s: dashboard %q", a.Alert, a.Annotations["dashboard_url"])
+		}
+	}
+}
+
+// pages are the alerts that wake somebody: what only a person can mend, and what gets
+// worse until morning.
+var pages = []string{
+	"DuplicateMAC", "EfficacyLatched", "ExporterDown", "FleetHashrateDrop", "HarmLatched", "HealerDown", "HealerIsolated", "HealerReadOnly",
+	"LostAfterAction", "PoolForeign", "SiteHot", "SiteUnreachable", "StormHold",
+}
+
+func TestOnlyWhatAPersonMustDoNowPages(t *testing.T) {
+	var got []string
+	for _, a := range alerts(t) {
+		if a.Labels["severity"] == "critical" {
+			got = append(got, a.Alert)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, pages) {
+		t.Errorf("pages are\n%v, want\n%v", got, pages)
+	}
+}
+
+func TestEveryAlertHasItsRunbook(t *testing.T) {
+	const where = "https://github.com/brndnmtthws/mother-of-dragons/blob/main/docs/runbooks/"
+	books, err := filepath.Glob("../docs/runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := make(map[string]bool)
+	for _, b := range books {
+		left[filepath.Base(b)] = true
+	}
+	for _, a := range alerts(t) {
+		name := a.Alert + ".md"
+		if got := a.Annotations["runbook_url"]; got != where+name {
+			t.Errorf("%s: runbook_url %q", a.Alert, got)
+		}
+		data, err := os.ReadFile("../docs/runbooks/" + name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		delete(left, name)
+		page := string(data)
+		for _, part := range []string{"# " + a.Alert + "\n", "Severity: " + a.Labels["severity"], a.file, "## What it means\n", "## How bad\n", "## First look\n", "## What to do\n", "## What the healer does\n"} {
+			if !strings.Contains(page, part) {
+				t.Errorf("%s lacks %q", name, part)
+			}
+		}
+	}
+	for name := range left {
+		t.Errorf("%s is about no alert", name)
+	}
+}
+
+// shown are the metrics of docs/metrics.md, which is made from the program, with their labels.
+func shown(t *testing.T) map[string][]string {
+	t.Helper()
+	data, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\| (gauge|counter|histogram) \\| (.*?) \\|")
+	label := regexp.MustCompile("`([a-z0-9_]+)`")
+	metrics := make(map[string][]string)
+	for _, m := range row.FindAllStringSubmatch(string(data), -1) {
+		labels := []string{"job", "instance"}
+		if strings.HasPrefix(m[1], "dragon_") {
+			labels = append(labels, "worker")
+		}
+		for _, l := range label.FindAllStringSubmatch(m[3], -1) {
+			labels = append(labels, l[1])
+		}
+		metrics[m[1]] = labels
+		if m[2] == "histogram" {
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				metrics[m[1]+suffix] = append(slices.Clone(labels), "le")
+			}
+		}
+	}
+	if len(metrics) < 120 {
+		t.Fatalf("only %d metrics", len(metrics))
+	}
+	// Prometheus' own, of every scrape.
+	metrics["up"] = []string{"job", "instance"}
+	metrics["scrape_duration_seconds"] = []string{"job", "instance"}
+	return metrics
+}
+
+var firstLook = regexp.MustCompile("(?s)```promql\n(.*?)\n```")
+
+// TestRulesSpeakOfWhatTheProgramShows: an alert on a metric that is not there is silent
+// for ever, and nobody notices.
+func TestRulesSpeakOfWhatTheProgramShows(t *testing.T) {
+	metrics := shown(t)
+	all := rules(t)
+	for _, r := range all {
+		if r.Record != "" {
+			metrics[r.Record] = nil // what labels it has is the business of its expression
+		}
+	}
+	used := make(map[string]bool)
+	for _, r := range all {
+		check(t, r.file+" "+r.Alert+r.Record, r.Expr, metrics, used)
+		if r.Alert == "" {
+			continue
+		}
+		data, err := os.ReadFile("../docs/runbooks/" + r.Alert + ".md")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		m := firstLook.FindSubmatch(data)
+		if m == nil {
+			t.Errorf("the runbook of %s has no first look", r.Alert)
+			continue
+		}
+		for line := range strings.Lines(string(m[1])) {
+			check(t, "the runbook of "+r.Alert, line, metrics, used)
+		}
+	}
+	for _, r := range all {
+		if r.Record != "" && !used[r.Record] && !strings.HasPrefix(r.Record, "model:") {
+			t.Errorf("nothing uses %s", r.Record)
+		}
+	}
+}
+
+// check holds an expression against the metrics, and notes those that it uses.
+func check(t *testing.T, what, expr string, metrics map[string][]string, used map[string]bool) {
+	t.Helper()
+	parsed, err := metricsql.Parse(expr)
+	if err != nil {
+		t.Errorf("%s: %v: %s", what, err, expr)
+		return
+	}
+	known := map[string]bool{}
+	labels := func(names []string) {
+		for _, l := range names {
+			if !known[l] {
+				t.Errorf("%s joins or groups by %q, which nothing in it has: %s", what, l, expr)
+			}
+		}
+	}
+	visit := func(e metricsql.Expr) {
+		switch e := e.(type) {
+		case *metricsql.MetricExpr:
+			for _, filters := range e.LabelFilterss {
+				var name string
+				for _, f := range filters {
+					switch {
+					case f.Label == "__name__" && !f.IsRegexp:
+						name = f.Value
+						if _, ok := metrics[name]; !ok {
+							t.Errorf("%s speaks of %s, which nothing shows: %s", what, name, expr)
+						}
+						used[name] = true
+						for _, l := range metrics[name] {
+							known[l] = true
+						}
+						if strings.Contains(name, ":") {
+							for _, l := range []string{"worker", "model", "brand", "firmware", "ip", "mac", "site", "url", "account", "result"} {
+								known[l] = true
+							}
+						}
+					case f.Label != "__name__" && metrics[name] != nil && !slices.Contains(metrics[name], f.Label):
+						t.Errorf("%s selects by %s of %s, which has no such label", what, f.Label, name)
+					}
+				}
+			}
+		case *metricsql.FuncExpr:
+			if strings.HasPrefix(e.Name, "label_") {
+				known[e.Args[1].(*metricsql.StringExpr).S] = true
+			}
+		}
+	}
+	metricsql.VisitAll(parsed, visit)
+	metricsql.VisitAll(parsed, func(e metricsql.Expr) {
+		switch e := e.(type) {
+		case *metricsql.AggrFuncExpr:
+			labels(e.Modifier.Args)
+		case *metricsql.BinaryOpExpr:
+			labels(e.GroupModifier.Args)
+			labels(e.JoinModifier.Args)
+		}
+	})
+}
+
+// TestMaintenanceMutes: every alert about a dragon knows of maintenance, but for those
+// that somebody at the dragon wants to hear too.
+func TestMaintenanceMutes(t *testing.T) {
+	for _, a := range alerts(t) {
+		about := strings.Contains(a.Expr, "group_left (model, ip, site)")
+		mutes := strings.Contains(a.Expr, "dragon_maintenance") || strings.Contains(a.Expr, "worker:dragon_muted:any") || strings.Contains(a.Expr, "mother_healer_device_state")
+		if about && !mutes && a.Alert != "NewDragon" {
+			t.Errorf("%s goes on during maintenance", a.Alert)
+		}
+	}
+}
