@@ -265,6 +265,7 @@ func (c *converter) configs(tree map[string]any) {
 		path := fmt.Sprintf("configs[%d]", i)
 		p := convertedProfile{Name: fmt.Sprintf("config-%d", i+1), Match: map[string]any{}}
 		to := path + ".apply_to"
+		known := len(c.notes)
 		who := c.table(t, to, "apply_to")
 		if models := c.texts(who, to, "models"); len(models) > 0 {
 			p.Match["model"] = models
@@ -273,9 +274,17 @@ func (c *converter) configs(tree map[string]any) {
 			p.Match["mac"] = macs
 		}
 		c.rest(who, to)
+		sure := len(c.notes) == known
 		p.Healing, p.Wish = c.healing(t, path), c.wish(t, path)
+		for _, v := range t { // a table that nobody knows may have been meant for apply_to
+			_, table := v.(map[string]any)
+			sure = sure && !table
+		}
 		c.rest(t, path)
 		switch {
+		case !sure: // what was meant for some must not come to all
+			c.note(path, "left out, since it is not certain whom it is for")
+			continue
 		case len(p.Match) > 0:
 		case forAll != "":
 			c.note(path, "left out: it is for every dragon, and so is %s", forAll)
@@ -317,7 +326,7 @@ func (c *converter) healing(t map[string]any, path string) (h map[string]any) {
 
 func (c *converter) wish(t map[string]any, path string) (w map[string]any) {
 	if v, ok := pop[bool](c, t, path, "auto_upgrade", "true or false"); ok && v {
-		c.note(path+".auto_upgrade", "not carried over: see docs/configuration.md for what may upgrade dragons, and --dragon-auto-upgrade")
+		c.note(path+".auto_upgrade", "it is a flag here: --dragon-auto-upgrade; docs/firmware.md tells what it does")
 	}
 	autotune := map[string]any{}
 	if v, ok := c.text(t, path, "autotune_mode"); ok {

@@ -130,7 +130,10 @@ func TestAConversionIsTheSameFromJSON(t *testing.T) {
 		"configs": [
 			{"apply_to": {"models": [], "mac_addresses": []}, "autotune_level": 3, "pools": [{"id": 0, "url": "stratum+tcp://one.example.net:3333", "username": "u", "password": "p"}]},
 			{"health_reboot": true},
-			{"health_reboot": "yes", "apply_to": {"models": ["T1", 2]}}
+			{"health_reboot": "yes", "apply_to": {"models": ["T1"]}},
+			{"health_reboot": true, "apply_to": {"models": ["T1", 2]}},
+			{"health_reboot": true, "apply_to": {"mac_addresses": "a0:b0:45:00:00:01"}},
+			{"health_reboot": true, "apply": {"models": ["T1"]}}
 		]}`), true)
 	if err != nil {
 		t.Fatal(err)
@@ -159,8 +162,13 @@ profiles:
 		"configs[0].autotune_level: left out, since a level belongs to a mode",
 		"configs[0].pools[0].id: left out, it is not known here",
 		"configs[1]: left out: it is for every dragon, and so is configs[0]",
-		"configs[2].apply_to.models[1]: left out, it is not a text",
 		"configs[2].health_reboot: left out, it is not true or false",
+		"configs[3].apply_to.models[1]: left out, it is not a text",
+		"configs[3]: left out, since it is not certain whom it is for",
+		"configs[4].apply_to.mac_addresses: left out, it is not a list",
+		"configs[4]: left out, since it is not certain whom it is for",
+		"configs[5].apply.models: left out, it is not known here",
+		"configs[5]: left out, since it is not certain whom it is for",
 	}, got.Notes); diff != "" {
 		t.Error(diff)
 	}
