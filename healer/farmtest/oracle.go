@@ -30,6 +30,7 @@ type Oracle struct {
 	epoch   int
 	forced  map[string]bool
 	well    []time.Duration // since when a dragon has shown nothing wrong; -1: it does
+	wants   []time.Duration // since when a dragon could have been made as wished
 	needs   []time.Duration // since when a dragon could have been acted on
 	skew    time.Duration
 	jump    time.Duration // of the wall clock, the last one; -1: none
@@ -63,7 +64,7 @@ const (
 // NewOracle watches a healer.
 func NewOracle(w *World, h *Healer) *Oracle {
 	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
-		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)),
+		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)), wants: make([]time.Duration, len(w.Dragons)),
 		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
@@ -131,6 +132,33 @@ func (o *Oracle) Step(h *Healer) {
 	o.recoveries(h)
 	o.silence(h)
 	o.liveness(h)
+	o.fulfilment(h)
+}
+
+// fulfilment: I22 for wishes. Where nothing speaks against it, and others show that it
+// works, a dragon is made as wished within hours.
+func (o *Oracle) fulfilment(h *Healer) {
+	w := o.w
+	if !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return d.wish != nil }) {
+		return
+	}
+	hard := o.hardTimes(h)
+	for _, d := range w.Dragons {
+		works := d.wish != nil && slices.ContainsFunc(w.Dragons, func(y *Dragon) bool {
+			return y.wish != nil && y.wish.Key == d.wish.Key && y.right() && y.earns(d.wish) && y.phase == running
+		})
+		changed := slices.ContainsFunc(w.Writes, func(x Write) bool { // it has had its budget, or somebody else wants it so
+			return x.N == d.N && (x.Actor == "stranger" || w.Now-x.At < 25*time.Hour)
+		})
+		if hard || !works || changed || d.right() || d.answer != "" || d.phase != running || h.taken[d.N] || w.forgets[d.N] > 0 || d.web != "" || !w.known(d) || o.flaps(d, w.Now) || d.Known != d.Address {
+			o.wants[d.N] = w.Now
+			continue
+		}
+		if w.Now-o.wants[d.N] > 2*time.Hour+time.Duration(len(w.Dragons))*10*time.Minute {
+			o.fail("I22 d%d is not as wished, and nothing is done", d.N)
+			o.wants[d.N] = w.Now + day
+		}
+	}
 }
 
 // seenSick reports whether something is wrong with the dragon, and can be seen.
