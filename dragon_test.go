@@ -278,7 +278,7 @@ func TestTheRunningInstanceIsTold(t *testing.T) {
 	}
 	defer herd.Close()
 	dir := t.TempDir()
-	address, _, _ := start(t, "--dragon="+herd.Addr(0), "--dragon-health-reboot", "--data-dir="+dir)
+	address, _, _ := start(t, "--dragon="+herd.Addr(0), "--dragon-health-reboot", "--dragon-health-check-interval=1", "--data-dir="+dir)
 	mac := herd.Dragon(0).Spec().MAC
 	plan := func() (p web.PlanAnswer) {
 		_, body := get(t, "http://"+address+"/api/v1/plan")
