@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race check lint vulncheck bench soak fuzz golden dashboards promu clean help
+.PHONY: build demo test race check lint vulncheck bench soak fuzz golden dashboards promu packages reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -58,6 +58,15 @@ dashboards: ## Write the Grafana boards anew.
 
 promu: ## A release build.
 	$(TOOLS) promu build --prefix $(BIN)
+
+packages: ## The release for all architectures: tarballs, .deb, .rpm, checksums, in bin/release.
+	./scripts/release $(BIN)/release
+
+reproducible: ## The release twice, which must be the same bytes (ARCH="amd64 arm64" for some).
+	./scripts/reproducible $(ARCH)
+
+arm: ## What a Raspberry Pi runs: vet for 32 bits, and tests there if qemu-user-static is installed.
+	./scripts/arm
 
 clean:
 	rm -rf $(BIN)
