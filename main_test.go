@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // logBuffer is a log that can be read while the program writes it.
@@ -230,5 +232,18 @@ func TestScanShowsWhatIsThere(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{"scan", "--dragon-port=" + port, "127.98.0.0/29"}, io.Discard, io.Discard, nil); err == nil {
 		t.Error("a scan that found nothing did not fail")
+	}
+}
+
+func TestStatsdNamesOfWhatWasDone(t *testing.T) {
+	for want, a := range map[string]healer.Action{
+		"[rebooted]":                     {Kind: healer.Reboot},
+		"[upgraded]":                     {Kind: healer.Upgrade},
+		"[]":                             {Kind: healer.Restart},
+		"[poolsChanged autotuneChanged]": {Kind: healer.Configure, Change: &healer.ConfigChange{Items: []healer.Item{healer.ItemPools, healer.ItemAutotune}}},
+	} {
+		if got := fmt.Sprint(statsdNames(&a)); got != want {
+			t.Errorf("%s: %s, want %s", a.Kind, got, want)
+		}
 	}
 }

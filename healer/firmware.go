@@ -316,9 +316,13 @@ func (c *cycle) watchUpgrade(s *subject) {
 	if s.conflict || u == nil || u.Phase.Over() {
 		return
 	}
-	if ro := c.m.firmware(u.Rollout); ro != nil {
-		c.follow(s, ro, u)
+	ro := c.m.firmware(u.Rollout)
+	if ro == nil { // so long ago that it is forgotten
+		s.r.Upgrade = nil
+		c.m.touch(s.f.MAC)
+		return
 	}
+	c.follow(s, ro, u)
 }
 
 // advanceRollouts moves the rollouts on by what has become of their dragons.
