@@ -385,7 +385,7 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 	}
 	frail := make(map[*subject]float64, len(w.waiting))
 	for _, s := range w.waiting {
-		frail[s] = c.frailty(s)
+		frail[s] = c.frailty(s, &ro.Release)
 	}
 	slices.SortStableFunc(w.waiting, func(a, b *subject) int {
 		return cmp.Or(cmp.Compare(frail[a], frail[b]), cmp.Compare(a.f.MAC, b.f.MAC))
@@ -401,9 +401,9 @@ func (c *cycle) waits(u *Upgrading, ro *FirmwareRollout) bool {
 
 // frailty sorts the healthiest first: those that may be sent something, then those that
 // have been restarted or acted on least of late, then those that do best what they did before.
-func (c *cycle) frailty(s *subject) float64 {
+func (c *cycle) frailty(s *subject, r *FirmwareRelease) float64 {
 	worn := 0.0
-	if c.unfit(s, nil) != "" {
+	if c.unfit(s, r) != "" {
 		worn += 1e6
 	}
 	for i := range s.r.Restarts {
@@ -542,8 +542,7 @@ func (c *cycle) decideUpgrade(s *subject, ro *FirmwareRollout, kind Kind) {
 	c.out.Upgrades = append(c.out.Upgrades, *d)
 }
 
-// unfit says why a dragon is not sent firmware now; empty: it may be. A nil release asks
-// for what does not depend on one.
+// unfit says why a dragon is not sent firmware now; empty: it may be.
 func (c *cycle) unfit(s *subject, r *FirmwareRelease) string {
 	free, ok := s.f.MemoryFree.Get()
 	switch {
@@ -555,8 +554,6 @@ func (c *cycle) unfit(s *subject, r *FirmwareRelease) string {
 		return fmt.Sprintf("%d of its %d boards are alive", s.f.alive(), c.expected(s))
 	case !s.rateBefore().IsKnown():
 		return "what it did before is not known"
-	case r == nil:
-		return ""
 	case !ok:
 		return "its free memory is not known"
 	case free <= c.p.Firmware.Memory*float64(r.Size):

@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -261,5 +262,34 @@ func TestATrialIsJudgedByWhatTheDragonDidBefore(t *testing.T) {
 				t.Errorf("%q, want %q", got, c.says)
 			}
 		})
+	}
+}
+
+func TestThePlanTellsOfRollouts(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	rollOut(f)
+	f.record(3).Upgrade = &Upgrading{Rollout: "f1", From: "t1_20180515_060842", Phase: UpgradeFailed, Since: f.plan.At, Why: "it does not hash"}
+	f.mem.Fleet.Firmware[0].Wave = 2
+	f.units[0].memory = 1e6
+	f.tick()
+	var plan, why, next bytes.Buffer
+	if err := f.plan.Render(&plan); err != nil {
+		t.Fatal(err)
+	}
+	f.plan.Why(&why, f.units[3].who.Worker)
+	f.plan.Why(&next, f.units[1].who.Worker)
+	for text, want := range map[string]string{
+		plan.String(): "firmware f1 to " + newer + ": running for 1m; wave 4 of 6, 20 dragons: 19 waiting 1 failed",
+		why.String():  "firmware  f1 to " + newer + ", wave 1: failed for 1m: it does not hash",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	// Who is short of memory comes last, and is in nobody's way.
+	if d := f.plan.Upgrades[0]; d.MAC != f.units[1].who.MAC || d.Verb != Act || !strings.Contains(next.String(), "firmware  rollout f1, wave 4") {
+		t.Errorf("who is next: %s %s\n%s", d.Worker, d.Verb, next.String())
 	}
 }

@@ -150,10 +150,16 @@ func gateCases() map[Gate]gateCase {
 			f.units[15].who.Domain = "elsewhere"
 			flying(15, "rollout:pools")(f)
 		}},
-		GateUnfit: {before: rollOut, rolls: true, close: func(f *farm) { f.units[0].memory = 70e6 }},
+		GateUnfit: {before: rollOut, rolls: true, close: func(f *farm) {
+			for _, u := range f.units {
+				u.memory = 70e6
+			}
+		}},
 		GateUploads: {before: rollOut, rolls: true, close: func(f *farm) {
+			f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{ID: "f0", State: FirmwareDone})
 			for _, i := range []int{8, 9} {
-				f.record(i).Upgrade = &Upgrading{Rollout: "f0", Phase: UpgradeUploading}
+				f.past(i, Upgrade, 5*time.Minute, func(a *Action) { a.Result = Pending })
+				f.record(i).Upgrade = &Upgrading{Rollout: "f0", Phase: UpgradeUploading, Since: f.plan.At, Action: f.record(i).Actions[0].ID}
 			}
 		}},
 		GateSpacing:  {close: ring(-50 * time.Second)},

@@ -275,9 +275,33 @@ func (p *Plan) Why(w io.Writer, target string) bool {
 		if d.Wish != nil {
 			d.Wish.why(w, p.changeOf(d.MAC))
 		}
+		p.whyFirmware(w, d.MAC)
 		return true
 	}
 	return false
+}
+
+// whyFirmware says where a dragon stands in rollouts of firmware, and whether it is next.
+func (p *Plan) whyFirmware(w io.Writer, mac string) {
+	for i := range p.Firmware {
+		x := &p.Firmware[i]
+		for _, u := range x.Dragons {
+			if u.MAC != mac {
+				continue
+			}
+			fmt.Fprintf(w, "firmware  %s to %s, wave %d: %s for %s", x.ID, x.Release.Version, u.Wave+1, u.Phase, short(p.At.Since(u.Since)))
+			if u.Why != "" {
+				fmt.Fprintf(w, ": %s", u.Why)
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	for i := range p.Upgrades {
+		if d := &p.Upgrades[i]; d.MAC == mac {
+			fmt.Fprintf(w, "firmware  %s, %s\n", d.Note, d.when())
+			d.whyGates(w)
+		}
+	}
 }
 
 func (d *Decision) why(w io.Writer, p *Plan) {
