@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,7 +84,11 @@ func snippets(t *testing.T) (all []snippet) {
 func TestDocsEverySnippetIsOfAKindThatIsChecked(t *testing.T) {
 	for _, s := range snippets(t) {
 		switch s.language {
-		case "sh", "console", "yaml", "promql", "ini", "json":
+		case "sh", "console", "yaml", "promql", "ini":
+		case "json":
+			if !json.Valid([]byte(s.text)) {
+				t.Errorf("%s: no JSON", &s)
+			}
 		case "": // a drawing, or what something prints
 			if strings.Contains(s.text, "mother-of-dragons ") && strings.Contains(s.text, "--") {
 				t.Errorf("%s: a command line that nobody checks; say sh or console", &s)
