@@ -332,7 +332,7 @@ func (*broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 func FuzzPage(f *testing.F) {
 	f.Add("Alive", "stratum+tcp://pool.example.org:3333", "farm.dragon", "t1_2018", "DEVS.Temperature", 70.0, 2896.0, 0, 1, int64(0))
 	f.Add("\"}\n# EOF\n", "\\", "a\nb{c=\"d\"} 1", "\xff\xfe", "\x00", math.NaN(), math.Inf(1), 7, 7, int64(-1<<62))
-	f.Add(strings.Repeat("é", 4000), "tcp://u:p@h/", "worker", "\u202e", "", -math.MaxFloat64, -1.0, -5, 1<<40, int64(1<<62))
+	f.Add(strings.Repeat("é", 4000), "tcp://u:p@h/", "worker", "\u202e", "", -math.MaxFloat64, -1.0, -5, math.MaxInt, int64(1<<62))
 	f.Fuzz(func(t *testing.T, status, url, user, firmware, field string, v, elapsed float64, slot, slot2 int, at int64) {
 		info, health, r := aDragon(0)
 		info.Firmware, info.Site = firmware, user
