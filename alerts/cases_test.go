@@ -72,6 +72,9 @@ var scenarios = []scenario{
 	{alert: "FirmwareOutdated", lasts: 80, with: map[string]string{`dragon_firmware_upgrade_available{worker="a"}`: "0|1"}},
 	{alert: "NewDragon", begins: 70, lasts: 120, fires: 5, resolved: -55, with: map[string]string{`dragon_up{worker="a"}`: "none|1"}, near: map[string]string{`dragon_up{worker="a"}`: "1|0"}, loud: true},
 
+	{alert: "ConfigDrift", lasts: 80, with: map[string]string{`dragon_config_drift{worker="a",item="pools"}`: "0|1"}},
+	{alert: "ConfigConflict", with: map[string]string{`mother_enforce_state{worker="a",state="conflict"}`: "0|1"}, near: map[string]string{`mother_enforce_state{worker="a",state="drifted"}`: "0|1"}},
+
 	// Pools.
 	{alert: "PoolDown", with: map[string]string{`mother_pool_state{pool="p0"}`: "0|2"}, near: map[string]string{`mother_pool_state{pool="p0"}`: "0|1"}},
 	{alert: "PoolStuckMiners", lasts: 10, fires: 20, resolved: 125, with: map[string]string{`mother_pool_state{pool="p0"}`: "0|2", `dragon_pool_up{worker="a",pool="0"}`: "1|0 1+20"}},
@@ -107,6 +110,8 @@ var scenarios = []scenario{
 	{alert: "QuarantineHigh", lasts: 80, with: map[string]string{`mother_healer_quarantined`: "0|2"}, also: []string{"DragonQuarantined"}},
 	{alert: "ForeignActor", with: breaker("foreign", "", "2")},
 	{alert: "SchemaDrift", with: breaker("schema", "f2", "2")},
+	{alert: "RolloutAborted", with: map[string]string{`mother_rollout_state{rollout="f1",name="t1_2",state="aborted"}`: "0|1"}, near: map[string]string{`mother_rollout_state{rollout="f1",name="t1_2",state="paused"}`: "0|1"}},
+	{alert: "EnforceAborted", with: map[string]string{`mother_rollout_state{rollout="r1",name="pools",state="aborted"}`: "0|1"}},
 	{alert: "IdentityMismatch", fires: 10, resolved: 35, with: map[string]string{`mother_identity_mismatch_total`: "0|once"}},
 	{alert: "ConfigRefused", fires: 10, resolved: 35, with: map[string]string{`mother_config_refused_total`: "0|once"}},
 	{alert: "StateCorrupt", with: map[string]string{`mother_state_recovered`: "0|1"}},

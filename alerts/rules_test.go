@@ -6,6 +6,7 @@ package alerts
 import (
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -117,7 +118,7 @@ func TestEveryAlertSaysWhatToDo(t *testing.T) {
 // worse until morning.
 var pages = []string{
 	"DuplicateMAC", "EfficacyLatched", "ExporterDown", "FleetHashrateDrop", "HarmLatched", "HealerDown", "HealerIsolated", "HealerReadOnly",
-	"LostAfterAction", "PoolForeign", "SiteHot", "SiteUnreachable", "StormHold",
+	"LostAfterAction", "PoolForeign", "RolloutAborted", "SiteHot", "SiteUnreachable", "StormHold",
 }
 
 func TestOnlyWhatAPersonMustDoNowPages(t *testing.T) {
@@ -128,6 +129,15 @@ func TestOnlyWhatAPersonMustDoNowPages(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
+	doc, err := os.ReadFile("../docs/alerting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range got {
+		if !strings.Contains(string(doc), "\n| ["+name+"](runbooks/"+name+".md) | ") {
+			t.Errorf("docs/alerting.md does not say why %s pages", name)
+		}
+	}
 	if !slices.Equal(got, pages) {
 		t.Errorf("pages are\n%v, want\n%v", got, pages)
 	}
@@ -309,6 +319,31 @@ func check(t *testing.T, what, expr string, metrics map[string][]string, used ma
 			labels(e.JoinModifier.Args)
 		}
 	})
+}
+
+// TestTheExampleHidesWhatThereIs has amtool read the example for Alertmanager, and wants each alert
+// that it names to be one.
+func TestTheExampleHidesWhatThereIs(t *testing.T) {
+	const file = "../examples/alertmanager.yml"
+	if out, err := exec.CommandContext(t.Context(), tool(t, "amtool", "prometheus-alertmanager"), "check-config", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`alertname=~?"([^"]+)"`).FindAllStringSubmatch(string(data), -1)
+	if len(named) < 10 {
+		t.Fatalf("only %d matchers", len(named))
+	}
+	for _, m := range named {
+		for name := range strings.SplitSeq(m[1], "|") {
+			is := regexp.MustCompile("^" + name + "$")
+			if !slices.ContainsFunc(alerts(t), func(a rule) bool { return is.MatchString(a.Alert) }) {
+				t.Errorf("there is no alert %s", name)
+			}
+		}
+	}
 }
 
 // TestMaintenanceMutes: every alert about a dragon knows of maintenance, but for those
