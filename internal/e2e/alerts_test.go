@@ -1,0 +1,159 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+// raised are the alerts that the faults of a dragon raise, each on a dragon of its own.
+var raised = map[dragontest.Fault]string{
+	dragontest.Hang:             "DragonDown",
+	dragontest.Reset:            "DragonDown",
+	dragontest.Unplugged:        "DragonDown",
+	dragontest.Status500:        "DragonUnreadable",
+	dragontest.Status502:        "DragonUnreadable",
+	dragontest.Garbage:          "DragonUnreadable",
+	dragontest.HTML:             "DragonUnreadable",
+	dragontest.Empty:            "DragonUnreadable",
+	dragontest.WrongPassword:    "DragonAuthFailed",
+	dragontest.DeadBoard:        "BoardDead",
+	dragontest.DeadBoardFrozen:  "BoardDead",
+	dragontest.MissingBoard:     "BoardMissing",
+	dragontest.LowHashrate:      "HashrateLow",
+	dragontest.Flatline:         "HashrateFlatline",
+	dragontest.BogusTemperature: "SensorFault",
+	dragontest.Overheat:         "TemperatureHigh",
+	dragontest.DeadBoardHot:     "TemperatureCritical",
+	dragontest.PoolDead:         "DragonPoolUnreachable",
+}
+
+// everyKind is a policy for a herd that is sick in every way on purpose, at which the
+// healer only looks: so many at once are no storm here.
+const everyKind = `
+healing:
+  breakers: {storm: 90%, storm_fresh: 90%, unreachable: 90%, scope: 90%}
+  causes: {site_hot: 90%, domain: 90%, pool: 90%}
+`
+
+// TestFaultsRaiseTheirAlertsAndNoPage has the shipped rules in a real Prometheus, and
+// the example in a real Alertmanager, with all times shortened as the dragons live faster.
+func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
+	const speed, count = 240, 60
+	manager := startAlertmanager(t)
+	w := prepareFarm(t, count, speed, everyKind, nil)
+	w.start("--dragon-timeout=500ms", "--scrape-timeout-offset=200ms")
+	prom := startPrometheusWithRules(t, w.base[len("http://"):], manager, speed)
+	eventually(t, "all are seen, and it is known what they should hash", func() bool {
+		return prom.query(t, `count(worker:dragon_hashrate:ratio > 0.9 and on (worker) (dragon_miner_uptime_seconds > 1800))`)[""] == count
+	})
+	faults := slices.Sorted(maps.Keys(raised))
+	for i, f := range faults {
+		w.herd.Dragon(3 * i).Inject(f)
+	}
+	for i, f := range faults {
+		eventually(t, fmt.Sprintf("%s raises %s", f, raised[f]), func() bool {
+			return prom.query(t, fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",worker=%q}`, raised[f], w.worker(3*i)))[w.worker(3*i)] == 1
+		})
+	}
+	for i := range count {
+		if i%3 == 0 && i/3 < len(faults) {
+			continue
+		}
+		if n := prom.query(t, fmt.Sprintf(`count(ALERTS{alertstate="firing",severity="warning",worker=%q}) or vector(0)`, w.worker(i)))[""]; n != 0 {
+			t.Errorf("%s is well, and %v alerts are about it", w.worker(i), n)
+		}
+	}
+	if n := prom.query(t, `count(ALERTS{alertstate="firing",severity="critical"}) or vector(0)`)[""]; n != 0 {
+		t.Errorf("%v alerts page", n)
+	}
+	dead := w.worker(3 * slices.Index(faults, dragontest.DeadBoard))
+	eventually(t, "Alertmanager has the dead board, with what to do", func() bool {
+		return strings.Contains(manager.alerts(t, `alertname="BoardDead"`, `worker="`+dead+`"`), "reseat the cables")
+	})
+}
+
+type alertmanager struct{ address string }
+
+func startAlertmanager(t *testing.T) alertmanager {
+	t.Helper()
+	program := tool(t, "prometheus-alertmanager", "prometheus-alertmanager")
+	example, err := filepath.Abs("../../examples/alertmanager.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := alertmanager{fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	spawn(t, nil, program, "--config.file="+example, "--storage.path="+t.TempDir(), "--web.listen-address="+a.address, "--cluster.listen-address=")
+	return a
+}
+
+// alerts are those that are active, neither silenced nor inhibited, as JSON.
+func (a alertmanager) alerts(t *testing.T, matchers ...string) string {
+	t.Helper()
+	q := url.Values{"filter": matchers, "inhibited": {"false"}}
+	body, err := tryGet("http://" + a.address + "/api/v2/alerts?" + q.Encode())
+	if err != nil || !json.Valid([]byte(body)) {
+		return ""
+	}
+	return body
+}
+
+// lasting are the durations in a file of rules.
+var lasting = regexp.MustCompile(`(\[|offset |for: |interval: )(\d+)([smhd])`)
+
+func startPrometheusWithRules(t *testing.T, mother string, manager alertmanager, speed int) prometheus {
+	t.Helper()
+	program := tool(t, "prometheus", "prometheus")
+	dir := t.TempDir()
+	files, err := filepath.Glob("../../alerts/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no rules: %v", err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "rules"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short := lasting.ReplaceAllStringFunc(string(data), func(s string) string {
+			m := lasting.FindStringSubmatch(s)
+			n, err := strconv.Atoi(m[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[3]]
+			return fmt.Sprintf("%s%dms", m[1], (time.Duration(n) * unit / time.Duration(speed)).Milliseconds())
+		})
+		if err := os.WriteFile(filepath.Join(dir, "rules", filepath.Base(file)), []byte(short), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := fmt.Sprintf(`
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}
+rule_files: [rules/*.yml]
+alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
+scrape_configs:
+  - job_name: dragons
+    static_configs: [{targets: [%q]}]
+`, manager.address, mother)
+	file := filepath.Join(dir, "prometheus.yml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	spawn(t, nil, program, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+	return prometheus{"http://" + address}
+}
