@@ -332,6 +332,13 @@ func TestTheExampleHidesWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compose, err := os.ReadFile("../packaging/compose/alertmanager.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, rules, _ := strings.Cut(string(data), "inhibit_rules:"); rules == "" || !strings.HasSuffix(string(compose), rules) {
+		t.Error("packaging/compose/alertmanager.yml hides other alerts than the example")
+	}
 	named := regexp.MustCompile(`alertname=~?"([^"]+)"`).FindAllStringSubmatch(string(data), -1)
 	if len(named) < 10 {
 		t.Fatalf("only %d matchers", len(named))
