@@ -303,6 +303,9 @@ func (c *cycle) moveFirmware(ro *FirmwareRollout, state FirmwareState, why strin
 		verb = Hold
 	}
 	c.auditFirmware(verb, ro, string(state)+": "+why)
+	if state == FirmwareAborted { // until a human has looked
+		c.latch("rollout", ro.ID, "firmware "+ro.Release.Version+": "+why)
+	}
 }
 
 func (c *cycle) auditFirmware(verb Verb, ro *FirmwareRollout, note string) {

@@ -118,6 +118,16 @@ func TestAbortIsIdempotentAndFinal(t *testing.T) {
 	if err := f.mem.ResumeFirmware(f.now, "f1", "x"); err == nil {
 		t.Error("it was resumed")
 	}
+	if n := len(f.plan.currentFirmware()); n != 1 {
+		t.Errorf("%d rollouts are shown before anybody has looked", n)
+	}
+	if err := f.mem.Ack(f.now, "rollout", "f1", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	f.tick()
+	if n := len(f.plan.currentFirmware()); n != 0 || ro.State != FirmwareAborted {
+		t.Errorf("afterwards %d are shown, and it is %s", n, ro.State)
+	}
 }
 
 func TestOneFailureOfALaterWaveIsNoReasonToAbort(t *testing.T) {

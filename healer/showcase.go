@@ -205,9 +205,8 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_rollout_state", "1 for the state of a rollout. Of a wish: waiting (for a canary), canary, waves, done, aborted (until a human acknowledges it). Of firmware: running, paused, done, aborted.", "rollout", "name", "state"), func(s *Status, put func(float64, ...string)) {
-		for i := range s.Plan.Firmware {
-			ro := &s.Plan.Firmware[i]
+	{gauge("mother_rollout_state", "1 for the state of a rollout. Of a wish: waiting (for a canary), canary, waves, done, aborted (until a human acknowledges it). Of firmware: running, paused, done, aborted (the same).", "rollout", "name", "state"), func(s *Status, put func(float64, ...string)) {
+		for _, ro := range s.Plan.currentFirmware() {
 			for _, state := range FirmwareStates {
 				put(truth(ro.State == state), ro.ID, ro.Release.Version, string(state))
 			}
@@ -220,8 +219,7 @@ var shown = []struct {
 		}
 	}},
 	{gauge("mother_rollout_devices", "Dragons of a rollout by phase. Of a wish: see mother_enforce_state. Of firmware: waiting, uploading, rebooting, version (it has to tell the new one), hashing, verifying, soaking, done, failed, inconclusive.", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
-		for i := range s.Plan.Firmware {
-			ro := &s.Plan.Firmware[i]
+		for _, ro := range s.Plan.currentFirmware() {
 			put(float64(ro.Phases[PhaseWaiting]), ro.ID, PhaseWaiting)
 			for _, phase := range UpgradePhases {
 				put(float64(ro.Phases[string(phase)]), ro.ID, string(phase))
@@ -235,16 +233,15 @@ var shown = []struct {
 		}
 	}},
 	{gauge("mother_rollout_failed_devices", "Dragons that did not work after a rollout had changed them; of one of a wish, in the last 24 hours.", "rollout"), func(s *Status, put func(float64, ...string)) {
-		for i := range s.Plan.Firmware {
-			put(float64(s.Plan.Firmware[i].Failed), s.Plan.Firmware[i].ID)
+		for _, ro := range s.Plan.currentFirmware() {
+			put(float64(ro.Failed), ro.ID)
 		}
 		for i := range s.Plan.Rollouts {
 			put(float64(len(s.Plan.Rollouts[i].Failed)), s.Plan.Rollouts[i].ID)
 		}
 	}},
 	{gauge("mother_rollout_device_state", "1 for the phase that a dragon is in that a rollout of firmware has begun with.", "worker", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
-		for i := range s.Plan.Firmware {
-			ro := &s.Plan.Firmware[i]
+		for _, ro := range s.Plan.currentFirmware() {
 			for j := range ro.Dragons {
 				put(1, ro.Dragons[j].Worker, ro.ID, string(ro.Dragons[j].Phase))
 			}

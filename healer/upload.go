@@ -255,3 +255,17 @@ func (p *Plan) WantsFirmware(r FirmwareRelease) bool {
 		return !d.Conflict && !failed[d.MAC] && r.fits(&d.Who) == nil
 	})
 }
+
+// currentFirmware are the rollouts that somebody may want to know of: under way, over for
+// less than a week, or aborted and not looked into.
+func (p *Plan) currentFirmware() []*FirmwareShown {
+	var current []*FirmwareShown
+	for i := range p.Firmware {
+		x := &p.Firmware[i]
+		latched := slices.ContainsFunc(p.Breakers, func(b Breaker) bool { return b.Name == "rollout" && b.Scope == x.ID })
+		if x.open() || latched || x.State == FirmwareDone && p.At.Since(x.Since) < week {
+			current = append(current, x)
+		}
+	}
+	return current
+}
