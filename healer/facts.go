@@ -128,7 +128,7 @@ func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at tim
 	f.Boards = make([]BoardFacts, len(s.Boards))
 	for i := range s.Boards {
 		b := &s.Boards[i]
-		f.Boards[i] = BoardFacts{b.Slot, b.Status, sane(b.Temperature), sane(b.Hashes), sane(b.Elapsed), sane(b.Accepted), sane(b.HardwareErrors)}
+		f.Boards[i] = BoardFacts{b.Slot, b.Status, sane(b.Temperature), hashesOf(b), sane(b.Elapsed), sane(b.Accepted), sane(b.HardwareErrors)}
 	}
 	slices.SortStableFunc(f.Boards, func(a, b BoardFacts) int { return a.Slot - b.Slot })
 	f.Pools = make([]PoolFacts, len(s.Pools))
@@ -137,6 +137,19 @@ func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at tim
 		f.Pools[i] = PoolFacts{text(dragon.PoolWithoutLogin(p.URL)), p.User, p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
 	}
 	return f
+}
+
+// hashesOf is what a board has done since its mining process started. The A8+ leaves
+// Total MH out; MHS av, which is that by Device Elapsed, gives it back.
+func hashesOf(b *dragon.Board) dragon.Number {
+	if b.Hashes.IsKnown() {
+		return sane(b.Hashes)
+	}
+	elapsed, known := sane(b.Elapsed).Get()
+	if !known {
+		return dragon.Number{}
+	}
+	return sane(b.HashrateAvg.Times(elapsed))
 }
 
 // uptimeAt carries the overview's uptime forward to the time of the summary. A mining

@@ -96,3 +96,19 @@ func TestNobodysLoginIsInAPoolsURL(t *testing.T) {
 		}
 	}
 }
+
+// An A8+ has no Total MH. Its average since the start, by its age, is the same.
+func TestWhatABoardHasDoneIsKnownWithoutTotalMH(t *testing.T) {
+	s, o := reading(3600, 7200, 4*time.Minute)
+	for i := range s.Boards {
+		s.Boards[i].Hashes, s.Boards[i].HashrateAvg = dragon.Number{}, dragon.Known(31e3)
+	}
+	f := FactsOf(Who{}, Reached, s, o, 0)
+	if got := f.Boards[1].Hashes; got != dragon.Known(31e3*3600) || !f.valid() {
+		t.Errorf("%v hashes, valid %t", got, f.valid())
+	}
+	s.Boards[0].HashrateAvg = dragon.Number{}
+	if f := FactsOf(Who{}, Reached, s, o, 0); f.valid() {
+		t.Error("a board of which nothing is known is a valid sample")
+	}
+}
