@@ -30,8 +30,7 @@ type rule struct {
 	file string
 }
 
-// rules are all that Prometheus is to load: the files of this directory, but for
-// Alertmanager's example.
+// rules are all that Prometheus is to load: the files of this directory.
 func rules(t *testing.T) (all []rule) {
 	t.Helper()
 	for _, file := range ruleFiles(t) {
@@ -59,7 +58,6 @@ func ruleFiles(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = slices.DeleteFunc(files, func(f string) bool { return f == "alertmanager.yml" })
 	if len(files) < 7 {
 		t.Fatalf("only %v", files)
 	}
