@@ -20,18 +20,23 @@ import (
 
 // withPasswords are the credentials to try at a dragon's login: first those that the
 // program itself has given to it, then the configuration's. Of a dragon that has not said
-// yet who it is, its link may tell.
+// yet who it is, its link may tell, or its address.
 func withPasswords(book *passwords.Book, c *config.Config, host string, who *fleet.Info) []dragon.Credential {
-	mac := ""
+	var given []dragon.Credential
 	if who != nil {
-		mac = who.MAC
-	} else if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+		given = book.For(who.MAC)
+	} else {
+		name, _, err := net.SplitHostPort(host)
+		if err != nil {
+			name = host
+		}
+		if a, err := netip.ParseAddr(name); err == nil {
+			given = book.For(discovery.Neighbour(a))
+		}
+		if len(given) == 0 {
+			given = book.ForAddress(host)
+		}
 	}
-	if a, err := netip.ParseAddr(host); mac == "" && err == nil {
-		mac = discovery.Neighbour(a)
-	}
-	given := book.For(mac)
 	return append(given, slices.DeleteFunc(c.Credentials.For(host, who), func(x dragon.Credential) bool { return slices.Contains(given, x) })...)
 }
 
@@ -131,7 +136,7 @@ func (w *renewal) renew(ctx context.Context, v *visit) (said string, sent bool, 
 	if err := w.at("begin"); err != nil {
 		return "", false, err
 	}
-	if err := w.book.Begin(v.MAC, passwordUser, next); err != nil {
+	if err := w.book.Begin(v.MAC, v.Address, passwordUser, next); err != nil {
 		return "", false, fmt.Errorf("nothing was sent: %w", err)
 	}
 	if err := w.at("send"); err != nil {

@@ -52,6 +52,13 @@ func TestNoDragonKeepsItsFactoryPassword(t *testing.T) {
 	if out, errs, err := l.dragon("overview", l.worker(0), l.worker(1)); err != nil {
 		t.Errorf("%v\n%s%s", err, out, errs)
 	}
+	if err := os.Rename(filepath.Join(l.dir, inventoryName), filepath.Join(l.dir, "aside")); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, err := l.dragon("overview", l.Addr(0), l.Addr(1)); err != nil { // nobody knows who lives there
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	l.remember()
 	out, _, err = invoke(t, "dragon", "password", "--config.file="+configuration, "--all-default", "--yes")
 	if err != nil || strings.Count(out, "has a password of its own") != 3 {
 		t.Errorf("%v\n%s", err, out)

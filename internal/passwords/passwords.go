@@ -40,7 +40,17 @@ type entry struct {
 	Username string    `yaml:"username"`
 	Password string    `yaml:"password,omitempty"` // the dragon has taken it
 	Pending  string    `yaml:"pending,omitempty"`  // it was sent, or was to be
+	Address  string    `yaml:"address,omitempty"`  // where the dragon lived then, for whoever knows no MAC
 	At       time.Time `yaml:"at"`
+}
+
+func (e *entry) credentials() (tried []dragon.Credential) {
+	for _, p := range []string{e.Password, e.Pending} {
+		if p != "" {
+			tried = append(tried, dragon.Credential{Username: e.Username, Password: dragon.Secret(p)})
+		}
+	}
+	return tried
 }
 
 // Book is the file. Its methods may be called from any goroutine.
@@ -92,17 +102,27 @@ func (b *Book) Close() error { return b.lock.Close() }
 func (b *Book) Path() string { return b.path }
 
 // For returns what to try at the login of a dragon, nothing where it was given none.
-func (b *Book) For(mac string) (tried []dragon.Credential) {
+func (b *Book) For(mac string) []dragon.Credential {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.follow()
 	e := b.entries[mac]
-	for _, p := range []string{e.Password, e.Pending} {
-		if p != "" {
-			tried = append(tried, dragon.Credential{Username: e.Username, Password: dragon.Secret(p)})
+	return e.credentials()
+}
+
+// ForAddress returns what to try where it is not known who lives: the passwords of the
+// dragon that was there when it was given one, the last one.
+func (b *Book) ForAddress(address string) []dragon.Credential {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.follow()
+	var last entry
+	for _, e := range b.entries {
+		if e.Address == address && !e.At.Before(last.At) {
+			last = e
 		}
 	}
-	return tried
+	return last.credentials()
 }
 
 // Err says why the file cannot be read; nil where it is not there.
@@ -124,12 +144,12 @@ func (b *Book) Pending(mac string) (dragon.Secret, bool) {
 
 // Begin writes down that a dragon is to be given a password. It is on the disk when it
 // returns.
-func (b *Book) Begin(mac, user string, pending dragon.Secret) error {
+func (b *Book) Begin(mac, address, user string, pending dragon.Secret) error {
 	return b.change(mac, func(e *entry) {
 		if e.Username != user {
 			e.Password = "" // it was another user's
 		}
-		e.Username, e.Pending = user, string(pending)
+		e.Username, e.Address, e.Pending = user, address, string(pending)
 	})
 }
 

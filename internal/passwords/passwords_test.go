@@ -44,20 +44,23 @@ func TestEveryStepIsOnTheDiskAndFollowed(t *testing.T) {
 			}
 		}
 	}
-	do(t, b.Begin(mac, "admin", "first"))
+	do(t, b.Begin(mac, "127.78.0.1", "admin", "first"))
 	want("first")
 	do(t, b.Confirm(mac))
 	want("first")
-	do(t, b.Begin(mac, "admin", "second"))
+	do(t, b.Begin(mac, "127.78.0.1", "admin", "second"))
 	want("first", "second")
 	if p, ok := b.Pending(mac); !ok || p != "second" {
 		t.Errorf("%q %v", string(p), ok)
 	}
 	do(t, b.Refuse(mac))
 	want("first")
-	do(t, b.Begin(mac, "admin", "third"))
+	do(t, b.Begin(mac, "127.78.0.1", "admin", "third"))
 	do(t, b.Confirm(mac))
 	want("third")
+	if diff := cmp.Diff(credentials("third"), reader.ForAddress("127.78.0.1")); diff != "" || reader.ForAddress("127.78.0.2") != nil {
+		t.Errorf("by its address: %s", diff)
+	}
 	info, err := os.Stat(b.Path())
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v; want the mode 0600", info, err)
@@ -65,7 +68,7 @@ func TestEveryStepIsOnTheDiskAndFollowed(t *testing.T) {
 	if _, err := Open(dir); !errors.Is(err, ErrHeld) {
 		t.Errorf("a second process: %v", err)
 	}
-	do(t, b.Begin("00:11:22:33:44:55", "admin", "never"))
+	do(t, b.Begin("00:11:22:33:44:55", "127.78.0.1", "admin", "never"))
 	do(t, b.Refuse("00:11:22:33:44:55"))
 	if data, _ := os.ReadFile(b.Path()); strings.Contains(string(data), "00:11") {
 		t.Errorf("an entry without a password is left in\n%s", data)
@@ -74,7 +77,7 @@ func TestEveryStepIsOnTheDiskAndFollowed(t *testing.T) {
 	again, err := Open(dir)
 	do(t, err)
 	do(t, again.Close())
-	if err := reader.Begin(mac, "admin", "x"); err == nil {
+	if err := reader.Begin(mac, "127.78.0.1", "admin", "x"); err == nil {
 		t.Error("a reader wrote")
 	}
 }
