@@ -199,10 +199,10 @@ func TestAPauseIsEffective(t *testing.T) {
 		t.Fatalf("exit status %d\n%s", status, out)
 	}
 	eventually(t, "the dragon is healed", func() bool { return starts() == 2 })
-	out, _ := w.invoke("healer", "status")
-	if !strings.Contains(out, "enforce") || !strings.Contains(out, "fleet in 1h: 1 of 2") {
-		t.Errorf("status:\n%s", out)
-	}
+	eventually(t, "the status counts it", func() bool { // which hears of a send a moment later
+		out, _ := w.invoke("healer", "status")
+		return strings.Contains(out, "enforce") && strings.Contains(out, "fleet in 1h: 1 of 2")
+	})
 	if n := w.herd.Dragon(0).Truth().Boots; n != 1 {
 		t.Errorf("it was rebooted")
 	}
