@@ -84,6 +84,69 @@ func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 	})
 }
 
+// TestWhatIsOutOfReachHidesItsDragons: one alert for a site, and one for a network
+// that nobody named a site, in place of one for each of their dragons.
+func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
+	const speed, count, hall = 240, 40, 6
+	manager := startAlertmanager(t)
+	clock := dragontest.SpedUp(speed)
+	herd, _ := herdOf(t, dragontest.HerdConfig{Count: count, Specs: func(int) dragontest.Spec {
+		return dragontest.Spec{Now: clock, Speed: speed}
+	}})
+	config := fmt.Sprintf("discovery: {port: %d}\ndragons:\n", herd.Port())
+	for i := range count {
+		site := ""
+		if i < hall {
+			site = ", site: hall"
+		}
+		config += fmt.Sprintf("  - {address: %q%s}\n", herd.Addr(i), site)
+	}
+	file := filepath.Join(t.TempDir(), "mother.yml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := &ward{t: t, herd: herd, dir: t.TempDir()}
+	w.p, w.base = mother(t, "--data-dir="+w.dir, "--config.file="+file, fmt.Sprintf("--simulation.speed=%d", speed), "--dragon-timeout=500ms", "--scrape-timeout-offset=200ms")
+	prom := startPrometheusWithRules(t, w.base[len("http://"):], manager, speed)
+	eventually(t, "Prometheus knows all", func() bool { return prom.query(t, `count(worker:dragon_info:any)`)[""] == count })
+
+	// down wants DragonDown about these to be hidden, about that one to be told, and no other.
+	told := w.worker(count - 1)
+	down := func(what string, hidden ...int) {
+		t.Helper()
+		want := map[string]bool{told: false}
+		for _, i := range hidden {
+			want[w.worker(i)] = true
+		}
+		eventually(t, what, func() bool { return maps.Equal(manager.hidden(t, "DragonDown", "worker"), want) })
+	}
+	herd.Dragon(count - 1).Inject(dragontest.Reset)
+	down("one is down, and told of")
+
+	var out []int
+	for i := range hall {
+		herd.Dragon(i).Inject(dragontest.Unplugged)
+		out = append(out, i)
+	}
+	down("the hall hides its dragons, and no other", out...)
+	if got := manager.hidden(t, "SiteUnreachable", "site"); !maps.Equal(got, map[string]bool{"hall": false}) {
+		t.Errorf("out of reach: %v", got)
+	}
+
+	for i := hall; i < hall+12; i++ {
+		herd.Dragon(i).Inject(dragontest.Unplugged)
+		out = append(out, i)
+	}
+	eventually(t, "the network hides its dragons", func() bool {
+		got := manager.hidden(t, "DragonDown", "worker")
+		return len(got) == len(out)+1 && !slices.Contains(slices.Collect(maps.Values(got)), false)
+	})
+	network := herd.Networks()[0].Addr().String() + "/24"
+	if got := manager.hidden(t, "SiteUnreachable", "site"); !maps.Equal(got, map[string]bool{"hall": false, network: false}) {
+		t.Errorf("out of reach: %v", got)
+	}
+}
+
 type alertmanager struct{ address string }
 
 func startAlertmanager(t *testing.T) alertmanager {
@@ -107,6 +170,27 @@ func (a alertmanager) alerts(t *testing.T, matchers ...string) string {
 		return ""
 	}
 	return body
+}
+
+// hidden are the alerts of a name by one of their labels: whether another hides it.
+func (a alertmanager) hidden(t *testing.T, name, label string) map[string]bool {
+	t.Helper()
+	body, err := tryGet("http://" + a.address + "/api/v2/alerts?" + url.Values{"filter": {fmt.Sprintf("alertname=%q", name)}}.Encode())
+	if err != nil {
+		return nil
+	}
+	var all []struct {
+		Labels map[string]string
+		Status struct{ InhibitedBy []string }
+	}
+	if err := json.Unmarshal([]byte(body), &all); err != nil {
+		t.Fatalf("%v: %.300s", err, body)
+	}
+	hidden := make(map[string]bool)
+	for _, alert := range all {
+		hidden[alert.Labels[label]] = len(alert.Status.InhibitedBy) > 0
+	}
+	return hidden
 }
 
 // lasting are the durations in a file of rules.
