@@ -77,7 +77,8 @@ type cycle struct {
 
 	all       []*subject // by MAC; those in conflict last
 	byMAC     map[string]*subject
-	n         int // dragons that count
+	frozen    []*subject // that are remembered, and whose MAC several claim by now; not in all
+	n         int        // dragons that count
 	baselines map[string]dragon.Number
 
 	flight       int            // writes without an outcome
@@ -179,12 +180,25 @@ func (c *cycle) gather(view *View) {
 		}
 		s.maintenance = c.m.paused(Maintained, s.f, c.now) != nil
 		c.domainSize[s.f.Domain]++
-		if a := s.r.open(); a != nil {
-			c.flight++
-			c.flightDomain[s.f.Domain]++
-			if a.Actor != healerActor {
-				c.rollouts++
-			}
+		c.countFlight(s)
+	}
+	// Who answers to their MAC is not known, but what was sent to them has no outcome yet.
+	for _, mac := range slices.Sorted(maps.Keys(c.m.Dragons)) {
+		if c.byMAC[mac] == nil {
+			r := c.m.Dragons[mac]
+			s := &subject{f: &Facts{Who: r.Who, Reach: Absent}, r: r, w: newWatch(), p: c.p.For(r.Who.Profile), conflict: true, fired: -1, suspect: -1}
+			c.frozen = append(c.frozen, s)
+			c.countFlight(s)
+		}
+	}
+}
+
+func (c *cycle) countFlight(s *subject) {
+	if a := s.r.open(); a != nil {
+		c.flight++
+		c.flightDomain[s.f.Domain]++
+		if a.Actor != healerActor {
+			c.rollouts++
 		}
 	}
 }

@@ -352,10 +352,8 @@ type wave struct {
 
 func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 	var w wave
-	for _, s := range c.all {
-		if s.conflict {
-			continue
-		}
+	// One whose MAC somebody else has taken has not shown that it works: its wave waits.
+	for _, s := range slices.Concat(c.all, c.frozen) {
 		if u := s.r.Upgrade; u != nil && u.Rollout == ro.ID {
 			w.members++
 			if u.Lost {
@@ -376,7 +374,7 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 			}
 			continue
 		}
-		if !c.waits(s.r.Upgrade, ro) || ro.Release.fits(&s.f.Who) != nil {
+		if s.conflict || !c.waits(s.r.Upgrade, ro) || ro.Release.fits(&s.f.Who) != nil {
 			continue
 		}
 		w.members++
@@ -579,7 +577,7 @@ func (q *question) uploads() answer {
 		return yes("")
 	}
 	n := 0
-	for _, s := range q.c.all {
+	for _, s := range slices.Concat(q.c.all, q.c.frozen) {
 		if u := s.r.Upgrade; u != nil && u.Phase == UpgradeUploading {
 			n++
 		}

@@ -145,6 +145,7 @@ type Dragon struct {
 	elapsed  float64
 	// Answered are the times at which the fleet got a sample of it, newest last.
 	Answered []time.Duration
+	shownAt  time.Duration // when the MAC that it shows changed
 	seen     time.Duration // first
 	lastRead time.Duration
 	// As it was right before the last write, which may have cured it.

@@ -210,7 +210,9 @@ func (o *Oracle) attempt(_ *Healer, d *healer.Decision, _ string) {
 	for _, x := range w.Dragons {
 		same := 0
 		for _, y := range w.Dragons {
-			if y.Shown == x.Shown {
+			// Who has taken another's MAC since the last poll cannot be known yet. The
+			// owner is at its address all the same, and says so before it is written to.
+			if y.Shown == x.Shown && (y.shownAt == 0 || len(y.Answered) > 0 && y.Answered[len(y.Answered)-1] >= y.shownAt) {
 				same++
 			}
 		}

@@ -358,7 +358,7 @@ func (p *phrase) mac() func(*World) {
 	who, what := p.dragons(), p.word()
 	if what != "zero" && what != "own" {
 		other := p.index(what, "d", p.script.Dragons)
-		return each(who, func(w *World, d *Dragon) { d.Shown = w.Dragons[other].MAC })
+		return each(who, func(w *World, d *Dragon) { d.Shown, d.shownAt = w.Dragons[other].MAC, w.Now })
 	}
 	return each(who, func(_ *World, d *Dragon) {
 		if d.Shown = d.MAC; what == "zero" {
