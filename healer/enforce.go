@@ -120,7 +120,8 @@ func (c *cycle) compare(s *subject) {
 	s.drift = w.Differences(s.f.Configured)
 	r := s.r.Config
 	if r != nil && r.Rollout != s.rollout.ID && s.r.open() == nil {
-		s.r.Config, r = nil, nil
+		r = c.carried(s, r)
+		s.r.Config = r
 		c.m.touch(s.f.MAC)
 	}
 	if r != nil && r.Rollout == s.rollout.ID {
@@ -128,6 +129,19 @@ func (c *cycle) compare(s *subject) {
 		c.freed(s, r)
 	}
 	s.phase = c.phase(s)
+}
+
+// carried is what is kept of a dragon's record when its wish changes: what it had when it
+// last worked, if the wish before never did on it. Else what it has by now is what it gets back.
+func (c *cycle) carried(s *subject, r *ConfigRecord) *ConfigRecord {
+	ro := c.m.rollout(r.Rollout)
+	if r.Old == nil || r.Restored || ro == nil {
+		return nil
+	}
+	if failed := slices.ContainsFunc(ro.Failed, func(x Failure) bool { return x.MAC == s.f.MAC }); ro.proven() && !failed {
+		return nil
+	}
+	return &ConfigRecord{Rollout: s.rollout.ID, Old: r.Old}
 }
 
 // undone notices what somebody else has changed back.
@@ -375,6 +389,11 @@ func (c *cycle) wanted(s *subject) *change {
 			return nil
 		}
 		w := r.Old.wish()
+		w.heat = s.f.Wish.heat
+		unread := slices.ContainsFunc(w.items(), func(i Item) bool { return !s.f.Configured.known(i) })
+		if !unread && len(w.Differences(s.f.Configured)) == 0 {
+			return nil // it has it already, or had nothing
+		}
 		return &change{s.rollout.ID, s.rollout, w.items(), true, w}
 	}
 	if items := s.pending(); len(items) > 0 {

@@ -261,6 +261,9 @@ func (m *Memory) ResumeFirmware(now Instant, id, why string) error {
 		}
 		if r.Who.Firmware == ro.Release.Version {
 			u.Phase, u.Since, u.Why = UpgradeVerifying, at, ""
+			if a := m.action(mac, u.Reboot); a != nil && a.Outcome == NotExecuted {
+				u.Reboot = "" // it did not happen, and may be asked for again
+			}
 		} else {
 			r.Upgrade = nil
 		}

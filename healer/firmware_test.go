@@ -303,3 +303,23 @@ func TestThePlanTellsOfRollouts(t *testing.T) {
 		t.Errorf("who is next: %s %s\n%s", d.Worker, d.Verb, next.String())
 	}
 }
+
+// A canary's boot that did not happen is asked for again once a human has said to go on.
+func TestABootThatDidNotHappenIsNotForEver(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 3).settle()
+	rollOut(f)
+	ro, r := f.mem.Fleet.Firmware[0], f.record(0)
+	r.Who.Firmware = newer
+	r.Actions = append(r.Actions, Action{ID: "x", Kind: Reboot, Outcome: NotExecuted})
+	r.Upgrade = &Upgrading{Rollout: ro.ID, Phase: UpgradeInconclusive, Reboot: "x"}
+	if err := f.mem.PauseFirmware(f.now, ro.ID, "a test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.mem.ResumeFirmware(f.now, ro.ID, "a test"); err != nil {
+		t.Fatal(err)
+	}
+	if u := r.Upgrade; u == nil || u.Phase != UpgradeVerifying || u.Reboot != "" {
+		t.Errorf("%+v", u)
+	}
+}

@@ -343,6 +343,9 @@ func (q *question) tuning() answer {
 }
 
 func (q *question) afterConfig() answer {
+	if u := q.s.r.Upgrade; q.change != nil && !q.change.restore && u != nil && u.Phase == UpgradeVerifying {
+		return no(0, "its new firmware is being measured") // another mode would be held against that
+	}
 	a := q.s.r.last(func(a *Action) bool { return a.Kind == Configure || a.Kind == Upgrade })
 	if a == nil || q.change != nil { // that one has its gap, and its budget
 		return yes("")

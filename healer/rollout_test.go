@@ -393,3 +393,53 @@ func TestAPlanForManyAsksAboutFew(t *testing.T) {
 		t.Errorf("%d writes", len(f.sent))
 	}
 }
+
+// A wish that is corrected before anybody knew whether it works leaves behind what it replaced.
+func TestACorrectionThatFailsTooGivesBackWhatWorked(t *testing.T) {
+	f := wishful(t, 1)
+	f.wish("typo", poolTypo, "balanced")
+	for len(f.sent) == 0 {
+		f.tick()
+	}
+	f.wish("another typo", "stratum+tcp://typo2.example:3333", "balanced")
+	f.run(3 * time.Hour)
+	if len(f.sent) != 3 || !f.sent[2].Change.Restore {
+		t.Fatalf("sent %+v, want two wishes and an undoing", f.sent)
+	}
+	if got := f.units[0].has.Pools[0].URL; got != poolA {
+		t.Errorf("it was given back %s, want %s", got, poolA)
+	}
+}
+
+// Who has by other hands what it is to be given back is not asked again and again.
+func TestWhatItHasAgainIsNotGivenBack(t *testing.T) {
+	f := wishful(t, 2)
+	f.wish("typo", poolTypo, "balanced")
+	for len(f.sent) == 0 {
+		f.tick()
+	}
+	f.policy.Rollout.Mode = Observe
+	for f.rollout2("typo") != RolloutAborted {
+		f.tick()
+	}
+	u := f.unit(f.rollout("typo").Canary)
+	u.has.Pools = []dragon.PoolConfig{{URL: poolA, User: "acct." + u.who.Worker, Password: "hunter2"}}
+	f.policy.Rollout.Mode = Enforce
+	f.run(time.Hour)
+	if len(f.sent) != 1 {
+		t.Errorf("sent %+v, want no undoing", f.sent)
+	}
+}
+
+// What is measured after an upgrade is not given another mode meanwhile.
+func TestWhatIsMeasuredIsNotConfigured(t *testing.T) {
+	f := wishful(t, 1)
+	s := f.plan.cycle.all[0]
+	q := &question{c: f.plan.cycle, s: s, kind: Configure, change: &change{wish: s.f.Wish}}
+	for phase, open := range map[UpgradePhase]bool{UpgradeVerifying: false, UpgradeSoaking: true, UpgradeDone: true} {
+		s.r.Upgrade = &Upgrading{Phase: phase}
+		if got := q.afterConfig(); got.open != open {
+			t.Errorf("%s: open %v: %s", phase, got.open, got.detail)
+		}
+	}
+}
