@@ -297,10 +297,11 @@ func (h *Healer) intend(life context.Context, j *job) error {
 // stillWanted returns the newest decision about the job's dragon: facts may have
 // come in while it was looked at again.
 func (h *Healer) stillWanted(j *job) (Decision, error) {
+	// The newest plan knows nothing of a write that came after it.
+	if ring := h.mem.Fleet.Ring; len(ring) > 0 && ring[len(ring)-1].At >= h.plan.At {
+		return Decision{}, notSent("%s has been written to in the meantime", ring[len(ring)-1].MAC)
+	}
 	if h.plan == j.plan {
-		if ring := h.mem.Fleet.Ring; len(ring) > 0 && ring[len(ring)-1].At >= h.plan.At {
-			return Decision{}, notSent("%s has been written to in the meantime", ring[len(ring)-1].MAC)
-		}
 		return j.decision, nil
 	}
 	decisions := h.plan.Dragons

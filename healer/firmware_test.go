@@ -323,3 +323,21 @@ func TestABootThatDidNotHappenIsNotForEver(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 }
+
+// What was decided before somebody else's write waits for a plan that knows of it, whichever
+// plan it is from.
+func TestAWriteAfterThePlanHoldsWhatItAllowed(t *testing.T) {
+	t.Parallel()
+	d := Decision{Who: Who{MAC: "a"}, Verb: Act, Kind: Restart}
+	h := &Healer{mem: NewMemory(), plan: &Plan{At: 5, Dragons: []Decision{d}}}
+	for _, j := range []job{{plan: h.plan, decision: d}, {plan: &Plan{At: 1}, decision: d}} {
+		h.mem.Fleet.Ring = []FleetAction{{MAC: "b", At: 4}}
+		if _, err := h.stillWanted(&j); err != nil {
+			t.Error(err)
+		}
+		h.mem.Fleet.Ring = append(h.mem.Fleet.Ring, FleetAction{MAC: "b", At: 6})
+		if _, err := h.stillWanted(&j); err == nil {
+			t.Error("it goes out in spite of a write that its plan does not know of")
+		}
+	}
+}
