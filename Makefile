@@ -37,7 +37,7 @@ vulncheck: ## Known vulnerabilities in what the program calls.
 	./scripts/vulncheck
 
 bench: ## Benchmarks, in a form that benchstat reads, then as tables; INTO=docs/performance.md keeps those.
-	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 0 ./... | \
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -timeout 0 ./... | \
 		(cd tools && $(GO) run ./benchtable $(if $(INTO),-into ../$(INTO)))
 	cd discovery && DISCOVERY_TEST_NETWORKS='198.18.4.0/22 198.18.16.0/20' DISCOVERY_TEST_NMAP=$$(command -v nmap) \
 		$(GO) test -run BlackHoles -v -count 1 .

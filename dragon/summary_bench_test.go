@@ -27,12 +27,16 @@ func BenchmarkClientSummary(b *testing.B) {
 	answer := []byte(answerRaw(summaryT1))
 	login := []byte(answerRaw(loginOK))
 	kind := []byte(answerRaw(typeT1))
+	refusal := []byte(answerRaw(`{"success":false,"message":"invalid request"}`))
 	c := New("dragon", Options{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		switch r.URL.Path {
 		case "/api/auth":
 			return http.ReadResponse(bufio.NewReader(bytes.NewReader(login)), r)
 		case "/api/type":
 			return http.ReadResponse(bufio.NewReader(bytes.NewReader(kind)), r)
+		}
+		if r.Header.Get("Authorization") == "" { // asked before a login whether it is a dragon
+			return http.ReadResponse(bufio.NewReader(bytes.NewReader(refusal)), r)
 		}
 		return http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), r)
 	})})
