@@ -70,9 +70,9 @@ var Phases = []Phase{PhaseUnknown, PhaseRight, PhaseDrifted, PhaseChanging, Phas
 // WishState is where a dragon stands with its wish, for people.
 type WishState struct {
 	Name     string       `json:"name"`
-	Rollout  string       `json:"rollout"`
-	Phase    Phase        `json:"phase"`
-	Known    []Item       `json:"known,omitempty"` // what it has told
+	Rollout  string       `json:"rollout,omitempty"` // none where the wish is about firmware only
+	Phase    Phase        `json:"phase,omitempty"`   // of what is written: pools and autotune
+	Known    []Item       `json:"known,omitempty"`   // what it has told
 	Drift    []Difference `json:"drift,omitempty"`
 	Stuck    []Stuck      `json:"stuck,omitempty"`
 	Conflict []Item       `json:"conflict,omitempty"`
@@ -231,10 +231,22 @@ func (c *cycle) phase(s *subject) Phase {
 
 // wishState shows where a dragon stands.
 func (s *subject) wishState() *WishState {
-	if s.rollout == nil {
-		return nil
+	w := &WishState{Phase: s.phase}
+	firmware, known := s.f.Wish.firmware(&s.f.Who)
+	if known {
+		w.Known = append(w.Known, ItemFirmware)
+		if firmware.Want != firmware.Have {
+			w.Drift = append(w.Drift, firmware)
+		}
 	}
-	w := &WishState{Name: s.rollout.Name, Rollout: s.rollout.ID, Phase: s.phase, Drift: s.drift}
+	if s.rollout == nil {
+		if !known {
+			return nil
+		}
+		w.Name = s.f.Wish.Name
+		return w
+	}
+	w.Name, w.Rollout, w.Drift = s.rollout.Name, s.rollout.ID, append(w.Drift, s.drift...)
 	for _, item := range s.f.Wish.items() {
 		if s.f.Configured.known(item) {
 			w.Known = append(w.Known, item)

@@ -132,7 +132,7 @@ func (p *Plan) renderWishes(w io.Writer) error {
 	any := false
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		if d.Wish == nil || d.Wish.Phase == PhaseRight || d.Wish.Phase == PhaseUnknown {
+		if d.Wish == nil || len(d.Wish.Drift) == 0 && (d.Wish.Phase == PhaseNone || d.Wish.Phase == PhaseRight || d.Wish.Phase == PhaseUnknown) {
 			continue
 		}
 		if !any {
@@ -144,7 +144,7 @@ func (p *Plan) renderWishes(w io.Writer) error {
 			when, blocked = c.when(), c.closedGates()
 		}
 		want, have := d.Wish.differences()
-		fmt.Fprintln(t, strings.Join([]string{d.Wish.Rollout, d.MAC, d.Worker, string(d.Wish.Phase), dash(want), dash(have), when, dash(blocked)}, "\t"))
+		fmt.Fprintln(t, strings.Join([]string{dash(d.Wish.Rollout), d.MAC, d.Worker, dash(string(d.Wish.Phase)), dash(want), dash(have), when, dash(blocked)}, "\t"))
 	}
 	return t.Flush()
 }
@@ -162,6 +162,11 @@ func (p *Plan) changeOf(mac string) *Decision {
 // trouble says why a dragon is left as it is.
 func (x *WishState) trouble() string {
 	var words []string
+	for _, d := range x.Drift {
+		if d.Item == ItemFirmware {
+			words = append(words, "firmware comes by: mother-of-dragons firmware rollout start "+d.Want)
+		}
+	}
 	for _, x := range x.Stuck {
 		words = append(words, fmt.Sprintf("%s: %s", x.Item, x.Why))
 	}
@@ -331,7 +336,11 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 
 // why says what a dragon is to be, and what is in the way.
 func (x *WishState) why(w io.Writer, change *Decision) {
-	fmt.Fprintf(w, "wish      %s (rollout %s): %s\n", x.Name, x.Rollout, strings.ReplaceAll(string(x.Phase), "_", " "))
+	if x.Rollout == "" {
+		fmt.Fprintf(w, "wish      %s\n", x.Name)
+	} else {
+		fmt.Fprintf(w, "wish      %s (rollout %s): %s\n", x.Name, x.Rollout, strings.ReplaceAll(string(x.Phase), "_", " "))
+	}
 	for _, d := range x.Drift {
 		fmt.Fprintf(w, "  %-8s want %s\n           have %s\n", d.Item, d.Want, d.Have)
 	}

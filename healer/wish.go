@@ -17,7 +17,7 @@ type Wish struct {
 	Pools    []dragon.PoolConfig // in order, worker name and all
 	Mode     string              // of the autotuner
 	Level    dragon.Number       // of it, where the dragon has levels
-	Firmware string              // a version
+	Firmware string              // a version; shown and never written: only a rollout brings it
 
 	heat bool // it is the healer's own, against heat: see downshift
 }
@@ -91,6 +91,16 @@ func (w *Wish) Differences(c *Configured) []Difference {
 		out = append(out, Difference{ItemAutotune, modeInWords(w.Mode, w.Level), modeInWords(c.Mode, c.Level)})
 	}
 	return out
+}
+
+// firmware returns the version that a dragon is to run and the one it does. It is no wish
+// for a dragon that the version does not fit, or that has not told its own.
+func (w *Wish) firmware(x *Who) (d Difference, known bool) {
+	if w == nil || w.Firmware == "" || x.Conflict || x.Firmware == "" {
+		return d, false
+	}
+	v, err := dragon.ParseFirmware(w.Firmware)
+	return Difference{ItemFirmware, w.Firmware, x.Firmware}, err == nil && v.Fits(x.Model, x.HWVer) == nil
 }
 
 // tuned reports whether the mode is as wished, and the level where the dragon has one.

@@ -252,6 +252,7 @@ var meanings = []struct{ path, meaning string }{
 	{"profiles[].wish.worker_name", "How a dragon logs in to its pools, of {user}, {worker} (`dragon-` and the end of its MAC) and {mac}. Not set: `{user}.{worker}`."},
 	{"profiles[].wish.autotune.mode", "efficient, balanced, factory or performance. `--dragon-autotune-mode`"},
 	{"profiles[].wish.autotune.level", "0 to 4, where a dragon has levels; not set: as it is."},
+	{"profiles[].wish.firmware", "The exact version that dragons of its model are to run, such as t1_20180803_143208. What differs is shown; only `firmware rollout start` brings it."},
 }
 
 // entry is a key of the file as the reference shows it.

@@ -25,6 +25,7 @@ type wanted struct {
 		Mode  string `yaml:"mode"`
 		Level int    `yaml:"level"`
 	} `yaml:"autotune"`
+	Firmware string `yaml:"firmware"`
 }
 
 type wantedPool struct {
@@ -50,6 +51,8 @@ type wishLayer struct {
 	worker string
 	mode   string
 	level  dragon.Number
+
+	firmware string
 }
 
 // wishTemplate is what several layers together want, before the dragon's own name is in it.
@@ -60,6 +63,10 @@ type wishTemplate struct {
 	Mode   string
 	Level  dragon.Number
 	key    string
+
+	// It is shown and never written, so it is neither in the key nor among the names: another
+	// firmware is no other rollout of the pools.
+	Firmware, firmwareName string
 }
 
 // Any reports whether anything is wished of any dragon.
@@ -92,10 +99,13 @@ func (w *Wishes) Of(i *fleet.Info) *healer.Wish {
 		made, _ = w.made.LoadOrStore(string(matching), w.template(matching))
 	}
 	t := made.(*wishTemplate)
-	if len(t.Pools) == 0 && t.Mode == "" {
+	if len(t.Pools) == 0 && t.Mode == "" && t.Firmware == "" {
 		return nil
 	}
-	wish := &healer.Wish{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level}
+	wish := &healer.Wish{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level, Firmware: t.Firmware}
+	if len(t.Pools) == 0 && t.Mode == "" {
+		wish.Name = t.firmwareName
+	}
 	for _, p := range t.Pools {
 		p.User = workerName(t.Worker, p.User, i.MAC)
 		wish.Pools = append(wish.Pools, p)
@@ -120,6 +130,9 @@ func (w *Wishes) template(matching []byte) *wishTemplate {
 		}
 		if l.mode != "" {
 			t.Mode, t.Level, mode = l.mode, l.level, l.name
+		}
+		if l.firmware != "" {
+			t.Firmware, t.firmwareName = l.firmware, l.name
 		}
 	}
 	for _, name := range []string{pools, worker, mode} {
@@ -197,7 +210,7 @@ func (c *Config) newWishes(r *reader, d *document, sites []string, dir string) *
 // wishOf checks what a profile wants, and lists what it says.
 func (c *Config) wishOf(r *reader, p *profile, path, dir string) (l wishLayer, fields []string) {
 	wish := &p.Wish
-	for _, key := range []string{"pools", "worker_name", "autotune.mode", "autotune.level"} {
+	for _, key := range []string{"pools", "worker_name", "autotune.mode", "autotune.level", "firmware"} {
 		if r.has(path + "." + key) {
 			fields = append(fields, key)
 		}
@@ -229,6 +242,11 @@ func (c *Config) wishOf(r *reader, p *profile, path, dir string) (l wishLayer, f
 		}
 		if !r.has(path + ".autotune.mode") {
 			r.at(path+".autotune.level", "a level belongs to a mode; say which")
+		}
+	}
+	if l.firmware = wish.Firmware; r.has(path + ".firmware") {
+		if _, err := dragon.ParseFirmware(wish.Firmware); err != nil {
+			r.at(path+".firmware", "%s", err)
 		}
 	}
 	return l, fields

@@ -24,6 +24,9 @@ func wishOf(c *Config, i *fleet.Info) string {
 	if l, ok := w.Level.Get(); ok {
 		words = append(words, fmt.Sprintf("level %g", l))
 	}
+	if w.Firmware != "" {
+		words = append(words, w.Firmware)
+	}
 	return strings.Join(words, " ")
 }
 
@@ -76,7 +79,7 @@ profiles:
     wish: {worker_name: "{user}_{mac}", autotune: {mode: efficient, level: 1}}
   - name: t2
     match: {model: T2T}
-    wish: {autotune: {mode: performance}}
+    wish: {autotune: {mode: performance}, firmware: t2t_20190102_030405}
   - name: unrelated
     match: {model: T1}
     healing: {boards: 3}
@@ -85,8 +88,8 @@ profiles:
 		mac, model, ip, want string
 	}{
 		{"a0:b0:45:00:11:02", "T1", "127.5.1.1", "f.dragon-45001102/x@file.net:1 balanced"},
-		{"a0:b0:45:00:11:02", "T2T", "127.5.1.1", "f.dragon-45001102/x@file.net:1 performance"},
-		{"a0:b0:45:00:11:02", "T2T", "127.5.7.1", "f_a0b045001102/x@file.net:1 efficient level 1"},
+		{"a0:b0:45:00:11:02", "T2T", "127.5.1.1", "f.dragon-45001102/x@file.net:1 performance t2t_20190102_030405"},
+		{"a0:b0:45:00:11:02", "T2T", "127.5.7.1", "f_a0b045001102/x@file.net:1 efficient level 1 t2t_20190102_030405"},
 		{"a0:b0:45:00:ad:e5", "T1", "127.5.7.1", "own_a0b04500ade5/x@own.net:1 efficient level 1"},
 	} {
 		i := &fleet.Info{MAC: x.mac, Model: x.model, IP: x.ip}
