@@ -164,7 +164,7 @@ func (x *WishState) trouble() string {
 	var words []string
 	for _, d := range x.Drift {
 		if d.Item == ItemFirmware {
-			words = append(words, "firmware comes by: mother-of-dragons firmware rollout start "+d.Want)
+			words = append(words, fmt.Sprintf("firmware comes by: mother-of-dragons firmware rollout start %s --model %s --reason WHY", d.Want, modelOf(d.Want)))
 		}
 	}
 	for _, x := range x.Stuck {
@@ -174,6 +174,12 @@ func (x *WishState) trouble() string {
 		words = append(words, fmt.Sprintf("somebody else wants its %s so", item))
 	}
 	return strings.Join(words, "; ")
+}
+
+// modelOf is the model that a version is for, as dragons write it.
+func modelOf(version string) string {
+	model, _, _ := strings.Cut(version, "_")
+	return strings.ToUpper(model)
 }
 
 // differences says what is otherwise than wished.

@@ -22,6 +22,10 @@ func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+	s := &subject{f: &Facts{Who: Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, Wish: w}, r: &Record{}}
+	if want, got := "firmware comes by: mother-of-dragons firmware rollout start t1_20180803_143208 --model T1 --reason WHY", s.wishState().trouble(); got != want {
+		t.Errorf("the plan says %q, want %q", got, want)
+	}
 	if w.settles() || len(w.items()) > 0 || len(w.Differences(&Configured{})) > 0 {
 		t.Error("firmware would be written")
 	}
