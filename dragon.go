@@ -77,6 +77,7 @@ type round struct {
 	verb           string
 	stdout, stderr io.Writer
 	mu             sync.Mutex // of what the visits write to
+	records        sync.Mutex // of the audit of an instance that does not run: it has one owner at a time
 }
 
 // add adds a verb. flags registers what the verb has of its own, and may be nil.

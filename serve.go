@@ -284,6 +284,10 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 
 	group, ctx := errgroup.WithContext(ctx)
 	requests, endRequests := context.WithCancelCause(context.WithoutCancel(ctx))
+	// The fleet outlives the scrapes: one that saw its readings end, and not yet why, would
+	// show every dragon as down.
+	life, endLife := context.WithCancel(context.WithoutCancel(ctx))
+	defer endLife()
 	server := &http.Server{
 		Handler:           pages,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -306,7 +310,7 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 			return requests
 		},
 	}
-	group.Go(func() error { return dragons.Run(ctx) })
+	group.Go(func() error { return dragons.Run(life) })
 	group.Go(func() error { return scanner.run(ctx, (*discovery.Scanner).Run) })
 	if button != nil {
 		group.Go(func() error { return button.Run(ctx) })
@@ -343,6 +347,7 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		<-ctx.Done()
 		ready.Store(false)
 		endRequests(http.ErrServerClosed)
+		endLife()
 		level.Info(logger).Log("msg", "stopping")
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
