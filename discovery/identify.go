@@ -47,25 +47,29 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 		return Found{}, v
 	}
 
-	known := s.fleet.Lookup(address)
-	if known != nil && isDownNow(known) {
-		return Found{}, isDown
-	}
-
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.IdentifyTimeout)
 	defer cancel()
 	var client *dragon.Client
 	var identity *dragon.Identity
-	var err error
-	if known != nil {
+	err := errMovedAway
+	for errors.Is(err, errMovedAway) { // to an address where it was seen, so it ends
+		known := s.fleet.Lookup(address)
+		if known == nil {
+			client = dragon.New(address, s.cfg.Client)
+			identity, err = identify(ctx, client)
+			break
+		}
+		if isDownNow(known) {
+			return Found{}, isDown
+		}
 		err = known.Do(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
+			if s.fleet.Lookup(address) != known { // so this is a session somewhere else
+				return errMovedAway
+			}
 			client = c
 			identity, err = identify(ctx, c)
 			return err
 		})
-	} else {
-		client = dragon.New(address, s.cfg.Client)
-		identity, err = identify(ctx, client)
 	}
 	v := judge(err)
 	logger := level.Debug(s.cfg.Logger)
@@ -94,6 +98,9 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 	logger.Log("msg", "host is not a dragon that can be read", "address", address, "verdict", string(v), "err", err)
 	return Found{}, v
 }
+
+// errMovedAway says that a dragon was sighted elsewhere while we waited for its lane.
+var errMovedAway = errors.New("the dragon has moved to another address")
 
 // isDownNow reports whether a dragon was asked in vain, so that the fleet asks it again
 // and again by itself. Should somebody else have its address now, it is the fleet that
