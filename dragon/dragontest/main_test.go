@@ -45,7 +45,8 @@ func newHerd(t testing.TB, c HerdConfig) *Herd {
 }
 
 func clientOf(t testing.TB, h *Herd) *http.Client {
-	tr := &http.Transport{DialContext: h.DialContext}
+	// A dragon closes a connection after two minutes: a client that keeps it for as long may lose a request to that.
+	tr := &http.Transport{DialContext: h.DialContext, IdleConnTimeout: 100 * time.Second}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
