@@ -22,7 +22,7 @@ func TestCheckConfig(t *testing.T) {
 		{name: "nobody", text: "scrape: {workers: 3}\n", out: "in order", errors: "warning: it names neither"},
 		{name: "with-flags", text: "scrape: {workers: 3}\n", args: []string{"--dragon=127.70.0.1"}, out: "in order"},
 		{name: "bad", text: "network: []\nscrape: {workers: many}\n", status: 1, errors: "bad.yml:1: unknown key \"network\"; did you mean networks?\n"},
-		{name: "beside", text: "scrape: {workers: 3}\n", args: []string{"--dragon=127.70.0.1", "--print-config", "--dragon-autotune-mode=balanced", "--no-collector.pools"}, out: "# Beside it: --dragon-autotune-mode=balanced\n# Beside it: --collector.pools=false\n"},
+		{name: "beside", text: "scrape: {workers: 3}\n", args: []string{"--dragon=127.70.0.1", "--print-config", "--dragon-autotune-mode=balanced", "--no-collector.pools", "--simulation.speed=2"}, out: "# Beside it: --dragon-autotune-mode=balanced\n# Beside it: --simulation.speed=2\n"},
 		{name: "printed", text: "credentials: [{username: admin, password: hunter2}]\n", args: []string{"--network=127.70.0.0/24", "--print-config"}, out: "password: <secret>\n"},
 	} {
 		file := filepath.Join(dir, x.name+".yml")

@@ -234,3 +234,36 @@ func TestCommandsAreDocumented(t *testing.T) {
 		t.Errorf("%d command lines", lines)
 	}
 }
+
+// Of every flag of the program the reference of the file says which key it is, but for
+// those that say how the program is reached and what it tells, and where the file is.
+func TestEveryFlagHasAKeyInTheFile(t *testing.T) {
+	app, _ := application(nil)
+	run := app.GetCommand("run").Model()
+	reference, err := os.ReadFile("docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := map[string]string{
+		"help": "", "version": "", "print-config": "it is asked instead of running", "log.level": "", "log.format": "",
+		"config.file":          "it names the file",
+		"simulation.speed":     "of simulated dragons; nobody has them in a file",
+		"web.listen-address":   "of the exporter toolkit",
+		"web.config.file":      "of the exporter toolkit, which has a file of its own",
+		"web.systemd-socket":   "of the exporter toolkit",
+		"web.telemetry-path":   "who may reach what is for whoever starts the program",
+		"web.enable-pprof":     "likewise",
+		"web.enable-lifecycle": "likewise",
+		"web.enable-admin-api": "likewise",
+	}
+	for _, f := range append(app.Model().Flags, run.Flags...) {
+		_, exception := without[f.Name]
+		delete(without, f.Name)
+		if key := strings.Contains(string(reference), "`--"+f.Name+"` |"); key == exception && !f.Hidden {
+			t.Errorf("--%s: a key in the file: %t; an exception: %t", f.Name, key, exception)
+		}
+	}
+	for name := range without {
+		t.Errorf("--%s is an exception and no flag", name)
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -235,6 +236,42 @@ func TestAReloadWantsToBeAllowedAndAFile(t *testing.T) {
 	if resp.StatusCode != 403 {
 		t.Errorf("another site's page may reload: %s", resp.Status)
 	}
+}
+
+func TestFirmwareComesFromElsewhereAfterAReload(t *testing.T) {
+	image := []byte("070701 an image")
+	dir := t.TempDir()
+	for name, data := range map[string]string{
+		"t1_20181101_120000.swu": string(image),
+		"SHA256SUMS":             fmt.Sprintf("%x  t1_20181101_120000.swu\n", sha256.Sum256(image)),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base, file, _ := startOn(t, "dragons: [{address: '127.70.0.1:9'}]\nfirmware: {path: ''}\n")
+	var status int
+	var answer string
+	eventually(t, "the healer has looked at the fleet", func() bool {
+		status, answer = get(t, base+"/api/v1/firmware")
+		return status == 200
+	})
+	if strings.Contains(answer, "t1_20181101_120000") {
+		t.Errorf("there is an image before the reload: %s", answer)
+	}
+	rewrite(t, file, "dragons: [{address: '127.70.0.1:9'}]\nfirmware: {path: '"+dir+"', auto_upgrade: true}\n")
+	mustReload(t, base)
+	if _, answer := get(t, base+"/api/v1/firmware"); !strings.Contains(answer, "t1_20181101_120000") {
+		t.Errorf("there is no image after the reload: %s", answer)
+	}
+	rewrite(t, file, "dragons: [{address: '127.70.0.1:9'}]\ncollectors: {chips: true}\n")
+	if status, answer := reload(t, base); status != 500 || !strings.Contains(answer, "collectors.chips") || !strings.Contains(answer, "restart") {
+		t.Errorf("%d %s", status, answer)
+	}
+	if _, page := get(t, base+"/metrics?collect[]=program"); !strings.Contains(page, "\nmother_config_last_reload_successful 0") {
+		t.Error("the metric does not tell that the reload was refused")
+	}
+	(&upgrader{wanted: func() bool { return false }}).look(t.Context()) // asks nobody: there is nobody
 }
 
 func TestAPolicyThatCallsTheFleetSickIsRefusedWithTheFile(t *testing.T) {

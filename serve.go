@@ -136,7 +136,7 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	if mayChange || c.Wishes.Autotune() {
 		facts[fleet.AutoTune] = 0
 	}
-	if c.Wish.AutoUpgrade && len(c.Wish.FirmwareHosts) > 0 {
+	if c.AsksVendors() {
 		facts[fleet.Firmware] = 0
 	}
 	var doctor *healer.Healer // there before the first reading
@@ -249,6 +249,7 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	conf.follow = func(was, is *config.Config) {
 		dragons.Change(fleet.Settings{Retention: is.InventoryRetention, Timeout: is.DragonTimeout})
 		metrics.Change(limits(is))
+		stock.Library.Change(is.Wish.FirmwaresPath, is.Wish.FirmwareHosts)
 		if was.Statsd != is.Statsd {
 			mirror.set(mirror.current.Load().With(statsd(is)))
 		}
@@ -329,13 +330,12 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		return nil
 	})
 	group.Go(func() error { return doctor.Run(ctx) })
-	if c.Wish.AutoUpgrade {
-		group.Go(func() error {
-			every := time.Duration(float64(upgradeEvery) / c.SimulationSpeed)
-			(&upgrader{stock: stock, doctor: doctor, every: every, logger: log.With(logger, "component", "firmware")}).run(ctx)
-			return nil
-		})
-	}
+	group.Go(func() error {
+		every := time.Duration(float64(upgradeEvery) / c.SimulationSpeed)
+		wanted := func() bool { return conf.current.Load().Wish.AutoUpgrade }
+		(&upgrader{wanted: wanted, stock: stock, doctor: doctor, every: every, logger: log.With(logger, "component", "firmware")}).run(ctx)
+		return nil
+	})
 	group.Go(func() error {
 		err := toolkit.ListenAndServe(server, flags.listen, bridge(log.With(logger, "component", "web")))
 		if errors.Is(err, http.ErrServerClosed) {

@@ -18,6 +18,7 @@ const upgradeEvery = 10 * time.Minute
 
 // upgrader begins rollouts of the newest firmware by itself: --dragon-auto-upgrade.
 type upgrader struct {
+	wanted func() bool // a reload may change it
 	stock  *firmware.Stock
 	doctor *healer.Healer
 	every  time.Duration
@@ -41,6 +42,10 @@ func (u *upgrader) run(ctx context.Context) {
 }
 
 func (u *upgrader) look(ctx context.Context) {
+	if !u.wanted() {
+		clear(u.said) // if it is wanted again, what is in the way is said again
+		return
+	}
 	status := u.doctor.Status()
 	if status == nil || !status.Owner {
 		return

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 )
@@ -15,12 +16,27 @@ func (c *Config) Unchangeable(next *Config) error {
 		{"data_dir", c.DataDir, next.DataDir},
 		{"inventory.file", c.InventoryFile, next.InventoryFile},
 		{"discovery.listen", strconv.FormatBool(c.Listen), strconv.FormatBool(next.Listen)},
+		{"scrape.openmetrics_created", strconv.FormatBool(c.Created), strconv.FormatBool(next.Created)},
 	} {
 		if x.was != x.is {
 			errs = append(errs, fmt.Errorf("%s: %s: %q became %q, which takes a restart", next.File, x.path, x.was, x.is))
 		}
 	}
+	was, is := reflect.ValueOf(c.doc.Collectors), reflect.ValueOf(next.doc.Collectors)
+	for i := range was.NumField() {
+		if a, b := was.Field(i).Bool(), is.Field(i).Bool(); a != b {
+			errs = append(errs, fmt.Errorf("%s: collectors.%s: %t became %t, which takes a restart", next.File, keyOf(was.Type().Field(i)), a, b))
+		}
+	}
+	if c.doc.Collectors == next.doc.Collectors && c.AsksVendors() != next.AsksVendors() {
+		errs = append(errs, fmt.Errorf("%s: firmware: whether dragons ask their vendors for firmware became %t, which takes a restart (collectors.firmware is off)", next.File, next.AsksVendors()))
+	}
 	return errors.Join(errs...)
+}
+
+// AsksVendors reports whether dragons are to ask their vendors for the newest firmware.
+func (c *Config) AsksVendors() bool {
+	return c.doc.Collectors.Firmware || c.Wish.AutoUpgrade && len(c.Wish.FirmwareHosts) > 0
 }
 
 // SearchesAs reports whether dragons are searched as by another configuration.

@@ -52,3 +52,23 @@ func TestHelpDescribesEveryCollector(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFileHasEveryCollector(t *testing.T) {
+	var names []string
+	for _, s := range collector.Switches() {
+		names = append(names, s.Name)
+	}
+	var keys []string
+	for _, e := range sections() {
+		if name, ok := strings.CutPrefix(e.path, "collectors."); ok {
+			keys = append(keys, name)
+		}
+	}
+	if diff := cmp.Diff(names, keys); diff != "" {
+		t.Error(diff)
+	}
+	c := mustParse(t, "collectors: {chips: false, boards: false}\n", "--network=127.5.0.0/16", "--collector.chips", "--no-collector.pools")
+	if diff := cmp.Diff(map[string]bool{"boards": false, "pools": false}, c.Collectors); diff != "" {
+		t.Errorf("a key does not win over its flag, or the flags are lost: %s", diff)
+	}
+}

@@ -34,6 +34,7 @@ type (
 		Healing     struct {
 			Default map[string]any `yaml:"default,omitempty"`
 		} `yaml:"healing,omitempty"`
+		Firmware map[string]any     `yaml:"firmware,omitempty"`
 		Profiles []convertedProfile `yaml:"profiles,omitempty"`
 	}
 	convertedCredential struct {
@@ -208,7 +209,7 @@ func (c *converter) main(t map[string]any) {
 		put(&c.out.Inventory, "file", v)
 	}
 	if v, ok := c.text(t, "main", "firmwares_path"); ok {
-		c.note("main.firmwares_path", "it is a flag here: --firmwares-path=%s", v)
+		put(&c.out.Firmware, "path", v)
 	}
 	if v, ok := c.number(t, "main", "api_timeout"); ok {
 		c.note("main.api_timeout", "%s is not carried over: a read has scrape.dragon_timeout, 10s, and what restarts a dragon more time of its own", seconds(v))
@@ -276,6 +277,7 @@ func (c *converter) configs(tree map[string]any) {
 		c.rest(who, to)
 		sure := len(c.notes) == known
 		p.Healing, p.Wish = c.healing(t, path), c.wish(t, path)
+		upgrade, told := pop[bool](c, t, path, "auto_upgrade", "true or false")
 		for _, v := range t { // a table that nobody knows may have been meant for apply_to
 			_, table := v.(map[string]any)
 			sure = sure && !table
@@ -286,6 +288,9 @@ func (c *converter) configs(tree map[string]any) {
 			c.note(path, "left out, since it is not certain whom it is for")
 			continue
 		case len(p.Match) > 0:
+			if told && upgrade {
+				c.note(path+".auto_upgrade", "left out: firmware.auto_upgrade is for every dragon; for some, docs/firmware.md tells of rollouts")
+			}
 		case forAll != "":
 			c.note(path, "left out: it is for every dragon, and so is %s", forAll)
 			continue
@@ -293,6 +298,9 @@ func (c *converter) configs(tree map[string]any) {
 			forAll = path
 			p.Match["all"] = true
 			c.out.Healing.Default, p.Healing = p.Healing, nil
+			if told {
+				put(&c.out.Firmware, "auto_upgrade", upgrade)
+			}
 		}
 		if len(p.Healing)+len(p.Wish) > 0 {
 			c.out.Profiles = append(c.out.Profiles, p)
@@ -325,9 +333,6 @@ func (c *converter) healing(t map[string]any, path string) (h map[string]any) {
 }
 
 func (c *converter) wish(t map[string]any, path string) (w map[string]any) {
-	if v, ok := pop[bool](c, t, path, "auto_upgrade", "true or false"); ok && v {
-		c.note(path+".auto_upgrade", "it is a flag here: --dragon-auto-upgrade; docs/firmware.md tells what it does")
-	}
 	autotune := map[string]any{}
 	if v, ok := c.text(t, path, "autotune_mode"); ok {
 		autotune["mode"] = v

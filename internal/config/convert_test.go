@@ -75,6 +75,9 @@ healing:
         for: 1800s
       min_hashrate_per_board: 900 GH/s
     mode: enforce
+firmware:
+  auto_upgrade: true
+  path: firmwares/
 profiles:
   - name: config-1
     match:
@@ -108,12 +111,12 @@ func TestTheOriginalsConfigurationIsConverted(t *testing.T) {
 	if diff := cmp.Diff(ours, string(got.File)); diff != "" {
 		t.Error(diff)
 	}
-	for _, key := range []string{"main.api_timeout", "main.colour", "main.firmwares_path", "main.local_network.network", "configs[0].health_check_interval", "configs[0].auto_upgrade"} {
+	for _, key := range []string{"main.api_timeout", "main.colour", "main.local_network.network", "configs[0].health_check_interval"} {
 		if !slices.ContainsFunc(got.Notes, func(n string) bool { return strings.HasPrefix(n, key+": ") }) {
 			t.Errorf("nothing is said of %s: %q", key, got.Notes)
 		}
 	}
-	if len(got.Notes) != 6 {
+	if len(got.Notes) != 4 {
 		t.Errorf("%d notes: %q", len(got.Notes), got.Notes)
 	}
 	mustParse(t, string(got.File))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
 
 // document is the configuration file. Before it is read it holds what the flags say,
@@ -40,8 +41,10 @@ type document struct {
 		TimeoutOffset time.Duration `yaml:"timeout_offset"`
 		Workers       int           `yaml:"workers"`
 		MaxRequests   int           `yaml:"max_requests"`
+		Created       bool          `yaml:"openmetrics_created"`
 	} `yaml:"scrape"`
-	Statsd struct {
+	Collectors collectors `yaml:"collectors"`
+	Statsd     struct {
 		Host             string        `yaml:"host"`
 		Port             uint16        `yaml:"port"`
 		Prefix           string        `yaml:"prefix"`
@@ -49,7 +52,12 @@ type document struct {
 		OneLinePerPacket bool          `yaml:"one_line_per_packet"`
 	} `yaml:"statsd"`
 	Healing  healer.Policy `yaml:"healing"`
-	Profiles []profile     `yaml:"profiles"`
+	Firmware struct {
+		Path         string   `yaml:"path"`
+		AllowedHosts []string `yaml:"allowed_hosts"`
+		AutoUpgrade  bool     `yaml:"auto_upgrade"`
+	} `yaml:"firmware"`
+	Profiles []profile `yaml:"profiles"`
 }
 
 type network struct {
@@ -145,10 +153,15 @@ func documentOf(c *Config) document {
 	d.Discovery.Interval, d.Discovery.Port = c.ScanInterval, c.Port
 	d.Discovery.Timeout, d.Discovery.ConnectTimeout, d.Discovery.Listen = c.ScanTimeout, c.ConnectTimeout, c.Listen
 	d.Scrape.DragonTimeout, d.Scrape.TimeoutOffset = c.DragonTimeout, c.ScrapeOffset
-	d.Scrape.Workers, d.Scrape.MaxRequests = c.ScrapeWorkers, c.MaxRequests
+	d.Scrape.Workers, d.Scrape.MaxRequests, d.Scrape.Created = c.ScrapeWorkers, c.MaxRequests, c.Created
+	d.Collectors = collectorsOf(c.Collectors)
 	d.Statsd.Host, d.Statsd.Port, d.Statsd.Prefix = c.Statsd.Host, c.Statsd.Port, c.Statsd.Prefix
 	d.Statsd.Interval, d.Statsd.OneLinePerPacket = c.Statsd.Interval, c.Statsd.OneLinePerPacket
 	d.Healing = c.policy()
+	d.Firmware.Path, d.Firmware.AutoUpgrade = c.Wish.FirmwaresPath, c.Wish.AutoUpgrade
+	for _, h := range c.Wish.FirmwareHosts {
+		d.Firmware.AllowedHosts = append(d.Firmware.AllowedHosts, h.String())
+	}
 	return d
 }
 
@@ -181,6 +194,14 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 	if d.DataDir == "" {
 		r.at("data_dir", "is empty; write . for the working directory")
 	}
+	c.Wish.FirmwaresPath, c.Wish.AutoUpgrade, c.Wish.FirmwareHosts = d.Firmware.Path, d.Firmware.AutoUpgrade, nil
+	for i, s := range d.Firmware.AllowedHosts {
+		h, err := firmware.ParseHost(s)
+		if err != nil {
+			r.at(fmt.Sprintf("firmware.allowed_hosts[%d]", i), "%s", err)
+		}
+		c.Wish.FirmwareHosts = append(c.Wish.FirmwareHosts, h)
+	}
 	sites := c.adoptSites(r, d)
 	c.adoptCredentials(r, d.Credentials, dir, sites)
 	c.Healing = newHealing(r, d, sites)
@@ -194,7 +215,8 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 	c.Listen = d.Discovery.Listen
 	c.ScanInterval, c.Port, c.ScanTimeout, c.ConnectTimeout = d.Discovery.Interval, d.Discovery.Port, d.Discovery.Timeout, d.Discovery.ConnectTimeout
 	c.DragonTimeout, c.ScrapeOffset = d.Scrape.DragonTimeout, d.Scrape.TimeoutOffset
-	c.ScrapeWorkers, c.MaxRequests = d.Scrape.Workers, d.Scrape.MaxRequests
+	c.ScrapeWorkers, c.MaxRequests, c.Created = d.Scrape.Workers, d.Scrape.MaxRequests, d.Scrape.Created
+	c.Collectors = d.Collectors.choice()
 	c.Statsd = Statsd{d.Statsd.Host, d.Statsd.Port, d.Statsd.Prefix, d.Statsd.Interval, d.Statsd.OneLinePerPacket}
 	if len(r.problems) == 0 {
 		c.warnOfFoolish(d)

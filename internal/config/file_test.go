@@ -3,6 +3,7 @@ package config
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -100,8 +101,10 @@ credentials:
 data_dir: /var/lib/elsewhere
 inventory: {file: "", retention: 48h}
 discovery: {interval: 10m, port: 8080, timeout: 4, connect_timeout: 500ms}
-scrape: {dragon_timeout: 5s, timeout_offset: 1s, workers: 9, max_requests: 0}
+scrape: {dragon_timeout: 5s, timeout_offset: 1s, workers: 9, max_requests: 0, openmetrics_created: true}
 statsd: {host: 127.0.0.1, port: 9125, prefix: d, interval: 30, one_line_per_packet: true}
+collectors: {chips: true, firmware: false}
+firmware: {path: "", allowed_hosts: [files.example.com, "10.0.0.5:8080"], auto_upgrade: true}
 healing:
   poll: 30s
   fleet: {in_flight: 3%, spacing: 1m}
@@ -128,7 +131,9 @@ func TestWhatAFileSaysIsInForce(t *testing.T) {
 	if c.DataDir != "/var/lib/elsewhere" || c.InventoryFile != "" || c.InventoryRetention != 48*time.Hour ||
 		c.ScanInterval != 10*time.Minute || c.Port != 8080 || c.ScanTimeout != 4*time.Second || c.ConnectTimeout != 500*time.Millisecond ||
 		c.DragonTimeout != 5*time.Second || c.ScrapeOffset != time.Second || c.ScrapeWorkers != 9 || c.MaxRequests != 0 ||
-		c.Statsd != (Statsd{"127.0.0.1", 9125, "d", 30 * time.Second, true}) {
+		c.Statsd != (Statsd{"127.0.0.1", 9125, "d", 30 * time.Second, true}) ||
+		!maps.Equal(c.Collectors, map[string]bool{"chips": true, "firmware": false}) || !c.Created ||
+		c.Wish.FirmwaresPath != "" || fmt.Sprint(c.Wish.FirmwareHosts) != "[files.example.com 10.0.0.5:8080]" || !c.Wish.AutoUpgrade {
 		t.Errorf("settings lost: %+v", c)
 	}
 	p := c.Healing.Policy()

@@ -44,6 +44,9 @@ func (c *Config) warnOfFoolish(d *document) {
 	if c.Statsd.Host != "" && c.Statsd.Interval < 10*time.Second {
 		c.warn("statsd.interval: every dragon is asked every %s", Span(c.Statsd.Interval))
 	}
+	if c.Wish.AutoUpgrade && c.Wish.FirmwaresPath == "" && len(c.Wish.FirmwareHosts) == 0 {
+		c.warn("firmware.auto_upgrade: there is neither a directory nor a host that firmware may come from")
+	}
 	c.warnOfCredentials(d)
 	c.warnOfMatches(d)
 	c.warnOfPolicy()

@@ -21,6 +21,7 @@ func TestWhatIsLegalAndFoolishIsSaid(t *testing.T) {
 		{here + "healing: {gate: {prometheus: 'http://127.0.0.1:9090', query: up, on_error: allow}}\n", "healing.gate.on_error:"},
 		{here + "healing: {breakers: {storm: 90%}}\n", "healing.breakers.storm: 90%"},
 		{here + "healing: {start_observe: 1s, default: {mode: enforce}}\n", "healing.start_observe:"},
+		{here + "firmware: {auto_upgrade: true, path: '', allowed_hosts: []}\n", "firmware.auto_upgrade:"},
 	} {
 		c := mustParse(t, x.text)
 		if len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings[0], x.want) {

@@ -3,11 +3,9 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"net/netip"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -40,17 +38,11 @@ func (c *Config) Beside() (flags []string) {
 	}{
 		{len(c.Wish.Pools) > 0, "--pools=" + dragon.Secret("x").String()},
 		{c.Wish.AutotuneMode != "", "--dragon-autotune-mode=" + c.Wish.AutotuneMode},
-		{c.Wish.AutoUpgrade, "--dragon-auto-upgrade"},
-		{c.Wish.FirmwaresPath != "firmwares/", "--firmwares-path=" + c.Wish.FirmwaresPath},
-		{c.Created, "--web.openmetrics-created"},
 		{c.SimulationSpeed != 1, fmt.Sprintf("--simulation.speed=%g", c.SimulationSpeed)},
 	} {
 		if f.given {
 			flags = append(flags, f.text)
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Collectors)) {
-		flags = append(flags, fmt.Sprintf("--collector.%s=%t", name, c.Collectors[name]))
 	}
 	return flags
 }
@@ -94,7 +86,8 @@ func (p *printer) node(path string, v reflect.Value) *yaml.Node {
 }
 
 func (p *printer) list(path string, v reflect.Value) *yaml.Node {
-	if v.Len() == 0 {
+	// No value at all is another thing than the default, where there is one.
+	if v.Len() == 0 && (strings.Contains(path, "[") || !isScalar(v.Type().Elem())) {
 		return nil
 	}
 	n := &yaml.Node{Kind: yaml.SequenceNode}

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -24,12 +26,13 @@ func TestWhatIsPrintedIsTheSameConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"flags alone":                    "",
-		"everything":                     whole,
-		"credentials with a match":       locks,
-		"the example":                    string(example),
-		"the example with every setting": setting.ReplaceAllString(string(example), "$1$2"),
-		"odd texts":                      "networks: [{cidr: 127.5.0.0/16, site: 'no: \"#yes'}]\nstatsd: {host: '127.0.0.1', prefix: '123'}\ndata_dir: ' a b '\ninventory: {file: 'true'}\nhealing: {fleet: {per_day: 0.123456789}, default: {hashrate: 14.7123456789 TH/s}}\n",
+		"flags alone":                      "",
+		"everything":                       whole,
+		"credentials with a match":         locks,
+		"the example":                      string(example),
+		"the example with every setting":   setting.ReplaceAllString(string(example), "$1$2"),
+		"nothing where there is a default": "firmware: {allowed_hosts: [], path: ''}\n",
+		"odd texts":                        "networks: [{cidr: 127.5.0.0/16, site: 'no: \"#yes'}]\nstatsd: {host: '127.0.0.1', prefix: '123'}\ndata_dir: ' a b '\ninventory: {file: 'true'}\nhealing: {fleet: {per_day: 0.123456789}, default: {hashrate: 14.7123456789 TH/s}}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := written(t, text)
@@ -53,7 +56,8 @@ func TestWhatIsPrintedIsTheSameConfiguration(t *testing.T) {
 			if diff := cmp.Diff(c.Healing.Policy(), again.Healing.Policy(), comparable); diff != "" {
 				t.Errorf("the policy is another:\n%s", diff)
 			}
-			if !c.SearchesAs(again) || c.Statsd != again.Statsd || c.DataDir != again.DataDir || c.InventoryFile != again.InventoryFile || c.DragonTimeout != again.DragonTimeout {
+			if !c.SearchesAs(again) || c.Statsd != again.Statsd || c.DataDir != again.DataDir || c.InventoryFile != again.InventoryFile || c.DragonTimeout != again.DragonTimeout ||
+				!maps.Equal(c.Collectors, again.Collectors) || c.Created != again.Created || !reflect.DeepEqual(c.Wish, again.Wish) {
 				t.Errorf("%+v\nbecame\n%+v", c, again)
 			}
 			for _, key := range []string{"scrape:", "workers: ", "start_observe: ", "min_gap: "} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
 
 // meanings says what each key of the file is for, in the order of the reference. A
@@ -48,6 +49,17 @@ var meanings = []struct{ path, meaning string }{
 	{"scrape.timeout_offset", "Taken off Prometheus' scrape timeout, so that an answer leaves in time. `--scrape-timeout-offset`"},
 	{"scrape.workers", "Dragons read at once in a scrape. `--scrape-workers`"},
 	{"scrape.max_requests", "Scrapes served at once; more get 503. 0: no limit. `--web.max-requests`"},
+	{"scrape.openmetrics_created", "Write when counters began as `_created` lines too, which a Prometheus stores as series unless told otherwise. `--web.openmetrics-created`"},
+
+	{"collectors.system", "System, fans and tuning of a dragon. `--collector.system`"},
+	{"collectors.boards", "Hash boards. `--collector.boards`"},
+	{"collectors.pools", "Pools, as the mining process uses them. `--collector.pools`"},
+	{"collectors.restarts", "Restarts that readings showed. `--collector.restarts`"},
+	{"collectors.autotune", "Autotune profile. `--collector.autotune`"},
+	{"collectors.errors", "Errors that a dragon found in itself. `--collector.errors`"},
+	{"collectors.firmware", "Whether the vendor has a newer firmware. Each dragon asks its vendor once a day. `--collector.firmware`"},
+	{"collectors.facts", "When what is not read in each scrape was read. `--collector.facts`"},
+	{"collectors.chips", "Chips, each of them: some thousand series a dragon. `--collector.chips`"},
 
 	{"statsd.host", "Mirror to the statsd server here; empty: to none. `--statsd-host`"},
 	{"statsd.port", "Its UDP port. `--statsd-port`"},
@@ -236,6 +248,10 @@ var meanings = []struct{ path, meaning string }{
 	{"healing.default.device.flapping_24h", "or so many in 24 hours,"},
 	{"healing.default.device.flapping_stable", "until it has been up for so long."},
 
+	{"firmware.path", "Directory of firmware images, pinned by a SHA256SUMS in it; empty: none. `--firmwares-path`"},
+	{"firmware.allowed_hosts", "Hosts that firmware may be fetched from, `HOST` or `HOST:PORT`, if a vendor names them; []: no host. `--firmware.allowed-hosts`"},
+	{"firmware.auto_upgrade", "Bring dragons to the latest firmware, of the directory or what their vendors offer from these hosts, wave by wave. `--dragon-auto-upgrade`"},
+
 	{"profiles", "What is different for some dragons."},
 	{"profiles[].name", "Its name in plan and audit: a-z, 0-9, - and _."},
 	{"profiles[].match.all", "Every dragon. Nothing else means that; an empty match is an error."},
@@ -272,6 +288,7 @@ func defaults() *Config {
 		DataDir: "data", InventoryFile: "dragon-inventory.json", InventoryRetention: 720 * time.Hour,
 		ScrapeWorkers: 256, ScrapeOffset: 500 * time.Millisecond, MaxRequests: 40,
 		Health: Health{HashrateMin: 1000e9, HashrateDuration: time.Hour},
+		Wish:   Wish{FirmwaresPath: "firmwares/", FirmwareHosts: firmware.VendorHosts()},
 		Statsd: Statsd{Port: 8125, Prefix: "dragons", Interval: time.Minute},
 	}
 }
@@ -361,8 +378,9 @@ mother-of-dragons convert-config config.toml -o mother-of-dragons.yml # from the
 ` + "```" + `
 
 The file is read again at ` + "`SIGHUP`" + `, and at a POST to ` + "`/-/reload` with `--web.enable-lifecycle`" + `, which answers with what is wrong. It is taken over whole or
-not at all, and nothing restarts. Only ` + "`data_dir`, `inventory.file`, `discovery.listen`" + ` and the flags take a restart; a file that changes them is refused, and so is
-a healing policy that would call too many dragons sick at once. ` + "`mother_config_last_reload_successful`" + ` tells how the last time went.
+not at all, and nothing restarts. Only ` + "`data_dir`, `inventory.file`, `discovery.listen`, `collectors`, `scrape.openmetrics_created`" + ` and the flags take a restart (and
+` + "`firmware.auto_upgrade`, where `collectors.firmware` is off: it has dragons ask their vendors);" + `
+a file that changes them is refused, and so is a healing policy that would call too many dragons sick at once. ` + "`mother_config_last_reload_successful`" + ` tells how the last time went.
 
 Time spans are written ` + "`90s`, `15m`, `6h`" + `, bare numbers are seconds. Shares are written ` + "`20%` or `0.2`" + `. Hash rates have their
 unit: ` + "`14.7 TH/s`" + `. Evidence is ` + "`{for: 30m, bad: 24, of: 30}`" + `: something must have been bad for so long, and in so many of the
@@ -411,6 +429,8 @@ var about = map[string]string{ //nolint:gosec // a text about credentials, witho
 nothing matches, with what it was delivered with. At an address whose dragon is not known yet, what names no MAC and no model is tried first, and then at most
 eight of those that do and fit the address. Nothing is sent to what does not answer as a dragon.`,
 	"healing":         "The healer's policy: [healing.md](healing.md) says what it is for. These keys are for the fleet as a whole.",
+	"collectors":      "What there are series of. What is off is neither on the pages nor, where it needs a question of its own, asked of the dragons.",
+	"firmware":        "Where firmware comes from, and whether it comes by itself: [firmware.md](firmware.md). How carefully it comes is `healing.firmware`.",
 	"healing.default": "What may differ from dragon to dragon. A profile may set each of these keys for some of them.",
 	"profiles": `A profile changes keys of ` + "`healing.default`" + ` for the dragons that it matches: those that fit every list of its ` + "`match`" + `, of which one
 entry must fit. Of several profiles for one dragon the most specific wins, key by key: one that names a MAC before one that names a

@@ -486,3 +486,30 @@ func FuzzAllowed(f *testing.F) {
 		}
 	})
 }
+
+func TestAnotherDirectoryAndOtherHosts(t *testing.T) {
+	here, there := t.TempDir(), t.TempDir()
+	image := anImage(1000)
+	put(t, there+"/"+t1New+".swu", image)
+	put(t, there+"/SHA256SUMS", []byte(sum(image)+"  "+t1New+".swu\n"))
+	l := New(Config{Dir: here, Kept: t.TempDir()})
+	if images, _ := l.Images(); len(images) != 0 {
+		t.Errorf("%v", images)
+	}
+	if _, err := l.allowed("http://files.example.com/x.swu"); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("%v", err)
+	}
+	l.Change(there, []Host{{Name: "files.example.com"}})
+	images, wrong := l.Images()
+	if len(images) != 1 || len(wrong) > 0 {
+		t.Fatalf("%v %v", images, wrong)
+	}
+	f, _, err := l.Open(t.Context(), images[0].SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if _, err := l.allowed("http://files.example.com/x.swu"); err != nil {
+		t.Error(err)
+	}
+}

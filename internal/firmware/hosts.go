@@ -68,8 +68,8 @@ func (l *Library) allowed(address string) (*url.URL, error) {
 		return nil, fmt.Errorf("%.20q addresses are %w", u.Scheme, ErrNotAllowed)
 	case u.User != nil:
 		return nil, fmt.Errorf("an address with a login is %w", ErrNotAllowed)
-	case !slices.ContainsFunc(l.config.Allowed, func(h Host) bool { return h.admits(u) }):
-		return nil, fmt.Errorf("host %.100q is %w (--firmware.allowed-hosts)", u.Host, ErrNotAllowed)
+	case !slices.ContainsFunc(l.sources.Load().allowed, func(h Host) bool { return h.admits(u) }):
+		return nil, fmt.Errorf("host %.100q is %w (--firmware.allowed-hosts, or firmware.allowed_hosts in the file)", u.Host, ErrNotAllowed)
 	}
 	u.Fragment = ""
 	return u, nil

@@ -15,6 +15,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-kit/log"
@@ -70,21 +71,32 @@ type Config struct {
 // Library is the images that are at hand. Its methods may be called from any goroutine.
 type Library struct {
 	config  Config
+	sources atomic.Pointer[sources]
 	fetches fetches
+}
+
+// sources are what may change while the program runs.
+type sources struct {
+	dir     string
+	allowed []Host
 }
 
 // New returns a library. Nothing is read before it is asked.
 func New(c Config) *Library {
 	c.Logger = cmp.Or[log.Logger](c.Logger, log.NewNopLogger())
 	l := &Library{config: c}
+	l.Change(c.Dir, c.Allowed)
 	l.fetches.init(c.Registerer)
 	return l
 }
 
+// Change has the library look elsewhere from now on: see Config. What was fetched stays.
+func (l *Library) Change(dir string, allowed []Host) { l.sources.Store(&sources{dir, allowed}) }
+
 // Images returns all that is at hand, newest first by their own date, and what is
 // wrong with what is not.
 func (l *Library) Images() ([]Image, []error) {
-	images, wrong := readDirectory(l.config.Dir)
+	images, wrong := readDirectory(l.sources.Load().dir)
 	p, err := l.pins()
 	if err != nil {
 		return images, append(wrong, err)
@@ -167,7 +179,7 @@ func (l *Library) Open(ctx context.Context, digest string) (*os.File, int64, err
 }
 
 func (l *Library) open(i Image) (*os.File, error) {
-	dir := l.config.Dir
+	dir := l.sources.Load().dir
 	if i.own {
 		dir = l.config.Kept
 	}

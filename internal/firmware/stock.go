@@ -80,7 +80,7 @@ func (s *Stock) offer(i *fleet.Info, latest *dragon.LatestFirmware) (Offer, bool
 // ask has one dragon of a kind ask its vendor, unless that is known: in a fleet's own
 // rhythm a day may go by until one does.
 func (s *Stock) ask(ctx context.Context, model, hwver string) {
-	if len(s.config.Allowed) == 0 {
+	if len(s.sources.Load().allowed) == 0 {
 		return
 	}
 	k := kind{strings.ToUpper(model), strings.ToLower(hwver)}
