@@ -129,6 +129,10 @@ func (c *cycle) compare(s *subject) {
 		c.freed(s, r)
 	}
 	s.phase = c.phase(s)
+	if s.phase == PhaseFailed && !s.rollout.proven() && s.rollout.State != RolloutAborted && c.owed(s) == nil {
+		c.m.forgive(s.rollout, s.f.MAC)
+		s.phase = c.phase(s)
+	}
 }
 
 // carried is what is kept of a dragon's record when its wish changes: what it had when it
@@ -138,7 +142,7 @@ func (c *cycle) carried(s *subject, r *ConfigRecord) *ConfigRecord {
 	if r.Old == nil || r.Restored || ro == nil {
 		return nil
 	}
-	if failed := slices.ContainsFunc(ro.Failed, func(x Failure) bool { return x.MAC == s.f.MAC }); ro.proven() && !failed {
+	if ro.proven() && !ro.failedOn(s.f.MAC) {
 		return nil
 	}
 	return &ConfigRecord{Rollout: s.rollout.ID, Old: r.Old}
@@ -207,15 +211,11 @@ func (r *ConfigRecord) stuck(item Item) bool {
 }
 
 func (c *cycle) phase(s *subject) Phase {
-	r, failed := s.r.Config, false
-	for _, x := range s.rollout.Failed {
-		failed = failed || x.MAC == s.f.MAC
-	}
-	a := s.r.open()
+	r, a := s.r.Config, s.r.open()
 	switch {
 	case a != nil && a.Kind == Configure:
 		return PhaseChanging
-	case failed:
+	case s.rollout.failedOn(s.f.MAC):
 		return PhaseFailed
 	case r != nil && len(r.Conflict) > 0:
 		return PhaseConflict
@@ -392,21 +392,30 @@ func fitness(s *subject) int {
 	return 4
 }
 
+// owed is what a dragon that the wish has failed on is to be given back; nil for nothing. It
+// is owed to it also when a human has taken the rollout up again before it had it.
+func (c *cycle) owed(s *subject) *Wish {
+	r := s.r.Config
+	if s.phase != PhaseFailed || s.rollout.proven() || !r.mayGiveBack(s.rollout.ID) {
+		return nil
+	}
+	w := r.Old.wish()
+	w.heat = s.f.Wish.heat
+	unread := slices.ContainsFunc(w.items(), func(i Item) bool { return !s.f.Configured.known(i) })
+	if !unread && len(w.Differences(s.f.Configured)) == 0 {
+		return nil // it has it already, or had nothing
+	}
+	return w
+}
+
 // wanted is what is to be written to a dragon; nil for nothing.
 func (c *cycle) wanted(s *subject) *change {
-	r := s.r.Config
 	if s.phase == PhaseFailed {
 		// It is not fought over. If the wish is to blame, it gets back what it had.
-		if s.rollout.State != RolloutAborted || r == nil || r.Old == nil || r.Restored || r.Rollout != s.rollout.ID {
-			return nil
+		if w := c.owed(s); w != nil {
+			return &change{s.rollout.ID, s.rollout, w.items(), true, w}
 		}
-		w := r.Old.wish()
-		w.heat = s.f.Wish.heat
-		unread := slices.ContainsFunc(w.items(), func(i Item) bool { return !s.f.Configured.known(i) })
-		if !unread && len(w.Differences(s.f.Configured)) == 0 {
-			return nil // it has it already, or had nothing
-		}
-		return &change{s.rollout.ID, s.rollout, w.items(), true, w}
+		return nil
 	}
 	if items := s.pending(); len(items) > 0 {
 		return &change{s.rollout.ID, s.rollout, items, false, s.f.Wish}
@@ -686,6 +695,9 @@ func (m *Memory) refused(mac string, a *Action) {
 	r := m.Dragons[mac]
 	if a.Change == nil || r.Config == nil || r.Config.Rollout != a.Change.Rollout {
 		return
+	}
+	if a.Change.Restore && len(a.Change.Told) == 0 { // it was not sent after all, and is owed as before
+		r.Config.Restored = false
 	}
 	for _, x := range a.Change.Told {
 		if !r.Config.stuck(x.Item) {

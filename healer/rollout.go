@@ -112,6 +112,17 @@ func (c *cycle) abort(ro *Rollout, why string) {
 	c.latch("rollout", ro.ID, ro.Name+": "+why)
 }
 
+// failedOn reports whether a dragon did not work after it was changed.
+func (ro *Rollout) failedOn(mac string) bool {
+	return slices.ContainsFunc(ro.Failed, func(x Failure) bool { return x.MAC == mac })
+}
+
+// mayGiveBack reports whether it is remembered what a dragon had before a rollout, and it
+// has not been given that back.
+func (r *ConfigRecord) mayGiveBack(rollout string) bool {
+	return r != nil && r.Rollout == rollout && r.Old != nil && !r.Restored
+}
+
 // failed takes down that a dragon did not work after it was changed, and judges the
 // rollout by it. members is how many dragons it is for.
 func (c *cycle) failed(ro *Rollout, mac, why string, members int) {
@@ -137,7 +148,7 @@ func (m *Memory) name(mac string) string {
 func (c *cycle) tidyRollouts() {
 	f := &c.m.Fleet
 	for _, ro := range slices.Clone(f.Rollouts) {
-		if n := len(ro.Failed); n > 0 && ro.State != RolloutAborted && c.now.Since(ro.Failed[0].At) >= failuresKept {
+		if n := len(ro.Failed); n > 0 && ro.proven() && c.now.Since(ro.Failed[0].At) >= failuresKept {
 			ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return c.now.Since(x.At) >= failuresKept })
 			c.m.touchFleet()
 		}
@@ -150,19 +161,30 @@ func (c *cycle) tidyRollouts() {
 	}
 }
 
-// resumeRollout takes an aborted rollout up again, from its beginning.
+// resumeRollout takes an aborted rollout up again, from its beginning. Who is still to be
+// given back what it had is given that first.
 func (m *Memory) resumeRollout(id string, now Moment) {
 	ro := m.rollout(id)
 	if ro == nil {
 		return
 	}
-	ro.State, ro.Since, ro.Canary, ro.Tried, ro.Failed = RolloutWaiting, now, "", nil, nil
+	ro.State, ro.Since, ro.Canary, ro.Tried = RolloutWaiting, now, "", nil
+	ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool {
+		return m.Dragons[x.MAC] == nil || !m.Dragons[x.MAC].Config.mayGiveBack(id)
+	})
 	for mac, r := range m.Dragons {
-		if r.Config != nil && r.Config.Rollout == id {
-			r.Config = nil
-			m.touch(mac)
+		if r.Config != nil && r.Config.Rollout == id && !ro.failedOn(mac) {
+			m.forgive(ro, mac)
 		}
 	}
+	m.touchFleet()
+}
+
+// forgive lets a dragon begin anew with a rollout.
+func (m *Memory) forgive(ro *Rollout, mac string) {
+	m.Dragons[mac].Config = nil
+	ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return x.MAC == mac })
+	m.touch(mac)
 	m.touchFleet()
 }
 
