@@ -377,6 +377,7 @@ func (c *cycle) tally(a *Action, model string) {
 	}
 	o.Totals[a.Outcome]++
 	switch n := len(o.Last); {
+	case a.Outcome == NotKnown: // says nothing of what helps
 	case a.Outcome == Relapsed:
 		// It was counted as a success; the newest success turns out to be none.
 		o.Totals[Recovered]--

@@ -32,6 +32,7 @@ func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 		c.watchUpgrade(s)
 		c.place(s)
 	}
+	c.giveUp()
 	c.advanceRollouts()
 	c.wishes()
 	c.breakers()
@@ -187,6 +188,10 @@ func (c *cycle) gather(view *View) {
 		if c.byMAC[mac] == nil {
 			r := c.m.Dragons[mac]
 			s := &subject{f: &Facts{Who: r.Who, Reach: Absent}, r: r, w: newWatch(), p: c.p.For(r.Who.Profile), conflict: true, fired: -1, suspect: -1}
+			if r.State != StateConflict {
+				r.State, r.Since = StateConflict, c.now
+				c.m.touch(mac)
+			}
 			c.frozen = append(c.frozen, s)
 			c.countFlight(s)
 		}

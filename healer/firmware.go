@@ -256,13 +256,13 @@ func (m *Memory) ResumeFirmware(now Instant, id, why string) error {
 	at := m.moment(now)
 	for mac, r := range m.Dragons {
 		u := r.Upgrade
-		if u == nil || u.Rollout != id || u.Phase != UpgradeInconclusive {
+		if u == nil || u.Rollout != id || u.Phase != UpgradeInconclusive || r.State == StateConflict {
 			continue
 		}
 		if r.Who.Firmware == ro.Release.Version {
 			u.Phase, u.Since, u.Why = UpgradeVerifying, at, ""
-			if a := m.action(mac, u.Reboot); a != nil && a.Outcome == NotExecuted {
-				u.Reboot = "" // it did not happen, and may be asked for again
+			if a := m.action(mac, u.Reboot); a != nil && (a.Outcome == NotExecuted || a.Outcome == NotKnown) {
+				u.Reboot = "" // it did not happen, or nobody knows, and may be asked for again
 			}
 		} else {
 			r.Upgrade = nil

@@ -36,6 +36,7 @@ const (
 	Worse       Outcome = "worse" // fewer boards than before
 	LostOutcome Outcome = "lost"  // it did not come back
 	NotExecuted Outcome = "not_executed"
+	NotKnown    Outcome = "unknown" // nobody could say in time whose MAC it is
 )
 
 // Result is what the sender learned.

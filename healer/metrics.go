@@ -52,7 +52,7 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 		decisions: vector("mother_healer_decisions_total", "Decisions that changed, or were an hour old: what is done, would be done, or is blocked.", "action", "reason", "decision"),
 		blocked:   vector("mother_healer_blocked_total", "Dragons that came to wait for a gate.", "gate"),
 		actions:   vector("mother_healer_actions_total", "Writes to dragons that were written down, to be sent next.", "action", "reason"),
-		outcomes:  vector("mother_healer_outcomes_total", "What became of writes; unknown is what the sender learned, before the dragon's clock tells.", "action", "reason", "outcome"),
+		outcomes:  vector("mother_healer_outcomes_total", "What became of writes; unknown is what the sender learned, before the dragon's clock tells, and the end where others claim its MAC by then.", "action", "reason", "outcome"),
 		trips:     vector("mother_healer_breaker_trips_total", "Times that a breaker opened.", "breaker"),
 		foreign:   vector("mother_foreign_actions_total", "Restarts of dragons (miner, system) that nobody known has caused, and configurations of ours that somebody has changed.", "kind"),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -207,7 +207,7 @@ func (h *Healer) account(p *Plan) {
 // made more, and recovered, that is gained.
 func (h *Healer) cost(e *Ended) (lost, gained float64) {
 	a := &e.Action
-	if a.Before.Rate < 0 || a.Outcome == NotExecuted {
+	if a.Before.Rate < 0 || a.Outcome == NotExecuted || a.Outcome == NotKnown {
 		return 0, 0
 	}
 	if a.Proof == 0 || a.Outcome == LostOutcome {

@@ -21,10 +21,8 @@ func (c *cycle) conclude(s *subject) {
 	if c.lost(s, a) {
 		c.end(s, a, LostOutcome, "")
 		s.r.Lost = c.now
-		if a.Change != nil && !a.Change.Restore {
-			if ro := c.m.rollout(a.Change.Rollout); ro != nil {
-				c.failed(ro, s.f.MAC, "it did not come back", c.members(ro))
-			}
+		if ro := c.rolloutFor(a); ro != nil {
+			c.failed(ro, s.f.MAC, "it did not come back", c.members(ro))
 		}
 		return
 	}
@@ -53,6 +51,66 @@ func (c *cycle) conclude(s *subject) {
 	// Silence is failure, too.
 	if c.now.Since(a.At) >= due+s.p.Grace.TuningMax {
 		c.end(s, a, NoEffect, "no verdict in time")
+	}
+}
+
+// rolloutFor is the rollout that an action brings a wish for; nil: it does not.
+func (c *cycle) rolloutFor(a *Action) *Rollout {
+	if a.Change == nil || a.Change.Restore {
+		return nil
+	}
+	return c.m.rollout(a.Change.Rollout)
+}
+
+// window is how long after an action one looks for its verdict at least, where nothing can
+// be seen of the dragon.
+func (c *cycle) window(s *subject, a *Action) time.Duration {
+	switch f := &c.p.Firmware; a.Kind {
+	case Configure:
+		return max(excusedFor, c.p.Rollout.CanaryWait+2*s.p.Ladder.LostAfter)
+	case Upgrade:
+		return f.Uploading + f.Rebooting + f.Telling + f.Hashing
+	}
+	return s.p.Ladder.Judge + c.m.tuneTime(s.f.Model)
+}
+
+const contested = "its MAC is claimed by another dragon"
+
+// giveUp ends what was begun with dragons whose MAC others claim by now, when its time is
+// over: nobody can tell of whom the outcome would be read, and their places in flight would
+// keep all others from being healed. What is rolled out has not shown that it works: a canary
+// aborts the rollout of its wish, and pauses that of its firmware.
+func (c *cycle) giveUp() {
+	if c.m.run.time.alive < upgradeGrace {
+		return
+	}
+	for _, s := range c.frozen {
+		over := false
+		if a := s.r.open(); a != nil {
+			if c.now.Since(a.At) < c.window(s, a) {
+				continue
+			}
+			c.end(s, a, NotKnown, contested)
+			if ro := c.rolloutFor(a); ro != nil {
+				c.failed(ro, s.f.MAC, contested, c.members(ro))
+			}
+			over = a.Kind == Upgrade || s.r.Upgrade != nil && s.r.Upgrade.Reboot == a.ID
+		}
+		u, f := s.r.Upgrade, &c.p.Firmware
+		if u == nil || u.Phase.Over() {
+			continue
+		}
+		switch age := c.now.Since(u.Since); u.Phase {
+		case UpgradeVerifying:
+			over = over || age >= f.Verify
+		case UpgradeSoaking:
+			over = over || age >= f.soak(u.Wave)+f.Hashing
+		default: // its action is what it waited for
+			over = true
+		}
+		if ro := c.m.firmware(u.Rollout); over && ro != nil {
+			c.unclear(s, ro, u, contested)
+		}
 	}
 }
 
@@ -168,7 +226,7 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 // cost is what the dragon would have done since the action at the rate it had, less
 // what it did. The counters began anew with the action.
 func (c *cycle) cost(s *subject, a *Action) float64 {
-	if a.Before.Rate < 0 || a.Outcome == NotExecuted {
+	if a.Before.Rate < 0 || a.Outcome == NotExecuted || a.Outcome == NotKnown {
 		return 0
 	}
 	lost := a.Before.Rate * c.now.Since(a.At).Seconds()
