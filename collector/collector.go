@@ -70,7 +70,7 @@ func New(c Config) *Collector {
 		Config:   c,
 		families: compile(chosen(c.Switches)),
 		own:      newOwn(c.Registry),
-		sheets:   sync.Pool{New: func() any { return &sheet{} }},
+		sheets:   sync.Pool{New: func() any { return newSheet() }},
 		common:   newCommon(),
 		faces:    map[*fleet.Dragon]*face{},
 	}

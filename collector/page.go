@@ -27,14 +27,18 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*fa
 	if c.Created {
 		options = append(options, expfmt.WithCreatedLines())
 	}
+	sheet := c.sheets.Get().(*sheet)
 	text := &continued{w: w}
-	out := bufio.NewWriterSize(text, 1<<16)
+	out := sheet.out
+	out.Reset(text)
+	defer func() {
+		out.Reset(nil)
+		c.sheets.Put(sheet)
+	}()
 	// All our names are plain, so there is nothing to escape in them; without this
 	// the encoder would look for it in every label of every series.
 	enc := expfmt.NewEncoder(out, format.WithEscapingScheme(model.NoEscaping), options...)
 
-	sheet := c.sheets.Get().(*sheet)
-	defer c.sheets.Put(sheet)
 	sheet.most = batch
 	if format.FormatType() == expfmt.TypeProtoDelim {
 		sheet.most = 0 // there a family is one message
@@ -140,7 +144,8 @@ func (c *Collector) each(families []*family, samples []*sample, own []*dto.Metri
 			if len(sheet.used()) == 0 {
 				continue
 			}
-			mf := &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.typ, Metric: sheet.used()}
+			mf := &sheet.family
+			mf.Name, mf.Help, mf.Type, mf.Unit, mf.Metric = &f.name, &f.help, &f.typ, nil, sheet.used()
 			if f.unit != "" {
 				mf.Unit = &f.unit
 			}
@@ -168,14 +173,13 @@ func (c *Collector) fill(sheet *sheet, f *family, samples []*sample, first int) 
 			next = i + 1
 		}
 	}()
-	var scratch [10]*dto.LabelPair
 	add := func(_ string, value dragon.Number, since *timestamppb.Timestamp, labels []*dto.LabelPair) {
 		if v, known := value.Get(); known {
 			sheet.add(f.typ, v, since, labels)
 		}
 	}
 	for ; i < len(samples) && !sheet.full(); i++ {
-		f.visit(samples[i], scratch[:0], add)
+		f.visit(samples[i], sheet.scratch[:0], add)
 	}
 	return i
 }
@@ -191,8 +195,14 @@ func (c *Collector) gather() []*dto.MetricFamily {
 	return own
 }
 
-// A sheet is the memory of one family's series, in few pieces.
+// A sheet is the memory of one family's series, in few pieces, with what else a page
+// needs while it is made. It outlives the page: a /probe has little to say, and would make
+// all of this for it.
 type sheet struct {
+	out     *bufio.Writer
+	family  dto.MetricFamily
+	scratch [10]*dto.LabelPair
+
 	chunks  []*[chunk]cell
 	metrics []*dto.Metric // of all cells
 	n       int
@@ -209,6 +219,8 @@ type cell struct {
 	value   float64
 	labels  [4]*dto.LabelPair // enough for all but dragon_info
 }
+
+func newSheet() *sheet { return &sheet{out: bufio.NewWriterSize(nil, 1<<16)} }
 
 func (s *sheet) reset() { s.n = 0 }
 
