@@ -29,6 +29,7 @@ const (
 
 const (
 	factWorkers   = 32              // dragons that are asked for a fact at once, but for firmware
+	factBeat      = time.Second     // at whose whole multiples dragons are asked: to wake up for each costs more than to ask
 	factSoon      = 2 * time.Minute // within which a dragon that came up is asked
 	factAgain     = 5 * time.Second // within which one whose lane was taken is asked again
 	firmwareLeast = 24 * time.Hour  // between questions to the vendor, whatever is configured
@@ -229,8 +230,11 @@ func (d *Dragon) errand(fact Fact) *errand {
 	return e
 }
 
-// plan has a fact asked at a time. The caller holds d.mu.
+// plan has a fact asked at a time, or at the next beat: with others, so that the program
+// wakes up for all of them at once. The caller holds d.mu.
 func (d *Dragon) plan(fact Fact, at time.Time) {
+	beat := d.fleet.config.simulated(factBeat)
+	at = at.Add(-at.Sub(d.fleet.began) % beat).Add(beat)
 	d.errand(fact).next = at
 	d.fleet.errands.add(factOf{d, fact}, at)
 }

@@ -93,6 +93,29 @@ func TestFactsAreReadEachInItsRhythm(t *testing.T) {
 	})
 }
 
+// To wake up for one question costs more than the question.
+func TestFactsAreReadTogether(t *testing.T) {
+	inHall(t, every(AutoTune, Errors), func(h *hall) {
+		const n = 40
+		for i := range n {
+			d, _ := h.dragon(fmt.Sprintf("10.1.0.%d", i+1), dragontest.Spec{Model: "t3+", MAC: fmt.Sprintf("dc:07:c1:00:00:%02x", i+1)})
+			h.read(d)
+			time.Sleep(time.Second / 7) // so that no two of them begin together
+		}
+		time.Sleep(time.Hour)
+		for _, d := range h.Dragons() {
+			for _, fact := range []Fact{AutoTune, Errors} {
+				if at := d.Facts().at(fact); at.IsZero() || at.Sub(h.began)%factBeat != 0 {
+					h.Errorf("%s of %s was read %v after the start", fact, d.Info().Worker, at.Sub(h.began))
+				}
+			}
+		}
+		if n := h.lan.mostAt(""); n > factWorkers {
+			h.Errorf("%d requests at once", n)
+		}
+	})
+}
+
 func TestOnlyWantedFactsAreAskedFor(t *testing.T) {
 	inHall(t, every(Errors), func(h *hall) {
 		d, _ := h.dragon("10.1.0.8", dragontest.Spec{Model: "t2t"})

@@ -51,6 +51,7 @@ type Fleet struct {
 	metrics *metrics
 	retries queue[*Dragon] // those that are down, by when they are asked again
 	errands queue[factOf]  // by when they are asked for
+	began   time.Time      // from which the beats are counted
 	notes   notes
 	file    inventoryFile
 	aside   dragon.Options // of the clients that Aside uses
@@ -85,6 +86,7 @@ func Open(c Config) (*Fleet, error) {
 	}
 	f := &Fleet{
 		config:    c,
+		began:     time.Now(),
 		logger:    c.Logger,
 		aside:     asideOptions(c.Client),
 		byMAC:     make(map[string][]*Dragon),

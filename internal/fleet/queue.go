@@ -23,8 +23,12 @@ func (q *queue[T]) init() { q.wake = make(chan struct{}, 1) }
 
 func (q *queue[T]) add(what T, at time.Time) {
 	q.mu.Lock()
+	sooner := len(q.heap) == 0 || at.Before(q.heap[0].at) // than what is waited for
 	heap.Push(&q.heap, due[T]{what, at})
 	q.mu.Unlock()
+	if !sooner {
+		return
+	}
 	select {
 	case q.wake <- struct{}{}:
 	default:
