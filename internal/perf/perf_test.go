@@ -113,12 +113,14 @@ func BenchmarkProbe(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		host := func(i int) string { return fmt.Sprintf("127.90.%d.%d", (i+1)>>8, (i+1)&255) }
+		address := func(i int) string { // as service discovery has it
+			return net.JoinHostPort(fmt.Sprintf("127.90.%d.%d", (i+1)>>8, (i+1)&255), port)
+		}
 		transport := dragon.NewTransport()
 		defer transport.CloseIdleConnections()
 		clients := make([]*dragon.Client, size)
 		for i := range clients {
-			clients[i] = dragon.New(net.JoinHostPort(host(i), port), dragon.Options{Transport: transport})
+			clients[i] = dragon.New(address(i), dragon.Options{Transport: transport})
 		}
 		ask := func(i int) error {
 			_, err := clients[i].Summary(b.Context())
@@ -126,7 +128,7 @@ func BenchmarkProbe(b *testing.B) {
 		}
 		http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 100
 		probe := func(i int) error {
-			_, err := p.get("/probe?target="+host(i), "identity")
+			_, err := p.get("/probe?target="+address(i), "identity")
 			return err
 		}
 		paced(b, 2*size, size, pace, ask) // logs in, and connects
