@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/VictoriaMetrics/metricsql"
 	"github.com/prometheus/common/model"
@@ -75,6 +76,61 @@ func alerts(t *testing.T) (all []rule) {
 		t.Fatalf("only %d alerts", len(all))
 	}
 	return all
+}
+
+// A series that is recorded more seldom than Prometheus looks back is gone most of the
+// time: an alert on it never lasts. promtool evaluates every group alike and does not see it.
+func TestSeldomSeriesAreAskedForOverTime(t *testing.T) {
+	const lookback = 5 * time.Minute
+	seldom := make(map[string]time.Duration)
+	for _, file := range ruleFiles(t) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f struct {
+			Groups []struct {
+				Interval model.Duration
+				Rules    []rule
+			}
+		}
+		if err := yaml.Unmarshal(data, &f); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, g := range f.Groups {
+			if interval := time.Duration(g.Interval); interval >= lookback {
+				for _, r := range g.Rules {
+					seldom[r.Record] = interval
+				}
+			}
+		}
+	}
+	if len(seldom) == 0 {
+		t.Fatal("no group has an interval of its own")
+	}
+	for _, r := range rules(t) {
+		expr, err := metricsql.Parse(r.Expr)
+		if err != nil {
+			t.Fatalf("%s: %v", r.Alert+r.Record, err)
+		}
+		ranges := make(map[metricsql.Expr]time.Duration)
+		metricsql.VisitAll(expr, func(e metricsql.Expr) {
+			if over, ok := e.(*metricsql.RollupExpr); ok && over.Window != nil {
+				ranges[over.Expr] = time.Duration(over.Window.Duration(0)) * time.Millisecond
+			}
+		})
+		metricsql.VisitAll(expr, func(e metricsql.Expr) {
+			m, ok := e.(*metricsql.MetricExpr)
+			if !ok || len(m.LabelFilterss) != 1 {
+				return
+			}
+			for _, f := range m.LabelFilterss[0] {
+				if interval := seldom[f.Value]; f.Label == "__name__" && ranges[m] < 2*interval {
+					t.Errorf("%s asks for %s of the last %v, which is recorded every %v", r.Alert+r.Record, f.Value, ranges[m], interval)
+				}
+			}
+		})
+	}
 }
 
 // doing are the words that what to do begins with.
