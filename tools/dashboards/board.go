@@ -126,6 +126,11 @@ func (b *board) plain(d dashboard.Dashboard) ([]byte, error) {
 		a["titleFormat"], a["textFormat"], a["tagKeys"], a["step"] = b.annotation.title, b.annotation.text, b.annotation.tags, sparsest
 	}
 	withoutPlacement(m)
+	for _, v := range m["panels"].([]any) {
+		if p := v.(map[string]any); p["type"] == "heatmap" {
+			p["options"].(map[string]any)["tooltip"].(map[string]any)["show"] = true // before 10.3
+		}
+	}
 	for _, v := range m["templating"].(map[string]any)["list"].([]any) {
 		for _, key := range []string{"auto", "auto_count", "auto_min", "allowCustomValue"} {
 			delete(v.(map[string]any), key)

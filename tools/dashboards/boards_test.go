@@ -58,10 +58,13 @@ type shownPanel struct {
 		RefID, Expr, LegendFormat, Interval, Format string
 		Instant                                     bool
 	}
-	FieldConfig struct {
+	MaxDataPoints float64
+	Options       json.RawMessage
+	FieldConfig   struct {
 		Defaults struct {
-			Unit  string
-			Links []struct{ Title, URL string }
+			Unit       string
+			Thresholds *struct{ Steps []struct{ Color string } }
+			Links      []struct{ Title, URL string }
 		}
 		Overrides []struct {
 			Matcher    struct{ Options any }
@@ -225,6 +228,98 @@ func TestPanelsSayWhatTheyShow(t *testing.T) {
 	}
 }
 
+// An option that the SDK leaves empty is no default to Grafana but none of the choices:
+// of several figures a tile would show the first.
+func TestNoOptionIsEmpty(t *testing.T) {
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			if strings.Contains(string(p.Options), `: ""`) {
+				t.Errorf("%s: %s: an empty option: %s", b.file, p.Title, p.Options)
+			}
+		}
+	}
+}
+
+// To Grafana a figure above 80 is red unless the board says otherwise.
+func TestColoursAreChosen(t *testing.T) {
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			if (p.Type == "stat" || p.Type == "bargauge") && p.FieldConfig.Defaults.Thresholds == nil {
+				t.Errorf("%s: %s: no thresholds", b.file, p.Title)
+			}
+		}
+	}
+}
+
+// A bar counts what happened in four scrapes at least; as many bars as a screen has points
+// would count everything several times.
+func TestBarsDoNotOverlap(t *testing.T) {
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			for _, q := range p.Targets {
+				if p.Type == "timeseries" && strings.Contains(q.Expr, "increase(") && (p.MaxDataPoints < 1 || p.MaxDataPoints > 60) {
+					t.Errorf("%s: %s: %v points", b.file, p.Title, p.MaxDataPoints)
+				}
+			}
+		}
+	}
+}
+
+// The rows of several queries are one where all that they have in common is the same, the
+// name of the series included.
+func TestRowsOfTablesAreMerged(t *testing.T) {
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			if p.Type != "table" {
+				continue
+			}
+			where := b.file + ": " + p.Title
+			named, titles := 0, map[string]bool{}
+			for _, q := range p.Targets {
+				if keepsName(parsed(t, where, q.Expr)) {
+					named++
+				}
+			}
+			if named > 1 {
+				t.Errorf("%s: %d queries keep the name of their series", where, named)
+			}
+			for _, tr := range p.Transformations {
+				for _, title := range tr.Options.RenameByName {
+					titles[title] = true
+				}
+			}
+			var options struct {
+				SortBy []struct{ DisplayName string }
+			}
+			if err := json.Unmarshal(p.Options, &options); err != nil {
+				t.Fatal(err)
+			}
+			if len(options.SortBy) == 0 {
+				if p.Title != "Who it is" && p.Title != "The last action" { // which have one row
+					t.Errorf("%s: in no order", where)
+				}
+			} else if !titles[options.SortBy[0].DisplayName] {
+				t.Errorf("%s: sorted by %q, which is no column", where, options.SortBy[0].DisplayName)
+			}
+		}
+	}
+}
+
+// keepsName reports whether what an expression gives is still called as its series.
+func keepsName(e parser.Expr) bool {
+	switch e := e.(type) {
+	case *parser.VectorSelector:
+		return true
+	case *parser.ParenExpr:
+		return keepsName(e.Expr)
+	case *parser.AggregateExpr:
+		return e.Op == parser.TOPK || e.Op == parser.BOTTOMK
+	case *parser.BinaryExpr:
+		return (e.Op.IsSetOperator() || e.Op.IsComparisonOperator() && !e.ReturnBool) && keepsName(e.LHS)
+	}
+	return false
+}
+
 var legendLabel = regexp.MustCompile(`{{(\w+)}}`)
 
 func TestQueriesAskForWhatThereIs(t *testing.T) {
@@ -324,7 +419,7 @@ func TestRangesAreAskedRight(t *testing.T) {
 
 func TestUnitsAreTheMetrics(t *testing.T) {
 	same := map[string][]string{
-		"": {noValues, count, plain}, count: {count, noValues, plain}, "hashes": {"sishort"},
+		"": {noValues, count, plain}, count: {count, noValues, plain}, "hashes": {hashed},
 	}
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -520,6 +615,11 @@ func TestBoardsFollowGrafanasSchema(t *testing.T) {
 		for _, a := range m["annotations"].(map[string]any)["list"].([]any) {
 			for _, key := range []string{"titleFormat", "textFormat", "tagKeys", "step"} {
 				delete(a.(map[string]any), key)
+			}
+		}
+		for _, p := range m["panels"].([]any) {
+			if p := p.(map[string]any); p["type"] == "heatmap" {
+				delete(p["options"].(map[string]any)["tooltip"].(map[string]any), "show")
 			}
 		}
 		data, err := json.Marshal(m)

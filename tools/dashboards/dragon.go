@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
-	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
@@ -101,7 +100,7 @@ func dragonBoard(limits thresholds) *board {
 				}, column{"board", "Board", nil}, column{"status", "Status", nil},
 					column{"Value #B", "Hash rate, 15 min", []dashboard.DynamicConfigValue{value(hashes)}},
 					column{"Value #C", "Temperature", []dashboard.DynamicConfigValue{value(celsius)}},
-					column{"Value #D", "Pool of its last share", nil}, column{"Value #E", "Difficulty of its last share", nil}), 24, 6, 0},
+					column{"Value #D", "Pool of its last share", nil}, column{"Value #E", "Difficulty of its last share", []dashboard.DynamicConfigValue{value(count)}}).SortBy(rising("Board")), 24, 6, 0},
 			}},
 			{"Pools", []panel{
 				{grid("Pools now", "Its pools, in their order.", []query{
@@ -113,19 +112,21 @@ func dragonBoard(limits thresholds) *board {
 					{each("pool", its("dragon_pool_last_share_difficulty")), ""},
 					{each("pool", its("dragon_pool_best_share_difficulty")), ""},
 					{each("pool", its("dragon_pool_block_height")), ""},
-				}, column{"pool", "Pool", nil}, column{"url", "URL", nil}, column{"user", "User", nil}, column{"Value #B", "Priority", nil},
+				}, column{"pool", "Pool", []dashboard.DynamicConfigValue{width(70)}}, column{"url", "URL", []dashboard.DynamicConfigValue{width(340)}}, column{"user", "User", nil},
+					column{"Value #B", "Priority", []dashboard.DynamicConfigValue{width(90)}},
 					column{"Value #C", "Alive", []dashboard.DynamicConfigValue{{Id: "mappings", Value: yes}}},
 					column{"Value #D", "Mined for", []dashboard.DynamicConfigValue{{Id: "mappings", Value: yes}}},
-					column{"Value #E", "Difficulty asked for", nil}, column{"Value #F", "Of the last share", nil}, column{"Value #G", "Of the best share", nil},
-					column{"Value #H", "Block", []dashboard.DynamicConfigValue{value(plain)}}), 24, 5, 0},
+					column{"Value #E", "Difficulty asked for", []dashboard.DynamicConfigValue{value(count)}}, column{"Value #F", "Of the last share", []dashboard.DynamicConfigValue{value(count)}},
+					column{"Value #G", "Of the best share", []dashboard.DynamicConfigValue{value(count)}},
+					column{"Value #H", "Block", []dashboard.DynamicConfigValue{value(plain)}}).SortBy(rising("Priority")), 24, 5, 0},
 				{lanes("Mined for", "The pool that it works for.", words("0", "no", "transparent", "1", "yes", "green"), byPool("dragon_pool_active")), 8, 6, 0},
 				{lanes("Pools", "Whether the dragon calls them alive.", alive, byPool("dragon_pool_up")), 8, 6, 0},
 				{lines("Since the last share", "By the dragon's clock.", seconds, ages("pool", "dragon_pool_last_share_timestamp_seconds")).Min(0), 8, 6, 0},
-				{lines("Shares", "By what became of them.", perSec, query{`sum by (result) (` + each("pool, result", rate(its("dragon_pool_shares_total"))) + `)`, "{{result}}"}).Min(0), 8, 7, 0},
+				{answered(lines("Shares", "By what became of them.", perSec, query{`sum by (result) (` + each("pool, result", rate(its("dragon_pool_shares_total"))) + `)`, "{{result}}"}).Min(0)), 8, 7, 0},
 				{limit(lines("Rejected and stale", "Share of the shares that the pool did not pay for.", ratio,
 					query{`sum(` + each("pool, result", rate(itsWith("dragon_pool_shares_total", `result=~"rejected|stale"`))) + `) / (sum(` + each("pool, result", rate(itsWith("dragon_pool_shares_total", `result=~"accepted|rejected|stale"`))) + `) > 0)`, "rejected and stale"}).Min(0),
 					colours("green", limits.at("rejected_ratio"), "red")), 8, 7, 0},
-				{lines("Difficulty of the shares", "Added up, a second, by what became of them.", perSec, query{`sum by (result) (` + each("pool, result", rate(its("dragon_pool_share_difficulty_total"))) + `)`, "{{result}}"}).Min(0), 8, 7, 0},
+				{answered(lines("Difficulty of the shares", "Added up, a second, by what became of them.", perSec, query{`sum by (result) (` + each("pool, result", rate(its("dragon_pool_share_difficulty_total"))) + `)`, "{{result}}"}).Min(0)), 8, 7, 0},
 				{lines("Work", "Received from the pools, what was made of it, and what was done in shares of difficulty 1.", perSec,
 					rates("pool", "dragon_pool_getworks_total", "received, pool {{pool}}"), rates("pool", "dragon_pool_works_total", "made of it, pool {{pool}}"),
 					rates("pool", "dragon_pool_diff1_shares_total", "done, pool {{pool}}")).Min(0), 8, 7, 0},
@@ -146,7 +147,7 @@ func dragonBoard(limits thresholds) *board {
 				{lanes("Not as wished", "What is not as a profile wishes it, and where the dragon stands with its wish.", words("0", "no", "transparent", "1", "yes", "orange"),
 					query{each("item", its("dragon_config_drift")), "{{item}}"}, query{each("state", itsWith("mother_enforce_state", `state!="as_wished"`)), "{{state}}"}), 8, 6, 0},
 				{grid("Errors", "That the dragon finds in itself, decoded where the code is known.", []query{{each("code, board, message", its("dragon_error_info")), ""}},
-					column{"code", "Code", nil}, column{"board", "Board", nil}, column{"message", "Meaning", nil}).NoValue("None"), 8, 6, 0},
+					column{"code", "Code", nil}, column{"board", "Board", nil}, column{"message", "Meaning", nil}).SortBy(rising("Code")).NoValue("None"), 8, 6, 0},
 			}},
 			{"System", []panel{
 				{lanes("Read", "Whether it was read when it was asked.", words("0", "down", "red", "1", "up", "green"), query{each("worker", its("dragon_up")), "up"}), 6, 6, 0},
@@ -160,7 +161,7 @@ func dragonBoard(limits thresholds) *board {
 				{lines("Age of facts", "What is not read in every scrape is so old.", seconds, query{"time() - " + each("fact", its("dragon_facts_timestamp_seconds")), "{{fact}}"}).Min(0), 12, 6, 0},
 				{tile("Sensor faults", "Working boards whose temperature is not to be trusted.", count, query{each("worker", its("dragon_sensor_faults")), ""}).Thresholds(colours("green", 1.0, "orange")), 4, 6, 0},
 				{tile("Newer firmware", "Whether its vendor offers it a newer one.", noValues, query{each("worker", its("dragon_firmware_upgrade_available")), ""}).Mappings(yes), 4, 6, 0},
-				{tile("Last read", "When it was last read.", ago, query{each("worker", its("dragon_last_success_timestamp_seconds")) + " * 1000", ""}).ColorMode(common.BigValueColorModeNone), 4, 6, 0},
+				{tile("Last read", "How long ago it was last read.", seconds, query{"time() - " + each("worker", its("dragon_last_success_timestamp_seconds")), ""}).Decimals(0), 4, 6, 0},
 			}},
 		},
 	}

@@ -5,6 +5,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 )
 
 // chosen are the labels of the dragons that the reader looks at, and known those
@@ -61,6 +62,16 @@ func state(title, about, colour string, states ...string) *stat.PanelBuilder {
 var stateWords = words("hashing", "hashing", "green", "busy", "busy", "blue", "degraded", "degraded", "orange", "dead", "dead", "red",
 	"down", "down", "red", "unauthenticated", "unauthenticated", "purple")
 
+// painted by the same.
+func byState(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
+	return painted(p, "hashing", "green", "busy", "blue", "degraded", "orange", "dead", "red", "down", "dark-red", "unauthenticated", "purple")
+}
+
+// answered are the colours of what became of shares.
+func answered(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
+	return painted(p, "accepted", "green", "rejected", "red", "stale", "orange", "discarded", "text")
+}
+
 // healerActions mark what the healer did, to whomever.
 var healerActions = annotation{
 	name: "Healer", expr: `sum by (action, reason) (increase(mother_healer_actions_total[$__rate_interval])) > 0`,
@@ -113,9 +124,9 @@ func fleetBoard(limits thresholds) *board {
 				{healer(tile("Waiting", "Sick dragons that a gate holds back: a budget, a pause, a common cause.", count, query{`sum(max by (gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
 				{healer(tile("Given up", "Dragons in quarantine: a human must look at them.", count, query{`max(mother_healer_quarantined)`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
 				{ranking("The ten worst", "Dragons that make the least of what they should.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
-					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 8, 0},
-				{lines("Actions of the healer", "Restarts and reboots that the healer sent.", count, query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval]))`, "{{action}}"}).DrawStyle(common.GraphDrawStyleBars).FillOpacity(80).Min(0), 8, 8, 0},
-				{heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{`sum by (state) (model:dragon_state:count{` + chosen + `})`, "{{state}}"}).Decimals(0), 8, 8, 0},
+					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 9, 0},
+				{bars("Actions of the healer", "What the healer sent to dragons.", query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval])) > 0`, "{{action}}"}), 8, 9, 0},
+				{byState(heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{`sum by (state) (model:dragon_state:count{` + chosen + `})`, "{{state}}"}).Decimals(0)), 8, 9, 0},
 			}},
 			{"Hash rate", []panel{
 				{dashed(lines("Hash rate by model", "What the dragons make, and as a dashed line what they should.", hashes,
@@ -135,12 +146,12 @@ func fleetBoard(limits thresholds) *board {
 				{heaps("Accepted shares", "By pool.", perSec, query{`sum by (url) (pool:dragon_pool_shares:rate5m{` + chosen + `, result="accepted"})`, "{{url}}"}), 8, 8, 0},
 				{grid("Pools in use", "The pools that dragons mine for now, and for whom: the account is the user up to the first dot.",
 					[]query{{`count by (url, account) (worker:dragon_pool_active:info and on (worker) ` + known + `)`, ""}},
-					column{"url", "Pool", nil}, column{"account", "Account", nil}, column{"Value", "Dragons", []dashboard.DynamicConfigValue{width(90)}}), 8, 8, 0},
+					column{"url", "Pool", nil}, column{"account", "Account", nil}, column{"Value", "Dragons", []dashboard.DynamicConfigValue{width(90)}}).SortBy(falling("Dragons")), 8, 9, 0},
 				{grid("Firmware", "What the dragons run, and how many of them are offered something newer by their vendor.",
 					[]query{{`count by (model, firmware) (` + known + `)`, ""}, {`sum by (model, firmware) (` + once("dragon_firmware_upgrade_available") + ` * on (worker) group_left (model, firmware) ` + known + `)`, ""}},
-					column{"model", "Model", nil}, column{"firmware", "Firmware", nil}, column{"Value #A", "Dragons", nil}, column{"Value #B", "Newer is offered to", nil}), 8, 8, 0},
+					column{"model", "Model", nil}, column{"firmware", "Firmware", nil}, column{"Value #A", "Dragons", nil}, column{"Value #B", "Newer is offered to", nil}).SortBy(falling("Dragons")), 8, 9, 0},
 				{ranking("The ten with the most hardware errors", "Share of the nonces of an hour that failed the dragon's own check.", ratio, query{"topk(10, " + of("worker:dragon_hardware_errors:ratio1h") + ")", "{{worker}}"}).
-					Thresholds(colours("green", limits.at("hardware_error_ratio"), "red")).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 8, 0},
+					Thresholds(colours("green", limits.at("hardware_error_ratio"), "red")).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 9, 0},
 			}},
 			{"Dragons", []panel{
 				{grid("Boards that are not alive", "Each with the dragon's restarts in 24 hours and what the healer did to it last.", []query{
@@ -150,23 +161,24 @@ func fleetBoard(limits thresholds) *board {
 				}, dragonColumn(), addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil},
 					column{"board", "Board", []dashboard.DynamicConfigValue{width(70)}}, column{"status", "Status", nil},
 					column{"Value #B", "Restarts, 24 h", []dashboard.DynamicConfigValue{value(count), {Id: "decimals", Value: 0}}},
-					column{"action", "Last action", nil}, column{"outcome", "Outcome", nil}, column{"Value #C", "When", []dashboard.DynamicConfigValue{value(ago)}}).NoValue("Every board is alive"), 24, 8, 0},
+					column{"action", "Last action", nil}, column{"outcome", "Outcome", nil}, column{"Value #C", "When", []dashboard.DynamicConfigValue{value(ago)}}).SortBy(rising("Dragon")).NoValue("Every board is alive"), 24, 8, 0},
+				// A name that a series has kept is a column too, and rows that differ in it are not one.
 				{grid("Dragons", "Those in the chosen states: the tiles of the first screen choose.", []query{
 					{listed, ""},
-					{"worker:dragon_hashrate_hashes_per_second:sum and on (worker) " + listed, ""},
-					{"worker:dragon_hashrate:ratio and on (worker) " + listed, ""},
-					{"worker:dragon_board_temperature_celsius:max and on (worker) " + listed, ""},
-					{"count by (worker) (max by (worker, board) (dragon_board_up) == 1) and on (worker) " + listed, ""},
+					{once("worker:dragon_hashrate_hashes_per_second:sum") + " and on (worker) " + listed, ""},
+					{once("worker:dragon_hashrate:ratio") + " and on (worker) " + listed, ""},
+					{once("worker:dragon_board_temperature_celsius:max") + " and on (worker) " + listed, ""},
+					{"sum by (worker) (max by (worker, board) (dragon_board_up)) and on (worker) " + listed, ""},
 					{"sum by (worker) (max by (worker, kind, initiator) (increase(dragon_restarts_observed_total[24h]))) and on (worker) " + listed, ""},
 					{`max by (worker, healer) (label_replace(mother_healer_device_state, "healer", "$1", "state", "(.*)")) and on (worker) ` + listed, ""},
 				}, dragonColumn(), column{"state", "State", []dashboard.DynamicConfigValue{{Id: "mappings", Value: stateWords}, {Id: "custom.displayMode", Value: "color-text"}}},
-					addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil}, column{"firmware", "Firmware", nil},
+					addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil}, column{"firmware", "Firmware", []dashboard.DynamicConfigValue{width(190)}},
 					column{"Value #B", "Hash rate", []dashboard.DynamicConfigValue{value(hashes)}},
-					column{"Value #C", "Of expected", []dashboard.DynamicConfigValue{value(ratio)}},
+					column{"Value #C", "Of expected", []dashboard.DynamicConfigValue{value(ratio), {Id: "decimals", Value: 1}}},
 					column{"Value #D", "Hottest board", []dashboard.DynamicConfigValue{value(celsius)}},
 					column{"Value #E", "Boards alive", nil},
 					column{"Value #F", "Restarts, 24 h", []dashboard.DynamicConfigValue{value(count), {Id: "decimals", Value: 0}}},
-					column{"healer", "Healer", nil}), 24, 14, dragonsPanel},
+					column{"healer", "Healer", nil}).SortBy(rising("Of expected")), 24, 14, dragonsPanel},
 			}},
 		},
 	}

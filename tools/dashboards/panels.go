@@ -31,6 +31,7 @@ const (
 	ago      = "dateTimeFromNow" // wants milliseconds
 	plain    = units.String
 	noValues = units.NoUnit
+	hashed   = "si:H" // hashes, not a rate of them
 )
 
 // A query is PromQL with how its series are called.
@@ -85,9 +86,21 @@ func heaps(title, about, unit string, qs ...query) *timeseries.PanelBuilder {
 	return lines(title, about, unit, qs...).FillOpacity(40).Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal)).Min(0)
 }
 
-// bars is how often something happened, which is rare.
+// bars is how often something happened, which is rare. A bar counts what happened in
+// $__rate_interval, which is four scrapes at the least: with fewer points than a screen
+// has, a bar stands for no less time than it counts, and nothing is counted in four bars.
 func bars(title, about string, qs ...query) *timeseries.PanelBuilder {
-	return heaps(title, about, count, qs...).DrawStyle(common.GraphDrawStyleBars).FillOpacity(80).Decimals(0)
+	return heaps(title, about, count, qs...).DrawStyle(common.GraphDrawStyleBars).FillOpacity(80).Decimals(0).
+		MaxDataPoints(60).AxisSoftMax(1).NoValue("None")
+}
+
+// painted gives series their colours by name: name, colour and so on. By their order,
+// what is bad would be green where nothing is good.
+func painted(p *timeseries.PanelBuilder, pairs ...string) *timeseries.PanelBuilder {
+	for pair := range slices.Chunk(pairs, 2) {
+		p.OverrideByName(pair[0], []dashboard.DynamicConfigValue{{Id: "color", Value: map[string]string{"mode": "fixed", "fixedColor": pair[1]}}})
+	}
+	return p
 }
 
 // band shows how the dragons are spread, whatever their number: the middle one, the
@@ -120,11 +133,12 @@ func limit(p *timeseries.PanelBuilder, steps *dashboard.ThresholdsConfigBuilder)
 	return p.Thresholds(steps).ThresholdsStyle(common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeDashed))
 }
 
-// tile is one figure, or one for each series.
+// tile is one figure, or one for each series. Where nothing says which figures are good,
+// it has no colour: Grafana would call everything above 80 bad.
 func tile(title, about, unit string, qs ...query) *stat.PanelBuilder {
 	return stat.NewPanelBuilder().Title(title).Description(about).Unit(unit).Targets(now(qs)).
 		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}).Values(false)).
-		ColorMode(common.BigValueColorModeValue).GraphMode(common.BigValueGraphModeNone).
+		Orientation(common.VizOrientationAuto).Thresholds(colours("text")).ColorMode(common.BigValueColorModeValue).GraphMode(common.BigValueGraphModeNone).
 		TextMode(common.BigValueTextModeAuto).JustifyMode(common.BigValueJustifyModeAuto).NoValue("–")
 }
 
@@ -145,6 +159,7 @@ func lanes(title, about string, mapping []dashboard.ValueMapping, qs ...query) *
 	return statetimeline.NewPanelBuilder().Title(title).Description(about).Unit(noValues).Targets(over(qs)).Mappings(mapping).
 		MergeValues(true).ShowValue(common.VisibilityModeAuto).FillOpacity(80).LineWidth(0).RowHeight(0.85).
 		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(false).DisplayMode(common.LegendDisplayModeHidden).Placement(common.LegendPlacementBottom)).
+		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeSingle).Sort(common.SortOrderNone)).
 		ColorScheme(dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdThresholds))
 }
 
@@ -157,6 +172,7 @@ func heat(title, about, unit, expr string) *heatmap.PanelBuilder {
 		Color(heatmap.NewHeatmapColorOptionsBuilder().Mode(heatmap.HeatmapColorModeScheme).Scheme("Oranges").Steps(64).
 			Scale(heatmap.HeatmapColorScaleExponential).Exponent(0.5).Fill("dark-orange").Reverse(false)).
 		YAxis(heatmap.NewYAxisConfigBuilder().Unit(unit).AxisPlacement(common.AxisPlacementLeft)).
+		Tooltip(heatmap.NewHeatmapTooltipBuilder().Mode(common.TooltipDisplayModeSingle)).
 		CellGap(1).FilterValues(heatmap.NewFilterValueRangeBuilder().Le(1e-9)).Unit(unit)
 }
 
@@ -252,9 +268,14 @@ func words(triples ...string) []dashboard.ValueMapping {
 	return []dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: options}}}
 }
 
-// newestFirst sorts a table by a column, the greatest first.
-func newestFirst(title string) []cog.Builder[common.TableSortByFieldState] {
+// falling sorts a table by a column, the greatest first.
+func falling(title string) []cog.Builder[common.TableSortByFieldState] {
 	return []cog.Builder[common.TableSortByFieldState]{common.NewTableSortByFieldStateBuilder().DisplayName(title).Desc(true)}
+}
+
+// rising is the same with the least first, and before it what has no figure.
+func rising(title string) []cog.Builder[common.TableSortByFieldState] {
+	return []cog.Builder[common.TableSortByFieldState]{common.NewTableSortByFieldStateBuilder().DisplayName(title).Desc(false)}
 }
 
 // unstacked undoes the stacking of heaps, for what is counted in more than one series.
