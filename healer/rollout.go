@@ -234,6 +234,25 @@ type RolloutShown struct {
 	Failed  []Failure      `json:"failed,omitempty"`
 	Phases  map[string]int `json:"dragons"` // by what has become of them
 	Members int            `json:"members"`
+	Owed    []OwedShown    `json:"owed,omitempty"` // dragons that have what does not work, still
+}
+
+// OwedShown is a dragon that is still to be given back what it had, and what that waits for.
+type OwedShown struct {
+	Worker string `json:"worker"`
+	Waits  string `json:"waits_for"`
+}
+
+// waitsFor says what keeps a dragon from being given back what it had.
+func (c *cycle) waitsFor(s *subject) string {
+	switch d := c.out.changeOf(s.f.MAC); {
+	case d == nil:
+		return "it is " + string(s.r.State)
+	case d.Blocked == "":
+		return "its turn, which is now"
+	default:
+		return d.WhatBlocks()
+	}
 }
 
 // showRollouts puts the rollouts that dragons are in, or that are latched, into the plan.
@@ -247,6 +266,14 @@ func (c *cycle) showRollouts() {
 			if s.rollout == ro {
 				x.Members++
 				x.Phases[string(s.phase)]++
+				if c.owed(s) != nil {
+					x.Owed = append(x.Owed, OwedShown{s.f.Worker, c.waitsFor(s)})
+				}
+			}
+		}
+		for _, s := range c.frozen {
+			if ro.failedOn(s.f.MAC) && s.r.Config.mayGiveBack(ro.ID) {
+				x.Owed = append(x.Owed, OwedShown{s.f.Worker, contested})
 			}
 		}
 		if x.Members > 0 || ro.State == RolloutAborted {

@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -441,5 +442,36 @@ func TestWhatIsMeasuredIsNotConfigured(t *testing.T) {
 		if got := q.afterConfig(); got.open != open {
 			t.Errorf("%s: open %v: %s", phase, got.open, got.detail)
 		}
+	}
+}
+
+// While harm is latched nothing is given back either, and that is said of whom it concerns.
+func TestWhatIsStillOwedIsSaid(t *testing.T) {
+	t.Parallel()
+	f := wishful(t, 20)
+	f.wish("typo", poolTypo, "balanced")
+	f.run(10 * time.Minute)
+	f.open("harm", "", BreakerLatched)
+	f.run(time.Hour)
+	canary := f.unit(f.rollout("typo").Canary).who.Worker
+	var out bytes.Buffer
+	if err := f.plan.Render(&out); err != nil {
+		t.Fatal(err)
+	}
+	want := "\n  " + canary + " still has what does not work; to be given back what it had it waits for harm: latched"
+	if f.rollout2("typo") != RolloutAborted || len(f.sent) != 1 || !strings.Contains(out.String(), want) {
+		t.Fatalf("%s, sent %v, want the line %q in\n%s", f.rollout2("typo"), f.sent, want, out.String())
+	}
+	if err := f.mem.Ack(f.now, "harm", "", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	f.run(2 * time.Minute)
+	if len(f.sent) != 2 || !f.sent[1].Change.Restore {
+		t.Errorf("sent %v, want the undoing", f.sent)
+	}
+	f.run(5 * time.Minute)
+	out.Reset()
+	if err := f.plan.Render(&out); err != nil || strings.Contains(out.String(), "still has") {
+		t.Errorf("afterwards (%v):\n%s", err, out.String())
 	}
 }
