@@ -42,6 +42,12 @@ type scenario struct {
 	allFiles bool              // it is to be looked at beside all other rules
 }
 
+// oldFirmware is a dragon that does not run the version that it is to, and stands somewhere
+// in the rollout that brings it.
+func oldFirmware(phase string) map[string]string {
+	return map[string]string{`dragon_config_drift{worker="a",item="firmware"}`: "0|1", `mother_rollout_device_state{worker="a",rollout="f1",phase="` + phase + `"}`: "none|1"}
+}
+
 var scenarios = []scenario{
 	// One dragon, a.
 	{alert: "DragonDown", with: deaf("timeout"), near: map[string]string{`dragon_busy{worker="a",action="reboot"}`: "none|1", `dragon_down_info{worker="a",reason="refused"}`: "none|1", `dragon_up{worker="a"}`: "1|0"}},
@@ -72,6 +78,7 @@ var scenarios = []scenario{
 	{alert: "NewDragon", begins: 70, lasts: 120, fires: 5, resolved: -55, with: map[string]string{`dragon_up{worker="a"}`: "none|1"}, near: map[string]string{`dragon_up{worker="a"}`: "1|0"}, loud: true},
 
 	{alert: "ConfigDrift", lasts: 80, with: map[string]string{`dragon_config_drift{worker="a",item="pools"}`: "0|1"}},
+	{alert: "ConfigDrift", lasts: 80, with: oldFirmware("failed"), near: oldFirmware("waiting")},
 	{alert: "ConfigConflict", with: map[string]string{`mother_enforce_state{worker="a",state="conflict"}`: "0|1"}, near: map[string]string{`mother_enforce_state{worker="a",state="drifted"}`: "0|1"}},
 
 	// Pools.

@@ -72,10 +72,29 @@ type WishState struct {
 	Name     string       `json:"name"`
 	Rollout  string       `json:"rollout,omitempty"` // none where the wish is about firmware only
 	Phase    Phase        `json:"phase,omitempty"`   // of what is written: pools and autotune
+	Firmware FirmwareIs   `json:"firmware,omitempty"`
 	Known    []Item       `json:"known,omitempty"`   // what it has told
 	Drift    []Difference `json:"drift,omitempty"`
 	Stuck    []Stuck      `json:"stuck,omitempty"`
 	Conflict []Item       `json:"conflict,omitempty"`
+}
+
+// FirmwareIs is where a dragon stands with the version that it is to run: as_wished, drifted,
+// or the phase that it is in of the rollout that brings it. Empty: it is to run no other, or
+// has not told its own.
+type FirmwareIs string
+
+// Is says in words where the dragon stands with all that it is to be.
+func (x *WishState) Is() string {
+	switch {
+	case x.Firmware == "":
+		return string(x.Phase)
+	case x.Phase == PhaseNone:
+		return "firmware " + string(x.Firmware)
+	case x.Firmware == FirmwareIs(PhaseRight):
+		return string(x.Phase)
+	}
+	return string(x.Phase) + ", firmware " + string(x.Firmware)
 }
 
 // unsentGap is how long the others come first when a dragon could not be written to.
@@ -230,13 +249,13 @@ func (c *cycle) phase(s *subject) Phase {
 }
 
 // wishState shows where a dragon stands.
-func (s *subject) wishState() *WishState {
+func (s *subject) wishState(m *Memory) *WishState {
 	w := &WishState{Phase: s.phase}
 	firmware, known := s.f.Wish.firmware(&s.f.Who)
 	if known {
-		w.Known = append(w.Known, ItemFirmware)
+		w.Known, w.Firmware = append(w.Known, ItemFirmware), FirmwareIs(PhaseRight)
 		if firmware.Want != firmware.Have {
-			w.Drift = append(w.Drift, firmware)
+			w.Drift, w.Firmware = append(w.Drift, firmware), m.upgradeTo(s.r, firmware.Want)
 		}
 	}
 	if s.rollout == nil {

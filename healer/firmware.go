@@ -210,6 +210,21 @@ func (m *Memory) StartFirmware(now Instant, q FirmwareRequest) (*FirmwareRollout
 	return ro, nil
 }
 
+// upgradeTo is how far the rollout is with a dragon that brings it to a version.
+func (m *Memory) upgradeTo(r *Record, version string) FirmwareIs {
+	for _, ro := range slices.Backward(m.Fleet.Firmware) {
+		u := r.Upgrade
+		switch {
+		case ro.Release.Version != version:
+		case u != nil && u.Rollout == ro.ID && u.Phase != UpgradeDone:
+			return FirmwareIs(u.Phase)
+		case ro.State == FirmwareRunning && m.waits(u, ro) && ro.Release.fits(&r.Who) == nil:
+			return PhaseWaiting
+		}
+	}
+	return FirmwareIs(PhaseDrifted)
+}
+
 // failedOn reports whether a dragon's last upgrade was to a version, and failed.
 func (m *Memory) failedOn(u *Upgrading, version string) bool {
 	ro := m.firmware(u.Rollout)
@@ -377,7 +392,7 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 			}
 			continue
 		}
-		if s.conflict || !c.waits(s.r.Upgrade, ro) || ro.Release.fits(&s.f.Who) != nil {
+		if s.conflict || !c.m.waits(s.r.Upgrade, ro) || ro.Release.fits(&s.f.Who) != nil {
 			continue
 		}
 		w.members++
@@ -399,8 +414,8 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 
 // waits reports whether a dragon that has been through an upgrade, or through none, may
 // begin with a rollout.
-func (c *cycle) waits(u *Upgrading, ro *FirmwareRollout) bool {
-	return u == nil || u.Rollout != ro.ID && u.Phase.Over() && !c.m.failedOn(u, ro.Release.Version)
+func (m *Memory) waits(u *Upgrading, ro *FirmwareRollout) bool {
+	return u == nil || u.Rollout != ro.ID && u.Phase.Over() && !m.failedOn(u, ro.Release.Version)
 }
 
 // frailty sorts the healthiest first: those that may be sent something, then those that
@@ -634,6 +649,8 @@ type FirmwareShown struct {
 	Phases  map[string]int `json:"phases"` // dragons in each; waiting: not begun
 	Failed  int            `json:"failed"`
 	Dragons []UpgradeShown `json:"dragons"` // that have begun
+
+	waiting []string // workers that have not
 }
 
 // UpgradeShown is a dragon in a rollout.
@@ -674,9 +691,10 @@ func (c *cycle) showFirmware() {
 			x.Dragons = append(x.Dragons, UpgradeShown{mac, r.Who.Worker, *u})
 		}
 		for _, x := range open {
-			if c.waits(u, &x.FirmwareRollout) && x.Release.fits(&r.Who) == nil {
+			if c.m.waits(u, &x.FirmwareRollout) && x.Release.fits(&r.Who) == nil {
 				x.Members++
 				x.Phases[PhaseWaiting]++
+				x.waiting = append(x.waiting, r.Who.Worker)
 			}
 		}
 	}

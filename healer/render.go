@@ -126,6 +126,9 @@ func (p *Plan) renderWishes(w io.Writer) error {
 			}
 		}
 		fmt.Fprintln(w)
+		for _, x := range ro.Owed {
+			fmt.Fprintf(w, "  %s still has what does not work; to be given back what it had it waits for %s\n", x.Worker, x.Waits)
+		}
 	}
 	p.renderFirmware(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -144,7 +147,7 @@ func (p *Plan) renderWishes(w io.Writer) error {
 			when, blocked = c.when(), c.closedGates()
 		}
 		want, have := d.Wish.differences()
-		fmt.Fprintln(t, strings.Join([]string{dash(d.Wish.Rollout), d.MAC, d.Worker, dash(string(d.Wish.Phase)), dash(want), dash(have), when, dash(blocked)}, "\t"))
+		fmt.Fprintln(t, strings.Join([]string{dash(d.Wish.Rollout), d.MAC, d.Worker, dash(d.Wish.Is()), dash(want), dash(have), when, dash(blocked)}, "\t"))
 	}
 	return t.Flush()
 }
@@ -163,7 +166,7 @@ func (p *Plan) changeOf(mac string) *Decision {
 func (x *WishState) trouble() string {
 	var words []string
 	for _, d := range x.Drift {
-		if d.Item == ItemFirmware {
+		if d.Item == ItemFirmware && x.Firmware == FirmwareIs(PhaseDrifted) {
 			words = append(words, fmt.Sprintf("firmware comes by: mother-of-dragons firmware rollout start %s --model %s --reason WHY", d.Want, modelOf(d.Want)))
 		}
 	}
@@ -342,11 +345,11 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 
 // why says what a dragon is to be, and what is in the way.
 func (x *WishState) why(w io.Writer, change *Decision) {
-	if x.Rollout == "" {
-		fmt.Fprintf(w, "wish      %s\n", x.Name)
-	} else {
-		fmt.Fprintf(w, "wish      %s (rollout %s): %s\n", x.Name, x.Rollout, strings.ReplaceAll(string(x.Phase), "_", " "))
+	name := x.Name
+	if x.Rollout != "" {
+		name += " (rollout " + x.Rollout + ")"
 	}
+	fmt.Fprintf(w, "wish      %s: %s\n", name, strings.ReplaceAll(x.Is(), "_", " "))
 	for _, d := range x.Drift {
 		fmt.Fprintf(w, "  %-8s want %s\n           have %s\n", d.Item, d.Want, d.Have)
 	}

@@ -240,8 +240,13 @@ var shown = []struct {
 			put(float64(len(s.Plan.Rollouts[i].Failed)), s.Plan.Rollouts[i].ID)
 		}
 	}},
-	{gauge("mother_rollout_device_state", "1 for the phase that a dragon is in that a rollout of firmware has begun with.", "worker", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_rollout_device_state", "1 for the phase of a dragon that a rollout of firmware is for: see mother_rollout_devices; waiting only while the rollout is running.", "worker", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
 		for _, ro := range s.Plan.currentFirmware() {
+			if ro.State == FirmwareRunning {
+				for _, worker := range ro.waiting {
+					put(1, worker, ro.ID, PhaseWaiting)
+				}
+			}
 			for j := range ro.Dragons {
 				put(1, ro.Dragons[j].Worker, ro.ID, string(ro.Dragons[j].Phase))
 			}

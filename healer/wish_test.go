@@ -1,6 +1,10 @@
 package healer
 
-import "testing"
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
 
 // Firmware that is wished is shown, and is nothing that the healer would write.
 func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
@@ -17,16 +21,67 @@ func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
 		"MAC in doubt":  {Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842", Conflict: true}, false, false},
 	} {
 		s := &subject{f: &Facts{Who: x.who, Wish: w}, r: &Record{}}
-		got := s.wishState()
+		got := s.wishState(NewMemory())
 		if (got != nil) != x.known || got != nil && (len(got.Known) != 1 || (len(got.Drift) == 1) != x.drift) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
 	s := &subject{f: &Facts{Who: Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, Wish: w}, r: &Record{}}
-	if want, got := "firmware comes by: mother-of-dragons firmware rollout start t1_20180803_143208 --model T1 --reason WHY", s.wishState().trouble(); got != want {
+	if want, got := "firmware comes by: mother-of-dragons firmware rollout start t1_20180803_143208 --model T1 --reason WHY", s.wishState(NewMemory()).trouble(); got != want {
 		t.Errorf("the plan says %q, want %q", got, want)
 	}
 	if w.settles() || len(w.items()) > 0 || len(w.Differences(&Configured{})) > 0 {
 		t.Error("firmware would be written")
+	}
+}
+
+// The plan says how far the firmware that is wished has come, in the words of its rollout.
+func TestThePlanSaysHowFarTheFirmwareIs(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	for _, u := range f.units {
+		u.wish = &Wish{Key: "k", Name: "house", Firmware: "t1_20191101_120000"}
+	}
+	f.sends = false
+	is := func(i int) FirmwareIs { f.tick(); return f.of(i).Wish.Firmware }
+	says := func(want string) {
+		t.Helper()
+		var table, why bytes.Buffer
+		if err := f.plan.Render(&table); err != nil || !strings.Contains(table.String(), "  "+want+"  ") {
+			t.Errorf("the plan does not say %q (%v):\n%s", want, err, table.String())
+		}
+		if !f.plan.Why(&why, f.units[7].who.Worker) || !strings.Contains(why.String(), "wish      house: "+want+"\n") {
+			t.Errorf("why does not say %q:\n%s", want, why.String())
+		}
+	}
+	if got := is(7); got != FirmwareIs(PhaseDrifted) {
+		t.Errorf("before a rollout: %s", got)
+	}
+	says("firmware drifted")
+	rollOut(f)
+	if got := is(7); got != PhaseWaiting {
+		t.Errorf("while it waits for its turn: %s", got)
+	}
+	says("firmware waiting")
+	r := f.record(7)
+	r.Upgrade = &Upgrading{Rollout: "f1", Phase: UpgradeUploading, Action: "x", Since: f.plan.At}
+	r.Actions = []Action{{ID: "x", Kind: Upgrade, Actor: "rollout:f1", At: f.plan.At, Result: Pending}}
+	if got := is(7); got != FirmwareIs(UpgradeUploading) {
+		t.Errorf("while it is sent it: %s", got)
+	}
+	r.Upgrade, r.Actions = nil, nil
+	f.units[7].who.Firmware = "t1_20191101_120000"
+	if got := is(7); got != FirmwareIs(PhaseRight) {
+		t.Errorf("with the version: %s", got)
+	}
+	if err := f.mem.PauseFirmware(f.now, "f1", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if got := is(8); got != FirmwareIs(PhaseDrifted) {
+		t.Errorf("of a rollout that is paused: %s", got)
+	}
+	f.record(8).Upgrade = &Upgrading{Rollout: "f1", Phase: UpgradeFailed}
+	if got := is(8); got != FirmwareIs(UpgradeFailed) {
+		t.Errorf("of one that it failed on: %s", got)
 	}
 }

@@ -68,6 +68,8 @@ type HealingAnswer struct {
 	Blocked  healer.Gate   `json:"blocked_by,omitempty"` // the first gate in the way
 	Note     string        `json:"note,omitempty"`
 	Wish     healer.Phase  `json:"wish,omitempty"` // how it stands with what it is to be; empty: nothing is wished of it
+	// Firmware is the same for the version that it is to run.
+	Firmware healer.FirmwareIs `json:"wish_firmware,omitempty"`
 }
 
 // ActionAnswer is something that was done to a dragon.
@@ -140,7 +142,7 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 		Decision: x.Verb, Action: x.Kind, Blocked: x.Blocked, Note: x.Note,
 	}
 	if x.Wish != nil {
-		a.Healer.Wish = x.Wish.Phase
+		a.Healer.Wish, a.Healer.Firmware = x.Wish.Phase, x.Wish.Firmware
 	}
 	if x.Evidence.Baseline > 0 {
 		a.Expected = dragon.Known(x.Evidence.Baseline)

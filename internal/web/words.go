@@ -34,7 +34,7 @@ var words = template.FuncMap{
 	"machine":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"cut":      cut,
 	"tone":     tone,
-	"phase":    func(p healer.Phase) string { return phaseTone(string(p)) },
+	"phase":    func(p any) string { return phaseTone(fmt.Sprint(p)) },
 	"means":    func(s healer.State) string { return meanings[s] },
 	"action":   actionWord,
 	"outcome":  outcomeWord,

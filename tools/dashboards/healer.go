@@ -73,7 +73,7 @@ func healerBoard(limits thresholds) *board {
 				{painted(heaps("Wishes", "Where the dragons stand with what a profile wishes.", count, query{"state:mother_enforce_state:count", "{{state}}"}).Decimals(0),
 					"as_wished", "green", "changing", "blue", "drifted", "yellow", "conflict", "purple", "failed", "red", "stuck", "orange", "unknown", "text"), 8, 8, 0},
 				{grid("Dragons of firmware rollouts", "The phase that each is in, and how much of the image it has, while it is sent and flashed.", []query{
-					{`max by (worker, rollout, phase) (mother_rollout_device_state{phase!="done"})`, ""}, {"max by (worker) (mother_firmware_upload_ratio)", ""},
+					{`max by (worker, rollout, phase) (mother_rollout_device_state{phase!~"done|waiting"})`, ""}, {"max by (worker) (mother_firmware_upload_ratio)", ""},
 				}, dragonColumn(), column{"rollout", "Rollout", nil}, column{"phase", "Phase", nil}, column{"Value #B", "Sent", []dashboard.DynamicConfigValue{value(ratio)}}).SortBy(rising("Phase")).NoValue("None"), 8, 8, 0},
 				{lines("Not as wished", "Dragons whose pools, autotune or firmware are not as a profile wishes.", count, query{"item:dragon_config_drift:sum", "{{item}}"}).Min(0).Decimals(0).AxisSoftMax(1), 8, 8, 0},
 				{grid("Dragons not as wished", "And where each stands.", []query{
