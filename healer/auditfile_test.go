@@ -94,5 +94,8 @@ func TestHostClock(t *testing.T) {
 	if b.Mono < a.Mono || a.BootID == "" || time.Since(a.Wall).Abs() > time.Minute {
 		t.Errorf("%+v, then %+v", a, b)
 	}
+	if strings.Contains(a.Wall.String(), "m=") {
+		t.Error("the wall clock has a monotonic reading, so that no difference shows a jump of it")
+	}
 	_ = c.Synced() // a container may not be told
 }

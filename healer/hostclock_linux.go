@@ -28,7 +28,7 @@ func NewHostClock() *HostClock {
 // Now reads the wall clock and the one that counts since the host booted, also while
 // it sleeps.
 func (c *HostClock) Now() Instant {
-	i := Instant{Wall: time.Now(), Mono: time.Since(c.start), BootID: c.boot}
+	i := Instant{Wall: time.Now().Round(0), Mono: time.Since(c.start), BootID: c.boot}
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) == nil {
 		i.Mono = time.Duration(t.Nano())

@@ -19,7 +19,7 @@ func NewHostClock() *HostClock { return &HostClock{boot: rand.Text(), start: tim
 
 // Now reads the wall clock, and the time since the process started.
 func (c *HostClock) Now() Instant {
-	return Instant{Wall: time.Now(), Mono: time.Since(c.start), BootID: c.boot}
+	return Instant{Wall: time.Now().Round(0), Mono: time.Since(c.start), BootID: c.boot}
 }
 
 // Synced reports false.
