@@ -42,6 +42,7 @@ type Dragon struct {
 	place    *place     // nil where another dragon lives at the last address
 	overview json.RawMessage
 	lastSeen time.Time
+	ahead    [2]time.Time // FirstSeen and LastSeen of the inventory, where they were in the future
 	health   health
 	life     life
 

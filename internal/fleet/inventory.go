@@ -199,15 +199,6 @@ func (f *Fleet) remember(records []record) {
 	defer f.mu.Unlock()
 	// Of two at one address the one seen last lives there.
 	slices.SortStableFunc(records, func(a, b record) int { return b.LastSeen.Compare(a.LastSeen) })
-	// What a clock that was wrong put into the future would be recent for as long.
-	now := time.Now()
-	for i := range records {
-		for _, t := range []*time.Time{&records[i].FirstSeen, &records[i].LastSeen} {
-			if t.After(now) {
-				*t = now
-			}
-		}
-	}
 	var gone []record
 	for _, r := range records {
 		if r.Gone || f.byAddress[r.Address] != nil {
@@ -229,7 +220,17 @@ func (f *Fleet) remember(records []record) {
 // recall makes a dragon of the inventory known, at p or, where p is nil, nowhere.
 // The caller holds f.mu and relabels.
 func (f *Fleet) recall(r record, p *place) {
-	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: r.Overview, lastSeen: r.LastSeen, life: r.Life, firmwareAsked: r.FirmwareAsked}
+	// What lies in the future, by a clock that is wrong now or was wrong then, counts as
+	// now: it would be recent for as long. The file keeps it: a host without a clock of its
+	// own starts in the past, and soon knows better.
+	var ahead [2]time.Time
+	now := time.Now()
+	for i, t := range []*time.Time{&r.FirstSeen, &r.LastSeen} {
+		if t.After(now) {
+			ahead[i], *t = *t, now
+		}
+	}
+	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: r.Overview, lastSeen: r.LastSeen, ahead: ahead, life: r.Life, firmwareAsked: r.FirmwareAsked}
 	if r.Latest != nil && f.config.interval(Firmware) > 0 {
 		d.facts.Store(&Facts{Firmware: r.Latest.fact()})
 	}
@@ -304,8 +305,15 @@ func (d *Dragon) record() record {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	i := d.Info()
+	first, last := i.FirstSeen, d.lastSeen.Round(0)
+	if !d.ahead[0].IsZero() {
+		first = d.ahead[0]
+	}
+	if last.Before(d.ahead[1]) {
+		last = d.ahead[1]
+	}
 	return record{MAC: i.MAC, Address: i.Address, Gone: d.place == nil, Brand: string(i.Brand), Model: i.Model, Firmware: i.Firmware,
-		HWVersion: i.HWVersion, FirstSeen: i.FirstSeen.UTC(), LastSeen: d.lastSeen.UTC(), Overview: d.overview,
+		HWVersion: i.HWVersion, FirstSeen: first.UTC(), LastSeen: last.UTC(), Overview: d.overview,
 		Life: d.life.clone(), FirmwareAsked: d.firmwareAsked.UTC(), Latest: remembered(d.Facts().Firmware)}
 }
 

@@ -190,6 +190,34 @@ func TestADragonSeenInTheFutureIsAskedAndForgotten(t *testing.T) {
 	})
 }
 
+// A host without a clock of its own starts in the past: the bubble's year 2000 is that.
+func TestAClockThatStartsInThePastSpoilsNoInventory(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "inventory.json")
+	content := `{"version":1,"dragons":[{"mac":"a0:b0:45:00:00:0a","address":"10.1.0.8","first_seen":"2025-01-01T00:00:00Z","last_seen":"2026-01-02T00:00:00Z"}]}`
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for start, answers := range []bool{false, true} {
+		inHall(t, Config{Dir: dir}, func(h *hall) {
+			if answers {
+				h.lan.put("10.1.0.8", dragontest.New(dragontest.Spec{MAC: macA}))
+			}
+			_, _ = h.Lookup("10.1.0.8").Read(h.Context(), 0)
+			time.Sleep(10 * time.Minute)
+			h.stop()
+			b, err := os.ReadFile(file)
+			records, _, decodeErr := decodeInventory(b)
+			if err != nil || decodeErr != nil || len(records) == 0 {
+				h.Fatal(err, decodeErr, len(records))
+			}
+			if r := records[0]; r.FirstSeen.Year() != 2025 || r.LastSeen.Year() != 2026 {
+				h.Errorf("after start %d the inventory says %v, %v: by the right clock the dragon would be forgotten", start+1, r.FirstSeen, r.LastSeen)
+			}
+		})
+	}
+}
+
 func TestTheInventoryCanBeReadAtAnyMoment(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "inventory.json")
