@@ -320,7 +320,12 @@ func healerAnswer(status *healer.Status) *HealerAnswer {
 		ClockTrusted: p.ClockTrusted,
 	}
 	for _, x := range p.Pauses {
-		h.Pauses = append(h.Pauses, withEnd(x))
+		a := PauseAnswer{Pause: x}
+		if !x.UntilResume { // by the clock as it is now: it may have been set since
+			ends := p.Time(x.Until).UTC()
+			a.Ends = &ends
+		}
+		h.Pauses = append(h.Pauses, a)
 	}
 	for i := range p.Dragons {
 		switch p.Dragons[i].State {
