@@ -184,3 +184,17 @@ func TestPackagesHoldWhatIsThere(t *testing.T) {
 		}
 	}
 }
+
+// ProtectClock= would forbid adjtimex, and the healer would take every clock for one that
+// nobody keeps right.
+func TestTheUnitLetsTheClockBeAskedAbout(t *testing.T) {
+	data, err := os.ReadFile("packaging/mother-of-dragons.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := string(data)
+	if strings.Contains(unit, "\nProtectClock=yes") || !strings.Contains(unit, "\nSystemCallFilter=~@privileged @resources\n") ||
+		strings.Index(unit, "\nSystemCallFilter=adjtimex\n") < strings.Index(unit, "\nSystemCallFilter=~") {
+		t.Errorf("the unit does not allow adjtimex:\n%s", unit)
+	}
+}
