@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/go-kit/log"
@@ -21,15 +24,72 @@ func (f *logFlags) register(app *kingpin.Application) {
 }
 
 func (f *logFlags) logger(w io.Writer) log.Logger {
-	w = log.NewSyncWriter(w)
-	var l log.Logger
+	form := log.NewLogfmtLogger
 	if f.format == "json" {
-		l = log.NewJSONLogger(w)
-	} else {
-		l = log.NewLogfmtLogger(w)
+		form = log.NewJSONLogger
+	}
+	journal := isJournal(w)
+	w = log.NewSyncWriter(w)
+	l := form(w)
+	if journal {
+		l = journalLogger(w, form)
 	}
 	l = level.NewFilter(l, level.Allow(level.ParseDefault(f.level, level.InfoValue())))
+	if journal {
+		return l
+	}
 	return log.With(l, "ts", log.DefaultTimestampUTC)
+}
+
+// isJournal reports whether w goes to systemd's journal, by what systemd says of it:
+// JOURNAL_STREAM is inherited, and true only as long as nobody redirects the output.
+func isJournal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", s.Dev, s.Ino)
+}
+
+// journalLogger writes lines that the journal knows the level of (journalctl -p warning).
+// They have no time: the journal has its own.
+func journalLogger(w io.Writer, form func(io.Writer) log.Logger) log.Logger {
+	loggers := map[any]log.Logger{
+		level.ErrorValue(): form(prefixed{w, "<3>"}),
+		level.WarnValue():  form(prefixed{w, "<4>"}),
+		level.InfoValue():  form(prefixed{w, "<6>"}),
+		level.DebugValue(): form(prefixed{w, "<7>"}),
+	}
+	return log.LoggerFunc(func(keyvals ...any) error {
+		l := loggers[level.InfoValue()]
+		for i := 0; i+1 < len(keyvals); i += 2 {
+			if keyvals[i] != level.Key() {
+				continue
+			}
+			if known, ok := loggers[keyvals[i+1]]; ok {
+				l = known
+			}
+		}
+		return l.Log(keyvals...)
+	})
+}
+
+// prefixed writes a prefix before what is written at once.
+type prefixed struct {
+	w      io.Writer
+	prefix string
+}
+
+func (p prefixed) Write(b []byte) (int, error) {
+	if _, err := p.w.Write(append([]byte(p.prefix), b...)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // bridge gives a library that logs with slog a way into l. The bridge brings a
