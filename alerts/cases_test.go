@@ -626,6 +626,30 @@ func TestMissingThresholdsAreAnAlert(t *testing.T) {
 	promtoolTests(t, []unit{u}, slices.DeleteFunc(alertFiles(t), func(f string) bool { return f == "thresholds.yml" }))
 }
 
+// TestWhoIsDownMakesNothing: in the mean that the fleet's board opens with, a dragon that is
+// down counts as one that makes nothing, also if it was never seen hashing; but not while
+// nothing is known of its model.
+func TestWhoIsDownMakesNothing(t *testing.T) {
+	u := unit{Name: "down", Step: "1m"}
+	for worker, up := range map[string]string{"a": "1", "down": "0", "lost": "0"} {
+		model := "T1"
+		if worker == "lost" {
+			model = "B29"
+		}
+		u.add(scraped(fmt.Sprintf("dragon_info{worker=%q,model=%q,brand=\"DragonMint\",firmware=\"1\",ip=\"10.0.0.1\",mac=%[1]q,site=\"\"}", worker, model), false), "1x30")
+		u.add(scraped(fmt.Sprintf("dragon_up{worker=%q}", worker), false), up+"x30")
+	}
+	u.add(scraped(`dragon_boards{worker="a"}`, false), "1x30")
+	u.add(scraped(`dragon_board_up{worker="a",board="0"}`, false), "1x30")
+	u.add(scraped(`dragon_board_hashrate_hashes_per_second{worker="a",board="0",window="15m"}`, false), "90x30")
+	u.add(scraped(`dragon_hashrate_expected_hashes_per_second{worker="a"}`, false), "_x14 100x15")
+	u.Tests = []unitTest{
+		at(10, `worker:dragon_hashrate_of_expected:ratio`),
+		{Expr: `sum by (worker, model) (worker:dragon_hashrate_of_expected:ratio)`, At: "25m", Want: []unitSample{{`{model="T1", worker="a"}`, 0.9}, {`{model="T1", worker="down"}`, 0}}},
+	}
+	promtoolTests(t, []unit{u}, []string{"thresholds.yml", "recording.yml", "dashboards.yml"})
+}
+
 func TestEveryAlertHasAScenario(t *testing.T) {
 	left := alertsByName(t)
 	delete(left, "RulesIncomplete") // TestMissingThresholdsAreAnAlert

@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -183,6 +185,56 @@ func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
 	if got := manager.hidden(t, "SiteUnreachable", "site"); !maps.Equal(got, map[string]bool{"hall": false, network: false}) {
 		t.Errorf("out of reach: %v", got)
 	}
+}
+
+// TestWhatFollowsIsHidden gives Alertmanager alerts that follow from each other, all at once.
+func TestWhatFollowsIsHidden(t *testing.T) {
+	manager := startAlertmanager(t)
+	want := map[string]bool{ // alert and dragon: hidden
+		"DragonDown a": false, "BoardDead a": true, "BoardMissing a": true, "HashrateLow a": true, "NoShares a": true, "TemperatureHigh a": true, "ConfigDrift a": false,
+		"BoardDead b": false, "HashrateLow b": true, "BoardMissing b": false,
+		"DragonAuthFailed c": false, "BoardDead c": true, "FanFull c": true,
+		"DragonUnreadable d": false, "BoardMissing d": true,
+		"LostAfterAction e": false, "DragonDown e": true,
+		"PoolForeign f": false, "ConfigDrift f": true,
+		"HashrateLow g": false,
+	}
+	type alert struct {
+		Labels map[string]string `json:"labels"`
+	}
+	var all []alert
+	for what := range want {
+		name, worker, _ := strings.Cut(what, " ")
+		all = append(all, alert{map[string]string{"alertname": name, "worker": worker}})
+	}
+	body, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "Alertmanager takes alerts", func() bool {
+		resp, err := http.Post("http://"+manager.address+"/api/v2/alerts", "application/json", bytes.NewReader(body))
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	got := make(map[string]bool)
+	defer func() {
+		if !maps.Equal(got, want) {
+			t.Errorf("Alertmanager hides\n%v, want\n%v", got, want)
+		}
+	}()
+	eventually(t, "what follows is hidden, and nothing else", func() bool {
+		clear(got)
+		for what := range want {
+			name, _, _ := strings.Cut(what, " ")
+			for worker, hidden := range manager.hidden(t, name, "worker") {
+				got[name+" "+worker] = hidden
+			}
+		}
+		return maps.Equal(got, want)
+	})
 }
 
 type alertmanager struct{ address string }

@@ -64,6 +64,7 @@ type shownPanel struct {
 		Defaults struct {
 			Unit       string
 			Thresholds *struct{ Steps []struct{ Color string } }
+			Mappings   json.RawMessage
 			Links      []struct{ Title, URL string }
 		}
 		Overrides []struct {
@@ -240,12 +241,15 @@ func TestNoOptionIsEmpty(t *testing.T) {
 	}
 }
 
-// To Grafana a figure above 80 is red unless the board says otherwise.
+// To Grafana a figure above 80 is red unless the board says otherwise, and one that is not
+// there has the colour of the lowest.
 func TestColoursAreChosen(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
 			if (p.Type == "stat" || p.Type == "bargauge") && p.FieldConfig.Defaults.Thresholds == nil {
 				t.Errorf("%s: %s: no thresholds", b.file, p.Title)
+			} else if d := p.FieldConfig.Defaults; d.Thresholds != nil && d.Thresholds.Steps[0].Color == "red" && !strings.Contains(string(d.Mappings), `"null+nan"`) {
+				t.Errorf("%s: %s: red when nothing is known", b.file, p.Title)
 			}
 		}
 	}

@@ -108,7 +108,7 @@ func fleetBoard(limits thresholds) *board {
 		rows: []row{
 			{"Is all well?", []panel{
 				{tile("Hashing as it should", "Mean over the dragons of what each makes of its expected hash rate; one that is down makes nothing. What is expected is the policy's figure, else what the dragon did when it was well, else what its model does.", ratio,
-					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground).NoValue("in 15 min"), 4, 4, 0},
+					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground).Mappings(yet("in 15 min")), 4, 4, 0},
 				{tile("Hash rate", "Of the boards that are alive, by model. Models of different algorithms cannot be added up; where a model solves Equihash, hashes are solutions.", hashes,
 					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"}).Decimals(1), 8, 4, 0},
 				{state("Known", "Dragons that were ever found, and not forgotten.", "text"), 3, 4, 0},
@@ -124,7 +124,7 @@ func fleetBoard(limits thresholds) *board {
 				{healer(tile("Waiting", "Sick dragons that a gate holds back: a budget, a pause, a common cause.", count, query{`sum(max by (gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
 				{healer(tile("Given up", "Dragons in quarantine: a human must look at them.", count, query{`max(mother_healer_quarantined)`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
 				{ranking("The ten worst", "Dragons that make the least of what they should.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
-					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 9, 0},
+					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("in 15 min")), 8, 9, 0},
 				{bars("Actions of the healer", "What the healer sent to dragons.", query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval])) > 0`, "{{action}}"}), 8, 9, 0},
 				{byState(heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{`sum by (state) (model:dragon_state:count{` + chosen + `})`, "{{state}}"}).Decimals(0)), 8, 9, 0},
 			}},
@@ -166,7 +166,7 @@ func fleetBoard(limits thresholds) *board {
 				{grid("Dragons", "Those in the chosen states: the tiles of the first screen choose.", []query{
 					{listed, ""},
 					{once("worker:dragon_hashrate_hashes_per_second:sum") + " and on (worker) " + listed, ""},
-					{once("worker:dragon_hashrate:ratio") + " and on (worker) " + listed, ""},
+					{once("worker:dragon_hashrate_of_expected:ratio") + " and on (worker) " + listed, ""},
 					{once("worker:dragon_board_temperature_celsius:max") + " and on (worker) " + listed, ""},
 					{"sum by (worker) (max by (worker, board) (dragon_board_up)) and on (worker) " + listed, ""},
 					{"sum by (worker) (max by (worker, kind, initiator) (increase(dragon_restarts_observed_total[24h]))) and on (worker) " + listed, ""},
