@@ -196,9 +196,7 @@ func (m *Memory) StartFirmware(now Instant, q FirmwareRequest) (*FirmwareRollout
 	at := m.moment(now)
 	ro := &FirmwareRollout{ID: fmt.Sprintf("f%d", f.NextFirmware), Release: r, State: FirmwareRunning, Since: at, Begun: at, Wall: now.Wall, Owner: q.Owner, Reason: q.Reason, Auto: q.Auto}
 	f.Firmware = append(f.Firmware, ro)
-	if n := len(f.Firmware) - rolloutsKept; n > 0 {
-		f.Firmware = slices.Clone(f.Firmware[n:])
-	}
+	m.forgetFirmware()
 	// A dragon is in one rollout at a time. What became of it in another is in the audit.
 	for mac, d := range m.Dragons {
 		if u := d.Upgrade; u != nil && u.Phase.Over() && r.fits(&d.Who) == nil && !(q.Auto && m.failedOn(u, r.Version)) {
@@ -208,6 +206,25 @@ func (m *Memory) StartFirmware(now Instant, q FirmwareRequest) (*FirmwareRollout
 	}
 	m.touchFleet()
 	return ro, nil
+}
+
+// forgetFirmware forgets the oldest rollouts of those that are over: neither one that goes
+// on, nor one that a dragon is still being watched for.
+func (m *Memory) forgetFirmware() {
+	needed := make(map[string]bool)
+	for _, r := range m.Dragons {
+		if u := r.Upgrade; u != nil && !u.Phase.Over() {
+			needed[u.Rollout] = true
+		}
+	}
+	surplus := len(m.Fleet.Firmware) - rolloutsKept
+	m.Fleet.Firmware = slices.DeleteFunc(slices.Clone(m.Fleet.Firmware), func(ro *FirmwareRollout) bool {
+		forgotten := surplus > 0 && !ro.open() && !needed[ro.ID]
+		if forgotten {
+			surplus--
+		}
+		return forgotten
+	})
 }
 
 // upgradeTo is how far the rollout is with a dragon that brings it to a version.

@@ -341,3 +341,27 @@ func TestAWriteAfterThePlanHoldsWhatItAllowed(t *testing.T) {
 		}
 	}
 }
+
+// However many rollouts there are, what goes on is not forgotten, nor what a dragon is watched for.
+func TestARolloutThatGoesOnIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 10).settle()
+	f.sends = false
+	rollOut(f)
+	open := f.mem.Fleet.Firmware[0]
+	f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{ID: "watched", State: FirmwareAborted})
+	f.record(3).Upgrade = &Upgrading{Rollout: "watched", Phase: UpgradeSoaking}
+	for i := range 2 * rolloutsKept {
+		f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{ID: fmt.Sprint("over ", i), State: FirmwareDone})
+		f.mem.forgetFirmware()
+	}
+	if n := len(f.mem.Fleet.Firmware); n != rolloutsKept {
+		t.Errorf("%d rollouts are kept, want %d", n, rolloutsKept)
+	}
+	if f.mem.firmware(open.ID) != open || f.mem.firmware("watched") == nil {
+		t.Error("what goes on was forgotten")
+	}
+	if newest := fmt.Sprint("over ", 2*rolloutsKept-1); f.mem.firmware(newest) == nil || f.mem.firmware("over 0") != nil {
+		t.Error("not the oldest were forgotten")
+	}
+}

@@ -49,13 +49,16 @@ func (h *Healer) Record(ctx context.Context, d Deed) error {
 	})
 }
 
+// recordPatience is how long RecordOffline waits for another command that records a deed.
+const recordPatience = 5 * time.Second
+
 // RecordOffline writes a deed into the audit in dir while no instance runs there. One
 // that does is store.ErrHeld: it is to be asked for Record.
 func RecordOffline(dir string, d Deed) (err error) {
 	if err := d.check(); err != nil {
 		return err
 	}
-	release, err := store.Own(dir)
+	release, err := store.Own(dir, recordPatience)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,13 @@ package healer
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
@@ -31,19 +35,50 @@ func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 		t.Errorf("%v, %v; want the mode 0600", info, err)
 	}
 
-	release, err := store.Own(dir) // as an instance does
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := RecordOffline(dir, deed); !errors.Is(err, store.ErrHeld) {
-		t.Errorf("beside an instance: %v", err)
-	}
-	if err := release(); err != nil {
-		t.Fatal(err)
-	}
 	for _, bad := range []Deed{{}, {MAC: "x", Action: "a", Owner: "o"}, {MAC: deed.MAC, Owner: "o"}, {MAC: deed.MAC, Action: "a"}} {
 		if err := RecordOffline(dir, bad); err == nil {
 			t.Errorf("%+v was taken", bad)
 		}
 	}
+}
+
+// Two commands at once wait for each other, and for an instance only so long.
+func TestADeedWaitsForTheLock(t *testing.T) {
+	dir := t.TempDir()
+	deed := Deed{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
+	synctest.Test(t, func(t *testing.T) {
+		release, err := store.Own(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded := make(chan error)
+		go func() { recorded <- RecordOffline(dir, deed) }()
+		time.Sleep(3 * time.Second)
+		select {
+		case err := <-recorded:
+			t.Errorf("it did not wait: %v", err)
+		default:
+		}
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-recorded; err != nil {
+			t.Errorf("after the other one was done: %v", err)
+		}
+
+		if release, err = store.Own(dir, 0); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		err = RecordOffline(dir, deed)
+		if want := fmt.Sprintf("held by another process (%d)", os.Getpid()); !errors.Is(err, store.ErrHeld) || !strings.Contains(err.Error(), want) {
+			t.Errorf("beside an instance: %v, want %q", err, want)
+		}
+		if took := time.Since(began); took < 5*time.Second || took > 6*time.Second {
+			t.Errorf("it gave up after %s, want 5s", took)
+		}
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,6 +25,8 @@ const (
 
 	// How long a reader may keep the file, which takes its lock for a moment.
 	fileWait = time.Second
+
+	lockAgain = 20 * time.Millisecond // between two attempts to take the lock
 )
 
 var (
@@ -125,13 +128,22 @@ func (s *Store) open() error {
 }
 
 // Own owns the state in dir, without opening it, until release: for whoever writes
-// beside it while nobody runs. Another owner is ErrHeld.
-func Own(dir string) (release func() error, err error) {
-	lock, err := takeLock(filepath.Join(dir, lockName))
-	if err != nil {
-		return nil, fmt.Errorf("the healer's state in %s: %w", dir, err)
+// beside it while nobody runs. It waits for another owner for as long as its patience
+// lasts; one that is still there then is ErrHeld.
+func Own(dir string, patience time.Duration) (release func() error, err error) {
+	path := filepath.Join(dir, lockName)
+	for end := time.Now().Add(patience); ; time.Sleep(lockAgain) {
+		lock, err := takeLock(path)
+		if err == nil {
+			if err = Bequeath(path); err == nil {
+				return lock.Close, nil
+			}
+			_ = lock.Close()
+		}
+		if !errors.Is(err, ErrHeld) || !time.Now().Before(end) {
+			return nil, fmt.Errorf("the healer's state in %s: %w", dir, err)
+		}
 	}
-	return lock.Close, nil
 }
 
 // takeLock takes a lock that ends with the process, whatever ends that.
@@ -141,13 +153,26 @@ func takeLock(path string) (*os.File, error) {
 		return nil, err
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
+		defer func() { _ = f.Close() }()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, ErrHeld
+			return nil, heldBy(f)
 		}
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
+	// Who it is that holds it is for people only, and nothing hangs on whether it can be written.
+	if f.Truncate(0) == nil {
+		_, _ = fmt.Fprintln(f, os.Getpid())
+	}
 	return f, nil
+}
+
+// heldBy is ErrHeld with the process that has written itself into the lock, if one has.
+func heldBy(lock io.Reader) error {
+	var pid int
+	if _, err := fmt.Fscan(io.LimitReader(lock, 20), &pid); err != nil || pid <= 0 {
+		return ErrHeld
+	}
+	return fmt.Errorf("%w (%d)", ErrHeld, pid)
 }
 
 // check reads all of a file before it is opened for writing. One that is not there is
