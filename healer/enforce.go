@@ -73,7 +73,7 @@ type WishState struct {
 	Rollout  string       `json:"rollout,omitempty"` // none where the wish is about firmware only
 	Phase    Phase        `json:"phase,omitempty"`   // of what is written: pools and autotune
 	Firmware FirmwareIs   `json:"firmware,omitempty"`
-	Known    []Item       `json:"known,omitempty"`   // what it has told
+	Known    []Item       `json:"known,omitempty"` // what it has told
 	Drift    []Difference `json:"drift,omitempty"`
 	Stuck    []Stuck      `json:"stuck,omitempty"`
 	Conflict []Item       `json:"conflict,omitempty"`

@@ -12,6 +12,7 @@ import (
 // Options change how a script is run.
 type Options struct {
 	KillAt     int  // kill the healer after this commit; 0: never
+	KillBefore int  // the same, before it
 	CheckStore bool // I23 at every commit
 	CheckPlan  int  // I18 in every so manieth cycle; 0: never
 	Policy     *healer.Policy
@@ -33,7 +34,7 @@ func Run(s *Script, o Options) *Result {
 		policy = *o.Policy
 	}
 	h := NewHealer(w, policy)
-	h.KillAt = o.KillAt
+	h.KillAt, h.KillBefore = o.KillAt, o.KillBefore
 	oracle := NewOracle(w, h)
 	oracle.CheckStore, oracle.CheckPlan = o.CheckStore, o.CheckPlan
 	if o.Prepare != nil {

@@ -26,11 +26,13 @@ type Healer struct {
 	Policy healer.Policy
 	Plan   *healer.Plan
 	Audit  []string
-	// KillAt kills the process right after this commit of its store; 0: never.
-	KillAt  int
-	Commits int
-	Stages  []string // what each commit was for
-	Starts  []time.Duration
+	// KillAt kills the process right after this commit of its store, KillBefore right before
+	// it, so that it is lost; 0: never.
+	KillAt, KillBefore int
+	Commits            int
+	Stages             []string // what each commit was for
+	Stood              []string // and how far the rollouts were then
+	Starts             []time.Duration
 	// Trust leaves the identity unproved before a send, to show that somebody notices.
 	Trust bool
 	// Watch is called with what the healer is about to do and has done.
@@ -173,6 +175,11 @@ func (h *Healer) commit(stage string) bool {
 	if c.Fleet == nil && len(c.Dragons) == 0 {
 		return h.survives(stage)
 	}
+	if h.Commits+1 == h.KillBefore {
+		h.KillBefore = 0
+		h.Kill()
+		return false
+	}
 	if c.Fleet != nil {
 		h.fleet = c.Fleet
 	}
@@ -184,7 +191,7 @@ func (h *Healer) commit(stage string) bool {
 		}
 	}
 	h.Commits++
-	h.Stages = append(h.Stages, stage)
+	h.Stages, h.Stood = append(h.Stages, stage), append(h.Stood, h.stands())
 	if h.Watch != nil {
 		h.Watch.committed(h, stage)
 	}
@@ -193,6 +200,32 @@ func (h *Healer) commit(stage string) bool {
 		return false
 	}
 	return h.survives(stage)
+}
+
+// stands says how far the rollouts are: their states, and the phases of their dragons.
+func (h *Healer) stands() string {
+	words := make(map[string]bool)
+	for _, ro := range h.mem.Fleet.Firmware {
+		words[fmt.Sprintf("firmware:%s", ro.State)], words[fmt.Sprintf("wave:%d", ro.Wave+1)] = true, true
+	}
+	for _, ro := range h.mem.Fleet.Rollouts {
+		words["wish:"+string(ro.State)] = true
+	}
+	for _, r := range h.mem.Dragons {
+		if u := r.Upgrade; u != nil {
+			words[string(u.Phase)] = true
+		}
+		for i := range r.Actions {
+			switch a := &r.Actions[i]; {
+			case a.Outcome != healer.Open:
+			case a.Change != nil && a.Change.Restore:
+				words["undoing"] = true
+			case r.Upgrade != nil && r.Upgrade.Reboot == a.ID:
+				words["extra-boot"] = true
+			}
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Keys(words)), " ")
 }
 
 func (h *Healer) survives(stage string) bool {
