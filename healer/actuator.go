@@ -105,6 +105,7 @@ func (h *Healer) heal(ctx context.Context, j job) {
 			return h.beside(doing, func() error { return h.write(ctx, d, c, &j) })
 		})
 	})
+	more := false
 	// The owner is there as long as this goroutine is, also when ctx is done.
 	_ = h.ask(context.WithoutCancel(ctx), "ending an action", func(context.Context) error {
 		switch {
@@ -122,12 +123,63 @@ func (h *Healer) heal(ctx context.Context, j job) {
 		if j.action.ID != "" && j.action.Result == Pending { // a panic took the result along
 			j.action = h.sent(&j, Unknown, Sending{SentAt: h.clock.Now().Wall, Error: fmt.Sprint(err)})
 		}
+		more = j.action.ID != "" && j.decision.change != nil
 		h.show()
 		return nil
 	})
 	if j.done != nil {
 		j.done(j.action, err)
 	}
+	if more {
+		h.goOn(ctx)
+	}
+}
+
+// nextWrite is how long until the writes are far enough apart. Only the owner may call it.
+func (h *Healer) nextWrite() time.Duration {
+	ring := h.mem.Fleet.Ring
+	if len(ring) == 0 {
+		return 0
+	}
+	last := ring[len(ring)-1]
+	return h.policy.Fleet.spacing(h.policy.Seed, last.ID) - h.mem.moment(h.clock.Now()).Since(last.At)
+}
+
+// goOn lets the next dragon be configured as soon as the spacing of the writes allows it: in
+// a large farm a wave has more dragons than there are looks. It is decided by what the last
+// look saw, and whoever it is is looked at again before the write. Nothing else is begun here.
+func (h *Healer) goOn(ctx context.Context) {
+	var wait time.Duration
+	err := h.ask(ctx, "waiting for the next change", func(context.Context) error {
+		wait = h.nextWrite()
+		return nil
+	})
+	if err != nil {
+		return
+	}
+	timer := time.NewTimer(h.pause(wait))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return
+	}
+	_ = h.ask(ctx, "deciding about the next change", func(life context.Context) error {
+		if h.acting || h.held || !h.writable() || life.Err() != nil {
+			return nil
+		}
+		h.view.Host = h.host()
+		plan := Decide(h.clock.Now(), h.view, h.mem.Clone(), h.enforced())
+		for i := range plan.Changes {
+			if d := plan.Changes[i]; d.Verb == Act {
+				h.plan = plan
+				h.say(plan.cycle.decided(&d, Act))
+				h.beginChange(life, d)
+				return nil
+			}
+		}
+		return nil
+	})
 }
 
 // beside runs fn, which is not the owner's, and has him hear of a panic.

@@ -174,3 +174,45 @@ func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
 		}
 	})
 }
+
+// In a large farm a wave has more dragons than there are looks in it: they follow one another
+// as closely as writes may, within the places in flight.
+func TestAWaveIsAsFastAsItMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 200
+		w := wished(t, n, "", func(int) dragontest.Spec { return dragontest.Spec{Uptime: 20 * time.Hour} })
+		w.policy.Default.Mode = Observe
+		w.policy.Fleet.InFlight, w.policy.Fleet.PerDomain = 0.05, 10 // as many as 500 dragons have
+		w.policy.Rollout.Wave = 0.10                                 // and 400
+		w.start()
+		w.until("the canary works", time.Hour, func() bool {
+			return w.metric("mother_rollout_state", "rollout", "r1", "name", "house", "state", "waves") == 1
+		})
+		pass(10 * time.Minute)
+		var at []time.Time
+		for _, actions := range w.healer.Status().Actions {
+			for _, a := range actions {
+				at = append(at, a.Wall)
+			}
+		}
+		slices.SortFunc(at, time.Time.Compare)
+		for i := range at {
+			if i > 0 && at[i].Sub(at[i-1]) < 24*time.Second {
+				t.Errorf("two writes within %s", at[i].Sub(at[i-1]))
+			}
+			if i >= 20 && at[i].Sub(at[i-20]) < 10*time.Minute {
+				t.Errorf("more than 20 within %s", at[i].Sub(at[i-20]))
+			}
+		}
+		if len(at) < 17 || len(at) > 22 {
+			t.Errorf("%d of %d dragons were configured in ten minutes, want one every 30 s or so", len(at), n)
+		}
+		audit, err := os.ReadFile(w.dir + "/audit.jsonl")
+		if said := strings.Count(string(audit), `"decision":"act"`); err != nil || said < 2*len(at) || said > 2*len(at)+1 {
+			t.Errorf("%d decisions and results are in the audit (%v), want two for each of %d", said, err, len(at))
+		}
+		if most := w.metric("mother_healer_in_flight", "scope", "fleet"); most > 5 {
+			t.Errorf("%v in flight", most)
+		}
+	})
+}

@@ -216,12 +216,17 @@ func (h *Healer) act(ctx context.Context) {
 	}
 	for i := range h.plan.Changes {
 		if d := h.plan.Changes[i]; d.Verb == Act {
-			h.acting = true
-			j := job{plan: h.plan, decision: d, actor: rolloutActor(d.change.id)}
-			h.hand(func() { h.heal(ctx, j) })
+			h.beginChange(ctx, d)
 			return
 		}
 	}
+}
+
+// beginChange begins to configure a dragon, as the newest plan says.
+func (h *Healer) beginChange(ctx context.Context, d Decision) {
+	h.acting = true
+	j := job{plan: h.plan, decision: d, actor: rolloutActor(d.change.id)}
+	h.hand(func() { h.heal(ctx, j) })
 }
 
 // show publishes what a request has changed, without taking it for another look.
