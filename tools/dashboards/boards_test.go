@@ -397,6 +397,14 @@ func TestRangesAreAskedRight(t *testing.T) {
 				if (q.Format == "table") != (p.Type == "table") {
 					t.Errorf("%s: format %q for a %s", where, q.Format, p.Type)
 				}
+				if b.UID != dragonUID {
+					parser.Inspect(parsed(t, where, q.Expr), func(n parser.Node, _ []parser.Node) error {
+						if m, ok := n.(*parser.MatrixSelector); ok && m.Range > 10*time.Minute && strings.HasPrefix(m.VectorSelector.(*parser.VectorSelector).Name, "dragon_") {
+							t.Errorf("%s: hours of every dragon, which is for a recording rule: %s", where, q.Expr)
+						}
+						return nil
+					})
+				}
 				if q.Instant {
 					continue
 				}

@@ -132,7 +132,7 @@ func fleetBoard(limits thresholds) *board {
 				{dashed(lines("Hash rate by model", "What the dragons make, and as a dashed line what they should.", hashes,
 					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"},
 					query{`sum by (model) (model:dragon_hashrate_expected_hashes_per_second:sum{` + chosen + `})`, "{{model}}, expected"}).Min(0), "/expected/"), 12, 9, 0},
-				{limit(band("How the dragons compare", "What each dragon makes of its expected hash rate: 1 is as it should be.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket")).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "transparent")), 12, 9, 0},
+				{limit(band("How the dragons compare", "What each dragon makes of its expected hash rate: 1 is as it should be.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket")).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "red")), 12, 9, 0},
 			}},
 			{"Heat and fans", []panel{
 				{heat("Temperature", "How many dragons have their hottest board how hot.", celsius, "sum by (le) (model:dragon_hottest_board:celsius_bucket{"+chosen+"})"), 10, 9, 0},
@@ -146,7 +146,7 @@ func fleetBoard(limits thresholds) *board {
 				{heaps("Accepted shares", "By pool.", perSec, query{`sum by (url) (pool:dragon_pool_shares:rate5m{` + chosen + `, result="accepted"})`, "{{url}}"}), 8, 8, 0},
 				{grid("Pools in use", "The pools that dragons mine for now, and for whom: the account is the user up to the first dot.",
 					[]query{{`count by (url, account) (worker:dragon_pool_active:info and on (worker) ` + known + `)`, ""}},
-					column{"url", "Pool", nil}, column{"account", "Account", nil}, column{"Value", "Dragons", []dashboard.DynamicConfigValue{width(90)}}).SortBy(falling("Dragons")), 8, 9, 0},
+					column{"url", "Pool", nil}, column{"account", "Account", []dashboard.DynamicConfigValue{width(110)}}, column{"Value", "Dragons", []dashboard.DynamicConfigValue{width(90)}}).SortBy(falling("Dragons")), 8, 9, 0},
 				{grid("Firmware", "What the dragons run, and how many of them are offered something newer by their vendor.",
 					[]query{{`count by (model, firmware) (` + known + `)`, ""}, {`sum by (model, firmware) (` + once("dragon_firmware_upgrade_available") + ` * on (worker) group_left (model, firmware) ` + known + `)`, ""}},
 					column{"model", "Model", nil}, column{"firmware", "Firmware", nil}, column{"Value #A", "Dragons", nil}, column{"Value #B", "Newer is offered to", nil}).SortBy(falling("Dragons")), 8, 9, 0},
@@ -156,8 +156,8 @@ func fleetBoard(limits thresholds) *board {
 			{"Dragons", []panel{
 				{grid("Boards that are not alive", "Each with the dragon's restarts in 24 hours and what the healer did to it last.", []query{
 					{sickBoards, ""},
-					{`(` + sickBoards + `) * on (worker) group_left () sum by (worker) (max by (worker, kind, initiator) (increase(dragon_restarts_observed_total[24h])))`, ""},
-					{`(` + sickBoards + `) * on (worker) group_left (action, outcome) max by (worker, action, outcome) (mother_healer_last_action_timestamp_seconds * 1000)`, ""},
+					{`(` + sickBoards + `) * on (worker) group_left () worker:dragon_restarts_observed:increase24h`, ""},
+					{`(` + sickBoards + `) * on (worker) group_left (action, outcome) topk by (worker) (1, max by (worker, action, outcome) (mother_healer_last_action_timestamp_seconds * 1000))`, ""},
 				}, dragonColumn(), addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil},
 					column{"board", "Board", []dashboard.DynamicConfigValue{width(70)}}, column{"status", "Status", nil},
 					column{"Value #B", "Restarts, 24 h", []dashboard.DynamicConfigValue{value(count), {Id: "decimals", Value: 0}}},
@@ -169,7 +169,7 @@ func fleetBoard(limits thresholds) *board {
 					{once("worker:dragon_hashrate_of_expected:ratio") + " and on (worker) " + listed, ""},
 					{once("worker:dragon_board_temperature_celsius:max") + " and on (worker) " + listed, ""},
 					{"sum by (worker) (max by (worker, board) (dragon_board_up)) and on (worker) " + listed, ""},
-					{"sum by (worker) (max by (worker, kind, initiator) (increase(dragon_restarts_observed_total[24h]))) and on (worker) " + listed, ""},
+					{once("worker:dragon_restarts_observed:increase24h") + " and on (worker) " + listed, ""},
 					{`max by (worker, healer) (label_replace(mother_healer_device_state, "healer", "$1", "state", "(.*)")) and on (worker) ` + listed, ""},
 				}, dragonColumn(), column{"state", "State", []dashboard.DynamicConfigValue{{Id: "mappings", Value: stateWords}, {Id: "custom.displayMode", Value: "color-text"}}},
 					addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil}, column{"firmware", "Firmware", []dashboard.DynamicConfigValue{width(190)}},

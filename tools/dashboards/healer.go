@@ -69,13 +69,13 @@ func healerBoard(limits thresholds) *board {
 					{"max by (rollout, name, state) (mother_rollout_state) == 1", ""},
 					{"max by (rollout) (mother_rollout_failed_devices)", ""},
 				}, column{"rollout", "Rollout", nil}, column{"name", "Of", nil}, column{"state", "State", nil}, column{"Value #B", "Failed", nil}).SortBy(falling("Rollout")).NoValue("None"), 8, 8, 0},
-				{heaps("Waves", "Dragons of the rollouts, by phase.", count, query{"sum by (phase) (max by (rollout, phase) (mother_rollout_devices))", "{{phase}}"}).Decimals(0), 8, 8, 0},
-				{painted(heaps("Wishes", "Where the dragons stand with what a profile wishes.", count, query{"state:mother_enforce_state:count", "{{state}}"}).Decimals(0),
+				{heaps("Waves", "Dragons of the rollouts, by phase.", count, query{"sum by (phase) (max by (rollout, phase) (mother_rollout_devices))", "{{phase}}"}).Decimals(0).NoValue("None"), 8, 8, 0},
+				{painted(heaps("Wishes", "Where the dragons stand with what a profile wishes.", count, query{"state:mother_enforce_state:count", "{{state}}"}).Decimals(0).NoValue("Nothing is wished"),
 					"as_wished", "green", "changing", "blue", "drifted", "yellow", "conflict", "purple", "failed", "red", "stuck", "orange", "unknown", "text"), 8, 8, 0},
 				{grid("Dragons of firmware rollouts", "The phase that each is in, and how much of the image it has, while it is sent and flashed.", []query{
 					{`max by (worker, rollout, phase) (mother_rollout_device_state{phase!~"done|waiting"})`, ""}, {"max by (worker) (mother_firmware_upload_ratio)", ""},
 				}, dragonColumn(), column{"rollout", "Rollout", nil}, column{"phase", "Phase", nil}, column{"Value #B", "Sent", []dashboard.DynamicConfigValue{value(ratio)}}).SortBy(rising("Phase")).NoValue("None"), 8, 8, 0},
-				{lines("Not as wished", "Dragons whose pools, autotune or firmware are not as a profile wishes.", count, query{"item:dragon_config_drift:sum", "{{item}}"}).Min(0).Decimals(0).AxisSoftMax(1), 8, 8, 0},
+				{lines("Not as wished", "Dragons whose pools, autotune or firmware are not as a profile wishes.", count, query{"item:dragon_config_drift:sum", "{{item}}"}).Min(0).Decimals(0).NoValue("Nothing is wished").AxisSoftMax(1), 8, 8, 0},
 				{grid("Dragons not as wished", "And where each stands.", []query{
 					{`max by (worker, state) (mother_enforce_state{state!="as_wished"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
 				}, dragonColumn(), column{"state", "State", nil}, addressColumn(), column{"model", "Model", nil}, column{"site", "Site", nil}).SortBy(rising("State")).NoValue("All are"), 8, 8, 0},
