@@ -73,6 +73,38 @@ func TestModels(t *testing.T) {
 	}
 }
 
+// A dragon is asked once a scrape, one question at a time, over the one connection that it has, and with
+// one login for as long as that is good for: what it costs it to be looked after.
+func TestADayCostsADragonLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarmWithFacts(t, dragontest.HerdConfig{Count: 3, Specs: dragontest.Mixed}, map[fleet.Fact]time.Duration{fleet.AutoTune: 0, fleet.Errors: 0, fleet.Pools: 0})
+		defer f.close()
+		const day, tokens = 24 * 60, 24 / 6
+		for range day {
+			page := f.scraped(t)
+			for i := range f.herd.Len() {
+				if seriesOf(page, f.worker(i))[up(f.worker(i))] != "1" {
+					t.Fatalf("dragon %d is down", i)
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		for i, d := range f.herd.Dragons() {
+			traffic := d.Traffic()
+			// The first question with a token that has expired is in vain, whichever it is.
+			if n := traffic.Requests["summary"]; n < day || n > day+tokens {
+				t.Errorf("dragon %d: %d summaries in %d scrapes", i, n, day)
+			}
+			if n := traffic.Requests["overview"]; n > day/4+tokens {
+				t.Errorf("dragon %d: %d overviews in a day", i, n)
+			}
+			if traffic.Logins > tokens || traffic.Connections > 0 || traffic.MaxInFlight > 1 {
+				t.Errorf("dragon %d: %d logins, %d new connections, %d requests at once", i, traffic.Logins, traffic.Connections, traffic.MaxInFlight)
+			}
+		}
+	})
+}
+
 func TestMetricsAndProbeGiveTheSameSeries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{Count: 3, Specs: dragontest.Mixed})
