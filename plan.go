@@ -215,7 +215,7 @@ func planOffline(ctx context.Context, c *config.Config, logs *logFlags, stderr i
 	dragons, err = fleet.Open(fleet.Config{
 		Dir: dir,
 		Client: dragon.Options{CredentialsFor: credentialsFor(&dragons, passwords.Reader(c.DataDir), func() *config.Config { return c }),
-			Transport: dragon.NewTransport(), Timeout: c.DragonTimeout},
+			Transport: dragonsTransport(), Timeout: c.DragonTimeout},
 		Site:   c.Sites.Of,
 		Logger: logger,
 	})

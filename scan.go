@@ -30,7 +30,7 @@ func addScan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 	c := config.RegisterScan(cmd)
 	asJSON := cmd.Flag("json", "Print JSON instead of a table.").Bool()
 	return cmd.FullCommand(), func(ctx context.Context, stdout, stderr io.Writer) error {
-		client := dragon.Options{Transport: dragon.NewTransport(), Timeout: c.ScanTimeout}
+		client := dragon.Options{Transport: dragonsTransport(), Timeout: c.ScanTimeout}
 		// What is found is printed; beside it only what went wrong is worth a line.
 		logger := level.NewFilter(logs.logger(stderr), level.AllowWarn())
 		dragons, err := fleet.Open(fleet.Config{Client: client, Logger: logger})

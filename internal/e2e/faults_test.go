@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,8 +94,9 @@ func dataDir(flags []string) string {
 func TestFewerFilesThanDragons(t *testing.T) {
 	t.Parallel()
 	const count = 400
-	_, flags := herdOf(t, dragontest.HerdConfig{Count: count})
-	p, base := motherBy(t, []string{"sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"}, flags...)
+	herd, flags := herdOf(t, dragontest.HerdConfig{Count: count})
+	few, dir := []string{"sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"}, t.TempDir()
+	p, base := motherBy(t, few, append(flags, "--data-dir="+dir)...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == count })
 	for range 3 {
 		page := get(t, base+"/metrics")
@@ -105,6 +108,24 @@ func TestFewerFilesThanDragons(t *testing.T) {
 		t.Errorf("it ran out of files:\n%s", p.logged())
 	}
 	p.stop(t)
+
+	// So do the commands that ask all dragons without an instance.
+	run := func(args ...string) string {
+		var failure strings.Builder
+		cmd := exec.CommandContext(t.Context(), few[0], slices.Concat(few[1:], []string{binary}, args)...)
+		cmd.Stderr = &failure
+		out, err := cmd.Output()
+		if strings.Contains(failure.String(), "too many open files") || len(out) == 0 {
+			t.Errorf("%q: %v\n%s", args, err, failure.String())
+		}
+		return string(out)
+	}
+	if n := strings.Count(run("scan", flags[0], herd.Networks()[0].String()), "dragon-"); n != count {
+		t.Errorf("a scan found %d of %d dragons", n, count)
+	}
+	if plan := run(append([]string{"plan", "--data-dir=" + dir, "--inventory-file="}, flags...)...); !strings.Contains(plan, fmt.Sprintf("fleet=%d", count)) || !strings.Contains(plan, " unreachable=0 ") {
+		t.Errorf("a plan misses dragons:\n%.300s", plan)
+	}
 }
 
 // TestADataDirectoryThatCannotBeWritten has the program export all the same.
