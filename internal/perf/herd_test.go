@@ -90,28 +90,28 @@ type herdProcess struct {
 
 // herd is some dragons in processes of their own.
 type herd struct {
-	parts []*herdProcess
-	size  int
-	flags []string // that point the program at it
-	first string   // host:port of one of them
+	parts    []*herdProcess
+	size     int
+	networks []string
+	port     string
+	flags    []string // that point the program at it
 }
 
 func newHerd(b *testing.B, size int) *herd {
 	b.Helper()
-	h := &herd{size: size}
-	port := "0"
+	h := &herd{size: size, port: "0"}
 	for i := 0; i*herdAtMost < size; i++ {
 		n := min(herdAtMost, size-i*herdAtMost)
-		p, said := startHerd(b, fmt.Sprintf("%d,127.%d.0.0/16,%s", n, 90+i, port))
+		p, said := startHerd(b, fmt.Sprintf("%d,127.%d.0.0/16,%s", n, 90+i, h.port))
 		var network string
-		if _, err := fmt.Sscan(said, &port, &network); err != nil {
+		if _, err := fmt.Sscan(said, &h.port, &network); err != nil {
 			b.Fatalf("herd: %v: %q", err, said)
 		}
 		h.parts = append(h.parts, p)
+		h.networks = append(h.networks, network)
 		h.flags = append(h.flags, "--network="+network)
 	}
-	h.flags = append(h.flags, "--dragon-port="+port)
-	h.first = "127.90.0.1:" + port
+	h.flags = append(h.flags, "--dragon-port="+h.port)
 	return h
 }
 

@@ -3,6 +3,7 @@
 package perf
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +85,34 @@ func BenchmarkScrape(b *testing.B) {
 	})
 }
 
+// BenchmarkScan is a scan, by the command, of networks that are as small as has room for
+// the dragons. Loopback refuses at once where nobody is.
+func BenchmarkScan(b *testing.B) {
+	bySize(b, sizes, func(b *testing.B, size int) {
+		h := newHerd(b, size)
+		var used time.Duration
+		var peak float64
+		for b.Loop() {
+			found := 0
+			for _, network := range h.networks {
+				scan := exec.Command(binary, "scan", "--dragon-port="+h.port, network)
+				out, err := scan.Output()
+				if err != nil {
+					b.Fatal(err)
+				}
+				found += bytes.Count(out, []byte("\ndragon-"))
+				used += scan.ProcessState.UserTime() + scan.ProcessState.SystemTime()
+				peak = max(peak, float64(scan.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)*1024/1e6)
+			}
+			if found != size {
+				b.Fatalf("%d of %d dragons found", found, size)
+			}
+		}
+		b.ReportMetric(float64(used.Microseconds())/float64(b.N*size), "cpu-µs/dragon")
+		b.ReportMetric(peak, "MB-resident")
+	})
+}
+
 // BenchmarkBlackholes is the same where one dragon in twenty takes every question and
 // answers none.
 func BenchmarkBlackholes(b *testing.B) {
@@ -109,12 +139,8 @@ func BenchmarkProbe(b *testing.B) {
 	bySize(b, []int{1000}, func(b *testing.B, size int) {
 		h := newHerd(b, size)
 		p := start(b, h)
-		_, port, err := net.SplitHostPort(h.first)
-		if err != nil {
-			b.Fatal(err)
-		}
 		address := func(i int) string { // as service discovery has it
-			return net.JoinHostPort(fmt.Sprintf("127.90.%d.%d", (i+1)>>8, (i+1)&255), port)
+			return net.JoinHostPort(fmt.Sprintf("127.90.%d.%d", (i+1)>>8, (i+1)&255), h.port)
 		}
 		transport := dragon.NewTransport()
 		defer transport.CloseIdleConnections()
@@ -178,28 +204,49 @@ func paced(b *testing.B, n, size int, pace time.Duration, do func(i int) error) 
 	return times
 }
 
-// BenchmarkIdle is a minute in which nobody scrapes and the healer looks once.
+// BenchmarkIdle is three minutes in which nobody scrapes and the healer looks at each
+// dragon about thrice, of all sizes at the same time. They begin when every dragon has been
+// asked for its facts for the first time.
 func BenchmarkIdle(b *testing.B) {
-	bySize(b, sizes, func(b *testing.B, size int) {
-		h := newHerd(b, size)
-		p := start(b, h)
-		h.ask("forget")
-		before := p.cpu()
-		for b.Loop() {
-			<-time.After(time.Minute)
-		}
-		c := h.ask("count")
-		b.ReportMetric(100*float64(p.cpu()-before)/float64(b.Elapsed()), "%core")
-		b.ReportMetric(p.peak(), "MB-resident")
-		b.ReportMetric(float64(c.Requests)/float64(size)/float64(b.N), "requests/dragon")
-		b.ReportMetric(0, "ns/op") // which is a minute
+	const (
+		settled = 130 * time.Second
+		minutes = 3
+	)
+	if err := build(); err != nil {
+		b.Fatal(err)
+	}
+	herds, programs := make(map[int]*herd), make(map[int]*program)
+	used, asked := make(map[int]time.Duration), make(map[int]count)
+	for _, n := range sizes {
+		herds[n] = newHerd(b, n)
+		programs[n] = start(b, herds[n])
+	}
+	<-time.After(settled)
+	for _, n := range sizes {
+		herds[n].ask("forget")
+		used[n] = programs[n].cpu()
+	}
+	begun := time.Now()
+	<-time.After(minutes * time.Minute)
+	for _, n := range sizes {
+		used[n] = programs[n].cpu() - used[n]
+		asked[n] = herds[n].ask("count")
+	}
+	took := time.Since(begun)
+	bySize(b, sizes, func(b *testing.B, n int) {
+		b.ReportMetric(100*float64(used[n])/float64(took), "%core")
+		b.ReportMetric(programs[n].peak(), "MB-resident")
+		b.ReportMetric(float64(asked[n].Requests)/float64(n)/minutes, "requests/dragon")
+		b.ReportMetric(float64(used[n].Microseconds())/float64(asked[n].Requests), "cpu-µs/request")
+		b.ReportMetric(0, "ns/op")
 	})
 }
 
-// BenchmarkStatsd is what mirroring a dragon costs beside the reading that it needs:
-// twenty seconds of a mirror that sends every five, without a scrape.
+// BenchmarkStatsd is what mirroring a dragon costs together with the reading that it
+// needs: twenty seconds of a mirror that sends every ten, without a scrape.
 func BenchmarkStatsd(b *testing.B) {
-	bySize(b, []int{10, 100, 1000}, func(b *testing.B, size int) {
+	const interval, rounds = 10 * time.Second, 2
+	bySize(b, sizes, func(b *testing.B, size int) {
 		server, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
 			b.Fatal(err)
@@ -217,15 +264,16 @@ func BenchmarkStatsd(b *testing.B) {
 			}
 		}()
 		h := newHerd(b, size)
-		p := start(b, h, "--statsd-host=127.0.0.1", "--statsd-port="+port, "--statsd-interval=5")
+		p := start(b, h, "--statsd-host=127.0.0.1", "--statsd-port="+port, fmt.Sprintf("--statsd-interval=%g", interval.Seconds()))
+		<-time.After(interval) // the readings of the start have been mirrored
 		h.ask("forget")
 		before := p.cpu()
 		for b.Loop() {
-			<-time.After(20 * time.Second)
+			<-time.After(rounds * interval)
 		}
 		c := h.ask("count")
-		b.ReportMetric(float64((p.cpu()-before).Microseconds())/float64(4*b.N*size), "cpu-µs/dragon")
-		b.ReportMetric(float64(c.Summaries)/float64(4*b.N*size), "summaries/dragon")
+		b.ReportMetric(float64((p.cpu()-before).Microseconds())/float64(rounds*b.N*size), "cpu-µs/dragon")
+		b.ReportMetric(float64(c.Summaries)/float64(rounds*b.N*size), "summaries/dragon")
 		b.ReportMetric(0, "ns/op")
 	})
 }
