@@ -107,8 +107,8 @@ func fleetBoard(limits thresholds) *board {
 		annotation: healerActions,
 		rows: []row{
 			{"Is all well?", []panel{
-				{tile("Hashing as it should", "Mean over the dragons of what each makes of its expected hash rate; one that is down makes nothing. What is expected is the policy's figure, else what the dragon did when it was well, else what its model does.", ratio,
-					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground).Mappings(yet("in 15 min")), 4, 4, 0},
+				{tile("Hashing as it should", "Mean over the dragons of what each makes of its expected hash rate; one that is down makes nothing. What is expected is the policy's figure, else what the dragon did when it was well, else what its model does: known after a quarter of an hour, of fewer than five of a model after a day.", ratio,
+					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground).Mappings(yet("not yet")), 4, 4, 0},
 				{tile("Hash rate", "Of the boards that are alive, by model. Models of different algorithms cannot be added up; where a model solves Equihash, hashes are solutions.", hashes,
 					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"}).Decimals(1), 8, 4, 0},
 				{state("Known", "Dragons that were ever found, and not forgotten.", "text"), 3, 4, 0},
@@ -123,8 +123,8 @@ func fleetBoard(limits thresholds) *board {
 				{healer(tile("In hand", "Dragons that were written to and whose outcome is not known yet.", count, query{`sum(max by (scope) (mother_healer_in_flight{scope="fleet"}))`, ""})), 2, 4, 0},
 				{healer(tile("Waiting", "Sick dragons that a gate holds back: a budget, a pause, a common cause.", count, query{`sum(max by (gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
 				{healer(tile("Given up", "Dragons in quarantine: a human must look at them.", count, query{`max(mother_healer_quarantined)`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
-				{ranking("The ten worst", "Dragons that make the least of what they should.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
-					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("in 15 min")), 8, 9, 0},
+				{ranking("The ten worst", "Dragons that make the least of what they should. What that is, is known after a quarter of an hour.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
+					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("not yet")), 8, 9, 0},
 				{bars("Actions of the healer", "What the healer sent to dragons.", query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval])) > 0`, "{{action}}"}), 8, 9, 0},
 				{byState(heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{`sum by (state) (model:dragon_state:count{` + chosen + `})`, "{{state}}"}).Decimals(0)), 8, 9, 0},
 			}},
