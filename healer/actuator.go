@@ -165,7 +165,7 @@ func (h *Healer) goOn(ctx context.Context) {
 		return
 	}
 	_ = h.ask(ctx, "deciding about the next change", func(life context.Context) error {
-		if h.acting || h.held || !h.writable() || life.Err() != nil {
+		if h.acting || h.held || !h.writable() {
 			return nil
 		}
 		h.view.Host = h.host()

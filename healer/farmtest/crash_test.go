@@ -80,7 +80,7 @@ func TestCrashAtEveryCommit(t *testing.T) {
 					die(k, "before", Options{KillBefore: k})
 				}
 			}
-			for _, word := range strings.Fields(c.stand) {
+			for word := range strings.FieldsSeq(c.stand) {
 				if !slices.Contains(strings.Fields(stood), word) {
 					t.Errorf("it never died while a rollout stood at %s", word)
 				}

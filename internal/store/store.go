@@ -132,7 +132,7 @@ func (s *Store) open() error {
 // lasts; one that is still there then is ErrHeld.
 func Own(dir string, patience time.Duration) (release func() error, err error) {
 	path := filepath.Join(dir, lockName)
-	for end := time.Now().Add(patience); ; time.Sleep(lockAgain) {
+	for end := time.Now().Add(patience); ; <-time.After(lockAgain) { // no lock says when it is free
 		lock, err := takeLock(path)
 		if err == nil {
 			if err = Bequeath(path); err == nil {
