@@ -93,7 +93,7 @@ func dataDir(flags []string) string {
 // TestFewerFilesThanDragons gives the program fewer files than it has dragons.
 func TestFewerFilesThanDragons(t *testing.T) {
 	t.Parallel()
-	const count = 400
+	const count = 300
 	herd, flags := herdOf(t, dragontest.HerdConfig{Count: count})
 	few, dir := []string{"sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"}, t.TempDir()
 	p, base := motherBy(t, few, append(flags, "--data-dir="+dir)...)
@@ -120,10 +120,10 @@ func TestFewerFilesThanDragons(t *testing.T) {
 		}
 		return string(out)
 	}
-	if n := strings.Count(run("scan", flags[0], herd.Networks()[0].String()), "dragon-"); n != count {
+	if n := strings.Count(run("scan", "--scan-timeout=60", flags[0], herd.Networks()[0].String()), "dragon-"); n != count {
 		t.Errorf("a scan found %d of %d dragons", n, count)
 	}
-	if plan := run(append([]string{"plan", "--data-dir=" + dir, "--inventory-file="}, flags...)...); !strings.Contains(plan, fmt.Sprintf("fleet=%d", count)) || !strings.Contains(plan, " unreachable=0 ") {
+	if plan := run(append([]string{"plan", "--data-dir=" + dir, "--inventory-file=", "--dragon-timeout=60"}, flags...)...); !strings.Contains(plan, fmt.Sprintf("fleet=%d", count)) || !strings.Contains(plan, " unreachable=0 ") {
 		t.Errorf("a plan misses dragons:\n%.300s", plan)
 	}
 }
