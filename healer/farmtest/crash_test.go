@@ -63,6 +63,9 @@ func TestCrashAtEveryCommit(t *testing.T) {
 				}
 				// Where it is not known whether an image was sent, a human has to look. That is
 				// no failure of the firmware.
+				if !r.Healer.Alive() { // it was the last commit of all
+					return
+				}
 				if stands := r.Healer.stands(); !strings.Contains(c.script, "bricks") && strings.Contains(stands, "failed") {
 					t.Errorf("killed %s commit %d (%s): the good firmware is said to have %s", when, k, whole.Healer.Stood[k-1], stands)
 				}
