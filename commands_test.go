@@ -34,6 +34,11 @@ func TestInventoryShowsWhatIsKnown(t *testing.T) {
 			t.Errorf("dragon %d was asked %d times", i, n)
 		}
 	}
+	file := filepath.Join(t.TempDir(), "mother.yml")
+	rewrite(t, file, "data_dir: "+l.dir+"\nnetworks: [{cidr: 127.78.0.0/16, site: hall}]\n")
+	if out, _, err := invoke(t, "inventory", "--config.file="+file); err != nil || strings.Count(out, " hall ") != len(l.Dragons()) {
+		t.Errorf("the sites of the file are not shown: %v\n%s", err, out)
+	}
 	if _, _, err := invoke(t, "inventory", "--data-dir="+t.TempDir()); err == nil || !strings.Contains(err.Error(), "--data-dir") {
 		t.Errorf("%v", err)
 	}
@@ -117,6 +122,8 @@ func TestMoments(t *testing.T) {
 
 func TestShellsComplete(t *testing.T) {
 	l := newLair(t, dragontest.Spec{}, dragontest.Spec{})
+	file := filepath.Join(l.dir, "mother.yml")
+	rewrite(t, file, "data_dir: "+l.dir+"\nnetworks: [{cidr: 127.78.0.0/16, site: hall}]\n")
 	for _, c := range []struct {
 		words []string
 		want  []string
@@ -130,6 +137,10 @@ func TestShellsComplete(t *testing.T) {
 		{[]string{"dragon", "locate", "on", "--data-dir=" + l.dir, ""}, []string{l.worker(0), l.worker(1)}},
 		{[]string{"dragon", "reboot", "--data-dir", l.dir, l.worker(0), l.worker(1)[:len(l.worker(1))-1]}, []string{l.worker(0), l.worker(1)}},
 		{[]string{"healer", "--data-dir=" + l.dir, "reboot", l.worker(1)}, []string{l.worker(1)}},
+		{[]string{"dragon", "--data-dir", l.dir, "summary", l.worker(1)}, []string{l.worker(1)}},
+		{[]string{"dragon", "--config.file=" + file, "summary", l.worker(1)}, []string{l.worker(1)}},
+		{[]string{"dragon", "--config.file", file, "summary", l.worker(1)}, []string{l.worker(1)}},
+		{[]string{"--config.file", ""}, nil}, // the shell knows files
 		{[]string{"scan", "--netw"}, nil},
 		{[]string{"nonsense", ""}, nil},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -44,14 +46,24 @@ func completions(app *kingpin.ApplicationModel, words []string) (found []string)
 		}
 	}
 	var args []*kingpin.ArgModel
-	dir := os.Getenv("MOTHER_OF_DRAGONS_DATA_DIR")
-	for i, w := range words {
+	dir, file := os.Getenv("MOTHER_OF_DRAGONS_DATA_DIR"), os.Getenv("MOTHER_OF_DRAGONS_CONFIG_FILE")
+	open := "" // a flag whose value is the next word
+	for _, w := range words {
+		name, value, whole := strings.Cut(w, "=")
+		if open != "" {
+			name, value, whole = open, w, true
+		}
 		switch cmd := commandOf(group, w); {
-		case w == "--data-dir" && i+1 < len(words):
-			dir = words[i+1]
-		case strings.HasPrefix(w, "--data-dir="):
-			dir = strings.TrimPrefix(w, "--data-dir=")
-		case strings.HasPrefix(w, "-"):
+		case open != "" || strings.HasPrefix(w, "-"):
+			open = ""
+			switch {
+			case whole && name == "--data-dir":
+				dir = value
+			case whole && name == "--config.file":
+				file = value
+			case !whole && takesValue(flags, name):
+				open = name
+			}
 		case cmd != nil:
 			group, args = cmd.CmdGroupModel, cmd.Args
 			flags = append(flags, cmd.Flags...)
@@ -60,6 +72,7 @@ func completions(app *kingpin.ApplicationModel, words []string) (found []string)
 		}
 	}
 	switch {
+	case open != "": // a file, if anything; that is for the shell
 	case strings.HasPrefix(last, "-"):
 		for _, f := range flags {
 			if !f.Hidden {
@@ -73,11 +86,20 @@ func completions(app *kingpin.ApplicationModel, words []string) (found []string)
 			}
 		}
 	case len(args) > 0:
-		found = values(args[0], dir)
+		if dir, _, err := config.Data(file, cmp.Or(dir, "data")); err == nil {
+			found = values(args[0], dir)
+		}
 	}
 	found = slices.DeleteFunc(found, func(s string) bool { return !strings.HasPrefix(s, last) })
 	slices.Sort(found)
 	return slices.Compact(found)
+}
+
+func takesValue(flags []*kingpin.FlagModel, name string) bool {
+	i := slices.IndexFunc(flags, func(f *kingpin.FlagModel) bool {
+		return "--"+f.Name == name || f.Short != 0 && "-"+string(f.Short) == name
+	})
+	return i >= 0 && !flags[i].IsBoolFlag()
 }
 
 func commandOf(group *kingpin.CmdGroupModel, word string) *kingpin.CmdModel {
@@ -98,9 +120,6 @@ func cumulative(arg *kingpin.ArgModel) bool {
 func values(arg *kingpin.ArgModel, dir string) (found []string) {
 	switch arg.Name {
 	case "host", "dragon":
-		if dir == "" {
-			dir = "data"
-		}
 		known, err := fleet.Remembered(dir, nil)
 		if err != nil {
 			return nil // nothing to choose from

@@ -346,7 +346,7 @@ func (v *errand) resume(ctx context.Context) error {
 func (v *errand) each(ctx context.Context) error {
 	if v.verb == "reboot" || v.verb == "restart" {
 		if !v.yes {
-			if err := agree(v.stderr, v.verb+" "+strings.Join(v.targets, ", "), v.verb+" makes dragons stop mining for a while; say --yes"); err != nil {
+			if err := agree(ctx, v.stderr, v.verb+" "+strings.Join(v.targets, ", "), v.verb+" makes dragons stop mining for a while; say --yes"); err != nil {
 				return err
 			}
 		}

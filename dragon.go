@@ -17,8 +17,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/schollz/progressbar/v3"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -75,6 +75,8 @@ type round struct {
 	hosts          []host
 	client         dragon.Options
 	verb           string
+	streams        bool  // it prints while it goes on: there is no bar, and who fails is told at once
+	size           int64 // bytes that each dragon is sent, which takes its time; 0: nothing of the kind
 	stdout, stderr io.Writer
 	mu             sync.Mutex // of what the visits write to
 	records        sync.Mutex // of the audit of an instance that does not run: it has one owner at a time
@@ -102,7 +104,7 @@ func (d *dragonCommand) addSelecting(verb, help string, flags func(*kingpin.CmdC
 		if r.hosts, err = d.named(c, names, d.all || all()); err != nil {
 			return err
 		}
-		if r.client, err = d.clientOptions(c, stderr); err != nil {
+		if r.client, err = d.clientOptions(ctx, c, stderr); err != nil {
 			return err
 		}
 		defer dragon.New("", r.client).CloseIdleConnections()
@@ -172,7 +174,7 @@ func hostOf(name string, known []*fleet.Info, c *config.Config) (host, error) {
 }
 
 // clientOptions say how to log in: as the flags want it, else as the configuration does.
-func (d *dragonCommand) clientOptions(c *config.Config, stderr io.Writer) (dragon.Options, error) {
+func (d *dragonCommand) clientOptions(ctx context.Context, c *config.Config, stderr io.Writer) (dragon.Options, error) {
 	known, _ := fleet.Remembered(c.DataDir, c.Sites.Of) // without an inventory nobody is known
 	book := passwords.Reader(c.DataDir)
 	if err := book.Err(); err != nil {
@@ -193,7 +195,7 @@ func (d *dragonCommand) clientOptions(c *config.Config, stderr io.Writer) (drago
 	case d.passwordFile != "":
 		password, err = readPassword(d.passwordFile)
 	case d.ask:
-		password, err = askPassword(stderr, "password of "+d.user)
+		password, err = askPassword(ctx, stderr, "password of "+d.user)
 	default:
 		return o, nil
 	}
@@ -214,26 +216,13 @@ func readPassword(path string) (dragon.Secret, error) {
 	return dragon.Secret(password), nil
 }
 
-// askPassword asks for a password without showing it.
-func askPassword(stderr io.Writer, what string) (dragon.Secret, error) {
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return "", fmt.Errorf("the %s cannot be asked for: this is no terminal; put it into a file", what)
-	}
-	fmt.Fprintf(stderr, "%s: ", what)
-	password, err := term.ReadPassword(int(os.Stdin.Fd()))
-	fmt.Fprintln(stderr)
-	if err == nil && len(password) == 0 {
-		err = errors.New("no password")
-	}
-	return dragon.Secret(password), err
-}
-
 // visit is one dragon of a round.
 type visit struct {
 	*round
 	host
 	*dragon.Client
 	overview *dragon.Overview // by which the dragon said who it is
+	progress func(sent int64) // of what it is sent
 }
 
 // outcome is what came of a visit.
@@ -253,27 +242,24 @@ func (r *round) visitAll(ctx context.Context, do func(context.Context, *visit) (
 	outcomes := make([]outcome, len(r.hosts))
 	var group errgroup.Group
 	group.SetLimit(r.atOnce)
-	bar := progress(r.stderr, r.verb)
-	if len(r.hosts) == 1 {
-		bar = nil
-	}
-	done := 0
+	bar := r.progress()
 	for i, h := range r.hosts {
 		group.Go(func() error {
-			v := &visit{round: r, host: h, Client: dragon.New(h.Address, r.client)}
+			v := &visit{round: r, host: h, Client: dragon.New(h.Address, r.client), progress: func(sent int64) { bar(i, sent, false) }}
 			result, err := v.meet(ctx, do)
 			o := outcome{Dragon: h.Name, Address: h.Address, MAC: v.MAC, OK: err == nil, result: result}
 			if err != nil {
-				o.Error = plain(err.Error(), 1000)
+				o.Error = plain(said(ctx, err), 1000)
 			} else {
 				o.Result = jsonOf(result)
 			}
-			r.mu.Lock()
-			defer r.mu.Unlock()
 			outcomes[i] = o
-			if done++; bar != nil {
-				bar(done, len(r.hosts))
+			if r.streams && !o.OK {
+				r.mu.Lock()
+				fmt.Fprintf(r.stderr, "%s: %s\n", o.Dragon, o.Error)
+				r.mu.Unlock()
 			}
+			bar(i, 0, true)
 			return nil
 		})
 	}
@@ -281,9 +267,47 @@ func (r *round) visitAll(ctx context.Context, do func(context.Context, *visit) (
 	return outcomes
 }
 
+// progress draws how far the round is: in dragons, or in bytes where these are what takes
+// time. What it returns is told of each dragon what it was sent, and when it is done.
+func (r *round) progress() func(i int, sent int64, done bool) {
+	n := int64(len(r.hosts))
+	draw, unit := drawBar(r.stderr, r.verb, progressbar.OptionShowCount()), int64(1)
+	switch {
+	case r.size > 0:
+		draw, unit = drawBar(r.stderr, r.verb), r.size
+	case n == 1 || r.streams:
+		draw = nil
+	}
+	if draw == nil {
+		return func(int, int64, bool) {}
+	}
+	far, all := make([]int64, n), int64(0)
+	return func(i int, sent int64, done bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if done {
+			sent = unit
+		}
+		all += sent - far[i]
+		far[i] = sent
+		draw(all, n*unit)
+	}
+}
+
+// said is what went wrong, in words for who typed the command.
+func said(ctx context.Context, err error) string {
+	if e, ok := errors.AsType[*dragon.Error](err); ok && errors.Is(err, dragon.ErrNotOffered) {
+		return fmt.Sprintf("%s: %v", e.Endpoint, dragon.ErrNotOffered)
+	}
+	if ctx.Err() != nil { // by Ctrl-C
+		return strings.ReplaceAll(err.Error(), context.Canceled.Error(), "interrupted")
+	}
+	return err.Error()
+}
+
 func (v *visit) meet(ctx context.Context, do func(context.Context, *visit) (any, error)) (any, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, errors.New("not asked: interrupted")
 	}
 	if v.MAC != "" {
 		if err := v.itself(ctx); err != nil {
@@ -339,7 +363,7 @@ func (r *round) show(outcomes []outcome, head string, rows func(any) []string) e
 			}
 		}
 		for _, o := range outcomes {
-			if !o.OK {
+			if !o.OK && !r.streams {
 				fmt.Fprintf(r.stderr, "%s: %s\n", o.Dragon, o.Error)
 			}
 		}

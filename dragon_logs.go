@@ -23,6 +23,7 @@ func (d *dragonCommand) addLogs() {
 		if follow {
 			r.atOnce = len(r.hosts) // none of them ends
 		}
+		r.streams = true
 		var out sync.Mutex
 		outcomes := r.visitAll(ctx, func(ctx context.Context, v *visit) (any, error) {
 			w := &lines{mu: &out, to: r.stdout}

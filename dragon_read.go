@@ -32,7 +32,7 @@ func (d *dragonCommand) addReads() {
 	reads(d, "errors", "Show the error that the dragon has found in itself (Innosilicon).",
 		"CODE\tMEANING\tMESSAGE", (*visit).foundError, func(e *dragon.ErrorReport) []string {
 			if e.Code == "" {
-				return []string{"-\tnone\t"}
+				return []string{row("", "none", "")}
 			}
 			return []string{row(e.Code, dragon.ErrorText(e.Code), strings.TrimSpace(e.Message+" "+e.Description+" "+e.Analysis))}
 		})

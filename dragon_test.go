@@ -23,6 +23,22 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
+// onText calls do when text is written for the first time.
+type onText struct {
+	strings.Builder
+	text string
+	do   func()
+}
+
+func (w *onText) Write(p []byte) (int, error) {
+	_, _ = w.Builder.Write(p)
+	if w.do != nil && strings.Contains(w.String(), w.text) {
+		w.do()
+		w.do = nil
+	}
+	return len(p), nil
+}
+
 // lair is a herd, and a data directory whose inventory knows it.
 type lair struct {
 	*dragontest.Herd
@@ -406,6 +422,28 @@ func TestJournalsAreFollowedUntilTheUserHasSeenEnough(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWhoCannotBeFollowedIsToldAtOnce(t *testing.T) {
+	l := newLair(t, dragontest.Spec{}, dragontest.Spec{Password: "changed"})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	errs := &onText{text: l.worker(1) + ": ", do: cancel} // without that it would go on for ever
+	err := run(ctx, []string{"dragon", "logs", "-f", "--data-dir=" + l.dir, "--all"}, io.Discard, errs, nil)
+	if err == nil || strings.Count(errs.String(), l.worker(1)) != 1 {
+		t.Errorf("%v\n%s", err, errs.String())
+	}
+}
+
+func TestWhoWasNotAskedBeforeCtrlCIsSaid(t *testing.T) {
+	l := newLair(t, dragontest.Spec{}, dragontest.Spec{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var errs strings.Builder
+	err := run(ctx, []string{"dragon", "overview", "--data-dir=" + l.dir, "--all"}, io.Discard, &errs, nil)
+	if err == nil || strings.Count(errs.String(), "not asked: interrupted") != 2 {
+		t.Errorf("%v\n%s", err, errs.String())
 	}
 }
 

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
-	"golang.org/x/term"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
@@ -32,8 +30,9 @@ type change struct {
 	// the running instance's healer keeps its hands off it, and takes nothing amiss.
 	// 0: it mines on.
 	away   time.Duration
-	silent bool // it often can answer no more
-	lost   bool // what it does cannot be undone over the network
+	said   string // of what went well; done unless set
+	silent bool   // it often can answer no more
+	lost   bool   // what it does cannot be undone over the network
 }
 
 func (d *dragonCommand) addWrites() {
@@ -116,13 +115,24 @@ func (d *dragonCommand) addWrites() {
 			cmd.Flag("image", "The image, a .swu file that the vendor has signed.").NoEnvar().PlaceHolder("FILE").StringVar(&image)
 			cmd.Flag("url", "Let the dragon fetch the image from here, which is less reliable.").NoEnvar().PlaceHolder("URL").StringVar(&from)
 		},
-		check: func(*round) error {
+		check: func(r *round) error {
 			if (image == "") == (from == "") {
 				return errors.New("upgrade: --image or --url, one of the two")
 			}
+			if image == "" {
+				return nil
+			}
+			info, err := os.Stat(image)
+			if err != nil {
+				return fmt.Errorf("upgrade: %w", err)
+			}
+			if !info.Mode().IsRegular() {
+				return fmt.Errorf("upgrade: %s is no file", image)
+			}
+			r.size = info.Size()
 			return nil
 		},
-		away: 45 * time.Minute,
+		away: 45 * time.Minute, said: "taken; it is checked and flashed, then the dragon reboots",
 		send: func(ctx context.Context, v *visit) error {
 			if from != "" {
 				return v.UpgradeDownload(ctx, from)
@@ -153,7 +163,7 @@ func (d *dragonCommand) changes(c change) {
 				return err
 			}
 		}
-		if err := r.confirm(&c, yes, meant); err != nil {
+		if err := r.confirm(ctx, &c, yes, meant); err != nil {
 			return err
 		}
 		outcomes := r.visitAll(ctx, func(ctx context.Context, v *visit) (any, error) { return v.change(ctx, &c, reason) })
@@ -162,29 +172,42 @@ func (d *dragonCommand) changes(c change) {
 }
 
 // confirm asks before dragons stop mining. What cannot be undone is asked for by name.
-func (r *round) confirm(c *change, yes bool, meant string) error {
+func (r *round) confirm(ctx context.Context, c *change, yes bool, meant string) error {
 	if !c.lost {
 		if yes || c.away == 0 {
 			return nil
 		}
-		return agree(r.stderr, c.verb+" "+strings.Join(r.names, ", "), c.verb+" makes dragons stop mining for a while; say --yes")
+		return agree(ctx, r.stderr, c.verb+" "+r.who(), c.verb+" makes dragons stop mining for a while; say --yes")
 	}
 	if r.all {
 		return fmt.Errorf("%s: name the dragons; it cannot be undone over the network, and there is no --all for it", c.verb)
 	}
 	if meant == "" {
 		wanted := strings.Join(r.names, ",")
-		if !term.IsTerminal(int(os.Stdin.Fd())) {
+		if !isTerminal() {
 			return fmt.Errorf("%s cannot be undone over the network; say --yes-i-mean=%s", c.verb, wanted)
 		}
-		fmt.Fprintf(r.stderr, "%s cannot be undone over the network. To go on, type the dragons' names: %s\n> ", c.verb, wanted)
-		meant, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+		var err error
+		if meant, err = ask(ctx, r.stderr, fmt.Sprintf("%s cannot be undone over the network. To go on, type the dragons' names: %s\n> ", c.verb, wanted)); err != nil {
+			return fmt.Errorf("%s: %w", c.verb, err)
+		}
 	}
 	typed := strings.FieldsFunc(meant, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 	if !slices.Equal(typed, r.names) {
-		return fmt.Errorf("%s: not done: what was typed is not %s", c.verb, strings.Join(r.names, ","))
+		return fmt.Errorf("%s: %w: what was typed is not %s", c.verb, errNotDone, strings.Join(r.names, ","))
 	}
 	return nil
+}
+
+// who says for a question which dragons are meant; of many, how many they are.
+func (r *round) who() string {
+	switch n := len(r.hosts); {
+	case len(r.names) == 0:
+		return fmt.Sprintf("all %d dragons of the inventory", n)
+	case len(r.names) > 8:
+		return fmt.Sprintf("%s and %d more", strings.Join(r.names[:7], ", "), len(r.names)-7)
+	}
+	return strings.Join(r.names, ", ")
 }
 
 // change does it, tells the running instance before, and puts on record what came of it.
@@ -197,7 +220,7 @@ func (v *visit) change(ctx context.Context, c *change, reason string) (any, erro
 	}
 	// What is sent goes to who has just said who it is, or to nobody.
 	err := c.send(dragon.WithoutLogin(ctx), v)
-	said := "done"
+	said := cmp.Or(c.said, "done")
 	if c.silent && errors.Is(err, dragon.ErrUnknownOutcome) {
 		said, err = "sent; no answer came, which is usual", nil
 	}
@@ -251,19 +274,6 @@ func (r *round) warn(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fmt.Fprintln(r.stderr, "warning:", plain(fmt.Sprintf(format, args...), 1000))
-}
-
-// agree asks a question, where there is somebody to ask.
-func agree(stderr io.Writer, question, otherwise string) error {
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return errors.New(otherwise)
-	}
-	fmt.Fprintf(stderr, "%s? [y/N] ", question)
-	line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-	if s := strings.ToLower(strings.TrimSpace(line)); s != "y" && s != "yes" {
-		return errors.New("not done")
-	}
-	return nil
 }
 
 // parseProfile reads MODE or MODE:LEVEL.
@@ -353,5 +363,5 @@ func (v *visit) flash(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	return v.UpgradeUpload(ctx, filepath.Base(path), image, info.Size(), nil)
+	return v.UpgradeUpload(ctx, filepath.Base(path), image, info.Size(), v.progress)
 }

@@ -145,7 +145,7 @@ func dashed(s string) string { return cmp.Or(plain(s, 64), "-") }
 func startFirmware(ctx context.Context, i *instance, w *firmwareWish) error {
 	if !w.yes {
 		question := fmt.Sprintf("bring the dragons of model %s to firmware %s, wave by wave", w.Model, w.Version)
-		if err := agree(w.stderr, question, "a rollout makes dragons stop mining for a while; say --yes"); err != nil {
+		if err := agree(ctx, w.stderr, question, "a rollout makes dragons stop mining for a while; say --yes"); err != nil {
 			return err
 		}
 	}

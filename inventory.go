@@ -34,11 +34,11 @@ type knownDragon struct {
 
 func addInventory(app *kingpin.Application, _ *logFlags, _ func(net.Addr)) (string, command) {
 	cmd := app.Command("inventory", "Show the dragons that are known: to the data directory, which a running instance keeps up to date, or to an instance elsewhere. Nothing is sent to them.")
-	dir := config.RegisterDataDir(cmd)
+	data := config.RegisterData(cmd)
 	var from instanceFlags
 	from.register(cmd)
 	return cmd.FullCommand(), func(ctx context.Context, stdout, _ io.Writer) error {
-		known, err := inventoryOf(ctx, dir, from.url)
+		known, err := inventoryOf(ctx, data, from.url)
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func addInventory(app *kingpin.Application, _ *logFlags, _ func(net.Addr)) (stri
 	}
 }
 
-func inventoryOf(ctx context.Context, dir func() (string, error), url string) ([]knownDragon, error) {
+func inventoryOf(ctx context.Context, data func() (string, config.Sites, error), url string) ([]knownDragon, error) {
 	known := []knownDragon{} // an empty list is [], not null
 	if url != "" {
 		// Its service discovery has what others may know, and no more.
@@ -82,17 +82,17 @@ func inventoryOf(ctx context.Context, dir func() (string, error), url string) ([
 		}
 		return known, nil
 	}
-	d, err := dir()
+	dir, sites, err := data()
 	if err != nil {
 		return nil, err
 	}
-	infos, err := fleet.Remembered(d, nil)
+	infos, err := fleet.Remembered(dir, sites.Of)
 	if err != nil {
 		return nil, fmt.Errorf("%w (--data-dir or --config.file say where it is; --url asks an instance elsewhere)", err)
 	}
 	for _, i := range infos {
 		known = append(known, knownDragon{
-			Worker: i.Worker, Address: i.Address, MAC: i.MAC, Brand: string(i.Brand), Model: i.Model, HWVersion: i.HWVersion, Firmware: i.Firmware,
+			Worker: i.Worker, Address: i.Address, MAC: i.MAC, Brand: string(i.Brand), Model: i.Model, HWVersion: i.HWVersion, Firmware: i.Firmware, Site: i.Site,
 			FirstSeen: &i.FirstSeen, LastSeen: &i.LastSeen, Gone: i.IP == "", Conflict: i.Conflict,
 		})
 	}

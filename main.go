@@ -31,6 +31,7 @@ func main() {
 		debug.SetGCPercent(collectAt)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal ends it in order, a second one at once
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, nil)
 	stop()
 	if status, ok := errors.AsType[exit](err); ok {
@@ -71,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 	}
 	chosen, err := app.Parse(args)
 	if err != nil {
-		return fmt.Errorf("%w (--help shows what there is)", err)
+		return fmt.Errorf("%w (--help shows what there is)", explained(app.Model(), args, err))
 	}
 	return commands[chosen](ctx, stdout, stderr)
 }

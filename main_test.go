@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -157,6 +158,14 @@ func TestVersion(t *testing.T) {
 }
 
 func TestBadCommandLinesEndWithOneLine(t *testing.T) {
+	here := t.TempDir()
+	empty := filepath.Join(here, "empty.yml")
+	rewrite(t, empty, "")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for _, c := range []struct {
 		args []string
 		want string
@@ -169,11 +178,30 @@ func TestBadCommandLinesEndWithOneLine(t *testing.T) {
 		{nil, "--network"},
 		{[]string{"scan", "127.0.0.1/24"}, "did you mean"},
 		{[]string{"scan"}, "network"},
+		{[]string{"--netwrok=127.1.0.0/24"}, "did you mean --network?"},
+		{[]string{"dragon", "reboot", "--yess", "127.1.0.1"}, "did you mean --yes?"},
+		{[]string{"inventry"}, "inventry is no command; did you mean inventory?"},
+		{[]string{"dragon", "sumary", "127.1.0.1"}, "sumary is no command; did you mean summary?"},
+		{[]string{"--dragon=http://127.1.0.1/"}, "not a host but a URL"},
+		{[]string{"--config.file=" + here}, here + " is a directory"},
+		{[]string{"--config.file=" + filepath.Join(here, "nope.yml")}, "nope.yml: no such file"},
+		{[]string{"--config.file=" + empty}, "networks or dragons in " + empty},
+		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + empty}, "the data directory (--data-dir): mkdir " + empty},
+		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + here, "--web.listen-address=" + taken.Addr().String()}, "--web.listen-address: listen tcp " + taken.Addr().String()},
+		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + here, "--web.listen-address=127.0.0.1:0", "--web.config.file=/nowhere.yml"}, "--web.config.file: open /nowhere.yml"},
 	} {
 		err := run(t.Context(), c.args, io.Discard, io.Discard, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: %v\nwant one line with %q", c.args, err, c.want)
 		}
+	}
+}
+
+func TestAVariableThatWillNotDoIsNamed(t *testing.T) {
+	t.Setenv("MOTHER_OF_DRAGONS_DRAGON_HEALTH_REBOOT", "yes")
+	err := run(t.Context(), []string{"--network=127.1.0.0/24"}, io.Discard, io.Discard, nil)
+	if err == nil || !strings.Contains(err.Error(), `$MOTHER_OF_DRAGONS_DRAGON_HEALTH_REBOOT: "yes" is neither true nor false`) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -54,7 +54,7 @@ func manual(app *kingpin.ApplicationModel) string {
 		p.line(".TP\n.I %s\n%s", roff(f[0]), roff(f[1]))
 	}
 	p.line(".SH SIGNALS")
-	p.line(".TP\n.B SIGTERM, SIGINT\nEnd in order.\n.TP\n.B SIGUSR1\nPause the healer for an hour.")
+	p.line(".TP\n.B SIGTERM, SIGINT\nEnd in order; a second one ends at once.\n.TP\n.B SIGHUP\nRead the configuration file anew, and take it over whole or not at all.\n.TP\n.B SIGUSR1\nPause the healer for an hour.")
 	p.line(".SH EXIT STATUS")
 	p.line("0, or 1 after an error; where one of many dragons failed, too. The command \\fBplan\\fR has statuses of its own.")
 	p.line(".SH SEE ALSO")

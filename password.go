@@ -71,7 +71,11 @@ func (d *dragonCommand) addPassword() {
 			}
 		}
 		if !yes {
-			if err := agree(r.stderr, fmt.Sprintf("change the password of %d dragons", len(r.hosts)), "password: say --yes"); err != nil {
+			question := "change the password of "
+			if allDefault {
+				question = "change the password, where it is a factory's, of "
+			}
+			if err := agree(ctx, r.stderr, question+r.who(), "password: say --yes"); err != nil {
 				return err
 			}
 		}

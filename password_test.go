@@ -98,7 +98,7 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 				renew := func(step func(string) error) (said string, err error) {
 					d := &dragonCommand{atOnce: 1}
 					r := &round{dragonCommand: d, config: c, verb: "password", hosts: []host{{l.worker(0), l.Addr(0), mac}}, stdout: io.Discard, stderr: io.Discard}
-					if r.client, err = d.clientOptions(c, io.Discard); err != nil {
+					if r.client, err = d.clientOptions(t.Context(), c, io.Discard); err != nil {
 						return "", err
 					}
 					book, err := passwords.Open(l.dir) // anew: nothing is in memory

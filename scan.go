@@ -65,21 +65,32 @@ func addScan(app *kingpin.Application, logs *logFlags, _ func(net.Addr)) (string
 
 // progress draws a bar where stderr is a terminal; nil where it is none.
 func progress(stderr io.Writer, doing string) func(done, total int) {
+	draw := drawBar(stderr, doing, progressbar.OptionShowCount())
+	if draw == nil {
+		return nil
+	}
+	return func(done, total int) { draw(int64(done), int64(total)) }
+}
+
+// drawBar is progress for what has a measure of its own.
+func drawBar(stderr io.Writer, doing string, options ...progressbar.Option) func(done, total int64) {
 	f, ok := stderr.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	var bar *progressbar.ProgressBar
-	return func(done, total int) {
+	return func(done, total int64) {
 		if bar == nil {
-			bar = progressbar.NewOptions(total,
+			if width, _, err := term.GetSize(int(f.Fd())); err == nil && width < 60 { // what does not fit into a line is left there
+				options = append(options, progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false))
+			}
+			bar = progressbar.NewOptions64(total, append(options,
 				progressbar.OptionSetWriter(stderr),
 				progressbar.OptionSetDescription(doing),
-				progressbar.OptionShowCount(),
 				progressbar.OptionThrottle(100*time.Millisecond),
-				progressbar.OptionClearOnFinish())
+				progressbar.OptionClearOnFinish())...)
 		}
-		_ = bar.Set(done) // a bar that cannot be drawn is no reason to stop
+		_ = bar.Set64(done) // a bar that cannot be drawn is no reason to stop
 	}
 }
 

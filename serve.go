@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	stdlog "log"
 	"log/slog"
 	"net"
@@ -76,8 +77,12 @@ func addServe(app *kingpin.Application, logs *logFlags, listening func(net.Addr)
 			return printConfig(stdout, c)
 		}
 		if errors.Is(err, config.ErrNoTarget) {
+			in := ""
+			if file := c.File; file != "" {
+				in = fmt.Sprintf(", or networks or dragons in %s", file)
+			}
 			return fmt.Errorf("%w: credentials are sent to what answers there, so none is assumed; "+
-				"name one with --network or --dragon%s", err, suggestNetworks())
+				"name one with --network or --dragon%s%s", err, in, suggestNetworks())
 		} else if err != nil {
 			return err
 		}
@@ -340,6 +345,11 @@ func serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		err := toolkit.ListenAndServe(server, flags.listen, bridge(log.With(logger, "component", "web")))
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
+		}
+		if _, ok := errors.AsType[*net.OpError](err); ok {
+			return fmt.Errorf("--web.listen-address: %w", err)
+		} else if _, ok := errors.AsType[*fs.PathError](err); ok {
+			return fmt.Errorf("--web.config.file: %w", err)
 		}
 		return err
 	})

@@ -74,6 +74,9 @@ func CheckTarget(name string) error {
 
 // splitTarget takes a static target apart.
 func splitTarget(name string, usual uint16) (host string, port uint16, err error) {
+	if strings.Contains(name, "://") {
+		return "", 0, fmt.Errorf("dragon %q is not a host but a URL; write host or host:port", name)
+	}
 	host, port = name, usual
 	if h, p, err := net.SplitHostPort(name); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)

@@ -163,25 +163,41 @@ func register(cmd flagger, file *string) func() (*Config, error) {
 // RegisterDataDir adds what says where the data directory of an instance is, for
 // commands that talk to it, and returns how to get it.
 func RegisterDataDir(cmd flagger) func() (string, error) {
-	var dir, file string
-	Flag(cmd, "data-dir", "Data directory of the instance.", &dir, Text).Default("data")
-	Flag(cmd, "config.file", "Its configuration file, for the data directory that it names.", &file, Text).PlaceHolder("FILE")
+	data := RegisterData(cmd)
 	return func() (string, error) {
-		if file == "" {
-			return dir, nil
-		}
-		data, err := ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		// The instance runs on the file, or not; that its other keys are right is not
-		// for this command to say.
-		doc, r := document{DataDir: dir}, newReader()
-		if root := r.parse(data); root != nil {
-			r.take(root, "", reflect.ValueOf(&doc).Elem())
-		}
-		return doc.DataDir, nil
+		dir, _, err := data()
+		return dir, err
 	}
+}
+
+// RegisterData is RegisterDataDir for commands that are to know the sites, too. Where
+// no file is named there are none.
+func RegisterData(cmd flagger) func() (dir string, sites Sites, err error) {
+	var flag, file string
+	Flag(cmd, "data-dir", "Data directory of the instance.", &flag, Text).Default("data")
+	Flag(cmd, "config.file", "Its configuration file, for the data directory that it names.", &file, Text).PlaceHolder("FILE")
+	return func() (string, Sites, error) { return Data(file, flag) }
+}
+
+// Data returns the data directory that a configuration file names, dir if it names none,
+// and its sites. The file may be empty.
+func Data(file, dir string) (string, Sites, error) {
+	if file == "" {
+		return dir, Sites{}, nil
+	}
+	data, err := ReadFile(file)
+	if err != nil {
+		return "", Sites{}, err
+	}
+	// The instance runs on the file, or not; that its other keys are right is not for
+	// this command to say.
+	doc, r := document{DataDir: dir}, newReader()
+	if root := r.parse(data); root != nil {
+		r.take(root, "", reflect.ValueOf(&doc).Elem())
+	}
+	var c Config
+	c.adoptSites(r, &doc)
+	return doc.DataDir, c.Sites, nil
 }
 
 func (p *Probing) register(cmd flagger) {

@@ -222,3 +222,26 @@ func TestFirmwareHosts(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestPortAndTimeoutOfOneCallWinOverTheFile(t *testing.T) {
+	file := written(t, "discovery: {port: 8080}\nscrape: {dragon_timeout: 5s}\ndata_dir: there\n")
+	for _, c := range []struct {
+		args    []string
+		port    uint16
+		timeout time.Duration
+	}{
+		{[]string{"--config.file=" + file}, 8080, 5 * time.Second},
+		{[]string{"--config.file=" + file, "--dragon-port=80", "--dragon-timeout=10"}, 80, 10 * time.Second},
+		{[]string{"--dragon-timeout=3"}, 80, 3 * time.Second},
+	} {
+		app := kingpin.New("test", "").Terminate(nil)
+		load := RegisterAccess(app)
+		if _, err := app.Parse(c.args); err != nil {
+			t.Fatal(err)
+		}
+		got, err := load()
+		if err != nil || got.Port != c.port || got.DragonTimeout != c.timeout {
+			t.Errorf("%v: %v, port %d, timeout %v", c.args, err, got.Port, got.DragonTimeout)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -126,9 +127,20 @@ func ReadFile(path string) ([]byte, error) {
 	if info.Size() > largest {
 		return nil, fmt.Errorf("configuration file %s: %d bytes, expected at most %d", path, info.Size(), largest)
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if info.IsDir() {
+		return nil, fmt.Errorf("configuration file: %s is a directory", path)
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator names it
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, largest+1)) // a device has no size
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	if len(data) > largest {
+		return nil, fmt.Errorf("configuration file %s: more than %d bytes", path, largest)
 	}
 	return data, nil
 }

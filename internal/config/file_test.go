@@ -461,3 +461,12 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+func TestAFileIsReadSoFar(t *testing.T) {
+	if _, err := os.Stat("/dev/zero"); err != nil {
+		t.Skip(err)
+	}
+	if _, err := ReadFile("/dev/zero"); err == nil || !strings.Contains(err.Error(), "/dev/zero: more than") {
+		t.Errorf("%v", err)
+	}
+}

@@ -238,7 +238,7 @@ func (m *match) layers(r *reader, path string, sites []string, l layer) []layer 
 	for i, s := range m.Site {
 		if !slices.Contains(sites, s) {
 			also := "no network and no dragon is at a site"
-			if best := nearest(s, sites); best != "" {
+			if best := Nearest(s, sites); best != "" {
 				also = "did you mean " + best + "?"
 			} else if len(sites) > 0 {
 				also = "there are " + strings.Join(sites, ", ")

@@ -112,6 +112,18 @@ func join(path, key string) string {
 // of the file is passed on.
 var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
 
+// inOtherWords are messages of package yaml, as an operator may understand them. Its line
+// is where it noticed.
+var inOtherWords = map[string]string{
+	"found character that cannot start any token": "a tab, or one of @ ` %, begins something here; indent with blanks, and quote a text that begins so",
+	"found unexpected end of stream":              "a quoted text begins here or before and does not end",
+	"did not find expected key":                   "a key is expected here or in the next lines; are the keys of this section indented alike?",
+	"control characters are not allowed":          "there are control characters in it; is it a text file?",
+	"invalid trailing UTF-8 octet":                "it is not UTF-8; is it a text file?",
+	"invalid leading UTF-8 octet":                 "it is not UTF-8; is it a text file?",
+	"incomplete UTF-8 octet sequence":             "it is not UTF-8; is it a text file?",
+}
+
 // parse returns the root of a document; nil if it is empty or no YAML.
 func (r *reader) parse(data []byte) *yaml.Node {
 	var doc, more yaml.Node
@@ -127,6 +139,9 @@ func (r *reader) parse(data []byte) *yaml.Node {
 		}
 		if strings.Contains(text, "anchor") { // which is quoted, and may be a password
 			text = "a word that begins with * or & has a meaning of its own here; quote it"
+		}
+		if said := inOtherWords[text]; said != "" {
+			text = said
 		}
 		r.say(line, "", "not YAML: %s", text)
 		return nil
@@ -360,14 +375,14 @@ func suggest(wrong string, fields map[string]reflect.Value) string {
 		known = append(known, k)
 	}
 	slices.Sort(known)
-	if best := nearest(wrong, known); best != "" {
+	if best := Nearest(wrong, known); best != "" {
 		return "did you mean " + best + "?"
 	}
 	return "what may stand here: " + strings.Join(known, ", ")
 }
 
-// nearest returns the word that most resembles wrong, empty if none does.
-func nearest(wrong string, words []string) string {
+// Nearest returns the word that most resembles wrong, empty if none does.
+func Nearest(wrong string, words []string) string {
 	best, least := "", max(1, len(wrong)/2)+1
 	if len(wrong) > 60 {
 		return ""

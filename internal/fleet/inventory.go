@@ -118,13 +118,13 @@ func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (invento
 		return f, nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return f, fmt.Errorf("the inventory's directory: %w", err)
+		return f, fmt.Errorf("the data directory (--data-dir): %w", err)
 	}
 	f.path = filepath.Join(dir, inventoryName)
 	// A program killed in the middle of a write leaves its temporary file behind.
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return f, fmt.Errorf("the inventory's directory: %w", err)
+		return f, fmt.Errorf("the data directory (--data-dir): %w", err)
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), "."+inventoryName) && e.Type().IsRegular() {

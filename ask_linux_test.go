@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+// terminal makes a terminal so many columns wide, and returns it with the side on which a
+// human sits.
+func terminal(t *testing.T, columns uint16) (tty, human *os.File) {
+	t.Helper()
+	human, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { human.Close() })
+	fd := int(human.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tty.Close() })
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 20, Col: columns}); err != nil {
+		t.Fatal(err)
+	}
+	return tty, human
+}
+
+// atTerminal has the program's standard input be a terminal.
+func atTerminal(t *testing.T) (human *os.File) {
+	t.Helper()
+	tty, human := terminal(t, 80)
+	before := os.Stdin
+	os.Stdin = tty
+	t.Cleanup(func() { os.Stdin = before })
+	return human
+}
+
+func TestWhatCannotBeUndoneIsTyped(t *testing.T) {
+	l := newLair(t, dragontest.Spec{SleepTime: -1, BootTime: -1, MinerStart: -1})
+	a := l.worker(0)
+	for _, c := range []struct{ typed, want string }{
+		{"\n", "not done: what was typed is not " + a},
+		{"y\n", "not done: what was typed is not"},
+		{a + "," + a + "\n", "not done: what was typed is not"},
+		{"\x04", "not done: no answer"}, // Ctrl-D
+	} {
+		_, err := atTerminal(t).WriteString(c.typed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := l.dragon("factory-reset", a); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.typed, err, c.want)
+		}
+	}
+	if w := l.Dragon(0).Writes(); len(w) > 0 {
+		t.Fatalf("it was written to: %v", w)
+	}
+	if _, err := atTerminal(t).WriteString(" " + a + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, err := l.dragon("factory-reset", a); err != nil || !strings.Contains(out, "done") {
+		t.Fatalf("%v\n%s%s", err, out, errs)
+	}
+	if truth := l.Dragon(0).Truth(); truth.Boots != 2 || !strings.Contains(fmt.Sprint(truth.Configured), "vendor") {
+		t.Errorf("it is not as its factory made it: %+v", truth)
+	}
+}
+
+// Ctrl-C at a question is an answer: nothing is sent, and nobody has to press enter.
+func TestCtrlCAtAQuestion(t *testing.T) {
+	l := newLair(t, dragontest.Spec{})
+	for _, c := range []struct {
+		args []string
+		asks string
+	}{
+		{[]string{"factory-reset", l.worker(0)}, "> "},
+		{[]string{"reboot", l.worker(0)}, "reboot " + l.worker(0) + "? [y/N] "},
+		{[]string{"reboot", "--all"}, "reboot all 1 dragons of the inventory? [y/N] "},
+		{[]string{"password", "--all-default"}, "[y/N] "},
+	} {
+		atTerminal(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		errs := &onText{text: c.asks, do: interrupt}
+		err := run(ctx, append([]string{"dragon", "--data-dir=" + l.dir}, c.args...), io.Discard, errs, nil)
+		if err == nil || !strings.HasSuffix(err.Error(), "not done: interrupted") || errs.do != nil {
+			t.Errorf("%v: %v\n%s", c.args, err, errs.String())
+		}
+	}
+	if n := l.Dragon(0).Traffic().Total(); n > 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
+func TestCtrlCAtAPasswordLeavesTheTerminalAsItWas(t *testing.T) {
+	atTerminal(t)
+	fd := int(os.Stdin.Fd())
+	echoes := func() bool {
+		state, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err == nil && state.Lflag&unix.ECHO != 0
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := askPassword(ctx, io.Discard, "password")
+		done <- err
+	}()
+	eventually(t, "what is typed is not shown", func() bool { return !echoes() })
+	interrupt()
+	if err := <-done; err == nil || !echoes() {
+		t.Errorf("%v; shown: %t", err, echoes())
+	}
+}
+
+func TestABarFitsIntoItsTerminal(t *testing.T) {
+	for _, columns := range []uint16{40, 59, 60, 120} {
+		for verb, size := range map[string]int64{"factory-reset": 0, "upgrade": 20 << 20} {
+			tty, human := terminal(t, columns)
+			r := &round{verb: verb, size: size, stderr: tty, hosts: make([]host, 199)}
+			bar := r.progress()
+			bar(0, 20*size, size == 0) // a bar is drawn anew at a whole percent
+			if _, err := tty.WriteString("\rend"); err != nil {
+				t.Fatal(err)
+			}
+			var drawn []byte
+			for !strings.HasSuffix(string(drawn), "end") {
+				b := make([]byte, 1000)
+				n, err := human.Read(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				drawn = append(drawn, b[:n]...)
+			}
+			shown := false
+			for line := range strings.SplitSeq(string(drawn), "\r") {
+				shown = shown || strings.HasPrefix(line, verb+" ")
+				if n := utf8.RuneCountInString(line); n > int(columns) {
+					t.Errorf("%d columns for %d: %q", n, columns, line)
+				}
+			}
+			if !shown {
+				t.Errorf("no bar: %q", drawn)
+			}
+		}
+	}
+}
