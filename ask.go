@@ -23,9 +23,10 @@ func isTerminal() bool { return term.IsTerminal(int(os.Stdin.Fd())) }
 // ask asks for a line. Who ends the program instead of answering has answered, too; what
 // is typed later is nobody's.
 func ask(ctx context.Context, stderr io.Writer, question string) (string, error) {
+	stdin := os.Stdin // here, since the reader may outlive the question
 	fmt.Fprint(stderr, question)
 	return answer(ctx, stderr, func() (string, error) {
-		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		line, err := bufio.NewReader(stdin).ReadString('\n')
 		if err != nil { // the cursor is behind the question still
 			fmt.Fprintln(stderr)
 		}
