@@ -114,7 +114,7 @@ var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?(?:line (\d+)
 
 // inOtherWords are messages of package yaml, as an operator may understand them. Its line
 // is where it noticed.
-var inOtherWords = map[string]string{
+var inOtherWords = map[string]string{ //nolint:gosec // no credentials
 	"found character that cannot start any token": "a tab, or one of @ ` %, begins something here; indent with blanks, and quote a text that begins so",
 	"found unexpected end of stream":              "a quoted text begins here or before and does not end",
 	"did not find expected key":                   "a key is expected here or in the next lines; are the keys of this section indented alike?",
