@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race check lint vulncheck bench soak fuzz golden dashboards promu packages reproducible arm clean help
+.PHONY: build demo test race check lint vulncheck bench soak fuzz golden dashboards promu packages test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -44,7 +44,7 @@ bench: ## Benchmarks, in a form that benchstat reads, then as tables; INTO=docs/
 
 soak: ## Random farms in front of the healer for SOAK, a crash at every commit, and the program itself for SOAK.
 	$(GO) test ./healer/farmtest -soak -soak.for $(or $(SOAK),10m) -timeout 0
-	E2E_ENDURE=$(or $(SOAK),10m) E2E_KILLS=100 $(GO) test ./internal/e2e -run 'Endurance|KilledAtAnyMoment' -v -timeout 0
+	E2E_ENDURE=$(or $(SOAK),10m) E2E_KILLS=100 E2E_LOSSY=1 $(GO) test ./internal/e2e -run 'Endurance|KilledAtAnyMoment|EverySecondPacket' -v -timeout 0
 
 fuzz: ## Every fuzz target for FUZZTIME each.
 	./scripts/fuzz $(or $(FUZZTIME),10s)
@@ -61,6 +61,9 @@ promu: ## A release build.
 
 packages: ## The release for all architectures: tarballs, .deb, .rpm, checksums, in bin/release.
 	./scripts/release $(BIN)/release
+
+test-vm: ## The .deb under a systemd, clock jumps and a lossy network, in a virtual machine (root, debootstrap, qemu-system-x86).
+	./scripts/test-vm
 
 reproducible: ## The release twice, which must be the same bytes (ARCH="amd64 arm64" for some).
 	./scripts/reproducible $(ARCH)

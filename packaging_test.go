@@ -135,6 +135,9 @@ func TestTheImageIsStaticAndNotRoots(t *testing.T) {
 	if !strings.HasPrefix(last, "scratch\n") || !strings.Contains(last, "\nUSER 65534:65534\n") || !strings.Contains(string(data), "CGO_ENABLED=0") {
 		t.Errorf("%s", data)
 	}
+	if regexp.MustCompile(`(?m)^(COPY|RUN|ADD) .*--(chmod|mount|link)`).Match(data) {
+		t.Errorf("this needs BuildKit, which Debian's docker does not use by itself:\n%s", data)
+	}
 }
 
 func TestTheUnitsCommandIsOneThatTheProgramTakes(t *testing.T) {
