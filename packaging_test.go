@@ -135,6 +135,12 @@ func TestTheImageIsStaticAndNotRoots(t *testing.T) {
 	if !strings.HasPrefix(last, "scratch\n") || !strings.Contains(last, "\nUSER 65534:65534\n") || !strings.Contains(string(data), "CGO_ENABLED=0") {
 		t.Errorf("%s", data)
 	}
+	// The compose file makes everything else read-only.
+	for _, value := range regexp.MustCompile(`MOTHER_OF_DRAGONS_\w+=(\S*)`).FindAllStringSubmatch(last, -1) {
+		if !strings.HasPrefix(value[1], "/data") {
+			t.Errorf("%s: nothing can be written there", value[0])
+		}
+	}
 	if regexp.MustCompile(`(?m)^(COPY|RUN|ADD) .*--(chmod|mount|link)`).Match(data) {
 		t.Errorf("this needs BuildKit, which Debian's docker does not use by itself:\n%s", data)
 	}
