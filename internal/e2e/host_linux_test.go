@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
@@ -43,7 +44,7 @@ func TestClockJumps(t *testing.T) {
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, base := mother(t, append(flags, "--data-dir="+dir, "--config.file="+file, "--scan-interval=5")...)
+	p, base := mother(t, append(flags, "--data-dir="+dir, "--config.file="+file, "--scan-interval=20")...)
 	eventually(t, "all dragons are read, and the clock is trusted", func() bool {
 		page := get(t, base+"/metrics")
 		return boards(page) == 10 && valueIn(t, page, "mother_clock_trusted") == 1
@@ -58,7 +59,7 @@ func TestClockJumps(t *testing.T) {
 		eventually(t, "dragons are read and looked for", func() bool { return reads() > r+3 && scans() > s })
 	}
 	eventually(t, "the dragon is sick, and the clock is why nothing is done", func() bool {
-		out, _ := exec.CommandContext(t.Context(), binary, "plan", "--data-dir="+dir, "--why="+herd.Host(3).String()).CombinedOutput()
+		out, _ := exec.CommandContext(t.Context(), binary, "plan", "--data-dir="+dir, "--why="+dragon.WorkerName(herd.Dragon(3).Spec().MAC)).CombinedOutput()
 		return strings.Contains(string(out), "the clock has jumped")
 	})
 	for i, d := range herd.Dragons() {
