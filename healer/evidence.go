@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -123,12 +124,13 @@ func (b *boardWatch) frozen(at Moment, p *HeatPolicy) bool {
 	return others > 0
 }
 
-// beside follows another board's temperature while this one's stands still.
-func (b *boardWatch) beside(o *BoardFacts) {
+// beside follows another board's temperature while this one's stands still. One that
+// has just begun to work gets warm by itself, whatever the air is.
+func (b *boardWatch) beside(o *BoardFacts, p *HeatPolicy) {
 	i := slices.IndexFunc(b.swings[:], func(s *swing) bool { return s != nil && s.slot == o.Slot })
 	t := o.Temperature.Or(0)
 	switch {
-	case o.Status != "Alive" || !credible(o.Temperature): // it no longer vouches for the air
+	case o.Status != "Alive" || !credible(o.Temperature) || o.Elapsed.Or(math.Inf(1)) < p.FrozenFor.Seconds(): // it no longer vouches for the air
 		if i >= 0 {
 			b.swings[i] = nil
 		}
@@ -316,7 +318,7 @@ func (w *watch) feel(f *Facts, at Moment, p *HeatPolicy) {
 		bw.hashes = hashes
 		for j := range f.Boards {
 			if j != i && bw.still != 0 {
-				bw.beside(&f.Boards[j])
+				bw.beside(&f.Boards[j], p)
 			}
 		}
 		if ok && t != bw.temp {

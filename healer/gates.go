@@ -357,14 +357,19 @@ func (q *question) afterConfig() answer {
 }
 
 // cooling waits until a board that died of heat is cold. A dead board may report the
-// temperature that it died with for ever; then time has to do.
+// temperature that it died with for ever; then time has to do. Whatever else a dragon
+// suffers from, while it overheats its next boards die of heat, and a restart helps none.
 func (q *question) cooling() answer {
+	h, w := &q.s.p.Heat, q.s.w
+	limit := h.Crit
+	if q.reason == DeadHot {
+		limit = h.Warn
+	}
+	if t, ok := q.s.f.hottest().Get(); ok && t >= limit && q.reason != "" {
+		return no(0, "the other boards are at %.0fC", t)
+	}
 	if q.reason != DeadHot {
 		return yes("")
-	}
-	h, w := &q.s.p.Heat, q.s.w
-	if t, ok := q.s.f.hottest().Get(); ok && t >= h.Warn {
-		return no(0, "the other boards are at %.0fC", t)
 	}
 	for i := range q.s.f.Boards {
 		b := &q.s.f.Boards[i]

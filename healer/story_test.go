@@ -483,6 +483,26 @@ func TestDeadOfHeatIsNeverRebooted(t *testing.T) {
 	}
 }
 
+// Its next boards would die of heat, and no restart keeps them from it.
+func TestADragonThatOverheatsIsNotRestartedForItsDeadBoard(t *testing.T) {
+	f := newFarm(t, 5).settle()
+	u := f.units[3]
+	killBoard(u, 1, 60)
+	u.boards[0].temp, u.boards[2].temp = 103, 104
+	f.run(3 * time.Hour)
+	if got := f.sentTo(3); len(got) != 0 {
+		t.Fatalf("sent %v while it overheats", got)
+	}
+	if d := f.of(3); d.Blocked != GateCooling {
+		t.Errorf("blocked by %q, want %q", d.Blocked, GateCooling)
+	}
+	u.boards[0].temp, u.boards[2].temp = 92, 88 // warm, as on any summer's day
+	f.run(30 * time.Minute)
+	if got := f.sentTo(3); len(got) == 0 {
+		t.Error("not healed when it was over")
+	}
+}
+
 func TestDeadOfHeatIsRememberedAcrossARestart(t *testing.T) {
 	f := newFarm(t, 5).settle()
 	killBoard(f.units[3], 1, 111)
@@ -612,6 +632,22 @@ func TestFrozenTemperatureIsASensorFault(t *testing.T) {
 				t.Errorf("%d sensor faults, %d restarts for it, want %d", faults, restarts, x.faults)
 			}
 		})
+	}
+}
+
+// After a restart boards that were cold get warm while another one, which never was,
+// stands still.
+func TestBoardsThatGetWarmDoNotMakeAnotherOneFrozen(t *testing.T) {
+	f := newFarm(t, 4).settle()
+	u := f.units[3]
+	f.restart(u)
+	for minute := range 3 * 60 {
+		u.boards[0].temp = min(70, 40+float64(minute))
+		u.boards[2].temp = u.boards[0].temp
+		f.run(time.Minute)
+		if n := f.of(3).Sensors; n != 0 {
+			t.Fatalf("after %d minutes %d sensors are called broken", minute, n)
+		}
 	}
 }
 

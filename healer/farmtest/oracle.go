@@ -238,7 +238,7 @@ func (o *Oracle) attempt(_ *Healer, d *healer.Decision, _ string) {
 	}
 	for j := range o.sent {
 		x := &o.sent[j]
-		if x.want == i && w.Now-x.At < x.least() && x.N == i && w.Dragons[i].answer != "refused" {
+		if x.want == i && w.Now-x.At < x.least() && x.N == i && !x.refused {
 			o.fail("I1 %s, whose last write has no outcome yet", what)
 		}
 	}
@@ -401,7 +401,7 @@ func (s *sent) least() time.Duration {
 func (o *Oracle) inFlight(s *sent) (fleet, domain int) {
 	for i := range o.sent {
 		x := &o.sent[i]
-		if s.At-x.At >= x.least() || x.want != x.N || o.w.Dragons[x.want].answer == "refused" {
+		if s.At-x.At >= x.least() || x.want != x.N || x.refused {
 			continue
 		}
 		fleet++
@@ -799,7 +799,7 @@ func (o *Oracle) judge() {
 			s.gone = true
 			o.lost = append(o.lost, o.w.Now)
 		}
-		if s.judge || age < 45*time.Minute+o.w.script.TuneMax || s.Actor != "healer" {
+		if s.judge || s.refused || age < 45*time.Minute+o.w.script.TuneMax || s.Actor != "healer" {
 			continue
 		}
 		s.judge = true

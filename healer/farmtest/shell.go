@@ -297,6 +297,10 @@ func (h *Healer) answer() []grant {
 	for _, a := range h.asked {
 		d := h.world.Dragons[a.dragon]
 		a.request.MAC = d.Shown
+		if len(out) > 0 { // the plan knows nothing of a write that came after it
+			left = append(left, a)
+			continue
+		}
 		decision := h.Plan.Ask(a.request)
 		if decision.Verb == healer.Act {
 			if h.Watch != nil {

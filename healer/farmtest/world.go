@@ -93,7 +93,9 @@ type Write struct {
 	Wish  *healer.Wish // that a Configure brings
 	Items []healer.Item
 	Undo  bool // it gives back what there was
-	told  []healer.Stuck
+
+	refused bool // the dragon said no
+	told    []healer.Stuck
 }
 
 // NewWorld makes the farm of a script.
@@ -236,11 +238,11 @@ func (w *World) Send(address string, write *Write) (healer.Result, string) {
 		w.Writes = append(w.Writes, *write)
 		return healer.Unknown, "no answer"
 	}
-	write.N = d.N
+	write.N, write.refused = d.N, d.answer == "refused"
 	w.Writes = append(w.Writes, *write)
 	why := write.Actor
 	switch {
-	case d.answer == "refused":
+	case write.refused:
 		return healer.Refusal, "the dragon says no"
 	case write.Kind == healer.Upgrade:
 		w.after(flashing, func(*World) { d.flash(write.Image, why) })
