@@ -360,16 +360,16 @@ func (q *question) afterConfig() answer {
 // temperature that it died with for ever; then time has to do. Whatever else a dragon
 // suffers from, while it overheats its next boards die of heat, and a restart helps none.
 func (q *question) cooling() answer {
+	if q.reason == "" {
+		return yes("")
+	}
 	h, w := &q.s.p.Heat, q.s.w
 	limit := h.Crit
 	if q.reason == DeadHot {
 		limit = h.Warn
 	}
-	if t, ok := q.s.f.hottest().Get(); ok && t >= limit && q.reason != "" {
+	if t, ok := q.s.f.hottest().Get(); ok && t >= limit {
 		return no(0, "the other boards are at %.0fC", t)
-	}
-	if q.reason != DeadHot {
-		return yes("")
 	}
 	for i := range q.s.f.Boards {
 		b := &q.s.f.Boards[i]
