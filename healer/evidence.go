@@ -1,7 +1,6 @@
 package healer
 
 import (
-	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -84,6 +83,7 @@ type boardWatch struct {
 	credible bool   // it has shown a temperature that can be one
 
 	hashes float64            // of the newest sample
+	works  Moment             // since when it has worked without a pause; 0: it does not
 	still  Moment             // since when it has worked at one and the same temperature; 0: it has not
 	stuck  bool               // it was frozen, and has said nothing else since
 	swings [mostSwings]*swing // of the other boards since then
@@ -125,12 +125,12 @@ func (b *boardWatch) frozen(at Moment, p *HeatPolicy) bool {
 }
 
 // beside follows another board's temperature while this one's stands still. One that
-// has just begun to work gets warm by itself, whatever the air is.
-func (b *boardWatch) beside(o *BoardFacts, p *HeatPolicy) {
+// has not worked for long gets warm by itself, whatever the air is.
+func (b *boardWatch) beside(o *BoardFacts, warm bool) {
 	i := slices.IndexFunc(b.swings[:], func(s *swing) bool { return s != nil && s.slot == o.Slot })
 	t := o.Temperature.Or(0)
 	switch {
-	case o.Status != "Alive" || !credible(o.Temperature) || o.Elapsed.Or(math.Inf(1)) < p.FrozenFor.Seconds(): // it no longer vouches for the air
+	case !warm || !credible(o.Temperature): // it no longer vouches for the air
 		if i >= 0 {
 			b.swings[i] = nil
 		}
@@ -307,18 +307,29 @@ func (w *watch) feel(f *Facts, at Moment, p *HeatPolicy) {
 	for i := range f.Boards {
 		b := &f.Boards[i]
 		bw := w.board(b.Slot, at)
-		t, ok := b.Temperature.Get()
 		hashes := b.Hashes.Or(0)
 		switch {
-		case !credible(b.Temperature) || b.Status != "Alive" || hashes <= bw.hashes: // what does not work need not get warm
+		case b.Status != "Alive" || hashes <= bw.hashes: // what does not work need not get warm
+			bw.works = 0
+		case bw.works == 0:
+			bw.works = at
+		}
+		bw.hashes = hashes
+	}
+	for i := range f.Boards {
+		b := &f.Boards[i]
+		bw := w.board(b.Slot, at)
+		t, ok := b.Temperature.Get()
+		switch {
+		case !credible(b.Temperature) || bw.works == 0:
 			bw.still = 0
 		case bw.still == 0 || t != bw.temp:
 			bw.still, bw.swings = at, [mostSwings]*swing{}
 		}
-		bw.hashes = hashes
 		for j := range f.Boards {
 			if j != i && bw.still != 0 {
-				bw.beside(&f.Boards[j], p)
+				since := w.board(f.Boards[j].Slot, at).works
+				bw.beside(&f.Boards[j], since != 0 && at.Since(since) >= p.FrozenFor)
 			}
 		}
 		if ok && t != bw.temp {

@@ -635,19 +635,29 @@ func TestFrozenTemperatureIsASensorFault(t *testing.T) {
 	}
 }
 
-// After a restart boards that were cold get warm while another one, which never was,
-// stands still.
+// Boards that were cold get warm while another one, which never was, stands still.
 func TestBoardsThatGetWarmDoNotMakeAnotherOneFrozen(t *testing.T) {
-	f := newFarm(t, 4).settle()
-	u := f.units[3]
-	f.restart(u)
-	for minute := range 3 * 60 {
-		u.boards[0].temp = min(70, 40+float64(minute))
-		u.boards[2].temp = u.boards[0].temp
-		f.run(time.Minute)
-		if n := f.of(3).Sensors; n != 0 {
-			t.Fatalf("after %d minutes %d sensors are called broken", minute, n)
-		}
+	for name, restarts := range map[string]bool{"after a restart": true, "without one": false} {
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 4).settle()
+			u := f.units[3]
+			for _, i := range []int{0, 2} {
+				killBoard(u, i, 24)
+			}
+			f.run(time.Hour)
+			if restarts {
+				f.restart(u)
+			}
+			for minute := range 3 * 60 {
+				for _, i := range []int{0, 2} {
+					u.boards[i].status, u.boards[i].temp = "Alive", min(70, 24+2*float64(minute))
+				}
+				f.run(time.Minute)
+				if n := f.of(3).Sensors; n != 0 {
+					t.Fatalf("after %d minutes %d sensors are called broken", minute, n)
+				}
+			}
+		})
 	}
 }
 
