@@ -8,9 +8,10 @@ import (
 )
 
 var (
-	soak  = flag.Bool("soak", false, "run for long: every commit, and random scripts until -soak.for is over")
-	soakF = flag.Duration("soak.for", 10*time.Minute, "how long -soak tries random scripts")
-	seed0 = flag.Uint64("seed", 1, "the first seed of the random scripts")
+	soak     = flag.Bool("soak", false, "run for long: every commit, and random scripts until -soak.for is over")
+	soakF    = flag.Duration("soak.for", 10*time.Minute, "how long -soak tries random scripts")
+	soakDays = flag.Int("soak.days", 21, "how many days -soak leaves a thousand dragons alone")
+	seed0    = flag.Uint64("seed", 1, "the first seed of the random scripts")
 )
 
 // broken lists what a script violates.
