@@ -186,6 +186,11 @@ func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
 			t.Errorf("%s is not in it", want)
 		}
 	}
+	for range 20 { // a package that is built again has the same bytes
+		if again, _, _ := invoke(t, "man"); again != out {
+			t.Fatalf("another time it is another:\n%s", cmp.Diff(out, again))
+		}
+	}
 	for i, line := range strings.Split(out, "\n") {
 		if strings.HasPrefix(line, "'") || strings.TrimSpace(line) == "" && i < strings.Count(out, "\n") {
 			t.Errorf("line %d: %q", i+1, line)

@@ -80,12 +80,14 @@ func addFirmware(app *kingpin.Application) map[string]command {
 		cmd.Flag("allow-downgrade", "Also from a newer version to this one.").NoEnvar().BoolVar(&w.AllowDowngrade)
 		cmd.Flag("yes", "Do not ask.").NoEnvar().BoolVar(&w.yes)
 	})
-	for verb, help := range map[string]string{
-		"pause":  "Let no more dragons begin; those that have begun are watched on.",
-		"resume": "Go on with a paused rollout.",
-		"abort":  "End a rollout for good.",
+	for _, c := range []struct{ verb, help string }{
+		{"pause", "Let no more dragons begin; those that have begun are watched on."},
+		{"resume", "Go on with a paused rollout."},
+		{"abort", "End a rollout for good."},
 	} {
-		add(rollout.Command(verb, help), func(ctx context.Context, i *instance, w *firmwareWish) error { return changeFirmware(ctx, i, w, verb) }, id, reason)
+		add(rollout.Command(c.verb, c.help), func(ctx context.Context, i *instance, w *firmwareWish) error {
+			return changeFirmware(ctx, i, w, c.verb)
+		}, id, reason)
 	}
 	add(rollout.Command("status", "Show how far the rollouts are."), firmwareStatus, func(cmd *kingpin.CmdClause, w *firmwareWish) {
 		cmd.Arg("rollout", "One of them, with its dragons.").StringVar(&w.ID)
