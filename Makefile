@@ -46,8 +46,8 @@ soak: ## Random farms in front of the healer for SOAK, a crash at every commit, 
 	$(GO) test ./healer/farmtest -soak -soak.for $(or $(SOAK),10m) -timeout 0
 	E2E_ENDURE=$(or $(SOAK),10m) E2E_KILLS=100 E2E_LOSSY=1 $(GO) test ./internal/e2e -run 'Endurance|KilledAtAnyMoment|EverySecondPacket' -v -timeout 0
 
-fuzz: ## Every fuzz target for FUZZTIME each.
-	./scripts/fuzz $(or $(FUZZTIME),10s)
+fuzz: ## Every fuzz target for FUZZ inputs each.
+	./scripts/fuzz $(or $(FUZZ),20000x)
 
 golden: ## Write the golden files and generated pages anew; read the diff.
 	$(GO) test . -run Reference -update
