@@ -3,6 +3,7 @@ package fleet
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,8 +102,8 @@ type inventoryFile struct {
 	logger  log.Logger
 	metrics *metrics
 	dirty   chan struct{}
-	written map[string][]byte // by path, to write only what changed
-	failing map[string]bool   // by path, to log only transitions
+	written map[string][sha256.Size]byte // by path, of the content: to write only what changed
+	failing map[string]bool              // by path, to log only transitions
 }
 
 func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (inventoryFile, error) {
@@ -111,7 +112,7 @@ func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (invento
 		logger:  logger,
 		metrics: m,
 		dirty:   make(chan struct{}, 1),
-		written: make(map[string][]byte),
+		written: make(map[string][sha256.Size]byte),
 		failing: make(map[string]bool),
 	}
 	if dir == "" {
@@ -332,7 +333,8 @@ func encode(v any, indent string) []byte {
 
 // write replaces a file, if its content changed. A failure is counted, and said once.
 func (f *inventoryFile) write(which, path string, perm os.FileMode, content []byte) {
-	if content == nil || bytes.Equal(content, f.written[path]) && !f.failing[path] {
+	sum := sha256.Sum256(content)
+	if content == nil || sum == f.written[path] && !f.failing[path] {
 		return
 	}
 	err := renameio.WriteFile(path, content, perm, renameio.WithTempDir(filepath.Dir(path)))
@@ -347,6 +349,6 @@ func (f *inventoryFile) write(which, path string, perm os.FileMode, content []by
 	}
 	f.failing[path] = err != nil
 	if err == nil {
-		f.written[path] = content
+		f.written[path] = sum
 	}
 }
