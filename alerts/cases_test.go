@@ -44,6 +44,10 @@ type scenario struct {
 
 // oldFirmware is a dragon that does not run the version that it is to, and stands somewhere
 // in the rollout that brings it.
+func poolsDiffer(state string) map[string]string {
+	return map[string]string{`dragon_config_drift{worker="a",item="pools"}`: "0|1", `mother_enforce_state{worker="a",state="` + state + `"}`: "none|1"}
+}
+
 func oldFirmware(phase string) map[string]string {
 	return map[string]string{`dragon_config_drift{worker="a",item="firmware"}`: "0|1", `mother_rollout_device_state{worker="a",rollout="f1",phase="` + phase + `"}`: "none|1"}
 }
@@ -77,7 +81,7 @@ var scenarios = []scenario{
 	{alert: "FirmwareOutdated", lasts: 80, with: map[string]string{`dragon_firmware_upgrade_available{worker="a"}`: "0|1"}},
 	{alert: "NewDragon", begins: 70, lasts: 120, fires: 5, resolved: -55, with: map[string]string{`dragon_up{worker="a"}`: "none|1"}, near: map[string]string{`dragon_up{worker="a"}`: "1|0"}, loud: true},
 
-	{alert: "ConfigDrift", lasts: 80, with: map[string]string{`dragon_config_drift{worker="a",item="pools"}`: "0|1"}},
+	{alert: "ConfigDrift", lasts: 80, with: poolsDiffer("drifted"), near: poolsDiffer("waiting")},
 	{alert: "ConfigDrift", lasts: 80, with: oldFirmware("failed"), near: oldFirmware("waiting")},
 	{alert: "ConfigConflict", with: map[string]string{`mother_enforce_state{worker="a",state="conflict"}`: "0|1"}, near: map[string]string{`mother_enforce_state{worker="a",state="drifted"}`: "0|1"}},
 

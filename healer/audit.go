@@ -155,7 +155,7 @@ func (c *cycle) auditChanges() {
 		}
 	}
 	for _, s := range c.all {
-		if key := s.f.MAC + " configuration"; !due[key] && s.phase != PhaseDrifted {
+		if key := s.f.MAC + " configuration"; !due[key] && s.phase != PhaseDrifted && s.phase != PhaseWaiting {
 			delete(c.m.run.said, key)
 		}
 	}

@@ -57,15 +57,16 @@ const (
 	PhaseNone     Phase = ""          // there is no wish
 	PhaseUnknown  Phase = "unknown"   // it has not said how it is
 	PhaseRight    Phase = "as_wished" //
-	PhaseDrifted  Phase = "drifted"   // and waits
+	PhaseDrifted  Phase = "drifted"   // and waits, for whatever it is
 	PhaseChanging Phase = "changing"  // it was written to, and has not shown yet that it works
 	PhaseStuck    Phase = "stuck"     // it was tried and cannot take effect
 	PhaseConflict Phase = "conflict"  // somebody else wants it otherwise
 	PhaseFailed   Phase = "failed"    // it did not work after it was changed
 )
 
-// Phases are all phases of a dragon that has a wish.
-var Phases = []Phase{PhaseUnknown, PhaseRight, PhaseDrifted, PhaseChanging, PhaseStuck, PhaseConflict, PhaseFailed}
+// Phases are all phases of a dragon that has a wish. It is PhaseWaiting, and not drifted,
+// as long as its rollout makes its way through the dragons.
+var Phases = []Phase{PhaseUnknown, PhaseRight, PhaseWaiting, PhaseDrifted, PhaseChanging, PhaseStuck, PhaseConflict, PhaseFailed}
 
 // WishState is where a dragon stands with its wish, for people.
 type WishState struct {
@@ -240,12 +241,23 @@ func (c *cycle) phase(s *subject) Phase {
 		return PhaseConflict
 	case r != nil && len(r.Stuck) > 0 && len(s.pending()) == 0:
 		return PhaseStuck
+	case len(s.drift) > 0 && c.rolling(s.rollout):
+		return PhaseWaiting
 	case len(s.drift) > 0:
 		return PhaseDrifted
 	case slices.ContainsFunc(s.f.Wish.items(), func(i Item) bool { return !s.f.Configured.known(i) }):
 		return PhaseUnknown
 	}
 	return PhaseRight
+}
+
+// rollingFor is how long after a change a rollout that is not through counts as on its way.
+const rollingFor = time.Hour
+
+// rolling reports whether a rollout is on its way: one that something holds up is not,
+// and those that wait for it have drifted like any other.
+func (c *cycle) rolling(ro *Rollout) bool {
+	return (ro.State == RolloutCanary || ro.State == RolloutWaves) && c.m.Fleet.changed(Configure, rollingFor, c.now) > 0
 }
 
 // wishState shows where a dragon stands.
@@ -285,7 +297,7 @@ func (c *cycle) advance(ro *Rollout) {
 			continue
 		}
 		members++
-		if s.phase == PhaseDrifted || s.phase == PhaseChanging || s.phase == PhaseUnknown && !s.silent {
+		if s.phase == PhaseDrifted || s.phase == PhaseWaiting || s.phase == PhaseChanging || s.phase == PhaseUnknown && !s.silent {
 			pending++
 		}
 		if working == nil && s.phase == PhaseRight && s.fresh && c.works(s, s.f.Wish) {

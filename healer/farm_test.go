@@ -260,6 +260,17 @@ func (f *farm) wish(key, url, mode string, units ...int) {
 	}
 }
 
+// standing counts the units that are in a phase of their wish.
+func (f *farm) standing(p Phase) int {
+	n := 0
+	for i := range f.units {
+		if f.phase(i) == p {
+			n++
+		}
+	}
+	return n
+}
+
 // right counts the units that are as wished.
 func (f *farm) right() int {
 	n := 0

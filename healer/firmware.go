@@ -677,7 +677,7 @@ type UpgradeShown struct {
 	Upgrading
 }
 
-// PhaseWaiting is the phase of dragons that a rollout is for and that have not begun.
+// PhaseWaiting is the phase of dragons that a rollout is for, and whose turn has not come.
 const PhaseWaiting = "waiting"
 
 func (c *cycle) showFirmware() {

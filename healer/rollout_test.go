@@ -308,6 +308,9 @@ func TestAPoolThatGoesOutHoldsTheRollout(t *testing.T) {
 	for len(f.sent) < 6 {
 		f.tick()
 	}
+	if n := f.standing(PhaseWaiting); n != 40-5 { // the sixth was written to after this look
+		t.Errorf("%d wait for their turn while the rollout goes on, want 35", n)
+	}
 	dead := func(status string) {
 		for _, u := range f.units {
 			if u.pools[0].URL == poolB {
@@ -319,6 +322,9 @@ func TestAPoolThatGoesOutHoldsTheRollout(t *testing.T) {
 	f.run(3 * time.Hour)
 	if len(f.sent) != 6 || f.rollout2("b") != RolloutWaves || f.plan.Budgets[0].Used != 0 {
 		t.Fatalf("%d writes, the rollout is %s, in flight %d", len(f.sent), f.rollout2("b"), f.plan.Budgets[0].Used)
+	}
+	if n := f.standing(PhaseDrifted); n != 40-6 {
+		t.Errorf("%d have drifted after hours in which nothing went on, want 34", n)
 	}
 	dead("Alive")
 	f.run(8 * time.Hour)

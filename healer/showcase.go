@@ -198,7 +198,7 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_enforce_state", "1 for where a dragon stands with its wish: as_wished, drifted (and waits), changing, stuck (tried, and it cannot take effect), conflict (somebody else changes it back), failed (it did not work after it was changed), unknown.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_enforce_state", "1 for where a dragon stands with its wish: as_wished, waiting (for its turn, while its rollout goes on), drifted (and waits for something else), changing, stuck (tried, and it cannot take effect), conflict (somebody else changes it back), failed (it did not work after it was changed), unknown.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
 			if d := &s.Plan.Dragons[i]; d.Wish != nil && d.Wish.Phase != PhaseNone {
 				put(1, d.Worker, string(d.Wish.Phase))

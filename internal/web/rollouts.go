@@ -88,7 +88,6 @@ var phaseOrder = func() []string {
 	for _, p := range healer.Phases {
 		order = append(order, string(p))
 	}
-	order = append(order, healer.PhaseWaiting)
 	var once []string
 	for _, p := range order {
 		if !slices.Contains(once, p) {

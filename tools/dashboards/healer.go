@@ -71,7 +71,7 @@ func healerBoard(limits thresholds) *board {
 				}, column{"rollout", "Rollout", nil}, column{"name", "Of", nil}, column{"state", "State", nil}, column{"Value #B", "Failed", nil}).SortBy(falling("Rollout")).NoValue("None"), 8, 8, 0},
 				{heaps("Waves", "Dragons of the rollouts, by phase.", count, query{"sum by (phase) (max by (rollout, phase) (mother_rollout_devices))", "{{phase}}"}).Decimals(0).NoValue("None"), 8, 8, 0},
 				{painted(heaps("Wishes", "Where the dragons stand with what a profile wishes.", count, query{"state:mother_enforce_state:count", "{{state}}"}).Decimals(0).NoValue("Nothing is wished"),
-					"as_wished", "green", "changing", "blue", "drifted", "yellow", "conflict", "purple", "failed", "red", "stuck", "orange", "unknown", "text"), 8, 8, 0},
+					"as_wished", "green", "changing", "blue", "waiting", "super-light-yellow", "drifted", "yellow", "conflict", "purple", "failed", "red", "stuck", "orange", "unknown", "text"), 8, 8, 0},
 				{grid("Dragons of firmware rollouts", "The phase that each is in, and how much of the image it has, while it is sent and flashed.", []query{
 					{`max by (worker, rollout, phase) (mother_rollout_device_state{phase!~"done|waiting"})`, ""}, {"max by (worker) (mother_firmware_upload_ratio)", ""},
 				}, dragonColumn(), column{"rollout", "Rollout", nil}, column{"phase", "Phase", nil}, column{"Value #B", "Sent", []dashboard.DynamicConfigValue{value(ratio)}}).SortBy(rising("Phase")).NoValue("None"), 8, 8, 0},
