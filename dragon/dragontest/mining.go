@@ -342,6 +342,9 @@ func (d *Dragon) difficulty() float64 {
 // rejectRatio is the part of the shares that a pool rejects.
 const rejectRatio = 0.004
 
+// errorRatio is the part of the nonces that fail the dragon's own check, about.
+const errorRatio = 0.0008
+
 // integrate brings the statistics from s.at to a time up to which nothing happens.
 func (d *Dragon) integrate(to time.Time) {
 	s := &d.state
@@ -390,7 +393,7 @@ func (d *Dragon) integrate(to time.Time) {
 		b.work += real * seconds
 		b.lifetime += real * seconds * d.model.Factor
 		b.lastWork = to
-		errors := real * seconds / d.nominal(b) * (0.7 + 0.65*d.noise(uint64(i), 3))
+		errors := real * seconds / d.model.diff1 * errorRatio * (0.7 + 0.65*d.noise(uint64(i), 3))
 		if len(d.faults) > 0 {
 			if f := d.onBoard(HardwareErrors, i, theWhole); f != nil {
 				errors *= f.amount
