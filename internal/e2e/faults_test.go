@@ -96,7 +96,7 @@ func TestFewerFilesThanDragons(t *testing.T) {
 	const count = 300
 	herd, flags := herdOf(t, dragontest.HerdConfig{Count: count})
 	few, dir := []string{"sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"}, t.TempDir()
-	p, base := motherBy(t, few, append(flags, "--data-dir="+dir)...)
+	p, base := motherBy(t, few, append(flags, "--data-dir="+dir, "--dragon-timeout=30")...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == count })
 	for range 3 {
 		page := get(t, base+"/metrics")
