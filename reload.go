@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,50 +13,66 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
-
-// settings is the configuration in force. It may be read anew while the program runs;
-// whoever asks for current each time follows it.
-type settings struct {
-	load    func() (*config.Config, error)
-	current atomic.Pointer[config.Config]
-	metrics *config.Metrics
-	logger  log.Logger
-
-	mu     sync.Mutex // one reload at a time
-	check  func(ctx context.Context, next *config.Config) error
-	follow func(was, is *config.Config) // for those who do not ask; it cannot fail
-}
 
 var errNoFile = errors.New("the program runs without a --config.file: there is nothing to read anew")
 
 // reload reads the configuration anew and takes it over, whole or not at all. With it
 // comes what is legal and not wise.
-func (s *settings) reload(ctx context.Context) (warnings []string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := s.current.Load()
+func (h *house) reload(ctx context.Context) (warnings []string, err error) {
+	h.loading.Lock()
+	defer h.loading.Unlock()
+	logger := h.loggerOf("config")
+	was := h.current.Load()
 	if was.File == "" {
 		return nil, errNoFile
 	}
-	is, err := s.load()
+	is, err := h.load()
 	if err == nil {
 		err = was.Unchangeable(is)
 	}
 	if err == nil {
-		err = s.check(ctx, is)
+		err = h.check(ctx, is)
 	}
-	s.metrics.Loaded(err)
+	h.loads.Loaded(err)
 	if err != nil {
 		err = fmt.Errorf("the configuration in force stays: %w", err)
-		level.Error(s.logger).Log("msg", "the configuration could not be read anew", "err", err)
+		level.Error(logger).Log("msg", "the configuration could not be read anew", "err", err)
 		return nil, err
 	}
-	s.current.Store(is)
-	s.follow(was, is)
-	warn(is, s.logger)
-	level.Info(s.logger).Log("msg", "another configuration is in force", "file", is.File)
+	h.current.Store(is)
+	h.follow(was, is)
+	warn(is, logger)
+	level.Info(logger).Log("msg", "another configuration is in force", "file", is.File)
 	return is.Warnings, nil
+}
+
+// check refuses what the program would not run with, or the healer not act by.
+func (h *house) check(ctx context.Context, next *config.Config) error {
+	if next.SimulationSpeed != 1 {
+		if err := onlyLoopback(next, h.dragons); err != nil {
+			return err
+		}
+	}
+	return acceptable(ctx, h.doctor, next.Healing.Policy())
+}
+
+// follow tells the rooms that do not ask. It cannot fail.
+func (h *house) follow(was, is *config.Config) {
+	h.dragons.Change(fleet.Settings{Retention: is.InventoryRetention, Timeout: is.DragonTimeout})
+	h.metrics.Change(limits(is))
+	h.stock.Library.Change(is.Wish.FirmwaresPath, is.Wish.FirmwareHosts)
+	if was.Statsd != is.Statsd {
+		h.mirror.set(h.mirror.current.Load().With(h.statsd(is)))
+	}
+	others := !was.Credentials.Equal(&is.Credentials)
+	if others || !was.SearchesAs(is) {
+		h.scanner.set(h.scanner.current.Load().With(h.search(is)))
+	}
+	if others {
+		h.dragons.RetryRefused()
+	}
 }
 
 // warn says what is legal and not wise.
@@ -67,13 +82,13 @@ func warn(c *config.Config, logger log.Logger) {
 	}
 }
 
-// onSignal reloads at each signal, until ctx is done.
-func (s *settings) onSignal(ctx context.Context, signals <-chan os.Signal) {
+// reloadOnSignal reloads at each signal, until ctx is done.
+func (h *house) reloadOnSignal(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {
 		case <-signals:
-			if _, err := s.reload(ctx); errors.Is(err, errNoFile) {
-				level.Warn(s.logger).Log("msg", "a signal to read the configuration anew came to nothing", "err", err)
+			if _, err := h.reload(ctx); errors.Is(err, errNoFile) {
+				level.Warn(h.loggerOf("config")).Log("msg", "a signal to read the configuration anew came to nothing", "err", err)
 			} // any other error has been said
 		case <-ctx.Done():
 			return
