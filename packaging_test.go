@@ -12,21 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
-
-// needed is the path of a Debian package's tool; without it the test is skipped, but not in CI.
-func needed(t *testing.T, tool, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(tool)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed: apt-get install %s", tool, pkg)
-	}
-	t.Skipf("%s is not installed: apt-get install %s", tool, pkg)
-	return ""
-}
 
 func readYAML(t *testing.T, path string, to any) {
 	t.Helper()
@@ -93,7 +80,7 @@ func TestComposeMountsWhatIsThere(t *testing.T) {
 }
 
 func TestComposesPrometheusTakesItsConfiguration(t *testing.T) {
-	promtool := needed(t, "promtool", "prometheus")
+	promtool := installed.Tool(t, "promtool", "prometheus")
 	dir := t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "alerts"), os.DirFS("alerts")); err != nil {
 		t.Fatal(err)
@@ -112,14 +99,7 @@ func TestComposesPrometheusTakesItsConfiguration(t *testing.T) {
 }
 
 func TestComposesAlertmanagerTakesItsConfiguration(t *testing.T) {
-	amtool, err := exec.LookPath("amtool")
-	if err != nil {
-		const message = "amtool is not installed: apt-get install prometheus-alertmanager"
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
+	amtool := installed.Tool(t, "amtool", "prometheus-alertmanager")
 	if out, err := exec.CommandContext(t.Context(), amtool, "check-config", "packaging/compose/alertmanager.yml").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

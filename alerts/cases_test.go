@@ -17,6 +17,8 @@ import (
 
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 // A scenario is something that goes wrong on a farm that is well before and after, and
@@ -693,7 +695,7 @@ func cut(values string, minute int) string {
 // promtoolTests has promtool run tests of rule files.
 func promtoolTests(t *testing.T, units []unit, files []string) {
 	t.Helper()
-	promtool := tool(t, "promtool", "prometheus")
+	promtool := installed.Tool(t, "promtool", "prometheus")
 	files = slices.Clone(files)
 	for i, f := range files {
 		path, err := filepath.Abs(f)
@@ -750,22 +752,7 @@ func groupOrder(t *testing.T, files []string) []string {
 
 func TestPromtoolTakesTheRules(t *testing.T) {
 	args := append([]string{"check", "rules"}, ruleFiles(t)...)
-	if out, err := exec.CommandContext(t.Context(), tool(t, "promtool", "prometheus"), args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), installed.Tool(t, "promtool", "prometheus"), args...).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-}
-
-// tool returns the path of a Debian package's program. Without it the test is
-// skipped, but not in CI, which installs it.
-func tool(t *testing.T, name, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		message := fmt.Sprintf("%s is not installed: apt-get install %s", name, pkg)
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
-	return path
 }

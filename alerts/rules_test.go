@@ -17,6 +17,8 @@ import (
 	"github.com/VictoriaMetrics/metricsql"
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 type rule struct {
@@ -379,7 +381,7 @@ func check(t *testing.T, what, expr string, metrics map[string][]string, used ma
 // that it names to be one.
 func TestTheExampleHidesWhatThereIs(t *testing.T) {
 	const file = "../examples/alertmanager.yml"
-	if out, err := exec.CommandContext(t.Context(), tool(t, "amtool", "prometheus-alertmanager"), "check-config", file).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), installed.Tool(t, "amtool", "prometheus-alertmanager"), "check-config", file).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 	data, err := os.ReadFile(file)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 func TestRequestsAreCounted(t *testing.T) {
@@ -72,10 +73,7 @@ func TestWhatTheProgramCannotGatherIsMissingAndCounted(t *testing.T) {
 }
 
 func TestPromtoolHasNothingToSay(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("promtool is not installed: apt-get install prometheus")
-	}
+	promtool := installed.Tool(t, "promtool", "prometheus")
 	c := aCollector(t)
 	NewRequestMetrics(c.Registry)(dragon.Call{Endpoint: "summary", Outcome: "ok", Took: time.Millisecond})
 	w := httptest.NewRecorder()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 // raised are the alerts that each fault of a dragon raises and no other alert hides, in
@@ -241,7 +242,7 @@ type alertmanager struct{ address string }
 
 func startAlertmanager(t *testing.T) alertmanager {
 	t.Helper()
-	program := tool(t, "prometheus-alertmanager", "prometheus-alertmanager")
+	program := installed.Tool(t, "prometheus-alertmanager", "prometheus-alertmanager")
 	example, err := filepath.Abs("../../examples/alertmanager.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +311,7 @@ var lasting = regexp.MustCompile(`(\[|offset |for: |interval: )(\d+)([smhd])`)
 
 func startPrometheusWithRules(t *testing.T, mother string, manager alertmanager, speed int) prometheus {
 	t.Helper()
-	program := tool(t, "prometheus", "prometheus")
+	program := installed.Tool(t, "prometheus", "prometheus")
 	dir := t.TempDir()
 	files, err := filepath.Glob("../../alerts/*.yml")
 	if err != nil || len(files) == 0 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 // dashboard is what of a board asks Prometheus something.
@@ -97,7 +98,7 @@ scrape_configs:
 
 // Whatever a board asks, something answers on a farm where something happens.
 func TestEveryPanelHasData(t *testing.T) {
-	tool(t, "prometheus", "prometheus")
+	installed.Tool(t, "prometheus", "prometheus")
 	statsd, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +261,7 @@ func (p prometheus) answers(t *testing.T, q question, w *ward, since time.Time) 
 }
 
 func TestExampleForPrometheusIsValid(t *testing.T) {
-	promtool := tool(t, "promtool", "prometheus")
+	promtool := installed.Tool(t, "promtool", "prometheus")
 	if out, err := exec.CommandContext(t.Context(), promtool, "check", "config", "../../examples/prometheus.yml").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -49,21 +49,6 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// tool returns the path of a Debian package's program. Without it the test is
-// skipped, but not in CI, which installs it.
-func tool(t *testing.T, name, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		message := fmt.Sprintf("%s is not installed: apt-get install %s", name, pkg)
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
-	return path
-}
-
 // process is a program that a test started.
 type process struct {
 	*exec.Cmd

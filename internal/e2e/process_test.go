@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 func TestAKilledProgramRemembersItsDragons(t *testing.T) {
@@ -130,7 +131,7 @@ func TestExitStatusTells(t *testing.T) {
 }
 
 func TestPageSatisfiesPromtool(t *testing.T) {
-	promtool := tool(t, "promtool", "prometheus")
+	promtool := installed.Tool(t, "promtool", "prometheus")
 	_, flags := herdOf(t, dragontest.HerdConfig{Count: 12, Specs: dragontest.Mixed})
 	_, base := mother(t, flags...)
 	eventually(t, "12 dragons up", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_boards{") == 12 })

@@ -12,6 +12,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 // scrapeConfig is both patterns of the README, fast.
@@ -39,7 +40,7 @@ func startPrometheus(t *testing.T, motherAddress string) prometheus {
 
 func runPrometheus(t *testing.T, config string) prometheus {
 	t.Helper()
-	program := tool(t, "prometheus", "prometheus")
+	program := installed.Tool(t, "prometheus", "prometheus")
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

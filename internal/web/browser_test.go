@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 // browser is a Chromium without a window, spoken to in its own protocol over a pipe.
@@ -54,13 +56,7 @@ func newBrowser(t *testing.T) *browser {
 	if testing.Short() {
 		t.Skip("a browser takes its time")
 	}
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("chromium is not installed: apt-get install chromium")
-		}
-		t.Skip("chromium is not installed: apt-get install chromium")
-	}
+	path := installed.Tool(t, "chromium", "chromium")
 	ours, theirs, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
