@@ -150,6 +150,22 @@ func TestHelpShowsTheOriginalsOptions(t *testing.T) {
 	}
 }
 
+func TestHelpForACommandIsOfThatCommand(t *testing.T) {
+	for _, c := range []struct{ args, usage, has, not string }{
+		{"scan --help", "scan [<flags>] <network>...", "scan-timeout", "--pools"},
+		{"help scan", "scan [<flags>] <network>...", "scan-timeout", "--pools"},
+		{"healer --help", "healer [<flags>] <command>", "healer pause --scope=SCOPE", "--pools"},
+		{"healer pause -h", "healer pause --scope=SCOPE", "until-resume", "healer resume"},
+		{"run --help", "run [<flags>]", "pools=", "healer pause"},
+		{"help", "[<flags>] <command>", "pools=", "Subcommands:"},
+	} {
+		out, _, err := invoke(t, strings.Fields(c.args)...)
+		if err != nil || !strings.HasPrefix(out, "usage: mother-of-dragons "+c.usage) || !strings.Contains(out, c.has) || strings.Contains(out, c.not) {
+			t.Errorf("%s: %v, want the usage %s, with %s, without %s:\n%s", c.args, err, c.usage, c.has, c.not, out)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"--version"}, &out, &out, nil); err != nil || !strings.Contains(out.String(), name) {

@@ -28,7 +28,13 @@ func explained(app *kingpin.ApplicationModel, args []string, err error) error {
 			wrong = unquoted
 		}
 		var names []string
-		for _, c := range groupFor(app, args).Commands {
+		group := app.CmdGroupModel
+		for _, c := range named(app, args) {
+			if len(c.Commands) > 0 {
+				group = c.CmdGroupModel
+			}
+		}
+		for _, c := range group.Commands {
 			names = append(names, c.Name)
 		}
 		return meant(fmt.Errorf("%s is no command", wrong), wrong, "", names)
@@ -51,15 +57,15 @@ func meant(err error, wrong, before string, known []string) error {
 	return err
 }
 
-// groupFor is where the words before a mistake lead to.
-func groupFor(app *kingpin.ApplicationModel, args []string) *kingpin.CmdGroupModel {
+// named are the commands that a command line names, the innermost last.
+func named(app *kingpin.ApplicationModel, args []string) (commands []*kingpin.CmdModel) {
 	group := app.CmdGroupModel
 	for _, w := range args {
-		if c := commandOf(group, w); c != nil && len(c.Commands) > 0 {
-			group = c.CmdGroupModel
+		if c := commandOf(group, w); c != nil && c.Name != "help" {
+			commands, group = append(commands, c), c.CmdGroupModel
 		}
 	}
-	return group
+	return commands
 }
 
 // flagsFor are the flags that may stand in a command line.
@@ -72,17 +78,14 @@ func flagsFor(app *kingpin.ApplicationModel, args []string) (names []string) {
 		}
 	}
 	add(app.Flags)
-	group, found := app.CmdGroupModel, false
-	for _, w := range args {
-		if c := commandOf(group, w); c != nil {
+	commands := named(app, args)
+	for _, c := range app.Commands {
+		if c.Default && len(commands) == 0 {
 			add(c.Flags)
-			group, found = c.CmdGroupModel, true
 		}
 	}
-	for _, c := range app.Commands {
-		if c.Default && !found {
-			add(c.Flags)
-		}
+	for _, c := range commands {
+		add(c.Flags)
 	}
 	slices.Sort(names)
 	return names
