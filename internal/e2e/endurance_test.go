@@ -52,9 +52,12 @@ func TestEndurance(t *testing.T) {
 		for i, until := range sick {
 			if time.Now().After(until) {
 				w.herd.Dragon(i).Clear()
-				backBy[i] = time.Now().Add(ill)
+				by := time.Now().Add(ill)
 				if refused[i] {
-					backBy[i] = backBy[i].Add(passwordTriedAgain)
+					by = by.Add(passwordTriedAgain)
+				}
+				if by.After(backBy[i]) {
+					backBy[i] = by
 				}
 				delete(sick, i)
 				delete(refused, i)
