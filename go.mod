@@ -2,6 +2,8 @@ module github.com/brndnmtthws/mother-of-dragons
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/VictoriaMetrics/metricsql v0.87.3
