@@ -70,12 +70,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, listening
 		_, err := fmt.Fprintln(stdout, strings.Join(completions(app.Model(), args[1:]), "\n"))
 		return err
 	}
-	if len(named(app.Model(), args)) > 0 { // its help is not that of all the others
+	if innermost(app.Model(), args) != nil { // its help is not that of all the others
 		app.UsageTemplate(kingpin.DefaultUsageTemplate)
 	}
 	chosen, err := app.Parse(args)
 	if err != nil {
-		return fmt.Errorf("%w (--help shows what there is)", explained(app.Model(), args, err))
+		return explained(app.Model(), args, err)
 	}
 	return commands[chosen](ctx, stdout, stderr)
 }

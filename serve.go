@@ -175,7 +175,9 @@ func listen(server *http.Server, flags *toolkit.FlagConfig, logger log.Logger) e
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	if _, ok := errors.AsType[*net.OpError](err); ok {
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
+		return fmt.Errorf("--web.listen-address: %w; want one like 127.0.0.1:9977, or :9977 for all of this machine's", err)
+	} else if _, ok := errors.AsType[*net.OpError](err); ok {
 		return fmt.Errorf("--web.listen-address: %w", err)
 	} else if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("--web.config.file: %w", err)

@@ -143,6 +143,7 @@ func TestBadValuesSayWhichWhyAndWhatWouldDo(t *testing.T) {
 		{"--dragon-health-hashrate-min=NaN", "want GH/s"},
 		{"--dragon-autotune-mode=fast", `"fast" is none of efficient, balanced, factory, performance`},
 		{"--pools=[", "line 1, column 2: it ends too early"},
+		{"--pools=pools.json", "line 1, column 1: invalid character 'p'"},
 		{"--pools=[]", "leave the option out"},
 		{"--pools=[{}]", "[0].pools: 0 pools: want 1 to 3"},
 		{"--pools=[{\n\"pool\":[]}]", "unknown field"},

@@ -114,7 +114,7 @@ func jsonError(s string, offset int64, err error) error {
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		offset = syntax.Offset
+		offset = syntax.Offset - 1 // it counts the letter that it stumbles over
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		offset, err = int64(len(s)), errors.New("it ends too early")
 	case errors.As(err, &kind):
