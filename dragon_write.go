@@ -261,9 +261,7 @@ func (v *visit) record(ctx context.Context, action, note string) {
 		if _, missing := os.Stat(filepath.Join(v.config.DataDir, inventoryName)); missing != nil {
 			return
 		}
-		v.records.Lock()
-		defer v.records.Unlock()
-		err = healer.RecordOffline(v.config.DataDir, healer.Deed{MAC: v.MAC, Worker: dragon.WorkerName(v.MAC), Action: action, Owner: userName(), Note: note})
+		err = v.offline.Record(v.config.DataDir, healer.Deed{MAC: v.MAC, Worker: dragon.WorkerName(v.MAC), Action: action, Owner: userName(), Note: note})
 	}
 	if err != nil {
 		v.warn("%s: it is not on record in the audit: %v", v.Name, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -49,16 +50,31 @@ func (h *Healer) Record(ctx context.Context, d Deed) error {
 	})
 }
 
-// recordPatience is how long RecordOffline waits for another command that records a deed.
+// OfflineAudit is where deeds are written while no instance runs. It may be used by many
+// at once.
+type OfflineAudit struct {
+	mu   sync.Mutex // the audit has one owner at a time
+	held bool       // by somebody who has been waited for
+}
+
+// recordPatience is how long a record waits for another command that writes one.
 const recordPatience = 5 * time.Second
 
-// RecordOffline writes a deed into the audit in dir while no instance runs there. One
-// that does is store.ErrHeld: it is to be asked for Record.
-func RecordOffline(dir string, d Deed) (err error) {
+// Record writes a deed into the audit in dir while no instance runs there. One that does
+// is store.ErrHeld: it is to be asked for its Record. Those who wait for it wait together,
+// and whoever comes later no more.
+func (o *OfflineAudit) Record(dir string, d Deed) (err error) {
 	if err := d.check(); err != nil {
 		return err
 	}
-	release, err := store.Own(dir, recordPatience)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	patience := recordPatience
+	if o.held {
+		patience = 0
+	}
+	release, err := store.Own(dir, patience)
+	o.held = errors.Is(err, store.ErrHeld)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 	dir := t.TempDir()
 	deed := Deed{MAC: "A0:B0:45:00:D1:A7", Worker: "dragon-4500d1a7", Action: "poweroff", Owner: "ada", Note: "sent"}
-	if err := RecordOffline(dir, deed); err != nil {
+	if err := new(OfflineAudit).Record(dir, deed); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, auditName)
@@ -36,7 +36,7 @@ func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 	}
 
 	for _, bad := range []Deed{{}, {MAC: "x", Action: "a", Owner: "o"}, {MAC: deed.MAC, Owner: "o"}, {MAC: deed.MAC, Action: "a"}} {
-		if err := RecordOffline(dir, bad); err == nil {
+		if err := new(OfflineAudit).Record(dir, bad); err == nil {
 			t.Errorf("%+v was taken", bad)
 		}
 	}
@@ -52,7 +52,7 @@ func TestADeedWaitsForTheLock(t *testing.T) {
 			t.Fatal(err)
 		}
 		recorded := make(chan error)
-		go func() { recorded <- RecordOffline(dir, deed) }()
+		go func() { recorded <- new(OfflineAudit).Record(dir, deed) }()
 		time.Sleep(3 * time.Second)
 		select {
 		case err := <-recorded:
@@ -70,7 +70,7 @@ func TestADeedWaitsForTheLock(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		err = RecordOffline(dir, deed)
+		err = new(OfflineAudit).Record(dir, deed)
 		if want := fmt.Sprintf("held by another process (%d)", os.Getpid()); !errors.Is(err, store.ErrHeld) || !strings.Contains(err.Error(), want) {
 			t.Errorf("beside an instance: %v, want %q", err, want)
 		}
@@ -79,6 +79,41 @@ func TestADeedWaitsForTheLock(t *testing.T) {
 		}
 		if err := release(); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// A command at a thousand dragons would wait for hours, five seconds at each of them.
+func TestManyDeedsWaitForTheLockTogether(t *testing.T) {
+	dir := t.TempDir()
+	deed := Deed{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
+	synctest.Test(t, func(t *testing.T) {
+		release, err := store.Own(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var audit OfflineAudit
+		began := time.Now()
+		for range 100 {
+			if err := audit.Record(dir, deed); !errors.Is(err, store.ErrHeld) {
+				t.Fatalf("beside an instance: %v", err)
+			}
+		}
+		if took := time.Since(began); took < recordPatience || took > recordPatience+time.Second {
+			t.Errorf("they gave up after %s, want %s", took, recordPatience)
+		}
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+		if err := audit.Record(dir, deed); err != nil {
+			t.Errorf("nobody is there any more: %v", err)
+		}
+		if release, err = store.Own(dir, 0); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(3*time.Second, func() { _ = release() })
+		if err := audit.Record(dir, deed); err != nil {
+			t.Errorf("another one is not waited for: %v", err)
 		}
 	})
 }
