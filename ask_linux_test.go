@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -128,6 +129,21 @@ func TestCtrlCAtAPasswordLeavesTheTerminalAsItWas(t *testing.T) {
 	}
 }
 
+// linesUntil reads what is drawn on a terminal until it says end, less what moves nothing.
+func linesUntil(t *testing.T, human *os.File, end string) []string {
+	t.Helper()
+	var drawn []byte
+	for !strings.HasSuffix(string(drawn), end) {
+		b := make([]byte, 1000)
+		n, err := human.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		drawn = append(drawn, b[:n]...)
+	}
+	return strings.Split(strings.NewReplacer("\x1b[0K", "", "\x1b[2K", "").Replace(string(drawn)), "\r")
+}
+
 func TestABarFitsIntoItsTerminal(t *testing.T) {
 	for _, columns := range []uint16{40, 59, 60, 120} {
 		for verb, size := range map[string]int64{"factory-reset": 0, "upgrade": 20 << 20} {
@@ -138,25 +154,42 @@ func TestABarFitsIntoItsTerminal(t *testing.T) {
 			if _, err := tty.WriteString("\rend"); err != nil {
 				t.Fatal(err)
 			}
-			var drawn []byte
-			for !strings.HasSuffix(string(drawn), "end") {
-				b := make([]byte, 1000)
-				n, err := human.Read(b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				drawn = append(drawn, b[:n]...)
-			}
-			shown := false
-			for line := range strings.SplitSeq(string(drawn), "\r") {
+			shown, lines := false, linesUntil(t, human, "end")
+			for _, line := range lines {
 				shown = shown || strings.HasPrefix(line, verb+" ")
 				if n := utf8.RuneCountInString(line); n > int(columns) {
 					t.Errorf("%d columns for %d: %q", n, columns, line)
 				}
 			}
 			if !shown {
-				t.Errorf("no bar: %q", drawn)
+				t.Errorf("no bar: %q", lines)
 			}
+		}
+	}
+}
+
+func TestABarFitsIntoATerminalThatBecomesNarrower(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	tty, human := terminal(t, 120)
+	r := &round{verb: "upgrade", size: 20 << 20, stderr: tty, hosts: make([]host, 2)}
+	bar := r.progress()
+	bar(0, 0, true)
+	if _, err := tty.WriteString("\rnarrower"); err != nil {
+		t.Fatal(err)
+	}
+	if lines := linesUntil(t, human, "narrower"); !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "upgrade  50% ") }) {
+		t.Errorf("no bar: %q", lines)
+	}
+	if err := unix.IoctlSetWinsize(int(human.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 20, Col: 40}); err != nil {
+		t.Fatal(err)
+	}
+	bar(1, 0, true)
+	if _, err := tty.WriteString("\rend"); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range linesUntil(t, human, "end") {
+		if n := utf8.RuneCountInString(line); n > 40 {
+			t.Errorf("%d columns for 40: %q", n, line)
 		}
 	}
 }

@@ -88,6 +88,8 @@ func drawBar(stderr io.Writer, doing string, options ...progressbar.Option) func
 				progressbar.OptionSetWriter(stderr),
 				progressbar.OptionSetDescription(doing),
 				progressbar.OptionThrottle(100*time.Millisecond),
+				// Without, it wipes by spaces, which run over the edge of a terminal that has become narrower.
+				progressbar.OptionUseANSICodes(os.Getenv("TERM") != "dumb"),
 				progressbar.OptionClearOnFinish())...)
 		}
 		_ = bar.Set64(done) // a bar that cannot be drawn is no reason to stop
