@@ -259,7 +259,7 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 		}
 		return h.lastWord(life, j)
 	})
-	result, says := Refusal, told(nil)
+	result, says := NotSent, told(nil)
 	sending := Sending{SentAt: h.clock.Now().Wall}
 	if err == nil {
 		expected := expectedFor
@@ -287,7 +287,7 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 		j.action = h.sent(j, result, sending)
 		return nil
 	})
-	if result != Refusal && h.config.OnAction != nil {
+	if !result.void() && h.config.OnAction != nil {
 		h.config.OnAction(d.Info(), &j.action)
 	}
 	if result == Unknown {
@@ -426,7 +426,7 @@ func (h *Healer) sent(j *job, result Result, s Sending) Action {
 	switch result {
 	case Unknown:
 		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(Unknown)).Inc()
-	case Refusal:
+	case Refusal, NotSent:
 		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(NotExecuted)).Inc()
 	}
 	r := h.recordOf(&j.decision, Act)
@@ -480,18 +480,21 @@ func (h *Healer) recordOf(d *Decision, verb Verb) Audit {
 }
 
 // resultOf says what is known after a send. Only what was certainly not carried out
-// is a Refusal.
+// is a Refusal, or NotSent.
 func resultOf(err error) Result {
 	switch {
 	case err == nil:
 		return Accepted
 	case errors.Is(err, dragon.ErrUnknownOutcome):
 		return Unknown
-	// It said no, or nothing was sent: the client tells a request that may have
-	// arrived by ErrUnknownOutcome.
-	case errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrUnauthorized), errors.Is(err, dragon.ErrRefused),
-		errors.Is(err, dragon.ErrUnreachable), errors.Is(err, dragon.ErrTimeout), errors.Is(err, context.Canceled):
+	// A login that was good a moment ago and is not good for this is a no, too.
+	case errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrUnauthorized):
 		return Refusal
+	// Nothing was sent: the client tells a request that may have arrived by
+	// ErrUnknownOutcome.
+	case errors.Is(err, dragon.ErrRefused), errors.Is(err, dragon.ErrUnreachable), errors.Is(err, dragon.ErrTimeout),
+		errors.Is(err, context.Canceled):
+		return NotSent
 	}
 	return Unknown
 }

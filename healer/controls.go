@@ -178,7 +178,7 @@ func (m *Memory) Release(now Instant, mac, by string) error {
 }
 
 func (m *Memory) release(r *Record, now Moment) {
-	r.Quarantine, r.Rung, r.SickSince, r.CleanAt = nil, 0, 0, 0
+	r.Quarantine, r.Rung, r.Refused, r.SickSince, r.CleanAt = nil, 0, 0, 0, 0
 	r.State, r.Since = StateObserving, now
 	m.touch(r.Who.MAC)
 }

@@ -1,9 +1,13 @@
 package healer
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 func TestPauseRequests(t *testing.T) {
@@ -160,14 +164,14 @@ func TestIntents(t *testing.T) {
 	if err = f.mem.Sent(f.now, d.MAC, "9-9", Accepted, ""); err == nil {
 		t.Error("a result for an unknown action")
 	}
-	if err = f.mem.Sent(f.now, d.MAC, a.ID, Refusal, "paused"); err != nil {
+	if err = f.mem.Sent(f.now, d.MAC, a.ID, NotSent, "paused"); err != nil {
 		t.Fatal(err)
 	}
 	if f.mem.Sent(f.now, d.MAC, a.ID, Accepted, "") == nil {
 		t.Error("two results for one action")
 	}
 	if f.record(3).open() != nil || f.mem.Fleet.begun(day, f.plan.At.Add(time.Minute)) != 1 {
-		t.Error("a refused write must free its slot and keep its charge")
+		t.Error("what was not sent must free its slot and keep its charge")
 	}
 	blocked := *d
 	blocked.Verb = WouldAct
@@ -182,6 +186,89 @@ func TestIntents(t *testing.T) {
 	}
 	if len(ids) != 1 || f.mem.Fleet.Epoch != 4 {
 		t.Errorf("ids %v, epoch %d, want 4", ids, f.mem.Fleet.Epoch)
+	}
+}
+
+// What a dragon says no to is told from what never reached it.
+func TestRefusalsInARow(t *testing.T) {
+	type answer struct {
+		kind   Kind
+		result Result
+		actor  string
+	}
+	no := answer{Restart, Refusal, ""}
+	for name, x := range map[string]struct {
+		answers []answer
+		want    int
+	}{
+		"the dragon says no":         {[]answer{no, no, {Reboot, Refusal, ""}}, 3},
+		"what was not sent":          {[]answer{no, {Restart, NotSent, ""}, no, {Reboot, NotSent, ""}}, 2},
+		"it does what it is told":    {[]answer{no, no, {Reboot, Accepted, ""}}, 0},
+		"its answer is lost":         {[]answer{no, no, {Reboot, Unknown, ""}, no}, 1},
+		"a human who is told no":     {[]answer{no, {Reboot, Refusal, "user:ann"}}, 1},
+		"a configuration is no step": {[]answer{no, {Configure, Refusal, "rollout:r1"}, {Configure, Accepted, "rollout:r1"}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 2).settle()
+			d := f.of(1)
+			for _, a := range x.answers {
+				step := *d
+				step.Verb, step.Kind = Act, a.kind
+				intent, err := f.mem.Intend(f.now, &step, a.actor)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := f.mem.Sent(f.now, d.MAC, intent.ID, a.result, "busy"); err != nil {
+					t.Fatal(err)
+				}
+				f.record(1).Actions[len(f.record(1).Actions)-1].Outcome = NotExecuted
+			}
+			if got := f.record(1).Refused; got != x.want {
+				t.Errorf("refused %d steps in a row, want %d", got, x.want)
+			}
+		})
+	}
+}
+
+func TestWhatASendLearned(t *testing.T) {
+	for err, want := range map[error]Result{
+		nil:                    Accepted,
+		dragon.ErrRejected:     Refusal,
+		dragon.ErrUnauthorized: Refusal,
+		dragon.ErrRefused:      NotSent,
+		dragon.ErrUnreachable:  NotSent,
+		dragon.ErrTimeout:      NotSent,
+		context.Canceled:       NotSent,
+		fmt.Errorf("%w: %w", dragon.ErrUnknownOutcome, dragon.ErrTimeout): Unknown,
+		dragon.ErrBadResponse: Unknown,
+	} {
+		if got := resultOf(err); got != want {
+			t.Errorf("after %v: %s, want %s", err, got, want)
+		}
+	}
+}
+
+// A reboot that never reached the dragon has not failed to bring its board back.
+func TestOnlyWhatWasSentIsHopeless(t *testing.T) {
+	for result, want := range map[Result]string{
+		NotSent: "", Refusal: "it refuses, and its other boards mine on: it said no once, last to reboot: busy",
+		Unknown: "the last reboot did not bring the board back, and the others mine on",
+	} {
+		f := newFarm(t, 20).settle()
+		r := f.record(3)
+		r.Rung = 2
+		a := Action{ID: "1-1", Kind: Reboot, Reason: DeadBoard, Rung: 2, Actor: healerActor, At: f.plan.At.Add(-time.Hour), Result: result, Outcome: NotExecuted, Note: "busy"}
+		r.Actions = append(r.Actions, a)
+		r.answered(&a)
+		killBoard(f.units[3], 0, 60)
+		f.run(15 * time.Minute)
+		got := ""
+		if q := f.record(3).Quarantine; q != nil {
+			got = q.Reason
+		}
+		if got != want {
+			t.Errorf("after a reboot that was %s: quarantined for %q, want %q", result, got, want)
+		}
 	}
 }
 

@@ -61,21 +61,34 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string) (Action, error) 
 	return a, nil
 }
 
-// Sent writes down what the sender learned. Refusal is for what was certainly not
-// carried out: then the action ends here, and its charge stays.
+// Sent writes down what the sender learned. What was certainly not carried out ends here,
+// and its charge stays.
 func (m *Memory) Sent(now Instant, mac, id string, result Result, note string) error {
 	a := m.action(mac, id)
 	if a == nil || a.Result != Pending || a.Outcome != Open {
 		return fmt.Errorf("result of %s for %s: %w", id, mac, ErrNoAction)
 	}
 	a.Result, a.Note = result, note
-	if result == Refusal {
+	m.Dragons[mac].answered(a)
+	if result.void() {
 		a.Outcome, a.Ended = NotExecuted, m.moment(now)
 		m.refused(mac, a)
 		m.untried(id)
 	}
 	m.touch(mac)
 	return nil
+}
+
+// answered counts the steps of the ladder that the dragon says no to. What was not sent
+// says nothing of what it would have said.
+func (r *Record) answered(a *Action) {
+	switch {
+	case !a.heals() || a.Result == NotSent:
+	case a.Result != Refusal:
+		r.Refused = 0
+	case a.Actor == healerActor:
+		r.Refused++
+	}
 }
 
 // Conclude gives an action its outcome. It is for the writes whose effect Decide

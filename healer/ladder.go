@@ -32,13 +32,21 @@ func (c *cycle) step(s *subject) step {
 			}
 		}
 	}
+	if n := len(l.Steps); n > 0 && s.r.Refused >= n {
+		// Also for what does not climb: it would be asked for ever.
+		st.rung, st.kind = min(rung, n), l.Steps[min(rung, n)-1]
+		if st.hold == 0 {
+			st.exhausted = "it refuses" + refusals(s.r)
+		}
+		return st
+	}
 	if rung > len(l.Steps) {
 		st.rung = len(l.Steps)
 		if len(l.Steps) > 0 {
 			st.kind = l.Steps[st.rung-1]
 		}
 		if st.hold == 0 {
-			st.exhausted = fmt.Sprintf("all %d steps of the ladder were tried", len(l.Steps))
+			st.exhausted = fmt.Sprintf("all %d steps of the ladder were tried", len(l.Steps)) + refusals(s.r)
 		}
 		return st
 	}
@@ -51,14 +59,29 @@ func (c *cycle) step(s *subject) step {
 		return st
 	}
 	switch {
+	case c.hopeless(s) && s.r.Refused > 0:
+		st.exhausted = "it refuses, and its other boards mine on" + refusals(s.r)
 	case c.hopeless(s):
 		st.exhausted = "the last reboot did not bring the board back, and the others mine on"
 	case count(s.r, Reboot, 24*time.Hour, c.now) >= s.p.Device.Reboots24h:
-		st.exhausted = fmt.Sprintf("%d reboots in 24h", s.p.Device.Reboots24h)
+		st.exhausted = fmt.Sprintf("%d reboots in 24h", s.p.Device.Reboots24h) + refusals(s.r)
 	case count(s.r, Reboot, week, c.now) >= s.p.Device.Reboots7d:
-		st.exhausted = fmt.Sprintf("%d reboots in 7d", s.p.Device.Reboots7d)
+		st.exhausted = fmt.Sprintf("%d reboots in 7d", s.p.Device.Reboots7d) + refusals(s.r)
 	}
 	return st
+}
+
+// refusals says how often in a row the dragon said no to the ladder, and what it said last.
+func refusals(r *Record) string {
+	last := r.last(func(a *Action) bool { return a.Result == Refusal && a.Actor == healerActor && a.heals() })
+	if r.Refused == 0 || last == nil {
+		return ""
+	}
+	times := "once"
+	if r.Refused > 1 {
+		times = fmt.Sprintf("%d times in a row", r.Refused)
+	}
+	return fmt.Sprintf(": it said no %s, last to %s: %s", times, last.Kind, last.Note)
 }
 
 func holdOf(l *LadderPolicy, rung int) time.Duration {
@@ -69,7 +92,8 @@ func holdOf(l *LadderPolicy, rung int) time.Duration {
 }
 
 // hopeless reports whether a reboot has already failed to bring back the same
-// board, while at least half of the boards earn something that another would cost.
+// board, or was refused, while at least half of the boards earn something that another
+// would cost.
 func (c *cycle) hopeless(s *subject) bool {
 	reason := detectors[s.fired].reason
 	if reason != DeadBoard && reason != Missing {
@@ -79,7 +103,7 @@ func (c *cycle) hopeless(s *subject) bool {
 	if expected == 0 || 2*s.f.alive() < expected {
 		return false
 	}
-	last := s.r.last(func(a *Action) bool { return a.Kind == Reboot && a.Actor == healerActor })
+	last := s.r.last(func(a *Action) bool { return a.Kind == Reboot && a.Actor == healerActor && a.Result != NotSent })
 	return last != nil && last.Reason == reason && last.Slot == s.w.evidence[s.fired].slot &&
 		last.Outcome != Recovered && c.now.Since(last.At) < week
 }

@@ -46,9 +46,13 @@ type Result string
 const (
 	Pending  Result = ""
 	Accepted Result = "accepted"
-	Refusal  Result = "refused" // the dragon said no, or it was not sent after all
+	Refusal  Result = "refused"  // the dragon said no
+	NotSent  Result = "not_sent" // it was not sent after all, or nobody was there to take it
 	Unknown  Result = "unknown"
 )
+
+// void reports whether the write was certainly not carried out.
+func (r Result) void() bool { return r == Refusal || r == NotSent }
 
 // Action is one write: its intent, what came of it, and the verdict.
 type Action struct {
@@ -129,7 +133,8 @@ type Record struct {
 	SickSince Moment `json:"sick_since,omitempty"` // for the duration of an illness, and to tell a fresh one
 	CleanAt   Moment `json:"clean_at,omitempty"`   // when it became healthy; the ladder is forgotten some time after
 
-	Rung     int           `json:"rung,omitempty"` // of the last step taken; 0: none
+	Rung     int           `json:"rung,omitempty"`    // of the last step taken; 0: none
+	Refused  int           `json:"refused,omitempty"` // steps of the ladder in a row that the dragon said no to
 	Actions  []Action      `json:"actions,omitempty"`
 	Restarts []RestartSeen `json:"restarts,omitempty"`
 

@@ -175,7 +175,7 @@ func (c *cycle) causeOf(s *subject, seen *RestartSeen) Cause {
 		if a.Kind == Upgrade {
 			within = c.p.Firmware.Uploading + c.p.Firmware.Rebooting
 		}
-		if a.Result != Refusal && seen.At >= a.At.Add(-sendSlack) && seen.At <= a.At.Add(within) {
+		if !a.Result.void() && seen.At >= a.At.Add(-sendSlack) && seen.At <= a.At.Add(within) {
 			return CauseHealer
 		}
 	}
@@ -325,7 +325,7 @@ func (c *cycle) enter(s *subject, state State) {
 			c.m.touch(r.Who.MAC)
 		}
 		if r.Rung != 0 && c.now.Since(r.CleanAt) >= s.p.Ladder.ForgetAfter {
-			r.Rung = 0
+			r.Rung, r.Refused = 0, 0
 			c.m.touch(r.Who.MAC)
 		}
 	}

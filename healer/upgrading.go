@@ -127,6 +127,8 @@ func (c *cycle) follow(s *subject, ro *FirmwareRollout, u *Upgrading) {
 	case UpgradeUploading:
 		switch {
 		case a.Result == Refusal:
+			c.unclear(s, ro, u, "refused: "+a.Note)
+		case a.Result == NotSent:
 			c.unclear(s, ro, u, "not sent: "+a.Note)
 		case a.Result != Pending:
 			c.enterPhase(s, ro, u, UpgradeRebooting)

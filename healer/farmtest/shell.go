@@ -360,7 +360,7 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	}
 	refuse := func(why string) bool {
 		h.note("%s not sent: %s", a.ID, why)
-		if err := h.mem.Sent(w.instant(), d.MAC, a.ID, healer.Refusal, why); err != nil {
+		if err := h.mem.Sent(w.instant(), d.MAC, a.ID, healer.NotSent, why); err != nil {
 			h.Watch.fail("%v", err)
 		}
 		return h.commit("result")

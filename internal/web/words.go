@@ -232,10 +232,10 @@ func actionWord(k healer.Kind) string {
 // what that did.
 func outcomeWord(a *ActionAnswer) string {
 	switch {
-	case a.Outcome != "":
-		return strings.ReplaceAll(string(a.Outcome), "_", " ")
 	case a.Result == healer.Refusal:
 		return "refused"
+	case a.Outcome != "":
+		return strings.ReplaceAll(string(a.Outcome), "_", " ")
 	}
 	return "under way"
 }
