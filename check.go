@@ -17,6 +17,7 @@ func addCheckConfig(app *kingpin.Application, _ *logFlags, _ func(net.Addr)) (st
 	cmd := app.Command("check-config", "Check a configuration file: every error with its line, and what is legal and not wise. The flags are those that the instance gets beside it. "+
 		"The exit status is 0 if it would be taken, 1 if not.")
 	load := config.RegisterCheck(cmd)
+	new(webFlags).register(cmd, ":9977") // they may be among the instance's, and say nothing of the file
 	show := cmd.Flag("print-config", "Print what would be in force, every default included, passwords masked.").NoEnvar().Bool()
 	return cmd.FullCommand(), func(_ context.Context, stdout, stderr io.Writer) error {
 		c, err := load()

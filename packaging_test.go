@@ -149,6 +149,37 @@ func TestTheUnitsCommandIsOneThatTheProgramTakes(t *testing.T) {
 	}
 }
 
+// Before the service is told to read the file anew, the file is checked beside the same
+// flags, so that whoever wants it read hears what is wrong.
+func TestTheUnitChecksTheFileBeforeAReload(t *testing.T) {
+	unit, err := os.ReadFile("packaging/mother-of-dragons.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := os.ReadFile("packaging/default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const program, file = "/usr/bin/mother-of-dragons ", "/etc/mother-of-dragons/mother-of-dragons.yml"
+	start := regexp.MustCompile(`(?m)^ExecStart=` + program + `--config.file=` + file + ` (.*)$`).FindStringSubmatch(string(unit))
+	reload := regexp.MustCompile(`(?m)^ExecReload=(.*)$`).FindAllStringSubmatch(string(unit), -1)
+	options := regexp.MustCompile(`(?m)^#OPTIONS="(.*)"$`).FindSubmatch(defaults)
+	if start == nil || options == nil || len(reload) != 2 || reload[1][1] != "/bin/kill -HUP $MAINPID" {
+		t.Fatalf("%q, %q, %q", start, options, reload)
+	}
+	if want := program + "check-config " + start[1] + " " + file; reload[0][1] != want {
+		t.Fatalf("%s\nwant %s", reload[0][1], want)
+	}
+	here := filepath.Join(t.TempDir(), "mother-of-dragons.yml")
+	args := strings.Fields(strings.NewReplacer(program, "", "$OPTIONS", string(options[1]), file, here).Replace(reload[0][1]))
+	for text, good := range map[string]bool{"networks: [{cidr: 127.70.0.0/24}]\n": true, "network: []\n": false} {
+		rewrite(t, here, text)
+		if _, errs, err := invoke(t, args...); (err == nil) != good || !good && !strings.Contains(errs, "did you mean networks?") {
+			t.Errorf("%s: %q: %v\n%s", args, text, err, errs)
+		}
+	}
+}
+
 // What the packages hold is there, but for what is built.
 func TestPackagesHoldWhatIsThere(t *testing.T) {
 	var p struct {

@@ -377,7 +377,7 @@ mother-of-dragons --config.file=mother-of-dragons.yml --print-config  # what wou
 mother-of-dragons convert-config config.toml -o mother-of-dragons.yml # from the Python tool's config.toml or config.json
 ` + "```" + `
 
-The file is read again at ` + "`SIGHUP`" + `, and at a POST to ` + "`/-/reload` with `--web.enable-lifecycle`" + `, which answers with what is wrong. It is taken over whole or
+The file is read again at ` + "`SIGHUP` (`systemctl reload` checks it before)" + `, and at a POST to ` + "`/-/reload` with `--web.enable-lifecycle`" + `, which answers with what is wrong. It is taken over whole or
 not at all, and nothing restarts. Only ` + "`data_dir`, `inventory.file`, `discovery.listen`, `collectors`, `scrape.openmetrics_created`" + ` and the flags take a restart (and
 ` + "`firmware.auto_upgrade`, where `collectors.firmware` is off: it has dragons ask their vendors);" + `
 a file that changes them is refused, and so is a healing policy that would call too many dragons sick at once. ` + "`mother_config_last_reload_successful`" + ` tells how the last time went.
