@@ -61,6 +61,9 @@ func (t *timeline) advance(a Anchor, now Instant, synced bool) {
 		t.started = true
 		t.moment = a.Moment
 		t.storedMax = a.Wall
+		if a.Wall.IsZero() { // what a store that begins now is given first
+			t.storedMax = now.Wall
+		}
 		t.last = Instant{Wall: a.Wall, Mono: a.Mono, BootID: a.BootID}
 		if a.BootID != now.BootID || now.Mono < a.Mono {
 			t.gapOpen, t.gapFrom = !a.Wall.IsZero(), a.Wall

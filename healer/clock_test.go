@@ -61,6 +61,24 @@ func TestTimeBetweenTwoBoots(t *testing.T) {
 	}
 }
 
+// A store that has just begun holds the clock to what it was begun with.
+func TestAClockThatGoesBackBehindANewStore(t *testing.T) {
+	for back, trusted := range map[time.Duration]bool{0: true, 10 * time.Minute: true, 14 * day: false} {
+		var l timeline
+		now := Instant{noon, time.Hour, "a"}
+		l.advance(Anchor{}, now, false)
+		for range 60 {
+			now.Mono, now.Wall = now.Mono+time.Minute, now.Wall.Add(time.Minute)
+			l.advance(Anchor{}, now, false)
+		}
+		now.Mono, now.Wall = now.Mono+time.Minute, now.Wall.Add(time.Minute-back)
+		l.advance(Anchor{}, now, false)
+		if l.trusted != trusted {
+			t.Errorf("after %s back, within the process: trusted %t, want %t", back, l.trusted, trusted)
+		}
+	}
+}
+
 func TestRecordsFromTheFutureAreOfNow(t *testing.T) {
 	if d := Moment(5).Since(Moment(9)); d != 0 {
 		t.Errorf("age %s, want 0", d)
