@@ -139,7 +139,7 @@ func (h *Healer) start() bool {
 	mem, err := healer.LoadMemory(h.fleet, h.dragons)
 	if h.corrupt || err != nil {
 		mem = healer.NewMemory()
-		h.fleet, h.dragons, h.corrupt = nil, make(map[string][]byte), false
+		h.fleet, h.dragons = nil, make(map[string][]byte)
 		mem.Recover(w.instant(), "the state was corrupt")
 		h.recovered = w.Now
 		h.note("the store is corrupt: begun anew")
@@ -181,7 +181,7 @@ func (h *Healer) commit(stage string) bool {
 		return false
 	}
 	if c.Fleet != nil {
-		h.fleet = c.Fleet
+		h.fleet, h.corrupt = c.Fleet, false // until then what is set aside is all that tells of it
 	}
 	for mac, data := range c.Dragons {
 		if data == nil {

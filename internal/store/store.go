@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -92,7 +93,32 @@ func Open(dir string) (s *Store, aside string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
+	if aside == "" {
+		if aside, err = s.unsaid(); err != nil {
+			_ = s.db.Close()
+			return nil, "", err
+		}
+	}
 	return s, aside, nil
+}
+
+// unsaid is what was set aside last, where nothing has been written since: whoever did
+// that was ended before he could write down that he knows nothing.
+func (s *Store) unsaid() (aside string, err error) {
+	r, err := s.Load()
+	if err != nil || r.Fleet != nil || len(r.Dragons) > 0 {
+		return "", nil //nolint:nilerr // what cannot be loaded is its reader's to find
+	}
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return "", fmt.Errorf("the healer's state: %w", err)
+	}
+	for _, f := range files { // the newest comes last
+		if strings.HasPrefix(f.Name(), fileName+".2") {
+			aside = filepath.Join(s.dir, f.Name())
+		}
+	}
+	return aside, nil
 }
 
 func (s *Store) path() string { return filepath.Join(s.dir, fileName) }

@@ -190,6 +190,38 @@ func TestSetAsideBeginsAnew(t *testing.T) {
 	}
 }
 
+// Who has set a state aside and is killed before he writes anything has not told the next
+// one that nothing is known. The next one sees it all the same, until something is written.
+func TestWhatWasSetAsideIsSaidUntilSomethingIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir) // nothing was there, and nothing is set aside
+	if err := s.Commit(some(2)); err != nil {
+		t.Fatal(err)
+	}
+	was, err := s.SetAside()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var aside string
+		if s, aside, err = Open(dir); err != nil || aside != was {
+			t.Fatalf("Open: %v, aside %q, want %q", err, aside, was)
+		}
+	}
+	if err := s.Commit(some(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, dir).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWhereNothingCanBeWrittenItIsSaid(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
