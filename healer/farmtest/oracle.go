@@ -53,6 +53,7 @@ type sent struct {
 	rung   int
 	want   int // the dragon that it was meant for
 	judge  bool
+	helped bool // it has looked well since
 	gone   bool
 }
 
@@ -103,6 +104,8 @@ func (o *Oracle) Step(h *Healer) {
 		o.starts = len(h.Starts)
 		if h.recovered > o.corrupt {
 			o.corrupt, o.epoch = h.recovered, 0
+			clear(o.judged) // what helped and what did not was lost with the store
+			clear(o.latched)
 		}
 	}
 	if wall := w.instant().Wall; h.Alive() {
@@ -651,8 +654,8 @@ func (o *Oracle) strangers(s *sent, what string) {
 	for _, d := range w.Dragons {
 		recent, last := 0, time.Duration(-1)
 		for _, r := range d.Restarts {
-			if r.Why != "itself" && r.Why != "stranger" {
-				continue
+			if r.Why != "itself" && r.Why != "stranger" || len(d.Answered) == 0 || d.Answered[len(d.Answered)-1] <= r.At {
+				continue // only who answers again shows that it has restarted
 			}
 			if age := s.At - r.At; age < 55*time.Minute && age > 12*time.Minute && !o.writtenTo(d.N, r.At) {
 				recent++
@@ -799,12 +802,16 @@ func (o *Oracle) judge() {
 			s.gone = true
 			o.lost = append(o.lost, o.w.Now)
 		}
-		if s.judge || s.refused || age < 45*time.Minute+o.w.script.TuneMax || s.Actor != "healer" {
+		if s.judge || s.refused || s.Actor != "healer" {
+			continue
+		}
+		// What strikes it later, of whatever kind, is no fault of the action.
+		if s.helped = s.helped || d.phase == running && d.start > s.At && !d.looksSick(); age < 45*time.Minute+o.w.script.TuneMax {
 			continue
 		}
 		s.judge = true
 		key := fmt.Sprintf("%s/%s", s.Kind, s.reason)
-		j := append(o.judged[key], !d.looksSick())
+		j := append(o.judged[key], s.helped)
 		j = j[max(0, len(j)-10):]
 		o.judged[key] = j
 		good := 0
