@@ -159,6 +159,7 @@ type Restart struct {
 	At     time.Duration
 	System bool
 	Why    string
+	shown  bool // by an answer after it, and before the next
 }
 
 func newDragon(w *World, n int) *Dragon {
@@ -365,7 +366,7 @@ func (d *Dragon) restart(why string) {
 	if d.tuned != 0 { // tuning is what the process does, and begins anew with it
 		d.tuned = d.ready + d.tunes()
 	}
-	d.Restarts = append(d.Restarts, Restart{d.at, false, why})
+	d.Restarts = append(d.Restarts, Restart{At: d.at, System: false, Why: why})
 	d.mend(false)
 }
 
@@ -375,7 +376,7 @@ func (d *Dragon) reboot(why string) {
 		return
 	}
 	d.boots++
-	d.Restarts = append(d.Restarts, Restart{d.at, true, why})
+	d.Restarts = append(d.Restarts, Restart{At: d.at, System: true, Why: why})
 	d.begin()
 	if d.bricksNext {
 		d.gone, d.goneAt = true, d.at
@@ -512,6 +513,9 @@ func (d *Dragon) poll() {
 		if f.hot && !f.looked {
 			f.looked, f.told = true, d.at-d.boards[f.slot].hotSeen <= 10*time.Minute
 		}
+	}
+	if n := len(d.Restarts); n > 0 {
+		d.Restarts[n-1].shown = true
 	}
 	d.Answered = append(d.Answered, d.at)
 	if len(d.Answered) > 64 {

@@ -654,8 +654,8 @@ func (o *Oracle) strangers(s *sent, what string) {
 	for _, d := range w.Dragons {
 		recent, last := 0, time.Duration(-1)
 		for _, r := range d.Restarts {
-			if r.Why != "itself" && r.Why != "stranger" || len(d.Answered) == 0 || d.Answered[len(d.Answered)-1] <= r.At {
-				continue // only who answers again shows that it has restarted
+			if r.Why != "itself" && r.Why != "stranger" || !r.shown {
+				continue
 			}
 			if age := s.At - r.At; age < 55*time.Minute && age > 12*time.Minute && !o.writtenTo(d.N, r.At) {
 				recent++
@@ -688,7 +688,7 @@ func (o *Oracle) writtenTo(n int, at time.Duration) bool {
 func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 	var times []time.Duration
 	for _, r := range d.Restarts {
-		if (r.Why == "itself" || r.Why == "stranger") && now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
+		if (r.Why == "itself" || r.Why == "stranger") && r.shown && now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
 			(len(times) == 0 || r.At-times[len(times)-1] > 8*time.Minute) {
 			times = append(times, r.At)
 		}
@@ -806,7 +806,10 @@ func (o *Oracle) judge() {
 			continue
 		}
 		// What strikes it later, of whatever kind, is no fault of the action.
-		if s.helped = s.helped || d.phase == running && d.start > s.At && !d.looksSick(); age < 45*time.Minute+o.w.script.TuneMax {
+		s.helped = s.helped || d.phase == running && d.start > s.At && !d.looksSick()
+		// What cannot be seen is judged when it can.
+		due := s.At + 45*time.Minute + o.w.script.TuneMax
+		if unseen := len(d.Answered) == 0 || d.Answered[len(d.Answered)-1] < due; o.w.Now < due || unseen && !d.gone {
 			continue
 		}
 		s.judge = true

@@ -181,7 +181,7 @@ func (p *phrase) power() func(*World) {
 			for _, d := range w.Dragons {
 				if member(d) && !d.gone {
 					d.boots++
-					d.Restarts = append(d.Restarts, Restart{d.at, true, "power"})
+					d.Restarts = append(d.Restarts, Restart{At: d.at, System: true, Why: "power"})
 					d.begin()
 				}
 			}
