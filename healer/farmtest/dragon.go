@@ -459,6 +459,12 @@ func (b *board) shownTemperature() dragon.Number {
 	return dragon.Known(math.Round(b.sensor.frozen))
 }
 
+// watched reports whether the healer that there is, if there is one, has seen a time.
+func (w *World) watched(at time.Duration) bool {
+	h := w.healer
+	return h.Alive() && len(h.Starts) > 0 && at >= h.Starts[len(h.Starts)-1]
+}
+
 // reach is how an attempt to read the dragon ends.
 func (d *Dragon) reach() healer.Reach {
 	w := d.world
@@ -511,7 +517,7 @@ func (d *Dragon) poll() {
 	}
 	for _, f := range d.defects {
 		if f.hot && !f.looked {
-			f.looked, f.told = true, d.at-d.boards[f.slot].hotSeen <= 10*time.Minute
+			f.looked, f.told = true, d.at-d.boards[f.slot].hotSeen <= 10*time.Minute && d.world.watched(d.boards[f.slot].hotSeen)
 		}
 	}
 	if n := len(d.Restarts); n > 0 {

@@ -106,6 +106,11 @@ func (o *Oracle) Step(h *Healer) {
 			o.corrupt, o.epoch = h.recovered, 0
 			clear(o.judged) // what helped and what did not was lost with the store
 			clear(o.latched)
+			for _, d := range w.Dragons { // nor is it known any more what died of heat
+				for _, f := range d.defects {
+					f.told = false
+				}
+			}
 		}
 	}
 	if wall := w.instant().Wall; h.Alive() {
