@@ -194,12 +194,23 @@ func (c *cycle) fleetBoot() {
 	}
 	slices.Sort(boots)
 	n := most(boots, c.p.Causes.BootSpan)
-	tripped := n >= atLeast(c.p.Causes.BootFleet, counted, c.p.Causes.BootFloor)
+	limit := atLeast(c.p.Causes.BootFleet, counted, c.p.Causes.BootFloor)
+	tripped := n >= limit
 	if tripped {
-		// What the power did is no sign of a dragon that flaps, nor of a stranger.
+		// What the power did is no sign of a dragon that flaps, nor of a stranger; what
+		// happens while its consequences are waited for is.
+		together := func(at Moment) bool {
+			near := 0
+			for _, b := range boots {
+				if time.Duration(b-at).Abs() <= c.p.Causes.BootSpan {
+					near++
+				}
+			}
+			return near >= limit
+		}
 		for _, s := range booted {
 			for i := range s.r.Restarts {
-				if x := &s.r.Restarts[i]; x.Cause == CauseUnknown && c.now.Since(x.At) < c.p.Causes.BootHold {
+				if x := &s.r.Restarts[i]; x.Cause == CauseUnknown && c.now.Since(x.At) < c.p.Causes.BootHold && together(x.At) {
 					x.Cause = CauseFleet
 					c.m.touch(s.f.MAC)
 				}
