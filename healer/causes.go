@@ -200,13 +200,9 @@ func (c *cycle) fleetBoot() {
 		// What the power did is no sign of a dragon that flaps, nor of a stranger; what
 		// happens while its consequences are waited for is.
 		together := func(at Moment) bool {
-			near := 0
-			for _, b := range boots {
-				if time.Duration(b-at).Abs() <= c.p.Causes.BootSpan {
-					near++
-				}
-			}
-			return near >= limit
+			from, _ := slices.BinarySearch(boots, at.Add(-c.p.Causes.BootSpan))
+			to, _ := slices.BinarySearch(boots, at.Add(c.p.Causes.BootSpan)+1)
+			return to-from >= limit
 		}
 		for _, s := range booted {
 			for i := range s.r.Restarts {
