@@ -26,7 +26,7 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 race: ## The tests with the race detector, without the longest (needs gcc).
 	$(GO) test -race -short $$($(GO) list ./... | grep -v -e /farmtest -e /e2e)
 
-check: build lint vulncheck test race ## What must hold before a change lands.
+check: build lint test race ## What must hold before a change lands.
 	git diff --exit-code
 
 lint: ## gofmt, vet and the linters of .golangci.yml.
