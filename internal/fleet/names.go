@@ -21,7 +21,7 @@ func normalAddress(s string) string {
 	s = strings.ToLower(strings.TrimSpace(s))
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), ""
+		host, port = withoutBrackets(s), ""
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		host = a.Unmap().String()
@@ -40,7 +40,16 @@ func hostOf(address string) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
 	}
-	return strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
+	return withoutBrackets(address)
+}
+
+// withoutBrackets takes off brackets in pairs: one that has no other is part of a name,
+// if of none that there can be.
+func withoutBrackets(s string) string {
+	for len(s) >= 2 && s[0] == '[' && s[len(s)-1] == ']' {
+		s = s[1 : len(s)-1]
+	}
+	return s
 }
 
 // isAddress reports whether something that normalAddress made can be connected to.
