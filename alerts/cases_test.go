@@ -44,12 +44,14 @@ type scenario struct {
 	allFiles bool              // it is to be looked at beside all other rules
 }
 
-// oldFirmware is a dragon that does not run the version that it is to, and stands somewhere
-// in the rollout that brings it.
+// poolsDiffer is a dragon that has other pools than it is to, and stands somewhere on the way
+// to them.
 func poolsDiffer(state string) map[string]string {
 	return map[string]string{`dragon_config_drift{worker="a",item="pools"}`: "0|1", `mother_enforce_state{worker="a",state="` + state + `"}`: "none|1"}
 }
 
+// oldFirmware is a dragon that does not run the version that it is to, and stands somewhere
+// in the rollout that brings it.
 func oldFirmware(phase string) map[string]string {
 	return map[string]string{`dragon_config_drift{worker="a",item="firmware"}`: "0|1", `mother_rollout_device_state{worker="a",rollout="f1",phase="` + phase + `"}`: "none|1"}
 }

@@ -255,7 +255,8 @@ func (c *cycle) phase(s *subject) Phase {
 const rollingFor = time.Hour
 
 // rolling reports whether a rollout is on its way: one that something holds up is not,
-// and those that wait for it have drifted like any other.
+// and those that wait for it have drifted like any other. Where two go on at a time, a
+// change of either will do.
 func (c *cycle) rolling(ro *Rollout) bool {
 	return (ro.State == RolloutCanary || ro.State == RolloutWaves) && c.m.Fleet.changed(Configure, rollingFor, c.now) > 0
 }

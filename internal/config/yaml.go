@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hbollon/go-edlib"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
@@ -388,31 +389,9 @@ func Nearest(wrong string, words []string) string {
 		return ""
 	}
 	for _, w := range words {
-		if d := distance(strings.ToLower(wrong), strings.ToLower(w)); d < least {
+		if d := edlib.OSADamerauLevenshteinDistance(strings.ToLower(wrong), strings.ToLower(w)); d < least {
 			best, least = w, d
 		}
 	}
 	return best
-}
-
-// distance is how many letters have to be changed, added or left out, or how many
-// neighbours have to change places.
-func distance(a, b string) int {
-	d := make([][]int, len(a)+1) // of the first i letters of a from the first j of b
-	for i := range d {
-		d[i] = make([]int, len(b)+1)
-		for j := range d[i] {
-			if i == 0 || j == 0 {
-				d[i][j] = i + j
-				continue
-			}
-			d[i][j] = min(d[i-1][j], d[i][j-1], d[i-1][j-1]) + 1
-			if a[i-1] == b[j-1] {
-				d[i][j] = d[i-1][j-1]
-			} else if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
-			}
-		}
-	}
-	return d[len(a)][len(b)]
 }

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -77,13 +78,20 @@ func Open(dir string) (s *Store, aside string, err error) {
 		}
 	}()
 	s = &Store{dir: dir, lock: lock}
-	if err = check(s.path()); errors.Is(err, ErrCorrupt) {
+	written, err := check(s.path())
+	if errors.Is(err, ErrCorrupt) {
 		if aside, err = setAside(s.path()); err != nil {
 			return nil, "", fmt.Errorf("the healer's state: setting a corrupt file aside: %w", err)
 		}
 	}
 	if err != nil {
 		return nil, "", err
+	}
+	unsaid := ""
+	if !written { // whoever set the last one aside may have been ended before he wrote that he knows nothing
+		if unsaid, err = lastAside(dir); err != nil {
+			return nil, "", fmt.Errorf("the healer's state: %w", err)
+		}
 	}
 	if err = s.open(); aside == "" && errors.Is(err, ErrCorrupt) { // where check does not look: what is free
 		if aside, err = setAside(s.path()); err == nil {
@@ -93,32 +101,7 @@ func Open(dir string) (s *Store, aside string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if aside == "" {
-		if aside, err = s.unsaid(); err != nil {
-			_ = s.db.Close()
-			return nil, "", err
-		}
-	}
-	return s, aside, nil
-}
-
-// unsaid is what was set aside last, where nothing has been written since: whoever did
-// that was ended before he could write down that he knows nothing.
-func (s *Store) unsaid() (aside string, err error) {
-	r, err := s.Load()
-	if err != nil || r.Fleet != nil || len(r.Dragons) > 0 {
-		return "", nil //nolint:nilerr // what cannot be loaded is its reader's to find
-	}
-	files, err := os.ReadDir(s.dir)
-	if err != nil {
-		return "", fmt.Errorf("the healer's state: %w", err)
-	}
-	for _, f := range files { // the newest comes last
-		if strings.HasPrefix(f.Name(), fileName+".2") {
-			aside = filepath.Join(s.dir, f.Name())
-		}
-	}
-	return aside, nil
+	return s, cmp.Or(aside, unsaid), nil
 }
 
 func (s *Store) path() string { return filepath.Join(s.dir, fileName) }
@@ -201,26 +184,26 @@ func heldBy(lock io.Reader) error {
 	return fmt.Errorf("%w (%d)", ErrHeld, pid)
 }
 
-// check reads all of a file before it is opened for writing. One that is not there is
-// in order. bbolt's own check does its work in a goroutine that a fault cannot be kept
+// check reads all of a file before it is opened for writing, and reports whether it holds
+// a record. One that is not there is in order. bbolt's own check does its work in a goroutine that a fault cannot be kept
 // from ending the process in.
-func check(path string) error {
+func check(path string) (written bool, err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("the healer's state: %w", err)
+		return false, fmt.Errorf("the healer's state: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("the healer's state %s: it is no file", path)
+		return false, fmt.Errorf("the healer's state %s: it is no file", path)
 	}
 	if info.Size() == 0 { // bbolt would take it for a new one
-		return fmt.Errorf("the healer's state %s: %w: it is empty", path, ErrCorrupt)
+		return false, fmt.Errorf("the healer's state %s: %w: it is empty", path, ErrCorrupt)
 	}
 	db, err := openReadOnly(path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = db.Close() }()
 	err = guarded(func() error {
@@ -228,14 +211,15 @@ func check(path string) error {
 			if tx.Size() > info.Size() {
 				return fmt.Errorf("%w: %d bytes, expected at least %d", ErrCorrupt, info.Size(), tx.Size())
 			}
-			_, err := load(tx)
+			r, err := load(tx)
+			written = r.Fleet != nil || len(r.Dragons) > 0
 			return err
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("the healer's state %s: %w", path, err)
+		return false, fmt.Errorf("the healer's state %s: %w", path, err)
 	}
-	return nil
+	return written, nil
 }
 
 func openReadOnly(path string) (*bolt.DB, error) {
@@ -256,10 +240,26 @@ func openReadOnly(path string) (*bolt.DB, error) {
 	return nil, fmt.Errorf("the healer's state %s: %w", path, err)
 }
 
+// asideTime is what is added to the name of a file that is set aside.
+const asideTime = ".20060102T150405.000Z"
+
 // setAside renames a file out of the way.
 func setAside(path string) (string, error) {
-	aside := path + "." + time.Now().UTC().Format("20060102T150405.000Z")
+	aside := path + time.Now().UTC().Format(asideTime)
 	return aside, os.Rename(path, aside)
+}
+
+// lastAside is the file in dir that was set aside last; empty: none was.
+func lastAside(dir string) (aside string, err error) {
+	files, err := os.ReadDir(dir) // by name, and so by time
+	for _, f := range files {
+		if when, ok := strings.CutPrefix(f.Name(), fileName); ok {
+			if _, err := time.Parse(asideTime, when); err == nil {
+				aside = filepath.Join(dir, f.Name())
+			}
+		}
+	}
+	return aside, err
 }
 
 // guarded turns into an error what bbolt answers a broken file with: a panic, or a
@@ -307,7 +307,7 @@ func (s *Store) Load() (r Records, err error) {
 // where there is no state. While a process owns it, the error is ErrHeld.
 func Peek(dir string) (r Records, err error) {
 	path := filepath.Join(dir, fileName)
-	if err := check(path); err != nil {
+	if _, err := check(path); err != nil {
 		return Records{}, err
 	}
 	db, err := openReadOnly(path)
