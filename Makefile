@@ -50,7 +50,7 @@ fuzz: ## Every fuzz target for FUZZ inputs each.
 	./scripts/fuzz $(or $(FUZZ),20000x)
 
 golden: ## Write the golden files and generated pages anew; read the diff.
-	$(GO) test . -run Reference -update
+	$(GO) test ./docs -run Reference -update
 	$(GO) test ./collector/ ./internal/config/ -update
 
 dashboards: ## Write the Grafana boards anew.

@@ -233,3 +233,7 @@ func firmwareHosts(named []firmware.Host) []firmware.Host {
 }
 
 func parseTarget(s string) (string, error) { return s, discovery.CheckTarget(s) }
+
+// ControlSocket is the socket in the data directory on which a running instance takes
+// commands. Only the owner of the directory may open it.
+const ControlSocket = "control.sock"

@@ -11,6 +11,9 @@ import (
 	"github.com/go-kit/log"
 )
 
+// InventoryName is the file of the inventory in the data directory.
+const InventoryName = inventoryName
+
 // Remembered returns the dragons that the inventory in dir knows, sorted by worker, and
 // leaves no trace there: it is for commands that run beside the instance which owns it.
 // site says which site an address belongs to, and may be nil.

@@ -1,0 +1,90 @@
+// Package cli has what the commands share: registration, log flags, questions at a
+// terminal, tables, the connection to a running instance, suggestions for mistyped words.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+)
+
+// Name is the program's name.
+const Name = "mother-of-dragons"
+
+// A Command is one thing that the program can be asked to do.
+type Command func(ctx context.Context, stdout, stderr io.Writer) error
+
+// Exit is an exit status without a message.
+type Exit int
+
+func (e Exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// Program is the command line with its commands.
+type Program struct {
+	*kingpin.Application
+	Logs      LogFlags
+	Listening func(net.Addr) // gets every address that a command listens on; may be nil
+
+	commands map[string]Command
+}
+
+// New returns a program without commands.
+func New(listening func(net.Addr)) *Program {
+	p := &Program{
+		Application: kingpin.New(Name, "Prometheus exporter and healer for dragons: DragonMint and Innosilicon miners."),
+		Listening:   listening,
+		commands:    map[string]Command{},
+	}
+	p.Version(version.Print(Name))
+	p.UsageTemplate(kingpin.LongHelpTemplate)
+	p.HelpFlag.Short('h')
+	p.DefaultEnvars()
+	p.Logs.register(p.Application)
+	return p
+}
+
+// Add adds a command.
+func (p *Program) Add(clause *kingpin.CmdClause, do Command) { p.commands[clause.FullCommand()] = do }
+
+// Commands returns the full names of all commands, sorted.
+func (p *Program) Commands() []string { return slices.Sorted(maps.Keys(p.commands)) }
+
+// terminated is how --help and --version leave the parser without ending the process.
+type terminated struct{ code int }
+
+// Run parses args and runs the command they name.
+func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	p.UsageWriter(stdout).ErrorWriter(stderr)
+	p.Terminate(func(code int) { panic(terminated{code}) })
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case terminated:
+			if v.code != 0 {
+				err = errors.New("stopped")
+			}
+		default:
+			panic(v)
+		}
+	}()
+	if len(args) > 0 && args[0] == CompletionFlag {
+		_, err := fmt.Fprintln(stdout, strings.Join(completions(p.Model(), args[1:]), "\n"))
+		return err
+	}
+	if innermost(p.Model(), args) != nil { // its help is not that of all the others
+		p.UsageTemplate(kingpin.DefaultUsageTemplate)
+	}
+	chosen, err := p.Parse(args)
+	if err != nil {
+		return explained(p.Model(), args, err)
+	}
+	return p.commands[chosen](ctx, stdout, stderr)
+}

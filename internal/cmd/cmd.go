@@ -1,0 +1,24 @@
+// Package cmd has the commands, one in a file. The families dragon and healer are
+// packages of their own.
+package cmd
+
+import (
+	"net"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/control"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/dragon"
+)
+
+// New returns the program with all its commands. It calls listening, unless nil, with
+// every address that it listens on.
+func New(listening func(net.Addr)) *cli.Program {
+	p := cli.New(listening)
+	for _, add := range []func(*cli.Program){
+		addRun, addCheckConfig, addConvertConfig, addScan, addInventory, addPlan, addAudit, addCapture, addDemo, addCompletion, addMan,
+		control.Add, addFirmware, dragon.Add,
+	} {
+		add(p)
+	}
+	return p
+}

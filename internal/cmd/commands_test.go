@@ -1,0 +1,212 @@
+package cmd
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
+)
+
+func TestInventoryShowsWhatIsKnown(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{}, dragontest.Spec{})
+	out, _, err := invoke(t, "inventory", "--data-dir="+l.Dir)
+	if err != nil || strings.Count(out, "\n") != 3 || !strings.Contains(out, l.Worker(1)+"  "+l.Addr(1)) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, _, err = invoke(t, "inventory", "--json", "--data-dir="+l.Dir)
+	var known []knownDragon
+	if err != nil || json.Unmarshal([]byte(out), &known) != nil || len(known) != 2 || known[0].MAC != l.Dragon(0).Spec().MAC || known[0].LastSeen == nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for i := range 2 {
+		if n := l.Dragon(i).Traffic().Total(); n > 0 {
+			t.Errorf("dragon %d was asked %d times", i, n)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "mother.yml")
+	cmdtest.Rewrite(t, file, "data_dir: "+l.Dir+"\nnetworks: [{cidr: 127.78.0.0/16, site: hall}]\n")
+	if out, _, err := invoke(t, "inventory", "--config.file="+file); err != nil || strings.Count(out, " hall ") != len(l.Dragons()) {
+		t.Errorf("the sites of the file are not shown: %v\n%s", err, out)
+	}
+	if _, _, err := invoke(t, "inventory", "--data-dir="+t.TempDir()); err == nil || !strings.Contains(err.Error(), "--data-dir") {
+		t.Errorf("%v", err)
+	}
+
+	instance := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/sd" {
+			io.WriteString(w, `[{"targets":["127.78.0.1"],"labels":{"__meta_dragon_worker":"dragon-45000001","__meta_dragon_mac":"a0:b0:45:00:00:01","__meta_dragon_site":"hall-a"}}]`)
+		}
+	}))
+	defer instance.Close()
+	out, _, err = invoke(t, "inventory", "--url="+instance.URL)
+	if err != nil || !strings.Contains(out, "dragon-45000001  127.78.0.1") || !strings.Contains(out, "hall-a") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestAuditFindsWhatIsAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"audit-20260101T000000.000000Z.jsonl": `{"ts":"2026-01-01T00:00:00Z","worker":"dragon-45000001","mac":"a0:b0:45:00:00:01","decision":"act","action":"restart","actor":"healer"}
+`,
+		"audit-20260102T000000.000000Z.jsonl": `{"ts":"2026-01-02T00:00:00Z","worker":"dragon-45000002","mac":"a0:b0:45:00:00:02","ip":"127.78.0.2","decision":"manual","action":"reboot","actor":"user:ada","note":"a\u001b[2Jb"}
+{"ts":"2026-01-0
+`,
+		"audit.jsonl": `{"ts":"2026-01-03T00:00:00Z","worker":"dragon-45000001","mac":"a0:b0:45:00:00:01","decision":"blocked","action":"reboot","actor":"healer","gates":[{"name":"spacing","open":false,"detail":"too soon"}]}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		want string // the days found
+	}{
+		{nil, "123"},
+		{[]string{"--dragon=dragon-45000001"}, "13"},
+		{[]string{"--dragon=A0-B0-45-00-00-02"}, "2"},
+		{[]string{"--dragon=127.78.0.2"}, "2"},
+		{[]string{"--since=2026-01-01T12:00:00Z"}, "23"},
+		{[]string{"--since=2026-01-01T12:00:00Z", "--until=2026-01-02T12:00:00Z"}, "2"},
+		{[]string{"--since=1h"}, ""},
+		{[]string{"--decision=act", "--decision=manual"}, "12"},
+		{[]string{"--action=reboot"}, "23"},
+		{[]string{"--action=reboot", "--actor=healer"}, "3"},
+		{[]string{"--last=2"}, "23"},
+		{[]string{"--last=1", "--decision=act"}, "1"},
+	} {
+		out, errs, err := invoke(t, append([]string{"audit", "--json", "--data-dir=" + dir}, c.args...)...)
+		got := ""
+		for line := range strings.Lines(out) {
+			got += line[len(`{"ts":"2026-01-0`):][:1]
+		}
+		if err != nil || got != c.want || !strings.Contains(errs, "1 lines are torn") {
+			t.Errorf("%v: %v, the days %q, want %q\n%s", c.args, err, got, c.want, errs)
+		}
+	}
+	table, _, err := invoke(t, "audit", "--data-dir="+dir)
+	if err != nil || strings.Count(table, "\n") != 4 || strings.Contains(table, "\x1b") || !strings.Contains(table, "spacing: too soon") || !strings.Contains(table, "user:ada") {
+		t.Errorf("%v\n%s", err, table)
+	}
+	if _, _, err := invoke(t, "audit", "--data-dir="+t.TempDir()); err == nil || !strings.Contains(err.Error(), "no audit") {
+		t.Errorf("%v", err)
+	}
+	if _, _, err := invoke(t, "audit", "--since=yesterday"); err == nil || !strings.Contains(err.Error(), "--since") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestMoments(t *testing.T) {
+	for s, want := range map[string]time.Time{
+		"2026-01-31":           time.Date(2026, 1, 31, 0, 0, 0, 0, time.Local),
+		"2026-01-31 15:04":     time.Date(2026, 1, 31, 15, 4, 0, 0, time.Local),
+		"2026-01-31T15:04:05Z": time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC),
+	} {
+		if got, err := parseMoment(s); err != nil || !got.Equal(want) {
+			t.Errorf("%s: %v, %v", s, got, err)
+		}
+	}
+}
+
+func TestShellsComplete(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{}, dragontest.Spec{})
+	file := filepath.Join(l.Dir, "mother.yml")
+	cmdtest.Rewrite(t, file, "data_dir: "+l.Dir+"\nnetworks: [{cidr: 127.78.0.0/16, site: hall}]\n")
+	for _, c := range []struct {
+		words []string
+		want  []string
+	}{
+		{[]string{"pl"}, []string{"plan"}},
+		{[]string{"--netw"}, []string{"--network"}},
+		{[]string{"dragon", "rest"}, []string{"restart"}},
+		{[]string{"dragon", "reboot", "--y"}, []string{"--yes"}},
+		{[]string{"dragon", "reboot", "--at"}, []string{"--at-once"}},
+		{[]string{"dragon", "locate", ""}, []string{"off", "on"}},
+		{[]string{"dragon", "locate", "on", "--data-dir=" + l.Dir, ""}, []string{l.Worker(0), l.Worker(1)}},
+		{[]string{"dragon", "reboot", "--data-dir", l.Dir, l.Worker(0), l.Worker(1)[:len(l.Worker(1))-1]}, []string{l.Worker(0), l.Worker(1)}},
+		{[]string{"healer", "--data-dir=" + l.Dir, "reboot", l.Worker(1)}, []string{l.Worker(1)}},
+		{[]string{"dragon", "--data-dir", l.Dir, "summary", l.Worker(1)}, []string{l.Worker(1)}},
+		{[]string{"dragon", "--config.file=" + file, "summary", l.Worker(1)}, []string{l.Worker(1)}},
+		{[]string{"dragon", "--config.file", file, "summary", l.Worker(1)}, []string{l.Worker(1)}},
+		{[]string{"--config.file", ""}, nil}, // the shell knows files
+		{[]string{"scan", "--netw"}, nil},
+		{[]string{"nonsense", ""}, nil},
+	} {
+		out, _, err := invoke(t, append([]string{cli.CompletionFlag}, c.words...)...)
+		got := strings.Fields(out)
+		if c.words[0] == "nonsense" { // it may be meant for the default command, which takes no words
+			got = nil
+		}
+		if err != nil || !cmp.Equal(got, c.want, cmp.Comparer(func(a, b []string) bool { return strings.Join(a, " ") == strings.Join(b, " ") })) {
+			t.Errorf("%q: %v, %q, want %q", c.words, err, got, c.want)
+		}
+	}
+	script, _, err := invoke(t, "completion", "bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("bash is not installed")
+	}
+	try := script + `
+mother-of-dragons() { echo inventory; echo plan; }
+COMP_WORDS=(mother-of-dragons pl); COMP_CWORD=1
+_mother-of-dragons_bash_autocomplete; echo "${COMPREPLY[@]}"`
+	if out, err := exec.CommandContext(t.Context(), bash, "-c", try).CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "plan" {
+		t.Errorf("bash: %v %s", err, out)
+	}
+	if out, _, err := invoke(t, "completion", "zsh"); err != nil || !strings.HasPrefix(out, "#compdef mother-of-dragons\n") {
+		t.Errorf("%v %s", err, out)
+	}
+}
+
+func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
+	out, _, err := invoke(t, "man")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		".TH MOTHER-OF-DRAGONS 1", `\fBdragon factory\-reset\fR \fIhost\fR...`, `\fB\-\-yes\-i\-mean=HOSTS\fR`, `\fB\-\-at\-once=16\fR`, `\fBhealer pause\fR`,
+		`\fB\-\-statsd\-host=HOST\fR`, `\fBaudit\fR`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s is not in it", want)
+		}
+	}
+	for range 20 { // a package that is built again has the same bytes
+		if again, _, _ := invoke(t, "man"); again != out {
+			t.Fatalf("another time it is another:\n%s", cmp.Diff(out, again))
+		}
+	}
+	for i, line := range strings.Split(out, "\n") {
+		if strings.HasPrefix(line, "'") || strings.TrimSpace(line) == "" && i < strings.Count(out, "\n") {
+			t.Errorf("line %d: %q", i+1, line)
+		}
+	}
+	man, err := exec.LookPath("man")
+	if err != nil {
+		t.Skip("man is not installed")
+	}
+	cmd := exec.CommandContext(t.Context(), man, "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-")
+	cmd.Env = append(os.Environ(), "MANROFFOPT=", "LC_ALL=C.UTF-8", "MAN_KEEP_STDERR=1")
+	cmd.Stdin = strings.NewReader(out)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	if _, err := cmd.Output(); err != nil || errs.Len() > 0 {
+		t.Errorf("man: %v\n%s", err, errs.String())
+	}
+}

@@ -1,0 +1,77 @@
+package dragon
+
+import (
+	"maps"
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// jsonOf makes of a value of the package dragon what is good to read as JSON: its fields
+// under their names in snake_case and in base units, what is unknown as null, a secret
+// as <secret>, and without the answer as it came.
+func jsonOf(v any) any { return jsonValue(reflect.ValueOf(v)) }
+
+func jsonValue(v reflect.Value) any {
+	if !v.IsValid() {
+		return nil
+	}
+	switch x := v.Interface().(type) {
+	case dragon.Number:
+		if f, known := x.Get(); known {
+			return f
+		}
+		return nil
+	case time.Time:
+		return x
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return nil
+		}
+		return jsonValue(v.Elem())
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return v.Interface()
+		}
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = jsonValue(v.Index(i))
+		}
+		return list
+	case reflect.Struct:
+		object := map[string]any{}
+		for i := range v.NumField() {
+			switch f := v.Type().Field(i); {
+			case f.Type == reflect.TypeFor[dragon.Answer](), !f.IsExported():
+			case f.Anonymous:
+				if embedded, ok := jsonValue(v.Field(i)).(map[string]any); ok {
+					maps.Copy(object, embedded)
+				}
+			default:
+				object[snakeCase(f.Name)] = jsonValue(v.Field(i))
+			}
+		}
+		return object
+	}
+	return v.Interface() // a Secret hides itself
+}
+
+// snakeCase is the name of a Go field in JSON: hw_version of HWVersion.
+func snakeCase(name string) string {
+	letters := []rune(name)
+	var b strings.Builder
+	for i, r := range letters {
+		ends := i > 0 && !unicode.IsUpper(letters[i-1])                                 // a word, before this letter
+		begins := i > 0 && i+1 < len(letters) && unicode.IsLower(letters[i+1]) && !ends // one after an abbreviation
+		if (unicode.IsUpper(r) && (ends || begins)) || (unicode.IsDigit(r) && i > 0 && unicode.IsLetter(letters[i-1])) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}

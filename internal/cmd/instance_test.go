@@ -1,0 +1,68 @@
+package cmd
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/web"
+)
+
+func TestTheRunningInstanceIsTold(t *testing.T) {
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{SleepTime: -1} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer herd.Close()
+	dir := t.TempDir()
+	address, _, _ := start(t, "--dragon="+herd.Addr(0), "--dragon-health-reboot", "--dragon-health-check-interval=1", "--data-dir="+dir)
+	mac := herd.Dragon(0).Spec().MAC
+	plan := func() (p web.PlanAnswer) {
+		_, body := cmdtest.Get(t, "http://"+address+"/api/v1/plan")
+		_ = json.Unmarshal([]byte(body), &p)
+		return p
+	}
+	cmdtest.Eventually(t, "the healer and the inventory know the dragon", func() bool {
+		data, _ := os.ReadFile(filepath.Join(dir, fleet.InventoryName))
+		p := plan()
+		return strings.Contains(string(data), mac) && p.Plan != nil && len(p.Dragons) == 1
+	})
+	out, errs, err := invoke(t, "dragon", "reboot", "--data-dir="+dir, "--yes", dragon.WorkerName(mac))
+	if err != nil || errs != "" {
+		t.Fatalf("%v\n%s%s", err, out, errs)
+	}
+	if p := plan(); len(p.Pauses) != 1 || p.Pauses[0].Kind != healer.Maintained || p.Pauses[0].Value != mac || p.Pauses[0].Reason != "dragon reboot: by hand" {
+		t.Errorf("%+v", p.Pauses)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "audit.jsonl"))
+	if err != nil || !strings.Contains(string(data), `"decision":"manual"`) || !strings.Contains(string(data), `"action":"reboot"`) {
+		t.Errorf("%v\n%s", err, data)
+	}
+}
+
+func TestAnInstanceUsesTheNewPasswordAtOnce(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{})
+	address, _, _ := start(t, "--dragon="+l.Addr(0), "--data-dir="+l.Dir)
+	up := func() bool {
+		_, page := cmdtest.Get(t, "http://"+address+"/metrics")
+		return strings.Contains(page, "\ndragon_up{") && strings.Contains(page, "} 1\n") && strings.Contains(page, "dragon_board_up")
+	}
+	cmdtest.Eventually(t, "the dragon is read", up)
+	if out, errs, err := invoke(t, "dragon", "password", "--data-dir="+l.Dir, "--yes", l.Worker(0)); err != nil {
+		t.Fatalf("%v\n%s%s", err, out, errs)
+	}
+	changed := l.Dragon(0).Truth().Users["admin"]
+	l.Dragon(0).SetPassword("admin", changed) // ends its tokens
+	logins := l.Dragon(0).Traffic().Logins
+	cmdtest.Eventually(t, "it is read with the new password", func() bool { return up() && l.Dragon(0).Traffic().Logins > logins })
+	if n := l.Dragon(0).Traffic().RefusedLogins; n > 1 { // one is that of the command, which knows only the old one first
+		t.Errorf("%d logins were refused", n)
+	}
+}

@@ -1,0 +1,98 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+)
+
+// knownDragon is one line of inventory --json.
+type knownDragon struct {
+	Worker    string     `json:"worker"`
+	Address   string     `json:"address"`
+	MAC       string     `json:"mac"`
+	Brand     string     `json:"brand"`
+	Model     string     `json:"model"`
+	HWVersion string     `json:"hw_version,omitempty"`
+	Firmware  string     `json:"firmware"`
+	Site      string     `json:"site,omitempty"`
+	FirstSeen *time.Time `json:"first_seen,omitempty"`
+	LastSeen  *time.Time `json:"last_seen,omitempty"`
+	Gone      bool       `json:"gone,omitempty"` // another dragon lives at its address
+	Conflict  bool       `json:"conflict,omitempty"`
+}
+
+func addInventory(p *cli.Program) {
+	cmd := p.Command("inventory", "Show the dragons that are known: to the data directory, which a running instance keeps up to date, or to an instance elsewhere. Nothing is sent to them.")
+	data := config.RegisterData(cmd)
+	var from cli.InstanceFlags
+	from.Register(cmd)
+	p.Add(cmd, func(ctx context.Context, stdout, _ io.Writer) error {
+		known, err := inventoryOf(ctx, data, from.URL)
+		if err != nil {
+			return err
+		}
+		if from.JSON {
+			return cli.WriteJSON(stdout, known)
+		}
+		table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(table, "WORKER\tADDRESS\tMAC\tBRAND\tMODEL\tHARDWARE\tFIRMWARE\tSITE\tLAST SEEN")
+		for _, d := range known {
+			seen := ""
+			if d.LastSeen != nil {
+				seen = d.LastSeen.Local().Format("2006-01-02 15:04")
+			}
+			address := d.Address
+			if d.Gone {
+				address = "gone"
+			}
+			fmt.Fprintln(table, cli.Row(d.Worker, address, d.MAC, d.Brand, d.Model, d.HWVersion, d.Firmware, d.Site, seen))
+		}
+		return table.Flush()
+	})
+}
+
+func inventoryOf(ctx context.Context, data func() (string, config.Sites, error), url string) ([]knownDragon, error) {
+	known := []knownDragon{} // an empty list is [], not null
+	if url != "" {
+		// Its service discovery has what others may know, and no more.
+		var groups []struct {
+			Targets []string
+			Labels  map[string]string
+		}
+		if err := cli.Connect(url, "").Call(ctx, http.MethodGet, "/sd", nil, &groups); err != nil {
+			return nil, err
+		}
+		for _, g := range groups {
+			label := func(name string) string { return g.Labels["__meta_dragon_"+name] }
+			known = append(known, knownDragon{
+				Worker: label("worker"), Address: strings.Join(g.Targets, " "), MAC: label("mac"), Brand: label("brand"),
+				Model: label("model"), Firmware: label("firmware"), Site: label("site"),
+			})
+		}
+		return known, nil
+	}
+	dir, sites, err := data()
+	if err != nil {
+		return nil, err
+	}
+	infos, err := fleet.Remembered(dir, sites.Of)
+	if err != nil {
+		return nil, fmt.Errorf("%w (--data-dir or --config.file say where it is; --url asks an instance elsewhere)", err)
+	}
+	for _, i := range infos {
+		known = append(known, knownDragon{
+			Worker: i.Worker, Address: i.Address, MAC: i.MAC, Brand: string(i.Brand), Model: i.Model, HWVersion: i.HWVersion, Firmware: i.Firmware, Site: i.Site,
+			FirstSeen: &i.FirstSeen, LastSeen: &i.LastSeen, Gone: i.IP == "", Conflict: i.Conflict,
+		})
+	}
+	return known, nil
+}
