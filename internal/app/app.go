@@ -33,8 +33,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
-// app holds the rooms of the running program, and the configuration in force. That
-// may be read anew (reload.go); whoever asks for current each time follows it.
+// app holds the parts of the running program and the current configuration. A reload
+// (reload.go) replaces the latter; parts that load it each time need nothing else.
 type app struct {
 	current atomic.Pointer[config.Config]
 	load    func() (*config.Config, error)
@@ -43,85 +43,85 @@ type app struct {
 
 	logger   log.Logger
 	registry *prometheus.Registry
-	ready    atomic.Bool // it listens, and does not stop yet
+	ready    atomic.Bool // it listens and is not stopping
 
-	client  dragon.Options
-	dragons *fleet.Fleet // there before the first login
-	stock   *firmware.Stock
-	mirror  *relay[collector.Statsd]
-	doctor  *healer.Healer // there before the first reading
-	scanner *relay[discovery.Scanner]
-	button  *discovery.Listener // nil: nobody listens to buttons
-	metrics *collector.Collector
+	client    dragon.Options
+	fleet     *fleet.Fleet // set before the first login
+	stock     *firmware.Stock
+	statsd    *runner[collector.Statsd]
+	healer    *healer.Healer // set before the first reading
+	scanner   *runner[discovery.Scanner]
+	buttons   *discovery.Listener // nil without --discovery.listen
+	collector *collector.Collector
 }
 
-// newApp makes the rooms. Nothing runs in them yet.
+// newApp makes all parts. None of them runs yet.
 func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, error), logger log.Logger) (*app, error) {
-	h := &app{load: load, logger: logger, registry: prometheus.NewRegistry()}
-	h.current.Store(c)
-	h.registry.MustRegister(
+	a := &app{load: load, logger: logger, registry: prometheus.NewRegistry()}
+	a.current.Store(c)
+	a.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		versioncollector.NewCollector("mother"),
 	)
-	h.loads = config.NewMetrics(h.registry)
-	given := passwords.Reader(c.DataDir)
-	if err := given.Err(); err != nil {
-		level.Error(logger).Log("msg", "the passwords that dragons were given cannot be read; these dragons will let nobody in", "err", err)
+	a.loads = config.NewMetrics(a.registry)
+	book := passwords.Reader(c.DataDir)
+	if err := book.Err(); err != nil {
+		level.Error(logger).Log("msg", "cannot read passwords.yml", "err", err)
 	}
-	h.client = dragon.Options{
-		CredentialsFor: CredentialsFor(&h.dragons, given, h.current.Load),
+	a.client = dragon.Options{
+		CredentialsFor: CredentialsFor(&a.fleet, book, a.current.Load),
 		Transport:      NewTransport(),
 		Timeout:        c.DragonTimeout,
-		ReadTimeout:    func() time.Duration { return h.current.Load().DragonTimeout },
-		Observe:        collector.NewRequestMetrics(h.registry),
+		ReadTimeout:    func() time.Duration { return a.current.Load().DragonTimeout },
+		Observe:        collector.NewRequestMetrics(a.registry),
 	}
 	var err error
-	if h.dragons, err = h.openFleet(c); err != nil {
+	if a.fleet, err = a.openFleet(c); err != nil {
 		return nil, err
 	}
-	h.stock = &firmware.Stock{Fleet: h.dragons, Library: firmware.New(firmware.Config{
+	a.stock = &firmware.Stock{Fleet: a.fleet, Library: firmware.New(firmware.Config{
 		Dir:        c.Wish.FirmwaresPath,
 		Kept:       filepath.Join(c.DataDir, "firmware"),
 		Allowed:    c.Wish.FirmwareHosts,
-		Logger:     h.loggerOf("firmware"),
-		Registerer: h.registry,
+		Logger:     a.loggerOf("firmware"),
+		Registerer: a.registry,
 	})}
-	h.mirror = newRelay(collector.NewStatsd(h.statsd(c)))
-	if h.doctor, err = h.newHealer(c); err != nil {
+	a.statsd = newRunner(collector.NewStatsd(a.statsdConfig(c)))
+	if a.healer, err = a.newHealer(c); err != nil {
 		return nil, err
 	}
-	h.scanner = newRelay(discovery.New(h.search(c)))
+	a.scanner = newRunner(discovery.New(a.discoveryConfig(c)))
 	if c.Listen {
-		if h.button, err = discovery.Listen(ctx, h.scanner.current.Load, h.loggerOf("discovery")); err != nil {
+		if a.buttons, err = discovery.Listen(ctx, a.scanner.current.Load, a.loggerOf("discovery")); err != nil {
 			return nil, fmt.Errorf("--discovery.listen: %w", err)
 		}
 	}
-	h.metrics = collector.New(collector.Config{
-		Fleet:    h.dragons,
-		Registry: h.registry,
+	a.collector = collector.New(collector.Config{
+		Fleet:    a.fleet,
+		Registry: a.registry,
 		Limits:   limits(c),
 		Switches: c.Collectors,
 		Created:  c.Created,
-		Logger:   h.loggerOf("collector"),
+		Logger:   a.loggerOf("collector"),
 		Find: func(ctx context.Context, target string) (*fleet.Dragon, error) {
-			return h.scanner.current.Load().Find(ctx, target)
+			return a.scanner.current.Load().Find(ctx, target)
 		},
 	})
-	return h, nil
+	return a, nil
 }
 
-func (h *app) loggerOf(component string) log.Logger {
-	return log.With(h.logger, "component", component)
+func (a *app) loggerOf(component string) log.Logger {
+	return log.With(a.logger, "component", component)
 }
 
-func (h *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
+func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 	facts := make(map[fleet.Fact]time.Duration)
 	for _, fact := range collector.Facts(c.Collectors) {
-		facts[fact] = 0 // its own rhythm
+		facts[fact] = 0 // at the interval of that fact
 	}
 	mayChange := c.File != ""
-	if mayChange || c.Wishes.Pools() { // a file may come to wish for something
+	if mayChange || c.Wishes.Pools() { // a reload may add pools
 		facts[fleet.Pools] = 0
 	}
 	if mayChange || c.Wishes.Autotune() {
@@ -134,48 +134,48 @@ func (h *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 		Dir:           c.DataDir,
 		InventoryFile: c.InventoryFile,
 		Retention:     c.InventoryRetention,
-		Client:        h.client,
-		Site:          func(a netip.Addr) string { return h.current.Load().Sites.Of(a) },
+		Client:        a.client,
+		Site:          func(ip netip.Addr) string { return a.current.Load().Sites.Of(ip) },
 		Facts:         facts,
-		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { h.doctor.OnReading(d, r) },
+		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { a.healer.OnReading(d, r) },
 		Speed:         c.SimulationSpeed,
-		Logger:        h.loggerOf("fleet"),
-		Registerer:    h.registry,
+		Logger:        a.loggerOf("fleet"),
+		Registerer:    a.registry,
 	})
 }
 
-func (h *app) newHealer(c *config.Config) (*healer.Healer, error) {
-	clock, err := healersClock(c, h.dragons)
+func (a *app) newHealer(c *config.Config) (*healer.Healer, error) {
+	clock, err := healerClock(c, a.fleet)
 	if err != nil {
 		return nil, err
 	}
 	return healer.New(healer.Config{
-		Fleet:   h.dragons,
+		Fleet:   a.fleet,
 		Dir:     c.DataDir,
-		Policy:  func() *healer.Policy { return h.current.Load().Healing.Policy() },
+		Policy:  func() *healer.Policy { return a.current.Load().Healing.Policy() },
 		Outside: gate.New().Ask,
 		Answers: gate.Answers,
-		Image:   h.stock.Open,
-		OnAction: func(d *fleet.Info, a *healer.Action) {
-			for _, name := range statsdNames(a) {
-				h.mirror.current.Load().Action(d, name)
+		Image:   a.stock.Open,
+		OnAction: func(d *fleet.Info, done *healer.Action) {
+			for _, name := range statsdNames(done) {
+				a.statsd.current.Load().Action(d, name)
 			}
 		},
 		Clock:      clock,
-		Logger:     h.loggerOf("healer"),
-		Registerer: h.registry,
+		Logger:     a.loggerOf("healer"),
+		Registerer: a.registry,
 	})
 }
 
-// statsd is what the mirror gets of a configuration.
-func (h *app) statsd(c *config.Config) collector.StatsdConfig {
+// statsdConfig is the statsd part of a configuration.
+func (a *app) statsdConfig(c *config.Config) collector.StatsdConfig {
 	s := collector.StatsdConfig{
-		Fleet:            h.dragons,
+		Fleet:            a.fleet,
 		Prefix:           c.Statsd.Prefix,
 		Interval:         c.Statsd.Interval,
 		OneLinePerPacket: c.Statsd.OneLinePerPacket,
-		Logger:           h.loggerOf("statsd"),
-		Registerer:       h.registry,
+		Logger:           a.loggerOf("statsd"),
+		Registerer:       a.registry,
 	}
 	if c.Statsd.Host != "" {
 		s.Address = net.JoinHostPort(c.Statsd.Host, strconv.Itoa(int(c.Statsd.Port)))
@@ -183,8 +183,8 @@ func (h *app) statsd(c *config.Config) collector.StatsdConfig {
 	return s
 }
 
-// search is what the scanner gets of one.
-func (h *app) search(c *config.Config) discovery.Config {
+// discoveryConfig is the scanner's part of a configuration.
+func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 	return discovery.Config{
 		Networks:        c.Networks,
 		Targets:         c.Targets,
@@ -192,74 +192,73 @@ func (h *app) search(c *config.Config) discovery.Config {
 		Interval:        c.ScanInterval,
 		ConnectTimeout:  c.ConnectTimeout,
 		IdentifyTimeout: c.ScanTimeout,
-		Client:          h.client,
-		Fleet:           h.dragons,
-		Logger:          h.loggerOf("discovery"),
-		Registerer:      h.registry,
+		Client:          a.client,
+		Fleet:           a.fleet,
+		Logger:          a.loggerOf("discovery"),
+		Registerer:      a.registry,
 		OnScan: func(r discovery.Result) {
-			h.mirror.current.Load().Scanned(r.Duration, r.Known+len(r.Found)+r.Locked)
+			a.statsd.current.Load().Scanned(r.Duration, r.Known+len(r.Found)+r.Locked)
 		},
 	}
 }
 
-// limits are what the collector gets of one.
+// limits are the collector's part of a configuration.
 func limits(c *config.Config) collector.Limits {
 	return collector.Limits{Workers: c.ScrapeWorkers, Offset: c.ScrapeOffset, MaxRequests: c.MaxRequests}
 }
 
-// pages is what the app shows to the network.
-func (h *app) pages(flags WebFlags) (http.Handler, error) {
+// handler serves the pages, the metrics and the API.
+func (a *app) handler(flags WebFlags) (http.Handler, error) {
 	var reload func(context.Context) ([]string, error)
 	if flags.lifecycle {
-		reload = h.reload
+		reload = a.reload
 	}
 	return web.Handler(web.Config{
 		TelemetryPath:    flags.telemetryPath,
-		Metrics:          h.metrics.Metrics(),
-		Probe:            h.metrics.Probe(),
-		ServiceDiscovery: discovery.SDHandler(h.dragons),
-		Ready:            h.ready.Load,
+		Metrics:          a.collector.Metrics(),
+		Probe:            a.collector.Probe(),
+		ServiceDiscovery: discovery.SDHandler(a.fleet),
+		Ready:            a.ready.Load,
 		Profiling:        flags.profiling,
 		Reload:           reload,
 		API: web.APIConfig{
-			Fleet: h.dragons, Healer: h.doctor, Admin: flags.admin, Firmware: h.stock, Logger: h.loggerOf("api"),
-			Configuration: func() ([]byte, error) { return h.current.Load().Print() },
+			Fleet: a.fleet, Healer: a.healer, Admin: flags.admin, Firmware: a.stock, Logger: a.loggerOf("api"),
+			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
 		},
 	})
 }
 
-// live has what is in the rooms run until ctx is done, all but the fleet, and hears what
-// signals ask for.
-func (h *app) live(ctx context.Context, group *errgroup.Group, pauses, reloads <-chan os.Signal) {
-	c := h.current.Load()
-	group.Go(func() error { return h.scanner.run(ctx, (*discovery.Scanner).Run) })
-	if h.button != nil {
-		group.Go(func() error { return h.button.Run(ctx) })
+// start starts all parts but the fleet, and the signal handlers. They run until ctx is done.
+func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads <-chan os.Signal) {
+	c := a.current.Load()
+	group.Go(func() error { return a.scanner.run(ctx, (*discovery.Scanner).Run) })
+	if a.buttons != nil {
+		group.Go(func() error { return a.buttons.Run(ctx) })
 	}
-	group.Go(func() error { return h.mirror.run(ctx, (*collector.Statsd).Run) })
+	group.Go(func() error { return a.statsd.run(ctx, (*collector.Statsd).Run) })
 	group.Go(func() error {
-		h.reloadOnSignal(ctx, reloads)
+		a.reloadOnSignal(ctx, reloads)
 		return nil
 	})
 	group.Go(func() error {
-		serveControl(ctx, c, h.stock, h.doctor, h.loggerOf("control"))
+		serveControl(ctx, c, a.stock, a.healer, a.loggerOf("control"))
 		return nil
 	})
 	group.Go(func() error {
-		pauseOnSignal(ctx, pauses, h.doctor, h.loggerOf("healer"))
+		pauseOnSignal(ctx, pauses, a.healer, a.loggerOf("healer"))
 		return nil
 	})
-	group.Go(func() error { return h.doctor.Run(ctx) })
+	group.Go(func() error { return a.healer.Run(ctx) })
 	group.Go(func() error {
 		every := time.Duration(float64(upgradeEvery) / c.SimulationSpeed)
-		wanted := func() bool { return h.current.Load().Wish.AutoUpgrade }
-		(&upgrader{wanted: wanted, stock: h.stock, doctor: h.doctor, every: every, logger: h.loggerOf("firmware")}).run(ctx)
+		wanted := func() bool { return a.current.Load().Wish.AutoUpgrade }
+		(&upgrader{wanted: wanted, stock: a.stock, healer: a.healer, every: every, logger: a.loggerOf("firmware")}).run(ctx)
 		return nil
 	})
 }
 
-// NewTransport leaves the process files enough to answer with, however many dragons
-// there are.
+// NewTransport returns a transport for dragons. It leaves file descriptors for the server,
+// however many dragons there are.
 func NewTransport() *dragon.Transport {
 	t := dragon.NewTransport()
 	if n := discovery.Connections(); n > 0 {
@@ -268,20 +267,21 @@ func NewTransport() *dragon.Transport {
 	return t
 }
 
-// CredentialsFor says what is tried at a login, by who is known to live there.
+// CredentialsFor returns a function that lists the credentials to try at a host. The fleet
+// may be set later, but before the first login.
 func CredentialsFor(dragons **fleet.Fleet, book *passwords.Book, current func() *config.Config) func(host string) []dragon.Credential {
 	return func(host string) []dragon.Credential {
-		var who *fleet.Info
+		var known *fleet.Info
 		if d := (*dragons).Lookup(host); d != nil {
-			who = d.Info()
+			known = d.Info()
 		}
-		return passwords.Login(book, host, who, current().Credentials.For(host, who))
+		return passwords.Login(book, host, known, current().Credentials.For(host, known))
 	}
 }
 
-// statsdNames are the original's names for what an action did.
+// statsdNames are the original tool's names for an action.
 func statsdNames(a *healer.Action) (names []string) {
-	if a.Kind == healer.Reboot { // the original had no restart of the mining process alone
+	if a.Kind == healer.Reboot { // the original did not restart the mining process alone
 		names = append(names, "rebooted")
 	}
 	if a.Kind == healer.Upgrade {

@@ -16,94 +16,94 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-var errNoFile = errors.New("the program runs without a --config.file: there is nothing to read anew")
+var errNoFile = errors.New("there is no --config.file to reload")
 
-// reload reads the configuration anew and takes it over, whole or not at all. With it
-// comes what is legal and not wise.
-func (h *app) reload(ctx context.Context) (warnings []string, err error) {
-	h.loading.Lock()
-	defer h.loading.Unlock()
-	logger := h.loggerOf("config")
-	was := h.current.Load()
-	if was.File == "" {
+// reload re-reads the file and applies it if it is valid. It returns the warnings.
+func (a *app) reload(ctx context.Context) (warnings []string, err error) {
+	a.loading.Lock()
+	defer a.loading.Unlock()
+	logger := a.loggerOf("config")
+	before := a.current.Load()
+	if before.File == "" {
 		return nil, errNoFile
 	}
-	is, err := h.load()
+	next, err := a.load()
 	if err == nil {
-		err = was.Unchangeable(is)
+		err = before.Unchangeable(next)
 	}
 	if err == nil {
-		err = h.check(ctx, is)
+		err = a.check(ctx, next)
 	}
-	h.loads.Loaded(err)
+	a.loads.Loaded(err)
 	if err != nil {
-		err = fmt.Errorf("the configuration in force stays: %w", err)
-		level.Error(logger).Log("msg", "the configuration could not be read anew", "err", err)
+		err = fmt.Errorf("the current configuration stays: %w", err)
+		level.Error(logger).Log("msg", "configuration reload failed", "err", err)
 		return nil, err
 	}
-	h.current.Store(is)
-	h.follow(was, is)
-	Warn(is, logger)
-	level.Info(logger).Log("msg", "another configuration is in force", "file", is.File)
-	return is.Warnings, nil
+	a.current.Store(next)
+	a.applyConfig(before, next)
+	Warn(next, logger)
+	level.Info(logger).Log("msg", "configuration reloaded", "file", next.File)
+	return next.Warnings, nil
 }
 
-// check refuses what the program would not run with, or the healer not act by.
-func (h *app) check(ctx context.Context, next *config.Config) error {
+// check refuses a configuration that the program cannot run on or the healer would not act on.
+func (a *app) check(ctx context.Context, next *config.Config) error {
 	if next.SimulationSpeed != 1 {
-		if err := onlyLoopback(next, h.dragons); err != nil {
+		if err := onlyLoopback(next, a.fleet); err != nil {
 			return err
 		}
 	}
-	return acceptable(ctx, h.doctor, next.Healing.Policy())
+	return validatePolicy(ctx, a.healer, next.Healing.Policy())
 }
 
-// follow tells the rooms that do not ask. It cannot fail.
-func (h *app) follow(was, is *config.Config) {
-	h.dragons.Change(fleet.Settings{Retention: is.InventoryRetention, Timeout: is.DragonTimeout})
-	h.metrics.Change(limits(is))
-	h.stock.Library.Change(is.Wish.FirmwaresPath, is.Wish.FirmwareHosts)
-	if was.Statsd != is.Statsd {
-		h.mirror.set(h.mirror.current.Load().With(h.statsd(is)))
+// applyConfig applies a configuration to the parts that do not load the current one
+// themselves. It cannot fail.
+func (a *app) applyConfig(before, next *config.Config) {
+	a.fleet.Change(fleet.Settings{Retention: next.InventoryRetention, Timeout: next.DragonTimeout})
+	a.collector.Change(limits(next))
+	a.stock.Library.Change(next.Wish.FirmwaresPath, next.Wish.FirmwareHosts)
+	if before.Statsd != next.Statsd {
+		a.statsd.set(a.statsd.current.Load().With(a.statsdConfig(next)))
 	}
-	others := !was.Credentials.Equal(&is.Credentials)
-	if others || !was.SearchesAs(is) {
-		h.scanner.set(h.scanner.current.Load().With(h.search(is)))
+	newCredentials := !before.Credentials.Equal(&next.Credentials)
+	if newCredentials || !before.SearchesAs(next) {
+		a.scanner.set(a.scanner.current.Load().With(a.discoveryConfig(next)))
 	}
-	if others {
-		h.dragons.RetryRefused()
+	if newCredentials {
+		a.fleet.RetryRefused()
 	}
 }
 
-// Warn says what is legal and not wise.
+// Warn logs settings that are valid but dangerous.
 func Warn(c *config.Config, logger log.Logger) {
 	for _, w := range c.Warnings {
-		level.Warn(logger).Log("msg", "the configuration is legal and not wise", "warning", w)
+		level.Warn(logger).Log("msg", "configuration warning", "warning", w)
 	}
 }
 
 // reloadOnSignal reloads at each signal, until ctx is done.
-func (h *app) reloadOnSignal(ctx context.Context, signals <-chan os.Signal) {
+func (a *app) reloadOnSignal(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {
 		case <-signals:
-			if _, err := h.reload(ctx); errors.Is(err, errNoFile) {
-				level.Warn(h.loggerOf("config")).Log("msg", "a signal to read the configuration anew came to nothing", "err", err)
-			} // any other error has been said
+			if _, err := a.reload(ctx); errors.Is(err, errNoFile) {
+				level.Warn(a.loggerOf("config")).Log("msg", "SIGHUP ignored: no --config.file")
+			} // reload has logged any other error
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// acceptable asks the healer whether it would take over a policy. If it cannot say, its
-// own guard has the last word later.
-func acceptable(ctx context.Context, doctor *healer.Healer, p *healer.Policy) error {
+// validatePolicy asks the healer whether it would apply a policy. If the healer cannot
+// tell yet, it checks the policy itself when it takes it over.
+func validatePolicy(ctx context.Context, h *healer.Healer, p *healer.Policy) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	x, err := doctor.Judge(ctx, p)
+	x, err := h.Judge(ctx, p)
 	if err != nil || x.Refused == "" {
-		return nil // as said above
+		return nil
 	}
 	err = fmt.Errorf("healing: %s", x.Refused)
 	for i, f := range x.Newly {
@@ -115,30 +115,29 @@ func acceptable(ctx context.Context, doctor *healer.Healer, p *healer.Policy) er
 	return err
 }
 
-// relay runs one thing after another: the next one when it is set, and the one before
-// it has ended.
-type relay[T any] struct {
+// runner runs one T at a time. Setting another one stops the current one first.
+type runner[T any] struct {
 	current atomic.Pointer[T]
 	changed chan struct{}
 }
 
-func newRelay[T any](first *T) *relay[T] {
-	r := &relay[T]{changed: make(chan struct{}, 1)}
+func newRunner[T any](first *T) *runner[T] {
+	r := &runner[T]{changed: make(chan struct{}, 1)}
 	r.current.Store(first)
 	return r
 }
 
-// set has the next one run.
-func (r *relay[T]) set(next *T) {
+// set replaces the current one.
+func (r *runner[T]) set(next *T) {
 	r.current.Store(next)
 	select {
 	case r.changed <- struct{}{}:
-	default: // the one that runs is on its way out already
+	default: // the current one is already being stopped
 	}
 }
 
-// run runs the current one with run, until ctx is done or one fails.
-func (r *relay[T]) run(ctx context.Context, run func(*T, context.Context) error) error {
+// run calls run for the current one, until ctx is done or run fails.
+func (r *runner[T]) run(ctx context.Context, run func(*T, context.Context) error) error {
 	for ctx.Err() == nil {
 		select {
 		case <-r.changed:
@@ -154,7 +153,7 @@ func (r *relay[T]) run(ctx context.Context, run func(*T, context.Context) error)
 			end()
 			err = <-ended
 		case err = <-ended:
-			if err == nil { // it has nothing to do
+			if err == nil { // it had nothing to do
 				select {
 				case <-r.changed:
 				case <-ctx.Done():

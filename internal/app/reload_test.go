@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestARelayRunsOneAfterTheOther(t *testing.T) {
+func TestARunnerRunsOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type leg struct {
 			name string
@@ -17,7 +17,7 @@ func TestARelayRunsOneAfterTheOther(t *testing.T) {
 			idle bool // it has nothing to do
 		}
 		var said []string
-		r := newRelay(&leg{name: "a"})
+		r := newRunner(&leg{name: "a"})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		run := func(l *leg, ctx context.Context) error {
@@ -48,7 +48,7 @@ func TestARelayRunsOneAfterTheOther(t *testing.T) {
 		}
 
 		broken := errors.New("broken")
-		if err := newRelay(&leg{err: broken}).run(t.Context(), run); !errors.Is(err, broken) {
+		if err := newRunner(&leg{err: broken}).run(t.Context(), run); !errors.Is(err, broken) {
 			t.Errorf("%v", err)
 		}
 	})

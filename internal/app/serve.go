@@ -29,10 +29,10 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
-// stopWithin is how long a stop waits for requests that are being served.
+// stopWithin is how long a stop waits for requests in flight.
 const stopWithin = 1500 * time.Millisecond
 
-// WebFlags say how the program is reached.
+// WebFlags are the flags of the web server.
 type WebFlags struct {
 	Listen        *toolkit.FlagConfig
 	telemetryPath string
@@ -41,62 +41,62 @@ type WebFlags struct {
 	lifecycle     bool
 }
 
+// Register adds the flags to a command.
 func (f *WebFlags) Register(cmd *kingpin.CmdClause, defaultAddress string) {
 	f.Listen = kingpinflag.AddFlags(cmd, defaultAddress)
 	config.Flag(cmd, "web.telemetry-path", "Path of the metrics.", &f.telemetryPath, web.ParseTelemetryPath).Default("/metrics")
 	cmd.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.profiling)
-	cmd.Flag("web.enable-lifecycle", "Read the configuration anew at a POST to /-/reload, as at SIGHUP.").BoolVar(&f.lifecycle)
-	cmd.Flag("web.enable-admin-api", "Take requests to pause, release, reboot and the like over the network too; without authentication (--web.config.file), from anyone.").BoolVar(&f.admin)
+	cmd.Flag("web.enable-lifecycle", "Enable reload via POST /-/reload, as SIGHUP does.").BoolVar(&f.lifecycle)
+	cmd.Flag("web.enable-admin-api", "Allow pause, release, reboot and other actions over HTTP. Without authentication (--web.config.file) anyone may use them.").BoolVar(&f.admin)
 }
 
-// Serve runs the whole program on a valid configuration, and on what load makes of it
-// later, if that is set, until ctx is done.
+// Serve runs the whole program until ctx is done. c is valid; load, unless nil, returns the
+// configuration for a reload. listening, unless nil, gets every address that it listens on.
 func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, error), flags WebFlags, logger log.Logger, listening func(net.Addr)) error {
-	pauses := make(chan os.Signal, 1) // before anything else: an unheard SIGUSR1 ends a program
+	pauses := make(chan os.Signal, 1) // first of all: SIGUSR1 without a handler ends the process
 	signal.Notify(pauses, syscall.SIGUSR1)
 	defer signal.Stop(pauses)
 	reloads := make(chan os.Signal, 1)
-	if load != nil { // likewise; the demo ends with its terminal
+	if load != nil { // the same; the demo, which has no file, ends with its terminal
 		signal.Notify(reloads, syscall.SIGHUP)
 		defer signal.Stop(reloads)
 	}
-	// net/http tells the standard logger when a host sends what nobody asked for, with
-	// the first kilobytes of it. That is for who looks for it, and in our form.
-	stdlog.SetOutput(quietly(logger, "net/http").Writer())
+	// net/http logs unsolicited responses, with their first kilobytes, to the standard logger.
+	stdlog.SetOutput(debugLogger(logger, "net/http").Writer())
 	if flags.admin && !authenticates(*flags.Listen.WebConfigFile) {
-		level.Warn(logger).Log("msg", "the admin API takes requests from whoever reaches it: name users in the --web.config.file, or leave out --web.enable-admin-api and use the healer command on this machine")
+		level.Warn(logger).Log("msg", "admin API without authentication",
+			"advice", "name users in --web.config.file, or use the healer command on this host instead of --web.enable-admin-api")
 	}
 	level.Info(logger).Log("msg", "starting", "version", version.Info(), "build", version.BuildContext())
-	h, err := newApp(ctx, c, load, logger)
+	a, err := newApp(ctx, c, load, logger)
 	if err != nil {
 		return err
 	}
-	pages, err := h.pages(flags)
+	handler, err := a.handler(flags)
 	if err != nil {
 		return err
 	}
 
 	group, ctx := errgroup.WithContext(ctx)
-	// The fleet outlives the scrapes: one that saw its readings end, and not yet why, would
-	// show every dragon as down.
-	life, endLife := context.WithCancel(context.WithoutCancel(ctx))
-	defer endLife()
-	// A stop ends the readings of scrapes that are under way, which answer 503.
+	// The fleet stops after the scrapes: otherwise a scrape would show every dragon as down.
+	fleetCtx, stopFleet := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopFleet()
+	// A stop cancels scrapes in flight, which then answer 503.
 	requests, endRequests := context.WithCancelCause(context.WithoutCancel(ctx))
-	server := h.server(requests, pages, listening)
-	group.Go(func() error { return h.dragons.Run(life) })
-	h.live(ctx, group, pauses, reloads)
+	server := a.server(requests, handler, listening)
+	group.Go(func() error { return a.fleet.Run(fleetCtx) })
+	a.start(ctx, group, pauses, reloads)
 	group.Go(func() error { return listen(server, flags.Listen, logger) })
 	group.Go(func() error {
 		<-ctx.Done()
-		h.ready.Store(false)
+		a.ready.Store(false)
 		endRequests(http.ErrServerClosed)
-		endLife()
+		stopFleet()
 		level.Info(logger).Log("msg", "stopping")
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
 		if server.Shutdown(grace) != nil {
-			return server.Close() // whoever is still connected has had their time
+			return server.Close()
 		}
 		return nil
 	})
@@ -108,23 +108,21 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	return err
 }
 
-// server serves pages; it is ready as soon as it listens. What is asked of it ends with
-// requests.
-func (h *app) server(requests context.Context, pages http.Handler, listening func(net.Addr)) *http.Server {
+// server returns the web server. Its requests end with the context requests.
+func (a *app) server(requests context.Context, handler http.Handler, listening func(net.Addr)) *http.Server {
 	return &http.Server{
-		Handler:           pages,
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      5 * time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		// What net/http says of broken connections anyone on the network can make it
-		// say: it is there for who looks for it.
-		ErrorLog: quietly(h.logger, "web"),
+		// Anyone on the network can cause these messages, so they are for debugging only.
+		ErrorLog: debugLogger(a.logger, "web"),
 		BaseContext: func(l net.Listener) context.Context {
-			h.ready.Store(true)
+			a.ready.Store(true)
 			if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-				level.Warn(h.logger).Log("msg", "systemd was not told that the program is ready", "err", err)
+				level.Warn(a.logger).Log("msg", "systemd readiness notification failed", "err", err)
 			}
 			if listening != nil {
 				listening(l.Addr())
@@ -134,20 +132,19 @@ func (h *app) server(requests context.Context, pages http.Handler, listening fun
 	}
 }
 
-// quietly is the standard library's way into the log, as something to debug with.
-func quietly(logger log.Logger, component string) *stdlog.Logger {
+// debugLogger is a standard logger whose lines are logged at level debug.
+func debugLogger(logger log.Logger, component string) *stdlog.Logger {
 	return slog.NewLogLogger(logging.Bridge(log.With(logger, "component", component)).Handler(), slog.LevelDebug)
 }
 
-// listen serves until the server is shut down. What keeps it from that is said by the
-// name of the flag that is to blame.
+// listen serves until the server is shut down. Its errors name the flag to change.
 func listen(server *http.Server, flags *toolkit.FlagConfig, logger log.Logger) error {
 	err := toolkit.ListenAndServe(server, flags, logging.Bridge(log.With(logger, "component", "web")))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	if _, ok := errors.AsType[*net.AddrError](err); ok {
-		return fmt.Errorf("--web.listen-address: %w; want one like 127.0.0.1:9977, or :9977 for all of this machine's", err)
+		return fmt.Errorf("--web.listen-address: %w; want one like 127.0.0.1:9977, or :9977 for all addresses of this host", err)
 	} else if _, ok := errors.AsType[*net.OpError](err); ok {
 		return fmt.Errorf("--web.listen-address: %w", err)
 	} else if _, ok := errors.AsType[*fs.PathError](err); ok {
@@ -156,8 +153,8 @@ func listen(server *http.Server, flags *toolkit.FlagConfig, logger log.Logger) e
 	return err
 }
 
-// authenticates reports whether a web configuration has clients prove who they are.
-// What else is wrong with the file is for its reader to say.
+// authenticates reports whether a web configuration requires authentication. A file that
+// cannot be read does not; listen reports the error.
 func authenticates(path string) bool {
 	var c toolkit.Config
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names it

@@ -13,22 +13,22 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
 
-// upgradeEvery is how often the newest firmware is looked for.
+// upgradeEvery is the interval at which newer firmware is looked for.
 const upgradeEvery = 10 * time.Minute
 
-// upgrader begins rollouts of the newest firmware by itself: --dragon-auto-upgrade.
+// upgrader starts rollouts of the newest firmware: --dragon-auto-upgrade.
 type upgrader struct {
 	wanted func() bool // a reload may change it
 	stock  *firmware.Stock
-	doctor *healer.Healer
+	healer *healer.Healer
 	every  time.Duration
 	logger log.Logger
-	said   map[string]string // by kind of dragon, so that it is said once
+	logged map[string]string // the last error by kind of dragon, so that it is logged once
 }
 
-// run looks, until ctx is done, whether there is newer firmware than a dragon has.
+// run looks for newer firmware until ctx is done.
 func (u *upgrader) run(ctx context.Context) {
-	u.said = make(map[string]string)
+	u.logged = make(map[string]string)
 	for {
 		timer := time.NewTimer(u.every)
 		select {
@@ -43,10 +43,10 @@ func (u *upgrader) run(ctx context.Context) {
 
 func (u *upgrader) look(ctx context.Context) {
 	if !u.wanted() {
-		clear(u.said) // if it is wanted again, what is in the way is said again
+		clear(u.logged) // if it is wanted again, errors are logged again
 		return
 	}
-	status := u.doctor.Status()
+	status := u.healer.Status()
 	if status == nil || !status.Owner {
 		return
 	}
@@ -63,43 +63,43 @@ func (u *upgrader) look(ctx context.Context) {
 		if err == nil {
 			err = u.begin(ctx, image, k.model, k.hwver)
 		}
-		u.say(ctx, k.model+" "+k.hwver, err)
+		u.logOnce(ctx, k.model+" "+k.hwver, err)
 	}
 }
 
 func (u *upgrader) begin(ctx context.Context, image firmware.Image, model, hwver string) error {
 	r := releaseOf(image, model, hwver)
-	plan, err := u.doctor.Plan()
+	plan, err := u.healer.Plan()
 	if err != nil || !plan.WantsFirmware(r) {
 		return err
 	}
-	ro, err := u.doctor.StartFirmware(ctx, healer.FirmwareRequest{Release: r, Owner: "dragon-auto-upgrade", Reason: "a dragon has an older firmware", Auto: true})
+	ro, err := u.healer.StartFirmware(ctx, healer.FirmwareRequest{Release: r, Owner: "dragon-auto-upgrade", Reason: "a dragon has older firmware", Auto: true})
 	if err == nil || errors.Is(err, healer.ErrUnwritten) {
-		level.Info(u.logger).Log("msg", "a rollout of firmware begins by itself", "rollout", ro.ID, "version", r.Version, "model", model, "hwver", hwver)
+		level.Info(u.logger).Log("msg", "firmware rollout started automatically", "rollout", ro.ID, "version", r.Version, "model", model, "hwver", hwver)
 	}
 	return err
 }
 
-// say says what is in the way, once.
-func (u *upgrader) say(ctx context.Context, kind string, err error) {
-	what := ""
+// logOnce logs why no rollout starts for a kind of dragon, once.
+func (u *upgrader) logOnce(ctx context.Context, kind string, err error) {
+	text := ""
 	if err != nil {
-		what = err.Error()
+		text = err.Error()
 	}
-	if what == u.said[kind] || ctx.Err() != nil {
+	if text == u.logged[kind] || ctx.Err() != nil {
 		return
 	}
-	u.said[kind] = what
+	u.logged[kind] = text
 	switch {
 	case err == nil:
 	case errors.Is(err, firmware.ErrNoImage):
-		level.Info(u.logger).Log("msg", "there is no firmware for a kind of dragon", "kind", kind, "err", err)
+		level.Info(u.logger).Log("msg", "no firmware image for these dragons", "kind", kind, "err", err)
 	default:
-		level.Warn(u.logger).Log("msg", "no rollout of the newest firmware begins", "kind", kind, "err", err)
+		level.Warn(u.logger).Log("msg", "automatic firmware rollout not started", "kind", kind, "err", err)
 	}
 }
 
-// releaseOf is an image as it is rolled out to a kind of dragon.
+// releaseOf returns the release of an image for a kind of dragon.
 func releaseOf(i firmware.Image, model, hwver string) healer.FirmwareRelease {
 	return healer.FirmwareRelease{Version: i.Version, Model: model, HWVer: cmp.Or(hwver, i.HWVer), SHA256: i.SHA256, Size: i.Size}
 }

@@ -276,5 +276,5 @@ func TestASignalPausesTheHealerForAnHour(t *testing.T) {
 	if x := p.Pauses; len(x) != 1 || x[0].Owner != "signal" || x[0].Kind != healer.Paused || x[0].Until.Since(x[0].At) != time.Hour {
 		t.Errorf("%+v", x)
 	}
-	cmdtest.Eventually(t, "it is said", func() bool { return strings.Contains(logs.String(), "a signal paused the healer") })
+	cmdtest.Eventually(t, "it is said", func() bool { return strings.Contains(logs.String(), "healer paused by signal") })
 }
