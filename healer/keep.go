@@ -2,6 +2,7 @@ package healer
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/go-kit/log/level"
 
@@ -13,20 +14,22 @@ import (
 // come back. Only the owner may call it.
 func (h *Healer) open() {
 	now := h.clock.Now()
-	s, aside, err := store.Open(h.config.Dir)
+	s, state, err := store.Open(h.config.Dir, 0)
 	h.held = errors.Is(err, store.ErrHeld)
 	if err != nil {
 		h.refused(err)
 		h.peek(now)
 		return
 	}
-	reason := ""
-	if aside != "" {
-		reason = "the state was corrupt and is set aside as " + aside
+	reason := state.Lost
+	mem, err := LoadMemory(state.Fleet, state.Dragons)
+	if errors.Is(err, ErrNewerMemory) { // it is never set aside
+		h.refused(errors.Join(fmt.Errorf("the healer's state was written by mother-of-dragons %s: %w", state.WrittenBy, err), s.Close()))
+		return
 	}
-	mem, err := remembered(s)
 	if err != nil {
-		if aside, err = s.SetAside(); err != nil {
+		aside, err := s.SetAside()
+		if err != nil {
 			h.refused(err)
 			return
 		}
@@ -69,15 +72,6 @@ func (h *Healer) peek(now Instant) {
 	}
 }
 
-// remembered makes a memory of what the store holds.
-func remembered(s *store.Store) (*Memory, error) {
-	r, err := s.Load()
-	if err != nil {
-		return nil, err
-	}
-	return LoadMemory(r.Fleet, r.Dragons)
-}
-
 // refused notes that there is no state to write to.
 func (h *Healer) refused(err error) {
 	if h.storeErr == nil || h.storeErr.Error() != err.Error() {
@@ -113,7 +107,7 @@ func (h *Healer) keep() error {
 		return nil
 	}
 	if err == nil {
-		err = h.commit(h.store, store.Records(c), all)
+		err = h.commit(h.store, store.Records{Fleet: c.Fleet, Dragons: c.Dragons}, all)
 	}
 	switch {
 	case err != nil:

@@ -3,6 +3,7 @@ package healer
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -242,6 +243,9 @@ func NewMemory() *Memory {
 	return m
 }
 
+// ErrNewerMemory says that a newer version of the program wrote the memory.
+var ErrNewerMemory = errors.New("written by a newer version")
+
 // LoadMemory makes a memory from what the store holds: the fleet's record and the
 // dragons' records by MAC, as Changes gave them.
 func LoadMemory(fleet []byte, dragons map[string][]byte) (*Memory, error) {
@@ -249,6 +253,9 @@ func LoadMemory(fleet []byte, dragons map[string][]byte) (*Memory, error) {
 	if fleet != nil {
 		if err := json.Unmarshal(fleet, &m.Fleet); err != nil {
 			return nil, fmt.Errorf("healer's fleet record: %w", err)
+		}
+		if m.Fleet.Version > 1 {
+			return nil, fmt.Errorf("healer's fleet record: version %d, expected 1: %w", m.Fleet.Version, ErrNewerMemory)
 		}
 		if m.Fleet.Version != 1 {
 			return nil, fmt.Errorf("healer's fleet record: version %d, expected 1", m.Fleet.Version)

@@ -1,15 +1,13 @@
-// Package store keeps what must survive a kill: a fleet's record and a record per
-// dragon, opaque to it, in one bbolt file that one process at a time owns.
+// Package store keeps what must survive a kill: a fleet's record and the records of its
+// dragons, opaque to it, in one bbolt file that one process at a time owns.
 package store
 
 import (
-	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -23,19 +21,17 @@ import (
 
 const (
 	fileName = "healer.db"
-	lockName = "healer.lock"
+	newName  = "healer.db.new" // until it is whole
 
 	// How long a reader may keep the file, which takes its lock for a moment.
 	fileWait = time.Second
+	again    = 20 * time.Millisecond // between two attempts to take a lock
 
-	lockAgain = 20 * time.Millisecond // between two attempts to take the lock
+	pageSize = 4096 // also where the host's are larger: a commit writes at least four
+	filled   = 0.8  // of the pages of a new file: records grow
 )
 
-var (
-	bucketFleet   = []byte("fleet")
-	bucketDragons = []byte("dragons")
-	keyFleet      = []byte("fleet")
-)
+var bucketState = []byte("state")
 
 var (
 	// ErrHeld says that another process owns the state.
@@ -44,200 +40,235 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 )
 
-// Records is a fleet's record and those of its dragons by MAC: all of them, or those
+// Records are the fleet's record and those of its dragons by MAC: all of them, or those
 // that changed. Of the changed, a nil Fleet is unchanged and a nil dragon forgotten.
 type Records struct {
 	Fleet   []byte
 	Dragons map[string][]byte
+	Cold    map[string][]byte // by MAC: what changes often and may be lost
+}
+
+// NewRecords returns no records.
+func NewRecords() Records {
+	return Records{Dragons: make(map[string][]byte), Cold: make(map[string][]byte)}
+}
+
+// Empty reports whether there is no record.
+func (r *Records) Empty() bool { return r.Fleet == nil && len(r.Dragons) == 0 && len(r.Cold) == 0 }
+
+// Merge adds newer changes.
+func (r *Records) Merge(newer Records) {
+	if newer.Fleet != nil {
+		r.Fleet = newer.Fleet
+	}
+	if r.Dragons == nil || r.Cold == nil {
+		none := NewRecords()
+		maps.Copy(none.Dragons, r.Dragons)
+		maps.Copy(none.Cold, r.Cold)
+		r.Dragons, r.Cold = none.Dragons, none.Cold
+	}
+	maps.Copy(r.Dragons, newer.Dragons)
+	maps.Copy(r.Cold, newer.Cold)
+}
+
+// State is what a store holds when it is opened.
+type State struct {
+	Records
+	Generation uint64 // commits since the state began
+	WrittenBy  string // version of the program that wrote it last; empty: 0.1.0 or nothing written
+
+	// Lost says why the records are not those that were written last: set aside, gone, or
+	// a backup that was restored. Empty: they are. It is said at each Open until the next commit.
+	Lost string
 }
 
 // Store is an open state. Its methods may be called by one goroutine at a time.
 type Store struct {
-	dir  string
-	lock *os.File
-	db   *bolt.DB
+	dir   string
+	lock  *os.File
+	db    *bolt.DB
+	floor uint64 // the next generation is above it
+
+	generation uint64
+	commits    int64
 }
 
-// Open opens the state in dir, which is made if it is not there, and owns it until
-// Close. Another owner is ErrHeld. What cannot be understood is set aside under a
-// dated name, and the state begun anew: aside says where the old one went. Whoever
-// gets an aside knows nothing of what was done before.
-func Open(dir string) (s *Store, aside string, err error) {
+// Open loads the state in dir, which is made if it is not there, and owns it until Close.
+// Another owner is ErrHeld, a newer program's state ErrNewer. What cannot be understood is
+// set aside under a dated name. floor is the newest generation that is known from elsewhere.
+//
+// The file is always written again from the records that were read: so bbolt, which
+// trusts its file, only opens what this process wrote.
+func Open(dir string, floor uint64) (s *Store, state State, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, "", fmt.Errorf("the healer's state: %w", err)
+		return nil, State{}, fmt.Errorf("the healer's state: %w", err)
 	}
 	// The file's own lock is not enough: between finding it corrupt and setting it
 	// aside, another process could do the same and take its new file for the old one.
 	lock, err := takeLock(filepath.Join(dir, lockName))
 	if err != nil {
-		return nil, "", fmt.Errorf("the healer's state in %s: %w", dir, err)
+		return nil, State{}, fmt.Errorf("the healer's state in %s: %w", dir, err)
 	}
+	s = &Store{dir: dir, lock: lock}
 	defer func() {
 		if err != nil {
 			_ = lock.Close()
 		}
 	}()
-	s = &Store{dir: dir, lock: lock}
-	written, err := check(s.path())
-	if errors.Is(err, ErrCorrupt) {
-		if aside, err = setAside(s.path()); err != nil {
-			return nil, "", fmt.Errorf("the healer's state: setting a corrupt file aside: %w", err)
-		}
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	unsaid := ""
-	if !written { // whoever set the last one aside may have been ended before he wrote that he knows nothing
-		if unsaid, err = lastAside(dir); err != nil {
-			return nil, "", fmt.Errorf("the healer's state: %w", err)
-		}
-	}
-	if err = s.open(); aside == "" && errors.Is(err, ErrCorrupt) { // where check does not look: what is free
+	if state, err = read(s.path()); errors.Is(err, ErrCorrupt) {
+		var aside string
 		if aside, err = setAside(s.path()); err == nil {
-			err = s.open()
+			state = State{Records: NewRecords()}
+			state.Lost = "the state was corrupt and is set aside as " + aside
 		}
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, State{}, fmt.Errorf("the healer's state %s: %w", s.path(), err)
 	}
-	return s, cmp.Or(aside, unsaid), nil
+	if s.floor, err = s.newest(floor); err != nil {
+		return nil, State{}, fmt.Errorf("the healer's state: %w", err)
+	}
+	if state.Lost == "" {
+		if state.Lost, err = s.lost(&state); err != nil {
+			return nil, State{}, fmt.Errorf("the healer's state: %w", err)
+		}
+	}
+	if err = s.create(state); err != nil {
+		return nil, State{}, fmt.Errorf("the healer's state %s: %w", s.path(), err)
+	}
+	return s, state, nil
 }
 
 func (s *Store) path() string { return filepath.Join(s.dir, fileName) }
 
-func (s *Store) open() error {
-	var db *bolt.DB
-	err := guarded(func() (err error) {
-		db, err = bolt.Open(s.path(), 0o600, &bolt.Options{Timeout: fileWait})
+// lost says why a state is not the one that was written last.
+func (s *Store) lost(state *State) (string, error) {
+	if state.Empty() {
+		// The process that set the last state aside may have ended before it wrote that it knows nothing.
+		aside, err := lastAside(s.dir)
+		if err != nil || aside != "" {
+			return "the state was set aside as " + aside, err
+		}
+		if s.floor > 0 {
+			return fmt.Sprintf("the state is gone; it was at generation %d", s.floor), nil
+		}
+		return "", nil
+	}
+	if state.Generation < s.floor {
+		return fmt.Sprintf("the state is of generation %d and was at %d before: a backup was restored", state.Generation, s.floor), nil
+	}
+	return "", nil
+}
+
+// newest is the newest generation of those known: floor, or that of a file beside the state.
+func (s *Store) newest(floor uint64) (uint64, error) {
+	beside, err := filepath.Glob(s.path() + ".*")
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range beside[max(0, len(beside)-4):] {
+		if other, err := read(path); err == nil {
+			floor = max(floor, other.Generation)
+		}
+	}
+	return floor, nil
+}
+
+// create writes a new file with a state in the place of the old one, and opens it.
+func (s *Store) create(state State) error {
+	fresh := filepath.Join(s.dir, newName)
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return fmt.Errorf("the healer's state %s: %w", s.path(), ErrHeld)
-	case err != nil:
-		return fmt.Errorf("the healer's state %s: %w", s.path(), err)
 	}
-	s.db = db
-	err = guarded(func() error {
-		return db.Update(func(tx *bolt.Tx) error {
-			for _, b := range [][]byte{bucketFleet, bucketDragons} {
-				if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-					return err
-				}
-			}
-			return nil
+	err := guarded(func() (err error) {
+		s.db, err = bolt.Open(fresh, 0o600, &bolt.Options{
+			Timeout: fileWait,
+			// Every start writes a new file, so the list of free pages has no reader.
+			NoFreelistSync: true,
+			PageSize:       pageSize,
+			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+				return os.OpenFile(name, flag|os.O_EXCL|syscall.O_NOFOLLOW, mode) //nolint:gosec // it is the operator's own directory
+			},
 		})
-	})
-	if err != nil {
-		_ = db.Close()
-		return fmt.Errorf("the healer's state %s: %w", s.path(), err)
-	}
-	return nil
-}
-
-// Own owns the state in dir, without opening it, until release: for whoever writes
-// beside it while nobody runs. It waits for another owner for as long as its patience
-// lasts; one that is still there then is ErrHeld.
-func Own(dir string, patience time.Duration) (release func() error, err error) {
-	path := filepath.Join(dir, lockName)
-	for end := time.Now().Add(patience); ; <-time.After(lockAgain) { // no lock says when it is free
-		lock, err := takeLock(path)
-		if err == nil {
-			if err = Bequeath(path); err == nil {
-				return lock.Close, nil
-			}
-			_ = lock.Close()
-		}
-		if !errors.Is(err, ErrHeld) || !time.Now().Before(end) {
-			return nil, fmt.Errorf("the healer's state in %s: %w", dir, err)
-		}
-	}
-}
-
-// takeLock takes a lock that ends with the process, whatever ends that.
-func takeLock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // it is the operator's own directory
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer func() { _ = f.Close() }()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, heldBy(f)
-		}
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	// Who it is that holds it is for people only, and nothing hangs on whether it can be written.
-	if f.Truncate(0) == nil {
-		_, _ = fmt.Fprintln(f, os.Getpid())
-	}
-	return f, nil
-}
-
-// heldBy is ErrHeld with the process that has written itself into the lock, if one has.
-func heldBy(lock io.Reader) error {
-	var pid int
-	if _, err := fmt.Fscan(io.LimitReader(lock, 20), &pid); err != nil || pid <= 0 {
-		return ErrHeld
-	}
-	return fmt.Errorf("%w (%d)", ErrHeld, pid)
-}
-
-// check reads all of a file before it is opened for writing, and reports whether it holds
-// a record. One that is not there is in order. bbolt's own check does its work in a goroutine that a fault cannot be kept
-// from ending the process in.
-func check(path string) (written bool, err error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("the healer's state: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return false, fmt.Errorf("the healer's state %s: it is no file", path)
-	}
-	if info.Size() == 0 { // bbolt would take it for a new one
-		return false, fmt.Errorf("the healer's state %s: %w: it is empty", path, ErrCorrupt)
-	}
-	db, err := openReadOnly(path)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = db.Close() }()
-	err = guarded(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			if tx.Size() > info.Size() {
-				return fmt.Errorf("%w: %d bytes, expected at least %d", ErrCorrupt, info.Size(), tx.Size())
-			}
-			r, err := load(tx)
-			written = r.Fleet != nil || len(r.Dragons) > 0
+		if err != nil {
 			return err
+		}
+		return s.db.Update(func(tx *bolt.Tx) error {
+			b, err := tx.CreateBucket(bucketState)
+			if err != nil {
+				return err
+			}
+			b.FillPercent = filled
+			return write(b, state.Records, seal{Generation: state.Generation})
 		})
 	})
-	if err != nil {
-		return false, fmt.Errorf("the healer's state %s: %w", path, err)
+	if err == nil {
+		err = os.Rename(fresh, s.path())
 	}
-	return written, nil
+	if err == nil {
+		err = syncDir(s.dir)
+	}
+	if err != nil && s.db != nil {
+		_ = s.db.Close()
+	}
+	s.generation, s.commits = state.Generation, 0
+	return err
 }
 
-func openReadOnly(path string) (*bolt.DB, error) {
-	var db *bolt.DB
-	err := guarded(func() (err error) {
-		db, err = bolt.Open(path, 0o400, &bolt.Options{Timeout: fileWait, ReadOnly: true})
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // it is the operator's own directory
+	if err != nil {
 		return err
-	})
-	var system syscall.Errno
-	switch {
-	case err == nil:
-		return db, nil
-	case errors.Is(err, bolterrors.ErrTimeout):
-		err = ErrHeld
-	case !errors.As(err, &system) && !errors.Is(err, ErrCorrupt): // not the file's content, then
-		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	return nil, fmt.Errorf("the healer's state %s: %w", path, err)
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// read reads all of a state. One that is not there has no records. While a process owns
+// it, the error is ErrHeld.
+func read(path string) (State, error) {
+	none := State{Records: NewRecords()}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return none, nil
+	case err != nil:
+		return none, err
+	case !info.Mode().IsRegular(): // a link, too
+		return none, fmt.Errorf("it is no regular file, but %v", info.Mode().Type())
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0) //nolint:gosec // it is the operator's own directory
+	if err != nil {
+		return none, err
+	}
+	defer func() { _ = f.Close() }()
+	if err := flock(f, syscall.LOCK_SH, fileWait); err != nil {
+		return none, err
+	}
+	if info, err = f.Stat(); err != nil {
+		return none, err
+	}
+	return decodeFile(f, info.Size())
+}
+
+// decodeFile reads a state in any format up to this program's.
+func decodeFile(f io.ReaderAt, size int64) (state State, err error) {
+	buckets, err := readBolt(f, size)
+	if err != nil {
+		return State{}, err
+	}
+	if content, ok := buckets[string(bucketState)]; ok && len(buckets) == 1 {
+		var s seal
+		state.Records, s, err = unseal(content)
+		state.Generation, state.WrittenBy = s.Generation, s.WrittenBy
+		return state, err
+	}
+	for name := range buckets {
+		if name != bucketFleet1 && name != bucketDragons1 {
+			return State{}, corrupt("a bucket %q", name)
+		}
+	}
+	state.Records, err = unseal1(buckets)
+	return state, err
 }
 
 // asideTime is what is added to the name of a file that is set aside.
@@ -262,8 +293,7 @@ func lastAside(dir string) (aside string, err error) {
 	return aside, err
 }
 
-// guarded turns into an error what bbolt answers a broken file with: a panic, or a
-// fault, since it trusts what the file says of where to look.
+// guarded turns a panic or a fault of bbolt into an error.
 func guarded(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -275,13 +305,14 @@ func guarded(fn func() error) (err error) {
 }
 
 // SetAside sets the state aside, whose content its reader could not understand, and
-// begins anew. If that fails the Store is closed.
+// begins again without records. If that fails the Store is closed.
 func (s *Store) SetAside() (aside string, err error) {
+	s.floor = max(s.floor, s.generation)
 	if err := s.db.Close(); err != nil {
 		return "", errors.Join(err, s.lock.Close())
 	}
 	if aside, err = setAside(s.path()); err == nil {
-		err = s.open()
+		err = s.create(State{Records: NewRecords()})
 	}
 	if err != nil {
 		_ = s.lock.Close()
@@ -289,121 +320,85 @@ func (s *Store) SetAside() (aside string, err error) {
 	return aside, err
 }
 
-// Load returns all records.
-func (s *Store) Load() (r Records, err error) {
-	err = guarded(func() error {
-		return s.db.View(func(tx *bolt.Tx) error {
-			r, err = load(tx)
-			return err
-		})
-	})
-	if err != nil {
-		return Records{}, fmt.Errorf("the healer's state %s: %w", s.path(), err)
-	}
-	return r, nil
-}
-
-// Peek returns all records of the state in dir without owning it. There are none
-// where there is no state. While a process owns it, the error is ErrHeld.
-func Peek(dir string) (r Records, err error) {
+// Peek returns the state in dir without owning it. It has no records where there is no
+// file. While a process owns it, the error is ErrHeld.
+func Peek(dir string) (State, error) {
 	path := filepath.Join(dir, fileName)
-	if _, err := check(path); err != nil {
-		return Records{}, err
-	}
-	db, err := openReadOnly(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Records{}, nil
-	}
+	state, err := read(path)
 	if err != nil {
-		return Records{}, err
+		return State{}, fmt.Errorf("the healer's state %s: %w", path, err)
 	}
-	s := &Store{dir: dir, db: db}
-	defer func() { _ = db.Close() }()
-	return s.Load()
-}
-
-func load(tx *bolt.Tx) (Records, error) {
-	r := Records{Dragons: make(map[string][]byte)}
-	var err error
-	if b := tx.Bucket(bucketFleet); b != nil {
-		if r.Fleet, err = opened(b.Get(keyFleet)); err != nil {
-			return Records{}, fmt.Errorf("the fleet's record: %w", err)
-		}
-	}
-	if b := tx.Bucket(bucketDragons); b != nil {
-		err = b.ForEach(func(mac, v []byte) error {
-			data, err := opened(v)
-			if err != nil {
-				return fmt.Errorf("the record of %q: %w", mac, err)
-			}
-			r.Dragons[string(mac)] = data
-			return nil
-		})
-	}
-	return r, err
+	return state, nil
 }
 
 // Commit writes what changed: all of it or nothing, and on the disk when it returns.
-func (s *Store) Commit(changed Records) error { return s.write(changed, false) }
+func (s *Store) Commit(changed Records) error { return s.update(changed, false) }
 
 // Replace writes all records in the place of what is there.
-func (s *Store) Replace(all Records) error { return s.write(all, true) }
+func (s *Store) Replace(all Records) error { return s.update(all, true) }
 
-func (s *Store) write(r Records, replace bool) error {
+// Generation is the number of the last commit. It never goes down.
+func (s *Store) Generation() uint64 { return s.generation }
+
+// Written is the number of bytes that commits have written to the file.
+func (s *Store) Written() int64 {
+	stats := s.db.Stats().TxStats
+	return stats.GetPageAlloc() + s.commits*pageSize // and a meta page each
+}
+
+func (s *Store) update(r Records, replace bool) error {
+	next := uint64(0)
 	err := guarded(func() error {
-		return s.db.Update(func(tx *bolt.Tx) error {
+		return s.db.Update(func(tx *bolt.Tx) (err error) {
+			was, err := decodeSeal(tx.Bucket(bucketState).Get([]byte(keySeal)))
+			if err != nil {
+				return err
+			}
+			next = max(was.Generation, s.floor) + 1
 			if replace {
-				if err := tx.DeleteBucket(bucketDragons); err != nil {
-					return err
+				was = seal{}
+				if err = tx.DeleteBucket(bucketState); err == nil {
+					_, err = tx.CreateBucket(bucketState)
 				}
-				if _, err := tx.CreateBucket(bucketDragons); err != nil {
-					return err
-				}
-			}
-			if r.Fleet != nil {
-				if err := tx.Bucket(bucketFleet).Put(keyFleet, sealed(r.Fleet)); err != nil {
+				if err != nil {
 					return err
 				}
 			}
-			dragons := tx.Bucket(bucketDragons)
-			for mac, data := range r.Dragons {
-				if data == nil {
-					if err := dragons.Delete([]byte(mac)); err != nil {
-						return err
-					}
-					continue
-				}
-				if err := dragons.Put([]byte(mac), sealed(data)); err != nil {
-					return err
-				}
-			}
-			return nil
+			was.Generation = next
+			return write(tx.Bucket(bucketState), r, was)
 		})
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return fmt.Errorf("writing the healer's state %s: %w", s.path(), fs.ErrClosed)
+	case err != nil:
 		return fmt.Errorf("writing the healer's state %s: %w", s.path(), err)
 	}
+	s.generation, s.commits = next, s.commits+1
 	return nil
+}
+
+// write writes changed records and the seal over all of them.
+func write(b *bolt.Bucket, r Records, s seal) error {
+	err := r.changes(func(key string, data []byte) error {
+		old := b.Get([]byte(key))
+		if data == nil {
+			s.add(old, nil)
+			return b.Delete([]byte(key))
+		}
+		next := encode(key, s.Generation, data)
+		s.add(old, next)
+		return b.Put([]byte(key), next)
+	})
+	if err != nil {
+		return err
+	}
+	data, err := s.encode()
+	if err != nil {
+		return err
+	}
+	return b.Put([]byte(keySeal), data)
 }
 
 // Close gives the state up.
 func (s *Store) Close() error { return errors.Join(s.db.Close(), s.lock.Close()) }
-
-// sealed puts a checksum before a value: bbolt has none of its own, and a memory card
-// may return what was never written.
-func sealed(data []byte) []byte {
-	return append(binary.BigEndian.AppendUint32(make([]byte, 0, len(data)+4), checksum(data)), data...)
-}
-
-// opened returns a copy of a sealed value, as bbolt's own lives no longer than its transaction.
-func opened(v []byte) ([]byte, error) {
-	if v == nil {
-		return nil, nil
-	}
-	if len(v) < 4 || binary.BigEndian.Uint32(v) != checksum(v[4:]) {
-		return nil, fmt.Errorf("%w: its checksum is wrong", ErrCorrupt)
-	}
-	return append([]byte(nil), v[4:]...), nil
-}
-
-func checksum(data []byte) uint32 { return crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) }

@@ -11,62 +11,68 @@ import (
 	"strings"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func open(t *testing.T, dir string) *Store {
+func open(t *testing.T, dir string) (*Store, State) {
 	t.Helper()
-	s, aside, err := Open(dir)
-	if err != nil || aside != "" {
-		t.Fatalf("Open: %v, aside %q", err, aside)
+	s, state, err := Open(dir, 0)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
 	}
-	return s
+	t.Cleanup(func() { _ = s.Close() })
+	return s, state
 }
 
-// some are records of a few dozen dragons, enough for more than one page.
+func mac(i int) string { return fmt.Sprintf("a0:b0:45:00:%02x:%02x", i/256, i%256) }
+
+// some are records of so many dragons; a few dozen fill more than one page.
 func some(n int) Records {
-	r := Records{Fleet: []byte(`{"fleet":1}`), Dragons: map[string][]byte{}}
+	r := NewRecords()
+	r.Fleet = []byte(`{"fleet":1}`)
 	for i := range n {
-		r.Dragons[fmt.Sprintf("a0:b0:45:00:00:%02x", i)] = fmt.Appendf(nil, `{"n":%d,"pad":"%s"}`, i, strings.Repeat("x", 300))
+		r.Dragons[mac(i)] = fmt.Appendf(nil, `{"n":%d,"pad":"%s"}`, i, strings.Repeat("x", 300))
+		r.Cold[mac(i)] = fmt.Appendf(nil, `{"cold":%d}`, i)
 	}
 	return r
 }
 
 func equal(a, b Records) bool {
-	return bytes.Equal(a.Fleet, b.Fleet) && maps.EqualFunc(a.Dragons, b.Dragons, bytes.Equal)
+	return bytes.Equal(a.Fleet, b.Fleet) && maps.EqualFunc(a.Dragons, b.Dragons, bytes.Equal) && maps.EqualFunc(a.Cold, b.Cold, bytes.Equal)
 }
 
-func TestWhatIsCommittedIsThereAgain(t *testing.T) {
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCommittedRecordsAreLoadedAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "data")
-	s := open(t, dir)
+	s, _ := open(t, dir)
 	want := some(50)
-	if err := s.Commit(want); err != nil {
-		t.Fatal(err)
+	must(t, s.Commit(want))
+	must(t, s.Commit(Records{Dragons: map[string][]byte{mac(1): nil, mac(2): []byte(`{}`)}, Cold: map[string][]byte{mac(1): nil}}))
+	delete(want.Dragons, mac(1))
+	delete(want.Cold, mac(1))
+	want.Dragons[mac(2)] = []byte(`{}`)
+	must(t, s.Close())
+	if got, err := Peek(dir); err != nil || !equal(got.Records, want) || got.Generation != 2 {
+		t.Errorf("Peek: %v, generation %d, %d dragons", err, got.Generation, len(got.Dragons))
 	}
-	if err := s.Commit(Records{Dragons: map[string][]byte{"a0:b0:45:00:00:01": nil, "a0:b0:45:00:00:02": []byte(`{}`)}}); err != nil {
-		t.Fatal(err)
-	}
-	delete(want.Dragons, "a0:b0:45:00:00:01")
-	want.Dragons["a0:b0:45:00:00:02"] = []byte(`{}`)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := Peek(dir); err != nil || !equal(got, want) {
-		t.Errorf("Peek: %v, %d dragons", err, len(got.Dragons))
-	}
-	s = open(t, dir)
-	defer s.Close()
-	if got, err := s.Load(); err != nil || !equal(got, want) {
-		t.Errorf("Load: %v, %d dragons", err, len(got.Dragons))
+	s, got := open(t, dir)
+	if !equal(got.Records, want) || got.Lost != "" {
+		t.Errorf("Open: lost %q, %d dragons", got.Lost, len(got.Dragons))
 	}
 	want = some(3)
-	if err := s.Replace(want); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := s.Load(); err != nil || !equal(got, want) {
-		t.Errorf("after Replace: %v, %d dragons", err, len(got.Dragons))
+	must(t, s.Replace(want))
+	must(t, s.Close())
+	if got, err := Peek(dir); err != nil || !equal(got.Records, want) || got.Generation != 3 {
+		t.Errorf("after Replace: %v, generation %d, %d dragons", err, got.Generation, len(got.Dragons))
 	}
 	if info, err := os.Stat(filepath.Join(dir, fileName)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v: others may read it", info.Mode(), err)
@@ -75,22 +81,20 @@ func TestWhatIsCommittedIsThereAgain(t *testing.T) {
 
 func TestOneOwner(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
-	if _, _, err := Open(dir); !errors.Is(err, ErrHeld) {
+	s, _ := open(t, dir)
+	if _, _, err := Open(dir, 0); !errors.Is(err, ErrHeld) {
 		t.Errorf("a second Open: %v, want ErrHeld", err)
 	}
 	if _, err := Peek(dir); !errors.Is(err, ErrHeld) {
 		t.Errorf("Peek beside an owner: %v, want ErrHeld", err)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	defer open(t, dir).Close()
+	must(t, s.Close())
+	open(t, dir)
 }
 
 func TestPeekWhereThereIsNothing(t *testing.T) {
 	dir := t.TempDir()
-	if r, err := Peek(dir); err != nil || r.Fleet != nil || len(r.Dragons) != 0 {
+	if r, err := Peek(dir); err != nil || !r.Empty() {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, fileName)); !errors.Is(err, fs.ErrNotExist) {
@@ -98,144 +102,167 @@ func TestPeekWhereThereIsNothing(t *testing.T) {
 	}
 }
 
-// Whatever happens to the file: what is returned is either what was committed, or
-// the file is set aside and nothing is known. Nothing ends the process.
-func TestADamagedFileIsSetAsideOrWhole(t *testing.T) {
+func TestSetAsideBeginsAgain(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
-	want := some(60)
-	for range 3 { // so that there are free pages
-		if err := s.Commit(want); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	whole, err := os.ReadFile(filepath.Join(dir, fileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	damaged := map[string][]byte{"empty": {}, "text": []byte("not a database"), "zeros": make([]byte, len(whole))}
-	for _, n := range []int{1, 100, 4096, 8192, 8200, 12288, 20480, len(whole) / 2, len(whole) - 4096, len(whole) - 1} {
-		damaged[fmt.Sprintf("cut after %d", n)] = whole[:n]
-	}
-	for at := 5; at < len(whole); at += 977 {
-		b := bytes.Clone(whole)
-		b[at] ^= 0x55
-		damaged[fmt.Sprintf("byte %d", at)] = b
-	}
-	for at := 0; at < len(whole); at += 4096 {
-		b := bytes.Clone(whole)
-		clear(b[at:min(at+4096, len(b))])
-		damaged[fmt.Sprintf("page %d gone", at/4096)] = b
-	}
-	found := 0
-	for name, data := range damaged {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, fileName), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s, aside, err := Open(dir)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		got, err := s.Load()
-		switch {
-		case err != nil:
-			t.Errorf("%s: Load: %v", name, err)
-		case aside != "":
-			found++
-			if kept, err := os.ReadFile(aside); err != nil || !bytes.Equal(kept, data) {
-				t.Errorf("%s: what was set aside is not what was there: %v", name, err)
-			}
-			if got.Fleet != nil || len(got.Dragons) != 0 {
-				t.Errorf("%s: set aside, and still %d dragons known", name, len(got.Dragons))
-			}
-		case !equal(got, want):
-			t.Errorf("%s: taken for whole, with %d dragons that are not as they were", name, len(got.Dragons))
-		}
-		if err := s.Commit(some(2)); err != nil {
-			t.Errorf("%s: it cannot be written afterwards: %v", name, err)
-		}
-		if err := s.Close(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if found < 20 {
-		t.Errorf("only %d of %d damages were found", found, len(damaged))
-	}
-}
-
-func TestSetAsideBeginsAnew(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	if err := s.Commit(some(2)); err != nil {
-		t.Fatal(err)
-	}
+	s, _ := open(t, dir)
+	must(t, s.Commit(some(2)))
 	aside, err := s.SetAside()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if r, err := s.Load(); err != nil || r.Fleet != nil || len(r.Dragons) != 0 {
-		t.Errorf("%+v, %v", r, err)
-	}
+	must(t, err)
 	if _, err := os.Stat(aside); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := Open(dir); !errors.Is(err, ErrHeld) {
+	if _, _, err := Open(dir, 0); !errors.Is(err, ErrHeld) {
 		t.Errorf("it is no longer owned: %v", err)
+	}
+	must(t, s.Commit(some(1)))
+	if s.Generation() != 2 {
+		t.Errorf("generation %d after SetAside at 1, want 2", s.Generation())
 	}
 }
 
-// Who has set a state aside and is killed before he writes anything has not told the next
-// one that nothing is known. The next one sees it all the same, until something is written.
-func TestWhatWasSetAsideIsSaidUntilSomethingIsWritten(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir) // nothing was there, and nothing is set aside
-	if err := s.Commit(some(2)); err != nil {
-		t.Fatal(err)
-	}
-	was, err := s.SetAside()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		var aside string
-		if s, aside, err = Open(dir); err != nil || aside != was {
-			t.Fatalf("Open: %v, aside %q, want %q", err, aside, was)
-		}
-	}
-	if err := s.Commit(some(1)); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := open(t, dir).Close(); err != nil {
-		t.Fatal(err)
+// A process that sets a state aside and is killed before it writes anything has not told the
+// next one that nothing is known. The next one says it all the same, until something is written.
+func TestALostStateIsSaidUntilTheNextCommit(t *testing.T) {
+	for name, lose := range map[string]struct {
+		do    func(t *testing.T, dir string)
+		floor uint64
+		says  string
+	}{
+		"set aside": {func(t *testing.T, dir string) {
+			s, _ := open(t, dir)
+			_, err := s.SetAside()
+			must(t, err)
+			must(t, s.Close())
+		}, 0, "set aside as"},
+		"corrupt": {func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, fileName), []byte("no database"), 0o600))
+		}, 0, "set aside as"},
+		"gone": {func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, fileName))) }, 2, "gone"},
+		"restored": {func(t *testing.T, dir string) {
+			must(t, os.Rename(filepath.Join(dir, "backup"), filepath.Join(dir, fileName)))
+		}, 2, "a backup was restored"},
+		"restored beside the newer one": {func(t *testing.T, dir string) {
+			must(t, os.Rename(filepath.Join(dir, fileName), filepath.Join(dir, fileName+".old")))
+			must(t, os.Rename(filepath.Join(dir, "backup"), filepath.Join(dir, fileName)))
+		}, 0, "a backup was restored"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for i, r := range []Records{some(2), some(3)} {
+				s, _ := open(t, dir)
+				must(t, s.Commit(r))
+				must(t, s.Close())
+				if i == 0 {
+					data, err := os.ReadFile(filepath.Join(dir, fileName))
+					must(t, err)
+					must(t, os.WriteFile(filepath.Join(dir, "backup"), data, 0o600))
+				}
+			}
+			lose.do(t, dir)
+			for range 2 {
+				s, state, err := Open(dir, lose.floor)
+				must(t, err)
+				must(t, s.Close())
+				if !strings.Contains(state.Lost, lose.says) {
+					t.Fatalf("lost %q, want %q", state.Lost, lose.says)
+				}
+			}
+			s, _, err := Open(dir, lose.floor)
+			must(t, err)
+			must(t, s.Commit(some(1)))
+			if s.Generation() <= lose.floor {
+				t.Errorf("generation %d, want more than %d", s.Generation(), lose.floor)
+			}
+			must(t, s.Close())
+			s, state, err := Open(dir, max(lose.floor, s.Generation()))
+			must(t, err)
+			must(t, s.Close())
+			if state.Lost != "" {
+				t.Errorf("after a commit: lost %q", state.Lost)
+			}
+		})
 	}
 }
 
 func TestWhereNothingCanBeWrittenItIsSaid(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := Open(filepath.Join(file, "data")); err == nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrCorrupt) {
+	must(t, os.WriteFile(file, nil, 0o600))
+	if _, _, err := Open(filepath.Join(file, "data"), 0); err == nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrCorrupt) {
 		t.Errorf("%v", err)
 	}
 	// A directory in the place of the file is no corrupt file.
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, fileName), 0o700); err != nil {
-		t.Fatal(err)
+	must(t, os.Mkdir(filepath.Join(dir, fileName), 0o700))
+	if _, _, err := Open(dir, 0); err == nil || errors.Is(err, ErrHeld) {
+		t.Errorf("%v", err)
 	}
-	if _, _, err := Open(dir); err == nil || errors.Is(err, ErrHeld) {
+}
+
+func TestLinksAreRefused(t *testing.T) {
+	for _, name := range []string{fileName, lockName} {
+		dir := t.TempDir()
+		elsewhere := filepath.Join(t.TempDir(), "precious")
+		must(t, os.WriteFile(elsewhere, []byte("precious"), 0o600))
+		must(t, os.Symlink(elsewhere, filepath.Join(dir, name)))
+		if _, _, err := Open(dir, 0); err == nil || errors.Is(err, ErrHeld) {
+			t.Errorf("%s is a link, and Open: %v", name, err)
+		}
+		if data, err := os.ReadFile(elsewhere); err != nil || string(data) != "precious" {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+	dir := t.TempDir() // a link in the place of the new file is removed, not followed
+	must(t, os.Symlink(filepath.Join(dir, "elsewhere"), filepath.Join(dir, newName)))
+	open(t, dir)
+	if _, err := os.Stat(filepath.Join(dir, "elsewhere")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the link was followed")
+	}
+}
+
+// TestANewerStateIsNeverSetAside writes what a later program might: another format behind
+// the same seal.
+func TestANewerStateIsNeverSetAside(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir)
+	must(t, s.Commit(some(2)))
+	must(t, s.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketState)
+		must(t, b.Put([]byte("something/new"), []byte("in another encoding")))
+		return b.Put([]byte(keySeal), encode(keySeal, 9, []byte(`{"format":3,"written_by":"7.1.0","more":{}}`)))
+	}))
+	must(t, s.Close())
+	path := filepath.Join(dir, fileName)
+	before, err := os.ReadFile(path)
+	must(t, err)
+	for name, try := range map[string]func() error{
+		"Open": func() error { _, _, err := Open(dir, 0); return err },
+		"Peek": func() error { _, err := Peek(dir); return err },
+	} {
+		if err := try(); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "mother-of-dragons 7.1.0 in format 3") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file has changed: %v", err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 2 {
+		t.Errorf("%v, %v: want the file and the lock", files, err)
+	}
+}
+
+// An error of a commit leaves what was there, and the next commit goes on from it.
+func TestAFailedCommitChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir)
+	want := some(40)
+	must(t, s.Commit(want))
+	if err := s.Commit(Records{Fleet: []byte("x"), Dragons: map[string][]byte{strings.Repeat("k", 40000): []byte("too long a key")}}); err == nil {
+		t.Fatal("no error")
+	}
+	must(t, s.Commit(Records{Dragons: map[string][]byte{mac(3): []byte("{}")}}))
+	want.Dragons[mac(3)] = []byte("{}")
+	must(t, s.Close())
+	if got, err := Peek(dir); err != nil || !equal(got.Records, want) {
 		t.Errorf("%v", err)
 	}
 }
