@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,6 +67,12 @@ func TestProgramFindsAndServesDragons(t *testing.T) {
 	}
 	if !strings.Contains(logs.String(), "msg=stopped") {
 		t.Errorf("the log does not say that the program stopped:\n%s", logs)
+	}
+	begins := regexp.MustCompile(`^ts=\S+ level=\w+ (component=\w+ )?msg=`)
+	for line := range strings.Lines(logs.String()) {
+		if !begins.MatchString(line) {
+			t.Errorf("%q does not begin as the others do", line)
+		}
 	}
 }
 

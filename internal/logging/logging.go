@@ -1,4 +1,4 @@
-// Package logging makes the program's logger, and a bridge to it for libraries that use slog.
+// Package logging makes the program's logger and bridges it to libraries that use slog.
 package logging
 
 import (
@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/go-kit/log"
@@ -13,28 +14,52 @@ import (
 	sloggokit "github.com/tjhop/slog-gokit"
 )
 
-// New returns a logger that writes lines of at least the given level in a format, logfmt or
-// json, to w.
+// New returns a logger that writes lines of at least a level (debug, info, warn or error)
+// in a format (logfmt or json). Every line has the keys ts, level, component and msg first,
+// in this order, wherever it comes from. JSON objects are sorted by key instead.
 func New(w io.Writer, least, format string) log.Logger {
-	form := log.NewLogfmtLogger
+	encode := log.NewLogfmtLogger
 	if format == "json" {
-		form = log.NewJSONLogger
+		encode = log.NewJSONLogger
 	}
 	journal := isJournal(w)
 	w = log.NewSyncWriter(w)
-	l := form(w)
+	l := encode(w)
 	if journal {
-		l = journalLogger(w, form)
+		l = journalLogger(w, encode)
 	}
-	l = level.NewFilter(l, level.Allow(level.ParseDefault(least, level.InfoValue())))
-	if journal {
+	l = level.NewFilter(ordered(l), level.Allow(level.ParseDefault(least, level.InfoValue())))
+	if journal { // it has timestamps of its own
 		return l
 	}
 	return log.With(l, "ts", log.DefaultTimestampUTC)
 }
 
-// isJournal reports whether w goes to systemd's journal, by what systemd says of it:
-// JOURNAL_STREAM is inherited, and true only as long as nobody redirects the output.
+// order lists the keys that come first.
+var order = []any{"ts", "level", "component", "msg"}
+
+// ordered sorts the keys of a line.
+func ordered(l log.Logger) log.Logger {
+	return log.LoggerFunc(func(keyvals ...any) error {
+		sorted := make([]any, 0, len(keyvals)+1)
+		for _, key := range order {
+			for i := 0; i+1 < len(keyvals); i += 2 {
+				if keyvals[i] == key {
+					sorted = append(sorted, key, keyvals[i+1])
+				}
+			}
+		}
+		for i := 0; i < len(keyvals); i += 2 {
+			if !slices.Contains(order, keyvals[i]) {
+				sorted = append(sorted, keyvals[i:min(i+2, len(keyvals))]...)
+			}
+		}
+		return l.Log(sorted...)
+	})
+}
+
+// isJournal reports whether w is systemd's journal. The variable JOURNAL_STREAM is inherited,
+// so it counts only if it names the file that w is.
 func isJournal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -48,14 +73,14 @@ func isJournal(w io.Writer) bool {
 	return ok && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", s.Dev, s.Ino)
 }
 
-// journalLogger writes lines that the journal knows the level of (journalctl -p warning).
-// They have no time: the journal has its own.
-func journalLogger(w io.Writer, form func(io.Writer) log.Logger) log.Logger {
+// journalLogger prefixes each line with its priority, as the journal reads it
+// (journalctl -p warning).
+func journalLogger(w io.Writer, encode func(io.Writer) log.Logger) log.Logger {
 	loggers := map[any]log.Logger{
-		level.ErrorValue(): form(prefixed{w, "<3>"}),
-		level.WarnValue():  form(prefixed{w, "<4>"}),
-		level.InfoValue():  form(prefixed{w, "<6>"}),
-		level.DebugValue(): form(prefixed{w, "<7>"}),
+		level.ErrorValue(): encode(prefixed{w, "<3>"}),
+		level.WarnValue():  encode(prefixed{w, "<4>"}),
+		level.InfoValue():  encode(prefixed{w, "<6>"}),
+		level.DebugValue(): encode(prefixed{w, "<7>"}),
 	}
 	return log.LoggerFunc(func(keyvals ...any) error {
 		l := loggers[level.InfoValue()]
@@ -71,7 +96,7 @@ func journalLogger(w io.Writer, form func(io.Writer) log.Logger) log.Logger {
 	})
 }
 
-// prefixed writes a prefix before what is written at once.
+// prefixed writes a prefix and a line in one write.
 type prefixed struct {
 	w      io.Writer
 	prefix string
@@ -84,9 +109,8 @@ func (p prefixed) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Bridge gives a library that logs with slog a way into l. The bridge brings a
-// timestamp and a caller of its own; l already writes the one and nobody here
-// writes the other, so both are dropped.
+// Bridge returns a slog logger that writes to l, for libraries that use slog. The
+// timestamp and the caller that the bridge adds are dropped: l has its own timestamp.
 func Bridge(l log.Logger) *slog.Logger {
 	return slog.New(sloggokit.NewGoKitHandler(log.LoggerFunc(func(keyvals ...any) error {
 		kept := make([]any, 0, len(keyvals))
