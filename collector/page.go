@@ -75,13 +75,17 @@ func begin(w http.ResponseWriter, r *http.Request) expfmt.Format {
 // writingTime is the longest time that a client may take to read its page.
 const writingTime = 30 * time.Second
 
+// leastWriting is what a client gets that says it waits for less: an answer.
+const leastWriting = time.Second
+
 // limitWriting ends the page of a client that does not read it when Prometheus would
 // have given up: as long as it is being written it takes the place of another.
 func limitWriting(w http.ResponseWriter, r *http.Request) {
 	limit, ok := scrapeTimeout(r.Header.Get(timeoutHeader), 0)
-	if !ok || limit > writingTime {
+	if !ok {
 		limit = writingTime
 	}
+	limit = min(max(limit, leastWriting), writingTime)
 	// A ResponseWriter that cannot do it is one of a test.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 }

@@ -397,6 +397,33 @@ func TestClientsThatDoNotReadLeaveInTime(t *testing.T) {
 	}
 }
 
+// deadlineWriter notes how long it has to write a page.
+type deadlineWriter struct {
+	*httptest.ResponseRecorder
+	left time.Duration
+}
+
+func (w *deadlineWriter) SetWriteDeadline(t time.Time) error {
+	w.left = time.Until(t)
+	return nil
+}
+
+func TestAScrapeWithNoTimeIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 2})
+		defer f.close()
+		for header, want := range map[string]time.Duration{"1e-9": leastWriting, "1e-300": leastWriting, "0.5": leastWriting, "10": 10 * time.Second, "0": writingTime, "120": writingTime, "soon": writingTime} {
+			r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+			r.Header.Set(timeoutHeader, header)
+			w := &deadlineWriter{ResponseRecorder: httptest.NewRecorder()}
+			f.Metrics().ServeHTTP(w, r)
+			if w.Code != http.StatusOK || strings.Count(w.Body.String(), "\ndragon_up{") != 2 || w.left != want {
+				t.Errorf("timeout %s: %d, %v to write, want %v:\n%.300s", header, w.Code, w.left, want, w.Body)
+			}
+		}
+	})
+}
+
 func TestOtherLimitsHoldFromTheNextScrapeOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{Count: 2}, func(c *Config) { c.MaxRequests = 1 })

@@ -184,15 +184,18 @@ func TestEveryFlagHasAKeyInTheFile(t *testing.T) {
 	}
 	without := map[string]string{
 		"help": "", "version": "", "print-config": "it is asked instead of running", "log.level": "", "log.format": "",
-		"config.file":          "it names the file",
-		"simulation.speed":     "of simulated dragons; nobody has them in a file",
-		"web.listen-address":   "of the exporter toolkit",
-		"web.config.file":      "of the exporter toolkit, which has a file of its own",
-		"web.systemd-socket":   "of the exporter toolkit",
-		"web.telemetry-path":   "who may reach what is for whoever starts the program",
-		"web.enable-pprof":     "likewise",
-		"web.enable-lifecycle": "likewise",
-		"web.enable-admin-api": "likewise",
+		"config.file":                 "it names the file",
+		"simulation.speed":            "of simulated dragons; nobody has them in a file",
+		"web.listen-address":          "of the exporter toolkit",
+		"web.config.file":             "of the exporter toolkit, which has a file of its own",
+		"web.systemd-socket":          "of the exporter toolkit",
+		"web.telemetry-path":          "who may reach what is for whoever starts the program",
+		"web.enable-pprof":            "likewise",
+		"web.enable-lifecycle":        "likewise",
+		"web.enable-admin-api":        "likewise",
+		"web.admin-api-without-login": "likewise",
+		"web.allowed-hosts":           "likewise",
+		"web.external-url":            "likewise",
 	}
 	for _, f := range append(app.Model().Flags, run.Flags...) {
 		_, exception := without[f.Name]

@@ -186,7 +186,7 @@ func (h *Healer) audited(err error) {
 func logOf(h *Healer, r *Audit) interface{ Log(...any) error } {
 	switch r.Decision {
 	case Nothing, Blocked, Wait, Recovery:
-		if r.Verify == nil && !strings.HasPrefix(r.Actor, "user:") {
+		if r.Verify == nil && !byUser(r.Actor) {
 			return level.Debug(h.logger)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
@@ -288,7 +289,19 @@ func (h *Healer) sayRequest(verb Verb, mac, actor, note string) {
 	h.say(a)
 }
 
-func userActor(name string) string { return "user:" + name }
+// Unverified is put before the name of an owner that no login has proven.
+const Unverified = "unverified:"
+
+func userActor(name string) string {
+	if strings.HasPrefix(name, Unverified) {
+		return name
+	}
+	return "user:" + name
+}
+
+func byUser(actor string) bool {
+	return strings.HasPrefix(actor, "user:") || strings.HasPrefix(actor, Unverified)
+}
 
 func closedGates(all []GateState) []GateState {
 	var closed []GateState

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -208,7 +209,16 @@ func limits(c *config.Config) collector.Limits {
 }
 
 // handler serves the pages, the metrics and the API.
-func (a *app) handler(flags WebFlags) (http.Handler, error) {
+func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) {
+	hosts, err := web.ParseHosts(flags.allowedHosts, flags.externalURL)
+	if err != nil {
+		return nil, err
+	}
+	for _, address := range *flags.Listen.WebListenAddresses {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			hosts = append(hosts, strings.ToLower(host))
+		}
+	}
 	var reload func(context.Context) ([]string, error)
 	if flags.lifecycle {
 		reload = a.reload
@@ -221,8 +231,10 @@ func (a *app) handler(flags WebFlags) (http.Handler, error) {
 		Ready:            a.ready.Load,
 		Profiling:        flags.profiling,
 		Reload:           reload,
+		Hosts:            hosts,
+		Logins:           logins,
 		API: web.APIConfig{
-			Fleet: a.fleet, Healer: a.healer, Admin: flags.admin, Firmware: a.stock, Logger: a.loggerOf("api"),
+			Fleet: a.fleet, Healer: a.healer, Admin: flags.admin, WithoutLogin: flags.withoutLogin, Firmware: a.stock, Logger: a.loggerOf("api"),
 			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
 		},
 	})

@@ -78,7 +78,7 @@ func serveControl(ctx context.Context, c *config.Config, s *firmware.Stock, h *h
 		level.Info(logger).Log("msg", "control socket listening")
 	}
 	server := &http.Server{
-		Handler:           web.API(web.APIConfig{Fleet: s.Fleet, Healer: h, Admin: true, PolicyOf: c.PolicyOf, Firmware: s, Logger: logger}),
+		Handler:           web.API(web.APIConfig{Fleet: s.Fleet, Healer: h, Admin: true, Socket: true, PolicyOf: c.PolicyOf, Firmware: s, Logger: logger}),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,7 +22,6 @@ import (
 	"github.com/prometheus/common/version"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
@@ -38,7 +38,10 @@ type WebFlags struct {
 	telemetryPath string
 	profiling     bool
 	admin         bool
+	withoutLogin  bool
 	lifecycle     bool
+	allowedHosts  []string
+	externalURL   string
 }
 
 // Register adds the flags to a command.
@@ -47,7 +50,10 @@ func (f *WebFlags) Register(cmd *kingpin.CmdClause, defaultAddress string) {
 	config.Flag(cmd, "web.telemetry-path", "Path of the metrics.", &f.telemetryPath, web.ParseTelemetryPath).Default("/metrics")
 	cmd.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.profiling)
 	cmd.Flag("web.enable-lifecycle", "Enable reload via POST /-/reload, as SIGHUP does.").BoolVar(&f.lifecycle)
-	cmd.Flag("web.enable-admin-api", "Allow pause, release, reboot and other actions over HTTP. Without authentication (--web.config.file) anyone may use them.").BoolVar(&f.admin)
+	cmd.Flag("web.enable-admin-api", "Take requests to pause, release, reboot and the like from clients that have logged in (--web.config.file); without users, from this machine only.").BoolVar(&f.admin)
+	cmd.Flag("web.admin-api-without-login", "Without users, take these requests from every machine that reaches the port. Dangerous.").BoolVar(&f.withoutLogin)
+	cmd.Flag("web.allowed-hosts", "Names under which clients reach this program, beside IP addresses and localhost; .example.com for all that end so.").PlaceHolder("NAME,...").StringsVar(&f.allowedHosts)
+	cmd.Flag("web.external-url", "URL under which clients reach this program, such as that of a reverse proxy; its name is an allowed one.").PlaceHolder("URL").StringVar(&f.externalURL)
 }
 
 // Serve runs the whole program until ctx is done. c is valid; load, unless nil, returns the
@@ -63,16 +69,14 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	}
 	// net/http logs unsolicited responses, with their first kilobytes, to the standard logger.
 	stdlog.SetOutput(debugLogger(logger, "net/http").Writer())
-	if flags.admin && !authenticates(*flags.Listen.WebConfigFile) {
-		level.Warn(logger).Log("msg", "admin API without authentication",
-			"advice", "name users in --web.config.file, or use the healer command on this host instead of --web.enable-admin-api")
-	}
+	logins := web.NewLogins(*flags.Listen.WebConfigFile)
+	flags.warn(logins, logger)
 	level.Info(logger).Log("msg", "starting", "version", version.Info(), "build", version.BuildContext())
 	a, err := newApp(ctx, c, load, logger)
 	if err != nil {
 		return err
 	}
-	handler, err := a.handler(flags)
+	handler, err := a.handler(flags, logins)
 	if err != nil {
 		return err
 	}
@@ -83,10 +87,14 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	defer stopFleet()
 	// A stop cancels scrapes in flight, which then answer 503.
 	requests, endRequests := context.WithCancelCause(context.WithoutCancel(ctx))
-	server := a.server(requests, handler, listening)
+	var servers []*http.Server
 	group.Go(func() error { return a.fleet.Run(fleetCtx) })
 	a.start(ctx, group, pauses, reloads)
-	group.Go(func() error { return listen(server, flags.Listen, logger) })
+	for _, flags := range eachAddress(flags.Listen) {
+		server := a.server(requests, handler, logins, listening)
+		servers = append(servers, server)
+		group.Go(func() error { return listen(server, flags, logger) })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		a.ready.Store(false)
@@ -95,10 +103,16 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		level.Info(logger).Log("msg", "stopping")
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 		defer cancel()
-		if server.Shutdown(grace) != nil {
-			return server.Close()
+		var stopped errgroup.Group
+		for _, server := range servers {
+			stopped.Go(func() error {
+				if server.Shutdown(grace) != nil {
+					return server.Close()
+				}
+				return nil
+			})
 		}
-		return nil
+		return stopped.Wait()
 	})
 	err = group.Wait()
 	if err == nil || errors.Is(err, context.Canceled) {
@@ -108,9 +122,35 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	return err
 }
 
-// server returns the web server. Its requests end with the context requests.
-func (a *app) server(requests context.Context, handler http.Handler, listening func(net.Addr)) *http.Server {
-	return &http.Server{
+// warn says how far the admin API is open without a login.
+func (f *WebFlags) warn(logins *web.Logins, logger log.Logger) {
+	switch {
+	case !f.admin || logins.Authenticates():
+	case f.withoutLogin:
+		level.Warn(logger).Log("msg", "admin API open without login", "flag", "--web.admin-api-without-login", "try", "name users in the --web.config.file")
+	default:
+		level.Info(logger).Log("msg", "admin API answers this machine only", "try", "name users in the --web.config.file")
+	}
+}
+
+// eachAddress splits the flags by address. exporter-toolkit changes the server that it
+// serves with, so that each address needs its own.
+func eachAddress(f *toolkit.FlagConfig) []*toolkit.FlagConfig {
+	if *f.WebSystemdSocket || len(*f.WebListenAddresses) == 0 {
+		return []*toolkit.FlagConfig{f}
+	}
+	var each []*toolkit.FlagConfig
+	for _, address := range *f.WebListenAddresses {
+		one := *f
+		one.WebListenAddresses = &[]string{address}
+		each = append(each, &one)
+	}
+	return each
+}
+
+// server returns the web server of an address. Its requests end with the context requests.
+func (a *app) server(requests context.Context, handler http.Handler, logins *web.Logins, listening func(net.Addr)) *http.Server {
+	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -130,6 +170,14 @@ func (a *app) server(requests context.Context, handler http.Handler, listening f
 			return requests
 		},
 	}
+	// exporter-toolkit has put its login check around the handler when the base context is
+	// asked for, and no connection is taken yet.
+	base, once := server.BaseContext, sync.Once{}
+	server.BaseContext = func(l net.Listener) context.Context {
+		once.Do(func() { server.Handler = logins.InFront(server.Handler) })
+		return base(l)
+	}
+	return server
 }
 
 // debugLogger is a standard logger whose lines are logged at level debug.
@@ -151,13 +199,4 @@ func listen(server *http.Server, flags *toolkit.FlagConfig, logger log.Logger) e
 		return fmt.Errorf("--web.config.file: %w", err)
 	}
 	return err
-}
-
-// authenticates reports whether a web configuration requires authentication. A file that
-// cannot be read does not; listen reports the error.
-func authenticates(path string) bool {
-	var c toolkit.Config
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
-	return err == nil && yaml.Unmarshal(data, &c) == nil &&
-		(len(c.Users) > 0 || c.TLSConfig.ClientAuth == "RequireAndVerifyClientCert")
 }

@@ -35,7 +35,7 @@ func addAudit(p *cli.Program) {
 	config.Flag(cmd, "until", "Only until then.", &f.until, parseMoment).NoEnvar().PlaceHolder("TIME")
 	cmd.Flag("decision", "Only these decisions: act, would_act, blocked, recovered, quarantine, hold, manual and so on (repeatable).").NoEnvar().StringsVar(&f.decisions)
 	cmd.Flag("action", "Only about these actions: restart, reboot and so on (repeatable).").NoEnvar().StringsVar(&f.actions)
-	cmd.Flag("actor", "Only what this one did: healer, or user:NAME.").NoEnvar().StringVar(&f.actor)
+	cmd.Flag("actor", "Only what this one did: healer, user:NAME or unverified:NAME.").NoEnvar().StringVar(&f.actor)
 	config.Flag(cmd, "last", "Only so many of them, the last ones; 0 for all.", &last, config.Whole(0, 1e6)).NoEnvar().Default("0")
 	cmd.Flag("json", "Print the lines as they are in the file.").BoolVar(&asJSON)
 	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {

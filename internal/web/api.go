@@ -28,6 +28,9 @@ type APIConfig struct {
 	Fleet  *fleet.Fleet
 	Healer *healer.Healer
 	Admin  bool // take requests that change something
+	// WithoutLogin takes them from other machines too where no users are named.
+	WithoutLogin bool
+	Socket       bool // serve on a socket, whose mode says who may connect
 	// Configuration writes what is in force as a configuration file, without secrets.
 	// Nil: it is not shown.
 	Configuration func() ([]byte, error)
@@ -371,15 +374,12 @@ type request struct {
 // with a name to it.
 func (a *api) change(do func(context.Context, *request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !a.Admin {
-			fail(w, http.StatusForbidden, ErrorAnswer{
-				Error: "this address takes no requests that change something",
-				Try:   "mother-of-dragons healer on the machine itself, or start the program with --web.enable-admin-api",
-			})
+		if e := a.mayChange(r); e != nil {
+			fail(w, http.StatusForbidden, *e)
 			return
 		}
 		// A form cannot send this content type, and what can must ask first.
-		if err := a.trusted(r); err != nil {
+		if err := a.origin.Check(r); err != nil {
 			fail(w, http.StatusForbidden, ErrorAnswer{Error: err.Error(), Try: "send it from a program, or from a page of this address"})
 			return
 		}
@@ -388,7 +388,7 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 			fail(w, code, ErrorAnswer{Error: err.Error(), Try: `Content-Type: application/json and a body like {"scope": "fleet", "reason": "…", "owner": "…"}`})
 			return
 		}
-		if err := q.signedBy(r); err != nil {
+		if err := a.sign(q, r); err != nil {
 			fail(w, http.StatusBadRequest, ErrorAnswer{Error: err.Error(), Try: `"owner": who wants it, or basic authentication`})
 			return
 		}
@@ -405,18 +405,6 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 		}
 		answer(w, http.StatusOK, map[string]any{"result": result})
 	})
-}
-
-// signedBy has the request carry the name of whoever has proven it to whoever stands in
-// front of us, and else the name that it gives.
-func (q *request) signedBy(r *http.Request) error {
-	if user, _, ok := r.BasicAuth(); ok && user != "" {
-		q.Owner = user
-	}
-	if q.Owner == "" {
-		return errors.New("it needs an owner")
-	}
-	return nil
 }
 
 // read reads a request; code is what to answer if it cannot be.

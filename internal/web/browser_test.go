@@ -51,7 +51,7 @@ type tab struct {
 
 // newBrowser starts a browser, which ends with the test. Without Chromium the test
 // is skipped, but not in CI, which installs it.
-func newBrowser(t *testing.T) *browser {
+func newBrowser(t *testing.T, flags ...string) *browser {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a browser takes its time")
@@ -66,8 +66,8 @@ func newBrowser(t *testing.T) *browser {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := exec.CommandContext(ctx, path, "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir="+t.TempDir())
+	cmd := exec.CommandContext(ctx, path, append(flags, "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--user-data-dir="+t.TempDir())...)
 	cmd.ExtraFiles = []*os.File{ours, saying} // what the browser reads, and what it writes
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {

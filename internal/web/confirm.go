@@ -142,12 +142,11 @@ func (q *request) about(c change) string {
 
 // may refuses a change where the admin API is off.
 func (p *pages) may(w http.ResponseWriter, r *http.Request) bool {
-	if !p.Admin {
-		p.sorry(w, r, http.StatusForbidden, ErrorAnswer{
-			Error: "these pages only show", Try: "mother-of-dragons healer on the machine itself, or start the program with --web.enable-admin-api",
-		})
+	e := p.mayChange(r)
+	if e != nil {
+		p.sorry(w, r, http.StatusForbidden, *e)
 	}
-	return p.Admin
+	return e == nil
 }
 
 func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +173,7 @@ func (p *pages) confirmed(w http.ResponseWriter, r *http.Request) {
 	if !p.may(w, r) {
 		return
 	}
-	if err := p.trusted(r); err != nil {
+	if err := p.origin.Check(r); err != nil {
 		p.sorry(w, r, http.StatusForbidden, ErrorAnswer{Error: err.Error(), Try: "send the form from a page of this address"})
 		return
 	}
@@ -185,7 +184,7 @@ func (p *pages) confirmed(w http.ResponseWriter, r *http.Request) {
 	}
 	_, c, q, err := form(r.PostForm) // what the address says was not confirmed
 	if err == nil {
-		err = q.signedBy(r)
+		err = p.sign(q, r)
 	}
 	if err != nil {
 		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error(), Try: "your name in the form"})

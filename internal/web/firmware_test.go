@@ -31,7 +31,7 @@ func TestRolloutsOfFirmwareByTheAPI(t *testing.T) {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
-		API(APIConfig{Fleet: c.fleet, Healer: c.healer, Admin: admin, Firmware: stock}).ServeHTTP(w, r)
+		API(APIConfig{Fleet: c.fleet, Healer: c.healer, Admin: admin, Socket: true, Firmware: stock}).ServeHTTP(w, r)
 		return w.Code, w.Body.String()
 	}
 	for _, x := range []struct {

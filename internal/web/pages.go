@@ -134,9 +134,9 @@ type alert struct {
 
 // show writes a page.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name string, f frame) {
-	f.Admin, f.Metrics, f.Profiling, f.Stamp, f.Version, f.At = p.Admin, p.telemetry, p.profiling, p.stamp, version.Version, time.Now()
+	f.Admin, f.Metrics, f.Profiling, f.Stamp, f.Version, f.At = p.mayChange(r) == nil, p.telemetry, p.profiling, p.stamp, version.Version, time.Now()
 	f.Config = p.Configuration != nil
-	f.User, _, _ = r.BasicAuth()
+	f.User, _ = loginOf(r)
 	if status := p.Healer.Status(); status != nil {
 		f.Mode = status.Mode
 		f.Alerts = append(f.Alerts, alerts(status)...)
@@ -414,7 +414,7 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	if p.Admin {
+	if p.mayChange(r) == nil {
 		page.Changes = changesOf(&one.DragonAnswer)
 	}
 	p.show(w, r, http.StatusOK, "dragon", frame{Title: one.Worker, Refresh: refreshEvery, Page: &page})

@@ -23,6 +23,8 @@ type Config struct {
 	Profiling        bool                                                 // serve /debug/pprof/
 	Reload           func(context.Context) (warnings []string, err error) // at /-/reload; nil: nobody may
 	API              APIConfig                                            // of /api/ and of the pages
+	Hosts            []string                                             // names under which it is reached, see ParseHosts
+	Logins           *Logins                                              // nil: no login is checked
 }
 
 // own are the paths that metrics cannot have.
@@ -77,7 +79,8 @@ func Handler(c Config) (http.Handler, error) {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return mux, nil
+	hosts := &hostCheck{names: c.Hosts, logger: a.Logger, warned: make(map[string]bool)}
+	return c.Logins.Behind(hosts.handler(mux)), nil
 }
 
 // reload has the configuration read anew, and tells the one who asks what is wrong with it.
