@@ -6,11 +6,14 @@
 // same bytes.
 //
 //	script.go    the faults as text
-//	verbs.go     what may be said in a script
+//	verbs.go     what a script may say
 //	world.go     everything that is not a dragon: pools, switches, power, the host
-//	dragon.go    one dragon, as it is and as it shows itself
+//	dragon.go    one dragon, as it is
+//	defects.go   what can be wrong with it
+//	reading.go   how it shows itself to the fleet
 //	shell.go     a healer's process: its store, its sends, its death
-//	oracle.go    what must hold, judged by what reached the dragons and what was injected
+//	oracle.go    what must hold, judged by what reached the dragons and what was injected;
+//	             one file for each group of invariants
 //	original.go  the policy of the original tool, to compare with
 //	random.go    random scripts, and how a failing one is made smaller
 //

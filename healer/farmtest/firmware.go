@@ -1,7 +1,6 @@
 package farmtest
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -111,80 +110,10 @@ func (d *Dragon) spoilt() bool {
 	return false
 }
 
-// firmware: I13. What a dragon is sent, and which dragon it is.
-func (o *Oracle) firmware(h *Healer, d *Dragon, s *sent, sends *healer.FirmwareRelease, what string) {
-	if s.Kind != healer.Upgrade {
-		return
-	}
-	switch {
-	case sends == nil || !strings.HasPrefix(s.Actor, "rollout:f"):
-		o.fail("I13 %s outside a rollout", what)
-		return
-	case built(sends.Version) <= built(d.firmwareBefore):
-		o.fail("I13 %s from %s to %s", what, d.firmwareBefore, sends.Version)
-	}
-	if len(d.wrong()) > 0 || h.taken[d.N] {
-		o.fail("I13 %s, which is not well", what)
-	}
-	if hottest := d.hottestBoard(); hottest >= 91 {
-		o.fail("I13 %s, which is at %.0f °C", what, hottest)
-	}
-	if d.memory <= 2*imageSize {
-		o.fail("I13 %s, which has no memory for it", what)
-	}
-	if at, aborted := o.aborted[s.Actor]; aborted && s.At > at {
-		o.fail("I12 %s %s after its rollout was aborted", what, s.At-at)
-	}
-	young := 0
-	for _, x := range o.sent {
-		if x.Kind == healer.Upgrade && s.At-x.At < flashing {
-			young++
-		}
-	}
-	if young >= 2 {
-		o.fail("I13 %s, and %d others are being flashed", what, young)
-	}
-}
-
-func built(version string) string {
-	parts := strings.Split(version, "_")
-	return strings.Join(parts[max(0, len(parts)-2):], "")
-}
-
 func (d *Dragon) hottestBoard() float64 {
 	hottest := 0.0
 	for i := range d.boards {
 		hottest = max(hottest, d.boards[i].temp)
 	}
 	return hottest
-}
-
-// silence: I12. Who was sent firmware, and is gone, is called so by the deadline; who
-// shows the new version's faults is called so by the last deadline.
-func (o *Oracle) silence(h *Healer) {
-	if h.Plan == nil || h.Plan.Wall != o.w.instant().Wall {
-		return
-	}
-	for i := range h.Plan.Firmware {
-		ro := &h.Plan.Firmware[i]
-		actor := "rollout:" + ro.ID
-		if _, known := o.aborted[actor]; ro.State == healer.FirmwareAborted && !known {
-			o.aborted[actor] = o.w.Now
-		}
-		for j := range ro.Dragons {
-			u := &ro.Dragons[j]
-			n := o.dragon(u.MAC)
-			if n < 0 || u.Phase == healer.UpgradeFailed || u.Phase == healer.UpgradeInconclusive {
-				continue
-			}
-			d := o.w.Dragons[n]
-			since := max(d.goneAt, h.Starts[len(h.Starts)-1])
-			if d.gone && o.w.Now-since > 24*time.Minute {
-				o.fail("I12 %s is gone for %s, and is called %s", u.Worker, o.w.Now-d.goneAt, u.Phase)
-			}
-			if u.Phase == healer.UpgradeDone && d.spoilt() {
-				o.fail("I12 %s is called %s, and the firmware has spoilt it: %s", u.Worker, u.Phase, fmt.Sprint(d.flashed))
-			}
-		}
-	}
 }

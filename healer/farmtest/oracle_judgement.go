@@ -1,0 +1,176 @@
+package farmtest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// footing: I9, I17. What the healer stands on.
+func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
+	w := o.w
+	if h.Policy.External.Query != "" && (!w.host.external.Open || w.host.external.Err != "") {
+		o.fail("I9 %s against the external gate", what)
+	}
+	if !w.host.synced && w.instant().Wall.Before(o.before) {
+		o.fail("I9 %s with a clock that has gone back", what)
+	}
+	if o.jump >= 0 && s.At-o.jump < 10*time.Minute {
+		o.fail("I9 %s %s after the clock jumped", what, s.At-o.jump)
+	}
+	up, least := s.At-h.Starts[len(h.Starts)-1], 15*time.Minute
+	if s.Wish != nil {
+		least = 5 * time.Minute
+	}
+	if up < least {
+		o.fail("I6 %s %s after the healer started", what, up)
+	}
+	if o.corrupt >= 0 && o.corrupt > h.acked && s.At-o.corrupt < h.Policy.Breakers.RecoveredObserve {
+		o.fail("I9 %s %s after the memory was lost", what, s.At-o.corrupt)
+	}
+	var recent int
+	var newest time.Duration
+	for i, t := range o.unclean {
+		recent = 0
+		for _, u := range o.unclean[:i+1] {
+			if t-u < 30*time.Minute {
+				recent++
+			}
+		}
+		if recent > 3 {
+			newest = t
+		}
+	}
+	if newest > h.acked && s.At-newest < 6*time.Hour {
+		o.fail("I9 %s in a crash loop", what)
+	}
+	if len(h.Policy.Windows) > 0 && !slices.ContainsFunc(h.Policy.Windows, func(x healer.Window) bool { return x.Open(w.instant().Wall) }) {
+		o.fail("I17 %s outside the windows", what)
+	}
+	for _, x := range h.pauses {
+		if x.from >= s.At || s.At >= x.to || x.request.Scope == "domain" && w.script.Unnamed {
+			continue
+		}
+		if r := x.request; r.Scope == "fleet" || r.Value == d.MAC || r.Value == w.domainNames[d.Switch] || r.Value == w.script.Model || r.Scope == "pool" {
+			o.fail("I17 %s in spite of %s %s", what, r.Kind, r.Scope)
+		}
+	}
+}
+
+// judgement: I7. Whom it may judge at all.
+func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
+	if s.Wish != nil { // which judges nobody
+		if up := s.At - d.bootBefore; up < 4*time.Minute {
+			o.fail("I7 %s, which is up for %s", what, up)
+		}
+		return
+	}
+	if up := before(d, s.At); up < 14*time.Minute {
+		o.fail("I7 %s, which is up for %s", what, up)
+	}
+	if s.At-d.seen < time.Hour {
+		o.fail("I7 %s, which was first seen %s ago", what, s.At-d.seen)
+	}
+	if began := d.tunesSince(s.At); began > 2*poll+time.Minute && s.reason != healer.DeadBoard && s.reason != healer.Missing && s.reason != healer.TuningStuck {
+		o.fail("I7 %s, which tunes", what)
+	}
+	if s.reason == healer.TuningStuck && !d.had("tuning") && d.tunesSince(s.At) < 6*time.Hour {
+		o.fail("I7 %s, which is not stuck in tuning", what)
+	}
+	for _, x := range o.sent {
+		if x.want == d.N && (x.Kind == healer.Configure || x.Kind == healer.Upgrade) && s.At-x.At < 30*time.Minute {
+			o.fail("I7 %s %s after its configuration changed", what, s.At-x.At)
+		}
+	}
+	if s.reason == healer.DeadHot {
+		for _, f := range d.justBefore {
+			if f.hot && s.At-f.since < 59*time.Minute {
+				o.fail("I7 %s %s after it died of heat", what, s.At-f.since)
+			}
+		}
+	}
+	if s.Kind == healer.Reboot && s.Actor == "healer" && slices.ContainsFunc(d.justBefore, func(f *defect) bool { return f.told }) {
+		o.fail("I7 %s, which suffers from heat", what)
+	}
+}
+
+// evidence: I6, I14. What an action of the ladder rests on.
+func (o *Oracle) evidence(d *Dragon, s *sent, what string) {
+	need := 3
+	switch s.reason {
+	case healer.DeadBoard, healer.Missing, healer.BogusTemp:
+		need = 8
+	case healer.LowHashrate, healer.MinHashrate:
+		need = 24
+	case healer.NoWorkLocal:
+		need = 12
+	}
+	run := 0
+	last := s.At
+	for i := len(d.Answered) - 1; i >= 0 && last-d.Answered[i] <= 3*poll; i-- {
+		last = d.Answered[i]
+		run++
+	}
+	if run < need {
+		o.fail("I6 %s rests on %d samples in a row", what, run)
+	}
+	if d.lastRead != s.At {
+		o.fail("I14 %s without another look", what)
+	}
+}
+
+// useless: I10. What has not helped is not done for ever.
+func (o *Oracle) useless(s *sent, what string) {
+	key := fmt.Sprintf("%s/%s", s.Kind, s.reason)
+	if at, ok := o.latched[key]; ok && at > o.w.healer.acked && s.At-at > 12*time.Hour {
+		o.fail("I10 %s, which has not helped ten times", what)
+	}
+	recent := 0
+	for _, at := range o.lost {
+		if s.At-at < day-10*time.Minute && s.At > at+3*poll && at > o.w.healer.acked {
+			recent++
+		}
+	}
+	if recent >= 2 {
+		o.fail("I10 %s after %d dragons were lost to actions", what, recent)
+	}
+}
+
+// judge follows what became of the writes.
+func (o *Oracle) judge() {
+	for i := range o.sent {
+		s := &o.sent[i]
+		d := o.w.Dragons[s.want]
+		age := o.w.Now - s.At
+		if !s.gone && d.gone && d.goneAt == s.At && s.N == s.want && age >= 16*time.Minute {
+			s.gone = true
+			o.lost = append(o.lost, o.w.Now)
+		}
+		if s.judge || s.refused || s.Actor != "healer" {
+			continue
+		}
+		// What strikes it later, of whatever kind, is no fault of the action.
+		s.helped = s.helped || d.phase == running && d.start > s.At && !d.looksSick()
+		// What cannot be seen is judged when it can.
+		due := s.At + 45*time.Minute + o.w.script.TuneMax
+		if unseen := len(d.Answered) == 0 || d.Answered[len(d.Answered)-1] < due; o.w.Now < due || unseen && !d.gone {
+			continue
+		}
+		s.judge = true
+		key := fmt.Sprintf("%s/%s", s.Kind, s.reason)
+		j := append(o.judged[key], s.helped)
+		j = j[max(0, len(j)-10):]
+		o.judged[key] = j
+		good := 0
+		for _, ok := range j {
+			if ok {
+				good++
+			}
+		}
+		if _, done := o.latched[key]; len(j) == 10 && good < 2 && !done {
+			o.latched[key] = o.w.Now
+		}
+	}
+}

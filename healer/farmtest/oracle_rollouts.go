@@ -1,0 +1,137 @@
+package farmtest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// wishes: I12 for what is brought to the dragons by wish, before it is sent. The first that
+// gets a wish has to show that it works before anybody else does; few get it at a time;
+// who is as wished is left alone; and nobody is written to again and again.
+func (o *Oracle) wishes(d *Dragon, x *Write) {
+	w := o.w
+	what := fmt.Sprintf("%s of %s as %s", x.ID, worker(d.MAC), x.Wish.Name)
+	have := d.configured()
+	if differs := x.Wish.Differences(&have); len(differs) != len(x.Items) {
+		o.fail("I12 %s: %d items differ, %d are written", what, len(differs), len(x.Items))
+	}
+	pace, today, undone := 0, 0, 0
+	tried, works := false, false
+	for i := range o.sent {
+		s := &o.sent[i]
+		if s.Wish == nil {
+			continue
+		}
+		age := w.Now - s.At
+		if age < 10*time.Minute && !s.Undo {
+			pace++
+		}
+		if s.want == d.N && age < day {
+			if today++; s.Undo {
+				undone++
+			}
+		}
+		tried = tried || !s.Undo && s.Wish.Key == x.Wish.Key && s.want != d.N && s.N == s.want
+	}
+	for _, y := range w.Dragons {
+		has := y.configured()
+		works = works || y.wish != nil && y.wish.Key == x.Wish.Key && y.right() && y.earns(x.Wish) ||
+			len(x.Wish.Pools) == 0 && len(x.Wish.Differences(&has)) == 0 && y.earns(x.Wish) // the healer's own, against heat
+	}
+	switch {
+	case today >= 4 || !x.Undo && today-undone >= 2:
+		o.fail("I12 %s is its configuration number %d within a day", what, today+1)
+	case x.Undo:
+	case pace >= max(2, len(w.Dragons)/20):
+		o.fail("I12 %s is number %d within ten minutes", what, pace+1)
+	case tried && !works && !o.retried(x):
+		o.fail("I12 %s, though nobody works so yet", what)
+	}
+}
+
+// retried reports whether the canaries so far could not be changed at all, or a human
+// has said to go on.
+func (o *Oracle) retried(x *Write) bool {
+	if o.w.healer.acked > 0 {
+		return true
+	}
+	for i := range o.sent {
+		if s := &o.sent[i]; s.Wish != nil && s.Wish.Key == x.Wish.Key && !s.Undo && o.w.Dragons[s.want].answer == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// firmware: I13. What a dragon is sent, and which dragon it is.
+func (o *Oracle) firmware(h *Healer, d *Dragon, s *sent, sends *healer.FirmwareRelease, what string) {
+	if s.Kind != healer.Upgrade {
+		return
+	}
+	switch {
+	case sends == nil || !strings.HasPrefix(s.Actor, "rollout:f"):
+		o.fail("I13 %s outside a rollout", what)
+		return
+	case built(sends.Version) <= built(d.firmwareBefore):
+		o.fail("I13 %s from %s to %s", what, d.firmwareBefore, sends.Version)
+	}
+	if len(d.wrong()) > 0 || h.taken[d.N] {
+		o.fail("I13 %s, which is not well", what)
+	}
+	if hottest := d.hottestBoard(); hottest >= 91 {
+		o.fail("I13 %s, which is at %.0f °C", what, hottest)
+	}
+	if d.memory <= 2*imageSize {
+		o.fail("I13 %s, which has no memory for it", what)
+	}
+	if at, aborted := o.aborted[s.Actor]; aborted && s.At > at {
+		o.fail("I12 %s %s after its rollout was aborted", what, s.At-at)
+	}
+	young := 0
+	for _, x := range o.sent {
+		if x.Kind == healer.Upgrade && s.At-x.At < flashing {
+			young++
+		}
+	}
+	if young >= 2 {
+		o.fail("I13 %s, and %d others are being flashed", what, young)
+	}
+}
+
+func built(version string) string {
+	parts := strings.Split(version, "_")
+	return strings.Join(parts[max(0, len(parts)-2):], "")
+}
+
+// silence: I12. Who was sent firmware, and is gone, is called so by the deadline; who
+// shows the new version's faults is called so by the last deadline.
+func (o *Oracle) silence(h *Healer) {
+	if h.Plan == nil || h.Plan.Wall != o.w.instant().Wall {
+		return
+	}
+	for i := range h.Plan.Firmware {
+		ro := &h.Plan.Firmware[i]
+		actor := "rollout:" + ro.ID
+		if _, known := o.aborted[actor]; ro.State == healer.FirmwareAborted && !known {
+			o.aborted[actor] = o.w.Now
+		}
+		for j := range ro.Dragons {
+			u := &ro.Dragons[j]
+			n := o.dragon(u.MAC)
+			if n < 0 || u.Phase == healer.UpgradeFailed || u.Phase == healer.UpgradeInconclusive {
+				continue
+			}
+			d := o.w.Dragons[n]
+			since := max(d.goneAt, h.Starts[len(h.Starts)-1])
+			if d.gone && o.w.Now-since > 24*time.Minute {
+				o.fail("I12 %s is gone for %s, and is called %s", u.Worker, o.w.Now-d.goneAt, u.Phase)
+			}
+			if u.Phase == healer.UpgradeDone && d.spoilt() {
+				o.fail("I12 %s is called %s, and the firmware has spoilt it: %s", u.Worker, u.Phase, fmt.Sprint(d.flashed))
+			}
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package farmtest
+
+import (
+	"math"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// reach is how an attempt to read the dragon ends.
+func (d *Dragon) reach() healer.Reach {
+	w := d.world
+	switch {
+	case w.gateway > 0 || w.switches[d.Switch] > 0 || w.at(d.Known) != d:
+		return healer.Unreachable
+	case d.phase == off:
+		return healer.Timeout
+	case d.phase == booting:
+		return healer.Unreachable
+	}
+	switch d.web {
+	case "slow": // every second answer comes too late
+		if int(d.at/time.Minute)%2 == 0 {
+			return healer.Timeout
+		}
+	case "hang":
+		return healer.Timeout
+	case "500", "garbage", "truncated":
+		return healer.BadResponse
+	case "401":
+		return healer.AuthFailed
+	}
+	return healer.Reached
+}
+
+// poll reads the dragon as the fleet does, and makes facts of it.
+func (d *Dragon) poll() {
+	if d.web == "sluggish" { // which the process asks half as often
+		if int(d.at/time.Minute)%2 == 0 {
+			return
+		}
+		defer func() { d.facts.Pace = 2 }()
+	}
+	d.facts = d.read()
+	if d.facts.Wish == nil && d.wish != nil { // what it was to be is known, and what it said before
+		said := d.said
+		d.facts.Wish, d.facts.Configured = d.wish, &said
+	}
+	if !d.facts.HasSample || d.web == "stale" || d.web == "renamed" {
+		return
+	}
+	if d.seen == never {
+		d.seen = d.at
+	}
+	for i := range d.boards {
+		if b := &d.boards[i]; b.sensor == nil && math.Round(b.temp) >= 100 {
+			b.hotSeen = d.at
+		}
+	}
+	for _, f := range d.defects {
+		if f.hot && !f.looked {
+			f.looked, f.told = true, d.at-d.boards[f.slot].hotSeen <= 10*time.Minute && d.world.watched(d.boards[f.slot].hotSeen)
+		}
+	}
+	if n := len(d.Restarts); n > 0 {
+		d.Restarts[n-1].shown = true
+	}
+	d.Answered = append(d.Answered, d.at)
+	if len(d.Answered) > 64 {
+		d.Answered = append(d.Answered[:0], d.Answered[32:]...)
+	}
+}
+
+func (d *Dragon) read() healer.Facts {
+	w := d.world
+	d.lastRead = d.at
+	if d.web == "stale" && d.facts.HasSample { // it tells what it told before
+		f := d.facts
+		f.At = w.mono()
+		return f
+	}
+	who := healer.Who{MAC: d.Shown, Worker: worker(d.Shown), Address: d.Known, Model: w.script.Model, Firmware: d.told, HWVer: "g19"}
+	if !w.script.Unnamed {
+		who.Domain = w.domainNames[d.Switch]
+	}
+	reach := d.reach()
+	if reach != healer.Reached || d.phase != running {
+		return healer.FactsOf(who, reach, nil, nil, w.mono())
+	}
+	s := &w.summary
+	s.At = w.script.Begins.Add(d.at)
+	s.DeviceTime = s.At.Add(d.offset).Truncate(time.Second)
+	s.FanDuty = dragon.Known(w.fan(d))
+	s.Tuning = dragon.Known(0)
+	if d.tuned != 0 {
+		s.Tuning = dragon.Known(1)
+	}
+	elapsed := (d.at - d.count).Seconds()
+	s.Unreadable = nil
+	s.Boards = s.Boards[:0]
+	for i := range d.boards {
+		b := &d.boards[i]
+		if d.hidden(b) {
+			continue
+		}
+		status := "Alive"
+		if b.dead {
+			status = "Dead"
+		}
+		shown := dragon.Board{
+			Slot: i, ID: i, Status: status, Temperature: b.shownTemperature(), Hashrate15m: dragon.Known(b.mhs15m),
+			Hashes: dragon.Known(math.Round(b.hashes)), Elapsed: dragon.Known(math.Floor(elapsed)), Accepted: dragon.Known(math.Floor(b.shares)),
+			HardwareErrors: dragon.Known(math.Floor(b.errors)),
+		}
+		if d.web == "renamed" {
+			shown.Hashes = dragon.Number{}
+			s.Unreadable = renamed
+		}
+		s.Boards = append(s.Boards, shown)
+	}
+	active := d.pool()
+	s.Pools = s.Pools[:0]
+	for i, l := range d.conf {
+		p := dragon.Pool{Index: i, URL: l.url, User: l.user, Status: "Dead", Active: dragon.Known(0), Works: dragon.Known(0), Accepted: dragon.Known(0)}
+		if l.pool >= 0 {
+			p.Works, p.Accepted = dragon.Known(math.Floor(d.works[l.pool]/15)), dragon.Known(math.Floor(d.works[l.pool]/6))
+		}
+		if l.pool >= 0 && d.sees(l.pool) {
+			p.Status = "Alive"
+		}
+		if l.pool >= 0 && l.pool == active || active < 0 && i == 0 {
+			p.Active = dragon.Known(1)
+		}
+		s.Pools = append(s.Pools, p)
+	}
+	if d.overview.At.IsZero() || s.At.Sub(d.overview.At) >= overviewAge || elapsed < d.elapsed {
+		d.overview.At, d.overview.MemoryFree, d.told = s.At, dragon.Known(d.memory), d.firmware
+		d.overview.Uptime = dragon.Known(math.Floor((d.at - d.boot).Minutes()) * 60)
+	}
+	d.elapsed = elapsed
+	f := healer.FactsOf(who, reach, s, &d.overview, w.mono())
+	d.tell(&f)
+	return f
+}
+
+// shownTemperature is what the board says of its own temperature.
+func (b *board) shownTemperature() dragon.Number {
+	if b.sensor == nil {
+		return dragon.Known(math.Round(b.temp))
+	}
+	switch b.sensor.sensor {
+	case "nan":
+		return dragon.Number{}
+	case "0":
+		return dragon.Known(0)
+	case "150":
+		return dragon.Known(150)
+	}
+	return dragon.Known(math.Round(b.sensor.frozen))
+}
+
+func worker(mac string) string {
+	return "dragon-" + mac[6:8] + mac[9:11] + mac[12:14] + mac[15:17]
+}
+
+var renamed = []string{"DEVS.Total MH"}
+
+// watched reports whether the healer that there is, if there is one, has seen a time.
+func (w *World) watched(at time.Duration) bool {
+	h := w.healer
+	return h.Alive() && len(h.Starts) > 0 && at >= h.Starts[len(h.Starts)-1]
+}
