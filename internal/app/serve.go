@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/datadir"
 	"github.com/brndnmtthws/mother-of-dragons/internal/logging"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
@@ -72,6 +73,13 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	logins := web.NewLogins(*flags.Listen.WebConfigFile)
 	flags.warn(logins, logger)
 	level.Info(logger).Log("msg", "starting", "version", version.Info(), "build", version.BuildContext())
+	narrowed, err := datadir.Prepare(c.DataDir)
+	if err != nil {
+		return err
+	}
+	for _, path := range narrowed {
+		level.Warn(logger).Log("msg", "taking other users' rights away", "path", path)
+	}
 	a, err := newApp(ctx, c, load, logger)
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func addCapture(p *cli.Program) {
 		if *output == "-" {
 			return r.Write(stdout)
 		}
-		file, err := renameio.NewPendingFile(*output, renameio.WithPermissions(0o644))
+		file, err := renameio.NewPendingFile(*output, renameio.WithStaticPermissions(0o600))
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -17,6 +18,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/google/renameio/v2"
+	"github.com/prometheus/common/version"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
@@ -39,8 +41,9 @@ const (
 
 // document is the content of inventory.json.
 type document struct {
-	Version int      `json:"version"`
-	Dragons []record `json:"dragons"`
+	Version   int      `json:"version"`
+	WrittenBy string   `json:"written_by,omitempty"` // version of the program
+	Dragons   []record `json:"dragons"`
 }
 
 // record is a dragon as it is remembered.
@@ -104,6 +107,7 @@ type inventoryFile struct {
 	dirty   chan struct{}
 	written map[string][sha256.Size]byte // by path, of the content: to write only what changed
 	failing map[string]bool              // by path, to log only transitions
+	newer   error                        // a newer version of the program wrote it: it is read and never written
 }
 
 func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (inventoryFile, error) {
@@ -149,14 +153,26 @@ func (f *inventoryFile) load() ([]record, error) {
 	if f.path == "" {
 		return nil, nil
 	}
-	b, err := os.ReadFile(f.path)
+	info, err := os.Lstat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: no regular file, but %v", f.path, info.Mode().Type())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the inventory: %w", err)
 	}
+	b, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("the inventory: %w", err)
+	}
 	records, skipped, err := decodeInventory(b)
+	if newer := (*newerError)(nil); errors.As(err, &newer) {
+		f.newer, err = newer, nil
+		level.Error(f.logger).Log("msg", "a newer version wrote the inventory", "file", f.path, "written_by", newer.writtenBy, "version", newer.version,
+			"known", inventoryVersion, "advice", "start the newer version again; until then the inventory is read and not written")
+	}
 	if err != nil {
 		aside := f.path + "." + time.Now().UTC().Format("20060102T150405Z")
 		if renameErr := os.Rename(f.path, aside); renameErr != nil {
@@ -172,15 +188,39 @@ func (f *inventoryFile) load() ([]record, error) {
 	return records, nil
 }
 
+// newerError is an inventory of a newer version of the program.
+type newerError struct {
+	version   int
+	writtenBy string
+}
+
+func (e *newerError) Error() string {
+	return fmt.Sprintf("inventory of version %d, written by mother-of-dragons %s; this program knows version %d", e.version, e.writtenBy, inventoryVersion)
+}
+
 // decodeInventory reads the content of inventory.json. Entries that name no address
-// are left out and counted.
+// are left out and counted. Of a newer version it returns what it understands, and a
+// newerError.
 func decodeInventory(b []byte) (records []record, skipped int, err error) {
-	var doc document
-	if err := json.Unmarshal(b, &doc); err != nil {
+	var head struct {
+		Version   int    `json:"version"`
+		WrittenBy string `json:"written_by"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, 0, fmt.Errorf("not an inventory: %w", err)
 	}
-	if doc.Version != inventoryVersion {
-		return nil, 0, fmt.Errorf("inventory of version %d (this program knows version %d)", doc.Version, inventoryVersion)
+	var doc document
+	err = json.Unmarshal(b, &doc)
+	switch {
+	case head.Version > inventoryVersion:
+		if err != nil {
+			doc.Dragons = nil
+		}
+		err = &newerError{head.Version, cmp.Or(head.WrittenBy, "(unknown version)")}
+	case err != nil:
+		return nil, 0, fmt.Errorf("not an inventory: %w", err)
+	case head.Version != inventoryVersion:
+		return nil, 0, fmt.Errorf("inventory of version %d (this program knows version %d)", head.Version, inventoryVersion)
 	}
 	for _, r := range doc.Dragons {
 		r.MAC, r.Address = normalMAC(r.MAC), normalAddress(r.Address)
@@ -190,7 +230,7 @@ func decodeInventory(b []byte) (records []record, skipped int, err error) {
 		}
 		records = append(records, r)
 	}
-	return records, skipped, nil
+	return records, skipped, err
 }
 
 // remember makes the dragons of the inventory known. None was tried yet, so whoever
@@ -285,7 +325,7 @@ func (f *Fleet) saveNow() {
 	case <-f.file.dirty:
 	default:
 	}
-	doc := document{Version: inventoryVersion, Dragons: []record{}}
+	doc := document{Version: inventoryVersion, WrittenBy: version.Version, Dragons: []record{}}
 	entries := []copyEntry{}
 	for _, d := range f.Dragons() {
 		r := d.record()
@@ -294,7 +334,11 @@ func (f *Fleet) saveNow() {
 			entries = append(entries, d.copyEntry(r))
 		}
 	}
-	if f.file.path != "" {
+	switch {
+	case f.file.path == "":
+	case f.file.newer != nil:
+		f.metrics.unwritten.WithLabelValues(fileOwn).Inc()
+	default:
 		f.file.write(fileOwn, f.file.path, 0o600, encode(doc, ""))
 	}
 	if f.file.copy != "" {

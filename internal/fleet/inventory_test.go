@@ -96,13 +96,60 @@ func TestTheInventoryIsSavedSoonAfterAChange(t *testing.T) {
 	})
 }
 
+// testdata/inventory-1.json is of program 0.1.0. inventory-2.json is what a later one
+// might write; its other form has dragons that this program cannot read.
+func TestAnInventoryOfAnotherVersion(t *testing.T) {
+	for name, x := range map[string]struct {
+		content []byte
+		dragons int
+		newer   bool
+	}{
+		"0.1.0":                {testdata(t, "inventory-1.json"), 2, false},
+		"newer":                {testdata(t, "inventory-2.json"), 2, true},
+		"newer, another shape": {[]byte(`{"version":3,"written_by":"8.0.0","dragons":{"a":1}}`), 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "inventory.json")
+			if err := os.WriteFile(file, x.content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			inHall(t, Config{Dir: dir}, func(h *hall) {
+				if n := len(h.Dragons()); n != x.dragons {
+					h.Errorf("%d dragons, expected %d", n, x.dragons)
+				}
+				h.dragon("10.1.0.8", dragontest.Spec{})
+				h.stop()
+				after, err := os.ReadFile(file)
+				if err != nil || bytes.Equal(after, x.content) != x.newer {
+					h.Errorf("written %t, of a newer version %t; %v", !bytes.Equal(after, x.content), x.newer, err)
+				}
+				if files, _ := os.ReadDir(dir); len(files) != 1 {
+					h.Errorf("%v: set aside", files)
+				}
+				if said := h.log.said("a newer version wrote the inventory"); (said == 1) != x.newer {
+					h.Errorf("said %d times: %q", said, h.log.lines)
+				}
+			})
+		})
+	}
+}
+
+func testdata(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func TestAnInventoryThatIsNotUnderstoodIsSetAside(t *testing.T) {
 	for name, content := range map[string]string{
 		"empty":       "",
 		"cut short":   `{"version":1,"dragons":[{"mac":"a0:b0:45:00:00:0a","addr`,
 		"garbage":     "\x00\xff\x13",
 		"other shape": `[1,2,3]`,
-		"newer":       `{"version":2,"dragons":[]}`,
 		"no version":  `{"dragons":[]}`,
 		"two in one":  `{"version":1,"dragons":[]}{"version":1}`,
 	} {

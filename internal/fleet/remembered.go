@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -23,7 +24,7 @@ func Remembered(dir string, site func(netip.Addr) string) ([]*Info, error) {
 		return nil, fmt.Errorf("the inventory: %w", err)
 	}
 	records, _, err := decodeInventory(data)
-	if err != nil {
+	if newer := (*newerError)(nil); err != nil && (!errors.As(err, &newer) || len(records) == 0) {
 		return nil, fmt.Errorf("the inventory %s: %w", filepath.Join(dir, inventoryName), err)
 	}
 	f, err := Open(Config{Site: site, Logger: log.NewNopLogger()})

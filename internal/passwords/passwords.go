@@ -73,7 +73,7 @@ func Reader(dir string) *Book {
 // Open opens the book in dir to change it, until Close. Where another process does so
 // it is ErrHeld.
 func Open(dir string) (*Book, error) {
-	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the directory
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (b *Book) change(mac string, fn func(*entry)) error {
 		return fmt.Errorf("passwords: %w", err)
 	}
 	b.entries = next
-	b.read, _ = os.Stat(b.path) // where it fails, it is read anew
+	b.read, _ = os.Lstat(b.path) // where it fails, it is read anew
 	return nil
 }
 
@@ -210,13 +210,16 @@ func write(path string, entries map[string]entry) error {
 // follow reads the file, if it is another than it was. One that cannot be read leaves
 // what is known. The caller holds b.mu.
 func (b *Book) follow() {
-	info, err := os.Stat(b.path)
+	info, err := os.Lstat(b.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		b.entries, b.read, b.err = nil, nil, nil
 		return
 	case err != nil:
 		b.err = err
+		return
+	case !info.Mode().IsRegular(): // a link, too
+		b.err = fmt.Errorf("%s: no regular file, but %v", b.path, info.Mode().Type())
 		return
 	case b.read != nil && b.err == nil && os.SameFile(info, b.read) && info.ModTime().Equal(b.read.ModTime()) && info.Size() == b.read.Size():
 		return

@@ -1,0 +1,74 @@
+// Package datadir makes sure that the data directory is the program's own: it holds
+// passwords, and what is in it decides what is done to dragons.
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Prepare makes the directory if it is not there, and takes the rights of other users away
+// from it and from the files in it. It returns the paths that it has changed. A symbolic
+// link is an error, and so is a directory of another user that others may read or write.
+func Prepare(dir string) (narrowed []string, err error) {
+	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		to, _ := os.Readlink(dir)
+		return nil, fmt.Errorf("the data directory %s is a symbolic link: name %s itself with --data-dir", dir, to)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("the data directory (--data-dir): %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory (--data-dir): %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		if !mayNarrow(info) {
+			return nil, fmt.Errorf("the data directory %s belongs to user %d and has mode %#o, expected at most 0700: name a directory of its own in it with --data-dir",
+				dir, ownerOf(info), info.Mode().Perm())
+		}
+		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs its x
+			return nil, fmt.Errorf("the data directory: %w", err)
+		}
+		narrowed = append(narrowed, dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory: %w", err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		info, err := e.Info()
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("the data directory: %w", err)
+		case info.Mode()&fs.ModeSymlink != 0:
+			return nil, fmt.Errorf("%s in the data directory is a symbolic link: put the file itself there", path)
+		case !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 || !mayNarrow(info):
+			continue
+		}
+		if err := os.Chmod(path, info.Mode().Perm()&0o700); err != nil {
+			return nil, fmt.Errorf("the data directory: %w", err)
+		}
+		narrowed = append(narrowed, path)
+	}
+	return narrowed, nil
+}
+
+func mayNarrow(info fs.FileInfo) bool {
+	return os.Geteuid() == 0 || ownerOf(info) == os.Geteuid()
+}
+
+// ownerOf is the user that a file belongs to; -1: the system does not say.
+func ownerOf(info fs.FileInfo) int {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(s.Uid)
+	}
+	return -1
+}
