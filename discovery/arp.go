@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ type arp struct {
 	pace *rate.Limiter
 
 	mu      sync.Mutex
-	waiting map[netip.Addr]chan struct{}
+	waiting map[netip.Addr][]chan struct{} // several where an address is scanned at several ports
 }
 
 const (
@@ -50,7 +51,7 @@ func listenARP(device string) (*arp, error) {
 }
 
 func newARP(conn net.PacketConn, mac net.HardwareAddr, ip netip.Addr) *arp {
-	return &arp{conn: conn, mac: mac, ip: ip, pace: rate.NewLimiter(requestsPerSecond, requestsInARow), waiting: make(map[netip.Addr]chan struct{})}
+	return &arp{conn: conn, mac: mac, ip: ip, pace: rate.NewLimiter(requestsPerSecond, requestsInARow), waiting: make(map[netip.Addr][]chan struct{})}
 }
 
 func firstIPv4(i *net.Interface) netip.Addr {
@@ -77,10 +78,10 @@ func (l *arp) listen() {
 		}
 		if a, ok := sender(buffer[:n]); ok {
 			l.mu.Lock()
-			if answered, ok := l.waiting[a]; ok {
+			for _, answered := range l.waiting[a] {
 				close(answered)
-				delete(l.waiting, a)
 			}
+			delete(l.waiting, a)
 			l.mu.Unlock()
 		}
 	}
@@ -91,11 +92,14 @@ func (l *arp) listen() {
 func (l *arp) present(ctx context.Context, a netip.Addr, patience time.Duration) (bool, error) {
 	answered := make(chan struct{})
 	l.mu.Lock()
-	l.waiting[a] = answered
+	l.waiting[a] = append(l.waiting[a], answered)
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
-		delete(l.waiting, a)
+		l.waiting[a] = slices.DeleteFunc(l.waiting[a], func(c chan struct{}) bool { return c == answered })
+		if len(l.waiting[a]) == 0 {
+			delete(l.waiting, a)
+		}
 		l.mu.Unlock()
 	}()
 	for try := range 2 {

@@ -134,7 +134,7 @@ func (l *Listener) announced(ctx context.Context, packet []byte, sender netip.Ad
 	case !ok:
 		count(malformed)
 		return
-	case claimed.IsValid() && claimed != sender, !s.hosts.contains(sender):
+	case claimed.IsValid() && claimed != sender, len(s.hosts.ports(sender)) == 0:
 		count(elsewhere)
 		return
 	case !l.fresh(sender, time.Now()):
@@ -180,15 +180,21 @@ func (l *Listener) fresh(a netip.Addr, now time.Time) bool {
 
 // heard asks who lives at an address that somebody has announced. Whatever was known of
 // a stranger there is forgotten: it may be a dragon by now, or one whose password is right again.
-func (s *Scanner) heard(ctx context.Context, a netip.Addr) (Found, verdict) {
+func (s *Scanner) heard(ctx context.Context, a netip.Addr) (found Found, v verdict) {
 	select {
 	case s.found <- struct{}{}:
 		defer func() { <-s.found }()
 	case <-ctx.Done():
 		return Found{}, isUnanswered
 	}
-	s.strangers.forget(s.at(a))
-	return s.ask(ctx, s.at(a))
+	for _, port := range s.hosts.ports(a) {
+		address := hostPort(a.String(), port)
+		s.strangers.forget(address)
+		if found, v = s.ask(ctx, address); v == isDragon {
+			break
+		}
+	}
+	return found, v
 }
 
 // parseAnnouncement reads what a dragon broadcasts: ip,MAC, or a greeting, which has no

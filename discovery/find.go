@@ -14,7 +14,8 @@ var ErrUnknownTarget = errors.New("no known dragon, and no dragon at an address 
 
 // Find returns the dragon that target names: a known one by worker, MAC or address,
 // or by its host alone where it is the only one there, whatever its port; else one at an address of the networks, or at a static target spelled as configured,
-// which is asked now. Any other target is ErrUnknownTarget: no name, port, scheme or
+// which is asked now. Where an address is scanned at several ports, one of them has to be
+// named. Any other target is ErrUnknownTarget: no name, port, scheme or
 // other form of address makes this program connect somewhere.
 func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error) {
 	if d := s.fleet.Lookup(target); d != nil {
@@ -70,9 +71,15 @@ func (s *Scanner) allowed(ctx context.Context, target string) (string, bool) {
 			return address, err == nil
 		}
 	}
-	a, err := netip.ParseAddr(target)
-	if err != nil || !s.hosts.contains(a) {
+	if a, err := netip.ParseAddr(target); err == nil {
+		if ports := s.hosts.ports(a); len(ports) == 1 {
+			return hostPort(target, ports[0]), true
+		}
 		return "", false
 	}
-	return s.at(a), true
+	// Only where the address alone does not say which dragon is meant.
+	if e, err := netip.ParseAddrPort(target); err == nil && s.hosts.contains(e) && len(s.hosts.ports(e.Addr())) > 1 {
+		return key(e), true
+	}
+	return "", false
 }

@@ -18,7 +18,7 @@ func TestFind(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{Count: 7, Strangers: []dragontest.StrangerKind{dragontest.Switch}, Port: 8080}, Config{
 			Port:     8080,
 			Networks: networks(t, "127.10.0.0/30", "127.10.0.8/32"),
-			Targets:  []string{"127.10.0.7:8080"},
+			Targets:  targets("127.10.0.7:8080"),
 		})
 		known := f.fleet.Lookup
 		if d, err := f.Find(t.Context(), "127.10.0.1"); err != nil || d == nil || d.Info().IP != "127.10.0.1" {
@@ -70,7 +70,7 @@ func TestAHostAloneFindsItsOnlyDragon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32")})
 		f.scan()
-		f.cfg.Port, f.hosts = 80, expand(nil) // now only what is known may be found
+		f.cfg.Port, f.hosts = 80, expand(nil, nil, 80) // now only what is known may be found
 		dials := len(f.herd.Dials())
 		d, err := f.Find(t.Context(), "127.10.0.1")
 		if err != nil || d.Info().Address != "127.10.0.1:8080" {
@@ -91,7 +91,7 @@ func TestAHostAloneFindsItsOnlyDragon(t *testing.T) {
 
 func TestAStaticTargetIsNotTheDragonAtAnotherPort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32"), Targets: []string{"127.10.0.1:80"}})
+		f := newFarm(t, dragontest.HerdConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32"), Targets: targets("127.10.0.1:80")})
 		f.scan()
 		if f.visit(t.Context(), f.targets[0]) {
 			t.Error("port 80 is up, where nobody lives")

@@ -128,7 +128,7 @@ func (f *farm) known(i int) *fleet.Dragon {
 func TestADragonThatIsDownIsLeftToTheFleet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Password: "admin"} }},
-			Config{Networks: networks(t, "127.10.0.1/32"), Targets: []string{"127.10.0.1"}, Interval: time.Minute})
+			Config{Networks: networks(t, "127.10.0.1/32"), Targets: targets("127.10.0.1"), Interval: time.Minute})
 		defer f.tend()()
 		f.scan()
 		d, sim := f.known(0), f.herd.Dragon(0)
@@ -137,7 +137,7 @@ func TestADragonThatIsDownIsLeftToTheFleet(t *testing.T) {
 			t.Fatal(err)
 		}
 		sim.ForgetTraffic()
-		tried := len(f.tries[f.hosts.at(0)])
+		tried := len(f.tries[f.hosts.at(0).Addr()])
 		for range 20 {
 			if r := f.scan(); r.Known != 1 || r.Duration > 0 {
 				t.Fatalf("%+v", r)
@@ -150,7 +150,7 @@ func TestADragonThatIsDownIsLeftToTheFleet(t *testing.T) {
 			}
 			time.Sleep(7 * time.Second)
 		}
-		if n := len(f.tries[f.hosts.at(0)]); n != tried {
+		if n := len(f.tries[f.hosts.at(0).Addr()]); n != tried {
 			t.Errorf("the scans connected to it %d times", n-tried)
 		}
 		sim.Inject(dragontest.WrongPassword)

@@ -43,7 +43,7 @@ func newNeighbours(r *routing, h *hosts, table int) (*neighbours, error) {
 	devices := make(map[string]bool)
 	var crowd int
 	for i := range h.total {
-		if device, ok := r.device(h.at(i)); ok {
+		if device, ok := r.device(h.at(i).Addr()); ok {
 			devices[device] = true
 			crowd++
 		}

@@ -205,14 +205,14 @@ func scanHosts(network string) error {
 	if err != nil {
 		return err
 	}
-	s := New(Config{Networks: []netip.Prefix{p}, Fleet: f, IdentifyTimeout: time.Second})
+	s := New(Config{Networks: []Network{p}, Fleet: f, IdentifyTimeout: time.Second})
 	r, err := s.Scan(context.Background())
 	if err != nil {
 		return err
 	}
 	var want int
 	for i := range s.hosts.total {
-		if a := s.hosts.at(i); number(a)&63 == 5 || a == netip.MustParseAddr("198.18.0.2") {
+		if a := s.hosts.at(i).Addr(); number(a)&63 == 5 || a == netip.MustParseAddr("198.18.0.2") {
 			want++
 		}
 	}

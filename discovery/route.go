@@ -42,7 +42,7 @@ func (r *routing) device(a netip.Addr) (string, bool) {
 // kernelRouting reads of the main routing table what concerns networks. Where that
 // cannot be read, which is to say on other systems than Linux, no address counts as a
 // neighbour.
-func kernelRouting(networks []netip.Prefix) *routing {
+func kernelRouting(networks []Network) *routing {
 	r := &routing{own: make(map[netip.Addr]bool)}
 	table, err := os.ReadFile("/proc/net/route")
 	if err != nil {
@@ -66,7 +66,7 @@ func kernelRouting(networks []netip.Prefix) *routing {
 		}
 	}
 	r.routes = slices.DeleteFunc(parseRoutes(table), func(t route) bool {
-		return !slices.ContainsFunc(networks, t.to.Overlaps)
+		return !slices.ContainsFunc(networks, func(n Network) bool { return n.Overlaps(RangeOf(t.to)) })
 	})
 	for i := range r.routes {
 		r.routes[i].attached = r.routes[i].attached && asks[r.routes[i].device]

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -50,9 +48,9 @@ type scan struct {
 
 	mu       sync.Mutex
 	result   Result
-	failure  error        // the first failure of our own
-	open     []netip.Addr // waits for identification
-	identify int          // identifications under way
+	failure  error            // the first failure of our own
+	open     []netip.AddrPort // waits for identification
+	identify int              // identifications under way
 }
 
 // Scan scans the networks once. It waits for a scan that is under way. The result
@@ -98,15 +96,15 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 // feed starts the work for every address and returns for how many it was started.
 func (sc *scan) feed(ctx context.Context) uint64 {
 	for i := range sc.hosts.total {
-		a := sc.hosts.at(sc.cursor + i)
-		if sc.leftAlone(sc.at(a)) {
+		e := sc.hosts.at(sc.cursor + i)
+		if sc.leftAlone(key(e)) {
 			sc.done(func(r *Result) { r.Known++ })
 			continue
 		}
 		if err := sc.pending.Acquire(ctx, 1); err != nil {
 			return i
 		}
-		work, err := sc.admit(ctx, a)
+		work, err := sc.admit(ctx, e)
 		if err != nil {
 			return i
 		}
@@ -128,28 +126,28 @@ func (s *Scanner) leftAlone(address string) bool {
 }
 
 // admit waits until an address has its turn and returns what is to be done for it.
-func (sc *scan) admit(ctx context.Context, a netip.Addr) (work func(), err error) {
-	if l := sc.neighbours.arp(a); l != nil {
+func (sc *scan) admit(ctx context.Context, e netip.AddrPort) (work func(), err error) {
+	if l := sc.neighbours.arp(e.Addr()); l != nil {
 		if err := l.turn(ctx); err != nil {
 			return nil, err
 		}
 		return func() {
-			here, err := l.present(ctx, a, sc.cfg.ConnectTimeout/2)
+			here, err := l.present(ctx, e.Addr(), sc.cfg.ConnectTimeout/2)
 			if err == nil && here {
 				var place *place
-				if place, err = sc.turn(ctx, a); err == nil {
-					sc.address(ctx, a, place)
+				if place, err = sc.turn(ctx, e.Addr()); err == nil {
+					sc.address(ctx, e, place)
 					return
 				}
 			}
-			sc.closed(ctx, a, err)
+			sc.closed(ctx, e, err)
 		}, nil
 	}
-	place, err := sc.turn(ctx, a)
+	place, err := sc.turn(ctx, e.Addr())
 	if err != nil {
 		return nil, err
 	}
-	return func() { sc.address(ctx, a, place) }, nil
+	return func() { sc.address(ctx, e, place) }, nil
 }
 
 // turn waits until an address may be connected to: for a place in the neighbour table
@@ -164,24 +162,24 @@ func (sc *scan) turn(ctx context.Context, a netip.Addr) (*place, error) {
 
 // address takes one address to its verdict, or hands it over to identification. It is
 // called when its turn has come.
-func (sc *scan) address(ctx context.Context, a netip.Addr, place *place) {
+func (sc *scan) address(ctx context.Context, e netip.AddrPort, place *place) {
 	begun := time.Now()
 	place.tried()
-	err := sc.connect(ctx, a, sc.cfg.ConnectTimeout/4)
+	err := sc.connect(ctx, e, sc.cfg.ConnectTimeout/4)
 	sc.connects.Release(1)
 	if err != nil && !errors.Is(err, syscall.ECONNREFUSED) && ctx.Err() == nil {
-		err = sc.again(ctx, a, place, begun.Add(sc.cfg.ConnectTimeout))
+		err = sc.again(ctx, e, place, begun.Add(sc.cfg.ConnectTimeout))
 	}
 	place.leave(err == nil || errors.Is(err, syscall.ECONNREFUSED))
 	if err == nil {
-		sc.opened(ctx, a)
+		sc.opened(ctx, e)
 	} else {
-		sc.closed(ctx, a, err)
+		sc.closed(ctx, e, err)
 	}
 }
 
 // closed is the verdict that nothing listens at an address.
-func (sc *scan) closed(ctx context.Context, a netip.Addr, err error) {
+func (sc *scan) closed(ctx context.Context, e netip.AddrPort, err error) {
 	if ctx.Err() != nil {
 		return // no verdict
 	}
@@ -195,12 +193,12 @@ func (sc *scan) closed(ctx context.Context, a netip.Addr, err error) {
 		return
 	}
 	// Whoever was here is gone, and the next one here is somebody else.
-	sc.strangers.forget(sc.at(a))
+	sc.strangers.forget(key(e))
 	sc.done(func(*Result) {})
 }
 
 // again is the second try, at a time.
-func (sc *scan) again(ctx context.Context, a netip.Addr, place *place, at time.Time) error {
+func (sc *scan) again(ctx context.Context, e netip.AddrPort, place *place, at time.Time) error {
 	if err := sleep(ctx, time.Until(at)); err != nil {
 		return err
 	}
@@ -209,7 +207,7 @@ func (sc *scan) again(ctx context.Context, a netip.Addr, place *place, at time.T
 	}
 	defer sc.connects.Release(1)
 	place.tried()
-	return sc.connect(ctx, a, sc.cfg.ConnectTimeout*2/5)
+	return sc.connect(ctx, e, sc.cfg.ConnectTimeout*2/5)
 }
 
 // sleep waits, unless ctx ends before.
@@ -224,10 +222,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (sc *scan) connect(ctx context.Context, a netip.Addr, timeout time.Duration) error {
+func (sc *scan) connect(ctx context.Context, e netip.AddrPort, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := sc.cfg.Dial(ctx, "tcp", net.JoinHostPort(a.String(), strconv.Itoa(int(sc.cfg.Port))))
+	conn, err := sc.cfg.Dial(ctx, "tcp", e.String())
 	if err != nil {
 		return err
 	}
@@ -248,38 +246,38 @@ func ours(err error) bool {
 // opened hands an address over to the second step. That has its own, smaller
 // parallelism and a queue without a bound, so that hosts which hang do not hold up
 // the connects.
-func (sc *scan) opened(ctx context.Context, a netip.Addr) {
+func (sc *scan) opened(ctx context.Context, e netip.AddrPort) {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	sc.result.Open++
 	if sc.identify == identifying {
-		sc.open = append(sc.open, a)
+		sc.open = append(sc.open, e)
 		return
 	}
 	sc.identify++
 	sc.running.Go(func() {
-		for ok := true; ok; a, ok = sc.next(ctx) {
-			sc.who(ctx, a)
+		for ok := true; ok; e, ok = sc.next(ctx) {
+			sc.who(ctx, e)
 		}
 	})
 }
 
 // next returns the next address to identify, or false when the worker is to end.
-func (sc *scan) next(ctx context.Context) (netip.Addr, bool) {
+func (sc *scan) next(ctx context.Context) (netip.AddrPort, bool) {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	if len(sc.open) == 0 || ctx.Err() != nil {
 		sc.identify--
-		return netip.Addr{}, false
+		return netip.AddrPort{}, false
 	}
-	a := sc.open[0]
+	e := sc.open[0]
 	sc.open = sc.open[1:]
-	return a, true
+	return e, true
 }
 
 // who finds out who answers at an address.
-func (sc *scan) who(ctx context.Context, a netip.Addr) {
-	found, verdict := sc.ask(ctx, sc.at(a))
+func (sc *scan) who(ctx context.Context, e netip.AddrPort) {
+	found, verdict := sc.ask(ctx, key(e))
 	if ctx.Err() != nil && verdict != isDragon {
 		return
 	}

@@ -48,7 +48,8 @@ func newFarm(t testing.TB, hc dragontest.HerdConfig, c Config) *farm {
 	transport := dragon.NewTransport()
 	transport.DialContext = herd.DialContext
 	c.Client.Transport = transport
-	f, err := fleet.Open(fleet.Config{Client: c.Client})
+	farm := &farm{t: t, herd: herd, begun: time.Now(), tries: make(map[netip.Addr][]time.Duration)}
+	f, err := fleet.Open(fleet.Config{Client: c.Client, Site: func(address string) string { return farm.Site(address) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,6 @@ func newFarm(t testing.TB, hc dragontest.HerdConfig, c Config) *farm {
 		transport.CloseIdleConnections()
 		herd.Close()
 	})
-	farm := &farm{t: t, herd: herd, begun: time.Now(), tries: make(map[netip.Addr][]time.Duration)}
 	c.Fleet, c.Dial = f, farm.dial
 	farm.Scanner = New(c)
 	return farm
@@ -128,7 +128,7 @@ func TestScanOfBlackHolesTakesLessThanTwoTimeouts(t *testing.T) {
 					t.Errorf("%d connects at once, want at most %d", f.max, test.parallel)
 				}
 				for i := range f.hosts.total {
-					if a := f.hosts.at(i); len(f.tries[a]) != 2 && f.fleet.Lookup(a.String()) == nil {
+					if a := f.hosts.at(i).Addr(); len(f.tries[a]) != 2 && f.fleet.Lookup(a.String()) == nil {
 						t.Fatalf("%v was tried %d times, want a second try before the verdict", a, len(f.tries[a]))
 					}
 				}
@@ -239,7 +239,7 @@ func TestScansKeepTheIntervalAndDoNotOverlap(t *testing.T) {
 				if f.max > 512 {
 					t.Errorf("%d connects at once: scans overlap", f.max)
 				}
-				if tries := f.tries[f.hosts.at(0)]; test.cut == 0 {
+				if tries := f.tries[f.hosts.at(0).Addr()]; test.cut == 0 {
 					for i, seconds := range []float64{0, 1, 10, 11, 20, 21, 30, 31, 40, 41} {
 						if tries[i].Seconds() != seconds {
 							t.Errorf("try %d of the first address at %v, want %vs", i, tries[i], seconds)
@@ -277,7 +277,7 @@ func TestShutdownIsAtOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFarm(t, dragontest.HerdConfig{Count: 300, Silent: true, Specs: func(int) dragontest.Spec {
 					return dragontest.Spec{Faults: []dragontest.Fault{dragontest.Hang}}
-				}}, Config{Networks: networks(t, "127.10.0.0/22"), Targets: []string{"127.12.0.1"}, Interval: 300 * time.Second})
+				}}, Config{Networks: networks(t, "127.10.0.0/22"), Targets: targets("127.12.0.1"), Interval: 300 * time.Second})
 				ctx, cancel := context.WithTimeout(t.Context(), after)
 				defer cancel()
 				begun := time.Now()
@@ -420,7 +420,7 @@ func TestALockedDragonIsNotStormedWithLogins(t *testing.T) {
 
 func TestMetricsAreThereFromTheStart(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
-	New(Config{Registerer: reg, Targets: []string{"127.0.0.9"}})
+	New(Config{Registerer: reg, Targets: targets("127.0.0.9")})
 	problems, err := testutil.GatherAndLint(reg)
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)
@@ -462,7 +462,7 @@ func BenchmarkScan(b *testing.B) {
 			b.Fatal(err)
 		}
 		s := New(Config{
-			Networks: []netip.Prefix{netip.MustParsePrefix("127.10.0.0/22")},
+			Networks: networks(b, "127.10.0.0/22"),
 			Port:     herd.Port(),
 			Client:   dragon.Options{Transport: transport},
 			Fleet:    f,

@@ -54,9 +54,10 @@ import (
 
 // Config says where to look and how. Networks, Targets and Fleet aside, the zero value is usable.
 type Config struct {
-	Networks []netip.Prefix // to scan, as ParseNetwork allows them
-	Targets  []string       // static host[:port], known without a scan; names are resolved at each try
-	Port     uint16         // of the dragons; default 80
+	Networks []Network // to scan
+	Exclude  []Range   // never asked, whichever network holds it; a target is asked all the same
+	Targets  []Target  // known without a scan
+	Port     uint16    // of the dragons, where a network or target names none; default 80
 
 	// Interval is the time between the starts of two scans, and the longest that one may
 	// last. Zero scans once and sets no limit.
@@ -75,6 +76,7 @@ type Config struct {
 	Registerer prometheus.Registerer // default: none
 
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // of the first step; default net.Dialer
+	Resolve  func(ctx context.Context, host string) ([]netip.Addr, error)         // of targets' names; default net.DefaultResolver
 	Progress func(done, total int)                                                // called after each address, never concurrently; may be nil
 	OnScan   func(Result)                                                         // called by Run after each scan; may be nil
 }
@@ -85,6 +87,7 @@ type Scanner struct {
 	fleet   *fleet.Fleet
 	hosts   hosts
 	targets []*target
+	sites   *sites
 	metrics *metrics
 
 	routing func() *routing // the machine's; that of nobody where connects do not go through the kernel
@@ -156,7 +159,7 @@ func newScanner(c Config, with *Scanner) *Scanner {
 	s := &Scanner{
 		cfg:       c,
 		fleet:     c.Fleet,
-		hosts:     expand(c.Networks),
+		hosts:     expand(c.Networks, c.Exclude, c.Port),
 		metrics:   with.metrics,
 		scanning:  with.scanning,
 		routing:   func() *routing { return &routing{} },
@@ -165,18 +168,24 @@ func newScanner(c Config, with *Scanner) *Scanner {
 		asking:    with.asking,
 		strangers: with.strangers,
 		found:     with.found,
+		sites:     newSites(c.Targets, with.sites),
 	}
 	if c.Dial == nil {
 		s.cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
 		s.routing = func() *routing { return kernelRouting(c.Networks) }
 	}
-	for _, name := range c.Targets {
-		if i := slices.IndexFunc(with.targets, func(t *target) bool { return t.name == name }); i >= 0 {
+	if c.Resolve == nil {
+		s.cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	for _, t := range c.Targets {
+		if i := slices.IndexFunc(with.targets, func(o *target) bool { return o.name == t.Name }); i >= 0 {
 			s.targets = append(s.targets, with.targets[i])
 			continue
 		}
-		s.targets = append(s.targets, &target{name: name})
-		s.metrics.targetUp.WithLabelValues(name).Set(0)
+		s.targets = append(s.targets, &target{name: t.Name})
+		s.metrics.targetUp.WithLabelValues(t.Name).Set(0)
 	}
 	return s
 }
@@ -227,8 +236,8 @@ func (s *Scanner) lately() time.Time {
 	return time.Now().Add(-longest)
 }
 
-// at returns the fleet's name of a host of the herd: with the port where it is not 80.
-func (s *Scanner) at(a netip.Addr) string { return hostPort(a.String(), s.cfg.Port) }
+// key returns the fleet's name of an endpoint: with the port where it is not 80.
+func key(e netip.AddrPort) string { return hostPort(e.Addr().String(), e.Port()) }
 
 func hostPort(host string, port uint16) string {
 	if port == 80 {

@@ -7,12 +7,19 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-kit/log/level"
 )
 
-// target is a static target: a dragon that the operator named.
+// Target is a dragon that the operator names.
+type Target struct {
+	Name string // host or host:port; a name is resolved at each try
+	Site string // of the dragon, wherever its name leads; empty: the site of its address
+}
+
+// target is a Target, and how it is.
 type target struct {
 	name   string // host[:port] as the operator wrote it
 	asked  time.Time
@@ -53,6 +60,9 @@ func (s *Scanner) visit(ctx context.Context, t *target) bool {
 		return false
 	}
 	t.broken = false
+	if s.sites.set(t.name, address) {
+		s.fleet.RefreshSite(address)
+	}
 	if d := s.fleet.Lookup(address); d != nil {
 		h := d.Health()
 		neverRead := !h.Up && h.Reason == ""
@@ -108,7 +118,7 @@ func (s *Scanner) resolve(ctx context.Context, name string) (string, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return hostPort(a.Unmap().String(), port), nil
 	}
-	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	addresses, err := s.cfg.Resolve(ctx, host)
 	if err != nil {
 		return "", err
 	}
@@ -121,4 +131,58 @@ func (s *Scanner) resolve(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("%q has no address", host)
 	}
 	return hostPort(addresses[0].String(), port), nil
+}
+
+// Site returns the site of the static target whose name leads to an address, as the fleet
+// writes it; empty if there is none, or it has none.
+func (s *Scanner) Site(address string) string { return s.sites.at(address) }
+
+// sites are those of static targets, by the address that each name led to last.
+type sites struct {
+	named map[string]string // by name, as configured
+
+	mu      sync.Mutex
+	leads   map[string]string // address by name
+	address map[string]string // site by address
+}
+
+// newSites are those of targets, whose names lead where they led before.
+func newSites(targets []Target, before *sites) *sites {
+	s := &sites{named: map[string]string{}, leads: map[string]string{}, address: map[string]string{}}
+	for _, t := range targets {
+		if t.Site != "" {
+			s.named[t.Name] = t.Site
+		}
+	}
+	if before != nil {
+		before.mu.Lock()
+		defer before.mu.Unlock()
+		for name, address := range before.leads {
+			s.set(name, address)
+		}
+	}
+	return s
+}
+
+// set notes where a name leads, and reports whether the site there is another now.
+func (s *sites) set(name, address string) bool {
+	site := s.named[name]
+	if site == "" {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.leads[name]; old != address {
+		delete(s.address, old)
+	}
+	s.leads[name] = address
+	changed := s.address[address] != site
+	s.address[address] = site
+	return changed
+}
+
+func (s *sites) at(address string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.address[address]
 }

@@ -2,6 +2,8 @@ package discovery
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +34,7 @@ func (f *farm) up(target string) bool {
 
 func TestAStaticTargetIsFoundWithoutAScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: []string{"127.10.0.1", "127.10.0.2"}, Interval: 300 * time.Second})
+		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: targets("127.10.0.1", "127.10.0.2"), Interval: 300 * time.Second})
 		defer f.run()()
 		synctest.Wait()
 		time.Sleep(time.Second)
@@ -47,7 +49,7 @@ func TestAStaticTargetIsFoundWithoutAScan(t *testing.T) {
 
 func TestAStaticTargetThatIsNotThereYetIsAskedOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: []string{"127.10.0.1:80"}, Interval: time.Hour})
+		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: targets("127.10.0.1:80"), Interval: time.Hour})
 		d := f.herd.Dragon(0)
 		d.Inject(dragontest.Unplugged)
 		defer f.run()()
@@ -77,7 +79,7 @@ func TestAStaticTargetThatIsNotThereYetIsAskedOften(t *testing.T) {
 
 func TestAStaticTargetThatGoesDownIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: []string{"127.10.0.1"}, Interval: 300 * time.Second})
+		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: targets("127.10.0.1"), Interval: 300 * time.Second})
 		defer f.run()()
 		time.Sleep(time.Second)
 		d := f.fleet.Lookup("127.10.0.1")
@@ -94,6 +96,81 @@ func TestAStaticTargetThatGoesDownIsDown(t *testing.T) {
 		if f.up("127.10.0.1") {
 			t.Error("up, and its last reading failed")
 		}
+	})
+}
+
+// resolver is a name server whose answers change.
+type resolver struct {
+	mu    sync.Mutex
+	names map[string]string
+}
+
+func (r *resolver) set(name, address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names = map[string]string{name: address}
+}
+
+func (r *resolver) resolve(_ context.Context, host string) ([]netip.Addr, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a, ok := r.names[host]; ok {
+		return []netip.Addr{netip.MustParseAddr(a)}, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+func TestAHostNameThatResolvesLaterIsFoundThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names resolver
+		f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{Targets: targets("miner.example"), Interval: time.Minute, Resolve: names.resolve})
+		defer f.run()()
+		time.Sleep(10 * time.Minute)
+		if f.up("miner.example") || len(f.herd.Dials()) > 0 {
+			t.Fatal("up, and it has no address")
+		}
+		names.set("miner.example", "127.10.0.1")
+		time.Sleep(look + time.Second)
+		if !f.up("miner.example") || f.fleet.Lookup("127.10.0.1") == nil {
+			t.Error("not found once its name had an address")
+		}
+		names.set("miner.example", "127.10.0.2")
+		time.Sleep(look + time.Second)
+		if !f.up("miner.example") || f.fleet.Lookup("127.10.0.2") == nil {
+			t.Error("not found where its name leads now")
+		}
+	})
+}
+
+func TestAHostNameHasASite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names resolver
+		names.set("miner.example", "127.10.0.1")
+		f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{
+			Targets: []Target{{Name: "miner.example", Site: "hall-a"}, {Name: "127.10.0.2"}}, Interval: time.Minute, Resolve: names.resolve})
+		stop := f.run()
+		time.Sleep(time.Second)
+		site := func(address, want string) {
+			t.Helper()
+			if got := f.Site(address); got != want {
+				t.Errorf("%s: site %q, want %q", address, got, want)
+			}
+			if d := f.fleet.Lookup(address); d != nil && d.Info().Site != want {
+				t.Errorf("%s: the fleet has the site %q, want %q", address, d.Info().Site, want)
+			}
+		}
+		site("127.10.0.1", "hall-a")
+		site("127.10.0.2", "")
+		stop()
+		f.Scanner = f.With(Config{Targets: []Target{{Name: "miner.example", Site: "hall-b"}}, Interval: time.Minute, Resolve: names.resolve, Fleet: f.fleet, Client: f.cfg.Client, Dial: f.dial})
+		f.fleet.RefreshSite("127.10.0.1")
+		site("127.10.0.1", "hall-b")
+		names.set("miner.example", "127.10.0.2")
+		defer f.run()()
+		time.Sleep(look)
+		f.fleet.RefreshSite("127.10.0.1")
+		site("127.10.0.2", "hall-b")
+		site("127.10.0.1", "")
 	})
 }
 

@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"net/netip"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,10 +12,10 @@ import (
 func TestAnotherConfigurationIsFollowed(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	f := newFarm(t, dragontest.HerdConfig{Count: 3, Strangers: []dragontest.StrangerKind{dragontest.Antminer}}, Config{Registerer: registry})
-	at := func(i int) netip.Prefix { return netip.PrefixFrom(f.herd.Host(i), 32) }
+	at := func(i int) Network { return one(f.herd.Host(i)) }
 	f.herd.Dragon(1).Inject(dragontest.WrongPassword)
 	before := f.With(Config{
-		Networks: []netip.Prefix{at(0), at(1), netip.PrefixFrom(f.herd.Host(2).Next(), 32)}, Targets: []string{"kept.example", "gone.example"},
+		Networks: []Network{at(0), at(1), one(f.herd.Host(2).Next())}, Targets: targets("kept.example", "gone.example"),
 		Fleet: f.fleet, Client: f.cfg.Client, Dial: f.dial,
 	})
 	if r, err := before.Scan(t.Context()); err != nil || len(r.Found) != 1 || r.Locked != 1 || r.Strangers != 1 {
@@ -30,7 +29,7 @@ func TestAnotherConfigurationIsFollowed(t *testing.T) {
 	asked := f.herd.Strangers()[0].Traffic().Requests
 
 	after := before.With(Config{
-		Networks: []netip.Prefix{at(1), at(2), netip.PrefixFrom(f.herd.Host(2).Next(), 32)}, Targets: []string{"kept.example", "new.example"},
+		Networks: []Network{at(1), at(2), one(f.herd.Host(2).Next())}, Targets: targets("kept.example", "new.example"),
 		Fleet: f.fleet, Client: f.cfg.Client, Dial: f.dial,
 	})
 	if r, err := after.Scan(t.Context()); err != nil || len(r.Found) != 2 {

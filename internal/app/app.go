@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -136,13 +135,24 @@ func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 		InventoryFile: c.InventoryFile,
 		Retention:     c.InventoryRetention,
 		Client:        a.client,
-		Site:          func(ip netip.Addr) string { return a.current.Load().Sites.Of(ip) },
+		Site:          a.siteOf,
 		Facts:         facts,
 		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { a.healer.OnReading(d, r) },
 		Speed:         c.SimulationSpeed,
 		Logger:        a.loggerOf("fleet"),
 		Registerer:    a.registry,
 	})
+}
+
+// siteOf returns the site of the static dragon whose host name leads to an address, else
+// that of the address.
+func (a *app) siteOf(address string) string {
+	if a.scanner != nil { // it is made after the fleet
+		if site := a.scanner.current.Load().Site(address); site != "" {
+			return site
+		}
+	}
+	return a.current.Load().Sites.Of(address)
 }
 
 func (a *app) newHealer(c *config.Config) (*healer.Healer, error) {

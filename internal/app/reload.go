@@ -60,7 +60,6 @@ func (a *app) check(ctx context.Context, next *config.Config) error {
 // applyConfig applies a configuration to the parts that do not load the current one
 // themselves. It cannot fail.
 func (a *app) applyConfig(before, next *config.Config) {
-	a.fleet.Change(fleet.Settings{Retention: next.InventoryRetention, Timeout: next.DragonTimeout})
 	a.collector.Change(limits(next))
 	a.stock.Library.Change(next.Wish.FirmwaresPath, next.Wish.FirmwareHosts)
 	if before.Statsd != next.Statsd {
@@ -70,6 +69,7 @@ func (a *app) applyConfig(before, next *config.Config) {
 	if newCredentials || !before.SearchesAs(next) {
 		a.scanner.set(a.scanner.current.Load().With(a.discoveryConfig(next)))
 	}
+	a.fleet.Change(fleet.Settings{Retention: next.InventoryRetention, Timeout: next.DragonTimeout}) // asks the scanner for sites
 	if newCredentials {
 		a.fleet.RetryRefused()
 	}

@@ -56,7 +56,7 @@ var ErrNotSimulated = errors.New("--simulation.speed is for simulated dragons: e
 func onlyLoopback(c *config.Config, dragons *fleet.Fleet) error {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	for _, n := range c.Networks {
-		if !loopback.Contains(n.Addr()) || n.Bits() < loopback.Bits() {
+		if !loopback.Contains(n.First) || !loopback.Contains(n.Last) {
 			return fmt.Errorf("%w, and %s is not", ErrNotSimulated, n)
 		}
 	}
@@ -74,7 +74,7 @@ func onlyLoopback(c *config.Config, dragons *fleet.Fleet) error {
 		return nil
 	}
 	for _, t := range c.Targets {
-		if err := check(t); err != nil {
+		if err := check(t.Name); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 )
 
 // Unchangeable says what of another configuration cannot be taken over by a program
@@ -41,6 +43,6 @@ func (c *Config) AsksVendors() bool {
 
 // SearchesAs reports whether dragons are searched as by another configuration.
 func (c *Config) SearchesAs(o *Config) bool {
-	return slices.Equal(c.Networks, o.Networks) && slices.Equal(c.Targets, o.Targets) && c.ScanInterval == o.ScanInterval &&
+	return slices.EqualFunc(c.Networks, o.Networks, discovery.Network.Equal) && slices.Equal(c.Targets, o.Targets) && c.ScanInterval == o.ScanInterval &&
 		c.Port == o.Port && c.ScanTimeout == o.ScanTimeout && c.ConnectTimeout == o.ConnectTimeout
 }

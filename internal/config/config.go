@@ -4,7 +4,7 @@ package config
 
 import (
 	"errors"
-	"net/netip"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -19,8 +19,8 @@ import (
 // one need not check it again.
 type Config struct {
 	Probing
-	Targets                     []string // host or host:port
-	Listen                      bool     // for dragons whose button is pressed
+	Targets                     []discovery.Target
+	Listen                      bool // for dragons whose button is pressed
 	ScanInterval, DragonTimeout time.Duration
 
 	DataDir            string
@@ -55,7 +55,7 @@ type Config struct {
 
 // Probing says where and how to scan.
 type Probing struct {
-	Networks                    []netip.Prefix
+	Networks                    []discovery.Network
 	Port                        uint16
 	ScanTimeout, ConnectTimeout time.Duration
 }
@@ -108,7 +108,7 @@ func RegisterCheck(cmd *kingpin.CmdClause) func() (*Config, error) {
 
 func register(cmd flagger, file *string) func() (*Config, error) {
 	c := &Config{}
-	Flags(cmd, "network", "Network to scan for dragons, in CIDR notation (repeatable).", &c.Networks, discovery.ParseNetwork).PlaceHolder("CIDR")
+	Flags(cmd, "network", "Network to scan for dragons, in CIDR notation or as FIRST-LAST (repeatable).", &c.Networks, parseNetwork).PlaceHolder("CIDR")
 	Flags(cmd, "dragon", "Dragon to read without any scan (repeatable).", &c.Targets, parseTarget).PlaceHolder("HOST[:PORT]")
 	Flag(cmd, "scan-interval", "Time between scans. Times are seconds or durations like 5m.", &c.ScanInterval, ParseInterval).Default("300")
 	c.register(cmd)
@@ -209,8 +209,8 @@ func (p *Probing) register(cmd flagger) {
 // RegisterScan adds what a single scan needs: networks as arguments, and flags.
 func RegisterScan(cmd *kingpin.CmdClause) *Probing {
 	p := &Probing{}
-	cmd.Arg("network", "Network to scan, in CIDR notation.").Required().SetValue(&value[netip.Prefix]{
-		name: "<network>", many: true, parse: discovery.ParseNetwork, take: func(n netip.Prefix) { p.Networks = append(p.Networks, n) },
+	cmd.Arg("network", "Network to scan, in CIDR notation or as FIRST-LAST, with :PORTS where they are not --dragon-port.").Required().SetValue(&value[discovery.Network]{
+		name: "<network>", many: true, parse: discovery.ParseNetwork, take: func(n discovery.Network) { p.Networks = append(p.Networks, n) },
 	})
 	p.register(cmd)
 	return p
@@ -232,7 +232,18 @@ func firmwareHosts(named []firmware.Host) []firmware.Host {
 	return slices.DeleteFunc(slices.Clone(named), func(h firmware.Host) bool { return h == firmware.Host{} })
 }
 
-func parseTarget(s string) (string, error) { return s, discovery.CheckTarget(s) }
+func parseTarget(s string) (discovery.Target, error) {
+	return discovery.Target{Name: s}, discovery.CheckTarget(s)
+}
+
+// parseNetwork reads a network without ports, which the file has no key for.
+func parseNetwork(s string) (discovery.Network, error) {
+	n, err := discovery.ParseNetwork(s)
+	if err == nil && len(n.Ports) > 0 {
+		err = fmt.Errorf("network %q names ports; --dragon-port is for all networks", s)
+	}
+	return n, err
+}
 
 // ControlSocket is the socket in the data directory on which a running instance takes
 // commands. Only the owner of the directory may open it.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
@@ -21,6 +22,7 @@ import (
 // comparable is how configurations are compared.
 var comparable = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmpopts.IgnoreUnexported(healer.Policy{}, healer.Window{}),
 	cmpopts.IgnoreFields(healer.Policy{}, "Place", "Matches", "Wish"), // functions: file_test.go and wish_test.go ask them
 }
@@ -42,7 +44,7 @@ func TestDefaultsAreTheOriginals(t *testing.T) {
 	}
 	want := &Config{
 		Probing: Probing{
-			Networks:       []netip.Prefix{netip.MustParsePrefix("127.1.0.0/24")},
+			Networks:       []discovery.Network{{Range: discovery.RangeOf(netip.MustParsePrefix("127.1.0.0/24"))}},
 			Port:           80,
 			ScanTimeout:    10 * time.Second,
 			ConnectTimeout: time.Second,

@@ -43,8 +43,11 @@ const mostStrange = 8
 func (c *Credentials) For(address string, who *fleet.Info) []dragon.Credential {
 	ip, _ := addressOf(address)
 	site := ""
-	if c.sites != nil && ip.IsValid() {
-		site = c.sites.Of(ip)
+	if c.sites != nil {
+		site = c.sites.Of(address)
+	}
+	if who != nil && who.Site != "" { // of a static dragon that is named by a host name
+		site = who.Site
 	}
 	var tried, perhaps []dragon.Credential
 	add := func(list *[]dragon.Credential, k knownCredential) {

@@ -62,8 +62,8 @@ type document struct {
 }
 
 type network struct {
-	CIDR netip.Prefix `yaml:"cidr"`
-	Site string       `yaml:"site"`
+	CIDR discovery.Range `yaml:"cidr"`
+	Site string          `yaml:"site"`
 }
 
 type staticDragon struct {
@@ -155,10 +155,10 @@ func othersRead(info fs.FileInfo) bool { return info.Mode().Perm()&0o004 != 0 }
 func documentOf(c *Config) document {
 	var d document
 	for _, n := range c.Networks {
-		d.Networks = append(d.Networks, network{CIDR: n})
+		d.Networks = append(d.Networks, network{CIDR: n.Range})
 	}
 	for _, t := range c.Targets {
-		d.Dragons = append(d.Dragons, staticDragon{Address: t})
+		d.Dragons = append(d.Dragons, staticDragon{Address: t.Name, Site: t.Site})
 	}
 	d.DataDir = c.DataDir
 	d.Inventory.File, d.Inventory.Retention = c.InventoryFile, c.InventoryRetention
@@ -237,16 +237,26 @@ func (c *Config) adopt(r *reader, d *document, dir string) {
 
 // Sites says which site, and so which fault domain, an address belongs to.
 type Sites struct {
-	networks  []network // the narrowest first
-	addresses map[netip.Addr]string
+	networks []network // the narrowest first
+	named    []namedSite
 }
 
-// Of returns the site of an address: that of the dragon which is named by it, else
-// that of the narrowest network around it, which goes by its CIDR where it has no
-// name. Empty: no network holds it.
-func (s *Sites) Of(a netip.Addr) string {
-	a = a.Unmap()
-	if site := s.addresses[a]; site != "" {
+// namedSite is the site of a static dragon.
+type namedSite struct {
+	ip   netip.Addr
+	port string // empty: the usual one
+	site string
+}
+
+// Of returns the site of an address, host or host:port: that of the dragon which is named
+// by it, else that of the narrowest network around it, which goes by its CIDR where it
+// has no name. Empty: no network holds it.
+func (s *Sites) Of(address string) string {
+	a, err := addressOf(address)
+	if err != nil {
+		return ""
+	}
+	if site := s.ofNamed(a, portOf(address)); site != "" {
 		return site
 	}
 	for _, n := range s.networks {
@@ -257,9 +267,27 @@ func (s *Sites) Of(a netip.Addr) string {
 	return ""
 }
 
+// ofNamed returns the site of the static dragon at an address; where none has this port,
+// that of all static dragons there, if they are at one site.
+func (s *Sites) ofNamed(a netip.Addr, port string) string {
+	var sites []string
+	for _, n := range s.named {
+		if n.ip == a && n.port == port {
+			return n.site
+		}
+		if n.ip == a && !slices.Contains(sites, n.site) {
+			sites = append(sites, n.site)
+		}
+	}
+	if len(sites) == 1 {
+		return sites[0]
+	}
+	return ""
+}
+
 // adoptSites takes over where dragons are looked for, and returns the sites' names.
 func (c *Config) adoptSites(r *reader, d *document) (names []string) {
-	c.Networks, c.Targets, c.Sites = nil, nil, Sites{addresses: map[netip.Addr]string{}}
+	c.Networks, c.Targets, c.Sites = nil, nil, Sites{}
 	named := func(path, site string) {
 		if r.has(path+".site") && (site == "" || len(site) > 100 || strings.TrimSpace(site) != site || strings.ContainsFunc(site, unprintable)) {
 			r.at(path+".site", "%s will not do: want a name of at most 100 letters", shown(site))
@@ -281,10 +309,10 @@ func (c *Config) adoptSites(r *reader, d *document) (names []string) {
 			continue
 		}
 		named(path, n.Site)
-		c.Networks = append(c.Networks, n.CIDR)
+		c.Networks = append(c.Networks, discovery.Network{Range: n.CIDR})
 		c.Sites.networks = append(c.Sites.networks, n)
 	}
-	slices.SortStableFunc(c.Sites.networks, func(a, b network) int { return b.CIDR.Bits() - a.CIDR.Bits() })
+	slices.SortStableFunc(c.Sites.networks, func(a, b network) int { return cmp.Compare(a.CIDR.Size(), b.CIDR.Size()) })
 	for i, t := range d.Dragons {
 		path := fmt.Sprintf("dragons[%d]", i)
 		if t.Address == "" && !r.has(path+".address") {
@@ -295,28 +323,36 @@ func (c *Config) adoptSites(r *reader, d *document) (names []string) {
 			r.at(path+".address", "%s", err)
 			continue
 		}
-		if slices.Contains(c.Targets, t.Address) && r.has(path) {
+		if slices.ContainsFunc(c.Targets, func(o discovery.Target) bool { return o.Name == t.Address }) && r.has(path) {
 			r.at(path+".address", "%s is there twice", t.Address)
 			continue
 		}
-		c.Targets = append(c.Targets, t.Address)
+		c.Targets = append(c.Targets, discovery.Target{Name: t.Address, Site: t.Site})
 		named(path, t.Site)
 		if t.Site == "" {
 			continue
 		}
 		ip, err := addressOf(t.Address)
 		if err != nil {
-			r.at(path+".site", "only an IP address can have a site, and %s is a name", t.Address)
-		} else if other := c.Sites.addresses[ip]; other != "" && other != t.Site {
-			r.at(path+".site", "%s is at site %s already", ip, other)
-		} else {
-			c.Sites.addresses[ip] = t.Site
+			continue // a name: the scanner knows where it leads
 		}
+		n := namedSite{ip, portOf(t.Address), t.Site}
+		if i := slices.IndexFunc(c.Sites.named, func(o namedSite) bool { return o.ip == n.ip && o.port == n.port }); i >= 0 && c.Sites.named[i] != n {
+			r.at(path+".site", "%s is at site %s already", ip, c.Sites.named[i].site)
+			continue
+		}
+		c.Sites.named = append(c.Sites.named, n)
 	}
 	return names
 }
 
 func unprintable(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }
+
+// portOf is the port of host:port; empty if there is none.
+func portOf(target string) string {
+	_, port, _ := net.SplitHostPort(target)
+	return port
+}
 
 // addressOf is the IP address of host or host:port; an error if the host is a name.
 func addressOf(target string) (netip.Addr, error) {

@@ -2,10 +2,10 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
@@ -15,10 +15,10 @@ func (c *Config) warnOfFoolish(d *document) {
 	for i, n := range d.Networks {
 		for _, o := range d.Networks[:i] {
 			wide, narrow := o, n
-			if wide.CIDR.Bits() > narrow.CIDR.Bits() {
+			if narrow.CIDR.IsValid() && wide.CIDR.IsValid() && wide.CIDR.Size() < narrow.CIDR.Size() {
 				wide, narrow = n, o
 			}
-			if wide.CIDR.IsValid() && narrow.CIDR.IsValid() && wide.CIDR.Overlaps(narrow.CIDR) && narrow.Site == wide.Site {
+			if wide.CIDR.Overlaps(narrow.CIDR) && narrow.Site == wide.Site {
 				c.warn("networks[%d].cidr: %s and %s overlap and are one site: the wider is enough", i, wide.CIDR, narrow.CIDR)
 			}
 		}
@@ -27,7 +27,7 @@ func (c *Config) warnOfFoolish(d *document) {
 	// of the connect timeout at an address where nobody is.
 	addresses := 0.0
 	for _, n := range c.Networks {
-		addresses += float64(uint64(1) << (32 - n.Bits()))
+		addresses += float64(n.Size())
 	}
 	if takes := time.Duration(addresses * 0.65 / 768 * float64(c.ConnectTimeout)); takes > c.ScanInterval {
 		c.warn("discovery.interval: a scan of %.0f addresses takes about %s, and each is cut off after %s", addresses, Span(takes.Round(time.Second)), Span(c.ScanInterval))
@@ -64,8 +64,8 @@ func (c *Config) warnOfCredentials(d *document) {
 func (c *Config) warnOfMatches(d *document) {
 	look := func(path string, m *match) {
 		for _, n := range m.Network {
-			inside := func(o netip.Prefix) bool { return o.Overlaps(n) }
-			named := func(target string) bool { ip, err := addressOf(target); return err != nil || n.Contains(ip) }
+			inside := func(o discovery.Network) bool { return o.Overlaps(discovery.RangeOf(n)) }
+			named := func(t discovery.Target) bool { ip, err := addressOf(t.Name); return err != nil || n.Contains(ip) }
 			if n.IsValid() && !slices.ContainsFunc(c.Networks, inside) && !slices.ContainsFunc(c.Targets, named) {
 				c.warn("%s.match.network: no dragon is looked for in %s", path, n)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
@@ -116,6 +117,8 @@ func (p *printer) scalar(path string, v reflect.Value) *yaml.Node {
 	case dragon.Secret:
 		n.Tag, n.Value = "!!str", v.String()
 	case netip.Prefix:
+		n.Value = v.String()
+	case discovery.Range:
 		n.Value = v.String()
 	case healer.Ratio:
 		n.Value = standard(path, reflect.ValueOf(v))

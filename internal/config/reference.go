@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
@@ -18,7 +19,7 @@ import (
 // test holds it against the document: every key is here, and nothing else.
 var meanings = []struct{ path, meaning string }{
 	{"networks", "Where dragons are looked for. `--network`"},
-	{"networks[].cidr", "The network, /12 at the widest."},
+	{"networks[].cidr", "The network, in CIDR notation or as first-last, /12 at the widest."},
 	{"networks[].site", "Name of the site, which is the fault domain: what shares a switch or a fuse. Without one the network's CIDR is the name."},
 
 	{"dragons", "Dragons that need no search. `--dragon`"},
@@ -348,7 +349,7 @@ func standard(path string, v reflect.Value) string {
 			return "restart"
 		}
 		return string(v)
-	case netip.Prefix, dragon.Secret:
+	case netip.Prefix, discovery.Range, dragon.Secret:
 		return ""
 	case float64:
 		if isRate(path) && v > 0 {

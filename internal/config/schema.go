@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
@@ -87,6 +88,8 @@ func schemaOfScalar(path string, v reflect.Value) schema {
 		return either(schema{"type": "number", "minimum": 0}, text(`^([0-9.]+|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`))
 	case netip.Prefix:
 		return text(`^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+/[0-9]+$`)
+	case discovery.Range:
+		return text(`^[0-9.]+(/[0-9]+| ?- ?[0-9.]+)$`)
 	case healer.Ratio:
 		return either(schema{"type": "number", "minimum": 0, "maximum": 1}, text(`^[0-9.]+ ?%?$`))
 	case healer.Mode:

@@ -249,7 +249,11 @@ func parseScalar(s, path string, v reflect.Value) (err error) {
 	case *time.Duration:
 		*p, err = ParseDuration(s)
 	case *netip.Prefix:
-		*p, err = discovery.ParseNetwork(s)
+		*p, err = discovery.ParseCIDR(s)
+	case *discovery.Range:
+		var n discovery.Network
+		n, err = parseNetwork(s)
+		*p = n.Range
 	case *healer.Ratio:
 		err = p.UnmarshalText([]byte(s))
 	case *healer.Mode:
@@ -297,6 +301,8 @@ func wants(path string, v reflect.Value) string {
 		return "a time span like 90s, 15m or 6h"
 	case netip.Prefix:
 		return "a network like 192.0.2.0/24"
+	case discovery.Range:
+		return "a network like 192.0.2.0/24 or 192.0.2.10-192.0.2.99"
 	case healer.Ratio:
 		return "a share like 20% or 0.2"
 	case healer.Mode:
@@ -337,7 +343,7 @@ func kindOf(n *yaml.Node) string {
 }
 
 func isScalar(t reflect.Type) bool {
-	return t == reflect.TypeFor[netip.Prefix]() || t.Kind() != reflect.Struct && t.Kind() != reflect.Slice
+	return t == reflect.TypeFor[netip.Prefix]() || t == reflect.TypeFor[discovery.Range]() || t.Kind() != reflect.Struct && t.Kind() != reflect.Slice
 }
 
 // fieldsOf returns the fields that a file may set, by key.

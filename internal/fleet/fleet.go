@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,11 +20,11 @@ import (
 
 // Config says where the inventory lives and how dragons are talked to.
 type Config struct {
-	Dir           string                  // of the inventory; empty keeps it in memory only
-	InventoryFile string                  // also written in the original tool's form, if set
-	Retention     time.Duration           // after which a vanished dragon is forgotten; default 30 days
-	Client        dragon.Options          // for dragons that the inventory remembers
-	Site          func(netip.Addr) string // the site that an address belongs to; may be nil
+	Dir           string                      // of the inventory; empty keeps it in memory only
+	InventoryFile string                      // also written in the original tool's form, if set
+	Retention     time.Duration               // after which a vanished dragon is forgotten; default 30 days
+	Client        dragon.Options              // for dragons that the inventory remembers
+	Site          func(address string) string // the site that an address, as Info.Address has it, belongs to; may be nil
 	Logger        log.Logger
 	Registerer    prometheus.Registerer   // may be nil
 	OnReading     func(*Dragon, *Reading) // offered every fresh reading; must not block; may be nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +17,7 @@ const InventoryName = inventoryName
 // Remembered returns the dragons that the inventory in dir knows, sorted by worker, and
 // leaves no trace there: it is for commands that run beside the instance which owns it.
 // site says which site an address belongs to, and may be nil.
-func Remembered(dir string, site func(netip.Addr) string) ([]*Info, error) {
+func Remembered(dir string, site func(address string) string) ([]*Info, error) {
 	data, err := os.ReadFile(filepath.Join(dir, inventoryName)) //nolint:gosec // the operator names the directory, the name is fixed
 	if err != nil {
 		return nil, fmt.Errorf("the inventory: %w", err)

@@ -3,7 +3,6 @@ package fleet
 import (
 	"errors"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,7 +18,7 @@ func TestRememberedReadsAndTouchesNothing(t *testing.T) {
 	if err := os.WriteFile(path, []byte(inventory), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	site := func(netip.Addr) string { return "hall-a" }
+	site := func(string) string { return "hall-a" }
 	infos, err := Remembered(dir, site)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"cmp"
-	"net/netip"
 	"time"
 )
 
@@ -28,14 +27,27 @@ func (f *Fleet) Change(s Settings) {
 	}
 }
 
+// RefreshSite has Config.Site asked anew for the dragon at an address.
+func (f *Fleet) RefreshSite(address string) {
+	f.mu.RLock()
+	d := f.byAddress[normalAddress(address)]
+	f.mu.RUnlock()
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.change(d.findSite)
+}
+
 // findSite says which site the dragon's address is in.
 func (d *Dragon) findSite(i *Info) {
 	if i.IP == "" { // it lost its address; it is where it was, as far as anybody knows
 		return
 	}
 	i.Site = ""
-	if a, err := netip.ParseAddr(i.IP); err == nil && d.fleet.config.Site != nil {
-		i.Site = d.fleet.config.Site(a)
+	if d.fleet.config.Site != nil {
+		i.Site = d.fleet.config.Site(i.Address)
 	}
 }
 

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 func TestOtherSitesAndTimesAreFollowed(t *testing.T) {
 	var north atomic.Bool
 	north.Store(true)
-	site := func(netip.Addr) string {
+	site := func(string) string {
 		if north.Load() {
 			return "north"
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,7 +53,7 @@ func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 	transport := dragon.NewTransport()
 	transport.DialContext = herd.DialContext
 	options := dragon.Options{Transport: transport}
-	dragons, err := fleet.Open(fleet.Config{Client: options, Site: func(netip.Addr) string { return "127.10.0.0/16" }})
+	dragons, err := fleet.Open(fleet.Config{Client: options, Site: func(string) string { return "127.10.0.0/16" }})
 	if err != nil {
 		t.Fatal(err)
 	}
