@@ -62,16 +62,20 @@ func dragonTable() table[sample] {
 		title: "A dragon that was read",
 		each:  func(s *sample) []item[sample] { return s.live },
 		rows: []row[sample]{
-			{name: "dragon_uptime_seconds", help: "Time since the system booted.", typ: gauge, unit: "seconds", source: "overview.hardware.status", get: uptime},
+			{name: "dragon_uptime_seconds", help: "Time since the system booted.", typ: gauge, unit: "seconds", source: "overview.hardware.status", get: func(s *sample) dragon.Number { return s.reading.Uptime() }},
 			{name: "dragon_load1", help: "Load average over one minute.", typ: gauge, source: "overview.hardware.status", get: func(s *sample) dragon.Number { return s.overview().Load1 }},
 			{name: "dragon_memory_used_bytes", help: "Memory in use.", typ: gauge, unit: "bytes", source: "overview.hardware.memUsed", get: func(s *sample) dragon.Number { return s.overview().MemoryUsed }},
 			{name: "dragon_memory_total_bytes", help: "Memory there is.", typ: gauge, unit: "bytes", source: "overview.hardware.memTotal", get: func(s *sample) dragon.Number { return s.overview().MemoryTotal }},
-			{name: "dragon_clock_offset_seconds", help: "How far the dragon's clock is ahead of ours, to the second.", typ: gauge, unit: "seconds", source: "HTTP Date", get: clockOffset},
+			{name: "dragon_clock_offset_seconds", help: "How far the dragon's clock is ahead of ours, to the second.", typ: gauge, unit: "seconds", source: "HTTP Date", get: func(s *sample) dragon.Number { return s.reading.ClockOffset() }},
 			{name: "dragon_fan_duty_ratio", help: "Duty of the fans, one figure for all of them.", typ: gauge, unit: "ratio", source: "summary.HARDWARE.Fan duty", get: func(s *sample) dragon.Number { return s.summary().FanDuty }},
 			{name: "dragon_tuning", help: "Whether the autotuner runs.", typ: gauge, source: "summary.tuning", get: func(s *sample) dragon.Number { return s.summary().Tuning }},
 			{name: "dragon_miner_uptime_seconds", help: "Time since the mining process started or finished tuning.", typ: gauge, unit: "seconds", source: "summary.DEVS.Device Elapsed", get: func(s *sample) dragon.Number { return s.summary().Elapsed() }},
 			{name: "dragon_boards", help: "Hash boards that the mining process sees.", typ: gauge, source: "summary.DEVS", get: boards},
-			{name: "dragon_boards_expected", help: "Hash boards that the model is built with.", typ: gauge, source: "model table", get: boardsExpected},
+			{name: "dragon_boards_expected", help: "Hash boards that the dragon should have.", typ: gauge, source: "boards shown, healing profile, model table", get: func(s *sample) dragon.Number {
+				return only(s.health.Boards.Boards > 0, float64(s.health.Boards.Boards))
+			}},
+			{name: "dragon_boards_expected_info", help: "Who says how many boards to expect: learned (the dragon has shown them), operator (the healing profile) or model; always 1.", typ: gauge, source: "boards shown, healing profile, model table", labels: []labelOf[sample]{{"source", func(s *sample) string { return string(s.health.Boards.Source) }}}, get: func(s *sample) dragon.Number { return only(s.health.Boards.Boards > 0, 1) }},
+			{name: "dragon_hashrate_nominal_hashes_per_second", help: "Hash rate that the maker announced for the model.", typ: gauge, unit: "hashes_per_second", source: "model table", get: nominal},
 		},
 	}
 }
@@ -81,23 +85,9 @@ func boards(s *sample) dragon.Number {
 	return only(!slices.Contains(s.summary().Unreadable, "DEVS") || len(s.summary().Boards) > 0, float64(len(s.summary().Boards)))
 }
 
-// uptime is as of the summary: the overview may be some minutes older.
-func uptime(s *sample) dragon.Number {
-	up, known := s.overview().Uptime.Get()
-	if since := s.summary().At.Sub(s.overview().At); known && since > 0 {
-		up += since.Truncate(time.Second).Seconds()
-	}
-	return only(known, up)
-}
-
-func clockOffset(s *sample) dragon.Number {
-	a := s.summary().Answer
-	return only(!a.DeviceTime.IsZero() && !a.At.IsZero(), a.DeviceTime.Sub(a.At).Seconds())
-}
-
-func boardsExpected(s *sample) dragon.Number {
-	boards := dragon.ModelOf(s.info.Model).Boards
-	return only(boards > 0, float64(boards))
+func nominal(s *sample) dragon.Number {
+	rate := dragon.ModelOf(s.info.Model).Hashrate
+	return only(rate > 0, rate)
 }
 
 // only is v where it is known, else unknown.

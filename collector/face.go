@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -11,8 +10,6 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // A face is what does not change of a dragon's series from one scrape to the next:
@@ -94,20 +91,18 @@ func pair(name, value string) *dto.LabelPair {
 }
 
 const (
-	miner   = -1 // the slot of the mining process in face.starts
-	jitter  = 10 * time.Second
-	longest = 10 * 365 * 24 * time.Hour
+	miner  = -1 // the slot of the mining process in face.starts
+	jitter = 10 * time.Second
 )
 
-// start returns when the counters of a board, or of the mining process, were zero:
-// elapsed before at. Both have their jitter, and a start that moved would look like a
-// restart, so an answer close to the last one is the last one.
-func (f *face) start(slot int, at time.Time, elapsed dragon.Number) *timestamppb.Timestamp {
-	seconds, known := elapsed.Get()
-	if !known || !(seconds >= 0 && seconds < longest.Seconds()) {
+// start returns when the counters of a board, or of the mining process, were zero: when
+// they began. That has its jitter, and a start that moved would look like a restart, so
+// one close to the last is the last one.
+func (f *face) start(slot int, began time.Time, known bool) *timestamppb.Timestamp {
+	if !known {
 		return nil
 	}
-	start := at.Add(-time.Duration(math.Round(seconds)) * time.Second).Truncate(time.Second)
+	start := began.Truncate(time.Second)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	last := f.starts[slot]

@@ -9,7 +9,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestLabelsAreCleaned(t *testing.T) {
@@ -64,33 +67,36 @@ func TestAFaceMakesALabelOnce(t *testing.T) {
 func TestTheStartOfCountersStandsStillUntilTheyRestart(t *testing.T) {
 	f := newFace(newCommon())
 	started := noon.Add(-time.Hour)
-	first := f.start(0, noon, dragon.Known(3600)).AsTime()
+	start := func(slot int, at time.Time, elapsed dragon.Number) *timestamppb.Timestamp {
+		return since(f, slot, &fleet.Reading{Summary: &dragon.Summary{Answer: dragon.Answer{At: at}}}, elapsed)
+	}
+	first := start(0, noon, dragon.Known(3600)).AsTime()
 	if !first.Equal(started) {
 		t.Errorf("began at %v, want %v", first, started)
 	}
 	for i := range 1000 {
 		at := noon.Add(time.Duration(i)*15*time.Second + time.Duration(i%10)*173*time.Millisecond)
 		elapsed := math.Floor(at.Sub(started).Seconds() - 0.4*float64(i%4))
-		if got := f.start(0, at, dragon.Known(elapsed)).AsTime(); !got.Equal(first) {
+		if got := start(0, at, dragon.Known(elapsed)).AsTime(); !got.Equal(first) {
 			t.Fatalf("scrape %d: moved to %v", i, got)
 		}
 	}
-	if got := f.start(0, noon.Add(time.Hour), dragon.Known(30)).AsTime(); !got.Equal(noon.Add(time.Hour - 30*time.Second)) {
+	if got := start(0, noon.Add(time.Hour), dragon.Known(30)).AsTime(); !got.Equal(noon.Add(time.Hour - 30*time.Second)) {
 		t.Errorf("after a restart: %v", got)
 	}
-	if got := f.start(1, noon, dragon.Known(10)).AsTime(); !got.Equal(noon.Add(-10 * time.Second)) {
+	if got := start(1, noon, dragon.Known(10)).AsTime(); !got.Equal(noon.Add(-10 * time.Second)) {
 		t.Errorf("another board: %v", got)
 	}
 	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 1e300} {
-		if got := f.start(0, noon, dragon.Known(v)); got != nil {
+		if got := start(0, noon, dragon.Known(v)); got != nil {
 			t.Errorf("elapsed %v: %v", v, got)
 		}
 	}
-	if f.start(0, noon, dragon.Number{}) != nil {
+	if start(0, noon, dragon.Number{}) != nil {
 		t.Error("a start out of nothing")
 	}
 	for i := range 10 * maxPairs {
-		f.start(i, noon, dragon.Known(1))
+		start(i, noon, dragon.Known(1))
 	}
 	if len(f.starts) > maxPairs {
 		t.Errorf("%d starts", len(f.starts))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -75,15 +76,21 @@ func newSample(info *fleet.Info, health fleet.Health, f *face, r *fleet.Reading,
 	s.boards = make([]item[dragon.Board], 0, min(len(r.Summary.Boards), maxItems))
 	for i := range r.Summary.Boards {
 		b := &r.Summary.Boards[i]
-		s.boards = add(s.boards, item[dragon.Board]{b, f.pair("board", strconv.Itoa(b.Slot)), f.start(b.Slot, r.Summary.At, b.Elapsed)})
+		s.boards = add(s.boards, item[dragon.Board]{b, f.pair("board", strconv.Itoa(b.Slot)), since(f, b.Slot, r, b.Elapsed)})
 	}
 	s.pools = make([]item[dragon.Pool], 0, min(len(r.Summary.Pools), maxItems))
-	started := f.start(miner, r.Summary.At, r.Summary.Elapsed())
+	started := since(f, miner, r, r.Summary.Elapsed())
 	for i := range r.Summary.Pools {
 		p := &r.Summary.Pools[i]
 		s.pools = add(s.pools, item[dragon.Pool]{p, f.pair("pool", strconv.Itoa(p.Index)), started})
 	}
 	return s
+}
+
+// since is when the counters in a slot were zero, by an age that a reading tells.
+func since(f *face, slot int, r *fleet.Reading, age dragon.Number) *timestamppb.Timestamp {
+	began, known := r.Began(age)
+	return f.start(slot, began, known)
 }
 
 // add appends it, unless its key is there already or there are too many.

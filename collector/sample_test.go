@@ -48,6 +48,7 @@ func aDragon(n int) (*fleet.Info, fleet.Health, *fleet.Reading) {
 	}
 	health := fleet.Health{Up: true, Since: noon.Add(-time.Hour), LastSuccess: noon, Failures: make([]uint64, len(fleet.Reasons)), ParseErrors: map[string]uint64{"DEVS.Temperature": 2}}
 	health.Restarts = fleet.Restarts{Miner: fleet.RestartCount{Healer: 1, Unknown: 2}, System: fleet.RestartCount{Unknown: 1}}
+	health.Boards = dragon.BoardCount{Boards: 3, Source: dragon.BoardsLearned}
 	said := noon.Add(-3 * time.Minute)
 	facts := &fleet.Facts{
 		AutoTune: fleet.Dated[dragon.AutoTune]{Value: dragon.AutoTune{Mode: "balanced", Level: dragon.Known(2)}, At: said},

@@ -109,6 +109,7 @@ func TestMetricsAndProbeGiveTheSameSeries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{Count: 3, Specs: dragontest.Mixed})
 		defer f.close()
+		f.scraped(t) // boards count when they were seen twice
 		page := f.scraped(t)
 		for i := range 3 {
 			probed := f.probed(t, f.worker(i))
@@ -136,6 +137,7 @@ func TestAFaultCostsOnlyItsDragon(t *testing.T) {
 				const herd, bad = 5, 2
 				f := newFarm(t, dragontest.HerdConfig{Count: herd, Specs: dragontest.Mixed})
 				defer f.close()
+				f.scraped(t) // boards count when they were seen twice
 				before := f.scraped(t)
 				f.herd.Dragon(bad).Inject(fault.Fault)
 				for range 3 { // at first, and when it is known

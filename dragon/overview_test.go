@@ -121,14 +121,26 @@ func TestMAC(t *testing.T) {
 
 func TestModels(t *testing.T) {
 	for model, want := range map[string]Model{
-		"T1":    {Algorithm: "SHA-256", Factor: 1e6, Boards: 3},
-		"t1 ":   {Algorithm: "SHA-256", Factor: 1e6, Boards: 3},
-		"T2THF": {Algorithm: "SHA-256", Factor: 1e6, Boards: 3, Chips: 93},
-		"B29":   {Algorithm: "Blake256R14", Factor: 1e6, Chips: 51},
-		"B29+":  {Algorithm: "Equihash", Factor: 1, Boards: 3, Chips: 12},
-		"A8+":   {Algorithm: "CryptoNight", Factor: 1e3, Boards: 8, Chips: 80},
-		"A9++":  {Algorithm: "Equihash", Factor: 1, Boards: 3, Chips: 12},
-		"A11MX": {Algorithm: "Ethash", Factor: 1, Boards: 4, Chips: 8},
+		"T1":    {Algorithm: "SHA-256", Factor: 1e6, Boards: 3, Hashrate: 16e12},
+		"t1 ":   {Algorithm: "SHA-256", Factor: 1e6, Boards: 3, Hashrate: 16e12},
+		"T2T":   {Algorithm: "SHA-256", Factor: 1e6, Boards: 3},
+		"T2THF": {Algorithm: "SHA-256", Factor: 1e6},
+		"T3+":   {Algorithm: "SHA-256", Factor: 1e6},
+		"B29":   {Algorithm: "Blake256R14", Factor: 1e6, Hashrate: 2.1e12},
+		"B29+":  {Algorithm: "Equihash", Factor: 1, Boards: 3, Hashrate: 50e3},
+		"A5+":   {Algorithm: "X11", Factor: 1e6},
+		"A6+":   {Algorithm: "Scrypt", Factor: 1e6},
+		"A8":    {Algorithm: "CryptoNight", Factor: 1e3},
+		"A8+":   {Algorithm: "CryptoNight", Factor: 1e3},
+		"T4":    {Algorithm: "CryptoNight", Factor: 1e3},
+		"A8P":   {Algorithm: "Ethash", Factor: 1, Boards: 4},
+		"A8PM":  {Algorithm: "Ethash", Factor: 1, Boards: 4},
+		"a8pmx": {Algorithm: "Ethash", Factor: 1, Boards: 4},
+		"A9++":  {Algorithm: "Equihash", Factor: 1},
+		"A10":   {Algorithm: "Ethash", Factor: 1},
+		"A10S":  {Algorithm: "Ethash", Factor: 1, Boards: 4},
+		"A10X":  {Algorithm: "Ethash", Factor: 1, Boards: 3},
+		"A11MX": {Algorithm: "Ethash", Factor: 1, Boards: 4},
 		"T99":   {Factor: 1e6},
 		"":      {Factor: 1e6},
 	} {
@@ -136,6 +148,26 @@ func TestModels(t *testing.T) {
 		got.Note = ""
 		if got != want {
 			t.Errorf("%q: %+v, want %+v", model, got, want)
+		}
+	}
+}
+
+func TestExpectedBoards(t *testing.T) {
+	for name, c := range map[string]struct {
+		shown, said int
+		model       string
+		want        BoardCount
+	}{
+		"nothing is known":                     {0, 0, "A6", BoardCount{}},
+		"the model alone":                      {0, 0, "T1", BoardCount{3, BoardsOfModel}},
+		"the operator knows better":            {0, 4, "T1", BoardCount{4, BoardsOfOperator}},
+		"the dragon knows best":                {2, 4, "T1", BoardCount{2, BoardsLearned}},
+		"and better than the model":            {6, 0, "T1", BoardCount{6, BoardsLearned}},
+		"the operator has taken a board out":   {3, 2, "T1", BoardCount{2, BoardsOfOperator}},
+		"the dragon has shown what it is said": {2, 2, "T1", BoardCount{2, BoardsLearned}},
+	} {
+		if got := ExpectedBoards(c.shown, c.said, c.model); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
 }

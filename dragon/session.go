@@ -27,12 +27,13 @@ type session struct {
 	refused      error
 	refusedUntil time.Time
 	tried        []Credential // in vain
-	stillborn    int          // tokens in a row that had expired when they were new
+
+	loggedInAt time.Time
+	shortLived int // logins in a row whose token expired within shortLife
 }
 
-// maxStillborn is how often a new token may be called expired before logins rest.
-// Once can be a race on the device, which makes its key at the first login after boot.
-const maxStillborn = 3
+// shortLife is less than any token of a dragon in order lives.
+const shortLife = time.Minute
 
 var errExpired = errors.New("token expired")
 
@@ -67,35 +68,51 @@ func (c *Client) withToken(ctx context.Context, try func(token Secret, isNew boo
 		return err
 	}
 	err = try(c.session.token, isNew)
-	if errors.Is(err, errExpired) && !isNew {
-		c.session.token = ""
-		if isNew, err = c.login(ctx, true); err != nil { // nobody but a dragon says "expired"
+	if errors.Is(err, errExpired) {
+		c.tokenExpired(err)
+		if isNew {
 			return err
 		}
-		err = try(c.session.token, isNew)
+		if isNew, err = c.login(ctx, true); err != nil { // only a dragon says "expired"
+			return err
+		}
+		if err = try(c.session.token, isNew); errors.Is(err, errExpired) {
+			c.tokenExpired(err)
+			return err
+		}
 	}
-	if errors.Is(err, errExpired) {
-		c.session.token = ""
-		return c.bornExpired(err)
-	}
-	if err == nil {
-		c.session.stillborn = 0
-	}
-	return err
-}
-
-// bornExpired counts a token that was new and called expired.
-func (c *Client) bornExpired(err error) error {
-	if c.session.stillborn++; c.session.stillborn >= maxStillborn {
-		c.session.stillborn = 0
-		c.believe(err)
+	if err == nil && time.Since(c.session.loggedInAt) >= shortLife {
+		c.session.shortLived = 0
 	}
 	return err
 }
 
-// believe remembers a failed login.
-func (c *Client) believe(err error) {
-	c.session.refused, c.session.refusedUntil = err, time.Now().Add(c.opts.LoginRetry)
+// tokenExpired drops the token. Where it was short-lived, as those before it, logins rest
+// for longer and longer: each takes a dragon some work, and such a dragon calls every
+// token expired. The first may be a race on the device, which makes its key at the first
+// login after boot.
+func (c *Client) tokenExpired(err error) {
+	s := &c.session
+	s.token = ""
+	if time.Since(s.loggedInAt) >= shortLife {
+		s.shortLived = 0
+		return
+	}
+	s.shortLived++
+	switch s.shortLived {
+	case 1:
+	case 2:
+		c.believe(err, c.opts.LoginRetry/15)
+	case 3:
+		c.believe(err, c.opts.LoginRetry/3)
+	default:
+		c.believe(err, c.opts.LoginRetry)
+	}
+}
+
+// believe remembers a failed login for some time.
+func (c *Client) believe(err error, wait time.Duration) {
+	c.session.refused, c.session.refusedUntil = err, time.Now().Add(wait)
 }
 
 var authEndpoint = read("auth")
@@ -128,7 +145,7 @@ func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err erro
 		token, err := c.authenticate(ctx, credential)
 		if err == nil {
 			s.changed = s.changed && credential == s.worked
-			s.worked, s.token = credential, token
+			s.worked, s.token, s.loggedInAt = credential, token, time.Now()
 			c.loggedIn(issuer(token))
 			return true, nil
 		}
@@ -141,7 +158,7 @@ func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err erro
 			return false, err
 		}
 	}
-	c.believe(s.refused)
+	c.believe(s.refused, c.opts.LoginRetry)
 	return false, s.refused
 }
 

@@ -91,22 +91,50 @@ func TestExpiredTokenIsRenewedExactlyOnce(t *testing.T) {
 	}
 }
 
-func TestTokensThatAreBornExpiredMakeNoStorm(t *testing.T) {
+func TestTokensThatExpireAtOnceMakeNoStorm(t *testing.T) {
+	for name, answers := range map[string]any{
+		"always":                     map[string]any{"/api/overview": expired, "/api/summary": expired},
+		"but for the first question": map[string]any{"/api/overview": overviewT1, "/api/summary": expired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDevice(answers.(map[string]any))
+				c := New("dragon", Options{Transport: inMemory(t, d)})
+				start := time.Now()
+				var logins []int // in each minute
+				for minute := range 46 {
+					before := d.count("/api/auth")
+					for range 6 { // what asks a dragon that is down asks every eight seconds
+						_, _ = c.Overview(t.Context())
+						_, err := c.Summary(t.Context())
+						wantKind(t, err, ErrUnauthorized)
+						time.Sleep(8 * time.Second)
+					}
+					logins = append(logins, d.count("/api/auth")-before)
+					time.Sleep(time.Until(start.Add(time.Duration(minute+1)*time.Minute + time.Second)))
+				}
+				want := make([]int, 46)
+				want[0], want[1], want[6], want[21], want[36] = 2, 1, 1, 1, 1
+				if diff := cmp.Diff(want, logins); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+func TestTokenThatLastedIsRenewedWithoutWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDevice(map[string]any{"/api/overview": expired})
+		d := newDevice(map[string]any{"/api/overview": []string{overviewT1, overviewT1, expired, overviewT1, overviewT1, expired, overviewT1, overviewT1, expired, overviewT1}})
 		c := New("dragon", Options{Transport: inMemory(t, d)})
-		for range 50 {
-			_, err := c.Overview(t.Context())
-			wantKind(t, err, ErrUnauthorized)
-			time.Sleep(time.Second)
+		for range 7 {
+			if _, err := c.Overview(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(shortLife)
 		}
-		if logins := d.count("/api/auth"); logins != maxStillborn {
-			t.Errorf("%d logins in 50 calls, want %d", logins, maxStillborn)
-		}
-		time.Sleep(15 * time.Minute)
-		c.Overview(t.Context())
-		if logins := d.count("/api/auth"); logins != maxStillborn+1 {
-			t.Errorf("%d logins after the pause, want one more", logins)
+		if c.Logins() != 4 {
+			t.Errorf("%d logins, want 4", c.Logins())
 		}
 	})
 }

@@ -136,6 +136,7 @@ func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 		Retention:     c.InventoryRetention,
 		Client:        a.client,
 		Site:          a.siteOf,
+		Boards:        a.operatorsBoards,
 		Facts:         facts,
 		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { a.healer.OnReading(d, r) },
 		Speed:         c.SimulationSpeed,
@@ -153,6 +154,13 @@ func (a *app) siteOf(address string) string {
 		}
 	}
 	return a.current.Load().Sites.Of(address)
+}
+
+// operatorsBoards is how many boards the configuration says a dragon has; 0: nothing.
+func (a *app) operatorsBoards(i *fleet.Info) int {
+	healing := &a.current.Load().Healing
+	_, profile := healing.Place(i)
+	return healing.Policy().For(profile).Boards
 }
 
 func (a *app) newHealer(c *config.Config) (*healer.Healer, error) {

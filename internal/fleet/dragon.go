@@ -45,6 +45,7 @@ type Dragon struct {
 	ahead    [2]time.Time // FirstSeen and LastSeen of the inventory, where they were in the future
 	health   health
 	life     life
+	boards   shownBoards
 
 	errands       map[Fact]*errand
 	firmwareAsked time.Time

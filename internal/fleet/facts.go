@@ -64,10 +64,7 @@ func (c *Config) interval(fact Fact) time.Duration {
 
 // simulated is a time by the clock of simulated dragons, which may run faster.
 func (c *Config) simulated(d time.Duration) time.Duration {
-	if c.Speed > 1 {
-		return time.Duration(float64(d) / c.Speed)
-	}
-	return d
+	return newPace(c.Speed, time.Time{}).ours(d)
 }
 
 // Facts are the facts of a dragon. They are shared and never change; news make new ones.
@@ -177,7 +174,7 @@ func (d *Dragon) planFacts(now time.Time) {
 			}
 		case e.next.IsZero() || e.failures > 0 && e.lacking != d.Info().Firmware:
 			e.failures, e.lacking = 0, ""
-			d.plan(fact, now.Add(d.fleet.jitter(min(every, d.fleet.config.simulated(factSoon)))))
+			d.plan(fact, now.Add(d.fleet.jitter(min(every, d.fleet.pace.ours(factSoon)))))
 		}
 	}
 }
@@ -201,7 +198,7 @@ func (d *Dragon) hastenFacts() {
 	now := time.Now()
 	for _, fact := range []Fact{AutoTune, Pools, Errors} {
 		if d.fleet.config.interval(fact) > 0 && d.health.up && d.errand(fact).failures == 0 {
-			d.plan(fact, now.Add(d.fleet.config.simulated(time.Second+d.fleet.jitter(factAgain))))
+			d.plan(fact, now.Add(d.fleet.pace.ours(time.Second+d.fleet.jitter(factAgain))))
 		}
 	}
 }
@@ -233,7 +230,7 @@ func (d *Dragon) errand(fact Fact) *errand {
 // plan has a fact asked at a time, or at the next beat: with others, so that the program
 // wakes up for all of them at once. The caller holds d.mu.
 func (d *Dragon) plan(fact Fact, at time.Time) {
-	beat := d.fleet.config.simulated(factBeat)
+	beat := d.fleet.pace.ours(factBeat)
 	at = at.Add(-at.Sub(d.fleet.began) % beat).Add(beat)
 	d.errand(fact).next = at
 	d.fleet.errands.add(factOf{d, fact}, at)
@@ -352,7 +349,7 @@ func (d *Dragon) askFact(ctx context.Context, fact Fact) {
 		now := time.Now()
 		d.mu.Lock()
 		d.expireFact(fact, now) // a lane may be taken for as long as a fact is shown
-		d.plan(fact, now.Add(d.fleet.config.simulated(d.fleet.jitter(factAgain))))
+		d.plan(fact, now.Add(d.fleet.pace.ours(d.fleet.jitter(factAgain))))
 		d.mu.Unlock()
 	}
 	d.fleet.say()

@@ -25,6 +25,7 @@ type Config struct {
 	Retention     time.Duration               // after which a vanished dragon is forgotten; default 30 days
 	Client        dragon.Options              // for dragons that the inventory remembers
 	Site          func(address string) string // the site that an address, as Info.Address has it, belongs to; may be nil
+	Boards        func(*Info) int             // the boards that the operator says a dragon has, 0: nothing; may be nil
 	Logger        log.Logger
 	Registerer    prometheus.Registerer   // may be nil
 	OnReading     func(*Dragon, *Reading) // offered every fresh reading; must not block; may be nil
@@ -51,6 +52,7 @@ type Fleet struct {
 	retries queue[*Dragon] // those that are down, by when they are asked again
 	errands queue[factOf]  // by when they are asked for
 	began   time.Time      // from which the beats are counted
+	pace    *pace
 	notes   notes
 	file    inventoryFile
 	aside   dragon.Options // of the clients that Aside uses
@@ -93,6 +95,7 @@ func Open(c Config) (*Fleet, error) {
 		byWorker:  make(map[string]*Dragon),
 		byName:    make(map[string][]*Dragon),
 	}
+	f.pace = newPace(c.Speed, f.began)
 	f.set.Store(settled(Settings{c.Retention, c.Client.Timeout}))
 	var err error
 	if f.metrics, err = newMetrics(c.Registerer); err != nil {

@@ -23,7 +23,8 @@ type Health struct {
 	Failures    []uint64  // by index of Reasons: failed attempts, and readers whose own time ran out first
 	ParseErrors map[string]uint64
 	Restarts    Restarts
-	Busy        string // the action that holds the lane, or waits for it; empty if none
+	Boards      dragon.BoardCount // that it should have
+	Busy        string            // the action that holds the lane, or waits for it; empty if none
 }
 
 func (h Health) downError() error { return &DownError{Reason: h.Reason, Since: h.Since, Err: h.Err} }
@@ -100,6 +101,7 @@ func reasonOf(err error) string {
 
 // Health returns how its readings went.
 func (d *Dragon) Health() Health {
+	boards := d.ExpectedBoards()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	h := &d.health
@@ -112,6 +114,7 @@ func (d *Dragon) Health() Health {
 		Failures:    slices.Clone(h.failures[:]),
 		ParseErrors: maps.Clone(h.parseErrors),
 		Restarts:    d.life.Restarts,
+		Boards:      boards,
 	}
 	if len(d.lane.writes) > 0 {
 		health.Busy = d.lane.writes[0]
@@ -152,6 +155,9 @@ func (d *Dragon) cameUp(r *Reading) {
 		d.planFacts(r.At)
 	}
 	d.sawRestart(r)
+	if d.boards.see(len(r.Summary.Boards)) {
+		d.fleet.file.changed()
+	}
 }
 
 // wentDown notes a failed attempt and asks again later. The caller holds d.mu.

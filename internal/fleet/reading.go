@@ -17,6 +17,8 @@ type Reading struct {
 	Facts    *Facts           // as known then
 	At       time.Time        // when the reading was complete
 	Took     time.Duration
+
+	pace *pace
 }
 
 // WithoutAnswer returns the reading without the summary's Raw: of ten thousand dragons
@@ -39,6 +41,15 @@ const (
 	overviewMaxAge = 5 * time.Minute // on average; see overviewAge
 	overviewRetry  = time.Minute     // after one that was due failed, while the old one will do
 )
+
+// overviewDue is how long a dragon's overview will do.
+func (f *Fleet) overviewDue(mac string) time.Duration {
+	age := overviewAge(mac)
+	if f.pace != nil {
+		age = max(f.pace.ours(age), time.Second)
+	}
+	return age
+}
 
 // overviewAge is the age at which a dragon's overview is due: a fifth more or less
 // than overviewMaxAge, and always the same for one MAC. Dragons that were found together
@@ -146,13 +157,13 @@ func (d *Dragon) readAt(ctx context.Context, p *place) (*Reading, error) {
 	d.health.unreadable(summary.Unreadable)
 	d.mu.Unlock()
 	now := time.Now()
-	return &Reading{Summary: summary, Overview: s.overview, Facts: d.Facts(), At: now, Took: now.Sub(start)}, nil
+	return &Reading{Summary: summary, Overview: s.overview, Facts: d.Facts(), At: now, Took: now.Sub(start), pace: d.fleet.pace}, nil
 }
 
 // readOverview reads the overview and holds it against the dragon's identity.
 func (d *Dragon) readOverview(ctx context.Context, p *place) error {
 	s := &p.session
-	s.due = time.Now().Add(overviewRetry)
+	s.due = time.Now().Add(d.fleet.pace.ours(overviewRetry))
 	ov, err := p.client.Overview(ctx)
 	if err != nil {
 		return err
@@ -160,7 +171,7 @@ func (d *Dragon) readOverview(ctx context.Context, p *place) error {
 	if mac := normalMAC(ov.MAC); dragon.UsableMAC(mac) && mac != d.mac {
 		return &strangerError{address: p.address, want: d.mac, overview: ov}
 	}
-	s.overview, s.logins, s.due = ov, p.client.Logins(), time.Now().Add(overviewAge(d.mac))
+	s.overview, s.logins, s.due = ov, p.client.Logins(), time.Now().Add(d.fleet.overviewDue(d.mac))
 	d.mu.Lock()
 	d.health.unreadable(ov.Unreadable)
 	changed := p.ctx.Err() == nil && d.learn("", ov)

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/go-kit/log/level"
-
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // Restart says what of a dragon began anew.
@@ -65,14 +63,6 @@ type until struct {
 	To   time.Time `json:"to"`
 }
 
-func begun(age dragon.Number, said time.Time) (b beginning, known bool) {
-	seconds, known := age.Get()
-	if !known || said.IsZero() || !(seconds >= 0 && seconds < 1e9) {
-		return beginning{}, false
-	}
-	return beginning{said.Add(-time.Duration(seconds * float64(time.Second))), said}, true
-}
-
 // anew reports whether b began after a was last seen to go on. To have moved is not
 // enough: the clock of this machine may have been set while the program was away, and
 // the oldest of several boards may be gone.
@@ -91,8 +81,9 @@ func (b beginning) anew(a beginning, tolerance time.Duration) bool {
 func (l *life) observe(r *Reading) (kind Restart, at time.Time) {
 	s, o := r.Summary, r.Overview
 	if o != nil && !o.At.Equal(l.Booted.Said) {
-		if b, known := begun(o.Uptime, o.At); known {
-			if b.anew(l.Booted, bootTolerance) {
+		if began, known := r.pace.began(o.Uptime, o.At); known {
+			b := beginning{began, o.At}
+			if b.anew(l.Booted, r.pace.tolerance(SystemRestart)) {
 				kind, at = SystemRestart, b.At
 				l.Started = beginning{} // what runs now is not what ran then
 			}
@@ -103,9 +94,10 @@ func (l *life) observe(r *Reading) (kind Restart, at time.Time) {
 	if tuning, known := s.Tuning.Get(); known {
 		tunes = tuning != 0
 	}
-	if b, known := begun(s.Elapsed(), s.At); known {
-		tuned := l.Tuning && !tunes && b.At.Sub(l.Started.Said) < longestTuning
-		if b.anew(l.Started, minerTolerance) && !tuned {
+	if began, known := r.Began(s.Elapsed()); known {
+		b := beginning{began, s.At}
+		tuned := l.Tuning && !tunes && b.At.Sub(l.Started.Said) < r.pace.ours(longestTuning)
+		if b.anew(l.Started, r.pace.tolerance(MinerRestart)) && !tuned {
 			kind, at = MinerRestart, b.At
 		}
 		l.Started = b
@@ -143,10 +135,10 @@ func (c *RestartCount) add(o RestartCount) {
 }
 
 // count counts a restart and returns who brought it about.
-func (l *life) count(kind Restart, at time.Time) (initiator string) {
-	count, tolerance := &l.Restarts.Miner, minerTolerance
+func (l *life) count(kind Restart, at time.Time, tolerance time.Duration) (initiator string) {
+	count := &l.Restarts.Miner
 	if kind == SystemRestart {
-		count, tolerance = &l.Restarts.System, bootTolerance
+		count = &l.Restarts.System
 	}
 	if e, ok := l.Expected[kind]; ok && !at.Before(e.From.Add(-tolerance)) && !at.After(e.To.Add(tolerance)) {
 		delete(l.Expected, kind)
@@ -181,7 +173,7 @@ func (d *Dragon) sawRestart(r *Reading) {
 	if kind == "" {
 		return
 	}
-	initiator := d.life.count(kind, at)
+	initiator := d.life.count(kind, at, r.pace.tolerance(kind))
 	d.fleet.note(level.InfoValue(), "dragon restarted", "worker", d.Info().Worker, "address", d.Info().Address,
 		"kind", kind, "initiator", initiator, "at", at.UTC().Round(time.Second))
 	d.hastenFacts() // who restarts a dragon often does so to change it

@@ -17,7 +17,7 @@ const retryWorkers = 64
 // question costs it a process of five for as long as we wait: it is asked ever more
 // seldom. Minutes and seconds are the dragon's.
 func (f *Fleet) retryDelay(hangs bool, down time.Duration) time.Duration {
-	down = time.Duration(float64(down) * f.config.Speed)
+	down = f.pace.theirs(down)
 	var least time.Duration
 	switch {
 	case hangs && down >= time.Hour:
@@ -31,7 +31,7 @@ func (f *Fleet) retryDelay(hangs bool, down time.Duration) time.Duration {
 	default:
 		least = 8 * time.Second
 	}
-	return time.Duration(float64(least+rand.N(least/2)) / f.config.Speed)
+	return f.pace.ours(least + rand.N(least/2))
 }
 
 // retry asks the dragons that are down, each when it is due, until ctx is done.

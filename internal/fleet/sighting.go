@@ -241,7 +241,7 @@ func (f *Fleet) sightedPlace(s Sighting) *place {
 		s.Client = dragon.New(s.Address, f.config.Client)
 	}
 	p := f.newPlace(s.Address, s.Client)
-	p.session = session{overview: s.Identity.Overview, logins: s.Client.Logins(), due: time.Now().Add(overviewAge(normalMAC(s.Identity.Overview.MAC)))}
+	p.session = session{overview: s.Identity.Overview, logins: s.Client.Logins(), due: time.Now().Add(f.overviewDue(normalMAC(s.Identity.Overview.MAC)))}
 	return p
 }
 
@@ -334,7 +334,7 @@ func (f *Fleet) drop(d *Dragon) {
 	delete(f.byWorker, i.Worker)
 	d.mu.Lock()
 	d.evict(fmt.Errorf("dragon %s: %w", i.Address, errForgotten))
-	past, asked, latest := d.life.clone(), d.firmwareAsked, d.Facts().Firmware
+	past, boards, asked, latest := d.life.clone(), d.boards.most, d.firmwareAsked, d.Facts().Firmware
 	d.mu.Unlock()
 	alone := dragon.UsableMAC(d.mac) && len(f.byMAC[d.mac]) == 1 // of more, who knows whose past it is
 	for _, other := range f.byMAC[d.mac] {                       // the same dragon, as it turned out
@@ -346,6 +346,7 @@ func (f *Fleet) drop(d *Dragon) {
 		})
 		if alone {
 			other.life.inherit(past)
+			other.boards.most = max(other.boards.most, boards)
 			other.inheritFirmware(asked, latest)
 		}
 		other.mu.Unlock()

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -37,18 +38,21 @@ type DragonAnswer struct {
 	FirstSeen time.Time     `json:"first_seen"`
 	LastSeen  time.Time     `json:"last_seen"`
 
-	Hashrate       dragon.Number `json:"hashrate"`          // hashes (Equihash: solutions) per second, of the boards that are not dead
-	Expected       dragon.Number `json:"hashrate_expected"` // what it does when it is well, as the healer has learned
-	Temperature    dragon.Number `json:"temperature"`       // °C, of the hottest board
-	FanDuty        dragon.Number `json:"fan_duty"`          // ratio
-	Boards         dragon.Number `json:"boards"`
-	BoardsAlive    dragon.Number `json:"boards_alive"`
-	BoardsExpected dragon.Number `json:"boards_expected"`
-	Tuning         dragon.Number `json:"tuning"` // 1 while it tunes
-	Uptime         dragon.Number `json:"uptime_s"`
-	MinerUptime    dragon.Number `json:"miner_uptime_s"`
-	Pool           string        `json:"pool"` // URL of the active pool, without a login
-	PoolUser       string        `json:"pool_user"`
+	Hashrate       dragon.Number      `json:"hashrate"`          // hashes (Equihash: solutions) per second, of the boards that are not dead
+	Expected       dragon.Number      `json:"hashrate_expected"` // what it does when it is well, as the healer has learned
+	Nominal        dragon.Number      `json:"hashrate_nominal"`  // as the maker announced it
+	Temperature    dragon.Number      `json:"temperature"`       // °C, of the hottest board
+	FanDuty        dragon.Number      `json:"fan_duty"`          // ratio
+	Boards         dragon.Number      `json:"boards"`
+	BoardsAlive    dragon.Number      `json:"boards_alive"`
+	BoardsExpected dragon.Number      `json:"boards_expected"`
+	BoardsSource   dragon.BoardSource `json:"boards_expected_source,omitempty"` // learned, operator or model
+
+	Tuning      dragon.Number `json:"tuning"` // 1 while it tunes
+	Uptime      dragon.Number `json:"uptime_s"`
+	MinerUptime dragon.Number `json:"miner_uptime_s"`
+	Pool        string        `json:"pool"` // URL of the active pool, without a login
+	PoolUser    string        `json:"pool_user"`
 
 	Healer     *HealingAnswer `json:"healer"`      // null before the healer has looked at it
 	LastAction *ActionAnswer  `json:"last_action"` // null if none is remembered
@@ -126,8 +130,11 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 			a.LastSeen = at
 		}
 	}
-	if boards := dragon.ModelOf(i.Model).Boards; boards > 0 {
-		a.BoardsExpected = dragon.Known(float64(boards))
+	if rate := dragon.ModelOf(i.Model).Hashrate; rate > 0 {
+		a.Nominal = dragon.Known(rate)
+	}
+	if h.Boards.Boards > 0 {
+		a.BoardsExpected, a.BoardsSource = dragon.Known(float64(h.Boards.Boards)), h.Boards.Source
 	}
 	if r != nil && r.Summary != nil {
 		a.read(r)
@@ -161,7 +168,7 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 func (a *DragonAnswer) read(r *fleet.Reading) {
 	s := r.Summary
 	a.reading = r
-	a.FanDuty, a.Tuning, a.MinerUptime, a.Uptime = s.FanDuty, s.Tuning, s.Elapsed(), uptime(r)
+	a.FanDuty, a.Tuning, a.MinerUptime, a.Uptime = s.FanDuty, s.Tuning, s.Elapsed(), r.Uptime()
 	if len(s.Boards) > 0 || !slices.Contains(s.Unreadable, "DEVS") {
 		alive := 0
 		for i := range s.Boards {
@@ -198,18 +205,6 @@ func rateOf(b *dragon.Board) dragon.Number {
 		}
 	}
 	return dragon.Number{}
-}
-
-// uptime is the system's at the time of the summary: the overview may be older.
-func uptime(r *fleet.Reading) dragon.Number {
-	if r.Overview == nil {
-		return dragon.Number{}
-	}
-	up, known := r.Overview.Uptime.Get()
-	if !known {
-		return dragon.Number{}
-	}
-	return dragon.Known(up + max(0, r.Summary.At.Sub(r.Overview.At).Seconds()))
 }
 
 // linkTo is the address of a dragon's own pages. Only an IP address becomes a link:
@@ -381,8 +376,8 @@ func (a *OneDragonAnswer) parts(r *fleet.Reading) {
 			BuildDate: o.BuildDate, DHCP: o.Network.DHCP, Netmask: o.Network.Netmask, Gateway: o.Network.Gateway, DNS: o.Network.DNS,
 			Load1: o.Load1, MemoryUsed: o.MemoryUsed, MemoryTotal: o.MemoryTotal,
 		}
-		if !s.DeviceTime.IsZero() && !s.At.IsZero() {
-			a.System.ClockOffset = dragon.Known(s.DeviceTime.Sub(s.At).Round(time.Second).Seconds())
+		if offset, known := r.ClockOffset().Get(); known {
+			a.System.ClockOffset = dragon.Known(math.Round(offset))
 		}
 	}
 }

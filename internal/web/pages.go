@@ -287,11 +287,12 @@ func (a *DragonAnswer) Because() string {
 // bar is a figure beside what it could be.
 type bar struct{ Tone, Share string }
 
-// Bar shows the hash rate beside what the dragon does when it is well.
+// Bar shows the hash rate beside what the dragon does when it is well; where that is not
+// learned yet, beside the maker's figure.
 func (a *DragonAnswer) Bar() *bar {
 	is, known := a.Hashrate.Get()
-	well, learned := a.Expected.Get()
-	if !known || !learned || well <= 0 {
+	well := a.Expected.Or(a.Nominal.Or(0))
+	if !known || well <= 0 {
 		return nil
 	}
 	b := bar{"good", share(is, well)}

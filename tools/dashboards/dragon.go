@@ -62,7 +62,7 @@ func dragonBoard(limits thresholds) *board {
 				{tile("Hash rate", "Of its boards, averaged by the dragon over five minutes.", hashes, query{"sum(" + averaged("5m") + ")", ""}).Decimals(2), 3, 4, 0},
 				{tile("Of expected", "What it makes of its expected hash rate.", ratio, query{its("worker:dragon_hashrate:ratio"), ""}).Decimals(1).Thresholds(colours("red", slow, "yellow", 0.9, "green")).Mappings(yet("–")), 3, 4, 0},
 				{tile("Boards", "Those that are alive.", count, query{"sum(" + each("board", its("dragon_board_up")) + ")", ""}), 2, 4, 0},
-				{tile("Built with", "Boards that the model is built with.", count, query{"max(" + its("dragon_boards_expected") + ")", ""}), 2, 4, 0},
+				{tile("Expected", "Boards that the dragon should have.", count, query{"max(" + its("dragon_boards_expected") + ")", ""}), 2, 4, 0},
 				{tile("Hottest board", "The average of its chips.", celsius, query{"max(" + its("dragon_board_temperature_celsius") + ")", ""}).Thresholds(hot()), 3, 4, 0},
 				{tile("Fans", "Duty, one figure for all of them.", ratio, query{"max(" + its("dragon_fan_duty_ratio") + ")", ""}).Thresholds(colours("green", limits.at("fan_duty_ratio"), "orange")), 2, 4, 0},
 				{tile("Up for", "Time since its system booted.", seconds, query{"max(" + its("dragon_uptime_seconds") + ")", ""}).Decimals(0), 3, 4, 0},

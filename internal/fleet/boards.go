@@ -1,0 +1,34 @@
+package fleet
+
+import "github.com/brndnmtthws/mother-of-dragons/dragon"
+
+// shownBoards is how many hash boards a dragon has shown: the most that two readings in a
+// row had. One answer alone may be a mistake, and what is learned is expected for good.
+type shownBoards struct {
+	most int // remembered in the inventory
+	last int // in the last reading
+}
+
+// see takes in a reading and reports whether there is something to remember.
+func (b *shownBoards) see(boards int) (learned bool) {
+	sure := min(boards, b.last)
+	b.last = boards
+	if sure <= b.most {
+		return false
+	}
+	b.most = sure
+	return true
+}
+
+// ExpectedBoards returns how many hash boards the dragon should have: the one number that
+// metrics, alerts, pages and the healer hold it to.
+func (d *Dragon) ExpectedBoards() dragon.BoardCount {
+	info, said := d.Info(), 0
+	if of := d.fleet.config.Boards; of != nil {
+		said = of(info)
+	}
+	d.mu.Lock()
+	shown := d.boards.most
+	d.mu.Unlock()
+	return dragon.ExpectedBoards(shown, said, info.Model)
+}
