@@ -6,43 +6,51 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-
-	"github.com/brndnmtthws/mother-of-dragons/discovery"
 )
 
-// Unchangeable says what of another configuration cannot be taken over by a program
-// that runs on c; nil if it is nothing.
+// Unchangeable says what of another configuration takes a restart; nil if nothing does.
 func (c *Config) Unchangeable(next *Config) error {
 	var errs []error
-	for _, x := range []struct{ path, was, is string }{
-		{"data_dir", c.DataDir, next.DataDir},
-		{"inventory.file", c.InventoryFile, next.InventoryFile},
-		{"discovery.listen", strconv.FormatBool(c.Listen), strconv.FormatBool(next.Listen)},
-		{"scrape.openmetrics_created", strconv.FormatBool(c.Created), strconv.FormatBool(next.Created)},
-	} {
-		if x.was != x.is {
-			errs = append(errs, fmt.Errorf("%s: %s: %q became %q, which takes a restart", next.File, x.path, x.was, x.is))
+	rows := table()
+	for i := range rows {
+		if rows[i].restart {
+			was, is := c.text(rows[i].key), next.text(rows[i].key)
+			if was != is {
+				errs = append(errs, fmt.Errorf("%s: %s: %s became %s, which takes a restart", next.File, rows[i].key, was, is))
+			}
 		}
 	}
-	was, is := reflect.ValueOf(c.doc.Collectors), reflect.ValueOf(next.doc.Collectors)
-	for i := range was.NumField() {
-		if a, b := was.Field(i).Bool(), is.Field(i).Bool(); a != b {
-			errs = append(errs, fmt.Errorf("%s: collectors.%s: %t became %t, which takes a restart", next.File, keyOf(was.Type().Field(i)), a, b))
-		}
-	}
-	if c.doc.Collectors == next.doc.Collectors && c.AsksVendors() != next.AsksVendors() {
-		errs = append(errs, fmt.Errorf("%s: firmware: whether dragons ask their vendors for firmware became %t, which takes a restart (collectors.firmware is off)", next.File, next.AsksVendors()))
+	if c.Collectors == next.Collectors && c.AsksVendors() != next.AsksVendors() {
+		errs = append(errs, fmt.Errorf("%s: firmware.auto_upgrade: whether dragons ask their vendors for firmware became %t, which takes a restart (collectors.firmware is off)",
+			next.File, next.AsksVendors()))
 	}
 	return errors.Join(errs...)
 }
 
+// text is the value of a key, a string in quotes.
+func (c *Config) text(key string) string {
+	v := fieldAt(reflect.ValueOf(&c.Settings).Elem(), key)
+	if v.Kind() == reflect.String {
+		return strconv.Quote(v.String())
+	}
+	return show(key, v)
+}
+
 // AsksVendors reports whether dragons are to ask their vendors for the newest firmware.
 func (c *Config) AsksVendors() bool {
-	return c.doc.Collectors.Firmware || c.Wish.AutoUpgrade && len(c.Wish.FirmwareHosts) > 0
+	return c.Collectors.Firmware || c.Firmware.AutoUpgrade && len(c.Firmware.AllowedHosts) > 0
+}
+
+// Switches is the choice of collectors by name.
+func (c *Collectors) Switches() map[string]bool {
+	on := make(map[string]bool)
+	for name, field := range fieldsOf(reflect.ValueOf(c).Elem()) {
+		on[name] = field.Bool()
+	}
+	return on
 }
 
 // SearchesAs reports whether dragons are searched as by another configuration.
 func (c *Config) SearchesAs(o *Config) bool {
-	return slices.EqualFunc(c.Networks, o.Networks, discovery.Network.Equal) && slices.Equal(c.Targets, o.Targets) && c.ScanInterval == o.ScanInterval &&
-		c.Port == o.Port && c.ScanTimeout == o.ScanTimeout && c.ConnectTimeout == o.ConnectTimeout
+	return slices.Equal(c.Networks, o.Networks) && slices.Equal(c.Dragons, o.Dragons) && c.Discovery == o.Discovery
 }

@@ -42,30 +42,18 @@ func TestDefaultsAreTheOriginals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Config{
-		Probing: Probing{
-			Networks:       []discovery.Network{{Range: discovery.RangeOf(netip.MustParsePrefix("127.1.0.0/24"))}},
-			Port:           80,
-			ScanTimeout:    10 * time.Second,
-			ConnectTimeout: time.Second,
-		},
-		ScanInterval:       300 * time.Second,
-		SimulationSpeed:    1,
-		DragonTimeout:      10 * time.Second,
-		DataDir:            "data",
-		InventoryFile:      "dragon-inventory.json",
-		InventoryRetention: 30 * 24 * time.Hour,
-		ScrapeWorkers:      256,
-		ScrapeOffset:       500 * time.Millisecond,
-		MaxRequests:        40,
-		Health: Health{
-			HashrateMin:      1000e9,
-			HashrateDuration: time.Hour,
-		},
-		Wish:   Wish{FirmwaresPath: "firmwares/", FirmwareHosts: firmware.VendorHosts()}, // and neither pools nor an autotune mode
-		Statsd: Statsd{Port: 8125, Prefix: "dragons", Interval: time.Minute},
+	want := Settings{
+		Networks:        []Network{{CIDR: discovery.RangeOf(netip.MustParsePrefix("127.1.0.0/24"))}},
+		DataDir:         "data",
+		Collectors:      Collectors{true, true, true, true, true, true, true, true, false},
+		SimulationSpeed: 1,
 	}
-	if diff := cmp.Diff(want, got, comparable, cmpopts.IgnoreFields(Config{}, "Healing", "Wishes", "Sites", "Credentials", "flags", "doc", "read")); diff != "" {
+	want.Inventory.File, want.Inventory.Retention = "dragon-inventory.json", 30*24*time.Hour
+	want.Discovery.Interval, want.Discovery.Port, want.Discovery.Timeout, want.Discovery.ConnectTimeout = 300*time.Second, 80, 10*time.Second, time.Second
+	want.Scrape.DragonTimeout, want.Scrape.TimeoutOffset, want.Scrape.Workers, want.Scrape.MaxRequests = 10*time.Second, 500*time.Millisecond, 256, 40
+	want.Statsd.Port, want.Statsd.Prefix, want.Statsd.Interval = 8125, "dragons", time.Minute
+	want.Firmware.Path, want.Firmware.AllowedHosts = "firmwares/", firmware.VendorHosts()
+	if diff := cmp.Diff(want, got.Settings, comparable, cmpopts.IgnoreFields(Settings{}, "Policy"), cmp.AllowUnexported(Settings{})); diff != "" {
 		t.Error(diff)
 	}
 	policy := healer.DefaultPolicy()
@@ -94,10 +82,10 @@ func TestOriginalsCommandLine(t *testing.T) {
 			{ID: 0, PoolConfig: dragon.PoolConfig{URL: "stratum+tcp://one.example.net:3333", User: "somebody", Password: "other"}},
 		}},
 	}
-	if diff := cmp.Diff(want, c.Wish.Pools); diff != "" {
+	if diff := cmp.Diff(want, c.Pools); diff != "" {
 		t.Error(diff)
 	}
-	if !c.Health.Reboot || c.Wish.AutotuneMode != "balanced" || c.Statsd.Host != "127.0.0.1" || c.Statsd.Port != 9125 {
+	if !c.Healing.Enforcing() || c.AutotuneMode != "balanced" || c.Statsd.Host != "127.0.0.1" || c.Statsd.Port != 9125 {
 		t.Errorf("options lost: %+v", c)
 	}
 }
@@ -134,16 +122,16 @@ func TestBadValuesSayWhichWhyAndWhatWouldDo(t *testing.T) {
 		{"--dragon=", "is not a host"},
 		{"--dragon-port=0", `"0" is no port`},
 		{"--statsd-port=65536", `"65536" is no port`},
-		{"--statsd-prefix=a:b", `--statsd-prefix: "a:b" will not do: want at most 100 letters`},
+		{"--statsd-prefix=a:b", `--statsd-prefix: invalid value "a:b": want at most 100 letters`},
 		{"--statsd-prefix=a\nb|c", "want at most 100 letters"},
 		{"--simulation.speed=0.5", "want 1 to 1000"},
 		{"--scan-interval=0", "must be longer than nothing"},
-		{"--statsd-interval=1ms", "a second or more"},
-		{"--scrape-workers=0", "want a whole number from 1"},
-		{"--web.max-requests=-1", "want a whole number from 0"},
+		{"--statsd-interval=1ms", "want 1s or more"},
+		{"--scrape-workers=0", "invalid value 0: want 1 to 100000"},
+		{"--web.max-requests=-1", "want 0 to 1000000"},
 		{"--dragon-health-hashrate-min=-1", "want GH/s"},
 		{"--dragon-health-hashrate-min=NaN", "want GH/s"},
-		{"--dragon-autotune-mode=fast", `"fast" is none of efficient, balanced, factory, performance`},
+		{"--dragon-autotune-mode=fast", `invalid value "fast": want one of efficient, balanced, factory, performance`},
 		{"--pools=[", "line 1, column 2: it ends too early"},
 		{"--pools=pools.json", "line 1, column 1: invalid character 'p'"},
 		{"--pools=[]", "leave the option out"},
@@ -217,7 +205,7 @@ func TestFirmwareHosts(t *testing.T) {
 		"--firmware.allowed-hosts=files.example.com --firmware.allowed-hosts=10.0.0.5:8080": "[files.example.com 10.0.0.5:8080]",
 	} {
 		c, err := parse(append(strings.Fields(args), "--network=127.5.0.0/16")...)
-		if err != nil || fmt.Sprint(c.Wish.FirmwareHosts) != want {
+		if err != nil || fmt.Sprint(c.Firmware.AllowedHosts) != want {
 			t.Errorf("%q: %v, %v", args, c, err)
 		}
 	}
@@ -243,8 +231,8 @@ func TestPortAndTimeoutOfOneCallWinOverTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := load()
-		if err != nil || got.Port != c.port || got.DragonTimeout != c.timeout {
-			t.Errorf("%v: %v, port %d, timeout %v", c.args, err, got.Port, got.DragonTimeout)
+		if err != nil || got.Discovery.Port != c.port || got.Scrape.DragonTimeout != c.timeout {
+			t.Errorf("%v: %v, port %d, timeout %v", c.args, err, got.Discovery.Port, got.Scrape.DragonTimeout)
 		}
 	}
 }

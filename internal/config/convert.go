@@ -86,12 +86,9 @@ func Convert(data []byte, passwords bool) (*Converted, error) {
 
 // wrongWith says what is wrong with the content of a file that needs no others.
 func wrongWith(data []byte) error {
-	c, r := defaults(), newReader()
-	doc := documentOf(c)
-	if root := r.parse(data); root != nil {
-		r.take(root, "", reflect.ValueOf(&doc).Elem())
-	}
-	c.adopt(r, &doc, "")
+	c, r := Config{Settings: *defaults()}, newReader()
+	r.document(data, &c.Settings)
+	c.check(r, "")
 	return r.failed("line")
 }
 

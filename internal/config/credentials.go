@@ -87,9 +87,9 @@ func (c *Credentials) Equal(o *Credentials) bool {
 }
 
 // adoptCredentials takes over what is tried at a dragon's login.
-func (c *Config) adoptCredentials(r *reader, list []credential, dir string, sites []string) {
+func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 	c.Credentials = Credentials{sites: &c.Sites}
-	for i, cred := range list {
+	for i, cred := range c.Logins {
 		path := fmt.Sprintf("credentials[%d]", i)
 		if cred.Username == "" {
 			r.at(path, "it has no username")
@@ -116,7 +116,7 @@ func (c *Config) adoptCredentials(r *reader, list []credential, dir string, site
 		}
 	}
 	slices.SortStableFunc(c.Credentials.known, func(a, b knownCredential) int { return b.whose.compare(&a.whose) })
-	if r.has("credentials") && len(list) == 0 {
+	if r.has("credentials") && len(c.Logins) == 0 {
 		r.at("credentials", "is empty; leave the key out for the passwords that dragons are delivered with")
 	}
 }

@@ -90,12 +90,11 @@ func TestCredentialsThatSayTheSameAreEqual(t *testing.T) {
 
 func TestAConfigurationIsReadAnewEachTime(t *testing.T) {
 	c := mustParse(t, "networks: [{cidr: 127.5.0.0/16}]\n", "--statsd-prefix=flag")
-	again := *c.flags
-	again.flags = c.flags
-	if err := again.complete(written(t, "dragons: [{address: 127.6.0.1}]\n")); err != nil {
+	again, err := load(c.flags, written(t, "dragons: [{address: 127.6.0.1}]\n"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(again.Networks) != 0 || len(again.Targets) != 1 || again.Statsd.Prefix != "flag" {
+	if len(again.Networks) != 0 || len(again.Targets()) != 1 || again.Statsd.Prefix != "flag" {
 		t.Errorf("something of the file before is left: %+v", again)
 	}
 }

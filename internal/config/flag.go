@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 )
@@ -27,16 +25,6 @@ func Flags[T any](cmd flagger, name, help string, to *[]T, parse func(string) (T
 	clause := cmd.Flag(name, help)
 	clause.SetValue(&value[T]{name: "--" + name, many: true, parse: parse, take: func(v T) { *to = append(*to, v) }})
 	return clause
-}
-
-// Choice parses one of a few words.
-func Choice(words ...string) func(string) (string, error) {
-	return func(s string) (string, error) {
-		if slices.Contains(words, s) {
-			return s, nil
-		}
-		return "", fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
-	}
 }
 
 // Text takes any text.

@@ -42,18 +42,6 @@ func ParseInterval(s string) (time.Duration, error) {
 	return d, err
 }
 
-// leastPace is the shortest interval at which every dragon is read by itself: below it
-// they would be asked back to back.
-const leastPace = time.Second
-
-func parsePace(s string) (time.Duration, error) {
-	d, err := ParseInterval(s)
-	if err == nil && d < leastPace {
-		err = fmt.Errorf("%q is too short: want a second or more", s)
-	}
-	return d, err
-}
-
 func parsePort(s string) (uint16, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil || n == 0 {
@@ -114,4 +102,16 @@ func ParseSpeed(s string) (float64, error) {
 		return 0, fmt.Errorf("%q is no speed: want 1 to 1000", s)
 	}
 	return v, nil
+}
+
+// Span writes a duration as the file and people write it.
+func Span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

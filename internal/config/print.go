@@ -3,16 +3,12 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/brndnmtthws/mother-of-dragons/discovery"
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
@@ -21,7 +17,7 @@ import (
 // anew it is the same configuration otherwise.
 func (c *Config) Print() ([]byte, error) {
 	p := printer{c.read, filepath.Dir(c.File)}
-	root := p.node("", reflect.ValueOf(c.doc).Elem())
+	root := p.node("", reflect.ValueOf(&c.Settings).Elem())
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
@@ -31,22 +27,8 @@ func (c *Config) Print() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Beside lists the flags that are in force and have no key in the file, or another one.
-func (c *Config) Beside() (flags []string) {
-	for _, f := range []struct {
-		given bool
-		text  string
-	}{
-		{len(c.Wish.Pools) > 0, "--pools=" + dragon.Secret("x").String()},
-		{c.Wish.AutotuneMode != "", "--dragon-autotune-mode=" + c.Wish.AutotuneMode},
-		{c.SimulationSpeed != 1, fmt.Sprintf("--simulation.speed=%g", c.SimulationSpeed)},
-	} {
-		if f.given {
-			flags = append(flags, f.text)
-		}
-	}
-	return flags
-}
+// Beside lists the flags that are given and have no key in the file.
+func (c *Config) Beside() []string { return c.beside }
 
 // printer is the reader's counterpart.
 type printer struct {
@@ -104,30 +86,15 @@ func (p *printer) list(path string, v reflect.Value) *yaml.Node {
 }
 
 func (p *printer) scalar(path string, v reflect.Value) *yaml.Node {
-	n := &yaml.Node{Kind: yaml.ScalarNode}
-	switch v := v.Interface().(type) {
-	case string:
-		if strings.HasSuffix(path, "password_file") && !filepath.IsAbs(v) {
-			v = filepath.Join(p.dir, v)
-			if abs, err := filepath.Abs(v); err == nil { // wherever this is read
-				v = abs
-			}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Value: show(path, v)}
+	if kinds[v.Type()].name == "string" {
+		n.Tag = "!!str" // quoted where it must be
+	}
+	if strings.HasSuffix(path, "password_file") && !filepath.IsAbs(n.Value) {
+		n.Value = filepath.Join(p.dir, n.Value)
+		if abs, err := filepath.Abs(n.Value); err == nil { // wherever this is read
+			n.Value = abs
 		}
-		n.Tag, n.Value = "!!str", v // quoted where it must be
-	case dragon.Secret:
-		n.Tag, n.Value = "!!str", v.String()
-	case netip.Prefix:
-		n.Value = v.String()
-	case discovery.Range:
-		n.Value = v.String()
-	case healer.Ratio:
-		n.Value = standard(path, reflect.ValueOf(v))
-		var again healer.Ratio
-		if again.UnmarshalText([]byte(n.Value)) != nil || again != v {
-			n.Value = strconv.FormatFloat(float64(v), 'g', -1, 64)
-		}
-	default:
-		n.Value = standard(path, reflect.ValueOf(v))
 	}
 	return n
 }

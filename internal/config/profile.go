@@ -152,10 +152,10 @@ func (l *layer) covers(o *layer) bool {
 		(!l.network.IsValid() || o.network.IsValid() && o.network.Bits() >= l.network.Bits() && l.network.Contains(o.network.Addr()))
 }
 
-// newHealing checks a document's policy and makes it complete: the healer gets every
+// newHealing checks a policy and makes it complete: the healer gets every
 // stack of profiles that a dragon may match as a profile of its own.
-func newHealing(r *reader, d *document, sites []string) Healing {
-	h := Healing{policy: &d.Healing}
+func newHealing(r *reader, d *Settings, sites []string) Healing {
+	h := Healing{policy: &d.Policy}
 	checkPolicy(h.policy, func(key, format string, args ...any) { r.at("healing."+key, format, args...) })
 	known := map[string]bool{} // what is wrong with the default is not said again of each profile
 	checkDragon(&h.policy.Default, func(key, format string, args ...any) {

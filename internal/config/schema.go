@@ -4,22 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net/netip"
+	"maps"
 	"reflect"
 	"strings"
-	"time"
-
-	"github.com/brndnmtthws/mother-of-dragons/discovery"
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
-	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // Schema is examples/mother-of-dragons.schema.json: the file's shape for editors, which
 // then complete keys and say what they mean. What a value may be, given the others, only
 // check-config knows.
 func Schema() ([]byte, error) {
-	doc := documentOf(defaults())
-	root := schemaOf("", reflect.ValueOf(&doc).Elem())
+	root := schemaOf("", reflect.ValueOf(defaults()).Elem())
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "Configuration of mother-of-dragons"
 	var b bytes.Buffer
@@ -55,61 +49,38 @@ func schemaOf(path string, v reflect.Value) schema {
 		}
 		s["type"], s["properties"], s["additionalProperties"] = []string{"object", "null"}, properties, false
 	}
-	if meaning := meaningOf(path); meaning != "" {
-		s["description"] = meaning
+	row := rowAt(path)
+	if row == nil {
+		return s
 	}
-	if text := standard(path, v); isScalar(v.Type()) && text != "" && !strings.Contains(path, "[]") {
-		s["default"] = text
-		if t := v.Interface(); reflect.TypeOf(t).Kind() == reflect.Bool || v.CanInt() && v.Type() != reflect.TypeFor[time.Duration]() || v.CanUint() || v.Type() == reflect.TypeFor[float64]() && !isRate(path) {
+	if row.doc != "" {
+		s["description"] = row.doc
+	}
+	if isScalar(v.Type()) && !strings.Contains(path, "[]") {
+		if s["default"] = show(path, v); s["default"] == "" {
+			delete(s, "default")
+		}
+		switch t := v.Interface().(type) {
+		case bool, int, uint16:
 			s["default"] = t
+		case float64:
+			if row.as == nil {
+				s["default"] = t
+			}
 		}
 	}
 	return s
 }
 
-// meaningOf is what the reference says of a key. A profile's are those of the default.
-func meaningOf(path string) string {
-	if key, ok := strings.CutPrefix(path, "profiles[].healing."); ok {
-		path = "healing.default." + key
-	}
-	for _, m := range meanings {
-		if m.path == path {
-			return m.meaning
-		}
-	}
-	return ""
-}
-
+// schemaOfScalar has the range where it is one of plain numbers.
 func schemaOfScalar(path string, v reflect.Value) schema {
-	text := func(pattern string) schema { return schema{"type": "string", "pattern": pattern} }
-	either := func(kinds ...schema) schema { return schema{"anyOf": kinds} }
-	switch v.Interface().(type) {
-	case time.Duration:
-		return either(schema{"type": "number", "minimum": 0}, text(`^([0-9.]+|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`))
-	case netip.Prefix:
-		return text(`^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+/[0-9]+$`)
-	case discovery.Range:
-		return text(`^[0-9.]+(/[0-9]+| ?- ?[0-9.]+)$`)
-	case healer.Ratio:
-		return either(schema{"type": "number", "minimum": 0, "maximum": 1}, text(`^[0-9.]+ ?%?$`))
-	case healer.Mode:
-		return schema{"enum": []healer.Mode{healer.Observe, healer.Enforce}}
-	case healer.Kind:
-		return schema{"enum": []string{"restart", "reboot"}}
-	case bool:
-		return schema{"type": "boolean"}
-	case uint16:
-		return schema{"type": "integer", "minimum": 1, "maximum": 65535}
-	case int:
-		return schema{"type": "integer"}
-	case float64:
-		if isRate(path) {
-			return either(text(`^[0-9.]+ ?([kMGTP]?H|k?Sol)/s$`), schema{"const": 0})
+	s := maps.Clone(kindAt(path, v.Type()).schema)
+	if row := rowAt(path); row != nil && row.from != "" && (v.Kind() == reflect.Int || v.Kind() == reflect.Float64) {
+		k := kindAt(path, v.Type())
+		s["minimum"] = bound(k, row.from)
+		if row.to != "" {
+			s["maximum"] = bound(k, row.to)
 		}
-		return schema{"type": "number"}
-	case dragon.Secret:
-		return schema{"type": []string{"string", "number", "boolean"}}
 	}
-	// Whatever stands there is a text, also what YAML takes for a number.
-	return schema{"type": []string{"string", "number", "boolean"}}
+	return s
 }

@@ -58,7 +58,7 @@ func TestSchemaTakesWhatTheProgramTakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := setting.ReplaceAllString(string(example), "$1$2")
+	all := commented.ReplaceAllString(string(example), "$1$2")
 	for name, text := range map[string]string{"the example": string(example), "the example with every setting": all, "everything": whole, "credentials": locks} {
 		if err := valid(t, s, text); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -167,21 +167,21 @@ func workerName(template, user, mac string) string {
 
 // newWishes puts together what the flags and the profiles want. The file wins over the
 // flags where neither is more specific.
-func (c *Config) newWishes(r *reader, d *document, sites []string, dir string) *Wishes {
+func (c *Config) newWishes(r *reader, sites []string, dir string) *Wishes {
 	w := &Wishes{}
 	add := func(l wishLayer) { w.layers = append(w.layers, l) }
-	if c.Wish.AutotuneMode != "" {
-		add(wishLayer{layer: layer{name: "--dragon-autotune-mode"}, mode: c.Wish.AutotuneMode})
+	if c.AutotuneMode != "" {
+		add(wishLayer{layer: layer{name: "--dragon-autotune-mode"}, mode: c.AutotuneMode})
 	}
-	for i, set := range c.Wish.Pools {
+	for i, set := range c.Pools {
 		l := wishLayer{layer: layer{name: fmt.Sprintf("--pools[%d]", i), macs: set.MACs}}
 		for _, p := range set.Pools {
 			l.pools = append(l.pools, p.PoolConfig)
 		}
 		add(l)
 	}
-	for i := range d.Profiles {
-		p := &d.Profiles[i]
+	for i := range c.Profiles {
+		p := &c.Profiles[i]
 		path := fmt.Sprintf("profiles[%d]", i)
 		one, fields := c.wishOf(r, p, path+".wish", dir)
 		if len(fields) == 0 {

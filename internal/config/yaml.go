@@ -6,19 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hbollon/go-edlib"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/brndnmtthws/mother-of-dragons/discovery"
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
@@ -177,7 +173,7 @@ func (r *reader) section(n *yaml.Node, path string, v reflect.Value) {
 		return // a heading, and everything below it is a comment
 	}
 	if n.Kind != yaml.MappingNode {
-		r.say(n.Line, path, "want a section of keys and values, not %s", kindOf(n))
+		r.say(n.Line, path, "want a section of keys and values, not %s", nodeKind(n))
 		return
 	}
 	if v.Type() == reflect.TypeFor[healer.DragonPolicy]() {
@@ -188,7 +184,7 @@ func (r *reader) section(n *yaml.Node, path string, v reflect.Value) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		if key.Kind != yaml.ScalarNode {
-			r.say(key.Line, path, "want a key, not %s", kindOf(key))
+			r.say(key.Line, path, "want a key, not %s", nodeKind(key))
 			continue
 		}
 		if first := seen[key.Value]; first > 0 {
@@ -214,7 +210,7 @@ func (r *reader) list(n *yaml.Node, path string, v reflect.Value) {
 	case n.Kind == yaml.ScalarNode && isScalar(v.Type().Elem()):
 		items = []*yaml.Node{n} // one may be written without brackets
 	case n.Kind != yaml.SequenceNode:
-		r.say(n.Line, path, "want a list, not %s", kindOf(n))
+		r.say(n.Line, path, "want a list, not %s", nodeKind(n))
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(items), len(items))
@@ -229,105 +225,21 @@ func (r *reader) list(n *yaml.Node, path string, v reflect.Value) {
 }
 
 func (r *reader) scalar(n *yaml.Node, path string, v reflect.Value) {
-	if n.Kind != yaml.ScalarNode {
-		r.say(n.Line, path, "want %s, not %s", wants(path, v), kindOf(n))
-		return
-	}
-	if n.ShortTag() == "!!null" {
-		r.say(n.Line, path, "no value; want %s, or leave the key out", wants(path, v))
-		return
-	}
-	if err := parseScalar(n.Value, path, v); err != nil {
-		r.say(n.Line, path, "%s", err)
-	}
-}
-
-// parseScalar reads the text of one value. Only texts take a quoted form and a plain
-// one for the same: whoever writes "5" for a number means it.
-func parseScalar(s, path string, v reflect.Value) (err error) {
-	switch p := v.Addr().Interface().(type) {
-	case *time.Duration:
-		*p, err = ParseDuration(s)
-	case *netip.Prefix:
-		*p, err = discovery.ParseCIDR(s)
-	case *discovery.Range:
-		var n discovery.Network
-		n, err = parseNetwork(s)
-		*p = n.Range
-	case *healer.Ratio:
-		err = p.UnmarshalText([]byte(s))
-	case *healer.Mode:
-		var word string
-		word, err = Choice(string(healer.Observe), string(healer.Enforce))(s)
-		*p = healer.Mode(word)
-	case *healer.Kind:
-		*p = map[string]healer.Kind{"restart": healer.Restart, "reboot": healer.Reboot}[s]
-		_, err = Choice("restart", "reboot")(s)
-	case *dragon.Secret:
-		*p = dragon.Secret(s)
-	case *bool:
-		if *p = s == "true"; s != "true" && s != "false" {
-			err = fmt.Errorf("%s is neither true nor false", shown(s))
-		}
-	case *uint16:
-		*p, err = parsePort(s)
-	case *int:
-		if *p, err = strconv.Atoi(s); err != nil {
-			err = fmt.Errorf("%s is no whole number", shown(s))
-		}
-	case *float64:
-		if isRate(path) {
-			*p, err = ParseHashrate(s)
-		} else if *p, err = strconv.ParseFloat(s, 64); err != nil || *p-*p != 0 {
-			err = fmt.Errorf("%s is no number", shown(s))
-		}
-	case *string:
-		*p = s
+	k := kindAt(path, v.Type())
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		r.say(n.Line, path, "want %s, not %s", k.wants, nodeKind(n))
+	case n.ShortTag() == "!!null":
+		r.say(n.Line, path, "no value; want %s, or leave the key out", k.wants)
 	default:
-		err = fmt.Errorf("a value of type %s cannot be configured", v.Type())
-	}
-	return err
-}
-
-// isRate reports whether a path names a hash rate, which is written with its unit.
-func isRate(path string) bool {
-	return strings.HasSuffix(path, ".hashrate") || strings.HasSuffix(path, ".min_hashrate_per_board")
-}
-
-// wants names what a value is, in the words of the errors and of the reference.
-func wants(path string, v reflect.Value) string {
-	switch v.Interface().(type) {
-	case time.Duration:
-		return "a time span like 90s, 15m or 6h"
-	case netip.Prefix:
-		return "a network like 192.0.2.0/24"
-	case discovery.Range:
-		return "a network like 192.0.2.0/24 or 192.0.2.10-192.0.2.99"
-	case healer.Ratio:
-		return "a share like 20% or 0.2"
-	case healer.Mode:
-		return "observe or enforce"
-	case healer.Kind:
-		return "restart or reboot"
-	case bool:
-		return "true or false"
-	case uint16:
-		return "a port"
-	case int:
-		return "a whole number"
-	case float64:
-		if isRate(path) {
-			return "a hash rate like 14.7 TH/s"
+		// A quoted 5 is a number where a number belongs, and a plain one is a string.
+		if err := assign(n.Value, path, v); err != nil {
+			r.say(n.Line, path, "%s", err)
 		}
-		return "a number"
 	}
-	if path == "healing.gate.on_error" {
-		return "block or allow"
-	}
-	return "a text"
 }
 
-func kindOf(n *yaml.Node) string {
+func nodeKind(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
 		return "a section"
@@ -340,10 +252,6 @@ func kindOf(n *yaml.Node) string {
 		return "nothing"
 	}
 	return "a single value"
-}
-
-func isScalar(t reflect.Type) bool {
-	return t == reflect.TypeFor[netip.Prefix]() || t == reflect.TypeFor[discovery.Range]() || t.Kind() != reflect.Struct && t.Kind() != reflect.Slice
 }
 
 // fieldsOf returns the fields that a file may set, by key.

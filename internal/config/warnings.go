@@ -10,12 +10,12 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// warnOfFoolish says what is legal, and yet hardly what anybody wants.
-func (c *Config) warnOfFoolish(d *document) {
-	for i, n := range d.Networks {
-		for _, o := range d.Networks[:i] {
+// addWarnings says which valid settings are probably not meant.
+func (c *Config) addWarnings() {
+	for i, n := range c.Networks {
+		for _, o := range c.Networks[:i] {
 			wide, narrow := o, n
-			if narrow.CIDR.IsValid() && wide.CIDR.IsValid() && wide.CIDR.Size() < narrow.CIDR.Size() {
+			if wide.CIDR.Size() < narrow.CIDR.Size() {
 				wide, narrow = n, o
 			}
 			if wide.CIDR.Overlaps(narrow.CIDR) && narrow.Site == wide.Site {
@@ -27,33 +27,33 @@ func (c *Config) warnOfFoolish(d *document) {
 	// of the connect timeout at an address where nobody is.
 	addresses := 0.0
 	for _, n := range c.Networks {
-		addresses += float64(n.Size())
+		addresses += float64(n.CIDR.Size())
 	}
-	if takes := time.Duration(addresses * 0.65 / 768 * float64(c.ConnectTimeout)); takes > c.ScanInterval {
-		c.warn("discovery.interval: a scan of %.0f addresses takes about %s, and each is cut off after %s", addresses, Span(takes.Round(time.Second)), Span(c.ScanInterval))
+	if takes := time.Duration(addresses * 0.65 / 768 * float64(c.Discovery.ConnectTimeout)); takes > c.Discovery.Interval {
+		c.warn("discovery.interval: a scan of %.0f addresses takes about %s, and each is cut off after %s", addresses, Span(takes.Round(time.Second)), Span(c.Discovery.Interval))
 	}
-	if c.DragonTimeout > time.Minute {
-		c.warn("scrape.dragon_timeout: %s is longer than any scrape: one dragon that hangs keeps its readers waiting", Span(c.DragonTimeout))
+	if c.Scrape.DragonTimeout > time.Minute {
+		c.warn("scrape.dragon_timeout: %s is longer than any scrape: one dragon that hangs keeps its readers waiting", Span(c.Scrape.DragonTimeout))
 	}
-	if c.ScrapeOffset >= 5*time.Second {
-		c.warn("scrape.timeout_offset: %s of each scrape's time are given away", Span(c.ScrapeOffset))
+	if c.Scrape.TimeoutOffset >= 5*time.Second {
+		c.warn("scrape.timeout_offset: %s of each scrape's time are given away", Span(c.Scrape.TimeoutOffset))
 	}
-	if c.InventoryRetention < 24*time.Hour {
-		c.warn("inventory.retention: a dragon that is off for %s is forgotten, with all that is known of it", Span(c.InventoryRetention))
+	if c.Inventory.Retention < 24*time.Hour {
+		c.warn("inventory.retention: a dragon that is off for %s is forgotten, with all that is known of it", Span(c.Inventory.Retention))
 	}
 	if c.Statsd.Host != "" && c.Statsd.Interval < 10*time.Second {
 		c.warn("statsd.interval: every dragon is asked every %s", Span(c.Statsd.Interval))
 	}
-	if c.Wish.AutoUpgrade && c.Wish.FirmwaresPath == "" && len(c.Wish.FirmwareHosts) == 0 {
+	if c.Firmware.AutoUpgrade && c.Firmware.Path == "" && len(c.Firmware.AllowedHosts) == 0 {
 		c.warn("firmware.auto_upgrade: there is neither a directory nor a host that firmware may come from")
 	}
-	c.warnOfCredentials(d)
-	c.warnOfMatches(d)
+	c.warnOfCredentials()
+	c.warnOfMatches()
 	c.warnOfPolicy()
 }
 
-func (c *Config) warnOfCredentials(d *document) {
-	for i, cred := range d.Credentials {
+func (c *Config) warnOfCredentials() {
+	for i, cred := range c.Logins {
 		if slices.Contains(dragon.DefaultCredentials(), dragon.Credential{Username: cred.Username, Password: cred.Password}) {
 			c.warn("credentials[%d]: a dragon is delivered with this password, and everybody knows it", i)
 		}
@@ -61,21 +61,21 @@ func (c *Config) warnOfCredentials(d *document) {
 }
 
 // warnOfMatches finds networks where nobody looks for dragons.
-func (c *Config) warnOfMatches(d *document) {
+func (c *Config) warnOfMatches() {
 	look := func(path string, m *match) {
 		for _, n := range m.Network {
-			inside := func(o discovery.Network) bool { return o.Overlaps(discovery.RangeOf(n)) }
-			named := func(t discovery.Target) bool { ip, err := addressOf(t.Name); return err != nil || n.Contains(ip) }
-			if n.IsValid() && !slices.ContainsFunc(c.Networks, inside) && !slices.ContainsFunc(c.Targets, named) {
+			inside := func(o Network) bool { return o.CIDR.Overlaps(discovery.RangeOf(n)) }
+			named := func(t Target) bool { ip, err := addressOf(t.Address); return err != nil || n.Contains(ip) }
+			if n.IsValid() && !slices.ContainsFunc(c.Networks, inside) && !slices.ContainsFunc(c.Dragons, named) {
 				c.warn("%s.match.network: no dragon is looked for in %s", path, n)
 			}
 		}
 	}
-	for i := range d.Credentials {
-		look(fmt.Sprintf("credentials[%d]", i), &d.Credentials[i].Match)
+	for i := range c.Logins {
+		look(fmt.Sprintf("credentials[%d]", i), &c.Logins[i].Match)
 	}
-	for i := range d.Profiles {
-		look(fmt.Sprintf("profiles[%d]", i), &d.Profiles[i].Match)
+	for i := range c.Profiles {
+		look(fmt.Sprintf("profiles[%d]", i), &c.Profiles[i].Match)
 	}
 }
 

@@ -1,0 +1,272 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/collector"
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
+)
+
+// Settings is what an operator can set, in the shape of the file: a yaml tag is a key. What
+// each is for, and the flag that sets it, is its row in sections.
+type Settings struct {
+	Networks  []Network    `yaml:"networks"`
+	Dragons   []Target     `yaml:"dragons"`
+	Logins    []credential `yaml:"credentials"`
+	DataDir   string       `yaml:"data_dir"`
+	Inventory struct {
+		File      string        `yaml:"file"` // empty: not written
+		Retention time.Duration `yaml:"retention"`
+	} `yaml:"inventory"`
+	Discovery struct {
+		Interval       time.Duration `yaml:"interval"`
+		Port           uint16        `yaml:"port"`
+		Timeout        time.Duration `yaml:"timeout"`
+		ConnectTimeout time.Duration `yaml:"connect_timeout"`
+		Listen         bool          `yaml:"listen"`
+	} `yaml:"discovery"`
+	Scrape struct {
+		DragonTimeout time.Duration `yaml:"dragon_timeout"`
+		TimeoutOffset time.Duration `yaml:"timeout_offset"`
+		Workers       int           `yaml:"workers"`
+		MaxRequests   int           `yaml:"max_requests"` // 0: no limit
+		Created       bool          `yaml:"openmetrics_created"`
+	} `yaml:"scrape"`
+	Collectors Collectors `yaml:"collectors"`
+	Statsd     struct {
+		Host             string        `yaml:"host"` // empty: off
+		Port             uint16        `yaml:"port"`
+		Prefix           string        `yaml:"prefix"`
+		Interval         time.Duration `yaml:"interval"`
+		OneLinePerPacket bool          `yaml:"one_line_per_packet"`
+	} `yaml:"statsd"`
+	Policy   healer.Policy `yaml:"healing"`
+	Firmware struct {
+		Path         string          `yaml:"path"`          // empty: no directory
+		AllowedHosts []firmware.Host `yaml:"allowed_hosts"` // empty: nothing is fetched
+		AutoUpgrade  bool            `yaml:"auto_upgrade"`
+	} `yaml:"firmware"`
+	Profiles []profile `yaml:"profiles"`
+
+	// These are set by flags alone.
+	Pools           []PoolSet     `yaml:"-"` // empty: left as they are
+	AutotuneMode    string        `yaml:"-"` // empty: left as it is
+	CheckInterval   time.Duration `yaml:"-"` // 0: as the policy has it
+	SimulationSpeed float64       `yaml:"-"` // how many times faster the healer's clock runs; 1 but for simulated dragons
+
+	beside []string // the flags that are given and have no key
+}
+
+// Network is where dragons are searched.
+type Network struct {
+	CIDR discovery.Range `yaml:"cidr"`
+	Site string          `yaml:"site"`
+}
+
+// Target is a dragon that is read without a search.
+type Target struct {
+	Address string `yaml:"address"` // host or host:port
+	Site    string `yaml:"site"`
+}
+
+// Collectors says which series there are. Its keys are the names of collector.Switches.
+type Collectors struct {
+	System   bool `yaml:"system"`
+	Boards   bool `yaml:"boards"`
+	Pools    bool `yaml:"pools"`
+	Restarts bool `yaml:"restarts"`
+	Autotune bool `yaml:"autotune"`
+	Errors   bool `yaml:"errors"`
+	Firmware bool `yaml:"firmware"`
+	Facts    bool `yaml:"facts"`
+	Chips    bool `yaml:"chips"`
+}
+
+// sections has a row for every key of the file and every flag of the program, in the order
+// of the reference.
+func sections() []section {
+	return append([]section{
+		{path: "networks", rows: []setting{
+			{doc: "The networks that are searched for dragons.", flag: "network", holder: "CIDR",
+				help:    "Network to search for dragons, in CIDR notation.",
+				example: "- {cidr: 192.0.2.0/25, site: hall-a}\n- {cidr: 192.0.2.128/25, site: hall-b}",
+				set: func(s *Settings, text string) error {
+					r, err := parseRange(text)
+					s.Networks = append(s.Networks, Network{CIDR: r})
+					return err
+				}},
+			{key: "[].cidr", doc: "The network in CIDR notation or as first-last, /12 at the widest."},
+			{key: "[].site", doc: "The site of its dragons: what shares a switch or a fuse. Without a name the CIDR is the name."},
+		}},
+		{path: "dragons", rows: []setting{
+			{doc: "Dragons that are read without a search.", flag: "dragon", holder: "HOST[:PORT]", help: "Dragon to read without a search.",
+				example: `- {address: "198.51.100.17:8080", site: shed}`,
+				set: func(s *Settings, text string) error {
+					s.Dragons = append(s.Dragons, Target{Address: text})
+					return discovery.CheckTarget(text)
+				}},
+			{key: "[].address", doc: "Its address: `host` or `host:port`."},
+			{key: "[].site", doc: "Its site. The address must be an IP address."},
+		}},
+		{path: "credentials", about: `At a dragon's login the matching credentials are tried, the most specific match first (as with profiles), then in the order of the
+file; where none matches, the factory passwords. As long as the dragon at an address is unknown, credentials without a MAC and a model are tried
+first, then at most eight of the others that fit the address. A password is sent only to what answers like a dragon.`,
+			rows: []setting{
+				{doc: "The credentials for the dragons, in place of the factory passwords admin/dragonadmin and admin/admin.",
+					example: "- {username: admin, password_file: admin.password}\n" +
+						"- {username: admin, password_file: hall-a.password, match: {site: hall-a}}\n- {username: admin, password: dragonadmin}"},
+				{key: "[].username", doc: "The user."},
+				{key: "[].password", doc: "The password in clear text. Prefer `password_file`."},
+				{key: "[].password_file", doc: "A file whose only line is the password. A relative path starts at the directory of the configuration file."},
+				{key: "[].match.all", doc: "true: the credential is for every dragon, as is one without a match."},
+				{key: "[].match.mac", doc: "The MACs of the dragons that the credential is for."},
+				{key: "[].match.network", doc: "The networks of the dragons that the credential is for."},
+				{key: "[].match.site", doc: "The sites of the dragons that the credential is for."},
+				{key: "[].match.model", doc: "The models of the dragons that the credential is for, as `dragon_info` has them."},
+			}},
+		{rows: []setting{
+			{key: "data_dir", flag: "data-dir", def: "data", restart: true, doc: "The directory for everything that survives a restart."},
+		}},
+		{path: "inventory", rows: []setting{
+			{key: "file", flag: "inventory-file", def: "dragon-inventory.json", restart: true,
+				doc: "A second copy of the inventory in the Python tool's format, for scripts; empty: none."},
+			{key: "retention", flag: "inventory-retention", def: "720h", as: interval, doc: "How long a dragon is remembered after it was last seen."},
+		}},
+		{path: "discovery", rows: []setting{
+			{key: "interval", flag: "scan-interval", def: "300", as: interval, doc: "The time between two scans."},
+			{key: "port", flag: "dragon-port", def: "80", doc: "The TCP port of the dragons' HTTP API."},
+			{key: "timeout", flag: "scan-timeout", def: "10", as: interval, doc: "The longest time to identify one host in a scan."},
+			{key: "connect_timeout", flag: "scan-connect-timeout", def: "1", as: interval,
+				doc: "The TCP connect timeout of a scan: at least four times the longest round trip."},
+			{key: "listen", flag: "discovery.listen", restart: true,
+				doc: "Whether to listen for dragons whose front button is pressed (UDP 14235 and 8001), and identify those in the networks at once."},
+		}},
+		{path: "scrape", rows: []setting{
+			{key: "dragon_timeout", flag: "dragon-timeout", def: "10", as: interval, doc: "The longest time to read one dragon."},
+			{key: "timeout_offset", flag: "scrape-timeout-offset", def: "500ms", doc: "The time by which a scrape ends before Prometheus' scrape timeout."},
+			{key: "workers", flag: "scrape-workers", def: "256", from: "1", to: "100000", doc: "How many dragons a scrape reads at the same time."},
+			{key: "max_requests", flag: "web.max-requests", def: "40", from: "0", to: "1000000",
+				doc: "How many scrapes are served at the same time; more get status 503. 0: no limit."},
+			{key: "openmetrics_created", flag: "web.openmetrics-created", restart: true,
+				doc: "Whether OpenMetrics text has `_created` lines, which Prometheus stores as series of their own by default."},
+		}},
+		{path: "collectors", about: "Which series are exported. What is off is not read from the dragons either, where it takes a request of its own.", rows: collectorRows()},
+		{path: "statsd", rows: []setting{
+			{key: "host", flag: "statsd-host", holder: "HOST", example: "statsd.example.net", doc: "The host of the statsd server to send to; empty: none."},
+			{key: "port", flag: "statsd-port", def: "8125", doc: "The UDP port of the statsd server."},
+			{key: "prefix", flag: "statsd-prefix", def: "dragons", as: statsdPrefix, doc: "The first part of every statsd name."},
+			{key: "interval", flag: "statsd-interval", def: "60", from: "1s", doc: "The time between two statsd updates of a dragon."},
+			{key: "one_line_per_packet", flag: "statsd-one-line", doc: "Whether each packet has a single line, for a statsd server that reads no more."},
+		}},
+	}, append(healingSections(), lastSections()...)...)
+}
+
+func collectorRows() []setting {
+	var rows []setting
+	for _, s := range collector.Switches() {
+		standard := map[bool]string{true: "on", false: "off"}[s.On]
+		rows = append(rows, setting{key: s.Name, flag: "collector." + s.Name, def: fmt.Sprint(s.On), restart: true, doc: s.Help,
+			help: fmt.Sprintf("%s (default: %s)", s.Help, standard)})
+	}
+	return rows
+}
+
+// lastSections are those after healing, and the flags that have no key.
+func lastSections() []section {
+	return []section{
+		{path: "firmware", about: "Where firmware comes from, and whether it is installed without being asked: [firmware.md](firmware.md). " +
+			"How a rollout proceeds is in `healing.firmware`.", rows: []setting{
+			{key: "path", flag: "firmwares-path", def: "firmwares/", doc: "The directory of firmware images, with their digests in its file SHA256SUMS; empty: none."},
+			{key: "allowed_hosts", flag: "firmware.allowed-hosts", holder: "HOST", def: vendorHosts(), set: addFirmwareHost,
+				doc:  "The hosts, as `HOST` or `HOST:PORT`, that firmware is downloaded from if a vendor names them; []: none.",
+				help: "Host that firmware is downloaded from, as HOST or HOST:PORT, if a vendor names it; none: no host. Default: the vendors' own."},
+			{key: "auto_upgrade", flag: "dragon-auto-upgrade",
+				doc: "Whether the latest firmware, of the directory or of the vendors' allowed hosts, is rolled out without being asked, wave by wave."},
+		}},
+		{path: "profiles", about: `A profile changes keys of ` + "`healing.default`" + ` for the dragons that it matches. A dragon matches if it is in every list of
+the ` + "`match`" + `. Where several profiles set the same key for a dragon, the most specific wins: one with a MAC, then one with a network (the
+narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles that set the same key and can match the same dragon are an error.
+` + "`mother-of-dragons plan --why WORKER`" + ` shows the result for a dragon.`, rows: []setting{
+			{doc: "What differs for some dragons.", example: profilesExample},
+			{key: "[].name", doc: "The name in plan and audit, of a-z, 0-9, - and _."},
+			{key: "[].match.all", doc: "true: every dragon. An empty match is an error."},
+			{key: "[].match.mac", doc: "The MACs of the dragons."},
+			{key: "[].match.network", doc: "The networks of the dragons."},
+			{key: "[].match.site", doc: "The sites of the dragons."},
+			{key: "[].match.model", doc: "The models of the dragons, as `dragon_info` has them."},
+			{key: "[].healing", doc: "Any keys of `healing.default`."},
+			{key: "[].wish.pools", doc: "The desired pools, one to three, in their order. They replace all others."},
+			{key: "[].wish.pools[].url", doc: "The pool's URL, such as `stratum+tcp://pool.example.com:3333`."},
+			{key: "[].wish.pools[].username", doc: "The account. The dragon's worker name is added to it."},
+			{key: "[].wish.pools[].password", doc: "The pool's password; x if the pool needs none. Prefer `password_file` for a secret one."},
+			{key: "[].wish.pools[].password_file",
+				doc: "A file whose only line is the password. A relative path starts at the directory of the configuration file."},
+			{key: "[].wish.worker_name", doc: "The name that a dragon logs in to its pools with. {user} is the account, {worker} is `dragon-` and the end of the MAC, " +
+				"{mac} is the MAC. Default: `{user}.{worker}`."},
+			{key: "[].wish.autotune.mode", doc: "The desired autotune mode: efficient, balanced, factory or performance."},
+			{key: "[].wish.autotune.level", doc: "The desired autotune level, 0 to 4, for models that have levels. Not set: left as it is."},
+			{key: "[].wish.firmware", doc: "The exact firmware version that the dragons should run, such as t1_20180803_143208. A difference is shown; only " +
+				"`firmware rollout start` installs it."},
+		}},
+		{rows: []setting{
+			{flag: "dragon-autotune-mode", holder: "MODE", doc: "Desired autotune mode: efficient, balanced, factory or performance. Default: left as it is.",
+				set: func(s *Settings, text string) (err error) {
+					s.AutotuneMode, err = Choice(dragon.AutoTuneModes()...)(text)
+					return err
+				}},
+			{flag: "pools", holder: "JSON", secret: true, doc: "Desired pools, as a JSON list. Default: left as they are.",
+				set: func(s *Settings, text string) (err error) {
+					s.Pools, err = ParsePools(text)
+					return err
+				}},
+			{flag: "simulation.speed", def: "1", doc: "How many times faster the healer's clock runs. Only where every network and dragon has a loopback address.",
+				set: func(s *Settings, text string) (err error) {
+					s.SimulationSpeed, err = ParseSpeed(text)
+					return err
+				}},
+		}},
+	}
+}
+
+func vendorHosts() (list string) {
+	for _, h := range firmware.VendorHosts() {
+		list += h.String() + " "
+	}
+	return list
+}
+
+// addFirmwareHost adds a host, or none.
+func addFirmwareHost(s *Settings, text string) error {
+	if text == "none" {
+		return nil
+	}
+	h, err := firmware.ParseHost(text)
+	s.Firmware.AllowedHosts = append(s.Firmware.AllowedHosts, h)
+	return err
+}
+
+const profilesExample = `- name: old-hall
+  match: {site: hall-a, model: [T1]}
+  healing:
+    mode: observe
+    heat: {warn: 85}
+- name: shed
+  match: {network: 198.51.100.0/24}
+  healing: {detect: {low_ratio: 50%}}
+- name: the-old-one
+  match: {mac: "a0:b0:45:00:ad:e5"}
+  healing: {boards: 2}
+- name: everyone
+  match: {all: true}
+  healing: {device: {reboots_7d: 4}}
+  wish:
+    pools:
+      - {url: "stratum+tcp://pool.example.com:3333", username: account, password: x}
+      - {url: "stratum+tcp://spare.example.com:3333", username: account, password: x} # or password_file: pool.password
+    worker_name: "{user}.{worker}"        # account.dragon-4500ade5
+    autotune: {mode: balanced, level: 2}
+    firmware: t1_20180803_143208`
