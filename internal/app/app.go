@@ -72,8 +72,8 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 	a.client = dragon.Options{
 		CredentialsFor: CredentialsFor(&a.fleet, book, a.current.Load),
 		Transport:      NewTransport(),
-		Timeout:        c.DragonTimeout,
-		ReadTimeout:    func() time.Duration { return a.current.Load().DragonTimeout },
+		Timeout:        c.Scrape.DragonTimeout,
+		ReadTimeout:    func() time.Duration { return a.current.Load().Scrape.DragonTimeout },
 		Observe:        collector.NewRequestMetrics(a.registry),
 	}
 	var err error
@@ -81,9 +81,9 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 		return nil, err
 	}
 	a.stock = &firmware.Stock{Fleet: a.fleet, Library: firmware.New(firmware.Config{
-		Dir:        c.Wish.FirmwaresPath,
+		Dir:        c.Firmware.Path,
 		Kept:       filepath.Join(c.DataDir, "firmware"),
-		Allowed:    c.Wish.FirmwareHosts,
+		Allowed:    c.Firmware.AllowedHosts,
 		Logger:     a.loggerOf("firmware"),
 		Registerer: a.registry,
 	})}
@@ -92,7 +92,7 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 		return nil, err
 	}
 	a.scanner = newRunner(discovery.New(a.discoveryConfig(c)))
-	if c.Listen {
+	if c.Discovery.Listen {
 		if a.buttons, err = discovery.Listen(ctx, a.scanner.current.Load, a.loggerOf("discovery")); err != nil {
 			return nil, fmt.Errorf("--discovery.listen: %w", err)
 		}
@@ -101,8 +101,8 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 		Fleet:    a.fleet,
 		Registry: a.registry,
 		Limits:   limits(c),
-		Switches: c.Collectors,
-		Created:  c.Created,
+		Switches: c.Collectors.Switches(),
+		Created:  c.Scrape.Created,
 		Logger:   a.loggerOf("collector"),
 		Find: func(ctx context.Context, target string) (*fleet.Dragon, error) {
 			return a.scanner.current.Load().Find(ctx, target)
@@ -117,7 +117,7 @@ func (a *app) loggerOf(component string) log.Logger {
 
 func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 	facts := make(map[fleet.Fact]time.Duration)
-	for _, fact := range collector.Facts(c.Collectors) {
+	for _, fact := range collector.Facts(c.Collectors.Switches()) {
 		facts[fact] = 0 // at the interval of that fact
 	}
 	mayChange := c.File != ""
@@ -132,8 +132,8 @@ func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 	}
 	return fleet.Open(fleet.Config{
 		Dir:           c.DataDir,
-		InventoryFile: c.InventoryFile,
-		Retention:     c.InventoryRetention,
+		InventoryFile: c.Inventory.File,
+		Retention:     c.Inventory.Retention,
 		Client:        a.client,
 		Site:          a.siteOf,
 		Boards:        a.operatorsBoards,
@@ -205,12 +205,12 @@ func (a *app) statsdConfig(c *config.Config) collector.StatsdConfig {
 // discoveryConfig is the scanner's part of a configuration.
 func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 	return discovery.Config{
-		Networks:        c.Networks,
-		Targets:         c.Targets,
-		Port:            c.Port,
-		Interval:        c.ScanInterval,
-		ConnectTimeout:  c.ConnectTimeout,
-		IdentifyTimeout: c.ScanTimeout,
+		Networks:        c.Searched(),
+		Targets:         c.Targets(),
+		Port:            c.Discovery.Port,
+		Interval:        c.Discovery.Interval,
+		ConnectTimeout:  c.Discovery.ConnectTimeout,
+		IdentifyTimeout: c.Discovery.Timeout,
 		Client:          a.client,
 		Fleet:           a.fleet,
 		Logger:          a.loggerOf("discovery"),
@@ -223,7 +223,7 @@ func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 
 // limits are the collector's part of a configuration.
 func limits(c *config.Config) collector.Limits {
-	return collector.Limits{Workers: c.ScrapeWorkers, Offset: c.ScrapeOffset, MaxRequests: c.MaxRequests}
+	return collector.Limits{Workers: c.Scrape.Workers, Offset: c.Scrape.TimeoutOffset, MaxRequests: c.Scrape.MaxRequests}
 }
 
 // handler serves the pages, the metrics and the API.
@@ -281,7 +281,7 @@ func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads 
 	group.Go(func() error { return a.healer.Run(ctx) })
 	group.Go(func() error {
 		every := time.Duration(float64(upgradeEvery) / c.SimulationSpeed)
-		wanted := func() bool { return a.current.Load().Wish.AutoUpgrade }
+		wanted := func() bool { return a.current.Load().Firmware.AutoUpgrade }
 		(&upgrader{wanted: wanted, stock: a.stock, healer: a.healer, every: every, logger: a.loggerOf("firmware")}).run(ctx)
 		return nil
 	})

@@ -57,7 +57,7 @@ func TestAControlSocketThatCannotBeIsNoReasonToEnd(t *testing.T) {
 	var b bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	serveControl(ctx, &config.Config{DataDir: file}, &firmware.Stock{}, nil, log.NewLogfmtLogger(&b)) // returns once it need not try again
+	serveControl(ctx, &config.Config{Settings: config.Settings{DataDir: file}}, &firmware.Stock{}, nil, log.NewLogfmtLogger(&b)) // returns once it need not try again
 	if !strings.Contains(b.String(), "control socket unavailable") {
 		t.Errorf("%s", b.String())
 	}
@@ -76,7 +76,7 @@ func TestTheSimulatedClockRunsFaster(t *testing.T) {
 		t.Errorf("%v passed of %v; %+v, %+v", passed, after.Mono-before.Mono, first, second)
 	}
 	var _ healer.Clock = c
-	if clock, err := healerClock(&config.Config{SimulationSpeed: 1}, nil); err != nil || clock == nil {
+	if clock, err := healerClock(&config.Config{Settings: config.Settings{SimulationSpeed: 1}}, nil); err != nil || clock == nil {
 		t.Errorf("%v %v", clock, err)
 	}
 }

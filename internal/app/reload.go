@@ -61,7 +61,7 @@ func (a *app) check(ctx context.Context, next *config.Config) error {
 // themselves. It cannot fail.
 func (a *app) applyConfig(before, next *config.Config) {
 	a.collector.Change(limits(next))
-	a.stock.Library.Change(next.Wish.FirmwaresPath, next.Wish.FirmwareHosts)
+	a.stock.Library.Change(next.Firmware.Path, next.Firmware.AllowedHosts)
 	if before.Statsd != next.Statsd {
 		a.statsd.set(a.statsd.current.Load().With(a.statsdConfig(next)))
 	}
@@ -69,7 +69,7 @@ func (a *app) applyConfig(before, next *config.Config) {
 	if newCredentials || !before.SearchesAs(next) {
 		a.scanner.set(a.scanner.current.Load().With(a.discoveryConfig(next)))
 	}
-	a.fleet.Change(fleet.Settings{Retention: next.InventoryRetention, Timeout: next.DragonTimeout}) // asks the scanner for sites
+	a.fleet.Change(fleet.Settings{Retention: next.Inventory.Retention, Timeout: next.Scrape.DragonTimeout}) // asks the scanner for sites
 	if newCredentials {
 		a.fleet.RetryRefused()
 	}

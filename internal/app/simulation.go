@@ -55,7 +55,7 @@ var ErrNotSimulated = errors.New("--simulation.speed is for simulated dragons: e
 // onlyLoopback refuses a configuration or an inventory with addresses outside loopback.
 func onlyLoopback(c *config.Config, dragons *fleet.Fleet) error {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
-	for _, n := range c.Networks {
+	for _, n := range c.Searched() {
 		if !loopback.Contains(n.First) || !loopback.Contains(n.Last) {
 			return fmt.Errorf("%w, and %s is not", ErrNotSimulated, n)
 		}
@@ -73,7 +73,7 @@ func onlyLoopback(c *config.Config, dragons *fleet.Fleet) error {
 		}
 		return nil
 	}
-	for _, t := range c.Targets {
+	for _, t := range c.Targets() {
 		if err := check(t.Name); err != nil {
 			return err
 		}

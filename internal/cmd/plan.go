@@ -202,7 +202,7 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger) (web.
 	dragons, err = fleet.Open(fleet.Config{
 		Dir: dir,
 		Client: dragon.Options{CredentialsFor: app.CredentialsFor(&dragons, passwords.Reader(c.DataDir), func() *config.Config { return c }),
-			Transport: app.NewTransport(), Timeout: c.DragonTimeout},
+			Transport: app.NewTransport(), Timeout: c.Scrape.DragonTimeout},
 		Site:   c.Sites.Of,
 		Logger: logger,
 	})

@@ -23,10 +23,10 @@ var errNoneFound = errors.New("no dragon found")
 
 func addScan(p *cli.Program) {
 	cmd := p.Command("scan", "Scan networks once and show the dragons in them. The exit status is 0 if there are any.")
-	c := config.RegisterScan(cmd)
+	c, networks := config.RegisterScan(cmd)
 	asJSON := cmd.Flag("json", "Print JSON instead of a table.").Bool()
 	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
-		client := dragon.Options{Transport: app.NewTransport(), Timeout: c.ScanTimeout}
+		client := dragon.Options{Transport: app.NewTransport(), Timeout: c.Discovery.Timeout}
 		// What is found is printed; beside it only what went wrong is worth a line.
 		logger := level.NewFilter(p.Logs.Logger(stderr), level.AllowWarn())
 		dragons, err := fleet.Open(fleet.Config{Client: client, Logger: logger})
@@ -34,10 +34,10 @@ func addScan(p *cli.Program) {
 			return err
 		}
 		scanner := discovery.New(discovery.Config{
-			Networks:        c.Networks,
-			Port:            c.Port,
-			ConnectTimeout:  c.ConnectTimeout,
-			IdentifyTimeout: c.ScanTimeout,
+			Networks:        *networks,
+			Port:            c.Discovery.Port,
+			ConnectTimeout:  c.Discovery.ConnectTimeout,
+			IdentifyTimeout: c.Discovery.Timeout,
 			Client:          client,
 			Fleet:           dragons,
 			Logger:          logger,

@@ -193,7 +193,7 @@ func newHealing(r *reader, d *Settings, sites []string) Healing {
 func (p *profile) layers(r *reader, path string, sites []string) []layer {
 	odd := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' }
 	if p.Name == "" || len(p.Name) > 40 || strings.ContainsFunc(p.Name, odd) {
-		r.at(path+".name", "%s will not do: want at most 40 of a-z, 0-9, - and _", shown(p.Name))
+		r.at(path+".name", "invalid name %s: want 1 to 40 of a-z, 0-9, - and _", shown(p.Name))
 	}
 	l := layer{name: p.Name, path: path + ".healing", node: r.sections[path+".healing"]}
 	for _, leaf := range r.leaves {

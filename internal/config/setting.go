@@ -200,9 +200,9 @@ type settingFlag struct {
 
 func (f *settingFlag) Set(text string) error {
 	if f.isBool() {
-		on, err := strconv.ParseBool(text) // of an environment variable, 1 too
+		on, err := strconv.ParseBool(text) // an environment variable may say 1
 		if err != nil {
-			return fmt.Errorf("--%s: %s is neither true nor false", f.flag, shown(text))
+			return err // package cli names the variable
 		}
 		text = strconv.FormatBool(on)
 	}

@@ -208,7 +208,7 @@ narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles
 			{key: "[].wish.worker_name", doc: "The name that a dragon logs in to its pools with. {user} is the account, {worker} is `dragon-` and the end of the MAC, " +
 				"{mac} is the MAC. Default: `{user}.{worker}`."},
 			{key: "[].wish.autotune.mode", doc: "The desired autotune mode: efficient, balanced, factory or performance."},
-			{key: "[].wish.autotune.level", doc: "The desired autotune level, 0 to 4, for models that have levels. Not set: left as it is."},
+			{key: "[].wish.autotune.level", from: "0", to: "4", doc: "The desired autotune level, for models that have levels. Not set: left as it is."},
 			{key: "[].wish.firmware", doc: "The exact firmware version that the dragons should run, such as t1_20180803_143208. A difference is shown; only " +
 				"`firmware rollout start` installs it."},
 		}},

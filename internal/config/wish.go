@@ -225,9 +225,9 @@ func (c *Config) wishOf(r *reader, p *profile, path, dir string) (l wishLayer, f
 		rest := workerName(wish.WorkerName, "", "")
 		switch {
 		case strings.ContainsAny(rest, "{}"):
-			r.at(path+".worker_name", "%s will not do: in braces it understands {user}, {worker} and {mac}", shown(wish.WorkerName))
+			r.at(path+".worker_name", "invalid name %s: in braces it takes {user}, {worker} and {mac}", shown(wish.WorkerName))
 		case !strings.Contains(wish.WorkerName, "{user}") || strings.ContainsFunc(wish.WorkerName, func(c rune) bool { return c <= ' ' || c > '~' }):
-			r.at(path+".worker_name", "%s will not do: want {user} in it, such as %s, and no spaces", shown(wish.WorkerName), workerTemplate)
+			r.at(path+".worker_name", "invalid name %s: want {user} in it, as in %s, and no spaces", shown(wish.WorkerName), workerTemplate)
 		}
 	}
 	if r.has(path + ".autotune.mode") {
@@ -237,11 +237,9 @@ func (c *Config) wishOf(r *reader, p *profile, path, dir string) (l wishLayer, f
 		l.mode = wish.Autotune.Mode
 	}
 	if r.has(path + ".autotune.level") {
-		if l.level = dragon.Known(float64(wish.Autotune.Level)); wish.Autotune.Level < 0 || wish.Autotune.Level > 4 {
-			r.at(path+".autotune.level", "%d will not do: want 0 to 4", wish.Autotune.Level)
-		}
+		l.level = dragon.Known(float64(wish.Autotune.Level))
 		if !r.has(path + ".autotune.mode") {
-			r.at(path+".autotune.level", "a level belongs to a mode; say which")
+			r.at(path+".autotune.level", "a level needs a mode")
 		}
 	}
 	if l.firmware = wish.Firmware; r.has(path + ".firmware") {

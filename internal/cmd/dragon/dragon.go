@@ -168,8 +168,8 @@ func hostOf(name string, known []*fleet.Info, c *config.Config) (host, error) {
 		return host{}, err
 	}
 	address := name
-	if _, _, err := net.SplitHostPort(name); err != nil && c.Port != 80 {
-		address = net.JoinHostPort(name, strconv.Itoa(int(c.Port)))
+	if _, _, err := net.SplitHostPort(name); err != nil && c.Discovery.Port != 80 {
+		address = net.JoinHostPort(name, strconv.Itoa(int(c.Discovery.Port)))
 	}
 	return host{Name: name, Address: address}, nil
 }
@@ -181,7 +181,7 @@ func (d *dragonCommand) clientOptions(ctx context.Context, c *config.Config, std
 	if err := book.Err(); err != nil {
 		return dragon.Options{}, err
 	}
-	o := dragon.Options{Transport: dragon.NewTransport(), Timeout: c.DragonTimeout, CredentialsFor: func(address string) []dragon.Credential {
+	o := dragon.Options{Transport: dragon.NewTransport(), Timeout: c.Scrape.DragonTimeout, CredentialsFor: func(address string) []dragon.Credential {
 		var who *fleet.Info
 		if i := slices.IndexFunc(known, func(i *fleet.Info) bool { return i.Address == address }); i >= 0 {
 			who = known[i]

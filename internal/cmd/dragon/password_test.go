@@ -75,7 +75,7 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 			t.Run(model+" before "+at, func(t *testing.T) {
 				l := newFarm(t, dragontest.Spec{Model: model})
 				mac := l.Dragon(0).Spec().MAC
-				c := &config.Config{DataDir: l.Dir}
+				c := &config.Config{Settings: config.Settings{DataDir: l.Dir}}
 				renew := func(step func(string) error) (said string, err error) {
 					d := &dragonCommand{atOnce: 1}
 					r := &round{dragonCommand: d, config: c, verb: "password", hosts: []host{{l.Worker(0), l.Addr(0), mac}}, stdout: io.Discard, stderr: io.Discard}
