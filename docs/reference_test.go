@@ -16,7 +16,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/collector"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
-	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
 )
@@ -83,7 +83,7 @@ func TestMetricsReferenceIsWhatTheProgramServes(t *testing.T) {
 // mayShow are the healer's gauges, also those that show only when something has happened.
 func mayShow() map[string]*dto.MetricFamily {
 	all := make(map[string]*dto.MetricFamily)
-	for _, m := range healer.StatusMetrics() {
+	for _, m := range agent.StatusMetrics() {
 		one := &dto.Metric{}
 		for _, name := range slices.Sorted(slices.Values(m.Labels)) {
 			one.Label = append(one.Label, &dto.LabelPair{Name: &name})

@@ -66,7 +66,7 @@ func (c *cycle) record(s *subject, verb Verb) Audit {
 	a := Audit{
 		At: c.out.Wall, Epoch: c.m.Fleet.Epoch, Mode: s.p.Mode, MAC: s.f.MAC, Worker: s.f.Worker, IP: s.f.Address,
 		Model: s.f.Model, Firmware: s.f.Firmware, Domain: s.f.Domain, Decision: verb, State: s.r.State, Reason: s.r.Reason,
-		Actor: healerActor, Config: c.m.Fleet.ConfigHash,
+		Actor: HealerActor, Config: c.m.Fleet.ConfigHash,
 	}
 	for i := range s.f.Pools {
 		if s.f.Pools[i].Active {
@@ -89,7 +89,7 @@ func (c *cycle) auditBreaker(verb Verb, name, scope, detail string) {
 		note += ": " + detail
 	}
 	c.out.Audit = append(c.out.Audit, Audit{At: c.m.run.time.last.Wall, Epoch: c.m.Fleet.Epoch, Decision: verb,
-		Actor: healerActor, Config: c.m.Fleet.ConfigHash, Note: note})
+		Actor: HealerActor, Config: c.m.Fleet.ConfigHash, Note: note})
 }
 
 func (c *cycle) auditOutcome(s *subject, a *Action) {
@@ -119,7 +119,7 @@ func (c *cycle) auditDecisions() {
 		if d.Verb == Nothing && quiet(d.State) {
 			if said {
 				delete(c.m.run.said, key)
-				c.out.Audit = append(c.out.Audit, c.decided(d, Recovery))
+				c.out.Audit = append(c.out.Audit, c.decided(c.order[i], d, Recovery))
 			}
 			continue
 		}
@@ -132,7 +132,7 @@ func (c *cycle) auditDecisions() {
 		if verb == Nothing {
 			verb = Changed
 		}
-		c.out.Audit = append(c.out.Audit, c.decided(d, verb))
+		c.out.Audit = append(c.out.Audit, c.decided(c.order[i], d, verb))
 	}
 }
 
@@ -151,7 +151,7 @@ func (c *cycle) auditChanges() {
 		what := fmt.Sprintf("%s %s %s %v", d.Verb, d.Reason, d.Note, itself(d))
 		if !said || what != last.what {
 			c.m.run.said[key] = saying{what, c.now}
-			c.out.Audit = append(c.out.Audit, c.decided(d, d.Verb))
+			c.out.Audit = append(c.out.Audit, c.decided(c.byMAC[d.MAC], d, d.Verb))
 		}
 	}
 	for _, s := range c.all {
@@ -161,10 +161,15 @@ func (c *cycle) auditChanges() {
 	}
 }
 
-// decided is the audit record of a decision.
-func (c *cycle) decided(d *Decision, verb Verb) Audit {
-	s := &subject{f: d.facts, r: &Record{}, p: c.p.For(d.Profile)}
-	a := c.record(s, verb)
+// AuditOf is the audit record of a decision that a plan has made.
+func AuditOf(plan *Plan, mem *Memory, policy *Policy, d *Decision, verb Verb) Audit {
+	c := &cycle{p: policy, m: mem, out: plan}
+	return c.decided(&subject{f: mem.facts(d.MAC)}, d, verb)
+}
+
+// decided is the audit record of a decision about a dragon.
+func (c *cycle) decided(s *subject, d *Decision, verb Verb) Audit {
+	a := c.record(&subject{f: s.f, r: &Record{}, p: c.p.For(d.Profile)}, verb)
 	a.State, a.Reason, a.Action, a.Rung, a.Benefit, a.ActionID, a.Note = d.State, d.Reason, d.Kind, d.Rung, d.Benefit, d.ActionID, d.Note
 	evidence := d.Evidence
 	a.Evidence = &evidence

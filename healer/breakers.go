@@ -49,7 +49,8 @@ type Breaker struct {
 	Detail string       `json:"detail"`
 }
 
-func (b *Breaker) key() string { return b.Name + "\x00" + b.Scope }
+// Key tells a breaker from any other.
+func (b *Breaker) Key() string { return b.Name + "\x00" + b.Scope }
 
 // scopesFor lists the scopes of the breakers of a name that concern a dragon.
 func scopesFor(name string, f *Facts) []string {
@@ -100,22 +101,22 @@ func (c *cycle) track(x condition) {
 	if b.State == BreakerLatched {
 		return
 	}
-	key := b.key()
+	key := b.Key()
 	if x.tripped {
 		if b.State == BreakerHalfOpen {
 			// It was as good as over: this is another time, and its cause is looked for anew.
 			b.State, b.Trial, b.Blind = BreakerOpen, "", c.now
 			c.auditBreaker(Hold, x.name, x.scope, x.detail)
-			c.m.touchFleet()
+			c.m.TouchFleet()
 		}
 		// A hold is extended by every new reason, and stored when that makes a difference.
 		if until := c.now.Add(x.hold); x.hold > 0 && until.Since(b.Until) >= time.Minute {
 			b.Until = until
-			c.m.touchFleet()
+			c.m.TouchFleet()
 		}
 		if b.Detail != x.detail {
 			b.Detail = x.detail
-			c.m.touchFleet()
+			c.m.TouchFleet()
 		}
 	}
 	if !x.clear {
@@ -134,7 +135,7 @@ func (c *cycle) track(x condition) {
 	if x.halfOpen && b.State == BreakerOpen {
 		b.State, b.Slow = BreakerHalfOpen, false
 		c.m.run.quiet[key] = c.now
-		c.m.touchFleet()
+		c.m.TouchFleet()
 		return
 	}
 	// Half open with nobody sick, nothing can be tried, and after another cooldown
@@ -154,12 +155,12 @@ func (c *cycle) slow(b *Breaker, x condition) {
 	}
 	if c.upstream() != "" {
 		b.Blind, b.Slow = c.now, false
-		c.m.touchFleet()
+		c.m.TouchFleet()
 		return
 	}
 	if !b.Slow && b.State == BreakerOpen && c.now.Since(b.Blind) >= c.p.Breakers.SlowAfter {
 		b.Slow = true
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
 }
 
@@ -193,14 +194,14 @@ func (m *Memory) findBreaker(name, scope string) (int, bool) {
 func (m *Memory) open(b *Breaker) {
 	i, _ := m.findBreaker(b.Name, b.Scope)
 	m.Fleet.Breakers = slices.Insert(m.Fleet.Breakers, i, b)
-	delete(m.run.quiet, b.key())
-	m.touchFleet()
+	delete(m.run.quiet, b.Key())
+	m.TouchFleet()
 }
 
 func (m *Memory) closeBreaker(b *Breaker) {
 	m.Fleet.Breakers = slices.DeleteFunc(slices.Clone(m.Fleet.Breakers), func(x *Breaker) bool { return x == b })
-	delete(m.run.quiet, b.key())
-	m.touchFleet()
+	delete(m.run.quiet, b.Key())
+	m.TouchFleet()
 }
 
 // breakers counts the sick and the silent, and shows the numbers to the breakers that
@@ -344,7 +345,7 @@ func (c *cycle) harm() {
 	f := &c.m.Fleet
 	if n := len(f.Harm); n > 0 && c.now.Since(f.Harm[0]) >= 24*time.Hour {
 		f.Harm = slices.DeleteFunc(slices.Clone(f.Harm), func(m Moment) bool { return c.now.Since(m) >= 24*time.Hour })
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
 	if len(f.Harm) >= c.p.Breakers.HarmMax && c.m.breaker("harm", "") == nil {
 		c.latch("harm", "", fmt.Sprintf("%d dragons lost or worse after an action in 24h", len(f.Harm)))
@@ -391,7 +392,7 @@ func (c *cycle) tally(a *Action, model string) {
 		o.Last = append(o.Last, a.Outcome == Recovered)
 		o.Last = slices.Clone(o.Last[max(0, n+1-c.p.Breakers.EfficacyOf):])
 	}
-	c.m.touchFleet()
+	c.m.TouchFleet()
 	good := 0
 	for _, ok := range o.Last {
 		if ok {

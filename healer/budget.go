@@ -41,8 +41,8 @@ func (p *FleetPolicy) domainLimit(members int) int {
 	return p.PerDomain
 }
 
-// spacing is the time between two writes: jittered, but the same for the same write.
-func (p *FleetPolicy) spacing(seed uint64, after string) time.Duration {
+// SpacingAfter is the time between two writes: jittered, but the same for the same write.
+func (p *FleetPolicy) SpacingAfter(seed uint64, after string) time.Duration {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%d/%s", seed, after)
 	spread := 2*float64(h.Sum64())/float64(math.MaxUint64) - 1
@@ -81,13 +81,13 @@ func (f *FleetRecord) charged(window time.Duration, now Moment) bool {
 // intent and again after it: the action with the ID intended does not count against
 // itself.
 func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) error {
-	t := m.moment(now)
+	t := m.Moment(now)
 	r := m.Dragons[mac]
 	if r == nil {
 		return fmt.Errorf("interlock: %s is no known dragon", mac)
 	}
 	if m.Fleet.charged(ceilingGap, t) {
-		return fmt.Errorf("interlock: the healer's memory was lost less than %s ago", short(ceilingGap))
+		return fmt.Errorf("interlock: the healer's memory was lost less than %s ago", ShortDuration(ceilingGap))
 	}
 	reboots, changes := 0, 0
 	for i := range r.Actions {
@@ -96,7 +96,7 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 			continue
 		}
 		if t.Since(a.At) < ceilingGap {
-			return fmt.Errorf("interlock: %s was written to %s ago, less than %s", r.Who.Worker, short(t.Since(a.At)), short(ceilingGap))
+			return fmt.Errorf("interlock: %s was written to %s ago, less than %s", r.Who.Worker, ShortDuration(t.Since(a.At)), ShortDuration(ceilingGap))
 		}
 		if a.Kind == Reboot && t.Since(a.At) < day {
 			reboots++
@@ -142,7 +142,7 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 	}
 	if kind == Configure {
 		if limit := max(ceilingPaceFloor, Ratio(ceilingPace).floorOf(known)); pace >= limit {
-			return fmt.Errorf("interlock: %d dragons configured in %s, at most %d of %d", pace, short(ceilingPaceFor), limit, known)
+			return fmt.Errorf("interlock: %d dragons configured in %s, at most %d of %d", pace, ShortDuration(ceilingPaceFor), limit, known)
 		}
 		return nil
 	}

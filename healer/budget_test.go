@@ -50,11 +50,11 @@ func TestSpacingIsJitteredAndRepeatable(t *testing.T) {
 	seen := make(map[time.Duration]bool)
 	for i := range 200 {
 		id := fmt.Sprint(i)
-		d := p.spacing(7, id)
+		d := p.SpacingAfter(7, id)
 		if d < 24*time.Second || d > 36*time.Second {
 			t.Fatalf("spacing %s, want 30s ± 20%%", d)
 		}
-		if d != p.spacing(7, id) {
+		if d != p.SpacingAfter(7, id) {
 			t.Fatal("the same seed and write give different spacings")
 		}
 		seen[d] = true

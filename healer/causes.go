@@ -134,7 +134,7 @@ func (c *cycle) domainsDown() {
 			detail:   fmt.Sprintf("%d of %d unreachable", len(d.gone), d.members)})
 		b := c.m.breaker("domain", name)
 		c.out.Domains = append(c.out.Domains, CauseState{name, d.members, len(d.gone), limit,
-			b != nil && c.m.run.quiet[b.key()] == 0, b != nil})
+			b != nil && c.m.run.quiet[b.Key()] == 0, b != nil})
 	}
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name == "domain" && domains[b.Scope] == nil {
@@ -215,7 +215,7 @@ func (c *cycle) fleetBoot() {
 		c.drop("foreign", "")
 	}
 	c.track(condition{name: "fleet_boot", tripped: tripped, clear: !tripped, halfOpen: true,
-		detail: fmt.Sprintf("%d dragons booted within %s", n, short(c.p.Causes.BootSpan))})
+		detail: fmt.Sprintf("%d dragons booted within %s", n, ShortDuration(c.p.Causes.BootSpan))})
 }
 
 // ours reports whether a start of the dragon at a moment was our doing.

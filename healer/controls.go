@@ -73,7 +73,7 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 	case !r.UntilResume && (r.For < 0 || r.For > pauseMax):
 		return Pause{}, fmt.Errorf("pause: for %s, expected at most %s, or until resumed", r.For, pauseMax)
 	}
-	t := m.moment(now)
+	t := m.Moment(now)
 	m.Fleet.NextPause++
 	p := Pause{
 		ID: fmt.Sprintf("p%d", m.Fleet.NextPause), Kind: r.Kind, Scope: r.Scope, Value: r.Value,
@@ -83,7 +83,7 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 		p.Until = t.Add(r.For)
 	}
 	m.Fleet.Pauses = append(m.Fleet.Pauses, p)
-	m.touchFleet()
+	m.TouchFleet()
 	return p, nil
 }
 
@@ -94,23 +94,34 @@ func (m *Memory) Resume(id string) error {
 		return fmt.Errorf("resume: no pause %q", id)
 	}
 	m.Fleet.Pauses = slices.Delete(slices.Clone(m.Fleet.Pauses), i, i+1)
-	m.touchFleet()
+	m.TouchFleet()
 	return nil
 }
 
-// Hindrance says, just before a send, whether a human has forbidden it since the
+// CheckHold says, just before a send, whether a human has forbidden it since the
 // decision: a pause, maintenance or quarantine. It is cheap, and needs no cycle.
-func (m *Memory) Hindrance(now Instant, f *Facts) error {
-	t := m.moment(now)
+func (m *Memory) CheckHold(now Instant, mac string) error {
+	t, f := m.Moment(now), m.facts(mac)
 	for _, kind := range []PauseKind{Paused, Maintained} {
 		if p := m.paused(kind, f, t); p != nil {
 			return fmt.Errorf("%s %s by %s: %s", p.Kind, p.ID, p.Owner, p.Reason)
 		}
 	}
-	if r := m.Dragons[f.MAC]; r != nil && r.Quarantine != nil {
+	if r := m.Dragons[mac]; r != nil && r.Quarantine != nil {
 		return fmt.Errorf("quarantined by %s: %s", r.Quarantine.By, r.Quarantine.Reason)
 	}
 	return nil
+}
+
+// facts is what was known of a dragon in the last cycle; else who it was.
+func (m *Memory) facts(mac string) *Facts {
+	if w := m.run.dragons[mac]; w != nil && w.facts != nil {
+		return w.facts
+	}
+	if r := m.Dragons[mac]; r != nil {
+		return &Facts{Who: r.Who}
+	}
+	return &Facts{Who: Who{MAC: mac}}
 }
 
 // paused returns a pause of the kind that covers the dragon, or nil.
@@ -149,7 +160,7 @@ func (m *Memory) Quarantine(now Instant, mac, by, reason string) error {
 	if by == "" || reason == "" {
 		return errors.New("quarantine: it needs an owner and a reason")
 	}
-	r.Quarantine = &Mark{By: by, Reason: reason, At: m.moment(now), Wall: now.Wall}
+	r.Quarantine = &Mark{By: by, Reason: reason, At: m.Moment(now), Wall: now.Wall}
 	m.touch(mac)
 	return nil
 }
@@ -167,7 +178,7 @@ func (m *Memory) Release(now Instant, mac, by string) error {
 	if r.Quarantine == nil && r.Flapping == 0 {
 		return fmt.Errorf("release: %s is neither quarantined nor flapping", r.Who.Worker)
 	}
-	m.release(r, m.moment(now))
+	m.release(r, m.Moment(now))
 	for i := range r.Restarts { // or it would flap again at once
 		if r.Restarts[i].Cause == CauseUnknown {
 			r.Restarts[i].Cause = CauseReleased
@@ -196,14 +207,14 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 			return errors.New("ack: not in safe mode")
 		}
 		m.Fleet.SafeMode, m.Fleet.Unclean = nil, nil
-		m.touchFleet()
+		m.TouchFleet()
 		return nil
 	case "recovered_state":
 		if m.Fleet.Recovered == nil {
 			return errors.New("ack: the state was not recovered")
 		}
 		m.Fleet.Recovered = nil
-		m.touchFleet()
+		m.TouchFleet()
 		return nil
 	case "config":
 		r := m.Dragons[scope]
@@ -226,9 +237,9 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 	case "harm":
 		m.Fleet.Harm = nil
 	case "rollout":
-		m.resumeRollout(scope, m.moment(now))
+		m.resumeRollout(scope, m.Moment(now))
 	}
-	m.moment(now)
+	m.Moment(now)
 	m.closeBreaker(b)
 	return nil
 }

@@ -1,13 +1,9 @@
 package healer
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 func TestPauseRequests(t *testing.T) {
@@ -61,14 +57,14 @@ func TestPausesOverlapAndEndEachByItself(t *testing.T) {
 		t.Errorf("sent %v while %s lasts", f.sent, second.ID)
 	}
 	facts := f.facts(f.units[3])
-	if f.mem.Hindrance(f.now, &facts) == nil {
+	if f.mem.CheckHold(f.now, facts.MAC) == nil {
 		t.Error("no hindrance while paused")
 	}
 	f.run(time.Hour)
 	if len(f.sent) != 1 || len(f.mem.Fleet.Pauses) != 0 {
 		t.Errorf("sent %v, pauses %v, want one write once the pause was over", f.sent, f.mem.Fleet.Pauses)
 	}
-	if err := f.mem.Hindrance(f.now, &facts); err != nil {
+	if err := f.mem.CheckHold(f.now, facts.MAC); err != nil {
 		t.Error(err)
 	}
 }
@@ -89,13 +85,13 @@ func TestHindranceBetweenDecisionAndSend(t *testing.T) {
 		"quarantine": func(m *Memory) error { return m.Quarantine(f.now, facts.MAC, "ann", "r") },
 	} {
 		m := f.mem.Clone()
-		if err := m.Hindrance(f.now, &facts); err != nil {
+		if err := m.CheckHold(f.now, facts.MAC); err != nil {
 			t.Fatal(err)
 		}
 		if err := forbid(m); err != nil {
 			t.Fatal(err)
 		}
-		if m.Hindrance(f.now, &facts) == nil {
+		if m.CheckHold(f.now, facts.MAC) == nil {
 			t.Errorf("%s: no hindrance", name)
 		}
 	}
@@ -154,11 +150,11 @@ func TestIntents(t *testing.T) {
 	if d.Verb != Act {
 		t.Fatalf("%s by %s", d.Verb, d.Blocked)
 	}
-	a, err := f.mem.Intend(f.now, d, "")
+	a, err := f.mem.Intend(f.now, d, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = f.mem.Intend(f.now, d, ""); err == nil {
+	if _, err = f.mem.Intend(f.now, d, "", nil); err == nil {
 		t.Error("two intents for one decision")
 	}
 	if err = f.mem.Sent(f.now, d.MAC, "9-9", Accepted, ""); err == nil {
@@ -175,7 +171,7 @@ func TestIntents(t *testing.T) {
 	}
 	blocked := *d
 	blocked.Verb = WouldAct
-	if _, err = f.mem.Intend(f.now, &blocked, ""); err == nil {
+	if _, err = f.mem.Intend(f.now, &blocked, "", nil); err == nil {
 		t.Error("an intent in the mode observe")
 	}
 	ids := make(map[string]bool)
@@ -214,7 +210,7 @@ func TestRefusalsInARow(t *testing.T) {
 			for _, a := range x.answers {
 				step := *d
 				step.Verb, step.Kind = Act, a.kind
-				intent, err := f.mem.Intend(f.now, &step, a.actor)
+				intent, err := f.mem.Intend(f.now, &step, a.actor, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -230,24 +226,6 @@ func TestRefusalsInARow(t *testing.T) {
 	}
 }
 
-func TestWhatASendLearned(t *testing.T) {
-	for err, want := range map[error]Result{
-		nil:                    Accepted,
-		dragon.ErrRejected:     Refusal,
-		dragon.ErrUnauthorized: Refusal,
-		dragon.ErrRefused:      NotSent,
-		dragon.ErrUnreachable:  NotSent,
-		dragon.ErrTimeout:      NotSent,
-		context.Canceled:       NotSent,
-		fmt.Errorf("%w: %w", dragon.ErrUnknownOutcome, dragon.ErrTimeout): Unknown,
-		dragon.ErrBadResponse: Unknown,
-	} {
-		if got := resultOf(err); got != want {
-			t.Errorf("after %v: %s, want %s", err, got, want)
-		}
-	}
-}
-
 // A reboot that never reached the dragon has not failed to bring its board back.
 func TestOnlyWhatWasSentIsHopeless(t *testing.T) {
 	for result, want := range map[Result]string{
@@ -257,7 +235,7 @@ func TestOnlyWhatWasSentIsHopeless(t *testing.T) {
 		f := newFarm(t, 20).settle()
 		r := f.record(3)
 		r.Rung = 2
-		a := Action{ID: "1-1", Kind: Reboot, Reason: DeadBoard, Rung: 2, Actor: healerActor, At: f.plan.At.Add(-time.Hour), Result: result, Outcome: NotExecuted, Note: "busy"}
+		a := Action{ID: "1-1", Kind: Reboot, Reason: DeadBoard, Rung: 2, Actor: HealerActor, At: f.plan.At.Add(-time.Hour), Result: result, Outcome: NotExecuted, Note: "busy"}
 		r.Actions = append(r.Actions, a)
 		r.answered(&a)
 		killBoard(f.units[3], 0, 60)
@@ -274,11 +252,11 @@ func TestOnlyWhatWasSentIsHopeless(t *testing.T) {
 
 func TestConfigurationIsConcludedByItsOwner(t *testing.T) {
 	f := newFarm(t, 20).settle()
-	d := f.plan.Ask(Request{MAC: f.units[3].who.MAC, Kind: Configure, Actor: "rollout:pools"})
+	d := Ask(f.now, f.seen, f.mem, &f.policy, Request{MAC: f.units[3].who.MAC, Kind: Configure, Actor: "rollout:pools"})
 	if d.Verb != Act {
 		t.Fatalf("%s by %s", d.Verb, d.Blocked)
 	}
-	a, err := f.mem.Intend(f.now, &d, "rollout:pools")
+	a, err := f.mem.Intend(f.now, &d, "rollout:pools", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +284,7 @@ func TestAskAboutAStranger(t *testing.T) {
 		{MAC: "", Kind: Reboot, Actor: "ann", Force: true},
 		{MAC: f.units[0].who.MAC, Kind: "poweroff", Actor: "ann", Force: true},
 	} {
-		if d := f.plan.Ask(r); d.Verb != Blocked {
+		if d := Ask(f.now, f.seen, f.mem, &f.policy, r); d.Verb != Blocked {
 			t.Errorf("%+v: %s", r, d.Verb)
 		}
 	}
@@ -341,7 +319,7 @@ func TestConfirm(t *testing.T) {
 			f.now.Mono += 10 * time.Second
 			x.change(f, f.units[3])
 			facts := f.facts(f.units[3])
-			if err := f.plan.Confirm(d, &facts); (err == nil) != x.fine {
+			if err := Confirm(f.now, f.seen, f.mem, &f.policy, d, &facts); (err == nil) != x.fine {
 				t.Errorf("confirmed: %v", err)
 			}
 		})
@@ -357,12 +335,12 @@ func TestConfirmOfALowRate(t *testing.T) {
 	f.run(60 * time.Minute)
 	d := f.of(3)
 	facts := f.facts(f.units[3])
-	if err := f.plan.Confirm(d, &facts); d.Reason != LowHashrate || err != nil {
+	if err := Confirm(f.now, f.seen, f.mem, &f.policy, d, &facts); d.Reason != LowHashrate || err != nil {
 		t.Errorf("%s: %v", d.Reason, err)
 	}
 	f.units[3].fan = 1
 	facts = f.facts(f.units[3])
-	if f.plan.Confirm(d, &facts) == nil {
+	if Confirm(f.now, f.seen, f.mem, &f.policy, d, &facts) == nil {
 		t.Error("confirmed although it is put down to heat")
 	}
 }

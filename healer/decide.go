@@ -16,13 +16,11 @@ import (
 //
 // It takes each reading as at most one sample, however often it is shown one.
 func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
-	c := &cycle{p: policy, m: mem, host: view.Host, out: &Plan{}}
-	c.start(now)
-	c.gather(view)
-	for _, s := range c.all {
-		c.fold(s)
-	}
-	c.causes()
+	return decide(now, view, mem, policy).out
+}
+
+func decide(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
+	c := survey(now, view, mem, policy)
 	for _, s := range c.all {
 		c.downshift(s)
 	}
@@ -38,7 +36,19 @@ func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 	c.breakers()
 	c.choose()
 	c.explain()
-	return c.out
+	return c
+}
+
+// survey is the first half of a cycle: what the fleet is like, before any dragon is judged.
+func survey(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
+	c := &cycle{p: policy, m: mem, host: view.Host, out: &Plan{}}
+	c.start(now)
+	c.gather(view)
+	for _, s := range c.all {
+		c.fold(s)
+	}
+	c.causes()
+	return c
 }
 
 // subject is one dragon in one cycle.
@@ -60,6 +70,7 @@ type subject struct {
 	fired       int    // index of the most severe detector that fired; -1: none
 	suspect     int    // the same for one with a bad sample
 	decision    *Decision
+	decided     bool         // it is sick, and the ladder has decided about it
 	rollout     *Rollout     // of its wish; nil: it has none
 	drift       []Difference // of what it is known to be configured for
 	phase       Phase
@@ -79,6 +90,7 @@ type cycle struct {
 	all       []*subject // by MAC; those in conflict last
 	byMAC     map[string]*subject
 	frozen    []*subject // that are remembered, and whose MAC several claim by now; not in all
+	order     []*subject // those of all, as the plan has them
 	n         int        // dragons that count
 	baselines map[string]dragon.Number
 
@@ -107,11 +119,11 @@ func (c *cycle) start(now Instant) {
 		}
 	}
 	if c.m.Fleet.Anchor.BootID != now.BootID || c.now.Since(c.m.Fleet.Anchor.Moment) >= anchorEvery {
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
 	c.m.expire(c.now)
 	c.expireMarks()
-	c.out.At, c.out.Wall, c.out.Epoch, c.out.cycle = c.now, now.Wall, c.m.Fleet.Epoch, c
+	c.out.At, c.out.Wall, c.out.Epoch = c.now, now.Wall, c.m.Fleet.Epoch
 	if c.p.External.Query != "" {
 		a := c.external()
 		c.out.External = &GateState{GateExternal, a.open, a.detail, Until{Known: a.open}}
@@ -202,7 +214,7 @@ func (c *cycle) countFlight(s *subject) {
 	if a := s.r.open(); a != nil {
 		c.flight++
 		c.flightDomain[s.f.Domain]++
-		if a.Actor != healerActor {
+		if a.Actor != HealerActor {
 			c.rollouts++
 		}
 	}
@@ -331,9 +343,9 @@ func (c *cycle) expected(s *subject) int {
 	return cmp.Or(s.p.Boards, dragon.ModelOf(s.f.Model).Boards, s.r.MaxBoards)
 }
 
-// tuneTime is how long autotuning takes a model: the 95th percentile of what was
+// TuneTime is how long autotuning takes a model: the 95th percentile of what was
 // seen, nothing where nothing was.
-func (m *Memory) tuneTime(model string) time.Duration {
+func (m *Memory) TuneTime(model string) time.Duration {
 	t := m.Fleet.Tunes[model]
 	if len(t) == 0 {
 		return 0
@@ -360,13 +372,13 @@ func (c *cycle) choose() {
 		order = append(order, s)
 	}
 	for _, s := range c.all {
-		if s.decision.severity < 0 {
+		if !s.decided {
 			order = append(order, s)
 		}
 	}
 	c.chooseUpgrades()
 	c.changes()
-	c.out.Dragons = make([]Decision, len(order))
+	c.order, c.out.Dragons = order, make([]Decision, len(order))
 	for i, s := range order {
 		c.out.Dragons[i] = *s.decision
 	}
@@ -375,12 +387,12 @@ func (c *cycle) choose() {
 // decide finds the next step for a sick dragon and asks the gates.
 func (c *cycle) decide(s *subject) {
 	d := s.decision
-	d.severity = s.fired
+	s.decided = true
 	step := c.step(s)
 	d.Kind, d.Rung, d.Rungs, d.Slot = step.kind, step.rung, len(s.p.Ladder.Steps), s.w.evidence[s.fired].slot
 	d.Benefit = step.benefit
 	if step.exhausted != "" {
-		c.quarantine(s, healerActor, step.exhausted)
+		c.quarantine(s, HealerActor, step.exhausted)
 		d.State, d.Verb, d.Note, d.Kind = StateQuarantined, Quarantine, step.exhausted, ""
 		d.Since = c.now
 		return

@@ -382,15 +382,15 @@ func describe(reason Reason, s *Shown, slot int) string {
 		}
 		return fmt.Sprintf("board %d %.0fC", slot, s.Value)
 	case TuningStuck:
-		return "tuning " + short(time.Duration(s.Value)*time.Second)
+		return "tuning " + ShortDuration(time.Duration(s.Value)*time.Second)
 	case Hot, Overheat:
 		return fmt.Sprintf("%.0fC", s.Value)
 	}
 	return ""
 }
 
-// short writes a duration as people say it: 41m, 5h, 2d.
-func short(d time.Duration) string {
+// ShortDuration writes a duration as people say it: 41m, 5h, 2d.
+func ShortDuration(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))

@@ -58,7 +58,7 @@ func (c *cycle) downshift(s *subject) {
 	own := s.f.Wish
 	w := x.wish(own)
 	if x.Back != 0 && (own != nil && own.Mode != "" || s.r.open() == nil && s.f.Configured.known(ItemAutotune) &&
-		c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.tuned(s.f.Configured)) {
+		c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.Tuned(s.f.Configured)) {
 		s.r.Downshift = nil // what it had is what it has, or what the operator wants instead
 		c.m.touch(s.f.MAC)
 		return
@@ -98,7 +98,7 @@ func (c *cycle) beginDownshift(s *subject) {
 	c.m.touch(s.f.MAC)
 	t := s.f.hottest().Or(0)
 	c.audit(s, Changed, fmt.Sprintf("%.0fC, too hot for %s: its autotune mode is to be %s in place of %s, until it has been below %.0fC for %s",
-		t, short(s.p.Heat.DownshiftFor), coolest, x.words(), s.p.Heat.RestoreBelow, short(s.p.Heat.RestoreAfter)))
+		t, ShortDuration(s.p.Heat.DownshiftFor), coolest, x.words(), s.p.Heat.RestoreBelow, ShortDuration(s.p.Heat.RestoreAfter)))
 }
 
 // at returns the same, with another time from which it may be taken back.
@@ -115,7 +115,7 @@ func (x *Downshift) level() dragon.Number {
 	return dragon.Known(*x.Level)
 }
 
-func (x *Downshift) words() string { return modeInWords(x.Mode, x.level()) }
+func (x *Downshift) words() string { return ModeText(x.Mode, x.level()) }
 
 // wish is what the operator wishes, but for the mode.
 func (x *Downshift) wish(own *Wish) *Wish {
@@ -123,7 +123,7 @@ func (x *Downshift) wish(own *Wish) *Wish {
 	if own != nil {
 		*w = *own
 	}
-	w.heat = true
+	w.Heat = true
 	if x.Back == 0 {
 		w.Key, w.Name, w.Mode, w.Level = w.Key+" heat", "less heat", coolest, dragon.Number{}
 	} else {
@@ -132,10 +132,10 @@ func (x *Downshift) wish(own *Wish) *Wish {
 	return w
 }
 
-// modeFor says whether a wish may be carried out: the operator's by the mode of rollouts,
-// what is done against heat by that of healing.
-func (p *Policy) modeFor(w *Wish, profile string) Mode {
-	if w.heat {
+// ModeFor says whether a step may be carried out: the operator's by the mode of rollouts,
+// one against heat by that of healing.
+func (p *Policy) ModeFor(x *ConfigStep, profile string) Mode {
+	if x.Heat {
 		return p.For(profile).Mode
 	}
 	return p.Rollout.Mode

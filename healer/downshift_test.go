@@ -2,13 +2,8 @@ package healer
 
 import (
 	"slices"
-	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
-	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // hotFarm is a farm of ten in the mode balanced, whose policy allows the downshift.
@@ -128,38 +123,4 @@ func TestADownshiftThatIsNoLongerAllowedEnds(t *testing.T) {
 	if u.has.Mode != "balanced" || f.record(3).Downshift != nil {
 		t.Errorf("mode %s, %+v", u.has.Mode, f.record(3).Downshift)
 	}
-}
-
-func TestARealDragonIsShiftedDownAndBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWardOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.AutoTune: 0})
-		w.policy.Default.Heat.DownshiftEnabled = true
-		w.policy.Default.Heat.RestoreAfter = 2 * time.Hour
-		w.start()
-		w.settle()
-		d := w.herd.Dragon(1)
-		before := d.Truth().AutoTune.Mode
-		d.Inject(dragontest.Overheat)
-		w.until("it runs cooler", time.Hour, func() bool { return d.Truth().AutoTune.Mode == "efficient" })
-		pass(10 * time.Minute)
-		if n := w.metric("mother_healer_downshifted"); n != 1 {
-			t.Errorf("%g dragons shifted down by the page", n)
-		}
-		w.stop() // it is remembered what it had
-		w.start()
-		d.Clear(dragontest.Overheat)
-		w.until("it has again what it had", 4*time.Hour, func() bool { return d.Truth().AutoTune.Mode == before })
-		if got := w.wrote(1); !slices.Equal(got, []string{"setAutoTune", "setAutoTune"}) || len(w.wrote(0))+len(w.wrote(2)) > 0 {
-			t.Errorf("written %v", got)
-		}
-		var told []string
-		for _, a := range w.audit() {
-			if strings.Contains(a.Note, "autotune mode") {
-				told = append(told, a.Note)
-			}
-		}
-		if len(told) != 2 || !strings.Contains(told[0], "efficient in place of "+before) || !strings.Contains(told[1], before+" again") {
-			t.Errorf("the audit says %q", told)
-		}
-	})
 }

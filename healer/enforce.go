@@ -101,20 +101,18 @@ func (x *WishState) Is() string {
 // unsentGap is how long the others come first when a dragon could not be written to.
 const unsentGap = 10 * time.Minute
 
-// unsent takes down that nothing could be sent to a dragon that was to be configured.
-func (m *Memory) unsent(now Instant, mac string) {
+// Unsent takes down that nothing could be sent to a dragon that was to be configured.
+func (m *Memory) Unsent(now Instant, mac string) {
 	if w := m.run.dragons[mac]; w != nil {
-		w.unsent = m.moment(now)
+		w.unsent = m.Moment(now)
 	}
 }
 
 // change is what is to be written to a dragon, and what that comes from.
 type change struct {
-	id      string   // of the rollout
-	ro      *Rollout // the same; for the owner of the memory only
-	items   []Item
-	restore bool
-	wish    *Wish // what it is to be
+	ConfigStep
+	ro   *Rollout
+	wish *Wish // what it is to be
 }
 
 // wishes holds every dragon against its wish, and moves the rollouts on.
@@ -198,7 +196,7 @@ func (c *cycle) undone(s *subject, r *ConfigRecord) {
 // dragon stores and does not follow stays.
 func (c *cycle) freed(s *subject, r *ConfigRecord) {
 	left := slices.DeleteFunc(slices.Clone(r.Stuck), func(x Stuck) bool {
-		return x.Why != locked && s.f.Configured.known(x.Item) && !s.drifts(x.Item)
+		return x.Why != PinnedPools && s.f.Configured.known(x.Item) && !s.drifts(x.Item)
 	})
 	if len(left) != len(r.Stuck) {
 		r.Stuck = left
@@ -206,8 +204,8 @@ func (c *cycle) freed(s *subject, r *ConfigRecord) {
 	}
 }
 
-// locked is what is stuck without a difference to be seen.
-const locked = "the dragon is pinned to its pools by its vendor"
+// PinnedPools is what is stuck without a difference to be seen.
+const PinnedPools = "the dragon is pinned to its pools by its vendor"
 
 func (s *subject) drifts(item Item) bool {
 	return slices.ContainsFunc(s.drift, func(d Difference) bool { return d.Item == item })
@@ -342,7 +340,7 @@ func (c *cycle) watchCanary(ro *Rollout) {
 func (c *cycle) works(s *subject, w *Wish) bool {
 	for i := range s.f.Pools {
 		p := &s.f.Pools[i]
-		if len(w.Pools) > 0 && (p.URL != text(dragon.PoolWithoutLogin(w.Pools[0].URL)) || p.User != w.Pools[0].User) {
+		if len(w.Pools) > 0 && (p.URL != Text(dragon.PoolWithoutLogin(w.Pools[0].URL)) || p.User != w.Pools[0].User) {
 			continue
 		}
 		if p.alive() && p.Accepted.Or(0) > 0 {
@@ -373,7 +371,7 @@ func (c *cycle) changes() {
 			return
 		}
 		d := c.decideChange(s)
-		shut = shut || d.Verb == Act || d.Verb == WouldAct || !s.change.restore && closedForAll(d)
+		shut = shut || d.Verb == Act || d.Verb == WouldAct || !s.change.Restore && closedForAll(d)
 		c.out.Changes = append(c.out.Changes, *d)
 	}
 }
@@ -401,7 +399,7 @@ func closedForAll(d *Decision) bool {
 // could not be written to.
 func urgency(s *subject) int {
 	switch {
-	case s.change.restore:
+	case s.change.Restore:
 		return 0
 	case slices.Contains(s.change.ro.Tried, s.f.MAC):
 		return 2
@@ -432,7 +430,7 @@ func (c *cycle) owed(s *subject) *Wish {
 		return nil
 	}
 	w := r.Old.wish()
-	w.heat = s.f.Wish.heat
+	w.Heat = s.f.Wish.Heat
 	unread := slices.ContainsFunc(w.items(), func(i Item) bool { return !s.f.Configured.known(i) })
 	if !unread && len(w.Differences(s.f.Configured)) == 0 {
 		return nil // it has it already, or had nothing
@@ -445,12 +443,12 @@ func (c *cycle) wanted(s *subject) *change {
 	if s.phase == PhaseFailed {
 		// It is not fought over. If the wish is to blame, it gets back what it had.
 		if w := c.owed(s); w != nil {
-			return &change{s.rollout.ID, s.rollout, w.items(), true, w}
+			return &change{ConfigStep{s.rollout.ID, w.items(), true, w.Heat}, s.rollout, w}
 		}
 		return nil
 	}
 	if items := s.pending(); len(items) > 0 {
-		return &change{s.rollout.ID, s.rollout, items, false, s.f.Wish}
+		return &change{ConfigStep{s.rollout.ID, items, false, s.f.Wish.Heat}, s.rollout, s.f.Wish}
 	}
 	return nil
 }
@@ -459,10 +457,10 @@ func (c *cycle) wanted(s *subject) *change {
 func (c *cycle) decideChange(s *subject) *Decision {
 	x := s.change
 	d := c.describe(s)
-	d.Kind, d.Reason, d.Rung, d.Rungs, d.Slot, d.ActionID, d.severity = Configure, Drift, 0, 0, -1, "", 0
-	d.Note, d.change = changeInWords(s, x), x
+	d.Kind, d.Reason, d.Rung, d.Rungs, d.Slot, d.ActionID = Configure, Drift, 0, 0, -1, ""
+	d.Note, d.Change = changeInWords(s, x), cloned(&x.ConfigStep)
 	switch {
-	case x.restore:
+	case x.Restore:
 		d.Reason = Undo
 	case !x.ro.proven():
 		d.Reason = Rolling
@@ -476,7 +474,7 @@ func (c *cycle) decideChange(s *subject) *Decision {
 		if inLine(d) {
 			d.Verb = Wait
 		}
-	case c.p.modeFor(x.wish, s.f.Profile) != Enforce:
+	case c.p.ModeFor(&x.ConfigStep, s.f.Profile) != Enforce:
 		d.Verb, c.observed = WouldAct, s
 	default:
 		d.Verb, c.granted = Act, s
@@ -486,12 +484,12 @@ func (c *cycle) decideChange(s *subject) *Decision {
 
 // changeInWords says what is to be written to a dragon.
 func changeInWords(s *subject, x *change) string {
-	if x.restore {
+	if x.Restore {
 		return "back to " + s.r.Config.Old.String()
 	}
 	var words []string
 	for _, d := range s.drift {
-		if slices.Contains(x.items, d.Item) {
+		if slices.Contains(x.Items, d.Item) {
 			words = append(words, fmt.Sprintf("%s: want %s, have %s", d.Item, d.Want, d.Have))
 		}
 	}
@@ -602,10 +600,10 @@ const excusedFor = time.Hour
 
 // failure ends an action that did not do what it was to do in time. Silence is failure, too.
 func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, target *Wish, wrong []Difference, unread []Item) {
-	outcome, why := NoEffect, "no accepted share within "+short(c.p.Rollout.CanaryWait)
+	outcome, why := NoEffect, "no accepted share within "+ShortDuration(c.p.Rollout.CanaryWait)
 	switch {
 	case len(unread) > 0:
-		why = fmt.Sprintf("it did not tell its %s within %s", unread[0], short(c.p.Rollout.CanaryWait))
+		why = fmt.Sprintf("it did not tell its %s within %s", unread[0], ShortDuration(c.p.Rollout.CanaryWait))
 	case len(wrong) > 0:
 		why = fmt.Sprintf("%s is still %s", wrong[0].Item, wrong[0].Have)
 		var stuck []Stuck
@@ -616,7 +614,7 @@ func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, tar
 	case s.fresh && s.f.alive() < a.Before.Boards:
 		outcome, why = Worse, fmt.Sprintf("%d boards before, %d after", a.Before.Boards, s.f.alive())
 	case len(target.Pools) > 0:
-		why = fmt.Sprintf("no accepted share at %s within %s", text(dragon.PoolWithoutLogin(target.Pools[0].URL)), short(c.p.Rollout.CanaryWait))
+		why = fmt.Sprintf("no accepted share at %s within %s", Text(dragon.PoolWithoutLogin(target.Pools[0].URL)), ShortDuration(c.p.Rollout.CanaryWait))
 	}
 	c.end(s, a, outcome, why)
 	if !a.Change.Restore && (len(wrong) == 0 || outcome == Worse) {
@@ -683,27 +681,26 @@ func union(a, b []Item) []Item {
 }
 
 // intendChange writes down what is about to be written, and what the dragon has now.
-func (m *Memory) intendChange(a *Action, d *Decision, now Moment) {
-	x := d.change
+func (m *Memory) intendChange(a *Action, d *Decision, had *Setting, now Moment) {
+	x := d.Change
 	if x == nil {
 		return
 	}
-	a.Change = &ConfigChange{Rollout: x.id, Items: slices.Clone(x.items), Restore: x.restore}
+	a.Change = &ConfigChange{Rollout: x.Rollout, Items: slices.Clone(x.Items), Restore: x.Restore}
 	r := m.Dragons[d.MAC]
-	if r.Config == nil || r.Config.Rollout != x.id {
-		r.Config = &ConfigRecord{Rollout: x.id}
+	if r.Config == nil || r.Config.Rollout != x.Rollout {
+		r.Config = &ConfigRecord{Rollout: x.Rollout}
 	}
-	r.Config.Restored = r.Config.Restored || x.restore
-	if r.Config.Old == nil && d.before != nil {
-		r.Config.Old = d.before
+	r.Config.Restored = r.Config.Restored || x.Restore
+	if r.Config.Old == nil && had != nil {
+		r.Config.Old = had
 	}
-	for _, item := range x.items {
+	for _, item := range x.Items {
 		if i := slices.Index(r.Config.Right, item); i >= 0 {
 			r.Config.Right = slices.Delete(slices.Clone(r.Config.Right), i, i+1)
 		}
 	}
-	// The plan may be of another memory: the rollout is looked up in this one.
-	if ro := m.rollout(x.id); ro != nil && ro.State == RolloutWaiting && !x.restore {
+	if ro := m.rollout(x.Rollout); ro != nil && ro.State == RolloutWaiting && !x.Restore {
 		ro.State, ro.Since, ro.Canary = RolloutCanary, now, d.MAC
 	}
 }
@@ -711,7 +708,7 @@ func (m *Memory) intendChange(a *Action, d *Decision, now Moment) {
 // Told writes down what a dragon said right after a write that cannot take effect. It
 // comes before Sent.
 func (m *Memory) Told(mac, id string, told []Stuck) error {
-	a := m.action(mac, id)
+	a := m.Action(mac, id)
 	if a == nil || a.Result != Pending || a.Outcome != Open || a.Change == nil {
 		return fmt.Errorf("what %s said about %s: %w", mac, id, ErrNoAction)
 	}

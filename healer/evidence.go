@@ -156,6 +156,8 @@ type poolWatch struct {
 
 // watch is the running evidence about one dragon.
 type watch struct {
+	facts    *Facts // of the newest cycle; nil: there was none
+	foldedAt Moment // when that was
 	seen     bool
 	at       Moment // the newest sample folded in
 	samples  int    // since this process started

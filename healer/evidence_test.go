@@ -217,7 +217,7 @@ func TestBaselineFallsSlowly(t *testing.T) {
 
 func TestBaselineSources(t *testing.T) {
 	f := newFarm(t, 10).settle()
-	c := f.plan.cycle
+	c := decide(f.now, f.seen, f.mem, &f.policy)
 	s := c.byMAC[f.units[3].who.MAC]
 	if v := c.baseline(s).Or(0); v < 14.9e12 || v > 15.1e12 {
 		t.Errorf("nothing learned: %g, want the model's present median", v)
@@ -231,7 +231,7 @@ func TestBaselineSources(t *testing.T) {
 		t.Errorf("operator: %g, want 16e12", v)
 	}
 	lone := newFarm(t, 2).settle()
-	c = lone.plan.cycle
+	c = decide(lone.now, lone.seen, lone.mem, &lone.policy)
 	if c.baseline(c.all[0]).IsKnown() {
 		t.Error("two dragons are no model median")
 	}

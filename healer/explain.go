@@ -10,7 +10,7 @@ import (
 // describe makes the decision about a dragon that nothing is done with: the state and
 // the numbers.
 func (c *cycle) describe(s *subject) *Decision {
-	d := &Decision{Who: s.f.Who, State: s.r.State, Since: s.r.Since, Reason: s.r.Reason, Slot: -1, severity: -1, facts: s.f}
+	d := &Decision{Who: s.f.Who, State: s.r.State, Since: s.r.Since, Reason: s.r.Reason, Slot: -1}
 	d.Evidence, d.Wish = c.shown(s), s.wishState(c.m)
 	if i := s.about(); i >= 0 && !s.conflict {
 		d.Slot = s.w.evidence[i].slot
@@ -24,7 +24,7 @@ func (c *cycle) describe(s *subject) *Decision {
 	}
 	if a := s.r.open(); a != nil {
 		d.Kind, d.Rung, d.Rungs, d.Slot, d.ActionID, d.Verb = a.Kind, a.Rung, len(s.p.Ladder.Steps), a.Slot, a.ID, Wait
-		d.Note = fmt.Sprintf("%s %s ago", a.Kind, short(c.now.Since(a.At)))
+		d.Note = fmt.Sprintf("%s %s ago", a.Kind, ShortDuration(c.now.Since(a.At)))
 	}
 	if a := s.r.last(func(*Action) bool { return true }); a != nil {
 		d.Last = &LastAction{a.Kind, a.Wall, a.Outcome}
@@ -99,7 +99,7 @@ func (c *cycle) explain() {
 	for i := range c.out.Dragons {
 		d := &c.out.Dragons[i]
 		n.States[d.State]++
-		if d.facts.Pace > 1 {
+		if c.order[i].f.Pace > 1 {
 			n.Slow++
 		}
 		if d.Blocked != "" {
@@ -126,48 +126,6 @@ func (c *cycle) explain() {
 	c.auditDecisions()
 	c.auditChanges()
 	c.auditUpgrades()
-}
-
-// Confirm looks at a dragon once more, just before it is acted on: the ladder's step
-// zero. f is a reading that was made for this, after the decision.
-func (p *Plan) Confirm(d *Decision, f *Facts) error {
-	c := p.cycle
-	s := c.byMAC[d.MAC]
-	if s == nil || f.MAC != d.MAC {
-		return fmt.Errorf("%s: expected MAC %s, found %q", d.Worker, d.MAC, f.MAC)
-	}
-	if !f.valid() || f.Reach != Reached {
-		return fmt.Errorf("%s: no valid reading (%s)", d.Worker, word(f.Reach))
-	}
-	if f.At < s.f.At {
-		return fmt.Errorf("%s: the reading is older than the decision", d.Worker)
-	}
-	if e, ok := f.Elapsed.Get(); ok && e < s.f.Elapsed.Or(e) {
-		return fmt.Errorf("%s: it has restarted since the decision", d.Worker)
-	}
-	if d.Reason == "" || d.change != nil {
-		return nil
-	}
-	i := rank(d.Reason)
-	if i == len(detectors) {
-		return fmt.Errorf("%s: no detector finds %q", d.Worker, d.Reason)
-	}
-	fresh := &subject{f: f, r: s.r, w: s.w.clone(), p: s.p, noWork: noWork(f), idle: s.idle, poolHeld: s.poolHeld, fine: s.fine}
-	at := c.m.run.time.moment.Add(f.At - c.m.run.time.last.Mono)
-	fresh.w.at = at
-	fresh.w.measure(f, at)
-	if v, ok := f.Tuning.Get(); ok && v != 0 && !s.w.tuning {
-		return fmt.Errorf("%s: it has begun to tune", d.Worker)
-	}
-	e := c.exam(fresh)
-	found := detectors[i].judge(e)
-	if found.verdict != bad || !e.old(&detectors[i]) {
-		return fmt.Errorf("%s: no longer %s", d.Worker, d.Reason)
-	}
-	if muted := e.muted & detectors[i].mutes; muted != 0 {
-		return fmt.Errorf("%s: %s", d.Worker, muted)
-	}
-	return nil
 }
 
 // work writes an amount of hashes.

@@ -1,10 +1,12 @@
 package healer
 
 import (
+	"bytes"
 	"math"
 	"net/netip"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
@@ -134,7 +136,7 @@ func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at tim
 	f.Pools = make([]PoolFacts, len(s.Pools))
 	for i := range s.Pools {
 		p := &s.Pools[i]
-		f.Pools[i] = PoolFacts{text(dragon.PoolWithoutLogin(p.URL)), p.User, p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
+		f.Pools[i] = PoolFacts{Text(dragon.PoolWithoutLogin(p.URL)), p.User, p.Status, p.Active.Or(0) == 1, sane(p.Works), sane(p.Accepted)}
 	}
 	return f
 }
@@ -207,6 +209,16 @@ type View struct {
 	Host    Host
 }
 
+// Of returns what is known of the dragon with a MAC; nil: nothing.
+func (v *View) Of(mac string) *Facts {
+	for i := range v.Dragons {
+		if f := &v.Dragons[i]; f.MAC == mac {
+			return f
+		}
+	}
+	return nil
+}
+
 // Host is the state of the healer's own footing. Its zero value closes every gate
 // that depends on it.
 type Host struct {
@@ -224,4 +236,12 @@ type ExternalAnswer struct {
 	Open   bool
 	Detail string
 	Err    string // why it could not be asked
+}
+
+// Text makes valid UTF-8 of what a device says.
+func Text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string(bytes.ToValidUTF8([]byte(s), []byte("�")))
 }

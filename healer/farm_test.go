@@ -20,7 +20,8 @@ type farm struct {
 	mem    *Memory
 	units  []*unit
 	plan   *Plan
-	sends  bool // carry out what the plan says
+	seen   *View // what the plan rests on
+	sends  bool  // carry out what the plan says
 	sent   []Action
 	cure   func(*unit, Kind) // what an action does, beside restarting
 }
@@ -180,7 +181,8 @@ func (f *farm) tick() *Plan {
 // decide decides without letting time pass.
 func (f *farm) decide() {
 	f.t.Helper()
-	f.plan = Decide(f.now, f.view(), f.mem, &f.policy)
+	f.seen = f.view()
+	f.plan = Decide(f.now, f.seen, f.mem, &f.policy)
 	for i := range f.plan.Dragons {
 		if d := &f.plan.Dragons[i]; d.Verb == Act && f.sends {
 			f.carryOut(d)
@@ -199,8 +201,9 @@ func (f *farm) configure(d *Decision) {
 	u := f.unit(d.MAC)
 	had := u.has
 	had.HasPools, had.HasMode = true, true
-	d.before = settingOf(&had, d.change.wish.items())
-	a, err := f.mem.Intend(f.now, d, rolloutActor(d.change.id))
+	want := f.mem.Desired(d, f.seen.Of(d.MAC).Wish)
+	_, before := d.Change.Found(want, &had)
+	a, err := f.mem.Intend(f.now, d, d.Actor(), before)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -216,7 +219,7 @@ func (f *farm) configure(d *Decision) {
 		f.t.Fatal(err)
 	}
 	f.sent = append(f.sent, a)
-	u.take(d.change.wish, a.Change.Items)
+	u.take(want, a.Change.Items)
 	f.restart(u)
 	u.works = 0
 	if u.die {
@@ -287,7 +290,7 @@ func (f *farm) right() int {
 // carryOut does what the shell does with a decision.
 func (f *farm) carryOut(d *Decision) {
 	f.t.Helper()
-	a, err := f.mem.Intend(f.now, d, "")
+	a, err := f.mem.Intend(f.now, d, "", nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -373,7 +376,7 @@ func (f *farm) closed(i int) []Gate {
 func (f *farm) sentTo(i int) []Kind {
 	var out []Kind
 	for _, a := range f.sent {
-		if f.mem.action(f.units[i].who.MAC, a.ID) != nil {
+		if f.mem.Action(f.units[i].who.MAC, a.ID) != nil {
 			out = append(out, a.Kind)
 		}
 	}
@@ -408,7 +411,7 @@ func revive(u *unit, _ Kind) {
 // macOf finds the dragon that an action was for.
 func (f *farm) macOf(id string) string {
 	for mac := range f.mem.Dragons {
-		if f.mem.action(mac, id) != nil {
+		if f.mem.Action(mac, id) != nil {
 			return mac
 		}
 	}

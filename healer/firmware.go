@@ -23,8 +23,8 @@ type FirmwareRelease struct {
 	AllowDowngrade bool     `json:"allow_downgrade,omitempty"`
 }
 
-// fits says what is against the release on a dragon that is who says who it is.
-func (r *FirmwareRelease) fits(w *Who) error {
+// Fits says what is against the release on a dragon that is who says who it is.
+func (r *FirmwareRelease) Fits(w *Who) error {
 	to, err := dragon.ParseFirmware(r.Version)
 	if err != nil {
 		return err
@@ -186,25 +186,25 @@ func (m *Memory) StartFirmware(now Instant, q FirmwareRequest) (*FirmwareRollout
 	}
 	older := false
 	for _, d := range m.Dragons {
-		older = older || r.fits(&d.Who) == nil
+		older = older || r.Fits(&d.Who) == nil
 	}
 	if !older {
 		return nil, fmt.Errorf("%w: no known %s on %s has an older firmware that it may come from", ErrRollout, r.Model, cmp.Or(r.HWVer, "any hardware"))
 	}
 	f := &m.Fleet
 	f.NextFirmware++
-	at := m.moment(now)
+	at := m.Moment(now)
 	ro := &FirmwareRollout{ID: fmt.Sprintf("f%d", f.NextFirmware), Release: r, State: FirmwareRunning, Since: at, Begun: at, Wall: now.Wall, Owner: q.Owner, Reason: q.Reason, Auto: q.Auto}
 	f.Firmware = append(f.Firmware, ro)
 	m.forgetFirmware()
 	// A dragon is in one rollout at a time. What became of it in another is in the audit.
 	for mac, d := range m.Dragons {
-		if u := d.Upgrade; u != nil && u.Phase.Over() && r.fits(&d.Who) == nil && !(q.Auto && m.failedOn(u, r.Version)) {
+		if u := d.Upgrade; u != nil && u.Phase.Over() && r.Fits(&d.Who) == nil && !(q.Auto && m.failedOn(u, r.Version)) {
 			d.Upgrade = nil
 			m.touch(mac)
 		}
 	}
-	m.touchFleet()
+	m.TouchFleet()
 	return ro, nil
 }
 
@@ -235,7 +235,7 @@ func (m *Memory) upgradeTo(r *Record, version string) FirmwareIs {
 		case ro.Release.Version != version:
 		case u != nil && u.Rollout == ro.ID && u.Phase != UpgradeDone:
 			return FirmwareIs(u.Phase)
-		case ro.State == FirmwareRunning && m.waits(u, ro) && ro.Release.fits(&r.Who) == nil:
+		case ro.State == FirmwareRunning && m.waits(u, ro) && ro.Release.Fits(&r.Who) == nil:
 			return PhaseWaiting
 		}
 	}
@@ -244,7 +244,7 @@ func (m *Memory) upgradeTo(r *Record, version string) FirmwareIs {
 
 // failedOn reports whether a dragon's last upgrade was to a version, and failed.
 func (m *Memory) failedOn(u *Upgrading, version string) bool {
-	ro := m.firmware(u.Rollout)
+	ro := m.FirmwareRollout(u.Rollout)
 	return u.Phase == UpgradeFailed && ro != nil && ro.Release.Version == version
 }
 
@@ -252,7 +252,7 @@ func (ro *FirmwareRollout) open() bool {
 	return ro.State == FirmwareRunning || ro.State == FirmwarePaused
 }
 
-func (m *Memory) firmware(id string) *FirmwareRollout {
+func (m *Memory) FirmwareRollout(id string) *FirmwareRollout {
 	for _, ro := range m.Fleet.Firmware {
 		if ro.ID == id {
 			return ro
@@ -264,28 +264,28 @@ func (m *Memory) firmware(id string) *FirmwareRollout {
 // PauseFirmware lets no dragon begin until the rollout is resumed. Those that have begun
 // are watched on.
 func (m *Memory) PauseFirmware(now Instant, id, why string) error {
-	ro := m.firmware(id)
+	ro := m.FirmwareRollout(id)
 	switch {
 	case ro == nil:
 		return fmt.Errorf("%w: %q", ErrNoRollout, id)
 	case ro.State != FirmwareRunning:
 		return fmt.Errorf("%w: %s is %s", ErrRollout, id, ro.State)
 	}
-	m.setFirmware(ro, FirmwarePaused, why, m.moment(now))
+	m.setFirmware(ro, FirmwarePaused, why, m.Moment(now))
 	return nil
 }
 
 // ResumeFirmware goes on with a paused rollout. Dragons that nothing could be said of are
 // looked at anew: those that have the version are verified, the others may be sent it again.
 func (m *Memory) ResumeFirmware(now Instant, id, why string) error {
-	ro := m.firmware(id)
+	ro := m.FirmwareRollout(id)
 	switch {
 	case ro == nil:
 		return fmt.Errorf("%w: %q", ErrNoRollout, id)
 	case ro.State != FirmwarePaused:
 		return fmt.Errorf("%w: %s is %s", ErrRollout, id, ro.State)
 	}
-	at := m.moment(now)
+	at := m.Moment(now)
 	for mac, r := range m.Dragons {
 		u := r.Upgrade
 		if u == nil || u.Rollout != id || u.Phase != UpgradeInconclusive || r.State == StateConflict {
@@ -293,7 +293,7 @@ func (m *Memory) ResumeFirmware(now Instant, id, why string) error {
 		}
 		if r.Who.Firmware == ro.Release.Version {
 			u.Phase, u.Since, u.Why = UpgradeVerifying, at, ""
-			if a := m.action(mac, u.Reboot); a != nil && (a.Outcome == NotExecuted || a.Outcome == NotKnown) {
+			if a := m.Action(mac, u.Reboot); a != nil && (a.Outcome == NotExecuted || a.Outcome == NotKnown) {
 				u.Reboot = "" // it did not happen, or nobody knows, and may be asked for again
 			}
 		} else {
@@ -307,21 +307,21 @@ func (m *Memory) ResumeFirmware(now Instant, id, why string) error {
 
 // AbortFirmware ends a rollout for good. To abort one that is aborted is nothing new.
 func (m *Memory) AbortFirmware(now Instant, id, why string) error {
-	ro := m.firmware(id)
+	ro := m.FirmwareRollout(id)
 	switch {
 	case ro == nil:
 		return fmt.Errorf("%w: %q", ErrNoRollout, id)
 	case ro.State == FirmwareDone:
 		return fmt.Errorf("%w: %s is %s", ErrRollout, id, ro.State)
 	case ro.State != FirmwareAborted:
-		m.setFirmware(ro, FirmwareAborted, why, m.moment(now))
+		m.setFirmware(ro, FirmwareAborted, why, m.Moment(now))
 	}
 	return nil
 }
 
 func (m *Memory) setFirmware(ro *FirmwareRollout, state FirmwareState, why string, at Moment) {
 	ro.State, ro.Why, ro.Since = state, why, at
-	m.touchFleet()
+	m.TouchFleet()
 }
 
 // firmwareActor is who acts for a rollout.
@@ -354,7 +354,7 @@ func (c *cycle) watchUpgrade(s *subject) {
 	if s.conflict || u == nil || u.Phase.Over() {
 		return
 	}
-	ro := c.m.firmware(u.Rollout)
+	ro := c.m.FirmwareRollout(u.Rollout)
 	if ro == nil { // so long ago that it is forgotten
 		s.r.Upgrade = nil
 		c.m.touch(s.f.MAC)
@@ -409,7 +409,7 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 			}
 			continue
 		}
-		if s.conflict || !c.m.waits(s.r.Upgrade, ro) || ro.Release.fits(&s.f.Who) != nil {
+		if s.conflict || !c.m.waits(s.r.Upgrade, ro) || ro.Release.Fits(&s.f.Who) != nil {
 			continue
 		}
 		w.members++
@@ -476,7 +476,7 @@ func (c *cycle) advanceFirmware(ro *FirmwareRollout) {
 			return
 		}
 		ro.Wave++
-		c.m.touchFleet()
+		c.m.TouchFleet()
 		w = c.waveOf(ro)
 		c.auditFirmware(Changed, ro, fmt.Sprintf("wave %d: up to %d of %d dragons", ro.Wave+1, min(w.members, p.reach(ro.Wave, w.members)), w.members))
 	}
@@ -514,15 +514,6 @@ func (c *cycle) whatFailed(ro *FirmwareRollout, w *wave) string {
 	return fmt.Sprintf("wave %d: %s", ro.Wave+1, strings.Join(names[:min(3, len(names))], "; "))
 }
 
-// toUpgrade is what a decision to send firmware, or to reboot a canary, is about.
-type toUpgrade struct {
-	rollout string
-	wave    int
-	release FirmwareRelease
-	before  Condition
-	reboot  bool
-}
-
 // chooseUpgrades decides who is sent firmware next: at most one in a cycle, after the
 // ladder's own. A canary's extra reboot comes first.
 func (c *cycle) chooseUpgrades() {
@@ -551,11 +542,11 @@ func (c *cycle) chooseUpgrades() {
 
 func (c *cycle) decideUpgrade(s *subject, ro *FirmwareRollout, kind Kind) {
 	d := c.describe(s)
-	d.Kind, d.Reason, d.Rung, d.Rungs, d.Slot, d.ActionID, d.severity = kind, "", 0, 0, -1, "", 0
-	x := &toUpgrade{rollout: ro.ID, wave: ro.Wave, release: ro.Release, before: c.condition(s), reboot: kind == Reboot}
-	d.upgrade = x
+	d.Kind, d.Reason, d.Rung, d.Rungs, d.Slot, d.ActionID = kind, "", 0, 0, -1, ""
+	x := &FirmwareStep{Rollout: ro.ID, Wave: ro.Wave, Release: ro.Release, Before: c.condition(s), Reboot: kind == Reboot}
+	d.Upgrade = x
 	d.Note = fmt.Sprintf("rollout %s, wave %d: %s to %s", ro.ID, ro.Wave+1, s.f.Firmware, ro.Release.Version)
-	if x.reboot {
+	if x.Reboot {
 		d.Note = fmt.Sprintf("rollout %s: one more boot for its canary", ro.ID)
 	}
 	q := &question{c: c, s: s, kind: kind, upgrade: x}
@@ -603,7 +594,7 @@ func (q *question) fitness() answer {
 	if q.upgrade == nil || q.kind != Upgrade {
 		return yes("")
 	}
-	return unless(q.c.unfit(q.s, &q.upgrade.release))
+	return unless(q.c.unfit(q.s, &q.upgrade.Release))
 }
 
 // uploads bounds how many dragons are sent an image at one time.
@@ -632,29 +623,29 @@ func (q *question) firmwareWindow() answer {
 // intendUpgrade is the last word before firmware is sent: only for a rollout that runs,
 // and only upwards, whatever has decided so.
 func (m *Memory) intendUpgrade(d *Decision, a *Action) error {
-	x := d.upgrade
+	x := d.Upgrade
 	if x == nil {
 		if d.Kind == Upgrade {
 			return errors.New("firmware comes by a rollout only")
 		}
 		return nil
 	}
-	ro, r := m.firmware(x.rollout), m.Dragons[d.MAC]
+	ro, r := m.FirmwareRollout(x.Rollout), m.Dragons[d.MAC]
 	switch {
 	case ro == nil || ro.State != FirmwareRunning:
-		return fmt.Errorf("rollout %s does not run", x.rollout)
-	case x.reboot && (r.Upgrade == nil || r.Upgrade.Rollout != ro.ID || r.Upgrade.Reboot != ""):
-		return fmt.Errorf("rollout %s has rebooted %s already", x.rollout, d.Worker)
-	case x.reboot:
+		return fmt.Errorf("rollout %s does not run", x.Rollout)
+	case x.Reboot && (r.Upgrade == nil || r.Upgrade.Rollout != ro.ID || r.Upgrade.Reboot != ""):
+		return fmt.Errorf("rollout %s has rebooted %s already", x.Rollout, d.Worker)
+	case x.Reboot:
 		r.Upgrade.Reboot = a.ID
 		return nil
 	case r.Upgrade != nil && (r.Upgrade.Rollout == ro.ID || !r.Upgrade.Phase.Over()):
 		return fmt.Errorf("%s is in rollout %s already", d.Worker, r.Upgrade.Rollout)
 	}
-	if err := ro.Release.fits(&r.Who); err != nil {
+	if err := ro.Release.Fits(&r.Who); err != nil {
 		return err
 	}
-	r.Upgrade = &Upgrading{Rollout: ro.ID, Wave: x.wave, From: r.Who.Firmware, Phase: UpgradeUploading, Since: a.At, Action: a.ID, Before: x.before}
+	r.Upgrade = &Upgrading{Rollout: ro.ID, Wave: x.Wave, From: r.Who.Firmware, Phase: UpgradeUploading, Since: a.At, Action: a.ID, Before: x.Before}
 	return nil
 }
 
@@ -665,9 +656,8 @@ type FirmwareShown struct {
 	Members int            `json:"members"`
 	Phases  map[string]int `json:"phases"` // dragons in each; waiting: not begun
 	Failed  int            `json:"failed"`
-	Dragons []UpgradeShown `json:"dragons"` // that have begun
-
-	waiting []string // workers that have not
+	Dragons []UpgradeShown `json:"dragons"`           // that have begun
+	Waiting []string       `json:"waiting,omitempty"` // workers that have not
 }
 
 // UpgradeShown is a dragon in a rollout.
@@ -708,10 +698,10 @@ func (c *cycle) showFirmware() {
 			x.Dragons = append(x.Dragons, UpgradeShown{mac, r.Who.Worker, *u})
 		}
 		for _, x := range open {
-			if c.m.waits(u, &x.FirmwareRollout) && x.Release.fits(&r.Who) == nil {
+			if c.m.waits(u, &x.FirmwareRollout) && x.Release.Fits(&r.Who) == nil {
 				x.Members++
 				x.Phases[PhaseWaiting]++
-				x.waiting = append(x.waiting, r.Who.Worker)
+				x.Waiting = append(x.Waiting, r.Who.Worker)
 			}
 		}
 	}
@@ -720,19 +710,22 @@ func (c *cycle) showFirmware() {
 
 // Sends returns what the decision sends; nil: it sends no firmware.
 func (d *Decision) Sends() *FirmwareRelease {
-	if d.upgrade == nil || d.upgrade.reboot {
+	if d.Upgrade == nil || d.Upgrade.Reboot {
 		return nil
 	}
-	r := d.upgrade.release
+	r := d.Upgrade.Release
 	return &r
 }
 
 // Actor returns who wants the decision carried out; empty: the ladder.
 func (d *Decision) Actor() string {
-	if d.upgrade == nil {
-		return ""
+	switch {
+	case d.Upgrade != nil:
+		return firmwareActor(d.Upgrade.Rollout)
+	case d.Change != nil:
+		return rolloutActor(d.Change.Rollout)
 	}
-	return firmwareActor(d.upgrade.rollout)
+	return ""
 }
 
 // auditUpgrades says who is sent firmware.
@@ -747,8 +740,54 @@ func (c *cycle) auditUpgrades() {
 			continue
 		}
 		c.m.run.said[key] = saying{what, c.now}
-		a := c.decided(d, d.Verb)
+		a := c.decided(c.byMAC[d.MAC], d, d.Verb)
 		a.Actor = d.Actor()
 		c.out.Audit = append(c.out.Audit, a)
 	}
+}
+
+// Rollout returns one rollout of firmware as it stands.
+func (p *Plan) Rollout(id string) *FirmwareShown {
+	i := slices.IndexFunc(p.Firmware, func(x FirmwareShown) bool { return x.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &p.Firmware[i]
+}
+
+// WantsFirmware reports whether a release is one that Auto may begin: some dragon has an
+// older one, and it was not tried before in vain.
+func (p *Plan) WantsFirmware(r FirmwareRelease) bool {
+	for i := range p.Firmware {
+		x := &p.Firmware[i]
+		same := strings.EqualFold(x.Release.Model, r.Model) && strings.EqualFold(x.Release.HWVer, r.HWVer)
+		if same && (x.open() || x.Release.Version == r.Version && x.State == FirmwareAborted) {
+			return false
+		}
+	}
+	failed := make(map[string]bool)
+	for i := range p.Firmware {
+		for _, u := range p.Firmware[i].Dragons {
+			if p.Firmware[i].Release.Version == r.Version && u.Phase == UpgradeFailed {
+				failed[u.MAC] = true
+			}
+		}
+	}
+	return slices.ContainsFunc(p.Dragons, func(d Decision) bool {
+		return !d.Conflict && !failed[d.MAC] && r.Fits(&d.Who) == nil
+	})
+}
+
+// CurrentFirmware are the rollouts that somebody may want to know of: under way, over for
+// less than a week, or aborted and not looked into.
+func (p *Plan) CurrentFirmware() []*FirmwareShown {
+	var current []*FirmwareShown
+	for i := range p.Firmware {
+		x := &p.Firmware[i]
+		latched := slices.ContainsFunc(p.Breakers, func(b Breaker) bool { return b.Name == "rollout" && b.Scope == x.ID })
+		if x.open() || latched || x.State == FirmwareDone && p.At.Since(x.Since) < week {
+			current = append(current, x)
+		}
+	}
+	return current
 }

@@ -46,7 +46,7 @@ func TestFirmwareOnlyGoesUpwardsAndToItsOwn(t *testing.T) {
 		if c.change != nil {
 			c.change(&r)
 		}
-		if err := r.fits(&c.who); (err == nil) != c.fits {
+		if err := r.Fits(&c.who); (err == nil) != c.fits {
 			t.Errorf("%+v: %v", c.who, err)
 		}
 	}
@@ -118,14 +118,14 @@ func TestAbortIsIdempotentAndFinal(t *testing.T) {
 	if err := f.mem.ResumeFirmware(f.now, "f1", "x"); err == nil {
 		t.Error("it was resumed")
 	}
-	if n := len(f.plan.currentFirmware()); n != 1 {
+	if n := len(f.plan.CurrentFirmware()); n != 1 {
 		t.Errorf("%d rollouts are shown before anybody has looked", n)
 	}
 	if err := f.mem.Ack(f.now, "rollout", "f1", "ann"); err != nil {
 		t.Fatal(err)
 	}
 	f.tick()
-	if n := len(f.plan.currentFirmware()); n != 0 || ro.State != FirmwareAborted {
+	if n := len(f.plan.CurrentFirmware()); n != 0 || ro.State != FirmwareAborted {
 		t.Errorf("afterwards %d are shown, and it is %s", n, ro.State)
 	}
 }
@@ -206,7 +206,7 @@ func TestTheIntentIsTheLastWordOnFirmware(t *testing.T) {
 		t.Fatalf("%s %v %s", d.Verb, d.Sends(), d.Actor())
 	}
 	for name, spoil := range map[string]func(*Memory, *Decision){
-		"a human's":   func(_ *Memory, d *Decision) { d.upgrade = nil },
+		"a human's":   func(_ *Memory, d *Decision) { d.Upgrade = nil },
 		"paused":      func(m *Memory, _ *Decision) { _ = m.PauseFirmware(f.now, "f1", "x") },
 		"it is newer": func(m *Memory, _ *Decision) { m.Dragons[d.MAC].Who.Firmware = "t1_20200101_000000" },
 		"it has been begun": func(m *Memory, _ *Decision) {
@@ -218,14 +218,14 @@ func TestTheIntentIsTheLastWordOnFirmware(t *testing.T) {
 	} {
 		m, x := f.mem.Clone(), d
 		spoil(m, &x)
-		if a, err := m.Intend(f.now, &x, x.Actor()); err == nil {
+		if a, err := m.Intend(f.now, &x, x.Actor(), nil); err == nil {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}
-	if _, err := f.mem.Intend(f.now, &d, d.Actor()); err != nil || f.record(0).Upgrade.Phase != UpgradeUploading {
+	if _, err := f.mem.Intend(f.now, &d, d.Actor(), nil); err != nil || f.record(0).Upgrade.Phase != UpgradeUploading {
 		t.Errorf("%v, %+v", err, f.record(0).Upgrade)
 	}
-	if d := f.plan.Ask(Request{MAC: f.units[5].who.MAC, Kind: Upgrade, Actor: "user:ann", Force: true}); d.Verb == Act {
+	if d := Ask(f.now, f.seen, f.mem, &f.policy, Request{MAC: f.units[5].who.MAC, Kind: Upgrade, Actor: "user:ann", Force: true}); d.Verb == Act {
 		t.Error("a human may not ask for it without a rollout")
 	}
 }
@@ -324,24 +324,6 @@ func TestABootThatDidNotHappenIsNotForEver(t *testing.T) {
 	}
 }
 
-// What was decided before somebody else's write waits for a plan that knows of it, whichever
-// plan it is from.
-func TestAWriteAfterThePlanHoldsWhatItAllowed(t *testing.T) {
-	t.Parallel()
-	d := Decision{Who: Who{MAC: "a"}, Verb: Act, Kind: Restart}
-	h := &Healer{mem: NewMemory(), plan: &Plan{At: 5, Dragons: []Decision{d}}}
-	for _, j := range []job{{plan: h.plan, decision: d}, {plan: &Plan{At: 1}, decision: d}} {
-		h.mem.Fleet.Ring = []FleetAction{{MAC: "b", At: 4}}
-		if _, err := h.stillWanted(&j); err != nil {
-			t.Error(err)
-		}
-		h.mem.Fleet.Ring = append(h.mem.Fleet.Ring, FleetAction{MAC: "b", At: 6})
-		if _, err := h.stillWanted(&j); err == nil {
-			t.Error("it goes out in spite of a write that its plan does not know of")
-		}
-	}
-}
-
 // However many rollouts there are, what goes on is not forgotten, nor what a dragon is watched for.
 func TestARolloutThatGoesOnIsNotForgotten(t *testing.T) {
 	t.Parallel()
@@ -358,10 +340,42 @@ func TestARolloutThatGoesOnIsNotForgotten(t *testing.T) {
 	if n := len(f.mem.Fleet.Firmware); n != rolloutsKept {
 		t.Errorf("%d rollouts are kept, want %d", n, rolloutsKept)
 	}
-	if f.mem.firmware(open.ID) != open || f.mem.firmware("watched") == nil {
+	if f.mem.FirmwareRollout(open.ID) != open || f.mem.FirmwareRollout("watched") == nil {
 		t.Error("what goes on was forgotten")
 	}
-	if newest := fmt.Sprint("over ", 2*rolloutsKept-1); f.mem.firmware(newest) == nil || f.mem.firmware("over 0") != nil {
+	if newest := fmt.Sprint("over ", 2*rolloutsKept-1); f.mem.FirmwareRollout(newest) == nil || f.mem.FirmwareRollout("over 0") != nil {
 		t.Error("not the oldest were forgotten")
+	}
+}
+
+func TestFirmwareWaitsForItsWindowAndForAGateThatCannotBeAsked(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	rollOut(f)
+	f.tick()
+	if d := f.plan.Upgrades[0]; d.Verb != Act {
+		t.Fatalf("%s by %s", d.Verb, d.Blocked)
+	}
+	f.policy.External = External{Query: "up", OnError: "allow"}
+	f.host.External = ExternalAnswer{Asked: true, Err: "timeout"}
+	f.tick()
+	if d := f.plan.Upgrades[0]; d.Blocked != GateExternal {
+		t.Errorf("the gate cannot be asked: %s by %s", d.Verb, d.Blocked)
+	}
+	f.policy.External = External{}
+	at := f.now.Wall.UTC().Add(2 * time.Hour)
+	window := Window{Start: at.Format("15:04"), Length: time.Hour}
+	if err := window.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	f.policy.Firmware.Windows = []Window{window}
+	f.tick()
+	if d := f.plan.Upgrades[0]; d.Blocked != GateWindow {
+		t.Errorf("outside the window: %s by %s", d.Verb, d.Blocked)
+	}
+	f.run(2*time.Hour + 5*time.Minute)
+	if d := f.plan.Upgrades[0]; d.Verb != Act {
+		t.Errorf("in the window: %s by %s", d.Verb, d.Blocked)
 	}
 }

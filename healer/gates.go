@@ -71,7 +71,7 @@ type question struct {
 	step   *step   // of the ladder; nil for a human or a rollout
 	change *change // to a wish; nil for all else
 
-	upgrade *toUpgrade // what a rollout of firmware wants; nil: none does
+	upgrade *FirmwareStep // what a rollout of firmware wants; nil: none does
 }
 
 // taken is the dragon that this cycle's action goes to already. What is only observed
@@ -250,14 +250,14 @@ func (q *question) startObservation() answer {
 	if q.change != nil {
 		r, alive, w := &q.c.p.Rollout, q.c.m.run.time.alive, q.s.w
 		if alive < r.Start || w.samples < r.Samples {
-			return no(max(r.Start-alive, time.Duration(r.Samples-w.samples)*q.c.p.Poll), "the healer is up for %s, %d samples", short(alive), w.samples)
+			return no(max(r.Start-alive, time.Duration(r.Samples-w.samples)*q.c.p.Poll), "the healer is up for %s, %d samples", ShortDuration(alive), w.samples)
 		}
 		return yes("")
 	}
 	if q.c.starting(q.s) {
 		left := q.c.p.StartObserve - q.c.m.run.time.alive
 		missing := time.Duration(q.c.p.StartSamples-q.s.w.samples) * q.c.p.Poll
-		return no(max(left, missing), "the healer is up for %s, %d samples", short(q.c.m.run.time.alive), q.s.w.samples)
+		return no(max(left, missing), "the healer is up for %s, %d samples", ShortDuration(q.c.m.run.time.alive), q.s.w.samples)
 	}
 	return yes("")
 }
@@ -285,7 +285,7 @@ func (q *question) newDevice() answer {
 	watched := q.c.now.Since(q.s.r.Observe)
 	if watched < q.c.p.NewObserve || q.s.r.Samples < q.c.p.NewSamples {
 		missing := time.Duration(q.c.p.NewSamples-q.s.r.Samples) * q.c.p.Poll
-		return no(max(q.c.p.NewObserve-watched, missing), "watched for %s, %d samples", short(watched), q.s.r.Samples)
+		return no(max(q.c.p.NewObserve-watched, missing), "watched for %s, %d samples", ShortDuration(watched), q.s.r.Samples)
 	}
 	return yes("")
 }
@@ -313,7 +313,7 @@ func (q *question) young() answer {
 	if up, ok := f.Uptime.Get(); q.change != nil && max(up, f.Elapsed.Or(0)) >= q.c.p.Rollout.Boot.Seconds() {
 		return yes("")
 	} else if q.change != nil && ok {
-		return no(q.c.p.Rollout.Boot-seconds(up), "up for %s", short(seconds(up)))
+		return no(q.c.p.Rollout.Boot-seconds(up), "up for %s", ShortDuration(seconds(up)))
 	}
 	if booted(f, &q.s.p.Grace) {
 		return yes("")
@@ -322,7 +322,7 @@ func (q *question) young() answer {
 	if up < 0 {
 		return no(0, "its uptime is unknown")
 	}
-	return no(q.s.p.Grace.SystemBoot-seconds(up), "up for %s", short(seconds(up)))
+	return no(q.s.p.Grace.SystemBoot-seconds(up), "up for %s", ShortDuration(seconds(up)))
 }
 
 // tuning keeps its hands off a tuning dragon: a restart throws the work away. Boards
@@ -339,11 +339,11 @@ func (q *question) tuning() answer {
 	if q.change != nil {
 		return yes("tuning, perhaps for somebody else")
 	}
-	return no(0, "tuning for %s", short(q.c.now.Since(q.s.w.tuned)))
+	return no(0, "tuning for %s", ShortDuration(q.c.now.Since(q.s.w.tuned)))
 }
 
 func (q *question) afterConfig() answer {
-	if u := q.s.r.Upgrade; q.change != nil && !q.change.restore && u != nil && u.Phase == UpgradeVerifying {
+	if u := q.s.r.Upgrade; q.change != nil && !q.change.Restore && u != nil && u.Phase == UpgradeVerifying {
 		return no(0, "its new firmware is being measured") // another mode would be held against that
 	}
 	a := q.s.r.last(func(a *Action) bool { return a.Kind == Configure || a.Kind == Upgrade })
@@ -351,7 +351,7 @@ func (q *question) afterConfig() answer {
 		return yes("")
 	}
 	if wait := q.s.p.Grace.AfterConfig - q.c.now.Since(a.At); wait > 0 {
-		return no(wait, "%s written %s ago", a.Kind, short(q.c.now.Since(a.At)))
+		return no(wait, "%s written %s ago", a.Kind, ShortDuration(q.c.now.Since(a.At)))
 	}
 	return yes("")
 }
@@ -378,7 +378,7 @@ func (q *question) cooling() answer {
 		}
 		bw := w.board(b.Slot, q.c.now)
 		if wait := h.CoolFor - q.c.now.Since(bw.died); wait > 0 {
-			return no(wait, "board %d died %s ago", b.Slot, short(q.c.now.Since(bw.died)))
+			return no(wait, "board %d died %s ago", b.Slot, ShortDuration(q.c.now.Since(bw.died)))
 		}
 		frozen := q.c.now.Since(bw.changed) >= h.CoolFor
 		if t, ok := b.Temperature.Get(); ok && t >= h.CoolBelow && !frozen {
@@ -408,7 +408,7 @@ func (q *question) window() answer {
 func (q *question) pool() answer {
 	if q.change != nil && len(q.change.wish.Pools) > 0 {
 		for _, p := range q.change.wish.Pools {
-			if q.c.m.breaker("pool", text(dragon.PoolWithoutLogin(p.URL))) == nil {
+			if q.c.m.breaker("pool", Text(dragon.PoolWithoutLogin(p.URL))) == nil {
 				return yes("")
 			}
 		}
@@ -457,7 +457,7 @@ func (q *question) slow() answer {
 		return no(0, "slow mode: one at a time")
 	}
 	if n := len(ring); n > 0 && q.c.now.Since(ring[n-1].At) < every {
-		return no(every-q.c.now.Since(ring[n-1].At), "slow mode: one in %s", short(every))
+		return no(every-q.c.now.Since(ring[n-1].At), "slow mode: one in %s", ShortDuration(every))
 	}
 	return yes("slow mode")
 }
@@ -481,7 +481,7 @@ func (q *question) inFlight() answer {
 
 func (q *question) holdDown() answer {
 	if q.step.hold > 0 {
-		return no(q.step.hold, "%s after step %d", short(holdOf(&q.s.p.Ladder, q.s.r.Rung)), q.s.r.Rung)
+		return no(q.step.hold, "%s after step %d", ShortDuration(holdOf(&q.s.p.Ladder, q.s.r.Rung)), q.s.r.Rung)
 	}
 	return yes("")
 }
@@ -496,18 +496,18 @@ func (q *question) interval() answer {
 func (q *question) gap() answer {
 	if q.change != nil && q.s.w.unsent != 0 {
 		if wait := unsentGap - q.c.now.Since(q.s.w.unsent); wait > 0 {
-			return no(wait, "it could not be written to %s ago", short(q.c.now.Since(q.s.w.unsent)))
+			return no(wait, "it could not be written to %s ago", ShortDuration(q.c.now.Since(q.s.w.unsent)))
 		}
 	}
 	var last Moment
 	for i := range q.s.r.Actions {
 		last = max(last, q.s.r.Actions[i].At)
 	}
-	if len(q.s.r.Actions) == 0 || q.change != nil && q.change.restore {
+	if len(q.s.r.Actions) == 0 || q.change != nil && q.change.Restore {
 		return yes("")
 	}
 	if wait := q.s.p.Device.MinGap - q.c.now.Since(last); wait > 0 {
-		return no(wait, "written to %s ago", short(q.c.now.Since(last)))
+		return no(wait, "written to %s ago", ShortDuration(q.c.now.Since(last)))
 	}
 	return yes("")
 }
@@ -516,7 +516,7 @@ func (q *question) deviceBudget() answer {
 	r, d, now := q.s.r, &q.s.p.Device, q.c.now
 	limit := func(kind Kind, window time.Duration, most int) answer {
 		used := count(r, kind, window, now)
-		detail := fmt.Sprintf("%s %d/%d in %s", kind, used, most, short(window))
+		detail := fmt.Sprintf("%s %d/%d in %s", kind, used, most, ShortDuration(window))
 		if used < most {
 			return yes(detail)
 		}
@@ -529,7 +529,7 @@ func (q *question) deviceBudget() answer {
 	}
 	switch q.kind {
 	case Configure:
-		if q.change != nil && q.change.restore {
+		if q.change != nil && q.change.Restore {
 			return yes("")
 		}
 		a := limit(Configure, day, d.ConfigWrites24h)
@@ -597,8 +597,8 @@ func (q *question) spacing() answer {
 		return yes("")
 	}
 	last := ring[len(ring)-1]
-	if wait := q.c.p.Fleet.spacing(q.c.p.Seed, last.ID) - q.c.now.Since(last.At); wait > 0 {
-		return no(wait, "the last write was %s ago", short(q.c.now.Since(last.At)))
+	if wait := q.c.p.Fleet.SpacingAfter(q.c.p.Seed, last.ID) - q.c.now.Since(last.At); wait > 0 {
+		return no(wait, "the last write was %s ago", ShortDuration(q.c.now.Since(last.At)))
 	}
 	return yes("")
 }
@@ -624,7 +624,7 @@ func (q *question) rate(window time.Duration, limit int) answer {
 
 // rollout lets one dragon try a new wish before the others get it.
 func (q *question) rollout() answer {
-	if q.change == nil || q.change.restore {
+	if q.change == nil || q.change.Restore {
 		return yes("")
 	}
 	ro := q.change.ro
@@ -642,12 +642,12 @@ func (q *question) rollout() answer {
 
 // wave is the pace at which dragons are changed.
 func (q *question) wave() answer {
-	if q.kind != Configure || q.change != nil && q.change.restore {
+	if q.kind != Configure || q.change != nil && q.change.Restore {
 		return yes("")
 	}
 	p := &q.c.p.Rollout
 	limit, used := p.wave(q.c.n), q.c.m.Fleet.changed(Configure, p.Every, q.c.now)
-	a := answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, short(p.Every))}
+	a := answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, ShortDuration(p.Every))}
 	if !a.open {
 		a.wait = q.c.m.Fleet.nextChange(Configure, p.Every, q.c.now)
 	}
@@ -673,53 +673,4 @@ func (c *cycle) external() answer {
 		return answer{open: p.OnError == "allow", detail: "cannot be asked: " + e.Err}
 	}
 	return answer{open: e.Open, detail: e.Detail}
-}
-
-// Request is a write that somebody other than the ladder wants.
-type Request struct {
-	MAC   string
-	Kind  Kind
-	Actor string // user:name, rollout:name, enforce
-	Note  string
-	Force bool // skip policy, never identity, ceilings, or what keeps two writes apart
-}
-
-// Ask says whether such a write may go out now. It is answered from the plan's
-// cycle, so it must be asked before anything else is folded into the memory.
-func (p *Plan) Ask(r Request) Decision {
-	c := p.cycle
-	s := c.byMAC[r.MAC]
-	if s == nil {
-		f := &Facts{Who: Who{MAC: r.MAC}}
-		s = &subject{f: f, r: &Record{Who: f.Who}, w: newWatch(), p: &c.p.Default, conflict: true, fired: -1, suspect: -1}
-	}
-	d := *c.describe(s)
-	d.Kind, d.Reason, d.Note, d.Slot, d.severity = r.Kind, "", r.Note, -1, 0
-	q := &question{c: c, s: s, kind: r.Kind}
-	d.Gates = q.ask()
-	if !dragon.UsableMAC(r.MAC) || !slices.Contains([]Kind{Restart, Reboot, Configure}, r.Kind) {
-		d.Blocked = GateConflict
-	}
-	for i, g := range d.Gates {
-		if g.Open || r.Force && !firm(g.Name) {
-			continue
-		}
-		if d.Blocked == "" {
-			d.Blocked, d.In = g.Name, d.Gates[i].Wait
-		}
-	}
-	d.Verb = Act
-	if d.Blocked != "" {
-		d.Verb = Blocked
-	}
-	return d
-}
-
-func firm(name Gate) bool {
-	for i := range gates {
-		if gates[i].name == name {
-			return gates[i].firm
-		}
-	}
-	return true
 }

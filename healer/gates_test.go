@@ -116,15 +116,15 @@ func gateCases() map[Gate]gateCase {
 		GateHarm:      {close: func(f *farm) { f.open("harm", "", BreakerLatched) }},
 		GateInFlight: {before: healthy, ask: byHand, stays: true, close: func(f *farm) {
 			f.policy.Fleet.InFlightMin, f.policy.Fleet.PerDomain, f.policy.Default.Device.MinGap = 5, 5, 0
-			flying(3, healerActor)(f)
+			flying(3, HealerActor)(f)
 		}},
 		GateHold: {close: func(f *farm) {
 			f.policy.Default.Device.MinGap = 0
 			f.record(3).Rung = 1
-			f.past(3, Restart, 20*time.Minute, func(a *Action) { a.Actor, a.Rung, a.Reason = healerActor, 1, DeadBoard })
+			f.past(3, Restart, 20*time.Minute, func(a *Action) { a.Actor, a.Rung, a.Reason = HealerActor, 1, DeadBoard })
 		}},
 		GateInterval: {before: func(f *farm) { f.units[3].pools[0].Status = "Dead" }, close: func(f *farm) {
-			f.past(3, Restart, time.Hour, func(a *Action) { a.Actor, a.Rung, a.Reason = healerActor, 1, NoWorkLocal })
+			f.past(3, Restart, time.Hour, func(a *Action) { a.Actor, a.Rung, a.Reason = HealerActor, 1, NoWorkLocal })
 		}},
 		GateGap: {close: func(f *farm) { f.past(3, Restart, 20*time.Minute, nil) }},
 		GateDevice: {close: func(f *farm) {
@@ -134,16 +134,16 @@ func gateCases() map[Gate]gateCase {
 		}},
 		GateBenefit: {close: func(f *farm) {
 			f.record(3).Rung = 1
-			f.past(3, Restart, 3*time.Hour, func(a *Action) { a.Actor, a.Rung, a.Reason = healerActor, 1, DeadBoard })
+			f.past(3, Restart, 3*time.Hour, func(a *Action) { a.Actor, a.Rung, a.Reason = HealerActor, 1, DeadBoard })
 			f.mem.Fleet.Tunes["T1"] = []float64{100_000}
 		}},
 		GateFlight: {close: func(f *farm) {
 			f.units[15].who.Domain = "elsewhere"
-			flying(15, healerActor)(f)
+			flying(15, HealerActor)(f)
 		}},
 		GateDomainSlots: {close: func(f *farm) {
 			f.policy.Fleet.InFlightMin = 5
-			flying(15, healerActor)(f)
+			flying(15, HealerActor)(f)
 		}},
 		GateRollouts: {before: healthy, ask: &Request{Kind: Configure, Actor: "rollout:pools"}, close: func(f *farm) {
 			f.policy.Fleet.InFlightMin = 2
@@ -218,7 +218,7 @@ func TestEveryGateAloneStopsAnAction(t *testing.T) {
 					r = *x.ask
 				}
 				r.MAC, r.Force = f.units[3].who.MAC, force
-				return f.plan.Ask(r)
+				return Ask(f.now, f.seen, f.mem, &f.policy, r)
 			}
 			if d := ask(false); name != GateCooling && d.Verb != Act {
 				t.Fatalf("before: %s by %s, want to act: %+v", d.Verb, d.Blocked, d.Gates)

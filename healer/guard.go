@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 )
 
-// Seen is the fleet as a policy sees it: with its own fault domains and profiles.
-type Seen struct {
+// PolicyView is the fleet as a policy sees it: with its own fault domains and profiles.
+type PolicyView struct {
 	By   *Policy
 	View *View
 }
@@ -35,7 +35,7 @@ var ErrGuard = errors.New("the new policy would call too many dragons sick")
 // Guard dry-runs a new policy on what is seen now. Nothing is folded into mem. Every
 // detector's newest sample is judged by both policies, without waiting for durations:
 // it is the threshold that a typo spoils.
-func Guard(now Instant, mem *Memory, before, after Seen) (Guarded, error) {
+func Guard(now Instant, mem *Memory, before, after PolicyView) (Guarded, error) {
 	was, is := judged(now, mem, before), judged(now, mem, after)
 	lacks := func(from, in map[string]Found) (out []Found) {
 		for _, mac := range sortedKeys(from) {
@@ -54,14 +54,8 @@ func Guard(now Instant, mem *Memory, before, after Seen) (Guarded, error) {
 }
 
 // judged is what a policy finds wrong, by MAC.
-func judged(now Instant, mem *Memory, seen Seen) map[string]Found {
-	c := &cycle{p: seen.By, m: mem.Clone(), host: seen.View.Host, out: &Plan{}}
-	c.start(now)
-	c.gather(seen.View)
-	for _, s := range c.all {
-		c.fold(s)
-	}
-	c.causes()
+func judged(now Instant, mem *Memory, seen PolicyView) map[string]Found {
+	c := survey(now, seen.View, mem.Clone(), seen.By)
 	out := make(map[string]Found)
 	for _, s := range c.all {
 		if s.conflict || !s.w.seen || !s.f.HasSample {
@@ -84,8 +78,8 @@ func judged(now Instant, mem *Memory, seen Seen) map[string]Found {
 	return out
 }
 
-// workersOf lists whom something was found about: some of them where they are many.
-func workersOf(list []Found) string {
+// WorkersOf lists whom something was found about: some of them where they are many.
+func WorkersOf(list []Found) string {
 	const most = 10
 	var b strings.Builder
 	for i := range list[:min(len(list), most)] {
@@ -116,8 +110,8 @@ type Change struct {
 }
 
 // Compare dry-runs another policy beside the one in force. Nothing is folded into mem.
-func Compare(now Instant, mem *Memory, before, after Seen) *Comparison {
-	x := &Comparison{InForce: hashOf(before.By), Other: hashOf(after.By)}
+func Compare(now Instant, mem *Memory, before, after PolicyView) *Comparison {
+	x := &Comparison{InForce: before.By.Hash(), Other: after.By.Hash()}
 	var err error
 	if x.Guarded, err = Guard(now, mem, before, after); err != nil {
 		x.Refused = err.Error()

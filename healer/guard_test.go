@@ -24,8 +24,8 @@ func TestTwoPoliciesAreCompared(t *testing.T) {
 			d.Profile = "hall-3"
 		}
 	}
-	x := Compare(f.now, f.mem, Seen{&f.policy, view}, Seen{&other, &then})
-	if x.InForce == x.Other || x.InForce != hashOf(&f.policy) {
+	x := Compare(f.now, f.mem, PolicyView{&f.policy, view}, PolicyView{&other, &then})
+	if x.InForce == x.Other || x.InForce != f.policy.Hash() {
 		t.Errorf("%s in place of %s", x.Other, x.InForce)
 	}
 	x.InForce, x.Other = "2bb98e3047bd", "1f6f50852146" // they change with every new key
@@ -38,12 +38,12 @@ func TestTwoPoliciesAreCompared(t *testing.T) {
 		t.Errorf("exit code %d, refused %q: want a refusal", x.ExitCode(), x.Refused)
 	}
 	other.Profiles = nil
-	x = Compare(f.now, f.mem, Seen{&f.policy, view}, Seen{&other, view})
+	x = Compare(f.now, f.mem, PolicyView{&f.policy, view}, PolicyView{&other, view})
 	if x.ExitCode() != ExitAct || x.Refused != "" || len(x.Newly) != 0 {
 		t.Errorf("exit code %d, refused %q, newly sick %v: want a change that is taken over", x.ExitCode(), x.Refused, x.Newly)
 	}
 	same := f.policy
-	if x = Compare(f.now, f.mem, Seen{&f.policy, view}, Seen{&same, view}); !x.Empty() || x.ExitCode() != ExitNothing {
+	if x = Compare(f.now, f.mem, PolicyView{&f.policy, view}, PolicyView{&same, view}); !x.Empty() || x.ExitCode() != ExitNothing {
 		t.Errorf("a policy differs from itself: %+v", x)
 	}
 	a, b := before, f.mem

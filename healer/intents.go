@@ -7,16 +7,18 @@ import (
 	"time"
 )
 
-const healerActor = "healer"
+// HealerActor is the actor of what the ladder and the healer itself decide.
+const HealerActor = "healer"
 
 // ErrNoAction says that an action is not known, or already has what it was to get.
 var ErrNoAction = errors.New("no such open action")
 
 // Intend writes down that a decision is about to be carried out. It returns the
 // action; the store must hold it before anything is sent. actor is empty for the
-// ladder's own decisions, else who wants it (user:name, rollout:name). From here on
+// ladder's own decisions, else who wants it (user:name, rollout:name). had is what a
+// dragon that is to be configured has now; nil where that was not read. From here on
 // the write is charged, whatever comes of it.
-func (m *Memory) Intend(now Instant, d *Decision, actor string) (Action, error) {
+func (m *Memory) Intend(now Instant, d *Decision, actor string, had *Setting) (Action, error) {
 	if d.Verb != Act {
 		return Action{}, fmt.Errorf("intent for %s: the decision is %q, not to act", d.Worker, d.Verb)
 	}
@@ -27,23 +29,23 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string) (Action, error) 
 	if a := r.open(); a != nil {
 		return Action{}, fmt.Errorf("intent for %s: %s has no outcome yet", d.Worker, a.ID)
 	}
-	t := m.moment(now)
+	t := m.Moment(now)
 	m.Fleet.Seq++
 	a := Action{
 		ID:   fmt.Sprintf("%d-%d", m.Fleet.Epoch, m.Fleet.Seq),
-		Kind: d.Kind, Reason: d.Reason, Rung: d.Rung, Actor: healerActor, Slot: d.Slot,
+		Kind: d.Kind, Reason: d.Reason, Rung: d.Rung, Actor: HealerActor, Slot: d.Slot,
 		At: t, Wall: now.Wall, Note: d.Note,
 		Before: Sample{d.Evidence.Uptime, d.Evidence.Elapsed, d.Evidence.Rate, d.Evidence.Alive},
 	}
 	if actor != "" {
 		a.Actor = actor
 	}
-	m.intendChange(&a, d, t)
+	m.intendChange(&a, d, had, t)
 	if err := m.intendUpgrade(d, &a); err != nil {
 		return Action{}, fmt.Errorf("intent for %s: %w", d.Worker, err)
 	}
 	r.Actions = append(r.Actions, a)
-	if a.Rung > r.Rung && a.Actor == healerActor {
+	if a.Rung > r.Rung && a.Actor == HealerActor {
 		r.Rung = a.Rung
 	}
 	if a.Rung > 0 {
@@ -53,25 +55,25 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string) (Action, error) 
 	m.touch(d.MAC)
 	m.Fleet.Ring = append(m.Fleet.Ring, FleetAction{a.ID, d.MAC, a.Kind, t})
 	for _, b := range m.Fleet.Breakers {
-		if a.heals() && b.State == BreakerHalfOpen && b.Trial == "" && d.facts != nil && b.covers(d.facts) {
+		if a.heals() && b.State == BreakerHalfOpen && b.Trial == "" && b.covers(m.facts(d.MAC)) {
 			b.Trial = a.ID
 		}
 	}
-	m.touchFleet()
+	m.TouchFleet()
 	return a, nil
 }
 
 // Sent writes down what the sender learned. What was certainly not carried out ends here,
 // and its charge stays.
 func (m *Memory) Sent(now Instant, mac, id string, result Result, note string) error {
-	a := m.action(mac, id)
+	a := m.Action(mac, id)
 	if a == nil || a.Result != Pending || a.Outcome != Open {
 		return fmt.Errorf("result of %s for %s: %w", id, mac, ErrNoAction)
 	}
 	a.Result, a.Note = result, note
 	m.Dragons[mac].answered(a)
-	if result.void() {
-		a.Outcome, a.Ended = NotExecuted, m.moment(now)
+	if result.NotExecuted() {
+		a.Outcome, a.Ended = NotExecuted, m.Moment(now)
 		m.refused(mac, a)
 		m.untried(id)
 	}
@@ -86,7 +88,7 @@ func (r *Record) answered(a *Action) {
 	case !a.heals() || a.Result == NotSent:
 	case a.Result != Refusal:
 		r.Refused = 0
-	case a.Actor == healerActor:
+	case a.Actor == HealerActor:
 		r.Refused++
 	}
 }
@@ -94,16 +96,16 @@ func (r *Record) answered(a *Action) {
 // Conclude gives an action its outcome. It is for the writes whose effect Decide
 // cannot see: configuration and firmware.
 func (m *Memory) Conclude(now Instant, mac, id string, outcome Outcome, note string) error {
-	a := m.action(mac, id)
+	a := m.Action(mac, id)
 	if a == nil || a.Outcome != Open || outcome == Open {
 		return fmt.Errorf("outcome of %s for %s: %w", id, mac, ErrNoAction)
 	}
-	a.Outcome, a.Ended, a.Note = outcome, m.moment(now), note
+	a.Outcome, a.Ended, a.Note = outcome, m.Moment(now), note
 	if outcome == Worse || outcome == LostOutcome {
 		m.Fleet.Harm = append(m.Fleet.Harm, a.Ended)
 	}
 	m.untried(id)
-	m.touchFleet()
+	m.TouchFleet()
 	m.touch(mac)
 	return nil
 }
@@ -113,12 +115,13 @@ func (m *Memory) untried(id string) {
 	for _, b := range m.Fleet.Breakers {
 		if b.Trial == id {
 			b.Trial = ""
-			m.touchFleet()
+			m.TouchFleet()
 		}
 	}
 }
 
-func (m *Memory) action(mac, id string) *Action {
+// Action returns one of a dragon's remembered actions, or nil.
+func (m *Memory) Action(mac, id string) *Action {
 	r := m.Dragons[mac]
 	if r == nil {
 		return nil
@@ -139,7 +142,7 @@ func (m *Memory) Start(now Instant, p *Policy) (unknown []Action) {
 	}
 	f.Unclean = slices.DeleteFunc(slices.Clone(f.Unclean), func(u Moment) bool { return t.Since(u) >= 30*time.Minute })
 	if n := len(f.Unclean); n > p.Breakers.SafeStarts && f.SafeMode == nil {
-		f.SafeMode = &Mark{By: healerActor, Reason: fmt.Sprintf("%d unclean starts in 30m", n), At: t, Wall: now.Wall}
+		f.SafeMode = &Mark{By: HealerActor, Reason: fmt.Sprintf("%d unclean starts in 30m", n), At: t, Wall: now.Wall}
 	} else if f.SafeMode != nil && n > 0 && f.Running {
 		f.SafeMode.At = t // six clean hours start anew
 	}
@@ -161,15 +164,15 @@ func (m *Memory) Start(now Instant, p *Policy) (unknown []Action) {
 			m.touch(mac)
 		}
 	}
-	m.touchFleet()
+	m.TouchFleet()
 	return unknown
 }
 
 // Stop notes that the process ends in order.
 func (m *Memory) Stop(now Instant) {
-	m.moment(now)
+	m.Moment(now)
 	m.Fleet.Running = false
-	m.touchFleet()
+	m.TouchFleet()
 }
 
 // Recover marks a memory that replaces a lost or corrupt one: nobody knows what was
@@ -178,13 +181,13 @@ func (m *Memory) Stop(now Instant) {
 // used again: epochs go on from the time of day, which is beyond any count of starts.
 func (m *Memory) Recover(now Instant, reason string) {
 	m.run.time.advance(m.Fleet.Anchor, now, false)
-	m.Fleet.Recovered = &Mark{By: healerActor, Reason: reason, At: m.run.time.moment, Wall: now.Wall}
+	m.Fleet.Recovered = &Mark{By: HealerActor, Reason: reason, At: m.run.time.moment, Wall: now.Wall}
 	m.Fleet.Epoch = max(m.Fleet.Epoch, int(now.Wall.Unix()))
-	m.touchFleet()
+	m.TouchFleet()
 }
 
-// moment moves the line of time to now, between two cycles.
-func (m *Memory) moment(now Instant) Moment {
+// Moment moves the line of time to now, between two cycles.
+func (m *Memory) Moment(now Instant) Moment {
 	t := &m.run.time
 	if !t.started {
 		t.advance(m.Fleet.Anchor, now, false)
@@ -202,11 +205,11 @@ func (m *Memory) expire(now Moment) {
 	}
 	if n > 0 {
 		f.Ring = slices.Clone(f.Ring[n:])
-		m.touchFleet()
+		m.TouchFleet()
 	}
 	if live := slices.DeleteFunc(slices.Clone(f.Pauses), func(p Pause) bool { return !p.UntilResume && now >= p.Until }); len(live) != len(f.Pauses) {
 		f.Pauses = live
-		m.touchFleet()
+		m.TouchFleet()
 	}
 	for mac, r := range m.Dragons {
 		n := 0
@@ -225,10 +228,10 @@ func (c *cycle) expireMarks() {
 	f := &c.m.Fleet
 	if f.SafeMode != nil && c.now.Since(f.SafeMode.At) >= c.p.Breakers.SafeFor {
 		f.SafeMode, f.Unclean = nil, nil
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
 	if f.Recovered != nil && c.now.Since(f.Recovered.At) >= c.p.Breakers.RecoveredObserve {
 		f.Recovered = nil
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
 }

@@ -20,13 +20,13 @@ type step struct {
 func (c *cycle) step(s *subject) step {
 	d := &detectors[s.fired]
 	l := &s.p.Ladder
-	last := s.r.last(func(a *Action) bool { return a.Actor == healerActor && a.Rung > 0 })
+	last := s.r.last(func(a *Action) bool { return a.Actor == HealerActor && a.Rung > 0 })
 	rung := min(s.r.Rung+1, d.top)
 	st := step{rung: rung}
 	if last != nil {
 		st.hold = max(0, holdOf(l, last.Rung)-c.now.Since(last.At))
 		if d.gap != nil {
-			same := s.r.last(func(a *Action) bool { return a.Reason == d.reason && a.Actor == healerActor })
+			same := s.r.last(func(a *Action) bool { return a.Reason == d.reason && a.Actor == HealerActor })
 			if same != nil {
 				st.interval = max(0, d.gap(&s.p.Device)-c.now.Since(same.At))
 			}
@@ -73,7 +73,7 @@ func (c *cycle) step(s *subject) step {
 
 // refusals says how often in a row the dragon said no to the ladder, and what it said last.
 func refusals(r *Record) string {
-	last := r.last(func(a *Action) bool { return a.Result == Refusal && a.Actor == healerActor && a.heals() })
+	last := r.last(func(a *Action) bool { return a.Result == Refusal && a.Actor == HealerActor && a.heals() })
 	if r.Refused == 0 || last == nil {
 		return ""
 	}
@@ -103,7 +103,7 @@ func (c *cycle) hopeless(s *subject) bool {
 	if expected == 0 || 2*s.f.alive() < expected {
 		return false
 	}
-	last := s.r.last(func(a *Action) bool { return a.Kind == Reboot && a.Actor == healerActor && a.Result != NotSent })
+	last := s.r.last(func(a *Action) bool { return a.Kind == Reboot && a.Actor == HealerActor && a.Result != NotSent })
 	return last != nil && last.Reason == reason && last.Slot == s.w.evidence[s.fired].slot &&
 		last.Outcome != Recovered && c.now.Since(last.At) < week
 }
@@ -130,7 +130,7 @@ func (c *cycle) benefit(s *subject) *Benefit {
 	if !ok || !known {
 		return b
 	}
-	tune := c.m.tuneTime(s.f.Model)
+	tune := c.m.TuneTime(s.f.Model)
 	if tune == 0 {
 		tune = s.p.Ladder.Tune
 	}

@@ -52,8 +52,8 @@ const (
 	Unknown  Result = "unknown"
 )
 
-// void reports whether the write was certainly not carried out.
-func (r Result) void() bool { return r == Refusal || r == NotSent }
+// NotExecuted reports whether the write was certainly not carried out.
+func (r Result) NotExecuted() bool { return r == Refusal || r == NotSent }
 
 // Action is one write: its intent, what came of it, and the verdict.
 type Action struct {
@@ -343,8 +343,8 @@ func (m *Memory) Everything() {
 
 func (m *Memory) touch(mac string) { m.changed[mac] = true }
 
-// touchFleet marks the fleet's record as changed and brings its anchor up to date.
-func (m *Memory) touchFleet() {
+// TouchFleet marks the fleet's record as changed and brings its anchor up to date.
+func (m *Memory) TouchFleet() {
 	m.fleet = true
 	if t := &m.run.time; t.started {
 		m.Fleet.Anchor = Anchor{t.moment, t.last.Wall, t.last.Mono, t.last.BootID}

@@ -71,7 +71,7 @@ func (c *cycle) window(s *subject, a *Action) time.Duration {
 	case Upgrade:
 		return f.Uploading + f.Rebooting + f.Telling + f.Hashing
 	}
-	return s.p.Ladder.Judge + c.m.tuneTime(s.f.Model)
+	return s.p.Ladder.Judge + c.m.TuneTime(s.f.Model)
 }
 
 const contested = "its MAC is claimed by another dragon"
@@ -108,7 +108,7 @@ func (c *cycle) giveUp() {
 		default: // its action is what it waited for
 			over = true
 		}
-		if ro := c.m.firmware(u.Rollout); over && ro != nil {
+		if ro := c.m.FirmwareRollout(u.Rollout); over && ro != nil {
 			c.unclear(s, ro, u, contested)
 		}
 	}
@@ -156,7 +156,7 @@ func (c *cycle) judgeAfter(s *subject, a *Action) time.Duration {
 	if a.Kind == Restart && (a.Reason == DeadBoard || a.Reason == Missing) {
 		return l.JudgeBoards
 	}
-	return l.Judge + c.m.tuneTime(s.f.Model)
+	return l.Judge + c.m.TuneTime(s.f.Model)
 }
 
 // outcome judges by fresh evidence alone; Open where there is not enough of it yet.
@@ -209,15 +209,15 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 	c.out.Ended = append(c.out.Ended, ended)
 	if outcome == LostOutcome || outcome == Worse {
 		c.m.Fleet.Harm = append(c.m.Fleet.Harm, c.now)
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
-	if a.Actor == healerActor {
+	if a.Actor == HealerActor {
 		c.tally(a, s.f.Model)
 	}
 	c.tried(a.ID, outcome)
 	c.flight--
 	c.flightDomain[s.f.Domain]--
-	if a.Actor != healerActor {
+	if a.Actor != HealerActor {
 		c.rollouts--
 	}
 	c.auditOutcome(s, a)
@@ -244,7 +244,7 @@ func (c *cycle) relapse(s *subject, a *Action) {
 	a.Outcome = Relapsed
 	c.m.touch(s.f.MAC)
 	c.out.Ended = append(c.out.Ended, Ended{MAC: s.f.MAC, Action: *a})
-	if a.Actor == healerActor {
+	if a.Actor == HealerActor {
 		c.tally(a, s.f.Model)
 	}
 	c.auditOutcome(s, a)
@@ -261,7 +261,7 @@ func (c *cycle) tried(id string, outcome Outcome) {
 			continue
 		}
 		b.State, b.Trial, b.Until = BreakerOpen, "", c.now.Add(c.p.Breakers.Reopen)
-		c.m.touchFleet()
+		c.m.TouchFleet()
 		c.auditBreaker(Hold, b.Name, b.Scope, "the trial "+id+" ended "+string(outcome))
 	}
 }

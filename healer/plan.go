@@ -27,8 +27,7 @@ const (
 )
 
 // Plan is the outcome of a cycle: a decision for every dragon, and what they rest on.
-// Its fields are its own and may be read by anybody. Ask and Confirm look into the
-// memory that it was made with, so they belong to whoever owns that.
+// It is data: as JSON and back it is the same plan, but for its News.
 type Plan struct {
 	At     Moment    `json:"at"`
 	Wall   time.Time `json:"wall"`
@@ -57,16 +56,15 @@ type Plan struct {
 	SafeMode     bool `json:"safe_mode"`
 	SiteHot      bool `json:"site_hot"`
 
-	// Audit holds what is new: a record per changed decision, or per hour.
-	Audit []Audit `json:"-"`
-	// Ended are the actions whose outcome became known in this cycle.
-	Ended []Ended `json:"-"`
-	// Restarts are the restarts that were seen in this cycle.
-	Restarts []Restarted `json:"-"`
-	// Undone are the workers whose configuration somebody else was found to have changed.
-	Undone []string `json:"-"`
+	News `json:"-"`
+}
 
-	cycle *cycle // for Ask
+// News is what happened in the cycle that made a plan. It is told once.
+type News struct {
+	Audit    []Audit     // a record per changed decision, or per hour
+	Ended    []Ended     // actions whose outcome became known
+	Restarts []Restarted // restarts that were seen
+	Undone   []string    // workers whose configuration was found changed externally
 }
 
 // Time gives the time of day of a moment.
@@ -124,11 +122,27 @@ type Decision struct {
 	Last     *LastAction `json:"last_action,omitempty"`
 	Wish     *WishState  `json:"wish,omitempty"` // nil: nobody wishes anything of it
 
-	change   *change    // of a Configure
-	before   *Setting   // what it has, read right before the write
-	upgrade  *toUpgrade // nil: it is about no firmware
-	severity int        // index of the detector; -1: nothing to decide
-	facts    *Facts     // what it was decided on
+	Change  *ConfigStep   `json:"change,omitempty"`  // of a Configure for a desired state
+	Upgrade *FirmwareStep `json:"upgrade,omitempty"` // nil: it belongs to no rollout of firmware
+}
+
+// ConfigStep is what a decision writes to a dragon's configuration. The desired state
+// itself holds passwords and is not in it: see Memory.Desired.
+type ConfigStep struct {
+	Rollout string `json:"rollout"` // its ID
+	Items   []Item `json:"items"`
+	Restore bool   `json:"restore,omitempty"` // a rollback: back to what the dragon had
+	Heat    bool   `json:"heat,omitempty"`    // against heat, by the healer itself
+}
+
+// FirmwareStep is what a decision is to a rollout of firmware: an upload, or a canary's
+// extra reboot.
+type FirmwareStep struct {
+	Rollout string          `json:"rollout"` // its ID
+	Wave    int             `json:"wave"`
+	Release FirmwareRelease `json:"release"`
+	Before  Condition       `json:"before"`
+	Reboot  bool            `json:"reboot,omitempty"`
 }
 
 // LastAction is the newest write to a dragon that is remembered, and what became of it.
@@ -212,4 +226,14 @@ type CauseState struct {
 	Limit   int    `json:"limit"`
 	Down    bool   `json:"down"`
 	Held    bool   `json:"held"` // down, or so short a time ago that its members are left alone
+}
+
+// BreakerState returns the state of the first breaker of a name.
+func (p *Plan) BreakerState(name string) BreakerState {
+	for i := range p.Breakers {
+		if p.Breakers[i].Name == name {
+			return p.Breakers[i].State
+		}
+	}
+	return BreakerClosed
 }

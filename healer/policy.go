@@ -1,14 +1,24 @@
 package healer
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
+
+// Device is what a Policy places a dragon by.
+type Device struct {
+	MAC      string
+	Model    string
+	IP       string // empty: not known
+	Site     string // that its address is in; empty: none
+	Conflict bool   // another dragon claims the same MAC
+}
 
 // Mode says whether decisions are carried out. They are the same in both.
 type Mode string
@@ -69,13 +79,13 @@ type Policy struct {
 	// Place says which fault domain a dragon is in and which of the profiles applies to
 	// it. Nil, or an empty domain: the /24 of its address. It comes and goes with the
 	// policy: a profile's name means nothing to another one.
-	Place func(*fleet.Info) (domain, profile string) `yaml:"-" json:"-"`
+	Place func(Device) (domain, profile string) `yaml:"-" json:"-"`
 	// Matches says in words what Place goes by, so that two policies that differ in
 	// that go by different names in the audit.
 	Matches string `yaml:"-"`
 	// Wish says what a dragon is to be: the same for the same dragon, and what it has
 	// returned does not change any more. Nil, or nil for a dragon: it is left as it is.
-	Wish func(*fleet.Info) *Wish `yaml:"-" json:"-"`
+	Wish func(Device) *Wish `yaml:"-" json:"-"`
 
 	without Gate // switched off by a test, see WithoutGate
 }
@@ -357,4 +367,14 @@ func (p *Policy) For(profile string) *DragonPolicy {
 		return d
 	}
 	return &p.Default
+}
+
+// Hash names a policy in the audit.
+func (p *Policy) Hash() string {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6])
 }

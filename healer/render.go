@@ -57,7 +57,7 @@ func (p *Plan) Render(w io.Writer) error {
 	n := &p.Counts
 	fmt.Fprintf(w, "fleet=%d healthy=%d suspect=%d sick=%d quarantined=%d unreachable=%d  storm=%s(%d/%d)", n.Fleet,
 		n.States[StateHealthy], n.States[StateSuspect], n.States[StateSick]+n.States[StateHeld],
-		n.States[StateQuarantined], n.States[StateUnreachable], p.breakerState("storm"), n.Sick, n.Storm)
+		n.States[StateQuarantined], n.States[StateUnreachable], p.BreakerState("storm"), n.Sick, n.Storm)
 	for _, b := range p.Budgets {
 		if b.Scope != "fleet" {
 			continue
@@ -115,7 +115,7 @@ func (p *Plan) Render(w io.Writer) error {
 func (p *Plan) renderWishes(w io.Writer) error {
 	for i := range p.Rollouts {
 		ro := &p.Rollouts[i]
-		fmt.Fprintf(w, "rollout %s %s (%s): %s for %s", ro.ID, ro.Kind, ro.Name, ro.State, short(p.At.Since(ro.Since)))
+		fmt.Fprintf(w, "rollout %s %s (%s): %s for %s", ro.ID, ro.Kind, ro.Name, ro.State, ShortDuration(p.At.Since(ro.Since)))
 		if ro.State == RolloutCanary {
 			fmt.Fprintf(w, ", %s tries it first", ro.Canary)
 		}
@@ -201,15 +201,6 @@ func dash(s string) string {
 	return s
 }
 
-func (p *Plan) breakerState(name string) BreakerState {
-	for i := range p.Breakers {
-		if p.Breakers[i].Name == name {
-			return p.Breakers[i].State
-		}
-	}
-	return BreakerClosed
-}
-
 // InWords is the evidence for the decision's reason in a few words; empty where there
 // is no reason.
 func (d *Decision) InWords() string {
@@ -222,7 +213,7 @@ func (d *Decision) InWords() string {
 		parts = append(parts, fmt.Sprintf("%d/%d", e.Bad, e.Of))
 	}
 	if e.Tuning && d.Reason != TuningStuck {
-		parts = append(parts, "tuning "+short(time.Duration(e.TuningFor)))
+		parts = append(parts, "tuning "+ShortDuration(time.Duration(e.TuningFor)))
 	}
 	if e.Hottest >= 90 && d.Reason != Hot && d.Reason != Overheat {
 		parts = append(parts, fmt.Sprintf("%.0fC", e.Hottest))
@@ -231,7 +222,7 @@ func (d *Decision) InWords() string {
 		parts = append(parts, fmt.Sprintf("fan %.0f%%", 100*e.FanDuty))
 	}
 	if up := max(e.Uptime, e.Elapsed); up >= 0 {
-		parts = append(parts, "up "+short(seconds(up)))
+		parts = append(parts, "up "+ShortDuration(seconds(up)))
 	}
 	if parts[0] == "" {
 		parts = parts[1:]
@@ -303,7 +294,7 @@ func (p *Plan) whyFirmware(w io.Writer, mac string) {
 			if u.MAC != mac {
 				continue
 			}
-			fmt.Fprintf(w, "firmware  %s to %s, wave %d: %s for %s", x.ID, x.Release.Version, u.Wave+1, u.Phase, short(p.At.Since(u.Since)))
+			fmt.Fprintf(w, "firmware  %s to %s, wave %d: %s for %s", x.ID, x.Release.Version, u.Wave+1, u.Phase, ShortDuration(p.At.Since(u.Since)))
 			if u.Why != "" {
 				fmt.Fprintf(w, ": %s", u.Why)
 			}
@@ -320,7 +311,7 @@ func (p *Plan) whyFirmware(w io.Writer, mac string) {
 
 func (d *Decision) why(w io.Writer, p *Plan) {
 	fmt.Fprintf(w, "%s %s at %s, %s, firmware %s, domain %s\n", d.Worker, d.MAC, d.Address, dash(d.Model), dash(d.Firmware), d.Domain)
-	fmt.Fprintf(w, "state     %s for %s", d.State, short(p.At.Since(d.Since)))
+	fmt.Fprintf(w, "state     %s for %s", d.State, ShortDuration(p.At.Since(d.Since)))
 	if d.Note != "" {
 		fmt.Fprintf(w, " (%s)", d.Note)
 	}
@@ -330,7 +321,7 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 		fmt.Fprintf(w, "reason    %s: %s\n", d.Reason, d.InWords())
 	}
 	if e.Of > 0 {
-		fmt.Fprintf(w, "evidence  %d of the last %d samples bad, for %s\n", e.Bad, e.Of, short(time.Duration(e.For)))
+		fmt.Fprintf(w, "evidence  %d of the last %d samples bad, for %s\n", e.Bad, e.Of, ShortDuration(time.Duration(e.For)))
 	}
 	fmt.Fprintf(w, "hashrate  %s of %s\n", hashrate(e.Rate), hashrate(e.Baseline))
 	fmt.Fprintf(w, "boards    %d alive, %d reported, %d expected\n", e.Alive, e.Boards, e.Expected)
@@ -368,7 +359,7 @@ func (d *Decision) whyGates(w io.Writer) {
 		if !g.Open {
 			state = "CLOSED"
 			if g.Wait.Known {
-				state += " for " + short(time.Duration(g.Wait.For))
+				state += " for " + ShortDuration(time.Duration(g.Wait.For))
 			}
 		}
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("gate      %-18s %-15s %s", g.Name, state, g.Detail), " "))
@@ -409,7 +400,7 @@ func (x *FirmwareShown) InWords(now Moment) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "firmware %s to %s: %s", x.ID, x.Release.Version, x.State)
 	if age := now.Since(x.Since); age > 0 {
-		fmt.Fprintf(&b, " for %s", short(age))
+		fmt.Fprintf(&b, " for %s", ShortDuration(age))
 	}
 	if x.Why != "" {
 		fmt.Fprintf(&b, " (%s)", x.Why)

@@ -78,17 +78,17 @@ func (c *cycle) rolloutOf(kind Kind, key, name string) *Rollout {
 		f.NextRollout++
 		ro := &Rollout{ID: fmt.Sprintf("r%d", f.NextRollout), Kind: kind, Key: key, Name: name, State: RolloutWaiting, Since: c.now, Wanted: c.now}
 		f.Rollouts = append(f.Rollouts, ro)
-		c.m.touchFleet()
+		c.m.TouchFleet()
 		return ro
 	}
 	ro := f.Rollouts[i]
 	if c.now.Since(ro.Wanted) >= seenGranularity {
 		ro.Wanted = c.now
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
 	if ro.Name != name {
 		ro.Name = name
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
 	return ro
 }
@@ -99,7 +99,7 @@ func (c *cycle) move(ro *Rollout, state RolloutState, why string) {
 		return
 	}
 	ro.State, ro.Since = state, c.now
-	c.m.touchFleet()
+	c.m.TouchFleet()
 	c.auditRollout(Changed, ro, why)
 }
 
@@ -127,7 +127,7 @@ func (r *ConfigRecord) mayGiveBack(rollout string) bool {
 // rollout by it. members is how many dragons it is for.
 func (c *cycle) failed(ro *Rollout, mac, why string, members int) {
 	ro.Failed = append(ro.Failed, Failure{mac, c.now, why})
-	c.m.touchFleet()
+	c.m.TouchFleet()
 	switch {
 	case !ro.proven():
 		c.abort(ro, "the canary "+c.m.name(mac)+": "+why)
@@ -150,14 +150,14 @@ func (c *cycle) tidyRollouts() {
 	for _, ro := range slices.Clone(f.Rollouts) {
 		if n := len(ro.Failed); n > 0 && ro.proven() && c.now.Since(ro.Failed[0].At) >= failuresKept {
 			ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return c.now.Since(x.At) >= failuresKept })
-			c.m.touchFleet()
+			c.m.TouchFleet()
 		}
 		if c.now.Since(ro.Wanted) < rolloutForgotten {
 			continue
 		}
 		f.Rollouts = slices.DeleteFunc(slices.Clone(f.Rollouts), func(x *Rollout) bool { return x == ro })
 		c.drop("rollout", ro.ID)
-		c.m.touchFleet()
+		c.m.TouchFleet()
 	}
 }
 
@@ -177,7 +177,7 @@ func (m *Memory) resumeRollout(id string, now Moment) {
 			m.forgive(ro, mac)
 		}
 	}
-	m.touchFleet()
+	m.TouchFleet()
 }
 
 // forgive lets a dragon begin anew with a rollout.
@@ -185,7 +185,7 @@ func (m *Memory) forgive(ro *Rollout, mac string) {
 	m.Dragons[mac].Config = nil
 	ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return x.MAC == mac })
 	m.touch(mac)
-	m.touchFleet()
+	m.TouchFleet()
 }
 
 // wave is how many dragons may be changed within Rollout.Every.

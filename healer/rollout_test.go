@@ -257,7 +257,7 @@ func TestARolloutThatNobodyTakesIsGivenUp(t *testing.T) {
 	f := wishful(t, 6)
 	for _, u := range f.units {
 		u.refuses = []Item{ItemPools, ItemAutotune}
-		u.told = []Stuck{{Item: ItemPools, Why: locked}}
+		u.told = []Stuck{{Item: ItemPools, Why: PinnedPools}}
 	}
 	f.wish("b", poolB, "")
 	f.run(8 * time.Hour)
@@ -441,8 +441,9 @@ func TestWhatItHasAgainIsNotGivenBack(t *testing.T) {
 // What is measured after an upgrade is not given another mode meanwhile.
 func TestWhatIsMeasuredIsNotConfigured(t *testing.T) {
 	f := wishful(t, 1)
-	s := f.plan.cycle.all[0]
-	q := &question{c: f.plan.cycle, s: s, kind: Configure, change: &change{wish: s.f.Wish}}
+	c := decide(f.now, f.seen, f.mem, &f.policy)
+	s := c.all[0]
+	q := &question{c: c, s: s, kind: Configure, change: &change{wish: s.f.Wish}}
 	for phase, open := range map[UpgradePhase]bool{UpgradeVerifying: false, UpgradeSoaking: true, UpgradeDone: true} {
 		s.r.Upgrade = &Upgrading{Phase: phase}
 		if got := q.afterConfig(); got.open != open {

@@ -53,7 +53,10 @@ func (c *cycle) fold(s *subject) {
 		return
 	}
 	w, f := s.w, s.f
+	again := w.facts != nil && w.foldedAt == c.now // a question about what has been folded in
+	w.facts, w.foldedAt = f, c.now
 	switch {
+	case f.Reach.silent() && again:
 	case f.Reach.silent():
 		if w.misses++; w.misses == 1 {
 			w.silent = c.now
@@ -175,7 +178,7 @@ func (c *cycle) causeOf(s *subject, seen *RestartSeen) Cause {
 		if a.Kind == Upgrade {
 			within = c.p.Firmware.Uploading + c.p.Firmware.Rebooting
 		}
-		if !a.Result.void() && seen.At >= a.At.Add(-sendSlack) && seen.At <= a.At.Add(within) {
+		if !a.Result.NotExecuted() && seen.At >= a.At.Add(-sendSlack) && seen.At <= a.At.Add(within) {
 			return CauseHealer
 		}
 	}
@@ -202,7 +205,7 @@ func (c *cycle) tuning(s *subject, at Moment) {
 		if w.tuneKnew {
 			t := append(c.m.Fleet.Tunes[s.f.Model], math.Round(at.Since(w.tuned).Seconds()))
 			c.m.Fleet.Tunes[s.f.Model] = t[max(0, len(t)-tunesKept):]
-			c.m.touchFleet()
+			c.m.TouchFleet()
 		}
 		w.tuning, w.tuned = false, 0
 	}
@@ -404,7 +407,7 @@ func (c *cycle) quarantined(s *subject) {
 		c.m.touch(s.f.MAC)
 	case c.now.Since(q.Clean) >= s.p.Ladder.ReleaseAt && c.firmlyHealthy(s):
 		c.m.release(s.r, c.now)
-		c.audit(s, Release, "well by itself for "+short(s.p.Ladder.ReleaseAt))
+		c.audit(s, Release, "well by itself for "+ShortDuration(s.p.Ladder.ReleaseAt))
 	}
 }
 

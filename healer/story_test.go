@@ -326,7 +326,7 @@ func TestKilledBetweenIntentAndResult(t *testing.T) {
 		for f.of(3).Verb != Act {
 			f.tick()
 		}
-		a, err := f.mem.Intend(f.now, f.of(3), "")
+		a, err := f.mem.Intend(f.now, f.of(3), "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -731,13 +731,13 @@ func TestConfigGuard(t *testing.T) {
 	f := newFarm(t, 20).settle()
 	typo := DefaultPolicy()
 	typo.Default.Hashrate = 150 * tera
-	g, err := Guard(f.now, f.mem, Seen{&f.policy, f.view()}, Seen{&typo, f.view()})
+	g, err := Guard(f.now, f.mem, PolicyView{&f.policy, f.view()}, PolicyView{&typo, f.view()})
 	if err == nil || len(g.Newly) != 20 {
 		t.Errorf("%v, %d newly sick, want a refusal of 20", err, len(g.Newly))
 	}
 	fine := DefaultPolicy()
 	fine.Default.Hashrate = 16 * tera
-	if g, err = Guard(f.now, f.mem, Seen{&f.policy, f.view()}, Seen{&fine, f.view()}); err != nil || len(g.Newly) != 0 {
+	if g, err = Guard(f.now, f.mem, PolicyView{&f.policy, f.view()}, PolicyView{&fine, f.view()}); err != nil || len(g.Newly) != 0 {
 		t.Errorf("%v, %v newly sick, want none", err, g.Newly)
 	}
 }
@@ -897,7 +897,7 @@ func TestStormAndSlowMode(t *testing.T) {
 	if len(f.sentTo(0)) != 1 || len(f.sentTo(1)) != 1 {
 		t.Errorf("sent %v, want both healed slowly", f.sent)
 	}
-	if first := f.mem.action(f.macOf(f.sent[0].ID), f.sent[0].ID); f.sent[1].At < first.Ended {
+	if first := f.mem.Action(f.macOf(f.sent[0].ID), f.sent[0].ID); f.sent[1].At < first.Ended {
 		t.Error("the second was sent before the first had its outcome")
 	}
 	f.run(2 * time.Hour)

@@ -115,7 +115,7 @@ func (f *Facts) errors() (errors, hashes float64) {
 // follow brings a dragon to its next phase when it shows that it is there, or to an end.
 func (c *cycle) follow(s *subject, ro *FirmwareRollout, u *Upgrading) {
 	p := &c.p.Firmware
-	a := c.m.action(s.f.MAC, u.Action)
+	a := c.m.Action(s.f.MAC, u.Action)
 	if a == nil {
 		c.unclear(s, ro, u, "what was sent is not on record any more")
 		return
@@ -134,7 +134,7 @@ func (c *cycle) follow(s *subject, ro *FirmwareRollout, u *Upgrading) {
 			c.enterPhase(s, ro, u, UpgradeRebooting)
 		case late(p.Uploading):
 			c.end(s, a, NoEffect, "the upload did not come to an end")
-			c.fail(s, ro, u, "the upload took more than "+short(p.Uploading))
+			c.fail(s, ro, u, "the upload took more than "+ShortDuration(p.Uploading))
 		}
 	case UpgradeRebooting:
 		switch {
@@ -157,7 +157,7 @@ func (c *cycle) follow(s *subject, ro *FirmwareRollout, u *Upgrading) {
 			c.lostAgain(s, ro, u, a)
 		case late(p.Telling):
 			c.end(s, a, NoEffect, "another version than sent")
-			c.fail(s, ro, u, fmt.Sprintf("it runs %s after the upgrade, expected %s", text(s.f.Firmware), ro.Release.Version))
+			c.fail(s, ro, u, fmt.Sprintf("it runs %s after the upgrade, expected %s", Text(s.f.Firmware), ro.Release.Version))
 		}
 	case UpgradeHashing:
 		switch {
@@ -175,7 +175,7 @@ func (c *cycle) follow(s *subject, ro *FirmwareRollout, u *Upgrading) {
 			c.fail(s, ro, u, fmt.Sprintf("%d boards before, %d after", u.Before.Boards, s.f.alive()))
 		case late(p.Hashing):
 			c.end(s, a, NoEffect, "it does not hash")
-			c.fail(s, ro, u, "it does not hash "+short(p.Hashing)+" after its reboot")
+			c.fail(s, ro, u, "it does not hash "+ShortDuration(p.Hashing)+" after its reboot")
 		}
 	case UpgradeVerifying:
 		c.verify(s, ro, u, late(p.Verify))
@@ -192,12 +192,12 @@ func (c *cycle) notBack(s *subject, ro *FirmwareRollout, u *Upgrading, a *Action
 	case s.silent:
 		c.end(s, a, LostOutcome, "")
 		s.r.Lost = c.now
-		c.gone(s, ro, u, "it did not come back within "+short(c.p.Firmware.Rebooting))
+		c.gone(s, ro, u, "it did not come back within "+ShortDuration(c.p.Firmware.Rebooting))
 	case a.Result == Unknown && s.fresh && s.f.Firmware == u.From:
 		c.ended(s, ro, u, a, NotExecuted, "whether it was sent is not known, and it still runs "+u.From)
 	default:
 		c.end(s, a, NoEffect, "it has not rebooted")
-		c.fail(s, ro, u, "it took the image, and has not rebooted within "+short(c.p.Firmware.Rebooting))
+		c.fail(s, ro, u, "it took the image, and has not rebooted within "+ShortDuration(c.p.Firmware.Rebooting))
 	}
 }
 
@@ -242,7 +242,7 @@ func (c *cycle) ill(s *subject, ro *FirmwareRollout) (why string, lost bool) {
 	case s.r.Lost != 0, s.silent && c.now.Since(s.w.silent) >= c.p.Firmware.Rebooting:
 		return "nothing is heard of it", true
 	case s.fresh && s.f.Firmware != ro.Release.Version:
-		return fmt.Sprintf("it runs %s again", text(s.f.Firmware)), false
+		return fmt.Sprintf("it runs %s again", Text(s.f.Firmware)), false
 	case s.r.Flapping != 0:
 		return "it restarts by itself", false
 	case s.sick() && s.poolHeld == "":
@@ -278,7 +278,7 @@ func (c *cycle) verify(s *subject, ro *FirmwareRollout, u *Upgrading, late bool)
 	case t.said != "":
 		c.fail(s, ro, u, t.said)
 	default:
-		c.fail(s, ro, u, "it could not be verified within "+short(c.p.Firmware.Verify))
+		c.fail(s, ro, u, "it could not be verified within "+ShortDuration(c.p.Firmware.Verify))
 	}
 }
 
@@ -339,7 +339,7 @@ func (t *trial) judge(u *Upgrading, p *FirmwarePolicy) string {
 		return "" // its firmware does not count them
 	}
 	if errors := t.last.errors - t.first.errors; errors > p.Errors*u.Before.Errors*done+errorsAllowed {
-		return fmt.Sprintf("%.0f hardware errors in %s, before it had %.0f", errors, short(seconds(took)), u.Before.Errors*done)
+		return fmt.Sprintf("%.0f hardware errors in %s, before it had %.0f", errors, ShortDuration(seconds(took)), u.Before.Errors*done)
 	}
 	return ""
 }
@@ -348,7 +348,7 @@ func (t *trial) judge(u *Upgrading, p *FirmwarePolicy) string {
 // more in it: there is firmware that does so only once.
 func (c *cycle) soak(s *subject, ro *FirmwareRollout, u *Upgrading) {
 	p := &c.p.Firmware
-	reboot := c.m.action(s.f.MAC, u.Reboot)
+	reboot := c.m.Action(s.f.MAC, u.Reboot)
 	if reboot != nil && reboot.Outcome == LostOutcome {
 		c.gone(s, ro, u, "it did not come back from one more boot")
 		return

@@ -19,7 +19,7 @@ type Wish struct {
 	Level    dragon.Number       // of it, where the dragon has levels
 	Firmware string              // a version; shown and never written: only a rollout brings it
 
-	heat bool // it is the healer's own, against heat: see downshift
+	Heat bool // it is the healer's own, against heat: see downshift
 }
 
 // Configured is what a dragon says that it is configured for, and when it said so, by the
@@ -81,14 +81,14 @@ func (c *Configured) known(item Item) bool {
 func (w *Wish) Differences(c *Configured) []Difference {
 	var out []Difference
 	if len(w.Pools) > 0 && c.known(ItemPools) && !slices.Equal(w.Pools, c.Pools) {
-		want, have := poolsInWords(w.Pools), poolsInWords(c.Pools)
+		want, have := PoolsText(w.Pools), PoolsText(c.Pools)
 		if want == have {
 			have += " (a password differs)"
 		}
 		out = append(out, Difference{ItemPools, want, have})
 	}
-	if w.Mode != "" && c.known(ItemAutotune) && !w.tuned(c) {
-		out = append(out, Difference{ItemAutotune, modeInWords(w.Mode, w.Level), modeInWords(c.Mode, c.Level)})
+	if w.Mode != "" && c.known(ItemAutotune) && !w.Tuned(c) {
+		out = append(out, Difference{ItemAutotune, ModeText(w.Mode, w.Level), ModeText(c.Mode, c.Level)})
 	}
 	return out
 }
@@ -103,28 +103,29 @@ func (w *Wish) firmware(x *Who) (d Difference, known bool) {
 	return Difference{ItemFirmware, w.Firmware, x.Firmware}, err == nil && v.Fits(x.Model, x.HWVer) == nil
 }
 
-// tuned reports whether the mode is as wished, and the level where the dragon has one.
-func (w *Wish) tuned(c *Configured) bool {
+// Tuned reports whether the mode is as wished, and the level where the dragon has one.
+func (w *Wish) Tuned(c *Configured) bool {
 	return c.Mode == w.Mode && (!w.Level.IsKnown() || !c.Level.IsKnown() || c.Level == w.Level)
 }
 
-// poolsInWords writes pools without their passwords.
-func poolsInWords(pools []dragon.PoolConfig) string {
+// PoolsText writes pools without their passwords.
+func PoolsText(pools []dragon.PoolConfig) string {
 	if len(pools) == 0 {
 		return "none"
 	}
 	words := make([]string, len(pools))
 	for i := range pools {
-		words[i] = text(pools[i].User) + " at " + text(dragon.PoolWithoutLogin(pools[i].URL))
+		words[i] = Text(pools[i].User) + " at " + Text(dragon.PoolWithoutLogin(pools[i].URL))
 	}
 	return strings.Join(words, ", ")
 }
 
-func modeInWords(mode string, level dragon.Number) string {
+// ModeText writes an autotune mode with its level.
+func ModeText(mode string, level dragon.Number) string {
 	if l, ok := level.Get(); ok {
-		return fmt.Sprintf("%s level %g", text(mode), l)
+		return fmt.Sprintf("%s level %g", Text(mode), l)
 	}
-	return text(mode)
+	return Text(mode)
 }
 
 // Setting is a configuration as the healer remembers it: what a dragon had before it was
@@ -147,10 +148,10 @@ func (s Setting) String() string {
 	w := s.wish()
 	var words []string
 	if len(w.Pools) > 0 {
-		words = append(words, poolsInWords(w.Pools))
+		words = append(words, PoolsText(w.Pools))
 	}
 	if w.Mode != "" {
-		words = append(words, modeInWords(w.Mode, w.Level))
+		words = append(words, ModeText(w.Mode, w.Level))
 	}
 	return strings.Join(words, "; ")
 }
@@ -185,4 +186,40 @@ func (s *Setting) wish() *Wish {
 		w.Level = dragon.Known(*s.Level)
 	}
 	return w
+}
+
+// Desired returns what a decision is to make of its dragon's configuration, nil where it
+// writes none, or the desired state is another one by now. own is what the policy desires.
+func (m *Memory) Desired(d *Decision, own *Wish) *Wish {
+	r, x := m.Dragons[d.MAC], d.Change
+	switch {
+	case r == nil || x == nil:
+		return nil
+	case x.Restore && (r.Config == nil || r.Config.Old == nil):
+		return nil
+	case x.Restore:
+		w := r.Config.Old.wish()
+		w.Heat = x.Heat
+		return w
+	}
+	if r.Downshift != nil {
+		own = r.Downshift.wish(own)
+	}
+	if ro := m.rollout(x.Rollout); own == nil || ro == nil || ro.Key != own.Key {
+		return nil
+	}
+	return own
+}
+
+// Found compares what a dragon has, read right before a write, with what it is to have. It
+// returns what of the step is still to be written, nothing if the dragon is in sync
+// already, and what it has now.
+func (x *ConfigStep) Found(want *Wish, have *Configured) ([]Item, *Setting) {
+	var items []Item
+	for _, differs := range want.Differences(have) {
+		if slices.Contains(x.Items, differs.Item) {
+			items = append(items, differs.Item)
+		}
+	}
+	return items, settingOf(have, want.items())
 }

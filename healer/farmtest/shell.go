@@ -2,6 +2,7 @@ package farmtest
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,6 +40,7 @@ type Healer struct {
 	Watch *Oracle
 
 	world   *World
+	view    *healer.View // that the plan rests on
 	mem     *healer.Memory
 	fleet   []byte
 	dragons map[string][]byte
@@ -248,7 +250,8 @@ func (h *Healer) Tick(w *World) {
 		p.Default.Mode, p.Rollout.Mode = healer.Observe, healer.Observe
 		planned = healer.Decide(now, w.View(), h.mem.Clone(), &p)
 	}
-	h.Plan = healer.Decide(now, w.View(), h.mem, &h.Policy)
+	h.view = w.View()
+	h.Plan = healer.Decide(now, h.view, h.mem, &h.Policy)
 	if planned != nil {
 		h.Watch.compare(planned, h.Plan)
 	}
@@ -264,22 +267,22 @@ func (h *Healer) Tick(w *World) {
 		return
 	}
 	for i := range plan.Dragons {
-		if d := &plan.Dragons[i]; d.Verb == healer.Act && !h.carryOut(plan, d, "") {
+		if d := &plan.Dragons[i]; d.Verb == healer.Act && !h.carryOut(d, "") {
 			return
 		}
 	}
 	for i := range plan.Upgrades {
-		if d := &plan.Upgrades[i]; d.Verb == healer.Act && !h.carryOut(plan, d, d.Actor()) {
+		if d := &plan.Upgrades[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor()) {
 			return
 		}
 	}
 	for i := range plan.Changes {
-		if d := &plan.Changes[i]; d.Verb == healer.Act && !h.carryOut(plan, d, "rollout:"+d.Wish.Rollout) {
+		if d := &plan.Changes[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor()) {
 			return
 		}
 	}
 	for _, a := range asked {
-		if !h.carryOut(plan, &a.decision, a.actor) {
+		if !h.carryOut(&a.decision, a.actor) {
 			return
 		}
 	}
@@ -301,7 +304,7 @@ func (h *Healer) answer() []grant {
 			left = append(left, a)
 			continue
 		}
-		decision := h.Plan.Ask(a.request)
+		decision := healer.Ask(h.world.instant(), h.view, h.mem, &h.Policy, a.request)
 		if decision.Verb == healer.Act {
 			if h.Watch != nil {
 				h.Watch.granted(d, a.request, &decision)
@@ -318,8 +321,8 @@ func (h *Healer) answer() []grant {
 }
 
 // carryOut does what the actuator does. It reports false where the process died.
-func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) bool {
-	w := h.world
+func (h *Healer) carryOut(decided *healer.Decision, actor string) bool {
+	w, d := h.world, h.throughJSON(decided)
 	if h.Watch != nil {
 		h.Watch.attempt(h, d, actor)
 	}
@@ -333,20 +336,26 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	}
 	wished := d.Kind == healer.Configure && d.Reason != ""
 	if actor == "" || wished || fresh.MAC != d.MAC {
-		if err := plan.Confirm(d, &fresh); err != nil {
+		if err := healer.Confirm(w.instant(), h.view, h.mem, &h.Policy, d, &fresh); err != nil {
 			h.note("not sent: %v", err)
 			return true
 		}
 	}
+	var had *healer.Setting
 	write := &Write{Kind: d.Kind, MAC: d.MAC, Undo: d.Reason == healer.Undo}
 	if wished {
-		have := target.configured()
-		if write.Wish, write.Items = d.Found(&have); len(write.Items) == 0 {
+		have, step := target.configured(), *d.Change
+		if write.Wish = h.mem.Desired(d, h.view.Of(d.MAC).Wish); write.Wish == nil {
+			h.note("%s: its desired state is not known", d.Worker)
+			return true
+		}
+		if step.Items, had = step.Found(write.Wish, &have); len(step.Items) == 0 {
 			h.note("%s is as wished already", d.Worker)
 			return true
 		}
+		d.Change, write.Items = &step, step.Items
 	}
-	a, err := h.mem.Intend(w.instant(), d, actor)
+	a, err := h.mem.Intend(w.instant(), d, actor, had)
 	if err != nil {
 		h.note("not sent: %v", err)
 		return true
@@ -408,6 +417,20 @@ func (h *Healer) carryOut(plan *healer.Plan, d *healer.Decision, actor string) b
 	return h.commit("result")
 }
 
+// throughJSON is a decision as it is after it was written as JSON and read again: what is
+// carried out rests on nothing else.
+func (h *Healer) throughJSON(decided *healer.Decision) *healer.Decision {
+	d := new(healer.Decision)
+	data, err := json.Marshal(decided)
+	if err == nil {
+		err = json.Unmarshal(data, d)
+	}
+	if err != nil {
+		h.Watch.fail("a decision as JSON: %v", err)
+	}
+	return d
+}
+
 // conclude looks, some time after a configuration was written, what became of it:
 // healer.Decide leaves that to whoever wrote it.
 func (h *Healer) conclude(mac, id string) {
@@ -436,7 +459,7 @@ func (h *Healer) reconfigure(next *healer.Policy) {
 		return
 	}
 	view := h.world.View()
-	g, err := healer.Guard(h.world.instant(), h.mem, healer.Seen{By: &h.Policy, View: view}, healer.Seen{By: next, View: view})
+	g, err := healer.Guard(h.world.instant(), h.mem, healer.PolicyView{By: &h.Policy, View: view}, healer.PolicyView{By: next, View: view})
 	if err != nil {
 		h.note("config refused: %v", err)
 		return

@@ -25,6 +25,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -49,7 +50,7 @@ type app struct {
 	fleet     *fleet.Fleet // set before the first login
 	stock     *firmware.Stock
 	statsd    *runner[collector.Statsd]
-	healer    *healer.Healer // set before the first reading
+	healer    *agent.Healer // set before the first reading
 	scanner   *runner[discovery.Scanner]
 	buttons   *discovery.Listener // nil without --discovery.listen
 	collector *collector.Collector
@@ -159,16 +160,16 @@ func (a *app) siteOf(address string) string {
 // operatorsBoards is how many boards the configuration says a dragon has; 0: nothing.
 func (a *app) operatorsBoards(i *fleet.Info) int {
 	healing := &a.current.Load().Healing
-	_, profile := healing.Place(i)
+	_, profile := healing.Place(agent.DeviceOf(i))
 	return healing.Policy().For(profile).Boards
 }
 
-func (a *app) newHealer(c *config.Config) (*healer.Healer, error) {
+func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 	clock, err := healerClock(c, a.fleet)
 	if err != nil {
 		return nil, err
 	}
-	return healer.New(healer.Config{
+	return agent.New(agent.Config{
 		Fleet:   a.fleet,
 		Dir:     c.DataDir,
 		Policy:  func() *healer.Policy { return a.current.Load().Healing.Policy() },

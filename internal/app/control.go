@@ -14,6 +14,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
@@ -60,7 +61,7 @@ const controlRetry = 2 * time.Second
 // serveControl serves the API on the control socket until ctx is done. If it cannot listen,
 // it logs that and tries again: the instance that owns the socket may stop, and metrics are
 // served without it.
-func serveControl(ctx context.Context, c *config.Config, s *firmware.Stock, h *healer.Healer, logger log.Logger) {
+func serveControl(ctx context.Context, c *config.Config, s *firmware.Stock, h *agent.Healer, logger log.Logger) {
 	dir := c.DataDir
 	l, err := listenControl(ctx, dir)
 	if err != nil {
@@ -102,7 +103,7 @@ func serveControl(ctx context.Context, c *config.Config, s *firmware.Stock, h *h
 
 // pauseOnSignal pauses the whole fleet for an hour at each signal, until ctx is done: the
 // fastest way for someone with a shell on this host.
-func pauseOnSignal(ctx context.Context, signals <-chan os.Signal, h *healer.Healer, logger log.Logger) {
+func pauseOnSignal(ctx context.Context, signals <-chan os.Signal, h *agent.Healer, logger log.Logger) {
 	wanted := healer.PauseRequest{Scope: "fleet", Owner: "signal", Reason: "SIGUSR1", For: time.Hour}
 	for {
 		select {
@@ -111,7 +112,7 @@ func pauseOnSignal(ctx context.Context, signals <-chan os.Signal, h *healer.Heal
 			return
 		}
 		p, err := h.Pause(ctx, wanted)
-		for errors.Is(err, healer.ErrNotYet) { // before its first look
+		for errors.Is(err, agent.ErrNotYet) { // before its first look
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-ctx.Done():
@@ -122,7 +123,7 @@ func pauseOnSignal(ctx context.Context, signals <-chan os.Signal, h *healer.Heal
 		switch {
 		case err == nil:
 			level.Info(logger).Log("msg", "healer paused by signal", "pause", p.ID, "for", wanted.For)
-		case errors.Is(err, healer.ErrUnwritten):
+		case errors.Is(err, agent.ErrUnwritten):
 			level.Error(logger).Log("msg", "pause by signal not saved", "pause", p.ID, "for", wanted.For, "err", err)
 		case ctx.Err() == nil:
 			level.Error(logger).Log("msg", "pause by signal failed", "err", err)

@@ -14,6 +14,7 @@ import (
 	"github.com/go-kit/log"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
@@ -75,7 +76,7 @@ func TestTheSimulatedClockRunsFaster(t *testing.T) {
 	if passed < 60*(after.Mono-before.Mono)/2 || second.Wall.Sub(first.Wall) != passed || first.BootID != second.BootID || first.BootID == before.BootID {
 		t.Errorf("%v passed of %v; %+v, %+v", passed, after.Mono-before.Mono, first, second)
 	}
-	var _ healer.Clock = c
+	var _ agent.Clock = c
 	if clock, err := healerClock(&config.Config{Settings: config.Settings{SimulationSpeed: 1}}, nil); err != nil || clock == nil {
 		t.Errorf("%v %v", clock, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
@@ -98,7 +99,7 @@ func (a *app) reloadOnSignal(ctx context.Context, signals <-chan os.Signal) {
 
 // validatePolicy asks the healer whether it would apply a policy. If the healer cannot
 // tell yet, it checks the policy itself when it takes it over.
-func validatePolicy(ctx context.Context, h *healer.Healer, p *healer.Policy) error {
+func validatePolicy(ctx context.Context, h *agent.Healer, p *healer.Policy) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	x, err := h.Judge(ctx, p)

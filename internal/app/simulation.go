@@ -9,14 +9,15 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // healerClock returns the host's clock, or a faster one for a simulation.
-func healerClock(c *config.Config, dragons *fleet.Fleet) (healer.Clock, error) {
+func healerClock(c *config.Config, dragons *fleet.Fleet) (agent.Clock, error) {
 	if c.SimulationSpeed == 1 {
-		return healer.NewHostClock(), nil
+		return agent.NewHostClock(), nil
 	}
 	return newSimulatedClock(c.SimulationSpeed), onlyLoopback(c, dragons)
 }
@@ -24,13 +25,13 @@ func healerClock(c *config.Config, dragons *fleet.Fleet) (healer.Clock, error) {
 // simulatedClock runs faster than the host's. Each process counts as a boot of its own,
 // since its time cannot be compared with that of another process.
 type simulatedClock struct {
-	host  *healer.HostClock
+	host  *agent.HostClock
 	start healer.Instant
 	speed float64
 }
 
 func newSimulatedClock(speed float64) *simulatedClock {
-	host := healer.NewHostClock()
+	host := agent.NewHostClock()
 	return &simulatedClock{host, host.Now(), speed}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
 
@@ -20,7 +21,7 @@ const upgradeEvery = 10 * time.Minute
 type upgrader struct {
 	wanted func() bool // a reload may change it
 	stock  *firmware.Stock
-	healer *healer.Healer
+	healer *agent.Healer
 	every  time.Duration
 	logger log.Logger
 	logged map[string]string // the last error by kind of dragon, so that it is logged once
@@ -74,7 +75,7 @@ func (u *upgrader) begin(ctx context.Context, image firmware.Image, model, hwver
 		return err
 	}
 	ro, err := u.healer.StartFirmware(ctx, healer.FirmwareRequest{Release: r, Owner: "dragon-auto-upgrade", Reason: "a dragon has older firmware", Auto: true})
-	if err == nil || errors.Is(err, healer.ErrUnwritten) {
+	if err == nil || errors.Is(err, agent.ErrUnwritten) {
 		level.Info(u.logger).Log("msg", "firmware rollout started automatically", "rollout", ro.ID, "version", r.Version, "model", model, "hwver", hwver)
 	}
 	return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
@@ -48,7 +49,7 @@ func addAudit(p *cli.Program) {
 		if asJSON {
 			row = func(line []byte, _ *healer.Audit) string { return string(line) }
 		}
-		torn, err := healer.EachAudit(d, func(line []byte, a *healer.Audit) bool {
+		torn, err := agent.EachAudit(d, func(line []byte, a *healer.Audit) bool {
 			if f.wants(a) {
 				found = append(found, row(line, a))
 				if last > 0 && len(found) > 2*last {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/app"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
@@ -131,7 +132,7 @@ func parseAhead(s string) (time.Duration, error) {
 }
 
 func unknown(target string) error {
-	return fmt.Errorf("%w: %q; want a worker, MAC or address that the plan has", healer.ErrUnknownDragon, target)
+	return fmt.Errorf("%w: %q; want a worker, MAC or address that the plan has", agent.ErrUnknownDragon, target)
 }
 
 func find(p *healer.Plan, target string) *healer.Decision {
@@ -219,7 +220,7 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger) (web.
 		stop()
 		<-ended
 	}()
-	p, err := healer.PlanOffline(ctx, healer.Config{
+	p, err := agent.PlanOffline(ctx, agent.Config{
 		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, Outside: gate.New().Ask, Answers: gate.Answers, Logger: logger,
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 // story is what happens in a demo that runs faster: one dragon falls sick and is
@@ -136,7 +137,7 @@ func (s *story) follow() {
 	}
 	data = data[:bytes.LastIndexByte(data, '\n')+1] // of a line that is being written, the rest comes later
 	s.read += int64(len(data))
-	records, _ := healer.ReadAudit(data)
+	records, _ := agent.ReadAudit(data)
 	for i := range records {
 		r := &records[i]
 		if says := inWords(r); says != "" {

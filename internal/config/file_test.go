@@ -15,7 +15,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
-	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 var update = flag.Bool("update", false, "write the golden files, the example, the schema and docs/configuration.md")
@@ -327,7 +326,7 @@ profiles:
 		if x.ip != "" && !strings.Contains(p.Matches, "row [] 127.5.3.0/") {
 			t.Errorf("the policy does not say whom it matches: %q", p.Matches)
 		}
-		_, profile := c.Healing.Place(&fleet.Info{MAC: x.mac, Model: x.model, IP: x.ip, Site: c.Sites.Of(x.ip)})
+		_, profile := c.Healing.Place(healer.Device{MAC: x.mac, Model: x.model, IP: x.ip, Site: c.Sites.Of(x.ip)})
 		if profile != x.profile {
 			t.Errorf("%s: profile %s, want %s", x.name, profile, x.profile)
 		}

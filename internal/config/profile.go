@@ -12,7 +12,6 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
-	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // profile is a part of the policy, and of what is wished, for some dragons. What it leaves out is as the less
@@ -58,7 +57,7 @@ func (h *Healing) Enforcing() bool {
 
 // Place is the policy's: it says which fault domain a dragon is in, its site, and which of the policy's
 // profiles applies to it.
-func (h *Healing) Place(i *fleet.Info) (domain, profile string) {
+func (h *Healing) Place(i healer.Device) (domain, profile string) {
 	ip, _ := netip.ParseAddr(i.IP)
 	var names []string
 	for k := range h.layers {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
-	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // wanted is what a profile wants its dragons to be. What it leaves out is as the less
@@ -83,7 +82,7 @@ func (w *Wishes) Autotune() bool {
 }
 
 // Of returns what a dragon is to be; nil: whatever it is.
-func (w *Wishes) Of(i *fleet.Info) *healer.Wish {
+func (w *Wishes) Of(i healer.Device) *healer.Wish {
 	if len(w.layers) == 0 || i.Conflict {
 		return nil
 	}

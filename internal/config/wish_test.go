@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // wishOf writes what a dragon is to be, its passwords too.
-func wishOf(c *Config, i *fleet.Info) string {
+func wishOf(c *Config, i healer.Device) string {
 	w := c.Wishes.Of(i)
 	if w == nil {
 		return "nothing"
@@ -43,23 +43,23 @@ func TestWhatTheOriginalsOptionsWish(t *testing.T) {
 		"a0:b0:45:00:11:02": "acct.dragon-45001102/secret@a.net:1 acct.dragon-45001102/x@b.net:1 balanced",
 		"a0:b0:45:00:ad:e5": "own.dragon-4500ade5/x@own.net:1 balanced",
 	} {
-		if got := wishOf(c, &fleet.Info{MAC: mac}); got != want {
+		if got := wishOf(c, healer.Device{MAC: mac}); got != want {
 			t.Errorf("%s is to be %s, want %s", mac, got, want)
 		}
 	}
-	a, b := c.Wishes.Of(&fleet.Info{MAC: "a0:b0:45:00:11:02"}), c.Wishes.Of(&fleet.Info{MAC: "a0:b0:45:00:11:03"})
-	if own := c.Wishes.Of(&fleet.Info{MAC: "a0:b0:45:00:ad:e5"}); a.Key != b.Key || a.Key == own.Key {
+	a, b := c.Wishes.Of(healer.Device{MAC: "a0:b0:45:00:11:02"}), c.Wishes.Of(healer.Device{MAC: "a0:b0:45:00:11:03"})
+	if own := c.Wishes.Of(healer.Device{MAC: "a0:b0:45:00:ad:e5"}); a.Key != b.Key || a.Key == own.Key {
 		t.Error("who is to be the same has another key, or the other way round")
 	}
-	if got := wishOf(c, &fleet.Info{MAC: "a0:b0:45:00:11:02", Conflict: true}); got != "nothing" {
+	if got := wishOf(c, healer.Device{MAC: "a0:b0:45:00:11:02", Conflict: true}); got != "nothing" {
 		t.Errorf("of two that claim one MAC something is wished: %s", got)
 	}
-	if none, err := parse("--network=127.1.0.0/24"); err != nil || wishOf(none, &fleet.Info{MAC: "a0:b0:45:00:11:02"}) != "nothing" {
+	if none, err := parse("--network=127.1.0.0/24"); err != nil || wishOf(none, healer.Device{MAC: "a0:b0:45:00:11:02"}) != "nothing" {
 		t.Errorf("without a wish something is wished, or %v", err)
 	}
 	// A password alone makes another wish.
 	other, err := parse("--network=127.1.0.0/24", strings.Replace(twoSets, "secret", "secret2", 1), "--dragon-autotune-mode=balanced")
-	if err != nil || other.Wishes.Of(&fleet.Info{MAC: "a0:b0:45:00:11:02"}).Key == a.Key {
+	if err != nil || other.Wishes.Of(healer.Device{MAC: "a0:b0:45:00:11:02"}).Key == a.Key {
 		t.Errorf("another password is the same wish, or %v", err)
 	}
 }
@@ -92,7 +92,7 @@ profiles:
 		{"a0:b0:45:00:11:02", "T2T", "127.5.7.1", "f_a0b045001102/x@file.net:1 efficient level 1 t2t_20190102_030405"},
 		{"a0:b0:45:00:ad:e5", "T1", "127.5.7.1", "own_a0b04500ade5/x@own.net:1 efficient level 1"},
 	} {
-		i := &fleet.Info{MAC: x.mac, Model: x.model, IP: x.ip}
+		i := healer.Device{MAC: x.mac, Model: x.model, IP: x.ip}
 		if x.ip == "127.5.7.1" {
 			i.Site = "hall-a"
 		}

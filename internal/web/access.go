@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 // mayChange says why the client of r may change nothing; nil: it may.
@@ -55,7 +55,7 @@ func (a *api) sign(q *request, r *http.Request) error {
 		return errors.New("it needs an owner")
 	}
 	if !a.Socket {
-		q.Owner = healer.Unverified + q.Owner
+		q.Owner = agent.Unverified + q.Owner
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
@@ -26,7 +27,7 @@ import (
 // dragon: they show what is known.
 type APIConfig struct {
 	Fleet  *fleet.Fleet
-	Healer *healer.Healer
+	Healer *agent.Healer
 	Admin  bool // take requests that change something
 	// WithoutLogin takes them from other machines too where no users are named.
 	WithoutLogin bool
@@ -51,7 +52,7 @@ type PlanAnswer struct {
 
 // HealerAnswer is what GET /api/v1/healer says.
 type HealerAnswer struct {
-	*healer.Status
+	*agent.Status
 	Counts       healer.Counts      `json:"counts"`
 	Breakers     []healer.Breaker   `json:"breakers"` // that are not closed
 	Budgets      []healer.BudgetUse `json:"budgets"`
@@ -112,9 +113,9 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/firmware", a.firmware)
 	for path, do := range map[string]func(context.Context, *request) (any, error){
 		"POST /api/v1/firmware/start":               a.rollOut,
-		"POST /api/v1/firmware/pause":               a.changeFirmware((*healer.Healer).PauseFirmware),
-		"POST /api/v1/firmware/resume":              a.changeFirmware((*healer.Healer).ResumeFirmware),
-		"POST /api/v1/firmware/abort":               a.changeFirmware((*healer.Healer).AbortFirmware),
+		"POST /api/v1/firmware/pause":               a.changeFirmware((*agent.Healer).PauseFirmware),
+		"POST /api/v1/firmware/resume":              a.changeFirmware((*agent.Healer).ResumeFirmware),
+		"POST /api/v1/firmware/abort":               a.changeFirmware((*agent.Healer).AbortFirmware),
 		"POST /api/v1/healer/pause":                 a.pause,
 		"POST /api/v1/healer/maintenance":           a.maintenance,
 		"POST /api/v1/healer/resume":                a.resume,
@@ -151,7 +152,7 @@ func (a *api) dragons(w http.ResponseWriter, r *http.Request) {
 func (a *api) dragon(w http.ResponseWriter, r *http.Request) {
 	d := a.Fleet.Lookup(r.PathValue("worker"))
 	if d == nil {
-		a.refuse(w, fmt.Errorf("%w: %q", healer.ErrUnknownDragon, r.PathValue("worker")))
+		a.refuse(w, fmt.Errorf("%w: %q", agent.ErrUnknownDragon, r.PathValue("worker")))
 		return
 	}
 	one, err := lookAt(a.Healer).everything(d, a.Healer, time.Now())
@@ -182,7 +183,7 @@ type FirmwareAnswer struct {
 func (a *api) rollouts(w http.ResponseWriter, _ *http.Request) {
 	status := a.Healer.Status()
 	if status == nil {
-		a.refuse(w, healer.ErrNotYet)
+		a.refuse(w, agent.ErrNotYet)
 		return
 	}
 	answer(w, http.StatusOK, rolloutsAnswer(status.Plan))
@@ -245,7 +246,7 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) {
 	if name := r.URL.Query().Get("dragon"); name != "" {
 		d := a.Fleet.Lookup(name)
 		if d == nil || d.Info().MAC == "" {
-			a.refuse(w, fmt.Errorf("%w: %q", healer.ErrUnknownDragon, name))
+			a.refuse(w, fmt.Errorf("%w: %q", agent.ErrUnknownDragon, name))
 			return
 		}
 		mac = d.Info().MAC
@@ -261,7 +262,7 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) {
 func (a *api) plan(w http.ResponseWriter, r *http.Request) {
 	status := a.Healer.Status()
 	if status == nil {
-		a.refuse(w, healer.ErrNotYet)
+		a.refuse(w, agent.ErrNotYet)
 		return
 	}
 	if target := r.URL.Query().Get("why"); target != "" {
@@ -310,13 +311,13 @@ func (a *api) compare(w http.ResponseWriter, r *http.Request) {
 func (a *api) healer(w http.ResponseWriter, _ *http.Request) {
 	status := a.Healer.Status()
 	if status == nil {
-		a.refuse(w, healer.ErrNotYet)
+		a.refuse(w, agent.ErrNotYet)
 		return
 	}
 	answer(w, http.StatusOK, healerAnswer(status))
 }
 
-func healerAnswer(status *healer.Status) *HealerAnswer {
+func healerAnswer(status *agent.Status) *HealerAnswer {
 	p := status.Plan
 	h := &HealerAnswer{
 		Status: status, Counts: p.Counts, Breakers: p.Breakers, Budgets: p.Budgets, Pauses: []PauseAnswer{}, Apart: []healer.Decision{},
@@ -395,7 +396,7 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		result, err := do(ctx, q)
-		if errors.Is(err, healer.ErrUnwritten) { // humans win, and are told
+		if errors.Is(err, agent.ErrUnwritten) { // humans win, and are told
 			answer(w, http.StatusOK, map[string]any{"result": result, "warning": err.Error()})
 			return
 		}
@@ -486,12 +487,12 @@ func (a *api) ack(ctx context.Context, q *request) (any, error) {
 }
 
 func (a *api) record(ctx context.Context, q *request) (any, error) {
-	return q.Dragon, a.Healer.Record(ctx, healer.Deed{MAC: q.Dragon, Action: q.Action, Owner: q.Owner, Note: q.Reason})
+	return q.Dragon, a.Healer.Record(ctx, agent.ManualAction{MAC: q.Dragon, Action: q.Action, Owner: q.Owner, Note: q.Reason})
 }
 
 func (a *api) write(kind healer.Kind) func(context.Context, *request) (any, error) {
 	return func(ctx context.Context, q *request) (any, error) {
-		action, err := a.Healer.Write(ctx, healer.WriteRequest{Target: q.Dragon, Kind: kind, Owner: q.Owner, Reason: q.Reason, Force: q.Force})
+		action, err := a.Healer.Write(ctx, agent.WriteRequest{Target: q.Dragon, Kind: kind, Owner: q.Owner, Reason: q.Reason, Force: q.Force})
 		if err != nil {
 			err = fmt.Errorf("%w: %w", errNotDone, err)
 		}
@@ -513,15 +514,15 @@ func (a *api) refuse(w http.ResponseWriter, err error) {
 func refusal(err error) (code int, e ErrorAnswer) {
 	e.Error, code = err.Error(), http.StatusBadRequest
 	switch {
-	case errors.Is(err, healer.ErrNotYet):
+	case errors.Is(err, agent.ErrNotYet):
 		code, e.Try = http.StatusServiceUnavailable, "once more in a minute"
-	case errors.Is(err, healer.ErrNotOwner):
+	case errors.Is(err, agent.ErrNotOwner):
 		code, e.Try = http.StatusServiceUnavailable, "the process that owns the data directory"
-	case errors.Is(err, healer.ErrEnded):
+	case errors.Is(err, agent.ErrEnded):
 		code = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		code, e.Try = http.StatusGatewayTimeout, "GET /api/v1/plan shows what came of it; do not simply repeat it"
-	case errors.Is(err, healer.ErrUnknownDragon):
+	case errors.Is(err, agent.ErrUnknownDragon):
 		code, e.Try = http.StatusNotFound, "a worker, MAC or address that GET /api/v1/plan has"
 	case errors.Is(err, firmware.ErrNoImage), errors.Is(err, healer.ErrNoRollout), errors.Is(err, errNoSuchKind):
 		code, e.Try = http.StatusNotFound, "what GET /api/v1/firmware has"
@@ -530,7 +531,7 @@ func refusal(err error) (code int, e ErrorAnswer) {
 	case errors.Is(err, errNotDone):
 		code = http.StatusConflict
 	}
-	if blocked, ok := errors.AsType[*healer.BlockedError](err); ok {
+	if blocked, ok := errors.AsType[*agent.BlockedError](err); ok {
 		code, e.Decision = http.StatusConflict, &blocked.Decision
 		e.Try = "wait, or force, which overrules policy, but never identity, the limits per dragon, or STOP"
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -33,7 +34,7 @@ type clinic struct {
 	dir    string
 	worker string // of the first dragon
 	fleet  *fleet.Fleet
-	healer *healer.Healer
+	healer *agent.Healer
 	herd   *dragontest.Herd
 }
 
@@ -74,11 +75,11 @@ func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 	}
 	policy := healer.DefaultPolicy()
 	policy.Rollout.Mode = healer.Observe
-	policy.Wish = func(*fleet.Info) *healer.Wish {
+	policy.Wish = func(healer.Device) *healer.Wish {
 		return &healer.Wish{Key: "k", Name: "house pools", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://house.example.com:3333", User: "house", Password: "housesecret"}}, Mode: "efficient"}
 	}
 	c := &clinic{t: t, dir: t.TempDir(), fleet: dragons, worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
-	c.healer, err = healer.New(healer.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy }})
+	c.healer, err = agent.New(agent.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,13 +321,13 @@ func TestBeforeItsFirstLookTheHealerSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy := healer.DefaultPolicy()
-	h, err := healer.New(healer.Config{Fleet: dragons, Dir: t.TempDir(), Policy: func() *healer.Policy { return &policy }})
+	h, err := agent.New(agent.Config{Fleet: dragons, Dir: t.TempDir(), Policy: func() *healer.Policy { return &policy }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &clinic{t: t, healer: h}
 	for _, path := range []string{"/api/v1/plan", "/api/v1/healer"} {
-		if code, body := c.ask(false, "GET", path, ""); code != 503 || !strings.Contains(body, healer.ErrNotYet.Error()) {
+		if code, body := c.ask(false, "GET", path, ""); code != 503 || !strings.Contains(body, agent.ErrNotYet.Error()) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
@@ -337,7 +338,7 @@ func TestWhatIsInForceAndNotWrittenDownIsAWarning(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"owner":"o"}`))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	a.change(func(context.Context, *request) (any, error) { return "p1", errors.Join(healer.ErrUnwritten) }).ServeHTTP(w, r)
+	a.change(func(context.Context, *request) (any, error) { return "p1", errors.Join(agent.ErrUnwritten) }).ServeHTTP(w, r)
 	if w.Code != 200 || !strings.Contains(w.Body.String(), `"result":"p1"`) || !strings.Contains(w.Body.String(), `"warning"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -347,7 +348,7 @@ func TestTheAPIHasWhatThePagesShow(t *testing.T) {
 	c := newClinicOf(t, dragontest.HerdConfig{Count: 4, Specs: func(i int) dragontest.Spec {
 		return dragontest.Spec{Faults: [][]dragontest.Fault{{dragontest.DeadBoard}, {}, {}, {dragontest.NotReady}}[i]}
 	}})
-	if _, err := c.healer.Write(t.Context(), healer.WriteRequest{Target: c.worker, Kind: healer.Restart, Owner: "o", Reason: "r", Force: true}); err != nil {
+	if _, err := c.healer.Write(t.Context(), agent.WriteRequest{Target: c.worker, Kind: healer.Restart, Owner: "o", Reason: "r", Force: true}); err != nil {
 		t.Fatal(err)
 	}
 	var herd HerdAnswer

@@ -11,6 +11,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 // change is something that an operator may do by a page, once he has said that he means
@@ -69,21 +70,21 @@ var changes = map[string]change{
 		title: "Pause the rollout %s", text: "No more dragons begin. Those that have begun go on, since a dragon must not be left in the middle of it.",
 		button: "Pause the rollout", tone: "warn", about: "id", asks: []string{"reason"}, back: toRollouts,
 		do: func(a *api, ctx context.Context, q *request) (any, error) {
-			return a.changeFirmware((*healer.Healer).PauseFirmware)(ctx, q)
+			return a.changeFirmware((*agent.Healer).PauseFirmware)(ctx, q)
 		},
 	},
 	"firmware-resume": {
 		title: "Go on with the rollout %s", text: "The next dragons begin when it is their turn.",
 		button: "Go on", about: "id", asks: []string{"reason"}, back: toRollouts,
 		do: func(a *api, ctx context.Context, q *request) (any, error) {
-			return a.changeFirmware((*healer.Healer).ResumeFirmware)(ctx, q)
+			return a.changeFirmware((*agent.Healer).ResumeFirmware)(ctx, q)
 		},
 	},
 	"firmware-abort": {
 		title: "Abort the rollout %s", text: "It ends for good; no dragon is set back. Another one can be begun.",
 		button: "Abort the rollout", tone: "bad", about: "id", asks: []string{"reason"}, back: toRollouts,
 		do: func(a *api, ctx context.Context, q *request) (any, error) {
-			return a.changeFirmware((*healer.Healer).AbortFirmware)(ctx, q)
+			return a.changeFirmware((*agent.Healer).AbortFirmware)(ctx, q)
 		},
 	},
 	"restart": {
@@ -196,7 +197,7 @@ func (p *pages) confirmed(w http.ResponseWriter, r *http.Request) {
 	code := http.StatusOK
 	_, err = c.do(p.api, ctx, q)
 	switch {
-	case errors.Is(err, healer.ErrUnwritten):
+	case errors.Is(err, agent.ErrUnwritten):
 		m.Tone, m.Title, m.Text = "warn", "Done, for now", m.Text+": "+err.Error()
 	case err != nil:
 		var e ErrorAnswer

@@ -10,6 +10,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -91,11 +92,11 @@ type ActionAnswer struct {
 
 // look is the healer's knowledge at one moment, by dragon.
 type look struct {
-	status    *healer.Status // nil before its first
+	status    *agent.Status // nil before its first
 	decisions map[string]*healer.Decision
 }
 
-func lookAt(h *healer.Healer) look {
+func lookAt(h *agent.Healer) look {
 	l := look{status: h.Status()}
 	if l.status == nil {
 		return l
@@ -316,7 +317,7 @@ type UpgradeAnswer struct {
 const historyShown = 100
 
 // everything says all that is known of a dragon. The error is of the history alone.
-func (l look) everything(d *fleet.Dragon, h *healer.Healer, now time.Time) (OneDragonAnswer, error) {
+func (l look) everything(d *fleet.Dragon, h *agent.Healer, now time.Time) (OneDragonAnswer, error) {
 	health := d.Health()
 	a := OneDragonAnswer{
 		DragonAnswer: l.describe(d, now), BoardList: []BoardAnswer{}, PoolList: []PoolAnswer{}, Actions: []ActionAnswer{}, History: []healer.Audit{},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
 
@@ -21,7 +22,7 @@ type FirmwaresAnswer struct {
 	Running  []RunningAnswer        `json:"running"`
 	Rollouts []healer.FirmwareShown `json:"rollouts"`
 	Upgrades []healer.Decision      `json:"upgrades"` // dragons whose turn it is
-	Uploads  []healer.UploadShown   `json:"uploads"`  // on their way
+	Uploads  []agent.UploadShown    `json:"uploads"`  // on their way
 }
 
 // RunningAnswer is how many dragons of a kind run a firmware.
@@ -35,7 +36,7 @@ type RunningAnswer struct {
 func (a *api) firmware(w http.ResponseWriter, _ *http.Request) {
 	status := a.Healer.Status()
 	if status == nil {
-		a.refuse(w, healer.ErrNotYet)
+		a.refuse(w, agent.ErrNotYet)
 		return
 	}
 	x := FirmwaresAnswer{At: status.Plan.At, Rollouts: status.Plan.Firmware, Upgrades: status.Plan.Upgrades, Uploads: a.Healer.Uploads(), Running: a.running()}
@@ -114,7 +115,7 @@ func (a *api) kindOf(model, hwver string) (string, string, error) {
 }
 
 // changeFirmware pauses, resumes or aborts a rollout, and returns where it stands.
-func (a *api) changeFirmware(do func(*healer.Healer, context.Context, string, string, string) error) func(context.Context, *request) (any, error) {
+func (a *api) changeFirmware(do func(*agent.Healer, context.Context, string, string, string) error) func(context.Context, *request) (any, error) {
 	return func(ctx context.Context, q *request) (any, error) {
 		err := do(a.Healer, ctx, q.ID, q.Owner, q.Reason)
 		if plan, planErr := a.Healer.Plan(); planErr == nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 //go:embed templates static
@@ -156,7 +157,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name stri
 }
 
 // alerts are what holds the healer back as a whole.
-func alerts(s *healer.Status) []alert {
+func alerts(s *agent.Status) []alert {
 	var list []alert
 	add := func(tone, format string, args ...any) {
 		list = append(list, alert{Tone: tone, Says: fmt.Sprintf(format, args...), Link: "healer", Text: "healer"})
@@ -241,7 +242,7 @@ type column struct {
 }
 
 // heat returns from which temperatures a dragon of a profile is warm, and hot.
-func heat(s *healer.Status, profile string) (warm, hot float64) {
+func heat(s *agent.Status, profile string) (warm, hot float64) {
 	policy := healer.DefaultPolicy().Default.Heat
 	if s != nil {
 		policy = s.Policy.For(profile).Heat

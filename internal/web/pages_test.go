@@ -18,6 +18,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 // surface is everything that the program serves, as far as it is of this room.
@@ -281,7 +282,7 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 	}
 	shown := rolloutsOf(plan)
 	shown.Firmware = append(shown.Firmware, firmwareShown{FirmwareAnswer: FirmwareAnswer{FirmwareShown: healer.FirmwareShown{FirmwareRollout: healer.FirmwareRollout{ID: "f2", State: healer.FirmwareRunning}}}})
-	shown.Uploads = []healer.UploadShown{{Worker: "dragon-4", Sent: 3 << 20, Size: 12 << 20, Updater: "flash <b>"}}
+	shown.Uploads = []agent.UploadShown{{Worker: "dragon-4", Sent: 3 << 20, Size: 12 << 20, Updater: "flash <b>"}}
 	var b strings.Builder
 	if err := p.templates["rollouts"].Execute(&b, frame{Admin: true, Page: shown}); err != nil {
 		t.Fatal(err)

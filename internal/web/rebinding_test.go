@@ -15,7 +15,7 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
-	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 // rebound is the attacker's name. It resolves to the attacker's server first and to this
@@ -110,7 +110,7 @@ func TestAReboundNameReachesNothing(t *testing.T) {
 			tab.visit("http://" + address + "/healer")
 			tab.eval(strings.ReplaceAll(attack, "WORKER", c.worker), &answers)
 			p := c.pauses()
-			if len(p) == 0 || p[0].Owner != healer.Unverified+"o" || c.herd.Dragon(0).Truth().Boots < 2 && !withoutLogin {
+			if len(p) == 0 || p[0].Owner != agent.Unverified+"o" || c.herd.Dragon(0).Truth().Boots < 2 && !withoutLogin {
 				t.Errorf("the operator's own page could not: %s, %+v", answers, p)
 			}
 			for _, x := range p {

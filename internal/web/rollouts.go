@@ -6,13 +6,14 @@ import (
 	"slices"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 // rolloutsPage is what is being brought to the dragons.
 type rolloutsPage struct {
 	Rollouts []rolloutShown
 	Firmware []firmwareShown // the newest first
-	Uploads  []healer.UploadShown
+	Uploads  []agent.UploadShown
 	Running  []RunningAnswer
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -21,7 +22,7 @@ func config(tb testing.TB, telemetry string) Config {
 		tb.Fatal(err)
 	}
 	policy := healer.DefaultPolicy()
-	doctor, err := healer.New(healer.Config{Fleet: dragons, Dir: tb.TempDir(), Policy: func() *healer.Policy { return &policy }})
+	doctor, err := agent.New(agent.Config{Fleet: dragons, Dir: tb.TempDir(), Policy: func() *healer.Policy { return &policy }})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
@@ -105,7 +106,7 @@ func TestSomethingElseAtTheAddressIsNoInstance(t *testing.T) {
 
 func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 	s := &web.HealerAnswer{
-		Status: &healer.Status{Mode: "enforce", Owner: true, Writable: false, Stop: true, Error: "no space left on device"},
+		Status: &agent.Status{Mode: "enforce", Owner: true, Writable: false, Stop: true, Error: "no space left on device"},
 		Counts: healer.Counts{States: map[healer.State]int{healer.StateHealthy: 8, healer.StateSick: 1}},
 		Budgets: []healer.BudgetUse{
 			{Scope: "fleet", Used: 1, Limit: 2}, {Scope: "fleet", Window: healer.Span(time.Hour), Used: 1, Limit: 3},

@@ -23,7 +23,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
-	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -79,8 +79,8 @@ type round struct {
 	streams        bool  // it prints while it goes on: there is no bar, and who fails is told at once
 	size           int64 // bytes that each dragon is sent, which takes its time; 0: nothing of the kind
 	stdout, stderr io.Writer
-	mu             sync.Mutex          // of what the visits write to
-	offline        healer.OfflineAudit // for deeds while no instance runs
+	mu             sync.Mutex         // of what the visits write to
+	offline        agent.OfflineAudit // for deeds while no instance runs
 }
 
 // add adds a verb. flags registers what the verb has of its own, and may be nil.

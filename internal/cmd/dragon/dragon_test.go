@@ -18,6 +18,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
@@ -163,7 +164,7 @@ func TestEveryChangeIsSentOnceAndIsOnRecord(t *testing.T) {
 	if strings.Contains(string(data), "hunter2") {
 		t.Error("a secret is in the audit")
 	}
-	records, err := healer.ReadAudit(data)
+	records, err := agent.ReadAudit(data)
 	if err != nil {
 		t.Fatal(err)
 	}

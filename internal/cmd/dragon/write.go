@@ -15,7 +15,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
-	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -263,7 +263,7 @@ func (v *visit) record(ctx context.Context, action, note string) {
 		if _, missing := os.Stat(filepath.Join(v.config.DataDir, fleet.InventoryName)); missing != nil {
 			return
 		}
-		err = v.offline.Record(v.config.DataDir, healer.Deed{MAC: v.MAC, Worker: dragon.WorkerName(v.MAC), Action: action, Owner: cli.UserName(), Note: note})
+		err = v.offline.Record(v.config.DataDir, agent.ManualAction{MAC: v.MAC, Worker: dragon.WorkerName(v.MAC), Action: action, Owner: cli.UserName(), Note: note})
 	}
 	if err != nil {
 		v.warn("%s: it is not on record in the audit: %v", v.Name, err)

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"bufio"
@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // longestAudit is more than any line of an audit needs.
@@ -31,7 +33,7 @@ func AuditFiles(dir string) ([]string, error) {
 // EachAudit calls fn with every record of the audit in dir, the oldest first, and with
 // the line that it is in, until fn says false. Torn lines are left out and counted. The
 // line is valid during the call only.
-func EachAudit(dir string, fn func(line []byte, a *Audit) bool) (torn int, err error) {
+func EachAudit(dir string, fn func(line []byte, a *healer.Audit) bool) (torn int, err error) {
 	files, err := AuditFiles(dir)
 	if err != nil {
 		return 0, err
@@ -57,7 +59,7 @@ func EachAudit(dir string, fn func(line []byte, a *Audit) bool) (torn int, err e
 	return torn, nil
 }
 
-func eachAuditIn(path string, fn func([]byte, *Audit) bool) (goOn bool, torn int, err error) {
+func eachAuditIn(path string, fn func([]byte, *healer.Audit) bool) (goOn bool, torn int, err error) {
 	f, err := os.Open(path) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return false, 0, err
@@ -70,7 +72,7 @@ func eachAuditIn(path string, fn func([]byte, *Audit) bool) (goOn bool, torn int
 		if len(line) == 0 {
 			continue
 		}
-		var a Audit
+		var a healer.Audit
 		if json.Unmarshal(line, &a) != nil {
 			torn++
 			continue

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -48,7 +49,7 @@ func TestAScrapeAtTheHealersPaceLeavesItNothingToAsk(t *testing.T) {
 					t.Errorf("%d to %d summaries a dragon in %d scrapes", least, most, scrapes)
 				}
 				p, err := w.healer.Plan()
-				if err != nil || p.Counts.States[StateHealthy] != 3 {
+				if err != nil || p.Counts.States[healer.StateHealthy] != 3 {
 					t.Errorf("the readings of scrapes do not do: %v\n%s", err, w.table())
 				}
 			})

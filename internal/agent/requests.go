@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"context"
@@ -7,10 +7,11 @@ import (
 	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // BlockedError says which gate a request failed at. The Decision holds all of them.
-type BlockedError struct{ Decision Decision }
+type BlockedError struct{ Decision healer.Decision }
 
 func (e *BlockedError) Error() string {
 	d := &e.Decision
@@ -27,7 +28,7 @@ func (h *Healer) Status() *Status { return h.published.Load() }
 
 // Plan returns what the healer made of its last look, with what was asked of it
 // since. Do not change it. Ask and Confirm are not for it.
-func (h *Healer) Plan() (*Plan, error) {
+func (h *Healer) Plan() (*healer.Plan, error) {
 	s := h.published.Load()
 	if s == nil {
 		return nil, ErrNotYet
@@ -36,10 +37,10 @@ func (h *Healer) Plan() (*Plan, error) {
 }
 
 // Why returns the decision about one dragon, by worker, MAC or address.
-func (h *Healer) Why(target string) (Decision, error) {
+func (h *Healer) Why(target string) (healer.Decision, error) {
 	p, err := h.Plan()
 	if err != nil {
-		return Decision{}, err
+		return healer.Decision{}, err
 	}
 	mac, _ := dragon.ParseMAC(target)
 	for i := range p.Dragons {
@@ -47,19 +48,19 @@ func (h *Healer) Why(target string) (Decision, error) {
 			return *d, nil
 		}
 	}
-	return Decision{}, fmt.Errorf("%w: %q", ErrUnknownDragon, target)
+	return healer.Decision{}, fmt.Errorf("%w: %q", ErrUnknownDragon, target)
 }
 
 // Compare says what another policy would make of the fleet as it is now. Nothing comes
 // of it, not even of a panic.
-func (h *Healer) Compare(ctx context.Context, other *Policy) (x *Comparison, err error) {
-	return h.compare(ctx, other, func(*Comparison) {})
+func (h *Healer) Compare(ctx context.Context, other *healer.Policy) (x *healer.Comparison, err error) {
+	return h.compare(ctx, other, func(*healer.Comparison) {})
 }
 
 // Judge compares a policy that is about to be what Config.Policy returns. If it would be
 // refused, that is counted and said as if it had been: who asks will not come with it.
-func (h *Healer) Judge(ctx context.Context, next *Policy) (*Comparison, error) {
-	return h.compare(ctx, next, func(x *Comparison) {
+func (h *Healer) Judge(ctx context.Context, next *healer.Policy) (*healer.Comparison, error) {
+	return h.compare(ctx, next, func(x *healer.Comparison) {
 		if x.Refused != "" {
 			h.decline(x.Other, x.Refused, &x.Guarded)
 			h.show()
@@ -67,7 +68,7 @@ func (h *Healer) Judge(ctx context.Context, next *Policy) (*Comparison, error) {
 	})
 }
 
-func (h *Healer) compare(ctx context.Context, other *Policy, then func(*Comparison)) (x *Comparison, err error) {
+func (h *Healer) compare(ctx context.Context, other *healer.Policy, then func(*healer.Comparison)) (x *healer.Comparison, err error) {
 	err = h.ask(ctx, "comparing", func(context.Context) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
@@ -78,7 +79,7 @@ func (h *Healer) compare(ctx context.Context, other *Policy, then func(*Comparis
 			return ErrNotYet
 		}
 		in := h.enforced()
-		x = Compare(h.clock.Now(), h.mem, Seen{in, h.see(in)}, Seen{other, h.see(other)})
+		x = healer.Compare(h.clock.Now(), h.mem, healer.PolicyView{By: in, View: h.see(in)}, healer.PolicyView{By: other, View: h.see(other)})
 		then(x)
 		return nil
 	})
@@ -87,10 +88,10 @@ func (h *Healer) compare(ctx context.Context, other *Policy, then func(*Comparis
 
 // Pause keeps the healer's hands off a part of the fleet. For the scope mac the value
 // may be a worker or an address too. When it returns nothing more is sent there.
-func (h *Healer) Pause(ctx context.Context, r PauseRequest) (p Pause, err error) {
-	err = h.change(ctx, "pausing", func(now Instant) error {
+func (h *Healer) Pause(ctx context.Context, r healer.PauseRequest) (p healer.Pause, err error) {
+	err = h.change(ctx, "pausing", func(now healer.Instant) error {
 		if r.Kind == "" {
-			r.Kind = Paused
+			r.Kind = healer.Paused
 		}
 		if r.Scope == "mac" {
 			mac, err := h.macOf(r.Value)
@@ -102,35 +103,35 @@ func (h *Healer) Pause(ctx context.Context, r PauseRequest) (p Pause, err error)
 		if p, err = h.mem.Pause(now, r); err != nil {
 			return err
 		}
-		h.sayRequest(Hold, "", userActor(p.Owner), fmt.Sprintf("%s %s of %s %s: %s", p.Kind, p.ID, p.Scope, p.Value, p.Reason))
+		h.sayRequest(healer.Hold, "", userActor(p.Owner), fmt.Sprintf("%s %s of %s %s: %s", p.Kind, p.ID, p.Scope, p.Value, p.Reason))
 		return nil
 	})
 	return p, err
 }
 
 // Maintenance is a Pause whose dragons do not count as sick, and whose alerts are muted.
-func (h *Healer) Maintenance(ctx context.Context, r PauseRequest) (Pause, error) {
-	r.Kind = Maintained
+func (h *Healer) Maintenance(ctx context.Context, r healer.PauseRequest) (healer.Pause, error) {
+	r.Kind = healer.Maintained
 	return h.Pause(ctx, r)
 }
 
 // Resume ends one pause or maintenance.
 func (h *Healer) Resume(ctx context.Context, id, by string) error {
-	return h.change(ctx, "resuming", func(Instant) error {
+	return h.change(ctx, "resuming", func(healer.Instant) error {
 		if by == "" {
 			return errors.New("resume: it needs an owner")
 		}
 		if err := h.mem.Resume(id); err != nil {
 			return err
 		}
-		h.sayRequest(Resume, "", userActor(by), "pause "+id)
+		h.sayRequest(healer.Resume, "", userActor(by), "pause "+id)
 		return nil
 	})
 }
 
 // Quarantine takes a dragon, by worker, MAC or address, out of the healer's hands.
 func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) error {
-	return h.change(ctx, "quarantining", func(now Instant) error {
+	return h.change(ctx, "quarantining", func(now healer.Instant) error {
 		mac, err := h.macOf(target)
 		if err != nil {
 			return err
@@ -138,14 +139,14 @@ func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) erro
 		if err := h.mem.Quarantine(now, mac, by, reason); err != nil {
 			return err
 		}
-		h.sayRequest(Quarantine, mac, userActor(by), reason)
+		h.sayRequest(healer.Quarantine, mac, userActor(by), reason)
 		return nil
 	})
 }
 
 // Release puts a quarantined or flapping dragon back into the healer's hands.
 func (h *Healer) Release(ctx context.Context, target, by string) error {
-	return h.change(ctx, "releasing", func(now Instant) error {
+	return h.change(ctx, "releasing", func(now healer.Instant) error {
 		mac, err := h.macOf(target)
 		if err != nil {
 			return err
@@ -153,14 +154,14 @@ func (h *Healer) Release(ctx context.Context, target, by string) error {
 		if err := h.mem.Release(now, mac, by); err != nil {
 			return err
 		}
-		h.sayRequest(Release, mac, userActor(by), "")
+		h.sayRequest(healer.Release, mac, userActor(by), "")
 		return nil
 	})
 }
 
 // Ack closes a breaker that a human has looked into: see Memory.Ack for the names.
 func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
-	return h.change(ctx, "acknowledging", func(now Instant) error {
+	return h.change(ctx, "acknowledging", func(now healer.Instant) error {
 		if name == "config" {
 			mac, err := h.macOf(scope)
 			if err != nil {
@@ -171,15 +172,15 @@ func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
 		if err := h.mem.Ack(now, name, scope, by); err != nil {
 			return err
 		}
-		h.sayRequest(Resume, "", userActor(by), "acknowledged breaker "+name+" "+scope)
+		h.sayRequest(healer.Resume, "", userActor(by), "acknowledged breaker "+name+" "+scope)
 		return nil
 	})
 }
 
 // WriteRequest is a human's wish to restart or reboot a dragon.
 type WriteRequest struct {
-	Target string // worker, MAC or address
-	Kind   Kind   // Restart or Reboot
+	Target string      // worker, MAC or address
+	Kind   healer.Kind // Restart or Reboot
 	Owner  string
 	Reason string
 	Force  bool // skips policy: pauses, breakers, budgets. Never identity, ceilings, the state or STOP
@@ -188,16 +189,16 @@ type WriteRequest struct {
 // Write restarts or reboots a dragon because a human wants it. It waits for what comes
 // of it; if ctx ends first, it goes on without it. What the healer's gates have against
 // it is a *BlockedError.
-func (h *Healer) Write(ctx context.Context, r WriteRequest) (Action, error) {
+func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, error) {
 	type result struct {
-		action Action
+		action healer.Action
 		err    error
 	}
 	if r.Owner == "" || r.Reason == "" {
-		return Action{}, errors.New("it needs an owner and a reason")
+		return healer.Action{}, errors.New("it needs an owner and a reason")
 	}
 	if _, ok := writes[r.Kind]; !ok {
-		return Action{}, fmt.Errorf("action %q, expected %s or %s", r.Kind, Restart, Reboot)
+		return healer.Action{}, fmt.Errorf("action %q, expected %s or %s", r.Kind, healer.Restart, healer.Reboot)
 	}
 	done := make(chan result, 1)
 	err := h.ask(ctx, "asking", func(life context.Context) error {
@@ -213,38 +214,38 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (Action, error) {
 			return ErrNotYet
 		}
 		h.view.Host = h.host()
-		plan := Decide(h.clock.Now(), h.view, h.mem.Clone(), h.enforced())
-		d := plan.Ask(Request{MAC: mac, Kind: r.Kind, Actor: userActor(r.Owner), Note: r.Reason, Force: r.Force})
-		if d.Verb != Act {
-			blocked := h.recordOf(&d, Blocked)
+		d := healer.Ask(h.clock.Now(), h.view, h.mem, h.enforced(), healer.Request{MAC: mac, Kind: r.Kind, Actor: userActor(r.Owner), Note: r.Reason, Force: r.Force})
+		if d.Verb != healer.Act {
+			blocked := h.recordOf(&d, healer.Blocked)
 			blocked.Actor, blocked.Gates, blocked.Note = userActor(r.Owner), closedGates(d.Gates), r.Reason
 			h.say(blocked)
 			return &BlockedError{d}
 		}
-		j := job{plan: plan, decision: d, actor: userActor(r.Owner), force: r.Force}
-		j.done = func(a Action, err error) { done <- result{a, err} }
+		j := h.job(d, userActor(r.Owner))
+		j.force = r.Force
+		j.done = func(a healer.Action, err error) { done <- result{a, err} }
 		h.hand(func() { h.heal(life, j) })
 		return nil
 	})
 	if err != nil {
-		return Action{}, err
+		return healer.Action{}, err
 	}
 	select {
 	case x := <-done:
 		return x.action, x.err
 	case <-ctx.Done():
-		return Action{}, ctx.Err()
+		return healer.Action{}, ctx.Err()
 	}
 }
 
 // Reboot reboots a dragon because a human wants it: see Write.
-func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force bool) (Action, error) {
-	return h.Write(ctx, WriteRequest{Target: target, Kind: Reboot, Owner: owner, Reason: reason, Force: force})
+func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force bool) (healer.Action, error) {
+	return h.Write(ctx, WriteRequest{Target: target, Kind: healer.Reboot, Owner: owner, Reason: reason, Force: force})
 }
 
 // change does what a human wants done to the memory, writes it down, and shows it.
 // What could not be written down is in force all the same: humans win.
-func (h *Healer) change(ctx context.Context, doing string, fn func(Instant) error) error {
+func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instant) error) error {
 	return h.ask(ctx, doing, func(context.Context) error {
 		switch {
 		case h.held:
@@ -280,8 +281,8 @@ func (h *Healer) macOf(target string) (string, error) {
 	return "", fmt.Errorf("%w: %q", ErrUnknownDragon, target)
 }
 
-func (h *Healer) sayRequest(verb Verb, mac, actor, note string) {
-	a := Audit{At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, Decision: verb, Actor: actor, Config: h.mem.Fleet.ConfigHash, Note: note}
+func (h *Healer) sayRequest(verb healer.Verb, mac, actor, note string) {
+	a := healer.Audit{At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, Decision: verb, Actor: actor, Config: h.mem.Fleet.ConfigHash, Note: note}
 	if r := h.mem.Dragons[mac]; r != nil {
 		w := r.Who
 		a.MAC, a.Worker, a.IP, a.Model, a.Firmware, a.Domain, a.State = w.MAC, w.Worker, w.Address, w.Model, w.Firmware, w.Domain, r.State
@@ -303,8 +304,8 @@ func byUser(actor string) bool {
 	return strings.HasPrefix(actor, "user:") || strings.HasPrefix(actor, Unverified)
 }
 
-func closedGates(all []GateState) []GateState {
-	var closed []GateState
+func closedGates(all []healer.GateState) []healer.GateState {
+	var closed []healer.GateState
 	for _, g := range all {
 		if !g.Open {
 			closed = append(closed, g)

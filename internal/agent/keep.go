@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-kit/log/level"
 
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
@@ -22,8 +23,8 @@ func (h *Healer) open() {
 		return
 	}
 	reason := state.Lost
-	mem, err := LoadMemory(state.Fleet, state.Dragons)
-	if errors.Is(err, ErrNewerMemory) { // it is never set aside
+	mem, err := healer.LoadMemory(state.Fleet, state.Dragons)
+	if errors.Is(err, healer.ErrNewerMemory) { // it is never set aside
 		h.refused(errors.Join(fmt.Errorf("the healer's state was written by mother-of-dragons %s: %w", state.WrittenBy, err), s.Close()))
 		return
 	}
@@ -33,7 +34,7 @@ func (h *Healer) open() {
 			h.refused(err)
 			return
 		}
-		reason, mem = "the state made no sense and is set aside as "+aside, NewMemory()
+		reason, mem = "the state made no sense and is set aside as "+aside, healer.NewMemory()
 	}
 	if h.storeErr != nil {
 		level.Info(h.logger).Log("msg", "the healer's state is in hand", "dir", h.config.Dir)
@@ -58,7 +59,7 @@ func (h *Healer) open() {
 
 // peek takes what can be read of a state that cannot be written, so that it can be
 // seen what a human has decided and what is used up.
-func (h *Healer) peek(now Instant) {
+func (h *Healer) peek(now healer.Instant) {
 	if h.held || len(h.mem.Dragons) > 0 {
 		return
 	}
@@ -66,7 +67,7 @@ func (h *Healer) peek(now Instant) {
 	if err != nil {
 		return
 	}
-	if mem, err := LoadMemory(r.Fleet, r.Dragons); err == nil && len(mem.Dragons) > 0 {
+	if mem, err := healer.LoadMemory(r.Fleet, r.Dragons); err == nil && len(mem.Dragons) > 0 {
 		h.mem = mem
 		h.mem.Start(now, h.config.Policy())
 	}

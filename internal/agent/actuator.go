@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -30,17 +31,17 @@ type device interface {
 }
 
 // writes are the kinds of write that can be carried out, and what each makes begin anew.
-var writes = map[Kind]struct {
+var writes = map[healer.Kind]struct {
 	// prepare looks at the dragon before it says who it is; may be nil.
 	prepare func(*job, context.Context, device) error
 	// send does it. Before each request but the first it asks whether it may go on.
 	send     func(j *job, ctx context.Context, dev device, goOn func() error) (told, error)
 	restarts fleet.Restart
 }{
-	Restart:   {nil, plain(device.RestartCgMiner), fleet.MinerRestart},
-	Reboot:    {nil, plain(device.Reboot), fleet.SystemRestart},
-	Configure: {(*job).look, (*job).configure, fleet.MinerRestart},
-	Upgrade:   {(*job).image, (*job).upload, fleet.SystemRestart},
+	healer.Restart:   {nil, plain(device.RestartCgMiner), fleet.MinerRestart},
+	healer.Reboot:    {nil, plain(device.Reboot), fleet.SystemRestart},
+	healer.Configure: {(*job).look, (*job).configure, fleet.MinerRestart},
+	healer.Upgrade:   {(*job).image, (*job).upload, fleet.SystemRestart},
 }
 
 // plain is a write of one request, that says nothing.
@@ -60,25 +61,28 @@ const (
 
 // job is a write that was decided upon.
 type job struct {
-	plan     *Plan
-	decision Decision
-	actor    string // empty: the ladder
+	decision healer.Decision
+	view     *healer.View   // that it was decided on
+	policy   *healer.Policy // by which
+	actor    string         // empty: the ladder
 	force    bool
-	action   Action      // once it is intended
-	have     *Configured // what a dragon that is configured has
-	told     []Item      // of it, what it has said since the write
+	action   healer.Action      // once it is intended
+	want     *healer.Wish       // what a dragon that is configured is to have
+	have     *healer.Configured // and what it has
+	had      *healer.Setting    // before the write
+	told     []healer.Item      // of it, what it has said since the write
 
 	healer  *Healer
 	file    io.ReadCloser // the firmware that is sent
 	sentOff chan struct{} // closed when it is
 
-	done func(Action, error) // may be nil
+	done func(healer.Action, error) // may be nil
 }
 
 // own reports whether it is the healer's own: the ladder's, a wish's or a rollout's. A human has
 // looked himself.
 func (j *job) own() bool {
-	return j.actor == "" || j.decision.change != nil || j.decision.upgrade != nil
+	return j.actor == "" || j.decision.Change != nil || j.decision.Upgrade != nil
 }
 
 // notSentError says why a decision was not carried out.
@@ -109,21 +113,21 @@ func (h *Healer) heal(ctx context.Context, j job) {
 	// The owner is there as long as this goroutine is, also when ctx is done.
 	_ = h.ask(context.WithoutCancel(ctx), "ending an action", func(context.Context) error {
 		switch {
-		case j.decision.upgrade != nil:
+		case j.decision.Upgrade != nil:
 			delete(h.upgrading, j.decision.MAC)
 		case j.own():
 			h.acting = false
 		}
 		if j.action.ID == "" && err != nil {
 			h.notCarriedOut(&j, err)
-			if j.decision.change != nil {
-				h.mem.unsent(h.clock.Now(), j.decision.MAC)
+			if j.decision.Change != nil {
+				h.mem.Unsent(h.clock.Now(), j.decision.MAC)
 			}
 		}
-		if j.action.ID != "" && j.action.Result == Pending { // a panic took the result along
-			j.action = h.sent(&j, Unknown, Sending{SentAt: h.clock.Now().Wall, Error: fmt.Sprint(err)})
+		if j.action.ID != "" && j.action.Result == healer.Pending { // a panic took the result along
+			j.action = h.sent(&j, healer.Unknown, healer.Sending{SentAt: h.clock.Now().Wall, Error: fmt.Sprint(err)})
 		}
-		more = j.action.ID != "" && j.decision.change != nil
+		more = j.action.ID != "" && j.decision.Change != nil
 		h.show()
 		return nil
 	})
@@ -142,7 +146,7 @@ func (h *Healer) nextWrite() time.Duration {
 		return 0
 	}
 	last := ring[len(ring)-1]
-	return h.policy.Fleet.spacing(h.policy.Seed, last.ID) - h.mem.moment(h.clock.Now()).Since(last.At)
+	return h.policy.Fleet.SpacingAfter(h.policy.Seed, last.ID) - h.mem.Moment(h.clock.Now()).Since(last.At)
 }
 
 // goOn lets the next dragon be configured as soon as the spacing of the writes allows it: in
@@ -169,11 +173,11 @@ func (h *Healer) goOn(ctx context.Context) {
 			return nil
 		}
 		h.view.Host = h.host()
-		plan := Decide(h.clock.Now(), h.view, h.mem.Clone(), h.enforced())
+		plan := h.decide(h.clock.Now(), h.view, h.mem.Clone(), h.enforced())
 		for i := range plan.Changes {
-			if d := plan.Changes[i]; d.Verb == Act {
+			if d := plan.Changes[i]; d.Verb == healer.Act {
 				h.plan = plan
-				h.say(plan.cycle.decided(&d, Act))
+				h.say(healer.AuditOf(plan, h.mem, h.policy, &d, healer.Act))
 				h.beginChange(life, d)
 				return nil
 			}
@@ -200,7 +204,7 @@ func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
 		return nil
 	}
 	looks := looksBefore
-	if j.decision.change != nil || j.decision.upgrade != nil { // it is not sick: what it is configured for is read right before the write
+	if j.decision.Change != nil || j.decision.Upgrade != nil { // it is not sick: what it is configured for is read right before the write
 		looks = 1
 	}
 	for i := range looks {
@@ -219,9 +223,9 @@ func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
 		if err != nil {
 			return notSent("looking again: %v", err)
 		}
-		f := h.factsOf(d, who(d, j.plan.cycle.p), r)
+		f := h.factsOf(d, who(d, j.policy), r)
 		err = h.ask(ctx, "confirming", func(context.Context) error {
-			if err := j.plan.Confirm(&j.decision, &f); err != nil {
+			if err := healer.Confirm(h.clock.Now(), j.view, h.mem, j.policy, &j.decision, &f); err != nil {
 				return notSent("%v", err)
 			}
 			return nil
@@ -255,16 +259,16 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 	err := h.ask(ctx, "having the last word", func(life context.Context) error {
 		// Who has an address is the network's matter, which no simulation hurries.
 		if age := h.pause(h.clock.Now().Mono - proven); age >= provenFor {
-			return notSent("its identity was proven %s ago", short(age))
+			return notSent("its identity was proven %s ago", healer.ShortDuration(age))
 		}
 		return h.lastWord(life, j)
 	})
-	result, says := NotSent, told(nil)
-	sending := Sending{SentAt: h.clock.Now().Wall}
+	result, says := healer.NotSent, told(nil)
+	sending := healer.Sending{SentAt: h.clock.Now().Wall}
 	if err == nil {
 		expected := expectedFor
-		if j.decision.Kind == Upgrade {
-			expected = uploadExpected(&j.plan.cycle.p.Firmware)
+		if j.decision.Kind == healer.Upgrade {
+			expected = uploadExpected(&j.policy.Firmware)
 		}
 		d.Expect(row.restarts, time.Now().Add(h.pause(expected)))
 		// The token is the one of the dragon that has just said who it is. Whoever
@@ -275,7 +279,7 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 		result = resultOf(err)
 		j.learn(d)
 	}
-	sending.Success = result == Accepted
+	sending.Success = result == healer.Accepted
 	if err != nil {
 		sending.Error = err.Error()
 	}
@@ -287,10 +291,10 @@ func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job)
 		j.action = h.sent(j, result, sending)
 		return nil
 	})
-	if !result.void() && h.config.OnAction != nil {
+	if !result.NotExecuted() && h.config.OnAction != nil {
 		h.config.OnAction(d.Info(), &j.action)
 	}
-	if result == Unknown {
+	if result == healer.Unknown {
 		return nil // it is the usual end of a reboot, and no failure
 	}
 	return err
@@ -319,9 +323,8 @@ func (h *Healer) intend(life context.Context, j *job) error {
 		if err != nil {
 			return err
 		}
-		d.before = j.decision.before
-		if d.change != nil && j.decision.change != nil { // as it was found right now
-			d.change = j.decision.change
+		if d.Change != nil && j.decision.Change != nil { // as it was found right now
+			d.Change = j.decision.Change
 		}
 		j.decision = d
 	}
@@ -330,7 +333,7 @@ func (h *Healer) intend(life context.Context, j *job) error {
 		return notSent("%v", err)
 	}
 	before := h.mem.Clone()
-	action, err := h.mem.Intend(now, &j.decision, j.actor)
+	action, err := h.mem.Intend(now, &j.decision, j.actor, j.had)
 	if err != nil {
 		return notSent("%v", err)
 	}
@@ -348,36 +351,33 @@ func (h *Healer) intend(life context.Context, j *job) error {
 
 // stillWanted returns the newest decision about the job's dragon: facts may have
 // come in while it was looked at again.
-func (h *Healer) stillWanted(j *job) (Decision, error) {
+func (h *Healer) stillWanted(j *job) (healer.Decision, error) {
 	// The newest plan knows nothing of a write that came after it.
 	if ring := h.mem.Fleet.Ring; len(ring) > 0 && ring[len(ring)-1].At >= h.plan.At {
-		return Decision{}, notSent("%s has been written to in the meantime", ring[len(ring)-1].MAC)
-	}
-	if h.plan == j.plan {
-		return j.decision, nil
+		return healer.Decision{}, notSent("%s has been written to in the meantime", ring[len(ring)-1].MAC)
 	}
 	decisions := h.plan.Dragons
 	switch {
-	case j.decision.change != nil:
+	case j.decision.Change != nil:
 		decisions = h.plan.Changes
-	case j.decision.upgrade != nil:
+	case j.decision.Upgrade != nil:
 		decisions = h.plan.Upgrades
 	}
 	for i := range decisions {
 		if d := &decisions[i]; d.MAC == j.decision.MAC {
-			if x, y := d.upgrade, j.decision.upgrade; x != nil && x.rollout != y.rollout {
+			if x, y := d.Upgrade, j.decision.Upgrade; x != nil && x.Rollout != y.Rollout {
 				break
 			}
-			if x, y := d.change, j.decision.change; x != nil && (x.id != y.id || x.restore != y.restore) {
+			if x, y := d.Change, j.decision.Change; x != nil && (x.Rollout != y.Rollout || x.Restore != y.Restore) {
 				break
 			}
-			if d.Verb == Act && d.Kind == j.decision.Kind && d.Reason == j.decision.Reason {
+			if d.Verb == healer.Act && d.Kind == j.decision.Kind && d.Reason == j.decision.Reason {
 				return *d, nil
 			}
-			return Decision{}, notSent("it is no longer to be acted on")
+			return healer.Decision{}, notSent("it is no longer to be acted on")
 		}
 	}
-	return Decision{}, notSent("it is no longer known")
+	return healer.Decision{}, notSent("it is no longer known")
 }
 
 // lastWord asks, right before a send, everything that may have changed since the
@@ -396,40 +396,40 @@ func (h *Healer) lastWord(life context.Context, j *job) error {
 		return notSent("it is no longer known")
 	case j.force:
 		return nil
-	case j.decision.change != nil:
-		if h.policy.modeFor(j.decision.change.wish, j.decision.Profile) != Enforce {
+	case j.decision.Change != nil:
+		if h.policy.ModeFor(j.decision.Change, j.decision.Profile) != healer.Enforce {
 			return notSent("the mode is observe")
 		}
-	case j.decision.upgrade != nil:
-		if ro := h.mem.firmware(j.decision.upgrade.rollout); ro == nil || ro.State != FirmwareRunning {
-			return notSent("rollout %s does not run any more", j.decision.upgrade.rollout)
+	case j.decision.Upgrade != nil:
+		if ro := h.mem.FirmwareRollout(j.decision.Upgrade.Rollout); ro == nil || ro.State != healer.FirmwareRunning {
+			return notSent("rollout %s does not run any more", j.decision.Upgrade.Rollout)
 		}
-	case j.actor == "" && h.policy.For(j.decision.Profile).Mode != Enforce:
+	case j.actor == "" && h.policy.For(j.decision.Profile).Mode != healer.Enforce:
 		return notSent("the mode is observe")
 	}
-	if err := h.mem.Hindrance(h.clock.Now(), j.decision.facts); err != nil {
+	if err := h.mem.CheckHold(h.clock.Now(), j.decision.MAC); err != nil {
 		return notSent("%v", err)
 	}
 	return nil
 }
 
 // sent writes down what came of a send. Only the owner may call it.
-func (h *Healer) sent(j *job, result Result, s Sending) Action {
+func (h *Healer) sent(j *job, result healer.Result, s healer.Sending) healer.Action {
 	now, action := h.clock.Now(), j.action
 	if err := h.mem.Sent(now, j.decision.MAC, action.ID, result, s.Error); err != nil {
 		level.Error(h.logger).Log("msg", "a result has no intent", "action", action.ID, "err", err)
 	}
 	_ = h.keep() // what cannot be written now is Unknown to the next process, which is true
-	if a := h.mem.action(j.decision.MAC, action.ID); a != nil {
+	if a := h.mem.Action(j.decision.MAC, action.ID); a != nil {
 		action = *a
 	}
 	switch result {
-	case Unknown:
-		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(Unknown)).Inc()
-	case Refusal, NotSent:
-		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(NotExecuted)).Inc()
+	case healer.Unknown:
+		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(healer.Unknown)).Inc()
+	case healer.Refusal, healer.NotSent:
+		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(healer.NotExecuted)).Inc()
 	}
-	r := h.recordOf(&j.decision, Act)
+	r := h.recordOf(&j.decision, healer.Act)
 	r.Action, r.Rung, r.Reason, r.ActionID, r.Actor = action.Kind, action.Rung, action.Reason, action.ID, action.Actor
 	r.Result, r.Note = &s, "result "+string(result)
 	if x := action.Change; x != nil {
@@ -444,7 +444,7 @@ func (h *Healer) sent(j *job, result Result, s Sending) Action {
 
 // notCarriedOut says why a decision came to nothing.
 func (h *Healer) notCarriedOut(j *job, err error) {
-	r := h.recordOf(&j.decision, Blocked)
+	r := h.recordOf(&j.decision, healer.Blocked)
 	r.Note = err.Error()
 	if j.actor != "" {
 		r.Actor = j.actor
@@ -453,48 +453,48 @@ func (h *Healer) notCarriedOut(j *job, err error) {
 }
 
 // unknownAtStart says that the last process did not live to see what came of a write.
-func (h *Healer) unknownAtStart(now Instant, a *Action) {
-	h.metrics.outcomes.WithLabelValues(string(a.Kind), reasonLabel(a.Reason), string(Unknown)).Inc()
+func (h *Healer) unknownAtStart(now healer.Instant, a *healer.Action) {
+	h.metrics.outcomes.WithLabelValues(string(a.Kind), reasonLabel(a.Reason), string(healer.Unknown)).Inc()
 	for mac, r := range h.mem.Dragons {
-		if h.mem.action(mac, a.ID) == nil {
+		if h.mem.Action(mac, a.ID) == nil {
 			continue
 		}
 		w := r.Who
-		h.say(Audit{
+		h.say(healer.Audit{
 			At: now.Wall, Epoch: h.mem.Fleet.Epoch, MAC: w.MAC, Worker: w.Worker, IP: w.Address, Model: w.Model,
-			Firmware: w.Firmware, Domain: w.Domain, Decision: Act, State: r.State, Action: a.Kind, Rung: a.Rung,
+			Firmware: w.Firmware, Domain: w.Domain, Decision: healer.Act, State: r.State, Action: a.Kind, Rung: a.Rung,
 			Reason: a.Reason, ActionID: a.ID, Actor: a.Actor, Config: h.mem.Fleet.ConfigHash,
-			Result: &Sending{SentAt: a.Wall, Error: a.Note}, Note: "result " + string(Unknown),
+			Result: &healer.Sending{SentAt: a.Wall, Error: a.Note}, Note: "result " + string(healer.Unknown),
 		})
 		return
 	}
 }
 
 // recordOf is the part of an audit record that says what a decision was.
-func (h *Healer) recordOf(d *Decision, verb Verb) Audit {
-	return Audit{
+func (h *Healer) recordOf(d *healer.Decision, verb healer.Verb) healer.Audit {
+	return healer.Audit{
 		At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, Mode: h.policy.For(d.Profile).Mode, MAC: d.MAC, Worker: d.Worker,
 		IP: d.Address, Model: d.Model, Firmware: d.Firmware, Domain: d.Domain, Decision: verb, State: d.State,
-		Action: d.Kind, Rung: d.Rung, Reason: d.Reason, Actor: healerActor, Config: h.mem.Fleet.ConfigHash,
+		Action: d.Kind, Rung: d.Rung, Reason: d.Reason, Actor: healer.HealerActor, Config: h.mem.Fleet.ConfigHash,
 	}
 }
 
 // resultOf says what is known after a send. Only what was certainly not carried out
 // is a Refusal, or NotSent.
-func resultOf(err error) Result {
+func resultOf(err error) healer.Result {
 	switch {
 	case err == nil:
-		return Accepted
+		return healer.Accepted
 	case errors.Is(err, dragon.ErrUnknownOutcome):
-		return Unknown
+		return healer.Unknown
 	// A login that was good a moment ago and is not good for this is a no, too.
 	case errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrUnauthorized):
-		return Refusal
+		return healer.Refusal
 	// Nothing was sent: the client tells a request that may have arrived by
 	// ErrUnknownOutcome.
 	case errors.Is(err, dragon.ErrRefused), errors.Is(err, dragon.ErrUnreachable), errors.Is(err, dragon.ErrTimeout),
 		errors.Is(err, context.Canceled):
-		return NotSent
+		return healer.NotSent
 	}
-	return Unknown
+	return healer.Unknown
 }

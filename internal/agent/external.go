@@ -1,16 +1,18 @@
-package healer
+package agent
 
 import (
 	"context"
 
 	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // outside is the newest answer of the gate outside the program, and of the gateway,
 // with what was asked.
 type outside struct {
-	asked   External
-	answer  ExternalAnswer
+	asked   healer.External
+	answer  healer.ExternalAnswer
 	gateway string
 	cutOff  string // why the gateway does not answer; empty: it does, or there is none
 }
@@ -31,7 +33,7 @@ func (h *Healer) askOutside(ctx context.Context) (outside, error) {
 	return h.askBoth(ctx, asked), nil
 }
 
-func (h *Healer) askBoth(ctx context.Context, p *Policy) outside {
+func (h *Healer) askBoth(ctx context.Context, p *healer.Policy) outside {
 	o := h.askGate(ctx, p.External)
 	o.gateway = p.Causes.Gateway
 	switch {
@@ -40,13 +42,13 @@ func (h *Healer) askBoth(ctx context.Context, p *Policy) outside {
 		o.cutOff = "this program cannot ask it"
 	default:
 		if err := h.config.Answers(ctx, o.gateway); err != nil && ctx.Err() == nil {
-			o.cutOff = text(err.Error())
+			o.cutOff = healer.Text(err.Error())
 		}
 	}
 	return o
 }
 
-func (h *Healer) askGate(ctx context.Context, asked External) outside {
+func (h *Healer) askGate(ctx context.Context, asked healer.External) outside {
 	o := outside{asked: asked}
 	if asked.Query == "" {
 		return o
@@ -58,13 +60,13 @@ func (h *Healer) askGate(ctx context.Context, asked External) outside {
 	}
 	closed, err := h.config.Outside(ctx, asked)
 	if err != nil {
-		o.answer.Err = text(err.Error())
+		o.answer.Err = healer.Text(err.Error())
 		if ctx.Err() == nil {
 			h.metrics.gateErrors.Inc()
 		}
 		return o
 	}
-	o.answer.Open, o.answer.Detail = closed == "", text(closed)
+	o.answer.Open, o.answer.Detail = closed == "", healer.Text(closed)
 	return o
 }
 
@@ -91,9 +93,9 @@ func (h *Healer) gatewayDown() bool {
 }
 
 // external is what the gate outside said, if it was asked what the policy in force asks.
-func (h *Healer) external() ExternalAnswer {
+func (h *Healer) external() healer.ExternalAnswer {
 	if h.policy == nil || h.outside.asked != h.policy.External {
-		return ExternalAnswer{}
+		return healer.ExternalAnswer{}
 	}
 	return h.outside.answer
 }

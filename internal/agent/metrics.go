@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"slices"
@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // metrics are what the healer counts. What it shows of the fleet is made of the
@@ -22,19 +24,19 @@ type metrics struct {
 
 // The words that labels are made of, so that every series is there from the start.
 var (
-	actionable   = []Reason{Flatline, DeadHot, DeadBoard, Missing, LowHashrate, MinHashrate, NoWorkLocal, BogusTemp, TuningStuck, ""}
-	ladderKinds  = []Kind{Restart, Reboot}
-	wishReasons  = []Reason{Drift, Rolling, Undo}
-	decisionSaid = []Verb{Act, WouldAct, Blocked}
+	actionable   = []healer.Reason{healer.Flatline, healer.DeadHot, healer.DeadBoard, healer.Missing, healer.LowHashrate, healer.MinHashrate, healer.NoWorkLocal, healer.BogusTemp, healer.TuningStuck, ""}
+	ladderKinds  = []healer.Kind{healer.Restart, healer.Reboot}
+	wishReasons  = []healer.Reason{healer.Drift, healer.Rolling, healer.Undo}
+	decisionSaid = []healer.Verb{healer.Act, healer.WouldAct, healer.Blocked}
 	outcomesSaid = []string{
-		string(Recovered), string(Relapsed), string(NoEffect), string(Worse), string(LostOutcome), string(Unknown), string(NotExecuted),
+		string(healer.Recovered), string(healer.Relapsed), string(healer.NoEffect), string(healer.Worse), string(healer.LostOutcome), string(healer.Unknown), string(healer.NotExecuted),
 	}
 	breakerNames = []string{"storm", "scope", "pool", "domain", "isolation", "fleet_boot", "schema", "foreign", "efficacy", "harm", "rollout"}
 	fleetWide    = []string{"storm", "isolation", "fleet_boot", "foreign", "harm"}
 )
 
 // reasonLabel names the reason of a human, who has his own.
-func reasonLabel(r Reason) string {
+func reasonLabel(r healer.Reason) string {
 	if r == "" {
 		return "request"
 	}
@@ -88,14 +90,14 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 	}
 	for _, reason := range wishReasons {
 		for _, verb := range decisionSaid {
-			m.decisions.WithLabelValues(string(Configure), string(reason), string(verb))
+			m.decisions.WithLabelValues(string(healer.Configure), string(reason), string(verb))
 		}
 		for _, outcome := range outcomesSaid {
-			m.outcomes.WithLabelValues(string(Configure), string(reason), outcome)
+			m.outcomes.WithLabelValues(string(healer.Configure), string(reason), outcome)
 		}
-		m.actions.WithLabelValues(string(Configure), string(reason))
+		m.actions.WithLabelValues(string(healer.Configure), string(reason))
 	}
-	for _, g := range Gates() {
+	for _, g := range healer.Gates() {
 		m.blocked.WithLabelValues(string(g))
 	}
 	for _, b := range breakerNames {
@@ -120,9 +122,9 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 }
 
 // decided counts a record of the audit.
-func (m *metrics) decided(r *Audit) {
+func (m *metrics) decided(r *healer.Audit) {
 	switch r.Decision {
-	case Act, WouldAct, Blocked:
+	case healer.Act, healer.WouldAct, healer.Blocked:
 		if r.ActionID == "" && r.Action != "" {
 			m.decisions.WithLabelValues(string(r.Action), reasonLabel(r.Reason), string(r.Decision)).Inc()
 		}
@@ -132,12 +134,12 @@ func (m *metrics) decided(r *Audit) {
 // counted is what was counted of the plans so far.
 type counted struct {
 	jumps    int
-	blocked  map[string]Gate // by MAC
-	breakers map[string]BreakerState
+	blocked  map[string]healer.Gate // by MAC
+	breakers map[string]healer.BreakerState
 }
 
 // account counts what is new in a plan.
-func (h *Healer) account(p *Plan) {
+func (h *Healer) account(p *healer.Plan) {
 	n, m := &h.counted, h.metrics
 	if p.ClockJumps < n.jumps { // the memory is another one
 		n.jumps = 0
@@ -145,7 +147,7 @@ func (h *Healer) account(p *Plan) {
 	m.jumps.Add(float64(p.ClockJumps - n.jumps))
 	n.jumps = p.ClockJumps
 
-	blocked := make(map[string]Gate)
+	blocked := make(map[string]healer.Gate)
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
 		if d.Blocked == "" {
@@ -158,7 +160,7 @@ func (h *Healer) account(p *Plan) {
 	}
 	for i := range p.Changes {
 		d := &p.Changes[i]
-		if d.Verb != Blocked {
+		if d.Verb != healer.Blocked {
 			continue
 		}
 		key := d.MAC + " configuration"
@@ -169,11 +171,11 @@ func (h *Healer) account(p *Plan) {
 	}
 	n.blocked = blocked
 
-	open := make(map[string]BreakerState)
+	open := make(map[string]healer.BreakerState)
 	for i := range p.Breakers {
 		b := &p.Breakers[i]
-		open[b.key()] = b.State
-		if b.State >= BreakerOpen && n.breakers[b.key()] < BreakerOpen {
+		open[b.Key()] = b.State
+		if b.State >= healer.BreakerOpen && n.breakers[b.Key()] < healer.BreakerOpen {
 			m.trips.WithLabelValues(b.Name).Inc()
 			if b.Name == "fleet_boot" {
 				m.fleetBoot.Inc()
@@ -183,7 +185,7 @@ func (h *Healer) account(p *Plan) {
 	n.breakers = open
 
 	for i := range p.Restarts {
-		if r := &p.Restarts[i]; r.Cause == CauseUnknown {
+		if r := &p.Restarts[i]; r.Cause == healer.CauseUnknown {
 			m.foreign.WithLabelValues(map[bool]string{false: "miner", true: "system"}[r.System]).Inc()
 		}
 	}
@@ -191,10 +193,10 @@ func (h *Healer) account(p *Plan) {
 	for i := range p.Ended {
 		e := &p.Ended[i]
 		m.outcomes.WithLabelValues(string(e.Action.Kind), reasonLabel(e.Action.Reason), string(e.Action.Outcome)).Inc()
-		if e.Action.Outcome == Recovered && e.Sick > 0 {
+		if e.Action.Outcome == healer.Recovered && e.Sick > 0 {
 			m.recovery.Observe(e.Sick.Seconds())
 		}
-		if e.Action.Outcome != Relapsed { // that one was counted when it had recovered
+		if e.Action.Outcome != healer.Relapsed { // that one was counted when it had recovered
 			lost, gained := h.cost(e)
 			m.hashLost.Add(lost)
 			m.hashGained.Add(gained)
@@ -205,12 +207,12 @@ func (h *Healer) account(p *Plan) {
 // cost estimates the hashes that an action kept a dragon from making: all of its rate
 // before, until it started anew, and from then on what it made less than that. If it
 // made more, and recovered, that is gained.
-func (h *Healer) cost(e *Ended) (lost, gained float64) {
+func (h *Healer) cost(e *healer.Ended) (lost, gained float64) {
 	a := &e.Action
-	if a.Before.Rate < 0 || a.Outcome == NotExecuted || a.Outcome == NotKnown {
+	if a.Before.Rate < 0 || a.Outcome == healer.NotExecuted || a.Outcome == healer.NotKnown {
 		return 0, 0
 	}
-	if a.Proof == 0 || a.Outcome == LostOutcome {
+	if a.Proof == 0 || a.Outcome == healer.LostOutcome {
 		return a.Before.Rate * a.Ended.Since(a.At).Seconds(), 0
 	}
 	made := 0.0
@@ -222,33 +224,33 @@ func (h *Healer) cost(e *Ended) (lost, gained float64) {
 		}
 	}
 	more := made - a.Before.Rate*a.Ended.Since(a.Proof).Seconds()
-	if a.Outcome == Recovered {
+	if a.Outcome == healer.Recovered {
 		gained = max(0, more)
 	}
 	return a.Before.Rate*a.Proof.Since(a.At).Seconds() + max(0, -more), gained
 }
 
 // publish shows a plan, and where the healer stands.
-func (h *Healer) publish(p *Plan) {
+func (h *Healer) publish(p *healer.Plan) {
 	s := &Status{
-		Mode: string(Observe), Owner: h.store != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
+		Mode: string(healer.Observe), Owner: h.store != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
 		Declined: h.declined, Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
-		Policy: h.enforced(), Actions: make(map[string][]Action), uploads: &h.uploads,
+		Policy: h.enforced(), Actions: make(map[string][]healer.Action), uploads: &h.uploads,
 	}
 	for mac, r := range h.mem.Dragons {
 		if len(r.Actions) > 0 {
 			s.Actions[mac] = slices.Clone(r.Actions)
 		}
 	}
-	enforcing := h.policy.Default.Mode == Enforce
+	enforcing := h.policy.Default.Mode == healer.Enforce
 	for _, d := range h.policy.Profiles {
-		enforcing = enforcing || d.Mode == Enforce
+		enforcing = enforcing || d.Mode == healer.Enforce
 	}
 	switch {
 	case h.tripped != "" || p.SafeMode:
 		s.Mode = "safe"
 	case enforcing && s.Owner && s.Writable:
-		s.Mode = string(Enforce)
+		s.Mode = string(healer.Enforce)
 	}
 	switch {
 	case h.tripped != "":
@@ -265,7 +267,7 @@ func (h *Healer) publish(p *Plan) {
 	for i := range p.Dragons {
 		if model := p.Dragons[i].Model; model != "" {
 			if _, done := s.tunes[model]; !done {
-				s.tunes[model] = h.mem.tuneTime(model)
+				s.tunes[model] = h.mem.TuneTime(model)
 			}
 		}
 	}

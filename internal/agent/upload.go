@@ -1,15 +1,17 @@
-package healer
+package agent
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // UploadShown is an image on its way to a dragon, and what the dragon's updater says of
@@ -52,7 +54,7 @@ func (u *uploads) list() []UploadShown {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var all []UploadShown
-	for _, mac := range sortedKeys(u.all) {
+	for _, mac := range slices.Sorted(maps.Keys(u.all)) {
 		all = append(all, u.all[mac])
 	}
 	return all
@@ -85,8 +87,8 @@ func (j *job) image(ctx context.Context, _ device) error {
 	// Nobody else would fare better: somebody has to bring the image back.
 	_ = j.healer.ask(ctx, "pausing a rollout", func(context.Context) error {
 		h := j.healer
-		if h.mem.PauseFirmware(h.clock.Now(), j.decision.upgrade.rollout, err.Error()) == nil {
-			h.sayRequest(Hold, "", j.actor, fmt.Sprintf("firmware %s paused: %v", j.decision.upgrade.rollout, err))
+		if h.mem.PauseFirmware(h.clock.Now(), j.decision.Upgrade.Rollout, err.Error()) == nil {
+			h.sayRequest(healer.Hold, "", j.actor, fmt.Sprintf("firmware %s paused: %v", j.decision.Upgrade.Rollout, err))
 		}
 		return h.keep()
 	})
@@ -102,12 +104,12 @@ func (j *job) suits(ov *dragon.Overview) error {
 	is := j.decision.Who
 	is.Firmware, is.Model, is.HWVer = ov.Firmware, ov.Model, ov.HWVersion
 	if is.Firmware != j.decision.Firmware {
-		return notSent("it runs %s by now, not %s", text(is.Firmware), j.decision.Firmware)
+		return notSent("it runs %s by now, not %s", healer.Text(is.Firmware), j.decision.Firmware)
 	}
-	if err := r.fits(&is); err != nil {
+	if err := r.Fits(&is); err != nil {
 		return notSent("%v", err)
 	}
-	if free, ok := ov.MemoryFree.Get(); !ok || free <= j.plan.cycle.p.Firmware.Memory*float64(r.Size) {
+	if free, ok := ov.MemoryFree.Get(); !ok || free <= j.policy.Firmware.Memory*float64(r.Size) {
 		return notSent("it has not enough free memory by now")
 	}
 	return nil
@@ -121,7 +123,7 @@ func (j *job) upload(ctx context.Context, dev device, _ func() error) (told, err
 	h.uploads.change(mac, func(u *UploadShown) { *u = UploadShown{MAC: mac, Worker: worker, Size: r.Size} })
 	leave := h.watchUpdater(j, dev)
 	// How long it takes is the network's matter, which no simulation hurries.
-	ctx, cancel := context.WithTimeout(ctx, j.plan.cycle.p.Firmware.Uploading)
+	ctx, cancel := context.WithTimeout(ctx, j.policy.Firmware.Uploading)
 	defer cancel()
 	err := dev.UpgradeUpload(ctx, r.Version+".swu", j.file, r.Size, func(sent int64) {
 		h.uploads.change(mac, func(u *UploadShown) { u.Sent = sent })
@@ -135,7 +137,7 @@ func (j *job) upload(ctx context.Context, dev device, _ func() error) (told, err
 // watchUpdater listens to what the dragon's updater says until its reboot ends that, or
 // until that is late, or until it is told to leave. Nothing waits for it.
 func (h *Healer) watchUpdater(j *job, dev device) (leave func()) {
-	mac, p, sentOff := j.decision.MAC, j.plan.cycle.p.Firmware, j.sentOff
+	mac, p, sentOff := j.decision.MAC, j.policy.Firmware, j.sentOff
 	leave = func() {}
 	_ = h.ask(context.Background(), "watching an updater", func(life context.Context) error {
 		ctx, cancel := context.WithTimeout(life, p.Uploading+h.pause(p.Rebooting))
@@ -161,9 +163,9 @@ func (h *Healer) watchUpdater(j *job, dev device) (leave func()) {
 func updaterInWords(x dragon.UpgradeProgress) string {
 	switch {
 	case x.Status != "":
-		return strings.ToLower(text(x.Status))
+		return strings.ToLower(healer.Text(x.Status))
 	case x.Type == "step":
-		return strings.TrimSpace(fmt.Sprintf("%s %.0f%%", text(x.Name), 100*x.Share.Or(0)))
+		return strings.TrimSpace(fmt.Sprintf("%s %.0f%%", healer.Text(x.Name), 100*x.Share.Or(0)))
 	}
 	return ""
 }
@@ -179,15 +181,15 @@ func (j *job) closeImage() {
 }
 
 // StartFirmware begins a rollout of firmware.
-func (h *Healer) StartFirmware(ctx context.Context, q FirmwareRequest) (ro FirmwareRollout, err error) {
-	err = h.change(ctx, "starting a rollout", func(now Instant) error {
+func (h *Healer) StartFirmware(ctx context.Context, q healer.FirmwareRequest) (ro healer.FirmwareRollout, err error) {
+	err = h.change(ctx, "starting a rollout", func(now healer.Instant) error {
 		begun, err := h.mem.StartFirmware(now, q)
 		if err != nil {
 			return err
 		}
 		ro = *begun
 		r := &ro.Release
-		h.sayRequest(Changed, "", userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version, r.Model, r.HWVer, r.SHA256, q.Reason))
+		h.sayRequest(healer.Changed, "", userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version, r.Model, r.HWVer, r.SHA256, q.Reason))
 		return nil
 	})
 	return ro, err
@@ -195,77 +197,31 @@ func (h *Healer) StartFirmware(ctx context.Context, q FirmwareRequest) (ro Firmw
 
 // PauseFirmware lets no more dragons begin: see Memory.PauseFirmware.
 func (h *Healer) PauseFirmware(ctx context.Context, id, owner, reason string) error {
-	return h.changeFirmware(ctx, "pause", id, owner, reason, (*Memory).PauseFirmware)
+	return h.changeFirmware(ctx, "pause", id, owner, reason, (*healer.Memory).PauseFirmware)
 }
 
 // ResumeFirmware goes on with a paused rollout: see Memory.ResumeFirmware.
 func (h *Healer) ResumeFirmware(ctx context.Context, id, owner, reason string) error {
-	return h.changeFirmware(ctx, "resume", id, owner, reason, (*Memory).ResumeFirmware)
+	return h.changeFirmware(ctx, "resume", id, owner, reason, (*healer.Memory).ResumeFirmware)
 }
 
 // AbortFirmware ends a rollout for good.
 func (h *Healer) AbortFirmware(ctx context.Context, id, owner, reason string) error {
-	return h.changeFirmware(ctx, "abort", id, owner, reason, (*Memory).AbortFirmware)
+	return h.changeFirmware(ctx, "abort", id, owner, reason, (*healer.Memory).AbortFirmware)
 }
 
-func (h *Healer) changeFirmware(ctx context.Context, verb, id, owner, reason string, do func(*Memory, Instant, string, string) error) error {
+func (h *Healer) changeFirmware(ctx context.Context, verb, id, owner, reason string, do func(*healer.Memory, healer.Instant, string, string) error) error {
 	if owner == "" || reason == "" {
 		return errors.New("it needs an owner and a reason")
 	}
-	return h.change(ctx, verb+" of a rollout", func(now Instant) error {
+	return h.change(ctx, verb+" of a rollout", func(now healer.Instant) error {
 		if err := do(h.mem, now, id, owner+": "+reason); err != nil {
 			return err
 		}
-		h.sayRequest(Changed, "", userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
+		h.sayRequest(healer.Changed, "", userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
 		return nil
 	})
-}
-
-// Rollout returns one rollout of firmware as it stands.
-func (p *Plan) Rollout(id string) *FirmwareShown {
-	i := slices.IndexFunc(p.Firmware, func(x FirmwareShown) bool { return x.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &p.Firmware[i]
 }
 
 // uploadExpected is for how long a restart after an upload is ours.
-func uploadExpected(p *FirmwarePolicy) time.Duration { return p.Uploading + p.Rebooting }
-
-// WantsFirmware reports whether a release is one that Auto may begin: some dragon has an
-// older one, and it was not tried before in vain.
-func (p *Plan) WantsFirmware(r FirmwareRelease) bool {
-	for i := range p.Firmware {
-		x := &p.Firmware[i]
-		same := strings.EqualFold(x.Release.Model, r.Model) && strings.EqualFold(x.Release.HWVer, r.HWVer)
-		if same && (x.open() || x.Release.Version == r.Version && x.State == FirmwareAborted) {
-			return false
-		}
-	}
-	failed := make(map[string]bool)
-	for i := range p.Firmware {
-		for _, u := range p.Firmware[i].Dragons {
-			if p.Firmware[i].Release.Version == r.Version && u.Phase == UpgradeFailed {
-				failed[u.MAC] = true
-			}
-		}
-	}
-	return slices.ContainsFunc(p.Dragons, func(d Decision) bool {
-		return !d.Conflict && !failed[d.MAC] && r.fits(&d.Who) == nil
-	})
-}
-
-// currentFirmware are the rollouts that somebody may want to know of: under way, over for
-// less than a week, or aborted and not looked into.
-func (p *Plan) currentFirmware() []*FirmwareShown {
-	var current []*FirmwareShown
-	for i := range p.Firmware {
-		x := &p.Firmware[i]
-		latched := slices.ContainsFunc(p.Breakers, func(b Breaker) bool { return b.Name == "rollout" && b.Scope == x.ID })
-		if x.open() || latched || x.State == FirmwareDone && p.At.Since(x.Since) < week {
-			current = append(current, x)
-		}
-	}
-	return current
-}
+func uploadExpected(p *healer.FirmwarePolicy) time.Duration { return p.Uploading + p.Rebooting }

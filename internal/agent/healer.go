@@ -1,4 +1,7 @@
-package healer
+// Package agent runs the healer: it has the dragons read, lets package healer decide,
+// writes down what must be remembered, carries out what the plan says, and answers
+// people. All effects of healing are here.
+package agent
 
 import (
 	"context"
@@ -16,13 +19,14 @@ import (
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
 // Clock is where a Healer has the time from.
 type Clock interface {
-	Now() Instant
+	Now() healer.Instant
 	// Synced reports whether something keeps the wall clock right.
 	Synced() bool
 }
@@ -36,17 +40,17 @@ type Config struct {
 	// it has returned must not change any more. Another one is taken over unless it would
 	// call too many dragons sick at once (see Guard), and then the old one stays. It says
 	// nothing of sending unless a DragonPolicy's Mode is Enforce.
-	Policy func() *Policy
+	Policy func() *healer.Policy
 	// Outside asks the gate of Policy.External what keeps it closed; empty: nothing does.
 	// It is called once a cycle, and must come to an end. Nil: it cannot be asked.
-	Outside func(context.Context, External) (closed string, err error)
+	Outside func(context.Context, healer.External) (closed string, err error)
 	// Answers reports whether anybody is at Policy.Causes.Gateway: nil if so, whatever is
 	// said. It is called once a cycle, and must come to an end. Nil: it cannot be asked.
 	Answers func(ctx context.Context, address string) error
 	// Image opens the firmware image with a digest, after checking it. Nil: there is none.
 	Image func(ctx context.Context, sha256 string) (io.ReadCloser, int64, error)
 	// OnAction is told of every write that went out. It must not block.
-	OnAction func(*fleet.Info, *Action)
+	OnAction func(*fleet.Info, *healer.Action)
 
 	Workers    int                   // dragons read at once; default 64
 	ID         string                // names this healer in the audit; default the host's name
@@ -90,18 +94,18 @@ type Healer struct {
 	published atomic.Pointer[Status]
 
 	// What follows belongs to the goroutine of Run.
-	mem       *Memory
+	mem       *healer.Memory
 	store     *store.Store
 	held      bool // by another process
 	storeErr  error
 	unwritten bool // the store lacks what the memory has
 	audit     *auditFile
 	auditSaid string
-	policy    *Policy         // in force
-	offered   *Policy         // that Policy returned last
+	policy    *healer.Policy  // in force
+	offered   *healer.Policy  // that Policy returned last
 	declined  string          // why it is not in force
-	plan      *Plan           // of the last cycle
-	view      *View           // of the last cycle
+	plan      *healer.Plan    // of the last cycle
+	view      *healer.View    // of the last cycle
 	outside   outside         // as of the last cycle
 	upgrading map[string]bool // MACs that firmware is on its way to, and not written down yet
 	acting    bool            // the ladder's own write is on its way
@@ -110,29 +114,30 @@ type Healer struct {
 	handEnded chan struct{}
 	counted   counted
 
+	decide func(healer.Instant, *healer.View, *healer.Memory, *healer.Policy) *healer.Plan
 	// commit writes to the store; tests put themselves in its place to kill the healer there.
 	commit func(s *store.Store, r store.Records, all bool) error
 }
 
 // Status is where the healer stands. It never changes once made.
 type Status struct {
-	Mode      string    `json:"mode"`            // observe, enforce, or safe after a panic or too many unclean starts
-	Owner     bool      `json:"owner"`           // this process owns the state
-	Writable  bool      `json:"writable"`        // and can write it
-	Stop      bool      `json:"stop"`            // the STOP file is there
-	Error     string    `json:"error,omitempty"` // why the state cannot be written, or what the panic said
-	Recovered string    `json:"recovered,omitempty"`
-	Healer    string    `json:"healer"`
-	Epoch     int       `json:"epoch"`
-	Config    string    `json:"config_hash"`
-	Declined  string    `json:"config_refused,omitempty"` // why the newest policy is not the one in force
-	LastCycle time.Time `json:"last_cycle"`
-	Plan      *Plan     `json:"-"`
-	Policy    *Policy   `json:"-"` // that the plan was made by
+	Mode      string         `json:"mode"`            // observe, enforce, or safe after a panic or too many unclean starts
+	Owner     bool           `json:"owner"`           // this process owns the state
+	Writable  bool           `json:"writable"`        // and can write it
+	Stop      bool           `json:"stop"`            // the STOP file is there
+	Error     string         `json:"error,omitempty"` // why the state cannot be written, or what the panic said
+	Recovered string         `json:"recovered,omitempty"`
+	Healer    string         `json:"healer"`
+	Epoch     int            `json:"epoch"`
+	Config    string         `json:"config_hash"`
+	Declined  string         `json:"config_refused,omitempty"` // why the newest policy is not the one in force
+	LastCycle time.Time      `json:"last_cycle"`
+	Plan      *healer.Plan   `json:"-"`
+	Policy    *healer.Policy `json:"-"` // that the plan was made by
 
 	// Actions are those that are remembered, by MAC, the oldest first. A dragon that
 	// nothing was done to is not in it.
-	Actions map[string][]Action `json:"-"`
+	Actions map[string][]healer.Action `json:"-"`
 
 	windows []bool
 	uploads *uploads
@@ -164,7 +169,7 @@ func New(c Config) (*Healer, error) {
 	h := &Healer{
 		config: c, logger: c.Logger, clock: c.Clock,
 		calls: make(chan func(context.Context)), ended: make(chan struct{}), handEnded: make(chan struct{}),
-		mem: NewMemory(), commit: commit, upgrading: make(map[string]bool),
+		mem: healer.NewMemory(), decide: healer.Decide, commit: commit, upgrading: make(map[string]bool),
 	}
 	h.arrivals.init()
 	h.audit = newAuditFile(c.Dir)

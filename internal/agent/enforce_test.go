@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"os"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -26,13 +27,13 @@ func wantedPools(user, mac string) []dragon.PoolConfig {
 func wished(t *testing.T, n int, mode string, specs func(int) dragontest.Spec) *ward {
 	t.Helper()
 	w := newWardOf(t, n, specs, map[fleet.Fact]time.Duration{fleet.Pools: 0, fleet.AutoTune: 0})
-	w.wishes(func(i *fleet.Info) *Wish {
-		return &Wish{Key: "key", Name: "house", Pools: wantedPools("acct", i.MAC), Mode: mode}
+	w.wishes(func(i healer.Device) *healer.Wish {
+		return &healer.Wish{Key: "key", Name: "house", Pools: wantedPools("acct", i.MAC), Mode: mode}
 	})
 	return w
 }
 
-func (w *ward) wishes(of func(*fleet.Info) *Wish) {
+func (w *ward) wishes(of func(healer.Device) *healer.Wish) {
 	w.policy.Wish = of
 }
 
@@ -64,7 +65,7 @@ func TestAHerdIsConfigured(t *testing.T) {
 			}
 			return s
 		})
-		w.policy.Default.Mode = Observe // to configure is no healing
+		w.policy.Default.Mode = healer.Observe // to configure is no healing
 		w.start()
 		w.until("all are as wished", 90*time.Minute, func() bool {
 			for i := range 5 {
@@ -153,8 +154,8 @@ func TestNothingIsWrittenBesideAStop(t *testing.T) {
 func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWardOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.Pools: 0})
-		w.wishes(func(*fleet.Info) *Wish {
-			return &Wish{Key: "k", Name: "typo", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://typo.example.net:3333", User: "a.b", Password: "hunter2"}}}
+		w.wishes(func(healer.Device) *healer.Wish {
+			return &healer.Wish{Key: "k", Name: "typo", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://typo.example.net:3333", User: "a.b", Password: "hunter2"}}}
 		})
 		before := w.pools(0)
 		for i := range 3 {
@@ -181,7 +182,7 @@ func TestAWaveIsAsFastAsItMayBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 200
 		w := wished(t, n, "", func(int) dragontest.Spec { return dragontest.Spec{Uptime: 20 * time.Hour} })
-		w.policy.Default.Mode = Observe
+		w.policy.Default.Mode = healer.Observe
 		w.policy.Fleet.InFlight, w.policy.Fleet.PerDomain = 0.05, 10 // as many as 500 dragons have
 		w.policy.Rollout.Wave = 0.10                                 // and 400
 		w.start()
@@ -213,6 +214,40 @@ func TestAWaveIsAsFastAsItMayBe(t *testing.T) {
 		}
 		if most := w.metric("mother_healer_in_flight", "scope", "fleet"); most > 5 {
 			t.Errorf("%v in flight", most)
+		}
+	})
+}
+
+func TestARealDragonIsShiftedDownAndBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWardOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.AutoTune: 0})
+		w.policy.Default.Heat.DownshiftEnabled = true
+		w.policy.Default.Heat.RestoreAfter = 2 * time.Hour
+		w.start()
+		w.settle()
+		d := w.herd.Dragon(1)
+		before := d.Truth().AutoTune.Mode
+		d.Inject(dragontest.Overheat)
+		w.until("it runs cooler", time.Hour, func() bool { return d.Truth().AutoTune.Mode == "efficient" })
+		pass(10 * time.Minute)
+		if n := w.metric("mother_healer_downshifted"); n != 1 {
+			t.Errorf("%g dragons shifted down by the page", n)
+		}
+		w.stop() // it is remembered what it had
+		w.start()
+		d.Clear(dragontest.Overheat)
+		w.until("it has again what it had", 4*time.Hour, func() bool { return d.Truth().AutoTune.Mode == before })
+		if got := w.wrote(1); !slices.Equal(got, []string{"setAutoTune", "setAutoTune"}) || len(w.wrote(0))+len(w.wrote(2)) > 0 {
+			t.Errorf("written %v", got)
+		}
+		var told []string
+		for _, a := range w.audit() {
+			if strings.Contains(a.Note, "autotune mode") {
+				told = append(told, a.Note)
+			}
+		}
+		if len(told) != 2 || !strings.Contains(told[0], "efficient in place of "+before) || !strings.Contains(told[1], before+" again") {
+			t.Errorf("the audit says %q", told)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"bytes"
@@ -15,7 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
@@ -26,7 +29,7 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 		w.settle()
 		w.killBoard(2)
 		w.until("the dragon is restarted", 30*time.Minute, func() bool { return len(w.wrote(2)) > 0 })
-		w.until("the restart counts as a success", 30*time.Minute, func() bool { return w.outcomes(Restart, DeadBoard, Recovered) == 1 })
+		w.until("the restart counts as a success", 30*time.Minute, func() bool { return w.outcomes(healer.Restart, healer.DeadBoard, healer.Recovered) == 1 })
 		if n := w.metric("mother_healer_outcomes_total", "action", "restartCgMiner", "reason", "dead_board", "outcome", "recovered"); n != 1 {
 			t.Errorf("the page shows %g recoveries, want 1", n)
 		}
@@ -40,11 +43,11 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 				t.Errorf("dragon %d was written %v, want %v", i, got, want)
 			}
 		}
-		if !slices.Equal(w.actions, []Kind{Restart}) {
+		if !slices.Equal(w.actions, []healer.Kind{healer.Restart}) {
 			t.Errorf("OnAction was told %v", w.actions)
 		}
 		d, err := w.healer.Why(w.worker(2))
-		if err != nil || d.State != StateHealthy {
+		if err != nil || d.State != healer.StateHealthy {
 			t.Errorf("state %q, %v, want healthy", d.State, err)
 		}
 		for name, want := range map[string]float64{
@@ -88,7 +91,7 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 				}
 			case a.Verify != nil:
 				told = append(told, "verdict "+string(a.Verify.Verdict))
-			case a.Decision == Act:
+			case a.Decision == healer.Act:
 				told = append(told, "act")
 				if len(a.Gates) == 0 || len(a.Budget) == 0 || a.Evidence == nil {
 					t.Errorf("the decision to act explains nothing: %+v", a)
@@ -108,13 +111,13 @@ func TestObserveDecidesAndSendsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, 5)
-		w.policy.Default.Mode = Observe
+		w.policy.Default.Mode = healer.Observe
 		w.start()
 		w.settle()
 		w.killBoard(2)
 		w.until("it would act", 30*time.Minute, func() bool {
 			d, err := w.healer.Why(w.worker(2))
-			return err == nil && d.Verb == WouldAct && d.Kind == Restart
+			return err == nil && d.Verb == healer.WouldAct && d.Kind == healer.Restart
 		})
 		pass(3 * time.Hour)
 		if w.wroteAnything() {
@@ -135,11 +138,11 @@ func TestNothingIsSentAfterAPause(t *testing.T) {
 	t.Parallel()
 	for name, forbid := range map[string]func(*ward) error{
 		"pause": func(w *ward) error {
-			_, err := w.healer.Pause(w.ctx, PauseRequest{Scope: "fleet", Owner: "eva", Reason: "race", For: 2 * time.Hour})
+			_, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "race", For: 2 * time.Hour})
 			return err
 		},
 		"maintenance": func(w *ward) error {
-			_, err := w.healer.Maintenance(w.ctx, PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "race"})
+			_, err := w.healer.Maintenance(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "race"})
 			return err
 		},
 		"quarantine": func(w *ward) error { return w.healer.Quarantine(w.ctx, w.worker(1), "eva", "race") },
@@ -184,7 +187,7 @@ func TestAnUnansweredWriteIsNeverSentAgain(t *testing.T) {
 		w.settle()
 		w.killBoard(2)
 		w.herd.Dragon(2).Inject(dragontest.Cut, dragontest.On("restartCgMiner"))
-		w.until("the outcome is unknown", time.Hour, func() bool { return w.outcomes(Restart, DeadBoard, Outcome(Unknown)) == 1 })
+		w.until("the outcome is unknown", time.Hour, func() bool { return w.outcomes(healer.Restart, healer.DeadBoard, healer.Outcome(healer.Unknown)) == 1 })
 		pass(4 * time.Hour)
 		if got := w.wrote(2); len(got) != 1 {
 			t.Errorf("written %v, want one restart", got)
@@ -259,8 +262,8 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 			w.start()
 			w.settle()
 			d := w.fleet.Lookup(w.worker(0))
-			j := &job{decision: Decision{Who: who(w.fleet.Lookup(w.worker(1)), w.policy)}}
-			err := d.Write(w.ctx, "test", func(ctx context.Context, c *dragonClient) error { return w.healer.identify(ctx, c, j) })
+			j := &job{decision: healer.Decision{Who: who(w.fleet.Lookup(w.worker(1)), w.policy)}}
+			err := d.Write(w.ctx, "test", func(ctx context.Context, c *dragon.Client) error { return w.healer.identify(ctx, c, j) })
 			if err == nil || w.metric("mother_identity_mismatch_total") != 1 {
 				t.Errorf("another dragon's MAC was taken for its own: %v", err)
 			}
@@ -336,7 +339,7 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 }
 
 // rebuilt holds what the next process remembers against what the killed one knew.
-func rebuilt(t *testing.T, k *killer, old *Memory, h *Healer) {
+func rebuilt(t *testing.T, k *killer, old *healer.Memory, h *Healer) {
 	t.Helper()
 	err := h.ask(t.Context(), "test", func(context.Context) error {
 		if h.mem.Fleet.Epoch != old.Fleet.Epoch+1 {
@@ -348,7 +351,7 @@ func rebuilt(t *testing.T, k *killer, old *Memory, h *Healer) {
 				return fmt.Errorf("%s: %d actions on rung %d are remembered as %+v", mac, len(r.Actions), r.Rung, n)
 			}
 			for i := range n.Actions {
-				if a := n.Actions[i]; a.ID != r.Actions[i].ID || a.Result == Pending {
+				if a := n.Actions[i]; a.ID != r.Actions[i].ID || a.Result == healer.Pending {
 					return fmt.Errorf("%s: action %+v became %+v", mac, r.Actions[i], a)
 				}
 			}
@@ -410,7 +413,7 @@ func TestWithoutADiskNothingIsSent(t *testing.T) {
 		if w.metric("mother_state_writable") != 0 || w.metric("mother_state_write_errors_total") < 1 || w.metric("mother_healer_mode", "mode", "observe") != 1 {
 			t.Error("the metrics do not say that the state cannot be written")
 		}
-		_, err := w.healer.Pause(w.ctx, PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "disk"})
+		_, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "disk"})
 		if !errors.Is(err, ErrUnwritten) {
 			t.Errorf("pausing with a full disk: %v, want that it holds but is not written", err)
 		}
@@ -514,8 +517,8 @@ func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, 4)
 		place := w.place
-		w.place = func(i *fleetInfo) (string, string) {
-			if i.Worker == w.worker(3) && w.enacted.Load().Seed == 13 {
+		w.place = func(i healer.Device) (string, string) {
+			if dragon.WorkerName(i.MAC) == w.worker(3) && w.enacted.Load().Seed == 13 {
 				panic("a bug")
 			}
 			return place(i)
@@ -536,7 +539,7 @@ func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
 		if w.metric("mother_healer_panics_total") < 1 || w.metric("mother_healer_mode", "mode", "safe") != 1 {
 			t.Error("the panic is not counted")
 		}
-		if d, err := w.healer.Why(w.worker(1)); err != nil || d.Verb != WouldAct {
+		if d, err := w.healer.Why(w.worker(1)); err != nil || d.Verb != healer.WouldAct {
 			t.Errorf("it does not go on deciding: %+v, %v", d, err)
 		}
 		if _, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "test", true); err == nil {
@@ -550,13 +553,13 @@ func TestAPanicBesideTheOwnerIsHeardOf(t *testing.T) {
 		w := newWard(t, 4)
 		var buggy atomic.Bool
 		w.configs = append(w.configs, func(c *Config) {
-			c.Policy = func() *Policy {
+			c.Policy = func() *healer.Policy {
 				if buggy.Load() {
 					panic("a bug")
 				}
 				return w.enacted.Load()
 			}
-			c.OnAction = func(*fleetInfo, *Action) { panic("another") }
+			c.OnAction = func(*fleet.Info, *healer.Action) { panic("another") }
 		})
 		w.start()
 		w.settle()
@@ -576,15 +579,15 @@ func TestAHumanMayRebootWithinLimits(t *testing.T) {
 		w := newWard(t, 4)
 		w.start()
 		w.settle()
-		if _, err := w.healer.Pause(w.ctx, PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test"}); err != nil {
+		if _, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test"}); err != nil {
 			t.Fatal(err)
 		}
 		var blocked *BlockedError
-		if _, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "it looks odd", false); !errors.As(err, &blocked) || blocked.Decision.Blocked != GatePause {
+		if _, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "it looks odd", false); !errors.As(err, &blocked) || blocked.Decision.Blocked != healer.GatePause {
 			t.Errorf("a reboot while paused: %v, want it blocked by the pause", err)
 		}
 		a, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "it looks odd", true)
-		if err != nil || a.Actor != "user:eva" || a.Kind != Reboot {
+		if err != nil || a.Actor != "user:eva" || a.Kind != healer.Reboot {
 			t.Errorf("%+v, %v", a, err)
 		}
 		if got := w.wrote(1); !slices.Equal(got, []string{"reboot"}) {
@@ -602,7 +605,7 @@ func TestAHumanMayRebootWithinLimits(t *testing.T) {
 		if _, err := w.healer.Reboot(w.ctx, w.worker(2), "", "", true); err == nil {
 			t.Error("nobody rebooted for no reason")
 		}
-		w.until("it is back and well", 2*time.Hour, func() bool { return w.outcomes(Reboot, "", Recovered) == 1 })
+		w.until("it is back and well", 2*time.Hour, func() bool { return w.outcomes(healer.Reboot, "", healer.Recovered) == 1 })
 		if r := w.fleet.Lookup(w.worker(1)).Health().Restarts; r.System.Healer != 1 || r.System.Unknown+r.Miner.Unknown+r.Miner.Healer != 0 {
 			t.Errorf("restarts by the fleet's count: %+v, want one of the system, by the healer", r)
 		}
@@ -614,7 +617,7 @@ func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 		w := newWard(t, 4)
 		w.start()
 		w.settle()
-		p, err := w.healer.Maintenance(w.ctx, PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "new fan"})
+		p, err := w.healer.Maintenance(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "new fan"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -624,7 +627,7 @@ func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 		shows := func() {
 			t.Helper()
 			plan, err := w.healer.Plan()
-			if err != nil || plan.Counts.States[StateMaintenance] != 1 || plan.Counts.States[StateQuarantined] != 1 {
+			if err != nil || plan.Counts.States[healer.StateMaintenance] != 1 || plan.Counts.States[healer.StateQuarantined] != 1 {
 				t.Fatalf("%v, %v\n%s", plan.Counts.States, err, w.table())
 			}
 			if w.metric("dragon_maintenance", "worker", w.worker(1)) != 1 || w.metric("mother_pauses", "scope", "mac") != 1 ||
@@ -643,7 +646,7 @@ func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 		if err := w.healer.Release(w.ctx, w.worker(2), "eva"); err != nil {
 			t.Error(err)
 		}
-		if plan, _ := w.healer.Plan(); plan.Counts.States[StateMaintenance]+plan.Counts.States[StateQuarantined] != 0 {
+		if plan, _ := w.healer.Plan(); plan.Counts.States[healer.StateMaintenance]+plan.Counts.States[healer.StateQuarantined] != 0 {
 			t.Error("they are not free again")
 		}
 		var said []string
@@ -703,13 +706,13 @@ func TestAPolicyThatCallsTheFarmSickIsRefused(t *testing.T) {
 		if s := w.healer.Status(); s.Config == before || s.Declined != "" || w.metric("mother_healer_policy_refused") != 0 {
 			t.Errorf("a good policy was not taken over: %+v\n%s", s, w.log)
 		}
-		var said []Verb
+		var said []healer.Verb
 		for _, a := range w.audit() {
-			if a.Decision == Adopt || a.Decision == Refuse {
+			if a.Decision == healer.Adopt || a.Decision == healer.Refuse {
 				said = append(said, a.Decision)
 			}
 		}
-		if !slices.Equal(said, []Verb{Refuse, Adopt}) {
+		if !slices.Equal(said, []healer.Verb{healer.Refuse, healer.Adopt}) {
 			t.Errorf("the audit says %v", said)
 		}
 	})
@@ -748,32 +751,32 @@ func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
 func TestAPolicyComesWithItsProfilesOrNotAtAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, 6)
-		handsOff := func(i *fleetInfo) (string, string) {
-			if i.Worker == w.worker(1) {
+		handsOff := func(i healer.Device) (string, string) {
+			if dragon.WorkerName(i.MAC) == w.worker(1) {
 				return "", "hands-off"
 			}
 			return "", ""
 		}
 		w.policy.Place = handsOff
-		w.policy.Override("hands-off", func(d *DragonPolicy) { d.Mode = Observe })
+		w.policy.Override("hands-off", func(d *healer.DragonPolicy) { d.Mode = healer.Observe })
 		w.start()
 		w.settle()
 		pass(20 * time.Minute)
 		p := impatient()
-		p.Override("strict", func(d *DragonPolicy) { d.Detect.MinPerBoard = 50e12 })
-		p.Place = func(*fleetInfo) (string, string) { return "", "strict" }
+		p.Override("strict", func(d *healer.DragonPolicy) { d.Detect.MinPerBoard = 50e12 })
+		p.Place = func(healer.Device) (string, string) { return "", "strict" }
 		w.enact(p)
 		w.killBoard(1)
 		w.until("it would be healed", time.Hour, func() bool {
 			d, err := w.healer.Why(w.worker(1))
-			return err == nil && d.Verb == WouldAct
+			return err == nil && d.Verb == healer.WouldAct
 		})
 		pass(time.Hour)
 		if n := w.metric("mother_config_refused_total"); n != 1 || len(w.wrote(1)) > 0 {
 			t.Errorf("refused %g times, want once; the dragon that is only observed was written %v", n, w.wrote(1))
 		}
 		p = impatient()
-		p.Place = func(*fleetInfo) (string, string) { return "", "" }
+		p.Place = func(healer.Device) (string, string) { return "", "" }
 		w.enact(p)
 		w.until("it is healed under the next policy", time.Hour, func() bool { return len(w.wrote(1)) > 0 })
 	})
@@ -787,11 +790,11 @@ func TestAPolicyThatOnlyObservesEndsTheHealing(t *testing.T) {
 		w.killBoard(1)
 		pass(8 * time.Minute)
 		p := impatient()
-		p.Default.Mode = Observe
+		p.Default.Mode = healer.Observe
 		w.enact(p)
 		w.until("it would act", time.Hour, func() bool {
 			d, err := w.healer.Why(w.worker(1))
-			return err == nil && d.Verb == WouldAct
+			return err == nil && d.Verb == healer.WouldAct
 		})
 		pass(time.Hour)
 		if w.wroteAnything() || w.metric("mother_healer_mode", "mode", "observe") != 1 {
@@ -826,7 +829,7 @@ func TestPlanOffline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Counts.Fleet != 4 || p.Counts.States[StateQuarantined] != 1 {
+		if p.Counts.Fleet != 4 || p.Counts.States[healer.StateQuarantined] != 1 {
 			t.Errorf("%+v", p.Counts)
 		}
 		if stat() != before {

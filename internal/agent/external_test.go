@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"context"
@@ -8,13 +8,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 func TestExternalGate(t *testing.T) {
-	type outside = func(context.Context, External) (string, error)
-	firing := func(context.Context, External) (string, error) { return "2 series", nil }
-	fine := func(context.Context, External) (string, error) { return "", nil }
-	gone := func(context.Context, External) (string, error) { return "", errors.New("connection refused") }
+	type outside = func(context.Context, healer.External) (string, error)
+	firing := func(context.Context, healer.External) (string, error) { return "2 series", nil }
+	fine := func(context.Context, healer.External) (string, error) { return "", nil }
+	gone := func(context.Context, healer.External) (string, error) { return "", errors.New("connection refused") }
 	for name, c := range map[string]struct {
 		onError string
 		answer  outside
@@ -31,7 +33,7 @@ func TestExternalGate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWard(t, 3)
-				w.policy.External = External{Prometheus: "http://127.0.0.1:9090", Query: "ALERTS", OnError: c.onError}
+				w.policy.External = healer.External{Prometheus: "http://127.0.0.1:9090", Query: "ALERTS", OnError: c.onError}
 				w.configs = append(w.configs, func(to *Config) { to.Outside = c.answer })
 				w.start()
 				w.settle()
@@ -41,7 +43,7 @@ func TestExternalGate(t *testing.T) {
 				} else {
 					w.until("the gate is in the way", 30*time.Minute, func() bool {
 						d, err := w.healer.Why(w.worker(0))
-						return err == nil && d.Blocked == GateExternal
+						return err == nil && d.Blocked == healer.GateExternal
 					})
 					pass(10 * time.Minute)
 					if w.wroteAnything() {
@@ -72,9 +74,9 @@ func TestAMuteGateHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, 1)
 		asked := make(chan struct{}, 1000)
-		w.policy.External = External{Prometheus: "http://127.0.0.1:9090", Query: "ALERTS", OnError: "block"}
+		w.policy.External = healer.External{Prometheus: "http://127.0.0.1:9090", Query: "ALERTS", OnError: "block"}
 		w.configs = append(w.configs, func(c *Config) {
-			c.Outside = func(ctx context.Context, _ External) (string, error) {
+			c.Outside = func(ctx context.Context, _ healer.External) (string, error) {
 				asked <- struct{}{}
 				select {
 				case <-ctx.Done():
@@ -91,7 +93,7 @@ func TestAMuteGateHoldsNobodyUp(t *testing.T) {
 			t.Errorf("a look took %s", took)
 		}
 		before = time.Now()
-		if _, err := w.healer.Pause(t.Context(), PauseRequest{Scope: "fleet", Owner: "test", Reason: "test"}); err != nil {
+		if _, err := w.healer.Pause(t.Context(), healer.PauseRequest{Scope: "fleet", Owner: "test", Reason: "test"}); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(before); took > 0 {
@@ -104,9 +106,9 @@ func TestAMuteGateHoldsNobodyUp(t *testing.T) {
 func TestANewGateIsAskedBeforeItIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWard(t, 1)
-		w.policy.External = External{Prometheus: "http://127.0.0.1:9090", Query: "old", OnError: "block"}
+		w.policy.External = healer.External{Prometheus: "http://127.0.0.1:9090", Query: "old", OnError: "block"}
 		w.configs = append(w.configs, func(c *Config) {
-			c.Outside = func(_ context.Context, e External) (string, error) {
+			c.Outside = func(_ context.Context, e healer.External) (string, error) {
 				if e.Query == "new" {
 					return "2 series", nil
 				}
@@ -114,10 +116,10 @@ func TestANewGateIsAskedBeforeItIsOpen(t *testing.T) {
 			}
 		})
 		w.start()
-		gate := func() GateState {
+		gate := func() healer.GateState {
 			p, err := w.healer.Plan()
 			if err != nil || p.External == nil {
-				return GateState{}
+				return healer.GateState{}
 			}
 			return *p.External
 		}
@@ -166,7 +168,7 @@ func TestAGatewayThatDoesNotAnswerHoldsEverything(t *testing.T) {
 		w.killBoard(0)
 		w.until("the isolation is in the way", 30*time.Minute, func() bool {
 			d, err := w.healer.Why(w.worker(0))
-			return err == nil && d.Blocked == GateIsolation
+			return err == nil && d.Blocked == healer.GateIsolation
 		})
 		pass(time.Hour)
 		if w.wroteAnything() || w.metric("mother_healer_isolated") != 1 {

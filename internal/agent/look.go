@@ -1,10 +1,7 @@
-package healer
+package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -182,7 +180,7 @@ func (h *Healer) cycle(ctx context.Context) error {
 	now := h.clock.Now()
 	h.adopt(now)
 	h.view = h.see(h.policy)
-	h.plan = Decide(now, h.view, h.mem, h.enforced())
+	h.plan = h.decide(now, h.view, h.mem, h.enforced())
 	written := h.keep() == nil // what it has to say, it has said
 	h.say(h.plan.Audit...)
 	h.account(h.plan)
@@ -197,9 +195,9 @@ func (h *Healer) cycle(ctx context.Context) error {
 // act begins to carry out what the plan says, which is one thing at most.
 func (h *Healer) act(ctx context.Context) {
 	for i := range h.plan.Dragons {
-		if d := h.plan.Dragons[i]; d.Verb == Act {
+		if d := h.plan.Dragons[i]; d.Verb == healer.Act {
 			h.acting = true
-			j := job{plan: h.plan, decision: d}
+			j := h.job(d, "")
 			h.hand(func() { h.heal(ctx, j) })
 			return
 		}
@@ -207,15 +205,15 @@ func (h *Healer) act(ctx context.Context) {
 	for i := range h.plan.Upgrades {
 		// It takes minutes, in which others may be healed. One that is on its way, and not
 		// written down yet, is decided upon again.
-		if d := h.plan.Upgrades[i]; d.Verb == Act && !h.upgrading[d.MAC] {
+		if d := h.plan.Upgrades[i]; d.Verb == healer.Act && !h.upgrading[d.MAC] {
 			h.upgrading[d.MAC] = true
-			j := job{plan: h.plan, decision: d, actor: d.Actor()}
+			j := h.job(d, d.Actor())
 			h.hand(func() { h.heal(ctx, j) })
 			return
 		}
 	}
 	for i := range h.plan.Changes {
-		if d := h.plan.Changes[i]; d.Verb == Act {
+		if d := h.plan.Changes[i]; d.Verb == healer.Act {
 			h.beginChange(ctx, d)
 			return
 		}
@@ -223,10 +221,23 @@ func (h *Healer) act(ctx context.Context) {
 }
 
 // beginChange begins to configure a dragon, as the newest plan says.
-func (h *Healer) beginChange(ctx context.Context, d Decision) {
+func (h *Healer) beginChange(ctx context.Context, d healer.Decision) {
 	h.acting = true
-	j := job{plan: h.plan, decision: d, actor: rolloutActor(d.change.id)}
+	j := h.job(d, d.Actor())
 	h.hand(func() { h.heal(ctx, j) })
+}
+
+// job is a decision of the newest plan that is to be carried out.
+func (h *Healer) job(d healer.Decision, actor string) job {
+	j := job{decision: d, view: h.view, policy: h.enforced(), actor: actor}
+	if d.Change != nil {
+		var own *healer.Wish
+		if f := h.view.Of(d.MAC); f != nil {
+			own = f.Wish
+		}
+		j.want = h.mem.Desired(&d, own)
+	}
+	return j
 }
 
 // show publishes what a request has changed, without taking it for another look.
@@ -236,14 +247,14 @@ func (h *Healer) show() {
 	}
 	now := h.clock.Now()
 	h.view.Host = h.host()
-	h.publish(Decide(now, h.view, h.mem.Clone(), h.enforced()))
+	h.publish(h.decide(now, h.view, h.mem.Clone(), h.enforced()))
 }
 
 // see gathers what is known of the fleet, as a policy places it, and of the healer's
 // own footing.
-func (h *Healer) see(p *Policy) *View {
+func (h *Healer) see(p *healer.Policy) *healer.View {
 	dragons := h.config.Fleet.Dragons()
-	v := &View{Host: h.host(), Dragons: make([]Facts, 0, len(dragons))}
+	v := &healer.View{Host: h.host(), Dragons: make([]healer.Facts, 0, len(dragons))}
 	known := make(map[*fleet.Dragon]bool, len(dragons))
 	for _, d := range dragons {
 		known[d] = true
@@ -259,8 +270,8 @@ func (h *Healer) see(p *Policy) *View {
 	return v
 }
 
-func (h *Healer) host() Host {
-	return Host{
+func (h *Healer) host() healer.Host {
+	return healer.Host{
 		ClockSynced:   h.clock.Synced(),
 		StateWritable: h.writable(),
 		Owner:         !h.held,
@@ -277,11 +288,11 @@ func (h *Healer) stopped() bool {
 }
 
 // facts says what is known of a dragon now.
-func (h *Healer) facts(d *fleet.Dragon, p *Policy) Facts {
+func (h *Healer) facts(d *fleet.Dragon, p *healer.Policy) healer.Facts {
 	health, last := d.Health(), d.Last()
 	w := who(d, p)
 	if last == nil || !health.Up {
-		f := FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
+		f := healer.FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
 		h.configured(d, &f, p)
 		return f
 	}
@@ -292,12 +303,12 @@ func (h *Healer) facts(d *fleet.Dragon, p *Policy) Facts {
 }
 
 // configured adds what the dragon is to be, and what it has said that it is.
-func (h *Healer) configured(d *fleet.Dragon, f *Facts, p *Policy) {
+func (h *Healer) configured(d *fleet.Dragon, f *healer.Facts, p *healer.Policy) {
 	if f.Conflict {
 		return
 	}
 	if p.Wish != nil {
-		f.Wish = p.Wish(d.Info())
+		f.Wish = p.Wish(DeviceOf(d.Info()))
 	}
 	r := h.mem.Dragons[f.MAC]
 	if f.Wish == nil && !p.For(f.Profile).Heat.DownshiftEnabled && (r == nil || r.Downshift == nil) {
@@ -305,7 +316,7 @@ func (h *Healer) configured(d *fleet.Dragon, f *Facts, p *Policy) {
 	}
 	now, facts := h.clock.Now().Mono, d.Facts()
 	read := func(at time.Time) time.Duration { return now - time.Duration(float64(time.Since(at))*h.speed()) }
-	c := &Configured{}
+	c := &healer.Configured{}
 	if !facts.Pools.At.IsZero() {
 		c.HasPools, c.Pools, c.PoolsAt = true, facts.Pools.Value, read(facts.Pools.At)
 	}
@@ -317,7 +328,7 @@ func (h *Healer) configured(d *fleet.Dragon, f *Facts, p *Policy) {
 }
 
 // factsOf makes facts of a reading that has come.
-func (h *Healer) factsOf(d *fleet.Dragon, who Who, r *fleet.Reading) Facts {
+func (h *Healer) factsOf(d *fleet.Dragon, who healer.Who, r *fleet.Reading) healer.Facts {
 	h.arrivals.mu.Lock()
 	a := h.arrivals.newest[d]
 	h.arrivals.mu.Unlock()
@@ -331,48 +342,53 @@ func (h *Healer) factsOf(d *fleet.Dragon, who Who, r *fleet.Reading) Facts {
 		o.At = r.Summary.At.Add(-time.Duration(float64(r.Summary.At.Sub(o.At)) * speed))
 		overview = &o
 	}
-	return FactsOf(who, Reached, r.Summary, overview, a.at)
+	return healer.FactsOf(who, healer.Reached, r.Summary, overview, a.at)
 }
 
-func who(d *fleet.Dragon, p *Policy) Who {
+// DeviceOf is a dragon as a policy places it.
+func DeviceOf(i *fleet.Info) healer.Device {
+	return healer.Device{MAC: i.MAC, Model: i.Model, IP: i.IP, Site: i.Site, Conflict: i.Conflict}
+}
+
+func who(d *fleet.Dragon, p *healer.Policy) healer.Who {
 	i := d.Info()
-	w := Who{
+	w := healer.Who{
 		MAC: i.MAC, Worker: i.Worker, Address: i.Address, Model: i.Model, Firmware: i.Firmware,
 		HWVer: i.HWVersion, Conflict: i.Conflict,
 	}
 	if p.Place != nil {
-		w.Domain, w.Profile = p.Place(i)
+		w.Domain, w.Profile = p.Place(DeviceOf(i))
 	}
 	if a := d.Facts().AutoTune; !a.At.IsZero() {
-		w.Mode = modeInWords(a.Value.Mode, a.Value.Level)
+		w.Mode = healer.ModeText(a.Value.Mode, a.Value.Level)
 	}
 	return w
 }
 
 // reachOf says why there is no reading.
-func reachOf(h fleet.Health) Reach {
+func reachOf(h fleet.Health) healer.Reach {
 	switch {
 	case h.Busy != "":
-		return Busy
+		return healer.Busy
 	case h.Reason == "" || h.Up:
-		return Untried
+		return healer.Untried
 	case errors.Is(h.Err, dragon.ErrNotReady): // it answers, its mining process does not
-		return Reached
+		return healer.Reached
 	}
-	return Reach(h.Reason)
+	return healer.Reach(h.Reason)
 }
 
 // adopt takes over a policy that has changed, unless it would call too many dragons
 // sick at once.
-func (h *Healer) adopt(now Instant) {
+func (h *Healer) adopt(now healer.Instant) {
 	next := h.config.Policy()
 	if next == h.offered {
 		return
 	}
 	h.offered = next
-	hash, first := hashOf(next), h.policy == nil
+	hash, first := next.Hash(), h.policy == nil
 	if !first {
-		g, err := Guard(now, h.mem, Seen{h.policy, h.see(h.policy)}, Seen{next, h.see(next)})
+		g, err := healer.Guard(now, h.mem, healer.PolicyView{By: h.policy, View: h.see(h.policy)}, healer.PolicyView{By: next, View: h.see(next)})
 		if err != nil {
 			h.decline(hash, err.Error(), &g)
 			return
@@ -385,44 +401,34 @@ func (h *Healer) adopt(now Instant) {
 	h.arrivals.mu.Unlock()
 	if hash != h.mem.Fleet.ConfigHash {
 		h.mem.Fleet.ConfigHash = hash
-		h.mem.touchFleet()
+		h.mem.TouchFleet()
 	}
 	if news {
 		level.Info(h.logger).Log("msg", "a new policy is in force", "config_hash", hash)
-		h.sayRequest(Adopt, "", healerActor, "a new policy is in force")
+		h.sayRequest(healer.Adopt, "", healer.HealerActor, "a new policy is in force")
 	}
 }
 
 // decline says that a policy is not taken over, and why.
-func (h *Healer) decline(hash, why string, g *Guarded) {
+func (h *Healer) decline(hash, why string, g *healer.Guarded) {
 	h.declined = why
 	h.metrics.configRefused.Inc()
-	level.Error(h.logger).Log("msg", "the new policy is not taken over; the old one stays", "err", why, "limit", g.Limit, "newly_sick", workersOf(g.Newly))
-	h.sayRequest(Refuse, "", healerActor, fmt.Sprintf("policy %s: %s: %s", hash, why, workersOf(g.Newly)))
-}
-
-// hashOf names a policy in the audit.
-func hashOf(p *Policy) string {
-	data, err := json.Marshal(p)
-	if err != nil {
-		return ""
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:6])
+	level.Error(h.logger).Log("msg", "the new policy is not taken over; the old one stays", "err", why, "limit", g.Limit, "newly_sick", healer.WorkersOf(g.Newly))
+	h.sayRequest(healer.Refuse, "", healer.HealerActor, fmt.Sprintf("policy %s: %s: %s", hash, why, healer.WorkersOf(g.Newly)))
 }
 
 // enforced is the policy in force; after a panic, one that sends nothing.
-func (h *Healer) enforced() *Policy {
+func (h *Healer) enforced() *healer.Policy {
 	if h.tripped == "" {
 		return h.policy
 	}
 	p := *h.policy
-	p.Default.Mode, p.Rollout.Mode = Observe, Observe
+	p.Default.Mode, p.Rollout.Mode = healer.Observe, healer.Observe
 	p.Profiles = nil
 	for name, profile := range h.policy.Profiles {
-		p.Override(name, func(d *DragonPolicy) {
+		p.Override(name, func(d *healer.DragonPolicy) {
 			*d = *profile
-			d.Mode = Observe
+			d.Mode = healer.Observe
 		})
 	}
 	return &p

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"context"
@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
-// Deed is what a human did to a dragon without the healer.
-type Deed struct {
+// ManualAction is what a human did to a dragon without the healer.
+type ManualAction struct {
 	MAC    string
 	Worker string // where the healer does not know it
 	Action string
@@ -20,7 +21,7 @@ type Deed struct {
 	Note   string // what came of it; never a secret
 }
 
-func (d *Deed) check() error {
+func (d *ManualAction) check() error {
 	mac, ok := dragon.ParseMAC(d.MAC)
 	if !ok || d.Action == "" || d.Owner == "" {
 		return errors.New("record: it needs a dragon's MAC, an action and an owner")
@@ -29,8 +30,8 @@ func (d *Deed) check() error {
 	return nil
 }
 
-// Record writes a deed into the audit, also one to a dragon that the healer does not know.
-func (h *Healer) Record(ctx context.Context, d Deed) error {
+// Record writes a manual action into the audit, also one to a dragon that the healer does not know.
+func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 	if err := d.check(); err != nil {
 		return err
 	}
@@ -38,19 +39,19 @@ func (h *Healer) Record(ctx context.Context, d Deed) error {
 		if h.held {
 			return ErrNotOwner
 		}
-		a := Audit{At: h.clock.Now().Wall, MAC: d.MAC, Worker: d.Worker}
+		a := healer.Audit{At: h.clock.Now().Wall, MAC: d.MAC, Worker: d.Worker}
 		if r := h.mem.Dragons[d.MAC]; r != nil {
 			w := r.Who
 			a.Worker, a.IP, a.Model, a.Firmware, a.Domain, a.State = w.Worker, w.Address, w.Model, w.Firmware, w.Domain, r.State
 		}
 		a.Epoch, a.Config = h.mem.Fleet.Epoch, h.mem.Fleet.ConfigHash
-		a.Decision, a.Action, a.Actor, a.Note = Manual, Kind(d.Action), userActor(d.Owner), d.Note
+		a.Decision, a.Action, a.Actor, a.Note = healer.Manual, healer.Kind(d.Action), userActor(d.Owner), d.Note
 		h.say(a)
 		return h.audit.err
 	})
 }
 
-// OfflineAudit is where deeds are written while no instance runs. It may be used by many
+// OfflineAudit is where manual actions are written while no instance runs. It may be used by many
 // at once.
 type OfflineAudit struct {
 	mu   sync.Mutex // the audit has one owner at a time
@@ -60,10 +61,10 @@ type OfflineAudit struct {
 // recordPatience is how long a record waits for another command that writes one.
 const recordPatience = 5 * time.Second
 
-// Record writes a deed into the audit in dir while no instance runs there. One that does
+// Record writes a manual action into the audit in dir while no instance runs there. One that does
 // is store.ErrHeld: it is to be asked for its Record. Those who wait for it wait together,
 // and whoever comes later no more.
-func (o *OfflineAudit) Record(dir string, d Deed) (err error) {
+func (o *OfflineAudit) Record(dir string, d ManualAction) (err error) {
 	if err := d.check(); err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (o *OfflineAudit) Record(dir string, d Deed) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	line, err := json.Marshal(Audit{At: time.Now().UTC(), MAC: d.MAC, Worker: d.Worker, Decision: Manual, Action: Kind(d.Action), Actor: userActor(d.Owner), Note: d.Note})
+	line, err := json.Marshal(healer.Audit{At: time.Now().UTC(), MAC: d.MAC, Worker: d.Worker, Decision: healer.Manual, Action: healer.Kind(d.Action), Actor: userActor(d.Owner), Note: d.Note})
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"context"
@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // told is what a dragon said right after it was written to: what of it cannot take effect.
-type told []Stuck
+type told []healer.Stuck
 
 func (t told) String() string {
 	words := make([]string, len(t))
@@ -23,7 +24,7 @@ func (t told) String() string {
 }
 
 // changedInWords says what was written.
-func changedInWords(x *ConfigChange) string {
+func changedInWords(x *healer.ConfigChange) string {
 	words := make([]string, len(x.Items))
 	for i, item := range x.Items {
 		words[i] = string(item)
@@ -38,75 +39,60 @@ func changedInWords(x *ConfigChange) string {
 // look reads what a dragon is configured for, right before that is changed: it may be as
 // wished already, and what it has is to be given back if the wish does not work.
 func (j *job) look(ctx context.Context, dev device) error {
-	x := j.decision.change
-	if x == nil {
-		return notSent("nobody has said what it is to be")
+	x := j.decision.Change
+	if x == nil || j.want == nil {
+		return notSent("its desired state is not known")
 	}
-	have := &Configured{}
-	if len(x.wish.Pools) > 0 {
+	have := &healer.Configured{}
+	if len(j.want.Pools) > 0 {
 		pools, err := dev.Pools(ctx)
 		if err != nil && !errors.Is(err, dragon.ErrRejected) { // that is: it has no configuration
 			return notSent("reading its pools: %v", err)
 		}
 		have.Pools, have.HasPools = pools, true
 	}
-	if x.wish.Mode != "" {
+	if j.want.Mode != "" {
 		a, err := dev.AutoTune(ctx)
 		if err != nil {
 			return notSent("reading its autotune mode: %v", err)
 		}
 		have.Mode, have.Level, have.HasMode = a.Mode, a.Level, true
 	}
+	step := *x
 	j.have = have
-	if _, items := j.decision.Found(have); len(items) == 0 {
+	step.Items, j.had = x.Found(j.want, have)
+	if j.decision.Change = &step; len(step.Items) == 0 {
 		return notSent("it is as wished already")
 	}
 	return nil
-}
-
-// Found takes down what a dragon that is to be configured has, right before it is written
-// to, and says what is to be written: nothing, if it is as wished already.
-func (d *Decision) Found(have *Configured) (*Wish, []Item) {
-	if d.change == nil {
-		return nil, nil
-	}
-	x := *d.change
-	x.items = nil
-	for _, differs := range x.wish.Differences(have) {
-		if slices.Contains(d.change.items, differs.Item) {
-			x.items = append(x.items, differs.Item)
-		}
-	}
-	d.change, d.before = &x, settingOf(have, x.wish.items())
-	return x.wish, x.items
 }
 
 // configure writes what is otherwise than wished: pools, then autotune, and reads each
 // back, since a dragon says success to what it ignores. goOn says between two writes
 // whether a human has forbidden the next.
 func (j *job) configure(ctx context.Context, dev device, goOn func() error) (told, error) {
-	x := j.decision.change
+	x := j.decision.Change
 	var says told
-	if slices.Contains(x.items, ItemPools) {
-		u, err := dev.UpdatePools(ctx, x.wish.Pools)
+	if slices.Contains(x.Items, healer.ItemPools) {
+		u, err := dev.UpdatePools(ctx, j.want.Pools)
 		switch {
 		case errors.Is(err, dragon.ErrRejected):
-			return told{{Item: ItemPools, Why: err.Error()}}, err
+			return told{{Item: healer.ItemPools, Why: err.Error()}}, err
 		case err != nil:
 			return nil, err
 		}
-		j.have.Pools, j.have.HasPools, j.told = u.Pools, true, append(j.told, ItemPools)
+		j.have.Pools, j.have.HasPools, j.told = u.Pools, true, append(j.told, healer.ItemPools)
 		switch {
 		case u.Locked:
-			says = append(says, Stuck{Item: ItemPools, Why: locked})
+			says = append(says, healer.Stuck{Item: healer.ItemPools, Why: healer.PinnedPools})
 		case !u.AsWished():
-			says = append(says, Stuck{Item: ItemPools, Why: "it was accepted, and is " + poolsInWords(u.Pools)})
+			says = append(says, healer.Stuck{Item: healer.ItemPools, Why: "it was accepted, and is " + healer.PoolsText(u.Pools)})
 		}
 	}
-	if !slices.Contains(x.items, ItemAutotune) {
+	if !slices.Contains(x.Items, healer.ItemAutotune) {
 		return says, nil
 	}
-	if len(x.items) > 1 {
+	if len(x.Items) > 1 {
 		if err := goOn(); err != nil {
 			return says, nil //nolint:nilerr // the pools are written; the rest is drift, and has its time
 		}
@@ -114,11 +100,11 @@ func (j *job) configure(ctx context.Context, dev device, goOn func() error) (tol
 	is, err := j.tune(ctx, dev, goOn)
 	switch {
 	case errors.Is(err, dragon.ErrRejected):
-		return append(says, Stuck{Item: ItemAutotune, Why: err.Error()}), rest(err, len(x.items))
+		return append(says, healer.Stuck{Item: healer.ItemAutotune, Why: err.Error()}), rest(err, len(x.Items))
 	case err != nil:
 		return says, err
-	case !x.wish.tuned(is):
-		says = append(says, Stuck{Item: ItemAutotune, Why: "it was accepted, and is " + modeInWords(is.Mode, is.Level)})
+	case !j.want.Tuned(is):
+		says = append(says, healer.Stuck{Item: healer.ItemAutotune, Why: "it was accepted, and is " + healer.ModeText(is.Mode, is.Level)})
 	}
 	return says, nil
 }
@@ -133,17 +119,17 @@ func rest(err error, items int) error {
 }
 
 // tune writes the autotuner's mode and returns what the dragon stores then.
-func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*Configured, error) {
-	w := j.decision.change.wish
-	is := func() (*Configured, error) {
+func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*healer.Configured, error) {
+	w := j.want
+	is := func() (*healer.Configured, error) {
 		a, err := dev.AutoTune(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("%w: reading the autotune mode back: %w", dragon.ErrUnknownOutcome, err)
 		}
-		j.have.Mode, j.have.Level, j.told = a.Mode, a.Level, append(j.told, ItemAutotune)
-		return &Configured{Mode: a.Mode, Level: a.Level, HasMode: true}, nil
+		j.have.Mode, j.have.Level, j.told = a.Mode, a.Level, append(j.told, healer.ItemAutotune)
+		return &healer.Configured{Mode: a.Mode, Level: a.Level, HasMode: true}, nil
 	}
-	set := func(mode string, level dragon.Number) (*Configured, error) {
+	set := func(mode string, level dragon.Number) (*healer.Configured, error) {
 		if err := dev.SetAutoTune(ctx, dragon.AutoTune{Mode: mode, Level: level}); err != nil {
 			return nil, err
 		}
@@ -154,7 +140,7 @@ func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*Configu
 		level = dragon.Number{}
 	}
 	after, err := set(w.Mode, level)
-	if err != nil || w.tuned(after) || w.Mode != "balanced" || !slices.Contains(dragon.AutoTuneModes(), after.Mode) {
+	if err != nil || w.Tuned(after) || w.Mode != "balanced" || !slices.Contains(dragon.AutoTuneModes(), after.Mode) {
 		return after, err
 	}
 	// Where its configuration names no mode yet, balanced is a success that changes
@@ -170,10 +156,10 @@ func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*Configu
 
 // learn lets the others know what the dragon has said of itself since the write.
 func (j *job) learn(d *fleet.Dragon) {
-	if slices.Contains(j.told, ItemPools) {
+	if slices.Contains(j.told, healer.ItemPools) {
 		d.LearnPools(j.have.Pools)
 	}
-	if slices.Contains(j.told, ItemAutotune) {
+	if slices.Contains(j.told, healer.ItemAutotune) {
 		d.LearnAutoTune(dragon.AutoTune{Mode: j.have.Mode, Level: j.have.Level})
 	}
 }

@@ -1,8 +1,9 @@
-package healer
+package agent
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
@@ -31,8 +33,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bubbleClock is the clock of a testing/synctest bubble, as a host's.
 type bubbleClock struct{ start time.Time }
 
-func (c bubbleClock) Now() Instant {
-	return Instant{Wall: time.Now(), Mono: 100*time.Hour + time.Since(c.start), BootID: "boot-1"}
+func (c bubbleClock) Now() healer.Instant {
+	return healer.Instant{Wall: time.Now(), Mono: 100*time.Hour + time.Since(c.start), BootID: "boot-1"}
 }
 
 func (bubbleClock) Synced() bool { return true }
@@ -44,28 +46,28 @@ type ward struct {
 	fleet   *fleet.Fleet
 	clock   bubbleClock
 	dir     string
-	policy  *Policy // until the start; then see enact
-	place   func(*fleet.Info) (domain, profile string)
-	enacted atomic.Pointer[Policy] // read by the Healer
-	current atomic.Pointer[Healer] // that gets the readings
+	policy  *healer.Policy // until the start; then see enact
+	place   func(healer.Device) (domain, profile string)
+	enacted atomic.Pointer[healer.Policy] // read by the Healer
+	current atomic.Pointer[Healer]        // that gets the readings
 	log     *bytes.Buffer
 	ctx     context.Context
 
 	healer   *Healer
 	registry *prometheus.Registry
 	stopRun  func()
-	actions  []Kind
+	actions  []healer.Kind
 	configs  []func(*Config)
 	setUps   []func(*Healer)
 }
 
 // impatient is a policy that needs little evidence that the healer and the dragons
 // are not new, so that a test is about something else.
-func impatient() *Policy {
-	p := DefaultPolicy()
+func impatient() *healer.Policy {
+	p := healer.DefaultPolicy()
 	p.StartObserve, p.StartSamples = 2*time.Minute, 2
 	p.NewObserve, p.NewSamples = 3*time.Minute, 3
-	p.Default.Mode = Enforce
+	p.Default.Mode = healer.Enforce
 	return &p
 }
 
@@ -83,7 +85,7 @@ func newWardOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts map[f
 		t.Fatal(err)
 	}
 	w := &ward{t: t, herd: herd, clock: bubbleClock{time.Now()}, dir: t.TempDir(), policy: impatient(), log: &bytes.Buffer{}}
-	w.place = func(i *fleet.Info) (string, string) { return "row-" + i.IP, "" }
+	w.place = func(i healer.Device) (string, string) { return "row-" + i.IP, "" }
 	transport := dragon.NewTransport()
 	transport.DialContext = herd.DialContext
 	options := dragon.Options{Transport: transport}
@@ -128,7 +130,7 @@ func (w *ward) start() *Healer {
 }
 
 // enact makes a policy the one that the Healer is given.
-func (w *ward) enact(p *Policy) {
+func (w *ward) enact(p *healer.Policy) {
 	if p.Place == nil {
 		p.Place = w.place
 	}
@@ -150,7 +152,7 @@ func (w *ward) make(dir string) (*Healer, func() (stop func())) {
 	w.enact(w.policy)
 	c := Config{
 		Fleet: w.fleet, Dir: dir, Policy: w.enacted.Load, ID: "test", Clock: w.clock,
-		OnAction: func(_ *fleet.Info, a *Action) { w.actions = append(w.actions, a.Kind) },
+		OnAction: func(_ *fleet.Info, a *healer.Action) { w.actions = append(w.actions, a.Kind) },
 		Logger:   log.NewLogfmtLogger(log.NewSyncWriter(w.log)), Registerer: w.registry,
 	}
 	for _, change := range w.configs {
@@ -160,6 +162,7 @@ func (w *ward) make(dir string) (*Healer, func() (stop func())) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	h.decide = throughJSON
 	for _, change := range w.setUps {
 		change(h)
 	}
@@ -176,6 +179,21 @@ func (w *ward) make(dir string) (*Healer, func() (stop func())) {
 			running.Wait()
 		})
 	}
+}
+
+// throughJSON decides, and returns what the plan is after it was written as JSON and read
+// again: all that is carried out in these tests rests on nothing else.
+func throughJSON(now healer.Instant, view *healer.View, mem *healer.Memory, policy *healer.Policy) *healer.Plan {
+	made := healer.Decide(now, view, mem, policy)
+	data, err := json.Marshal(made)
+	if err != nil {
+		panic(err)
+	}
+	read := &healer.Plan{News: made.News}
+	if err := json.Unmarshal(data, read); err != nil {
+		panic(err)
+	}
+	return read
 }
 
 // stop ends the Healer in order.
@@ -240,7 +258,7 @@ func (w *ward) settle() {
 	w.t.Helper()
 	w.until("all dragons are healthy", 15*time.Minute, func() bool {
 		p, err := w.healer.Plan()
-		return err == nil && p.Counts.States[StateHealthy] == w.herd.Len()
+		return err == nil && p.Counts.States[healer.StateHealthy] == w.herd.Len()
 	})
 }
 
@@ -252,7 +270,7 @@ func (w *ward) acting() bool {
 }
 
 // audit returns the audit's records.
-func (w *ward) audit() []Audit {
+func (w *ward) audit() []healer.Audit {
 	w.t.Helper()
 	data, err := os.ReadFile(filepath.Join(w.dir, auditName))
 	if err != nil {
@@ -303,7 +321,7 @@ func fits(m *dto.Metric, labels []string) bool {
 }
 
 // outcomes counts what became of writes. It is cheaper than metric, for who waits for it.
-func (w *ward) outcomes(k Kind, r Reason, o Outcome) float64 {
+func (w *ward) outcomes(k healer.Kind, r healer.Reason, o healer.Outcome) float64 {
 	return testutil.ToFloat64(w.healer.metrics.outcomes.WithLabelValues(string(k), reasonLabel(r), string(o)))
 }
 
@@ -371,8 +389,3 @@ func mustNotContain(t *testing.T, where, text string, secrets ...string) {
 		}
 	}
 }
-
-type (
-	dragonClient = dragon.Client
-	fleetInfo    = fleet.Info
-)

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"errors"
@@ -10,12 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
 func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 	dir := t.TempDir()
-	deed := Deed{MAC: "A0:B0:45:00:D1:A7", Worker: "dragon-4500d1a7", Action: "poweroff", Owner: "ada", Note: "sent"}
+	deed := ManualAction{MAC: "A0:B0:45:00:D1:A7", Worker: "dragon-4500d1a7", Action: "poweroff", Owner: "ada", Note: "sent"}
 	if err := new(OfflineAudit).Record(dir, deed); err != nil {
 		t.Fatal(err)
 	}
@@ -28,14 +29,14 @@ func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 	if err != nil || len(records) != 1 {
 		t.Fatalf("%+v, %v", records, err)
 	}
-	if r := records[0]; r.MAC != "a0:b0:45:00:d1:a7" || r.Decision != Manual || r.Action != "poweroff" || r.Actor != "user:ada" || r.Note != "sent" || r.At.IsZero() {
+	if r := records[0]; r.MAC != "a0:b0:45:00:d1:a7" || r.Decision != healer.Manual || r.Action != "poweroff" || r.Actor != "user:ada" || r.Note != "sent" || r.At.IsZero() {
 		t.Errorf("%+v", r)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v; want the mode 0600", info, err)
 	}
 
-	for _, bad := range []Deed{{}, {MAC: "x", Action: "a", Owner: "o"}, {MAC: deed.MAC, Owner: "o"}, {MAC: deed.MAC, Action: "a"}} {
+	for _, bad := range []ManualAction{{}, {MAC: "x", Action: "a", Owner: "o"}, {MAC: deed.MAC, Owner: "o"}, {MAC: deed.MAC, Action: "a"}} {
 		if err := new(OfflineAudit).Record(dir, bad); err == nil {
 			t.Errorf("%+v was taken", bad)
 		}
@@ -45,7 +46,7 @@ func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 // Two commands at once wait for each other, and for an instance only so long.
 func TestADeedWaitsForTheLock(t *testing.T) {
 	dir := t.TempDir()
-	deed := Deed{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
+	deed := ManualAction{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
 	synctest.Test(t, func(t *testing.T) {
 		release, err := store.Own(dir, 0)
 		if err != nil {
@@ -86,7 +87,7 @@ func TestADeedWaitsForTheLock(t *testing.T) {
 // A command at a thousand dragons would wait for hours, five seconds at each of them.
 func TestManyDeedsWaitForTheLockTogether(t *testing.T) {
 	dir := t.TempDir()
-	deed := Deed{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
+	deed := ManualAction{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
 	synctest.Test(t, func(t *testing.T) {
 		release, err := store.Own(dir, 0)
 		if err != nil {

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"cmp"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // showcase makes series of the published status. It is a collector of its own, so
@@ -42,7 +44,7 @@ var shown = []struct {
 	show func(s *Status, put func(v float64, labels ...string))
 }{
 	{gauge("mother_healer_mode", "1 for the mode that the healer is in: safe is observe after a panic or too many unclean starts.", "mode"), func(s *Status, put func(float64, ...string)) {
-		for _, mode := range []string{string(Observe), string(Enforce), "safe"} {
+		for _, mode := range []string{string(healer.Observe), string(healer.Enforce), "safe"} {
 			put(truth(s.Mode == mode), mode)
 		}
 	}},
@@ -100,7 +102,7 @@ var shown = []struct {
 	{gauge("dragon_maintenance", "1: a human works on the dragon, and its alerts are muted.", "worker"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
 			d := &s.Plan.Dragons[i]
-			put(truth(d.State == StateMaintenance), d.Worker)
+			put(truth(d.State == healer.StateMaintenance), d.Worker)
 		}
 	}},
 	{gauge("dragon_sensor_faults", "Working boards whose temperature is none, cannot be one, or has stood still while the others' moved.", "worker"), func(s *Status, put func(float64, ...string)) {
@@ -114,7 +116,7 @@ var shown = []struct {
 		}
 	}},
 	{gauge("mother_healer_devices", "Dragons by state.", "state"), func(s *Status, put func(float64, ...string)) {
-		for _, state := range States {
+		for _, state := range healer.States {
 			put(float64(s.Plan.Counts.States[state]), string(state))
 		}
 	}},
@@ -125,13 +127,13 @@ var shown = []struct {
 		put(float64(s.Plan.Counts.Shifted))
 	}},
 	{gauge("mother_healer_quarantined", "Dragons that the healer has given up on until a human releases them, or they are well for a day."), func(s *Status, put func(float64, ...string)) {
-		put(float64(s.Plan.Counts.States[StateQuarantined]))
+		put(float64(s.Plan.Counts.States[healer.StateQuarantined]))
 	}},
 	{gauge("mother_identity_conflicts", "Dragons that claim a MAC that another claims too, or have none."), func(s *Status, put func(float64, ...string)) {
-		put(float64(s.Plan.Counts.States[StateConflict]))
+		put(float64(s.Plan.Counts.States[healer.StateConflict]))
 	}},
 	{gauge("mother_healer_blocked", "Dragons that wait for a gate.", "gate"), func(s *Status, put func(float64, ...string)) {
-		for _, g := range Gates() {
+		for _, g := range healer.Gates() {
 			put(float64(s.Plan.Counts.Blocked[g]), string(g))
 		}
 	}},
@@ -156,11 +158,11 @@ var shown = []struct {
 		open := make(map[string]bool, len(s.Plan.Breakers))
 		for i := range s.Plan.Breakers {
 			b := &s.Plan.Breakers[i]
-			open[b.key()] = true
+			open[b.Key()] = true
 			put(float64(b.State), b.Name, b.Scope)
 		}
 		for _, name := range fleetWide {
-			if b := (Breaker{Name: name}); !open[b.key()] {
+			if b := (healer.Breaker{Name: name}); !open[b.Key()] {
 				put(0, name, "")
 			}
 		}
@@ -185,7 +187,7 @@ var shown = []struct {
 		}
 	}},
 	{gauge("mother_healer_isolated", "1: most of the fleet is out of reach at once, or the configured gateway does not answer, so that the healer takes itself for cut off."), func(s *Status, put func(float64, ...string)) {
-		put(truth(s.Plan.breakerState("isolation") >= BreakerOpen))
+		put(truth(s.Plan.BreakerState("isolation") >= healer.BreakerOpen))
 	}},
 	{gauge("dragon_config_drift", "1: the item is not as a profile wishes it. Only where one does, and the dragon has said how it is.", "worker", "item"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
@@ -194,46 +196,46 @@ var shown = []struct {
 				continue
 			}
 			for _, item := range d.Wish.Known {
-				put(truth(slices.ContainsFunc(d.Wish.Drift, func(x Difference) bool { return x.Item == item })), d.Worker, string(item))
+				put(truth(slices.ContainsFunc(d.Wish.Drift, func(x healer.Difference) bool { return x.Item == item })), d.Worker, string(item))
 			}
 		}
 	}},
 	{gauge("mother_enforce_state", "1 for where a dragon stands with its wish: as_wished, waiting (for its turn, while its rollout goes on), drifted (and waits for something else), changing, stuck (tried, and it cannot take effect), conflict (somebody else changes it back), failed (it did not work after it was changed), unknown.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
-			if d := &s.Plan.Dragons[i]; d.Wish != nil && d.Wish.Phase != PhaseNone {
+			if d := &s.Plan.Dragons[i]; d.Wish != nil && d.Wish.Phase != healer.PhaseNone {
 				put(1, d.Worker, string(d.Wish.Phase))
 			}
 		}
 	}},
 	{gauge("mother_rollout_state", "1 for the state of a rollout. Of a wish: waiting (for a canary), canary, waves, done, aborted (until a human acknowledges it). Of firmware: running, paused, done, aborted (the same).", "rollout", "name", "state"), func(s *Status, put func(float64, ...string)) {
-		for _, ro := range s.Plan.currentFirmware() {
-			for _, state := range FirmwareStates {
+		for _, ro := range s.Plan.CurrentFirmware() {
+			for _, state := range healer.FirmwareStates {
 				put(truth(ro.State == state), ro.ID, ro.Release.Version, string(state))
 			}
 		}
 		for i := range s.Plan.Rollouts {
 			ro := &s.Plan.Rollouts[i]
-			for _, state := range RolloutStates {
+			for _, state := range healer.RolloutStates {
 				put(truth(ro.State == state), ro.ID, ro.Name, string(state))
 			}
 		}
 	}},
 	{gauge("mother_rollout_devices", "Dragons of a rollout by phase. Of a wish: see mother_enforce_state. Of firmware: waiting, uploading, rebooting, version (it has to tell the new one), hashing, verifying, soaking, done, failed, inconclusive.", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
-		for _, ro := range s.Plan.currentFirmware() {
-			put(float64(ro.Phases[PhaseWaiting]), ro.ID, PhaseWaiting)
-			for _, phase := range UpgradePhases {
+		for _, ro := range s.Plan.CurrentFirmware() {
+			put(float64(ro.Phases[healer.PhaseWaiting]), ro.ID, healer.PhaseWaiting)
+			for _, phase := range healer.UpgradePhases {
 				put(float64(ro.Phases[string(phase)]), ro.ID, string(phase))
 			}
 		}
 		for i := range s.Plan.Rollouts {
 			ro := &s.Plan.Rollouts[i]
-			for _, phase := range Phases {
+			for _, phase := range healer.Phases {
 				put(float64(ro.Phases[string(phase)]), ro.ID, string(phase))
 			}
 		}
 	}},
 	{gauge("mother_rollout_failed_devices", "Dragons that did not work after a rollout had changed them; of one of a wish, in the last 24 hours.", "rollout"), func(s *Status, put func(float64, ...string)) {
-		for _, ro := range s.Plan.currentFirmware() {
+		for _, ro := range s.Plan.CurrentFirmware() {
 			put(float64(ro.Failed), ro.ID)
 		}
 		for i := range s.Plan.Rollouts {
@@ -241,10 +243,10 @@ var shown = []struct {
 		}
 	}},
 	{gauge("mother_rollout_device_state", "1 for the phase of a dragon that a rollout of firmware is for: see mother_rollout_devices; waiting only while the rollout is running.", "worker", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
-		for _, ro := range s.Plan.currentFirmware() {
-			if ro.State == FirmwareRunning {
-				for _, worker := range ro.waiting {
-					put(1, worker, ro.ID, PhaseWaiting)
+		for _, ro := range s.Plan.CurrentFirmware() {
+			if ro.State == healer.FirmwareRunning {
+				for _, worker := range ro.Waiting {
+					put(1, worker, ro.ID, healer.PhaseWaiting)
 				}
 			}
 			for j := range ro.Dragons {
@@ -284,7 +286,7 @@ func (c showcase) Collect(ch chan<- prometheus.Metric) {
 		put := make(map[string]bool)
 		row.show(s, func(v float64, labels ...string) {
 			for j := range labels {
-				labels[j] = text(labels[j])
+				labels[j] = healer.Text(labels[j])
 			}
 			key := fmt.Sprintf("%q", labels)
 			if put[key] {
@@ -311,10 +313,10 @@ func window(d time.Duration) string {
 	if d == 0 {
 		return "in_flight"
 	}
-	return short(d)
+	return healer.ShortDuration(d)
 }
 
-func causeState(c *CauseState) float64 {
+func causeState(c *healer.CauseState) float64 {
 	switch {
 	case c.Down:
 		return 2

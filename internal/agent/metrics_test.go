@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 func TestMetricsLint(t *testing.T) {
@@ -37,8 +39,8 @@ func TestMetricsLint(t *testing.T) {
 		// An alert on a series that is not there stays silent.
 		for name, least := range map[string]int{
 			"mother_healer_mode": 3, "mother_healer_last_cycle_timestamp_seconds": 1, "mother_healer_cycle_duration_seconds": 1,
-			"mother_healer_device_state": 3, "mother_healer_devices": len(States), "mother_healer_decisions_total": 60,
-			"mother_healer_blocked": len(Gates()), "mother_healer_blocked_total": len(Gates()), "mother_healer_actions_total": 20,
+			"mother_healer_device_state": 3, "mother_healer_devices": len(healer.States), "mother_healer_decisions_total": 60,
+			"mother_healer_blocked": len(healer.Gates()), "mother_healer_blocked_total": len(healer.Gates()), "mother_healer_actions_total": 20,
 			"mother_healer_outcomes_total": 140, "mother_healer_in_flight": 1, "mother_healer_budget_limit": 3,
 			"mother_healer_budget_used": 3, "mother_healer_breaker_state": 5, "mother_healer_breaker_trips_total": 10,
 			"mother_healer_quarantined": 1, "mother_healer_time_to_recovery_seconds": 1, "mother_healer_hash_lost_to_actions_total": 1, "mother_healer_hash_recovered_total": 1,
@@ -60,9 +62,9 @@ func TestMetricsLint(t *testing.T) {
 // device says what is no text.
 func TestNothingThatADragonSaysBreaksThePage(t *testing.T) {
 	h := &Healer{}
-	h.published.Store(&Status{Plan: &Plan{
-		Dragons: []Decision{{Who: Who{Worker: "a"}}, {Who: Who{Worker: "a"}}, {Who: Who{Worker: "\xff"}}},
-		Pools:   []CauseState{{Name: "p\xff"}, {Name: "p\xff"}},
+	h.published.Store(&Status{Plan: &healer.Plan{
+		Dragons: []healer.Decision{{Who: healer.Who{Worker: "a"}}, {Who: healer.Who{Worker: "a"}}, {Who: healer.Who{Worker: "\xff"}}},
+		Pools:   []healer.CauseState{{Name: "p\xff"}, {Name: "p\xff"}},
 	}, LastCycle: time.Unix(1, 0)})
 	registry := prometheus.NewPedanticRegistry()
 	if err := registry.Register(showcase{&h.published}); err != nil {

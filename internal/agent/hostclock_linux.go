@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"crypto/rand"
@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // HostClock reads the clocks of this host.
@@ -27,8 +29,8 @@ func NewHostClock() *HostClock {
 
 // Now reads the wall clock and the one that counts since the host booted, also while
 // it sleeps.
-func (c *HostClock) Now() Instant {
-	i := Instant{Wall: time.Now().Round(0), Mono: time.Since(c.start), BootID: c.boot}
+func (c *HostClock) Now() healer.Instant {
+	i := healer.Instant{Wall: time.Now().Round(0), Mono: time.Since(c.start), BootID: c.boot}
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) == nil {
 		i.Mono = time.Duration(t.Nano())

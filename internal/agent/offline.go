@@ -1,9 +1,10 @@
-package healer
+package agent
 
 import (
 	"context"
 	"fmt"
 
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
@@ -14,7 +15,7 @@ import (
 // makes it fail with store.ErrHeld.
 //
 // The fleet's readings must reach OnReading of no other Healer; config.Fleet must run.
-func PlanOffline(ctx context.Context, config Config) (*Plan, error) {
+func PlanOffline(ctx context.Context, config Config) (*healer.Plan, error) {
 	h, err := New(config)
 	if err != nil {
 		return nil, err
@@ -23,7 +24,7 @@ func PlanOffline(ctx context.Context, config Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.mem, err = LoadMemory(r.Fleet, r.Dragons); err != nil {
+	if h.mem, err = healer.LoadMemory(r.Fleet, r.Dragons); err != nil {
 		return nil, fmt.Errorf("the healer's state in %s: %w", config.Dir, err)
 	}
 	h.policy = config.Policy()
@@ -37,5 +38,5 @@ func PlanOffline(ctx context.Context, config Config) (*Plan, error) {
 	h.view = h.see(h.policy)
 	// What a running healer would have.
 	h.view.Host.Owner, h.view.Host.StateWritable = true, true
-	return Decide(now, h.view, h.mem, h.policy), nil
+	return h.decide(now, h.view, h.mem, h.policy), nil
 }

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"bufio"
@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // longestLine is more than a line of the audit has; a longer one is left out.
@@ -23,12 +25,12 @@ const historyFiles = 2
 // History returns the newest lines of the audit, the newest first and n at most. With a
 // MAC it returns those about that dragon. It reads the newest files, and so tells also
 // what an earlier process did, or the one that owns the state.
-func (h *Healer) History(mac string, n int) ([]Audit, error) {
+func (h *Healer) History(mac string, n int) ([]healer.Audit, error) {
 	paths, err := auditFiles(h.config.Dir)
 	if err != nil {
 		return nil, err
 	}
-	var history []Audit
+	var history []healer.Audit
 	for _, path := range slices.Backward(paths[max(0, len(paths)-historyFiles):]) {
 		if len(history) >= n {
 			break

@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"bytes"
@@ -15,13 +15,20 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
+const newerFirmware = "t1_20191101_120000"
+
+func someRelease() healer.FirmwareRelease {
+	return healer.FirmwareRelease{Version: newerFirmware, Model: "T1", HWVer: "g19", SHA256: strings.Repeat("a", 64), Size: 40e6}
+}
+
 // newFirmwareWard makes a ward of n dragons whose healer has an image.
-func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*ward, FirmwareRelease) {
+func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*ward, healer.FirmwareRelease) {
 	t.Helper()
 	data := image.Bytes()
-	r := FirmwareRelease{Version: image.Version, Model: "T1", HWVer: "g19", SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), Size: int64(len(data))}
+	r := healer.FirmwareRelease{Version: image.Version, Model: "T1", HWVer: "g19", SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), Size: int64(len(data))}
 	w := newWardOf(t, n, func(int) dragontest.Spec { return dragontest.Spec{TuneTime: -1} }, nil)
 	f := &w.policy.Firmware
 	f.VerifyFor, f.CanarySoak, f.SecondSoak, f.Soak, f.RebootAt = 20*time.Minute, time.Hour, 10*time.Minute, 10*time.Minute, 10*time.Minute
@@ -36,15 +43,15 @@ func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*ward, Firmwa
 	return w, r
 }
 
-func (w *ward) rollOut(r FirmwareRelease) {
+func (w *ward) rollOut(r healer.FirmwareRelease) {
 	w.t.Helper()
-	if _, err := w.healer.StartFirmware(w.ctx, FirmwareRequest{Release: r, Owner: "ann", Reason: "a test"}); err != nil {
+	if _, err := w.healer.StartFirmware(w.ctx, healer.FirmwareRequest{Release: r, Owner: "ann", Reason: "a test"}); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 // rollout is the first rollout as it stands.
-func (w *ward) rollout() FirmwareShown {
+func (w *ward) rollout() healer.FirmwareShown {
 	w.t.Helper()
 	p, err := w.healer.Plan()
 	if err != nil || len(p.Firmware) == 0 {
@@ -55,7 +62,7 @@ func (w *ward) rollout() FirmwareShown {
 
 func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, r := newFirmwareWard(t, 3, dragontest.Image{Version: newer, Size: 1 << 20})
+		w, r := newFirmwareWard(t, 3, dragontest.Image{Version: newerFirmware, Size: 1 << 20})
 		w.start()
 		w.settle()
 		pass(20 * time.Minute) // until what they do is known
@@ -69,7 +76,7 @@ func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 		if got := w.metric("mother_firmware_upload_ratio", "worker", u[0].Worker); got != 1 {
 			t.Errorf("the page shows %g of it", got)
 		}
-		w.until("the rollout is done", 12*time.Hour, func() bool { return w.rollout().State == FirmwareDone })
+		w.until("the rollout is done", 12*time.Hour, func() bool { return w.rollout().State == healer.FirmwareDone })
 		if u := w.healer.Uploads(); len(u) > 0 {
 			t.Errorf("still on their way: %+v", u)
 		}
@@ -78,7 +85,7 @@ func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 			if i == 0 {
 				want = append(want, "reboot")
 			}
-			if got := w.wrote(i); !slices.Equal(got, want) || d.Truth().Firmware != newer || d.Traffic().MaxInFlight > 1 {
+			if got := w.wrote(i); !slices.Equal(got, want) || d.Truth().Firmware != newerFirmware || d.Traffic().MaxInFlight > 1 {
 				t.Errorf("dragon %d: %v, firmware %s, %d requests in flight", i, got, d.Truth().Firmware, d.Traffic().MaxInFlight)
 			}
 			if r := w.fleet.Lookup(w.worker(i)).Health().Restarts; r.System.Unknown != 0 {
@@ -88,7 +95,7 @@ func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 		var phases []string
 		for _, a := range w.audit() {
 			if a.Worker == w.worker(0) && strings.HasPrefix(a.Note, "firmware f1") {
-				phases = append(phases, strings.TrimPrefix(a.Note, "firmware f1 "+newer+": "))
+				phases = append(phases, strings.TrimPrefix(a.Note, "firmware f1 "+newerFirmware+": "))
 			}
 		}
 		if got := strings.Join(phases, " "); got != "rebooting version hashing verifying soaking done" {
@@ -105,14 +112,14 @@ func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
 	for name, outcome := range map[string]struct {
 		arrives bool
-		phase   UpgradePhase
+		phase   healer.UpgradePhase
 	}{
-		"it did not arrive": {false, UpgradeInconclusive},
-		"it had arrived":    {true, UpgradeDone},
+		"it did not arrive": {false, healer.UpgradeInconclusive},
+		"it had arrived":    {true, healer.UpgradeDone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				image := dragontest.Image{Version: newer, Size: 1 << 20}
+				image := dragontest.Image{Version: newerFirmware, Size: 1 << 20}
 				w, r := newFirmwareWard(t, 1, image)
 				w.start()
 				w.settle()
@@ -136,7 +143,7 @@ func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
 				})
 				pass(2 * time.Hour)
 				ro := w.rollout()
-				if ro.Dragons[0].Phase != outcome.phase || (outcome.phase == UpgradeInconclusive) != (ro.State == FirmwarePaused) {
+				if ro.Dragons[0].Phase != outcome.phase || (outcome.phase == healer.UpgradeInconclusive) != (ro.State == healer.FirmwarePaused) {
 					t.Errorf("%s: %s, %q", ro.State, ro.Dragons[0].Phase, ro.Dragons[0].Why)
 				}
 				got := 0
@@ -167,13 +174,13 @@ func (w *ward) send(i int, image dragontest.Image) {
 
 func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, r := newFirmwareWard(t, 3, dragontest.Image{Version: newer})
+		w, r := newFirmwareWard(t, 3, dragontest.Image{Version: newerFirmware})
 		w.start()
 		w.settle()
 		pass(20 * time.Minute) // until what they do is known
 		r.SHA256 = strings.Repeat("b", 64)
 		w.rollOut(r)
-		w.until("the rollout pauses", 10*time.Minute, func() bool { return w.rollout().State == FirmwarePaused })
+		w.until("the rollout pauses", 10*time.Minute, func() bool { return w.rollout().State == healer.FirmwarePaused })
 		pass(time.Hour)
 		if why := w.rollout().Why; w.wroteAnything() || why != "no such image" {
 			t.Errorf("it was written to, or %q", why)
@@ -183,17 +190,17 @@ func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
 
 func TestADragonThatHasChangedSinceTheDecisionIsSentNothing(t *testing.T) {
 	t.Parallel()
-	f := newFarm(t, 20).settle()
-	f.sends = false
-	rollOut(f)
-	f.tick()
-	j := &job{plan: f.plan, decision: f.plan.Upgrades[0]}
+	policy := healer.DefaultPolicy()
+	j := &job{policy: &policy, decision: healer.Decision{
+		Who:     healer.Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"},
+		Upgrade: &healer.FirmwareStep{Release: someRelease()},
+	}}
 	for name, c := range map[string]struct {
 		change func(*dragon.Overview)
 		says   string
 	}{
 		"the same":        {func(*dragon.Overview) {}, ""},
-		"upgraded":        {func(o *dragon.Overview) { o.Firmware = newer }, "it runs " + newer + " by now"},
+		"upgraded":        {func(o *dragon.Overview) { o.Firmware = newerFirmware }, "it runs " + newerFirmware + " by now"},
 		"another model":   {func(o *dragon.Overview) { o.Model = "T2" }, "T2"},
 		"another board":   {func(o *dragon.Overview) { o.HWVersion = "soc" }, "soc"},
 		"memory is short": {func(o *dragon.Overview) { o.MemoryFree = dragon.Known(80e6) }, "memory"},
@@ -205,37 +212,5 @@ func TestADragonThatHasChangedSinceTheDecisionIsSentNothing(t *testing.T) {
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-func TestFirmwareWaitsForItsWindowAndForAGateThatCannotBeAsked(t *testing.T) {
-	t.Parallel()
-	f := newFarm(t, 20).settle()
-	f.sends = false
-	rollOut(f)
-	f.tick()
-	if d := f.plan.Upgrades[0]; d.Verb != Act {
-		t.Fatalf("%s by %s", d.Verb, d.Blocked)
-	}
-	f.policy.External = External{Query: "up", OnError: "allow"}
-	f.host.External = ExternalAnswer{Asked: true, Err: "timeout"}
-	f.tick()
-	if d := f.plan.Upgrades[0]; d.Blocked != GateExternal {
-		t.Errorf("the gate cannot be asked: %s by %s", d.Verb, d.Blocked)
-	}
-	f.policy.External = External{}
-	at := f.now.Wall.UTC().Add(2 * time.Hour)
-	window := Window{Start: at.Format("15:04"), Length: time.Hour}
-	if err := window.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	f.policy.Firmware.Windows = []Window{window}
-	f.tick()
-	if d := f.plan.Upgrades[0]; d.Blocked != GateWindow {
-		t.Errorf("outside the window: %s by %s", d.Verb, d.Blocked)
-	}
-	f.run(2*time.Hour + 5*time.Minute)
-	if d := f.plan.Upgrades[0]; d.Verb != Act {
-		t.Errorf("in the window: %s by %s", d.Verb, d.Blocked)
 	}
 }

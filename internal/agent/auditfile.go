@@ -1,4 +1,4 @@
-package healer
+package agent
 
 import (
 	"bytes"
@@ -9,9 +9,10 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 const (
@@ -148,7 +149,7 @@ func (f *auditFile) close() {
 
 // say writes records to the audit and to the log. Only the owner may call it. A
 // process that does not own the state has no say in its audit either.
-func (h *Healer) say(records ...Audit) {
+func (h *Healer) say(records ...healer.Audit) {
 	for i := range records {
 		r := &records[i]
 		h.metrics.decided(r)
@@ -183,9 +184,9 @@ func (h *Healer) audited(err error) {
 }
 
 // logOf chooses the level: what is done, and what a human must know, is for everybody.
-func logOf(h *Healer, r *Audit) interface{ Log(...any) error } {
+func logOf(h *Healer, r *healer.Audit) interface{ Log(...any) error } {
 	switch r.Decision {
-	case Nothing, Blocked, Wait, Recovery:
+	case healer.Nothing, healer.Blocked, healer.Wait, healer.Recovery:
 		if r.Verify == nil && !byUser(r.Actor) {
 			return level.Debug(h.logger)
 		}
@@ -193,7 +194,7 @@ func logOf(h *Healer, r *Audit) interface{ Log(...any) error } {
 	return level.Info(h.logger)
 }
 
-func fieldsOf(r *Audit) []any {
+func fieldsOf(r *healer.Audit) []any {
 	fields := []any{"msg", "healing", "decision", r.Decision}
 	for _, f := range []struct {
 		key   string
@@ -206,7 +207,7 @@ func fieldsOf(r *Audit) []any {
 			fields = append(fields, f.key, f.value)
 		}
 	}
-	if r.Decision == Blocked {
+	if r.Decision == healer.Blocked {
 		var closed []string
 		for _, g := range r.Gates {
 			if !g.Open {
@@ -224,18 +225,10 @@ func fieldsOf(r *Audit) []any {
 	return fields
 }
 
-// text makes valid UTF-8 of what a device says.
-func text(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	return string(bytes.ToValidUTF8([]byte(s), []byte("�")))
-}
-
 // ReadAudit reads lines of an audit, for whoever shows them. A torn line is left out.
-func ReadAudit(data []byte) (records []Audit, err error) {
+func ReadAudit(data []byte) (records []healer.Audit, err error) {
 	for line := range bytes.Lines(data) {
-		var a Audit
+		var a healer.Audit
 		if e := json.Unmarshal(line, &a); e != nil {
 			err = fmt.Errorf("audit: %w", e)
 			continue
