@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/brndnmtthws/mother-of-dragons/internal/app"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 )
@@ -25,6 +26,9 @@ const gcPercent = 50
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if err := app.DisableCoreDumps(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: core dumps are not disabled: %v\n", cli.Name, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal stops the program in order, the second at once

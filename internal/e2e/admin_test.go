@@ -139,7 +139,7 @@ func TestTheAdminAPIBehindTLSAndAPassword(t *testing.T) {
 	if strings.Contains(w.p.logged(), openToAll) || strings.Contains(w.p.logged(), localOnly) {
 		t.Error("an API that needs a password is said to need none")
 	}
-	for flag, said := range map[string]string{"--web.enable-admin-api": localOnly, "--web.admin-api-without-login": openToAll} {
+	for flag, said := range map[string]string{"--no-web.admin-api-without-login": localOnly, "--web.admin-api-without-login": openToAll} {
 		w.start("--web.enable-admin-api", flag)
 		w.p.stop(t)
 		if !strings.Contains(w.p.logged(), said) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -41,6 +42,7 @@ const (
 type fetches struct {
 	slot  chan struct{}
 	pause func(context.Context, time.Duration) error // between attempts; tests do not wait
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 
 	total *prometheus.CounterVec
 	bytes prometheus.Counter
@@ -215,7 +217,7 @@ func (l *Library) begin(root *os.Root, u *url.URL) (*download, error) {
 	}
 	d.client = &http.Client{
 		Transport: &http.Transport{
-			DialContext:            l.dialer,
+			DialContext:            l.fetches.dial,
 			TLSHandshakeTimeout:    15 * time.Second,
 			ResponseHeaderTimeout:  30 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,

@@ -87,6 +87,7 @@ func New(c Config) *Library {
 	l := &Library{config: c}
 	l.Change(c.Dir, c.Allowed)
 	l.fetches.init(c.Registerer)
+	l.fetches.dial = l.dialer
 	return l
 }
 

@@ -205,6 +205,10 @@ func (f *Fleet) Answered(address string, t time.Time) bool {
 	return d != nil && !d.seen().Before(t)
 }
 
+// forgetAfter is how long a program runs before it forgets a dragon: the clock of a host
+// may be a year ahead at its start, until NTP sets it.
+const forgetAfter = time.Hour
+
 // forget drops the dragons that have not been seen for the retention time, and the
 // claimants of a MAC that have been silent for so long that the conflict is over.
 // Only a dragon that was asked and did not answer is dropped: one that the
@@ -215,7 +219,7 @@ func (f *Fleet) forget(now time.Time) {
 	for _, claimants := range f.byMAC {
 		for _, d := range slices.Clone(claimants) {
 			switch silent := d.silentSince(now); {
-			case silent > f.set.Load().Retention:
+			case silent > f.set.Load().Retention && now.Sub(f.began) > forgetAfter:
 				f.note(level.InfoValue(), "forgetting a dragon that has not been seen for the retention time",
 					"worker", d.Info().Worker, "address", d.Info().Address, "last_seen", d.seen().UTC())
 				f.drop(d)

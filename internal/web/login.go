@@ -21,7 +21,7 @@ import (
 const (
 	loginChecks  = 2               // at a time: bcrypt takes a core for 90 ms
 	loginWait    = 5 * time.Second // for one of them
-	freeLogins   = 3               // wrong ones from an address before it has to wait
+	freeLogins   = 10              // wrong ones from an address before it has to wait
 	longestDelay = time.Minute     // after more: 1 s, 2 s, 4 s …
 	loginMemory  = 15 * time.Minute
 	mostLogins   = 4096 // addresses, and right logins, that are remembered
