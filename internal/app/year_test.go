@@ -12,6 +12,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -37,7 +38,7 @@ func TestAStartWithTheClockAYearOff(t *testing.T) {
 	for _, off := range []time.Duration{-year, year} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {
 			dir := t.TempDir()
-			live := func(boot string, at time.Duration, sick bool, check func(*testing.T, *fleet.Fleet, *healer.Healer, *dragontest.Herd)) {
+			live := func(boot string, at time.Duration, sick bool, check func(*testing.T, *fleet.Fleet, *agent.Healer, *dragontest.Herd)) {
 				synctest.Test(t, func(t *testing.T) {
 					time.Sleep(at)
 					herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 10, InMemory: true, Specs: func(int) dragontest.Spec {
@@ -60,7 +61,7 @@ func TestAStartWithTheClockAYearOff(t *testing.T) {
 					}
 					policy := healer.DefaultPolicy()
 					policy.Default.Mode = healer.Enforce
-					doctor, err := healer.New(healer.Config{
+					doctor, err := agent.New(agent.Config{
 						Fleet: dragons, Dir: dir, Policy: func() *healer.Policy { return &policy }, Clock: bootClock{boot, time.Now().Add(-time.Minute)},
 					})
 					if err != nil {
@@ -81,13 +82,13 @@ func TestAStartWithTheClockAYearOff(t *testing.T) {
 					check(t, dragons, doctor, herd)
 				})
 			}
-			live("before", 2*year, false, func(t *testing.T, dragons *fleet.Fleet, doctor *healer.Healer, _ *dragontest.Herd) {
+			live("before", 2*year, false, func(t *testing.T, dragons *fleet.Fleet, doctor *agent.Healer, _ *dragontest.Herd) {
 				time.Sleep(2 * time.Hour)
 				if _, err := doctor.Pause(t.Context(), healer.PauseRequest{Scope: "mac", Value: dragons.Dragons()[0].Info().MAC, Owner: "o", Reason: "r", For: 4 * time.Hour}); err != nil {
 					t.Error(err)
 				}
 			})
-			live("after", 2*year+off, true, func(t *testing.T, dragons *fleet.Fleet, doctor *healer.Healer, herd *dragontest.Herd) {
+			live("after", 2*year+off, true, func(t *testing.T, dragons *fleet.Fleet, doctor *agent.Healer, herd *dragontest.Herd) {
 				writes := func() (n int) {
 					for _, d := range herd.Dragons() {
 						n += len(d.Writes())
