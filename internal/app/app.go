@@ -66,12 +66,12 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 		versioncollector.NewCollector("mother"),
 	)
 	a.loads = config.NewMetrics(a.registry)
-	book := passwords.Reader(c.DataDir)
-	if err := book.Err(); err != nil {
+	given := passwords.Reader(c.DataDir)
+	if err := given.Err(); err != nil {
 		level.Error(logger).Log("msg", "cannot read passwords.yml", "err", err)
 	}
 	a.client = dragon.Options{
-		CredentialsFor: CredentialsFor(&a.fleet, book, a.current.Load),
+		CredentialsFor: CredentialsFor(&a.fleet, given, a.current.Load),
 		Transport:      NewTransport(),
 		Timeout:        c.Scrape.DragonTimeout,
 		ReadTimeout:    func() time.Duration { return a.current.Load().Scrape.DragonTimeout },
@@ -122,10 +122,10 @@ func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 		facts[fact] = 0 // at the interval of that fact
 	}
 	mayChange := c.File != ""
-	if mayChange || c.Wishes.Pools() { // a reload may add pools
+	if mayChange || c.Desired.Pools() { // a reload may add pools
 		facts[fleet.Pools] = 0
 	}
-	if mayChange || c.Wishes.Autotune() {
+	if mayChange || c.Desired.Autotune() {
 		facts[fleet.AutoTune] = 0
 	}
 	if c.AsksVendors() {
@@ -300,13 +300,13 @@ func NewTransport() *dragon.Transport {
 
 // CredentialsFor returns a function that lists the credentials to try at a host. The fleet
 // may be set later, but before the first login.
-func CredentialsFor(dragons **fleet.Fleet, book *passwords.Book, current func() *config.Config) func(host string) []dragon.Credential {
+func CredentialsFor(dragons **fleet.Fleet, given *passwords.Store, current func() *config.Config) func(host string) []dragon.Credential {
 	return func(host string) []dragon.Credential {
 		var known *fleet.Info
 		if d := (*dragons).Lookup(host); d != nil {
 			known = d.Info()
 		}
-		return passwords.Login(book, host, known, current().Credentials.For(host, known))
+		return passwords.Login(given, host, known, current().Credentials.For(host, known))
 	}
 }
 

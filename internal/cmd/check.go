@@ -13,11 +13,11 @@ import (
 )
 
 func addCheckConfig(p *cli.Program) {
-	cmd := p.Command("check-config", "Check a configuration file: every error with its line, and what is legal and not wise. The flags are those that the instance gets beside it. "+
-		"The exit status is 0 if it would be taken, 1 if not.")
+	cmd := p.Command("check-config", "Check a configuration file: every error with its line, and warnings. Give it the flags of the instance, too. "+
+		"The exit status is 0 if the file is valid, 1 if not.")
 	load := config.RegisterCheck(cmd)
-	new(app.WebFlags).Register(cmd, ":9977") // they may be among the instance's, and say nothing of the file
-	show := cmd.Flag("print-config", "Print what would be in force, every default included, passwords masked.").NoEnvar().Bool()
+	new(app.WebFlags).Register(cmd, ":9977") // the instance's flags may contain them
+	show := cmd.Flag("print-config", "Print the configuration in force, with every default, passwords masked.").NoEnvar().Bool()
 	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {
 		c, err := load()
 		nobody := errors.Is(err, config.ErrNoTarget)
@@ -30,7 +30,7 @@ func addCheckConfig(p *cli.Program) {
 		}
 		warnings := c.Warnings
 		if nobody {
-			warnings = append(warnings, "it names neither a network nor a dragon: the flags must, or the program ends")
+			warnings = append(warnings, "neither a network nor a dragon is named; the program does not start without one")
 		}
 		for _, w := range warnings {
 			fmt.Fprintf(stderr, "%s: warning: %s\n", c.File, w)
@@ -38,7 +38,7 @@ func addCheckConfig(p *cli.Program) {
 		if *show {
 			return printConfig(stdout, c)
 		}
-		fmt.Fprintf(stdout, "%s: in order\n", c.File)
+		fmt.Fprintf(stdout, "%s: OK\n", c.File)
 		return nil
 	})
 }
@@ -49,9 +49,9 @@ func printConfig(w io.Writer, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "# What is in force: the file, the flags where it says nothing, and the defaults.")
+	fmt.Fprintln(w, "# The configuration in force: the file, the flags where the file has no key, and the defaults.")
 	for _, f := range c.Beside() {
-		fmt.Fprintf(w, "# Beside it: %s\n", strings.ReplaceAll(f, "\n", " "))
+		fmt.Fprintf(w, "# Flags without a key: %s\n", strings.ReplaceAll(f, "\n", " "))
 	}
 	_, err = w.Write(text)
 	return err

@@ -18,7 +18,7 @@ type Config struct {
 	Settings // as flags and file have them
 
 	Healing     Healing
-	Wishes      *Wishes // never nil
+	Desired     *DesiredStates // never nil
 	Sites       Sites
 	Credentials Credentials
 	Warnings    []string // about settings that are valid and probably not meant

@@ -19,10 +19,10 @@ type credential struct {
 	Match        match         `yaml:"match"`
 }
 
-// Credentials says what is tried at which dragon's login.
+// Credentials are the credentials to try at each dragon's login.
 type Credentials struct {
 	sites *Sites
-	known []knownCredential // those of the most specific match first, then as in the file
+	known []knownCredential // the most specific match first, then as in the file
 }
 
 type knownCredential struct {
@@ -30,23 +30,23 @@ type knownCredential struct {
 	whose layer
 }
 
-// mostStrange is how many passwords of particular dragons are tried on one that has not
-// said yet who it is.
+// mostStrange is how many passwords of particular dragons are tried on a dragon that is not
+// identified yet.
 const mostStrange = 8
 
-// For returns what is tried, in this order, at the login of the dragon at an address
-// (host or host:port), who being what is known of it. Those of the most specific match
-// come first; where none matches, those that dragons are delivered with.
+// For returns the credentials to try, in this order, at the login of the dragon at an address
+// (host or host:port). The most specific match comes first; where none matches, the factory
+// passwords.
 //
-// Who is nil for one that has not said yet who it is, such as a dragon that has just
-// moved. What it may be, by its address, is tried too, but last, and not all.
+// who is nil for a dragon that is not identified yet, such as one that has just moved. Then some
+// of the credentials for particular dragons that fit the address are tried last.
 func (c *Credentials) For(address string, who *fleet.Info) []dragon.Credential {
 	ip, _ := addressOf(address)
 	site := ""
 	if c.sites != nil {
 		site = c.sites.Of(address)
 	}
-	if who != nil && who.Site != "" { // of a static dragon that is named by a host name
+	if who != nil && who.Site != "" { // of a static dragon with a host name
 		site = who.Site
 	}
 	var tried, perhaps []dragon.Credential
@@ -78,7 +78,7 @@ func (c *Credentials) For(address string, who *fleet.Info) []dragon.Credential {
 	return append(tried, perhaps[:min(len(perhaps), mostStrange)]...)
 }
 
-// Equal reports whether two say the same of every dragon.
+// Equal reports whether two are the same for every dragon.
 func (c *Credentials) Equal(o *Credentials) bool {
 	return slices.EqualFunc(c.known, o.known, func(a, b knownCredential) bool {
 		return a.Credential == b.Credential && slices.Equal(a.whose.macs, b.whose.macs) && slices.Equal(a.whose.models, b.whose.models) &&
@@ -86,17 +86,17 @@ func (c *Credentials) Equal(o *Credentials) bool {
 	})
 }
 
-// adoptCredentials takes over what is tried at a dragon's login.
+// adoptCredentials checks the credentials and orders them.
 func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 	c.Credentials = Credentials{sites: &c.Sites}
 	for i, cred := range c.Logins {
 		path := fmt.Sprintf("credentials[%d]", i)
 		if cred.Username == "" {
-			r.at(path, "it has no username")
+			r.at(path, "has no username")
 		}
 		switch {
 		case cred.Password != "" && cred.PasswordFile != "":
-			r.at(path, "it has a password and a password_file; one of the two")
+			r.at(path, "has both password and password_file; want one")
 		case cred.PasswordFile != "":
 			if err := c.readPassword(&cred, dir); err != nil {
 				r.at(path+".password_file", "%s", err)
@@ -104,7 +104,7 @@ func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 		case cred.Password == "" && r.has(path+".password"):
 			r.at(path+".password", "is empty")
 		case cred.Password == "":
-			r.at(path, "it has neither a password nor a password_file")
+			r.at(path, "has neither password nor password_file")
 		}
 		whose := []layer{{}}
 		if r.has(path + ".match") {
@@ -117,7 +117,7 @@ func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 	}
 	slices.SortStableFunc(c.Credentials.known, func(a, b knownCredential) int { return b.whose.compare(&a.whose) })
 	if r.has("credentials") && len(c.Logins) == 0 {
-		r.at("credentials", "is empty; leave the key out for the passwords that dragons are delivered with")
+		r.at("credentials", "is empty; leave the key out for the factory passwords")
 	}
 }
 
@@ -125,14 +125,14 @@ func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 func (c *Config) readPassword(cred *credential, dir string) error {
 	path := cred.PasswordFile
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path) // as the operator sees it, wherever the program runs
+		path = filepath.Join(dir, path) // not the working directory's
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() || info.Size() > 4096 {
-		return errors.New(path + " is no file with one line in it")
+		return errors.New(path + " is not a file with one line")
 	}
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if err != nil {
@@ -140,10 +140,10 @@ func (c *Config) readPassword(cred *credential, dir string) error {
 	}
 	password := strings.TrimRight(string(data), "\r\n")
 	if password == "" || strings.ContainsAny(password, "\r\n") {
-		return errors.New(path + " has no password in it: want one line")
+		return errors.New(path + " has no password: want one line")
 	}
 	if othersRead(info) {
-		c.warn("%s has a password in it and others may read it: chmod 600", path)
+		c.warn("%s contains a password and others can read it: chmod 600", path)
 	}
 	cred.Password = dragon.Secret(password)
 	return nil

@@ -31,7 +31,7 @@ func (c *Config) complete() error {
 	c.check(r, filepath.Dir(c.File))
 	secret := slices.ContainsFunc(c.Logins, func(c credential) bool { return c.Password != "" }) ||
 		slices.ContainsFunc(c.Profiles, func(p profile) bool {
-			return slices.ContainsFunc(p.Wish.Pools, func(w wantedPool) bool { return len(w.Password) > 1 }) // x is none
+			return slices.ContainsFunc(p.Wish.Pools, func(w desiredPool) bool { return len(w.Password) > 1 }) // x is none
 		})
 	if info, err := os.Stat(c.File); err == nil && secret && othersRead(info) {
 		c.warn("%s contains passwords and others can read it: chmod 600", c.File)
@@ -95,8 +95,8 @@ func (c *Config) check(r *reader, dir string) {
 	sites := c.adoptSites(r)
 	c.adoptCredentials(r, dir, sites)
 	c.Healing = newHealing(r, &c.Settings, sites)
-	c.Wishes = c.newWishes(r, sites, dir)
-	c.Policy.Wish = c.Wishes.Of
+	c.Desired = c.newDesiredStates(r, sites, dir)
+	c.Policy.Wish = c.Desired.Of
 	if c.CheckInterval > longestPoll && !r.has("healing.poll") {
 		c.warn("--dragon-health-check-interval=%s: dragons are sampled every %s, because the healer counts samples", Span(c.CheckInterval), Span(longestPoll))
 	}

@@ -239,7 +239,7 @@ func TestPasswordsAreReadFromFiles(t *testing.T) {
 		{"a line", "hunter2\n", 0o600, false, ""},
 		{"without its end", "hunter2", 0o640, false, ""},
 		{"that all may read", "hunter2\n", 0o644, true, ""},
-		{"empty", "\n", 0o600, false, "has no password in it"},
+		{"empty", "\n", 0o600, false, "has no password"},
 		{"two lines", "hunter2\nhunter3\n", 0o600, false, "want one line"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestPasswordsAreReadFromFiles(t *testing.T) {
 			if list := c.Credentials.For("127.5.0.1", nil); len(list) != 1 || string(list[0].Password) != "hunter2" {
 				t.Errorf("the password is not what the file holds")
 			}
-			if warned := len(c.Warnings) == 1 && strings.Contains(c.Warnings[0], "secret has a password"); warned != x.warns {
+			if warned := len(c.Warnings) == 1 && strings.Contains(c.Warnings[0], "secret contains a password"); warned != x.warns {
 				t.Errorf("warnings: %q, want one: %v", c.Warnings, x.warns)
 			}
 		})

@@ -6,14 +6,13 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 )
 
-// flagger is what flags are added to: a kingpin application or command.
+// flagger is a kingpin application or command.
 type flagger interface {
 	Flag(name, help string) *kingpin.FlagClause
 }
 
-// Flag adds a flag whose text parse understands. Kingpin's own kinds of flag say of
-// a bad value neither which flag it was nor what would do; here the error begins
-// with the flag and parse says the rest.
+// Flag adds a flag with a parser. An error of it begins with the flag, unlike those of kingpin's
+// own kinds of flags.
 func Flag[T any](cmd flagger, name, help string, to *T, parse func(string) (T, error)) *kingpin.FlagClause {
 	clause := cmd.Flag(name, help)
 	clause.SetValue(&value[T]{name: "--" + name, parse: parse, take: func(v T) { *to = v }})
@@ -27,7 +26,7 @@ func Flags[T any](cmd flagger, name, help string, to *[]T, parse func(string) (T
 	return clause
 }
 
-// Text takes any text.
+// Text parses any string.
 func Text(s string) (string, error) { return s, nil }
 
 type value[T any] struct {

@@ -5,10 +5,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// Metrics tell whether the configuration in force is the one that was given last.
+// Metrics tell whether the last reload succeeded.
 type Metrics struct{ successful, at prometheus.Gauge }
 
-// NewMetrics registers the metrics. A program that runs has loaded one.
+// NewMetrics registers the metrics, with a first successful load.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		successful: promauto.With(r).NewGauge(prometheus.GaugeOpts{
@@ -24,7 +24,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Loaded notes what came of reading the configuration.
+// Loaded records the result of a load.
 func (m *Metrics) Loaded(err error) {
 	if err != nil {
 		m.successful.Set(0)

@@ -12,25 +12,24 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// PoolSet is a wanted pool list and the dragons that it is for.
+// PoolSet is a list of desired pools and the dragons that it is for.
 type PoolSet struct {
 	MACs  []string     // normalised; empty: every dragon that no other set names
 	Pools []WantedPool // by ID, at most three
 }
 
-// WantedPool is one pool of a PoolSet: the place that it takes and what it is. The
-// dragon's worker name is added to User.
+// WantedPool is a pool of a PoolSet and its position. The dragon's worker name is added to User.
 type WantedPool struct {
 	ID int
 	dragon.PoolConfig
 }
 
-// ParsePools reads the original tool's --pools:
+// ParsePools reads the Python tool's --pools:
 //
 //	[{"mac_addresses": [], "pools": [{"id": 0, "url": "stratum+tcp://…", "username": "…", "password": "…"}]}]
 //
-// It is strict, because a device silently drops a pool with an empty field and keeps
-// mining elsewhere. An error says where in the list it is; it never holds a password.
+// It is strict, because a device silently drops a pool with an empty field and goes on mining
+// elsewhere. An error names the place in the list and never contains a password.
 func ParsePools(s string) ([]PoolSet, error) {
 	var raw []struct {
 		MACs  []string `json:"mac_addresses"`
@@ -47,10 +46,10 @@ func ParsePools(s string) ([]PoolSet, error) {
 		return nil, jsonError(s, d.InputOffset(), err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("something follows the JSON list at byte %d", d.InputOffset())
+		return nil, fmt.Errorf("unexpected text after the JSON list at byte %d", d.InputOffset())
 	}
 	if len(raw) == 0 {
-		return nil, errors.New("the list is empty: leave the option out to leave pools alone")
+		return nil, errors.New("the list is empty; leave the option out to leave the pools as they are")
 	}
 	var sets []PoolSet
 	owner := map[string]int{} // MAC → the set that names it; "" is the set for all others
@@ -65,7 +64,7 @@ func ParsePools(s string) ([]PoolSet, error) {
 			if len(r.MACs) > 0 {
 				var ok bool
 				if mac, ok = dragon.ParseMAC(m); !ok {
-					return nil, fmt.Errorf("[%d].mac_addresses: %q is no MAC: want 12 hex digits like a0:b0:45:00:00:01", i, m)
+					return nil, fmt.Errorf("[%d].mac_addresses: %q is not a MAC: want 12 hex digits like a0:b0:45:00:00:01", i, m)
 				}
 				set.MACs = append(set.MACs, mac)
 			}
@@ -79,7 +78,7 @@ func ParsePools(s string) ([]PoolSet, error) {
 			owner[mac] = i
 		}
 		if len(r.Pools) == 0 || len(r.Pools) > 3 {
-			return nil, fmt.Errorf("[%d].pools: %d pools: want 1 to 3, a dragon has three places", i, len(r.Pools))
+			return nil, fmt.Errorf("[%d].pools: %d pools: want 1 to 3", i, len(r.Pools))
 		}
 		for j, p := range r.Pools {
 			at := func(format string, args ...any) error {
@@ -93,7 +92,7 @@ func ParsePools(s string) ([]PoolSet, error) {
 			case id < 0 || id > 2:
 				return nil, at(".id: %d: want 0, 1 or 2", id)
 			case slices.ContainsFunc(set.Pools, func(o WantedPool) bool { return o.ID == id }):
-				return nil, at(".id: %d is there twice", id)
+				return nil, at(".id: %d is a duplicate", id)
 			}
 			pool := dragon.PoolConfig{URL: p.URL, User: p.Username, Password: dragon.Secret(p.Password)}
 			if err := pool.Validate(); err != nil {
@@ -107,22 +106,21 @@ func ParsePools(s string) ([]PoolSet, error) {
 	return sets, nil
 }
 
-// jsonError adds the place to an error of encoding/json, which gives only a byte
-// offset where it gives one at all.
+// jsonError adds line and column to an error of encoding/json, which has a byte offset at most.
 func jsonError(s string, offset int64, err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		offset = syntax.Offset - 1 // it counts the letter that it stumbles over
+		offset = syntax.Offset - 1 // it includes the wrong letter
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		offset, err = int64(len(s)), errors.New("it ends too early")
+		offset, err = int64(len(s)), errors.New("unexpected end")
 	case errors.As(err, &kind):
-		// Its own text would quote the value, which may be a password.
+		// Its own text quotes the value, which may be a password.
 		offset, err = kind.Offset, fmt.Errorf("%s: want %s, not %s", kind.Field, kind.Type, kind.Value)
 	}
 	before := []byte(s)[:min(max(offset, 0), int64(len(s)))]
 	line := bytes.Count(before, []byte("\n")) + 1
 	column := len(before) - bytes.LastIndexByte(before, '\n')
-	return fmt.Errorf("not the JSON list that is wanted: line %d, column %d: %w", line, column, err)
+	return fmt.Errorf("invalid JSON list: line %d, column %d: %w", line, column, err)
 }

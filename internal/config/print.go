@@ -12,9 +12,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// Print is the configuration in force as a file that says all of it: what the file said,
-// what the flags said where it did not, and every default. Passwords are masked; read
-// anew it is the same configuration otherwise.
+// Print is the configuration in force as a file with every key. Passwords are masked; apart from
+// them, the file gives the same configuration when it is read.
 func (c *Config) Print() ([]byte, error) {
 	p := printer{c.read, filepath.Dir(c.File)}
 	root := p.node("", reflect.ValueOf(&c.Settings).Elem())
@@ -36,7 +35,7 @@ type printer struct {
 	dir  string // of the file
 }
 
-// node is a value in YAML; nil where there is nothing to say.
+// node is a value in YAML; nil: nothing is printed.
 func (p *printer) node(path string, v reflect.Value) *yaml.Node {
 	switch {
 	case isScalar(v.Type()):
@@ -54,7 +53,7 @@ func (p *printer) node(path string, v reflect.Value) *yaml.Node {
 			continue
 		}
 		at := join(path, key)
-		// In an item of a list nothing stands for what the file leaves out.
+		// An item of a list has no defaults.
 		if strings.Contains(path, "[") && !p.read.has(at) && v.Field(i).IsZero() {
 			continue
 		}
@@ -69,7 +68,7 @@ func (p *printer) node(path string, v reflect.Value) *yaml.Node {
 }
 
 func (p *printer) list(path string, v reflect.Value) *yaml.Node {
-	// No value at all is another thing than the default, where there is one.
+	// An empty list of scalars is not its default.
 	if v.Len() == 0 && (strings.Contains(path, "[") || !isScalar(v.Type().Elem())) {
 		return nil
 	}
@@ -88,11 +87,11 @@ func (p *printer) list(path string, v reflect.Value) *yaml.Node {
 func (p *printer) scalar(path string, v reflect.Value) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Value: show(path, v)}
 	if kinds[v.Type()].name == "string" {
-		n.Tag = "!!str" // quoted where it must be
+		n.Tag = "!!str" // for the encoder to quote it where necessary
 	}
 	if strings.HasSuffix(path, "password_file") && !filepath.IsAbs(n.Value) {
 		n.Value = filepath.Join(p.dir, n.Value)
-		if abs, err := filepath.Abs(n.Value); err == nil { // wherever this is read
+		if abs, err := filepath.Abs(n.Value); err == nil { // the printed file may be in another directory
 			n.Value = abs
 		}
 	}

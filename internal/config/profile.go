@@ -14,17 +14,17 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// profile is a part of the policy, and of what is wished, for some dragons. What it leaves out is as the less
-// specific profiles have it that match the same dragon, and in the end the default.
+// profile is the part of the policy and of the desired state that differs for some dragons. What
+// it leaves out comes from the less specific profiles that match the same dragon, and in the end
+// from the default.
 type profile struct {
 	Name    string              `yaml:"name"`
 	Match   match               `yaml:"match"`
-	Healing healer.DragonPolicy `yaml:"healing"` // only what the file says of it counts
-	Wish    wanted              `yaml:"wish"`
+	Healing healer.DragonPolicy `yaml:"healing"` // only the keys in the file count
+	Wish    desired             `yaml:"wish"`
 }
 
-// match says which dragons: those that fit every list that is there, of which one
-// entry must fit.
+// match selects the dragons that are in every list that is set.
 type match struct {
 	All     bool           `yaml:"all"`
 	MAC     []string       `yaml:"mac"`
@@ -33,16 +33,16 @@ type match struct {
 	Model   []string       `yaml:"model"`
 }
 
-// Healing is the healer's policy, and which part of it is for whom.
+// Healing is the healer's policy, and which part of it is for which dragons.
 type Healing struct {
 	policy *healer.Policy
 	layers []layer // the least specific first
 }
 
-// Policy returns the policy. It does not change any more.
+// Policy returns the policy, which does not change.
 func (h *Healing) Policy() *healer.Policy { return h.policy }
 
-// Enforcing reports whether any dragon at all may be acted on.
+// Enforcing reports whether the healer may act on any dragon.
 func (h *Healing) Enforcing() bool {
 	if h.policy.Default.Mode == healer.Enforce {
 		return true
@@ -55,8 +55,8 @@ func (h *Healing) Enforcing() bool {
 	return false
 }
 
-// Place is the policy's: it says which fault domain a dragon is in, its site, and which of the policy's
-// profiles applies to it.
+// Place returns the site of a dragon and the profile of the policy that applies to it. It is the
+// policy's Place.
 func (h *Healing) Place(i healer.Device) (domain, profile string) {
 	ip, _ := netip.ParseAddr(i.IP)
 	var names []string
@@ -69,18 +69,18 @@ func (h *Healing) Place(i healer.Device) (domain, profile string) {
 	return i.Site, strings.Join(names, "+")
 }
 
-// stack puts a profile on top of those that it is more specific than.
+// stack puts a profile on top of the less specific ones.
 func stack(names []string, name string) []string {
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
 	return append(names, name)
 }
 
-// layer is a profile as it applies to dragons of one network, if it names networks.
+// layer is a profile, for one of its networks where it has any.
 type layer struct {
 	name    string
 	path    string // of its healing section
 	node    *yaml.Node
-	keys    []string // that the section sets
+	keys    []string // that the healing section sets
 	macs    []string
 	network netip.Prefix // invalid: any
 	sites   []string
@@ -96,8 +96,8 @@ func fits(list []string, s string) bool { return list == nil || slices.Contains(
 
 func normalModel(s string) string { return strings.ToUpper(strings.TrimSpace(s)) }
 
-// compare says which of two layers is more specific: one that names MACs, then that
-// of the narrower network, then one that names sites, then models. Zero: neither.
+// compare orders two layers by how specific they are: one with MACs, then the one with the
+// narrower network, then one with sites, then one with models. Zero: equally specific.
 func (l *layer) compare(o *layer) int {
 	bits := func(l *layer) int {
 		if !l.network.IsValid() {
@@ -114,7 +114,7 @@ func (l *layer) compare(o *layer) int {
 	)
 }
 
-// both returns what a dragon must be to match two layers; false if none can.
+// both returns the match of the dragons that match two layers; false: there are none.
 func (l *layer) both(o *layer) (b layer, possible bool) {
 	b = layer{network: o.network}
 	if l.network.IsValid() && (!o.network.IsValid() || l.network.Bits() > o.network.Bits()) {
@@ -151,12 +151,12 @@ func (l *layer) covers(o *layer) bool {
 		(!l.network.IsValid() || o.network.IsValid() && o.network.Bits() >= l.network.Bits() && l.network.Contains(o.network.Addr()))
 }
 
-// newHealing checks a policy and makes it complete: the healer gets every
-// stack of profiles that a dragon may match as a profile of its own.
+// newHealing checks a policy and completes it: every stack of profiles that a dragon may match
+// becomes a profile of its own.
 func newHealing(r *reader, d *Settings, sites []string) Healing {
 	h := Healing{policy: &d.Policy}
 	checkPolicy(h.policy, func(key, format string, args ...any) { r.at("healing."+key, format, args...) })
-	known := map[string]bool{} // what is wrong with the default is not said again of each profile
+	known := map[string]bool{} // an error of the default is not repeated for each profile
 	checkDragon(&h.policy.Default, func(key, format string, args ...any) {
 		known[key] = true
 		r.at("healing.default."+key, format, args...)
@@ -169,14 +169,14 @@ func newHealing(r *reader, d *Settings, sites []string) Healing {
 		}
 		name := d.Profiles[i].Name
 		if j, taken := names[name]; taken && name != "" {
-			r.at(path+".name", "profiles[%d] is called %s already", j, name)
+			r.at(path+".name", "profiles[%d] has the name %s already", j, name)
 		}
 		names[name] = i
 	}
 	slices.SortStableFunc(h.layers, func(a, b layer) int { return a.compare(&b) })
 	findTies(r, h.layers)
 	if len(r.problems) > 0 {
-		return h // every stack would repeat them
+		return h // each stack would repeat them
 	}
 	s := stacker{h: &h, r: r, known: known}
 	s.choose(0, layer{}, nil, nil)
@@ -188,7 +188,7 @@ func newHealing(r *reader, d *Settings, sites []string) Healing {
 	return h
 }
 
-// layers checks a profile and says whom it matches.
+// layers checks a profile and returns its layers.
 func (p *profile) layers(r *reader, path string, sites []string) []layer {
 	odd := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' }
 	if p.Name == "" || len(p.Name) > 40 || strings.ContainsFunc(p.Name, odd) {
@@ -201,12 +201,12 @@ func (p *profile) layers(r *reader, path string, sites []string) []layer {
 		}
 	}
 	if len(l.keys) == 0 && !r.has(path+".wish") {
-		r.at(l.path, "the profile changes nothing; leave it out")
+		r.at(l.path, "the profile changes nothing")
 	}
 	return p.Match.layers(r, path+".match", sites, l)
 }
 
-// layers checks a match at path, and makes of l one layer for each network that it names.
+// layers checks a match at path, and returns a layer like l for each of its networks.
 func (m *match) layers(r *reader, path string, sites []string, l layer) []layer {
 	l.sites = m.Site
 	named, empty := 0, false
@@ -215,39 +215,39 @@ func (m *match) layers(r *reader, path string, sites []string, l layer) []layer 
 			named++
 		} else if r.has(path + "." + key) {
 			empty = true
-			r.at(path+"."+key, "is empty and matches nobody; leave the key out, or write all: true for every dragon")
+			r.at(path+"."+key, "is empty and matches no dragon; leave the key out, or write all: true for every dragon")
 		}
 	}
 	switch {
 	case m.All && named > 0:
-		r.at(path+".all", "matches every dragon already; leave out the rest")
+		r.at(path+".all", "matches every dragon; leave out the other keys")
 	case empty:
 		return nil
 	case !m.All && named == 0:
-		r.at(path, "matches nobody; name a mac, network, site or model, or write all: true for every dragon")
+		r.at(path, "matches no dragon; name a mac, network, site or model, or write all: true for every dragon")
 		return nil
 	}
 	for i, s := range m.MAC {
 		mac, ok := dragon.ParseMAC(s)
 		if !ok || !dragon.UsableMAC(mac) {
-			r.at(fmt.Sprintf("%s.mac[%d]", path, i), "%s is no MAC of a dragon: want 12 hex digits like a0:b0:45:00:00:01", shown(s))
+			r.at(fmt.Sprintf("%s.mac[%d]", path, i), "%s is not the MAC of a dragon: want 12 hex digits like a0:b0:45:00:00:01", shown(s))
 		}
 		l.macs = append(l.macs, mac)
 	}
 	for i, s := range m.Site {
 		if !slices.Contains(sites, s) {
-			also := "no network and no dragon is at a site"
+			also := "no network and no dragon has a site"
 			if best := Nearest(s, sites); best != "" {
 				also = "did you mean " + best + "?"
 			} else if len(sites) > 0 {
-				also = "there are " + strings.Join(sites, ", ")
+				also = "the sites are " + strings.Join(sites, ", ")
 			}
-			r.at(fmt.Sprintf("%s.site[%d]", path, i), "no site is called %s; %s", shown(s), also)
+			r.at(fmt.Sprintf("%s.site[%d]", path, i), "there is no site %s; %s", shown(s), also)
 		}
 	}
 	for i, s := range m.Model {
 		if normalModel(s) == "" {
-			r.at(fmt.Sprintf("%s.model[%d]", path, i), "is empty; want a type as the dragon reports it, such as T1")
+			r.at(fmt.Sprintf("%s.model[%d]", path, i), "is empty; want a model as the dragon reports it, such as T1")
 		}
 		l.models = append(l.models, normalModel(s))
 	}
@@ -261,7 +261,7 @@ func (m *match) layers(r *reader, path string, sites []string, l layer) []layer 
 			continue
 		}
 		if !n.IsValid() {
-			continue // which was said
+			continue // was reported
 		}
 		l.network = n
 		layers = append(layers, l)
@@ -269,8 +269,7 @@ func (m *match) layers(r *reader, path string, sites []string, l layer) []layer 
 	return layers
 }
 
-// findTies finds profiles that set the same key for the same dragon, and none is
-// more specific.
+// findTies reports equally specific profiles that set the same key for the same dragon.
 func findTies(r *reader, layers []layer) {
 	for i := range layers {
 		for j := range i {
@@ -286,17 +285,17 @@ func findTies(r *reader, layers []layer) {
 			}
 			for _, key := range b.keys {
 				if slices.Contains(a.keys, key) {
-					r.at(b.path+"."+key, "profile %s sets it too, for some of the same dragons, and neither is more specific", a.name)
+					r.at(b.path+"."+key, "profile %s sets it too, for some of the same dragons, and is equally specific", a.name)
 				}
 			}
 		}
 	}
 }
 
-// mostStacks bounds what a policy becomes when many profiles overlap in every way.
+// mostStacks is a limit for profiles that overlap in every way.
 const mostStacks = 2000
 
-// stacker makes the policies of all stacks of profiles that a dragon may match.
+// stacker makes the policy of each stack of profiles that a dragon may match.
 type stacker struct {
 	h     *Healing
 	r     *reader
@@ -304,16 +303,16 @@ type stacker struct {
 	steps int
 }
 
-// choose goes through the layers from i on, with and without each. who is what a
-// dragon must be to match those that are in, and left are those that are out.
+// choose goes through the layers from i on, with and without each. who matches the dragons of
+// the layers that are in; left are the layers that are out.
 func (s *stacker) choose(i int, who layer, in, left []*layer) {
 	if s.steps++; s.steps > 20*mostStacks || len(s.h.policy.Profiles) > mostStacks {
-		s.r.at("profiles", "they overlap in more than %d ways; match by fewer kinds of things", mostStacks)
+		s.r.at("profiles", "the profiles overlap in more than %d ways; match by fewer kinds of keys", mostStacks)
 		return
 	}
 	for _, l := range left {
 		if l.covers(&who) {
-			return // such a dragon would match what was left out
+			return // such a dragon matches a layer that is out
 		}
 	}
 	if i == len(s.h.layers) {
@@ -348,13 +347,13 @@ func (s *stacker) add(in []*layer) {
 				return
 			}
 			path := top.path + "." + key
-			for _, l := range in { // blame the profile that says it
+			for _, l := range in { // report the profile that sets it
 				if s.r.has(l.path + "." + key) {
 					path = l.path + "." + key
 				}
 			}
 			if len(names) > 1 {
-				format += " (where " + name + " come together)"
+				format += " (in the stack " + name + ")"
 			}
 			s.r.at(path, format, args...)
 		})

@@ -11,7 +11,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 )
 
-// Sites says which site, and so which fault domain, an address belongs to.
+// Sites has the site of each address.
 type Sites struct {
 	networks []Network // the narrowest first
 	named    []namedSite
@@ -24,9 +24,9 @@ type namedSite struct {
 	site string
 }
 
-// Of returns the site of an address, host or host:port: that of the dragon which is named
-// by it, else that of the narrowest network around it, which goes by its CIDR where it
-// has no name. Empty: no network holds it.
+// Of returns the site of an address, host or host:port: that of the static dragon with this
+// address, else that of the narrowest network with it, or the network's CIDR where it has no
+// site. Empty: the address is in no network.
 func (s *Sites) Of(address string) string {
 	a, err := addressOf(address)
 	if err != nil {
@@ -43,8 +43,8 @@ func (s *Sites) Of(address string) string {
 	return ""
 }
 
-// ofNamed returns the site of the static dragon at an address; where none has this port,
-// that of all static dragons there, if they are at one site.
+// ofNamed returns the site of the static dragon at an address; if none has this port, the one
+// site of all static dragons there.
 func (s *Sites) ofNamed(a netip.Addr, port string) string {
 	var sites []string
 	for _, n := range s.named {
@@ -61,7 +61,7 @@ func (s *Sites) ofNamed(a netip.Addr, port string) string {
 	return ""
 }
 
-// adoptSites takes over where dragons are looked for, and returns the sites' names.
+// adoptSites checks networks and static dragons, and returns the names of the sites.
 func (c *Config) adoptSites(r *reader) (names []string) {
 	networks, dragons := c.Networks, c.Dragons
 	c.Networks, c.Dragons, c.Sites = nil, nil, Sites{}
@@ -77,12 +77,12 @@ func (c *Config) adoptSites(r *reader) (names []string) {
 		path := fmt.Sprintf("networks[%d]", i)
 		if !n.CIDR.IsValid() {
 			if !r.has(path + ".cidr") {
-				r.at(path, "it has no cidr")
+				r.at(path, "has no cidr")
 			}
 			continue
 		}
 		if j := slices.IndexFunc(networks[:i], func(o Network) bool { return o.CIDR == n.CIDR }); j >= 0 && r.has(path) {
-			r.at(path+".cidr", "%s is networks[%d] already", n.CIDR, j)
+			r.at(path+".cidr", "%s is a duplicate of networks[%d]", n.CIDR, j)
 			continue
 		}
 		named(path, n.Site)
@@ -93,7 +93,7 @@ func (c *Config) adoptSites(r *reader) (names []string) {
 	for i, t := range dragons {
 		path := fmt.Sprintf("dragons[%d]", i)
 		if t.Address == "" && !r.has(path+".address") {
-			r.at(path, "it has no address")
+			r.at(path, "has no address")
 			continue
 		}
 		if err := discovery.CheckTarget(t.Address); err != nil {
@@ -101,7 +101,7 @@ func (c *Config) adoptSites(r *reader) (names []string) {
 			continue
 		}
 		if slices.ContainsFunc(c.Dragons, func(o Target) bool { return o.Address == t.Address }) && r.has(path) {
-			r.at(path+".address", "%s is there twice", t.Address)
+			r.at(path+".address", "%s is a duplicate", t.Address)
 			continue
 		}
 		c.Dragons = append(c.Dragons, t)
@@ -111,11 +111,11 @@ func (c *Config) adoptSites(r *reader) (names []string) {
 		}
 		ip, err := addressOf(t.Address)
 		if err != nil {
-			continue // a name: the scanner knows where it leads
+			continue // of a host name the scanner knows the address
 		}
 		n := namedSite{ip, portOf(t.Address), t.Site}
 		if i := slices.IndexFunc(c.Sites.named, func(o namedSite) bool { return o.ip == n.ip && o.port == n.port }); i >= 0 && c.Sites.named[i] != n {
-			r.at(path+".site", "%s is at site %s already", ip, c.Sites.named[i].site)
+			r.at(path+".site", "%s has the site %s already", ip, c.Sites.named[i].site)
 			continue
 		}
 		c.Sites.named = append(c.Sites.named, n)

@@ -19,33 +19,33 @@ func (c *Config) addWarnings() {
 				wide, narrow = n, o
 			}
 			if wide.CIDR.Overlaps(narrow.CIDR) && narrow.Site == wide.Site {
-				c.warn("networks[%d].cidr: %s and %s overlap and are one site: the wider is enough", i, wide.CIDR, narrow.CIDR)
+				c.warn("networks[%d].cidr: %s and %s overlap at one site: the wider one is enough", i, wide.CIDR, narrow.CIDR)
 			}
 		}
 	}
-	// The package discovery tells how long a scan takes: 768 connects at once, each 0.65
-	// of the connect timeout at an address where nobody is.
+	// See the package discovery: 768 connects at the same time, each 0.65 of the connect timeout
+	// at an address without a host.
 	addresses := 0.0
 	for _, n := range c.Networks {
 		addresses += float64(n.CIDR.Size())
 	}
 	if takes := time.Duration(addresses * 0.65 / 768 * float64(c.Discovery.ConnectTimeout)); takes > c.Discovery.Interval {
-		c.warn("discovery.interval: a scan of %.0f addresses takes about %s, and each is cut off after %s", addresses, Span(takes.Round(time.Second)), Span(c.Discovery.Interval))
+		c.warn("discovery.interval: a scan of %.0f addresses takes about %s, and is cut off after %s", addresses, Span(takes.Round(time.Second)), Span(c.Discovery.Interval))
 	}
 	if c.Scrape.DragonTimeout > time.Minute {
-		c.warn("scrape.dragon_timeout: %s is longer than any scrape: one dragon that hangs keeps its readers waiting", Span(c.Scrape.DragonTimeout))
+		c.warn("scrape.dragon_timeout: %s is longer than any scrape: one hanging dragon keeps its readers waiting", Span(c.Scrape.DragonTimeout))
 	}
 	if c.Scrape.TimeoutOffset >= 5*time.Second {
-		c.warn("scrape.timeout_offset: %s of each scrape's time are given away", Span(c.Scrape.TimeoutOffset))
+		c.warn("scrape.timeout_offset: %s of each scrape are lost", Span(c.Scrape.TimeoutOffset))
 	}
 	if c.Inventory.Retention < 24*time.Hour {
-		c.warn("inventory.retention: a dragon that is off for %s is forgotten, with all that is known of it", Span(c.Inventory.Retention))
+		c.warn("inventory.retention: a dragon that is off for %s is forgotten with its history", Span(c.Inventory.Retention))
 	}
 	if c.Statsd.Host != "" && c.Statsd.Interval < 10*time.Second {
-		c.warn("statsd.interval: every dragon is asked every %s", Span(c.Statsd.Interval))
+		c.warn("statsd.interval: every dragon is read every %s", Span(c.Statsd.Interval))
 	}
 	if c.Firmware.AutoUpgrade && c.Firmware.Path == "" && len(c.Firmware.AllowedHosts) == 0 {
-		c.warn("firmware.auto_upgrade: there is neither a directory nor a host that firmware may come from")
+		c.warn("firmware.auto_upgrade: firmware has neither a directory nor an allowed host to come from")
 	}
 	c.warnOfCredentials()
 	c.warnOfMatches()
@@ -55,19 +55,19 @@ func (c *Config) addWarnings() {
 func (c *Config) warnOfCredentials() {
 	for i, cred := range c.Logins {
 		if slices.Contains(dragon.DefaultCredentials(), dragon.Credential{Username: cred.Username, Password: cred.Password}) {
-			c.warn("credentials[%d]: a dragon is delivered with this password, and everybody knows it", i)
+			c.warn("credentials[%d]: this is a factory password, which everyone knows", i)
 		}
 	}
 }
 
-// warnOfMatches finds networks where nobody looks for dragons.
+// warnOfMatches finds networks that are not searched.
 func (c *Config) warnOfMatches() {
 	look := func(path string, m *match) {
 		for _, n := range m.Network {
 			inside := func(o Network) bool { return o.CIDR.Overlaps(discovery.RangeOf(n)) }
 			named := func(t Target) bool { ip, err := addressOf(t.Address); return err != nil || n.Contains(ip) }
 			if n.IsValid() && !slices.ContainsFunc(c.Networks, inside) && !slices.ContainsFunc(c.Dragons, named) {
-				c.warn("%s.match.network: no dragon is looked for in %s", path, n)
+				c.warn("%s.match.network: %s is not searched for dragons", path, n)
 			}
 		}
 	}
@@ -79,14 +79,14 @@ func (c *Config) warnOfMatches() {
 	}
 }
 
-// warnOfPolicy is about a healer that is let off its leash, or tied up with nobody knowing.
+// warnOfPolicy finds limits that are much wider than usual, and a healer that never acts.
 func (c *Config) warnOfPolicy() {
 	p := c.Healing.Policy()
 	if len(p.Windows) > 0 && !c.Healing.Enforcing() {
-		c.warn("healing.windows: nothing is healed at any time, since no mode is enforce")
+		c.warn("healing.windows: nothing is healed at any time, because no mode is enforce")
 	}
 	if p.External.Prometheus != "" && p.External.OnError == "allow" {
-		c.warn("healing.gate.on_error: whoever is to hold the healer back cannot while that Prometheus is down")
+		c.warn("healing.gate.on_error: the gate does not hold the healer back while that Prometheus is down")
 	}
 	def := healer.DefaultPolicy()
 	for _, x := range []struct {
@@ -100,10 +100,10 @@ func (c *Config) warnOfPolicy() {
 		{"breakers.config_guard", p.Breakers.GuardShare, def.Breakers.GuardShare, 0.5},
 	} {
 		if x.v > x.most {
-			c.warn("healing.%s: %g%% of the fleet is much (usual are %g%%)", x.path, float64(x.v)*100, float64(x.usual)*100)
+			c.warn("healing.%s: %g%% of the fleet is a lot (usual: %g%%)", x.path, float64(x.v)*100, float64(x.usual)*100)
 		}
 	}
 	if c.Healing.Enforcing() && p.StartObserve < time.Minute {
-		c.warn("healing.start_observe: after %s nobody can know what is usual here", Span(p.StartObserve))
+		c.warn("healing.start_observe: %s is too short to learn what is usual here", Span(p.StartObserve))
 	}
 }

@@ -18,15 +18,15 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// BadFile is everything that is wrong with a configuration file.
+// BadFile has every error of a configuration file.
 type BadFile struct {
 	File     string
 	Problems []Problem // by line
 }
 
-// Problem is one thing that is wrong, and where.
+// Problem is one error.
 type Problem struct {
-	Line int    // from 1; 0: of the file as a whole
+	Line int    // from 1; 0: the whole file
 	Path string // such as healing.fleet.spacing; may be empty
 	Text string
 }
@@ -46,14 +46,13 @@ func (b *BadFile) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// reader turns YAML into values and remembers where each was. It goes on after a
-// problem, so that the operator sees all of them at once. Package yaml's own decoder
-// stops at the first key that it does not know, and its messages quote values, which
-// may be passwords.
+// reader decodes YAML and remembers the line of each value. It goes on after an error, so that
+// the operator sees all of them at once. Package yaml's own decoder stops at the first unknown
+// key, and its messages quote values, which may be passwords.
 type reader struct {
 	problems []Problem
 	lines    map[string]int        // of every path that the file has
-	sections map[string]*yaml.Node // that are to be read again, by path
+	sections map[string]*yaml.Node // that are read again, by path
 	leaves   []string              // the paths of values, in the order of the file
 }
 
@@ -68,8 +67,8 @@ func (r *reader) say(line int, path, format string, args ...any) {
 	}
 }
 
-// at says something about a path, at its line, or that of what it is in. Where
-// something is wrong already, the rest may follow from it and is not said.
+// at reports an error of a path, at its line or that of the section. A second error of the same
+// path may follow from the first and is not reported.
 func (r *reader) at(path, format string, args ...any) {
 	if slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Path == path }) {
 		return
@@ -105,23 +104,22 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// Package yaml's messages begin like this. Of what follows only what quotes nothing
-// of the file is passed on.
+// Package yaml's messages begin like this. The rest is passed on only where it quotes nothing of
+// the file.
 var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
 
-// inOtherWords are messages of package yaml, as an operator may understand them. Its line
-// is where it noticed.
+// inOtherWords has plain words for messages of package yaml. Their line is where it noticed.
 var inOtherWords = map[string]string{ //nolint:gosec // no credentials
-	"found character that cannot start any token": "a tab, or one of @ ` %, begins something here; indent with blanks, and quote a text that begins so",
-	"found unexpected end of stream":              "a quoted text begins here or before and does not end",
+	"found character that cannot start any token": "unexpected tab, @, ` or %; indent with spaces, and quote a string that begins with one of these",
+	"found unexpected end of stream":              "a quoted string that begins here or before does not end",
 	"did not find expected key":                   "a key is expected here or in the next lines; are the keys of this section indented alike?",
-	"control characters are not allowed":          "there are control characters in it; is it a text file?",
-	"invalid trailing UTF-8 octet":                "it is not UTF-8; is it a text file?",
-	"invalid leading UTF-8 octet":                 "it is not UTF-8; is it a text file?",
-	"incomplete UTF-8 octet sequence":             "it is not UTF-8; is it a text file?",
+	"control characters are not allowed":          "control characters; is it a text file?",
+	"invalid trailing UTF-8 octet":                "not UTF-8; is it a text file?",
+	"invalid leading UTF-8 octet":                 "not UTF-8; is it a text file?",
+	"incomplete UTF-8 octet sequence":             "not UTF-8; is it a text file?",
 }
 
-// parse returns the root of a document; nil if it is empty or no YAML.
+// parse returns the root of a document; nil if it is empty or not YAML.
 func (r *reader) parse(data []byte) *yaml.Node {
 	var doc, more yaml.Node
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -134,8 +132,8 @@ func (r *reader) parse(data []byte) *yaml.Node {
 			line, _ = strconv.Atoi(m[1])
 			text = text[len(m[0]):]
 		}
-		if strings.Contains(text, "anchor") { // which is quoted, and may be a password
-			text = "a word that begins with * or & has a meaning of its own here; quote it"
+		if strings.Contains(text, "anchor") { // it is quoted, and may be a password
+			text = "a word that begins with * or & is special in YAML; quote it"
 		}
 		if said := inOtherWords[text]; said != "" {
 			text = said
@@ -144,20 +142,20 @@ func (r *reader) parse(data []byte) *yaml.Node {
 		return nil
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
-		r.say(more.Line, "", "a second document begins here; one file is one document")
+		r.say(more.Line, "", "a second document begins here; a file has one")
 		return nil
 	}
 	return doc.Content[0]
 }
 
-// take reads node into v, which holds the value that stands where the file says nothing.
+// take reads node into v, which has the value of the flags or the default.
 func (r *reader) take(n *yaml.Node, path string, v reflect.Value) {
 	r.lines[path] = n.Line
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		r.say(n.Line, path, "anchors and aliases are not understood here; use a profile for what several have in common")
+		r.say(n.Line, path, "anchors and aliases are not supported; use a profile for common settings")
 	case n.Style&yaml.TaggedStyle != 0:
-		r.say(n.Line, path, "tags are not understood here; quote a text that begins with !")
+		r.say(n.Line, path, "tags are not supported; quote a string that begins with !")
 	case isScalar(v.Type()):
 		r.leaves = append(r.leaves, path)
 		r.scalar(n, path, v)
@@ -170,7 +168,7 @@ func (r *reader) take(n *yaml.Node, path string, v reflect.Value) {
 
 func (r *reader) section(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		return // a heading, and everything below it is a comment
+		return // everything below the key is a comment
 	}
 	if n.Kind != yaml.MappingNode {
 		r.say(n.Line, path, "want a section of keys and values, not %s", nodeKind(n))
@@ -188,7 +186,7 @@ func (r *reader) section(n *yaml.Node, path string, v reflect.Value) {
 			continue
 		}
 		if first := seen[key.Value]; first > 0 {
-			r.say(key.Line, path, "%s is here a second time; it is in line %d already", shown(key.Value), first)
+			r.say(key.Line, path, "duplicate key %s; the first is in line %d", shown(key.Value), first)
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -208,7 +206,7 @@ func (r *reader) list(n *yaml.Node, path string, v reflect.Value) {
 		r.say(n.Line, path, "no value; leave the key out, or write [] for none")
 		return
 	case n.Kind == yaml.ScalarNode && isScalar(v.Type().Elem()):
-		items = []*yaml.Node{n} // one may be written without brackets
+		items = []*yaml.Node{n} // a list of one needs no brackets
 	case n.Kind != yaml.SequenceNode:
 		r.say(n.Line, path, "want a list, not %s", nodeKind(n))
 		return
@@ -254,7 +252,7 @@ func nodeKind(n *yaml.Node) string {
 	return "a single value"
 }
 
-// fieldsOf returns the fields that a file may set, by key.
+// fieldsOf returns the fields by key.
 func fieldsOf(v reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range v.NumField() {
@@ -265,7 +263,7 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 	return fields
 }
 
-// keyOf is the key of a field; empty for one that no file sets.
+// keyOf is the key of a field; empty: it has none.
 func keyOf(f reflect.StructField) string {
 	key := f.Tag.Get("yaml")
 	if !f.IsExported() || key == "-" {
@@ -274,7 +272,7 @@ func keyOf(f reflect.StructField) string {
 	return key
 }
 
-// shown quotes what stands in the file, cut where it is long.
+// shown quotes a value of the file, cut where it is long.
 func shown(s string) string {
 	const most = 40
 	if len(s) > most {
@@ -283,7 +281,7 @@ func shown(s string) string {
 	return strconv.Quote(s)
 }
 
-// suggest names the known key that is nearest to a wrong one, or all if none is near.
+// suggest names the known key that is most similar to a wrong one, or all keys.
 func suggest(wrong string, fields map[string]reflect.Value) string {
 	var known []string
 	for k := range fields {
@@ -293,10 +291,10 @@ func suggest(wrong string, fields map[string]reflect.Value) string {
 	if best := Nearest(wrong, known); best != "" {
 		return "did you mean " + best + "?"
 	}
-	return "what may stand here: " + strings.Join(known, ", ")
+	return "the keys are " + strings.Join(known, ", ")
 }
 
-// Nearest returns the word that most resembles wrong, empty if none does.
+// Nearest returns the word that is most similar to wrong; empty: none is similar.
 func Nearest(wrong string, words []string) string {
 	best, least := "", max(1, len(wrong)/2)+1
 	if len(wrong) > 60 {

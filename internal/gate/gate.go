@@ -20,32 +20,31 @@ import (
 )
 
 const (
-	patience = 5 * time.Second
-	most     = 1 << 20 // bytes of an answer
+	timeout = 5 * time.Second
+	most    = 1 << 20 // bytes of an answer
 )
 
-// Prometheus asks what a policy's External names.
+// Prometheus asks the query of a policy's External.
 type Prometheus struct{ client *http.Client }
 
 // New returns a Prometheus.
 func New() *Prometheus {
 	return &Prometheus{&http.Client{Transport: &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
-		DisableKeepAlives: true, // it is asked once a minute
+		DisableKeepAlives: true, // one request a minute
 	}}}
 }
 
-// Ask says what keeps the gate closed: any series that the query returns. Nothing does
-// if it is empty.
+// Ask returns why the gate is closed: the series that the query returned. Empty: it is open.
 func (p *Prometheus) Ask(ctx context.Context, e healer.External) (closed string, err error) {
 	base, err := url.Parse(e.Prometheus)
 	if err != nil {
-		return "", errors.New("the address of Prometheus is none")
+		return "", errors.New("invalid address of Prometheus")
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	at := base.JoinPath("api/v1/query")
-	at.RawQuery = url.Values{"query": {e.Query}, "timeout": {patience.String()}}.Encode()
+	at.RawQuery = url.Values{"query": {e.Query}, "timeout": {timeout.String()}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return "", fmt.Errorf("Prometheus at %s: %w", base.Host, err)
@@ -53,7 +52,7 @@ func (p *Prometheus) Ask(ctx context.Context, e healer.External) (closed string,
 	response, err := p.client.Do(request)
 	if err != nil {
 		if around, ok := errors.AsType[*url.Error](err); ok {
-			err = around.Err // it repeats the whole query
+			err = around.Err // the outer error repeats the whole query
 		}
 		return "", fmt.Errorf("Prometheus at %s: %w", base.Host, err)
 	}
@@ -68,8 +67,8 @@ func (p *Prometheus) Ask(ctx context.Context, e healer.External) (closed string,
 	return closed, nil
 }
 
-// read reads an answer. What is too long for one that says that all is well
-// keeps the gate closed, whatever it is.
+// read reads an answer. An answer that is too long keeps the gate closed, because one without
+// series is short.
 func read(status int, body []byte) (closed string, err error) {
 	if status == http.StatusOK && len(body) > most {
 		return fmt.Sprintf("an answer of more than %d bytes", most), nil
@@ -106,13 +105,13 @@ func read(status int, body []byte) (closed string, err error) {
 	case n > 0:
 		first := series[0].Metric
 		return fmt.Sprintf("%d series, such as %s", n, clip(cmp.Or(string(first[model.AlertNameLabel]), first.String()))), nil
-	case len(a.Warnings) > 0: // some of what it knows may be missing
+	case len(a.Warnings) > 0: // the result may be incomplete
 		return "", fmt.Errorf("no series, but a warning: %s", clip(a.Warnings[0]))
 	}
 	return "", nil
 }
 
-// clip makes what somebody else wrote fit for a line of a table.
+// clip makes a foreign text fit into a line of a table.
 func clip(s string) string {
 	const longest = 200
 	s = strings.Map(func(r rune) rune {

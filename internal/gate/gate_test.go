@@ -89,7 +89,7 @@ func TestPrometheusThatDoesNotFinish(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, nothingFires[:40])
 		w.(http.Flusher).Flush()
-		cancel() // as the end of the patience does
+		cancel() // as the end of the timeout does
 		<-r.Context().Done()
 		close(ended)
 	}))
@@ -129,7 +129,7 @@ func TestPrometheusThatSaysNothing(t *testing.T) {
 		if err == nil || err.Error() != "Prometheus at 127.0.0.1:9090: context deadline exceeded" {
 			t.Errorf("%v", err)
 		}
-		if took := time.Since(begin); took != patience {
+		if took := time.Since(begin); took != timeout {
 			t.Errorf("it was waited for %s", took)
 		}
 	})

@@ -9,15 +9,14 @@ import (
 )
 
 const (
-	tries  = 2               // one lost packet is no outage
-	atOnce = 3 * time.Second // per try: the kernel asks twice in it
+	tries  = 2               // one lost packet is not an outage
+	perTry = 3 * time.Second // in which the kernel sends two SYNs
 )
 
-// Answers reports whether anybody is at an address and port, by a TCP connection that
-// nothing is sent on: nil if it is taken or refused. No privilege is needed for that,
-// as one would be for a ping.
+// Answers reports whether a host answers at an address and port, by a TCP connection on which
+// nothing is sent: nil if it is accepted or refused. Unlike a ping it needs no privilege.
 func Answers(ctx context.Context, address string) (err error) {
-	dialer := net.Dialer{Timeout: atOnce}
+	dialer := net.Dialer{Timeout: perTry}
 	for range tries {
 		var c net.Conn
 		if c, err = dialer.DialContext(ctx, "tcp", address); err == nil {

@@ -1,9 +1,9 @@
 // Package passwords keeps the passwords that the program itself has given to dragons,
-// in one file of the data directory that only its owner may read.
+// in one file of the data directory that only its owner can read.
 //
-// A password is on the disk before it is sent, and what it replaces is forgotten only
-// when the dragon has taken the new one at a login. So whenever the program is killed,
-// one of the passwords of an entry, or the one from before it, is the dragon's.
+// A password is on the disk before it is sent. The old one is forgotten only when the dragon
+// has accepted the new one at a login. So if the program is killed at any moment, one of the
+// passwords of an entry, or the one before it, is the dragon's.
 package passwords
 
 import (
@@ -29,7 +29,7 @@ const (
 	fileName = "passwords.yml"
 	lockName = "passwords.lock"
 	largest  = 64 << 20
-	head     = "# The passwords that mother-of-dragons has given to dragons, by MAC. Keep it, and keep it secret:\n# without it these dragons let nobody in until their reset button is held.\n"
+	head     = "# The passwords that mother-of-dragons has given to dragons, by MAC. Keep this file, and keep it secret:\n# without it nobody can log in to these dragons until their reset button is held.\n"
 )
 
 // ErrHeld says that another process changes passwords.
@@ -38,9 +38,9 @@ var ErrHeld = errors.New("another process changes passwords")
 // entry is what is known of one dragon's password.
 type entry struct {
 	Username string    `yaml:"username"`
-	Password string    `yaml:"password,omitempty"` // the dragon has taken it
-	Pending  string    `yaml:"pending,omitempty"`  // it was sent, or was to be
-	Address  string    `yaml:"address,omitempty"`  // where the dragon lived then, for whoever knows no MAC
+	Password string    `yaml:"password,omitempty"` // the dragon has accepted it
+	Pending  string    `yaml:"pending,omitempty"`  // it was sent, or was about to be
+	Address  string    `yaml:"address,omitempty"`  // of the dragon at that time, for a login without a known MAC
 	At       time.Time `yaml:"at"`
 }
 
@@ -53,26 +53,26 @@ func (e *entry) credentials() (tried []dragon.Credential) {
 	return tried
 }
 
-// Book is the file. Its methods may be called from any goroutine.
-type Book struct {
+// Store is the file. Its methods may be called from any goroutine.
+type Store struct {
 	path string
-	lock *os.File // nil: it is only read
+	lock *os.File // nil: opened by Reader
 
 	mu      sync.Mutex
 	entries map[string]entry // by MAC
-	read    fs.FileInfo      // of the file as it was read last; nil: it was not there
+	read    fs.FileInfo      // of the file when it was last read; nil: there was none
 	err     error            // why it could not be read
 }
 
-// Reader returns the book in dir for whoever logs in. It follows the file, which need
-// not be there.
-func Reader(dir string) *Book {
-	return &Book{path: filepath.Join(dir, fileName)}
+// Reader returns the store in dir for logins. It reads the file again when it has changed.
+// The file may be missing.
+func Reader(dir string) *Store {
+	return &Store{path: filepath.Join(dir, fileName)}
 }
 
-// Open opens the book in dir to change it, until Close. Where another process does so
-// it is ErrHeld.
-func Open(dir string) (*Book, error) {
+// Open opens the store in dir for changes, until Close. While another process has it open
+// the error is ErrHeld.
+func Open(dir string) (*Store, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return nil, err
@@ -84,40 +84,40 @@ func Open(dir string) (*Book, error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", lock.Name(), err)
 	}
-	b := Reader(dir)
-	b.lock = lock
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.follow(); b.err != nil {
+	s := Reader(dir)
+	s.lock = lock
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.follow(); s.err != nil {
 		_ = lock.Close()
-		return nil, b.err
+		return nil, s.err
 	}
-	return b, store.Bequeath(lock.Name())
+	return s, store.Bequeath(lock.Name())
 }
 
-// Close lets others change the book.
-func (b *Book) Close() error { return b.lock.Close() }
+// Close lets other processes open the store.
+func (s *Store) Close() error { return s.lock.Close() }
 
 // Path is where the file is.
-func (b *Book) Path() string { return b.path }
+func (s *Store) Path() string { return s.path }
 
-// For returns what to try at the login of a dragon, nothing where it was given none.
-func (b *Book) For(mac string) []dragon.Credential {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.follow()
-	e := b.entries[mac]
+// For returns the credentials to try at the login of a dragon; none if it was given none.
+func (s *Store) For(mac string) []dragon.Credential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.follow()
+	e := s.entries[mac]
 	return e.credentials()
 }
 
-// ForAddress returns what to try where it is not known who lives: the passwords of the
-// dragon that was there when it was given one, the last one.
-func (b *Book) ForAddress(address string) []dragon.Credential {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.follow()
+// ForAddress returns the credentials to try at an address whose dragon is not known: those
+// of the dragon that was there when it was last given a password.
+func (s *Store) ForAddress(address string) []dragon.Credential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.follow()
 	var last entry
-	for _, e := range b.entries {
+	for _, e := range s.entries {
 		if e.Address == address && !e.At.Before(last.At) {
 			last = e
 		}
@@ -125,51 +125,51 @@ func (b *Book) ForAddress(address string) []dragon.Credential {
 	return last.credentials()
 }
 
-// Err says why the file cannot be read; nil where it is not there.
-func (b *Book) Err() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.follow()
-	return b.err
+// Err is why the file cannot be read; nil if it is missing.
+func (s *Store) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.follow()
+	return s.err
 }
 
-// Pending returns the password that was to be given to a dragon and of which it is not
-// known whether it was.
-func (b *Book) Pending(mac string) (dragon.Secret, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	p := b.entries[mac].Pending
+// Pending returns the password that was sent to a dragon, or was about to be, without a
+// known result.
+func (s *Store) Pending(mac string) (dragon.Secret, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.entries[mac].Pending
 	return dragon.Secret(p), p != ""
 }
 
-// Begin writes down that a dragon is to be given a password. It is on the disk when it
+// Begin records the password that will be sent to a dragon. It is on the disk when Begin
 // returns.
-func (b *Book) Begin(mac, address, user string, pending dragon.Secret) error {
-	return b.change(mac, func(e *entry) {
+func (s *Store) Begin(mac, address, user string, pending dragon.Secret) error {
+	return s.change(mac, func(e *entry) {
 		if e.Username != user {
-			e.Password = "" // it was another user's
+			e.Password = "" // of another user
 		}
 		e.Username, e.Address, e.Pending = user, address, string(pending)
 	})
 }
 
-// Confirm writes down that the dragon has taken the pending password.
-func (b *Book) Confirm(mac string) error {
-	return b.change(mac, func(e *entry) { e.Password, e.Pending = e.Pending, "" })
+// Confirm records that the dragon has accepted the pending password.
+func (s *Store) Confirm(mac string) error {
+	return s.change(mac, func(e *entry) { e.Password, e.Pending = e.Pending, "" })
 }
 
-// Refuse writes down that the dragon has not taken the pending password.
-func (b *Book) Refuse(mac string) error {
-	return b.change(mac, func(e *entry) { e.Pending = "" })
+// Refuse records that the dragon has not accepted the pending password.
+func (s *Store) Refuse(mac string) error {
+	return s.change(mac, func(e *entry) { e.Pending = "" })
 }
 
-func (b *Book) change(mac string, fn func(*entry)) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.lock == nil {
-		return errors.New("passwords: the book was opened to read")
+func (s *Store) change(mac string, fn func(*entry)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lock == nil {
+		return errors.New("passwords: the store was opened for reading")
 	}
-	next := maps.Clone(b.entries)
+	next := maps.Clone(s.entries)
 	if next == nil {
 		next = map[string]entry{}
 	}
@@ -180,17 +180,17 @@ func (b *Book) change(mac string, fn func(*entry)) error {
 	if e.Password == "" && e.Pending == "" {
 		delete(next, mac)
 	}
-	if err := write(b.path, next); err != nil {
+	if err := write(s.path, next); err != nil {
 		return fmt.Errorf("passwords: %w", err)
 	}
-	b.entries = next
-	b.read, _ = os.Lstat(b.path) // where it fails, it is read anew
+	s.entries = next
+	s.read, _ = os.Lstat(s.path) // on an error the file is read again
 	return nil
 }
 
-// write replaces the file, and does not return before it is on the disk.
+// write replaces the file. It is on the disk when write returns.
 func write(path string, entries map[string]entry) error {
-	data, err := yaml.Marshal(entries) //nolint:gosec // this is the file that holds them
+	data, err := yaml.Marshal(entries) //nolint:gosec // this file is for passwords
 	if err != nil {
 		return err
 	}
@@ -207,49 +207,49 @@ func write(path string, entries map[string]entry) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// follow reads the file, if it is another than it was. One that cannot be read leaves
-// what is known. The caller holds b.mu.
-func (b *Book) follow() {
-	info, err := os.Lstat(b.path)
+// follow reads the file if it has changed. The entries stay if it cannot be read. The caller
+// holds s.mu.
+func (s *Store) follow() {
+	info, err := os.Lstat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		b.entries, b.read, b.err = nil, nil, nil
+		s.entries, s.read, s.err = nil, nil, nil
 		return
 	case err != nil:
-		b.err = err
+		s.err = err
 		return
 	case !info.Mode().IsRegular(): // a link, too
-		b.err = fmt.Errorf("%s: no regular file, but %v", b.path, info.Mode().Type())
+		s.err = fmt.Errorf("%s: expected a regular file, got %v", s.path, info.Mode().Type())
 		return
-	case b.read != nil && b.err == nil && os.SameFile(info, b.read) && info.ModTime().Equal(b.read.ModTime()) && info.Size() == b.read.Size():
+	case s.read != nil && s.err == nil && os.SameFile(info, s.read) && info.ModTime().Equal(s.read.ModTime()) && info.Size() == s.read.Size():
 		return
 	case info.Size() > largest:
-		b.err = fmt.Errorf("%s: %d bytes, expected at most %d", b.path, info.Size(), largest)
+		s.err = fmt.Errorf("%s: %d bytes, expected at most %d", s.path, info.Size(), largest)
 		return
 	}
-	data, err := os.ReadFile(b.path)
+	data, err := os.ReadFile(s.path)
 	if err != nil {
-		b.err = err
+		s.err = err
 		return
 	}
 	entries, err := parse(data)
 	if err != nil {
-		b.err = fmt.Errorf("%s: %w", b.path, err)
+		s.err = fmt.Errorf("%s: %w", s.path, err)
 		return
 	}
-	b.entries, b.read, b.err = entries, info, nil
+	s.entries, s.read, s.err = entries, info, nil
 }
 
 func parse(data []byte) (map[string]entry, error) {
 	var raw map[string]entry
 	if err := yaml.Unmarshal(data, &raw); err != nil {
-		return nil, errors.New("no list of passwords by MAC") // the error of the library may quote one
+		return nil, errors.New("expected passwords by MAC") // the library's error may quote a password
 	}
 	entries := make(map[string]entry, len(raw))
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
 		mac, ok := dragon.ParseMAC(key)
 		if e := raw[key]; !ok || e.Username == "" || e.Password == "" && e.Pending == "" {
-			return nil, fmt.Errorf("the entry %.40q: want a MAC with a username and a password", key)
+			return nil, fmt.Errorf("entry %.40q: expected a MAC with a username and a password", key)
 		}
 		entries[mac] = raw[key]
 	}

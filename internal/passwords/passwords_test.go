@@ -38,8 +38,8 @@ func TestEveryStepIsOnTheDiskAndFollowed(t *testing.T) {
 	do(t, err)
 	want := func(passwords ...string) {
 		t.Helper()
-		for who, book := range map[string]*Book{"who changes it": b, "who follows it": reader, "who opens it": Reader(dir)} {
-			if diff := cmp.Diff(credentials(passwords...), book.For(mac)); diff != "" {
+		for who, store := range map[string]*Store{"who changes it": b, "who follows it": reader, "who opens it": Reader(dir)} {
+			if diff := cmp.Diff(credentials(passwords...), store.For(mac)); diff != "" {
 				t.Errorf("%s: %s", who, diff)
 			}
 		}

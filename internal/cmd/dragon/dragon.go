@@ -177,8 +177,8 @@ func hostOf(name string, known []*fleet.Info, c *config.Config) (host, error) {
 // clientOptions say how to log in: as the flags want it, else as the configuration does.
 func (d *dragonCommand) clientOptions(ctx context.Context, c *config.Config, stderr io.Writer) (dragon.Options, error) {
 	known, _ := fleet.Remembered(c.DataDir, c.Sites.Of) // without an inventory nobody is known
-	book := passwords.Reader(c.DataDir)
-	if err := book.Err(); err != nil {
+	given := passwords.Reader(c.DataDir)
+	if err := given.Err(); err != nil {
 		return dragon.Options{}, err
 	}
 	o := dragon.Options{Transport: dragon.NewTransport(), Timeout: c.Scrape.DragonTimeout, CredentialsFor: func(address string) []dragon.Credential {
@@ -186,7 +186,7 @@ func (d *dragonCommand) clientOptions(ctx context.Context, c *config.Config, std
 		if i := slices.IndexFunc(known, func(i *fleet.Info) bool { return i.Address == address }); i >= 0 {
 			who = known[i]
 		}
-		return passwords.Login(book, address, who, c.Credentials.For(address, who))
+		return passwords.Login(given, address, who, c.Credentials.For(address, who))
 	}}
 	var password dragon.Secret
 	var err error

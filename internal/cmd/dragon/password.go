@@ -21,7 +21,7 @@ func factoryPasswords() []dragon.Credential {
 
 // renewal gives dragons passwords of their own.
 type renewal struct {
-	book    *passwords.Book
+	store   *passwords.Store
 	given   dragon.Secret // to all of them; empty: one is made for each
 	factory bool          // only to those that have a factory's
 
@@ -53,10 +53,10 @@ func (d *dragonCommand) addPassword() {
 				return err
 			}
 		}
-		if w.book, err = passwords.Open(r.config.DataDir); err != nil {
+		if w.store, err = passwords.Open(r.config.DataDir); err != nil {
 			return fmt.Errorf("nothing is sent without a place to keep the new passwords: %w", err)
 		}
-		defer func() { _ = w.book.Close() }()
+		defer func() { _ = w.store.Close() }()
 		outcomes := r.visitAll(ctx, func(ctx context.Context, v *visit) (any, error) {
 			said, sent, err := w.renew(ctx, v)
 			if sent {
@@ -92,7 +92,7 @@ func (w *renewal) renew(ctx context.Context, v *visit) (said string, sent bool, 
 	if now.Username != passwordUser {
 		return "", false, fmt.Errorf("the login is %s, and only %s may change passwords", now.Username, passwordUser)
 	}
-	next, begun := w.book.Pending(v.MAC)
+	next, begun := w.store.Pending(v.MAC)
 	if begun && next == now.Password { // it was sent, and nobody lived to see it
 		return "the change that was broken off is done, and verified", true, w.confirm(v)
 	}
@@ -114,7 +114,7 @@ func (w *renewal) renew(ctx context.Context, v *visit) (said string, sent bool, 
 	if err := w.at("begin"); err != nil {
 		return "", false, err
 	}
-	if err := w.book.Begin(v.MAC, v.Address, passwordUser, next); err != nil {
+	if err := w.store.Begin(v.MAC, v.Address, passwordUser, next); err != nil {
 		return "", false, fmt.Errorf("nothing was sent: %w", err)
 	}
 	if err := w.at("send"); err != nil {
@@ -138,14 +138,14 @@ func (w *renewal) renew(ctx context.Context, v *visit) (said string, sent bool, 
 	if sendErr == nil {
 		sendErr = errors.New("the dragon says success and keeps its old password")
 	}
-	return "", true, errors.Join(sendErr, w.book.Refuse(v.MAC))
+	return "", true, errors.Join(sendErr, w.store.Refuse(v.MAC))
 }
 
 func (w *renewal) confirm(v *visit) error {
 	if err := w.at("confirm"); err != nil {
 		return err
 	}
-	return w.book.Confirm(v.MAC)
+	return w.store.Confirm(v.MAC)
 }
 
 func (w *renewal) at(step string) error {

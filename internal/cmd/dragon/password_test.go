@@ -82,12 +82,12 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 					if r.client, err = d.clientOptions(t.Context(), c, io.Discard); err != nil {
 						return "", err
 					}
-					book, err := passwords.Open(l.Dir) // anew: nothing is in memory
+					store, err := passwords.Open(l.Dir) // anew: nothing is in memory
 					if err != nil {
 						return "", err
 					}
-					defer book.Close()
-					w := &renewal{book: book, factory: true, step: step}
+					defer store.Close()
+					w := &renewal{store: store, factory: true, step: step}
 					o := r.visitAll(t.Context(), func(ctx context.Context, v *visit) (any, error) {
 						said, _, e := w.renew(ctx, v)
 						err = e
@@ -129,11 +129,11 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 				if n := len(l.Dragon(0).Writes()); sent && n != sentBefore {
 					t.Errorf("the password was changed once more: %d writes, then %d", sentBefore, n)
 				}
-				book := passwords.Reader(l.Dir)
-				given := book.For(mac)
-				if _, pending := book.Pending(mac); len(given) != 1 || pending || string(given[0].Password) != l.Dragon(0).Truth().Users["admin"] ||
+				store := passwords.Reader(l.Dir)
+				given := store.For(mac)
+				if _, pending := store.Pending(mac); len(given) != 1 || pending || string(given[0].Password) != l.Dragon(0).Truth().Users["admin"] ||
 					given[0].Password == "dragonadmin" || given[0].Password == "admin" {
-					t.Errorf("%d passwords in the book, pending %v", len(given), pending)
+					t.Errorf("%d passwords in the store, pending %v", len(given), pending)
 				}
 			})
 		}
@@ -155,7 +155,7 @@ func TestPasswordsThatAreNoneAreNotSent(t *testing.T) {
 		t.Errorf("%v", w)
 	}
 	if given := passwords.Reader(l.Dir).For(l.Dragon(0).Spec().MAC); len(given) > 0 {
-		t.Errorf("%d passwords are in the book, and the dragon has none of them", len(given))
+		t.Errorf("%d passwords are in the store, and the dragon has none of them", len(given))
 	}
 	if _, _, err := l.dragon("password", l.Worker(0)); err == nil || !strings.Contains(err.Error(), "--yes") {
 		t.Errorf("%v", err)

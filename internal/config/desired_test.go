@@ -8,9 +8,9 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// wishOf writes what a dragon is to be, its passwords too.
-func wishOf(c *Config, i healer.Device) string {
-	w := c.Wishes.Of(i)
+// stateOf writes the desired state of a dragon, with its passwords.
+func stateOf(c *Config, i healer.Device) string {
+	w := c.Desired.Of(i)
 	if w == nil {
 		return "nothing"
 	}
@@ -34,7 +34,7 @@ const twoSets = `--pools=[
 	{"mac_addresses": [], "pools": [{"id": 1, "url": "stratum+tcp://b.net:1", "username": "acct", "password": "x"}, {"id": 0, "url": "stratum+tcp://a.net:1", "username": "acct", "password": "secret"}]},
 	{"mac_addresses": ["A0-B0-45-00-AD-E5"], "pools": [{"id": 0, "url": "stratum+tcp://own.net:1", "username": "own", "password": "x"}]}]`
 
-func TestWhatTheOriginalsOptionsWish(t *testing.T) {
+func TestFlagsSetTheDesiredState(t *testing.T) {
 	c, err := parse("--network=127.1.0.0/24", twoSets, "--dragon-autotune-mode=balanced")
 	if err != nil {
 		t.Fatal(err)
@@ -43,29 +43,29 @@ func TestWhatTheOriginalsOptionsWish(t *testing.T) {
 		"a0:b0:45:00:11:02": "acct.dragon-45001102/secret@a.net:1 acct.dragon-45001102/x@b.net:1 balanced",
 		"a0:b0:45:00:ad:e5": "own.dragon-4500ade5/x@own.net:1 balanced",
 	} {
-		if got := wishOf(c, healer.Device{MAC: mac}); got != want {
-			t.Errorf("%s is to be %s, want %s", mac, got, want)
+		if got := stateOf(c, healer.Device{MAC: mac}); got != want {
+			t.Errorf("%s has the desired state %s, want %s", mac, got, want)
 		}
 	}
-	a, b := c.Wishes.Of(healer.Device{MAC: "a0:b0:45:00:11:02"}), c.Wishes.Of(healer.Device{MAC: "a0:b0:45:00:11:03"})
-	if own := c.Wishes.Of(healer.Device{MAC: "a0:b0:45:00:ad:e5"}); a.Key != b.Key || a.Key == own.Key {
-		t.Error("who is to be the same has another key, or the other way round")
+	a, b := c.Desired.Of(healer.Device{MAC: "a0:b0:45:00:11:02"}), c.Desired.Of(healer.Device{MAC: "a0:b0:45:00:11:03"})
+	if own := c.Desired.Of(healer.Device{MAC: "a0:b0:45:00:ad:e5"}); a.Key != b.Key || a.Key == own.Key {
+		t.Error("the key does not identify the desired state")
 	}
-	if got := wishOf(c, healer.Device{MAC: "a0:b0:45:00:11:02", Conflict: true}); got != "nothing" {
-		t.Errorf("of two that claim one MAC something is wished: %s", got)
+	if got := stateOf(c, healer.Device{MAC: "a0:b0:45:00:11:02", Conflict: true}); got != "nothing" {
+		t.Errorf("one of two dragons with the same MAC has a desired state: %s", got)
 	}
-	if none, err := parse("--network=127.1.0.0/24"); err != nil || wishOf(none, healer.Device{MAC: "a0:b0:45:00:11:02"}) != "nothing" {
-		t.Errorf("without a wish something is wished, or %v", err)
+	if none, err := parse("--network=127.1.0.0/24"); err != nil || stateOf(none, healer.Device{MAC: "a0:b0:45:00:11:02"}) != "nothing" {
+		t.Errorf("there is a desired state without any setting, or %v", err)
 	}
-	// A password alone makes another wish.
+	// Another password is another desired state.
 	other, err := parse("--network=127.1.0.0/24", strings.Replace(twoSets, "secret", "secret2", 1), "--dragon-autotune-mode=balanced")
-	if err != nil || other.Wishes.Of(healer.Device{MAC: "a0:b0:45:00:11:02"}).Key == a.Key {
-		t.Errorf("another password is the same wish, or %v", err)
+	if err != nil || other.Desired.Of(healer.Device{MAC: "a0:b0:45:00:11:02"}).Key == a.Key {
+		t.Errorf("another password is the same desired state, or %v", err)
 	}
 }
 
 // The most specific wins, field by field, and the file where neither is.
-func TestWishesOfProfiles(t *testing.T) {
+func TestProfilesSetTheDesiredState(t *testing.T) {
 	c := mustParse(t, `
 networks:
   - {cidr: 127.5.0.0/16}
@@ -96,11 +96,11 @@ profiles:
 		if x.ip == "127.5.7.1" {
 			i.Site = "hall-a"
 		}
-		if got := wishOf(c, i); got != x.want {
-			t.Errorf("%s %s at %s is to be %s, want %s", x.mac, x.model, x.ip, got, x.want)
+		if got := stateOf(c, i); got != x.want {
+			t.Errorf("%s %s at %s has the desired state %s, want %s", x.mac, x.model, x.ip, got, x.want)
 		}
 	}
 	if c.Healing.Policy().Wish == nil {
-		t.Error("the policy does not know the wishes")
+		t.Error("the policy has no desired states")
 	}
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// wanted is what a profile wants its dragons to be. What it leaves out is as the less
-// specific profiles have it, and else left as it is.
-type wanted struct {
-	Pools      []wantedPool `yaml:"pools"`
-	WorkerName string       `yaml:"worker_name"`
+// desired is the desired state of a profile's dragons. What it leaves out comes from the less
+// specific profiles; what none of them sets is left as it is.
+type desired struct {
+	Pools      []desiredPool `yaml:"pools"`
+	WorkerName string        `yaml:"worker_name"`
 	Autotune   struct {
 		Mode  string `yaml:"mode"`
 		Level int    `yaml:"level"`
@@ -27,26 +27,26 @@ type wanted struct {
 	Firmware string `yaml:"firmware"`
 }
 
-type wantedPool struct {
+type desiredPool struct {
 	URL          string        `yaml:"url"`
 	Username     string        `yaml:"username"`
 	Password     dragon.Secret `yaml:"password"`
 	PasswordFile string        `yaml:"password_file"`
 }
 
-// workerTemplate is the original's: the account, and the dragon's own name.
+// workerTemplate is the Python tool's: the account and the dragon's own name.
 const workerTemplate = "{user}.{worker}"
 
-// Wishes says what every dragon is to be.
-type Wishes struct {
-	layers []wishLayer // the least specific first
-	made   sync.Map    // *wishTemplate by the layers that match
+// DesiredStates has the desired state of every dragon.
+type DesiredStates struct {
+	layers    []desiredLayer // the least specific first
+	templates sync.Map       // *template by the layers that match
 }
 
-// wishLayer is what is wanted of the dragons that a layer matches.
-type wishLayer struct {
+// desiredLayer is the desired state of the dragons that a layer matches.
+type desiredLayer struct {
 	layer
-	pools  []dragon.PoolConfig // nil: not said
+	pools  []dragon.PoolConfig // nil: not set
 	worker string
 	mode   string
 	level  dragon.Number
@@ -54,50 +54,47 @@ type wishLayer struct {
 	firmware string
 }
 
-// wishTemplate is what several layers together want, before the dragon's own name is in it.
-type wishTemplate struct {
-	Names  []string // of the layers that it is made of
+// template is the desired state of several layers together, without the dragon's own name.
+type template struct {
+	Names  []string // of the layers that set something
 	Pools  []dragon.PoolConfig
 	Worker string
 	Mode   string
 	Level  dragon.Number
 	key    string
 
-	// It is shown and never written, so it is neither in the key nor among the names: another
-	// firmware is no other rollout of the pools.
+	// Firmware is shown and never written, so it is neither in the key nor in the names: another
+	// firmware does not begin another rollout of the pools.
 	Firmware, firmwareName string
 }
 
-// Any reports whether anything is wished of any dragon.
-func (w *Wishes) Any() bool { return len(w.layers) > 0 }
-
-// Pools and Autotune report whether any dragon's are to be anything in particular.
-func (w *Wishes) Pools() bool {
-	return slices.ContainsFunc(w.layers, func(l wishLayer) bool { return l.pools != nil })
+// Pools reports whether any dragon has desired pools.
+func (d *DesiredStates) Pools() bool {
+	return slices.ContainsFunc(d.layers, func(l desiredLayer) bool { return l.pools != nil })
 }
 
-// Autotune is Pools for the autotuner.
-func (w *Wishes) Autotune() bool {
-	return slices.ContainsFunc(w.layers, func(l wishLayer) bool { return l.mode != "" })
+// Autotune reports whether any dragon has a desired autotune mode.
+func (d *DesiredStates) Autotune() bool {
+	return slices.ContainsFunc(d.layers, func(l desiredLayer) bool { return l.mode != "" })
 }
 
-// Of returns what a dragon is to be; nil: whatever it is.
-func (w *Wishes) Of(i healer.Device) *healer.Wish {
-	if len(w.layers) == 0 || i.Conflict {
+// Of returns the desired state of a dragon; nil: it is left as it is.
+func (d *DesiredStates) Of(i healer.Device) *healer.Wish {
+	if len(d.layers) == 0 || i.Conflict {
 		return nil
 	}
 	ip, _ := netip.ParseAddr(i.IP)
-	matching := make([]byte, len(w.layers))
-	for k := range w.layers {
-		if w.layers[k].matches(i.MAC, i.Model, ip.Unmap(), i.Site) {
+	matching := make([]byte, len(d.layers))
+	for k := range d.layers {
+		if d.layers[k].matches(i.MAC, i.Model, ip.Unmap(), i.Site) {
 			matching[k] = 1
 		}
 	}
-	made, ok := w.made.Load(string(matching))
+	made, ok := d.templates.Load(string(matching))
 	if !ok {
-		made, _ = w.made.LoadOrStore(string(matching), w.template(matching))
+		made, _ = d.templates.LoadOrStore(string(matching), d.merge(matching))
 	}
-	t := made.(*wishTemplate)
+	t := made.(*template)
 	if len(t.Pools) == 0 && t.Mode == "" && t.Firmware == "" {
 		return nil
 	}
@@ -112,12 +109,12 @@ func (w *Wishes) Of(i healer.Device) *healer.Wish {
 	return wish
 }
 
-// template puts the more specific layers on the less specific ones, field by field.
-func (w *Wishes) template(matching []byte) *wishTemplate {
-	t := &wishTemplate{Worker: workerTemplate}
-	var pools, mode, worker string // who has said so
-	for k := range w.layers {
-		l := &w.layers[k]
+// merge puts the more specific layers on the less specific ones, field by field.
+func (d *DesiredStates) merge(matching []byte) *template {
+	t := &template{Worker: workerTemplate}
+	var pools, mode, worker string // the layer that set it
+	for k := range d.layers {
+		l := &d.layers[k]
 		if matching[k] == 0 {
 			continue
 		}
@@ -143,9 +140,9 @@ func (w *Wishes) template(matching []byte) *wishTemplate {
 	return t
 }
 
-// hash is another for whatever differs in what is wanted, and the same whoever wants it.
-func (t *wishTemplate) hash() string {
-	type pool struct{ URL, User, Password string } // in clear, which a Secret never is
+// hash identifies the desired state, whichever layers it comes from.
+func (t *template) hash() string {
+	type pool struct{ URL, User, Password string } // in clear text, unlike a Secret
 	plain := struct {
 		Pools        []pool
 		Worker, Mode string
@@ -154,26 +151,26 @@ func (t *wishTemplate) hash() string {
 	for _, p := range t.Pools {
 		plain.Pools = append(plain.Pools, pool{p.URL, p.User, string(p.Password)})
 	}
-	data, _ := json.Marshal(plain) // of texts and a number it never fails
+	data, _ := json.Marshal(plain) // strings and a number never fail
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
 
-// workerName is the user that a dragon logs in to a pool as.
+// workerName is the user with which a dragon logs in to a pool.
 func workerName(template, user, mac string) string {
 	return strings.NewReplacer("{user}", user, "{worker}", dragon.WorkerName(mac), "{mac}", strings.ReplaceAll(mac, ":", "")).Replace(template)
 }
 
-// newWishes puts together what the flags and the profiles want. The file wins over the
-// flags where neither is more specific.
-func (c *Config) newWishes(r *reader, sites []string, dir string) *Wishes {
-	w := &Wishes{}
-	add := func(l wishLayer) { w.layers = append(w.layers, l) }
+// newDesiredStates merges flags and profiles. The file wins over the flags where neither is
+// more specific.
+func (c *Config) newDesiredStates(r *reader, sites []string, dir string) *DesiredStates {
+	d := &DesiredStates{}
+	add := func(l desiredLayer) { d.layers = append(d.layers, l) }
 	if c.AutotuneMode != "" {
-		add(wishLayer{layer: layer{name: "--dragon-autotune-mode"}, mode: c.AutotuneMode})
+		add(desiredLayer{layer: layer{name: "--dragon-autotune-mode"}, mode: c.AutotuneMode})
 	}
 	for i, set := range c.Pools {
-		l := wishLayer{layer: layer{name: fmt.Sprintf("--pools[%d]", i), macs: set.MACs}}
+		l := desiredLayer{layer: layer{name: fmt.Sprintf("--pools[%d]", i), macs: set.MACs}}
 		for _, p := range set.Pools {
 			l.pools = append(l.pools, p.PoolConfig)
 		}
@@ -182,11 +179,11 @@ func (c *Config) newWishes(r *reader, sites []string, dir string) *Wishes {
 	for i := range c.Profiles {
 		p := &c.Profiles[i]
 		path := fmt.Sprintf("profiles[%d]", i)
-		one, fields := c.wishOf(r, p, path+".wish", dir)
+		one, fields := c.desiredBy(r, p, path+".wish", dir)
 		if len(fields) == 0 {
 			continue
 		}
-		quiet := newReader() // what is wrong with the match is said by the healing layers
+		quiet := newReader() // the healing layers report a wrong match
 		quiet.lines = r.lines
 		for _, l := range p.layers(quiet, path, sites) {
 			full := one
@@ -195,19 +192,19 @@ func (c *Config) newWishes(r *reader, sites []string, dir string) *Wishes {
 			add(full)
 		}
 	}
-	slices.SortStableFunc(w.layers, func(a, b wishLayer) int { return a.compare(&b.layer) })
-	layers := make([]layer, 0, len(w.layers))
-	for i := range w.layers {
-		if w.layers[i].path != "" { // the flags are no profile
-			layers = append(layers, w.layers[i].layer)
+	slices.SortStableFunc(d.layers, func(a, b desiredLayer) int { return a.compare(&b.layer) })
+	layers := make([]layer, 0, len(d.layers))
+	for i := range d.layers {
+		if d.layers[i].path != "" { // flags are not a profile
+			layers = append(layers, d.layers[i].layer)
 		}
 	}
 	findTies(r, layers)
-	return w
+	return d
 }
 
-// wishOf checks what a profile wants, and lists what it says.
-func (c *Config) wishOf(r *reader, p *profile, path, dir string) (l wishLayer, fields []string) {
+// desiredBy checks the desired state of a profile, and lists the keys that it sets.
+func (c *Config) desiredBy(r *reader, p *profile, path, dir string) (l desiredLayer, fields []string) {
 	wish := &p.Wish
 	for _, key := range []string{"pools", "worker_name", "autotune.mode", "autotune.level", "firmware"} {
 		if r.has(path + "." + key) {
@@ -250,12 +247,12 @@ func (c *Config) wishOf(r *reader, p *profile, path, dir string) (l wishLayer, f
 }
 
 // poolOf checks one pool of a profile.
-func (c *Config) poolOf(r *reader, p *wantedPool, path, dir string) dragon.PoolConfig {
+func (c *Config) poolOf(r *reader, p *desiredPool, path, dir string) dragon.PoolConfig {
 	pool := dragon.PoolConfig{URL: p.URL, User: p.Username, Password: p.Password}
 	if p.PasswordFile != "" {
 		cred := credential{PasswordFile: p.PasswordFile}
 		if p.Password != "" {
-			r.at(path, "it has a password and a password_file; one of the two")
+			r.at(path, "has both password and password_file; want one")
 		} else if err := c.readPassword(&cred, dir); err != nil {
 			r.at(path+".password_file", "%s", err)
 			return pool
