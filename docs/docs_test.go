@@ -183,7 +183,7 @@ func TestEveryFlagHasAKeyInTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	without := map[string]string{
-		"help": "", "version": "", "print-config": "it is asked instead of running", "log.level": "", "log.format": "",
+		"help": "", "version": "", "print-config": "it is asked instead of running", "utc": "of the terminal", "log.level": "", "log.format": "",
 		"config.file":                 "it names the file",
 		"simulation.speed":            "of simulated dragons; nobody has them in a file",
 		"web.listen-address":          "of the exporter toolkit",

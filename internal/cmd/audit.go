@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -15,91 +15,110 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// auditFilter says which records of the audit are wanted.
+// auditFilter selects records of the audit log.
 type auditFilter struct {
 	dragon             string // worker, MAC or address
+	mac                string // of that dragon, if it is known
 	since, until       time.Time
 	decisions, actions []string
 	actor              string
 }
 
 func addAudit(p *cli.Program) {
-	cmd := p.Command("audit", "Show what the healer has decided and done, and what people have done to dragons: the audit of the data directory, also what was set aside of it.")
+	cmd := p.Command("audit", "Show what the healer decided and did, and what people did to dragons. It reads the audit log of the data directory, including rotated files.")
 	dir := config.RegisterDataDir(cmd)
 	var f auditFilter
 	var last int
-	var asJSON bool
+	var output cli.Output
 	cmd.Flag("dragon", "Only about this dragon: worker, MAC or address.").NoEnvar().PlaceHolder("DRAGON").StringVar(&f.dragon)
-	config.Flag(cmd, "since", "Only from then on: a time such as 2h or 24h ago, or like 2026-01-31 or 2026-01-31T15:04:05Z.", &f.since, parseMoment).NoEnvar().PlaceHolder("TIME")
-	config.Flag(cmd, "until", "Only until then.", &f.until, parseMoment).NoEnvar().PlaceHolder("TIME")
-	cmd.Flag("decision", "Only these decisions: act, would_act, blocked, recovered, quarantine, hold, manual and so on (repeatable).").NoEnvar().StringsVar(&f.decisions)
-	cmd.Flag("action", "Only about these actions: restart, reboot and so on (repeatable).").NoEnvar().StringsVar(&f.actions)
-	cmd.Flag("actor", "Only what this one did: healer, user:NAME or unverified:NAME.").NoEnvar().StringVar(&f.actor)
-	config.Flag(cmd, "last", "Only so many of them, the last ones; 0 for all.", &last, config.Whole(0, 1e6)).NoEnvar().Default("0")
-	cmd.Flag("json", "Print the lines as they are in the file.").BoolVar(&asJSON)
+	config.Flag(cmd, "since", "Only since this time: 2h for two hours ago, or 2026-01-31, or 2026-01-31T15:04:05Z.", &f.since, parseMoment).NoEnvar().PlaceHolder("TIME")
+	config.Flag(cmd, "until", "Only until this time.", &f.until, parseMoment).NoEnvar().PlaceHolder("TIME")
+	cmd.Flag("decision", "Only these decisions: act, would_act, blocked, recovered, quarantine, hold, manual and others (repeatable).").NoEnvar().StringsVar(&f.decisions)
+	cmd.Flag("action", "Only these actions: restart, reboot and others (repeatable).").NoEnvar().StringsVar(&f.actions)
+	cmd.Flag("actor", "Only actions of this actor: healer, or user:NAME.").NoEnvar().StringVar(&f.actor)
+	config.Flag(cmd, "last", "Only the last N records; 0 for all.", &last, config.Whole(0, 1e6)).NoEnvar().Default("0")
+	output.Register(cmd)
 	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {
 		d, err := dir()
 		if err != nil {
 			return err
 		}
-		var found []string
-		row := f.row
-		if asJSON {
-			row = func(line []byte, _ *healer.Audit) string { return string(line) }
-		}
+		f.resolve(d)
+		var lines [][]byte
+		var records []healer.Audit
 		torn, err := agent.EachAudit(d, func(line []byte, a *healer.Audit) bool {
-			if f.wants(a) {
-				found = append(found, row(line, a))
-				if last > 0 && len(found) > 2*last {
-					found = slices.Clone(found[len(found)-last:])
-				}
+			if !f.wants(a) {
+				return true
+			}
+			lines, records = append(lines, slices.Clone(line)), append(records, *a)
+			if last > 0 && len(records) > 2*last {
+				lines, records = tail(lines, last), tail(records, last)
 			}
 			return true
 		})
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w (--data-dir or --config.file say where it is)", err)
+			return fmt.Errorf("%w (name the data directory with --data-dir or --config.file)", err)
 		} else if err != nil {
 			return err
 		}
-		if last > 0 && len(found) > last {
-			found = found[len(found)-last:]
+		if last > 0 {
+			lines, records = tail(lines, last), tail(records, last)
 		}
 		if torn > 0 {
-			fmt.Fprintf(stderr, "%d lines are torn, and left out\n", torn)
+			fmt.Fprintf(stderr, "%d torn lines left out\n", torn)
 		}
-		if asJSON {
-			for _, line := range found {
-				fmt.Fprintln(stdout, line)
+		if output.JSON() { // as in the file
+			for _, line := range lines {
+				fmt.Fprintf(stdout, "%s\n", line)
 			}
 			return nil
 		}
-		table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(table, "TIME\tDRAGON\tDECISION\tSTATE\tACTION\tREASON\tACTOR\tNOTE")
-		for _, r := range found {
-			fmt.Fprintln(table, r)
+		table := cli.Table{Head: []string{"TIME", "DRAGON", "DECISION", "STATE", "ACTION", "REASON", "ACTOR", "NOTE"}, Cell: 120}
+		for i := range records {
+			a := &records[i]
+			table.Add(p.Time(a.At), subject(a), string(a.Decision), string(a.State), string(a.Action), string(a.Reason), a.Actor, note(a))
 		}
-		return table.Flush()
+		return output.Write(stdout, &table, nil)
 	})
 }
 
-// parseMoment reads a time, or how long ago it was.
+// tail is the last n of a list, in memory of its own.
+func tail[T any](list []T, n int) []T { return slices.Clone(list[max(0, len(list)-n):]) }
+
+// parseMoment parses a time, or how long ago it was.
 func parseMoment(s string) (time.Time, error) {
 	if d, err := config.ParseInterval(s); err == nil {
 		return time.Now().Add(-d), nil
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+	for _, layout := range []string{time.RFC3339, cli.TimeFormat, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
 		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: want one like 2h, 2026-01-31, \"2026-01-31 15:04\" or 2026-01-31T15:04:05Z", s)
+	return time.Time{}, fmt.Errorf("invalid time %q: want one like 2h, 2026-01-31, \"2026-01-31 15:04\" or 2026-01-31T15:04:05Z", s)
+}
+
+// resolve finds the MAC of the wanted dragon. Early records have neither worker nor address,
+// so an address is looked up in the inventory.
+func (f *auditFilter) resolve(dir string) {
+	_, notAddress := netip.ParseAddrPort(f.dragon) // which can have twelve digits, too
+	if mac, ok := dragon.ParseMAC(f.dragon); ok && notAddress != nil {
+		f.mac = mac
+		return
+	}
+	known, _ := fleet.Remembered(dir, nil) // without an inventory the records have to do
+	for _, i := range known {
+		if f.dragon != "" && (i.Worker == f.dragon || i.Address == f.dragon || i.IP == f.dragon) {
+			f.mac = i.MAC
+		}
+	}
 }
 
 func (f *auditFilter) wants(a *healer.Audit) bool {
-	mac, isMAC := dragon.ParseMAC(f.dragon)
-	return (f.dragon == "" || a.Worker == f.dragon || a.IP == f.dragon || isMAC && a.MAC == mac) &&
+	return (f.dragon == "" || a.Worker == f.dragon || a.IP == f.dragon || a.MAC != "" && (a.MAC == f.mac || dragon.WorkerName(a.MAC) == f.dragon)) &&
 		(f.since.IsZero() || !a.At.Before(f.since)) &&
 		(f.until.IsZero() || !a.At.After(f.until)) &&
 		(len(f.decisions) == 0 || slices.Contains(f.decisions, string(a.Decision))) &&
@@ -107,19 +126,32 @@ func (f *auditFilter) wants(a *healer.Audit) bool {
 		(f.actor == "" || a.Actor == f.actor)
 }
 
-// row is a record as a line of the table. What blocks a decision is its note.
-func (f *auditFilter) row(_ []byte, a *healer.Audit) string {
-	note := a.Note
+// subject names the dragon of a record, or the part of the fleet that it is about.
+func subject(a *healer.Audit) string {
+	switch {
+	case a.Worker != "":
+		return a.Worker
+	case a.MAC != "":
+		return dragon.WorkerName(a.MAC)
+	case a.Pool != "":
+		return "pool " + a.Pool
+	case a.Domain != "":
+		return "site " + a.Domain
+	}
+	return "fleet"
+}
+
+// note is the note of a record, its error, or the gate that blocked it.
+func note(a *healer.Audit) string {
+	if a.Result != nil && a.Result.Error != "" {
+		return a.Result.Error
+	}
 	if a.Decision == healer.Blocked {
 		for _, g := range a.Gates {
 			if !g.Open {
-				note = string(g.Name) + ": " + g.Detail
-				break
+				return string(g.Name) + ": " + g.Detail
 			}
 		}
 	}
-	if a.Result != nil && a.Result.Error != "" {
-		note = a.Result.Error
-	}
-	return cli.Row(a.At.Local().Format("2006-01-02 15:04:05"), a.Worker, string(a.Decision), string(a.State), string(a.Action), string(a.Reason), a.Actor, note)
+	return a.Note
 }

@@ -15,11 +15,11 @@ import (
 )
 
 func addCapture(p *cli.Program) {
-	cmd := p.Command("capture", "Record what one dragon answers, without secrets, to attach to a bug report.")
+	cmd := p.Command("capture", "Record the answers of one dragon, without secrets, for a bug report.")
 	host := cmd.Arg("host", "The dragon, host[:port].").Required().String()
 	output := cmd.Flag("output", "File to write; - for standard output.").Short('o').Default("-").String()
 	var timeout time.Duration
-	config.Flag(cmd, "dragon-timeout", "Longest time that a read may take.", &timeout, config.ParseInterval).Default("10")
+	config.Flag(cmd, "dragon-timeout", "Timeout of a read.", &timeout, config.ParseInterval).Default("10")
 	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
 		client := dragon.New(*host, dragon.Options{Transport: dragon.NewTransport(), Timeout: timeout})
 		if _, err := client.Identify(ctx); err != nil {

@@ -13,11 +13,12 @@ import (
 )
 
 func addCheckConfig(p *cli.Program) {
-	cmd := p.Command("check-config", "Check a configuration file: every error with its line, and warnings. Give it the flags of the instance, too. "+
+	cmd := p.Command("check-config", "Check a configuration file: every error with its line, and warnings. Give it the flags of the instance, too: it takes all flags of run. "+
 		"The exit status is 0 if the file is valid, 1 if not.")
 	load := config.RegisterCheck(cmd)
 	new(app.WebFlags).Register(cmd, ":9977") // the instance's flags may contain them
 	show := cmd.Flag("print-config", "Print the configuration in force, with every default, passwords masked.").NoEnvar().Bool()
+	cli.HideFlagsOf(p.GetCommand("run"), cmd, "print-config")
 	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {
 		c, err := load()
 		nobody := errors.Is(err, config.ErrNoTarget)

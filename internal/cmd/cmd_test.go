@@ -76,14 +76,39 @@ func TestProgramFindsAndServesDragons(t *testing.T) {
 	}
 }
 
-func TestHelpShowsTheOriginalsOptions(t *testing.T) {
-	var out bytes.Buffer
-	if err := run(t.Context(), []string{"--help"}, &out, io.Discard, nil); err != nil {
+func TestHelpIsAPage(t *testing.T) {
+	out, _, err := invoke(t, "--help")
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, option := range []string{"--network", "--scan-interval", "--pools", "--statsd-host", "dragon-health-reboot", "--firmwares-path", "--web.listen-address", "scan", "capture", "demo"} {
-		if !strings.Contains(out.String(), option) {
-			t.Errorf("--help does not show %s", option)
+	if n := strings.Count(out, "\n"); n > 50 {
+		t.Errorf("%d lines, want a page", n)
+	}
+	for _, c := range New(nil).Model().Commands {
+		if !strings.Contains(out, "\n  "+c.Name+" ") {
+			t.Errorf("the command %s is not there:\n%s", c.Name, out)
+		}
+	}
+	for _, want := range []string{"--config.file", "--network", "--data-dir", "--web.listen-address", "help <command>", "--help-long"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s is not there:\n%s", want, out)
+		}
+	}
+	for _, not := range []string{"--scan-interval", "--yes-i-mean", "--dragon-port"} {
+		if strings.Contains(out, not) {
+			t.Errorf("%s is there:\n%s", not, out)
+		}
+	}
+}
+
+func TestHelpLongShowsTheOriginalsOptions(t *testing.T) {
+	out, _, err := invoke(t, "--help-long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, option := range []string{"--network", "--scan-interval", "--pools", "--statsd-host", "dragon-health-reboot", "--firmwares-path", "--web.listen-address", "--yes-i-mean"} {
+		if !strings.Contains(out, option) {
+			t.Errorf("--help-long does not show %s", option)
 		}
 	}
 }
@@ -92,15 +117,37 @@ func TestHelpForACommandIsOfThatCommand(t *testing.T) {
 	for _, c := range []struct{ args, usage, has, not string }{
 		{"scan --help", "scan [<flags>] <network>...", "scan-timeout", "--pools"},
 		{"help scan", "scan [<flags>] <network>...", "scan-timeout", "--pools"},
+		{"--data-dir=x plan --help", "plan [<flags>]", "--why", "--pools"},
+		{"plan --help", "plan [<flags>]", "--data-dir", "--network"},
+		{"check-config --help", "check-config [<flags>] <file>", "print-config", "--network"},
 		{"healer --help", "healer [<flags>] <command>", "healer pause --scope=SCOPE", "--pools"},
 		{"healer pause -h", "healer pause --scope=SCOPE", "until-resume", "healer resume"},
 		{"run --help", "run [<flags>]", "pools=", "healer pause"},
-		{"help", "[<flags>] <command>", "pools=", "Subcommands:"},
+		{"help", "[<command>] [<flags>]", "pools=", "Subcommands:"},
 	} {
 		out, _, err := invoke(t, strings.Fields(c.args)...)
 		if err != nil || !strings.HasPrefix(out, "usage: mother-of-dragons "+c.usage) || !strings.Contains(out, c.has) || strings.Contains(out, c.not) {
 			t.Errorf("%s: %v, want the usage %s, with %s, without %s:\n%s", c.args, err, c.usage, c.has, c.not, out)
 		}
+	}
+}
+
+// Flags may stand before the command.
+func TestFlagsMayStandBeforeTheCommand(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{})
+	for _, args := range [][]string{
+		{"--data-dir=" + l.Dir, "inventory"},
+		{"--data-dir", l.Dir, "inventory"},
+		{"--log.level=debug", "--data-dir=" + l.Dir, "--json", "inventory", "--output=table"},
+		{"--utc", "--data-dir", l.Dir, "dragon", "type", l.Worker(0)},
+		{"--all", "--data-dir", l.Dir, "dragon", "type"},
+	} {
+		if out, _, err := invoke(t, args...); err != nil || !strings.Contains(out, l.Worker(0)) {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if _, _, err := invoke(t, "--network=127.78.0.0/16", "inventory"); err == nil || !strings.Contains(err.Error(), "unknown long flag '--network'") {
+		t.Errorf("a flag of another command: %v", err)
 	}
 }
 
@@ -135,23 +182,23 @@ func TestBadCommandLinesEndWithOneLine(t *testing.T) {
 		{[]string{"scan"}, "network"},
 		{[]string{"--netwrk=127.1.0.0/24"}, "did you mean --network?"},
 		{[]string{"dragon", "reboot", "--yess", "127.1.0.1"}, "did you mean --yes?"},
-		{[]string{"inventry"}, "inventry is no command; did you mean inventory?"},
-		{[]string{"dragon", "summry", "127.1.0.1"}, "summry is no command; did you mean summary?"},
-		{[]string{"rnu"}, "rnu is no command; did you mean run?"},
+		{[]string{"inventry"}, "unknown command inventry; did you mean inventory?"},
+		{[]string{"dragon", "summry", "127.1.0.1"}, "unknown command summry; did you mean summary?"},
+		{[]string{"rnu"}, "unknown command rnu; did you mean run?"},
 		{[]string{"config-check", "mother.yml"}, "did you mean check-config?"},
 		{[]string{"reboot", "127.1.0.1"}, "did you mean dragon reboot or healer reboot?"},
-		{[]string{"firmware", "start"}, "did you mean firmware rollout start? (firmware --help shows"},
-		{[]string{"firmware", "7"}, "what may stand here: rollout, list"},
+		{[]string{"firmware", "start"}, "did you mean firmware rollout start? (see firmware --help)"},
+		{[]string{"firmware", "7"}, "commands: rollout, list"},
 		{[]string{"version"}, "did you mean --version?"},
 		{[]string{"127.1.0.0/24"}, "did you mean --network=127.1.0.0/24?"},
 		{[]string{"127.1.0.1"}, "did you mean --dragon=127.1.0.1?"},
 		{[]string{"mother.yml"}, "did you mean --config.file=mother.yml?"},
 		{[]string{"rnu", "scan"}, "did you mean run?"},
-		{[]string{"healer"}, "healer does nothing by itself; what may follow: status, pause"},
-		{[]string{"healer", "pause", "1h"}, `healer pause takes no "1h" (healer pause --help shows`},
+		{[]string{"healer"}, "healer needs a subcommand: status, pause"},
+		{[]string{"healer", "pause", "1h"}, `healer pause: unexpected "1h" (see healer pause --help)`},
 		{[]string{"-network=127.1.0.0/24"}, "unknown flag '-network'; did you mean --network?"},
 		{[]string{"scan", "--port=81", "127.1.0.0/24"}, "did you mean --dragon-port?"},
-		{[]string{"--dragon-health-reboot=true"}, `--dragon-health-reboot takes no value, and "true" is one; its opposite is --no-dragon-health-reboot`},
+		{[]string{"--dragon-health-reboot=true"}, `--dragon-health-reboot takes no value, got "true"; its opposite is --no-dragon-health-reboot`},
 		{[]string{"--dragon-health-reboot", "yes"}, `--dragon-health-reboot takes no value`},
 		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + here, "--web.listen-address=9977"}, "missing port in address; want one like"},
 		{[]string{"--dragon=http://127.1.0.1/"}, "not a host but a URL"},

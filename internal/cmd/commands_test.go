@@ -93,9 +93,13 @@ func TestAuditFindsWhatIsAskedFor(t *testing.T) {
 		for line := range strings.Lines(out) {
 			got += line[len(`{"ts":"2026-01-0`):][:1]
 		}
-		if err != nil || got != c.want || !strings.Contains(errs, "1 lines are torn") {
+		if err != nil || got != c.want || !strings.Contains(errs, "1 torn lines left out") {
 			t.Errorf("%v: %v, the days %q, want %q\n%s", c.args, err, got, c.want, errs)
 		}
+	}
+	if out, _, err := invoke(t, "audit", "--utc", "--output=csv", "--last=1", "--data-dir="+dir); err != nil ||
+		out != "time,dragon,decision,state,action,reason,actor,note\n2026-01-03 00:00:00Z,dragon-45000001,blocked,,reboot,,healer,spacing: too soon\n" {
+		t.Errorf("CSV: %v\n%s", err, out)
 	}
 	table, _, err := invoke(t, "audit", "--data-dir="+dir)
 	if err != nil || strings.Count(table, "\n") != 4 || strings.Contains(table, "\x1b") || !strings.Contains(table, "spacing: too soon") || !strings.Contains(table, "user:ada") {
@@ -106,6 +110,47 @@ func TestAuditFindsWhatIsAskedFor(t *testing.T) {
 	}
 	if _, _, err := invoke(t, "audit", "--since=yesterday"); err == nil || !strings.Contains(err.Error(), "--since") {
 		t.Errorf("%v", err)
+	}
+}
+
+// What was done before the dragon was identified has its MAC only, and what concerns many
+// has none.
+func TestAuditNamesTheDragonOfEveryRecord(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{})
+	mac, worker := l.Dragon(0).Spec().MAC, l.Worker(0)
+	text := `{"ts":"2026-01-01T00:00:00Z","mac":"` + mac + `","decision":"manual","action":"reboot","actor":"user:ada"}
+{"ts":"2026-01-02T00:00:00Z","decision":"hold","pool":"stratum+tcp://one:1","actor":"healer"}
+{"ts":"2026-01-03T00:00:00Z","decision":"hold","domain":"hall","actor":"healer"}
+{"ts":"2026-01-04T00:00:00Z","decision":"pause","actor":"user:ada"}
+`
+	if err := os.WriteFile(filepath.Join(l.Dir, "audit.jsonl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := invoke(t, "audit", "--data-dir="+l.Dir, "--output=csv")
+	for i, want := range []string{"dragon", worker, "pool stratum+tcp://one:1", "site hall", "fleet"} {
+		if err != nil || strings.Split(strings.Split(out, "\n")[i], ",")[1] != want {
+			t.Errorf("%v: line %d is not of %s:\n%s", err, i, want, out)
+		}
+	}
+	for _, name := range []string{worker, mac, l.Addr(0), l.Host(0).String()} {
+		out, _, err := invoke(t, "audit", "--data-dir="+l.Dir, "--dragon="+name, "--json")
+		if err != nil || strings.Count(out, "\n") != 1 || !strings.Contains(out, mac) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+func TestTimesHaveAZone(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{})
+	for flag, zone := range map[string]string{"--utc": "Z", "--no-utc": time.Now().Format("Z07:00")} {
+		out, _, err := invoke(t, "inventory", flag, "--data-dir="+l.Dir, "--output=csv")
+		seen := strings.TrimSpace(out[strings.LastIndexByte(out, ',')+1:])
+		if _, bad := time.Parse(cli.TimeFormat, seen); err != nil || bad != nil || !strings.HasSuffix(seen, zone) {
+			t.Errorf("%s: %q, %v", flag, seen, err)
+		}
+		if _, err := parseMoment(seen); err != nil {
+			t.Errorf("--since does not take what is printed: %v", err)
+		}
 	}
 }
 
@@ -125,6 +170,7 @@ func TestShellsComplete(t *testing.T) {
 	l := cmdtest.NewFarm(t, dragontest.Spec{}, dragontest.Spec{})
 	file := filepath.Join(l.Dir, "mother.yml")
 	cmdtest.Rewrite(t, file, "data_dir: "+l.Dir+"\nnetworks: [{cidr: 127.78.0.0/16, site: hall}]\n")
+	mac := func(i int) string { return l.Dragon(i).Spec().MAC }
 	for _, c := range []struct {
 		words []string
 		want  []string
@@ -143,6 +189,16 @@ func TestShellsComplete(t *testing.T) {
 		{[]string{"dragon", "--config.file", file, "summary", l.Worker(1)}, []string{l.Worker(1)}},
 		{[]string{"--config.file", ""}, nil}, // the shell knows files
 		{[]string{"scan", "--netw"}, nil},
+		{[]string{"--data-dir=" + l.Dir, "inven"}, []string{"inventory"}},
+		{[]string{"healer", "--data-dir=" + l.Dir, "pause", "--scope="}, []string{"--scope=fleet", "--scope=mac=" + mac(0), "--scope=mac=" + mac(1), "--scope=model=T1"}},
+		{[]string{"healer", "--config.file=" + file, "pause", "--scope=si"}, []string{"--scope=site=hall"}},
+		{[]string{"healer", "--config.file=" + file, "pause", "--scope", "model=T"}, []string{"model=T1"}},
+		{[]string{"firmware", "--data-dir=" + l.Dir, "rollout", "start", "--model", ""}, []string{"T1"}},
+		{[]string{"plan", "--data-dir=" + l.Dir, "--why="}, []string{"--why=" + l.Worker(0), "--why=" + l.Worker(1)}},
+		{[]string{"audit", "--data-dir=" + l.Dir, "--dragon", l.Worker(1)}, []string{l.Worker(1)}},
+		{[]string{"run", "--dragon", ""}, nil},
+		{[]string{"audit", "--output="}, []string{"--output=csv", "--output=json", "--output=table"}},
+		{[]string{"capture", "--output="}, nil},
 		{[]string{"nonsense", ""}, nil},
 	} {
 		out, _, err := invoke(t, append([]string{cli.CompletionFlag}, c.words...)...)
@@ -162,12 +218,14 @@ func TestShellsComplete(t *testing.T) {
 	if err != nil {
 		t.Skip("bash is not installed")
 	}
-	try := script + `
-mother-of-dragons() { echo inventory; echo plan; }
-COMP_WORDS=(mother-of-dragons pl); COMP_CWORD=1
-_mother-of-dragons_bash_autocomplete; echo "${COMPREPLY[@]}"`
-	if out, err := exec.CommandContext(t.Context(), bash, "-c", try).CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "plan" {
-		t.Errorf("bash: %v %s", err, out)
+	for line, want := range map[string]string{"pl": "plan", "healer pause --scope=model=T": "T1", "healer pause --scope=mo": "model=T1"} {
+		try := script + `
+mother-of-dragons() { echo inventory; echo plan; echo --scope=model=T1; }
+COMP_LINE="mother-of-dragons ` + line + `"; COMP_POINT=${#COMP_LINE}
+_mother_of_dragons; echo "${COMPREPLY[@]}"`
+		if out, err := exec.CommandContext(t.Context(), bash, "-c", try).CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("bash: %s: %v %s, want %s", line, err, out, want)
+		}
 	}
 	if out, _, err := invoke(t, "completion", "zsh"); err != nil || !strings.HasPrefix(out, "#compdef mother-of-dragons\n") {
 		t.Errorf("%v %s", err, out)
@@ -175,38 +233,46 @@ _mother-of-dragons_bash_autocomplete; echo "${COMPREPLY[@]}"`
 }
 
 func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
-	out, _, err := invoke(t, "man")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
-		".TH MOTHER-OF-DRAGONS 1", `\fBdragon factory\-reset\fR \fIhost\fR...`, `\fB\-\-yes\-i\-mean=HOSTS\fR`, `\fB\-\-at\-once=16\fR`, `\fBhealer pause\fR`,
-		`\fB\-\-statsd\-host=HOST\fR`, `\fBaudit\fR`,
+	man, lookErr := exec.LookPath("man")
+	for page, wants := range map[string][]string{
+		"":         {".TH MOTHER-OF-DRAGONS 1", `\fB\-\-statsd\-host=HOST\fR`, `\fBaudit\fR`, `\fBdragon\fR \fIsubcommand\fR`, "SIGUSR1"},
+		"dragon":   {".TH MOTHER-OF-DRAGONS-DRAGON 1", `\fBdragon factory\-reset\fR \fIhost\fR...`, `\fB\-\-yes\-i\-mean=HOSTS\fR`, `\fB\-\-at\-once=16\fR`},
+		"healer":   {`\fBhealer pause\fR`, `\fB\-\-scope=SCOPE\fR`},
+		"firmware": {`\fBfirmware rollout start\fR \fIversion\fR`, `\fB\-\-allow\-downgrade\fR`},
 	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("%s is not in it", want)
+		args := strings.Fields("man " + page)
+		out, _, err := invoke(t, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(out, want) {
+				t.Errorf("%v: %s is not in it", args, want)
+			}
+		}
+		for range 20 { // a package that is built again has the same bytes
+			if again, _, _ := invoke(t, args...); again != out {
+				t.Fatalf("%v: another time it is another:\n%s", args, cmp.Diff(out, again))
+			}
+		}
+		for i, line := range strings.Split(out, "\n") {
+			if strings.HasPrefix(line, "'") || strings.TrimSpace(line) == "" && i < strings.Count(out, "\n") {
+				t.Errorf("%v: line %d: %q", args, i+1, line)
+			}
+		}
+		if lookErr != nil {
+			continue
+		}
+		cmd := exec.CommandContext(t.Context(), man, "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-")
+		cmd.Env = append(os.Environ(), "MANROFFOPT=", "LC_ALL=C.UTF-8", "MAN_KEEP_STDERR=1")
+		cmd.Stdin = strings.NewReader(out)
+		var errs strings.Builder
+		cmd.Stderr = &errs
+		if _, err := cmd.Output(); err != nil || errs.Len() > 0 {
+			t.Errorf("%v: %v\n%s", args, err, errs.String())
 		}
 	}
-	for range 20 { // a package that is built again has the same bytes
-		if again, _, _ := invoke(t, "man"); again != out {
-			t.Fatalf("another time it is another:\n%s", cmp.Diff(out, again))
-		}
-	}
-	for i, line := range strings.Split(out, "\n") {
-		if strings.HasPrefix(line, "'") || strings.TrimSpace(line) == "" && i < strings.Count(out, "\n") {
-			t.Errorf("line %d: %q", i+1, line)
-		}
-	}
-	man, err := exec.LookPath("man")
-	if err != nil {
-		t.Skip("man is not installed")
-	}
-	cmd := exec.CommandContext(t.Context(), man, "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-")
-	cmd.Env = append(os.Environ(), "MANROFFOPT=", "LC_ALL=C.UTF-8", "MAN_KEEP_STDERR=1")
-	cmd.Stdin = strings.NewReader(out)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	if _, err := cmd.Output(); err != nil || errs.Len() > 0 {
-		t.Errorf("man: %v\n%s", err, errs.String())
+	if _, _, err := invoke(t, "man", "scan"); err == nil {
+		t.Error("a command that is no family has a page of its own")
 	}
 }

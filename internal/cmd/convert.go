@@ -11,9 +11,9 @@ import (
 )
 
 func addConvertConfig(p *cli.Program) {
-	cmd := p.Command("convert-config", "Turn a config.toml or config.json of the Python tool into a configuration file. What could not be carried over is said on standard error.")
-	file := cmd.Arg("file", "Its configuration.").Required().String()
-	output := cmd.Flag("output", "Write the result here, with its passwords, for its owner alone. Without it the result is shown, with the passwords masked.").Short('o').NoEnvar().PlaceHolder("FILE").String()
+	cmd := p.Command("convert-config", "Convert a config.toml or config.json of the Python tool. Settings that cannot be converted are listed on standard error.")
+	file := cmd.Arg("file", "The file of the Python tool.").Required().String()
+	output := cmd.Flag("output", "Write the result to this file, readable by its owner only, with the passwords. Without it the result is printed with the passwords masked.").Short('o').NoEnvar().PlaceHolder("FILE").String()
 	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {
 		data, err := config.ReadFile(*file)
 		if err != nil {
@@ -30,9 +30,9 @@ func addConvertConfig(p *cli.Program) {
 			_, err = stdout.Write(got.File)
 			return err
 		}
-		f, err := os.OpenFile(*output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err := os.OpenFile(*output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never overwrites a file
 		if err != nil {
-			return err // what is there is left alone
+			return err
 		}
 		if _, err = f.Write(got.File); err != nil {
 			f.Close()

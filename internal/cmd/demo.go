@@ -20,30 +20,29 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
 
-// ailments are what is wrong with the demo's dragons, from the second one on, in
-// this order: one of each kind that an operator meets.
-var ailments = []struct {
+// faults are the faults of the demo's dragons, from the second dragon on: one of each kind
+// that an operator meets.
+var faults = []struct {
 	fault dragontest.Fault
-	says  string
+	text  string
 }{
 	{dragontest.DeadBoard, "has a dead board"},
-	{dragontest.WrongPassword, "lets nobody in any more: its password was changed"},
-	{dragontest.Hang, "takes every question and answers none"},
+	{dragontest.WrongPassword, "rejects all passwords"},
+	{dragontest.Hang, "accepts connections and does not answer"},
 	{dragontest.Overheat, "runs hot"},
 	{dragontest.LowHashrate, "hashes at 40 %"},
-	{dragontest.HostileLabels, "says hostile things, at length"},
+	{dragontest.HostileLabels, "sends hostile, long values"},
 }
 
-// sickenAfter leaves the dragons time to be found while they are still well: who
-// does not say who it is cannot be known.
-const sickenAfter = 5 * time.Second
+// faultsAfter leaves time to find the dragons while all of them can identify themselves.
+const faultsAfter = 5 * time.Second
 
 func addDemo(p *cli.Program) {
-	cmd := p.Command("demo", "Run the whole program on simulated dragons, all on loopback.")
+	cmd := p.Command("demo", "Run the program on simulated dragons on loopback addresses.")
 	var count int
 	config.Flag(cmd, "dragons", "How many dragons to simulate.", &count, config.Whole(1, 65000)).Default("24")
 	var speed float64
-	config.Flag(cmd, "speed", "Let the dragons and the healer live so many times faster, and tell what the healer does: 60 shows a dragon healed, a new one configured and a pool outage sat out in three minutes.", &speed, config.ParseSpeed).Default("1")
+	config.Flag(cmd, "speed", "How many times faster the dragons and the healer run, with a commentary: 60 shows a dragon healed, a new one configured and a pool outage in three minutes.", &speed, config.ParseSpeed).Default("1")
 	var web app.WebFlags
 	web.Register(cmd, "127.0.0.1:9977")
 	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
@@ -55,7 +54,7 @@ func addDemo(p *cli.Program) {
 				spec.Model = models[i/4%len(models)].Key
 			}
 			if speed != 1 && i == newcomer(count) {
-				spec.Pools = dragontest.VendorPools() // it comes from its factory
+				spec.Pools = dragontest.VendorPools() // fresh from the factory
 			}
 			return spec
 		}})
@@ -73,18 +72,18 @@ func addDemo(p *cli.Program) {
 		for _, n := range herd.Networks() {
 			args = append(args, "--network="+n.String())
 		}
-		tell := tellDemo
+		introduce := introduceDemo
 		if speed == 1 {
-			defer time.AfterFunc(sickenAfter, func() { sicken(herd) }).Stop()
+			defer time.AfterFunc(faultsAfter, func() { injectFaults(herd) }).Stop()
 		} else {
 			args = append(args, fmt.Sprintf("--simulation.speed=%g", speed), "--dragon-health-reboot", "--pools="+demoPools)
 			args[slices.Index(args, "--scan-interval=60")] = fmt.Sprintf("--scan-interval=%v", max(2*time.Second, time.Duration(float64(time.Minute)/speed)))
 			if i := newcomer(count); i > 0 {
 				herd.Dragon(i).PowerOff()
 			}
-			story := &story{herd: herd, speed: speed, dir: dir, out: stdout}
-			defer story.begin()()
-			tell = story.tell
+			n := &narrator{herd: herd, speed: speed, dir: dir, out: stdout}
+			defer n.run()()
+			introduce = n.introduce
 		}
 		parser := kingpin.New("demo", "")
 		load := config.Register(parser)
@@ -95,9 +94,9 @@ func addDemo(p *cli.Program) {
 		if err != nil {
 			return err
 		}
-		var told sync.Once // however many addresses it listens on
+		var once sync.Once // it may listen on several addresses
 		return app.Serve(ctx, c, nil, web, p.Logs.Logger(stderr), func(a net.Addr) {
-			told.Do(func() { tell(stdout, a, herd) })
+			once.Do(func() { introduce(stdout, a, herd) })
 			if p.Listening != nil {
 				p.Listening(a)
 			}
@@ -105,12 +104,12 @@ func addDemo(p *cli.Program) {
 	})
 }
 
-// demoPools are those that the demo's dragons have, but for the one that joins later.
+// demoPools are the pools of the demo's dragons, except the one that joins later.
 const demoPools = `[{"pools": [
 	{"id": 0, "url": "stratum+tcp://one.pool.example.com:3333", "username": "farm", "password": "x"},
 	{"id": 1, "url": "stratum+tcp://two.pool.example.com:3333", "username": "farm", "password": "x"}]}]`
 
-// newcomer is the dragon that joins the herd in the story; 0: there are too few.
+// newcomer is the dragon that joins later in the story; 0: there are too few dragons.
 func newcomer(count int) int {
 	if count < 4 {
 		return 0
@@ -118,38 +117,38 @@ func newcomer(count int) int {
 	return count - 1
 }
 
-// sicken gives the dragons their ailments.
-func sicken(herd *dragontest.Herd) {
-	for i, a := range ailments[:min(len(ailments), herd.Len()-1)] {
+// injectFaults injects the faults.
+func injectFaults(herd *dragontest.Herd) {
+	for i, a := range faults[:min(len(faults), herd.Len()-1)] {
 		herd.Dragon(i + 1).Inject(a.fault)
 	}
 }
 
-// tellDemo says what there is to see.
-func tellDemo(w io.Writer, address net.Addr, herd *dragontest.Herd) {
+// introduceDemo says what there is to see.
+func introduceDemo(w io.Writer, address net.Addr, herd *dragontest.Herd) {
 	base := "http://" + address.String()
 	worker := func(i int) string { return dragon.WorkerName(herd.Dragon(i).Spec().MAC) }
-	fmt.Fprintf(w, "\n%d simulated dragons live on %v, port %d. In %v some fall sick:\n", herd.Len(), herd.Networks(), herd.Port(), sickenAfter)
-	for i, a := range ailments[:min(len(ailments), herd.Len()-1)] {
-		fmt.Fprintf(w, "  %s %s\n", worker(i+1), a.says)
+	fmt.Fprintf(w, "\n%d simulated dragons run on %v, port %d. In %v some get a fault:\n", herd.Len(), herd.Networks(), herd.Port(), faultsAfter)
+	for i, a := range faults[:min(len(faults), herd.Len()-1)] {
+		fmt.Fprintf(w, "  %s %s\n", worker(i+1), a.text)
 	}
 	fmt.Fprintf(w, `
 Open
   %[1]s/
-      the herd, the healer, and each dragon, as pages
+      pages: the fleet, the healer, each dragon
   %[1]s/metrics
       every dragon, read now
   %[1]s/probe?target=%[2]s
-      one dragon; with &debug=true what it said
+      one dragon; add &debug=true for its raw answers
   %[1]s/sd
-      the dragons for Prometheus
+      service discovery for Prometheus
 Try
   curl -s %[1]s/metrics | grep '^dragon_up'
   curl -s %[1]s/metrics | grep dragon_board_temperature_celsius
   curl -s %[1]s/metrics | grep scrape_failures_total | grep -v ' 0$'
   mother-of-dragons scan --dragon-port=%[3]d %[4]v
   mother-of-dragons capture %[5]s
-See it in Grafana (docs/grafana.md), with a Prometheus that you start here, beside the source:
+To see it in Grafana (docs/grafana.md), start Prometheus in the source directory:
   prometheus --config.file=examples/prometheus.yml --storage.tsdb.path=$(mktemp -d)
 Stop with Ctrl-C.
 

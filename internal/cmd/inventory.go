@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
@@ -14,7 +13,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// knownDragon is one line of inventory --json.
+// knownDragon is one dragon of inventory --output=json.
 type knownDragon struct {
 	Worker    string     `json:"worker"`
 	Address   string     `json:"address"`
@@ -26,12 +25,12 @@ type knownDragon struct {
 	Site      string     `json:"site,omitempty"`
 	FirstSeen *time.Time `json:"first_seen,omitempty"`
 	LastSeen  *time.Time `json:"last_seen,omitempty"`
-	Gone      bool       `json:"gone,omitempty"` // another dragon lives at its address
+	Gone      bool       `json:"gone,omitempty"` // another dragon has its address
 	Conflict  bool       `json:"conflict,omitempty"`
 }
 
 func addInventory(p *cli.Program) {
-	cmd := p.Command("inventory", "Show the dragons that are known: to the data directory, which a running instance keeps up to date, or to an instance elsewhere. Nothing is sent to them.")
+	cmd := p.Command("inventory", "List the known dragons. They are those of the data directory, which a running instance keeps up to date, or of an instance elsewhere. Nothing is sent to them.")
 	data := config.RegisterData(cmd)
 	var from cli.InstanceFlags
 	from.Register(cmd)
@@ -40,30 +39,26 @@ func addInventory(p *cli.Program) {
 		if err != nil {
 			return err
 		}
-		if from.JSON {
-			return cli.WriteJSON(stdout, known)
-		}
-		table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
-		fmt.Fprintln(table, "WORKER\tADDRESS\tMAC\tBRAND\tMODEL\tHARDWARE\tFIRMWARE\tSITE\tLAST SEEN")
+		table := cli.Table{Head: []string{"WORKER", "ADDRESS", "MAC", "BRAND", "MODEL", "HARDWARE", "FIRMWARE", "SITE", "LAST SEEN"}}
 		for _, d := range known {
-			seen := ""
+			var seen time.Time
 			if d.LastSeen != nil {
-				seen = d.LastSeen.Local().Format("2006-01-02 15:04")
+				seen = *d.LastSeen
 			}
 			address := d.Address
 			if d.Gone {
 				address = "gone"
 			}
-			fmt.Fprintln(table, cli.Row(d.Worker, address, d.MAC, d.Brand, d.Model, d.HWVersion, d.Firmware, d.Site, seen))
+			table.Add(d.Worker, address, d.MAC, d.Brand, d.Model, d.HWVersion, d.Firmware, d.Site, p.Time(seen))
 		}
-		return table.Flush()
+		return from.Write(stdout, &table, known)
 	})
 }
 
 func inventoryOf(ctx context.Context, data func() (string, config.Sites, error), url string) ([]knownDragon, error) {
 	known := []knownDragon{} // an empty list is [], not null
 	if url != "" {
-		// Its service discovery has what others may know, and no more.
+		// Service discovery needs no permission and has what is needed here.
 		var groups []struct {
 			Targets []string
 			Labels  map[string]string
@@ -86,7 +81,7 @@ func inventoryOf(ctx context.Context, data func() (string, config.Sites, error),
 	}
 	infos, err := fleet.Remembered(dir, sites.Of)
 	if err != nil {
-		return nil, fmt.Errorf("%w (--data-dir or --config.file say where it is; --url asks an instance elsewhere)", err)
+		return nil, fmt.Errorf("%w (name the data directory with --data-dir or --config.file, or an instance with --url)", err)
 	}
 	for _, i := range infos {
 		known = append(known, knownDragon{

@@ -2,9 +2,9 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
+	"text/template"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
@@ -12,92 +12,41 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 )
 
+// families are the commands with a manual page of their own.
+var families = []string{"dragon", "firmware", "healer"}
+
 func addMan(p *cli.Program) {
 	cmd := p.Command("man", "Print the manual page. To read it: mother-of-dragons man | man -l -")
+	family := cmd.Arg("command", "The page of this family of commands: "+strings.Join(families, ", ")+".").Enum(families...)
 	p.Add(cmd, func(_ context.Context, stdout, _ io.Writer) error {
-		_, err := io.WriteString(stdout, manual(p.Model()))
-		return err
+		return manual.Execute(stdout, manualOf(p.Model(), *family))
 	})
 }
 
-// page is a manual page in the making. Kingpin's own template leaves out the flags of a
-// command that has verbs.
-type page struct{ strings.Builder }
+// page is what the template of the manual gets. It has no date, so that the same source
+// gives the same bytes.
+type page struct {
+	Title, Name, Version, Help, Synopsis string
+	Flags                                []*kingpin.FlagModel
+	Commands                             []*kingpin.CmdModel
+	Main                                 bool
+	Families                             []string
+}
 
-// manual is the manual page. There is no date in it, so that the same source gives the
-// same bytes.
-func manual(app *kingpin.ApplicationModel) string {
-	p := &page{}
-	p.line(`.TH %s 1 "" "%s %s" "User Commands"`, strings.ToUpper(cli.Name), cli.Name, version.Version)
-	p.line(".SH NAME")
-	p.line(`%s \- exporter and healer for DragonMint and Innosilicon miners`, cli.Name)
-	p.line(".SH SYNOPSIS")
-	p.line(`\fB%s\fR [\fIflags\fR] [\fIcommand\fR] [\fIarguments\fR]`, roff(cli.Name))
-	p.line(".SH DESCRIPTION")
-	p.line("%s", roff(app.Help))
-	p.line("Without a command it is the command \\fBrun\\fR.")
-	p.line(".SH OPTIONS")
-	p.flags(app.FlagGroupModel)
-	p.line(".SH COMMANDS")
+func manualOf(app *kingpin.ApplicationModel, family string) *page {
+	p := &page{Name: cli.Name, Version: version.Version, Help: app.Help, Synopsis: "[flags] [command] [arguments]", Flags: app.Flags, Commands: app.Commands, Main: true, Families: families}
 	for _, c := range app.Commands {
-		if !c.Hidden {
-			p.command(c)
+		if c.Name == family {
+			p = &page{Name: cli.Name + "-" + family, Version: version.Version, Help: c.Help, Synopsis: family + " [flags] subcommand [arguments]", Flags: c.Flags, Commands: c.FlattenedCommands()}
 		}
 	}
-	p.line(".SH ENVIRONMENT")
-	p.line("Every option is also an environment variable: \\fB--network\\fR is \\fBMOTHER_OF_DRAGONS_NETWORK\\fR; several values are several lines.")
-	p.line("What confirms something dangerous is an option only.")
-	p.line(".SH FILES")
-	for _, f := range [][2]string{
-		{"/etc/mother-of-dragons/mother-of-dragons.yml", "The configuration, where a package has installed the program."},
-		{"/var/lib/mother-of-dragons", "Its data directory: the inventory, the healer's state, its audit, its control socket, passwords that were changed."},
-	} {
-		p.line(".TP\n.I %s\n%s", roff(f[0]), roff(f[1]))
-	}
-	p.line(".SH SIGNALS")
-	p.line(".TP\n.B SIGTERM, SIGINT\nEnd in order; a second one ends at once.\n.TP\n.B SIGHUP\nRead the configuration file anew, and take it over whole or not at all.\n.TP\n.B SIGUSR1\nPause the healer for an hour.")
-	p.line(".SH EXIT STATUS")
-	p.line("0, or 1 after an error; where one of many dragons failed, too. The command \\fBplan\\fR has statuses of its own.")
-	p.line(".SH SEE ALSO")
-	p.line("https://github.com/brndnmtthws/mother-of-dragons")
-	return p.String()
+	p.Title = strings.ToUpper(p.Name)
+	return p
 }
 
-func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
-
-func (p *page) command(c *kingpin.CmdModel) {
-	p.line(".SS")
-	p.WriteString(`\fB` + roff(c.FullCommand) + `\fR`)
-	if len(c.Commands) > 0 {
-		p.WriteString(` \fIverb\fR`)
-	}
-	for _, a := range c.Args {
-		text := `\fI` + roff(a.Name) + `\fR`
-		if cli.Cumulative(a) {
-			text += "..."
-		}
-		if !a.Required && a.Name != "host" { // either hosts or --all
-			text = "[" + text + "]"
-		}
-		p.WriteString(" " + text)
-	}
-	p.line("\n.PP\n%s", roff(c.Help))
-	for _, a := range c.Args {
-		p.line(".TP\n\\fI%s\\fR\n%s", roff(a.Name), roff(a.Help))
-	}
-	p.flags(c.FlagGroupModel)
-	for _, verb := range c.Commands {
-		if !verb.Hidden {
-			p.command(verb)
-		}
-	}
-}
-
-func (p *page) flags(group *kingpin.FlagGroupModel) {
-	for _, f := range group.Flags {
-		if f.Hidden {
-			continue
-		}
+var manual = template.Must(template.New("manual").Funcs(template.FuncMap{
+	"roff": roff,
+	"flag": func(f *kingpin.FlagModel) string {
 		text := "--" + f.Name
 		if f.Short != 0 {
 			text = "-" + string(f.Short) + ", " + text
@@ -105,11 +54,84 @@ func (p *page) flags(group *kingpin.FlagGroupModel) {
 		if !f.IsBoolFlag() {
 			text += "=" + f.FormatPlaceHolder()
 		}
-		p.line(".TP\n\\fB%s\\fR\n%s", roff(text), roff(f.Help))
-	}
-}
+		return roff(text)
+	},
+	"args": func(c *kingpin.CmdModel) (text string) {
+		if len(c.Commands) > 0 {
+			return ` \fIsubcommand\fR`
+		}
+		for _, a := range c.Args {
+			arg := `\fI` + roff(a.Name) + `\fR`
+			if cli.Cumulative(a) {
+				arg += "..."
+			}
+			if !a.Required && a.Name != "host" { // hosts or --all
+				arg = "[" + arg + "]"
+			}
+			text += " " + arg
+		}
+		return text
+	},
+	"own": func(c *kingpin.CmdModel, main bool) []*kingpin.FlagModel {
+		if main && len(c.Commands) > 0 { // they are on the page of the family
+			return nil
+		}
+		return c.Flags
+	},
+}).Parse(`.TH {{.Title}} 1 "" "` + cli.Name + ` {{.Version}}" "User Commands"
+.SH NAME
+{{roff .Name}} \- {{if .Main}}exporter and healer for DragonMint and Innosilicon miners{{else}}commands of mother\-of\-dragons{{end}}
+.SH SYNOPSIS
+\fB` + strings.ReplaceAll(cli.Name, "-", `\-`) + `\fR {{roff .Synopsis}}
+.SH DESCRIPTION
+{{roff .Help}}
+{{- if .Main}}
+Without a command it is the command \fBrun\fR.
+{{- end}}
+.SH OPTIONS
+{{template "flags" .Flags -}}
+.SH COMMANDS
+{{range .Commands}}{{if not .Hidden}}.SS
+\fB{{roff .FullCommand}}\fR{{args .}}
+.PP
+{{roff .Help}}
+{{range .Args}}.TP
+\fI{{roff .Name}}\fR
+{{roff .Help}}
+{{end}}{{template "flags" own . $.Main}}{{end}}{{end -}}
+{{if .Main -}}
+.SH ENVIRONMENT
+Every option is also an environment variable: \fB\-\-network\fR is \fBMOTHER_OF_DRAGONS_NETWORK\fR; several values are several lines.
+Options that confirm something dangerous have no variable.
+.SH FILES
+.TP
+.I /etc/mother\-of\-dragons/mother\-of\-dragons.yml
+The configuration, if a package installed the program.
+.TP
+.I /var/lib/mother\-of\-dragons
+Its data directory: the inventory, the state of the healer, its audit log, its control socket, changed passwords.
+.SH SIGNALS
+.TP
+.B SIGTERM, SIGINT
+Stop in order; a second one stops at once.
+.TP
+.B SIGHUP
+Reload the configuration file; with an error in it the old configuration stays.
+.TP
+.B SIGUSR1
+Pause the healer for an hour.
+{{end -}}
+.SH EXIT STATUS
+0, or 1 after an error, also if one of many dragons failed.{{if .Main}} The command \fBplan\fR has statuses of its own.{{end}}
+.SH SEE ALSO
+{{if .Main}}{{range .Families}}\fBmother\-of\-dragons\-{{.}}\fR(1), {{end}}{{else}}\fBmother\-of\-dragons\fR(1), {{end -}}
+https://github.com/brndnmtthws/mother\-of\-dragons
+{{define "flags"}}{{range .}}{{if not .Hidden}}.TP
+\fB{{flag .}}\fR
+{{roff .Help}}
+{{end}}{{end}}{{end}}`))
 
-// roff hides from troff what it would read as its own.
+// roff escapes what troff would read as markup.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n", " ").Replace(s)
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {

@@ -41,6 +41,7 @@ func addPlan(program *cli.Program) {
 	config.Flag(cmd, "why", "Everything about one dragon: worker, MAC or address.", &why, config.Text).PlaceHolder("DRAGON")
 	var at time.Duration
 	config.Flag(cmd, "at", "The plan as it would stand after so long, such as +2h, if nothing but time changes: what is held until then is free.", &at, parseAhead).PlaceHolder("+TIME")
+	cli.HideFlagsOf(program.GetCommand("run"), cmd, "config.file", "data-dir")
 	program.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
 		c, err := load()
 		if err != nil && !errors.Is(err, config.ErrNoTarget) {
@@ -58,7 +59,7 @@ func addPlan(program *cli.Program) {
 			case err != nil:
 				return err
 			case !x.Empty():
-				return showComparison(stdout, x, from.JSON)
+				return showComparison(stdout, x, from.JSON())
 			}
 		}
 		err = cli.Connect(from.URL, c.DataDir).Call(ctx, http.MethodGet, path, nil, &p)
@@ -75,13 +76,13 @@ func addPlan(program *cli.Program) {
 			p.ExitCode = p.Plan.ExitCode()
 		}
 		switch {
-		case from.JSON && why != "":
+		case from.JSON() && why != "":
 			d := find(p.Plan, why)
 			if d == nil {
 				return unknown(why)
 			}
 			err = cli.WriteJSON(stdout, d)
-		case from.JSON:
+		case from.JSON():
 			err = cli.WriteJSON(stdout, p)
 		case why != "":
 			d := find(p.Plan, why)

@@ -15,11 +15,11 @@ import (
 )
 
 func addRun(p *cli.Program) {
-	cmd := p.Command("run", "Find dragons, read them on demand, serve what they say. This is what happens without a command.").Default()
+	cmd := p.Command("run", "Find dragons and serve their metrics. This is the default command.").Default()
 	load := config.Register(cmd)
 	var web app.WebFlags
 	web.Register(cmd, ":9977")
-	show := cmd.Flag("print-config", "Print the configuration that would be in force, every default included, passwords masked, and end.").NoEnvar().Bool()
+	show := cmd.Flag("print-config", "Print the resulting configuration with every default, passwords masked, and exit.").NoEnvar().Bool()
 	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
 		c, err := load()
 		if *show && (err == nil || errors.Is(err, config.ErrNoTarget)) {
@@ -30,8 +30,8 @@ func addRun(p *cli.Program) {
 			if file := c.File; file != "" {
 				in = fmt.Sprintf(", or networks or dragons in %s", file)
 			}
-			return fmt.Errorf("%w: credentials are sent to what answers there, so none is assumed; "+
-				"name one with --network or --dragon%s%s", err, in, suggestNetworks())
+			return fmt.Errorf("%w: name one with --network or --dragon%s%s; there is no default, "+
+				"since credentials are sent to whatever answers there", err, in, suggestNetworks())
 		} else if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func addRun(p *cli.Program) {
 	})
 }
 
-// suggestNetworks says which networks this machine is in, for the user to choose from.
+// suggestNetworks lists the private networks of this host as flags.
 func suggestNetworks() string {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
@@ -57,5 +57,5 @@ func suggestNetworks() string {
 	if len(found) == 0 {
 		return ""
 	}
-	return " (this machine is in " + strings.Join(found, ", ") + ")"
+	return " (this host is in " + strings.Join(found, ", ") + ")"
 }

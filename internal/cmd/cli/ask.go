@@ -14,39 +14,38 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// ErrNotDone is a question that was answered by nothing that would do.
+// ErrNotDone says that the user did not confirm.
 var ErrNotDone = errors.New("not done")
 
-// IsTerminal reports whether there is somebody to ask.
+// IsTerminal reports whether the user can be asked.
 func IsTerminal() bool { return term.IsTerminal(int(os.Stdin.Fd())) }
 
-// Ask asks for a line. Who ends the program instead of answering has answered, too; what
-// is typed later is nobody's.
+// Ask asks for a line. Ctrl-C is an answer, too: ErrNotDone.
 func Ask(ctx context.Context, stderr io.Writer, question string) (string, error) {
-	stdin := os.Stdin // here, since the reader may outlive the question
+	stdin := os.Stdin // read here, since the reader may outlive the question
 	fmt.Fprint(stderr, question)
 	return answer(ctx, stderr, func() (string, error) {
 		line, err := bufio.NewReader(stdin).ReadString('\n')
-		if err != nil { // the cursor is behind the question still
+		if err != nil { // the cursor is still behind the question
 			fmt.Fprintln(stderr)
 		}
 		return strings.TrimRight(line, "\r\n"), err
 	})
 }
 
-// answer is what read reads, as long as ctx is not done.
+// answer returns what read returns, or ErrNotDone once ctx is done.
 func answer(ctx context.Context, stderr io.Writer, read func() (string, error)) (string, error) {
 	type line struct {
 		text string
 		err  error
 	}
-	came := make(chan line, 1)
+	answered := make(chan line, 1)
 	go func() {
 		text, err := read()
-		came <- line{text, err}
+		answered <- line{text, err}
 	}()
 	select {
-	case l := <-came:
+	case l := <-answered:
 		if l.err != nil {
 			return "", fmt.Errorf("%w: no answer", ErrNotDone)
 		}
@@ -57,7 +56,7 @@ func answer(ctx context.Context, stderr io.Writer, read func() (string, error)) 
 	}
 }
 
-// Agree asks a question, where there is somebody to ask.
+// Agree asks for a yes. Without a terminal its error is otherwise.
 func Agree(ctx context.Context, stderr io.Writer, question, otherwise string) error {
 	if !IsTerminal() {
 		return errors.New(otherwise)
@@ -75,7 +74,7 @@ func Agree(ctx context.Context, stderr io.Writer, question, otherwise string) er
 // AskPassword asks for a password without showing it.
 func AskPassword(ctx context.Context, stderr io.Writer, what string) (dragon.Secret, error) {
 	if !IsTerminal() {
-		return "", fmt.Errorf("the %s cannot be asked for: this is no terminal; put it into a file", what)
+		return "", fmt.Errorf("cannot ask for the %s: standard input is no terminal; use a file", what)
 	}
 	stdin := int(os.Stdin.Fd())
 	before, err := term.GetState(stdin)
@@ -89,11 +88,11 @@ func AskPassword(ctx context.Context, stderr io.Writer, what string) (dragon.Sec
 		return string(p), err
 	})
 	if err != nil {
-		_ = term.Restore(stdin, before) // who was interrupted wants to see what is typed next
+		_ = term.Restore(stdin, before) // after Ctrl-C the terminal would not echo
 		return "", err
 	}
 	if password == "" {
-		return "", errors.New("no password")
+		return "", errors.New("the password is empty")
 	}
 	return dragon.Secret(password), nil
 }

@@ -9,17 +9,21 @@ import (
 	"golang.org/x/term"
 )
 
-// Progress draws a bar where stderr is a terminal; nil where it is none.
-func Progress(stderr io.Writer, doing string) func(done, total int) {
-	draw := DrawBar(stderr, doing, progressbar.OptionShowCount())
+// narrow is a terminal too narrow for the times of a progress bar, in columns.
+const narrow = 60
+
+// Progress returns a function that draws a progress bar with a count, or nil if stderr is
+// not a terminal.
+func Progress(stderr io.Writer, label string) func(done, total int) {
+	draw := DrawBar(stderr, label, progressbar.OptionShowCount())
 	if draw == nil {
 		return nil
 	}
 	return func(done, total int) { draw(int64(done), int64(total)) }
 }
 
-// DrawBar is progress for what has a measure of its own.
-func DrawBar(stderr io.Writer, doing string, options ...progressbar.Option) func(done, total int64) {
+// DrawBar is Progress for other units and options.
+func DrawBar(stderr io.Writer, label string, options ...progressbar.Option) func(done, total int64) {
 	f, ok := stderr.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
@@ -27,14 +31,14 @@ func DrawBar(stderr io.Writer, doing string, options ...progressbar.Option) func
 	var bar *progressbar.ProgressBar
 	return func(done, total int64) {
 		if bar == nil {
-			if width, _, err := term.GetSize(int(f.Fd())); err == nil && width < 60 { // what does not fit into a line is left there
+			if width, _, err := term.GetSize(int(f.Fd())); err == nil && width < narrow {
 				options = append(options, progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false))
 			}
 			bar = progressbar.NewOptions64(total, append(options,
 				progressbar.OptionSetWriter(stderr),
-				progressbar.OptionSetDescription(doing),
+				progressbar.OptionSetDescription(label),
 				progressbar.OptionThrottle(100*time.Millisecond),
-				// Without, it wipes by spaces, which run over the edge of a terminal that has become narrower.
+				// Otherwise it wipes with spaces, which wrap on a terminal that became narrower.
 				progressbar.OptionUseANSICodes(os.Getenv("TERM") != "dumb"),
 				progressbar.OptionClearOnFinish())...)
 		}

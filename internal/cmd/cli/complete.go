@@ -2,77 +2,69 @@ package cli
 
 import (
 	"cmp"
+	"context"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// CompletionFlag is how kingpin's completion scripts ask what the last of the words
-// that follow may be.
+// CompletionFlag is how completion scripts ask what the last of the words behind it may be.
 const CompletionFlag = "--completion-bash"
 
-// completions returns what the last of words may be. Kingpin's own answer knows no
-// command where there is a default one, and no flag of a command that has verbs.
-func completions(app *kingpin.ApplicationModel, words []string) (found []string) {
+// completionTimeout is how long completion waits for a running instance.
+const completionTimeout = 300 * time.Millisecond
+
+// BashCompletion is the script for bash. Bash splits words at = and : before completion;
+// the script passes whole words and returns what follows the last of these characters.
+const BashCompletion = `_mother_of_dragons() {
+    local line="${COMP_LINE:0:COMP_POINT}" cur prefix=""
+    local -a words
+    read -ra words <<< "$line"
+    [[ "$line" == *" " ]] && words+=("")
+    cur="${words[-1]}"
+    COMPREPLY=($(compgen -W "$("${words[0]}" --completion-bash "${words[@]:1}")" -- "$cur"))
+    [[ "$cur" == *[=:]* ]] && prefix="${cur%"${cur##*[=:]}"}"
+    COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
+}
+complete -F _mother_of_dragons -o default mother-of-dragons`
+
+// completions returns what the last of words may become. Kingpin's own completion finds no
+// commands beside a default one and no flags of a command with subcommands.
+func completions(ctx context.Context, app *kingpin.ApplicationModel, words []string) (found []string) {
 	last := ""
 	if len(words) > 0 {
 		words, last = words[:len(words)-1], words[len(words)-1]
 	}
-	group := app.CmdGroupModel
-	flags := slices.Clone(app.Flags)
-	for _, c := range group.Commands {
-		if c.Default && !slices.ContainsFunc(words, func(w string) bool { return commandOf(group, w) != nil }) {
-			flags = append(flags, c.Flags...)
+	l := read(app, words)
+	flag, _, assigned := strings.Cut(last, "=")
+	switch cmd := l.innermost(); {
+	case l.open != "":
+		found = l.flagValues(ctx, l.open)
+	case strings.HasPrefix(last, "-") && assigned:
+		for _, v := range l.flagValues(ctx, strings.TrimPrefix(flag, "--")) {
+			found = append(found, flag+"="+v)
 		}
-	}
-	var args []*kingpin.ArgModel
-	dir, file := os.Getenv("MOTHER_OF_DRAGONS_DATA_DIR"), os.Getenv("MOTHER_OF_DRAGONS_CONFIG_FILE")
-	open := "" // a flag whose value is the next word
-	for _, w := range words {
-		name, value, whole := strings.Cut(w, "=")
-		if open != "" {
-			name, value, whole = open, w, true
-		}
-		switch cmd := commandOf(group, w); {
-		case open != "" || strings.HasPrefix(w, "-"):
-			open = ""
-			switch {
-			case whole && name == "--data-dir":
-				dir = value
-			case whole && name == "--config.file":
-				file = value
-			case !whole && takesValue(flags, name):
-				open = name
-			}
-		case cmd != nil:
-			group, args = cmd.CmdGroupModel, cmd.Args
-			flags = append(flags, cmd.Flags...)
-		case len(args) > 0 && !Cumulative(args[0]):
-			args = args[1:]
-		}
-	}
-	switch {
-	case open != "": // a file, if anything; that is for the shell
 	case strings.HasPrefix(last, "-"):
-		for _, f := range flags {
+		for _, f := range l.allowed(app) {
 			if !f.Hidden {
 				found = append(found, "--"+f.Name)
 			}
 		}
-	case len(group.Commands) > 0:
-		for _, c := range group.Commands {
-			if !c.Hidden {
-				found = append(found, c.Name)
-			}
-		}
-	case len(args) > 0:
-		if dir, _, err := config.Data(file, cmp.Or(dir, "data")); err == nil {
-			found = values(args[0], dir)
+	case cmd == nil:
+		found = names(app.CmdGroupModel)
+	case len(cmd.Commands) > 0:
+		found = names(cmd.CmdGroupModel)
+	case len(cmd.Args) > 0:
+		if i := min(l.args, len(cmd.Args)-1); i == l.args || Cumulative(cmd.Args[i]) {
+			found = l.argValues(ctx, cmd.Args[i].Name)
 		}
 	}
 	found = slices.DeleteFunc(found, func(s string) bool { return !strings.HasPrefix(s, last) })
@@ -80,42 +72,100 @@ func completions(app *kingpin.ApplicationModel, words []string) (found []string)
 	return slices.Compact(found)
 }
 
-func takesValue(flags []*kingpin.FlagModel, name string) bool {
-	i := slices.IndexFunc(flags, func(f *kingpin.FlagModel) bool {
-		return "--"+f.Name == name || f.Short != 0 && "-"+string(f.Short) == name
-	})
-	return i >= 0 && !flags[i].IsBoolFlag()
-}
-
-func commandOf(group *kingpin.CmdGroupModel, word string) *kingpin.CmdModel {
-	for _, c := range group.Commands {
-		if c.Name == word {
-			return c
-		}
-	}
-	return nil
-}
-
-func Cumulative(arg *kingpin.ArgModel) bool {
-	v, ok := arg.Value.(interface{ IsCumulative() bool })
-	return ok && v.IsCumulative()
-}
-
-// values are what an argument may be: dragons that are known, or one of few words.
-func values(arg *kingpin.ArgModel, dir string) (found []string) {
-	switch arg.Name {
+// argValues are the known values of an argument.
+func (l *line) argValues(ctx context.Context, arg string) []string {
+	switch arg {
 	case "host", "dragon":
-		known, err := fleet.Remembered(dir, nil)
-		if err != nil {
-			return nil // nothing to choose from
-		}
-		for _, i := range known {
-			found = append(found, i.Worker)
-		}
+		return l.fleet(ctx).workers
 	case "light":
 		return []string{"on", "off"}
 	case "shell":
 		return []string{"bash", "zsh"}
+	case "mode":
+		return dragon.AutoTuneModes()
 	}
-	return found
+	return nil
+}
+
+// flagValues are the known values of a flag. The shell completes files.
+func (l *line) flagValues(ctx context.Context, flag string) (values []string) {
+	command := ""
+	if c := l.innermost(); c != nil {
+		command = c.FullCommand
+	}
+	switch flag {
+	case "scope":
+		return l.fleet(ctx).scopes()
+	case "why":
+		return l.fleet(ctx).workers
+	case "dragon":
+		if command == "audit" { // elsewhere it names a host that need not be known
+			return l.fleet(ctx).workers
+		}
+	case "model":
+		return l.fleet(ctx).models
+	case "output":
+		if command != "capture" && command != "convert-config" {
+			return []string{"table", "json", "csv"}
+		}
+	case "log.level":
+		return []string{"debug", "info", "warn", "error"}
+	case "log.format":
+		return []string{"logfmt", "json"}
+	case "dragon-autotune-mode":
+		return dragon.AutoTuneModes()
+	}
+	return nil
+}
+
+// knownFleet is what completion knows of the fleet.
+type knownFleet struct{ workers, macs, models, sites []string }
+
+func (f *knownFleet) add(worker, mac, model, site string) {
+	f.workers, f.macs = append(f.workers, worker), append(f.macs, mac)
+	if model != "" {
+		f.models = append(f.models, model)
+	}
+	if site != "" {
+		f.sites = append(f.sites, site)
+	}
+}
+
+func (f *knownFleet) scopes() []string {
+	scopes := []string{"fleet"}
+	for kind, values := range map[string][]string{"mac": f.macs, "model": f.models, "site": f.sites} {
+		for _, v := range values {
+			scopes = append(scopes, kind+"="+v)
+		}
+	}
+	return scopes
+}
+
+// fleet asks the running instance for its dragons, and if none answers in time, the
+// inventory.
+func (l *line) fleet(ctx context.Context) *knownFleet {
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
+	defer cancel()
+	value := func(flag string) string {
+		return cmp.Or(l.flags[flag], os.Getenv("MOTHER_OF_DRAGONS_"+strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))))
+	}
+	known := &knownFleet{}
+	dir, sites, err := config.Data(value("config.file"), cmp.Or(value("data-dir"), "data"))
+	if err != nil {
+		return known
+	}
+	var answer struct {
+		Dragons []struct{ Worker, MAC, Model, Site string }
+	}
+	if Connect(value("url"), dir).Call(ctx, http.MethodGet, "/api/v1/dragons", nil, &answer) == nil {
+		for _, d := range answer.Dragons {
+			known.add(d.Worker, d.MAC, d.Model, d.Site)
+		}
+		return known
+	}
+	infos, _ := fleet.Remembered(dir, sites.Of) // without an inventory nothing is known
+	for _, i := range infos {
+		known.add(i.Worker, i.MAC, i.Model, i.Site)
+	}
+	return known
 }

@@ -18,49 +18,60 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kingpin/v2"
-
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
 
-// InstanceFlags say where the running instance is.
+// InstanceFlags name a running instance, and the form of its answer.
 type InstanceFlags struct {
-	URL  string
-	JSON bool
+	URL string
+	Output
 }
 
 // Register adds the flags to a command.
-func (f *InstanceFlags) Register(cmd *kingpin.CmdClause) {
-	config.Flag(cmd, "url", "Ask the instance at this address, such as http://localhost:9977, in place of the one that uses the data directory.", &f.URL, parseURL).PlaceHolder("URL")
-	cmd.Flag("json", "Print JSON.").BoolVar(&f.JSON)
+func (f *InstanceFlags) Register(cmd flagger) {
+	config.Flag(cmd, "url", "Ask the instance at this address, such as http://localhost:9977, instead of the one that uses the data directory.", &f.URL, parseURL).PlaceHolder("URL")
+	f.Output.Register(cmd)
 }
 
 func parseURL(s string) (string, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", errors.New("no address of an instance: want one like http://localhost:9977") // it may have a password in it
+		return "", errors.New("invalid address: want one like http://localhost:9977") // not shown: it may contain a password
 	}
 	return strings.TrimSuffix(s, "/"), nil
 }
 
-// ErrNoInstance says that nobody answers at a socket.
+// ErrNoInstance says that no instance answers at the control socket.
 var ErrNoInstance = errors.New("no instance runs there")
 
-// Instance talks to a running instance.
+// WithAdvice adds to ErrNoInstance which flags name an instance.
+func WithAdvice(err error) error {
+	if !errors.Is(err, ErrNoInstance) {
+		return err
+	}
+	return fmt.Errorf("%w; name its data directory with --data-dir or --config.file, or its address with --url", err)
+}
+
+// Instance is a running instance.
 type Instance struct {
 	base   string
 	client *http.Client
-	Where  string // for messages
+	where  string // for messages
 }
 
-// Connect returns the instance that the flags mean. It does not say that there is one.
+// controlBase is the base URL on the control socket.
+const controlBase = "http://control"
+
+// Connect returns the instance at an address, or, if that is empty, the one that uses the
+// data directory dir. It does not connect yet.
 func Connect(address, dir string) *Instance {
 	if address != "" {
 		where := "the instance"
 		if u, err := url.Parse(address); err == nil {
 			where = u.Redacted()
 		}
-		return &Instance{address, &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, where}
+		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		return &Instance{address, client, where}
 	}
 	path := filepath.Join(dir, config.ControlSocket)
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -68,17 +79,18 @@ func Connect(address, dir string) *Instance {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 			err = fmt.Errorf("%s: %w", path, ErrNoInstance)
 		} else if errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%s: %w: only the user that the instance runs as may talk to it here; be that user (sudo -u), or use --url", path, err)
+			err = fmt.Errorf("%s: %w: run this as the user of the instance (sudo -u), or use --url", path, err)
 		}
 		return c, err
 	}
-	return &Instance{"http://control", &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, path}
+	return &Instance{controlBase, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, path}
 }
 
-// mostAnswer is more than the plan of the largest fleet needs.
-const mostAnswer = 256 << 20
+// maxAnswer is more than the plan of the largest fleet needs, in bytes.
+const maxAnswer = 256 << 20
 
-// Call sends a request and reads the answer into to, as far as it is a good one.
+// Call sends a request and decodes the answer into to. An answer other than 200 is an error
+// with the text of the API.
 func (i *Instance) Call(ctx context.Context, method, path string, body, to any) error {
 	var payload io.Reader
 	if body != nil {
@@ -97,46 +109,72 @@ func (i *Instance) Call(ctx context.Context, method, path string, body, to any) 
 	}
 	resp, err := i.client.Do(req)
 	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok && i.base == "http://control" {
-			err = e.Err // its URL would say nothing
+		if e, ok := errors.AsType[*url.Error](err); ok && i.base == controlBase {
+			err = e.Err // without the URL, which means nothing to the user
 		}
 		return err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, mostAnswer))
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("%s: %w", i.Where, err)
-	}
-	if resp.StatusCode == http.StatusUnauthorized {
-		return fmt.Errorf("%s: %s: it wants a user and a password: --url=https://USER:PASSWORD@HOST:PORT", i.Where, resp.Status)
+		return fmt.Errorf("%s: %w", i.where, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		var e struct{ Error, Try string } // web.ErrorAnswer, without what that package needs
-		if json.Unmarshal(data, &e) != nil || e.Error == "" {
-			return fmt.Errorf("%s: %s, expected an instance of mother-of-dragons", i.Where, resp.Status)
-		}
-		if e.Try != "" {
-			return fmt.Errorf("%s (try: %s)", Plain(e.Error, 1000), Plain(e.Try, 1000))
-		}
-		return errors.New(Plain(e.Error, 1000))
+		return i.refusal(resp.StatusCode, resp.Status, data)
 	}
 	if raw, ok := to.(*json.RawMessage); ok {
 		*raw = data
 		return nil
 	}
+	return i.Decode(data, to)
+}
+
+// refusal is the error of an answer other than 200.
+func (i *Instance) refusal(code int, status string, data []byte) error {
+	if code == http.StatusUnauthorized {
+		return fmt.Errorf("%s: %s: give a user and a password: --url=https://USER:PASSWORD@HOST:PORT", i.where, status)
+	}
+	var e struct{ Error, Try string } // of web.ErrorAnswer; this package does not import web
+	switch {
+	case json.Unmarshal(data, &e) != nil || e.Error == "":
+		return fmt.Errorf("%s: %s, expected an instance of %s", i.where, status, Name)
+	case e.Try != "":
+		return fmt.Errorf("%s (try: %s)", Plain(e.Error, 1000), Plain(e.Try, 1000))
+	}
+	return errors.New(Plain(e.Error, 1000))
+}
+
+// Decode decodes an answer.
+func (i *Instance) Decode(data []byte, to any) error {
 	if err := json.Unmarshal(data, to); err != nil {
-		return fmt.Errorf("%s: the answer is not what was expected: %w", i.Where, err)
+		return fmt.Errorf("%s: unexpected answer: %w", i.where, err)
 	}
 	return nil
 }
 
-// Done is what the API says of a request that was carried out.
-type Done[T any] struct {
-	Result  T      `json:"result"`
-	Warning string `json:"warning"`
+// Post sends a request that changes something. It returns the result and the whole answer,
+// and writes the warning in it to stderr.
+func Post[T any](ctx context.Context, i *Instance, path string, body any, stderr io.Writer) (result T, raw json.RawMessage, err error) {
+	if err := i.Call(ctx, http.MethodPost, path, body, &raw); err != nil {
+		return result, nil, err
+	}
+	var answer struct {
+		Result  *T
+		Warning string
+	}
+	if err := i.Decode(raw, &answer); err != nil {
+		return result, nil, err
+	}
+	if answer.Result == nil {
+		return result, nil, fmt.Errorf("%s: unexpected answer: it has no result", i.where)
+	}
+	if answer.Warning != "" {
+		fmt.Fprintln(stderr, "warning:", Plain(answer.Warning, 1000))
+	}
+	return *answer.Result, raw, nil
 }
 
-// UserName is who sits at the keyboard, also behind sudo.
+// UserName returns the user's name, with sudo that of the user who called it.
 func UserName() string {
 	if name := os.Getenv("SUDO_USER"); name != "" {
 		return name

@@ -1,5 +1,5 @@
-// Package cli has what the commands share: registration, log flags, questions at a
-// terminal, tables, the connection to a running instance, suggestions for mistyped words.
+// Package cli has what the commands share: registration, help, completion, log flags,
+// questions at a terminal, tables, the connection to a running instance.
 package cli
 
 import (
@@ -33,6 +33,7 @@ type Program struct {
 	Logs      LogFlags
 	Listening func(net.Addr) // gets every address that a command listens on; may be nil
 
+	utc      bool
 	commands map[string]Command
 }
 
@@ -44,10 +45,10 @@ func New(listening func(net.Addr)) *Program {
 		commands:    map[string]Command{},
 	}
 	p.Version(version.Print(Name))
-	p.UsageTemplate(kingpin.LongHelpTemplate)
 	p.HelpFlag.Short('h')
 	p.DefaultEnvars()
 	p.Logs.register(p.Application)
+	p.Flag("utc", "Show times in UTC instead of the local zone.").BoolVar(&p.utc)
 	return p
 }
 
@@ -75,16 +76,23 @@ func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writ
 			panic(v)
 		}
 	}()
+	model := p.Model()
 	if len(args) > 0 && args[0] == CompletionFlag {
-		_, err := fmt.Fprintln(stdout, strings.Join(completions(p.Model(), args[1:]), "\n"))
+		_, err := fmt.Fprintln(stdout, strings.Join(completions(ctx, model, args[1:]), "\n"))
 		return err
 	}
-	if innermost(p.Model(), args) != nil { // its help is not that of all the others
-		p.UsageTemplate(kingpin.DefaultUsageTemplate)
+	if slices.Contains(args, "--help-long") {
+		all, err := p.ParseContext(nil)
+		if err != nil {
+			return err
+		}
+		return p.UsageForContextWithTemplate(all, 2, kingpin.LongHelpTemplate)
 	}
+	args = commandFirst(model, args)
+	p.setHelp(model, args)
 	chosen, err := p.Parse(args)
 	if err != nil {
-		return explained(p.Model(), args, err)
+		return suggest(p.Model(), args, err) // the parser has filled in the variables
 	}
 	return p.commands[chosen](ctx, stdout, stderr)
 }

@@ -15,97 +15,95 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
 
-// explained says of a command line that was not understood what kingpin does not: which
-// word was meant, which variable it was, and where there is help.
-func explained(app *kingpin.ApplicationModel, args []string, err error) error {
+// suggest adds to an error of the parser what was probably meant, and where the help is.
+func suggest(app *kingpin.ApplicationModel, args []string, err error) error {
 	help := "--help"
-	if c := innermost(app, args); c != nil {
+	if c := read(app, args).innermost(); c != nil {
 		help = c.FullCommand + " --help"
 	}
-	return fmt.Errorf("%w (%s shows what there is)", explanation(app, args, err), help)
+	return fmt.Errorf("%w (see %s)", explain(app, args, err), help)
 }
 
-func explanation(app *kingpin.ApplicationModel, args []string, err error) error {
+func explain(app *kingpin.ApplicationModel, args []string, err error) error {
 	text := err.Error()
+	l := read(app, args)
 	if wrong, ok := strings.CutPrefix(text, "unknown long flag '--"); ok {
-		return meant(err, alike(strings.TrimSuffix(wrong, "'"), flagsFor(app, args)), "--")
+		return didYouMean(err, similar(strings.TrimSuffix(wrong, "'"), flagNames(l.allowed(app))), "--")
 	}
 	if letter, ok := strings.CutPrefix(text, "unknown short flag '"); ok {
 		letter = strings.TrimSuffix(letter, "'")
-		for _, a := range args { // a whole word behind one dash is a long flag to Go and Prometheus of old
+		for _, a := range args { // Go and old Prometheus take -network for --network
 			if word, _, _ := strings.Cut(a, "="); strings.HasPrefix(word, letter) && len(word) > len(letter) {
-				return meant(fmt.Errorf("unknown flag '%s'", word), alike(word[1:], flagsFor(app, args)), "--")
+				return didYouMean(fmt.Errorf("unknown flag '%s'", word), similar(word[1:], flagNames(l.allowed(app))), "--")
 			}
 		}
 		return err
 	}
-	for _, said := range []string{"unexpected ", "expected command but got "} {
-		if wrong, ok := strings.CutPrefix(text, said); ok {
+	for _, prefix := range []string{"unexpected ", "expected command but got "} {
+		if wrong, ok := strings.CutPrefix(text, prefix); ok {
 			if unquoted, err := strconv.Unquote(wrong); err == nil {
 				wrong = unquoted
 			}
-			return noCommand(app, args, wrong)
+			return unexpected(app, args, wrong)
 		}
 	}
-	if c := innermost(app, args); c != nil && strings.HasPrefix(text, "must select a subcommand of ") {
-		return fmt.Errorf("%s does nothing by itself; what may follow: %s", c.FullCommand, strings.Join(verbs(c.CmdGroupModel), ", "))
+	if c := l.innermost(); c != nil && strings.HasPrefix(text, "must select a subcommand of ") {
+		return fmt.Errorf("%s needs a subcommand: %s", c.FullCommand, strings.Join(names(c.CmdGroupModel), ", "))
 	}
-	if strings.HasPrefix(text, "strconv.ParseBool: ") { // only a variable can be to blame
-		for _, c := range everyFlag(app.FlagGroupModel, app.CmdGroupModel) {
-			value, set := os.LookupEnv(c.Envar)
-			if _, err := strconv.ParseBool(value); set && err != nil && c.IsBoolFlag() {
-				return fmt.Errorf("$%s: %q is neither true nor false", c.Envar, value)
+	if strings.HasPrefix(text, "strconv.ParseBool: ") { // only a variable can cause this
+		for _, f := range everyFlag(app.FlagGroupModel, app.CmdGroupModel) {
+			value, set := os.LookupEnv(f.Envar)
+			if _, err := strconv.ParseBool(value); set && err != nil && f.IsBoolFlag() {
+				return fmt.Errorf("$%s: %q is neither true nor false", f.Envar, value)
 			}
 		}
 	}
 	return err
 }
 
-// noCommand explains a word that is no command, where one may stand or none.
-func noCommand(app *kingpin.ApplicationModel, args []string, wrong string) error {
-	if flag := valued(app, args, wrong); flag != "" {
-		return fmt.Errorf("--%s takes no value, and %q is one; its opposite is --no-%[1]s", flag, wrong)
+// unexpected explains a word where the parser expects another one, or none.
+func unexpected(app *kingpin.ApplicationModel, args []string, wrong string) error {
+	if flag := givenValue(app, args, wrong); flag != "" {
+		return fmt.Errorf("--%s takes no value, got %q; its opposite is --no-%[1]s", flag, wrong)
 	}
 	if i := slices.Index(args, wrong); i >= 0 {
-		args = args[:i] // nobody has read what comes after it
+		args = args[:i] // the parser stopped here
 	}
 	group := app.CmdGroupModel
-	if c := innermost(app, args); c == nil {
-		if flag := flagOf(wrong); flag != "" {
-			return meant(fmt.Errorf("%s is no command", wrong), []string{flag + "=" + wrong}, "--")
+	if c := read(app, args).innermost(); c == nil {
+		if flag := looksLike(wrong); flag != "" {
+			return didYouMean(fmt.Errorf("unknown command %s", wrong), []string{flag + "=" + wrong}, "--")
 		}
 	} else if group = c.CmdGroupModel; len(group.Commands) == 0 {
-		return fmt.Errorf("%s takes no %q", c.FullCommand, wrong)
+		return fmt.Errorf("%s: unexpected %q", c.FullCommand, wrong)
 	}
-	err := fmt.Errorf("%s is no command", wrong)
-	names := append(verbs(group), "--version")
+	err := fmt.Errorf("unknown command %s", wrong)
+	candidates := append(names(group), "--version")
 	for _, c := range group.FlattenedCommands() {
-		names = append(names, c.FullCommand)
+		candidates = append(candidates, c.FullCommand)
 	}
-	if like := alike(wrong, names); len(like) > 0 {
-		return meant(err, like, "")
+	if like := similar(wrong, candidates); len(like) > 0 {
+		return didYouMean(err, like, "")
 	}
-	return fmt.Errorf("%w; what may stand here: %s", err, strings.Join(verbs(group), ", "))
+	return fmt.Errorf("%w; commands: %s", err, strings.Join(names(group), ", "))
 }
 
-// valued is the flag without values that wrong was given to as one.
-func valued(app *kingpin.ApplicationModel, args []string, wrong string) string {
+// givenValue is the flag without a value that was given this one.
+func givenValue(app *kingpin.ApplicationModel, args []string, wrong string) string {
 	for i, a := range args {
-		flag, value, _ := strings.Cut(a, "=")
+		name, value, _ := strings.Cut(a, "=")
 		if value == "" && slices.Contains([]string{"true", "false", "yes", "no", "on", "off"}, wrong) && i+1 < len(args) {
 			value = args[i+1]
 		}
-		for _, f := range everyFlag(app.FlagGroupModel, app.CmdGroupModel) {
-			if flag == "--"+f.Name && value == wrong && f.IsBoolFlag() {
-				return f.Name
-			}
+		if f := flagOf(everyFlag(app.FlagGroupModel, app.CmdGroupModel), name); f != nil && f.IsBoolFlag() && value == wrong {
+			return f.Name
 		}
 	}
 	return ""
 }
 
-// flagOf is the flag that a word is a value of, by the look of it.
-func flagOf(word string) string {
+// looksLike is the flag that a word looks like a value of.
+func looksLike(word string) string {
 	if _, err := netip.ParsePrefix(word); err == nil {
 		return "network"
 	}
@@ -118,24 +116,24 @@ func flagOf(word string) string {
 	return ""
 }
 
-func meant(err error, like []string, before string) error {
-	if len(like) == 0 {
+func didYouMean(err error, candidates []string, prefix string) error {
+	if len(candidates) == 0 {
 		return err
 	}
-	return fmt.Errorf("%w; did you mean %s%s?", err, before, strings.Join(like, " or "+before))
+	return fmt.Errorf("%w; did you mean %s%s?", err, prefix, strings.Join(candidates, " or "+prefix))
 }
 
-// alike are the names that have all parts of a wrong one, if they are few, or else the
-// one that most resembles it.
-func alike(wrong string, names []string) (like []string) {
+// similar returns the candidates that contain all parts of a wrong name, if they are few,
+// else the one with the least distance to it.
+func similar(wrong string, candidates []string) (like []string) {
 	parts := func(s string) []string {
 		return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) })
 	}
 	wanted := parts(wrong)
-	for _, n := range names {
-		has := parts(n)
+	for _, c := range candidates {
+		has := parts(c)
 		if len(wanted) > 0 && !slices.ContainsFunc(wanted, func(p string) bool { return !slices.Contains(has, p) }) {
-			like = append(like, n)
+			like = append(like, c)
 		}
 	}
 	slices.Sort(like)
@@ -143,69 +141,19 @@ func alike(wrong string, names []string) (like []string) {
 	if len(like) > 0 && len(like) <= 3 {
 		return like
 	}
-	if best := config.Nearest(wrong, names); best != "" {
+	if best := config.Nearest(wrong, candidates); best != "" {
 		return []string{best}
 	}
 	return nil
 }
 
-// verbs are the commands that may stand at one place.
-func verbs(group *kingpin.CmdGroupModel) (names []string) {
-	for _, c := range group.Commands {
-		if !c.Hidden {
-			names = append(names, c.Name)
+// flagNames lists the flags that are not hidden.
+func flagNames(flags []*kingpin.FlagModel) (found []string) {
+	for _, f := range flags {
+		if !f.Hidden {
+			found = append(found, f.Name)
 		}
 	}
-	return names
-}
-
-// innermost is the last command that a command line names; nil: it names none.
-func innermost(app *kingpin.ApplicationModel, args []string) *kingpin.CmdModel {
-	commands := named(app, args)
-	if len(commands) == 0 {
-		return nil
-	}
-	return commands[len(commands)-1]
-}
-
-// named are the commands that a command line names, the innermost last.
-func named(app *kingpin.ApplicationModel, args []string) (commands []*kingpin.CmdModel) {
-	group := app.CmdGroupModel
-	for _, w := range args {
-		if c := commandOf(group, w); c != nil && c.Name != "help" {
-			commands, group = append(commands, c), c.CmdGroupModel
-		}
-	}
-	return commands
-}
-
-// flagsFor are the flags that may stand in a command line.
-func flagsFor(app *kingpin.ApplicationModel, args []string) (names []string) {
-	add := func(flags []*kingpin.FlagModel) {
-		for _, f := range flags {
-			if !f.Hidden {
-				names = append(names, f.Name)
-			}
-		}
-	}
-	add(app.Flags)
-	commands := named(app, args)
-	for _, c := range app.Commands {
-		if c.Default && len(commands) == 0 {
-			add(c.Flags)
-		}
-	}
-	for _, c := range commands {
-		add(c.Flags)
-	}
-	slices.Sort(names)
-	return names
-}
-
-func everyFlag(flags *kingpin.FlagGroupModel, group *kingpin.CmdGroupModel) []*kingpin.FlagModel {
-	all := slices.Clone(flags.Flags)
-	for _, c := range group.Commands {
-		all = append(all, everyFlag(c.FlagGroupModel, c.CmdGroupModel)...)
-	}
-	return all
+	slices.Sort(found)
+	return found
 }

@@ -50,15 +50,15 @@ func TestTheDataDirectoryIsTheFiles(t *testing.T) {
 func TestScopesAreSaidInFull(t *testing.T) {
 	for _, bad := range []string{"", "fleet=x", "model", "model=", "everything", "=x"} {
 		_, _, err := invoke(t, "healer", "pause", "--data-dir="+t.TempDir(), "--reason=r", "--scope="+bad)
-		if err == nil || !strings.Contains(err.Error(), "want fleet, or domain=") {
+		if err == nil || !strings.Contains(err.Error(), "want fleet, or site=") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	if _, _, err := invoke(t, "healer", "pause", "--reason=r"); err == nil || !strings.Contains(err.Error(), "scope") {
 		t.Errorf("without a scope: %v", err)
 	}
-	for s, want := range map[string]wish{"fleet": {Scope: "fleet"}, "all": {Scope: "fleet"}, "model=T1": {Scope: "model", Value: "T1"}, "pool=a://b?c=d": {Scope: "pool", Value: "a://b?c=d"}} {
-		var w wish
+	for s, want := range map[string]request{"fleet": {Scope: "fleet"}, "all": {Scope: "fleet"}, "model=T1": {Scope: "model", Value: "T1"}, "pool=a://b?c=d": {Scope: "pool", Value: "a://b?c=d"}} {
+		var w request
 		if err := (scopeValue{&w}).Set(s); err != nil || w.Scope != want.Scope || w.Value != want.Value {
 			t.Errorf("%s: %v %+v", s, err, w)
 		}
@@ -114,16 +114,17 @@ func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 		Breakers: []healer.Breaker{{Name: "storm", State: healer.BreakerOpen, Detail: "5 of 10\x1b[2J"}},
 		Apart:    []healer.Decision{{Who: healer.Who{Worker: "dragon-00000001", MAC: "a0:b0:45:00:00:01"}, State: healer.StateQuarantined, Note: "three reboots"}},
 	}
+	f := &family{program: cli.New(nil)}
 	var b bytes.Buffer
-	if err := showStatus(&b, s); err != nil {
+	if err := f.showStatus(&b, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick", "fleet under way: 1 of 2", "fleet in 1h: 1 of 3", "storm: open: 5 of 10?[2J", "quarantined", "three reboots"} {
+	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick", "fleet in flight: 1 of 2", "fleet in 1h: 1 of 3", "storm: open: 5 of 10?[2J", "quarantined", "three reboots"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
-	if err := showStatus(io.Discard, &web.HealerAnswer{}); err == nil {
+	if err := f.showStatus(io.Discard, &web.HealerAnswer{}); err == nil {
 		t.Error("an empty answer was shown as a status")
 	}
 }

@@ -20,9 +20,9 @@ func TestWhatCannotBeUndoneIsTyped(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{SleepTime: -1, BootTime: -1, MinerStart: -1})
 	a := l.Worker(0)
 	for _, c := range []struct{ typed, want string }{
-		{"\n", "not done: what was typed is not " + a},
-		{"y\n", "not done: what was typed is not"},
-		{a + "," + a + "\n", "not done: what was typed is not"},
+		{"\n", "not done: the typed names are not " + a},
+		{"y\n", "not done: the typed names are not"},
+		{a + "," + a + "\n", "not done: the typed names are not"},
 		{"\x04", "not done: no answer"}, // Ctrl-D
 	} {
 		_, err := cmdtest.AtTerminal(t).WriteString(c.typed)
@@ -91,8 +91,8 @@ func TestABarFitsIntoItsTerminal(t *testing.T) {
 	for _, columns := range []uint16{40, 59, 60, 120} {
 		for verb, size := range map[string]int64{"factory-reset": 0, "upgrade": 20 << 20} {
 			tty, human := cmdtest.Terminal(t, columns)
-			r := &round{verb: verb, size: size, stderr: tty, hosts: make([]host, 199)}
-			bar := r.progress()
+			b := &batch{verb: verb, size: size, stderr: tty, hosts: make([]host, 199)}
+			bar := b.progress()
 			bar(0, 20*size, size == 0) // a bar is drawn anew at a whole percent
 			if _, err := tty.WriteString("\rend"); err != nil {
 				t.Fatal(err)
@@ -114,8 +114,8 @@ func TestABarFitsIntoItsTerminal(t *testing.T) {
 func TestABarFitsIntoATerminalThatBecomesNarrower(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	tty, human := cmdtest.Terminal(t, 120)
-	r := &round{verb: "upgrade", size: 20 << 20, stderr: tty, hosts: make([]host, 2)}
-	bar := r.progress()
+	b := &batch{verb: "upgrade", size: 20 << 20, stderr: tty, hosts: make([]host, 2)}
+	bar := b.progress()
 	bar(0, 0, true)
 	if _, err := tty.WriteString("\rnarrower"); err != nil {
 		t.Fatal(err)

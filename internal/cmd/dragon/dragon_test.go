@@ -181,9 +181,49 @@ func TestEveryChangeIsSentOnceAndIsOnRecord(t *testing.T) {
 	if !strings.HasPrefix(records[1].Note, "a visit: ") {
 		t.Errorf("note %q", records[1].Note)
 	}
-	// What is as it should be is not set anew.
-	if _, errs, err := l.dragon("set-autotune", "--yes", "efficient:3", worker); err == nil || !strings.Contains(errs, "it has this profile") {
-		t.Errorf("%v %s", err, errs)
+	// A profile that is set already is not set again, and that is no failure.
+	if out, errs, err := l.dragon("set-autotune", "--yes", "efficient:3", worker); err != nil || !strings.Contains(out, "it has this profile") {
+		t.Errorf("%v %s%s", err, out, errs)
+	}
+	if all := l.Dragon(0).Writes(); len(all) != writes {
+		t.Errorf("it was written to again: %v", all[writes:])
+	}
+}
+
+func TestAnImageOfAnotherModelIsRefused(t *testing.T) {
+	l := newFarm(t, dragontest.Spec{}, dragontest.Spec{Model: "t2t"})
+	image := filepath.Join(t.TempDir(), "t1_20180515_060842.swu")
+	if err := os.WriteFile(image, []byte("no image at all"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, err := l.dragon("upgrade", "--yes", "--image="+image, "--all")
+	if err == nil || !strings.Contains(errs, l.Worker(1)+": not sent: t1_20180515_060842.swu: it is for a T1, not for a T2T") || strings.Contains(errs, l.Worker(0)) {
+		t.Errorf("%v\n%s", err, errs)
+	}
+	if _, errs, err := l.dragon("upgrade", "--yes", "--url=http://127.0.0.1:9/x/t1_20180515_060842.swu", l.Worker(1)); err == nil || !strings.Contains(errs, "not sent") {
+		t.Errorf("by URL: %v\n%s", err, errs)
+	}
+	if n := len(l.Dragon(0).Writes()); n != 1 {
+		t.Errorf("its own dragon got it %d times", n)
+	}
+	if w := l.Dragon(1).Writes(); len(w) > 0 {
+		t.Fatalf("another model got it: %v", w)
+	}
+	if _, errs, err := l.dragon("upgrade", "--yes", "--force", "--image="+image, l.Worker(1)); err != nil || len(l.Dragon(1).Writes()) != 1 {
+		t.Errorf("with --force: %v\n%s", err, errs)
+	}
+}
+
+// Only balanced is ignored where no profile is written yet, so only there another mode helps.
+func TestTheHintForAnIgnoredProfileIsForBalancedOnly(t *testing.T) {
+	l := newFarm(t, dragontest.Spec{Model: "t2t"}, dragontest.Spec{Model: "t2t"})
+	l.Dragon(1).Inject(dragontest.Frozen)
+	for i, mode := range []string{"balanced", "performance"} {
+		_, errs, err := l.dragon("set-autotune", "--yes", mode, l.Worker(i))
+		hint := strings.Contains(errs, "set another mode first")
+		if err == nil || !strings.Contains(errs, "reports success but still has factory") || hint != (mode == "balanced") {
+			t.Errorf("%s: %v\n%s", mode, err, errs)
+		}
 	}
 }
 
@@ -195,15 +235,15 @@ func TestWhatCannotBeUndoneIsNamedTwice(t *testing.T) {
 		want string
 	}{
 		{[]string{"poweroff", a}, "--yes-i-mean=" + a},
-		{[]string{"poweroff", "--yes-i-mean=" + b, a}, "is not " + a},
-		{[]string{"poweroff", "--yes-i-mean=" + a, a, b}, "is not " + a + "," + b},
-		{[]string{"factory-reset", "--all", "--yes-i-mean=" + a + "," + b}, "no --all for it"},
+		{[]string{"poweroff", "--yes-i-mean=" + b, a}, "are not " + a},
+		{[]string{"poweroff", "--yes-i-mean=" + a, a, b}, "are not " + a + "," + b},
+		{[]string{"factory-reset", "--all", "--yes-i-mean=" + a + "," + b}, "--all is not allowed"},
 		{[]string{"poweroff", "--yes", a}, "unknown long flag"},
-		{[]string{"reboot", a}, "say --yes"},
-		{[]string{"set-network", "--yes", "--dhcp", "--address=127.78.0.9", a}, "--dhcp, or --address"},
-		{[]string{"set-network", "--yes", "--address=127.78.0.9", a, b}, "for one dragon"},
-		{[]string{"upgrade", "--yes", a}, "--image or --url"},
-		{[]string{"set-autotune", "--yes", "loud", a}, "none of the modes"},
+		{[]string{"reboot", a}, "confirm it with --yes"},
+		{[]string{"set-network", "--yes", "--dhcp", "--address=127.78.0.9", a}, "give --dhcp, or --address"},
+		{[]string{"set-network", "--yes", "--address=127.78.0.9", a, b}, "an address is for one dragon"},
+		{[]string{"upgrade", "--yes", a}, "give --image or --url"},
+		{[]string{"set-autotune", "--yes", "loud", a}, "invalid mode"},
 		{[]string{"set-pools", "--yes", "--pools-file=/nowhere", a}, "/nowhere"},
 	} {
 		if _, _, err := l.dragon(c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -227,13 +267,13 @@ func TestWhatCannotBeUndoneIsNamedTwice(t *testing.T) {
 
 func TestSoManyDragonsAreTalkedToAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &round{dragonCommand: &dragonCommand{atOnce: 3}, config: &config.Config{}, verb: "wait", stdout: io.Discard, stderr: io.Discard}
+		b := &batch{family: &family{parallel: 3}, config: &config.Config{}, verb: "wait", stdout: io.Discard, stderr: io.Discard}
 		for i := range 10 {
-			r.hosts = append(r.hosts, host{Name: fmt.Sprint(i), Address: fmt.Sprint("127.78.0.", i)})
+			b.hosts = append(b.hosts, host{Name: fmt.Sprint(i), Address: fmt.Sprint("127.78.0.", i)})
 		}
 		var mu sync.Mutex
 		now, most := 0, 0
-		outcomes := r.visitAll(t.Context(), func(_ context.Context, v *visit) (any, error) {
+		outcomes := b.each(t.Context(), func(_ context.Context, v *target) (any, error) {
 			mu.Lock()
 			now++
 			most = max(most, now)
@@ -249,7 +289,7 @@ func TestSoManyDragonsAreTalkedToAtATime(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for _, o := range r.visitAll(ctx, func(context.Context, *visit) (any, error) { return nil, nil }) {
+		for _, o := range b.each(ctx, func(context.Context, *target) (any, error) { return nil, nil }) {
 			if o.OK {
 				t.Error("a dragon was visited after Ctrl-C")
 			}

@@ -10,9 +10,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// jsonOf makes of a value of the package dragon what is good to read as JSON: its fields
-// under their names in snake_case and in base units, what is unknown as null, a secret
-// as <secret>, and without the answer as it came.
+// jsonOf converts a value of package dragon for JSON: field names in snake_case, base units,
+// unknown numbers as null, secrets as <secret>, without the raw answer.
 func jsonOf(v any) any { return jsonValue(reflect.ValueOf(v)) }
 
 func jsonValue(v reflect.Value) any {
@@ -58,16 +57,16 @@ func jsonValue(v reflect.Value) any {
 		}
 		return object
 	}
-	return v.Interface() // a Secret hides itself
+	return v.Interface() // a Secret masks itself
 }
 
-// snakeCase is the name of a Go field in JSON: hw_version of HWVersion.
+// snakeCase is the JSON name of a Go field: hw_version for HWVersion.
 func snakeCase(name string) string {
 	letters := []rune(name)
 	var b strings.Builder
 	for i, r := range letters {
-		ends := i > 0 && !unicode.IsUpper(letters[i-1])                                 // a word, before this letter
-		begins := i > 0 && i+1 < len(letters) && unicode.IsLower(letters[i+1]) && !ends // one after an abbreviation
+		ends := i > 0 && !unicode.IsUpper(letters[i-1])                                 // a word ends before this letter
+		begins := i > 0 && i+1 < len(letters) && unicode.IsLower(letters[i+1]) && !ends // a word begins after an abbreviation
 		if (unicode.IsUpper(r) && (ends || begins)) || (unicode.IsDigit(r) && i > 0 && unicode.IsLetter(letters[i-1])) {
 			b.WriteByte('_')
 		}

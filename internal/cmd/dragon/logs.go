@@ -12,57 +12,56 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 )
 
-func (d *dragonCommand) addLogs() {
+func (f *family) addLogs() {
 	var follow bool
-	d.add("logs", "Print the journal, which may be many megabytes. Of many dragons each line begins with its dragon.", func(cmd *kingpin.CmdClause) {
-		cmd.Flag("follow", "Go on printing what comes, until Ctrl-C.").Short('f').NoEnvar().BoolVar(&follow)
-	}, func(ctx context.Context, r *round) error {
-		if r.json {
-			return errors.New("logs: a journal is text; there is no JSON of it")
+	f.add("logs", "Print the journal, which can be many megabytes. With several dragons each line begins with its dragon.", func(cmd *kingpin.CmdClause) {
+		cmd.Flag("follow", "Print new lines until Ctrl-C.").Short('f').NoEnvar().BoolVar(&follow)
+	}, func(ctx context.Context, b *batch) error {
+		if !b.output.Table() {
+			return errors.New("logs: a journal is text; --output does not apply")
 		}
 		if follow {
-			r.atOnce = len(r.hosts) // none of them ends
+			b.parallel = len(b.hosts) // none of them ends
 		}
-		r.streams = true
+		b.streams = true
 		var out sync.Mutex
-		outcomes := r.visitAll(ctx, func(ctx context.Context, v *visit) (any, error) {
-			w := &lines{mu: &out, to: r.stdout}
-			if len(r.hosts) > 1 {
-				w.prefix = v.Name + " | "
+		outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) {
+			w := &lines{mu: &out, to: b.stdout}
+			if len(b.hosts) > 1 {
+				w.prefix = t.Name + " | "
 			}
 			var err error
 			if follow {
-				err = v.FollowLogs(ctx, w)
+				err = t.FollowLogs(ctx, w)
 			} else {
-				_, err = v.Logs(ctx, w)
+				_, err = t.Logs(ctx, w)
 			}
 			if errors.Is(err, context.Canceled) {
-				err = nil // by the user, who has seen enough
+				err = nil // Ctrl-C
 			}
 			return nil, errors.Join(err, w.end())
 		})
-		r.stdout = io.Discard // it is all there
-		return r.show(outcomes, "", func(any) []string { return nil })
+		b.stdout = io.Discard // everything is printed
+		return b.show(outcomes, nil, func(any) [][]string { return nil })
 	})
 }
 
-// lines writes whole lines, each behind a prefix and without what could play tricks on a
-// terminal.
+// lines writes whole lines with a prefix, without control characters.
 type lines struct {
-	mu     *sync.Mutex // of the writer, which many share
+	mu     *sync.Mutex // guards to, which many share
 	to     io.Writer
 	prefix string
-	rest   []byte // of a line that has not ended
+	rest   []byte // of an unfinished line
 }
 
-// longestLine bounds what is kept of a line without an end.
-const longestLine = 64 << 10
+// maxLine is the longest line that is kept until its end, in bytes.
+const maxLine = 64 << 10
 
 func (l *lines) Write(p []byte) (int, error) {
 	l.rest = append(l.rest, p...)
 	for {
 		i := bytes.IndexByte(l.rest, '\n')
-		if i < 0 && len(l.rest) < longestLine {
+		if i < 0 && len(l.rest) < maxLine {
 			return len(p), nil
 		}
 		line := l.rest

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -14,154 +15,159 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
 )
 
-// factoryPasswords are all that dragons have been delivered with, also by old firmware.
+// factoryPasswords are all passwords that dragons are delivered with, also with old firmware.
 func factoryPasswords() []dragon.Credential {
 	return append(dragon.DefaultCredentials(), dragon.Credential{Username: "admin", Password: "innoadmin"})
 }
 
-// renewal gives dragons passwords of their own.
-type renewal struct {
-	store   *passwords.Store
-	given   dragon.Secret // to all of them; empty: one is made for each
-	factory bool          // only to those that have a factory's
+// rotation changes the passwords of dragons.
+type rotation struct {
+	store    *passwords.Store
+	given   dragon.Secret // for all dragons; empty: each gets a random one
+	factory bool          // only dragons with a factory password
 
-	step func(string) error // called between the steps; an error ends it as a kill would
+	step func(string) error // for tests: called between the steps; an error stops the rotation like a kill
 }
 
-func (d *dragonCommand) addPassword() {
+func (f *family) addPassword() {
 	var allDefault, yes bool
 	var file, reason string
-	d.addSelecting("password", "Change the password of admin. The new one, made for each dragon or read from a file, is in passwords.yml in the data directory before it is sent, and the old one forgotten only when a login has proven it. What was broken off is taken up by doing it again.", func(cmd *kingpin.CmdClause) {
-		cmd.Flag("all-default", "All dragons of the inventory that still have a password that dragons are delivered with.").NoEnvar().BoolVar(&allDefault)
+	f.addSelecting("password", "Change the password of admin. The new one is random, or read from a file. It is saved in passwords.yml in the data directory before it is sent, "+
+		"and the old one is removed only after a login with the new one. After an interruption run the command again.", func(cmd *kingpin.CmdClause) {
+		cmd.Flag("all-default", "All dragons of the inventory that still have a factory password.").NoEnvar().BoolVar(&allDefault)
 		cmd.Flag("new-password-file", "File with the new password in its only line, for all of them.").NoEnvar().PlaceHolder("FILE").StringVar(&file)
-		cmd.Flag("reason", "Why, for the others and for the audit.").NoEnvar().StringVar(&reason)
-		cmd.Flag("yes", "Do not ask.").NoEnvar().BoolVar(&yes)
-	}, func() bool { return allDefault }, func(ctx context.Context, r *round) error {
-		w := &renewal{factory: allDefault}
+		cmd.Flag("reason", "Why, for others and for the audit log.").NoEnvar().StringVar(&reason)
+		cmd.Flag("yes", "Do not ask for confirmation.").NoEnvar().BoolVar(&yes)
+	}, func() bool { return allDefault }, func(ctx context.Context, b *batch) error {
+		r := &rotation{factory: allDefault}
 		var err error
 		if file != "" {
-			if w.given, err = readPassword(file); err != nil {
+			if r.given, err = readPassword(file); err != nil {
 				return err
 			}
 		}
+		if r.store, err = passwords.Open(b.config.DataDir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("password: there is no data directory %s to save the new passwords in; name it with --data-dir or --config.file", b.config.DataDir)
+		} else if err != nil {
+			return fmt.Errorf("password: the new passwords cannot be saved, so nothing is sent: %w", err)
+		}
+		defer func() { _ = r.store.Close() }()
 		if !yes {
 			question := "change the password of "
 			if allDefault {
-				question = "change the password, where it is a factory's, of "
+				question = "change the factory password of "
 			}
-			if err := cli.Agree(ctx, r.stderr, question+r.who(), "password: say --yes"); err != nil {
+			if err := cli.Agree(ctx, b.stderr, question+b.who(), "password: confirm it with --yes"); err != nil {
 				return err
 			}
 		}
-		if w.store, err = passwords.Open(r.config.DataDir); err != nil {
-			return fmt.Errorf("nothing is sent without a place to keep the new passwords: %w", err)
-		}
-		defer func() { _ = w.store.Close() }()
-		outcomes := r.visitAll(ctx, func(ctx context.Context, v *visit) (any, error) {
-			said, sent, err := w.renew(ctx, v)
+		outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) {
+			result, sent, err := r.rotate(ctx, t)
 			if sent {
-				note := said
-				if err != nil {
-					note = err.Error()
-				}
-				if reason != "" {
-					note = reason + ": " + note
-				}
-				v.record(ctx, "password", note)
+				t.record(ctx, "password", note(reason, result, err))
 			}
-			return said, err
+			return result, err
 		})
-		return r.show(outcomes, "RESULT", func(result any) []string { return []string{cli.Row(result.(string))} })
+		return b.show(outcomes, []string{"RESULT"}, func(result any) [][]string { return one(result.(string)) })
 	})
 }
 
-const passwordUser = "admin" // the one whose password every firmware lets change
+// passwordUser is the user whose password every firmware can change.
+const passwordUser = "admin"
 
-// renew gives one dragon a new password. sent says that the dragon was asked for it.
-func (w *renewal) renew(ctx context.Context, v *visit) (said string, sent bool, err error) {
-	if err := v.itself(ctx); err != nil {
+// rotate gives one dragon a new password. sent reports whether the dragon was sent one.
+func (r *rotation) rotate(ctx context.Context, t *target) (result string, sent bool, err error) {
+	if err := t.identify(ctx); err != nil {
 		return "", false, err
 	}
-	if !dragon.UsableMAC(v.MAC) {
-		return "", false, errors.New("it has no MAC of its own, by which its password could be kept")
+	if !dragon.UsableMAC(t.MAC) {
+		return "", false, errors.New("it has no usable MAC to save its password under")
 	}
-	now, err := v.LoggedInAs(ctx)
+	now, err := t.LoggedInAs(ctx)
 	if err != nil {
 		return "", false, err
 	}
 	if now.Username != passwordUser {
-		return "", false, fmt.Errorf("the login is %s, and only %s may change passwords", now.Username, passwordUser)
+		return "", false, fmt.Errorf("logged in as %s, but only %s can change passwords", now.Username, passwordUser)
 	}
-	next, begun := w.store.Pending(v.MAC)
-	if begun && next == now.Password { // it was sent, and nobody lived to see it
-		return "the change that was broken off is done, and verified", true, w.confirm(v)
+	next, pending := r.store.Pending(t.MAC)
+	if pending && next == now.Password { // an earlier run was interrupted after sending it
+		return "interrupted change completed and verified", true, r.confirm(t)
 	}
-	if w.factory && !slices.Contains(factoryPasswords(), now) {
+	if r.factory && !slices.Contains(factoryPasswords(), now) {
 		return "has a password of its own", false, nil
 	}
 	switch {
-	case w.given != "":
-		next = w.given
-	case !begun:
+	case r.given != "":
+		next = r.given
+	case !pending:
 		next = dragon.Secret(rand.Text())
 	}
 	if slices.ContainsFunc(factoryPasswords(), func(c dragon.Credential) bool { return c.Password == next }) {
-		return "", false, errors.New("the new password is one that dragons are delivered with")
+		return "", false, errors.New("the new password is a factory password")
 	}
 	if next == now.Password {
 		return "has this password", false, nil
 	}
-	if err := w.at("begin"); err != nil {
-		return "", false, err
+	sent, err = r.send(ctx, t, now.Password, next)
+	if err == nil {
+		result = "changed and verified"
 	}
-	if err := w.store.Begin(v.MAC, v.Address, passwordUser, next); err != nil {
-		return "", false, fmt.Errorf("nothing was sent: %w", err)
+	return result, sent, err
+}
+
+// send saves the new password, sends it and verifies by logins which one the dragon has.
+func (r *rotation) send(ctx context.Context, t *target, old, next dragon.Secret) (sent bool, err error) {
+	if err := r.at("begin"); err != nil {
+		return false, err
 	}
-	if err := w.at("send"); err != nil {
-		return "", false, err
+	if err := r.store.Begin(t.MAC, t.Address, passwordUser, next); err != nil {
+		return false, fmt.Errorf("nothing was sent: %w", err)
 	}
-	// What is sent goes to who has just said who it is, or to nobody.
-	sendErr := v.UpdatePassword(dragon.WithoutLogin(ctx), passwordUser, now.Password, next)
-	if err := w.at("verify"); err != nil {
-		return "", true, err
+	if err := r.at("send"); err != nil {
+		return false, err
 	}
-	// Whatever the dragon says, only a login proves which password it has.
-	switch err := v.opens(ctx, next); {
+	// Without a new login it can only reach the dragon that has just identified itself.
+	sendErr := t.UpdatePassword(dragon.WithoutLogin(ctx), passwordUser, old, next)
+	if err := r.at("verify"); err != nil {
+		return true, err
+	}
+	switch err := t.login(ctx, next); {
 	case err == nil:
-		return "changed and verified", true, w.confirm(v)
+		return true, r.confirm(t)
 	case !errors.Is(err, dragon.ErrUnauthorized):
-		return "", true, fmt.Errorf("it is not known whether the password was changed; both are kept, do it again: %w", errors.Join(sendErr, err))
+		return true, fmt.Errorf("it is unknown whether the password was changed; both are saved, run this again: %w", errors.Join(sendErr, err))
 	}
-	if err := v.opens(ctx, now.Password); err != nil {
-		return "", true, fmt.Errorf("neither the old password nor the new one opens it; both are kept: %w", errors.Join(sendErr, err))
+	if err := t.login(ctx, old); err != nil {
+		return true, fmt.Errorf("neither the old nor the new password works; both are saved: %w", errors.Join(sendErr, err))
 	}
 	if sendErr == nil {
-		sendErr = errors.New("the dragon says success and keeps its old password")
+		sendErr = errors.New("the dragon reports success but keeps its old password")
 	}
-	return "", true, errors.Join(sendErr, w.store.Refuse(v.MAC))
+	return true, errors.Join(sendErr, r.store.Refuse(t.MAC))
 }
 
-func (w *renewal) confirm(v *visit) error {
-	if err := w.at("confirm"); err != nil {
+func (r *rotation) confirm(t *target) error {
+	if err := r.at("confirm"); err != nil {
 		return err
 	}
-	return w.store.Confirm(v.MAC)
+	return r.store.Confirm(t.MAC)
 }
 
-func (w *renewal) at(step string) error {
-	if w.step == nil {
+func (r *rotation) at(step string) error {
+	if r.step == nil {
 		return nil
 	}
-	return w.step(step)
+	return r.step(step)
 }
 
-// opens tries a password by a login of its own, at the dragon that was meant.
-func (v *visit) opens(ctx context.Context, password dragon.Secret) error {
-	o := v.client
+// login tries a password on the dragon with a session of its own.
+func (t *target) login(ctx context.Context, password dragon.Secret) error {
+	o := t.client
 	o.Credentials, o.CredentialsFor = []dragon.Credential{{Username: passwordUser, Password: password}}, nil
-	overview, err := dragon.New(v.Address, o).Overview(ctx)
-	if err == nil && overview.MAC != v.MAC {
-		err = fmt.Errorf("%s answers at %s, expected %s", overview.MAC, v.Address, v.MAC)
+	overview, err := dragon.New(t.Address, o).Overview(ctx)
+	if err == nil && overview.MAC != t.MAC {
+		err = fmt.Errorf("%s answers at %s, expected %s", overview.MAC, t.Address, t.MAC)
 	}
 	return err
 }

@@ -76,10 +76,10 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 				l := newFarm(t, dragontest.Spec{Model: model})
 				mac := l.Dragon(0).Spec().MAC
 				c := &config.Config{Settings: config.Settings{DataDir: l.Dir}}
-				renew := func(step func(string) error) (said string, err error) {
-					d := &dragonCommand{atOnce: 1}
-					r := &round{dragonCommand: d, config: c, verb: "password", hosts: []host{{l.Worker(0), l.Addr(0), mac}}, stdout: io.Discard, stderr: io.Discard}
-					if r.client, err = d.clientOptions(t.Context(), c, io.Discard); err != nil {
+				rotate := func(step func(string) error) (said string, err error) {
+					f := &family{parallel: 1}
+					b := &batch{family: f, config: c, verb: "password", hosts: []host{{l.Worker(0), l.Addr(0), mac}}, stdout: io.Discard, stderr: io.Discard}
+					if b.client, err = f.clientOptions(t.Context(), c, io.Discard); err != nil {
 						return "", err
 					}
 					store, err := passwords.Open(l.Dir) // anew: nothing is in memory
@@ -87,16 +87,16 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 						return "", err
 					}
 					defer store.Close()
-					w := &renewal{store: store, factory: true, step: step}
-					o := r.visitAll(t.Context(), func(ctx context.Context, v *visit) (any, error) {
-						said, _, e := w.renew(ctx, v)
+					w := &rotation{store: store, factory: true, step: step}
+					o := b.each(t.Context(), func(ctx context.Context, v *target) (any, error) {
+						said, _, e := w.rotate(ctx, v)
 						err = e
 						return said, e
 					})
 					said, _ = o[0].result.(string)
 					return said, err
 				}
-				if _, err := renew(func(step string) error {
+				if _, err := rotate(func(step string) error {
 					if step == at {
 						return errKilled
 					}
@@ -118,12 +118,12 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 					t.Fatal("after the kill the dragon's password is nowhere")
 				}
 				sentBefore := len(l.Dragon(0).Writes())
-				said, err := renew(nil)
+				said, err := rotate(nil)
 				if err != nil {
 					t.Fatal(err)
 				}
 				sent := at == "verify" || at == "confirm"
-				if sent != strings.Contains(said, "broken off") {
+				if sent != strings.Contains(said, "interrupted") {
 					t.Errorf("%q", said)
 				}
 				if n := len(l.Dragon(0).Writes()); sent && n != sentBefore {
@@ -143,7 +143,7 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 func TestPasswordsThatAreNoneAreNotSent(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{})
 	file := filepath.Join(t.TempDir(), "password")
-	for text, want := range map[string]string{"admin": "delivered with", "has blanks in it": "rejected"} {
+	for text, want := range map[string]string{"admin": "factory password", "has blanks in it": "rejected"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -9,73 +9,78 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
-	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
 
-// reads adds a verb that asks each dragon for one thing. rows makes lines of it for the
-// table below head, columns being separated by tabs.
-func reads[T any](d *dragonCommand, verb, help, head string, ask func(*visit, context.Context) (T, error), rows func(T) []string) {
-	d.add(verb, help, nil, func(ctx context.Context, r *round) error {
-		outcomes := r.visitAll(ctx, func(ctx context.Context, v *visit) (any, error) { return ask(v, ctx) })
-		return r.show(outcomes, head, func(result any) []string { return rows(result.(T)) })
+// reads adds a subcommand that asks each dragon one question. rows makes rows of the answer
+// for the table below head.
+func reads[T any](f *family, verb, help string, head []string, ask func(*target, context.Context) (T, error), rows func(T) [][]string) {
+	f.add(verb, help, nil, func(ctx context.Context, b *batch) error {
+		outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) { return ask(t, ctx) })
+		return b.show(outcomes, head, func(result any) [][]string { return rows(result.(T)) })
 	})
 }
 
-func (d *dragonCommand) addReads() {
-	reads(d, "summary", "Show what the boards do.",
-		"BOARD\tSTATUS\tHASHRATE\tTEMPERATURE\tACCEPTED\tREJECTED\tERRORS\tMINING FOR", (*visit).Summary, boardRows)
-	reads(d, "overview", "Show what the dragon is: model, firmware, MAC, network, uptime, memory.",
-		"MODEL\tHARDWARE\tFIRMWARE\tMAC\tNETWORK\tUP FOR\tLOAD\tMEMORY USED", (*visit).Overview, overviewRows)
-	reads(d, "pools", "Show the pools that the dragon is configured for, and how they do.",
-		"POOL\tURL\tUSER\tSTATUS\tACCEPTED\tREJECTED", (*visit).minedPools, poolRows)
-	reads(d, "errors", "Show the error that the dragon has found in itself (Innosilicon).",
-		"CODE\tMEANING\tMESSAGE", (*visit).foundError, func(e *dragon.ErrorReport) []string {
+func (f *family) addReads() {
+	reads(f, "summary", "Show what the boards do.",
+		[]string{"BOARD", "STATUS", "HASHRATE", "TEMPERATURE", "ACCEPTED", "REJECTED", "ERRORS", "MINING FOR"}, (*target).Summary, boardRows)
+	reads(f, "overview", "Show what the dragon is: model, firmware, MAC, network, uptime, memory.",
+		[]string{"MODEL", "HARDWARE", "FIRMWARE", "MAC", "NETWORK", "UP FOR", "LOAD", "MEMORY USED"}, (*target).Overview, overviewRows)
+	reads(f, "pools", "Show the configured pools and how they do.", poolHead, (*target).minedPools, poolRows)
+	reads(f, "errors", "Show the error that the dragon has found in itself (Innosilicon).",
+		[]string{"CODE", "MEANING", "MESSAGE"}, (*target).foundError, func(e *dragon.ErrorReport) [][]string {
 			if e.Code == "" {
-				return []string{cli.Row("", "none", "")}
+				return one("", "none", "")
 			}
-			return []string{cli.Row(e.Code, dragon.ErrorText(e.Code), strings.TrimSpace(e.Message+" "+e.Description+" "+e.Analysis))}
+			return one(e.Code, dragon.ErrorText(e.Code), strings.TrimSpace(e.Message+" "+e.Description+" "+e.Analysis))
 		})
-	reads(d, "debug", "Show the boards down to their chips (--json has each of them).",
-		"BOARD\tCHIPS\tACTIVE\tTEMPERATURE\tVOLTAGE\tPLL\tWORST CHIP", (*visit).DebugStats, debugRows)
-	reads(d, "stats", "Show the mining process's own statistics, which every driver words differently.",
-		"STATS", (*visit).rawStats, func(raw json.RawMessage) []string { return []string{cli.Plain(string(raw), 1<<20)} })
-	reads(d, "hashrates", "Show the history of hash rates that the dragon keeps (--json has all of it).",
-		"BOARD\tSAMPLES\tLAST\tMEAN\tSINCE", (*visit).HashRates, historyRows)
-	reads(d, "network", "Show the network configuration.",
-		"BY\tADDRESS\tNETMASK\tGATEWAY\tRESOLVERS", (*visit).Network, func(n *dragon.Network) []string { return []string{networkRow(n)} })
-	reads(d, "autotune", "Show the autotune profile, and what the tuner does.",
-		"MODE\tLEVEL\tRUNNING\tTUNING", (*visit).tune, func(t *tune) []string {
-			return []string{cli.Row(t.Profile.Mode, number(t.Profile.Level, "%.0f"), yesNo(t.Status.Running), yesNo(t.Status.Tuning))}
+	reads(f, "debug", "Show the boards in detail; JSON has every chip.",
+		[]string{"BOARD", "CHIPS", "ACTIVE", "TEMPERATURE", "VOLTAGE", "PLL", "WORST CHIP"}, (*target).DebugStats, debugRows)
+	reads(f, "stats", "Show the statistics of the miner process, in the form of its driver.",
+		[]string{"STATS"}, (*target).rawStats, func(raw json.RawMessage) [][]string { return one(string(raw)) })
+	reads(f, "hashrates", "Show the history of hash rates that the dragon keeps; JSON has every sample.",
+		[]string{"BOARD", "SAMPLES", "LAST", "MEAN", "SINCE"}, (*target).history, historyRows)
+	reads(f, "network", "Show the network configuration.",
+		[]string{"BY", "ADDRESS", "NETMASK", "GATEWAY", "RESOLVERS"}, (*target).Network, func(n *dragon.Network) [][]string {
+			return one(assignedBy(n), n.IPAddress, n.Netmask, n.Gateway, strings.Join(n.DNS, " "))
 		})
-	reads(d, "firmware", "Let the dragon ask its vendor for the newest firmware, which may take two minutes.",
-		"CURRENT\tNEWEST\tUP TO DATE\tURL", (*visit).LatestFirmware, func(f *dragon.LatestFirmware) []string {
-			return []string{cli.Row(f.CurrentVersion, f.Version, yesNo(f.UpToDate), f.URL)}
+	reads(f, "autotune", "Show the autotune profile and what the tuner does.",
+		[]string{"MODE", "LEVEL", "RUNNING", "TUNING"}, (*target).tune, func(t *tune) [][]string {
+			return one(t.Profile.Mode, number(t.Profile.Level, "%.0f"), yesNo(t.Status.Running), yesNo(t.Status.Tuning))
 		})
-	reads(d, "type", "Show the model.", "MODEL", (*visit).Type, oneRow)
-	reads(d, "unit", "Show the unit that the dragon counts in (Innosilicon).", "UNIT", (*visit).Unit, oneRow)
-	reads(d, "get-all", "Show most of what the dragon says of itself, asked for at once (Innosilicon since September 2018).",
-		"MODEL\tFIRMWARE\tMAC\tBOARDS\tHASHRATE\tPOWER\tFAN\tUP FOR", (*visit).All, func(a *dragon.All) []string {
-			return []string{cli.Row(a.Model, a.Firmware, a.MAC, fmt.Sprint(len(a.Boards)), rate(a.Hashrate), number(a.Power, "%.0f W"), percent(a.FanDuty), since(a.Uptime))}
+	reads(f, "firmware", "Let the dragon ask its vendor for the newest firmware, which can take two minutes.",
+		[]string{"CURRENT", "NEWEST", "UP TO DATE", "URL"}, (*target).LatestFirmware, func(f *dragon.LatestFirmware) [][]string {
+			return one(f.CurrentVersion, f.Version, yesNo(f.UpToDate), f.URL)
 		})
-	reads(d, "runtime-pools", "Show the pools of the mining process (Innosilicon since September 2018).",
-		"POOL\tURL\tUSER\tSTATUS\tACCEPTED\tREJECTED", (*visit).RuntimePools, func(p *dragon.RuntimePools) (rows []string) {
+	reads(f, "type", "Show the model.", []string{"MODEL"}, (*target).Type, oneCell)
+	reads(f, "unit", "Show the unit of the dragon's hash rates (Innosilicon).", []string{"UNIT"}, (*target).Unit, oneCell)
+	reads(f, "get-all", "Show most of the above with one request (Innosilicon since September 2018).",
+		[]string{"MODEL", "FIRMWARE", "MAC", "BOARDS", "HASHRATE", "POWER", "FAN", "UP FOR"}, (*target).All, func(a *dragon.All) [][]string {
+			return one(a.Model, a.Firmware, a.MAC, fmt.Sprint(len(a.Boards)), rate(a.Hashrate), number(a.Power, "%.0f W"), percent(a.FanDuty), span(a.Uptime))
+		})
+	reads(f, "runtime-pools", "Show the pools of the miner process (Innosilicon since September 2018).",
+		poolHead, (*target).RuntimePools, func(p *dragon.RuntimePools) (rows [][]string) {
 			for i := range p.Pools {
 				x := &p.Pools[i]
-				rows = append(rows, cli.Row(fmt.Sprint(x.Index), x.URL, x.User, poolStatus(x), number(x.Accepted, "%.0f"), number(x.Rejected, "%.0f")))
+				rows = append(rows, []string{fmt.Sprint(x.Index), x.URL, x.User, poolStatus(x), number(x.Accepted, "%.0f"), number(x.Rejected, "%.0f")})
 			}
 			return rows
 		})
-	reads(d, "ping", "See whether the dragon answers, and takes the credentials.", "ANSWERS", (*visit).pong, oneRow)
+	reads(f, "ping", "Check that the dragon answers and accepts the credentials.", []string{"ANSWERS"}, (*target).ping, oneCell)
 }
 
-func (v *visit) pong(ctx context.Context) (string, error) {
+var poolHead = []string{"POOL", "URL", "USER", "STATUS", "ACCEPTED", "REJECTED"}
+
+func (t *target) ping(ctx context.Context) (string, error) {
 	start := time.Now()
-	err := v.Ping(ctx)
+	err := t.Ping(ctx)
 	return "in " + time.Since(start).Round(100*time.Microsecond).String(), err
 }
 
-func oneRow(s string) []string { return []string{cli.Row(s)} }
+// one is a table of one row.
+func one(cells ...string) [][]string { return [][]string{cells} }
+
+func oneCell(s string) [][]string { return one(s) }
 
 func number(n dragon.Number, format string) string {
 	if v, known := n.Get(); known {
@@ -96,7 +101,7 @@ func yesNo(n dragon.Number) string {
 	return "no"
 }
 
-func since(seconds dragon.Number) string {
+func span(seconds dragon.Number) string {
 	v, known := seconds.Get()
 	if !known || v > 1e9 {
 		return "-"
@@ -120,45 +125,41 @@ func rate(n dragon.Number) string {
 	return fmt.Sprintf("%.4g %sH/s", v, prefix)
 }
 
-func boardRows(s *dragon.Summary) (rows []string) {
+func boardRows(s *dragon.Summary) (rows [][]string) {
 	for i := range s.Boards {
 		b := &s.Boards[i]
-		rows = append(rows, cli.Row(fmt.Sprint(b.Slot), b.Status, rate(b.Hashrate), number(b.Temperature, "%.0f °C"),
-			number(b.Accepted, "%.0f"), number(b.Rejected, "%.0f"), number(b.HardwareErrors, "%.0f"), since(b.Elapsed)))
+		rows = append(rows, []string{fmt.Sprint(b.Slot), b.Status, rate(b.Hashrate), number(b.Temperature, "%.0f °C"),
+			number(b.Accepted, "%.0f"), number(b.Rejected, "%.0f"), number(b.HardwareErrors, "%.0f"), span(b.Elapsed)})
 	}
 	if len(rows) == 0 {
-		rows = []string{cli.Row("none")}
+		rows = one("none")
 	}
 	return rows
 }
 
-func overviewRows(o *dragon.Overview) []string {
+func overviewRows(o *dragon.Overview) [][]string {
 	memory := "-"
 	used, ok := o.MemoryUsed.Get()
 	if total, known := o.MemoryTotal.Get(); ok && known && total > 0 {
 		memory = fmt.Sprintf("%.0f of %.0f MB", used/1e6, total/1e6)
 	}
-	by := "static"
-	if o.Network.DHCP {
-		by = "DHCP"
-	}
-	return []string{cli.Row(o.Model, o.HWVersion, o.Firmware, o.MAC, o.Network.IPAddress+" by "+by, since(o.Uptime), number(o.Load1, "%.2f"), memory)}
+	return one(o.Model, o.HWVersion, o.Firmware, o.MAC, o.Network.IPAddress+" by "+assignedBy(&o.Network), span(o.Uptime), number(o.Load1, "%.2f"), memory)
 }
 
-// minedPools are the pools of a dragon: as it is configured, and what the mining process
-// says of them, as long as it says anything.
+// minedPools are the configured pools of a dragon, and their status if the miner process
+// tells it.
 type minedPools struct {
 	Configured []dragon.PoolConfig
 	Mined      []dragon.Pool
 }
 
-func (v *visit) minedPools(ctx context.Context) (*minedPools, error) {
-	configured, err := v.Pools(ctx)
+func (t *target) minedPools(ctx context.Context) (*minedPools, error) {
+	configured, err := t.Pools(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p := &minedPools{Configured: configured}
-	if s, err := v.Summary(ctx); err == nil {
+	if s, err := t.Summary(ctx); err == nil {
 		p.Mined = s.Pools
 	} else if !errors.Is(err, dragon.ErrNotReady) {
 		return nil, err
@@ -166,7 +167,7 @@ func (v *visit) minedPools(ctx context.Context) (*minedPools, error) {
 	return p, nil
 }
 
-func poolRows(p *minedPools) (rows []string) {
+func poolRows(p *minedPools) (rows [][]string) {
 	for i, c := range p.Configured {
 		status, accepted, rejected := "", "", ""
 		for j := range p.Mined {
@@ -174,7 +175,7 @@ func poolRows(p *minedPools) (rows []string) {
 				status, accepted, rejected = poolStatus(m), number(m.Accepted, "%.0f"), number(m.Rejected, "%.0f")
 			}
 		}
-		rows = append(rows, cli.Row(fmt.Sprint(i), c.URL, c.User, status, accepted, rejected))
+		rows = append(rows, []string{fmt.Sprint(i), c.URL, c.User, status, accepted, rejected})
 	}
 	return rows
 }
@@ -186,16 +187,16 @@ func poolStatus(p *dragon.Pool) string {
 	return p.Status
 }
 
-// foundError asks as the newer firmware can be asked, and else as the older.
-func (v *visit) foundError(ctx context.Context) (*dragon.ErrorReport, error) {
-	e, err := v.ErrorDetail(ctx)
+// foundError asks for the details that newer firmware has, else for the message.
+func (t *target) foundError(ctx context.Context) (*dragon.ErrorReport, error) {
+	e, err := t.ErrorDetail(ctx)
 	if errors.Is(err, dragon.ErrNotOffered) {
-		return v.ErrorMessage(ctx)
+		return t.ErrorMessage(ctx)
 	}
 	return e, err
 }
 
-func debugRows(d *dragon.DebugStats) (rows []string) {
+func debugRows(d *dragon.DebugStats) (rows [][]string) {
 	for i := range d.Boards {
 		b := &d.Boards[i]
 		worst, errs := "-", 0.0
@@ -204,31 +205,45 @@ func debugRows(d *dragon.DebugStats) (rows []string) {
 				worst, errs = fmt.Sprintf("%d with %.0f errors", b.Details[j].Index, n), n
 			}
 		}
-		rows = append(rows, cli.Row(fmt.Sprint(b.Slot), number(b.Chips, "%.0f"), number(b.ActiveChips, "%.0f"),
-			number(b.Temperature, "%.0f °C"), number(b.VoltageAvg, "%.2f"), number(b.PLL, "%.0f"), worst))
+		rows = append(rows, []string{fmt.Sprint(b.Slot), number(b.Chips, "%.0f"), number(b.ActiveChips, "%.0f"),
+			number(b.Temperature, "%.0f °C"), number(b.VoltageAvg, "%.2f"), number(b.PLL, "%.0f"), worst})
 	}
 	if len(rows) == 0 {
-		rows = []string{cli.Row("none")}
+		rows = one("none")
 	}
 	return rows
 }
 
-func (v *visit) rawStats(ctx context.Context) (json.RawMessage, error) {
-	a, err := v.Stats(ctx)
+func (t *target) rawStats(ctx context.Context) (json.RawMessage, error) {
+	a, err := t.Stats(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if !json.Valid(a.Raw) {
-		return nil, errors.New("stats: what came is no JSON")
+		return nil, errors.New("stats: the answer is not JSON")
 	}
 	return a.Raw, nil
 }
 
-func historyRows(h *dragon.HashRates) (rows []string) {
-	first := "-"
-	if len(h.Times) > 0 {
-		first = h.Times[0].Format("2006-01-02 15:04")
+// history is the hash rates that a dragon keeps, and when they begin, in words.
+type history struct {
+	*dragon.HashRates
+	since string
+}
+
+func (t *target) history(ctx context.Context) (*history, error) {
+	h, err := t.HashRates(ctx)
+	if err != nil {
+		return nil, err
 	}
+	since := "-"
+	if len(h.Times) > 0 {
+		since = t.program.Time(h.Times[0])
+	}
+	return &history{h, since}, nil
+}
+
+func historyRows(h *history) (rows [][]string) {
 	for _, b := range h.Boards {
 		sum, n := 0.0, 0
 		var last dragon.Number
@@ -241,31 +256,30 @@ func historyRows(h *dragon.HashRates) (rows []string) {
 		if n > 0 {
 			mean = dragon.Known(sum / float64(n))
 		}
-		rows = append(rows, cli.Row(fmt.Sprint(b.Slot), fmt.Sprint(len(b.Hashrates)), rate(last), rate(mean), first))
+		rows = append(rows, []string{fmt.Sprint(b.Slot), fmt.Sprint(len(b.Hashrates)), rate(last), rate(mean), h.since})
 	}
 	return rows
 }
 
-func networkRow(n *dragon.Network) string {
-	by := "static"
+func assignedBy(n *dragon.Network) string {
 	if n.DHCP {
-		by = "DHCP"
+		return "DHCP"
 	}
-	return cli.Row(by, n.IPAddress, n.Netmask, n.Gateway, strings.Join(n.DNS, " "))
+	return "static"
 }
 
-// tune is the profile that is stored, and what the tuner does.
+// tune is the stored profile and what the tuner does.
 type tune struct {
 	Profile dragon.AutoTune
 	Status  dragon.AutoTuneStatus
 }
 
-func (v *visit) tune(ctx context.Context) (*tune, error) {
-	profile, err := v.AutoTune(ctx)
+func (t *target) tune(ctx context.Context) (*tune, error) {
+	profile, err := t.AutoTune(ctx)
 	if err != nil {
 		return nil, err
 	}
-	status, err := v.AutoTuneStatus(ctx)
+	status, err := t.AutoTuneStatus(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -21,266 +21,256 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// change is a verb that changes something at a dragon.
+// change is a subcommand that changes something on a dragon.
 type change struct {
 	verb, help string
 	flags      func(*kingpin.CmdClause)
-	check      func(*round) error // of the flags, before anything is sent
-	send       func(context.Context, *visit) error
+	check      func(*batch) error                             // of the flags, before anything is sent
+	before     func(context.Context, *target) (string, error) // a look at the dragon; a text says why there is nothing to do
+	send       func(context.Context, *target) error
 
-	// away is how long the dragon may restart, or be silent, because of it. For so long
-	// the running instance's healer keeps its hands off it, and takes nothing amiss.
-	// 0: it mines on.
-	away   time.Duration
-	said   string // of what went well; done unless set
-	silent bool   // it often can answer no more
-	lost   bool   // what it does cannot be undone over the network
+	// away is how long the dragon may restart or be silent. For so long the running
+	// instance's healer ignores it and does not count the restart as unexplained. 0: it
+	// keeps mining.
+	away         time.Duration
+	result       string // the result of a success; done if empty
+	silent       bool   // the dragon often cannot answer any more
+	irreversible bool   // it cannot be reverted over the network
 }
 
-func (d *dragonCommand) addWrites() {
+func (f *family) addWrites() {
 	var light string
-	d.changes(change{
+	f.addChange(change{
 		verb: "locate", help: "Turn the red light on or off (Innosilicon).",
 		flags: func(cmd *kingpin.CmdClause) { cmd.Arg("light", "on or off.").Required().EnumVar(&light, "on", "off") },
-		send:  func(ctx context.Context, v *visit) error { return v.Locate(ctx, light == "on") },
+		send:  func(ctx context.Context, t *target) error { return t.Locate(ctx, light == "on") },
 	})
-	d.changes(change{
-		verb: "restart", help: "Restart the mining process. Unlike healer restart, this is sent whatever the healer's limits say.",
+	f.addChange(change{
+		verb: "restart", help: "Restart the miner process. Unlike healer restart this ignores the healer's limits.",
 		away: 15 * time.Minute,
-		send: func(ctx context.Context, v *visit) error { return v.RestartCgMiner(ctx) },
+		send: func(ctx context.Context, t *target) error { return t.RestartCgMiner(ctx) },
 	})
-	d.changes(change{
-		verb: "reboot", help: "Reboot. Unlike healer reboot, this is sent whatever the healer's limits say.",
+	f.addChange(change{
+		verb: "reboot", help: "Reboot. Unlike healer reboot this ignores the healer's limits.",
 		away: 15 * time.Minute, silent: true,
-		send: func(ctx context.Context, v *visit) error { return v.Reboot(ctx) },
+		send: func(ctx context.Context, t *target) error { return t.Reboot(ctx) },
 	})
-	d.changes(change{
-		verb: "poweroff", help: "Shut down. Only pulling the plug brings a dragon back.",
-		away: 24 * time.Hour, silent: true, lost: true,
-		send: func(ctx context.Context, v *visit) error { return v.PowerOff(ctx) },
+	f.addChange(change{
+		verb: "poweroff", help: "Shut down. Only a power cycle brings the dragon back.",
+		away: 24 * time.Hour, silent: true, irreversible: true,
+		send: func(ctx context.Context, t *target) error { return t.PowerOff(ctx) },
 	})
-	d.changes(change{
-		verb: "factory-reset", help: "Delete the configuration and reboot. Passwords and network are the factory's afterwards, and the dragon mines for its vendor.",
-		away: time.Hour, silent: true, lost: true,
-		send: func(ctx context.Context, v *visit) error { return v.FactoryReset(ctx) },
+	f.addChange(change{
+		verb: "factory-reset", help: "Delete the configuration and reboot. Passwords and network are those of the factory afterwards, and the dragon mines for its vendor.",
+		away: time.Hour, silent: true, irreversible: true,
+		send: func(ctx context.Context, t *target) error { return t.FactoryReset(ctx) },
 	})
+	f.addSetAutotune()
+	f.addSetPools()
+	f.addSetNetwork()
+	f.addUpgrade()
+}
 
+func (f *family) addSetAutotune() {
 	var mode string
 	var profile dragon.AutoTune
-	d.changes(change{
+	f.addChange(change{
 		verb: "set-autotune", help: "Set the autotune profile: efficient, balanced, factory or performance, and on Innosilicon a level from 0 to 4, as in balanced:2. The dragon then tunes for up to half an hour.",
-		flags: func(cmd *kingpin.CmdClause) { cmd.Arg("mode", "MODE or MODE:LEVEL.").Required().StringVar(&mode) },
-		check: func(*round) (err error) { profile, err = parseProfile(mode); return err },
-		away:  45 * time.Minute,
-		send:  func(ctx context.Context, v *visit) error { return v.tuneTo(ctx, profile) },
-	})
-
-	var poolsFile string
-	var sets []config.PoolSet
-	d.changes(change{
-		verb: "set-pools", help: "Replace the pools. The worker's name is added to each user, as the original tool does.",
-		flags: func(cmd *kingpin.CmdClause) {
-			cmd.Flag("pools-file", "File with the pools, the JSON list that --pools takes.").NoEnvar().Required().PlaceHolder("FILE").StringVar(&poolsFile)
-		},
-		check: func(*round) (err error) { sets, err = readPools(poolsFile); return err },
-		away:  15 * time.Minute,
-		send:  func(ctx context.Context, v *visit) error { return v.mineAt(ctx, sets) },
-	})
-
-	var network dragon.Network
-	d.changes(change{
-		verb: "set-network", help: "Let a dragon take its address by DHCP, or set it. It is gone for some seconds, and a new address is answered from no more.",
-		flags: func(cmd *kingpin.CmdClause) {
-			cmd.Flag("dhcp", "By DHCP.").NoEnvar().BoolVar(&network.DHCP)
-			cmd.Flag("address", "This address; needs netmask, gateway and dns.").NoEnvar().PlaceHolder("IP").StringVar(&network.IPAddress)
-			cmd.Flag("netmask", "Its netmask.").NoEnvar().PlaceHolder("IP").StringVar(&network.Netmask)
-			cmd.Flag("gateway", "Its gateway.").NoEnvar().PlaceHolder("IP").StringVar(&network.Gateway)
-			cmd.Flag("dns", "A resolver (once or twice).").NoEnvar().PlaceHolder("IP").StringsVar(&network.DNS)
-		},
-		check: func(r *round) error {
-			switch given := network.IPAddress != "" || network.Netmask != "" || network.Gateway != "" || len(network.DNS) > 0; {
-			case network.DHCP == given:
-				return errors.New("set-network: --dhcp, or --address with --netmask, --gateway and --dns")
-			case given && len(r.hosts) > 1:
-				return errors.New("set-network: one address is for one dragon")
-			}
-			return nil
-		},
-		away: 15 * time.Minute, silent: true,
-		send: func(ctx context.Context, v *visit) error { return v.UpdateNetwork(ctx, network) },
-	})
-
-	var image, from string
-	d.changes(change{
-		verb: "upgrade", help: "Send a firmware image to each dragon, which checks and flashes it, and reboots, all by itself.",
-		flags: func(cmd *kingpin.CmdClause) {
-			cmd.Flag("image", "The image, a .swu file that the vendor has signed.").NoEnvar().PlaceHolder("FILE").StringVar(&image)
-			cmd.Flag("url", "Let the dragon fetch the image from here, which is less reliable.").NoEnvar().PlaceHolder("URL").StringVar(&from)
-		},
-		check: func(r *round) error {
-			if (image == "") == (from == "") {
-				return errors.New("upgrade: --image or --url, one of the two")
-			}
-			if image == "" {
-				return nil
-			}
-			info, err := os.Stat(image)
-			if err != nil {
-				return fmt.Errorf("upgrade: %w", err)
-			}
-			if !info.Mode().IsRegular() {
-				return fmt.Errorf("upgrade: %s is no file", image)
-			}
-			r.size = info.Size()
-			return nil
-		},
-		away: 45 * time.Minute, said: "taken; it is checked and flashed, then the dragon reboots",
-		send: func(ctx context.Context, v *visit) error {
-			if from != "" {
-				return v.UpgradeDownload(ctx, from)
-			}
-			return v.flash(ctx, image)
-		},
+		flags:  func(cmd *kingpin.CmdClause) { cmd.Arg("mode", "MODE or MODE:LEVEL.").Required().StringVar(&mode) },
+		check:  func(*batch) (err error) { profile, err = parseProfile(mode); return err },
+		before: func(ctx context.Context, t *target) (string, error) { return t.hasProfile(ctx, profile) },
+		away:   45 * time.Minute,
+		send:   func(ctx context.Context, t *target) error { return t.setProfile(ctx, profile) },
 	})
 }
 
-// changes adds a verb that changes something.
-func (d *dragonCommand) changes(c change) {
+func (f *family) addSetPools() {
+	var file string
+	var sets []config.PoolSet
+	f.addChange(change{
+		verb: "set-pools", help: "Replace the pools. The worker's name is appended to each user, as the original tool does.",
+		flags: func(cmd *kingpin.CmdClause) {
+			cmd.Flag("pools-file", "File with the pools: the JSON list that --pools takes.").NoEnvar().Required().PlaceHolder("FILE").StringVar(&file)
+		},
+		check: func(*batch) (err error) { sets, err = readPools(file); return err },
+		away:  15 * time.Minute,
+		send:  func(ctx context.Context, t *target) error { return t.setPools(ctx, sets) },
+	})
+}
+
+func (f *family) addSetNetwork() {
+	var network dragon.Network
+	f.addChange(change{
+		verb: "set-network", help: "Use DHCP, or set a static address. The dragon is silent for some seconds, and does not answer at its old address again.",
+		flags: func(cmd *kingpin.CmdClause) {
+			cmd.Flag("dhcp", "Use DHCP.").NoEnvar().BoolVar(&network.DHCP)
+			cmd.Flag("address", "Static address; needs --netmask, --gateway and --dns.").NoEnvar().PlaceHolder("IP").StringVar(&network.IPAddress)
+			cmd.Flag("netmask", "Netmask.").NoEnvar().PlaceHolder("IP").StringVar(&network.Netmask)
+			cmd.Flag("gateway", "Gateway.").NoEnvar().PlaceHolder("IP").StringVar(&network.Gateway)
+			cmd.Flag("dns", "Resolver (once or twice).").NoEnvar().PlaceHolder("IP").StringsVar(&network.DNS)
+		},
+		check: func(b *batch) error {
+			switch static := network.IPAddress != "" || network.Netmask != "" || network.Gateway != "" || len(network.DNS) > 0; {
+			case network.DHCP == static:
+				return errors.New("set-network: give --dhcp, or --address with --netmask, --gateway and --dns")
+			case static && len(b.hosts) > 1:
+				return errors.New("set-network: an address is for one dragon")
+			}
+			return nil
+		},
+		away: 15 * time.Minute, silent: true,
+		send: func(ctx context.Context, t *target) error { return t.UpdateNetwork(ctx, network) },
+	})
+}
+
+// addChange adds a subcommand that changes something.
+func (f *family) addChange(c change) {
 	var yes bool
 	var meant, reason string
-	d.add(c.verb, c.help, func(cmd *kingpin.CmdClause) {
+	f.add(c.verb, c.help, func(cmd *kingpin.CmdClause) {
 		if c.flags != nil {
 			c.flags(cmd)
 		}
-		cmd.Flag("reason", "Why, for the others and for the audit.").NoEnvar().StringVar(&reason)
+		cmd.Flag("reason", "Why, for others and for the audit log.").NoEnvar().StringVar(&reason)
 		switch {
-		case c.lost:
-			cmd.Flag("yes-i-mean", "The same dragons once more, as they were named and separated by commas; otherwise they have to be typed.").NoEnvar().PlaceHolder("HOSTS").StringVar(&meant)
+		case c.irreversible:
+			cmd.Flag("yes-i-mean", "The same dragons again, as they were named, separated by commas. Without this flag they have to be typed.").NoEnvar().PlaceHolder("HOSTS").StringVar(&meant)
 		case c.away > 0:
-			cmd.Flag("yes", "Do not ask.").NoEnvar().BoolVar(&yes)
+			cmd.Flag("yes", "Do not ask for confirmation.").NoEnvar().BoolVar(&yes)
 		}
-	}, func(ctx context.Context, r *round) error {
+	}, func(ctx context.Context, b *batch) error {
 		if c.check != nil {
-			if err := c.check(r); err != nil {
+			if err := c.check(b); err != nil {
 				return err
 			}
 		}
-		if err := r.confirm(ctx, &c, yes, meant); err != nil {
+		if err := b.confirm(ctx, &c, yes, meant); err != nil {
 			return err
 		}
-		outcomes := r.visitAll(ctx, func(ctx context.Context, v *visit) (any, error) { return v.change(ctx, &c, reason) })
-		return r.show(outcomes, "RESULT", func(result any) []string { return []string{cli.Row(result.(string))} })
+		outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) { return t.change(ctx, &c, reason) })
+		return b.show(outcomes, []string{"RESULT"}, func(result any) [][]string { return one(result.(string)) })
 	})
 }
 
-// confirm asks before dragons stop mining. What cannot be undone is asked for by name.
-func (r *round) confirm(ctx context.Context, c *change, yes bool, meant string) error {
-	if !c.lost {
+// confirm asks before dragons stop mining. For an irreversible change the names must be
+// typed again.
+func (b *batch) confirm(ctx context.Context, c *change, yes bool, meant string) error {
+	if !c.irreversible {
 		if yes || c.away == 0 {
 			return nil
 		}
-		return cli.Agree(ctx, r.stderr, c.verb+" "+r.who(), c.verb+" makes dragons stop mining for a while; say --yes")
+		return cli.Agree(ctx, b.stderr, c.verb+" "+b.who(), c.verb+" interrupts mining; confirm it with --yes")
 	}
-	if r.all {
-		return fmt.Errorf("%s: name the dragons; it cannot be undone over the network, and there is no --all for it", c.verb)
+	if b.all {
+		return fmt.Errorf("%s: name the dragons; it cannot be undone over the network, so --all is not allowed", c.verb)
 	}
 	if meant == "" {
-		wanted := strings.Join(r.names, ",")
+		wanted := strings.Join(b.names, ",")
 		if !cli.IsTerminal() {
-			return fmt.Errorf("%s cannot be undone over the network; say --yes-i-mean=%s", c.verb, wanted)
+			return fmt.Errorf("%s cannot be undone over the network; confirm it with --yes-i-mean=%s", c.verb, wanted)
 		}
 		var err error
-		if meant, err = cli.Ask(ctx, r.stderr, fmt.Sprintf("%s cannot be undone over the network. To go on, type the dragons' names: %s\n> ", c.verb, wanted)); err != nil {
+		if meant, err = cli.Ask(ctx, b.stderr, fmt.Sprintf("%s cannot be undone over the network. To continue, type the names of the dragons: %s\n> ", c.verb, wanted)); err != nil {
 			return fmt.Errorf("%s: %w", c.verb, err)
 		}
 	}
 	typed := strings.FieldsFunc(meant, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
-	if !slices.Equal(typed, r.names) {
-		return fmt.Errorf("%s: %w: what was typed is not %s", c.verb, cli.ErrNotDone, strings.Join(r.names, ","))
+	if !slices.Equal(typed, b.names) {
+		return fmt.Errorf("%s: %w: the typed names are not %s", c.verb, cli.ErrNotDone, strings.Join(b.names, ","))
 	}
 	return nil
 }
 
-// who says for a question which dragons are meant; of many, how many they are.
-func (r *round) who() string {
-	switch n := len(r.hosts); {
-	case len(r.names) == 0:
+// who names the dragons of the batch for a question; of many it says how many.
+func (b *batch) who() string {
+	switch n := len(b.hosts); {
+	case len(b.names) == 0:
 		return fmt.Sprintf("all %d dragons of the inventory", n)
-	case len(r.names) > 8:
-		return fmt.Sprintf("%s and %d more", strings.Join(r.names[:7], ", "), len(r.names)-7)
+	case len(b.names) > 8:
+		return fmt.Sprintf("%s and %d more", strings.Join(b.names[:7], ", "), len(b.names)-7)
 	}
-	return strings.Join(r.names, ", ")
+	return strings.Join(b.names, ", ")
 }
 
-// change does it, tells the running instance before, and puts on record what came of it.
-func (v *visit) change(ctx context.Context, c *change, reason string) (any, error) {
-	if err := v.itself(ctx); err != nil {
+// change makes one change: it tells the running instance before and records the outcome.
+func (t *target) change(ctx context.Context, c *change, reason string) (any, error) {
+	if err := t.identify(ctx); err != nil {
 		return nil, err
 	}
+	if c.before != nil {
+		if why, err := c.before(ctx, t); err != nil || why != "" {
+			return why, err
+		}
+	}
 	if c.away > 0 {
-		v.announce(ctx, c, reason)
+		t.announce(ctx, c, reason)
 	}
-	// What is sent goes to who has just said who it is, or to nobody.
-	err := c.send(dragon.WithoutLogin(ctx), v)
-	said := cmp.Or(c.said, "done")
+	// Without a new login it can only reach the dragon that has just identified itself.
+	err := c.send(dragon.WithoutLogin(ctx), t)
+	result := cmp.Or(c.result, "done")
 	if c.silent && errors.Is(err, dragon.ErrUnknownOutcome) {
-		said, err = "sent; no answer came, which is usual", nil
+		result, err = "sent; no answer, which is usual", nil
 	}
-	note := said
+	t.record(ctx, c.verb, note(reason, result, err))
+	return result, err
+}
+
+// note is what the audit log gets of an outcome.
+func note(reason, result string, err error) string {
 	if err != nil {
-		note = err.Error()
+		result = err.Error()
 	}
 	if reason != "" {
-		note = reason + ": " + note
+		result = reason + ": " + result
 	}
-	v.record(ctx, c.verb, note)
-	return said, err
+	return result
 }
 
-// announce tells the running instance that the dragon will be away, so that its healer
-// takes what it sees for what it is.
-func (v *visit) announce(ctx context.Context, c *change, reason string) {
-	if reason == "" {
-		reason = "by hand"
+// announce puts the dragon into maintenance at the running instance, so that its healer
+// expects the restart.
+func (t *target) announce(ctx context.Context, c *change, reason string) {
+	body := map[string]string{
+		"scope": "mac", "value": t.MAC, "for": c.away.String(),
+		"reason": "dragon " + c.verb + ": " + cmp.Or(reason, "by hand"), "owner": cli.UserName(),
 	}
-	wanted := map[string]string{"scope": "mac", "value": v.MAC, "for": c.away.String(), "reason": "dragon " + c.verb + ": " + reason, "owner": cli.UserName()}
-	var answer cli.Done[any]
-	if err := cli.Connect("", v.config.DataDir).Call(ctx, http.MethodPost, "/api/v1/healer/maintenance", wanted, &answer); err != nil && !errors.Is(err, cli.ErrNoInstance) {
-		v.warn("%s: the running instance could not be told: %v", v.Name, err)
+	var answer any
+	err := cli.Connect("", t.config.DataDir).Call(ctx, http.MethodPost, "/api/v1/healer/maintenance", body, &answer)
+	if err != nil && !errors.Is(err, cli.ErrNoInstance) {
+		t.warn("%s: the running instance does not know of this: %v", t.Name, err)
 	}
 }
 
-// record puts on record what was done to the dragon: with the running instance, or in
-// the audit of one that does not run. Where there is neither there is nobody to tell.
-func (v *visit) record(ctx context.Context, action, note string) {
+// record writes the change to the audit log, through the running instance if there is one.
+// Without an instance and an inventory there is no audit log to write to.
+func (t *target) record(ctx context.Context, action, note string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	note = cli.Plain(note, 400)
-	var answer cli.Done[any]
-	err := cli.Connect("", v.config.DataDir).Call(ctx, http.MethodPost, "/api/v1/healer/record",
-		map[string]string{"dragon": v.MAC, "action": action, "reason": note, "owner": cli.UserName()}, &answer)
+	var answer any
+	err := cli.Connect("", t.config.DataDir).Call(ctx, http.MethodPost, "/api/v1/healer/record",
+		map[string]string{"dragon": t.MAC, "action": action, "reason": note, "owner": cli.UserName()}, &answer)
 	if errors.Is(err, cli.ErrNoInstance) {
-		if _, missing := os.Stat(filepath.Join(v.config.DataDir, fleet.InventoryName)); missing != nil {
+		if _, missing := os.Stat(filepath.Join(t.config.DataDir, fleet.InventoryName)); missing != nil {
 			return
 		}
-		err = v.offline.Record(v.config.DataDir, agent.ManualAction{MAC: v.MAC, Worker: dragon.WorkerName(v.MAC), Action: action, Owner: cli.UserName(), Note: note})
+		err = t.offline.Record(t.config.DataDir, agent.ManualAction{MAC: t.MAC, Worker: dragon.WorkerName(t.MAC), Action: action, Owner: cli.UserName(), Note: note})
 	}
 	if err != nil {
-		v.warn("%s: it is not on record in the audit: %v", v.Name, err)
+		t.warn("%s: not written to the audit log: %v", t.Name, err)
 	}
 }
 
-func (r *round) warn(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	fmt.Fprintln(r.stderr, "warning:", cli.Plain(fmt.Sprintf(format, args...), 1000))
+func (b *batch) warn(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fmt.Fprintln(b.stderr, "warning:", cli.Plain(fmt.Sprintf(format, args...), 1000))
 }
 
-// parseProfile reads MODE or MODE:LEVEL.
+// parseProfile parses MODE or MODE:LEVEL.
 func parseProfile(s string) (p dragon.AutoTune, err error) {
-	mode, level, leveled := strings.Cut(s, ":")
+	mode, level, hasLevel := strings.Cut(s, ":")
 	p.Mode = mode
-	if leveled {
+	if hasLevel {
 		n, err := config.Whole(0, 4)(level)
 		if err != nil {
 			return p, fmt.Errorf("the level of %q: %w", s, err)
@@ -288,28 +278,36 @@ func parseProfile(s string) (p dragon.AutoTune, err error) {
 		p.Level = dragon.Known(float64(n))
 	}
 	if !slices.Contains(dragon.AutoTuneModes(), mode) {
-		return p, fmt.Errorf("%q is none of the modes %s", mode, strings.Join(dragon.AutoTuneModes(), ", "))
+		return p, fmt.Errorf("invalid mode %q: want %s", mode, strings.Join(dragon.AutoTuneModes(), ", "))
 	}
 	return p, nil
 }
 
-// tuneTo sets the profile, unless it is set: setting it costs half an hour in any case.
-func (v *visit) tuneTo(ctx context.Context, wanted dragon.AutoTune) error {
-	now, err := v.AutoTune(ctx)
-	if err != nil {
+// hasProfile reports that the profile is set already: setting it again costs half an hour of
+// tuning.
+func (t *target) hasProfile(ctx context.Context, wanted dragon.AutoTune) (string, error) {
+	now, err := t.AutoTune(ctx)
+	if err == nil && now.Mode == wanted.Mode && (!wanted.Level.IsKnown() || now.Level == wanted.Level) {
+		return "not sent: it has this profile", nil
+	}
+	return "", err
+}
+
+// setProfile sets the profile and reads it back. Firmware ignores balanced, and reports
+// success, while its configuration names no profile yet (docs of the device API, setAutoTune).
+func (t *target) setProfile(ctx context.Context, wanted dragon.AutoTune) error {
+	if err := t.SetAutoTune(ctx, wanted); err != nil {
 		return err
 	}
-	if now.Mode == wanted.Mode && (!wanted.Level.IsKnown() || now.Level == wanted.Level) {
-		return errors.New("not sent: it has this profile")
-	}
-	if err := v.SetAutoTune(ctx, wanted); err != nil {
+	now, err := t.AutoTune(ctx)
+	if err != nil || now.Mode == wanted.Mode {
 		return err
 	}
-	now, err = v.AutoTune(ctx)
-	if err == nil && now.Mode != wanted.Mode {
-		err = fmt.Errorf("the dragon says success and has %s all the same; to get to %s, set another mode first", now.Mode, wanted.Mode)
+	hint := ""
+	if wanted.Mode == "balanced" {
+		hint = "; set another mode first, then balanced"
 	}
-	return err
+	return fmt.Errorf("the dragon reports success but still has %s, expected %s%s", now.Mode, wanted.Mode, hint)
 }
 
 func readPools(path string) ([]config.PoolSet, error) {
@@ -324,44 +322,30 @@ func readPools(path string) ([]config.PoolSet, error) {
 	return sets, nil
 }
 
-// mineAt replaces the dragon's pools by those that are meant for it.
-func (v *visit) mineAt(ctx context.Context, sets []config.PoolSet) error {
+// setPools replaces the pools by the first set for this dragon.
+func (t *target) setPools(ctx context.Context, sets []config.PoolSet) error {
 	var set *config.PoolSet
 	for i := range sets {
-		if slices.Contains(sets[i].MACs, v.MAC) || set == nil && len(sets[i].MACs) == 0 {
+		if slices.Contains(sets[i].MACs, t.MAC) || set == nil && len(sets[i].MACs) == 0 {
 			set = &sets[i]
 		}
 	}
 	if set == nil {
-		return fmt.Errorf("the list has no pools for %s", v.MAC)
+		return fmt.Errorf("the list has no pools for %s", t.MAC)
 	}
 	var pools []dragon.PoolConfig
 	for _, p := range set.Pools {
-		p.User += "." + dragon.WorkerName(v.MAC)
+		p.User += "." + dragon.WorkerName(t.MAC)
 		pools = append(pools, p.PoolConfig)
 	}
-	u, err := v.UpdatePools(ctx, pools)
+	u, err := t.UpdatePools(ctx, pools)
 	switch {
 	case err != nil:
 		return err
 	case u.Locked:
-		return errors.New("the dragon is pinned to its vendor's pools: the change has no effect")
+		return errors.New("the dragon is locked to its vendor's pools: the change has no effect")
 	case !u.AsWished():
-		return fmt.Errorf("the dragon says success and has other pools: dropped %v, differing %v", u.Dropped, u.Differing)
+		return fmt.Errorf("the dragon reports success but has other pools: dropped %v, different %v", u.Dropped, u.Differing)
 	}
 	return nil
-}
-
-// flash sends a firmware image.
-func (v *visit) flash(ctx context.Context, path string) error {
-	image, err := os.Open(path) //nolint:gosec // the operator names it
-	if err != nil {
-		return err
-	}
-	defer image.Close()
-	info, err := image.Stat()
-	if err != nil {
-		return err
-	}
-	return v.UpgradeUpload(ctx, filepath.Base(path), image, info.Size(), v.progress)
 }

@@ -1,0 +1,84 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/web"
+)
+
+func (c *call) status(ctx context.Context) error {
+	var raw json.RawMessage
+	if err := c.instance.Call(ctx, http.MethodGet, "/api/v1/healer", nil, &raw); err != nil {
+		return err
+	}
+	if c.at.JSON() {
+		_, err := c.stdout.Write(raw)
+		return err
+	}
+	var s web.HealerAnswer
+	if err := c.instance.Decode(raw, &s); err != nil {
+		return err
+	}
+	return c.showStatus(c.stdout, &s)
+}
+
+func (f *family) showStatus(w io.Writer, s *web.HealerAnswer) error {
+	if s.Status == nil {
+		return errors.New("unexpected answer: it has no status")
+	}
+	t := cli.Table{Head: []string{"WHAT", "STATUS"}, Cell: 500}
+	row := func(name, format string, args ...any) { t.Add(name, fmt.Sprintf(format, args...)) }
+	row("mode", "%s", s.Mode)
+	for _, x := range []struct {
+		is   bool
+		text string
+	}{
+		{s.Stop, "STOP file found: nothing is sent"},
+		{!s.Owner, "another process owns the state: this one only observes"},
+		{s.Owner && !s.Writable, "the state cannot be written: nothing is sent"},
+		{s.Error != "", s.Error},
+		{s.Recovered != "", s.Recovered},
+		{!s.ClockTrusted, "the clock is not trusted yet: nothing is sent"},
+	} {
+		if x.is {
+			row("warning", "%s", x.text)
+		}
+	}
+	row("last cycle", "%s", f.program.Time(s.LastCycle))
+	var states []string
+	for _, state := range healer.States {
+		if n := s.Counts.States[state]; n > 0 {
+			states = append(states, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	row("dragons", "%s", cmp.Or(strings.Join(states, ", "), "none"))
+	for _, b := range s.Budgets {
+		window := "in flight"
+		if b.Window > 0 {
+			window = "in " + config.Span(time.Duration(b.Window))
+		}
+		row("budget", "%s %s: %d of %d", b.Scope, window, b.Used, b.Limit)
+	}
+	for _, b := range s.Breakers {
+		row("breaker", "%s: %s: %s", scope(b.Name, b.Scope), b.State, b.Detail)
+	}
+	for i := range s.Pauses {
+		row("pause", "%s", f.describe(&s.Pauses[i]))
+	}
+	for i := range s.Apart {
+		d := &s.Apart[i]
+		row(string(d.State), "%s %s %s", d.Worker, d.MAC, d.Note)
+	}
+	return f.at.Write(w, &t, s)
+}
