@@ -185,6 +185,8 @@ func TestEveryFlagHasAKeyInTheFile(t *testing.T) {
 	without := map[string]string{
 		"help": "", "version": "", "print-config": "it is asked instead of running", "utc": "of the terminal", "log.level": "", "log.format": "",
 		"config.file":                 "it names the file",
+		"pools":                       "profiles[].wish.pools, for all dragons",
+		"dragon-autotune-mode":        "profiles[].wish.autotune.mode, for all dragons",
 		"simulation.speed":            "of simulated dragons; nobody has them in a file",
 		"web.listen-address":          "of the exporter toolkit",
 		"web.config.file":             "of the exporter toolkit, which has a file of its own",

@@ -5,6 +5,7 @@ package cmd
 import (
 	"net"
 
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/control"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/dragon"
@@ -14,11 +15,16 @@ import (
 // every address that it listens on.
 func New(listening func(net.Addr)) *cli.Program {
 	p := cli.New(listening)
+	var audit agent.OfflineAudit
+	record := func(dir string, d dragon.Done) error {
+		return audit.Record(dir, agent.ManualAction{MAC: d.MAC, Worker: d.Worker, Action: d.Action, Owner: d.Owner, Note: d.Note})
+	}
 	for _, add := range []func(*cli.Program){
 		addRun, addCheckConfig, addConvertConfig, addScan, addInventory, addPlan, addAudit, addCapture, addDemo, addCompletion, addMan,
-		control.Add, addFirmware, dragon.Add,
+		control.Add, addFirmware,
 	} {
 		add(p)
 	}
+	dragon.Add(p, record)
 	return p
 }

@@ -92,13 +92,13 @@ func TestOriginalsCommandLine(t *testing.T) {
 
 func TestTimesAreSecondsOrDurations(t *testing.T) {
 	for in, want := range map[string]time.Duration{
-		"300": 300 * time.Second, "0": 0, "2.5": 2500 * time.Millisecond, "5m": 5 * time.Minute, "1h30m": 90 * time.Minute,
+		"300": 300 * time.Second, "0": 0, "2.5": 2500 * time.Millisecond, "5m": 5 * time.Minute, "1h30m": 90 * time.Minute, "8d": 192 * time.Hour, "1w": 168 * time.Hour,
 	} {
 		if got, err := ParseDuration(in); err != nil || got != want {
 			t.Errorf("%q: %v, %v; want %v", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "-1", "-5m", "NaN", "Inf", "1e300", "five", "5 m", "3d"} {
+	for _, in := range []string{"", "-1", "-5m", "NaN", "Inf", "1e300", "five", "5 m", "3x", "d"} {
 		if got, err := ParseDuration(in); err == nil {
 			t.Errorf("%q was taken for %v", in, got)
 		}

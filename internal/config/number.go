@@ -5,16 +5,22 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // ParseDuration reads a duration: bare seconds, as the Python tool takes them, or a Go
-// duration, as in 300, 2.5, 5m, 1h30m. A negative one is an error.
+// duration, as in 300, 2.5, 5m, 1h30m, or days and weeks: 8d, 1w. A negative one is an error.
 func ParseDuration(s string) (time.Duration, error) {
 	var d time.Duration
 	seconds, err := strconv.ParseFloat(s, 64)
 	switch {
 	case err != nil:
-		d, err = time.ParseDuration(s)
+		if d, err = time.ParseDuration(s); err != nil { // it has no days and weeks
+			var long model.Duration
+			long, err = model.ParseDuration(s)
+			d = time.Duration(long)
+		}
 	// NaN and more than a century are typing errors, and cannot be converted.
 	case seconds > -3e9 && seconds < 3e9:
 		d = time.Duration(seconds * float64(time.Second))

@@ -19,7 +19,6 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
-	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -31,6 +30,7 @@ import (
 type family struct {
 	*kingpin.CmdClause
 	program *cli.Program
+	offline func(dir string, d Done) error
 
 	load         func() (*config.Config, error)
 	all          bool
@@ -41,9 +41,13 @@ type family struct {
 	ask          bool
 }
 
-// Add adds the command dragon with its subcommands.
-func Add(p *cli.Program) {
-	f := &family{program: p, CmdClause: p.Command("dragon", "Talk to dragons directly, to many at once. "+
+// Done is a change that was made to a dragon, for the audit log.
+type Done struct{ MAC, Worker, Action, Owner, Note string }
+
+// Add adds the command dragon with its subcommands. It calls offline, from one goroutine per
+// dragon, with changes made while no instance runs on the data directory dir.
+func Add(p *cli.Program, offline func(dir string, d Done) error) {
+	f := &family{program: p, offline: offline, CmdClause: p.Command("dragon", "Talk to dragons directly, to many at once. "+
 		"A dragon is named by its address, or by worker or MAC if the inventory of the data directory knows it. The exit status is 1 if any dragon failed.")}
 	f.load = config.RegisterAccess(f)
 	f.Flag("all", "All dragons of the inventory.").NoEnvar().BoolVar(&f.all)
@@ -76,8 +80,7 @@ type batch struct {
 	streams        bool  // it prints while it runs: no progress bar, and errors at once
 	size           int64 // bytes to upload to each dragon; 0: no upload
 	stdout, stderr io.Writer
-	mu             sync.Mutex         // guards what the targets write to
-	offline        agent.OfflineAudit // for manual actions while no instance runs
+	mu             sync.Mutex // guards what the targets write to
 }
 
 // add adds a subcommand. flags registers its own flags and may be nil.

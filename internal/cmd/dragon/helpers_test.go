@@ -6,21 +6,27 @@ import (
 	"testing"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
 )
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func program() *cli.Program {
 	p := cli.New(nil)
-	Add(p)
-	return p.Run(ctx, args, stdout, stderr)
+	var audit agent.OfflineAudit
+	Add(p, func(dir string, d Done) error {
+		return audit.Record(dir, agent.ManualAction{MAC: d.MAC, Worker: d.Worker, Action: d.Action, Owner: d.Owner, Note: d.Note})
+	})
+	return p
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	return program().Run(ctx, args, stdout, stderr)
 }
 
 func invoke(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	p := cli.New(nil)
-	Add(p)
-	return cmdtest.Invoke(t, p, args...)
+	return cmdtest.Invoke(t, program(), args...)
 }
 
 // farm is simulated dragons that an inventory knows.

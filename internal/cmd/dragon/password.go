@@ -22,7 +22,7 @@ func factoryPasswords() []dragon.Credential {
 
 // rotation changes the passwords of dragons.
 type rotation struct {
-	store    *passwords.Store
+	store   *passwords.Store
 	given   dragon.Secret // for all dragons; empty: each gets a random one
 	factory bool          // only dragons with a factory password
 

@@ -15,7 +15,6 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
-	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -253,7 +252,7 @@ func (t *target) record(ctx context.Context, action, note string) {
 		if _, missing := os.Stat(filepath.Join(t.config.DataDir, fleet.InventoryName)); missing != nil {
 			return
 		}
-		err = t.offline.Record(t.config.DataDir, agent.ManualAction{MAC: t.MAC, Worker: dragon.WorkerName(t.MAC), Action: action, Owner: cli.UserName(), Note: note})
+		err = t.offline(t.config.DataDir, Done{MAC: t.MAC, Worker: dragon.WorkerName(t.MAC), Action: action, Owner: cli.UserName(), Note: note})
 	}
 	if err != nil {
 		t.warn("%s: not written to the audit log: %v", t.Name, err)
