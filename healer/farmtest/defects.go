@@ -145,7 +145,7 @@ func (d *Dragon) had(kind string) bool {
 
 // seenSick reports whether something is wrong with the dragon, and can be seen.
 func (d *Dragon) seenSick() bool {
-	return len(d.wrong()) > 0 && d.world.known(d) && d.web == "" && d.world.forgets[d.N] == 0
+	return len(d.wrong()) > 0 && d.world.known(d) && d.web() == "" && d.world.forgets[d.N] == 0
 }
 
 // known reports whether a dragon's MAC is its own, and nobody else's: the others are

@@ -58,19 +58,20 @@ type Dragon struct {
 	Switch  int
 	PDU     int
 
-	boards  [boardsPerDragon]board
-	defects []*defect
-	nopool  bool
-	freeze  bool
-	web     string  // empty: fine
-	answer  string  // to a reboot: empty, ignored, never, lostreply, refused
-	dies    float64 // chance that a reboot is the last
-	gone    bool    // it was
-	goneAt  time.Duration
-	offset  time.Duration // of its clock
-	soak    float64       // °C that its air is above the others'
-	drag    time.Duration // that it takes longer to boot
-	retunes time.Duration // instead of the script's
+	boards   [boardsPerDragon]board
+	defects  []*defect
+	nopool   bool
+	freeze   bool
+	webs     []string      // what its web server suffers from; the newest shows
+	released time.Duration // when a human last took it out of quarantine
+	answer   string        // to a reboot: empty, ignored, never, lostreply, refused
+	dies     float64       // chance that a reboot is the last
+	gone     bool          // it was
+	goneAt   time.Duration
+	offset   time.Duration // of its clock
+	soak     float64       // °C that its air is above the others'
+	drag     time.Duration // that it takes longer to boot
+	retunes  time.Duration // instead of the script's
 
 	firmware       string
 	told           string // of it, as the fleet has read it last
@@ -148,7 +149,7 @@ func newDragon(w *World, n int) *Dragon {
 	for i := range w.pools {
 		d.conf = append(d.conf, lead{i, w.pools[i].login, "farm.worker", secret})
 	}
-	d.seen = never
+	d.seen, d.released = never, never
 	return d
 }
 

@@ -58,12 +58,17 @@ func (p *phrase) hostFault(verb string) (func(*World), bool) {
 			if h.mem == nil {
 				return
 			}
-			h.taken[d.N] = verb == "quarantine"
+			var err error
 			if verb == "release" {
-				h.said("release "+worker(d.MAC), h.mem.Release(w.instant(), d.MAC, "ann"))
+				err = h.mem.Release(w.instant(), d.MAC, "ann")
 			} else {
-				h.said("quarantine "+worker(d.MAC), h.mem.Quarantine(w.instant(), d.MAC, "ann", "asked for"))
+				err = h.mem.Quarantine(w.instant(), d.MAC, "ann", "asked for")
 			}
+			if err == nil && verb == "release" {
+				d.released = w.Now
+			}
+			h.taken[d.N] = verb == "quarantine"
+			h.said(verb+" "+worker(d.MAC), err)
 			h.commit("human")
 		}), true
 	case "ack":

@@ -41,6 +41,9 @@ type Oracle struct {
 	latched map[string]time.Duration
 	lost    []time.Duration
 	aborted map[string]time.Duration // rollouts of firmware, by actor
+	aside   []bool                   // dragons in quarantine
+	loose   []time.Duration          // how long a sick dragon has been neither treated nor explained
+	excused []time.Duration          // when something last spoke against treating it
 }
 
 // sent is a write of the healer that reached a dragon, or was to.
@@ -63,6 +66,7 @@ const (
 func NewOracle(w *World, h *Healer) *Oracle {
 	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
 		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)), wants: make([]time.Duration, len(w.Dragons)),
+		aside: make([]bool, len(w.Dragons)), loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
 		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
@@ -115,8 +119,9 @@ func (o *Oracle) Step(h *Healer) {
 	}
 	o.judge()
 	sick := 0
-	for _, d := range w.Dragons {
-		if d.seenSick() {
+	o.quarantined(h)
+	for i, d := range w.Dragons {
+		if d.seenSick() && !o.aside[i] {
 			sick++
 		}
 	}
@@ -138,6 +143,27 @@ func (o *Oracle) Step(h *Healer) {
 	o.silence(h)
 	o.liveness(h)
 	o.fulfilment(h)
+	o.everyWaitEnds(h)
+}
+
+// quarantined notes which dragons are in quarantine: they are no part of a mass.
+func (o *Oracle) quarantined(h *Healer) {
+	if !o.current(h) {
+		return
+	}
+	clear(o.aside)
+	for i := range h.Plan.Dragons {
+		if x := &h.Plan.Dragons[i]; x.State == healer.StateQuarantined {
+			if n := o.dragon(x.MAC); n >= 0 {
+				o.aside[n] = true
+			}
+		}
+	}
+}
+
+// current reports whether the healer has decided in this step.
+func (o *Oracle) current(h *Healer) bool {
+	return h.Plan != nil && h.Plan.Wall.Equal(o.w.instant().Wall)
 }
 
 // committed is called after every commit of the healer's store.
@@ -162,8 +188,12 @@ func (o *Oracle) tells(a *healer.Audit) {
 // granted is called with a write that somebody else wants and the plan allows.
 func (o *Oracle) granted(d *Dragon, r healer.Request, _ *healer.Decision) { o.forced[d.MAC] = r.Force }
 
+// dragon is the number of the dragon that a MAC belongs to; -1: there is none.
 func (o *Oracle) dragon(mac string) int {
-	return slices.IndexFunc(o.w.Dragons, func(d *Dragon) bool { return d.MAC == mac })
+	if n, ok := o.w.byMAC[mac]; ok {
+		return n
+	}
+	return -1
 }
 
 // compare: I18. What the plan says is what is done, but for the sending.

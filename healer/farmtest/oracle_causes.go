@@ -11,79 +11,85 @@ import (
 
 // causes: I3. The oracle knows what the dragons suffer from.
 func (o *Oracle) causes(d *Dragon, s *sent, what string) {
-	w := o.w
-	n := len(w.Dragons)
-	for _, c := range w.Causes {
-		// A second wave is part of the first, as long as that is held.
-		if strings.HasSuffix(c.Kind, "mass") && o.many < c.From-2*poll {
-			continue
-		}
-		hit := 0
-		for i, m := range c.Members {
-			if x := w.Dragons[i]; m && w.known(x) && (c.Kind != "pool" || x.web == "" && x.phase == running && w.forgets[i] == 0 && w.switches[x.Switch] == 0) {
-				hit++
-			}
-		}
-		var detect, after time.Duration
-		everybody := false
-		switch c.Kind {
-		case "pool":
-			detect, after = 7*time.Minute, 14*time.Minute
-			if hit < max(2, (3*n+9)/10) {
-				continue
-			}
-		case "switch":
-			detect, after = 5*time.Minute, 23*time.Minute
-			if hit < 3 {
-				continue
-			}
-		case "isolation":
-			detect, after, everybody = time.Minute, 14*time.Minute, true
-		case "power":
-			detect, after, everybody = 5*time.Minute, 44*time.Minute, true
-			if hit < max(3, (n+4)/5) {
-				continue
-			}
-		case "schema":
-			detect, after = 5*time.Minute, 14*time.Minute
-		case "domain-mass":
-			detect = 13 * time.Minute
-			sick := 0
-			for _, x := range w.Dragons {
-				if c.Members[x.N] && x.seenSick() {
-					sick++
-				}
-			}
-			if 10*sick < 3*hit {
-				continue
-			}
-		case "mass":
-			sick := 0
-			for _, x := range w.Dragons {
-				if x.seenSick() {
-					sick++
-				}
-			}
-			if c.Name != "dead" && c.Name != "missing" || sick < max(2, (n+4)/5) {
-				continue
-			}
-			detect, everybody = 13*time.Minute, true
-		}
-		if c.Kind == "pool" && w.spared(d, c) || c.Kind == "pool" && s.Wish != nil && w.movedOff(s.Wish, c) {
-			continue
-		}
-		// What is over before it can be seen is nothing; boots are seen afterwards, too.
-		if c.Kind != "power" && c.To-c.From < detect || !everybody && !c.Members[d.N] {
-			continue
-		}
-		if up := w.healer.Starts[len(w.healer.Starts)-1]; up > c.From { // it has not seen it begin
-			continue
-		}
-		if s.At >= c.From+detect && (c.To == unending || s.At < c.To+after) {
+	for _, c := range o.w.Causes {
+		if o.holds(c, d, s) {
 			o.fail("I3 %s during %s %s, or shortly after", what, c.Kind, c.Name)
 		}
 	}
 	o.strangers(s, what)
+}
+
+// extent is how a common cause looks to the healer: how long it takes to be seen, how
+// long it is held afterwards, and whether it holds the whole fleet or its members only.
+type extent struct {
+	detect, after time.Duration
+	everybody     bool
+}
+
+// holds reports whether a common cause forbids a write.
+func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
+	w := o.w
+	// A second wave is part of the first, as long as that is held.
+	if strings.HasSuffix(c.Kind, "mass") && o.many < c.From-2*poll {
+		return false
+	}
+	x, big := o.extent(c, d)
+	if !big || c.Kind == "pool" && (w.spared(d, c) || s.Wish != nil && w.movedOff(s.Wish, c)) {
+		return false
+	}
+	// What is over before it can be seen is nothing; boots are seen afterwards, too.
+	if c.Kind != "power" && c.To-c.From < x.detect || !x.everybody && !c.Members[d.N] {
+		return false
+	}
+	if up := w.healer.Starts[len(w.healer.Starts)-1]; up > c.From { // it has not seen it begin
+		return false
+	}
+	if !x.everybody && s.At-c.From >= day { // slow mode, so that a cause without an end holds its members no longer
+		return false
+	}
+	return s.At >= c.From+x.detect && (c.To == unending || s.At < c.To+x.after)
+}
+
+// extent also reports whether the cause is big enough for the healer to see it.
+func (o *Oracle) extent(c *Cause, d *Dragon) (x extent, big bool) {
+	w := o.w
+	n, hit, sick := len(w.Dragons), 0, 0
+	for i, y := range w.Dragons {
+		if c.Kind == "switch" && w.domain(y) != w.domain(d) { // a /24 may hold dragons of many switches
+			continue
+		}
+		if c.Members[i] && w.known(y) && (c.Kind != "pool" || y.web() == "" && y.phase == running && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
+			hit++
+		}
+		if y.seenSick() && !o.aside[i] {
+			sick++
+		}
+	}
+	switch c.Kind {
+	case "pool":
+		return extent{7 * time.Minute, 14 * time.Minute, false}, hit >= max(2, (3*n+9)/10)
+	case "switch":
+		return extent{5 * time.Minute, 23 * time.Minute, false}, hit >= max(3, (3*w.domainSize(d)+9)/10)
+	case "isolation":
+		return extent{time.Minute, 14 * time.Minute, true}, true
+	case "power":
+		return extent{5 * time.Minute, 44 * time.Minute, true}, hit >= max(3, (n+4)/5)
+	case "schema":
+		return extent{5 * time.Minute, 14 * time.Minute, false}, true
+	case "domain-mass":
+		sick, size := 0, 0
+		for i, y := range w.Dragons {
+			if w.domain(y) == w.domain(d) && !o.aside[i] {
+				if size++; c.Members[i] && y.seenSick() {
+					sick++
+				}
+			}
+		}
+		return extent{detect: 13 * time.Minute}, sick >= max(3, (3*size+9)/10)
+	case "mass":
+		return extent{13 * time.Minute, 0, true}, (c.Name == "dead" || c.Name == "missing") && sick >= max(2, (n+4)/5)
+	}
+	return extent{}, false
 }
 
 // movedOff reports whether a wish has another pool than the one that is down, or was.
@@ -101,7 +107,8 @@ func (w *World) spared(d *Dragon, c *Cause) bool {
 	return w.Now < c.To || c.Name != "all" && c.Name != w.pools[i].url
 }
 
-// strangers: I3 for restarts that the healer did not cause.
+// strangers: I3 for restarts that the healer did not cause. They hold those that were
+// restarted.
 func (o *Oracle) strangers(s *sent, what string) {
 	w := o.w
 	if w.healer.Starts[len(w.healer.Starts)-1] > s.At-90*time.Minute {
@@ -112,11 +119,11 @@ func (o *Oracle) strangers(s *sent, what string) {
 			return
 		}
 	}
-	struck, newest := 0, time.Duration(0)
+	struck, newest, itself := 0, time.Duration(0), false
 	for _, d := range w.Dragons {
 		recent, last := 0, time.Duration(-1)
 		for _, r := range d.Restarts {
-			if r.Why != "itself" && r.Why != "stranger" || !r.shown {
+			if r.Why != "itself" && r.Why != "stranger" || !r.shown || r.At < o.corrupt {
 				continue
 			}
 			if age := s.At - r.At; age < 55*time.Minute && age > 12*time.Minute && !o.writtenTo(d.N, r.At) {
@@ -126,7 +133,7 @@ func (o *Oracle) strangers(s *sent, what string) {
 		}
 		if recent > 0 && (!o.flaps(d, s.At) || o.together(last)) {
 			struck++
-			newest = max(newest, last)
+			newest, itself = max(newest, last), itself || d.N == s.want
 		}
 		if d.N == s.want && o.flaps(d, s.At) && s.At-last < 23*time.Hour {
 			o.fail("I3 %s, which restarts by itself", what)
@@ -136,7 +143,7 @@ func (o *Oracle) strangers(s *sent, what string) {
 	if struck >= (len(w.Dragons)+4)/5 && s.At-newest >= 44*time.Minute {
 		return
 	}
-	if struck >= max(3, (2*len(w.Dragons)+99)/100) && w.healer.acked < s.At-time.Hour {
+	if itself && struck >= max(3, (2*len(w.Dragons)+99)/100) && w.healer.acked < s.At-time.Hour {
 		o.fail("I3 %s while somebody else restarts dragons (%d of them)", what, struck)
 	}
 }
@@ -146,11 +153,12 @@ func (o *Oracle) writtenTo(n int, at time.Duration) bool {
 }
 
 // flaps reports whether a dragon has restarted three times in an hour by itself, or
-// six times in a day, within the last 24 hours, each time seen by the healer.
+// six times in a day, within the last 24 hours, each time seen by the healer. What was
+// before the store was lost, or before a human released it, does not count.
 func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 	var times []time.Duration
 	for _, r := range d.Restarts {
-		if (r.Why == "itself" || r.Why == "stranger") && r.shown && now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
+		if (r.Why == "itself" || r.Why == "stranger") && r.shown && r.At > max(o.corrupt, d.released) && now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
 			(len(times) == 0 || r.At-times[len(times)-1] > 8*time.Minute) {
 			times = append(times, r.At)
 		}

@@ -121,22 +121,55 @@ func (o *Oracle) evidence(d *Dragon, s *sent, what string) {
 	}
 }
 
-// useless: I10. What has not helped is not done for ever.
+// useless: I10. A step of the ladder that has not helped is skipped, but for a probe in
+// twenty or a week; and actions that lose dragons are not gone on with.
 func (o *Oracle) useless(s *sent, what string) {
-	key := fmt.Sprintf("%s/%s", s.Kind, s.reason)
-	if at, ok := o.latched[key]; ok && at > o.w.healer.acked && s.At-at > 12*time.Hour {
-		o.fail("I10 %s, which has not helped ten times", what)
+	if at, ok := o.latched[s.step()]; ok && at > o.w.healer.acked && s.At-at > 12*time.Hour {
+		probes, others := 0, 0
+		for i := range o.sent {
+			switch x := &o.sent[i]; {
+			case x.At <= at+12*time.Hour || x.Actor != "healer" || x.reason != s.reason:
+			case x.step() == s.step():
+				probes++
+			default:
+				others++
+			}
+		}
+		if probes > int((s.At-at)/(7*day))+others/19 {
+			o.fail("I10 %s, a step that has not helped ten times", what)
+		}
 	}
-	recent := 0
+	o.harm(s, what)
+}
+
+// harm: I10. Two dragons lost to actions within a day, and a tenth of the last twenty
+// writes, are too many.
+func (o *Oracle) harm(s *sent, what string) {
+	recent, today := 0, 0
 	for _, at := range o.lost {
 		if s.At-at < day-10*time.Minute && s.At > at+3*poll && at > o.w.healer.acked {
 			recent++
 		}
 	}
-	if recent >= 2 {
+	for i := range o.sent {
+		if s.At-o.sent[i].At < day {
+			today++
+		}
+	}
+	last := o.sent[max(0, len(o.sent)-20):]
+	gone := 0
+	for i := range last {
+		if last[i].gone {
+			gone++
+		}
+	}
+	if recent >= max(2, (today+199)/200) && 10*gone >= len(last) {
 		o.fail("I10 %s after %d dragons were lost to actions", what, recent)
 	}
 }
+
+// step names a step of the ladder: its rung, and what it is meant to cure.
+func (s *sent) step() string { return fmt.Sprintf("%s/%d/%s", s.Kind, s.rung, s.reason) }
 
 // judge follows what became of the writes.
 func (o *Oracle) judge() {
@@ -159,7 +192,7 @@ func (o *Oracle) judge() {
 			continue
 		}
 		s.judge = true
-		key := fmt.Sprintf("%s/%s", s.Kind, s.reason)
+		key := s.step()
 		j := append(o.judged[key], s.helped)
 		j = j[max(0, len(j)-10):]
 		o.judged[key] = j
@@ -169,7 +202,10 @@ func (o *Oracle) judge() {
 				good++
 			}
 		}
-		if _, done := o.latched[key]; len(j) == 10 && good < 2 && !done {
+		switch _, done := o.latched[key]; {
+		case good >= 2:
+			delete(o.latched, key)
+		case len(j) == 10 && !done:
 			o.latched[key] = o.w.Now
 		}
 	}

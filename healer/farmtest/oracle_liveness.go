@@ -9,7 +9,7 @@ import (
 
 // recoveries: I15. A dragon that is well is not called sick.
 func (o *Oracle) recoveries(h *Healer) {
-	if h.Plan == nil || h.Plan.Wall != o.w.instant().Wall {
+	if !o.current(h) {
 		return
 	}
 	for i := range h.Plan.Dragons {
@@ -84,7 +84,7 @@ func (o *Oracle) actable(d *Dragon) bool {
 		// Of some it takes two others to tell that they are the dragon's own.
 		return f.curable() && (f.kind != "nopool" && f.kind != "freeze" || len(o.w.Dragons) > 4)
 	})
-	if !curable || d.hot() || d.phase != running || d.web != "" || d.Shown != d.MAC || d.answer != "" || d.Known != d.Address || d.drag > 0 {
+	if !curable || d.hot() || d.phase != running || d.web() != "" || d.Shown != d.MAC || d.answer != "" || d.Known != d.Address || d.drag > 0 {
 		return false
 	}
 	if now-d.boot < 20*time.Minute || now-d.start < 20*time.Minute || d.tuned != 0 || d.seen == never || now-d.seen < time.Hour || d.has("late") {
@@ -141,7 +141,7 @@ func (o *Oracle) hardTimes(h *Healer) bool {
 				break
 			}
 		}
-		if d.phase == off || d.web != "" || d.Shown != d.MAC || w.forgets[d.N] > 0 {
+		if d.phase == off || d.web() != "" || d.Shown != d.MAC || w.forgets[d.N] > 0 {
 			struck++
 		}
 	}
@@ -168,7 +168,7 @@ func (o *Oracle) fulfilment(h *Healer) {
 		changed := slices.ContainsFunc(w.Writes, func(x Write) bool { // it has had its budget, or somebody else wants it so
 			return x.N == d.N && (x.Actor == "stranger" || w.Now-x.At < 25*time.Hour)
 		})
-		if hard || !works || changed || d.right() || d.answer != "" || d.phase != running || h.taken[d.N] || w.forgets[d.N] > 0 || d.web != "" || !w.known(d) || o.flaps(d, w.Now) || d.Known != d.Address {
+		if hard || !works || changed || d.right() || d.answer != "" || d.phase != running || h.taken[d.N] || w.forgets[d.N] > 0 || d.web() != "" || !w.known(d) || o.flaps(d, w.Now) || d.Known != d.Address {
 			o.wants[d.N] = w.Now
 			continue
 		}

@@ -109,7 +109,7 @@ func built(version string) string {
 // silence: I12. Who was sent firmware, and is gone, is called so by the deadline; who
 // shows the new version's faults is called so by the last deadline.
 func (o *Oracle) silence(h *Healer) {
-	if h.Plan == nil || h.Plan.Wall != o.w.instant().Wall {
+	if !o.current(h) {
 		return
 	}
 	for i := range h.Plan.Firmware {
@@ -126,7 +126,7 @@ func (o *Oracle) silence(h *Healer) {
 			}
 			d := o.w.Dragons[n]
 			since := max(d.goneAt, h.Starts[len(h.Starts)-1])
-			if d.gone && o.w.Now-since > 24*time.Minute {
+			if d.gone && u.Phase != healer.UpgradeDone && o.w.Now-since > 24*time.Minute { // a later write may be what it did not survive
 				o.fail("I12 %s is gone for %s, and is called %s", u.Worker, o.w.Now-d.goneAt, u.Phase)
 			}
 			if u.Phase == healer.UpgradeDone && d.spoilt() {

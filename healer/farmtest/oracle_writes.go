@@ -156,7 +156,7 @@ func (o *Oracle) inFlight(s *sent) (fleet, domain int) {
 			continue
 		}
 		fleet++
-		if o.w.Dragons[x.want].Switch == o.w.Dragons[s.want].Switch {
+		if o.w.domain(o.w.Dragons[x.want]) == o.w.domain(o.w.Dragons[s.want]) {
 			domain++
 		}
 	}
@@ -168,7 +168,8 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 	n := len(o.w.Dragons)
 	p := &o.w.healer.Policy
 	part := func(r float64) int { return int(math.Ceil(r*float64(n) - 1e-9)) }
-	hour, today, restarts, reboots, week, nowork := 0, 0, 0, 0, 0, 0
+	hour, restarts, reboots, week, nowork := 0, 0, 0, 0, 0
+	treated := make(map[int]bool) // within a day
 	last := sent{Write: Write{At: -day}}
 	rollouts := 0
 	for _, x := range o.sent {
@@ -177,7 +178,7 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 			hour++
 		}
 		if age < day && heals(x.Kind) {
-			today++
+			treated[x.want] = true
 		}
 		if last.At < x.At {
 			last = x
@@ -203,23 +204,24 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 		if x.reason == s.reason && age < 6*time.Hour {
 			nowork++
 		}
-		if x.Actor == "healer" && s.Actor == "healer" && x.rung > 0 && age < []time.Duration{0, 30 * time.Minute, 30 * time.Minute, 2 * time.Hour, 8 * time.Hour}[min(x.rung, 4)] {
+		if x.Actor == "healer" && s.Actor == "healer" && x.rung > 0 && x.At > d.released && age < []time.Duration{0, 30 * time.Minute, 30 * time.Minute, 2 * time.Hour, 8 * time.Hour}[min(x.rung, 4)] {
 			o.fail("I2 %s comes %s after step %d", what, age, x.rung)
 		}
 	}
-	if flight, domain := o.inFlight(s); flight >= max(p.Fleet.InFlightMin, min(10, n/50)) {
+	if flight, domain := o.inFlight(s); flight >= max(p.Fleet.InFlightMin, min(100, n/50)) {
 		o.fail("I1 %s: %d in flight already", what, flight)
-	} else if size := (n + len(o.w.switches) - 1) / len(o.w.switches); domain >= p.Fleet.PerDomain && (size < 50 || domain >= 2*p.Fleet.PerDomain) {
-		o.fail("I1 %s: %d in flight in %s", what, domain, o.w.domainNames[d.Switch])
+	} else if size := o.w.domainSize(d); domain >= p.Fleet.PerDomain && (size < 50 || domain >= 2*p.Fleet.PerDomain) {
+		o.fail("I1 %s: %d in flight in %s", what, domain, o.w.domain(d))
 	}
-	if gap := s.At - last.At; gap < 24*time.Second {
+	inHour := max(2, part(0.03))
+	if gap := s.At - last.At; gap < min(24*time.Second, time.Duration(0.8*float64(time.Hour)/float64(inHour))) {
 		o.fail("I1 %s: %s after the last write", what, gap)
 	}
-	if hour >= max(2, part(0.03)) && heals(s.Kind) {
+	if hour >= inHour && heals(s.Kind) {
 		o.fail("I1 %s is number %d within an hour", what, hour+1)
 	}
-	if today >= max(4, part(0.15)) && heals(s.Kind) {
-		o.fail("I1 %s is number %d within a day", what, today+1)
+	if today := len(treated); !treated[d.N] && today >= max(4, part(0.15)) && heals(s.Kind) {
+		o.fail("I1 %s is the treatment of dragon number %d within a day", what, today+1)
 	}
 	if s.Kind == healer.Restart && restarts >= 3 {
 		o.fail("I2 %s is its restart number %d in 24h", what, restarts+1)

@@ -8,6 +8,14 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
+// web is what the dragon's web server suffers from; empty: nothing.
+func (d *Dragon) web() string {
+	if len(d.webs) == 0 {
+		return ""
+	}
+	return d.webs[len(d.webs)-1]
+}
+
 // reach is how an attempt to read the dragon ends.
 func (d *Dragon) reach() healer.Reach {
 	w := d.world
@@ -19,7 +27,7 @@ func (d *Dragon) reach() healer.Reach {
 	case d.phase == booting:
 		return healer.Unreachable
 	}
-	switch d.web {
+	switch d.web() {
 	case "slow": // every second answer comes too late
 		if int(d.at/time.Minute)%2 == 0 {
 			return healer.Timeout
@@ -36,7 +44,7 @@ func (d *Dragon) reach() healer.Reach {
 
 // poll reads the dragon as the fleet does, and makes facts of it.
 func (d *Dragon) poll() {
-	if d.web == "sluggish" { // which the process asks half as often
+	if d.web() == "sluggish" { // which the process asks half as often
 		if int(d.at/time.Minute)%2 == 0 {
 			return
 		}
@@ -47,19 +55,20 @@ func (d *Dragon) poll() {
 		said := d.said
 		d.facts.Wish, d.facts.Configured = d.wish, &said
 	}
-	if !d.facts.HasSample || d.web == "stale" || d.web == "renamed" {
+	if !d.facts.HasSample || d.web() == "stale" || d.web() == "renamed" {
 		return
 	}
 	if d.seen == never {
 		d.seen = d.at
 	}
+	listed := d.world.forgets[d.N] == 0
 	for i := range d.boards {
-		if b := &d.boards[i]; b.sensor == nil && math.Round(b.temp) >= 100 {
+		if b := &d.boards[i]; listed && b.sensor == nil && math.Round(b.temp) >= 100 {
 			b.hotSeen = d.at
 		}
 	}
 	for _, f := range d.defects {
-		if f.hot && !f.looked {
+		if f.hot && !f.looked && listed {
 			f.looked, f.told = true, d.at-d.boards[f.slot].hotSeen <= 10*time.Minute && d.world.watched(d.boards[f.slot].hotSeen)
 		}
 	}
@@ -75,7 +84,7 @@ func (d *Dragon) poll() {
 func (d *Dragon) read() healer.Facts {
 	w := d.world
 	d.lastRead = d.at
-	if d.web == "stale" && d.facts.HasSample { // it tells what it told before
+	if d.web() == "stale" && d.facts.HasSample { // it tells what it told before
 		f := d.facts
 		f.At = w.mono()
 		return f
@@ -113,7 +122,7 @@ func (d *Dragon) read() healer.Facts {
 			Hashes: dragon.Known(math.Round(b.hashes)), Elapsed: dragon.Known(math.Floor(elapsed)), Accepted: dragon.Known(math.Floor(b.shares)),
 			HardwareErrors: dragon.Known(math.Floor(b.errors)),
 		}
-		if d.web == "renamed" {
+		if d.web() == "renamed" {
 			shown.Hashes = dragon.Number{}
 			s.Unreadable = renamed
 		}

@@ -33,6 +33,7 @@ import (
 //	quarantine d3                      release d3             ack harm|foreign|…
 //	ask d3 restart|reboot|configure|firmware [by rollout:x] [force] [until sent]
 //	config low_ratio 0.99              firmware …: see rollout
+//	expect d3 well|sick|quarantined|lost|conflict|untouched|treated
 //
 // A dragon may also be a range d3-d9, several d3,d5, a part 20%, or all. Without a duration it lasts.
 func (p *phrase) verb(at time.Duration) func(*World) {
@@ -79,8 +80,8 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 		return func(w *World) {
 			for _, i := range who {
 				d := w.Dragons[i]
-				d.web = how
-				w.after(span, func(*World) { d.web = "" })
+				d.webs = append(d.webs, how)
+				w.after(span, func(*World) { d.webs = slices.Delete(d.webs, slices.Index(d.webs, how), slices.Index(d.webs, how)+1) })
 			}
 			if how != "slow" && how != "sluggish" && how != "stale" && how != "hang" && how != "401" {
 				w.drift(who, span)
@@ -114,6 +115,8 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 		return p.ask()
 	case "firmware":
 		return p.rollout()
+	case "expect":
+		return p.expectation()
 	case "wish":
 		return p.wishes()
 	default:

@@ -41,6 +41,7 @@ type World struct {
 	Writes []Write
 	agenda []Event
 	lent   map[string]*Dragon // who has an address
+	byMAC  map[string]int     // the dragons, by their own MAC
 	images map[string]image   // by version
 
 	healer  *Healer
@@ -101,7 +102,7 @@ type Write struct {
 // NewWorld makes the farm of a script.
 func NewWorld(s *Script) *World {
 	w := &World{
-		script: s, lent: make(map[string]*Dragon, s.Dragons), forgets: make(map[int]int), images: make(map[string]image),
+		script: s, lent: make(map[string]*Dragon, s.Dragons), byMAC: make(map[string]int, s.Dragons), forgets: make(map[int]int), images: make(map[string]image),
 		host:   Host{booted: -100 * time.Hour, synced: true},
 		agenda: slices.Clone(s.Events),
 	}
@@ -118,7 +119,7 @@ func NewWorld(s *Script) *World {
 	for i := range s.Dragons {
 		d := newDragon(w, i)
 		w.Dragons = append(w.Dragons, d)
-		w.lent[d.Address] = d
+		w.lent[d.Address], w.byMAC[d.MAC] = d, i
 	}
 	w.summary.Boards = make([]dragon.Board, 0, boardsPerDragon)
 	w.summary.Pools = make([]dragon.Pool, 0, len(w.pools))
@@ -144,6 +145,26 @@ func firmware(n int) string {
 		return "t1_20190301_101010"
 	}
 	return "t1_20180515_060842"
+}
+
+// domain is the fault domain that a healer takes a dragon to be in: by its label, else
+// by the /24 of its address.
+func (w *World) domain(d *Dragon) string {
+	if !w.script.Unnamed {
+		return w.domainNames[d.Switch]
+	}
+	return d.Known[:strings.LastIndexByte(d.Known, '.')]
+}
+
+// domainSize is the number of dragons in a dragon's fault domain.
+func (w *World) domainSize(d *Dragon) int {
+	n := 0
+	for _, x := range w.Dragons {
+		if w.domain(x) == w.domain(d) {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *World) at(address string) *Dragon { return w.lent[address] }
