@@ -7,7 +7,7 @@ import (
 
 // defect is something that is wrong with a dragon, and how likely it is to go away.
 type defect struct {
-	kind    string // dead, missing, slow, late, sensor, freeze, nopool, tuning
+	kind    string // dead, missing, slow, late, sensor, freeze, nopool, tuning, process
 	slot    int
 	since   time.Duration
 	factor  float64       // slow
@@ -27,7 +27,7 @@ func (f *defect) curable() bool { return f.restart > 0 || f.reboot > 0 }
 // sick reports whether it is something that a healer should notice and act on.
 func (f *defect) sick() bool {
 	switch f.kind {
-	case "dead", "missing", "freeze", "nopool":
+	case "dead", "missing", "freeze", "nopool", "process":
 		return true
 	}
 	return false
@@ -63,10 +63,10 @@ func (d *Dragon) has(kind string) bool {
 
 // feel makes the parts' state from the defects.
 func (d *Dragon) feel() {
-	d.nopool, d.freeze = d.has("nopool"), d.has("freeze")
+	d.nopool, d.freeze, d.stopped = d.has("nopool"), d.has("freeze"), d.has("process")
 	for i := range d.boards {
 		b := &d.boards[i]
-		b.dead, b.missing, b.factor, b.late, b.sensor = false, false, 1, 0, nil
+		b.dead, b.missing, b.factor, b.late, b.sensor = false, b.none, 1, 0, nil
 	}
 	for _, f := range d.defects {
 		b := &d.boards[f.slot]
@@ -128,11 +128,11 @@ func (d *Dragon) wrong() []*defect {
 // looksSick reports whether the dragon shows, right now, anything that a detector
 // with consequences is about, rates aside: they look back.
 func (d *Dragon) looksSick() bool {
-	if d.nopool || d.freeze || d.has("tuning") {
+	if d.nopool || d.freeze || d.stopped || d.has("tuning") {
 		return true
 	}
 	for i := range d.boards {
-		if b := &d.boards[i]; b.dead || d.hidden(b) || b.sensor != nil || b.factor < 1 {
+		if b := &d.boards[i]; b.dead || d.hidden(b) && !b.none || b.sensor != nil || b.factor < 1 {
 			return true
 		}
 	}
@@ -157,4 +157,18 @@ func (w *World) known(d *Dragon) bool {
 // hot reports whether heat is to be blamed for something.
 func (d *Dragon) hot() bool {
 	return slices.ContainsFunc(d.boards[:], func(b board) bool { return b.temp >= 85 }) || d.world.fan(d) >= 0.94
+}
+
+// ail gives the dragon's web server a fault for a while; ok ends all that it has.
+func (d *Dragon) ail(how string, span time.Duration) {
+	if how == "ok" {
+		d.webs = nil
+		return
+	}
+	d.webs = append(d.webs, how)
+	d.world.after(span, func(*World) {
+		if i := slices.Index(d.webs, how); i >= 0 {
+			d.webs = slices.Delete(d.webs, i, i+1)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package farmtest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -37,6 +38,7 @@ type board struct {
 	factor  float64
 	dead    bool
 	missing bool
+	none    bool // it was built without it
 	late    time.Duration
 	sensor  *defect
 	temp    float64
@@ -62,6 +64,7 @@ type Dragon struct {
 	defects  []*defect
 	nopool   bool
 	freeze   bool
+	stopped  bool          // its mining process is dead, its web server is not
 	webs     []string      // what its web server suffers from; the newest shows
 	released time.Duration // when a human last took it out of quarantine
 	answer   string        // to a reboot: empty, ignored, never, lostreply, refused
@@ -70,6 +73,7 @@ type Dragon struct {
 	goneAt   time.Duration
 	offset   time.Duration // of its clock
 	soak     float64       // °C that its air is above the others'
+	fans     float64       // what it says of its fans; negative: the truth
 	drag     time.Duration // that it takes longer to boot
 	retunes  time.Duration // instead of the script's
 
@@ -131,7 +135,7 @@ func newDragon(w *World, n int) *Dragon {
 		Address: fmt.Sprintf("127.%d.%d.%d", 1+n%s.Switches>>8, n%s.Switches&0xff, 2+n/s.Switches),
 	}
 	d.Shown, d.Known = d.MAC, d.Address
-	d.firmware, d.worse, d.memory = firmware(n), 1, memoryFree
+	d.firmware, d.worse, d.memory, d.fans = firmware(n), 1, memoryFree, -1
 	d.told = d.firmware
 	// The farm has been running for a while, and nobody was there to see it.
 	up := 40*time.Hour + time.Duration(draw(s.Seed, n, "up", 0)*float64(200*time.Hour))
@@ -139,6 +143,9 @@ func newDragon(w *World, n int) *Dragon {
 	for i := range d.boards {
 		b := &d.boards[i]
 		b.rate = nominal * (0.97 + 0.06*draw(s.Seed, n, "rate", i))
+		if b.none = i >= cmp.Or(s.Built[n], boardsPerDragon); b.none {
+			b.rate, b.missing = 0, true
+		}
 		b.factor, b.mhs15m = 1, b.rate
 		b.hashes = b.rate * (-d.count).Seconds()
 		b.errors = b.hashes * errorsPer
@@ -237,7 +244,7 @@ func (d *Dragon) mine(dt time.Duration) {
 	if d.phase == running {
 		pool = d.pool()
 	}
-	works := pool >= 0 && w.pools[pool].idle == 0
+	works := pool >= 0 && w.pools[pool].idle == 0 && !d.stopped
 	if works && !d.freeze {
 		d.works[pool] += dt.Seconds()
 	}

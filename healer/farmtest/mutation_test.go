@@ -50,9 +50,10 @@ at 3h board d4/0 dead; at 3h08m30s gateway down 1m`, "I3"},
 at 4h power site off 3m; at 4h20m board d11/1 dead`, "I3"},
 	healer.GatePool: {`farm 20; run 6h
 at 3h pool slush down 1h; at 3h10m board d4/0 dead`, "I3"},
-	healer.GateDomain:  {"s03-switch-outage", "I3"},
-	healer.GateSchema:  {"s29-garbage", "I3"},
-	healer.GateForeign: {"s18-foreign-actor", "I3"},
+	healer.GateDomain: {"s03-switch-outage", "I3"},
+	healer.GateSchema: {"s29-garbage", "I3"},
+	healer.GateForeign: {`farm 20; switches 10; run 5h; baselines learned
+at 3h stranger restarts d3-d6; at 3h05m board d3/1 dead`, "I3"},
 	healer.GateStorm: {`farm 20; switches 5; run 5h
 at 3h board d0-d4/1 dead`, "I3"},
 	healer.GateScope: {`farm 40; switches 4; run 5h; policy storm 90%

@@ -135,7 +135,7 @@ func (o *Oracle) useless(s *sent, what string) {
 				others++
 			}
 		}
-		if probes > int((s.At-at)/(7*day))+others/19 {
+		if probes >= int((s.At-at)/(7*day))+others/19 {
 			o.fail("I10 %s, a step that has not helped ten times", what)
 		}
 	}

@@ -55,6 +55,9 @@ func (d *Dragon) poll() {
 		said := d.said
 		d.facts.Wish, d.facts.Configured = d.wish, &said
 	}
+	if d.stopped && d.facts.Reach == healer.Reached && d.phase == running { // that is an answer, too
+		d.answered()
+	}
 	if !d.facts.HasSample || d.web() == "stale" || d.web() == "renamed" {
 		return
 	}
@@ -75,6 +78,10 @@ func (d *Dragon) poll() {
 	if n := len(d.Restarts); n > 0 {
 		d.Restarts[n-1].shown = true
 	}
+	d.answered()
+}
+
+func (d *Dragon) answered() {
 	d.Answered = append(d.Answered, d.at)
 	if len(d.Answered) > 64 {
 		d.Answered = append(d.Answered[:0], d.Answered[32:]...)
@@ -94,13 +101,21 @@ func (d *Dragon) read() healer.Facts {
 		who.Domain = w.domainNames[d.Switch]
 	}
 	reach := d.reach()
-	if reach != healer.Reached || d.phase != running {
-		return healer.FactsOf(who, reach, nil, nil, w.mono())
+	if reach != healer.Reached || d.phase != running || d.stopped {
+		var overview *dragon.Overview
+		if d.stopped {
+			d.look(w.script.Begins.Add(d.at))
+			overview = &d.overview
+		}
+		return healer.FactsOf(who, reach, nil, overview, w.mono())
 	}
 	s := &w.summary
 	s.At = w.script.Begins.Add(d.at)
 	s.DeviceTime = s.At.Add(d.offset).Truncate(time.Second)
 	s.FanDuty = dragon.Known(w.fan(d))
+	if d.fans >= 0 {
+		s.FanDuty = dragon.Known(d.fans)
+	}
 	s.Tuning = dragon.Known(0)
 	if d.tuned != 0 {
 		s.Tuning = dragon.Known(1)
@@ -143,10 +158,10 @@ func (d *Dragon) read() healer.Facts {
 		}
 		s.Pools = append(s.Pools, p)
 	}
-	if d.overview.At.IsZero() || s.At.Sub(d.overview.At) >= overviewAge || elapsed < d.elapsed {
-		d.overview.At, d.overview.MemoryFree, d.told = s.At, dragon.Known(d.memory), d.firmware
-		d.overview.Uptime = dragon.Known(math.Floor((d.at - d.boot).Minutes()) * 60)
+	if elapsed < d.elapsed {
+		d.overview.At = time.Time{}
 	}
+	d.look(s.At)
 	d.elapsed = elapsed
 	f := healer.FactsOf(who, reach, s, &d.overview, w.mono())
 	d.tell(&f)
@@ -171,6 +186,18 @@ func (b *board) shownTemperature() dragon.Number {
 
 func worker(mac string) string {
 	return "dragon-" + mac[6:8] + mac[9:11] + mac[12:14] + mac[15:17]
+}
+
+// look reads the dragon's overview, when it is time to.
+func (d *Dragon) look(now time.Time) {
+	if d.reach() != healer.Reached || !d.overview.At.IsZero() && now.Sub(d.overview.At) < overviewAge {
+		return
+	}
+	d.overview.At, d.overview.MemoryFree, d.told = now, dragon.Known(d.memory), d.firmware
+	d.overview.Uptime = dragon.Known(math.Floor((d.at - d.boot).Minutes()) * 60)
+	if d.web() == "timeless" {
+		d.overview.Uptime = dragon.Number{}
+	}
 }
 
 var renamed = []string{"DEVS.Total MH"}

@@ -27,6 +27,7 @@ type Script struct {
 	Unnamed  bool // fault domains are not configured: the /24 has to do
 	Learned  bool // baselines of a week are already learned
 	Policy   healer.Policy
+	Built    map[int]int // how many boards dragons were built with, where it is not as many as the model has
 
 	Events []Event // by time, then line
 }
@@ -52,6 +53,7 @@ func Parse(text string) (*Script, error) {
 		Dragons: 20, Switches: 4, PDUs: 2, Pools: []string{"slush"}, Model: "T1",
 		Run: 24 * time.Hour, Cycle: time.Minute, Seed: 1, Policy: healer.DefaultPolicy(),
 		TuneMin: 10 * time.Minute, TuneMax: 20 * time.Minute,
+		Built:  make(map[int]int),
 		Begins: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), // a Monday
 	}
 	s.Policy.Default.Mode = healer.Enforce
@@ -146,6 +148,16 @@ func (s *Script) setting(words []string) error {
 		s.Unnamed = p.oneOf("labels", "subnets") == "subnets"
 	case "baselines":
 		s.Learned = p.oneOf("new", "learned") == "learned"
+	case "built": // built d3-d5 2
+		for _, i := range p.dragons() {
+			s.Built[i] = 0
+		}
+		n := p.number(1, boardsPerDragon)
+		for i, boards := range s.Built {
+			if boards == 0 {
+				s.Built[i] = n
+			}
+		}
 	case "policy":
 		p.policy(&s.Policy)
 	default:

@@ -16,10 +16,11 @@ import (
 //	power site|pdu1|healer off [3m]    weather +15 [6h]
 //	board d3/1 dead|missing|slow 40%|late 12m|frozen|nan|0|150 [restart=1] [reboot=0.8]
 //	board d3/1 ok                      board d3/1 flaky 4 [48h] (times a day)
-//	dragon d3 freeze|nopool|tunes [restart=1] [reboot=1]      dragon d3 ok
+//	dragon d3 freeze|nopool|tunes|stops [restart=1] [reboot=1]      dragon d3 ok
+//	dragon d3 fans 100% [4h]
 //	dragon d3 restarts|reboots|off|on  dragon d3 hot +32 [4h]
 //	dragon d3 retunes 12h              dragon d3 boots 10m later
-//	web d3 slow|sluggish|stale|hang|500|401|garbage|truncated|renamed [1h]
+//	web d3 slow|sluggish|stale|hang|500|401|garbage|truncated|renamed|timeless [1h]      web d3 ok
 //	answer d3 ignored|never|lostreply|refused|loses|locked|ok    answer 20% never 0.5
 //	offset d3 +2h                      mac d3 d4|zero|own
 //	dhcp swap d3 d4 [on send]          dhcp shuffle 20%
@@ -75,15 +76,14 @@ func (p *phrase) verb(at time.Duration) func(*World) {
 	case "dragon":
 		return p.dragonFault()
 	case "web":
-		who, how := p.dragons(), p.oneOf("slow", "sluggish", "stale", "hang", "500", "401", "garbage", "truncated", "renamed")
+		who, how := p.dragons(), p.oneOf("slow", "sluggish", "stale", "hang", "500", "401", "garbage", "truncated", "renamed", "timeless", "ok")
 		span := p.span()
 		return func(w *World) {
 			for _, i := range who {
-				d := w.Dragons[i]
-				d.webs = append(d.webs, how)
-				w.after(span, func(*World) { d.webs = slices.Delete(d.webs, slices.Index(d.webs, how), slices.Index(d.webs, how)+1) })
+				w.Dragons[i].ail(how, span)
 			}
-			if how != "slow" && how != "sluggish" && how != "stale" && how != "hang" && how != "401" {
+			switch how {
+			case "500", "garbage", "truncated", "renamed":
 				w.drift(who, span)
 			}
 		}
@@ -317,7 +317,7 @@ func (p *phrase) flaky(who []int, slot int, at time.Duration) func(*World) {
 
 func (p *phrase) dragonFault() func(*World) {
 	who := p.dragons()
-	switch how := p.oneOf("freeze", "nopool", "tunes", "ok", "restarts", "reboots", "off", "on", "hot", "retunes", "boots"); how {
+	switch how := p.oneOf("freeze", "nopool", "tunes", "ok", "restarts", "reboots", "off", "on", "hot", "retunes", "boots", "fans", "stops"); how {
 	case "ok":
 		return each(who, func(_ *World, d *Dragon) { d.defects = nil; d.feel() })
 	case "restarts", "reboots":
@@ -343,6 +343,12 @@ func (p *phrase) dragonFault() func(*World) {
 			d.soak += by
 			w.after(span, func(*World) { d.soak -= by })
 		})
+	case "fans":
+		at, span := p.ratio(), p.span()
+		return each(who, func(w *World, d *Dragon) {
+			d.fans = at
+			w.after(span, func(*World) { d.fans = -1 })
+		})
 	case "retunes":
 		takes := p.positive()
 		return each(who, func(_ *World, d *Dragon) { d.retunes = takes })
@@ -351,7 +357,7 @@ func (p *phrase) dragonFault() func(*World) {
 		p.oneOf("later")
 		return each(who, func(_ *World, d *Dragon) { d.drag = takes })
 	default:
-		f := defect{kind: strings.Replace(how, "tunes", "tuning", 1)}
+		f := defect{kind: strings.NewReplacer("tunes", "tuning", "stops", "process").Replace(how)}
 		p.chances(&f)
 		return strike(who, f)
 	}

@@ -1,0 +1,32 @@
+package farmtest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// planned are alerts that come with the amended policy.
+var planned = map[string]bool{"HealerPaused": true, "HealerWaiting": true}
+
+// What explains that a dragon is left untreated is an alert that exists.
+func TestExplanationsAreAlerts(t *testing.T) {
+	files, err := filepath.Glob("../../alerts/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no alerts: %v", err)
+	}
+	var rules strings.Builder
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules.Write(text)
+	}
+	for gate, e := range explainedBy {
+		if !planned[e.alert] && !strings.Contains(rules.String(), "alert: "+e.alert+"\n") {
+			t.Errorf("the gate %s is explained by %s, which is no alert", gate, e.alert)
+		}
+	}
+}
