@@ -145,13 +145,13 @@ func (l *Listener) announced(ctx context.Context, packet []byte, sender netip.Ad
 		return
 	}
 	l.asking.Go(func() {
-		found, v := s.heard(ctx, sender)
+		a := s.heard(ctx, sender)
 		if ctx.Err() != nil {
 			return
 		}
-		count(string(v))
-		if v == isDragon {
-			level.Info(l.logger).Log("msg", "a dragon announced itself", "address", found.Address, "mac", found.Identity.Overview.MAC, "change", found.Change)
+		count(string(a.verdict))
+		if a.verdict == isDragon {
+			level.Info(l.logger).Log("msg", "dragon announced itself", "address", a.found.Address, "mac", a.found.Identity.Overview.MAC, "change", a.found.Change)
 		}
 	})
 }
@@ -180,21 +180,21 @@ func (l *Listener) fresh(a netip.Addr, now time.Time) bool {
 
 // heard asks who lives at an address that somebody has announced. Whatever was known of
 // a stranger there is forgotten: it may be a dragon by now, or one whose password is right again.
-func (s *Scanner) heard(ctx context.Context, a netip.Addr) (found Found, v verdict) {
+func (s *Scanner) heard(ctx context.Context, sender netip.Addr) (a answer) {
 	select {
 	case s.found <- struct{}{}:
 		defer func() { <-s.found }()
 	case <-ctx.Done():
-		return Found{}, isUnanswered
+		return answer{verdict: isUnanswered}
 	}
-	for _, port := range s.hosts.ports(a) {
-		address := hostPort(a.String(), port)
+	for _, port := range s.hosts.ports(sender) {
+		address := hostPort(sender.String(), port)
 		s.strangers.forget(address)
-		if found, v = s.ask(ctx, address); v == isDragon {
+		if a = s.ask(ctx, address); a.verdict == isDragon {
 			break
 		}
 	}
-	return found, v
+	return a
 }
 
 // parseAnnouncement reads what a dragon broadcasts: ip,MAC, or a greeting, which has no

@@ -32,26 +32,81 @@ const (
 	lockedFor   = 15 * time.Minute // refused credentials: a login is tried no more often
 )
 
-// ask finds out who answers at an address, and tells the fleet where it is a dragon. At
-// the address of a known dragon that is done under its lane, with its own session: a
-// second connection, and logins of its own, are more than a device should bear.
-func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
+// answer is what came of asking a host who it is.
+type answer struct {
+	verdict verdict
+	found   Found // of a dragon
+	err     error // why it is none that can be read; nil where the host was not asked
+}
+
+// silent reports whether the host may be a dragon that has not answered yet.
+func (a *answer) silent() bool {
+	return a.verdict == isUnanswered && !errors.Is(a.err, dragon.ErrRefused)
+}
+
+// ask finds out who answers at an address, and tells the fleet where it is a dragon.
+func (s *Scanner) ask(ctx context.Context, address string) answer {
 	if !s.asking.claim(ctx, address) {
-		return Found{}, isUnanswered
+		return answer{verdict: isUnanswered}
 	}
 	defer s.asking.release(address)
 	if s.fleet.Answered(address, s.lately()) {
-		return Found{}, isKnown
+		return answer{verdict: isKnown}
 	}
 	if v, ok := s.strangers.recall(address); ok {
-		return Found{}, v
+		return answer{verdict: v}
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.IdentifyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, mostQuestions*s.cfg.IdentifyTimeout)
 	defer cancel()
-	var client *dragon.Client
-	var identity *dragon.Identity
-	err := errMovedAway
+	client, identity, err := s.identify(ctx, address)
+	if errors.Is(err, errDown) {
+		return answer{verdict: isDown}
+	}
+	a := answer{verdict: judge(err), err: err}
+	if a.verdict == isDragon {
+		a.found = Found{Address: address, Identity: identity}
+		a.found.Change = s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
+		if a.found.Change == fleet.Refused {
+			a.verdict = isStranger
+		}
+	}
+	s.note(address, a)
+	return a
+}
+
+// mostQuestions is how many questions an identification is, at most.
+const mostQuestions = 6
+
+// note remembers, counts and logs an answer.
+func (s *Scanner) note(address string, a answer) {
+	if errors.Is(a.err, context.Canceled) {
+		return
+	}
+	s.metrics.identified.WithLabelValues(string(a.verdict)).Inc()
+	logger := level.Debug(s.cfg.Logger)
+	switch a.verdict {
+	case isDragon:
+		s.strangers.forget(address)
+		return
+	case isLocked:
+		if s.strangers.remember(address, a.verdict, lockedFor) {
+			logger = level.Warn(s.cfg.Logger)
+		}
+	case isStranger:
+		s.strangers.remember(address, a.verdict, strangerFor)
+	}
+	logger.Log("msg", "host is not a dragon that can be read", "address", address, "verdict", string(a.verdict), "err", a.err)
+}
+
+// errDown says that a known dragon is down; the fleet asks for it by itself.
+var errDown = errors.New("the dragon is down")
+
+// identify asks who answers at an address. At the address of a known dragon that is done
+// under its lane, with its own session: a second connection, and logins of its own, are
+// more than a device should bear.
+func (s *Scanner) identify(ctx context.Context, address string) (client *dragon.Client, identity *dragon.Identity, err error) {
+	err = errMovedAway
 	for errors.Is(err, errMovedAway) { // to an address where it was seen, so it ends
 		known := s.fleet.Lookup(address)
 		if known == nil {
@@ -60,7 +115,7 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 			break
 		}
 		if isDownNow(known) {
-			return Found{}, isDown
+			return nil, nil, errDown
 		}
 		err = known.Do(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
 			if s.fleet.Lookup(address) != known { // so this is a session somewhere else
@@ -71,32 +126,7 @@ func (s *Scanner) ask(ctx context.Context, address string) (Found, verdict) {
 			return err
 		})
 	}
-	v := judge(err)
-	logger := level.Debug(s.cfg.Logger)
-	switch {
-	case v == isDragon:
-		change := s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
-		if change == fleet.Refused {
-			v = isStranger
-			s.strangers.remember(address, v, strangerFor)
-			s.metrics.identified.WithLabelValues(string(v)).Inc()
-			return Found{}, v
-		}
-		s.metrics.identified.WithLabelValues(string(v)).Inc()
-		s.strangers.forget(address)
-		return Found{address, identity, change}, v
-	case errors.Is(err, context.Canceled):
-		return Found{}, v
-	case v == isLocked:
-		if s.strangers.remember(address, v, lockedFor) {
-			logger = level.Warn(s.cfg.Logger)
-		}
-	case v == isStranger:
-		s.strangers.remember(address, v, strangerFor)
-	}
-	s.metrics.identified.WithLabelValues(string(v)).Inc()
-	logger.Log("msg", "host is not a dragon that can be read", "address", address, "verdict", string(v), "err", err)
-	return Found{}, v
+	return client, identity, err
 }
 
 // errMovedAway says that a dragon was sighted elsewhere while we waited for its lane.

@@ -7,10 +7,11 @@ import (
 
 // How a scan can end.
 const (
-	complete = "complete"
-	cut      = "cut"     // by its interval
-	stopped  = "stopped" // by a shutdown, or by whoever asked for it
-	failed   = "failed"  // some addresses could not be tried for want of something on this machine
+	complete   = "complete"
+	incomplete = "incomplete" // some hosts took the connection and did not answer
+	cut        = "cut"        // by its interval
+	stopped    = "stopped"    // by a shutdown, or by the caller
+	failed     = "failed"     // some addresses could not be tried for want of something on this machine
 )
 
 type metrics struct {
@@ -18,6 +19,7 @@ type metrics struct {
 	addresses  prometheus.Counter
 	last       prometheus.Gauge
 	scans      *prometheus.CounterVec
+	unanswered prometheus.Gauge
 	identified *prometheus.CounterVec
 	targetUp   *prometheus.GaugeVec
 
@@ -43,8 +45,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		scans: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_scans_total",
-			Help: "Scans by how they ended: complete, cut (by the interval), stopped, failed (addresses that could not be tried).",
+			Help: "Scans by how they ended: complete, incomplete (hosts accepted the connection but did not answer), cut (by the interval), stopped, failed (addresses that could not be tried).",
 		}, []string{"outcome"}),
+		unanswered: with.NewGauge(prometheus.GaugeOpts{
+			Name: "mother_discovery_unanswered_hosts",
+			Help: "Hosts that accepted the connection in the last scan but did not answer, and have not answered since.",
+		}),
 		identified: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_identifications_total",
 			Help: "Hosts asked who they are, by what they turned out to be: dragon, stranger, locked (a dragon that accepts no credential), unanswered.",
@@ -61,7 +67,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	for _, outcome := range []string{string(isDragon), string(isKnown), string(isDown), string(isStranger), string(isLocked), string(isUnanswered), repeated, elsewhere, limited, malformed} {
 		m.announcements.WithLabelValues(outcome)
 	}
-	for _, outcome := range []string{complete, cut, stopped, failed} {
+	for _, outcome := range []string{complete, incomplete, cut, stopped, failed} {
 		m.scans.WithLabelValues(outcome)
 	}
 	for _, v := range []verdict{isDragon, isStranger, isLocked, isUnanswered} {

@@ -25,7 +25,7 @@ type Result struct {
 	Found      []Found
 	Strangers  int // open, and not a dragon
 	Locked     int // a dragon that accepts none of the credentials
-	Unanswered int // open, and no sensible answer in time
+	Unanswered int // open, and no sensible answer in time, also when asked again
 	Failed     int // addresses that this machine could not try, for example for want of file descriptors
 	Duration   time.Duration
 }
@@ -46,15 +46,18 @@ type scan struct {
 	running    sync.WaitGroup
 	progress   chan struct{} // one for each address done; nil without Config.Progress
 
-	mu       sync.Mutex
-	result   Result
-	failure  error            // the first failure of our own
-	open     []netip.AddrPort // waits for identification
-	identify int              // identifications under way
+	questions *questions
+	pulse     pulse
+
+	mu      sync.Mutex
+	result  Result
+	failure error // the first failure of our own
 }
 
-// Scan scans the networks once. It waits for a scan that is under way. The result
-// holds also when there is an error: ErrCut, or the context's.
+// Scan scans the networks once. It waits for a scan that is under way. Hosts that took
+// the connection and did not answer are asked again before it ends; Result.Unanswered are
+// those that still do not. The result holds also when there is an error: ErrCut, or the
+// context's.
 func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 	select {
 	case s.scanning <- struct{}{}:
@@ -78,11 +81,21 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 		level.Info(s.cfg.Logger).Log("msg", "scanning attached networks at the pace of the kernel's neighbour table; CAP_NET_RAW, or a higher net.ipv4.neigh.default.gc_thresh3, makes it faster", "err", err)
 	}
 	defer sc.neighbours.close()
+	sc.questions = s.newQuestions(sc.answered)
+	beating, stop := context.WithCancel(ctx)
+	var heart sync.WaitGroup
+	heart.Go(func() { sc.pulse.run(beating) })
+	defer heart.Wait()
+	defer stop()
 	told := sc.tellProgress()
 	start := time.Now()
 	started := sc.feed(ctx)
 	sc.running.Wait()
+	sc.questions.running.Wait()
 	told()
+	if uint64(sc.result.Scanned) == s.hosts.total {
+		s.remain(sc.questions.again(ctx))
+	}
 	sc.result.Duration = time.Since(start)
 
 	// Where a scan was cut, the next one goes on, so that every address has its turn.
@@ -168,7 +181,10 @@ func (sc *scan) address(ctx context.Context, e netip.AddrPort, place *place) {
 	err := sc.connect(ctx, e, sc.cfg.ConnectTimeout/4)
 	sc.connects.Release(1)
 	if err != nil && !errors.Is(err, syscall.ECONNREFUSED) && ctx.Err() == nil {
-		err = sc.again(ctx, e, place, begun.Add(sc.cfg.ConnectTimeout))
+		err = sc.again(ctx, e, place, begun.Add(sc.cfg.ConnectTimeout), sc.cfg.ConnectTimeout*2/5)
+	}
+	for more := sc.cfg.ConnectTimeout; errors.Is(err, errOverslept) && more <= 4*sc.cfg.ConnectTimeout; more *= 2 {
+		err = sc.again(ctx, e, place, time.Now(), more)
 	}
 	place.leave(err == nil || errors.Is(err, syscall.ECONNREFUSED))
 	if err == nil {
@@ -197,8 +213,8 @@ func (sc *scan) closed(ctx context.Context, e netip.AddrPort, err error) {
 	sc.done(func(*Result) {})
 }
 
-// again is the second try, at a time.
-func (sc *scan) again(ctx context.Context, e netip.AddrPort, place *place, at time.Time) error {
+// again is another try, at a time.
+func (sc *scan) again(ctx context.Context, e netip.AddrPort, place *place, at time.Time, timeout time.Duration) error {
 	if err := sleep(ctx, time.Until(at)); err != nil {
 		return err
 	}
@@ -207,7 +223,7 @@ func (sc *scan) again(ctx context.Context, e netip.AddrPort, place *place, at ti
 	}
 	defer sc.connects.Release(1)
 	place.tried()
-	return sc.connect(ctx, e, sc.cfg.ConnectTimeout*2/5)
+	return sc.connect(ctx, e, timeout)
 }
 
 // sleep waits, unless ctx ends before.
@@ -222,11 +238,19 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// errOverslept says that a connect timed out while this process did not run, so that
+// nothing is known about the address.
+var errOverslept = errors.New("this machine is too busy to connect in time")
+
 func (sc *scan) connect(ctx context.Context, e netip.AddrPort, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	begun := time.Now()
+	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := sc.cfg.Dial(ctx, "tcp", e.String())
+	conn, err := sc.cfg.Dial(limited, "tcp", e.String())
 	if err != nil {
+		if now := time.Now(); limited.Err() != nil && ctx.Err() == nil && sc.pulse.missed(begun, now) >= timeout/8 {
+			return errOverslept
+		}
 		return err
 	}
 	conn.Close() // nothing was sent, so nothing can be lost
@@ -235,7 +259,7 @@ func (sc *scan) connect(ctx context.Context, e netip.AddrPort, timeout time.Dura
 
 // ours reports whether a connect failed for want of something on this machine.
 func ours(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES} {
+	for _, e := range []error{errOverslept, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -243,58 +267,40 @@ func ours(err error) bool {
 	return false
 }
 
-// opened hands an address over to the second step. That has its own, smaller
-// parallelism and a queue without a bound, so that hosts which hang do not hold up
-// the connects.
+// opened hands an address over to the second step, which has a parallelism of its own.
 func (sc *scan) opened(ctx context.Context, e netip.AddrPort) {
 	sc.mu.Lock()
-	defer sc.mu.Unlock()
 	sc.result.Open++
-	if sc.identify == identifying {
-		sc.open = append(sc.open, e)
-		return
-	}
-	sc.identify++
-	sc.running.Go(func() {
-		for ok := true; ok; e, ok = sc.next(ctx) {
-			sc.who(ctx, e)
-		}
-	})
+	sc.mu.Unlock()
+	sc.questions.add(ctx, e)
 }
 
-// next returns the next address to identify, or false when the worker is to end.
-func (sc *scan) next(ctx context.Context) (netip.AddrPort, bool) {
-	sc.mu.Lock()
-	defer sc.mu.Unlock()
-	if len(sc.open) == 0 || ctx.Err() != nil {
-		sc.identify--
-		return netip.AddrPort{}, false
-	}
-	e := sc.open[0]
-	sc.open = sc.open[1:]
-	return e, true
-}
-
-// who finds out who answers at an address.
-func (sc *scan) who(ctx context.Context, e netip.AddrPort) {
-	found, verdict := sc.ask(ctx, key(e))
-	if ctx.Err() != nil && verdict != isDragon {
-		return
-	}
-	sc.done(func(r *Result) {
-		switch verdict {
+// answered takes in who answers at an address, the first time and when it is asked again.
+func (sc *scan) answered(_ netip.AddrPort, a answer) {
+	count := func(r *Result) {
+		switch a.verdict {
 		case isDragon:
-			r.Found = append(r.Found, found)
+			r.Found = append(r.Found, a.found)
 		case isStranger:
 			r.Strangers++
 		case isLocked:
 			r.Locked++
 		case isKnown, isDown:
 			r.Known++
-		default:
-			r.Unanswered++
+		case isUnanswered:
+			if a.silent() {
+				r.Unanswered++
+			}
 		}
-	})
+	}
+	if !sc.questions.repeating {
+		sc.done(count)
+		return
+	}
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.result.Unanswered--
+	count(&sc.result)
 }
 
 // done counts one address as scanned.
@@ -339,23 +345,32 @@ func (s *Scanner) account(ctx context.Context, sc *scan) error {
 	case r.Failed > 0:
 		outcome = failed
 		err = fmt.Errorf("%d of %d addresses could not be tried, the first for: %w", r.Failed, r.Addresses, sc.failure)
+	case r.Unanswered > 0:
+		outcome = incomplete
 	}
 	s.metrics.scans.WithLabelValues(outcome).Inc()
 	s.metrics.duration.Observe(r.Duration.Seconds())
-	if outcome == complete || outcome == failed {
+	if outcome == complete || outcome == failed || outcome == incomplete {
 		s.metrics.last.SetToCurrentTime()
 	}
 
-	about := []any{"scanned", r.Scanned, "addresses", r.Addresses, "open", r.Open, "dragons", len(r.Found), "duration", r.Duration}
-	switch bad := outcome == cut || outcome == failed; {
-	case bad && !s.cut:
-		level.Warn(s.cfg.Logger).Log(append([]any{"msg", "scan is incomplete", "err", err}, about...)...)
-		s.cut = true
-	case !bad && s.cut && outcome == complete:
-		level.Info(s.cfg.Logger).Log(append([]any{"msg", "scan is complete again"}, about...)...)
-		s.cut = false
+	s.status.scanned(outcome, *r)
+
+	about := []any{"outcome", outcome, "addresses", r.Addresses, "scanned", r.Scanned, "open", r.Open, "unanswered", r.Unanswered,
+		"dragons", len(r.Found), "duration", r.Duration}
+	if err != nil {
+		about = append(about, "err", err)
+	}
+	repeats := s.cfg.Interval > 0 // the caller of a single scan has the result
+	switch bad := repeats && (outcome == cut || outcome == failed || outcome == incomplete); {
+	case bad && outcome != s.outcome:
+		level.Warn(s.cfg.Logger).Log(append([]any{"msg", "scan incomplete"}, about...)...)
+		s.outcome = outcome
+	case outcome == complete && s.outcome != "" && s.outcome != complete:
+		level.Info(s.cfg.Logger).Log(append([]any{"msg", "scan complete again"}, about...)...)
+		s.outcome = outcome
 	default:
-		level.Debug(s.cfg.Logger).Log(append([]any{"msg", "scan ended", "outcome", outcome}, about...)...)
+		level.Debug(s.cfg.Logger).Log(append([]any{"msg", "scan ended"}, about...)...)
 	}
 	return err
 }

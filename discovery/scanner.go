@@ -18,8 +18,15 @@
 //	/20   4,094 addresses   4,094 × 0.65 s / 768             4 s
 //	/16  65,534 addresses   65,534 × 0.65 s / 768           56 s
 //
-// 768 is three quarters of a file descriptor limit of 1,024; identification takes 64
-// more, and the rest is left for scrapes. A higher limit allows 900.
+// 768 is three quarters of a file descriptor limit of 1,024; identification takes up to
+// 128 more, and the rest is left for scrapes. A higher limit allows 900.
+//
+// Step two asks the hosts that took the connection who they are, 64 at once at first. As
+// TCP does, it asks more at once while they answer, up to 128, and half as many at a
+// time-out, down to 16: on a busy machine, or a slow network, it becomes slower and not
+// blind. Each question may take [Config.IdentifyTimeout]. Who gave no answer is asked
+// again when all others were, for as long as that makes some of them answer, and then a
+// minute later; until then the scan is incomplete, and says so.
 //
 // On a network that this machine is attached to, each address also needs a place in
 // the kernel's neighbour table (by default 1,024 for the whole machine), and one that
@@ -66,7 +73,7 @@ type Config struct {
 	// ConnectTimeout is the pace of the first step; see the package's documentation. It
 	// should be at least four times the longest round trip to a dragon. Default 1 s.
 	ConnectTimeout  time.Duration
-	IdentifyTimeout time.Duration // of the second step, for one address; default 10 s
+	IdentifyTimeout time.Duration // of each question of the second step; default 10 s
 
 	Parallel int // connects at once; default: what the file descriptor limit allows, at most 900
 
@@ -96,18 +103,18 @@ type Scanner struct {
 
 	scanning chan struct{} // holds one token while a scan runs
 	cursor   uint64        // where the next scan begins; owned by the holder of the token
-	cut      bool          // the last scan was cut short; likewise
+	outcome  string        // of the last scan that was said in the log; likewise
 
 	asking    *claims // addresses that are being identified
 	strangers *strangers
 	found     chan struct{} // tokens of identifications that Find may run at once
+	status    *status
 }
 
 // Parallelism of what is not a connect of the scan.
 const (
-	identifying = 64      // identifications of a scan at once
-	finding     = 16      // identifications of Find at once
-	pending     = 1 << 13 // addresses of a scan without a verdict yet, which bounds its memory
+	finding = 16      // identifications of Find at once
+	pending = 1 << 13 // addresses of a scan without a verdict yet, which bounds its memory
 )
 
 // New returns a Scanner. It sends nothing.
@@ -120,6 +127,7 @@ func New(c Config) *Scanner {
 		asking:    newClaims(),
 		strangers: newStrangers(),
 		found:     make(chan struct{}, finding),
+		status:    newStatus(),
 	})
 }
 
@@ -153,6 +161,7 @@ func newScanner(c Config, with *Scanner) *Scanner {
 	if c.Client.Transport == nil {
 		c.Client.Transport = dragon.NewTransport() // one for all
 	}
+	c.Client.IdentifyTimeout = c.IdentifyTimeout
 	if c.Logger == nil {
 		c.Logger = log.NewNopLogger()
 	}
@@ -168,6 +177,7 @@ func newScanner(c Config, with *Scanner) *Scanner {
 		asking:    with.asking,
 		strangers: with.strangers,
 		found:     with.found,
+		status:    with.status,
 		sites:     newSites(c.Targets, with.sites),
 	}
 	if c.Dial == nil {
@@ -218,10 +228,27 @@ func (s *Scanner) Run(ctx context.Context) error {
 		if s.cfg.OnScan != nil {
 			s.cfg.OnScan(r)
 		}
+		if !s.rest(ctx, tick) {
+			return nil
+		}
+	}
+}
+
+// rest waits for the next scan, and asks again meanwhile who did not answer the last one.
+// It reports false when ctx is done.
+func (s *Scanner) rest(ctx context.Context, tick <-chan time.Time) bool {
+	for {
+		var minute <-chan time.Time
+		if len(s.status.silentHosts()) > 0 {
+			minute = time.After(askAgainAfter)
+		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return false
 		case <-tick:
+			return true
+		case <-minute:
+			s.askAgain(ctx)
 		}
 	}
 }

@@ -71,8 +71,8 @@ func (s *Scanner) visit(ctx context.Context, t *target) bool {
 		}
 	}
 	t.asked = time.Now()
-	_, v := s.ask(ctx, address)
-	return v == isDragon || v == isKnown
+	a := s.ask(ctx, address)
+	return a.verdict == isDragon || a.verdict == isKnown
 }
 
 // CheckTarget reports what is wrong with a static target, nil if it is a host or

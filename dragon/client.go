@@ -48,6 +48,7 @@ type Options struct {
 	FirmwareTimeout time.Duration // of getLatestFirmwareVersion, which makes the device call its vendor; default 130 s
 	UploadTimeout   time.Duration // of a firmware upload; default 15 min
 	LoginRetry      time.Duration // how long a failed login is believed; default 15 min
+	IdentifyTimeout time.Duration // of each question of Identify; default Timeout
 
 	// CredentialsFor and ReadTimeout, if set, are asked each time in place of Credentials
 	// and Timeout, for what changes while a Client lives. No credential at all means
@@ -195,6 +196,14 @@ func ordinary(o *Options) time.Duration {
 		return o.ReadTimeout()
 	}
 	return o.Timeout
+}
+
+// identifying is the time of one question of Identify.
+func identifying(o *Options) time.Duration {
+	if o.IdentifyTimeout > 0 {
+		return o.IdentifyTimeout
+	}
+	return ordinary(o)
 }
 
 func restarting(o *Options) time.Duration { return o.WriteTimeout }

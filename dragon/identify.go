@@ -22,9 +22,10 @@ type Identity struct {
 // start page, then at the API's way to say no, and only then sends a credential.
 // The error is ErrNotDragon where something else answers. With ErrUnauthorized, a
 // dragon that takes none of the credentials, the Identity holds the brand.
+//
+// Each of its four or more questions may take Options.IdentifyTimeout: a slow dragon that
+// answers all of them is not missed. ctx bounds the whole.
 func (c *Client) Identify(ctx context.Context) (*Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, ordinary(&c.opts))
-	defer cancel()
 	brand, issuer, err := c.introduced(ctx)
 	if err != nil && !errors.Is(err, ErrUnauthorized) {
 		return nil, err
@@ -36,7 +37,9 @@ func (c *Client) Identify(ctx context.Context) (*Identity, error) {
 	if isAntminers(issuer) {
 		return nil, c.notDragon(authEndpoint, "a dragon's token", "one issued by "+issuer)
 	}
-	id.Overview, err = c.Overview(ctx)
+	asked := read("overview")
+	asked.timeout = identifying
+	id.Overview, err = c.overview(ctx, asked)
 	// A token from before may have expired because somebody else is here now.
 	if issuer := c.tokenIssuer(); isAntminers(issuer) {
 		return nil, c.notDragon(authEndpoint, "a dragon's token", "one issued by "+issuer)
@@ -63,14 +66,29 @@ func (c *Client) introduced(ctx context.Context) (brand Brand, issuer string, er
 		return "", "", err
 	}
 	defer c.give()
-	if brand, err = c.brand(ctx); err != nil {
+	question := identifying(&c.opts)
+	if err = within(ctx, question, func(ctx context.Context) error {
+		brand, err = c.brand(ctx)
+		return err
+	}); err != nil {
 		return "", "", err
 	}
-	if err = c.refusal(ctx); err != nil {
+	if err = within(ctx, question, c.refusal); err != nil {
 		return "", "", err
 	}
-	_, err = c.login(ctx, true)
+	logins := max(1, len(c.credentials()))
+	err = within(ctx, time.Duration(logins)*question, func(ctx context.Context) error {
+		_, err := c.login(ctx, true)
+		return err
+	})
 	return brand, c.tokenIssuer(), err
+}
+
+// within calls ask with a context that lasts no longer than d.
+func within(ctx context.Context, d time.Duration, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return ask(ctx)
 }
 
 func (c *Client) notDragon(e endpoint, expected, got string) error {

@@ -108,7 +108,11 @@ var versionFields = table(
 
 // Overview reads /api/overview.
 func (c *Client) Overview(ctx context.Context) (*Overview, error) {
-	o, a, err := call(ctx, c, read("overview"), nil, &overviewFields)
+	return c.overview(ctx, read("overview"))
+}
+
+func (c *Client) overview(ctx context.Context, e endpoint) (*Overview, error) {
+	o, a, err := call(ctx, c, e, nil, &overviewFields)
 	if err != nil {
 		return nil, err
 	}

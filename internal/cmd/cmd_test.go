@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -279,6 +282,35 @@ func TestScanShowsWhatIsThere(t *testing.T) {
 	}
 	if err := run(t.Context(), []string{"scan", "--dragon-port=" + port, "127.98.0.0/29"}, io.Discard, io.Discard, nil); err == nil {
 		t.Error("a scan that found nothing did not fail")
+	}
+}
+
+func TestAScanSaysHowManyDidNotAnswer(t *testing.T) {
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 3, Prefix: netip.MustParsePrefix("127.98.4.0/24")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer herd.Close()
+	herd.Dragon(1).Inject(dragontest.Reset)
+	args := []string{"scan", "--dragon-port", strconv.Itoa(int(herd.Port())), "127.98.4.0/29"}
+	var stdout, stderr bytes.Buffer
+	err = run(t.Context(), args, &stdout, &stderr, nil)
+	want := fmt.Sprintf("2 dragons; 1 host accepted the connection but did not answer (%s)\n", herd.Addr(1))
+	if err != cli.Exit(3) || stderr.String() != want || strings.Count(stdout.String(), "\n") != 3 {
+		t.Errorf("%v; stderr %q, want %q; stdout\n%s", err, &stderr, want, &stdout)
+	}
+	herd.Dragon(1).Clear()
+	stderr.Reset()
+	if err := run(t.Context(), args, &stdout, &stderr, nil); err != nil || stderr.String() != "3 dragons\n" {
+		t.Errorf("%v; stderr %q", err, &stderr)
+	}
+}
+
+func TestBigNumbersAreGrouped(t *testing.T) {
+	for n, want := range map[int]string{0: "0 dragons", 1: "1 dragon", 999: "999 dragons", 4964: "4,964 dragons", 1234567: "1,234,567 dragons"} {
+		if got := counted(n, "dragon", "dragons"); got != want {
+			t.Errorf("%d is %q, want %q", n, got, want)
+		}
 	}
 }
 

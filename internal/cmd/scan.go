@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/go-kit/log/level"
@@ -19,7 +20,8 @@ import (
 var errNoneFound = errors.New("no dragon found")
 
 func addScan(p *cli.Program) {
-	cmd := p.Command("scan", "Scan networks once and list the dragons in them. The exit status is 0 if there are any.")
+	cmd := p.Command("scan", "Scan networks once and list the dragons in them. "+
+		"The exit status is 0 if there are any, 1 if there are none, 3 if hosts accepted the connection but did not answer.")
 	c, networks := config.RegisterScan(cmd)
 	var output cli.Output
 	output.Register(cmd)
@@ -40,17 +42,23 @@ func addScan(p *cli.Program) {
 			Logger:          logger,
 			Progress:        cli.Progress(stderr, "scanning"),
 		})
-		_, scanErr := scanner.Scan(ctx)
+		result, scanErr := scanner.Scan(ctx)
 		found := dragons.Dragons() // also after Ctrl-C
 		if len(found) > 0 || output.JSON() {
 			if err := writeFound(stdout, &output, found); err != nil {
 				return err
 			}
 		}
-		if scanErr == nil && len(found) == 0 {
+		fmt.Fprintln(stderr, scanSummary(len(found), scanner.Status()))
+		switch {
+		case scanErr != nil:
+			return scanErr
+		case result.Unanswered > 0:
+			return cli.Exit(exitIncomplete)
+		case len(found) == 0:
 			return errNoneFound
 		}
-		return scanErr
+		return nil
 	})
 }
 

@@ -139,7 +139,7 @@ first, then at most eight of the others that fit the address. A password is sent
 		{path: "discovery", rows: []setting{
 			{key: "interval", flag: "scan-interval", def: "300", as: interval, doc: "The time between two scans."},
 			{key: "port", flag: "dragon-port", def: "80", doc: "The TCP port of the dragons' HTTP API."},
-			{key: "timeout", flag: "scan-timeout", def: "10", as: interval, doc: "The longest time to identify one host in a scan."},
+			{key: "timeout", flag: "scan-timeout", def: "10", as: interval, doc: "The longest time for one answer of a host in a scan. To identify it takes four answers or more."},
 			{key: "connect_timeout", flag: "scan-connect-timeout", def: "1", as: interval,
 				doc: "The TCP connect timeout of a scan: at least four times the longest round trip."},
 			{key: "listen", flag: "discovery.listen", restart: true,
