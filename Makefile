@@ -43,7 +43,7 @@ bench: ## Benchmarks, in a form that benchstat reads, then as tables; INTO=docs/
 		$(GO) test -run BlackHoles -v -count 1 .
 
 soak: ## Random farms in front of the healer for SOAK, a crash at every commit, and the program itself for SOAK; 20,000 damaged states.
-	$(GO) test ./internal/store -run Damage -soak -v
+	$(GO) test ./internal/store -run 'Damage|CalmDay' -soak -v
 	$(GO) test ./healer/farmtest -soak -soak.for $(or $(SOAK),10m) -timeout 0
 	E2E_ENDURE=$(or $(SOAK),10m) E2E_KILLS=100 E2E_LOSSY=1 $(GO) test ./internal/e2e -run 'Endurance|KilledAtAnyMoment|EverySecondPacket' -v -timeout 0
 

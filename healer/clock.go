@@ -33,7 +33,7 @@ type Anchor struct {
 const (
 	jumpTolerance = 30 * time.Second // of wall against monotonic clock, between two cycles
 	trustAfter    = 15 * time.Minute // alive, without NTP, with a wall clock that did not go back
-	anchorEvery   = 5 * time.Minute
+	anchorEvery   = 30 * time.Minute // seldom, for the sake of memory cards
 )
 
 // timeline is the running side of the healer's time.

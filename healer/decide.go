@@ -118,7 +118,7 @@ func (c *cycle) start(now Instant) {
 			w.forgetEvidence()
 		}
 	}
-	if c.m.Fleet.Anchor.BootID != now.BootID || c.now.Since(c.m.Fleet.Anchor.Moment) >= anchorEvery {
+	if c.m.Fleet.Anchor.BootID != now.BootID || c.now/Moment(anchorEvery) != c.m.Fleet.Anchor.Moment/Moment(anchorEvery) {
 		c.m.TouchFleet()
 	}
 	c.m.expire(c.now)
@@ -230,7 +230,7 @@ func (c *cycle) examine(s *subject) {
 		e.run()
 		healthy := e.muted == 0 && !s.w.tuning && s.r.open() == nil && s.r.Quarantine == nil && !s.w.doubtful()
 		if s.w.learn(s.r, s.f.Mode, s.w.at, healthy, c.every(s), c.p.Causes.BaselineFall) {
-			c.m.touch(s.f.MAC)
+			c.m.chill(s.f.MAC)
 		}
 	}
 	for i := range s.w.evidence {

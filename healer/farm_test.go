@@ -394,6 +394,7 @@ func (f *farm) reload() {
 	if f.mem, err = LoadMemory(c.Fleet, c.Dragons); err != nil {
 		f.t.Fatal(err)
 	}
+	f.mem.LoadCold(c.Cold)
 	f.mem.Start(f.now, &f.policy)
 }
 

@@ -225,12 +225,16 @@ type Memory struct {
 
 	run     running
 	changed map[string]bool // MACs
+	cold    map[string]bool // MACs whose cold record changed, see cold.go
+	bare    map[string]bool // MACs whose cold record was never written
 	fleet   bool            // Fleet changed
 }
 
 // running is what one process knows and the next one must find out for itself.
 type running struct {
 	time    timeline
+	slice   int  // of the cold records, that was written last
+	allCold bool // all cold records are to be written
 	dragons map[string]*watch
 	said    map[string]saying // what the audit said last, by MAC or breaker
 	quiet   map[string]Moment // since when a breaker's condition has been clear
@@ -272,6 +276,9 @@ func LoadMemory(fleet []byte, dragons map[string][]byte) (*Memory, error) {
 		m.Dragons[mac] = r
 	}
 	m.init()
+	for mac := range m.Dragons {
+		m.bare[mac] = true
+	}
 	return m, nil
 }
 
@@ -293,13 +300,14 @@ func (m *Memory) init() {
 		said:    make(map[string]saying),
 		quiet:   make(map[string]Moment),
 	}
-	m.changed = make(map[string]bool)
+	m.changed, m.cold, m.bare = make(map[string]bool), make(map[string]bool), make(map[string]bool)
 }
 
 // Changes is what the store has to write for the memory to survive.
 type Changes struct {
 	Fleet   []byte            // nil: unchanged
 	Dragons map[string][]byte // a nil value: forgotten
+	Cold    map[string][]byte // the same; see LoadCold
 }
 
 // Changes returns what changed since the last call, encoded. Whoever cannot write it
@@ -313,20 +321,25 @@ func (m *Memory) Changes() (Changes, error) {
 		}
 		c.Fleet = data
 	}
+	if len(m.changed) > 0 {
+		c.Dragons, c.Cold = make(map[string][]byte, len(m.changed)), make(map[string][]byte)
+	}
 	for mac := range m.changed {
 		r, ok := m.Dragons[mac]
-		if c.Dragons == nil {
-			c.Dragons = make(map[string][]byte, len(m.changed))
-		}
 		if !ok {
-			c.Dragons[mac] = nil
+			c.Dragons[mac], c.Cold[mac] = nil, nil
+			delete(m.cold, mac)
+			delete(m.bare, mac)
 			continue
 		}
-		data, err := json.Marshal(r)
+		data, err := hotRecord(r)
 		if err != nil {
 			return c, fmt.Errorf("healer's record of dragon %s: %w", mac, err)
 		}
 		c.Dragons[mac] = data
+	}
+	if err := m.coldChanges(&c); err != nil {
+		return c, err
 	}
 	m.fleet = false
 	clear(m.changed)
@@ -337,8 +350,9 @@ func (m *Memory) Changes() (Changes, error) {
 func (m *Memory) Everything() {
 	m.fleet = true
 	for mac := range m.Dragons {
-		m.changed[mac] = true
+		m.changed[mac], m.cold[mac] = true, true
 	}
+	m.run.allCold = true
 }
 
 func (m *Memory) touch(mac string) { m.changed[mac] = true }
@@ -353,7 +367,7 @@ func (m *Memory) TouchFleet() {
 
 // Clone returns a copy that shares nothing that Decide changes.
 func (m *Memory) Clone() *Memory {
-	c := &Memory{Fleet: m.Fleet, fleet: m.fleet, changed: maps.Clone(m.changed)}
+	c := &Memory{Fleet: m.Fleet, fleet: m.fleet, changed: maps.Clone(m.changed), cold: maps.Clone(m.cold), bare: maps.Clone(m.bare)}
 	f := &c.Fleet
 	f.Unclean, f.Ring, f.Harm = slices.Clone(f.Unclean), slices.Clone(f.Ring), slices.Clone(f.Harm)
 	f.Pauses = slices.Clone(f.Pauses)
@@ -393,6 +407,8 @@ func (m *Memory) Clone() *Memory {
 	}
 	c.run = running{
 		time:    m.run.time,
+		slice:   m.run.slice,
+		allCold: m.run.allCold,
 		dragons: make(map[string]*watch, len(m.run.dragons)),
 		said:    maps.Clone(m.run.said),
 		quiet:   maps.Clone(m.run.quiet),

@@ -65,7 +65,7 @@ func (c *cycle) fold(s *subject) {
 		w.misses, w.silent, w.ok = 0, 0, c.now
 		if s.r.LastSeen == 0 || c.now.Since(s.r.LastSeen) >= seenGranularity {
 			s.r.LastSeen = c.now
-			c.m.touch(f.MAC)
+			c.m.chill(f.MAC)
 		}
 	}
 	s.silent = w.misses >= 2
@@ -117,7 +117,7 @@ func (c *cycle) sample(s *subject) {
 	s.fresh = true
 	if s.r.Samples < c.p.NewSamples {
 		s.r.Samples++
-		c.m.touch(f.MAC)
+		c.m.chill(f.MAC)
 	}
 	if len(f.Boards) > s.r.MaxBoards {
 		s.r.MaxBoards = len(f.Boards)
@@ -268,6 +268,7 @@ func (c *cycle) place(s *subject) {
 	if r.Lost != 0 && s.fresh {
 		r.Lost, r.Observe, r.Samples = 0, c.now, 0
 		c.m.touch(r.Who.MAC)
+		c.m.chill(r.Who.MAC)
 	}
 	c.flapping(s)
 	c.quarantined(s)

@@ -44,6 +44,7 @@ type Healer struct {
 	mem     *healer.Memory
 	fleet   []byte
 	dragons map[string][]byte
+	cold    map[string][]byte
 
 	down    time.Duration // how long the next death lasts
 	until   time.Duration // dead
@@ -76,7 +77,7 @@ type hold struct {
 
 // NewHealer installs a healer on the world's host.
 func NewHealer(w *World, policy healer.Policy) *Healer {
-	h := &Healer{Policy: policy, world: w, recovered: never, dragons: make(map[string][]byte), taken: make(map[int]bool), intended: make(map[string]time.Duration)}
+	h := &Healer{Policy: policy, world: w, recovered: never, dragons: make(map[string][]byte), cold: make(map[string][]byte), taken: make(map[int]bool), intended: make(map[string]time.Duration)}
 	w.healer = h
 	if w.script.Learned {
 		h.learn()
@@ -141,11 +142,12 @@ func (h *Healer) start() bool {
 	mem, err := healer.LoadMemory(h.fleet, h.dragons)
 	if h.corrupt || err != nil {
 		mem = healer.NewMemory()
-		h.fleet, h.dragons = nil, make(map[string][]byte)
+		h.fleet, h.dragons, h.cold = nil, make(map[string][]byte), make(map[string][]byte)
 		mem.Recover(w.instant(), "the state was corrupt")
 		h.recovered = w.Now
 		h.note("the store is corrupt: begun anew")
 	}
+	mem.LoadCold(h.cold)
 	unknown := mem.Start(w.instant(), &h.Policy)
 	h.mem = mem
 	h.Starts = append(h.Starts, w.Now)
@@ -174,7 +176,7 @@ func (h *Healer) commit(stage string) bool {
 		h.Watch.fail("changes: %v", err)
 		return false
 	}
-	if c.Fleet == nil && len(c.Dragons) == 0 {
+	if c.Fleet == nil && len(c.Dragons) == 0 && len(c.Cold) == 0 {
 		return h.survives(stage)
 	}
 	if h.Commits+1 == h.KillBefore {
@@ -192,6 +194,7 @@ func (h *Healer) commit(stage string) bool {
 			h.dragons[mac] = data
 		}
 	}
+	maps.Copy(h.cold, c.Cold)
 	h.Commits++
 	h.Stages, h.Stood = append(h.Stages, stage), append(h.Stood, h.stands())
 	if h.Watch != nil {

@@ -41,6 +41,7 @@ func (h *Healer) open() {
 	}
 	h.store, h.mem, h.storeErr, h.unwritten = s, mem, nil, false
 	h.policy, h.offered = nil, nil
+	h.mem.LoadCold(state.Cold)
 	if reason != "" {
 		level.Error(h.logger).Log("msg", "the healer has lost its memory: every budget counts as used up, and it only observes", "err", reason)
 		h.mem.Recover(now, reason)
@@ -69,6 +70,7 @@ func (h *Healer) peek(now healer.Instant) {
 	}
 	if mem, err := healer.LoadMemory(r.Fleet, r.Dragons); err == nil && len(mem.Dragons) > 0 {
 		h.mem = mem
+		h.mem.LoadCold(r.Cold)
 		h.mem.Start(now, h.config.Policy())
 	}
 }
@@ -104,11 +106,11 @@ func (h *Healer) keep() error {
 		h.mem.Everything()
 	}
 	c, err := h.mem.Changes()
-	if err == nil && c.Fleet == nil && len(c.Dragons) == 0 {
+	if err == nil && c.Fleet == nil && len(c.Dragons) == 0 && len(c.Cold) == 0 {
 		return nil
 	}
 	if err == nil {
-		err = h.commit(h.store, store.Records{Fleet: c.Fleet, Dragons: c.Dragons}, all)
+		err = h.commit(h.store, store.Records(c), all)
 	}
 	switch {
 	case err != nil:

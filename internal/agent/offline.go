@@ -27,6 +27,7 @@ func PlanOffline(ctx context.Context, config Config) (*healer.Plan, error) {
 	if h.mem, err = healer.LoadMemory(r.Fleet, r.Dragons); err != nil {
 		return nil, fmt.Errorf("the healer's state in %s: %w", config.Dir, err)
 	}
+	h.mem.LoadCold(r.Cold)
 	h.policy = config.Policy()
 	h.mem.Start(h.clock.Now(), h.policy)
 	h.refresh(ctx, 0)

@@ -28,7 +28,7 @@ const (
 	again    = 20 * time.Millisecond // between two attempts to take a lock
 
 	pageSize = 4096 // also where the host's are larger: a commit writes at least four
-	filled   = 0.8  // of the pages of a new file: records grow
+	filled   = 0.8  // of a page that is split: records grow
 )
 
 var bucketState = []byte("state")
@@ -198,7 +198,6 @@ func (s *Store) create(state State) error {
 			if err != nil {
 				return err
 			}
-			b.FillPercent = filled
 			return write(b, state.Records, seal{Generation: state.Generation})
 		})
 	})
@@ -380,6 +379,7 @@ func (s *Store) update(r Records, replace bool) error {
 
 // write writes changed records and the seal over all of them.
 func write(b *bolt.Bucket, r Records, s seal) error {
+	b.FillPercent = filled
 	err := r.changes(func(key string, data []byte) error {
 		old := b.Get([]byte(key))
 		if data == nil {
