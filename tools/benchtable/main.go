@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	begin = "<!-- tables: make bench INTO=docs/performance.md -->"
+	begin = "<!-- tables: make bench " // and how, up to the arrow
 	end   = "<!-- end of the tables -->"
 )
 
@@ -49,11 +49,12 @@ func run(in io.Reader, out io.Writer, into string, now time.Time) error {
 		return err
 	}
 	before, rest, found := bytes.Cut(page, []byte(begin))
+	how, rest, closed := bytes.Cut(rest, []byte(" -->"))
 	_, after, ends := bytes.Cut(rest, []byte(end))
-	if !found || !ends {
-		return fmt.Errorf("%s: expected the marks %q and %q", into, begin, end)
+	if !found || !closed || !ends {
+		return fmt.Errorf("%s: expected the marks %q and %q", into, begin+"… -->", end)
 	}
-	page = slices.Concat(before, []byte(begin+"\n\n"+tables+"\n"+end), after)
+	page = slices.Concat(before, []byte(begin), how, []byte(" -->\n\n"+tables+"\n"+end), after)
 	return os.WriteFile(into, page, 0o600)
 }
 
@@ -65,9 +66,20 @@ type results struct {
 	bySize  map[series]map[int][]float64
 	single  map[series][]float64
 	order   []series
+	lines   []*line
 }
 
-const sizeKey = "dragons="
+// A line is a benchmark of two sizes, with all its figures beside each other.
+type line struct {
+	what, name string
+	units      []string
+	values     map[string][]float64
+}
+
+const (
+	sizeKey = "dragons="
+	lineKey = "sick="
+)
 
 func read(in io.Reader) (*results, error) {
 	r := &results{bySize: map[series]map[int][]float64{}, single: map[series][]float64{}}
@@ -89,6 +101,10 @@ func read(in io.Reader) (*results, error) {
 		}
 		room := result.GetConfig("pkg")
 		room = room[strings.LastIndexByte(room, '/')+1:]
+		if name, ok := strings.CutPrefix(string(result.Name.Full()), string(base)+"/"); ok && strings.Contains(name, lineKey) {
+			r.line(string(base), name, result.Values)
+			continue
+		}
 		for _, v := range result.Values {
 			value, unit := v.Value, v.Unit
 			if v.OrigUnit != "" { // as the benchmark has it
@@ -111,10 +127,49 @@ func read(in io.Reader) (*results, error) {
 			r.bySize[s][size] = append(r.bySize[s][size], value)
 		}
 	}
-	if len(r.order) == 0 {
+	if len(r.order) == 0 && len(r.lines) == 0 {
 		return nil, cmp.Or(reader.Err(), errors.New("there is no benchmark in it"))
 	}
 	return r, reader.Err()
+}
+
+// line takes in a benchmark of two sizes.
+func (r *results) line(what, name string, values []benchfmt.Value) {
+	name, _, _ = strings.Cut(name, "-") // the number of processors
+	name = strings.NewReplacer(sizeKey, "", lineKey, "", "/", " / ").Replace(name)
+	i := slices.IndexFunc(r.lines, func(l *line) bool { return l.what == what && l.name == name })
+	if i < 0 {
+		i = len(r.lines)
+		r.lines = append(r.lines, &line{what: what, name: name, values: map[string][]float64{}})
+	}
+	l := r.lines[i]
+	for _, v := range values {
+		if v.Unit == "ns/op" || v.OrigUnit == "ns/op" {
+			continue // the time that a simulation takes is no figure of it
+		}
+		if _, known := l.values[v.Unit]; !known {
+			l.units = append(l.units, v.Unit)
+		}
+		l.values[v.Unit] = append(l.values[v.Unit], v.Value)
+	}
+}
+
+// lineTable shows the benchmarks of two sizes: a line each, a column for every figure.
+func (r *results) lineTable(b *strings.Builder) {
+	for i, l := range r.lines {
+		if i == 0 || r.lines[i-1].what != l.what {
+			fmt.Fprintf(b, "\n| farm / sick |")
+			for _, unit := range l.units {
+				fmt.Fprintf(b, " %s |", strings.ReplaceAll(unit, "-", " "))
+			}
+			fmt.Fprintf(b, "\n|---|%s\n", strings.Repeat("--:|", len(l.units)))
+		}
+		fmt.Fprintf(b, "| %s |", l.name)
+		for _, unit := range l.units {
+			fmt.Fprintf(b, " %s |", figure(median(l.values[unit])))
+		}
+		fmt.Fprintln(b)
+	}
 }
 
 func (r *results) tables(now time.Time) string {
@@ -158,7 +213,8 @@ func (r *results) tables(now time.Time) string {
 			}
 		}
 	}
-	return b.String()
+	r.lineTable(&b)
+	return strings.Replace(b.String(), "\n\n\n", "\n\n", 1)
 }
 
 // shownAs is how a unit is shown.

@@ -21,6 +21,8 @@ BenchmarkIdle/dragons=10-2           1   0 ns/op   0.5 %core
 --- BENCH: BenchmarkIdle/dragons=10-2
     perf_test.go:1: anything at all
 BenchmarkDecode-2   100   20000 ns/op
+BenchmarkRecovery/dragons=10/sick=2-2   1   0 ns/op   2.5 lost-dragon-hours   40 minutes
+BenchmarkRecovery/dragons=100/sick=5-2  1   0 ns/op   4 lost-dragon-hours   120 minutes
 PASS
 `
 
@@ -36,11 +38,16 @@ const want = `2026-01-02, A Processor, linux/amd64.
 | of one size | unit | |
 |---|---|--:|
 | perf: Decode | ms/op | 0.02 |
+
+| farm / sick | lost dragon hours | minutes |
+|---|--:|--:|
+| 10 / 2 | 2.5 | 40 |
+| 100 / 5 | 4 | 120 |
 `
 
 func TestTablesShowGrowth(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
-	if err := os.WriteFile(page, []byte("Before.\n"+begin+"\nold\n"+end+"\nAfter.\n"), 0o600); err != nil {
+	if err := os.WriteFile(page, []byte("Before.\n"+begin+"INTO=page.md -->\nold\n"+end+"\nAfter.\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -55,7 +62,7 @@ func TestTablesShowGrowth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if wanted := "Before.\n" + begin + "\n\n" + want + "\n" + end + "\nAfter.\n"; string(got) != wanted {
+	if wanted := "Before.\n" + begin + "INTO=page.md -->\n\n" + want + "\n" + end + "\nAfter.\n"; string(got) != wanted {
 		t.Errorf("page:\n%s", got)
 	}
 	if err := os.WriteFile(page, []byte("no marks"), 0o600); err != nil {
