@@ -84,6 +84,7 @@ healing:
 // TestFaultsRaiseTheirAlertsAndNoPage has the shipped rules in a real Prometheus, and
 // the example in a real Alertmanager, with all times shortened as the dragons live faster.
 func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
+	t.Parallel()
 	const speed, count = 240, 120 // so many that the sick ones are no drop of the fleet
 	manager := startAlertmanager(t)
 	w := prepareFarm(t, count, speed, everyKind, nil)
@@ -128,6 +129,7 @@ func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 // TestWhatIsOutOfReachHidesItsDragons: one alert for a site, and one for a network
 // that nobody named a site, in place of one for each of their dragons.
 func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
+	t.Parallel()
 	const speed, count, hall = 240, 40, 6
 	manager := startAlertmanager(t)
 	clock := dragontest.SpedUp(speed)
@@ -190,6 +192,7 @@ func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
 
 // TestWhatFollowsIsHidden gives Alertmanager alerts that follow from each other, all at once.
 func TestWhatFollowsIsHidden(t *testing.T) {
+	t.Parallel()
 	manager := startAlertmanager(t)
 	want := map[string]bool{ // alert and dragon: hidden
 		"DragonDown a": false, "BoardDead a": true, "BoardMissing a": true, "HashrateLow a": true, "NoShares a": true, "TemperatureHigh a": true, "ConfigDrift a": false,

@@ -98,6 +98,7 @@ scrape_configs:
 
 // Whatever a board asks, something answers on a farm where something happens.
 func TestEveryPanelHasData(t *testing.T) {
+	t.Parallel()
 	installed.Tool(t, "prometheus", "prometheus")
 	statsd, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -261,6 +262,7 @@ func (p prometheus) answers(t *testing.T, q question, w *ward, since time.Time) 
 }
 
 func TestExampleForPrometheusIsValid(t *testing.T) {
+	t.Parallel()
 	promtool := installed.Tool(t, "promtool", "prometheus")
 	if out, err := exec.CommandContext(t.Context(), promtool, "check", "config", "../../examples/prometheus.yml").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

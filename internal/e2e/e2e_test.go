@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,11 +26,18 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
+// parallel is how many tests run at once, unless -parallel says so: they mostly wait.
+const parallel = 6
+
 // binary is the program as a user builds it, or where E2E_BINARY says.
 var binary string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		flag.Parse()
+		if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+			_ = f.Value.Set(strconv.Itoa(parallel))
+		}
 		if binary = os.Getenv("E2E_BINARY"); binary != "" { // for a machine without Go
 			return m.Run()
 		}

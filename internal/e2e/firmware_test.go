@@ -84,6 +84,7 @@ func (w *ward) uploads() (n int) {
 }
 
 func TestAGoodFirmwareComesToAllDragons(t *testing.T) {
+	t.Parallel()
 	w := firmwareFarm(t, dragontest.Good)
 	if out, status := w.invoke("firmware", "list"); status != 0 || !regexp.MustCompile(`(?m)^T1 +g19 +t1_\S+ +10$`).MatchString(out) || !strings.Contains(out, newer) {
 		t.Fatalf("exit status %d\n%s", status, out)
@@ -141,6 +142,7 @@ func TestAGoodFirmwareComesToAllDragons(t *testing.T) {
 }
 
 func TestAFirmwareThatBricksAtTheNextBootCostsOneDragon(t *testing.T) {
+	t.Parallel()
 	w := firmwareFarm(t, dragontest.BricksNext)
 	if out, status := w.invoke("firmware", "rollout", "start", newer, "--model=t1", "--reason=a test", "--yes"); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, out)
@@ -162,6 +164,7 @@ func TestAFirmwareThatBricksAtTheNextBootCostsOneDragon(t *testing.T) {
 // What the vendors offer is fetched once from a host that is allowed, and what does harm
 // is not tried again.
 func TestAutoUpgradeStopsAtWhatDoesHarm(t *testing.T) {
+	t.Parallel()
 	image := dragontest.Image{Version: newer, Outcome: dragontest.BricksNow, Size: 3 << 20}
 	var fetched atomic.Int32
 	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

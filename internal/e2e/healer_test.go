@@ -91,6 +91,7 @@ func (w *ward) plan(args ...string) (out string, status int) {
 }
 
 func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
+	t.Parallel()
 	w := newWard(t, "observe")
 	if out, status := w.plan(); status != 0 {
 		t.Errorf("with nothing to do: exit status %d, want 0\n%s", status, out)
@@ -176,6 +177,7 @@ func (w *ward) reload(mode, more string, refused float64) {
 }
 
 func TestAPauseIsEffective(t *testing.T) {
+	t.Parallel()
 	w := newWard(t, "enforce")
 	starts := func() int { return w.herd.Dragon(0).Truth().MinerStarts }
 	if out, status := w.invoke("healer", "pause", "--scope=fleet", "--reason=a visit", "--owner=somebody"); status != 0 || !strings.Contains(out, "pause p1 of fleet") {
@@ -213,6 +215,7 @@ func TestAPauseIsEffective(t *testing.T) {
 }
 
 func TestTheAdminAPIIsOffUnlessAskedFor(t *testing.T) {
+	t.Parallel()
 	post := func(base string) (int, string) {
 		t.Helper()
 		resp, err := http.Post(base+"/api/v1/healer/pause", "application/json", strings.NewReader(`{"scope":"fleet","reason":"r","owner":"o"}`))
@@ -241,6 +244,7 @@ func TestTheAdminAPIIsOffUnlessAskedFor(t *testing.T) {
 }
 
 func TestAPlanWithoutAnInstanceLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	w := newWard(t, "observe")
 	if out, status := w.invoke("healer", "quarantine", "--reason=r", w.worker(3)); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, out)
@@ -279,6 +283,7 @@ func contents(t *testing.T, dir string) string {
 }
 
 func TestTheFastDemoTellsItsStory(t *testing.T) {
+	t.Parallel()
 	p := spawn(t, nil, binary, "demo", "--dragons=6", "--speed=400", "--web.listen-address=127.0.0.1:0")
 	for _, line := range []string{"loses a board", "restarts its mining process (step 1)", `the outcome is "recovered"`, "comes from its factory", "is as wished, and a pool has accepted its work", "every pool fails", "takes its hands off", "may act again"} {
 		eventually(t, "the story says: "+line, func() bool { return strings.Contains(p.logged(), line) })

@@ -15,6 +15,7 @@ import (
 )
 
 func TestAKilledProgramRemembersItsDragons(t *testing.T) {
+	t.Parallel()
 	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 20})
 	data := t.TempDir()
 	p, base := mother(t, append(flags, "--data-dir="+data)...)
@@ -41,6 +42,7 @@ func TestAKilledProgramRemembersItsDragons(t *testing.T) {
 }
 
 func TestStopDuringAScrapeIsQuickAndClean(t *testing.T) {
+	t.Parallel()
 	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 5})
 	p, base := mother(t, append(flags, "--dragon-timeout=60")...)
 	eventually(t, "5 dragons up", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_boards{") == 5 })
@@ -66,6 +68,7 @@ func TestStopDuringAScrapeIsQuickAndClean(t *testing.T) {
 }
 
 func TestDemoShowsEveryDragon(t *testing.T) {
+	t.Parallel()
 	p := spawn(t, nil, binary, "demo", "--dragons=24", "--web.listen-address=127.0.0.1:0")
 	eventually(t, "the demo says where to look", func() bool { return strings.Contains(p.logged(), "/probe?target=") })
 	base := "http://" + listeningOn.FindStringSubmatch(p.logged())[1]
@@ -77,6 +80,7 @@ func TestDemoShowsEveryDragon(t *testing.T) {
 }
 
 func TestSIGHUPReadsTheConfigurationAnew(t *testing.T) {
+	t.Parallel()
 	herd, _ := herdOf(t, dragontest.HerdConfig{Count: 2})
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	write := func(text string) {
@@ -114,6 +118,7 @@ func TestSIGHUPReadsTheConfigurationAnew(t *testing.T) {
 }
 
 func TestExitStatusTells(t *testing.T) {
+	t.Parallel()
 	for name, args := range map[string][]string{
 		"nothing to look for": nil,
 		"a bad network":       {"--network=127.0.0.1/8"},
@@ -131,6 +136,7 @@ func TestExitStatusTells(t *testing.T) {
 }
 
 func TestPageSatisfiesPromtool(t *testing.T) {
+	t.Parallel()
 	promtool := installed.Tool(t, "promtool", "prometheus")
 	_, flags := herdOf(t, dragontest.HerdConfig{Count: 12, Specs: dragontest.Mixed})
 	_, base := mother(t, flags...)

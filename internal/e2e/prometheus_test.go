@@ -94,6 +94,7 @@ var odd = map[int]dragontest.Fault{
 }
 
 func TestPrometheusSeesWhatTheHerdKnows(t *testing.T) {
+	t.Parallel()
 	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 60, Specs: dragontest.Mixed})
 	p, base := mother(t, append(flags, "--dragon-timeout=1")...)
 	prom := startPrometheus(t, base[len("http://"):])

@@ -35,6 +35,7 @@ var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}`)
 // succeed and fail in all its ways, and looks for the secrets in everything that it
 // says to anybody but a dragon.
 func TestNoSecretGetsOut(t *testing.T) {
+	t.Parallel()
 	secrets := map[string]string{
 		"the first credential":                    "mellon+Gate/1",
 		"the second, in a file":                   "2nd gate&key",

@@ -92,6 +92,7 @@ func valueOf(m *dto.Metric) float64 {
 // A legacy setup behind statsd_exporter, with the mapping of the documentation, shows
 // what /metrics shows.
 func TestStatsdExporterShowsWhatMetricsShow(t *testing.T) {
+	t.Parallel()
 	program := statsdExporter(t)
 	mapping, err := filepath.Abs("../../docs/statsd_exporter.yml")
 	if err != nil {

@@ -42,6 +42,7 @@ func wanted(herd *dragontest.Herd, i int, own bool) []dragontest.Pool {
 // The original's command line configures a herd: every dragon its pools, under its own
 // worker name, and balanced, within the budgets; who is right already is left alone.
 func TestTheOriginalsCommandLineConfiguresAHerd(t *testing.T) {
+	t.Parallel()
 	const count, own, right = 6, 2, 4
 	mac := func(i int) string { return fmt.Sprintf("a0:b0:45:00:0e:%02x", i) }
 	w := prepareFarm(t, count, quick, "", func(i int, s *dragontest.Spec) {
