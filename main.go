@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
+
 	"github.com/brndnmtthws/mother-of-dragons/internal/app"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
@@ -30,6 +32,7 @@ func main() {
 	if err := app.DisableCoreDumps(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: core dumps are not disabled: %v\n", cli.Name, err)
 	}
+	_, _ = memlimit.Set() // to nine tenths of the cgroup's; without a cgroup there is no limit to know
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal stops the program in order, the second at once
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, nil)

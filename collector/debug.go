@@ -83,12 +83,12 @@ func (c *Collector) reading(w io.Writer, f *family, s *sample) {
 
 func body(w io.Writer, endpoint string, a dragon.Answer) {
 	fmt.Fprintf(w, "\n-- %s: complete at %s, took %s, dragon's clock %s, %d bytes --\n", endpoint, moment(a.At), a.Took, moment(a.DeviceTime), len(a.Raw))
-	const most = 64 << 10
+	const most = 32 << 10
 	raw, rest := a.Raw, 0
 	if len(raw) > most {
 		raw, rest = raw[:most], len(raw)-most
 	}
-	fmt.Fprintln(w, dragon.Secretless(strings.ToValidUTF8(string(raw), "\ufffd")))
+	fmt.Fprintln(w, dragon.Secretless(dragon.PrintableLines(string(raw))))
 	if rest > 0 {
 		fmt.Fprintf(w, "… and %d bytes more\n", rest)
 	}

@@ -5,11 +5,12 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // A face is what does not change of a dragon's series from one scrape to the next:
@@ -118,18 +119,10 @@ func (f *face) start(slot int, began time.Time, known bool) *timestamppb.Timesta
 
 const maxLabel = 160 // bytes; the longest honest ones are pool URLs and users
 
-// clean makes valid UTF-8 of bounded length, without control characters, of whatever
-// a device or a pool's user calls itself.
+// clean makes a label of whatever a device or a pool's user calls itself: printable, and
+// of bounded length.
 func clean(s string) string {
-	if plain(s) {
-		return s
-	}
-	s = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.IsGraphic(r) {
-			return r
-		}
-		return -1
-	}, s)
+	s = dragon.Printable(s)
 	if len(s) <= maxLabel {
 		return s
 	}
@@ -138,13 +131,4 @@ func clean(s string) string {
 		end--
 	}
 	return s[:end] + "…"
-}
-
-func plain(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return len(s) <= maxLabel
 }

@@ -20,13 +20,13 @@ func TestLabelsAreCleaned(t *testing.T) {
 		"":                         "",
 		"t1_20180515_060842":       "t1_20180515_060842",
 		"Größe ✓":                  "Größe ✓",
-		"a\x00b\nc\td\x7fe":        "abcde",
+		"a\x00b\nc\td\x7fe":        "a\ufffdb\ufffdc\ufffdd\ufffde",
 		"\xffx\xfe":                "\ufffdx\ufffd",
-		"right\u202eleft\u2028x":   "rightleftx",
+		"right\u202eleft\u2028x":   "right\ufffdleft\ufffdx",
 		strings.Repeat("x", 160):   strings.Repeat("x", 160),
 		strings.Repeat("x", 161):   strings.Repeat("x", 157) + "…",
 		strings.Repeat("é", 81):    strings.Repeat("é", 78) + "…",
-		strings.Repeat("x\n", 100): strings.Repeat("x", 100),
+		strings.Repeat("x\n", 100): strings.Repeat("x\ufffd", 39) + "x…",
 	} {
 		if got := clean(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)

@@ -72,3 +72,13 @@ func NewRequestMetrics(r prometheus.Registerer) func(dragon.Call) {
 		durations.WithLabelValues(call.Endpoint).Observe(call.Took.Seconds())
 	}
 }
+
+// NewSurplusMetric registers the count of what dragons say unasked and returns the
+// function that counts it, for dragon.Transport.
+func NewSurplusMetric(r prometheus.Registerer) func(host string) {
+	surplus := promauto.With(r).NewCounter(prometheus.CounterOpts{
+		Name: "mother_dragon_surplus_answers_total",
+		Help: "Connections closed because a dragon sent more than the answer to its request.",
+	})
+	return func(string) { surplus.Inc() }
+}

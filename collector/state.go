@@ -49,22 +49,35 @@ func autotuneTable() table[sample] {
 	}
 }
 
-// errorTable shows what the code means where that is known; of another code what the
-// dragon says itself. No firmware is known to tell which board is concerned: the label
-// is there for one that does.
-func errorTable() table[sample] {
-	report := func(s *sample) *dragon.ErrorReport { return &s.facts().Errors.Value }
-	message := func(s *sample) string {
-		if text := dragon.ErrorText(report(s).Code); text != "" {
-			return text
-		}
-		return dragon.Secretless(report(s).Message)
+// A deviceError is one of the errors that a dragon found in itself.
+type deviceError struct{ code, message string }
+
+// errors are those of the last report, each with what its code means where that is known,
+// else with what the dragon says itself.
+func (s *sample) errors() []item[deviceError] {
+	if s.reading == nil {
+		return nil
 	}
-	return table[sample]{
+	report := &s.facts().Errors.Value
+	var all []item[deviceError]
+	for _, code := range report.Codes() {
+		message := dragon.ErrorText(code)
+		if message == "" {
+			message = dragon.Secretless(report.Message)
+		}
+		all = append(all, item[deviceError]{of: &deviceError{code, message}})
+	}
+	return all
+}
+
+// errorTable: no firmware is known to tell which board is concerned. The label is there
+// for one that does.
+func errorTable() table[deviceError] {
+	return table[deviceError]{
 		title: "Errors",
-		each:  func(s *sample) []item[sample] { return s.live },
-		rows: []row[sample]{
-			{name: "dragon_error_info", help: "An error that the dragon found in itself, decoded where the code is known; 1 while it lasts.", typ: gauge, source: "getErrorDetail.code, getErrorMessage.code", labels: []labelOf[sample]{{"board", func(*sample) string { return "" }}, {"code", func(s *sample) string { return report(s).Code }}, {"message", message}}, get: func(s *sample) dragon.Number { return only(report(s).Code != "", 1) }},
+		each:  (*sample).errors,
+		rows: []row[deviceError]{
+			{name: "dragon_error_info", help: "An error that the dragon found in itself, decoded where the code is known; 1 while it lasts.", typ: gauge, source: "getErrorDetail.code, getErrorMessage.code", labels: []labelOf[deviceError]{{"board", func(*deviceError) string { return "" }}, {"code", func(e *deviceError) string { return e.code }}, {"message", func(e *deviceError) string { return e.message }}}, get: func(*deviceError) dragon.Number { return dragon.Known(1) }},
 		},
 	}
 }

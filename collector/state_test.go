@@ -203,7 +203,7 @@ func TestErrorsAreDecodedWhereTheCodeIsKnown(t *testing.T) {
 	for _, c := range []struct{ code, says, want string }{
 		{"24", "anything", `code="24",message="SPI blocked on some boards"`},
 		{"32", "", `code="32",message="too hot"`},
-		{"77", "new \"kind\"\nof error", `code="77",message="new \"kind\"of error"`},
+		{"77", "new \"kind\"\nof error", `code="77",message="new \"kind\"�of error"`},
 		{"77", strings.Repeat("é", 4000), `code="77",message="` + strings.Repeat("é", 78) + `…"`},
 		{"", "", ""},
 	} {

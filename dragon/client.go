@@ -178,13 +178,18 @@ type endpoint struct {
 	writes  bool // never sent twice
 	timeout func(*Options) time.Duration
 	refuses func(status int) bool // statuses that are an endpoint's own way to say no; may be nil
+	largest int                   // bytes of an answer; 0: maxBody
 
 	notReady       string // the message by which it says that there is nothing yet; mostly none
 	emptyIsNothing bool   // an empty body is an answer
 }
 
 func read(name string) endpoint {
-	return endpoint{name: name, path: "/api/" + name, method: http.MethodPost, timeout: ordinary}
+	e := endpoint{name: name, path: "/api/" + name, method: http.MethodPost, timeout: ordinary}
+	if slices.Contains(bigAnswers, name) {
+		e.largest = maxBigBody
+	}
+	return e
 }
 
 func write(name string) endpoint {

@@ -1,6 +1,9 @@
 package dragon
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // DebugStats are the boards down to their chips: /api/getDebugStats.
 type DebugStats struct {
@@ -55,20 +58,25 @@ type Chip struct {
 }
 
 const (
-	maxChips   = 512 // of a board; the most that was built is 114
+	maxChips   = 1024 // of all boards; the most that was built is eight boards of 80
 	maxEnabled = 256
 )
 
 var debugStatsFields = table(
 	own("boards", func(r *reader, d *DebugStats) bool {
 		d.Boards = d.Boards[:0]
+		chips := maxChips
 		return r.elements(maxBoards, func(int, string) {
 			var b debugEntry
 			if !readObject(r, "boards", &debugEntryFields, &b) {
 				r.senseless("boards")
 				return
 			}
-			b.board.Details = b.chips
+			if len(b.chips) > chips {
+				r.senseless("boards.chips")
+			}
+			b.board.Details = slices.Clip(slices.Clone(b.chips[:min(len(b.chips), chips)]))
+			chips -= len(b.board.Details)
 			d.Boards = append(d.Boards, b.board)
 		})
 	}).always(),

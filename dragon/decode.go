@@ -3,12 +3,11 @@ package dragon
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -63,6 +62,15 @@ func table[T any](rows ...field[T]) fields[T] {
 	return f
 }
 
+// keys are those of the table, in order.
+func (f *fields[T]) keys() []string {
+	keys := make([]string, len(f.rows))
+	for i := range f.rows {
+		keys[i] = f.rows[i].key
+	}
+	return keys
+}
+
 func (f *fields[T]) lookup(key []byte) (int, bool) {
 	i, ok := f.byKey[string(key)]
 	if !ok && f.alias != nil {
@@ -95,9 +103,37 @@ func newReader(body []byte) *reader {
 
 var errNoObject = errors.New("not a JSON object")
 
+// maxDepth is how deep an answer may be nested; the deepest that is known has five levels.
+// What is kept or shown of an answer may be indented.
+const maxDepth = 32
+
+// tooDeep reports whether JSON is nested deeper than maxDepth.
+func tooDeep(body []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
 // readAnswer reads a whole answer into t. The error is one of syntax.
 func readAnswer[T any](body []byte, f *fields[T], t *T) (*reader, error) {
 	r := newReader(body)
+	if tooDeep(body) {
+		return r, fmt.Errorf("nested deeper than %d levels", maxDepth)
+	}
 	if r.dec.PeekKind() != '{' {
 		if len(bytes.TrimSpace(body)) == 0 {
 			return r, errors.New("empty body")
@@ -301,9 +337,6 @@ func unquote(v []byte) []byte {
 	return out
 }
 
-// maxText bounds every text of a device: they become labels and log lines.
-const maxText = 256
-
 // text reads a text of at most limit bytes; a number counts as its digits, null as none.
 func (r *reader) text(limit int) (string, bool) {
 	kind, v := r.scalar()
@@ -314,45 +347,6 @@ func (r *reader) text(limit int) (string, bool) {
 		return "", true
 	}
 	return "", false
-}
-
-// clean makes printable, valid UTF-8 of at most limit bytes: a text may end up on a
-// terminal. The words that all dragons say need no memory.
-func clean(v []byte, limit int) string {
-	switch string(v) {
-	case "Alive":
-		return "Alive"
-	case "Dead":
-		return "Dead"
-	case "Y":
-		return "Y"
-	case "DT1":
-		return "DT1"
-	case "HLT":
-		return "HLT"
-	}
-	v = cut(v, limit)
-	if !bytes.ContainsFunc(v, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
-		return string(v)
-	}
-	printable := bytes.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return utf8.RuneError
-		}
-		return r
-	}, v)
-	return string(cut(printable, limit))
-}
-
-// cut shortens v to at most limit bytes, at the end of a character.
-func cut(v []byte, limit int) []byte {
-	if len(v) <= limit {
-		return v
-	}
-	for limit > 0 && !utf8.RuneStart(v[limit]) {
-		limit--
-	}
-	return v[:limit]
 }
 
 // flag reads a truth: true, "true", "on", 1 or their opposites.

@@ -395,19 +395,41 @@ func TestErrorReports(t *testing.T) {
 		`{"success":true,"code":"0","errmsg":""}`: {},
 		``:   {},
 		"\n": {},
-		`{"success":true,"code":"32","errmsg":"over temp"}`: {Code: "32", Message: "over temp"},
-		`{"success":true,"code":32}`:                        {Code: "32"},
+		`{"success":true,"code":"32","errmsg":"over temp"}`:         {Code: "32", Message: "over temp"},
+		`{"success":true,"code":32}`:                                {Code: "32"},
+		`{"success":true,"code":"21,24","errmsg":"both"}`:           {Code: "21,24", Message: "both"},
+		`{"success":true,"code":" 21; 24|0/21 "}`:                   {Code: "21,24"},
+		`{"success":true,"code":[21,"24",0]}`:                       {Code: "21,24"},
+		`{"success":true,"code":{"1":21,"3":"32 33"}}`:              {Code: "21,32,33"},
+		`{"success":true,"code":[]}`:                                {},
+		`{"success":true,"code":[21,{"code":24}]}`:                  {Code: "21", Unreadable: []string{"code"}},
+		`{"success":true,"code":true}`:                              {Unreadable: []string{"code"}},
+		`{"success":true,"errmsg":"something"}`:                     {Message: "something", Unreadable: []string{"code"}},
+		`{"success":true,"code":"` + strings.Repeat("7", 99) + `"}`: {Unreadable: []string{"code"}},
 	} {
 		got, err := newDevice(map[string]any{"/api/getErrorMessage": body}).client(t, Options{}).ErrorMessage(t.Context())
-		if err != nil || *got != want {
-			t.Errorf("%q: %+v, %v", body, got, err)
+		if err != nil {
+			t.Fatalf("%q: %v", body, err)
+		}
+		if diff := cmp.Diff(want, *got); diff != "" {
+			t.Errorf("%q: %s", body, diff)
 		}
 	}
-	got, err := newDevice(map[string]any{"/api/getErrorDetail": `{"success":true,"code":"21","detail":{"msg":"m","description":"d","analysis":"a"}}`}).client(t, Options{}).ErrorDetail(t.Context())
-	if err != nil || *got != (ErrorReport{"21", "m", "d", "a"}) {
-		t.Errorf("%+v, %v", got, err)
+	for body, want := range map[string]ErrorReport{
+		`{"success":true,"code":"21","detail":{"msg":"m","description":"d","analysis":"a"}}`: {Code: "21", Message: "m", Description: "d", Analysis: "a"},
+		`{"success":true,"code":"0","detail":""}`:                                            {},
+		`{"success":true,"code":"0","detail":[]}`:                                            {},
+		`{"success":true,"code":["21","24"],"detail":[{"msg":"m"},{"msg":"n"}]}`:             {Code: "21,24", Unreadable: []string{"detail"}},
+	} {
+		got, err := newDevice(map[string]any{"/api/getErrorDetail": body}).client(t, Options{}).ErrorDetail(t.Context())
+		if err != nil {
+			t.Fatalf("%q: %v", body, err)
+		}
+		if diff := cmp.Diff(want, *got); diff != "" {
+			t.Errorf("%q: %s", body, diff)
+		}
 	}
-	for code, want := range map[string]string{"32": "too hot", "032": "too hot", "29": ErrorText("22"), "999": "", "": "", "0": ""} {
+	for code, want := range map[string]string{"32": "too hot", "032": "too hot", "29": ErrorText("22"), "999": "", "": "", "0": "", "32,999,30": "too hot; no connection to a pool"} {
 		if got := ErrorText(code); got != want {
 			t.Errorf("%q: %q", code, got)
 		}

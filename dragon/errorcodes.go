@@ -2,12 +2,24 @@ package dragon
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
-// ErrorText returns what a dragon's error code means, empty if it is not known. Codes:
-// what other tools know of Innosilicon's; no vendor document lists them.
+// ErrorText returns what a dragon's error code means, empty if it is not known; of
+// several, as in ErrorReport.Code, what those mean that are known. Codes: what other tools
+// know of Innosilicon's; no vendor document lists them.
 func ErrorText(code string) string {
+	var texts []string
+	for one := range strings.SplitSeq(code, ",") {
+		if text := errorText(one); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+func errorText(code string) string {
 	switch strings.TrimLeft(strings.TrimSpace(code), "0") {
 	case "21":
 		return "plug signal missing"
@@ -45,23 +57,66 @@ func ErrorText(code string) string {
 	return ""
 }
 
-// ErrorReport is an error that the dragon found in itself.
+// ErrorReport is what the dragon found wrong with itself.
 type ErrorReport struct {
-	Code        string // code; empty if there is none
+	Code        string // code; several are separated by commas; empty if there is none
 	Message     string // errmsg or msg, as the dragon puts it
 	Description string // getErrorDetail only
 	Analysis    string // getErrorDetail only
+
+	Unreadable []string // as in Summary
 }
 
-func (e *ErrorReport) tidy() *ErrorReport {
-	if strings.Trim(e.Code, "0 ") == "" {
-		e.Code = ""
+// Codes are the codes in Code, each once.
+func (e *ErrorReport) Codes() []string {
+	if e.Code == "" {
+		return nil
 	}
-	return e
+	return strings.Split(e.Code, ",")
+}
+
+// Bounds on the codes of one dragon, which become labels.
+const (
+	maxErrorCodes = 16
+	longestCode   = 32
+)
+
+// errorCodes reads a code, a list of them, or a text that holds several. 0 is no error.
+func errorCodes(r *reader, e *ErrorReport) (ok bool) {
+	var codes []string
+	add := func(text string) {
+		for _, code := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(",;|/ ", r) }) {
+			if strings.Trim(code, "0") == "" || slices.Contains(codes, code) {
+				continue
+			}
+			if len(codes) == maxErrorCodes || len(code) > longestCode {
+				ok = false
+				continue
+			}
+			codes = append(codes, code)
+		}
+	}
+	switch r.dec.PeekKind() {
+	case '[', '{':
+		ok = true
+		if !r.elements(maxErrorCodes, func(int, string) {
+			text, readable := r.text(maxText)
+			ok = ok && readable
+			add(text)
+		}) {
+			ok = false
+		}
+	default:
+		var text string
+		text, ok = r.text(maxText)
+		add(text)
+	}
+	e.Code = strings.Join(codes, ",")
+	return ok
 }
 
 var errorMessageFields = table(
-	text("code", func(e *ErrorReport) *string { return &e.Code }).always(),
+	own("code", errorCodes).always(),
 	text("errmsg", func(e *ErrorReport) *string { return &e.Message }),
 )
 
@@ -70,16 +125,24 @@ var errorMessageFields = table(
 func (c *Client) ErrorMessage(ctx context.Context) (*ErrorReport, error) {
 	e := read("getErrorMessage")
 	e.emptyIsNothing = true
-	report, _, err := call(ctx, c, e, nil, &errorMessageFields)
+	report, a, err := call(ctx, c, e, nil, &errorMessageFields)
 	if err != nil {
 		return nil, err
 	}
-	return report.tidy(), nil
+	report.Unreadable = a.unreadable
+	return report, nil
 }
 
 var errorDetailFields = table(
-	text("code", func(e *ErrorReport) *string { return &e.Code }).always(),
-	object("detail", &errorDetailDetailFields, func(e *ErrorReport) *ErrorReport { return e }),
+	own("code", errorCodes).always(),
+	own("detail", func(r *reader, e *ErrorReport) (ok bool) {
+		switch r.dec.PeekKind() {
+		case '"', 'n': // of no error, as far as is known
+			e.Message, ok = r.text(maxText)
+			return ok
+		}
+		return readObject(r, "detail", &errorDetailDetailFields, e)
+	}),
 )
 
 var errorDetailDetailFields = table(
@@ -93,9 +156,10 @@ var errorDetailDetailFields = table(
 func (c *Client) ErrorDetail(ctx context.Context) (*ErrorReport, error) {
 	e := read("getErrorDetail")
 	e.emptyIsNothing = true
-	report, _, err := call(ctx, c, e, nil, &errorDetailFields)
+	report, a, err := call(ctx, c, e, nil, &errorDetailFields)
 	if err != nil {
 		return nil, err
 	}
-	return report.tidy(), nil
+	report.Unreadable = a.unreadable
+	return report, nil
 }

@@ -2,6 +2,7 @@ package dragon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,18 @@ import (
 	"time"
 )
 
-// maxBody caps an answer. The largest known, a summary of eight boards, is 10 KiB.
-const maxBody = 1 << 20
+// Bytes of an answer. The largest summary that is known, of eight boards, has 10 KiB;
+// what tells of each chip, or of a whole day, has up to 150 KiB.
+const (
+	maxBody    = 128 << 10
+	maxBigBody = 1 << 20
+)
+
+// limit is how many bytes of an answer are read.
+func (e endpoint) limit() int { return cmp.Or(e.largest, maxBody) }
+
+// bigAnswers are the endpoints whose answers may be longer than others.
+var bigAnswers = []string{"getDebugStats", "getHashRates", "stats"}
 
 // answer is a whole answer and what was seen in it.
 type answer struct {
@@ -39,7 +50,7 @@ func (c *Client) exchangeRequest(ctx context.Context, e endpoint, req *http.Requ
 	start := time.Now()
 	resp, sent, err := c.send(ctx, e, req)
 	if err == nil {
-		a.Raw, err = readBody(resp, maxBody)
+		a.Raw, err = readBody(resp, e.limit())
 		if err != nil {
 			err = cutShort(e, err)
 		}
@@ -220,7 +231,7 @@ func readBody(resp *http.Response, limit int) ([]byte, error) {
 func cutShort(e endpoint, err error) error {
 	switch {
 	case errors.Is(err, errTooLarge):
-		return &Error{Kind: ErrBadResponse, Expected: fmt.Sprintf("at most %d bytes", maxBody), Err: err}
+		return &Error{Kind: ErrBadResponse, Expected: fmt.Sprintf("at most %d bytes", e.limit()), Err: err}
 	case e.writes:
 		return &Error{Kind: ErrUnknownOutcome, Expected: "a whole answer", Err: err}
 	case errors.Is(kindOf(err), ErrTimeout):

@@ -24,7 +24,7 @@ type Fetched struct {
 	Path        string // where it came from
 	Status      int
 	ContentType string
-	Body        []byte // at most 1 MiB
+	Body        []byte // at most 128 KiB; 1 MiB of getDebugStats, getHashRates and stats
 }
 
 // Fetch asks one of Readable and returns the answer unjudged, for recordings: also one
@@ -74,7 +74,7 @@ func (c *Client) fetch(ctx context.Context, e endpoint, token Secret) (f *Fetche
 	if err != nil {
 		return nil, c.failed(ctx, e, err)
 	}
-	body, err := readBody(resp, maxBody)
+	body, err := readBody(resp, e.limit())
 	if err != nil {
 		return nil, c.finish(ctx, e, cutShort(e, err), body, c.secretsOf(nil, token))
 	}

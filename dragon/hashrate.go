@@ -1,6 +1,7 @@
 package dragon
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -99,28 +100,33 @@ func (b *reportedBoard) rate() Number {
 
 // factor is what the board's own figures show one MHS to be.
 func (b *reportedBoard) factor() (float64, bool) {
-	rate, shown := b.rate().Or(0), b.selected().Or(0)
+	return factorOf(b.rate().Or(0), b.selected().Or(0))
+}
+
+// factor is that of the first board which shows one: a dead board shows none, and all
+// boards of a dragon are alike. Else it is what the total shows, which has its unit where
+// the boards have none.
+func (s *reported) factor() (float64, bool) {
+	shown := 0.0
+	for i := range s.boards {
+		if f, ok := s.boards[i].factor(); ok {
+			return f, true
+		}
+		shown += s.boards[i].selected().Or(0)
+	}
+	return factorOf(s.total.hashes().Or(0), shown)
+}
+
+// factorOf is what makes of a figure in MHS the rate in hashes per second: of the factors
+// that there are, the one that fits best.
+func factorOf(rate, shown float64) (float64, bool) {
 	if rate <= 0 || shown <= 0 {
 		return 0, false
 	}
 	ratio := math.Log10(rate / shown)
 	return slices.MinFunc([]float64{1, 1e3, 1e6}, func(a, b float64) int {
-		if math.Abs(ratio-math.Log10(a)) < math.Abs(ratio-math.Log10(b)) {
-			return -1
-		}
-		return 1
+		return cmp.Compare(math.Abs(ratio-math.Log10(a)), math.Abs(ratio-math.Log10(b)))
 	}), true
-}
-
-// factor is that of the first board which shows one: a dead board shows none, and
-// all boards of a dragon are alike.
-func (s *reported) factor() (float64, bool) {
-	for i := range s.boards {
-		if f, ok := s.boards[i].factor(); ok {
-			return f, true
-		}
-	}
-	return 0, false
 }
 
 // inBaseUnits makes the Summary, with the factor of the model where the boards show none.

@@ -1,7 +1,11 @@
 package dragon
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -120,5 +124,83 @@ func (c *Client) overview(ctx context.Context, e endpoint) (*Overview, error) {
 	c.setModel(o.Model)
 	return o, nil
 }
+
+// KnownOverview returns an answer of /api/overview with the keys alone that Overview is
+// read from, and success: fit to be kept, as JSON of a few hundred bytes whatever the
+// device sent. It is nil where the answer is no JSON object.
+func KnownOverview(answer []byte) []byte {
+	var kept knownOverview
+	if _, err := readAnswer(answer, &knownFields, &kept); err != nil {
+		return nil
+	}
+	out, err := json.Marshal(kept.values())
+	if err != nil { // there is nothing in it that could fail
+		return nil
+	}
+	return out
+}
+
+// knownOverview is a tree of scalars.
+type knownOverview struct {
+	of map[string]any
+	in map[string]*knownOverview
+}
+
+func (k *knownOverview) values() map[string]any {
+	all := make(map[string]any, len(k.of)+len(k.in))
+	maps.Copy(all, k.of)
+	for name, inner := range k.in {
+		all[name] = inner.values()
+	}
+	return all
+}
+
+// knownFields are those of an overview, and success.
+var knownFields = table(slices.Concat(
+	keep("success"), keep(overviewFields.keys()...),
+	[]field[knownOverview]{
+		keepObject("hardware", table(keep(hardwareFields.keys()...)...)),
+		keepObject("network", table(keep(networkFields.keys()...)...)),
+		keepObject("version", table(keep(versionFields.keys()...)...)),
+	})...)
+
+// keep makes the fields of keys whose scalars are kept as the device wrote them.
+func keep(keys ...string) (rows []field[knownOverview]) {
+	for _, key := range keys {
+		rows = append(rows, own(key, func(r *reader, k *knownOverview) bool {
+			if k.of == nil {
+				k.of = make(map[string]any)
+			}
+			switch kind, v := r.scalar(); kind {
+			case '"':
+				k.of[key] = clean(v, maxText)
+			case '0':
+				if len(v) <= maxDigits {
+					k.of[key] = json.RawMessage(bytes.Clone(v))
+				}
+			case 't', 'f':
+				k.of[key] = kind == 't'
+			case 'n':
+				k.of[key] = nil
+			}
+			return true
+		}))
+	}
+	return rows
+}
+
+func keepObject(key string, f fields[knownOverview]) field[knownOverview] {
+	return own(key, func(r *reader, k *knownOverview) bool {
+		inner := &knownOverview{}
+		if k.in == nil {
+			k.in = make(map[string]*knownOverview)
+		}
+		k.in[key] = inner
+		return readObject(r, key, &f, inner)
+	})
+}
+
+// maxDigits bounds a number that is kept as it was written. No figure of a dragon has half of them.
+const maxDigits = 64
 
 func upper(model string) string { return strings.ToUpper(strings.TrimSpace(model)) }

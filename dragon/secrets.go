@@ -1,7 +1,6 @@
 package dragon
 
 import (
-	"bytes"
 	"errors"
 	"net/url"
 	"regexp"
@@ -29,7 +28,7 @@ func excerpt(body []byte, secrets []string) string {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t':
 			return ' '
-		case !strconv.IsPrint(r):
+		case !isPrintable(r):
 			return '.'
 		}
 		return r
@@ -100,18 +99,21 @@ func Secretless(s string) string {
 	return s
 }
 
-// withoutSecrets returns err, or its text where that quotes a secret: net/http quotes
-// what it cannot read.
+// withoutSecrets returns err, or its text where that quotes a secret, is long or is not
+// Printable: net/http quotes what it cannot read.
 func withoutSecrets(err error, secrets []string) error {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
-	if clean := redact(text, secrets); clean != text {
-		return errors.New(clean)
+	if fit := clean([]byte(redact(text, secrets)), maxCause); fit != text {
+		return errors.New(fit)
 	}
 	return err
 }
+
+// maxCause bounds the text of a cause: an error is kept as long as a dragon is down.
+const maxCause = 512
 
 // secretFields are the form fields that hold passwords.
 var secretFields = []string{"password", "currentPassword", "newPassword", "Password1", "Password2", "Password3"}
@@ -126,10 +128,4 @@ func (c *Client) secretsOf(form url.Values, token Secret) []string {
 		secrets = append(secrets, string(credential.Password))
 	}
 	return secrets
-}
-
-// firstLine is for text answers, which are a line.
-func firstLine(body []byte) string {
-	line, _, _ := bytes.Cut(bytes.TrimSpace(body), []byte("\n"))
-	return clean(bytes.TrimSpace(line), maxText)
 }

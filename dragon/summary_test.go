@@ -108,6 +108,50 @@ func TestDeadBoardTakesTheFactorOfItsNeighbours(t *testing.T) {
 	}
 }
 
+// Some firmware gives the total with its unit, and the boards without.
+func TestTheTotalTellsTheUnitOfTheBoards(t *testing.T) {
+	boards := board(0, `"MHS 5m":470,"MHS 15m":470,"Hash Rate":470`) + "," + board(1, `"MHS 5m":0,"MHS 15m":0,"Hash Rate":0`)
+	for unit, want := range map[string]float64{"0.47,\"Unit\":\"GH/s\"": 470e6, "470,\"Unit\":\"KH/s\"": 470e3, "470,\"Unit\":\"Sol/s\"": 470} {
+		body := `{"success":true,"DEVS":[` + boards + `],"TotalHash":{"Hash Rate":` + unit + `}}`
+		d := newDevice(map[string]any{"/api/summary": body})
+		s, err := d.client(t, Options{}).Summary(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Boards[0].Hashrate15m; got != Known(want) {
+			t.Errorf("%s: %v, want %v", unit, got, want)
+		}
+		if d.count("/api/type") != 0 {
+			t.Errorf("%s: the model was asked for", unit)
+		}
+	}
+}
+
+// An A8P is of the A11 family, whose figures are plain H/s, and no CryptoNight miner.
+func TestUnitsOfAnA8P(t *testing.T) {
+	boards := make([]string, 4)
+	for i := range boards {
+		boards[i] = board(i, `"MHS 5m":470000000,"MHS 15m":470000000,"MHS av":470000000,"Total MH":4230000000000,"Hash Rate":470000000`)
+	}
+	for model, body := range map[string]string{
+		"A8P":   `{"success":true,"DEVS":[` + strings.Join(boards, ",") + `],"POOLS":[]}`,
+		"A8PMX": `{"success":true,"DEVS":[` + strings.ReplaceAll(strings.Join(boards, ","), `"Hash Rate":470000000`, `"Hash Rate":470.0,"Unit":"MH/s","Hash Rate H":470000000.0,"Tune hash":390000000.0`) + `],"POOLS":[],"TotalHash":{"Hash Rate":1.88,"Unit":"GH/s"}}`,
+	} {
+		s, err := newDevice(map[string]any{"/api/summary": body, "/api/type": `{"success":true,"type":"` + model + `"}`}).client(t, Options{}).Summary(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range s.Boards {
+			if b.Hashrate15m != Known(470e6) || b.Hashrate != Known(470e6) || b.Hashes != Known(4.23e12) {
+				t.Errorf("%s: %v, %v, %v hashes", model, b.Hashrate15m, b.Hashrate, b.Hashes)
+			}
+		}
+		if got := ExpectedBoards(0, 0, model); got != (BoardCount{4, BoardsOfModel}) {
+			t.Errorf("%s: %+v", model, got)
+		}
+	}
+}
+
 func TestTotalHash(t *testing.T) {
 	for body, want := range map[string]Number{
 		`{"Hash Rate":14.9,"Unit":"TH/s"}`: Known(14.9e12),

@@ -39,6 +39,11 @@ type Transport struct {
 
 	open chan struct{} // one for each open connection; nil: there may be any number
 
+	// OnSurplus, if set, is called when a host has sent more than an answer: what comes
+	// unasked would be taken for the answer to the next question, so that the connection
+	// is closed. It is set before the first request.
+	OnSurplus func(host string)
+
 	mu   sync.Mutex
 	idle map[string]*connection // by host
 }
@@ -191,7 +196,11 @@ func (t *Transport) exchange(c *connection, host string, req *http.Request) (*ht
 	}
 	limited.N = math.MaxInt64
 	resp.Body = &answerBody{body: resp.Body, ctx: ctx, end: func(whole bool) {
-		if whole = whole && r.Buffered() == 0 && !resp.Close && !req.Close; whole {
+		if whole && r.Buffered() > 0 {
+			t.surplus(host)
+			whole = false
+		}
+		if whole = whole && !resp.Close && !req.Close; whole {
 			r.Reset(nil)
 			readers.Put(r)
 		}
@@ -238,17 +247,41 @@ func (b *answerBody) Close() error {
 	return nil
 }
 
-// take returns the idle connection to a host, nil if there is none.
+// take returns the idle connection to a host, nil if there is none that is as it was
+// left: at the end of an answer, and open.
 func (t *Transport) take(host string) *connection {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	c := t.idle[host]
 	if c == nil || !c.expiry.Stop() {
+		t.mu.Unlock()
 		return nil // or it is being closed
 	}
 	delete(t.idle, host)
-	return c
+	t.mu.Unlock()
+	switch unread(c.Conn) {
+	case nothingUnread:
+		return c
+	case bytesUnread:
+		t.surplus(host)
+	}
+	_ = c.Close()
+	return nil
 }
+
+func (t *Transport) surplus(host string) {
+	if t.OnSurplus != nil {
+		t.OnSurplus(host)
+	}
+}
+
+// What waits to be read from a connection.
+type waiting int
+
+const (
+	nothingUnread waiting = iota
+	bytesUnread
+	endUnread
+)
 
 // keep makes a connection idle. There is one to each host: a second is closed.
 func (t *Transport) keep(host string, c *connection) {

@@ -108,6 +108,67 @@ func TestAConnectionIsNotUsedAgain(t *testing.T) {
 	}
 }
 
+// What a dragon says unasked, after an answer and before the next question, is no answer.
+func TestWhatComesUnaskedIsNoAnswer(t *testing.T) {
+	for name, surplus := range map[string]string{
+		"another answer": "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nnever",
+		"a byte":         "x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			said, sent := make(chan struct{}), make(chan struct{})
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer c.Close()
+						r := bufio.NewReader(c)
+						for {
+							if _, err := http.ReadRequest(r); err != nil {
+								return
+							}
+							_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+							<-said // the answer was read, and its connection is kept
+							_, _ = io.WriteString(c, surplus)
+							sent <- struct{}{}
+						}
+					}()
+				}
+			}()
+			tr, surpluses := NewTransport(), 0
+			tr.OnSurplus = func(string) { surpluses++ }
+			defer tr.CloseIdleConnections()
+			for range 3 {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/", http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := tr.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err != nil || string(body) != "hi" {
+					t.Errorf("%q, %v", body, err)
+				}
+				said <- struct{}{}
+				<-sent
+			}
+			if surpluses != 2 { // the last is not looked at
+				t.Errorf("%d times something unasked, want 2", surpluses)
+			}
+		})
+	}
+}
+
 func TestAConnectionThatDiedIdleCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr, dials := peer(t, func(_ int, c net.Conn) {

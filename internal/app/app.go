@@ -70,9 +70,11 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 	if err := given.Err(); err != nil {
 		level.Error(logger).Log("msg", "cannot read passwords.yml", "err", err)
 	}
+	transport := NewTransport()
+	transport.OnSurplus = collector.NewSurplusMetric(a.registry)
 	a.client = dragon.Options{
 		CredentialsFor: CredentialsFor(&a.fleet, given, a.current.Load),
-		Transport:      NewTransport(),
+		Transport:      transport,
 		Timeout:        c.Scrape.DragonTimeout,
 		ReadTimeout:    func() time.Duration { return a.current.Load().Scrape.DragonTimeout },
 		Observe:        collector.NewRequestMetrics(a.registry),

@@ -38,9 +38,9 @@ type Dragon struct {
 	lane  lane
 	facts atomic.Pointer[Facts]
 
-	mu       sync.Mutex // guards what follows and the lane; never held across I/O
-	place    *place     // nil where another dragon lives at the last address
-	overview json.RawMessage
+	mu       sync.Mutex      // guards what follows and the lane; never held across I/O
+	place    *place          // nil where another dragon lives at the last address
+	overview json.RawMessage // as dragon.KnownOverview gives it
 	lastSeen time.Time
 	ahead    [2]time.Time // FirstSeen and LastSeen of the inventory, where they were in the future
 	health   health
@@ -91,8 +91,8 @@ func (d *Dragon) change(fn func(*Info)) (changed bool) {
 
 // learn takes over what an overview says. The caller holds d.mu.
 func (d *Dragon) learn(brand dragon.Brand, ov *dragon.Overview) (changed bool) {
-	if len(ov.Raw) <= maxOverview && json.Valid(ov.Raw) {
-		d.overview = ov.Raw
+	if kept := dragon.KnownOverview(ov.Raw); kept != nil {
+		d.overview = kept
 	}
 	return d.change(func(i *Info) {
 		set(&i.Brand, brand)

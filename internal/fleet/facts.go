@@ -420,12 +420,27 @@ func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (fun
 		return func(f *Facts) { f.Pools = Dated[[]dragon.PoolConfig]{p, time.Now()} }, err
 	case Errors:
 		e, err := d.errorReport(ctx, c)
+		if err == nil {
+			d.countUnreadable("errors.", e.Unreadable)
+		}
 		return func(f *Facts) { f.Errors = Dated[dragon.ErrorReport]{*e, time.Now()} }, err
 	case Chips:
 		s, err := c.DebugStats(ctx)
+		if err == nil {
+			d.countUnreadable("chips.", s.Unreadable)
+		}
 		return func(f *Facts) { f.Chips = Dated[[]dragon.DebugBoard]{s.Boards, time.Now()} }, err
 	}
 	return nil, errors.New("no such fact: " + string(fact))
+}
+
+// countUnreadable counts the fields of a fact that made no sense.
+func (d *Dragon) countUnreadable(of string, fields []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, field := range fields {
+		d.health.unreadable([]string{of + field})
+	}
 }
 
 // errorReport asks for the dragon's error where its firmware tells it: in detail since

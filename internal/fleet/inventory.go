@@ -30,7 +30,6 @@ const (
 	saveDelay    = time.Second     // after a change, so that a scan's many make one write
 	saveInterval = 5 * time.Minute // for LastSeen
 
-	maxOverview = 16 << 10 // bytes of an overview that are worth keeping; recorded ones have 480
 )
 
 // The values of the label file of mother_inventory_write_failures_total.
@@ -57,7 +56,7 @@ type record struct {
 	HWVersion string          `json:"hw_version,omitempty"`
 	FirstSeen time.Time       `json:"first_seen"`
 	LastSeen  time.Time       `json:"last_seen"`
-	Overview  json.RawMessage `json:"overview,omitempty"` // as the device sent it, for the copy
+	Overview  json.RawMessage `json:"overview,omitempty"` // as dragon.KnownOverview gives it, for the copy
 	Life      life            `json:"life,omitzero"`
 	Boards    int             `json:"boards,omitempty"` // as many as it has shown
 
@@ -272,12 +271,12 @@ func (f *Fleet) recall(r record, p *place) {
 			ahead[i], *t = *t, now
 		}
 	}
-	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: r.Overview, lastSeen: r.LastSeen, ahead: ahead, life: r.Life, boards: shownBoards{most: r.Boards}, firmwareAsked: r.FirmwareAsked}
+	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: dragon.KnownOverview(r.Overview), lastSeen: r.LastSeen, ahead: ahead, life: r.Life, boards: shownBoards{most: r.Boards}, firmwareAsked: r.FirmwareAsked}
 	if r.Latest != nil && f.config.interval(Firmware) > 0 {
 		d.facts.Store(&Facts{Firmware: r.Latest.fact()})
 	}
-	d.info.Store(&Info{MAC: r.MAC, Address: r.Address, IP: hostOf(r.Address), Brand: dragon.Brand(r.Brand), Model: r.Model,
-		Firmware: r.Firmware, HWVersion: r.HWVersion, FirstSeen: r.FirstSeen, LastSeen: r.LastSeen})
+	d.info.Store(&Info{MAC: r.MAC, Address: r.Address, IP: hostOf(r.Address), Brand: dragon.Brand(r.Brand),
+		Model: dragon.Printable(r.Model), Firmware: dragon.Printable(r.Firmware), HWVersion: dragon.Printable(r.HWVersion), FirstSeen: r.FirstSeen, LastSeen: r.LastSeen})
 	d.mu.Lock()
 	if p != nil {
 		f.byAddress[p.address] = d

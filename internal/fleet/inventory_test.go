@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
@@ -451,4 +452,25 @@ func FuzzNormalAddress(f *testing.F) {
 			t.Errorf("%q becomes %q becomes %q", s, a, again)
 		}
 	})
+}
+
+// What a dragon says of itself is its own affair; what becomes of it here is not.
+func TestAnInventoryDoesNotGrowWithWhatADragonSays(t *testing.T) {
+	wide := `{"success":true,"type":"T1"` + strings.Repeat(`,"x":[[[[[[[[1,2]]]]]]]]`, 4000) + `}`
+	deep := `{"success":true,"type":"T1","x":` + strings.Repeat("[", 7900) + strings.Repeat("]", 7900) + `}`
+	for name, answer := range map[string]string{"wide": wide, "deep": deep} {
+		inHall(t, Config{Dir: t.TempDir()}, func(h *hall) {
+			d, _ := h.dragon("10.1.0.8", dragontest.Spec{Seed: 1})
+			d.mu.Lock()
+			d.learn("", &dragon.Overview{Answer: dragon.Answer{Raw: []byte(answer)}})
+			d.mu.Unlock()
+			r := d.record()
+			if own, copied := encode(r, ""), encode(d.copyEntry(r), "  "); len(own) > 2000 || len(copied) > 2000 {
+				h.Errorf("%s: %d bytes became %d in the inventory, %d in the copy", name, len(answer), len(own), len(copied))
+			}
+			if kept := withShortAnswer(&dragon.Overview{Answer: dragon.Answer{Raw: []byte(answer)}}); cap(kept.Raw) > 2*maxOverview {
+				h.Errorf("%s: %d bytes are kept", name, cap(kept.Raw))
+			}
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,19 @@ type session struct {
 
 func (s *session) holds(p *place) bool {
 	return s.overview != nil && s.logins == p.client.Logins()
+}
+
+// maxOverview is how many bytes of an overview's answer are kept, to be shown beside a
+// probe. Recorded ones have 480; that of each dragon is kept for as long as it answers.
+const maxOverview = 4 << 10
+
+func withShortAnswer(ov *dragon.Overview) *dragon.Overview {
+	if len(ov.Raw) <= maxOverview {
+		return ov
+	}
+	short := *ov
+	short.Raw = bytes.Clone(ov.Raw[:maxOverview])
+	return &short
 }
 
 // strangerError says that another dragon answers where this one was.
@@ -171,7 +185,7 @@ func (d *Dragon) readOverview(ctx context.Context, p *place) error {
 	if mac := normalMAC(ov.MAC); dragon.UsableMAC(mac) && mac != d.mac {
 		return &strangerError{address: p.address, want: d.mac, overview: ov}
 	}
-	s.overview, s.logins, s.due = ov, p.client.Logins(), time.Now().Add(d.fleet.overviewDue(d.mac))
+	s.overview, s.logins, s.due = withShortAnswer(ov), p.client.Logins(), time.Now().Add(d.fleet.overviewDue(d.mac))
 	d.mu.Lock()
 	d.health.unreadable(ov.Unreadable)
 	changed := p.ctx.Err() == nil && d.learn("", ov)

@@ -241,7 +241,7 @@ func (f *Fleet) sightedPlace(s Sighting) *place {
 		s.Client = dragon.New(s.Address, f.config.Client)
 	}
 	p := f.newPlace(s.Address, s.Client)
-	p.session = session{overview: s.Identity.Overview, logins: s.Client.Logins(), due: time.Now().Add(f.overviewDue(normalMAC(s.Identity.Overview.MAC)))}
+	p.session = session{overview: withShortAnswer(s.Identity.Overview), logins: s.Client.Logins(), due: time.Now().Add(f.overviewDue(normalMAC(s.Identity.Overview.MAC)))}
 	return p
 }
 

@@ -10,22 +10,16 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
 
-// Plain returns s without control characters, which could deceive a terminal, and cut to
-// at most n bytes.
+// Plain returns s printable, see dragon.Printable, and cut to at most n bytes.
 func Plain(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
+	s = dragon.Printable(s)
 	if len(s) > n {
 		s = strings.ToValidUTF8(s[:n], "") + "…"
 	}

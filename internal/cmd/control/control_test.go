@@ -119,7 +119,7 @@ func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 	if err := f.showStatus(&b, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick", "fleet in flight: 1 of 2", "fleet in 1h: 1 of 3", "storm: open: 5 of 10?[2J", "quarantined", "three reboots"} {
+	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick", "fleet in flight: 1 of 2", "fleet in 1h: 1 of 3", "storm: open: 5 of 10�[2J", "quarantined", "three reboots"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

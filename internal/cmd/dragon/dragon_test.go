@@ -404,7 +404,7 @@ func TestLinesAreWholeAndHarmless(t *testing.T) {
 	if err := l.end(); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := b.String(), "a | one\na | tw[2Jo\na | \na | three\n"; got != want {
+	if got, want := b.String(), "a | one\na | tw�[2Jo\na | \na | three\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

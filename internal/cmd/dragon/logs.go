@@ -7,9 +7,10 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"unicode"
 
 	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 func (f *family) addLogs() {
@@ -84,12 +85,7 @@ func (l *lines) end() error {
 }
 
 func (l *lines) line(line []byte) error {
-	text := strings.Map(func(r rune) rune {
-		if r == '\t' || unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, string(line))
+	text := dragon.PrintableLines(strings.TrimRight(string(line), "\r"))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, err := io.WriteString(l.to, l.prefix+text+"\n")

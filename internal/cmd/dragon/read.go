@@ -222,7 +222,7 @@ func (t *target) rawStats(ctx context.Context) (json.RawMessage, error) {
 	if !json.Valid(a.Raw) {
 		return nil, errors.New("stats: the answer is not JSON")
 	}
-	return a.Raw, nil
+	return json.RawMessage(dragon.PrintableLines(string(a.Raw))), nil
 }
 
 // history is the hash rates that a dragon keeps, and when they begin, in words.
