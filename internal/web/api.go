@@ -141,12 +141,12 @@ func (a *api) handler() http.Handler {
 }
 
 func (a *api) dragons(w http.ResponseWriter, r *http.Request) {
-	q, err := parseHerdQuery(r.URL.Query(), 0)
+	q, err := parseFleetQuery(r.URL.Query(), 0)
 	if err != nil {
 		fail(w, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
 		return
 	}
-	answer(w, http.StatusOK, herd(a.Fleet, lookAt(a.Healer), q, time.Now()))
+	answer(w, http.StatusOK, describeFleet(a.Fleet, lookAt(a.Healer), q, time.Now()))
 }
 
 func (a *api) dragon(w http.ResponseWriter, r *http.Request) {

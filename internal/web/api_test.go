@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clinic is a healer with a herd of three, and its API.
+// clinic is a healer with a fleet of three, and its API.
 type clinic struct {
 	t      testing.TB
 	dir    string
@@ -43,7 +43,7 @@ func newClinic(t *testing.T) *clinic {
 	return newClinicOf(t, dragontest.HerdConfig{Count: 3})
 }
 
-// newClinicOf returns a clinic whose healer has had its first look at the whole herd.
+// newClinicOf returns a clinic whose healer has had its first look at the whole fleet.
 func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 	t.Helper()
 	config.InMemory = true
@@ -351,12 +351,12 @@ func TestTheAPIHasWhatThePagesShow(t *testing.T) {
 	if _, err := c.healer.Write(t.Context(), agent.WriteRequest{Target: c.worker, Kind: healer.Restart, Owner: "o", Reason: "r", Force: true}); err != nil {
 		t.Fatal(err)
 	}
-	var herd HerdAnswer
+	var all FleetAnswer
 	code, body := c.ask(false, "GET", "/api/v1/dragons?sort=worker", "")
-	if err := json.Unmarshal([]byte(body), &herd); err != nil || code != 200 || herd.Known != 4 || herd.Up != 3 || herd.Matching != 4 || len(herd.Dragons) != 4 {
+	if err := json.Unmarshal([]byte(body), &all); err != nil || code != 200 || all.Known != 4 || all.Up != 3 || all.Matching != 4 || len(all.Dragons) != 4 {
 		t.Fatalf("%d %v %s", code, err, body)
 	}
-	sick, well, silent := herd.Dragons[0], herd.Dragons[1], herd.Dragons[3]
+	sick, well, silent := all.Dragons[0], all.Dragons[1], all.Dragons[3]
 	if sick.Worker != c.worker || sick.BoardsAlive != dragon.Known(2) || sick.BoardsExpected != dragon.Known(3) || sick.LastAction == nil ||
 		sick.LastAction.Kind != healer.Restart || sick.LastAction.Actor != "user:o" || sick.Hashrate.Or(0) >= well.Hashrate.Or(0) {
 		t.Errorf("%+v", sick)

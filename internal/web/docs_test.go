@@ -9,7 +9,7 @@ import (
 )
 
 // Every field of the answers of this room is in docs/api.md, and so is every column
-// that the herd can be sorted by.
+// that the fleet can be sorted by.
 func TestTheAPIIsDocumented(t *testing.T) {
 	data, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
@@ -22,7 +22,7 @@ func TestTheAPIIsDocumented(t *testing.T) {
 		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
 			typ = typ.Elem()
 		}
-		if typ.Kind() != reflect.Struct || seen[typ] || typ.PkgPath() != reflect.TypeFor[HerdAnswer]().PkgPath() {
+		if typ.Kind() != reflect.Struct || seen[typ] || typ.PkgPath() != reflect.TypeFor[FleetAnswer]().PkgPath() {
 			return
 		}
 		seen[typ] = true
@@ -41,7 +41,7 @@ func TestTheAPIIsDocumented(t *testing.T) {
 			walk(f.Type)
 		}
 	}
-	walk(reflect.TypeFor[HerdAnswer]())
+	walk(reflect.TypeFor[FleetAnswer]())
 	walk(reflect.TypeFor[OneDragonAnswer]())
 	if len(seen) < 10 {
 		t.Errorf("%d types", len(seen))

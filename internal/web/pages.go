@@ -64,7 +64,7 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"herd", "dragon", "healer", "rollouts", "configuration", "confirm", "message"} {
+	for _, name := range []string{"fleet", "dragon", "healer", "rollouts", "configuration", "confirm", "message"} {
 		t, err := layout.Clone()
 		if err == nil {
 			p.templates[name], err = t.ParseFS(files, "templates/"+name+".html")
@@ -76,12 +76,16 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 	return p, nil
 }
 
-// register adds the pages to a mux. The herd is at / too, where nothing else is.
+// register adds the pages to a mux. The fleet is at / too, where nothing else is.
 func (p *pages) register(mux *http.ServeMux) {
 	page := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, gzhttp.GzipHandler(h)) }
-	page("GET /herd", p.herd)
+	page("GET /fleet", p.fleet)
+	mux.HandleFunc("GET /herd", func(w http.ResponseWriter, r *http.Request) { // as it was called
+		w.Header().Set("Location", (&url.URL{Path: "fleet", RawQuery: r.URL.RawQuery}).String()) // relative: a proxy may be in front
+		w.WriteHeader(http.StatusMovedPermanently)
+	})
 	if p.telemetry != "" {
-		page("GET /{$}", p.herd)
+		page("GET /{$}", p.fleet)
 	}
 	page("GET /dragon", p.dragon)
 	page("GET /healer", p.healer)
@@ -205,10 +209,10 @@ type message struct {
 
 var notYet = message{Tone: "calm", Title: "Not yet", Text: "The healer has not looked at the fleet yet. It does so within a minute of its start."}
 
-// herdPage is the herd with what the page needs to link to itself.
-type herdPage struct {
-	*HerdAnswer
-	Query        herdQuery
+// fleetPage is the fleet with what the page needs to link to itself.
+type fleetPage struct {
+	*FleetAnswer
+	Query        fleetQuery
 	Models       []string
 	Sites        []string
 	States       []stateCount
@@ -313,16 +317,16 @@ func (a *DragonAnswer) Stale() bool { return a.Age.Or(0) > stale }
 // once a minute.
 const stale = 90
 
-func (p *pages) herd(w http.ResponseWriter, r *http.Request) {
-	q, err := parseHerdQuery(r.URL.Query(), dragonsShown)
+func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
+	q, err := parseFleetQuery(r.URL.Query(), dragonsShown)
 	if err != nil {
 		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
 		return
 	}
 	l := lookAt(p.Healer)
-	h := herd(p.Fleet, l, q, time.Now())
-	page := herdPage{
-		HerdAnswer: h, Query: q, Models: h.models, Sites: h.sites, Troubled: h.trouble, Hottest: h.hottest, Oldest: h.oldest,
+	h := describeFleet(p.Fleet, l, q, time.Now())
+	page := fleetPage{
+		FleetAnswer: h, Query: q, Models: h.models, Sites: h.sites, Troubled: h.trouble, Hottest: h.hottest, Oldest: h.oldest,
 		Unlooked: l.status == nil, ShowsSite: len(h.sites) > 0,
 	}
 	page.Warm, page.Hot = heat(l.status, "")
@@ -330,14 +334,14 @@ func (p *pages) herd(w http.ResponseWriter, r *http.Request) {
 		page.Rates = append(page.Rates, algorithmRate{algorithm, dragon.Known(v)})
 	}
 	slices.SortFunc(page.Rates, func(a, b algorithmRate) int { return strings.Compare(a.Algorithm, b.Algorithm) })
-	link := func(change func(*herdQuery)) string {
+	link := func(change func(*fleetQuery)) string {
 		to := q
 		to.Page = 1
 		change(&to)
-		return "herd?" + to.values(dragonsShown).Encode()
+		return "fleet?" + to.values(dragonsShown).Encode()
 	}
 	chip := func(state string, count int) {
-		page.States = append(page.States, stateCount{healer.State(state), count, link(func(q *herdQuery) { q.State = state }), q.State == state})
+		page.States = append(page.States, stateCount{healer.State(state), count, link(func(q *fleetQuery) { q.State = state }), q.State == state})
 	}
 	chip("", h.Known)
 	chip(troubled, h.trouble)
@@ -365,16 +369,16 @@ func (p *pages) herd(w http.ResponseWriter, r *http.Request) {
 				to = "-" + c[0]
 			}
 		}
-		x.Link = link(func(q *herdQuery) { q.Sort = to })
+		x.Link = link(func(q *fleetQuery) { q.Sort = to })
 		page.Columns = append(page.Columns, x)
 	}
 	if h.Page > 1 {
-		page.PrevL = link(func(q *herdQuery) { q.Page = h.Page - 1 })
+		page.PrevL = link(func(q *fleetQuery) { q.Page = h.Page - 1 })
 	}
 	if h.Page < h.Pages {
-		page.NextL = link(func(q *herdQuery) { q.Page = h.Page + 1 })
+		page.NextL = link(func(q *fleetQuery) { q.Page = h.Page + 1 })
 	}
-	p.show(w, r, http.StatusOK, "herd", frame{Title: "Herd", Here: "herd", Refresh: refreshEvery, Page: &page})
+	p.show(w, r, http.StatusOK, "fleet", frame{Title: "Fleet", Here: "fleet", Refresh: refreshEvery, Page: &page})
 }
 
 // dragonPage is one dragon.
@@ -395,7 +399,7 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 	d := p.Fleet.Lookup(name)
 	if d == nil {
 		p.sorry(w, r, http.StatusNotFound, ErrorAnswer{
-			Error: fmt.Sprintf("no known dragon goes by %q", cut(most, name)), Try: "a worker, MAC or address that the herd has",
+			Error: fmt.Sprintf("no known dragon goes by %q", cut(most, name)), Try: "a worker, MAC or address of the fleet",
 		})
 		return
 	}

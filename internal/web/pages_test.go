@@ -93,7 +93,7 @@ func (c *clinic) look(admin bool, path string) string {
 	return w.Body.String()
 }
 
-// hostile is a herd of which one dragon says things that are meant for a browser.
+// hostile is a fleet of which one dragon says things that are meant for a browser.
 func hostile(i int) dragontest.Spec {
 	spec := dragontest.Mixed(i)
 	if i == 1 {
@@ -122,7 +122,7 @@ func listed(page string) []string {
 	return list
 }
 
-func TestTheHerdIsSortedFilteredAndPaged(t *testing.T) {
+func TestTheFleetIsSortedFilteredAndPaged(t *testing.T) {
 	c := newClinicOf(t, dragontest.HerdConfig{Count: 30, Specs: dragontest.Mixed})
 	worker := func(i int) string { return dragon.WorkerName(c.herd.Dragon(i).Spec().MAC) }
 	if err := c.healer.Quarantine(t.Context(), worker(7), "o", "waits for a board"); err != nil {
@@ -134,7 +134,7 @@ func TestTheHerdIsSortedFilteredAndPaged(t *testing.T) {
 	}
 	first := func(n int, query string) []string {
 		t.Helper()
-		list := listed(c.look(false, "/herd?"+query))
+		list := listed(c.look(false, "/fleet?"+query))
 		if len(list) != n {
 			t.Fatalf("%s: %d dragons, want %d", query, len(list), n)
 		}
@@ -168,12 +168,12 @@ func TestTheHerdIsSortedFilteredAndPaged(t *testing.T) {
 		t.Errorf("pages begin with %s and %s", one[0], two[0])
 	}
 	first(10, "sort=worker&per=20&page=9") // the last one
-	if page := c.look(false, "/herd?per=20&q=pool&sort=-hashrate"); !strings.Contains(page, html.EscapeString("herd?page=2&per=20&q=pool&sort=-hashrate")) {
+	if page := c.look(false, "/fleet?per=20&q=pool&sort=-hashrate"); !strings.Contains(page, html.EscapeString("fleet?page=2&per=20&q=pool&sort=-hashrate")) {
 		t.Error("there is no way to the second page")
 	}
 	for _, bad := range []string{"sort=luck", "state=married", "page=0", "page=x", "per=-1", "q=" + strings.Repeat("x", 300)} {
 		w := httptest.NewRecorder()
-		c.surface(false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/herd?"+bad, nil))
+		c.surface(false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/fleet?"+bad, nil))
 		if w.Code != http.StatusBadRequest {
 			t.Errorf("%.20s: %d", bad, w.Code)
 		}
@@ -247,7 +247,7 @@ func TestTheRolloutsPageHasWhatIsBroughtToTheDragons(t *testing.T) {
 		return err == nil && len(p.Rollouts) == 1
 	})
 	page := c.look(true, "/rollouts")
-	for _, want := range []string{"house pools", "3 dragons", "waiting", "What they run", "herd?q=t1_20180515_060842"} {
+	for _, want := range []string{"house pools", "3 dragons", "waiting", "What they run", "fleet?q=t1_20180515_060842"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not there:\n%s", want, page)
 		}
@@ -314,7 +314,7 @@ func TestAHealerThatHasNotLookedYetHasPages(t *testing.T) {
 func TestNothingThatADragonSaysBreaksOut(t *testing.T) {
 	c := newClinicOf(t, dragontest.HerdConfig{Count: 3, Specs: hostile})
 	worker := dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)
-	for _, path := range []string{"/", "/herd?q=%3Cscript%3E", "/herd?q=%22%3E%3Cscript%3Ealert(9)", "/dragon?worker=" + worker, "/healer", "/rollouts", "/api/v1/rollouts", "/api/v1/plan", "/confirm?do=reboot&dragon=%3Cscript%3E&reason=%22onfocus="} {
+	for _, path := range []string{"/", "/fleet?q=%3Cscript%3E", "/fleet?q=%22%3E%3Cscript%3Ealert(9)", "/dragon?worker=" + worker, "/healer", "/rollouts", "/api/v1/rollouts", "/api/v1/plan", "/confirm?do=reboot&dragon=%3Cscript%3E&reason=%22onfocus="} {
 		page := c.look(true, path)
 		for _, secret := range []string{"poolsecret", "loginsecret", "housesecret"} {
 			if strings.Contains(page, secret) {
@@ -365,7 +365,7 @@ func TestOnlyAnAddressBecomesALink(t *testing.T) {
 
 func TestEveryPageIsGuarded(t *testing.T) {
 	c := newClinic(t)
-	for _, path := range []string{"/", "/herd", "/dragon?worker=" + c.worker, "/healer", "/rollouts", "/configuration", "/confirm?do=pause&scope=fleet", "/dragon?worker=nobody", "/herd?page=x", "/static/live.js"} {
+	for _, path := range []string{"/", "/fleet", "/dragon?worker=" + c.worker, "/healer", "/rollouts", "/configuration", "/confirm?do=pause&scope=fleet", "/dragon?worker=nobody", "/fleet?page=x", "/static/live.js"} {
 		w := httptest.NewRecorder()
 		c.surface(true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		h := w.Header()
@@ -425,7 +425,7 @@ func TestPagesLinkToEachOtherWhereverTheyAre(t *testing.T) {
 			todo = append(todo, to.String())
 		}
 	}
-	for _, page := range []string{"/dragons/herd", "/dragons/healer", "/dragons/dragon?worker=" + c.worker, "/dragons/confirm?do=reboot&dragon=" + c.worker, "/dragons/api/v1/dragons"} {
+	for _, page := range []string{"/dragons/fleet", "/dragons/healer", "/dragons/dragon?worker=" + c.worker, "/dragons/confirm?do=reboot&dragon=" + c.worker, "/dragons/api/v1/dragons"} {
 		if !seen[page] {
 			t.Errorf("nothing links to %s", page)
 		}
@@ -649,7 +649,7 @@ func TestFiguresAreWrittenForPeople(t *testing.T) {
 func BenchmarkPages(b *testing.B) {
 	c := newClinicOf(b, dragontest.HerdConfig{Count: 5000, Specs: dragontest.Mixed})
 	h := c.surface(true)
-	for _, path := range []string{"/herd", "/herd?q=pool&sort=-temperature&page=7", "/herd?per=5000", "/dragon?worker=" + c.worker, "/healer", "/api/v1/dragons"} {
+	for _, path := range []string{"/fleet", "/fleet?q=pool&sort=-temperature&page=7", "/fleet?per=5000", "/dragon?worker=" + c.worker, "/healer", "/api/v1/dragons"} {
 		b.Run(strings.ReplaceAll(strings.SplitN(path, "=dragon", 2)[0], "/", "_"), func(b *testing.B) {
 			size := 0
 			for b.Loop() {

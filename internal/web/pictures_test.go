@@ -49,7 +49,7 @@ func TestPagesInABrowser(t *testing.T) {
 	defer server.Close()
 
 	for _, p := range []struct{ name, path string }{
-		{"herd", "/"}, {"dragon", "/dragon?worker=" + worker(2)}, {"hostile", "/dragon?worker=" + worker(1)}, {"long", "/dragon?worker=" + worker(5)},
+		{"fleet", "/"}, {"dragon", "/dragon?worker=" + worker(2)}, {"hostile", "/dragon?worker=" + worker(1)}, {"long", "/dragon?worker=" + worker(5)},
 		{"silent", "/dragon?worker=" + worker(6)}, {"healer", "/healer"}, {"rollouts", "/rollouts"}, {"configuration", "/configuration"}, {"confirm", "/confirm?do=reboot&dragon=" + worker(2)}, {"nobody", "/dragon?worker=nobody"},
 	} {
 		for _, screen := range []struct {
@@ -58,7 +58,7 @@ func TestPagesInABrowser(t *testing.T) {
 		}{{"desktop", 1400, 900}, {"laptop", 1280, 720}, {"window", 1010, 700}, {"tablet", 768, 1024}, {"phone", 390, 844}, {"small", 340, 640}} {
 			for _, scheme := range []string{"light", "dark"} {
 				common := screen.name == "desktop" && scheme == "light" || screen.name == "phone" && scheme == "dark"
-				table := p.name == "herd" || p.name == "dragon" || p.name == "healer" // what is wide
+				table := p.name == "fleet" || p.name == "dragon" || p.name == "healer" // what is wide
 				if !common && !(table && (scheme == "light" || screen.name == "desktop")) {
 					continue
 				}

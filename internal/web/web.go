@@ -28,7 +28,7 @@ type Config struct {
 }
 
 // own are the paths that metrics cannot have.
-var own = []string{"/probe", "/sd", "/-", "/api", "/debug", "/herd", "/dragon", "/healer", "/rollouts", "/configuration", "/confirm", "/static"}
+var own = []string{"/probe", "/sd", "/-", "/api", "/debug", "/fleet", "/herd", "/dragon", "/healer", "/rollouts", "/configuration", "/confirm", "/static"}
 
 // ParseTelemetryPath refuses a path for the metrics that could not be served, or that
 // another page has.

@@ -46,7 +46,7 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for path, want := range map[string]string{telemetry: "metrics", "/": root, "/herd": "Mother of Dragons", "/probe": "probe", "/sd": "sd", "/-/healthy": "Healthy"} {
+		for path, want := range map[string]string{telemetry: "metrics", "/": root, "/fleet": "Mother of Dragons", "/probe": "probe", "/sd": "sd", "/-/healthy": "Healthy"} {
 			if status, body := get(t, h, path); status != http.StatusOK || !strings.Contains(body, want) {
 				t.Errorf("metrics at %s: %s gives %d %.80s, want %s", telemetry, path, status, body, want)
 			}
@@ -59,6 +59,18 @@ func TestPages(t *testing.T) {
 				t.Errorf("metrics at %s: %s gives %d %.80s, want 404", telemetry, path, status, body)
 			}
 		}
+	}
+}
+
+func TestTheOldAddressOfTheFleetLeadsToIt(t *testing.T) {
+	h, err := Handler(config(t, "/metrics"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	fromHere(h).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/herd?state=trouble&q=%2F", nil))
+	if to := w.Header().Get("Location"); w.Code != http.StatusMovedPermanently || to != "fleet?state=trouble&q=%2F" {
+		t.Errorf("%d to %q", w.Code, to)
 	}
 }
 

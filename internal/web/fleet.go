@@ -15,8 +15,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// HerdAnswer is what GET /api/v1/dragons says.
-type HerdAnswer struct {
+// FleetAnswer is what GET /api/v1/dragons says.
+type FleetAnswer struct {
 	At       time.Time      `json:"at"`
 	Known    int            `json:"known"`    // dragons
 	Up       int            `json:"up"`       // of those
@@ -33,8 +33,8 @@ type HerdAnswer struct {
 	trouble       int
 }
 
-// herdQuery says which dragons are wanted, and in what order.
-type herdQuery struct {
+// fleetQuery says which dragons are wanted, and in what order.
+type fleetQuery struct {
 	Text, State, Model, Site string
 	Sort                     string // one of orders, with a - in front for the other way round
 	Page, Per                int    // Per 0: all on one page
@@ -46,9 +46,9 @@ const troubled = "trouble"
 // most is more than a query needs, in letters.
 const most = 200
 
-// parseHerdQuery reads the parameters q, state, model, site, sort, page and per.
-func parseHerdQuery(v url.Values, per int) (herdQuery, error) {
-	q := herdQuery{Text: v.Get("q"), State: v.Get("state"), Model: v.Get("model"), Site: v.Get("site"), Sort: cmp.Or(v.Get("sort"), "state"), Page: 1, Per: per}
+// parseFleetQuery reads the parameters q, state, model, site, sort, page and per.
+func parseFleetQuery(v url.Values, per int) (fleetQuery, error) {
+	q := fleetQuery{Text: v.Get("q"), State: v.Get("state"), Model: v.Get("model"), Site: v.Get("site"), Sort: cmp.Or(v.Get("sort"), "state"), Page: 1, Per: per}
 	for name, s := range map[string]string{"q": q.Text, "model": q.Model, "site": q.Site} {
 		if len(s) > most {
 			return q, fmt.Errorf("%s has %d letters, expected at most %d", name, len(s), most)
@@ -79,7 +79,7 @@ func parseHerdQuery(v url.Values, per int) (herdQuery, error) {
 }
 
 // values are the query's parameters, without those that say what is so anyway.
-func (q herdQuery) values(per int) url.Values {
+func (q fleetQuery) values(per int) url.Values {
 	v := url.Values{}
 	for name, s := range map[string]string{"q": q.Text, "state": q.State, "model": q.Model, "site": q.Site} {
 		if s != "" {
@@ -98,10 +98,10 @@ func (q herdQuery) values(per int) url.Values {
 	return v
 }
 
-// herd says of the fleet what a query wants to know.
-func herd(f *fleet.Fleet, l look, q herdQuery, now time.Time) *HerdAnswer {
+// describeFleet says of the fleet what a query wants to know.
+func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAnswer {
 	dragons := f.Dragons()
-	a := &HerdAnswer{At: now.UTC(), Known: len(dragons), states: make(map[healer.State]int), hashrates: make(map[string]float64)}
+	a := &FleetAnswer{At: now.UTC(), Known: len(dragons), states: make(map[healer.State]int), hashrates: make(map[string]float64)}
 	all := make([]DragonAnswer, len(dragons))
 	models, sites := make(map[string]bool), make(map[string]bool)
 	text := strings.ToLower(strings.TrimSpace(q.Text))
@@ -149,7 +149,7 @@ func names(set map[string]bool) []string {
 }
 
 // count adds a dragon to the figures of the whole fleet.
-func (a *HerdAnswer) count(x *DragonAnswer) {
+func (a *FleetAnswer) count(x *DragonAnswer) {
 	if x.Up {
 		a.Up++
 		if age, known := x.Age.Get(); known && age >= a.oldest.Or(age) {
@@ -203,7 +203,7 @@ func (a *DragonAnswer) plainly() string {
 	return ""
 }
 
-func (q *herdQuery) matches(a *DragonAnswer, text string) bool {
+func (q *fleetQuery) matches(a *DragonAnswer, text string) bool {
 	switch {
 	case q.State == troubled && !a.needsALook(),
 		q.State != "" && q.State != troubled && string(a.State()) != q.State,
@@ -234,7 +234,7 @@ var urgency = func() map[healer.State]int {
 	return m
 }()
 
-// orders are the columns that the herd can be sorted by.
+// orders are the columns that the fleet can be sorted by.
 var orders = map[string]func(a, b *DragonAnswer, descending bool) int{
 	"state": by(func(a *DragonAnswer) int {
 		if a.needsALook() {
