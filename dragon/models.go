@@ -1,6 +1,10 @@
 package dragon
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Model is what is known of a type of dragon beside what it says itself.
 type Model struct {
@@ -72,6 +76,11 @@ func ModelOf(model string) Model {
 		}
 	}
 	return Model{Factor: 1e6}
+}
+
+// Models returns the types that ModelOf knows by their whole name, in order.
+func Models() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(models)), func(name string) bool { return strings.HasSuffix(name, "*") })
 }
 
 // BoardCount is how many hash boards a dragon should have, and who says so.

@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,22 +21,27 @@ type Window struct {
 	valid    bool
 }
 
-// Validate checks a window and makes it usable: one that was not validated is closed.
+// Validate checks a window and makes it usable: one that was not validated is closed. The error
+// has a line for everything that is wrong.
 func (w *Window) Validate() error {
+	var errs []error
 	start, err := time.Parse("15:04", w.Start)
 	if err != nil {
-		return fmt.Errorf("window: start %q, expected a time such as 22:30", w.Start)
+		errs = append(errs, fmt.Errorf("window: start %q, expected a time such as 22:30", w.Start))
 	}
 	if w.Length <= 0 || w.Length > week {
-		return fmt.Errorf("window: length %s, expected up to %s", w.Length, week)
+		errs = append(errs, fmt.Errorf("window: length %s, expected up to %s", w.Length, week))
 	}
 	for _, d := range w.Days {
 		if !slices.ContainsFunc(weekdays, func(n string) bool { return strings.EqualFold(n, d) }) {
-			return fmt.Errorf("window: day %q, expected %s", d, strings.Join(weekdays, " "))
+			errs = append(errs, fmt.Errorf("window: day %q, expected %s", d, strings.Join(weekdays, " ")))
 		}
 	}
 	if w.location, err = time.LoadLocation(w.Zone); err != nil {
-		return fmt.Errorf("window: zone %q: %w", w.Zone, err)
+		errs = append(errs, fmt.Errorf("window: zone %q: %w", w.Zone, err))
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
 	}
 	w.from = time.Duration(start.Hour())*time.Hour + time.Duration(start.Minute())*time.Minute
 	w.valid = true

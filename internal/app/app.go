@@ -209,6 +209,7 @@ func (a *app) statsdConfig(c *config.Config) collector.StatsdConfig {
 func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 	return discovery.Config{
 		Networks:        c.Searched(),
+		Exclude:         c.Exclude,
 		Targets:         c.Targets(),
 		Port:            c.Discovery.Port,
 		Interval:        c.Discovery.Interval,

@@ -34,6 +34,7 @@ func addScan(p *cli.Program) {
 		}
 		scanner := discovery.New(discovery.Config{
 			Networks:        *networks,
+			Exclude:         c.Exclude,
 			Port:            c.Discovery.Port,
 			ConnectTimeout:  c.Discovery.ConnectTimeout,
 			IdentifyTimeout: c.Discovery.Timeout,

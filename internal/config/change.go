@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 )
 
 // Unchangeable says what of another configuration takes a restart; nil if nothing does.
@@ -52,5 +54,6 @@ func (c *Collectors) Switches() map[string]bool {
 
 // SearchesAs reports whether dragons are searched as by another configuration.
 func (c *Config) SearchesAs(o *Config) bool {
-	return slices.Equal(c.Networks, o.Networks) && slices.Equal(c.Dragons, o.Dragons) && c.Discovery == o.Discovery
+	return slices.EqualFunc(c.Searched(), o.Searched(), discovery.Network.Equal) && slices.Equal(c.Exclude, o.Exclude) &&
+		slices.Equal(c.Targets(), o.Targets()) && c.Discovery == o.Discovery
 }

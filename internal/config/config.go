@@ -75,7 +75,7 @@ func load(flags *Settings, path string) (*Config, error) {
 func (s *Settings) Searched() []discovery.Network {
 	var list []discovery.Network
 	for _, n := range s.Networks {
-		list = append(list, discovery.Network{Range: n.CIDR})
+		list = append(list, n.searched())
 	}
 	return list
 }
@@ -160,7 +160,7 @@ func RegisterScan(cmd *kingpin.CmdClause) (*Settings, *[]discovery.Network) {
 	cmd.Arg("network", help).Required().SetValue(&value[discovery.Network]{
 		name: "<network>", many: true, parse: discovery.ParseNetwork, take: func(n discovery.Network) { *networks = append(*networks, n) },
 	})
-	for _, key := range []string{"discovery.port", "discovery.timeout", "discovery.connect_timeout"} {
+	for _, key := range []string{"exclude", "discovery.port", "discovery.timeout", "discovery.connect_timeout"} {
 		rowAt(key).register(cmd, s)
 	}
 	return s, networks

@@ -98,12 +98,15 @@ func (d *DesiredStates) Of(i healer.Device) *healer.Wish {
 	if len(t.Pools) == 0 && t.Mode == "" && t.Firmware == "" {
 		return nil
 	}
+	if i.IP == "" && strings.Contains(t.Worker, "{ip}") {
+		return nil // until its address is known
+	}
 	wish := &healer.Wish{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level, Firmware: t.Firmware}
 	if len(t.Pools) == 0 && t.Mode == "" {
 		wish.Name = t.firmwareName
 	}
 	for _, p := range t.Pools {
-		p.User = workerName(t.Worker, p.User, i.MAC)
+		p.User = workerName(t.Worker, p.User, i)
 		wish.Pools = append(wish.Pools, p)
 	}
 	return wish
@@ -157,8 +160,8 @@ func (t *template) hash() string {
 }
 
 // workerName is the user with which a dragon logs in to a pool.
-func workerName(template, user, mac string) string {
-	return strings.NewReplacer("{user}", user, "{worker}", dragon.WorkerName(mac), "{mac}", strings.ReplaceAll(mac, ":", "")).Replace(template)
+func workerName(template, user string, i healer.Device) string {
+	return strings.NewReplacer("{user}", user, "{worker}", dragon.WorkerName(i.MAC), "{mac}", strings.ReplaceAll(i.MAC, ":", ""), "{ip}", i.IP).Replace(template)
 }
 
 // newDesiredStates merges flags and profiles. The file wins over the flags where neither is
@@ -218,10 +221,10 @@ func (c *Config) desiredBy(r *reader, p *profile, path, dir string) (l desiredLa
 		l.pools = append(l.pools, c.poolOf(r, &wish.Pools[i], fmt.Sprintf("%s.pools[%d]", path, i), dir))
 	}
 	if l.worker = wish.WorkerName; r.has(path + ".worker_name") {
-		rest := workerName(wish.WorkerName, "", "")
+		rest := workerName(wish.WorkerName, "", healer.Device{})
 		switch {
 		case strings.ContainsAny(rest, "{}"):
-			r.at(path+".worker_name", "invalid name %s: in braces it takes {user}, {worker} and {mac}", shown(wish.WorkerName))
+			r.at(path+".worker_name", "invalid name %s: in braces it takes {user}, {worker}, {mac} and {ip}", shown(wish.WorkerName))
 		case !strings.Contains(wish.WorkerName, "{user}") || strings.ContainsFunc(wish.WorkerName, func(c rune) bool { return c <= ' ' || c > '~' }):
 			r.at(path+".worker_name", "invalid name %s: want {user} in it, as in %s, and no spaces", shown(wish.WorkerName), workerTemplate)
 		}

@@ -76,7 +76,7 @@ profiles:
     wish: {pools: [{url: "stratum+tcp://file.net:1", username: f, password: x}]}
   - name: hall
     match: {site: hall-a}
-    wish: {worker_name: "{user}_{mac}", autotune: {mode: efficient, level: 1}}
+    wish: {worker_name: "{user}_{mac}_{ip}", autotune: {mode: efficient, level: 1}}
   - name: t2
     match: {model: T2T}
     wish: {autotune: {mode: performance}, firmware: t2t_20190102_030405}
@@ -89,8 +89,8 @@ profiles:
 	}{
 		{"a0:b0:45:00:11:02", "T1", "127.5.1.1", "f.dragon-45001102/x@file.net:1 balanced"},
 		{"a0:b0:45:00:11:02", "T2T", "127.5.1.1", "f.dragon-45001102/x@file.net:1 performance t2t_20190102_030405"},
-		{"a0:b0:45:00:11:02", "T2T", "127.5.7.1", "f_a0b045001102/x@file.net:1 efficient level 1 t2t_20190102_030405"},
-		{"a0:b0:45:00:ad:e5", "T1", "127.5.7.1", "own_a0b04500ade5/x@own.net:1 efficient level 1"},
+		{"a0:b0:45:00:11:02", "T2T", "127.5.7.1", "f_a0b045001102_127.5.7.1/x@file.net:1 efficient level 1 t2t_20190102_030405"},
+		{"a0:b0:45:00:ad:e5", "T1", "127.5.7.1", "own_a0b04500ade5_127.5.7.1/x@own.net:1 efficient level 1"},
 	} {
 		i := healer.Device{MAC: x.mac, Model: x.model, IP: x.ip}
 		if x.ip == "127.5.7.1" {
@@ -102,5 +102,8 @@ profiles:
 	}
 	if c.Healing.Policy().Wish == nil {
 		t.Error("the policy has no desired states")
+	}
+	if got := stateOf(c, healer.Device{MAC: "a0:b0:45:00:ad:e5", Site: "hall-a"}); got != "nothing" {
+		t.Errorf("a dragon without an address has the desired state %s", got)
 	}
 }

@@ -226,6 +226,33 @@ dragons: [{address: "127.5.0.1:8101", site: a}, {address: "127.5.0.1:8102", site
 	}
 }
 
+func TestNetworksHavePortsAndHoles(t *testing.T) {
+	c := mustParse(t, `
+networks:
+  - {cidr: 127.5.0.7/32, ports: [8101-8110, 80], site: a}
+  - {cidr: 127.5.0.7/32, ports: 8111-8120, site: b}
+  - {cidr: 127.5.0.0/24, site: all}
+exclude: [127.5.0.1, 127.5.0.40-127.5.0.49, 127.5.0.64/28]
+`, "--network=127.9.0.0/24", "--exclude=127.9.0.1")
+	if got := fmt.Sprint(c.Searched(), c.Exclude); got != "[127.5.0.7/32:8101-8110,80 127.5.0.7/32:8111-8120 127.5.0.0/24] [127.5.0.1 127.5.0.40-127.5.0.49 127.5.0.64/28]" {
+		t.Errorf("searched: %s", got)
+	}
+	for address, want := range map[string]string{
+		"127.5.0.7:8105": "a", "127.5.0.7": "a", "127.5.0.7:8111": "b", "127.5.0.7:9": "all", "127.5.0.8:8111": "all",
+	} {
+		if got := c.Sites.Of(address); got != want {
+			t.Errorf("%s: site %q, want %q", address, got, want)
+		}
+	}
+	flags, err := parse("--network=127.9.0.10-127.9.0.19:80,8101-8102", "--exclude=127.9.0.12", "--exclude=127.9.0.16/31")
+	if err != nil || fmt.Sprint(flags.Searched(), flags.Exclude) != "[127.9.0.10-127.9.0.19:80,8101-8102] [127.9.0.12 127.9.0.16/31]" {
+		t.Errorf("%v %v", flags, err)
+	}
+	if other := mustParse(t, "exclude: 127.9.0.12", "--network=127.9.0.10-127.9.0.19:80,8101-8102"); other.SearchesAs(flags) || !other.SearchesAs(other) {
+		t.Error("what is excluded makes no difference")
+	}
+}
+
 func TestPasswordsAreReadFromFiles(t *testing.T) {
 	path := written(t, "networks: {}\n")
 	dir := filepath.Dir(path)
@@ -412,7 +439,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 	}
 	for name, c := range map[string]*Config{"as it stands": as, "with every setting": uncommented} {
 		got, want := c.Settings, defaults.Settings
-		got.Networks, got.Dragons, got.Logins, got.Profiles, got.Statsd.Host = want.Networks, want.Dragons, nil, nil, "" // examples, not defaults
+		got.Networks, got.Exclude, got.Dragons, got.Logins, got.Profiles, got.Statsd.Host = want.Networks, nil, want.Dragons, nil, nil, "" // examples, not defaults
 		got.Policy, want.Policy = healer.Policy{}, healer.Policy{}
 		if diff := cmp.Diff(want, got, comparable, cmp.AllowUnexported(Settings{})); diff != "" {
 			t.Errorf("%s: not the defaults:\n%s", name, diff)

@@ -57,8 +57,10 @@ var kinds = func() map[reflect.Type]*kind {
 			either(schema{"type": "number", "minimum": 0, "maximum": 1}, pattern(`^[0-9.]+ ?%?$`))),
 		reflect.TypeFor[netip.Prefix](): kindOf("network", "a network like 192.0.2.0/24", discovery.ParseCIDR, netip.Prefix.String,
 			pattern(`^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+/[0-9]+$`)),
-		reflect.TypeFor[discovery.Range](): kindOf("network or range", "a network like 192.0.2.0/24 or 192.0.2.10-192.0.2.99", parseRange, discovery.Range.String,
-			pattern(`^[0-9.]+(/[0-9]+| ?- ?[0-9.]+)$`)),
+		reflect.TypeFor[discovery.Range](): kindOf("address, range or network", "an address like 192.0.2.1, 192.0.2.10-192.0.2.99 or 192.0.2.64/28",
+			discovery.ParseRange, discovery.Range.String, pattern(`^[0-9.]+(/[0-9]+| ?- ?[0-9.]+)?$`)),
+		reflect.TypeFor[discovery.PortRange](): kindOf("port or range", "a port like 80 or 8101-8120", discovery.ParsePorts, discovery.PortRange.String,
+			either(schema{"type": "integer", "minimum": 1, "maximum": 65535}, pattern(`^[0-9]+( ?- ?[0-9]+)?$`))),
 		reflect.TypeFor[firmware.Host](): kindOf("host", "a host like files.example.com:8080", firmware.ParseHost, firmware.Host.String, anything),
 		reflect.TypeFor[healer.Mode](): kindOf(mode.name, mode.wants, func(s string) (healer.Mode, error) {
 			_, err := mode.parse(s)
@@ -103,6 +105,15 @@ var statsdPrefix = kindOf("string", "a string", func(s string) (string, error) {
 	return s, nil
 }, func(s string) string { return s }, schema{"type": []string{"string", "number", "boolean"}})
 
+// network is a range that is no single address, which is probably a typing error.
+var network = kindOf("network or range", "a network like 192.0.2.0/24 or 192.0.2.10-192.0.2.99", func(s string) (discovery.Range, error) {
+	n, err := discovery.ParseNetwork(s)
+	if err == nil && len(n.Ports) > 0 {
+		err = fmt.Errorf("network %s has ports; they belong to the key ports", shown(s))
+	}
+	return n.Range, err
+}, discovery.Range.String, schema{"type": "string", "pattern": `^[0-9.]+(/[0-9]+| ?- ?[0-9.]+)$`})
+
 // choice is one of a few words.
 func choice(words ...string) *kind {
 	list := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
@@ -133,15 +144,6 @@ func parseNumber(s string) (float64, error) {
 }
 
 func showNumber(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-
-// parseRange reads a network without ports, which have a key of their own.
-func parseRange(s string) (discovery.Range, error) {
-	n, err := discovery.ParseNetwork(s)
-	if err == nil && len(n.Ports) > 0 {
-		err = fmt.Errorf("network %q names ports; --dragon-port is for all networks", s)
-	}
-	return n.Range, err
-}
 
 func parseRatio(s string) (r healer.Ratio, err error) {
 	err = r.UnmarshalText([]byte(s))

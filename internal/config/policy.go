@@ -60,7 +60,7 @@ func checkPolicy(p *healer.Policy, say rule) {
 func checkWindows(key string, windows []healer.Window, say rule) {
 	for i := range windows {
 		if err := windows[i].Validate(); err != nil {
-			say(fmt.Sprintf("%s[%d]", key, i), "%s", strings.TrimPrefix(err.Error(), "window: "))
+			say(fmt.Sprintf("%s[%d]", key, i), "%s", strings.ReplaceAll(strings.TrimPrefix(err.Error(), "window: "), "\nwindow: ", "; "))
 		}
 	}
 }

@@ -14,10 +14,11 @@ import (
 // Settings is what an operator can set, in the shape of the file: a yaml tag is a key. What
 // each is for, and the flag that sets it, is its row in sections.
 type Settings struct {
-	Networks  []Network    `yaml:"networks"`
-	Dragons   []Target     `yaml:"dragons"`
-	Logins    []credential `yaml:"credentials"`
-	DataDir   string       `yaml:"data_dir"`
+	Networks  []Network         `yaml:"networks"`
+	Exclude   []discovery.Range `yaml:"exclude"`
+	Dragons   []Target          `yaml:"dragons"`
+	Logins    []credential      `yaml:"credentials"`
+	DataDir   string            `yaml:"data_dir"`
 	Inventory struct {
 		File      string        `yaml:"file"` // empty: not written
 		Retention time.Duration `yaml:"retention"`
@@ -63,8 +64,13 @@ type Settings struct {
 
 // Network is where dragons are searched.
 type Network struct {
-	CIDR discovery.Range `yaml:"cidr"`
-	Site string          `yaml:"site"`
+	CIDR  discovery.Range       `yaml:"cidr"`
+	Ports []discovery.PortRange `yaml:"ports"` // empty: discovery.port
+	Site  string                `yaml:"site"`
+}
+
+func (n *Network) searched() discovery.Network {
+	return discovery.Network{Range: n.CIDR, Ports: n.Ports}
 }
 
 // Target is a dragon that is read without a search.
@@ -92,15 +98,21 @@ func sections() []section {
 	return append([]section{
 		{path: "networks", rows: []setting{
 			{doc: "The networks that are searched for dragons.", flag: "network", holder: "CIDR",
-				help:    "Network to search for dragons, in CIDR notation.",
-				example: "- {cidr: 192.0.2.0/25, site: hall-a}\n- {cidr: 192.0.2.128/25, site: hall-b}",
+				help: "Network to search for dragons, in CIDR notation or as FIRST-LAST, with :PORTS where they are not --dragon-port.",
+				example: "- {cidr: 192.0.2.0/25, site: hall-a}\n- {cidr: 192.0.2.130-192.0.2.199, site: hall-b}\n" +
+					"- {cidr: 198.51.100.7/32, ports: [80, 8101-8120], site: behind-a-router}",
 				set: func(s *Settings, text string) error {
-					r, err := parseRange(text)
-					s.Networks = append(s.Networks, Network{CIDR: r})
+					n, err := discovery.ParseNetwork(text)
+					s.Networks = append(s.Networks, Network{CIDR: n.Range, Ports: n.Ports})
 					return err
 				}},
-			{key: "[].cidr", doc: "The network in CIDR notation or as first-last, /12 at the widest."},
+			{key: "[].cidr", as: network, doc: "The network in CIDR notation or as first-last, /12 at the widest."},
+			{key: "[].ports", doc: "The TCP ports that are searched at each address, such as [80, 8101-8120] for port forwards. Not set: `discovery.port`."},
 			{key: "[].site", doc: "The site of its dragons: what shares a switch or a fuse. Without a name the CIDR is the name."},
+		}},
+		{rows: []setting{
+			{key: "exclude", flag: "exclude", holder: "ADDRESS", example: "[192.0.2.1, 192.0.2.40-192.0.2.49, 192.0.2.64/28]",
+				doc: "Addresses, ranges and networks that are never searched, whichever network has them. Dragons that are named are read all the same."},
 		}},
 		{path: "dragons", rows: []setting{
 			{doc: "Dragons that are read without a search.", flag: "dragon", holder: "HOST[:PORT]", help: "Dragon to read without a search.",
@@ -110,7 +122,7 @@ func sections() []section {
 					return discovery.CheckTarget(text)
 				}},
 			{key: "[].address", doc: "Its address: `host` or `host:port`."},
-			{key: "[].site", doc: "Its site. The address must be an IP address."},
+			{key: "[].site", doc: "Its site; not set: the site of its address."},
 		}},
 		{path: "credentials", about: `At a dragon's login the matching credentials are tried, the most specific match first (as with profiles), then in the order of the
 file; where none matches, the factory passwords. As long as the dragon at an address is unknown, credentials without a MAC and a model are tried
@@ -206,7 +218,7 @@ narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles
 			{key: "[].wish.pools[].password_file",
 				doc: "A file whose only line is the password. A relative path starts at the directory of the configuration file."},
 			{key: "[].wish.worker_name", doc: "The name that a dragon logs in to its pools with. {user} is the account, {worker} is `dragon-` and the end of the MAC, " +
-				"{mac} is the MAC. Default: `{user}.{worker}`."},
+				"{mac} is the MAC, {ip} is the IP address at the time. Default: `{user}.{worker}`."},
 			{key: "[].wish.autotune.mode", doc: "The desired autotune mode: efficient, balanced, factory or performance."},
 			{key: "[].wish.autotune.level", from: "0", to: "4", doc: "The desired autotune level, for models that have levels. Not set: left as it is."},
 			{key: "[].wish.firmware", doc: "The exact firmware version that the dragons should run, such as t1_20180803_143208. A difference is shown; only " +

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
@@ -35,12 +36,19 @@ func (s *Sites) Of(address string) string {
 	if site := s.ofNamed(a, portOf(address)); site != "" {
 		return site
 	}
-	for _, n := range s.networks {
-		if n.CIDR.Contains(a) {
-			return cmp.Or(n.Site, n.CIDR.String())
-		}
+	around := slices.DeleteFunc(slices.Clone(s.networks), func(n Network) bool { return !n.CIDR.Contains(a) })
+	if len(around) == 0 {
+		return ""
 	}
-	return ""
+	// Networks behind one address may differ in their ports alone.
+	port, _ := strconv.ParseUint(cmp.Or(portOf(address), "80"), 10, 16)
+	i := slices.IndexFunc(around, func(n Network) bool { return len(n.Ports) == 0 || n.hasPort(uint16(port)) })
+	n := around[max(i, 0)]
+	return cmp.Or(n.Site, n.CIDR.String())
+}
+
+func (n *Network) hasPort(port uint16) bool {
+	return slices.ContainsFunc(n.Ports, func(p discovery.PortRange) bool { return p.First <= port && port <= p.Last })
 }
 
 // ofNamed returns the site of the static dragon at an address; if none has this port, the one
@@ -81,7 +89,14 @@ func (c *Config) adoptSites(r *reader) (names []string) {
 			}
 			continue
 		}
-		if j := slices.IndexFunc(networks[:i], func(o Network) bool { return o.CIDR == n.CIDR }); j >= 0 && r.has(path) {
+		if slices.Contains(n.Ports, discovery.PortRange{}) {
+			continue // was reported
+		}
+		if err := n.searched().Check(); err != nil {
+			r.at(path, "%s", err)
+			continue
+		}
+		if j := slices.IndexFunc(networks[:i], func(o Network) bool { return o.searched().Equal(n.searched()) }); j >= 0 && r.has(path) {
 			r.at(path+".cidr", "%s is a duplicate of networks[%d]", n.CIDR, j)
 			continue
 		}

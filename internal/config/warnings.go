@@ -8,6 +8,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // addWarnings says which valid settings are probably not meant.
@@ -18,7 +19,7 @@ func (c *Config) addWarnings() {
 			if wide.CIDR.Size() < narrow.CIDR.Size() {
 				wide, narrow = n, o
 			}
-			if wide.CIDR.Overlaps(narrow.CIDR) && narrow.Site == wide.Site {
+			if wide.CIDR.Overlaps(narrow.CIDR) && narrow.Site == wide.Site && slices.Equal(narrow.Ports, wide.Ports) {
 				c.warn("networks[%d].cidr: %s and %s overlap at one site: the wider one is enough", i, wide.CIDR, narrow.CIDR)
 			}
 		}
@@ -27,7 +28,11 @@ func (c *Config) addWarnings() {
 	// at an address without a host.
 	addresses := 0.0
 	for _, n := range c.Networks {
-		addresses += float64(n.CIDR.Size())
+		ports := 0
+		for _, p := range n.Ports {
+			ports += int(p.Last-p.First) + 1
+		}
+		addresses += float64(n.CIDR.Size()) * float64(max(1, ports))
 	}
 	if takes := time.Duration(addresses * 0.65 / 768 * float64(c.Discovery.ConnectTimeout)); takes > c.Discovery.Interval {
 		c.warn("discovery.interval: a scan of %.0f addresses takes about %s, and is cut off after %s", addresses, Span(takes.Round(time.Second)), Span(c.Discovery.Interval))
@@ -49,6 +54,7 @@ func (c *Config) addWarnings() {
 	}
 	c.warnOfCredentials()
 	c.warnOfMatches()
+	c.warnOfModels()
 	c.warnOfPolicy()
 }
 
@@ -71,11 +77,41 @@ func (c *Config) warnOfMatches() {
 			}
 		}
 	}
+	c.eachMatch(look)
+}
+
+// warnOfModels finds models that are neither in the table of models nor in the inventory.
+func (c *Config) warnOfModels() {
+	known := dragon.Models()
+	look := func(path string, m *match) {
+		for i, model := range m.Model {
+			if dragon.ModelOf(model).Algorithm != "" {
+				continue
+			}
+			infos, _ := fleet.Remembered(c.DataDir, nil) // without an inventory nothing is known
+			for _, info := range infos {
+				known = append(known, normalModel(info.Model))
+			}
+			if slices.Contains(known, normalModel(model)) {
+				continue
+			}
+			hint := ""
+			if best := Nearest(model, known); best != "" {
+				hint = "; did you mean " + best + "?"
+			}
+			c.warn("%s.match.model[%d]: no dragon of the model %s is known%s", path, i, shown(model), hint)
+		}
+	}
+	c.eachMatch(look)
+}
+
+// eachMatch calls visit for the match of each credential and each profile.
+func (c *Config) eachMatch(visit func(path string, m *match)) {
 	for i := range c.Logins {
-		look(fmt.Sprintf("credentials[%d]", i), &c.Logins[i].Match)
+		visit(fmt.Sprintf("credentials[%d]", i), &c.Logins[i].Match)
 	}
 	for i := range c.Profiles {
-		look(fmt.Sprintf("profiles[%d]", i), &c.Profiles[i].Match)
+		visit(fmt.Sprintf("profiles[%d]", i), &c.Profiles[i].Match)
 	}
 }
 

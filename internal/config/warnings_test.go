@@ -1,8 +1,12 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestWhatIsLegalAndFoolishIsSaid(t *testing.T) {
@@ -17,6 +21,7 @@ func TestWhatIsLegalAndFoolishIsSaid(t *testing.T) {
 		{here + "credentials: [{username: admin, password: dragonadmin}]\n", "credentials[0]: this is a factory password"},
 		{here + "credentials: [{username: admin, password: hunter2, match: {network: 127.6.0.0/24}}]\n", "credentials[0].match.network: 127.6.0.0/24 is not searched"},
 		{here + "profiles: [{name: a, match: {network: 127.6.0.0/24}, healing: {boards: 2}}]\n", "profiles[0].match.network:"},
+		{here + "profiles: [{name: a, match: {model: [T1, T2Tx, T11]}, healing: {boards: 2}}]\n", `profiles[0].match.model[2]: no dragon of the model "T11" is known; did you mean T1?`},
 		{here + "healing: {windows: [{start: '22:00', length: 6h}]}\n", "healing.windows:"},
 		{here + "healing: {gate: {prometheus: 'http://127.0.0.1:9090', query: up, on_error: allow}}\n", "healing.gate.on_error:"},
 		{here + "healing: {breakers: {storm: 90%}}\n", "healing.breakers.storm: 90%"},
@@ -38,5 +43,19 @@ func TestWhatIsLegalAndFoolishIsSaid(t *testing.T) {
 		if c := mustParse(t, text); len(c.Warnings) != 0 {
 			t.Errorf("%s: %q", name, c.Warnings)
 		}
+	}
+}
+
+// A model that the table does not know yet is no mistake where a dragon has it.
+func TestAModelOfAKnownDragonIsNotWarnedOf(t *testing.T) {
+	dir := t.TempDir()
+	inventory := `{"version": 2, "dragons": [{"mac": "a0:b0:45:00:00:01", "address": "127.5.0.1", "model": "X77"}]}`
+	if err := os.WriteFile(filepath.Join(dir, fleet.InventoryName), []byte(inventory), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := "networks: [{cidr: 127.5.0.0/24}]\ncredentials: [{username: admin, password: a, match: {model: [x77, X78]}}]\n"
+	c := mustParse(t, text, "--data-dir="+dir)
+	if len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings[0], `credentials[0].match.model[1]: no dragon of the model "X78" is known; did you mean X77?`) {
+		t.Errorf("%q", c.Warnings)
 	}
 }
