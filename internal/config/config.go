@@ -156,7 +156,7 @@ func Data(file, dir string) (string, Sites, error) {
 // RegisterScan adds the arguments and flags of a single scan, and returns what they will set.
 func RegisterScan(cmd *kingpin.CmdClause) (*Settings, *[]discovery.Network) {
 	s, networks := &Settings{}, &[]discovery.Network{}
-	const help = "Network to scan, in CIDR notation or as FIRST-LAST, with :PORTS where they are not --dragon-port."
+	const help = "Network to scan, in CIDR notation or as FIRST-LAST, with :PORTS for other ports than the default one."
 	cmd.Arg("network", help).Required().SetValue(&value[discovery.Network]{
 		name: "<network>", many: true, parse: discovery.ParseNetwork, take: func(n discovery.Network) { *networks = append(*networks, n) },
 	})

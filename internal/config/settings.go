@@ -98,7 +98,7 @@ func sections() []section {
 	return append([]section{
 		{path: "networks", rows: []setting{
 			{doc: "The networks that are searched for dragons.", flag: "network", holder: "CIDR",
-				help: "Network to search for dragons, in CIDR notation or as FIRST-LAST, with :PORTS where they are not --dragon-port.",
+				help: "Network to search for dragons, in CIDR notation or as FIRST-LAST, with :PORTS for other ports than the default one.",
 				example: "- {cidr: 192.0.2.0/25, site: hall-a}\n- {cidr: 192.0.2.130-192.0.2.199, site: hall-b}\n" +
 					"- {cidr: 198.51.100.7/32, ports: [80, 8101-8120], site: behind-a-router}",
 				set: func(s *Settings, text string) error {

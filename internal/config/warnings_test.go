@@ -21,7 +21,7 @@ func TestWhatIsLegalAndFoolishIsSaid(t *testing.T) {
 		{here + "credentials: [{username: admin, password: dragonadmin}]\n", "credentials[0]: this is a factory password"},
 		{here + "credentials: [{username: admin, password: hunter2, match: {network: 127.6.0.0/24}}]\n", "credentials[0].match.network: 127.6.0.0/24 is not searched"},
 		{here + "profiles: [{name: a, match: {network: 127.6.0.0/24}, healing: {boards: 2}}]\n", "profiles[0].match.network:"},
-		{here + "profiles: [{name: a, match: {model: [T1, T2Tx, T11]}, healing: {boards: 2}}]\n", `profiles[0].match.model[2]: no dragon of the model "T11" is known; did you mean T1?`},
+		{here + "profiles: [{name: a, match: {model: [T1, T2Tx, B53]}, healing: {boards: 2}}]\n", `profiles[0].match.model[2]: no dragon of the model "B53" is known; did you mean B52?`},
 		{here + "healing: {windows: [{start: '22:00', length: 6h}]}\n", "healing.windows:"},
 		{here + "healing: {gate: {prometheus: 'http://127.0.0.1:9090', query: up, on_error: allow}}\n", "healing.gate.on_error:"},
 		{here + "healing: {breakers: {storm: 90%}}\n", "healing.breakers.storm: 90%"},
@@ -49,7 +49,7 @@ func TestWhatIsLegalAndFoolishIsSaid(t *testing.T) {
 // A model that the table does not know yet is no mistake where a dragon has it.
 func TestAModelOfAKnownDragonIsNotWarnedOf(t *testing.T) {
 	dir := t.TempDir()
-	inventory := `{"version": 2, "dragons": [{"mac": "a0:b0:45:00:00:01", "address": "127.5.0.1", "model": "X77"}]}`
+	inventory := `{"version": 1, "dragons": [{"mac": "a0:b0:45:00:00:01", "address": "127.5.0.1", "model": "X77"}]}`
 	if err := os.WriteFile(filepath.Join(dir, fleet.InventoryName), []byte(inventory), 0o600); err != nil {
 		t.Fatal(err)
 	}
