@@ -43,7 +43,7 @@ func TestAHealerThatIsKilledInTheMiddleOfAHeal(t *testing.T) {
 	if n := w.value("mother_unclean_starts_total"); n != 1 {
 		t.Errorf("%g unclean starts, want 1", n)
 	}
-	if out, _ := w.invoke("healer", "status"); !strings.Contains(out, "fleet in 1h: 1 of 2") || !strings.Contains(out, "fleet under way: 1 of 1") {
+	if out, _ := w.invoke("healer", "status"); !strings.Contains(out, "fleet in 1h: 1 of 2") || !strings.Contains(out, "fleet in flight: 1 of 1") {
 		t.Errorf("the budgets are not remembered:\n%s", out)
 	}
 	eventually(t, "another sick dragon waits for the only slot", func() bool { return w.value(`mother_healer_blocked{gate="in_flight"}`) == 1 })

@@ -285,7 +285,7 @@ func contents(t *testing.T, dir string) string {
 func TestTheFastDemoTellsItsStory(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, nil, binary, "demo", "--dragons=6", "--speed=400", "--web.listen-address=127.0.0.1:0")
-	for _, line := range []string{"loses a board", "restarts its mining process (step 1)", `the outcome is "recovered"`, "comes from its factory", "is as wished, and a pool has accepted its work", "every pool fails", "takes its hands off", "may act again"} {
+	for _, line := range []string{"loses a board", "restarts its miner process (step 1)", `outcome "recovered"`, "new from the factory", "is in sync, and a pool has accepted its work", "every pool fails", "the healer pauses", "the healer resumes"} {
 		eventually(t, "the story says: "+line, func() bool { return strings.Contains(p.logged(), line) })
 	}
 	if story := p.logged(); strings.Contains(story, "reboots it") {
