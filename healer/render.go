@@ -1,63 +1,78 @@
 package healer
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // Exit codes of the plan command.
 const (
 	ExitNothing = 0
 	ExitError   = 1
-	ExitAct     = 2 // something would be done
-	ExitBlocked = 3 // something would be done, were it not for a breaker
+	ExitAct     = 2 // something is done now, or would be
+	ExitBlocked = 3 // something waits for a gate
 )
 
-// ExitCode says what the plan amounts to.
+// ExitCode is ExitAct if the plan acts now, ExitBlocked if something only waits, else
+// ExitNothing.
 func (p *Plan) ExitCode() int {
 	code := ExitNothing
-	for i := range p.Dragons {
-		switch d := &p.Dragons[i]; {
-		case d.Verb == Act || d.Verb == WouldAct:
-			return ExitAct
-		case d.Verb == Blocked && breakerGate(d.Blocked):
-			code = ExitBlocked
-		}
-	}
-	for i := range p.Upgrades {
-		if p.Upgrades[i].Verb == Act {
-			return ExitAct
-		}
-	}
-	for i := range p.Changes {
-		switch d := &p.Changes[i]; {
-		case d.Verb == Act || d.Verb == WouldAct:
-			return ExitAct
-		case breakerGate(d.Blocked):
-			code = ExitBlocked
+	for _, list := range [][]Decision{p.Dragons, p.Upgrades, p.Changes} {
+		for i := range list {
+			switch list[i].Verb {
+			case Act, WouldAct:
+				return ExitAct
+			case Blocked, Wait:
+				code = ExitBlocked
+			}
 		}
 	}
 	return code
 }
 
-func breakerGate(g Gate) bool {
-	switch g {
-	case GateIsolation, GateBoot, GatePool, GateDomain, GateSchema, GateForeign, GateStorm, GateScope, GateEfficacy, GateHarm, GateRollout:
-		return true
-	}
-	return false
+// Layout says how a plan is printed.
+type Layout struct {
+	All   bool // every dragon in a row; otherwise dragons that wait for a rollout are grouped
+	Width int  // columns of the terminal; 0: any
 }
 
-// Render writes the plan as a table: one line about the fleet, then every dragon that
-// is not simply well.
-func (p *Plan) Render(w io.Writer) error {
+// maxRows is how many dragons are listed without Layout.All.
+const maxRows = 50
+
+// Render writes the plan as text, every dragon in a row.
+func (p *Plan) Render(w io.Writer) error { return p.RenderAs(w, Layout{All: true}) }
+
+// RenderAs writes the plan as text: a line about the fleet, the dragons that are not
+// healthy, the rollouts and the dragons that have drifted.
+func (p *Plan) RenderAs(w io.Writer, l Layout) error {
+	var b bytes.Buffer
+	if err := p.render(&b, l); err != nil {
+		return err
+	}
+	for line := range bytes.Lines(b.Bytes()) {
+		if text := bytes.TrimRight(line, " \n"); l.Width > 0 && utf8.RuneCount(text) > l.Width {
+			line = append([]byte(string([]rune(string(text))[:l.Width-1])), "…\n"...)
+		}
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Plan) render(w io.Writer, l Layout) error {
 	n := &p.Counts
 	fmt.Fprintf(w, "fleet=%d healthy=%d suspect=%d sick=%d quarantined=%d unreachable=%d  storm=%s(%d/%d)", n.Fleet,
 		n.States[StateHealthy], n.States[StateSuspect], n.States[StateSick]+n.States[StateHeld],
 		n.States[StateQuarantined], n.States[StateUnreachable], p.BreakerState("storm"), n.Sick, n.Storm)
+	if l.Width > 0 { // the budgets on a line of their own
+		fmt.Fprint(w, "\nbudgets:")
+	}
 	for _, b := range p.Budgets {
 		if b.Scope != "fleet" {
 			continue
@@ -89,58 +104,103 @@ func (p *Plan) Render(w io.Writer) error {
 		}
 		fmt.Fprintln(w, strings.TrimSuffix("external gate: "+state+": "+e.Detail, ": "))
 	}
+	if err := p.renderDragons(w, l); err != nil {
+		return err
+	}
+	return p.renderRollouts(w, l)
+}
+
+// renderDragons writes the dragons that are not healthy.
+func (p *Plan) renderDragons(w io.Writer, l Layout) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "NEXT\tMAC\tWORKER\tSTATE\tREASON\tEVIDENCE\tACTION\tWHEN\tBLOCKED BY")
-	next := 0
+	row := func(next, mac string, cells ...string) {
+		if l.All {
+			cells = append([]string{mac}, cells...)
+		}
+		fmt.Fprintln(t, next+"\t"+strings.Join(cells, "\t"))
+	}
+	row("NEXT", "MAC", "WORKER", "STATE", "REASON", "EVIDENCE", "ACTION", "WHEN", "BLOCKED BY")
+	next, rows := 0, 0
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
 		if d.Verb == Nothing && d.Note == "" && d.Reason == "" && quiet(d.State) {
 			continue
 		}
-		row := []string{"-", d.MAC, d.Worker, string(d.State), dash(string(d.Reason)), dash(d.InWords()), d.action(), "-", dash(d.blockedBy())}
+		if rows++; rows > maxRows && !l.All {
+			continue
+		}
+		turn, when := "-", "-"
 		if d.Verb == Act || d.Verb == WouldAct || d.Verb == Blocked {
 			next++
-			row[0] = fmt.Sprint(next)
-			row[7] = d.when()
+			turn, when = fmt.Sprint(next), d.when()
 		}
-		fmt.Fprintln(t, strings.Join(row, "\t"))
+		row(turn, d.MAC, d.Worker, string(d.State), dash(string(d.Reason)), dash(d.InWords()), d.action(), when, dash(d.blockedBy()))
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	if rows == 0 {
+		return nil
 	}
-	return p.renderWishes(w)
+	err := t.Flush()
+	if rows > maxRows && !l.All {
+		fmt.Fprintf(w, "and %d more (--all)\n", rows-maxRows)
+	}
+	return err
 }
 
-// renderWishes writes how far the rollouts are, and every dragon that is not as wished.
-func (p *Plan) renderWishes(w io.Writer) error {
+// renderRollouts writes the progress of the rollouts and the dragons that have drifted.
+func (p *Plan) renderRollouts(w io.Writer, l Layout) error {
 	for i := range p.Rollouts {
 		ro := &p.Rollouts[i]
 		fmt.Fprintf(w, "rollout %s %s (%s): %s for %s", ro.ID, ro.Kind, ro.Name, ro.State, ShortDuration(p.At.Since(ro.Since)))
 		if ro.State == RolloutCanary {
-			fmt.Fprintf(w, ", %s tries it first", ro.Canary)
+			fmt.Fprintf(w, ", canary %s", ro.Canary)
 		}
-		fmt.Fprintf(w, "; of %d dragons", ro.Members)
+		var parts []string
 		for _, phase := range Phases {
 			if n := ro.Phases[string(phase)]; n > 0 {
-				fmt.Fprintf(w, " %d %s", n, strings.ReplaceAll(string(phase), "_", " "))
+				parts = append(parts, fmt.Sprintf("%d %s", n, phase.inWords()))
 			}
 		}
-		fmt.Fprintln(w)
+		if ro.Left > 0 {
+			parts = append(parts, fmt.Sprintf("about %s left", ShortDuration(time.Duration(ro.Left))))
+		}
+		fmt.Fprintf(w, "; %d dragons: %s\n", ro.Members, strings.Join(parts, ", "))
 		for _, x := range ro.Owed {
-			fmt.Fprintf(w, "  %s still has what does not work; to be given back what it had it waits for %s\n", x.Worker, x.Waits)
+			fmt.Fprintf(w, "  %s still has the failed configuration; its rollback waits for %s\n", x.Worker, x.Waits)
 		}
 	}
 	p.renderFirmware(w)
+	if l.All {
+		return p.renderDrift(w)
+	}
+	p.renderGroups(w)
+	return nil
+}
+
+func (p Phase) inWords() string {
+	if p == PhaseRight {
+		return "in sync"
+	}
+	return strings.ReplaceAll(string(p), "_", " ")
+}
+
+// drifted reports whether a dragon is not in sync with its desired state.
+func (d *Decision) drifted() bool {
+	x := d.Wish
+	return x != nil && (len(x.Drift) > 0 || x.Phase != PhaseNone && x.Phase != PhaseRight && x.Phase != PhaseUnknown)
+}
+
+// renderDrift writes every dragon that has drifted.
+func (p *Plan) renderDrift(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	any := false
+	empty := true
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		if d.Wish == nil || len(d.Wish.Drift) == 0 && (d.Wish.Phase == PhaseNone || d.Wish.Phase == PhaseRight || d.Wish.Phase == PhaseUnknown) {
+		if !d.drifted() {
 			continue
 		}
-		if !any {
-			fmt.Fprintln(t, "WISH\tMAC\tWORKER\tIS\tWANT\tHAVE\tWHEN\tBLOCKED BY")
-			any = true
+		if empty {
+			fmt.Fprintln(t, "ROLLOUT\tMAC\tWORKER\tIS\tWANT\tHAVE\tWHEN\tBLOCKED BY")
+			empty = false
 		}
 		when, blocked := "-", d.Wish.trouble()
 		if c := p.changeOf(d.MAC); c != nil {
@@ -150,6 +210,39 @@ func (p *Plan) renderWishes(w io.Writer) error {
 		fmt.Fprintln(t, strings.Join([]string{dash(d.Wish.Rollout), d.MAC, d.Worker, dash(d.Wish.Is()), dash(want), dash(have), when, dash(blocked)}, "\t"))
 	}
 	return t.Flush()
+}
+
+// renderGroups writes how many dragons have drifted, by what they are and wait for.
+func (p *Plan) renderGroups(w io.Writer) {
+	type group struct{ rollout, model, is, note string }
+	counts := make(map[group]int)
+	var order []group
+	for i := range p.Dragons {
+		d := &p.Dragons[i]
+		if !d.drifted() {
+			continue
+		}
+		g := group{d.Wish.Rollout, d.Model, strings.ReplaceAll(d.Wish.Is(), "_", " "), d.Wish.trouble()}
+		if c := p.changeOf(d.MAC); c != nil {
+			g.note = "now"
+			if c.Blocked != "" {
+				g.note = "blocked by " + string(c.Blocked)
+			}
+		}
+		if counts[g]++; counts[g] == 1 {
+			order = append(order, g)
+		}
+	}
+	for _, g := range order {
+		line := fmt.Sprintf("  %d of %s %s", counts[g], dash(g.model), g.is)
+		if g.rollout != "" {
+			line = "  " + g.rollout + ":" + line[1:]
+		}
+		if g.note != "" {
+			line += ", " + g.note
+		}
+		fmt.Fprintln(w, line)
+	}
 }
 
 // changeOf is the decision to configure a dragon; nil if there is none.
@@ -162,19 +255,19 @@ func (p *Plan) changeOf(mac string) *Decision {
 	return nil
 }
 
-// trouble says why a dragon is left as it is.
+// trouble says why a dragon stays as it is.
 func (x *WishState) trouble() string {
 	var words []string
 	for _, d := range x.Drift {
 		if d.Item == ItemFirmware && x.Firmware == FirmwareIs(PhaseDrifted) {
-			words = append(words, fmt.Sprintf("firmware comes by: mother-of-dragons firmware rollout start %s --model %s --reason WHY", d.Want, modelOf(d.Want)))
+			words = append(words, fmt.Sprintf("start it with: mother-of-dragons firmware rollout start %s --model %s --reason WHY", d.Want, modelOf(d.Want)))
 		}
 	}
 	for _, x := range x.Stuck {
 		words = append(words, fmt.Sprintf("%s: %s", x.Item, x.Why))
 	}
 	for _, item := range x.Conflict {
-		words = append(words, fmt.Sprintf("somebody else wants its %s so", item))
+		words = append(words, fmt.Sprintf("its %s was changed externally", item))
 	}
 	return strings.Join(words, "; ")
 }
@@ -185,7 +278,7 @@ func modelOf(version string) string {
 	return strings.ToUpper(model)
 }
 
-// differences says what is otherwise than wished.
+// differences says what is not in sync.
 func (x *WishState) differences() (want, have string) {
 	var wants, haves []string
 	for _, d := range x.Drift {
@@ -310,7 +403,7 @@ func (p *Plan) whyFirmware(w io.Writer, mac string) {
 }
 
 func (d *Decision) why(w io.Writer, p *Plan) {
-	fmt.Fprintf(w, "%s %s at %s, %s, firmware %s, domain %s\n", d.Worker, d.MAC, d.Address, dash(d.Model), dash(d.Firmware), d.Domain)
+	fmt.Fprintf(w, "%s %s at %s, %s, firmware %s, site %s\n", d.Worker, d.MAC, d.Address, dash(d.Model), dash(d.Firmware), d.Domain)
 	fmt.Fprintf(w, "state     %s for %s", d.State, ShortDuration(p.At.Since(d.Since)))
 	if d.Note != "" {
 		fmt.Fprintf(w, " (%s)", d.Note)
@@ -325,8 +418,11 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 	}
 	fmt.Fprintf(w, "hashrate  %s of %s\n", hashrate(e.Rate), hashrate(e.Baseline))
 	fmt.Fprintf(w, "boards    %d alive, %d reported, %d expected\n", e.Alive, e.Boards, e.Expected)
-	if d.Kind != "" {
+	switch {
+	case d.Kind != "":
 		fmt.Fprintf(w, "action    %s, %s\n", d.action(), dash(d.when()))
+	case len(d.Gates) > 0:
+		fmt.Fprintln(w, "action    none; a restart now would meet these gates:")
 	}
 	if b := d.Benefit; b != nil && b.Known {
 		fmt.Fprintf(w, "benefit   p %.2f: gain %s over a day, cost %s\n", b.Chance, work(b.Gain), work(b.Cost))
@@ -334,18 +430,18 @@ func (d *Decision) why(w io.Writer, p *Plan) {
 	d.whyGates(w)
 }
 
-// why says what a dragon is to be, and what is in the way.
+// why writes the desired state, and what keeps the dragon from it.
 func (x *WishState) why(w io.Writer, change *Decision) {
 	name := x.Name
 	if x.Rollout != "" {
 		name += " (rollout " + x.Rollout + ")"
 	}
-	fmt.Fprintf(w, "wish      %s: %s\n", name, strings.ReplaceAll(x.Is(), "_", " "))
+	fmt.Fprintf(w, "desired   %s: %s\n", name, strings.ReplaceAll(strings.ReplaceAll(x.Is(), "as_wished", "in sync"), "_", " "))
 	for _, d := range x.Drift {
 		fmt.Fprintf(w, "  %-8s want %s\n           have %s\n", d.Item, d.Want, d.Have)
 	}
 	if trouble := x.trouble(); trouble != "" {
-		fmt.Fprintf(w, "  left so  %s\n", trouble)
+		fmt.Fprintf(w, "  why      %s\n", trouble)
 	}
 	if change != nil {
 		fmt.Fprintf(w, "action    %s, %s\n", change.Kind, change.when())

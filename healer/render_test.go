@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -77,6 +78,48 @@ func TestPlanTable(t *testing.T) {
 	golden(t, "plan.golden", out.Bytes())
 	if f.plan.ExitCode() != ExitAct {
 		t.Errorf("exit code %d, want %d", f.plan.ExitCode(), ExitAct)
+	}
+}
+
+// On a terminal the plan is as wide as that, and a rollout of many dragons is a few lines.
+func TestPlanOnATerminal(t *testing.T) {
+	t.Parallel()
+	f := wishful(t, 60)
+	f.wish("house", poolA, "efficient")
+	f.run(40 * time.Minute)
+	var out bytes.Buffer
+	if err := f.plan.RenderAs(&out, Layout{Width: 100}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "plan-grouped.golden", out.Bytes())
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if f.plan.Rollouts[0].Left <= 0 {
+		t.Errorf("no estimate: %+v", f.plan.Rollouts[0])
+	}
+}
+
+// Exit status 0 means that nothing waits, whatever the gate.
+func TestExitCodeSaysWhetherSomethingWaits(t *testing.T) {
+	for _, c := range []struct {
+		plan Plan
+		want int
+	}{
+		{Plan{}, ExitNothing},
+		{Plan{Dragons: []Decision{{Verb: Nothing}, {Verb: Quarantine}}}, ExitNothing},
+		{Plan{Dragons: []Decision{{Verb: Blocked, Blocked: GateSpacing}}}, ExitBlocked},
+		{Plan{Dragons: []Decision{{Verb: Blocked, Blocked: GateStorm}}}, ExitBlocked},
+		{Plan{Upgrades: []Decision{{Verb: Blocked, Blocked: GateWindow}}}, ExitBlocked},
+		{Plan{Changes: []Decision{{Verb: Wait}}}, ExitBlocked},
+		{Plan{Dragons: []Decision{{Verb: Blocked}, {Verb: WouldAct}}}, ExitAct},
+		{Plan{Dragons: []Decision{{Verb: Blocked}}, Changes: []Decision{{Verb: Act}}}, ExitAct},
+	} {
+		if got := c.plan.ExitCode(); got != c.want {
+			t.Errorf("%+v: %d, want %d", c.plan, got, c.want)
+		}
 	}
 }
 

@@ -234,7 +234,8 @@ type RolloutShown struct {
 	Failed  []Failure      `json:"failed,omitempty"`
 	Phases  map[string]int `json:"dragons"` // by what has become of them
 	Members int            `json:"members"`
-	Owed    []OwedShown    `json:"owed,omitempty"` // dragons that have what does not work, still
+	Owed    []OwedShown    `json:"owed,omitempty"`   // dragons that have what does not work, still
+	Left    Span           `json:"left_s,omitempty"` // about how long until no dragon waits, by the pace so far; 0: not known
 }
 
 // OwedShown is a dragon that is still to be given back what it had, and what that waits for.
@@ -253,6 +254,27 @@ func (c *cycle) waitsFor(s *subject) string {
 	default:
 		return d.WhatBlocks()
 	}
+}
+
+// left estimates how long a rollout takes for the dragons that wait for it, by the pace of
+// its writes so far; 0 before the second write.
+func (c *cycle) left(ro *Rollout, waiting int) Span {
+	first, written := c.now, 0
+	for _, s := range c.all {
+		if s.rollout != ro {
+			continue
+		}
+		for i := range s.r.Actions {
+			if a := &s.r.Actions[i]; a.Change != nil && a.Change.Rollout == ro.ID && !a.Change.Restore {
+				first = min(first, a.At)
+				written++
+			}
+		}
+	}
+	if written < 2 {
+		return 0
+	}
+	return Span(c.now.Since(first) / time.Duration(written) * time.Duration(waiting))
 }
 
 // showRollouts puts the rollouts that dragons are in, or that are latched, into the plan.
@@ -276,6 +298,7 @@ func (c *cycle) showRollouts() {
 				x.Owed = append(x.Owed, OwedShown{s.f.Worker, contested})
 			}
 		}
+		x.Left = c.left(ro, x.Phases[string(PhaseWaiting)]+x.Phases[string(PhaseDrifted)])
 		if x.Members > 0 || ro.State == RolloutAborted {
 			c.out.Rollouts = append(c.out.Rollouts, x)
 		}

@@ -465,7 +465,7 @@ func TestWhatIsStillOwedIsSaid(t *testing.T) {
 	if err := f.plan.Render(&out); err != nil {
 		t.Fatal(err)
 	}
-	want := "\n  " + canary + " still has what does not work; to be given back what it had it waits for harm: latched"
+	want := "\n  " + canary + " still has the failed configuration; its rollback waits for harm: latched"
 	if f.rollout2("typo") != RolloutAborted || len(f.sent) != 1 || !strings.Contains(out.String(), want) {
 		t.Fatalf("%s, sent %v, want the line %q in\n%s", f.rollout2("typo"), f.sent, want, out.String())
 	}

@@ -27,7 +27,7 @@ func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
 		}
 	}
 	s := &subject{f: &Facts{Who: Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, Wish: w}, r: &Record{}}
-	if want, got := "firmware comes by: mother-of-dragons firmware rollout start t1_20180803_143208 --model T1 --reason WHY", s.wishState(NewMemory()).trouble(); got != want {
+	if want, got := "start it with: mother-of-dragons firmware rollout start t1_20180803_143208 --model T1 --reason WHY", s.wishState(NewMemory()).trouble(); got != want {
 		t.Errorf("the plan says %q, want %q", got, want)
 	}
 	if w.settles() || len(w.items()) > 0 || len(w.Differences(&Configured{})) > 0 {
@@ -50,7 +50,7 @@ func TestThePlanSaysHowFarTheFirmwareIs(t *testing.T) {
 		if err := f.plan.Render(&table); err != nil || !strings.Contains(table.String(), "  "+want+"  ") {
 			t.Errorf("the plan does not say %q (%v):\n%s", want, err, table.String())
 		}
-		if !f.plan.Why(&why, f.units[7].who.Worker) || !strings.Contains(why.String(), "wish      house: "+want+"\n") {
+		if !f.plan.Why(&why, f.units[7].who.Worker) || !strings.Contains(why.String(), "desired   house: "+strings.ReplaceAll(want, "as_wished", "in sync")+"\n") {
 			t.Errorf("why does not say %q:\n%s", want, why.String())
 		}
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
@@ -14,8 +15,11 @@ import (
 // (quarantine, budgets, breakers, pauses) is in it. A running healer, which knows more,
 // makes it fail with store.ErrHeld.
 //
+// Of the dragons named in explain (worker, MAC or address) it has the gates in any state, as
+// Explain has.
+//
 // The fleet's readings must reach OnReading of no other Healer; config.Fleet must run.
-func PlanOffline(ctx context.Context, config Config) (*healer.Plan, error) {
+func PlanOffline(ctx context.Context, config Config, explain ...string) (*healer.Plan, error) {
 	h, err := New(config)
 	if err != nil {
 		return nil, err
@@ -39,5 +43,13 @@ func PlanOffline(ctx context.Context, config Config) (*healer.Plan, error) {
 	h.view = h.see(h.policy)
 	// What a running healer would have.
 	h.view.Host.Owner, h.view.Host.StateWritable = true, true
-	return h.decide(now, h.view, h.mem, h.policy), nil
+	p := h.decide(now, h.view, h.mem, h.policy)
+	for i := range p.Dragons {
+		d := &p.Dragons[i]
+		named := slices.Contains(explain, d.Worker) || slices.Contains(explain, d.MAC) || slices.Contains(explain, d.Address)
+		if named && len(d.Gates) == 0 {
+			h.askGates(d, h.policy)
+		}
+	}
+	return p, nil
 }

@@ -30,80 +30,116 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
+// planCall is one run of plan.
+type planCall struct {
+	program *cli.Program
+	from    cli.InstanceFlags
+	why     string
+	at      time.Duration
+	all     bool
+	stdout  io.Writer
+	stderr  io.Writer
+}
+
 func addPlan(program *cli.Program) {
-	cmd := program.Command("plan", "Show what the healer would do now, to whom, and why. It asks the running instance; where none runs, it looks at what the last one left and at the known dragons itself. "+
-		"With a --config.file that the instance does not run on, it shows what that would change: who would become sick, and whose decision differs. "+
-		"The exit status is 0 for nothing, 2 if something would be done, 3 if a breaker is in the way, 1 after an error.")
+	c := &planCall{program: program}
+	cmd := program.Command("plan", "Show what the healer would do now, to which dragons, and why. It asks the running instance. Without one it uses the state of the last instance and one look at the dragons. "+
+		"With a --config.file that the instance does not run on, it shows what this file would change. It takes the flags of run, too. "+
+		"The exit status is 0 if nothing waits, 2 if something would be done now, 3 if something waits for a gate, 1 after an error.")
 	load := config.Register(cmd)
-	var from cli.InstanceFlags
-	from.Register(cmd)
-	var why string
-	config.Flag(cmd, "why", "Everything about one dragon: worker, MAC or address.", &why, config.Text).PlaceHolder("DRAGON")
-	var at time.Duration
-	config.Flag(cmd, "at", "The plan as it would stand after so long, such as +2h, if nothing but time changes: what is held until then is free.", &at, parseAhead).PlaceHolder("+TIME")
+	c.from.Register(cmd)
+	config.Flag(cmd, "why", "Everything about one dragon, with every gate: worker, MAC or address.", &c.why, config.Text).PlaceHolder("DRAGON")
+	config.Flag(cmd, "at", "The plan after this time, such as +2h, if nothing else changes.", &c.at, parseAhead).PlaceHolder("+TIME")
+	cmd.Flag("all", "List every dragon; otherwise dragons that wait for a rollout are grouped.").NoEnvar().BoolVar(&c.all)
 	cli.HideFlagsOf(program.GetCommand("run"), cmd, "config.file", "data-dir")
 	program.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
-		c, err := load()
+		conf, err := load()
 		if err != nil && !errors.Is(err, config.ErrNoTarget) {
 			return err
 		}
-		p := web.PlanAnswer{Plan: &healer.Plan{}}
-		path := "/api/v1/plan"
-		if why != "" {
-			path += "?why=" + url.QueryEscape(why)
-		}
-		if c.File != "" && from.URL == "" && why == "" && at == 0 {
-			x, err := compare(ctx, c)
-			switch {
-			case errors.Is(err, cli.ErrNoInstance): // nobody has anything to compare with
-			case err != nil:
-				return err
-			case !x.Empty():
-				return showComparison(stdout, x, from.JSON())
-			}
-		}
-		err = cli.Connect(from.URL, c.DataDir).Call(ctx, http.MethodGet, path, nil, &p)
-		if errors.Is(err, cli.ErrNoInstance) {
-			if p, err = planOffline(ctx, c, level.NewFilter(program.Logs.Logger(stderr), level.AllowError())); err == nil {
-				fmt.Fprintf(stderr, "no instance runs on %s: this is one look at the dragons, and what the last instance left\n", c.DataDir)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if at > 0 {
-			ahead(p.Plan, at)
-			p.ExitCode = p.Plan.ExitCode()
-		}
-		switch {
-		case from.JSON() && why != "":
-			d := find(p.Plan, why)
-			if d == nil {
-				return unknown(why)
-			}
-			err = cli.WriteJSON(stdout, d)
-		case from.JSON():
-			err = cli.WriteJSON(stdout, p)
-		case why != "":
-			d := find(p.Plan, why)
-			if d == nil || !p.Why(stdout, d.MAC) {
-				return unknown(why)
-			}
-		default:
-			if at > 0 {
-				fmt.Fprintf(stdout, "in %s, if nothing but time changes:\n", config.Span(at))
-			}
-			fmt.Fprintf(stdout, "mode=%s ", cmp.Or(p.Mode, "none"))
-			err = p.Render(stdout)
-		}
-		if err == nil && p.ExitCode != healer.ExitNothing {
-			err = cli.Exit(p.ExitCode)
-		}
-		return err
+		c.stdout, c.stderr = stdout, stderr
+		return c.run(ctx, conf)
 	})
 }
 
-// compare has the running instance compare the policy of our file with the one in force.
+func (c *planCall) run(ctx context.Context, conf *config.Config) error {
+	if conf.File != "" && c.from.URL == "" && c.why == "" && c.at == 0 {
+		x, err := compare(ctx, conf)
+		switch {
+		case errors.Is(err, cli.ErrNoInstance): // there is nothing to compare with
+		case err != nil:
+			return err
+		case !x.Empty():
+			return showComparison(c.stdout, x, c.from.JSON())
+		}
+	}
+	p, err := c.get(ctx, conf)
+	if err != nil {
+		return err
+	}
+	if c.at > 0 {
+		ahead(p.Plan, c.at)
+		p.ExitCode = p.Plan.ExitCode()
+	}
+	if err := c.show(p); err != nil {
+		return err
+	}
+	if p.ExitCode != healer.ExitNothing {
+		return cli.Exit(p.ExitCode)
+	}
+	return nil
+}
+
+// get asks the running instance, or makes a plan without one.
+func (c *planCall) get(ctx context.Context, conf *config.Config) (web.PlanAnswer, error) {
+	p := web.PlanAnswer{Plan: &healer.Plan{}}
+	path := "/api/v1/plan"
+	if c.why != "" {
+		path += "?why=" + url.QueryEscape(c.why)
+	}
+	err := cli.Connect(c.from.URL, conf.DataDir).Call(ctx, http.MethodGet, path, nil, &p)
+	if errors.Is(err, cli.ErrNoInstance) {
+		if p, err = planOffline(ctx, conf, level.NewFilter(c.program.Logs.Logger(c.stderr), level.AllowError()), c.why); err == nil {
+			fmt.Fprintf(c.stderr, "no instance runs on %s: this is one look at the dragons with the state of the last instance\n", conf.DataDir)
+		}
+	}
+	return p, err
+}
+
+func (c *planCall) show(p web.PlanAnswer) error {
+	if c.why != "" {
+		d := find(p.Plan, c.why)
+		switch {
+		case d == nil:
+			return unknown(c.why)
+		case c.from.JSON():
+			return cli.WriteJSON(c.stdout, d)
+		case !p.Why(c.stdout, d.MAC):
+			return unknown(c.why)
+		}
+		return nil
+	}
+	if !c.from.Table() {
+		return c.from.Write(c.stdout, planTable(p.Plan), p)
+	}
+	if c.at > 0 {
+		fmt.Fprintf(c.stdout, "in %s, if nothing else changes:\n", config.Span(c.at))
+	}
+	fmt.Fprintf(c.stdout, "mode=%s ", cmp.Or(p.Mode, "none"))
+	return p.RenderAs(c.stdout, healer.Layout{All: c.all, Width: cli.Width(c.stdout)})
+}
+
+// planTable is the plan's dragons as a list.
+func planTable(p *healer.Plan) *cli.Table {
+	t := &cli.Table{Head: []string{"WORKER", "MAC", "MODEL", "SITE", "STATE", "REASON", "EVIDENCE", "DECISION", "ACTION", "BLOCKED BY", "NOTE"}}
+	for i := range p.Dragons {
+		d := &p.Dragons[i]
+		t.Add(d.Worker, d.MAC, d.Model, d.Domain, string(d.State), string(d.Reason), d.InWords(), string(d.Verb), string(d.Kind), string(d.Blocked), d.Note)
+	}
+	return t
+}
+
+// compare asks the running instance to compare the policy of the file with its own.
 func compare(ctx context.Context, c *config.Config) (*healer.Comparison, error) {
 	file, err := config.ReadFile(c.File)
 	if err != nil {
@@ -133,7 +169,7 @@ func parseAhead(s string) (time.Duration, error) {
 }
 
 func unknown(target string) error {
-	return fmt.Errorf("%w: %q; want a worker, MAC or address that the plan has", agent.ErrUnknownDragon, target)
+	return fmt.Errorf("%w: %q; want a worker, MAC or address of the plan", agent.ErrUnknownDragon, target)
 }
 
 func find(p *healer.Plan, target string) *healer.Decision {
@@ -147,9 +183,9 @@ func find(p *healer.Plan, target string) *healer.Decision {
 	return &p.Dragons[i]
 }
 
-// ahead makes the plan what it would be after d, if nothing but time changed: the
-// gates that know when they open are open if that is within d. It is an outlook, not a
-// promise: what is done first spends budgets that the next one needs.
+// ahead changes the plan to what it would be after d, if nothing else changes: gates that
+// will have opened by then are open. It is an estimate: the first action spends budgets that
+// the next one needs.
 func ahead(p *healer.Plan, d time.Duration) {
 	p.At, p.Wall = p.At.Add(d), p.Wall.Add(d)
 	p.Pauses = slices.DeleteFunc(p.Pauses, func(x healer.Pause) bool { return !x.UntilResume && x.Until <= p.At })
@@ -158,7 +194,7 @@ func ahead(p *healer.Plan, d time.Duration) {
 		if x.Verb != healer.Blocked {
 			continue
 		}
-		gates := slices.Clone(x.Gates) // they are shared with nobody else then
+		gates := slices.Clone(x.Gates)
 		x.Blocked, x.In = "", healer.Until{Known: true}
 		for j := range gates {
 			g := &gates[j]
@@ -183,12 +219,11 @@ func ahead(p *healer.Plan, d time.Duration) {
 }
 
 // planOffline makes a plan without an instance.
-func planOffline(ctx context.Context, c *config.Config, logger log.Logger) (web.PlanAnswer, error) {
-	// The fleet gets a copy of the inventory: it writes what it learns, and this
-	// command is to leave no trace.
+func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why string) (web.PlanAnswer, error) {
+	// The fleet gets a copy of the inventory, since it writes to it and this command must not.
 	inventory, err := os.ReadFile(filepath.Join(c.DataDir, fleet.InventoryName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return web.PlanAnswer{}, fmt.Errorf("%s has no inventory of dragons: name the data directory of an instance with --data-dir or --config.file, or its address with --url", c.DataDir)
+		return web.PlanAnswer{}, fmt.Errorf("%s has no inventory of dragons: name the data directory with --data-dir or --config.file, or an instance with --url", c.DataDir)
 	} else if err != nil {
 		return web.PlanAnswer{}, err
 	}
@@ -200,7 +235,7 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger) (web.
 	if err := os.WriteFile(filepath.Join(dir, fleet.InventoryName), inventory, 0o600); err != nil { //nolint:gosec // the directory is ours, the name fixed
 		return web.PlanAnswer{}, err
 	}
-	var dragons *fleet.Fleet // there before the first login
+	var dragons *fleet.Fleet // set before the first login
 	dragons, err = fleet.Open(fleet.Config{
 		Dir: dir,
 		Client: dragon.Options{CredentialsFor: app.CredentialsFor(&dragons, passwords.Reader(c.DataDir), func() *config.Config { return c }),
@@ -223,7 +258,7 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger) (web.
 	}()
 	p, err := agent.PlanOffline(ctx, agent.Config{
 		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, Outside: gate.New().Ask, Answers: gate.Answers, Logger: logger,
-	})
+	}, why)
 	if err != nil {
 		return web.PlanAnswer{}, err
 	}

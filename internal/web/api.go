@@ -266,7 +266,9 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if target := r.URL.Query().Get("why"); target != "" {
-		d, err := a.Healer.Why(target)
+		ctx, cancel := context.WithTimeout(r.Context(), patience)
+		defer cancel()
+		d, err := a.Healer.Explain(ctx, target)
 		if err != nil {
 			a.refuse(w, err)
 			return

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"golang.org/x/term"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
@@ -41,6 +43,19 @@ func (p *Program) Time(t time.Time) string {
 		return t.UTC().Format(TimeFormat)
 	}
 	return t.Local().Format(TimeFormat)
+}
+
+// Width is the width of the terminal that w is, in columns; 0 if w is none.
+func Width(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // WriteJSON writes v, indented.
