@@ -149,24 +149,3 @@ func fault(r *rand.Rand, n, switches, pdus int, pools []string) string {
 	}
 	return "ask " + d() + " " + pick("restart", "reboot", "configure") + pick("", " by rollout:x", " force", " until sent")
 }
-
-// Shrink makes a script that fails smaller: it leaves out lines as long as the rest
-// still fails.
-func Shrink(script string, fails func(string) bool) string {
-	lines := strings.Split(strings.TrimSpace(script), "\n")
-	for size := max(1, len(lines)/2); size > 0; {
-		cut := false
-		for i := 0; i+size <= len(lines); {
-			fewer := append(append([]string(nil), lines[:i]...), lines[i+size:]...)
-			if fails(strings.Join(fewer, "\n")) {
-				lines, cut = fewer, true
-			} else {
-				i++
-			}
-		}
-		if !cut {
-			size /= 2
-		}
-	}
-	return strings.Join(lines, "\n") + "\n"
-}

@@ -47,19 +47,7 @@ func try(t *testing.T, seed uint64, text string) {
 		return
 	}
 	t.Logf("seed %d fails: %s", seed, failures[0])
-	tries := 0
-	small := Shrink(text, func(s string) bool {
-		if tries++; tries > 300 {
-			return false
-		}
-		for _, f := range broken(s) {
-			if kind(f) == kind(failures[0]) && !strings.HasPrefix(f, "parse") {
-				return true
-			}
-		}
-		return false
-	})
-	t.Errorf("seed %d: %s\nthe smallest script that fails so:\n%s%s", seed, strings.Join(failures, "\n"), small, strings.Join(broken(small), "\n"))
+	t.Errorf("seed %d: %s\n%s", seed, strings.Join(failures, "\n"), smaller(text, failures[0], broken))
 }
 
 // Whatever happens to a farm, the invariants hold.

@@ -17,6 +17,7 @@ type Options struct {
 	CheckPlan  int  // I18 in every so manieth cycle; 0: never
 	Policy     *healer.Policy
 	Prepare    func(*World, *Healer) // before the first step
+	Enough     func(*Oracle) bool    // ends the run early
 }
 
 // Result is a farm at the end of its script.
@@ -44,6 +45,9 @@ func Run(s *Script, o Options) *Result {
 		w.Step()
 		h.Tick(w)
 		oracle.Step(h)
+		if o.Enough != nil && o.Enough(oracle) {
+			break
+		}
 	}
 	return &Result{w, h, oracle}
 }
