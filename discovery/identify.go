@@ -36,6 +36,7 @@ const (
 type answer struct {
 	verdict verdict
 	found   Found // of a dragon
+	brand   dragon.Brand
 	err     error // why it is none that can be read; nil where the host was not asked
 }
 
@@ -64,6 +65,9 @@ func (s *Scanner) ask(ctx context.Context, address string) answer {
 		return answer{verdict: isDown}
 	}
 	a := answer{verdict: judge(err), err: err}
+	if identity != nil {
+		a.brand = identity.Brand
+	}
 	if a.verdict == isDragon {
 		a.found = Found{Address: address, Identity: identity}
 		a.found.Change = s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
@@ -84,19 +88,39 @@ func (s *Scanner) note(address string, a answer) {
 		return
 	}
 	s.metrics.identified.WithLabelValues(string(a.verdict)).Inc()
-	logger := level.Debug(s.cfg.Logger)
 	switch a.verdict {
 	case isDragon:
 		s.strangers.forget(address)
+		s.unlock(address)
 		return
 	case isLocked:
-		if s.strangers.remember(address, a.verdict, lockedFor) {
-			logger = level.Warn(s.cfg.Logger)
+		if s.lock(address, a) {
+			return
 		}
 	case isStranger:
 		s.strangers.remember(address, a.verdict, strangerFor)
+		s.unlock(address)
 	}
-	logger.Log("msg", "host is not a dragon that can be read", "address", address, "verdict", string(a.verdict), "err", a.err)
+	level.Debug(s.cfg.Logger).Log("msg", "host is not readable", "address", address, "verdict", string(a.verdict), "err", a.err)
+}
+
+// lock notes a dragon that accepts no credential, and reports whether it said so in the
+// log: the first time, and when the reason changes. A known dragon stays in the fleet.
+func (s *Scanner) lock(address string, a answer) (said bool) {
+	news := s.strangers.remember(address, a.verdict, lockedFor)
+	if s.fleet.Lookup(address) == nil {
+		var total int
+		news, total = s.status.setLocked(address, a.brand, a.err)
+		s.metrics.locked.Set(float64(total))
+	}
+	if news {
+		level.Warn(s.cfg.Logger).Log("msg", "dragon refuses our credentials", "address", address, "brand", a.brand, "reason", lockedReason(a.err), "err", a.err)
+	}
+	return news
+}
+
+func (s *Scanner) unlock(address string) {
+	s.metrics.locked.Set(float64(s.status.unlock(address)))
 }
 
 // errDown says that a known dragon is down; the fleet asks for it by itself.

@@ -20,8 +20,10 @@ type metrics struct {
 	last       prometheus.Gauge
 	scans      *prometheus.CounterVec
 	unanswered prometheus.Gauge
+	locked     prometheus.Gauge
 	identified *prometheus.CounterVec
 	targetUp   *prometheus.GaugeVec
+	targetDown *prometheus.GaugeVec
 
 	announcements *prometheus.CounterVec
 }
@@ -51,6 +53,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "mother_discovery_unanswered_hosts",
 			Help: "Hosts that accepted the connection in the last scan but did not answer, and have not answered since.",
 		}),
+		locked: with.NewGauge(prometheus.GaugeOpts{
+			Name: "mother_discovery_locked_hosts",
+			Help: "Dragons that were found and are not in the fleet, because they accept none of our credentials.",
+		}),
 		identified: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_identifications_total",
 			Help: "Hosts asked who they are, by what they turned out to be: dragon, stranger, locked (a dragon that accepts no credential), unanswered.",
@@ -59,6 +65,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "mother_target_up",
 			Help: "Whether a dragon answers at a static target.",
 		}, []string{"target"}),
+		targetDown: with.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mother_target_down_info",
+			Help: "1 for why no dragon can be read at a static target: no_address, refused, unreachable, timeout, https (it wants HTTPS), other_login, not_a_dragon, response, or of a dragon: password, lockout, change (of the password).",
+		}, []string{"target", "reason"}),
 		announcements: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_announcements_total",
 			Help: "Packets of dragons whose button was pressed, by what became of them: as of identifications; known or down (nothing new); repeated within seconds; elsewhere (outside the networks, or not of the sender's address), limited (too many), malformed.",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -208,8 +209,9 @@ func (sc *scan) closed(ctx context.Context, e netip.AddrPort, err error) {
 		})
 		return
 	}
-	// Whoever was here is gone, and the next one here is somebody else.
+	// The host that was here is gone, and the next one here is another.
 	sc.strangers.forget(key(e))
+	sc.unlock(key(e))
 	sc.done(func(*Result) {})
 }
 
@@ -248,13 +250,20 @@ func (sc *scan) connect(ctx context.Context, e netip.AddrPort, timeout time.Dura
 	defer cancel()
 	conn, err := sc.cfg.Dial(limited, "tcp", e.String())
 	if err != nil {
-		if now := time.Now(); limited.Err() != nil && ctx.Err() == nil && sc.pulse.missed(begun, now) >= timeout/8 {
+		if now := time.Now(); isTimeout(err) && ctx.Err() == nil && sc.pulse.missed(begun, now) >= timeout/8 {
 			return errOverslept
 		}
 		return err
 	}
 	conn.Close() // nothing was sent, so nothing can be lost
 	return nil
+}
+
+// isTimeout reports whether a connect ended with its time. The dialer says so in its own
+// way, which may come before the context's.
+func isTimeout(err error) bool {
+	t, ok := errors.AsType[net.Error](err)
+	return ok && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
 // ours reports whether a connect failed for want of something on this machine.

@@ -433,6 +433,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 		"mother_discovery_unanswered_hosts":            1,
 		"mother_discovery_identifications_total":       4,
 		"mother_target_up":                             1,
+		"mother_discovery_locked_hosts":                1,
 	} {
 		if n, err := testutil.GatherAndCount(reg, name); err != nil || n != want {
 			t.Errorf("%d series of %s, want %d: %v", n, name, want, err)

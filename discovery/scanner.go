@@ -136,12 +136,27 @@ func New(c Config) *Scanner {
 func (s *Scanner) With(c Config) *Scanner {
 	s.strangers.forgetLocked()
 	next := newScanner(c, s)
+	next.trim()
 	for _, t := range s.targets {
 		if !slices.Contains(next.targets, t) {
 			s.metrics.targetUp.DeleteLabelValues(t.name)
+			s.metrics.targetDown.DeletePartialMatch(prometheus.Labels{"target": t.name})
 		}
 	}
 	return next
+}
+
+// trim forgets what is at addresses that are no longer asked.
+func (s *Scanner) trim() {
+	asked := map[string]bool{}
+	for _, t := range s.targets {
+		asked[t.status().Address] = true
+	}
+	locked, silent := s.status.keep(func(address string) bool {
+		return asked[address] || s.hosts.contains(endpoint(address))
+	})
+	s.metrics.locked.Set(float64(locked))
+	s.metrics.unanswered.Set(float64(silent))
 }
 
 // newScanner makes a Scanner that shares with another one what all have in common.
@@ -194,7 +209,7 @@ func newScanner(c Config, with *Scanner) *Scanner {
 			s.targets = append(s.targets, with.targets[i])
 			continue
 		}
-		s.targets = append(s.targets, &target{name: t.Name})
+		s.targets = append(s.targets, &target{name: t.Name, now: TargetStatus{Name: t.Name}})
 		s.metrics.targetUp.WithLabelValues(t.Name).Set(0)
 	}
 	return s
@@ -265,6 +280,15 @@ func (s *Scanner) lately() time.Time {
 
 // key returns the fleet's name of an endpoint: with the port where it is not 80.
 func key(e netip.AddrPort) string { return hostPort(e.Addr().String(), e.Port()) }
+
+// endpoint is the reverse of key; invalid for a name.
+func endpoint(address string) netip.AddrPort {
+	if e, err := netip.ParseAddrPort(address); err == nil {
+		return e
+	}
+	a, _ := netip.ParseAddr(address)
+	return netip.AddrPortFrom(a, 80)
+}
 
 func hostPort(host string, port uint16) string {
 	if port == 80 {

@@ -1,10 +1,14 @@
 package discovery
 
 import (
+	"cmp"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // Status is how discovery stands. It is a copy.
@@ -14,26 +18,91 @@ type Status struct {
 	Duration   time.Duration
 	Addresses  int      // of the networks
 	Unanswered []string // addresses that took the connection in the last scan and have not answered since
+	Locked     []Locked // by address
+	LockedMore int      // that are not in the list
+	Targets    []TargetStatus
 }
+
+// Locked is a dragon that was found and accepts none of our credentials. It is not in
+// the fleet: who it is, its MAC, only a login tells.
+type Locked struct {
+	Address string // host, or host:port where it is not port 80
+	Brand   dragon.Brand
+	Reason  LockedReason
+	Detail  string // the error of the last login
+	Since   time.Time
+}
+
+// LockedReason is why a dragon is locked.
+type LockedReason string
+
+// The reasons.
+const (
+	LockedPassword LockedReason = "password" // it refuses every credential that we have
+	LockedOut      LockedReason = "lockout"  // too many failed logins; it refuses all for a while
+	LockedChange   LockedReason = "change"   // it wants its password changed first
+)
+
+func lockedReason(err error) LockedReason {
+	switch {
+	case errors.Is(err, dragon.ErrLockedOut):
+		return LockedOut
+	case errors.Is(err, dragon.ErrPasswordChange):
+		return LockedChange
+	}
+	return LockedPassword
+}
+
+// lockedKept bounds the list of locked dragons; the others are counted.
+const lockedKept = 4096
 
 // status is what Status is made of. A Scanner shares it with its successor.
 type status struct {
 	mu     sync.Mutex
 	last   Status
 	silent []netip.AddrPort
+	locked map[string]*Locked // nil beyond lockedKept: only counted
 }
 
-func newStatus() *status { return &status{} }
+func newStatus() *status { return &status{locked: map[string]*Locked{}} }
 
 // Status returns how discovery stands.
 func (s *Scanner) Status() Status {
-	s.status.mu.Lock()
-	defer s.status.mu.Unlock()
-	last := s.status.last
-	for _, e := range s.status.silent {
-		last.Unanswered = append(last.Unanswered, key(e))
+	now := s.status.copied()
+	for _, t := range s.targets {
+		now.Targets = append(now.Targets, t.status())
 	}
-	return last
+	return now
+}
+
+func (s *status) copied() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.last
+	for _, e := range s.silent {
+		now.Unanswered = append(now.Unanswered, key(e))
+	}
+	for _, l := range s.locked {
+		if l == nil {
+			now.LockedMore++
+			continue
+		}
+		now.Locked = append(now.Locked, *l)
+	}
+	slices.SortFunc(now.Locked, func(a, b Locked) int { return compareAddresses(a.Address, b.Address) })
+	return now
+}
+
+// compareAddresses orders addresses as numbers.
+func compareAddresses(a, b string) int {
+	host := func(s string) netip.Addr {
+		if e, err := netip.ParseAddrPort(s); err == nil {
+			return e.Addr()
+		}
+		ip, _ := netip.ParseAddr(s)
+		return ip
+	}
+	return cmp.Or(host(a).Compare(host(b)), cmp.Compare(a, b))
 }
 
 func (s *status) scanned(outcome string, r Result) {
@@ -52,4 +121,45 @@ func (s *status) silentHosts() []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.silent)
+}
+
+// setLocked notes a locked dragon, and reports whether that is news.
+func (s *status) setLocked(address string, brand dragon.Brand, err error) (news bool, total int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, known := s.locked[address]
+	switch {
+	case l != nil:
+		reason := lockedReason(err)
+		news = l.Reason != reason
+		l.Brand, l.Reason, l.Detail = brand, reason, err.Error()
+	case known:
+	case len(s.locked) < lockedKept:
+		s.locked[address] = &Locked{Address: address, Brand: brand, Reason: lockedReason(err), Detail: err.Error(), Since: time.Now()}
+		news = true
+	default:
+		s.locked[address] = nil
+	}
+	return news, len(s.locked)
+}
+
+// unlock forgets a locked dragon and returns how many are left.
+func (s *status) unlock(address string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.locked, address)
+	return len(s.locked)
+}
+
+// keep forgets what is at addresses that are no longer asked.
+func (s *status) keep(asked func(address string) bool) (locked, silent int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for address := range s.locked {
+		if !asked(address) {
+			delete(s.locked, address)
+		}
+	}
+	s.silent = slices.DeleteFunc(s.silent, func(e netip.AddrPort) bool { return !asked(key(e)) })
+	return len(s.locked), len(s.silent)
 }

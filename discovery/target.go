@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +12,9 @@ import (
 	"time"
 
 	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // Target is a dragon that the operator names.
@@ -19,11 +23,68 @@ type Target struct {
 	Site string // of the dragon, wherever its name leads; empty: the site of its address
 }
 
+// TargetStatus is how a static target is. It is a copy.
+type TargetStatus struct {
+	Name    string
+	Address string // that the name leads to; empty before it was resolved
+	Up      bool   // a dragon answers there
+	Reason  string // why not: a value of mother_target_down_info's reason; empty while up, or not asked yet
+	Detail  string // the same in words
+}
+
+// The reasons for a target that is down, beside the LockedReasons.
+const (
+	downUnresolved  = "no_address" // the name has no address
+	downRefused     = "refused"
+	downUnreachable = "unreachable"
+	downTimeout     = "timeout"
+	downHTTPS       = "https"       // it wants HTTPS
+	downOtherLogin  = "other_login" // the login of something else
+	downStranger    = "not_a_dragon"
+	downResponse    = "response" // an answer that cannot be read
+)
+
+// downReason is the reason for an error of an identification.
+func downReason(err error) string {
+	switch {
+	case errors.Is(err, dragon.ErrUnauthorized):
+		return string(lockedReason(err))
+	case errors.Is(err, dragon.ErrHTTPS):
+		return downHTTPS
+	case errors.Is(err, dragon.ErrOtherLogin):
+		return downOtherLogin
+	case errors.Is(err, dragon.ErrNotDragon):
+		return downStranger
+	}
+	switch reason := dragon.Reason(err); reason {
+	case downRefused, downUnreachable, downTimeout:
+		return reason
+	}
+	return downResponse
+}
+
 // target is a Target, and how it is.
 type target struct {
-	name   string // host[:port] as the operator wrote it
-	asked  time.Time
-	broken bool // it could not be resolved, which was said
+	name  string // host[:port] as the operator wrote it
+	asked time.Time
+
+	mu  sync.Mutex
+	now TargetStatus
+}
+
+func (t *target) status() TargetStatus {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now
+}
+
+// set takes in how the target is. It returns the reason that it was down for before.
+func (t *target) set(now TargetStatus) (before string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now.Name = t.name
+	before, t.now = t.now.Reason, now
+	return before
 }
 
 // look is how often static targets are looked after. One that was never found is asked
@@ -36,11 +97,7 @@ func (s *Scanner) watch(ctx context.Context, t *target) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
 	for {
-		up := 0.0
-		if s.visit(ctx, t) {
-			up = 1
-		}
-		s.metrics.targetUp.WithLabelValues(t.name).Set(up)
+		s.visit(ctx, t)
 		select {
 		case <-ctx.Done():
 			return
@@ -49,30 +106,81 @@ func (s *Scanner) watch(ctx context.Context, t *target) {
 	}
 }
 
-// visit reports whether a dragon answers at a static target.
+// visit asks a static target, and says once in the log why no dragon answers there. It
+// reports whether one does.
 func (s *Scanner) visit(ctx context.Context, t *target) bool {
+	now := s.askTarget(ctx, t)
+	if ctx.Err() != nil {
+		return now.Up
+	}
+	before := t.set(now)
+	up := 0.0
+	if now.Up {
+		up = 1
+	}
+	s.metrics.targetUp.WithLabelValues(t.name).Set(up)
+	if before == now.Reason {
+		return now.Up
+	}
+	if before != "" {
+		s.metrics.targetDown.DeleteLabelValues(t.name, before)
+	}
+	if now.Reason != "" {
+		s.metrics.targetDown.WithLabelValues(t.name, now.Reason).Set(1)
+		level.Warn(s.cfg.Logger).Log("msg", "static target unreadable", "target", t.name, "address", now.Address, "reason", now.Reason, "err", now.Detail)
+	}
+	return now.Up
+}
+
+// askTarget returns how a static target is now.
+func (s *Scanner) askTarget(ctx context.Context, t *target) TargetStatus {
 	address, err := s.resolve(ctx, t.name)
 	if err != nil {
-		if !t.broken && ctx.Err() == nil {
-			level.Warn(s.cfg.Logger).Log("msg", "static target has no address", "target", t.name, "err", err)
-			t.broken = true
-		}
-		return false
+		return TargetStatus{Reason: downUnresolved, Detail: err.Error()}
 	}
-	t.broken = false
+	now := TargetStatus{Address: address}
 	if s.sites.set(t.name, address) {
 		s.fleet.RefreshSite(address)
 	}
 	if d := s.fleet.Lookup(address); d != nil {
-		h := d.Health()
-		neverRead := !h.Up && h.Reason == ""
 		if s.fleet.Answered(address, s.lately()) || time.Since(t.asked) < max(look, s.cfg.Interval) {
-			return h.Up || neverRead
+			return now.of(d.Health())
 		}
 	}
 	t.asked = time.Now()
-	a := s.ask(ctx, address)
-	return a.verdict == isDragon || a.verdict == isKnown
+	switch a := s.ask(ctx, address); {
+	case a.verdict == isDragon || a.verdict == isKnown:
+		now.Up = true
+	case a.verdict == isDown:
+		if d := s.fleet.Lookup(address); d != nil {
+			return now.of(d.Health())
+		}
+		now.Reason = downTimeout
+	case a.err != nil:
+		now.Reason, now.Detail = downReason(a.err), a.err.Error()
+	default: // it was asked lately, and the answer holds
+		last := t.status()
+		now.Reason, now.Detail = last.Reason, last.Detail
+		if now.Reason == "" {
+			now.Reason = string(LockedPassword)
+			if a.verdict == isStranger {
+				now.Reason = downStranger
+			}
+		}
+	}
+	return now
+}
+
+// of is the status of a known dragon.
+func (s TargetStatus) of(h fleet.Health) TargetStatus {
+	if s.Up = h.Up || h.Reason == ""; s.Up { // or it was never read
+		return s
+	}
+	s.Reason = h.Reason
+	if h.Err != nil {
+		s.Reason, s.Detail = downReason(h.Err), h.Err.Error()
+	}
+	return s
 }
 
 // CheckTarget reports what is wrong with a static target, nil if it is a host or

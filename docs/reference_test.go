@@ -40,7 +40,7 @@ func TestMetricsReferenceIsWhatTheProgramServes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"--dragon=" + herd.Addr(0), "--statsd-host=127.0.0.1", "--statsd-port=" + port, "--dragon-health-check-interval=1"}
+	args := []string{"--dragon=" + herd.Addr(0), "--dragon=127.0.0.1:1", "--statsd-host=127.0.0.1", "--statsd-port=" + port, "--dragon-health-check-interval=1"}
 	for _, s := range collector.Switches() {
 		args = append(args, "--collector."+s.Name)
 	}
@@ -48,7 +48,8 @@ func TestMetricsReferenceIsWhatTheProgramServes(t *testing.T) {
 	var page string
 	cmdtest.Eventually(t, "the dragon is read, and the healer has seen it", func() bool {
 		_, page = cmdtest.Get(t, "http://"+address+"/metrics")
-		return strings.Contains(page, "\ndragon_boards{") && strings.Contains(page, "\nmother_pool_state{") && strings.Contains(page, "\nmother_domain_state{")
+		return strings.Contains(page, "\ndragon_boards{") && strings.Contains(page, "\nmother_pool_state{") && strings.Contains(page, "\nmother_domain_state{") &&
+			strings.Contains(page, "\nmother_target_down_info{")
 	})
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(page))

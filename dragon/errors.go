@@ -42,6 +42,24 @@ var (
 // user may not call it. The device does not say which.
 var ErrNotOffered = errors.New("the firmware does not offer this endpoint, or not to this user")
 
+// The causes of an ErrUnauthorized that no other credential helps against.
+var (
+	// ErrLockedOut: after too many failed logins the dragon refuses all for a while. Each
+	// further try may make that longer.
+	ErrLockedOut = errors.New("locked out after failed logins")
+	// ErrPasswordChange: the password is right, and the dragon gives no token before
+	// somebody has changed it.
+	ErrPasswordChange = errors.New("the dragon wants its password changed")
+)
+
+// Causes of an ErrNotDragon that tell what answers there.
+var (
+	// ErrHTTPS: it wants HTTPS, which no known dragon speaks.
+	ErrHTTPS = errors.New("it wants HTTPS, and dragons speak HTTP")
+	// ErrOtherLogin: it has a login page, or asks for HTTP authentication, which is not a dragon's.
+	ErrOtherLogin = errors.New("it has a login that is not a dragon's")
+)
+
 // Error tells which call failed and how. It never holds a password or a token.
 type Error struct {
 	Host     string // as given to New

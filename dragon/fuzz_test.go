@@ -166,7 +166,7 @@ func FuzzIndexPage(f *testing.F) {
 	f.Add([]byte(titled))
 	f.Add([]byte("<title>AsicMiner</title"))
 	f.Fuzz(func(t *testing.T, page []byte) {
-		switch brand := brandOf(page); brand {
+		switch brand := readStartPage(page).brand(); brand {
 		case "", DragonMint, InnoMiner, AsicMiner:
 		default:
 			t.Errorf("%q", brand)

@@ -1,15 +1,12 @@
 package dragon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"time"
-
-	"golang.org/x/net/html"
 )
 
 // Identity is what Identify found.
@@ -107,12 +104,14 @@ func (c *Client) brand(ctx context.Context) (Brand, error) {
 	req := c.request(indexEndpoint, nil, "")
 	req.Close = true
 	resp, _, err := c.send(ctx, indexEndpoint, req)
-	var page []byte
+	var body []byte
 	var brand Brand
+	var seen startPage
 	if err == nil {
-		page, err = io.ReadAll(io.LimitReader(resp.Body, indexBytes))
+		body, err = io.ReadAll(io.LimitReader(resp.Body, indexBytes))
 		resp.Body.Close()
-		brand = brandOf(page)
+		seen = readStartPage(body)
+		brand = seen.brand()
 	}
 	switch silent := ended(ctx) != nil || errors.Is(kindOf(err), ErrTimeout); {
 	case brand != "" && resp.StatusCode == http.StatusOK:
@@ -120,35 +119,11 @@ func (c *Client) brand(ctx context.Context) (Brand, error) {
 	case err != nil && silent:
 		// Whoever was still speaking may have been a dragon.
 	case resp != nil || errors.Is(kindOf(err), ErrBadResponse):
-		err = &Error{Kind: ErrNotDragon, Expected: "a start page with a dragon's title", Err: err}
+		err = &Error{Kind: ErrNotDragon, Expected: "a start page with a dragon's title", Err: seen.instead(resp, body, err)}
 	}
-	err = c.finish(ctx, indexEndpoint, err, page, nil)
+	err = c.finish(ctx, indexEndpoint, err, body, nil)
 	c.observe(indexEndpoint, start, err)
 	return brand, err
-}
-
-// brandOf returns the brand that a start page names in its title, empty if none. A
-// page that speaks of dragons elsewhere, also in a comment or a script, is none.
-func brandOf(page []byte) Brand {
-	z := html.NewTokenizer(bytes.NewReader(page))
-	for {
-		switch z.Next() {
-		case html.ErrorToken:
-			return ""
-		case html.StartTagToken:
-			if name, _ := z.TagName(); string(name) != "title" {
-				continue
-			}
-			if z.Next() != html.TextToken {
-				return ""
-			}
-			switch brand := Brand(bytes.TrimSpace(z.Text())); brand {
-			case DragonMint, InnoMiner, AsicMiner:
-				return brand
-			}
-			return ""
-		}
-	}
 }
 
 // refusal asks the API without a login and expects it to say no in its own way, so

@@ -54,7 +54,7 @@ func TestBrandIsTheTitle(t *testing.T) {
 		"":           "",
 		"\xff\xfe<":  "",
 	} {
-		if got := brandOf([]byte(page)); got != want {
+		if got := readStartPage([]byte(page)).brand(); got != want {
 			t.Errorf("%q: %q, want %q", page, got, want)
 		}
 	}

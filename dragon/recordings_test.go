@@ -141,7 +141,7 @@ func TestOtherRecordedAnswers(t *testing.T) {
 	if _, err := readAnswer(recorded(t, "test_type__01__api_type.json"), &typeFields, &answer); err != nil || answer.model != "T1" {
 		t.Errorf("type: %+v, %v", answer, err)
 	}
-	if brand := brandOf(recorded(t, "test_is_dragon__01__index.html")); brand != DragonMint {
+	if brand := readStartPage(recorded(t, "test_is_dragon__01__index.html")).brand(); brand != DragonMint {
 		t.Errorf("brand %q", brand)
 	}
 	logins, _ := filepath.Glob(filepath.Join(recordings, "*api_auth.json"))

@@ -150,7 +150,7 @@ func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err erro
 			return true, nil
 		}
 		s.refused = err
-		if errors.Is(err, ErrNotDragon) {
+		if errors.Is(err, ErrNotDragon) || errors.Is(err, ErrLockedOut) || errors.Is(err, ErrPasswordChange) {
 			break
 		}
 		if !errors.Is(err, ErrUnauthorized) {
@@ -213,13 +213,26 @@ func (c *Client) mayLogIn(ctx context.Context, credentials []Credential) error {
 	return e
 }
 
-type login struct{ jwt string }
+type login struct {
+	jwt        string
+	needChange bool // a login with the delivered password: it is to be changed first
+}
 
 // A recorded token has 190 bytes.
 var loginFields = table(own("jwt", func(r *reader, l *login) (ok bool) {
 	l.jwt, ok = r.text(4 << 10)
 	return ok
+}), own("needChange", func(r *reader, l *login) (ok bool) {
+	l.needChange, ok = r.flag()
+	return ok
 }))
+
+// lockedOut reports whether a refusal speaks of a lock rather than of the password. How
+// firmware words it is not known; those of 2018 know no lock-out.
+func lockedOut(message string) bool {
+	message = strings.ToLower(message)
+	return slices.ContainsFunc([]string{"lock", "too many", "try again", "blocked"}, func(word string) bool { return strings.Contains(message, word) })
+}
 
 // authenticate sends one credential. What answers with a page is ErrNotDragon. It goes without Authorization: the device looks
 // at an old token even here, and calls the login expired.
@@ -234,8 +247,12 @@ func (c *Client) authenticate(ctx context.Context, credential Credential) (Secre
 			return &Error{Kind: ErrBadResponse, Expected: "a JSON object with jwt", Err: err}
 		case r.reply.success && validToken(l.jwt):
 			return nil
+		case r.reply.said && !r.reply.success && lockedOut(r.reply.message):
+			return &Error{Kind: ErrUnauthorized, Err: ErrLockedOut, Expected: "user " + credential.Username + " to be accepted"}
 		case r.reply.said && !r.reply.success:
 			return &Error{Kind: ErrUnauthorized, Expected: "user " + credential.Username + " to be accepted"}
+		case l.needChange && l.jwt == "":
+			return &Error{Kind: ErrUnauthorized, Err: ErrPasswordChange, Expected: "a token for user " + credential.Username}
 		}
 		return &Error{Kind: ErrBadResponse, Expected: "a JSON object with jwt"}
 	})

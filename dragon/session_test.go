@@ -465,3 +465,32 @@ func TestAReadTimeoutMayChange(t *testing.T) {
 		}
 	})
 }
+
+func TestNoOtherPasswordIsTriedOnADragonThatIsLockedOut(t *testing.T) {
+	for _, x := range []struct {
+		answer string
+		want   error
+		tries  int
+	}{
+		{`{"success":false,"message":"user locked, try again in 30 minutes"}`, ErrLockedOut, 1},
+		{`{"success":false,"msg":"Too many failed logins"}`, ErrLockedOut, 1},
+		{`{"success":true,"needChange":true,"message":"please change the password"}`, ErrPasswordChange, 1},
+		{`{"success":false,"message":"invalid password"}`, nil, 2},
+		{`{"success":true,"needChange":false}`, nil, 1},
+	} {
+		d := newDevice(map[string]any{"/api/auth": x.answer})
+		_, err := d.client(t, Options{}).Overview(t.Context())
+		tries := 0
+		for _, asked := range d.asks() {
+			if asked == "/api/auth" {
+				tries++
+			}
+		}
+		if tries != x.tries || errors.Is(err, ErrLockedOut) != (x.want == ErrLockedOut) || errors.Is(err, ErrPasswordChange) != (x.want == ErrPasswordChange) {
+			t.Errorf("%s: %d logins, %v", x.answer, tries, err)
+		}
+		if x.want != nil && Reason(err) != "auth" {
+			t.Errorf("%s: reason %s", x.answer, Reason(err))
+		}
+	}
+}

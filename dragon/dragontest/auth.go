@@ -63,7 +63,7 @@ func (d *Dragon) caller(r *http.Request, now time.Time) who {
 }
 
 func (d *Dragon) basicOK(user, password string) bool {
-	if d.has(WrongPassword) != nil {
+	if d.has(WrongPassword) != nil || d.has(LockedOut) != nil || d.has(PasswordChange) != nil {
 		return false
 	}
 	actual, exists := d.users[user]
@@ -95,6 +95,9 @@ func (d *Dragon) login(p *php, a *request) {
 	d.traffic.credentials[dragon.Credential{Username: user, Password: dragon.Secret(password)}]++
 	actual, exists := d.users[user]
 	switch {
+	case d.has(LockedOut) != nil:
+		d.traffic.refused++
+		p.failure("user locked, try again in 30 minutes")
 	case !exists:
 		d.traffic.refused++
 		p.failure("user not found")
@@ -104,6 +107,12 @@ func (d *Dragon) login(p *php, a *request) {
 	case d.has(WrongPassword) != nil || password != actual:
 		d.traffic.refused++
 		p.failure("invalid password")
+	case d.has(PasswordChange) != nil:
+		p.open()
+		p.boolField("success", true)
+		p.boolField("needChange", true)
+		p.strField("message", "please change the password")
+		p.close()
 	default:
 		d.accept(p, user, a.deviceNow)
 	}
@@ -146,7 +155,7 @@ func (d *Dragon) token(user string, now time.Time) string {
 // sign uses the key in /tmp, which lives as long as the system is up.
 func (d *Dragon) sign(text string) []byte {
 	epoch := uint64(d.state.boots) + d.keys<<16
-	if f := d.has(WrongPassword); f != nil {
+	if d.has(WrongPassword) != nil || d.has(LockedOut) != nil || d.has(PasswordChange) != nil {
 		epoch += 1 << 32
 	}
 	key := strconv.FormatUint(mix(mix(d.spec.Seed)+epoch), 36) + "key-of-this-boot"

@@ -41,6 +41,8 @@ const (
 	Frozen           Fault = "frozen"             // the answers stay what they were at this moment; only Date goes on
 	WrongPassword    Fault = "wrong-password"     // no password is right and no token is valid any more
 	AlwaysExpired    Fault = "always-expired"     // logins succeed, and every token is expired
+	LockedOut        Fault = "locked-out"         // every login is refused, whatever the password, and no token is valid any more
+	PasswordChange   Fault = "password-change"    // the right password gets no token, it is to be changed first; no token is valid any more
 )
 
 // Faults of the mining.
@@ -95,7 +97,7 @@ func Faults() []FaultInfo {
 	}
 	add(OfConnection, Hang, HangReading, Trickle, Endless, Reset, Redirect, Slow, Status500, Status502, Unplugged)
 	add(OfAnswer, Garbage, Cut, Truncated, Huge, Empty, HTML, NumbersAsStrings, PHPArrays, InvalidUTF8,
-		HostileLabels, DuplicateBoards, Frozen, WrongPassword, AlwaysExpired)
+		HostileLabels, DuplicateBoards, Frozen, WrongPassword, AlwaysExpired, LockedOut, PasswordChange)
 	add(OfMining, NotReady, DeadBoard, DeadBoardHot, DeadBoardFrozen, MissingBoard, LowHashrate, Flatline,
 		BogusTemperature, Overheat, HardwareErrors, PoolDead)
 	add(OfSystem, RebootIgnored, RebootNeverReturns, RebootUnanswered, RebootLoop, WrongClock)

@@ -91,6 +91,14 @@ func symptoms() map[Fault]func(b *bench) bool {
 			b.auth = "none"
 			return b.post("auth", "username", "admin", "password", "dragonadmin") == `{"success":false,"message":"invalid password"}`
 		},
+		LockedOut: func(b *bench) bool {
+			b.auth = "none"
+			return strings.Contains(b.post("auth", "username", "admin", "password", "dragonadmin"), "locked")
+		},
+		PasswordChange: func(b *bench) bool {
+			b.auth = "none"
+			return b.post("auth", "username", "admin", "password", "dragonadmin") == `{"success":true,"needChange":true,"message":"please change the password"}`
+		},
 		AlwaysExpired: func(b *bench) bool { b.auth = b.login(); return b.post("summary") == tokenExpired },
 
 		NotReady: is(noSuccess),

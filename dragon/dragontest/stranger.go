@@ -24,11 +24,14 @@ const (
 	SSH           StrangerKind = "ssh"            // a banner, and HTTP is no protocol
 	EndlessStream StrangerKind = "endless-stream" // HTTP, and an answer that goes on for ever
 	Mute          StrangerKind = "mute"           // takes connections and says nothing
+	TLSOnly       StrangerKind = "tls-only"       // a TLS alert is its answer to HTTP
+	ToHTTPS       StrangerKind = "to-https"       // redirects every path to https
+	LoginPage     StrangerKind = "login-page"     // another miner's login page, 200 for every path
 )
 
 // StrangerKinds returns all kinds.
 func StrangerKinds() []StrangerKind {
-	return []StrangerKind{Router, Switch, Antminer, SSH, EndlessStream, Mute}
+	return []StrangerKind{Router, Switch, Antminer, SSH, EndlessStream, Mute, TLSOnly, ToHTTPS, LoginPage}
 }
 
 // Stranger is a host that is no dragon. It counts what others send to it.
@@ -91,7 +94,7 @@ func (s *Stranger) connected() {
 }
 
 func (s *Stranger) speaksHTTP() http.Handler {
-	if s.kind == SSH || s.kind == Mute {
+	if s.kind == SSH || s.kind == Mute || s.kind == TLSOnly {
 		return nil
 	}
 	return s
@@ -111,6 +114,12 @@ func (s *Stranger) serveConn(c net.Conn) {
 	}
 	b := make([]byte, 4096)
 	for {
+		if s.kind == TLSOnly {
+			n, _ := c.Read(b)
+			s.count(bytes.Contains(b[:n], []byte("HTTP/1")), bytes.Contains(b[:n], []byte("Authorization:")))
+			_, _ = c.Write([]byte{0x15, 3, 1, 0, 2, 2, 22}) // record overflow, as OpenSSL answers
+			return
+		}
 		n, err := c.Read(b)
 		s.count(bytes.Contains(b[:n], []byte("HTTP/1")), bytes.Contains(b[:n], []byte("Authorization:")))
 		if err != nil {
@@ -167,6 +176,12 @@ func (s *Stranger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+	case ToHTTPS:
+		h.Set("Location", "https://"+r.Host+r.URL.Path)
+		w.WriteHeader(http.StatusMovedPermanently)
+	case LoginPage:
+		h.Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<html><head><title>Miner Console</title></head><body><form><input type=\"text\"><input type='password'></form></body></html>\n")
 	default: // Router
 		h.Set("Server", "lighttpd/1.4.39")
 		page := []byte("<html><head><title></title></head><body>\n" +

@@ -41,8 +41,10 @@ var raised = map[dragontest.Fault]string{
 	dragontest.Status502: "DragonUnreadable",
 	dragontest.Truncated: "DragonUnreadable",
 
-	dragontest.AlwaysExpired: "DragonAuthFailed",
-	dragontest.WrongPassword: "DragonAuthFailed",
+	dragontest.AlwaysExpired:  "DragonAuthFailed",
+	dragontest.LockedOut:      "DragonAuthFailed",
+	dragontest.PasswordChange: "DragonAuthFailed",
+	dragontest.WrongPassword:  "DragonAuthFailed",
 
 	dragontest.BogusTemperature: "SensorFault",
 	dragontest.DeadBoard:        "BoardDead",
@@ -85,7 +87,7 @@ healing:
 // the example in a real Alertmanager, with all times shortened as the dragons live faster.
 func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 	t.Parallel()
-	const speed, count = 240, 120 // so many that the sick ones are no drop of the fleet
+	const speed, count = 240, 130 // so many that the sick ones are no drop of the fleet
 	manager := startAlertmanager(t)
 	w := prepareFarm(t, count, speed, everyKind, nil)
 	w.start("--dragon-timeout=500ms", "--scrape-timeout-offset=200ms")

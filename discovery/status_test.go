@@ -1,0 +1,117 @@
+package discovery
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+func TestDragonsThatRefuseOurPasswordsAreSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 4}, Config{Networks: networks(t, "127.10.0.0/28"), Interval: time.Minute})
+		said := &journal{}
+		f.cfg.Logger = level.NewFilter(said, level.AllowWarn())
+		for i, fault := range []dragontest.Fault{dragontest.WrongPassword, dragontest.LockedOut, dragontest.PasswordChange} {
+			f.herd.Dragon(i).Inject(fault)
+		}
+		if r := f.scan(); r.Locked != 3 || len(r.Found) != 1 {
+			t.Fatalf("%+v", r)
+		}
+		check := func(want string) {
+			t.Helper()
+			var got []string
+			for _, l := range f.Status().Locked {
+				got = append(got, l.Address+" "+string(l.Brand)+" "+string(l.Reason))
+			}
+			if s := strings.Join(got, ", "); s != want {
+				t.Errorf("locked: %s\nwant    %s", s, want)
+			}
+			if n := testutil.ToFloat64(f.metrics.locked); int(n) != len(got) {
+				t.Errorf("the metric says %v", n)
+			}
+		}
+		check("127.10.0.1 DragonMint password, 127.10.0.2 DragonMint lockout, 127.10.0.3 DragonMint change")
+		if n := f.herd.Dragon(1).Traffic().RefusedLogins; n != 1 {
+			t.Errorf("%d logins at one that is locked out", n)
+		}
+		if len(*said) != 3 {
+			t.Errorf("said %d times", len(*said))
+		}
+
+		f.herd.Dragon(1).Clear() // the lock-out is over
+		f.herd.Dragon(2).Inject(dragontest.Unplugged)
+		time.Sleep(16 * time.Minute)
+		f.scan()
+		check("127.10.0.1 DragonMint password") // the third is gone
+		f.Scanner = f.With(Config{Networks: networks(t, "127.10.0.0/31"), Fleet: f.fleet, Client: f.cfg.Client, Dial: f.dial})
+		check("127.10.0.1 DragonMint password")
+		if err := f.herd.Move(0, f.herd.Host(3).Next()); err != nil {
+			t.Fatal(err)
+		}
+		f.scan()
+		check("")
+	})
+}
+
+func TestANamedTargetThatCannotBeReadIsSaidOnceWithItsReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kinds := []dragontest.StrangerKind{dragontest.Router, dragontest.Switch, dragontest.TLSOnly, dragontest.ToHTTPS, dragontest.LoginPage}
+		want := []string{"password", "change", "", "not_a_dragon", "other_login", "https", "https", "other_login", "refused", "no_address"}
+		names := []string{"127.10.0.1", "127.10.0.2", "127.10.0.3", "127.10.0.4", "127.10.0.5", "127.10.0.6", "127.10.0.7", "127.10.0.8", "127.10.9.9", "miner.example"}
+		var none resolver
+		f := newFarm(t, dragontest.HerdConfig{Count: 3, Strangers: kinds}, Config{Targets: targets(names...), Interval: time.Minute, Resolve: none.resolve})
+		said := &journal{}
+		f.cfg.Logger = level.NewFilter(said, level.AllowWarn())
+		f.herd.Dragon(0).Inject(dragontest.WrongPassword)
+		f.herd.Dragon(1).Inject(dragontest.PasswordChange)
+		stop := f.run()
+		time.Sleep(10 * time.Minute)
+		var reasons []string
+		for _, s := range f.Status().Targets {
+			reasons = append(reasons, s.Reason)
+			if s.Up != (s.Reason == "") || s.Up == (s.Detail != "") {
+				t.Errorf("%+v", s)
+			}
+			if s.Reason != "" && testutil.ToFloat64(f.metrics.targetDown.WithLabelValues(s.Name, s.Reason)) != 1 {
+				t.Errorf("no series of %s %s", s.Name, s.Reason)
+			}
+		}
+		if !slices.Equal(reasons, want) {
+			t.Errorf("reasons %q, want %q", reasons, want)
+		}
+		warned := 0
+		for _, line := range *said {
+			if slices.Contains(line, any("static target unreadable")) {
+				warned++
+			}
+		}
+		if n := testutil.CollectAndCount(f.metrics.targetDown); n != 9 || warned != 9 {
+			t.Errorf("%d series, want 9; said %d times, want once for each of the nine", n, warned)
+		}
+		f.herd.Dragon(0).Clear()
+		time.Sleep(20 * time.Minute)
+		if s := f.Status().Targets[0]; !s.Up || testutil.CollectAndCount(f.metrics.targetDown) != 8 {
+			t.Errorf("its password is right again: %+v", s)
+		}
+		stop()
+	})
+}
+
+func TestDownReasons(t *testing.T) {
+	for err, want := range map[error]string{
+		dragon.ErrBadResponse: "response", dragon.ErrNotReady: "response", dragon.ErrTimeout: "timeout", dragon.ErrUnreachable: "unreachable",
+		dragon.ErrNotDragon: "not_a_dragon", dragon.ErrUnauthorized: "password",
+	} {
+		if got := downReason(err); got != want {
+			t.Errorf("%v is %s, want %s", err, got, want)
+		}
+	}
+}
