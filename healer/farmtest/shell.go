@@ -3,6 +3,7 @@ package farmtest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -270,22 +271,22 @@ func (h *Healer) Tick(w *World) {
 		return
 	}
 	for i := range plan.Dragons {
-		if d := &plan.Dragons[i]; d.Verb == healer.Act && !h.carryOut(d, "") {
+		if d := &plan.Dragons[i]; d.Verb == healer.Act && !h.carryOut(d, "", false) {
 			return
 		}
 	}
 	for i := range plan.Upgrades {
-		if d := &plan.Upgrades[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor()) {
+		if d := &plan.Upgrades[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor(), false) {
 			return
 		}
 	}
 	for i := range plan.Changes {
-		if d := &plan.Changes[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor()) {
+		if d := &plan.Changes[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor(), false) {
 			return
 		}
 	}
 	for _, a := range asked {
-		if !h.carryOut(&a.decision, a.actor) {
+		if !h.carryOut(&a.decision, a.actor, a.force) {
 			return
 		}
 	}
@@ -294,6 +295,7 @@ func (h *Healer) Tick(w *World) {
 type grant struct {
 	decision healer.Decision
 	actor    string
+	force    bool
 }
 
 // answer asks the plan about what others want.
@@ -312,7 +314,7 @@ func (h *Healer) answer() []grant {
 			if h.Watch != nil {
 				h.Watch.granted(d, a.request, &decision)
 			}
-			out = append(out, grant{decision, a.request.Actor})
+			out = append(out, grant{decision, a.request.Actor, a.request.Force})
 		} else if a.again {
 			left = append(left, a)
 		} else {
@@ -323,101 +325,118 @@ func (h *Healer) answer() []grant {
 	return out
 }
 
-// carryOut does what the actuator does. It reports false where the process died.
-func (h *Healer) carryOut(decided *healer.Decision, actor string) bool {
+// carryOut does what an attempt at a decision says. It reports false where the process died.
+func (h *Healer) carryOut(decided *healer.Decision, actor string, force bool) bool {
 	w, d := h.world, h.throughJSON(decided)
 	if h.Watch != nil {
 		h.Watch.attempt(h, d, actor)
 	}
-	target := w.at(d.Address)
-	if target == nil {
+	if w.at(d.Address) == nil {
 		return true
 	}
-	fresh := target.read()
-	if h.Trust {
-		fresh.MAC = d.MAC
-	}
-	wished := d.Kind == healer.Configure && d.Reason != ""
-	if actor == "" || wished || fresh.MAC != d.MAC {
-		if err := healer.Confirm(w.instant(), h.view, h.mem, &h.Policy, d, &fresh); err != nil {
-			h.note("not sent: %v", err)
-			return true
+	a := healer.NewAttempt(*d, actor, force, h.view, h.mem, &h.Policy)
+	for step := a.Next(h.standing()); step.Do != healer.Finished; step = a.Next(h.standing()) {
+		var r healer.Reply
+		switch step.Do {
+		case healer.Look:
+			f := h.look(d)
+			r.Facts = &f
+		case healer.Identify:
+			r = h.identify(d, step, a.Action().ID != "")
+		case healer.Persist:
+			if !h.persist(a, step) {
+				return false
+			}
+			if w.host.readonly > 0 {
+				r.Err = errors.New("the disk is full")
+			}
+		case healer.Send:
+			r = h.send(a, step)
+			if !h.survives("sent") {
+				return false
+			}
 		}
-	}
-	var had *healer.Setting
-	write := &Write{Kind: d.Kind, MAC: d.MAC, Undo: d.Reason == healer.Undo}
-	if wished {
-		have, step := target.configured(), *d.Change
-		if write.Wish = h.mem.Desired(d, h.view.Of(d.MAC).Wish); write.Wish == nil {
-			h.note("%s: its desired state is not known", d.Worker)
-			return true
-		}
-		if step.Items, had = step.Found(write.Wish, &have); len(step.Items) == 0 {
-			h.note("%s is as wished already", d.Worker)
-			return true
-		}
-		d.Change, write.Items = &step, step.Items
-	}
-	a, err := h.mem.Intend(w.instant(), d, actor, had)
-	if err != nil {
-		h.note("not sent: %v", err)
-		return true
-	}
-	if heals(d.Kind) {
-		h.intents = append(h.intents, w.Now)
-	}
-	h.intended[d.MAC] = w.Now
-	if !h.commit("intent") {
-		return false
-	}
-	refuse := func(why string) bool {
-		h.note("%s not sent: %s", a.ID, why)
-		if err := h.mem.Sent(w.instant(), d.MAC, a.ID, healer.NotSent, why); err != nil {
+		if err := a.Done(h.standing(), step, r); err != nil {
 			h.Watch.fail("%v", err)
 		}
+	}
+	switch id := a.Action().ID; {
+	case id == "":
+		h.note("%v", a.Err())
+	case a.Err() != nil:
+		h.note("%s %v", id, a.Err())
+	case d.Kind == healer.Configure && d.Change == nil:
+		h.conclude(d.MAC, id)
+	}
+	return true
+}
+
+// standing is what an attempt is judged by now.
+func (h *Healer) standing() healer.Standing {
+	return healer.Standing{Now: h.world.instant(), Host: h.world.hostState(), Memory: h.mem, Policy: &h.Policy, Plan: h.Plan}
+}
+
+// look reads whoever is at the address.
+func (h *Healer) look(d *healer.Decision) healer.Facts {
+	f := h.world.at(d.Address).read()
+	if h.Trust {
+		f.MAC = d.MAC
+	}
+	return f
+}
+
+// identify has whoever is at the address say who it is. last is the one right before the send.
+func (h *Healer) identify(d *healer.Decision, step healer.Step, last bool) healer.Reply {
+	if last {
+		for _, f := range h.onSend {
+			f()
+		}
+		h.onSend = nil
+	}
+	target := h.world.at(d.Address)
+	if target == nil || target.reach() != healer.Reached && !h.Trust {
+		return healer.Reply{Err: healer.NotSentf("its MAC could not be proved")}
+	}
+	f := h.look(d)
+	r := healer.Reply{Who: f.Who, MemoryFree: f.MemoryFree}
+	if step.Want != nil {
+		c := target.configured()
+		r.Configured = &c
+	}
+	return r
+}
+
+// persist commits what an attempt has changed in the memory.
+func (h *Healer) persist(a *healer.Attempt, step healer.Step) bool {
+	if !step.Intent {
 		return h.commit("result")
 	}
-	if w.host.readonly > 0 {
-		return refuse("the intent cannot be written")
+	d := a.Decision()
+	if heals(d.Kind) {
+		h.intents = append(h.intents, h.world.Now)
 	}
-	if err := h.mem.Interlock(w.instant(), d.MAC, d.Kind, a.ID); err != nil {
-		return refuse(err.Error())
+	h.intended[d.MAC] = h.world.Now
+	return h.commit("intent")
+}
+
+// send writes to whoever is at the address.
+func (h *Healer) send(a *healer.Attempt, step healer.Step) healer.Reply {
+	w, d, action := h.world, a.Decision(), a.Action()
+	write := &Write{
+		ID: action.ID, Actor: action.Actor, Kind: d.Kind, MAC: d.MAC, Undo: d.Reason == healer.Undo, Wish: step.Want, Items: step.Items,
 	}
-	for _, f := range h.onSend {
-		f()
-	}
-	h.onSend = nil
-	// The identity is proved on the very connection that the write goes out on.
-	if answers := w.at(d.Address); !h.Trust && (answers == nil || answers.Shown != d.MAC || answers.reach() != healer.Reached) {
-		return refuse("its MAC could not be proved")
-	}
-	write.ID, write.Actor = a.ID, a.Actor
 	if r := d.Sends(); r != nil {
 		write.Image = r.Version
 	}
 	if write.Wish != nil && h.Watch != nil {
-		h.Watch.wishes(target, write)
+		h.Watch.wishes(w.at(d.Address), write)
 	}
 	result, why := w.Send(d.Address, write)
-	h.note("%s %s %s to %s: %s %s", a.ID, a.Actor, d.Kind, d.Worker, result, why)
+	h.note("%s %s %s to %s: %s %s", action.ID, action.Actor, d.Kind, d.Worker, result, why)
 	if h.Watch != nil {
-		h.Watch.wrote(h, d, &a)
+		h.Watch.wrote(h, d, &action)
 	}
-	if !h.survives("sent") {
-		return false
-	}
-	if len(write.told) > 0 {
-		if err := h.mem.Told(d.MAC, a.ID, write.told); err != nil {
-			h.Watch.fail("%v", err)
-		}
-	}
-	if err := h.mem.Sent(w.instant(), d.MAC, a.ID, result, why); err != nil {
-		h.Watch.fail("%v", err)
-	}
-	if d.Kind == healer.Configure && !wished {
-		h.conclude(d.MAC, a.ID)
-	}
-	return h.commit("result")
+	return healer.Reply{Result: result, Told: write.told, Note: why}
 }
 
 // throughJSON is a decision as it is after it was written as JSON and read again: what is

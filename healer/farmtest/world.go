@@ -241,11 +241,16 @@ func (w *World) View() *healer.View {
 			v.Dragons = append(v.Dragons, d.facts)
 		}
 	}
-	v.Host = healer.Host{
+	v.Host = w.hostState()
+	return v
+}
+
+// hostState is what the healer sees of its own host.
+func (w *World) hostState() healer.Host {
+	return healer.Host{
 		ClockSynced: w.host.synced, StateWritable: w.host.readonly == 0, Owner: w.host.foreign == 0, Stop: w.host.stop > 0,
 		GatewayDown: w.gateway > 0, External: w.host.external,
 	}
-	return v
 }
 
 // Send is a write that arrives at an address. It reports what the sender learns.

@@ -32,45 +32,35 @@ type device interface {
 
 // writes are the kinds of write that can be carried out, and what each makes begin anew.
 var writes = map[healer.Kind]struct {
-	// prepare looks at the dragon before it says who it is; may be nil.
-	prepare func(*job, context.Context, device) error
 	// send does it. Before each request but the first it asks whether it may go on.
-	send     func(j *job, ctx context.Context, dev device, goOn func() error) (told, error)
+	send     func(j *job, ctx context.Context, dev device, step healer.Step, goOn func() error) (told, error)
 	restarts fleet.Restart
 }{
-	healer.Restart:   {nil, plain(device.RestartCgMiner), fleet.MinerRestart},
-	healer.Reboot:    {nil, plain(device.Reboot), fleet.SystemRestart},
-	healer.Configure: {(*job).look, (*job).configure, fleet.MinerRestart},
-	healer.Upgrade:   {(*job).image, (*job).upload, fleet.SystemRestart},
+	healer.Restart:   {plain(device.RestartCgMiner), fleet.MinerRestart},
+	healer.Reboot:    {plain(device.Reboot), fleet.SystemRestart},
+	healer.Configure: {(*job).configure, fleet.MinerRestart},
+	healer.Upgrade:   {(*job).upload, fleet.SystemRestart},
 }
 
 // plain is a write of one request, that says nothing.
-func plain(send func(device, context.Context) error) func(*job, context.Context, device, func() error) (told, error) {
-	return func(_ *job, ctx context.Context, dev device, _ func() error) (told, error) {
+func plain(send func(device, context.Context) error) func(*job, context.Context, device, healer.Step, func() error) (told, error) {
+	return func(_ *job, ctx context.Context, dev device, _ healer.Step, _ func() error) (told, error) {
 		return nil, send(dev, ctx)
 	}
 }
 
 const (
-	looksBefore  = 2 // at a sick dragon, before it is acted on
-	looksApart   = 10 * time.Second
-	provenFor    = 10 * time.Second // from the proof of identity to the send
 	lookPatience = 30 * time.Second // for one look, queueing included
 	expectedFor  = 15 * time.Minute // in which a restart after a write is ours
 )
 
 // job is a write that was decided upon.
 type job struct {
-	decision healer.Decision
-	view     *healer.View   // that it was decided on
-	policy   *healer.Policy // by which
-	actor    string         // empty: the ladder
-	force    bool
-	action   healer.Action      // once it is intended
-	want     *healer.Wish       // what a dragon that is configured is to have
-	have     *healer.Configured // and what it has
-	had      *healer.Setting    // before the write
-	told     []healer.Item      // of it, what it has said since the write
+	attempt *healer.Attempt
+	have    *healer.Configured // what a dragon that is configured has
+	told    []healer.Item      // of it, what it has said since the write
+	sending healer.Sending
+	failed  error // of the send
 
 	healer  *Healer
 	file    io.ReadCloser // the firmware that is sent
@@ -79,64 +69,126 @@ type job struct {
 	done func(healer.Action, error) // may be nil
 }
 
-// own reports whether it is the healer's own: the ladder's, a wish's or a rollout's. A human has
-// looked himself.
-func (j *job) own() bool {
-	return j.actor == "" || j.decision.Change != nil || j.decision.Upgrade != nil
-}
+func (j *job) decision() *healer.Decision { return j.attempt.Decision() }
 
-// notSentError says why a decision was not carried out.
-type notSentError struct{ why string }
-
-func (e *notSentError) Error() string { return "not sent: " + e.why }
-
-func notSent(format string, args ...any) error { return &notSentError{fmt.Sprintf(format, args...)} }
-
-// heal carries out a job: it looks at the dragon again, takes its lane, and writes.
+// heal carries out a job, as its attempt says.
 func (h *Healer) heal(ctx context.Context, j job) {
-	doing := "acting on " + j.decision.Worker
+	doing := "acting on " + j.decision().Worker
 	j.healer, j.sentOff = h, make(chan struct{})
 	defer j.closeImage()
-	err := h.beside(doing, func() (err error) {
-		d := h.config.Fleet.Lookup(j.decision.MAC)
-		if d == nil {
-			return notSent("%s is not where it was", j.decision.Worker)
-		}
-		if err := h.confirm(ctx, d, &j); err != nil {
-			return err
-		}
-		return d.Write(ctx, string(j.decision.Kind), func(ctx context.Context, c *dragon.Client) error {
-			return h.beside(doing, func() error { return h.write(ctx, d, c, &j) })
-		})
-	})
+	err := h.beside(doing, func() error { return h.carryOut(ctx, doing, &j) })
 	more := false
 	// The owner is there as long as this goroutine is, also when ctx is done.
 	_ = h.ask(context.WithoutCancel(ctx), "ending an action", func(context.Context) error {
+		d := j.decision()
 		switch {
-		case j.decision.Upgrade != nil:
-			delete(h.upgrading, j.decision.MAC)
-		case j.own():
+		case d.Upgrade != nil:
+			delete(h.upgrading, d.MAC)
+		case d.Change != nil || j.attempt.Actor() == "":
 			h.acting = false
 		}
-		if j.action.ID == "" && err != nil {
-			h.notCarriedOut(&j, err)
-			if j.decision.Change != nil {
-				h.mem.Unsent(h.clock.Now(), j.decision.MAC)
+		if err == nil {
+			err = j.attempt.Err()
+		}
+		action := j.attempt.Action()
+		switch {
+		case action.ID == "" && err != nil:
+			if j.attempt.Err() == nil {
+				j.attempt.Stop(h.standing(ctx), err)
 			}
+			h.notCarriedOut(&j, err)
+		case action.ID != "" && action.Result == healer.Pending: // a panic took the result along
+			j.sending = healer.Sending{SentAt: h.clock.Now().Wall, Error: fmt.Sprint(err)}
+			h.finish(ctx, &j, healer.Step{Do: healer.Send}, healer.Reply{Result: healer.Unknown, Note: j.sending.Error})
 		}
-		if j.action.ID != "" && j.action.Result == healer.Pending { // a panic took the result along
-			j.action = h.sent(&j, healer.Unknown, healer.Sending{SentAt: h.clock.Now().Wall, Error: fmt.Sprint(err)})
-		}
-		more = j.action.ID != "" && j.decision.Change != nil
+		more = action.ID != "" && d.Change != nil
 		h.show()
 		return nil
 	})
+	if err == nil {
+		err = j.failed
+	}
 	if j.done != nil {
-		j.done(j.action, err)
+		j.done(j.attempt.Action(), err)
 	}
 	if more {
 		h.goOn(ctx)
 	}
+}
+
+// carryOut does what the job's attempt says until it is finished: the looks first, the rest
+// in the dragon's lane, where nobody else talks to it.
+func (h *Healer) carryOut(ctx context.Context, doing string, j *job) error {
+	d := h.config.Fleet.Lookup(j.decision().MAC)
+	if d == nil {
+		return healer.NotSentf("%s is not where it was", j.decision().Worker)
+	}
+	step, err := h.advance(ctx, j, healer.Step{}, healer.Reply{})
+	for ; err == nil && step.Do == healer.Look; step, err = h.advance(ctx, j, step, h.look(ctx, d, j, step)) {
+	}
+	if err != nil || step.Do == healer.Finished {
+		return err
+	}
+	return d.Write(ctx, string(j.decision().Kind), func(ctx context.Context, c *dragon.Client) error {
+		return h.beside(doing, func() error {
+			for err == nil && step.Do != healer.Finished {
+				var r healer.Reply
+				switch step.Do {
+				case healer.Identify:
+					r = h.identify(ctx, c, j, step)
+				case healer.Send:
+					r = h.send(ctx, d, c, j, step)
+				}
+				step, err = h.advance(ctx, j, step, r)
+			}
+			if a := j.attempt.Action(); err == nil && a.ID != "" && !a.Result.NotExecuted() && h.config.OnAction != nil {
+				h.config.OnAction(d.Info(), &a)
+			}
+			return err
+		})
+	})
+}
+
+// advance tells the attempt how a step went, and returns the next one that is not the
+// owner's: what is to be written down is.
+func (h *Healer) advance(ctx context.Context, j *job, step healer.Step, r healer.Reply) (next healer.Step, err error) {
+	err = h.ask(context.WithoutCancel(ctx), "carrying out a decision", func(life context.Context) error {
+		next = h.finish(life, j, step, r)
+		return nil
+	})
+	return next, err
+}
+
+// finish is advance for the owner.
+func (h *Healer) finish(life context.Context, j *job, step healer.Step, r healer.Reply) healer.Step {
+	for {
+		if err := j.attempt.Done(h.standing(life), step, r); err != nil {
+			level.Error(h.logger).Log("msg", "a result has no intent", "action", j.attempt.Action().ID, "err", err)
+		}
+		step = j.attempt.Next(h.standing(life))
+		if step.Do != healer.Persist {
+			return step
+		}
+		if r = (healer.Reply{Err: h.keep()}); step.Intent && r.Err == nil {
+			a := j.attempt.Action()
+			h.metrics.actions.WithLabelValues(string(a.Kind), reasonLabel(a.Reason)).Inc()
+		}
+		if !step.Intent {
+			h.sent(j)
+		}
+	}
+}
+
+// standing is what an attempt is judged by now. Only the owner may call it.
+func (h *Healer) standing(life context.Context) healer.Standing {
+	s := healer.Standing{Now: h.clock.Now(), Host: h.host(), Memory: h.mem, Policy: h.policy, Plan: h.plan, Speed: h.speed()}
+	switch {
+	case life.Err() != nil:
+		s.Halt = "the program is ending"
+	case h.tripped != "":
+		s.Halt = "after a panic nothing is sent"
+	}
+	return s
 }
 
 // nextWrite is how long until the writes are far enough apart. Only the owner may call it.
@@ -198,256 +250,112 @@ func (h *Healer) beside(doing string, fn func() error) (err error) {
 	return fn()
 }
 
-// confirm looks at the dragon anew: it must still be as it was when it was decided.
-func (h *Healer) confirm(ctx context.Context, d *fleet.Dragon, j *job) error {
-	if !j.own() {
-		return nil
+// look reads the dragon once more.
+func (h *Healer) look(ctx context.Context, d *fleet.Dragon, j *job, step healer.Step) healer.Reply {
+	timer := time.NewTimer(h.pause(step.After))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return healer.Reply{Err: ctx.Err()}
 	}
-	looks := looksBefore
-	if j.decision.Change != nil || j.decision.Upgrade != nil { // it is not sick: what it is configured for is read right before the write
-		looks = 1
-	}
-	for i := range looks {
-		if i > 0 {
-			timer := time.NewTimer(h.pause(looksApart))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-				return ctx.Err()
-			}
-		}
-		look, cancel := context.WithTimeout(ctx, lookPatience)
-		r, err := d.Read(look, 0)
-		cancel()
-		if err != nil {
-			return notSent("looking again: %v", err)
-		}
-		f := h.factsOf(d, who(d, j.policy), r)
-		err = h.ask(ctx, "confirming", func(context.Context) error {
-			if err := healer.Confirm(h.clock.Now(), j.view, h.mem, j.policy, &j.decision, &f); err != nil {
-				return notSent("%v", err)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// write does the write. The lane is its own: nobody else talks to the dragon.
-func (h *Healer) write(ctx context.Context, d *fleet.Dragon, dev device, j *job) error {
-	row, ok := writes[j.decision.Kind]
-	if !ok {
-		return notSent("%s is nothing that can be carried out", j.decision.Kind)
-	}
-	if row.prepare != nil {
-		if err := row.prepare(j, ctx, dev); err != nil {
-			return err
-		}
-	}
-	if err := h.identify(ctx, dev, j); err != nil {
-		return err
-	}
-	proven := h.clock.Now().Mono
-	if err := h.ask(ctx, "intending", func(life context.Context) error { return h.intend(life, j) }); err != nil {
-		return err
-	}
-	// Writing it down may have taken a while, in which a human may have spoken.
-	err := h.ask(ctx, "having the last word", func(life context.Context) error {
-		// Who has an address is the network's matter, which no simulation hurries.
-		if age := h.pause(h.clock.Now().Mono - proven); age >= provenFor {
-			return notSent("its identity was proven %s ago", healer.ShortDuration(age))
-		}
-		return h.lastWord(life, j)
-	})
-	result, says := healer.NotSent, told(nil)
-	sending := healer.Sending{SentAt: h.clock.Now().Wall}
-	if err == nil {
-		expected := expectedFor
-		if j.decision.Kind == healer.Upgrade {
-			expected = uploadExpected(&j.policy.Firmware)
-		}
-		d.Expect(row.restarts, time.Now().Add(h.pause(expected)))
-		// The token is the one of the dragon that has just said who it is. Whoever
-		// else might answer at its address by now does not know it.
-		says, err = row.send(j, dragon.WithoutLogin(ctx), dev, func() error {
-			return h.ask(ctx, "having the last word", func(life context.Context) error { return h.lastWord(life, j) })
-		})
-		result = resultOf(err)
-		j.learn(d)
-	}
-	sending.Success = result == healer.Accepted
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	r, err := d.Read(ctx, 0)
 	if err != nil {
-		sending.Error = err.Error()
+		return healer.Reply{Err: fmt.Errorf("looking again: %w", err)}
 	}
-	_ = h.ask(context.WithoutCancel(ctx), "writing down a result", func(context.Context) error {
-		if len(says) > 0 {
-			_ = h.mem.Told(j.decision.MAC, j.action.ID, says)
-			sending.Error = says.String()
-		}
-		j.action = h.sent(j, result, sending)
-		return nil
-	})
-	if !result.NotExecuted() && h.config.OnAction != nil {
-		h.config.OnAction(d.Info(), &j.action)
-	}
-	if result == healer.Unknown {
-		return nil // it is the usual end of a reboot, and no failure
-	}
-	return err
+	f := h.factsOf(d, who(d, j.attempt.Policy()), r)
+	return healer.Reply{Facts: &f}
 }
 
-// identify has the dragon say who it is.
-func (h *Healer) identify(ctx context.Context, dev device, j *job) error {
+// identify has the dragon say who it is. What it is to be sent, or configured for, is looked
+// at right before.
+func (h *Healer) identify(ctx context.Context, dev device, j *job, step healer.Step) healer.Reply {
+	if j.decision().Sends() != nil && j.file == nil {
+		if err := j.image(ctx); err != nil {
+			return healer.Reply{Err: err}
+		}
+	}
+	if step.Want != nil {
+		if err := j.read(ctx, dev, step.Want); err != nil {
+			return healer.Reply{Err: err}
+		}
+	}
 	ov, err := dev.Overview(ctx)
 	if err != nil {
-		return notSent("asking who it is: %v", err)
+		return healer.Reply{Err: healer.NotSentf("asking who it is: %v", err)}
 	}
-	if mac, _ := dragon.ParseMAC(ov.MAC); mac != j.decision.MAC {
+	mac, _ := dragon.ParseMAC(ov.MAC)
+	if mac != j.decision().MAC {
 		h.metrics.mismatches.Inc()
-		return notSent("expected MAC %s, found %q", j.decision.MAC, ov.MAC)
 	}
-	return j.suits(ov)
+	return healer.Reply{
+		Who:        healer.Who{MAC: mac, Model: ov.Model, Firmware: ov.Firmware, HWVer: ov.HWVersion},
+		MemoryFree: ov.MemoryFree, Configured: j.have,
+	}
 }
 
-// intend writes down that the job is about to be done. Only the owner may call it.
-func (h *Healer) intend(life context.Context, j *job) error {
-	if err := h.lastWord(life, j); err != nil {
-		return err
+// send writes to the dragon.
+func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, step healer.Step) healer.Reply {
+	kind := j.decision().Kind
+	row := writes[kind]
+	expected := expectedFor
+	if kind == healer.Upgrade {
+		expected = uploadExpected(&j.attempt.Policy().Firmware)
 	}
-	if j.own() {
-		d, err := h.stillWanted(j)
-		if err != nil {
-			return err
-		}
-		if d.Change != nil && j.decision.Change != nil { // as it was found right now
-			d.Change = j.decision.Change
-		}
-		j.decision = d
-	}
-	now := h.clock.Now()
-	if err := h.mem.Interlock(now, j.decision.MAC, j.decision.Kind, ""); err != nil {
-		return notSent("%v", err)
-	}
-	before := h.mem.Clone()
-	action, err := h.mem.Intend(now, &j.decision, j.actor, j.had)
+	d.Expect(row.restarts, time.Now().Add(h.pause(expected)))
+	j.sending.SentAt = h.clock.Now().Wall
+	// The token is the one of the dragon that has just said who it is. Whoever
+	// else might answer at its address by now does not know it.
+	says, err := row.send(j, dragon.WithoutLogin(ctx), dev, step, func() error {
+		return h.ask(ctx, "carrying out a decision", func(life context.Context) error { return j.attempt.Allowed(h.standing(life)) })
+	})
+	j.learn(d)
+	r := healer.Reply{Result: resultOf(err), Told: says}
+	j.sending.Success = r.Result == healer.Accepted
 	if err != nil {
-		return notSent("%v", err)
+		j.sending.Error = err.Error()
 	}
-	if err := h.keep(); err != nil {
-		// Nothing was done, so nothing is remembered, but for the number: an
-		// intent of that name may have reached the disk.
-		before.Fleet.Seq = h.mem.Fleet.Seq
-		h.mem = before
-		return notSent("the intent could not be written down: %v", err)
+	if len(says) > 0 {
+		j.sending.Error = says.String()
 	}
-	j.action = action
-	h.metrics.actions.WithLabelValues(string(action.Kind), reasonLabel(action.Reason)).Inc()
-	return nil
+	if r.Note = j.sending.Error; r.Result != healer.Unknown { // that is the usual end of a reboot, and no failure
+		j.failed = err
+	}
+	return r
 }
 
-// stillWanted returns the newest decision about the job's dragon: facts may have
-// come in while it was looked at again.
-func (h *Healer) stillWanted(j *job) (healer.Decision, error) {
-	// The newest plan knows nothing of a write that came after it.
-	if ring := h.mem.Fleet.Ring; len(ring) > 0 && ring[len(ring)-1].At >= h.plan.At {
-		return healer.Decision{}, notSent("%s has been written to in the meantime", ring[len(ring)-1].MAC)
+// sent says what came of a write. Only the owner may call it.
+func (h *Healer) sent(j *job) {
+	action, d := j.attempt.Action(), j.decision()
+	if err := j.attempt.Err(); err != nil {
+		j.sending = healer.Sending{SentAt: h.clock.Now().Wall, Error: err.Error()}
 	}
-	decisions := h.plan.Dragons
-	switch {
-	case j.decision.Change != nil:
-		decisions = h.plan.Changes
-	case j.decision.Upgrade != nil:
-		decisions = h.plan.Upgrades
-	}
-	for i := range decisions {
-		if d := &decisions[i]; d.MAC == j.decision.MAC {
-			if x, y := d.Upgrade, j.decision.Upgrade; x != nil && x.Rollout != y.Rollout {
-				break
-			}
-			if x, y := d.Change, j.decision.Change; x != nil && (x.Rollout != y.Rollout || x.Restore != y.Restore) {
-				break
-			}
-			if d.Verb == healer.Act && d.Kind == j.decision.Kind && d.Reason == j.decision.Reason {
-				return *d, nil
-			}
-			return healer.Decision{}, notSent("it is no longer to be acted on")
-		}
-	}
-	return healer.Decision{}, notSent("it is no longer known")
-}
-
-// lastWord asks, right before a send, everything that may have changed since the
-// decision and forbids it. Only the owner may call it.
-func (h *Healer) lastWord(life context.Context, j *job) error {
-	switch {
-	case life.Err() != nil:
-		return notSent("the program is ending")
-	case h.stopped():
-		return notSent("the STOP file is there")
-	case h.tripped != "":
-		return notSent("after a panic nothing is sent")
-	case !h.writable():
-		return notSent("the state cannot be written")
-	case h.mem.Dragons[j.decision.MAC] == nil:
-		return notSent("it is no longer known")
-	case j.force:
-		return nil
-	case j.decision.Change != nil:
-		if h.policy.ModeFor(j.decision.Change, j.decision.Profile) != healer.Enforce {
-			return notSent("the mode is observe")
-		}
-	case j.decision.Upgrade != nil:
-		if ro := h.mem.FirmwareRollout(j.decision.Upgrade.Rollout); ro == nil || ro.State != healer.FirmwareRunning {
-			return notSent("rollout %s does not run any more", j.decision.Upgrade.Rollout)
-		}
-	case j.actor == "" && h.policy.For(j.decision.Profile).Mode != healer.Enforce:
-		return notSent("the mode is observe")
-	}
-	if err := h.mem.CheckHold(h.clock.Now(), j.decision.MAC); err != nil {
-		return notSent("%v", err)
-	}
-	return nil
-}
-
-// sent writes down what came of a send. Only the owner may call it.
-func (h *Healer) sent(j *job, result healer.Result, s healer.Sending) healer.Action {
-	now, action := h.clock.Now(), j.action
-	if err := h.mem.Sent(now, j.decision.MAC, action.ID, result, s.Error); err != nil {
-		level.Error(h.logger).Log("msg", "a result has no intent", "action", action.ID, "err", err)
-	}
-	_ = h.keep() // what cannot be written now is Unknown to the next process, which is true
-	if a := h.mem.Action(j.decision.MAC, action.ID); a != nil {
-		action = *a
-	}
-	switch result {
+	switch action.Result {
 	case healer.Unknown:
 		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(healer.Unknown)).Inc()
 	case healer.Refusal, healer.NotSent:
 		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(healer.NotExecuted)).Inc()
 	}
-	r := h.recordOf(&j.decision, healer.Act)
+	r := h.recordOf(d, healer.Act)
 	r.Action, r.Rung, r.Reason, r.ActionID, r.Actor = action.Kind, action.Rung, action.Reason, action.ID, action.Actor
-	r.Result, r.Note = &s, "result "+string(result)
+	r.Result, r.Note = &j.sending, "result "+string(action.Result)
 	if x := action.Change; x != nil {
 		r.Note += ": " + changedInWords(x) + " for rollout " + x.Rollout
 	}
-	if x := j.decision.Sends(); x != nil {
+	if x := d.Sends(); x != nil {
 		r.Note += ": firmware " + x.Version + ", sha256 " + x.SHA256
 	}
 	h.say(r)
-	return action
 }
 
 // notCarriedOut says why a decision came to nothing.
 func (h *Healer) notCarriedOut(j *job, err error) {
-	r := h.recordOf(&j.decision, healer.Blocked)
+	r := h.recordOf(j.decision(), healer.Blocked)
 	r.Note = err.Error()
-	if j.actor != "" {
-		r.Actor = j.actor
+	if j.attempt.Actor() != "" {
+		r.Actor = j.attempt.Actor()
 	}
 	h.say(r)
 }

@@ -36,45 +36,34 @@ func changedInWords(x *healer.ConfigChange) string {
 	return what
 }
 
-// look reads what a dragon is configured for, right before that is changed: it may be as
-// wished already, and what it has is to be given back if the wish does not work.
-func (j *job) look(ctx context.Context, dev device) error {
-	x := j.decision.Change
-	if x == nil || j.want == nil {
-		return notSent("its desired state is not known")
-	}
+// read reads what a dragon is configured for, right before that is changed.
+func (j *job) read(ctx context.Context, dev device, want *healer.Wish) error {
 	have := &healer.Configured{}
-	if len(j.want.Pools) > 0 {
+	if len(want.Pools) > 0 {
 		pools, err := dev.Pools(ctx)
 		if err != nil && !errors.Is(err, dragon.ErrRejected) { // that is: it has no configuration
-			return notSent("reading its pools: %v", err)
+			return healer.NotSentf("reading its pools: %v", err)
 		}
 		have.Pools, have.HasPools = pools, true
 	}
-	if j.want.Mode != "" {
+	if want.Mode != "" {
 		a, err := dev.AutoTune(ctx)
 		if err != nil {
-			return notSent("reading its autotune mode: %v", err)
+			return healer.NotSentf("reading its autotune mode: %v", err)
 		}
 		have.Mode, have.Level, have.HasMode = a.Mode, a.Level, true
 	}
-	step := *x
 	j.have = have
-	step.Items, j.had = x.Found(j.want, have)
-	if j.decision.Change = &step; len(step.Items) == 0 {
-		return notSent("it is as wished already")
-	}
 	return nil
 }
 
 // configure writes what is otherwise than wished: pools, then autotune, and reads each
 // back, since a dragon says success to what it ignores. goOn says between two writes
 // whether a human has forbidden the next.
-func (j *job) configure(ctx context.Context, dev device, goOn func() error) (told, error) {
-	x := j.decision.Change
+func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn func() error) (told, error) {
 	var says told
 	if slices.Contains(x.Items, healer.ItemPools) {
-		u, err := dev.UpdatePools(ctx, j.want.Pools)
+		u, err := dev.UpdatePools(ctx, x.Want.Pools)
 		switch {
 		case errors.Is(err, dragon.ErrRejected):
 			return told{{Item: healer.ItemPools, Why: err.Error()}}, err
@@ -97,13 +86,13 @@ func (j *job) configure(ctx context.Context, dev device, goOn func() error) (tol
 			return says, nil //nolint:nilerr // the pools are written; the rest is drift, and has its time
 		}
 	}
-	is, err := j.tune(ctx, dev, goOn)
+	is, err := j.tune(ctx, dev, x.Want, goOn)
 	switch {
 	case errors.Is(err, dragon.ErrRejected):
 		return append(says, healer.Stuck{Item: healer.ItemAutotune, Why: err.Error()}), rest(err, len(x.Items))
 	case err != nil:
 		return says, err
-	case !j.want.Tuned(is):
+	case !x.Want.Tuned(is):
 		says = append(says, healer.Stuck{Item: healer.ItemAutotune, Why: "it was accepted, and is " + healer.ModeText(is.Mode, is.Level)})
 	}
 	return says, nil
@@ -119,8 +108,7 @@ func rest(err error, items int) error {
 }
 
 // tune writes the autotuner's mode and returns what the dragon stores then.
-func (j *job) tune(ctx context.Context, dev device, goOn func() error) (*healer.Configured, error) {
-	w := j.want
+func (j *job) tune(ctx context.Context, dev device, w *healer.Wish, goOn func() error) (*healer.Configured, error) {
 	is := func() (*healer.Configured, error) {
 		a, err := dev.AutoTune(ctx)
 		if err != nil {

@@ -191,7 +191,7 @@ func (h *Healer) Run(ctx context.Context) error {
 	if err := h.guarded("starting", func() error { h.open(); return nil }); err != nil {
 		level.Error(h.logger).Log("msg", "the healer's memory could not be loaded; it only observes", "err", err)
 	}
-	h.hand(func() { h.look(ctx) })
+	h.hand(func() { h.pollLoop(ctx) })
 	for done := ctx.Done(); ; {
 		select {
 		case call := <-h.calls:

@@ -23,9 +23,9 @@ const stopFile = "STOP"
 // takes one itself. A look comes early by no more than that, too.
 const refreshGrace = 20
 
-// look has the dragons read and decided about, a little more or less often than the
+// pollLoop has the dragons read and decided about, a little more or less often than the
 // policy's period, so that many healers, or a scrape, do not fall into step with it.
-func (h *Healer) look(ctx context.Context) {
+func (h *Healer) pollLoop(ctx context.Context) {
 	var looked time.Time
 	for ctx.Err() == nil {
 		poll := time.Minute
@@ -197,7 +197,7 @@ func (h *Healer) act(ctx context.Context) {
 	for i := range h.plan.Dragons {
 		if d := h.plan.Dragons[i]; d.Verb == healer.Act {
 			h.acting = true
-			j := h.job(d, "")
+			j := h.job(d, "", false)
 			h.hand(func() { h.heal(ctx, j) })
 			return
 		}
@@ -207,7 +207,7 @@ func (h *Healer) act(ctx context.Context) {
 		// written down yet, is decided upon again.
 		if d := h.plan.Upgrades[i]; d.Verb == healer.Act && !h.upgrading[d.MAC] {
 			h.upgrading[d.MAC] = true
-			j := h.job(d, d.Actor())
+			j := h.job(d, d.Actor(), false)
 			h.hand(func() { h.heal(ctx, j) })
 			return
 		}
@@ -223,21 +223,13 @@ func (h *Healer) act(ctx context.Context) {
 // beginChange begins to configure a dragon, as the newest plan says.
 func (h *Healer) beginChange(ctx context.Context, d healer.Decision) {
 	h.acting = true
-	j := h.job(d, d.Actor())
+	j := h.job(d, d.Actor(), false)
 	h.hand(func() { h.heal(ctx, j) })
 }
 
 // job is a decision of the newest plan that is to be carried out.
-func (h *Healer) job(d healer.Decision, actor string) job {
-	j := job{decision: d, view: h.view, policy: h.enforced(), actor: actor}
-	if d.Change != nil {
-		var own *healer.Wish
-		if f := h.view.Of(d.MAC); f != nil {
-			own = f.Wish
-		}
-		j.want = h.mem.Desired(&d, own)
-	}
-	return j
+func (h *Healer) job(d healer.Decision, actor string, force bool) job {
+	return job{attempt: healer.NewAttempt(d, actor, force, h.view, h.mem, h.enforced())}
 }
 
 // show publishes what a request has changed, without taking it for another look.

@@ -197,7 +197,7 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 	if r.Owner == "" || r.Reason == "" {
 		return healer.Action{}, errors.New("it needs an owner and a reason")
 	}
-	if _, ok := writes[r.Kind]; !ok {
+	if r.Kind != healer.Restart && r.Kind != healer.Reboot {
 		return healer.Action{}, fmt.Errorf("action %q, expected %s or %s", r.Kind, healer.Restart, healer.Reboot)
 	}
 	done := make(chan result, 1)
@@ -221,8 +221,7 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 			h.say(blocked)
 			return &BlockedError{d}
 		}
-		j := h.job(d, userActor(r.Owner))
-		j.force = r.Force
+		j := h.job(d, userActor(r.Owner), r.Force)
 		j.done = func(a healer.Action, err error) { done <- result{a, err} }
 		h.hand(func() { h.heal(life, j) })
 		return nil

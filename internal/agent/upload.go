@@ -65,13 +65,13 @@ func (h *Healer) Uploads() []UploadShown { return h.uploads.list() }
 
 // image opens what a dragon is about to be sent, right before it: the digest is that of
 // the file as it is now.
-func (j *job) image(ctx context.Context, _ device) error {
+func (j *job) image(ctx context.Context) error {
 	if j.healer.config.Image == nil {
-		return notSent("this process has no firmware")
+		return healer.NotSentf("this process has no firmware")
 	}
-	r := j.decision.Sends()
+	r := j.decision().Sends()
 	if r == nil {
-		return notSent("nobody has said which firmware")
+		return healer.NotSentf("nobody has said which firmware")
 	}
 	f, size, err := j.healer.config.Image(ctx, r.SHA256)
 	switch {
@@ -82,48 +82,28 @@ func (j *job) image(ctx context.Context, _ device) error {
 		j.file = f
 		return nil
 	case ctx.Err() != nil:
-		return notSent("%v", err)
+		return healer.NotSentf("%v", err)
 	}
 	// Nobody else would fare better: somebody has to bring the image back.
 	_ = j.healer.ask(ctx, "pausing a rollout", func(context.Context) error {
 		h := j.healer
-		if h.mem.PauseFirmware(h.clock.Now(), j.decision.Upgrade.Rollout, err.Error()) == nil {
-			h.sayRequest(healer.Hold, "", j.actor, fmt.Sprintf("firmware %s paused: %v", j.decision.Upgrade.Rollout, err))
+		if h.mem.PauseFirmware(h.clock.Now(), j.decision().Upgrade.Rollout, err.Error()) == nil {
+			h.sayRequest(healer.Hold, "", j.attempt.Actor(), fmt.Sprintf("firmware %s paused: %v", j.decision().Upgrade.Rollout, err))
 		}
 		return h.keep()
 	})
-	return notSent("%v", err)
-}
-
-// suits says what is against sending firmware to the dragon that has just said who it is.
-func (j *job) suits(ov *dragon.Overview) error {
-	r := j.decision.Sends()
-	if r == nil {
-		return nil
-	}
-	is := j.decision.Who
-	is.Firmware, is.Model, is.HWVer = ov.Firmware, ov.Model, ov.HWVersion
-	if is.Firmware != j.decision.Firmware {
-		return notSent("it runs %s by now, not %s", healer.Text(is.Firmware), j.decision.Firmware)
-	}
-	if err := r.Fits(&is); err != nil {
-		return notSent("%v", err)
-	}
-	if free, ok := ov.MemoryFree.Get(); !ok || free <= j.policy.Firmware.Memory*float64(r.Size) {
-		return notSent("it has not enough free memory by now")
-	}
-	return nil
+	return healer.NotSentf("%v", err)
 }
 
 // upload sends the image. That the dragon has received it is all that is known then: it
 // checks it, flashes it and reboots by itself.
-func (j *job) upload(ctx context.Context, dev device, _ func() error) (told, error) {
-	r, h := j.decision.Sends(), j.healer
-	mac, worker := j.decision.MAC, j.decision.Worker
+func (j *job) upload(ctx context.Context, dev device, _ healer.Step, _ func() error) (told, error) {
+	r, h := j.decision().Sends(), j.healer
+	mac, worker := j.decision().MAC, j.decision().Worker
 	h.uploads.change(mac, func(u *UploadShown) { *u = UploadShown{MAC: mac, Worker: worker, Size: r.Size} })
 	leave := h.watchUpdater(j, dev)
 	// How long it takes is the network's matter, which no simulation hurries.
-	ctx, cancel := context.WithTimeout(ctx, j.policy.Firmware.Uploading)
+	ctx, cancel := context.WithTimeout(ctx, j.attempt.Policy().Firmware.Uploading)
 	defer cancel()
 	err := dev.UpgradeUpload(ctx, r.Version+".swu", j.file, r.Size, func(sent int64) {
 		h.uploads.change(mac, func(u *UploadShown) { u.Sent = sent })
@@ -137,7 +117,7 @@ func (j *job) upload(ctx context.Context, dev device, _ func() error) (told, err
 // watchUpdater listens to what the dragon's updater says until its reboot ends that, or
 // until that is late, or until it is told to leave. Nothing waits for it.
 func (h *Healer) watchUpdater(j *job, dev device) (leave func()) {
-	mac, p, sentOff := j.decision.MAC, j.policy.Firmware, j.sentOff
+	mac, p, sentOff := j.decision().MAC, j.attempt.Policy().Firmware, j.sentOff
 	leave = func() {}
 	_ = h.ask(context.Background(), "watching an updater", func(life context.Context) error {
 		ctx, cancel := context.WithTimeout(life, p.Uploading+h.pause(p.Rebooting))

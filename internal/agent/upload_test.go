@@ -187,30 +187,3 @@ func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
 		}
 	})
 }
-
-func TestADragonThatHasChangedSinceTheDecisionIsSentNothing(t *testing.T) {
-	t.Parallel()
-	policy := healer.DefaultPolicy()
-	j := &job{policy: &policy, decision: healer.Decision{
-		Who:     healer.Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"},
-		Upgrade: &healer.FirmwareStep{Release: someRelease()},
-	}}
-	for name, c := range map[string]struct {
-		change func(*dragon.Overview)
-		says   string
-	}{
-		"the same":        {func(*dragon.Overview) {}, ""},
-		"upgraded":        {func(o *dragon.Overview) { o.Firmware = newerFirmware }, "it runs " + newerFirmware + " by now"},
-		"another model":   {func(o *dragon.Overview) { o.Model = "T2" }, "T2"},
-		"another board":   {func(o *dragon.Overview) { o.HWVersion = "soc" }, "soc"},
-		"memory is short": {func(o *dragon.Overview) { o.MemoryFree = dragon.Known(80e6) }, "memory"},
-		"memory unknown":  {func(o *dragon.Overview) { o.MemoryFree = dragon.Number{} }, "memory"},
-	} {
-		o := &dragon.Overview{Model: "T1", HWVersion: "g19", Firmware: "t1_20180515_060842", MemoryFree: dragon.Known(150e6)}
-		c.change(o)
-		err := j.suits(o)
-		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
