@@ -14,16 +14,15 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
-// change is something that an operator may do by a page, once he has said that he means
-// it. The API has the same.
+// change is something that an operator may do on a page after a confirmation. The API has the same.
 type change struct {
-	title  string // with the thing that it is about in place of %s
-	text   string // what happens then
+	title  string // %s is the target
+	text   string // the consequence
 	button string
 	tone   string
-	about  string                // the parameter that says what it is about
+	about  string                // the parameter that names the target
 	asks   []string              // fields beside the owner: reason, for, force
-	back   func(*request) string // the page to go on with
+	back   func(*request) string // the next page
 	do     func(*api, context.Context, *request) (any, error)
 }
 
@@ -33,7 +32,7 @@ func toRollouts(*request) string { return "rollouts" }
 
 func toDragon(q *request) string { return "dragon?" + url.Values{"worker": {q.Dragon}}.Encode() }
 
-// toScope is the dragon's page where a pause is about one, else the healer's.
+// toScope is the page of the paused dragon, or the healer's.
 func toScope(q *request) string {
 	if q.Scope == "mac" {
 		return "dragon?" + url.Values{"worker": {q.Value}}.Encode()
@@ -43,63 +42,63 @@ func toScope(q *request) string {
 
 var changes = map[string]change{
 	"pause": {
-		title: "Pause the healer for %s", text: "The healer goes on watching and sends nothing there until the pause ends. What is under way is still verified.",
+		title: "Pause the healer for %s", text: "The healer keeps watching and sends nothing there until the pause ends. Actions in progress are still verified.",
 		button: "Pause", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: (*api).pause,
 	},
 	"maintenance": {
-		title: "Maintenance of %s", text: "The healer keeps its hands off, does not count it as sick, and its alerts are muted until the maintenance ends.",
-		button: "Begin maintenance", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: (*api).maintenance,
+		title: "Maintenance of %s", text: "The healer does not act, does not count it as sick, and its alerts are muted until the maintenance ends.",
+		button: "Start maintenance", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: (*api).maintenance,
 	},
 	"resume": {
-		title: "End the pause %s", text: "The healer may act there again, as far as nothing else is in its way.",
+		title: "End the pause %s", text: "The healer may act there again, unless another gate is closed.",
 		button: "Resume", about: "id", back: toHealer, do: (*api).resume,
 	},
 	"quarantine": {
-		title: "Quarantine %s", text: "The dragon goes on mining. The healer does nothing with it until somebody releases it.",
+		title: "Quarantine %s", text: "The dragon keeps mining. The healer does not act on it until it is released.",
 		button: "Quarantine", tone: "warn", about: "dragon", asks: []string{"reason"}, back: toDragon, do: (*api).quarantine,
 	},
 	"release": {
-		title: "Release %s", text: "The healer looks after it again, from the first step of the ladder. What was done to it stays charged to its budget.",
+		title: "Release %s", text: "The healer acts on it again, from the first step of the ladder. Past actions still count against its budget.",
 		button: "Release", about: "dragon", back: toDragon, do: (*api).release,
 	},
 	"ack": {
-		title: "Acknowledge the breaker %s", text: "You have looked into it: the breaker closes, and what it was judged by begins anew.",
+		title: "Acknowledge the breaker %s", text: "The breaker closes, and its counters start from zero. Do this once you know the cause.",
 		button: "Acknowledge", tone: "warn", about: "breaker", back: toHealer, do: (*api).ack,
 	},
 	"firmware-pause": {
-		title: "Pause the rollout %s", text: "No more dragons begin. Those that have begun go on, since a dragon must not be left in the middle of it.",
+		title: "Pause the rollout %s", text: "No more dragons start. Upgrades in progress continue.",
 		button: "Pause the rollout", tone: "warn", about: "id", asks: []string{"reason"}, back: toRollouts,
 		do: func(a *api, ctx context.Context, q *request) (any, error) {
 			return a.changeFirmware((*agent.Healer).PauseFirmware)(ctx, q)
 		},
 	},
 	"firmware-resume": {
-		title: "Go on with the rollout %s", text: "The next dragons begin when it is their turn.",
-		button: "Go on", about: "id", asks: []string{"reason"}, back: toRollouts,
+		title: "Resume the rollout %s", text: "The next dragons start in their wave.",
+		button: "Resume", about: "id", asks: []string{"reason"}, back: toRollouts,
 		do: func(a *api, ctx context.Context, q *request) (any, error) {
 			return a.changeFirmware((*agent.Healer).ResumeFirmware)(ctx, q)
 		},
 	},
 	"firmware-abort": {
-		title: "Abort the rollout %s", text: "It ends for good; no dragon is set back. Another one can be begun.",
+		title: "Abort the rollout %s", text: "The rollout ends for good. Upgraded dragons keep their firmware. You can start another rollout.",
 		button: "Abort the rollout", tone: "bad", about: "id", asks: []string{"reason"}, back: toRollouts,
 		do: func(a *api, ctx context.Context, q *request) (any, error) {
 			return a.changeFirmware((*agent.Healer).AbortFirmware)(ctx, q)
 		},
 	},
 	"restart": {
-		title: "Restart the miner of %s", text: "Its mining process ends and begins again. It mines nothing for a minute, and may tune for half an hour.",
-		button: "Restart the miner", tone: "warn", about: "dragon", asks: []string{"reason", "force"}, back: toDragon,
+		title: "Restart the miner process of %s", text: "The mining process restarts. The dragon mines nothing for a minute and may tune for half an hour.",
+		button: "Restart the miner process", tone: "warn", about: "dragon", asks: []string{"reason", "force"}, back: toDragon,
 		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.write(healer.Restart)(ctx, q) },
 	},
 	"reboot": {
-		title: "Reboot %s", text: "The whole dragon goes down and comes back in a minute or two, or not at all. It then tunes for up to half an hour.",
+		title: "Reboot %s", text: "The whole dragon restarts. It is offline for a minute or two, and may not come back. Afterwards it tunes for up to half an hour.",
 		button: "Reboot", tone: "bad", about: "dragon", asks: []string{"reason", "force"}, back: toDragon,
 		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.write(healer.Reboot)(ctx, q) },
 	},
 }
 
-// confirmPage asks whether somebody means it.
+// confirmPage is the data of a confirmation.
 type confirmPage struct {
 	Do, Title, Text, Button, Tone string
 	Request                       *request
@@ -108,10 +107,10 @@ type confirmPage struct {
 	Back                          string
 }
 
-// spans are the times that a pause may be for.
-var spans = [][2]string{{"1h", "one hour"}, {"4h", "four hours"}, {"12h", "twelve hours"}, {"24h", "a day"}, {"72h", "three days"}, {"", "until somebody ends it"}}
+// spans are the durations of a pause.
+var spans = [][2]string{{"1h", "one hour"}, {"4h", "four hours"}, {"12h", "twelve hours"}, {"24h", "a day"}, {"72h", "three days"}, {"", "until ended by hand"}}
 
-// form reads the request that a form, or the link to one, is about.
+// form reads the request of a form, or of the link to one.
 func form(v url.Values) (string, change, *request, error) {
 	q := &request{
 		Scope: v.Get("scope"), Value: v.Get("value"), Dragon: v.Get("dragon"), ID: v.Get("id"), Breaker: v.Get("breaker"), For: v.Get("for"),
@@ -120,12 +119,12 @@ func form(v url.Values) (string, change, *request, error) {
 	name := v.Get("do")
 	c, ok := changes[name]
 	if !ok {
-		return "", change{}, nil, fmt.Errorf("%q is nothing that a page does", cut(most, name))
+		return "", change{}, nil, fmt.Errorf("unknown change %q", cut(most, name))
 	}
 	return name, c, q, q.check()
 }
 
-// about says in words what a request is about.
+// about is the target of a request in words.
 func (q *request) about(c change) string {
 	switch c.about {
 	case "id":
@@ -141,7 +140,7 @@ func (q *request) about(c change) string {
 	return strings.TrimSpace(strings.TrimPrefix(q.Scope+" ", "mac ") + q.Value)
 }
 
-// may refuses a change where the admin API is off.
+// may writes an error page unless the client may change something.
 func (p *pages) may(w http.ResponseWriter, r *http.Request) bool {
 	e := p.mayChange(r)
 	if e != nil {
@@ -169,7 +168,7 @@ func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, http.StatusOK, "confirm", frame{Title: c.button, Page: page})
 }
 
-// confirmed carries out what was confirmed, and says what came of it.
+// confirmed executes a confirmed change and shows the result.
 func (p *pages) confirmed(w http.ResponseWriter, r *http.Request) {
 	if !p.may(w, r) {
 		return
@@ -183,7 +182,7 @@ func (p *pages) confirmed(w http.ResponseWriter, r *http.Request) {
 		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: "the form cannot be read"})
 		return
 	}
-	_, c, q, err := form(r.PostForm) // what the address says was not confirmed
+	_, c, q, err := form(r.PostForm) // never from the URL: that was not confirmed
 	if err == nil {
 		err = p.sign(q, r)
 	}
@@ -193,16 +192,16 @@ func (p *pages) confirmed(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	m := message{Tone: "good", Title: "Done", Text: fmt.Sprintf(c.title, q.about(c)), Back: c.back(q), BackText: "Go on"}
+	m := message{Tone: "good", Title: "Done", Text: fmt.Sprintf(c.title, q.about(c)), Back: c.back(q), BackText: "Continue"}
 	code := http.StatusOK
 	_, err = c.do(p.api, ctx, q)
 	switch {
 	case errors.Is(err, agent.ErrUnwritten):
-		m.Tone, m.Title, m.Text = "warn", "Done, for now", m.Text+": "+err.Error()
+		m.Tone, m.Title, m.Text = "warn", "Done, not saved", m.Text+": "+err.Error()
 	case err != nil:
 		var e ErrorAnswer
 		code, e = refusal(err)
-		level.Debug(p.Logger).Log("msg", "what a page was asked to do was refused", "status", code, "err", err)
+		level.Debug(p.Logger).Log("msg", "page request refused", "status", code, "err", err)
 		m.Tone, m.Title, m.Error = "bad", "Not done", &e
 	}
 	p.show(w, r, code, "message", frame{Title: m.Title, Page: m})

@@ -26,8 +26,8 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// refreshEvery is how often a page that is looked at asks for its newer self, in
-// seconds. It asks us only: no dragon is read for a page.
+// refreshEvery is the interval in seconds at which a visible page is refreshed. No dragon is
+// read for a page.
 const refreshEvery = 15
 
 const (
@@ -35,13 +35,12 @@ const (
 	planShown    = 100 // dragons in the healer's plan
 )
 
-// pages are what people look at. All of them live in one directory, and link to each
-// other by name alone, so that a proxy may put them anywhere.
+// pages serves the HTML pages. Links are relative, so that a proxy may serve them under any path.
 type pages struct {
 	*api
 	telemetry string
 	profiling bool
-	stamp     string // of what is in static, so that browsers may keep it
+	stamp     string // hash of static, so that browsers may cache it
 	templates map[string]*template.Template
 }
 
@@ -76,7 +75,7 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 	return p, nil
 }
 
-// register adds the pages to a mux. The fleet is at / too, where nothing else is.
+// register adds the pages to a mux. The fleet page is at / too, unless the metrics are.
 func (p *pages) register(mux *http.ServeMux) {
 	page := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, gzhttp.GzipHandler(h)) }
 	page("GET /fleet", p.fleet)
@@ -103,8 +102,7 @@ func (p *pages) register(mux *http.ServeMux) {
 	})
 }
 
-// guard sets what a browser must not do with a page: run or load anything that is not
-// ours, send a form elsewhere, or show it in somebody else's frame.
+// guard sets the headers that forbid foreign scripts, resources, form targets and frames.
 func guard(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "+
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -113,25 +111,25 @@ func guard(h http.Header) {
 	h.Set("Referrer-Policy", "same-origin")
 }
 
-// frame is what is around every page.
+// frame is the data of the layout around every page.
 type frame struct {
 	Title     string
-	Here      string // the page's name in the navigation
-	Refresh   int    // seconds; 0: it stays as it is
+	Here      string // the current page in the navigation
+	Refresh   int    // seconds; 0: never
 	Admin     bool
-	User      string // who has logged in; empty if nobody has to
+	User      string // logged in; empty without a login
 	Metrics   string
 	Profiling bool
 	Stamp     string
 	Version   string
 	At        time.Time
 	Mode      string // the healer's
-	Config    bool   // there is a page of it
+	Config    bool   // whether there is a configuration page
 	Alerts    []alert
 	Page      any
 }
 
-// alert is something that whoever looks at any page should know.
+// alert is a message on top of every page.
 type alert struct {
 	Tone, Says string
 	Link, Text string
@@ -148,8 +146,8 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name stri
 	}
 	var b bytes.Buffer
 	if err := p.templates[name].Execute(&b, f); err != nil {
-		level.Error(p.Logger).Log("msg", "a page cannot be written; please report this", "page", name, "err", err)
-		http.Error(w, "The page cannot be written; the log says why.", http.StatusInternalServerError)
+		level.Error(p.Logger).Log("msg", "page failed; please report this", "page", name, "err", err)
+		http.Error(w, "The page cannot be rendered. The log has the error.", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
@@ -160,7 +158,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name stri
 	_, _ = b.WriteTo(w)
 }
 
-// alerts are what holds the healer back as a whole.
+// alerts are the reasons that block the healer as a whole.
 func alerts(s *agent.Status) []alert {
 	var list []alert
 	add := func(tone, format string, args ...any) {
@@ -168,13 +166,13 @@ func alerts(s *agent.Status) []alert {
 	}
 	switch {
 	case s.Stop:
-		add("bad", "A STOP file is in the data directory: the healer sends nothing.")
+		add("bad", "STOP file in the data directory: the healer sends nothing.")
 	case s.Mode == "safe":
-		add("bad", "The healer is in safe mode: it only observes.")
+		add("bad", "Safe mode: the healer only observes.")
 	case !s.Owner:
-		add("warn", "Another process owns the healer's state: this one only observes.")
+		add("warn", "Another process owns the healer's state. This one only observes.")
 	case !s.Writable:
-		add("bad", "The healer's state cannot be written: nothing is sent until it can.")
+		add("bad", "The healer's state cannot be written. Nothing is sent until it can.")
 	}
 	for _, x := range s.Plan.Pauses {
 		if x.Scope == "fleet" {
@@ -188,17 +186,17 @@ func alerts(s *agent.Status) []alert {
 		add("bad", "%d more breakers are open.", n)
 	}
 	if s.Plan.SiteHot {
-		add("warn", "Many dragons are hot at once: it is the site.")
+		add("warn", "Many dragons are hot at once. The cause is the site.")
 	}
 	return list
 }
 
-// sorry says what is wrong with a request.
+// sorry writes an error page.
 func (p *pages) sorry(w http.ResponseWriter, r *http.Request, code int, e ErrorAnswer) {
 	p.show(w, r, code, "message", frame{Title: http.StatusText(code), Page: message{Tone: "bad", Title: http.StatusText(code), Error: &e}})
 }
 
-// message is a page that says one thing.
+// message is a page with one message.
 type message struct {
 	Tone, Title string
 	Text        string
@@ -207,9 +205,9 @@ type message struct {
 	BackText    string
 }
 
-var notYet = message{Tone: "calm", Title: "Not yet", Text: "The healer has not looked at the fleet yet. It does so within a minute of its start."}
+var notYet = message{Tone: "calm", Title: "Starting", Text: "The healer has not examined the fleet yet. The first cycle takes up to a minute."}
 
-// fleetPage is the fleet with what the page needs to link to itself.
+// fleetPage is the data of the fleet page.
 type fleetPage struct {
 	*FleetAnswer
 	Query        fleetQuery
@@ -220,8 +218,8 @@ type fleetPage struct {
 	Rates        []algorithmRate
 	Hottest      *DragonAnswer
 	Oldest       dragon.Number
-	Unlooked     bool // the healer has not looked yet
-	Actions      int  // what the healer is doing, and would do
+	Unlooked     bool // before the first cycle of the healer
+	Actions      int  // in progress or due
 	Columns      []column
 	ShowsSite    bool
 	Warm, Hot    float64 // °C, as the healer's policy has it
@@ -240,12 +238,12 @@ type algorithmRate struct {
 	Rate      dragon.Number
 }
 
-// column is a head of the table that sorts by it.
+// column is a sortable table column.
 type column struct {
 	Name, Text, Link, Sorted string // Sorted: ascending, descending or empty
 }
 
-// heat returns from which temperatures a dragon of a profile is warm, and hot.
+// heat returns the temperatures from which a dragon of a profile is warm, and hot.
 func heat(s *agent.Status, profile string) (warm, hot float64) {
 	policy := healer.DefaultPolicy().Default.Heat
 	if s != nil {
@@ -254,7 +252,7 @@ func heat(s *agent.Status, profile string) (warm, hot float64) {
 	return policy.Warn, policy.Crit
 }
 
-// Heat is how a temperature looks.
+// Heat is the color class of the temperature.
 func (a *DragonAnswer) Heat(warm, hot float64) string {
 	switch t := a.Temperature.Or(0); {
 	case t >= hot:
@@ -265,7 +263,7 @@ func (a *DragonAnswer) Heat(warm, hot float64) string {
 	return ""
 }
 
-// Because says in a line why the dragon is where it is, and what comes next.
+// Because explains the state of the dragon and the next step in one line.
 func (a *DragonAnswer) Because() string {
 	h := a.Healer
 	if h == nil {
@@ -282,14 +280,14 @@ func (a *DragonAnswer) Because() string {
 	}
 	switch h.Decision {
 	case healer.Blocked:
-		because += fmt.Sprintf("; the %s waits for %s", actionWord(h.Action), strings.ReplaceAll(string(h.Blocked), "_", " "))
+		because += fmt.Sprintf("; %s blocked: %s", actionWord(h.Action), strings.ReplaceAll(string(h.Blocked), "_", " "))
 	case healer.WouldAct:
-		because += "; it would get a " + actionWord(h.Action)
+		because += "; would get a " + actionWord(h.Action)
 	}
 	return because
 }
 
-// bar is a figure beside what it could be.
+// bar is a value and its maximum.
 type bar struct{ Tone, Share string }
 
 // Bar shows the hash rate beside what the dragon does when it is well; where that is not
@@ -310,11 +308,10 @@ func (a *DragonAnswer) Bar() *bar {
 	return &b
 }
 
-// Stale reports whether the last reading is older than one that the healer sees to.
+// Stale reports whether the last reading is old.
 func (a *DragonAnswer) Stale() bool { return a.Age.Or(0) > stale }
 
-// stale is the age from which a reading is said to be old: the healer reads everybody
-// once a minute.
+// stale is the age in seconds of an old reading. The healer reads every dragon once a minute.
 const stale = 90
 
 func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
@@ -365,7 +362,7 @@ func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
 		case "-" + c[0]:
 			x.Sorted = "descending"
 		default:
-			if c[0] == "temperature" || c[0] == "age" { // what one looks for is at the top
+			if c[0] == "temperature" || c[0] == "age" { // the highest value is the interesting one
 				to = "-" + c[0]
 			}
 		}
@@ -381,7 +378,7 @@ func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, http.StatusOK, "fleet", frame{Title: "Fleet", Here: "fleet", Refresh: refreshEvery, Page: &page})
 }
 
-// dragonPage is one dragon.
+// dragonPage is the data of the page of one dragon.
 type dragonPage struct {
 	*OneDragonAnswer
 	HistoryError string
@@ -391,7 +388,7 @@ type dragonPage struct {
 	Warm, Hot    float64
 }
 
-// changeLink leads to the confirmation of something that an operator may do.
+// changeLink links to the confirmation of a change.
 type changeLink struct{ Link, Text, Tone string }
 
 func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
@@ -399,7 +396,7 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 	d := p.Fleet.Lookup(name)
 	if d == nil {
 		p.sorry(w, r, http.StatusNotFound, ErrorAnswer{
-			Error: fmt.Sprintf("no known dragon goes by %q", cut(most, name)), Try: "a worker, MAC or address of the fleet",
+			Error: fmt.Sprintf("unknown dragon %q", cut(most, name)), Try: "the worker, MAC or address of a known dragon",
 		})
 		return
 	}
@@ -426,7 +423,7 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, http.StatusOK, "dragon", frame{Title: one.Worker, Refresh: refreshEvery, Page: &page})
 }
 
-// changesOf are the changes that make sense for a dragon as it stands.
+// changesOf are the changes that the state of a dragon allows.
 func changesOf(a *DragonAnswer) []changeLink {
 	if a.Healer == nil || a.MAC == "" || a.Conflict {
 		return nil
@@ -436,7 +433,7 @@ func changesOf(a *DragonAnswer) []changeLink {
 	}
 	var list []changeLink
 	if a.Healer.Wish == healer.PhaseStuck || a.Healer.Wish == healer.PhaseConflict {
-		list = append(list, changeLink{"confirm?" + url.Values{"do": {"ack"}, "breaker": {"config"}, "scope": {a.Worker}}.Encode(), "Try its configuration again", ""})
+		list = append(list, changeLink{"confirm?" + url.Values{"do": {"ack"}, "breaker": {"config"}, "scope": {a.Worker}}.Encode(), "Retry configuration", ""})
 	}
 	switch a.Healer.State {
 	case healer.StateQuarantined, healer.StateFlapping:
@@ -446,29 +443,29 @@ func changesOf(a *DragonAnswer) []changeLink {
 	}
 	return append(list,
 		changeLink{"confirm?" + url.Values{"do": {"maintenance"}, "scope": {"mac"}, "value": {a.Worker}}.Encode(), "Maintenance", ""},
-		link("restart", "Restart miner", "warn"), link("reboot", "Reboot", "bad"))
+		link("restart", "Restart miner process", "warn"), link("reboot", "Reboot", "bad"))
 }
 
-// healerPage is the healer.
+// healerPage is the data of the healer's page.
 type healerPage struct {
 	*HealerAnswer
 	Planned  []planned
-	More     int // dragons that are planned for and not shown
+	More     int // planned dragons that are not shown
 	Blocked  []gateCount
 	Pools    []healer.CauseState
 	Domains  []healer.CauseState
 	External *healer.GateState
 	History  []healer.Audit
-	Failed   string // to read the history
+	Failed   string // error of reading the history
 	Plan     *healer.Plan
 	Age      time.Duration
 	Budgets  []healer.BudgetUse
 }
 
-// Since says how long ago something was.
+// Since formats the time since m.
 func (p *healerPage) Since(m healer.Moment) string { return short(p.Plan.At.Since(m)) }
 
-// planned is a dragon in the plan.
+// planned is a dragon in the plan, and when its action is due.
 type planned struct {
 	*healer.Decision
 	When string
@@ -538,7 +535,7 @@ func (p *pages) config(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, http.StatusOK, "configuration", frame{Title: "Configuration", Here: "configuration", Page: string(text)})
 }
 
-// ill are the causes that keep the healer's hands off somebody.
+// ill are the common causes that block the healer.
 func ill(all []healer.CauseState) []healer.CauseState {
 	var list []healer.CauseState
 	for _, c := range all {

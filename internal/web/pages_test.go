@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -211,7 +209,7 @@ func TestADragonsPageHasWhatIsKnown(t *testing.T) {
 		}
 	}
 	silent := c.look(false, "/dragon?worker="+dragon.WorkerName(c.herd.Dragon(2).Spec().MAC))
-	if !strings.Contains(silent, "It does not answer") || !strings.Contains(silent, "Not known while it does not answer.") || strings.Contains(silent, "0 H/s") {
+	if !strings.Contains(silent, "Offline: ") || !strings.Contains(silent, "Unknown while the dragon is offline.") || strings.Contains(silent, "0 H/s") {
 		t.Error("a dragon that does not answer has figures, or no reason")
 	}
 	w := httptest.NewRecorder()
@@ -230,7 +228,7 @@ func TestTheHealersPageHasWhatHoldsItBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := c.look(false, "/healer")
-	for _, want := range []string{"observe", "At one time", "In an hour", "In a day", "Paused by o: a visit", "quarantined", "waits for a board", c.worker, "quarantine"} {
+	for _, want := range []string{"observe", "In flight", "Per hour", "Per day", "Paused by o: a visit", "quarantined", "waits for a board", c.worker, "quarantine"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not there", want)
 		}
@@ -247,7 +245,7 @@ func TestTheRolloutsPageHasWhatIsBroughtToTheDragons(t *testing.T) {
 		return err == nil && len(p.Rollouts) == 1
 	})
 	page := c.look(true, "/rollouts")
-	for _, want := range []string{"house pools", "3 dragons", "waiting", "What they run", "fleet?q=t1_20180515_060842"} {
+	for _, want := range []string{"house pools", "3 dragons", "waiting", "Installed firmware", "fleet?q=t1_20180515_060842"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not there:\n%s", want, page)
 		}
@@ -291,7 +289,7 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 		"&lt;b&gt;house", "aborted", "dragon-2", "no share was accepted", "dragon-1", "5 h ago", "as wished 1", "unknown 2", "breaker=rollout&amp;scope=r3",
 		"T1 to t1_20190101_000000", "wave 0 of 5", "a canary failed", "two boards of three", "dragon-3", "done 1", "waiting 8", `x="20.0" width="80.0"`,
 		"do=firmware-pause&amp;id=f2", "do=firmware-abort&amp;id=f2", "dragon-4", "25.0 %", "flash &lt;b&gt;",
-		"dragon-5</a> still has what does not work", "harm: latched: &lt;b&gt;2 lost",
+		"dragon-5</a> still has the failed configuration", "harm: latched: &lt;b&gt;2 lost",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not there:\n%s", want, b.String())
@@ -304,7 +302,7 @@ func TestAHealerThatHasNotLookedYetHasPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"/": "No dragon is known yet", "/healer": "has not looked at the fleet yet", "/rollouts": "has not looked at the fleet yet"} {
+	for path, want := range map[string]string{"/": "No dragon found yet", "/healer": "has not examined the fleet yet", "/rollouts": "has not examined the fleet yet"} {
 		if code, body := get(t, h, path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
@@ -448,200 +446,6 @@ func TestNoPageAsksADragon(t *testing.T) {
 	}
 	if after := asked(); after != before {
 		t.Errorf("%d requests went to dragons", after-before)
-	}
-}
-
-// send posts a form as a browser does.
-func (c *clinic) send(admin bool, values url.Values, change func(*http.Request)) (int, string) {
-	c.t.Helper()
-	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:9977/confirm", strings.NewReader(values.Encode()))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Origin", "http://127.0.0.1:9977")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	if change != nil {
-		change(r)
-	}
-	w := httptest.NewRecorder()
-	c.surface(admin).ServeHTTP(w, r)
-	return w.Code, w.Body.String()
-}
-
-func TestWhatIsConfirmedIsDone(t *testing.T) {
-	c := newClinic(t)
-	state := func() healer.State {
-		d, err := c.healer.Why(c.worker)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d.State
-	}
-	form := regexp.MustCompile(`<input type="hidden" name="(\w+)" value="([^"]*)">`)
-	// do follows a link to its form, fills it in, and sends it.
-	do := func(query string, filled url.Values) {
-		t.Helper()
-		page := c.look(true, "/confirm?"+query)
-		for _, m := range form.FindAllStringSubmatch(page, -1) {
-			filled.Set(m[1], html.UnescapeString(m[2]))
-		}
-		if code, body := c.send(true, filled, nil); code != 200 || !strings.Contains(body, "Done") {
-			t.Fatalf("%s: %d %s", query, code, body)
-		}
-	}
-	do("do=pause&scope=fleet", url.Values{"owner": {"o"}, "reason": {"r"}, "for": {"12h"}})
-	if p := c.pauses(); len(p) != 1 || p[0].Owner != "unverified:o" || p[0].Reason != "r" || p[0].Until.Since(p[0].At).Hours() != 12 {
-		t.Fatalf("%+v", p)
-	}
-	do("do=maintenance&scope=mac&value="+c.worker, url.Values{"owner": {"o"}, "reason": {"r"}, "for": {""}})
-	if p := c.pauses(); len(p) != 2 || !p[1].UntilResume || state() != healer.StateMaintenance {
-		t.Fatalf("%+v, state %s", p, state())
-	}
-	do("do=resume&id=p1", url.Values{"owner": {"o"}})
-	do("do=resume&id=p2", url.Values{"owner": {"o"}})
-	if p := c.pauses(); len(p) != 0 {
-		t.Errorf("%+v", p)
-	}
-	do("do=quarantine&dragon="+c.worker, url.Values{"owner": {"o"}, "reason": {"r"}})
-	if state() != healer.StateQuarantined {
-		t.Errorf("state %s", state())
-	}
-	do("do=release&dragon="+c.worker, url.Values{"owner": {"o"}})
-	if state() == healer.StateQuarantined {
-		t.Error("it is still in quarantine")
-	}
-	do("do=restart&dragon="+c.worker, url.Values{"owner": {"o"}, "reason": {"r"}, "force": {"yes"}})
-	if n := c.herd.Dragon(0).Truth().MinerStarts; n != 2 {
-		t.Errorf("its mining process started %d times, want 2", n)
-	}
-	other := dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)
-	code, body := c.send(true, url.Values{"do": {"reboot"}, "dragon": {other}, "reason": {"r"}, "owner": {"o"}}, nil)
-	if code != http.StatusConflict || !strings.Contains(body, "Not done") || !strings.Contains(body, string(healer.GateNew)) || c.herd.Dragon(1).Truth().Boots != 1 {
-		t.Errorf("without force: %d %s", code, body)
-	}
-	audit, err := os.ReadFile(filepath.Join(c.dir, "audit.jsonl"))
-	if err != nil || strings.Count(string(audit), `"actor":"unverified:o"`) < 8 {
-		t.Errorf("%v, the audit has not all eight:\n%s", err, audit)
-	}
-	if page := c.look(false, "/dragon?worker="+c.worker); !strings.Contains(page, "restart of the miner") || !strings.Contains(page, "under way") {
-		t.Error("its page does not show what was done to it")
-	}
-}
-
-func TestAFormFromElsewhereIsRefused(t *testing.T) {
-	c := newClinic(t)
-	good := url.Values{"do": {"pause"}, "scope": {"fleet"}, "reason": {"r"}, "owner": {"o"}, "for": {"1h"}}
-	without := func(name string) url.Values {
-		v := url.Values{}
-		for k, x := range good {
-			if k != name {
-				v[k] = x
-			}
-		}
-		return v
-	}
-	with := func(header ...string) func(*http.Request) {
-		return func(r *http.Request) {
-			for i := 0; i+1 < len(header); i += 2 {
-				r.Header.Set(header[i], header[i+1])
-				if header[i+1] == "" {
-					r.Header.Del(header[i])
-				}
-			}
-		}
-	}
-	for _, x := range []struct {
-		name   string
-		values url.Values
-		change func(*http.Request)
-		code   int
-		says   string
-	}{
-		{"another site", good, with("Sec-Fetch-Site", "cross-site", "Origin", "http://elsewhere.example.net"), 403, "cross-origin"},
-		{"a neighbour", good, with("Sec-Fetch-Site", "same-site", "Origin", "http://127.0.0.1:80"), 403, "cross-origin"},
-		{"another site, an older browser", good, with("Sec-Fetch-Site", "", "Origin", "http://elsewhere.example.net"), 403, "cross-origin"},
-		{"a file, or a sandbox", good, with("Sec-Fetch-Site", "", "Origin", "null"), 403, "cross-origin"},
-		{"a name that was pointed at us", good, func(r *http.Request) {
-			r.Host = "rebound.example.net:9977"
-			r.Header.Set("Origin", "http://rebound.example.net:9977")
-		}, 403, "--web.allowed-hosts=rebound.example.net"},
-		{"no name", without("owner"), nil, 400, "needs an owner"},
-		{"no reason", without("reason"), nil, 400, "reason"},
-		{"nothing to do", without("do"), nil, 400, "nothing that a page does"},
-		{"no scope", without("scope"), nil, 400, "expected fleet"},
-		{"a torn line", url.Values{"do": {"pause"}, "scope": {"fleet"}, "owner": {"o"}, "reason": {"a\nb"}}, nil, 400, "printing letters"},
-		{"JSON", good, with("Content-Type", "text/plain"), 400, "nothing that a page does"},
-	} {
-		t.Run(x.name, func(t *testing.T) {
-			if code, body := c.send(true, x.values, x.change); code != x.code || !strings.Contains(html.UnescapeString(body), x.says) {
-				t.Errorf("%d %s\nwant %d and %q", code, body, x.code, x.says)
-			}
-		})
-	}
-	if code, body := c.send(false, good, nil); code != 403 || !strings.Contains(body, "--web.enable-admin-api") {
-		t.Errorf("without the admin API: %d %s", code, body)
-	}
-	w := httptest.NewRecorder()
-	c.surface(true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/confirm?"+good.Encode(), nil))
-	if w.Code != 200 || len(c.pauses()) != 0 {
-		t.Errorf("asking did it: %d, %+v", w.Code, c.pauses())
-	}
-	for _, origin := range []string{"http://rebound.example.net:9977", "http://elsewhere.example.net"} {
-		r := httptest.NewRequest("POST", "http://rebound.example.net:9977/api/v1/healer/pause", strings.NewReader(`{"scope":"fleet","reason":"r","owner":"o"}`))
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Origin", origin)
-		w := httptest.NewRecorder()
-		c.surface(true).ServeHTTP(w, r)
-		if w.Code != 403 {
-			t.Errorf("the API on a page from %s: %d %s", origin, w.Code, w.Body)
-		}
-	}
-	if p := c.pauses(); len(p) != 0 {
-		t.Errorf("something is paused: %+v", p)
-	}
-	// A checked login is believed, whatever the form and the host say.
-	code, body := c.send(true, good, func(r *http.Request) {
-		r.Host = "dragons.example.com"
-		r.Header.Set("Origin", "http://dragons.example.com")
-		*r = *loggedIn(r, "operator")
-	})
-	if p := c.pauses(); code != 200 || len(p) != 1 || p[0].Owner != "operator" {
-		t.Errorf("%d %s, %+v", code, body, p)
-	}
-}
-
-func TestFiguresAreWrittenForPeople(t *testing.T) {
-	unknownNumber := dragon.Number{}
-	for got, want := range map[string]string{
-		rate(dragon.Known(14.7e12), "SHA-256"): "14.7 TH/s", rate(dragon.Known(999.96e9), "SHA-256"): "1.00 TH/s", rate(dragon.Known(50312), "Equihash"): "50.3 kSol/s",
-		rate(dragon.Known(0), ""): "0 H/s", rate(unknownNumber, ""): "–", rate(dragon.Known(1.6e14), ""): "160 TH/s",
-		countOf(dragon.Known(1234567)): "1 234 567", countOf(dragon.Known(999)): "999", countOf(unknownNumber): "–", countOf(dragon.Known(-1000)): "-1 000",
-		bytesOf(dragon.Known(245 << 20)): "245 MiB", spanOf(dragon.Known(119)): "119 s", spanOf(dragon.Known(7100)): "118 min", spanOf(dragon.Known(3 * 86400)): "3 d", spanOf(unknownNumber): "–",
-		offset(dragon.Known(-18000)): "5 h behind ours", offset(dragon.Known(1)): "right", offset(unknownNumber): "–",
-		share(3, 4): "75.0", share(9, 4): "100.0", share(1, 0): "0", share(unknownNumber, dragon.Known(5)): "0",
-		cut(4, "dragon"): "dra…", cut(6, "dragon"): "dragon", figure(unknownNumber, "%.0f", 1): "–",
-	} {
-		if got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-	for want, a := range map[string]healer.Audit{
-		"waits: reboot":                   {Decision: healer.Blocked, Action: healer.Reboot},
-		"sent: restart of the miner":      {Decision: healer.Act, Action: healer.Restart, Result: &healer.Sending{Success: true}},
-		"not carried out: reboot":         {Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{Error: "refused"}},
-		"no effect: restart of the miner": {Decision: "no_effect", Action: healer.Restart, Verify: &healer.Verified{}},
-		"another state":                   {Decision: healer.Changed},
-		"something new":                   {Decision: "something_new"},
-	} {
-		if got := happened(&a); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-	for _, s := range healer.States {
-		if meanings[s] == "" {
-			t.Errorf("nobody says what %s means", s)
-		}
-		if _, known := urgency[s]; !known {
-			t.Errorf("%s has no place in the order", s)
-		}
 	}
 }
 

@@ -12,8 +12,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// words are the functions that the templates write figures with. What is not known is
-// a dash, never a zero.
+// words are the template functions. An unknown value is a dash, never a zero.
 var words = template.FuncMap{
 	"rate":     rate,
 	"rateH":    func(v float64, algorithm string) string { return rate(known(v), algorithm) },
@@ -73,7 +72,7 @@ func figure(n dragon.Number, format string, factor float64) string {
 	return fmt.Sprintf(format, v*factor)
 }
 
-// scaled writes v with three digits and the prefix that they are for.
+// scaled returns v with three digits, and its unit prefix.
 func scaled(v, step float64, prefixes ...string) (figure, prefix string) {
 	i := 0
 	for math.Abs(v) >= step*0.9995 && i < len(prefixes)-1 {
@@ -89,7 +88,7 @@ func scaled(v, step float64, prefixes ...string) (figure, prefix string) {
 	return strconv.FormatFloat(v, 'f', digits, 64), prefixes[i]
 }
 
-// rate writes hashes per second: for Equihash they are solutions.
+// rate formats hashes per second; for Equihash, solutions.
 func rate(n dragon.Number, algorithm string) string {
 	v, ok := n.Get()
 	if !ok {
@@ -115,7 +114,7 @@ func bytesOf(n dragon.Number) string {
 	return figure + " " + prefix
 }
 
-// countOf writes a whole number with its thousands apart.
+// countOf formats a whole number with separated thousands.
 func countOf(n dragon.Number) string {
 	v, ok := n.Get()
 	if !ok {
@@ -123,7 +122,7 @@ func countOf(n dragon.Number) string {
 	}
 	s := strconv.FormatFloat(math.Round(v), 'f', 0, 64)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + " " + s[i:] // a narrow blank that does not break
+		s = s[:i] + " " + s[i:] // a narrow no-break space
 	}
 	return s
 }
@@ -136,7 +135,7 @@ func spanOf(n dragon.Number) string {
 	return short(time.Duration(v * float64(time.Second)))
 }
 
-// short writes a span of time as people say it.
+// short formats a duration with one unit.
 func short(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
@@ -149,34 +148,34 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%d d", int(d.Hours())/24)
 }
 
-// offset says how wrong a dragon's clock is.
+// offset formats the clock offset of a dragon.
 func offset(n dragon.Number) string {
 	v, ok := n.Get()
 	switch {
 	case !ok:
 		return unknown
-	case math.Abs(v) < 2: // it is told to the second
-		return "right"
+	case math.Abs(v) < 2: // its resolution is a second
+		return "in sync"
 	case v > 0:
-		return spanOf(n) + " ahead of ours"
+		return spanOf(n) + " ahead"
 	}
-	return spanOf(dragon.Known(-v)) + " behind ours"
+	return spanOf(dragon.Known(-v)) + " behind"
 }
 
-// window names the time that a budget is for.
+// window names the period of a budget.
 func window(s healer.Span) string {
 	switch time.Duration(s) {
 	case 0:
-		return "At one time"
+		return "In flight"
 	case time.Hour:
-		return "In an hour"
+		return "Per hour"
 	case 24 * time.Hour:
-		return "In a day"
+		return "Per day"
 	}
-	return "In " + short(time.Duration(s))
+	return "Per " + short(time.Duration(s))
 }
 
-// cut shortens what a device says to what a cell has room for.
+// cut shortens s to n letters.
 func cut(n int, s string) string {
 	r := []rune(s)
 	if len(r) <= n {
@@ -185,7 +184,7 @@ func cut(n int, s string) string {
 	return string(r[:n-1]) + "…"
 }
 
-// tone is how a state looks.
+// tone is the color class of a state.
 func tone(s healer.State) string {
 	switch s {
 	case healer.StateHealthy:
@@ -198,38 +197,37 @@ func tone(s healer.State) string {
 	return "calm"
 }
 
-// meanings say what the states are, for who meets them for the first time.
+// meanings explain the states.
 var meanings = map[healer.State]string{
-	"":                      "The healer has not looked at it yet.",
-	healer.StateNew:         "Just met: the healer watches it for an hour before it judges.",
-	healer.StateObserving:   "Well so far, and not watched long enough to be touched.",
-	healer.StateHealthy:     "Well.",
-	healer.StateSuspect:     "Something looks wrong; there is not enough evidence yet.",
-	healer.StateSick:        "Something is wrong, and the healer would act.",
-	healer.StateHeld:        "Something is wrong, and a gate holds the healer back.",
-	healer.StateActing:      "Something was sent; its clock does not show it yet.",
-	healer.StateSettling:    "It has restarted; whether that helped is not clear yet.",
-	healer.StateProbation:   "Recovered, and watched for a relapse.",
-	healer.StateMaintenance: "Somebody works on it: the healer keeps away.",
-	healer.StateFlapping:    "It restarts by itself, again and again.",
-	healer.StateUnreachable: "It does not answer.",
-	healer.StateLost:        "It did not come back from an action: somebody has to go there.",
-	healer.StateQuarantined: "Given up on, until somebody releases it.",
-	healer.StateConflict:    "Its MAC is claimed by another dragon, or is none.",
+	"":                      "Not examined by the healer yet.",
+	healer.StateNew:         "New. The healer watches it for an hour before it judges.",
+	healer.StateObserving:   "Healthy so far. Not observed long enough to act on.",
+	healer.StateHealthy:     "Works as expected.",
+	healer.StateSuspect:     "Looks wrong. Not enough evidence yet.",
+	healer.StateSick:        "Sick. The healer would act.",
+	healer.StateHeld:        "Sick. A gate blocks the healer.",
+	healer.StateActing:      "An action was sent. Its uptime does not show it yet.",
+	healer.StateSettling:    "Restarted. The result is not clear yet.",
+	healer.StateProbation:   "Recovered. Watched for a relapse.",
+	healer.StateMaintenance: "In maintenance. The healer does not act.",
+	healer.StateFlapping:    "Restarts by itself again and again.",
+	healer.StateUnreachable: "Does not answer.",
+	healer.StateLost:        "Did not come back after an action. Needs someone on site.",
+	healer.StateQuarantined: "The healer does not act until it is released.",
+	healer.StateConflict:    "Another dragon claims its MAC, or the MAC is invalid.",
 }
 
 func actionWord(k healer.Kind) string {
 	switch k {
 	case healer.Restart:
-		return "restart of the miner"
+		return "miner process restart"
 	case healer.Configure:
 		return "configuration"
 	}
 	return string(k)
 }
 
-// outcomeWord says what came of an action: what the dragon said, until it is known
-// what that did.
+// outcomeWord is the outcome of an action, or the answer of the dragon until there is one.
 func outcomeWord(a *ActionAnswer) string {
 	switch {
 	case a.Result == healer.Refusal:
@@ -237,10 +235,10 @@ func outcomeWord(a *ActionAnswer) string {
 	case a.Outcome != "":
 		return strings.ReplaceAll(string(a.Outcome), "_", " ")
 	}
-	return "under way"
+	return "in progress"
 }
 
-// happened says what a line of the audit tells.
+// happened is the event of an audit line in words.
 func happened(a *healer.Audit) string {
 	switch {
 	case a.Verify != nil: // the verb is the outcome
@@ -248,16 +246,16 @@ func happened(a *healer.Audit) string {
 	case a.Result != nil && a.Result.Success:
 		return withAction("sent", a.Action)
 	case a.Result != nil:
-		return withAction("not carried out", a.Action)
+		return withAction("not executed", a.Action)
 	}
 	return decided(a.Decision, a.Action)
 }
 
-// decided says what was decided.
+// decided is a decision in words.
 func decided(verb healer.Verb, kind healer.Kind) string {
 	word, ok := map[healer.Verb]string{
-		healer.Act: "decided", healer.WouldAct: "would do", healer.Blocked: "waits", healer.Wait: "under way", healer.Recovery: "well again",
-		healer.Changed: "another state", healer.Quarantine: "quarantined", healer.Release: "released", healer.Hold: "held", healer.Resume: "resumed",
+		healer.Act: "decided", healer.WouldAct: "would do", healer.Blocked: "blocked", healer.Wait: "in progress", healer.Recovery: "recovered",
+		healer.Changed: "state changed", healer.Quarantine: "quarantined", healer.Release: "released", healer.Hold: "held", healer.Resume: "resumed",
 	}[verb]
 	if !ok {
 		word = strings.ReplaceAll(string(verb), "_", " ")
@@ -275,7 +273,7 @@ func withAction(what string, kind healer.Kind) string {
 	return what + ": " + actionWord(kind)
 }
 
-// share is how much a is of b, in percent and at most 100, for a bar.
+// share is a as a percentage of b, at most 100, for a bar.
 func share(a, b any) string {
 	x, y := toFloat(a), toFloat(b)
 	if !(x >= 0 && y > 0) {
@@ -296,10 +294,10 @@ func toFloat(v any) float64 {
 	return -1
 }
 
-// square is a board in a row of them.
+// square is one board in the row of boards.
 type square struct{ Tone, Says string }
 
-// squares are a dragon's boards by slot, with those that are missing.
+// squares are the boards of a dragon by slot, and the missing ones.
 func squares(a *DragonAnswer) []square {
 	if a.reading == nil || a.reading.Summary == nil {
 		return nil
@@ -315,7 +313,7 @@ func squares(a *DragonAnswer) []square {
 		list = append(list, square{tone, fmt.Sprintf("board %d %s", b.Slot, cut(20, b.Status))})
 	}
 	for range int(min(a.BoardsExpected.Or(0), 64)) - len(boards) {
-		list = append(list, square{"gone", "a board is missing"})
+		list = append(list, square{"gone", "board missing"})
 	}
 	return list
 }
