@@ -9,14 +9,14 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
-// mayChange says why the client of r may change nothing; nil: it may.
+// mayChange returns nil if the client of r may change something, else the refusal.
 //
 // A login counts if the server checked it. Without one, only a client on this machine may
 // change something, unless the operator has opened the API to all.
 func (a *api) mayChange(r *http.Request) *ErrorAnswer {
 	if !a.Admin {
 		return &ErrorAnswer{
-			Error: "this address takes no requests that change something",
+			Error: "changes are disabled on this address",
 			Try:   "mother-of-dragons healer on the machine itself, or start the program with --web.enable-admin-api",
 		}
 	}
@@ -44,15 +44,15 @@ func onThisMachine(r *http.Request) bool {
 	return err == nil && remote.Addr().Unmap().IsLoopback()
 }
 
-// sign puts a name to a request: that of the login, else the one that it gives. Who may
-// use the socket is said by its mode; over the network a name without a login is unverified.
+// sign sets the owner of a request: the user of the login, else the name in the request. A
+// name without a login is unverified, except on the socket, whose mode controls access.
 func (a *api) sign(q *request, r *http.Request) error {
 	if user, ok := loginOf(r); ok {
 		q.Owner = user
 		return nil
 	}
 	if q.Owner == "" {
-		return errors.New("it needs an owner")
+		return errors.New("owner is missing")
 	}
 	if !a.Socket {
 		q.Owner = agent.Unverified + q.Owner

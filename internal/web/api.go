@@ -23,34 +23,33 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// APIConfig says whom the API and the pages ask, and who may ask. Neither ever asks a
-// dragon: they show what is known.
+// APIConfig is what the API and the pages show, and who may use them. Neither reads a dragon.
 type APIConfig struct {
 	Fleet  *fleet.Fleet
 	Healer *agent.Healer
-	Admin  bool // take requests that change something
-	// WithoutLogin takes them from other machines too where no users are named.
+	Admin  bool // accept changes
+	// WithoutLogin accepts them from every machine if no users are configured.
 	WithoutLogin bool
-	Socket       bool // serve on a socket, whose mode says who may connect
-	// Configuration writes what is in force as a configuration file, without secrets.
-	// Nil: it is not shown.
+	Socket       bool // served on a socket, whose mode controls access
+	// Configuration returns the active configuration as a file, without secrets. Nil: it is
+	// not shown.
 	Configuration func() ([]byte, error)
-	// PolicyOf reads the healing policy of a configuration file, to be compared with the
-	// one in force. Nil: there is no such question. A file may hold passwords, so it is
-	// asked over the socket only.
+	// PolicyOf reads the healing policy of a configuration file, for a comparison with the
+	// active one. Nil: there is no comparison. A file may contain passwords, so only the
+	// socket has it.
 	PolicyOf func(file []byte) (*healer.Policy, error)
-	Firmware *firmware.Stock // nil: there is none
+	Firmware *firmware.Stock // nil: none
 	Logger   log.Logger
 }
 
-// PlanAnswer is what GET /api/v1/plan says.
+// PlanAnswer is the answer to GET /api/v1/plan.
 type PlanAnswer struct {
 	Mode     string `json:"mode"`
 	ExitCode int    `json:"exit_code"` // of the plan command
 	*healer.Plan
 }
 
-// HealerAnswer is what GET /api/v1/healer says.
+// HealerAnswer is the answer to GET /api/v1/healer.
 type HealerAnswer struct {
 	*agent.Status
 	Counts       healer.Counts      `json:"counts"`
@@ -61,25 +60,25 @@ type HealerAnswer struct {
 	ClockTrusted bool               `json:"clock_trusted"`
 }
 
-// PauseAnswer is a pause with its end by the wall clock, where it has one.
+// PauseAnswer is a pause, and its end by the wall clock unless it is open.
 type PauseAnswer struct {
 	healer.Pause
 	Ends *time.Time `json:"ends,omitempty"`
 }
 
-// ErrorAnswer is what every refusal looks like.
+// ErrorAnswer is the answer to every refused request.
 type ErrorAnswer struct {
 	Error string `json:"error"`
-	Try   string `json:"try,omitempty"` // what would do
-	// Decision holds the gates, where the healer itself said no.
+	Try   string `json:"try,omitempty"` // what to do instead
+	// Decision has the gates, if a gate refused the request.
 	Decision *healer.Decision `json:"decision,omitempty"`
 }
 
-// mostBody is more than any request needs.
+// mostBody is the largest body of a request in bytes.
 const mostBody = 64 << 10
 
-// patience is how long a request may wait for the healer. A reboot is answered when
-// the dragon has taken it, which is seconds, or not.
+// patience is how long a request may wait for the healer. A reboot is answered once the
+// dragon has accepted or refused it.
 const patience = 4 * time.Minute
 
 type api struct {
@@ -87,8 +86,7 @@ type api struct {
 	origin *http.CrossOriginProtection
 }
 
-// API serves /api/v1/. What changes something needs Admin; whoever listens with it
-// says who may connect: exporter-toolkit's authentication, or the mode of a socket.
+// API serves /api/v1/ alone, as on the control socket. Changes need Admin.
 func API(c APIConfig) http.Handler { return newAPI(c).handler() }
 
 func newAPI(c APIConfig) *api {
@@ -133,7 +131,7 @@ func (a *api) handler() http.Handler {
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, ErrorAnswer{
-			Error: fmt.Sprintf("%s %s is nothing that the API knows", r.Method, r.URL.Path),
+			Error: fmt.Sprintf("unknown request %s %s", r.Method, r.URL.Path),
 			Try:   "GET /api/v1/dragons, GET /api/v1/firmware, GET /api/v1/healer, GET /api/v1/plan; docs/api.md has the rest",
 		})
 	})
@@ -157,24 +155,24 @@ func (a *api) dragon(w http.ResponseWriter, r *http.Request) {
 	}
 	one, err := lookAt(a.Healer).everything(d, a.Healer, time.Now())
 	if err != nil {
-		level.Warn(a.Logger).Log("msg", "the healer's history cannot be read", "err", err)
+		level.Warn(a.Logger).Log("msg", "audit history unreadable", "err", err)
 	}
 	answer(w, http.StatusOK, one)
 }
 
-// RolloutsAnswer is what GET /api/v1/rollouts says.
+// RolloutsAnswer is the answer to GET /api/v1/rollouts.
 type RolloutsAnswer struct {
 	Rollouts []RolloutAnswer  `json:"rollouts"` // of pools and autotune
 	Firmware []FirmwareAnswer `json:"firmware"`
 }
 
-// RolloutAnswer is a rollout, with the time that it has been in its state.
+// RolloutAnswer is a rollout and the time in its state.
 type RolloutAnswer struct {
 	healer.RolloutShown
 	For float64 `json:"for_s"`
 }
 
-// FirmwareAnswer is a rollout of firmware, with the time that it has been in its state.
+// FirmwareAnswer is a firmware rollout and the time in its state.
 type FirmwareAnswer struct {
 	healer.FirmwareShown
 	For float64 `json:"for_s"`
@@ -200,7 +198,7 @@ func rolloutsAnswer(p *healer.Plan) RolloutsAnswer {
 	return answer
 }
 
-// ConfigAnswer is what GET /api/v1/config says.
+// ConfigAnswer is the answer to GET /api/v1/config.
 type ConfigAnswer struct {
 	Configuration any `json:"configuration"` // the keys of a configuration file, every default included
 }
@@ -218,7 +216,7 @@ func (a *api) config(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, c)
 }
 
-// configuration is what is in force, as a configuration file.
+// configuration returns the active configuration as a file.
 func (a *api) configuration() ([]byte, error) {
 	if a.Configuration == nil {
 		return nil, errors.New("the configuration is not shown here")
@@ -226,12 +224,12 @@ func (a *api) configuration() ([]byte, error) {
 	return a.Configuration()
 }
 
-// HistoryAnswer is what GET /api/v1/history says.
+// HistoryAnswer is the answer to GET /api/v1/history.
 type HistoryAnswer struct {
 	History []healer.Audit `json:"history"` // the newest first
 }
 
-// mostHistory bounds the lines of the audit that one request may have.
+// mostHistory is the largest number of audit lines in one answer.
 const mostHistory = 10000
 
 func (a *api) history(w http.ResponseWriter, r *http.Request) {
@@ -281,18 +279,18 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, PlanAnswer{status.Mode, status.Plan.ExitCode(), status.Plan})
 }
 
-// CompareRequest is what POST /api/v1/plan/compare is asked; the answer is a healer.Comparison.
+// CompareRequest is the body of POST /api/v1/plan/compare. The answer is a healer.Comparison.
 type CompareRequest struct {
 	File string `json:"file"` // the text of a configuration file
 }
 
-// mostFile is more than a configuration file may have, as JSON.
+// mostFile is the largest configuration file in a request in bytes, as JSON.
 const mostFile = 16 << 20
 
 func (a *api) compare(w http.ResponseWriter, r *http.Request) {
 	var q CompareRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostFile)).Decode(&q); err != nil {
-		fail(w, http.StatusBadRequest, ErrorAnswer{Error: fmt.Sprintf("the body is not the JSON that is expected: %s", err)})
+		fail(w, http.StatusBadRequest, ErrorAnswer{Error: fmt.Sprintf("invalid JSON in the body: %s", err)})
 		return
 	}
 	policy, err := a.PolicyOf([]byte(q.File))
@@ -327,7 +325,7 @@ func healerAnswer(status *agent.Status) *HealerAnswer {
 	}
 	for _, x := range p.Pauses {
 		a := PauseAnswer{Pause: x}
-		if !x.UntilResume { // by the clock as it is now: it may have been set since
+		if !x.UntilResume { // by the current clock: it may have been set since
 			ends := p.Time(x.Until).UTC()
 			a.Ends = &ends
 		}
@@ -351,14 +349,14 @@ func withEnd(p healer.Pause) PauseAnswer {
 	return a
 }
 
-// request is everything that a request to change something may say.
+// request is the body of every change.
 type request struct {
 	Scope       string `json:"scope"` // fleet, or domain, pool, model or mac with a value
 	Value       string `json:"value"`
 	Dragon      string `json:"dragon"` // worker, MAC or address
 	ID          string `json:"id"`     // of a pause
 	Breaker     string `json:"breaker"`
-	Action      string `json:"action"` // that was done to a dragon without the healer
+	Action      string `json:"action"` // done without the healer
 	For         string `json:"for"`    // such as 4h
 	UntilResume bool   `json:"until_resume"`
 	Force       bool   `json:"force"`
@@ -373,15 +371,14 @@ type request struct {
 	Owner string `json:"owner"`
 }
 
-// change takes a request to change something: from whom it may come, in what form, and
-// with a name to it.
+// change wraps a change: it checks the client, the form of the request and its owner.
 func (a *api) change(do func(context.Context, *request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if e := a.mayChange(r); e != nil {
 			fail(w, http.StatusForbidden, *e)
 			return
 		}
-		// A form cannot send this content type, and what can must ask first.
+		// A form of another site cannot send this content type.
 		if err := a.origin.Check(r); err != nil {
 			fail(w, http.StatusForbidden, ErrorAnswer{Error: err.Error(), Try: "send it from a program, or from a page of this address"})
 			return
@@ -392,13 +389,13 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 			return
 		}
 		if err := a.sign(q, r); err != nil {
-			fail(w, http.StatusBadRequest, ErrorAnswer{Error: err.Error(), Try: `"owner": who wants it, or basic authentication`})
+			fail(w, http.StatusBadRequest, ErrorAnswer{Error: err.Error(), Try: `"owner": "your name", or a login`})
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		result, err := do(ctx, q)
-		if errors.Is(err, agent.ErrUnwritten) { // humans win, and are told
+		if errors.Is(err, agent.ErrUnwritten) { // it is in force, and was not saved
 			answer(w, http.StatusOK, map[string]any{"result": result, "warning": err.Error()})
 			return
 		}
@@ -410,11 +407,11 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 	})
 }
 
-// read reads a request; code is what to answer if it cannot be.
+// read reads a request. code is the HTTP status of an error.
 func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err error) {
 	q = &request{}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("the content type is %q, expected application/json", r.Header.Get("Content-Type"))
+		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("content type %q, expected application/json", r.Header.Get("Content-Type"))
 	}
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody))
 	d.DisallowUnknownFields()
@@ -422,10 +419,10 @@ func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err err
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", mostBody)
 		}
-		return nil, http.StatusBadRequest, fmt.Errorf("the body is not the JSON that is expected: %w", err)
+		return nil, http.StatusBadRequest, fmt.Errorf("invalid JSON in the body: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, http.StatusBadRequest, errors.New("something follows the JSON in the body")
+		return nil, http.StatusBadRequest, errors.New("unexpected data after the JSON in the body")
 	}
 	if id := r.PathValue("id"); id != "" {
 		q.ID = id
@@ -439,14 +436,14 @@ func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err err
 	return q, 0, nil
 }
 
-// check refuses what nobody writes who means well.
+// check refuses long or unprintable values.
 func (q *request) check() error {
 	for name, s := range map[string]string{
-		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For, "reason": q.Reason, "owner": q.Owner,
-		"version": q.Version, "model": q.Model, "hwver": q.HWVer, "from": strings.Join(q.From, " "),
+		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For,
+		"reason": q.Reason, "owner": q.Owner, "version": q.Version, "model": q.Model, "hwver": q.HWVer, "from": strings.Join(q.From, " "),
 	} {
 		if len(s) > 500 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			return fmt.Errorf("%s: expected at most 500 printing letters", name)
+			return fmt.Errorf("%s: expected at most 500 printable characters", name)
 		}
 	}
 	return nil
@@ -465,7 +462,7 @@ func (a *api) hold(ctx context.Context, q *request, kind healer.PauseKind) (any,
 	if q.For != "" {
 		var err error
 		if r.For, err = time.ParseDuration(q.For); err != nil || r.For <= 0 {
-			return nil, fmt.Errorf("for %q is no time span: expected one like 30m or 4h", q.For)
+			return nil, fmt.Errorf("invalid duration for=%q: expected one like 30m or 4h", q.For)
 		}
 	}
 	p, err := a.Healer.Pause(ctx, r)
@@ -502,32 +499,32 @@ func (a *api) write(kind healer.Kind) func(context.Context, *request) (any, erro
 	}
 }
 
-// errNotDone says that a dragon was not restarted, though the request was in order.
+// errNotDone marks a valid request that was not executed.
 var errNotDone = errors.New("not done")
 
-// refuse answers with what the healer has against a request.
+// refuse answers with the error of the healer.
 func (a *api) refuse(w http.ResponseWriter, err error) {
 	code, e := refusal(err)
-	level.Debug(a.Logger).Log("msg", "an API request was refused", "status", code, "err", err)
+	level.Debug(a.Logger).Log("msg", "API request refused", "status", code, "err", err)
 	fail(w, code, e)
 }
 
-// refusal is what to answer where the healer says no.
+// refusal maps an error of the healer to an HTTP status and an answer.
 func refusal(err error) (code int, e ErrorAnswer) {
 	e.Error, code = err.Error(), http.StatusBadRequest
 	switch {
 	case errors.Is(err, agent.ErrNotYet):
-		code, e.Try = http.StatusServiceUnavailable, "once more in a minute"
+		code, e.Try = http.StatusServiceUnavailable, "try again in a minute"
 	case errors.Is(err, agent.ErrNotOwner):
 		code, e.Try = http.StatusServiceUnavailable, "the process that owns the data directory"
 	case errors.Is(err, agent.ErrEnded):
 		code = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		code, e.Try = http.StatusGatewayTimeout, "GET /api/v1/plan shows what came of it; do not simply repeat it"
+		code, e.Try = http.StatusGatewayTimeout, "GET /api/v1/plan shows the result; do not simply repeat the request"
 	case errors.Is(err, agent.ErrUnknownDragon):
-		code, e.Try = http.StatusNotFound, "a worker, MAC or address that GET /api/v1/plan has"
+		code, e.Try = http.StatusNotFound, "a worker, MAC or address from GET /api/v1/plan"
 	case errors.Is(err, firmware.ErrNoImage), errors.Is(err, healer.ErrNoRollout), errors.Is(err, errNoSuchKind):
-		code, e.Try = http.StatusNotFound, "what GET /api/v1/firmware has"
+		code, e.Try = http.StatusNotFound, "an entry of GET /api/v1/firmware"
 	case errors.Is(err, firmware.ErrNotAllowed), errors.Is(err, firmware.ErrDigest), errors.Is(err, healer.ErrRollout):
 		code = http.StatusConflict
 	case errors.Is(err, errNotDone):
@@ -535,7 +532,7 @@ func refusal(err error) (code int, e ErrorAnswer) {
 	}
 	if blocked, ok := errors.AsType[*agent.BlockedError](err); ok {
 		code, e.Decision = http.StatusConflict, &blocked.Decision
-		e.Try = "wait, or force, which overrules policy, but never identity, the limits per dragon, or STOP"
+		e.Try = "wait, or use force; identity, the limits per dragon and STOP always apply"
 	}
 	return code, e
 }
@@ -545,7 +542,7 @@ func fail(w http.ResponseWriter, code int, e ErrorAnswer) { answer(w, code, e) }
 func answer(w http.ResponseWriter, code int, v any) {
 	data, err := json.Marshal(v)
 	if err != nil {
-		code, data = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written as JSON"}`)
+		code, data = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be encoded"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

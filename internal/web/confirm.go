@@ -113,8 +113,9 @@ var spans = [][2]string{{"1h", "one hour"}, {"4h", "four hours"}, {"12h", "twelv
 // form reads the request of a form, or of the link to one.
 func form(v url.Values) (string, change, *request, error) {
 	q := &request{
-		Scope: v.Get("scope"), Value: v.Get("value"), Dragon: v.Get("dragon"), ID: v.Get("id"), Breaker: v.Get("breaker"), For: v.Get("for"),
-		UntilResume: v.Has("for") && v.Get("for") == "", Force: v.Get("force") != "", Reason: strings.TrimSpace(v.Get("reason")), Owner: strings.TrimSpace(v.Get("owner")),
+		Scope: v.Get("scope"), Value: v.Get("value"), Dragon: v.Get("dragon"), ID: v.Get("id"), Breaker: v.Get("breaker"),
+		For: v.Get("for"), UntilResume: v.Has("for") && v.Get("for") == "", Force: v.Get("force") != "",
+		Reason: strings.TrimSpace(v.Get("reason")), Owner: strings.TrimSpace(v.Get("owner")),
 	}
 	name := v.Get("do")
 	c, ok := changes[name]

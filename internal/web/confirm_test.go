@@ -127,11 +127,11 @@ func TestAFormFromElsewhereIsRefused(t *testing.T) {
 			r.Host = "rebound.example.net:9977"
 			r.Header.Set("Origin", "http://rebound.example.net:9977")
 		}, 403, "--web.allowed-hosts=rebound.example.net"},
-		{"no name", without("owner"), nil, 400, "needs an owner"},
+		{"no name", without("owner"), nil, 400, "owner is missing"},
 		{"no reason", without("reason"), nil, 400, "reason"},
 		{"nothing to do", without("do"), nil, 400, "unknown change"},
 		{"no scope", without("scope"), nil, 400, "expected fleet"},
-		{"a torn line", url.Values{"do": {"pause"}, "scope": {"fleet"}, "owner": {"o"}, "reason": {"a\nb"}}, nil, 400, "printing letters"},
+		{"a torn line", url.Values{"do": {"pause"}, "scope": {"fleet"}, "owner": {"o"}, "reason": {"a\nb"}}, nil, 400, "printable characters"},
 		{"JSON", good, with("Content-Type", "text/plain"), 400, "unknown change"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

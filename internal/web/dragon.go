@@ -14,9 +14,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// DragonAnswer is what is known of one dragon, in a list. It rests on the last reading,
-// whoever asked for it. Figures are in base units, and null where they are not known:
-// all of them are while the dragon does not answer.
+// DragonAnswer is one dragon in a list, by its last reading. Values are in base units, and
+// null while unknown: all of them are while the dragon is offline.
 type DragonAnswer struct {
 	Worker    string `json:"worker"`
 	MAC       string `json:"mac"`
@@ -62,7 +61,7 @@ type DragonAnswer struct {
 	decision *healer.Decision
 }
 
-// HealingAnswer is where a dragon stands with the healer.
+// HealingAnswer is the healer's view of a dragon.
 type HealingAnswer struct {
 	State    healer.State  `json:"state"`
 	For      float64       `json:"for_s"` // in that state
@@ -72,12 +71,12 @@ type HealingAnswer struct {
 	Action   healer.Kind   `json:"action,omitempty"`
 	Blocked  healer.Gate   `json:"blocked_by,omitempty"` // the first gate in the way
 	Note     string        `json:"note,omitempty"`
-	Wish     healer.Phase  `json:"wish,omitempty"` // how it stands with what it is to be; empty: nothing is wished of it
-	// Firmware is the same for the version that it is to run.
+	Wish     healer.Phase  `json:"wish,omitempty"` // state of its desired configuration; empty: none
+	// Firmware is the same for the desired firmware.
 	Firmware healer.FirmwareIs `json:"wish_firmware,omitempty"`
 }
 
-// ActionAnswer is something that was done to a dragon.
+// ActionAnswer is one action on a dragon.
 type ActionAnswer struct {
 	ID      string         `json:"id"`
 	Kind    healer.Kind    `json:"kind"`
@@ -85,12 +84,12 @@ type ActionAnswer struct {
 	Actor   string         `json:"actor"` // healer, user:name, …
 	At      time.Time      `json:"at"`
 	Age     float64        `json:"age_s"`
-	Result  healer.Result  `json:"result,omitempty"`  // what the dragon said
-	Outcome healer.Outcome `json:"outcome,omitempty"` // what came of it; empty while that is open
+	Result  healer.Result  `json:"result,omitempty"`  // the answer of the dragon
+	Outcome healer.Outcome `json:"outcome,omitempty"` // empty while it is open
 	Note    string         `json:"note,omitempty"`
 }
 
-// look is the healer's knowledge at one moment, by dragon.
+// look is a snapshot of the healer, by dragon.
 type look struct {
 	status    *agent.Status // nil before its first
 	decisions map[string]*healer.Decision
@@ -116,7 +115,7 @@ func (l look) action(a *healer.Action) ActionAnswer {
 	}
 }
 
-// describe says what is known of a dragon. It asks nobody.
+// describe returns what is known of a dragon. It reads no dragon.
 func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	i, h, r := d.Info(), d.Health(), d.Last()
 	a := DragonAnswer{
@@ -165,7 +164,7 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	return a
 }
 
-// read takes over what a reading says.
+// read sets the values of a reading.
 func (a *DragonAnswer) read(r *fleet.Reading) {
 	s := r.Summary
 	a.reading = r
@@ -194,7 +193,7 @@ func (a *DragonAnswer) read(r *fleet.Reading) {
 	}
 }
 
-// rateOf is what a board does now. A dead one does nothing: some firmware shows its
+// rateOf is the current hash rate of a board. A dead one has none: some firmware shows its
 // last averages for ever.
 func rateOf(b *dragon.Board) dragon.Number {
 	if b.Status == "Dead" {
@@ -208,8 +207,8 @@ func rateOf(b *dragon.Board) dragon.Number {
 	return dragon.Number{}
 }
 
-// linkTo is the address of a dragon's own pages. Only an IP address becomes a link:
-// nothing that a device calls itself may lead anywhere.
+// linkTo is the URL of a dragon's own pages. Only an IP address becomes a link: a name that
+// a device reports may lead anywhere.
 func linkTo(i *fleet.Info) string {
 	host, port, err := net.SplitHostPort(i.Address)
 	if err != nil {
@@ -228,7 +227,7 @@ func linkTo(i *fleet.Info) string {
 	return "http://" + ip.String() + "/"
 }
 
-// OneDragonAnswer is everything that is known of one dragon.
+// OneDragonAnswer is one dragon with all details.
 type OneDragonAnswer struct {
 	DragonAnswer
 	BoardList []BoardAnswer  `json:"board_list"`
@@ -279,7 +278,7 @@ type PoolAnswer struct {
 	LastShare dragon.Number `json:"last_share_age_s"` // by the dragon's own clock
 }
 
-// SystemAnswer is the computer in the dragon.
+// SystemAnswer is the controller of the dragon.
 type SystemAnswer struct {
 	BuildDate   string        `json:"build_date"`
 	DHCP        bool          `json:"dhcp"`
@@ -299,24 +298,24 @@ type TuneAnswer struct {
 	At    time.Time     `json:"at"`
 }
 
-// FaultAnswer is an error that the dragon found in itself.
+// FaultAnswer is an error that the dragon reports.
 type FaultAnswer struct {
 	Code    string    `json:"code"`
 	Message string    `json:"message"` // what the code means, or what the dragon says of it
 	At      time.Time `json:"at"`
 }
 
-// UpgradeAnswer is the firmware that the vendor has for the dragon.
+// UpgradeAnswer is the firmware that the vendor offers.
 type UpgradeAnswer struct {
 	Available dragon.Number `json:"available"` // 1 if it is newer
 	Version   string        `json:"version"`
 	At        time.Time     `json:"at"`
 }
 
-// historyShown is how many lines of the audit are shown.
+// historyShown is the number of audit lines shown.
 const historyShown = 100
 
-// everything says all that is known of a dragon. The error is of the history alone.
+// everything returns all that is known of a dragon. The error is that of the history alone.
 func (l look) everything(d *fleet.Dragon, h *agent.Healer, now time.Time) (OneDragonAnswer, error) {
 	health := d.Health()
 	a := OneDragonAnswer{
@@ -347,7 +346,7 @@ func (l look) everything(d *fleet.Dragon, h *agent.Healer, now time.Time) (OneDr
 	return a, err
 }
 
-// parts takes over what a reading says of boards, pools and system.
+// parts sets boards, pools and system from a reading.
 func (a *OneDragonAnswer) parts(r *fleet.Reading) {
 	s := r.Summary
 	since := func(unix dragon.Number) dragon.Number { // by the dragon's clock, whatever it shows
@@ -383,7 +382,7 @@ func (a *OneDragonAnswer) parts(r *fleet.Reading) {
 	}
 }
 
-// facts takes over what is read less often.
+// facts sets what is read less often.
 func (a *OneDragonAnswer) facts(r *fleet.Reading, f *fleet.Facts) {
 	if x := f.AutoTune; !x.At.IsZero() {
 		a.Autotune = &TuneAnswer{x.Value.Mode, x.Value.Level, x.At.UTC()}

@@ -13,19 +13,19 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 )
 
-// FirmwaresAnswer is what GET /api/v1/firmware says.
+// FirmwaresAnswer is the answer to GET /api/v1/firmware.
 type FirmwaresAnswer struct {
 	At       healer.Moment          `json:"at"`
-	Images   []firmware.Image       `json:"images"` // at hand, by model, newest first
-	Offers   []firmware.Offer       `json:"offers"` // by vendors, from hosts that are allowed
-	Wrong    []string               `json:"wrong"`  // what is there, and cannot be used
+	Images   []firmware.Image       `json:"images"` // available, by model, newest first
+	Offers   []firmware.Offer       `json:"offers"` // by vendors, on allowed hosts
+	Wrong    []string               `json:"wrong"`  // unusable files, with the reason
 	Running  []RunningAnswer        `json:"running"`
 	Rollouts []healer.FirmwareShown `json:"rollouts"`
-	Upgrades []healer.Decision      `json:"upgrades"` // dragons whose turn it is
-	Uploads  []agent.UploadShown    `json:"uploads"`  // on their way
+	Upgrades []healer.Decision      `json:"upgrades"` // due dragons
+	Uploads  []agent.UploadShown    `json:"uploads"`  // in progress
 }
 
-// RunningAnswer is how many dragons of a kind run a firmware.
+// RunningAnswer is the number of dragons of a model and hardware that run a firmware.
 type RunningAnswer struct {
 	Model   string `json:"model"`
 	HWVer   string `json:"hwver"`
@@ -51,7 +51,7 @@ func (a *api) firmware(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, x)
 }
 
-// running counts the dragons by what they run.
+// running counts the dragons by firmware.
 func (a *api) running() []RunningAnswer {
 	if a.Fleet == nil {
 		return nil
@@ -72,8 +72,8 @@ func (a *api) running() []RunningAnswer {
 	return all
 }
 
-// rollOut begins a rollout. An image that is not here is fetched first, which a request
-// may not live to see: asked again it goes on.
+// rollOut starts a rollout. A missing image is fetched first; if that outlasts the request,
+// the next request continues it.
 func (a *api) rollOut(ctx context.Context, q *request) (any, error) {
 	if a.Firmware == nil {
 		return nil, firmware.ErrNoImage
@@ -92,11 +92,11 @@ func (a *api) rollOut(ctx context.Context, q *request) (any, error) {
 }
 
 var (
-	errWhichHardware = errors.New("dragons of that model have different hardware: name one, as the firmware list shows them")
-	errNoSuchKind    = errors.New("no known dragon is of that model and hardware")
+	errWhichHardware = errors.New("dragons of that model have different hardware: name one from the firmware list")
+	errNoSuchKind    = errors.New("no known dragon has that model and hardware")
 )
 
-// kindOf finds the dragons that are meant: a model and, if there are several, its hardware.
+// kindOf finds the model and its hardware, which may be omitted if there is only one.
 func (a *api) kindOf(model, hwver string) (string, string, error) {
 	var found []RunningAnswer
 	for _, x := range a.running() {
@@ -114,7 +114,7 @@ func (a *api) kindOf(model, hwver string) (string, string, error) {
 	return "", "", errWhichHardware
 }
 
-// changeFirmware pauses, resumes or aborts a rollout, and returns where it stands.
+// changeFirmware pauses, resumes or aborts a rollout, and returns its state.
 func (a *api) changeFirmware(do func(*agent.Healer, context.Context, string, string, string) error) func(context.Context, *request) (any, error) {
 	return func(ctx context.Context, q *request) (any, error) {
 		err := do(a.Healer, ctx, q.ID, q.Owner, q.Reason)

@@ -42,7 +42,7 @@ func TestRolloutsOfFirmwareByTheAPI(t *testing.T) {
 		says         string
 	}{
 		{false, "GET", "/api/v1/firmware", "", http.StatusOK, digest},
-		{false, "POST", "/api/v1/firmware/start", `{"version":"latest","model":"T1","owner":"ann","reason":"x"}`, http.StatusForbidden, "takes no requests"},
+		{false, "POST", "/api/v1/firmware/start", `{"version":"latest","model":"T1","owner":"ann","reason":"x"}`, http.StatusForbidden, "changes are disabled"},
 		{true, "POST", "/api/v1/firmware/start", `{"version":"t1_20200101_000000","model":"T1","owner":"ann","reason":"x"}`, http.StatusNotFound, "does not pin it"},
 		{true, "POST", "/api/v1/firmware/start", `{"version":"latest","model":"A9","owner":"ann","reason":"x"}`, http.StatusNotFound, "no known dragon"},
 		{true, "POST", "/api/v1/firmware/start", `{"version":"latest","model":"T1","owner":"ann"}`, http.StatusBadRequest, "reason"},

@@ -15,7 +15,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// FleetAnswer is what GET /api/v1/dragons says.
+// FleetAnswer is the answer to GET /api/v1/dragons.
 type FleetAnswer struct {
 	At       time.Time      `json:"at"`
 	Known    int            `json:"known"`    // dragons
@@ -33,17 +33,17 @@ type FleetAnswer struct {
 	trouble       int
 }
 
-// fleetQuery says which dragons are wanted, and in what order.
+// fleetQuery selects and sorts dragons.
 type fleetQuery struct {
 	Text, State, Model, Site string
 	Sort                     string // one of orders, with a - in front for the other way round
 	Page, Per                int    // Per 0: all on one page
 }
 
-// troubled is the state that stands for all states that somebody should look at.
+// troubled stands for all states that need attention.
 const troubled = "trouble"
 
-// most is more than a query needs, in letters.
+// most is the longest value of a query in bytes.
 const most = 200
 
 // parseFleetQuery reads the parameters q, state, model, site, sort, page and per.
@@ -78,7 +78,7 @@ func parseFleetQuery(v url.Values, per int) (fleetQuery, error) {
 	return q, nil
 }
 
-// values are the query's parameters, without those that say what is so anyway.
+// values are the query's parameters without the defaults.
 func (q fleetQuery) values(per int) url.Values {
 	v := url.Values{}
 	for name, s := range map[string]string{"q": q.Text, "state": q.State, "model": q.Model, "site": q.Site} {
@@ -98,7 +98,7 @@ func (q fleetQuery) values(per int) url.Values {
 	return v
 }
 
-// describeFleet says of the fleet what a query wants to know.
+// describeFleet answers a query.
 func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAnswer {
 	dragons := f.Dragons()
 	a := &FleetAnswer{At: now.UTC(), Known: len(dragons), states: make(map[healer.State]int), hashrates: make(map[string]float64)}
@@ -118,7 +118,7 @@ func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAn
 	a.models, a.sites = names(models), names(sites)
 	name, descending := strings.CutPrefix(q.Sort, "-")
 	order := orders[name]
-	slices.SortStableFunc(matching, func(x, y *DragonAnswer) int { return order(x, y, descending) }) // among equals, by worker
+	slices.SortStableFunc(matching, func(x, y *DragonAnswer) int { return order(x, y, descending) }) // stable: equals stay sorted by worker
 
 	a.Matching, a.Page, a.Pages = len(matching), 1, 1
 	if q.Per > 0 {
@@ -134,7 +134,7 @@ func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAn
 	return a
 }
 
-// mostNames bounds a list of models or sites: a device may call itself what it likes.
+// mostNames bounds a list of models or sites: devices choose their own names.
 const mostNames = 100
 
 func names(set map[string]bool) []string {
@@ -148,7 +148,7 @@ func names(set map[string]bool) []string {
 	return list[:min(len(list), mostNames)]
 }
 
-// count adds a dragon to the figures of the whole fleet.
+// count adds a dragon to the totals.
 func (a *FleetAnswer) count(x *DragonAnswer) {
 	if x.Up {
 		a.Up++
@@ -168,7 +168,7 @@ func (a *FleetAnswer) count(x *DragonAnswer) {
 	}
 }
 
-// State is where the dragon stands; empty before the healer has looked at it.
+// State is the healer's state of the dragon; empty before its first cycle.
 func (a *DragonAnswer) State() healer.State {
 	if a.Healer == nil {
 		return ""
@@ -176,7 +176,7 @@ func (a *DragonAnswer) State() healer.State {
 	return a.Healer.State
 }
 
-// needsALook reports whether somebody should look at it.
+// needsALook reports whether the dragon needs attention.
 func (a *DragonAnswer) needsALook() bool {
 	return inTrouble(a.State()) || unjudged(a.State()) && a.plainly() != ""
 }
@@ -185,13 +185,13 @@ func inTrouble(s healer.State) bool {
 	return !unjudged(s) && s != healer.StateHealthy && s != healer.StateMaintenance && s != healer.StateProbation
 }
 
-// unjudged reports whether the healer does not know a dragon yet.
+// unjudged reports whether the healer still observes a dragon.
 func unjudged(s healer.State) bool {
 	return s == "" || s == healer.StateNew || s == healer.StateObserving
 }
 
-// plainly is what is wrong with it for everybody to see, also in the hour in which the
-// healer only gets to know it; empty if nothing is.
+// plainly is an obvious fault, shown also in the first hour, in which the healer only
+// observes; empty if there is none.
 func (a *DragonAnswer) plainly() string {
 	boards := a.BoardsExpected.Or(a.Boards.Or(0))
 	switch alive, known := a.BoardsAlive.Get(); {
@@ -221,7 +221,7 @@ func (q *fleetQuery) matches(a *DragonAnswer, text string) bool {
 	return a.Healer != nil && strings.Contains(string(a.Healer.Reason), strings.ReplaceAll(text, " ", "_"))
 }
 
-// urgency is the order of the states: first what somebody should look at first.
+// urgency is the order of the states, most urgent first.
 var urgency = func() map[healer.State]int {
 	m := make(map[healer.State]int)
 	for i, s := range []healer.State{
@@ -234,7 +234,7 @@ var urgency = func() map[healer.State]int {
 	return m
 }()
 
-// orders are the columns that the fleet can be sorted by.
+// orders are the sort orders of the fleet.
 var orders = map[string]func(a, b *DragonAnswer, descending bool) int{
 	"state": by(func(a *DragonAnswer) int {
 		if a.needsALook() {
@@ -275,7 +275,7 @@ func by[T cmp.Ordered](of func(*DragonAnswer) T) func(a, b *DragonAnswer, descen
 	return func(a, b *DragonAnswer, descending bool) int { return turned(cmp.Compare(of(a), of(b)), descending) }
 }
 
-// byNumber has what is not known at the end, whichever way round.
+// byNumber sorts unknown values last in both directions.
 func byNumber(of func(*DragonAnswer) dragon.Number) func(a, b *DragonAnswer, descending bool) int {
 	return func(a, b *DragonAnswer, descending bool) int {
 		x, known := of(a).Get()

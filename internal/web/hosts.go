@@ -65,7 +65,8 @@ func (c *hostCheck) handler(next http.Handler) http.Handler {
 		}
 		name := cut(most, hostname(r.Host))
 		c.warn(name)
-		http.Error(w, fmt.Sprintf("This program does not know the name %q. If it is yours, start it with --web.allowed-hosts=%s; or use the IP address.", name, name), http.StatusForbidden)
+		http.Error(w, fmt.Sprintf("Unknown host name %q. If it is yours, start the program with --web.allowed-hosts=%s, or use the IP address.", name, name),
+			http.StatusForbidden)
 	})
 }
 

@@ -60,7 +60,7 @@ func (l *Logins) NamesUsers() bool {
 	return c != nil && len(c.Users) > 0
 }
 
-// Authenticates reports whether every client has to prove who it is.
+// Authenticates reports whether every client has to log in or show a certificate.
 func (l *Logins) Authenticates() bool {
 	c := l.config()
 	return c != nil && (len(c.Users) > 0 || c.TLSConfig.ClientAuth == "RequireAndVerifyClientCert")

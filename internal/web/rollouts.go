@@ -9,7 +9,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
-// rolloutsPage is what is being brought to the dragons.
+// rolloutsPage is the data of the rollouts page.
 type rolloutsPage struct {
 	Rollouts []rolloutShown
 	Firmware []firmwareShown // the newest first
@@ -29,14 +29,14 @@ type firmwareShown struct {
 	Failed []failure
 }
 
-// phaseCount is a part of a rollout's dragons.
+// phaseCount is the number of a rollout's dragons in one phase.
 type phaseCount struct {
 	Phase, Tone string
 	Count       int
 	From, Of    string // percent, for the bar
 }
 
-// failure is a dragon that did not work afterwards.
+// failure is a dragon on which the rollout failed.
 type failure struct{ Worker, Why, Ago string }
 
 func (p *pages) rollouts(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +80,7 @@ func rolloutsOf(plan *healer.Plan) *rolloutsPage {
 	return page
 }
 
-// phaseOrder is every phase of both kinds of rollouts, from what is done to what is not begun.
+// phaseOrder is every phase of both kinds of rollouts, from done to not started.
 var phaseOrder = func() []string {
 	order := []string{string(healer.UpgradeDone), string(healer.PhaseRight), string(healer.PhaseChanging)}
 	for _, p := range slices.Backward(healer.UpgradePhases) {
@@ -110,7 +110,7 @@ func phasesOf(counts map[string]int, members int) []phaseCount {
 	return list
 }
 
-// phaseTone is how a phase looks.
+// phaseTone is the color class of a phase.
 func phaseTone(phase string) string {
 	switch phase {
 	case string(healer.PhaseRight), string(healer.UpgradeDone):

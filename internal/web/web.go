@@ -1,5 +1,4 @@
-// Package web is what the program serves beside its metrics: pages for people, the same
-// as JSON, and the life signs.
+// Package web serves the pages, the JSON API and the life signs.
 package web
 
 import (
@@ -13,7 +12,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 )
 
-// Config names the pages.
+// Config is what Handler serves.
 type Config struct {
 	TelemetryPath    string
 	Metrics          http.Handler // at TelemetryPath
@@ -21,36 +20,35 @@ type Config struct {
 	ServiceDiscovery http.Handler // at /sd
 	Ready            func() bool
 	Profiling        bool                                                 // serve /debug/pprof/
-	Reload           func(context.Context) (warnings []string, err error) // at /-/reload; nil: nobody may
+	Reload           func(context.Context) (warnings []string, err error) // at /-/reload; nil: disabled
 	API              APIConfig                                            // of /api/ and of the pages
 	Hosts            []string                                             // names under which it is reached, see ParseHosts
 	Logins           *Logins                                              // nil: no login is checked
 }
 
-// own are the paths that metrics cannot have.
+// own are the paths that the metrics cannot have.
 var own = []string{"/probe", "/sd", "/-", "/api", "/debug", "/fleet", "/herd", "/dragon", "/healer", "/rollouts", "/configuration", "/confirm", "/static"}
 
-// ParseTelemetryPath refuses a path for the metrics that could not be served, or that
-// another page has.
+// ParseTelemetryPath refuses a metrics path that is invalid or taken by a page.
 func ParseTelemetryPath(s string) (string, error) {
 	switch {
 	case !strings.HasPrefix(s, "/"), strings.ContainsAny(s, "{}?# \t\n"), path.Clean(s) != s:
-		return "", fmt.Errorf("%q is no path for the metrics: want one like /metrics", s)
+		return "", fmt.Errorf("invalid metrics path %q: want one like /metrics", s)
 	}
 	for _, o := range own {
 		if s == o || strings.HasPrefix(s, o+"/") {
-			return "", fmt.Errorf("%q is taken: another page is served there", s)
+			return "", fmt.Errorf("metrics path %q is taken by a page", s)
 		}
 	}
 	return s, nil
 }
 
-// Handler serves all pages.
+// Handler serves everything.
 func Handler(c Config) (http.Handler, error) {
 	mux := http.NewServeMux()
 	telemetry := c.TelemetryPath
 	if telemetry == "/" {
-		telemetry = "/{$}" // and nothing else: every other path would be a scrape
+		telemetry = "/{$}" // exactly this path: every other one would be a scrape
 	}
 	mux.Handle("GET "+telemetry, c.Metrics)
 	mux.Handle("GET /probe", c.Probe)
@@ -83,11 +81,11 @@ func Handler(c Config) (http.Handler, error) {
 	return c.Logins.Behind(hosts.handler(mux)), nil
 }
 
-// reload has the configuration read anew, and tells the one who asks what is wrong with it.
+// reload reloads the configuration and answers with its errors and warnings.
 func reload(fn func(context.Context) ([]string, error)) http.Handler {
 	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if fn == nil {
-			http.Error(w, "This needs --web.enable-lifecycle. SIGHUP does the same.", http.StatusForbidden)
+			http.Error(w, "Reload over HTTP is disabled. Start with --web.enable-lifecycle, or send SIGHUP.", http.StatusForbidden)
 			return
 		}
 		warnings, err := fn(r.Context())
@@ -95,7 +93,7 @@ func reload(fn func(context.Context) ([]string, error)) http.Handler {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		fmt.Fprintln(w, "The configuration was read anew and is in force.")
+		fmt.Fprintln(w, "Configuration reloaded.")
 		for _, warning := range warnings {
 			fmt.Fprintln(w, "warning:", warning)
 		}
