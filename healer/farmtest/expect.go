@@ -8,7 +8,7 @@ import (
 
 // expectation reads how dragons have to stand at a time, as a script's own invariant:
 // expect d3 well. Several words are alternatives: expect d3-d5 well quarantined.
-func (p *phrase) expectation() func(*World) {
+func (p *command) expectation() func(*World) {
 	who := p.dragons()
 	words := []string{p.oneOf(expected...)}
 	for p.err == nil && len(p.words) > 0 {

@@ -21,7 +21,7 @@ const (
 //	firmware pause|resume|abort f1
 //
 // With on, only those dragons suffer from the image; it is good for the others.
-func (p *phrase) rollout() func(*World) {
+func (p *command) rollout() func(*World) {
 	switch verb := p.oneOf("start", "pause", "resume", "abort"); verb {
 	case "start":
 		version := p.word()
@@ -51,14 +51,17 @@ func (p *phrase) rollout() func(*World) {
 	}
 }
 
-// human does what somebody asks of a healer that runs.
-func (h *Healer) human(what string, do func(*healer.Memory) error) {
+// human does what somebody asks of a healer that runs, and reports whether that could be
+// done.
+func (h *Healer) human(what string, do func(*healer.Memory) error) bool {
 	if h.mem == nil {
 		h.note("%s: no healer runs", what)
-		return
+		return false
 	}
-	h.said(what, do(h.mem))
+	err := do(h.mem)
+	h.said(what, err)
 	h.commit("human")
+	return err == nil
 }
 
 // image is what a firmware does to dragons.

@@ -8,91 +8,95 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// hostFault reads what happens to the healer, its host, and the people around it.
-func (p *phrase) hostFault(verb string) (func(*World), bool) {
-	switch verb {
-	case "clock":
-		p.oneOf("healer")
-		by := p.duration()
-		return func(w *World) { w.host.skew += by }, true
-	case "ntp":
-		on := p.oneOf("off", "on") == "on"
-		return func(w *World) {
-			if w.host.synced = on; on {
-				w.host.skew = 0
-			}
-		}, true
-	case "kill":
-		return p.kill(), true
-	case "store":
-		if p.oneOf("readonly", "corrupt") == "corrupt" {
-			return func(w *World) { w.healer.Kill(); w.healer.corrupt = true }, true
+func (p *command) clock() func(*World) {
+	p.oneOf("healer")
+	by := p.duration()
+	return func(w *World) { w.host.skew += by }
+}
+
+func (p *command) ntp() func(*World) {
+	on := p.oneOf("off", "on") == "on"
+	return func(w *World) {
+		if w.host.synced = on; on {
+			w.host.skew = 0
 		}
-		return p.lasts(func(w *World, on int) { w.host.readonly += on }), true
-	case "owner":
-		p.oneOf("lost")
-		return p.lasts(func(w *World, on int) { w.host.foreign += on }), true
-	case "stop":
-		p.oneOf("file")
-		return p.lasts(func(w *World, on int) { w.host.stop += on }), true
-	case "gate":
-		how := p.oneOf("closed", "error", "open")
-		return p.lasts(func(w *World, on int) {
-			e := healer.ExternalAnswer{Asked: true, Open: true}
-			switch {
-			case on > 0 && how == "closed":
-				e = healer.ExternalAnswer{Asked: true, Detail: "3 alerts"}
-			case on > 0 && how == "error":
-				e = healer.ExternalAnswer{Asked: true, Err: "no answer"}
-			}
-			w.host.external = e
-		}), true
-	case "observe", "enforce":
-		return func(w *World) { w.healer.Policy.Default.Mode = healer.Mode(verb) }, true
-	case "pause", "maintenance":
-		return p.pause(verb), true
-	case "quarantine", "release":
-		who := p.dragons()
-		return each(who, func(w *World, d *Dragon) {
-			h := w.healer
-			if h.mem == nil {
-				return
-			}
-			var err error
-			if verb == "release" {
-				err = h.mem.Release(w.instant(), d.MAC, "ann")
-			} else {
-				err = h.mem.Quarantine(w.instant(), d.MAC, "ann", "asked for")
-			}
-			if err == nil && verb == "release" {
-				d.released = w.Now
-			}
-			h.taken[d.N] = verb == "quarantine"
-			h.said(verb+" "+worker(d.MAC), err)
-			h.commit("human")
-		}), true
-	case "ack":
-		name, scope := p.word(), ""
-		if p.err == nil && len(p.words) > 0 {
-			scope = p.word()
-		}
-		return func(w *World) {
-			if h := w.healer; h.mem != nil {
-				h.said(strings.TrimSpace("ack "+name+" "+scope), h.mem.Ack(w.instant(), name, scope, "ann"))
-				h.acked = w.Now
-				h.commit("human")
-			}
-		}, true
-	case "config":
-		next := p.script.Policy
-		p.policy(&next)
-		return func(w *World) { w.healer.reconfigure(&next) }, true
 	}
-	return nil, false
+}
+
+func (p *command) store() func(*World) {
+	if p.oneOf("readonly", "corrupt") == "corrupt" {
+		return func(w *World) { w.healer.Kill(); w.healer.corrupt = true }
+	}
+	return p.lasts(func(w *World, on int) { w.host.readonly += on })
+}
+
+func (p *command) owner() func(*World) {
+	p.oneOf("lost")
+	return p.lasts(func(w *World, on int) { w.host.foreign += on })
+}
+
+func (p *command) stop() func(*World) {
+	p.oneOf("file")
+	return p.lasts(func(w *World, on int) { w.host.stop += on })
+}
+
+func (p *command) gate() func(*World) {
+	how := p.oneOf("closed", "error", "open")
+	return p.lasts(func(w *World, on int) {
+		e := healer.ExternalAnswer{Asked: true, Open: true}
+		switch {
+		case on > 0 && how == "closed":
+			e = healer.ExternalAnswer{Asked: true, Detail: "3 alerts"}
+		case on > 0 && how == "error":
+			e = healer.ExternalAnswer{Asked: true, Err: "no answer"}
+		}
+		w.host.external = e
+	})
+}
+
+func (p *command) mode() func(*World) {
+	mode := healer.Mode(p.verb)
+	return func(w *World) { w.healer.Policy.Default.Mode = mode }
+}
+
+func (p *command) quarantine() func(*World) {
+	return each(p.dragons(), func(w *World, d *Dragon) {
+		if w.healer.human("quarantine "+worker(d.MAC), func(m *healer.Memory) error { return m.Quarantine(w.instant(), d.MAC, "ann", "asked for") }) {
+			w.healer.taken[d.N] = true
+		}
+	})
+}
+
+func (p *command) release() func(*World) {
+	return each(p.dragons(), func(w *World, d *Dragon) {
+		if w.healer.human("release "+worker(d.MAC), func(m *healer.Memory) error { return m.Release(w.instant(), d.MAC, "ann") }) {
+			d.released, w.healer.taken[d.N] = w.Now, false
+		}
+	})
+}
+
+func (p *command) ack() func(*World) {
+	name, scope := p.word(), ""
+	if p.err == nil && len(p.words) > 0 {
+		scope = p.word()
+	}
+	return func(w *World) {
+		if w.healer.mem == nil {
+			return
+		}
+		w.healer.human(strings.TrimSpace("ack "+name+" "+scope), func(m *healer.Memory) error { return m.Ack(w.instant(), name, scope, "ann") })
+		w.healer.acked = w.Now
+	}
+}
+
+func (p *command) config() func(*World) {
+	next := p.script.Policy
+	p.policy(&next)
+	return func(w *World) { w.healer.reconfigure(&next) }
 }
 
 // lasts makes an event of something that is switched on, for a while.
-func (p *phrase) lasts(set func(*World, int)) func(*World) {
+func (p *command) lasts(set func(*World, int)) func(*World) {
 	span := p.span()
 	return func(w *World) {
 		set(w, 1)
@@ -100,7 +104,7 @@ func (p *phrase) lasts(set func(*World, int)) func(*World) {
 	}
 }
 
-func (p *phrase) kill() func(*World) {
+func (p *command) kill() func(*World) {
 	p.oneOf("healer")
 	stage, span := "", time.Duration(0)
 	if p.next("at") {
@@ -118,7 +122,8 @@ func (p *phrase) kill() func(*World) {
 	}
 }
 
-func (p *phrase) pause(verb string) func(*World) {
+func (p *command) pause() func(*World) {
+	verb := p.verb
 	r := healer.PauseRequest{Kind: healer.Paused, Scope: p.oneOf("fleet", "domain", "pool", "model", "mac"), Owner: "ann", Reason: "asked for"}
 	if verb == "maintenance" {
 		r.Kind = healer.Maintained
@@ -159,7 +164,7 @@ func (p *phrase) pause(verb string) func(*World) {
 }
 
 // policy reads a setting of the healer's policy.
-func (p *phrase) policy(to *healer.Policy) {
+func (p *command) policy(to *healer.Policy) {
 	d := &to.Default
 	switch name := p.word(); name {
 	case "hashrate":

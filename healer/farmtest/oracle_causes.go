@@ -33,7 +33,7 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	if strings.HasSuffix(c.Kind, "mass") && o.many < c.From-2*poll {
 		return false
 	}
-	x, big := o.extent(c, d)
+	x, big := o.extent(c, d, s)
 	if !big || c.Kind == "pool" && (w.spared(d, c) || s.Wish != nil && w.movedOff(s.Wish, c)) {
 		return false
 	}
@@ -51,7 +51,7 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 }
 
 // extent also reports whether the cause is big enough for the healer to see it.
-func (o *Oracle) extent(c *Cause, d *Dragon) (x extent, big bool) {
+func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	w := o.w
 	n, hit, sick := len(w.Dragons), 0, 0
 	for i, y := range w.Dragons {
@@ -75,7 +75,15 @@ func (o *Oracle) extent(c *Cause, d *Dragon) (x extent, big bool) {
 	case "power":
 		return extent{5 * time.Minute, 44 * time.Minute, true}, hit >= max(3, (n+4)/5)
 	case "schema":
-		return extent{5 * time.Minute, 14 * time.Minute, false}, true
+		bad, size := 0, 0
+		for i, y := range w.Dragons {
+			if c.Members[i] && y.readable() {
+				if size++; !y.understood() {
+					bad++
+				}
+			}
+		}
+		return extent{5 * time.Minute, 14 * time.Minute, false}, s.At >= c.To || bad >= max(2, (size+4)/5)
 	case "domain-mass":
 		sick, size := 0, 0
 		for i, y := range w.Dragons {

@@ -41,16 +41,7 @@ func (o *Oracle) recoveries(h *Healer) {
 // on within two hours.
 func (o *Oracle) liveness(h *Healer) {
 	w := o.w
-	sick, hard := 0, o.hardTimes(h)
-	for _, d := range w.Dragons {
-		if len(d.wrong()) > 0 || d.has("sensor") || d.has("tuning") || d.hot() {
-			sick++
-		}
-	}
-	n := len(w.Dragons)
-	if 2*sick > max(2, (n+4)/5) || 2*sick > max(2, (n+9)/10) {
-		hard = true
-	}
+	hard, n := o.hardTimes(h) || o.stormy(), len(w.Dragons)
 	// What was meant to be sent is charged, too.
 	hour, today := 0, 0
 	for i := len(h.intents) - 1; i >= 0 && w.Now-h.intents[i] < day; i-- {
@@ -75,6 +66,17 @@ func (o *Oracle) liveness(h *Healer) {
 			o.needs[i] = w.Now + day
 		}
 	}
+}
+
+// stormy reports whether so many are sick that a storm may be held.
+func (o *Oracle) stormy() bool {
+	sick, n := 0, len(o.w.Dragons)
+	for _, d := range o.w.Dragons {
+		if len(d.wrong()) > 0 || d.has("sensor") || d.has("tuning") || d.hot() {
+			sick++
+		}
+	}
+	return 2*sick > max(2, (n+4)/5) || 2*sick > max(2, (n+9)/10)
 }
 
 // actable reports whether a dragon is one that should be acted on for the first time.
@@ -160,7 +162,7 @@ func (o *Oracle) fulfilment(h *Healer) {
 	if !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return d.wish != nil }) {
 		return
 	}
-	hard := o.hardTimes(h)
+	hard := o.hardTimes(h) || o.stormy()
 	for _, d := range w.Dragons {
 		works := d.wish != nil && slices.ContainsFunc(w.Dragons, func(y *Dragon) bool {
 			return y.wish != nil && y.wish.Key == d.wish.Key && y.right() && y.earns(d.wish) && y.phase == running

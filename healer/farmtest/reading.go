@@ -16,6 +16,15 @@ func (d *Dragon) web() string {
 	return d.webs[len(d.webs)-1]
 }
 
+// readable reports whether there is an answer of the dragon, whatever it says.
+func (d *Dragon) readable() bool {
+	r := d.reach()
+	return (r == healer.Reached || r == healer.BadResponse) && d.phase == running && !d.stopped && d.world.known(d) && d.world.forgets[d.N] == 0
+}
+
+// understood reports whether its answer makes sense.
+func (d *Dragon) understood() bool { return d.reach() == healer.Reached && d.web() != "renamed" }
+
 // reach is how an attempt to read the dragon ends.
 func (d *Dragon) reach() healer.Reach {
 	w := d.world

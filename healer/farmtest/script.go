@@ -82,13 +82,13 @@ func (s *Script) statement(words []string, line int) error {
 		}
 		return s.setting(words)
 	}
-	p := &phrase{words: slices.Clone(words[1:]), script: s}
-	at := p.duration()
-	if p.err == nil && (at < 0 || at > longest) {
+	p := &command{words: slices.Clone(words[1:]), script: s}
+	p.at = p.duration()
+	if at := p.at; p.err == nil && (at < 0 || at > longest) {
 		p.fail("a time between 0 and %s", longest)
 	}
-	e := Event{At: at, Line: line, Text: strings.Join(words, " ")}
-	if e.do = p.verb(at); p.err == nil && len(p.words) > 0 {
+	e := Event{At: p.at, Line: line, Text: strings.Join(words, " ")}
+	if e.do = p.does(); p.err == nil && len(p.words) > 0 {
 		p.fail("nothing after that, got %q", p.words[0])
 	}
 	if p.err != nil {
@@ -99,7 +99,7 @@ func (s *Script) statement(words []string, line int) error {
 }
 
 func (s *Script) setting(words []string) error {
-	p := &phrase{words: words[1:], script: s}
+	p := &command{words: words[1:], script: s}
 	switch words[0] {
 	case "farm":
 		s.Dragons = p.number(1, most)
@@ -169,21 +169,23 @@ func (s *Script) setting(words []string) error {
 	return p.err
 }
 
-// phrase is what is left to read of a statement. After the first error it reads
+// command is what is left to read of a statement. After the first error it reads
 // nothing more.
-type phrase struct {
+type command struct {
 	words  []string
 	script *Script
+	at     time.Duration // of an event
+	verb   string        // of an event
 	err    error
 }
 
-func (p *phrase) fail(format string, args ...any) {
+func (p *command) fail(format string, args ...any) {
 	if p.err == nil {
 		p.err = fmt.Errorf("expected "+format, args...)
 	}
 }
 
-func (p *phrase) word() string {
+func (p *command) word() string {
 	if p.err != nil {
 		return ""
 	}
@@ -197,7 +199,7 @@ func (p *phrase) word() string {
 }
 
 // next takes a word if it is the wanted one.
-func (p *phrase) next(want string) bool {
+func (p *command) next(want string) bool {
 	if p.err != nil || len(p.words) == 0 || p.words[0] != want {
 		return false
 	}
@@ -205,7 +207,7 @@ func (p *phrase) next(want string) bool {
 	return true
 }
 
-func (p *phrase) oneOf(words ...string) string {
+func (p *command) oneOf(words ...string) string {
 	w := p.word()
 	if p.err == nil && !slices.Contains(words, w) {
 		p.fail("one of %s, got %q", strings.Join(words, ", "), w)
@@ -213,7 +215,7 @@ func (p *phrase) oneOf(words ...string) string {
 	return w
 }
 
-func (p *phrase) number(least, most int) int {
+func (p *command) number(least, most int) int {
 	w := p.word()
 	n, err := strconv.Atoi(w)
 	if p.err == nil && (err != nil || n < least || n > most) {
@@ -223,7 +225,7 @@ func (p *phrase) number(least, most int) int {
 	return n
 }
 
-func (p *phrase) float() float64 {
+func (p *command) float() float64 {
 	w := p.word()
 	v, err := strconv.ParseFloat(w, 64)
 	if p.err == nil && (err != nil || v != v || v > 1e18 || v < -1e18) {
@@ -234,7 +236,7 @@ func (p *phrase) float() float64 {
 }
 
 // ratio reads 20%, or 0.2.
-func (p *phrase) ratio() float64 {
+func (p *command) ratio() float64 {
 	var r healer.Ratio
 	if w := p.word(); p.err == nil && r.UnmarshalText([]byte(w)) != nil {
 		p.fail("a part such as 20%%, got %q", w)
@@ -242,10 +244,10 @@ func (p *phrase) ratio() float64 {
 	return float64(r)
 }
 
-func (p *phrase) duration() time.Duration { return p.parse(p.word()) }
+func (p *command) duration() time.Duration { return p.parse(p.word()) }
 
 // parse reads a duration, with days, and with a sign where it may be negative.
-func (p *phrase) parse(w string) time.Duration {
+func (p *command) parse(w string) time.Duration {
 	if p.err != nil {
 		return 0
 	}
@@ -266,7 +268,7 @@ func (p *phrase) parse(w string) time.Duration {
 	return d
 }
 
-func (p *phrase) positive() time.Duration {
+func (p *command) positive() time.Duration {
 	d := p.duration()
 	if p.err == nil && (d <= 0 || d > longest) {
 		p.fail("a time above 0 and up to %s", longest)
@@ -275,7 +277,7 @@ func (p *phrase) positive() time.Duration {
 }
 
 // span reads an optional duration; for ever if there is none.
-func (p *phrase) span() time.Duration {
+func (p *command) span() time.Duration {
 	p.next("for")
 	if p.err != nil || len(p.words) == 0 || strings.Contains(p.words[0], "=") {
 		return longest
@@ -285,7 +287,7 @@ func (p *phrase) span() time.Duration {
 
 // dragons reads d3, d3-d7, d3,d5, 20% or all, as indices. A percentage is drawn from the
 // seed and the line's words, so that the same line strikes the same dragons.
-func (p *phrase) dragons() []int {
+func (p *command) dragons() []int {
 	w := p.word()
 	if p.err != nil {
 		return nil
@@ -329,11 +331,11 @@ func (p *phrase) dragons() []int {
 	return upTo(a, b+1)
 }
 
-func (p *phrase) dragon() int {
+func (p *command) dragon() int {
 	return p.index(p.word(), "d", p.script.Dragons)
 }
 
-func (p *phrase) index(w, prefix string, n int) int {
+func (p *command) index(w, prefix string, n int) int {
 	digits, ok := strings.CutPrefix(w, prefix)
 	i, err := strconv.Atoi(digits)
 	if p.err == nil && (!ok || err != nil || i < 0 || i >= n) {
@@ -344,7 +346,7 @@ func (p *phrase) index(w, prefix string, n int) int {
 }
 
 // board reads d3/1, or d3-d7/1.
-func (p *phrase) board() ([]int, int) {
+func (p *command) board() ([]int, int) {
 	if p.err != nil || len(p.words) == 0 {
 		p.fail("a board such as d3/1")
 		return nil, 0
@@ -358,7 +360,7 @@ func (p *phrase) board() ([]int, int) {
 	return p.dragons(), p.index(slot, "", boardsPerDragon)
 }
 
-func (p *phrase) pool() string {
+func (p *command) pool() string {
 	w := p.word()
 	if p.err == nil && !slices.Contains(p.script.Pools, w) {
 		p.fail("a pool of %s, got %q", strings.Join(p.script.Pools, " "), w)

@@ -68,7 +68,7 @@ func TestAPartOfTheFarmIsTheSameEveryTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &phrase{words: []string{"20%"}, script: s}
+		p := &command{words: []string{"20%"}, script: s}
 		return p.dragons()
 	}
 	a, b, c := pick("1"), pick("1"), pick("2")

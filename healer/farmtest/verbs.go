@@ -9,7 +9,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// verb reads what happens at a time. What it may say:
+// verbs are what may happen at a time. What they say:
 //
 //	pool slush down|idle [2h]          switch sw3 down [20m]
 //	uplink down [1h]                   gateway down [5m]
@@ -37,95 +37,104 @@ import (
 //	expect d3 well|sick|quarantined|lost|conflict|untouched|treated
 //
 // A dragon may also be a range d3-d9, several d3,d5, a part 20%, or all. Without a duration it lasts.
-func (p *phrase) verb(at time.Duration) func(*World) {
-	switch v := p.word(); v {
-	case "pool":
-		return p.poolFault()
-	case "switch":
-		i := p.index(p.word(), "sw", p.script.Switches)
-		p.oneOf("down")
-		span := p.span()
-		return func(w *World) {
-			w.switches[i]++
-			w.during(span, "switch", w.domainNames[i], func(d *Dragon) bool { return d.Switch == i }, func() { w.switches[i]-- })
-		}
-	case "uplink":
-		p.oneOf("down")
-		span := p.span()
-		return func(w *World) {
-			w.uplink++
-			w.during(span, "pool", "all", everyone, func() { w.uplink-- })
-		}
-	case "gateway":
-		p.oneOf("down")
-		span := p.span()
-		return func(w *World) {
-			w.gateway++
-			w.during(span, "isolation", "gateway", everyone, func() { w.gateway-- })
-		}
-	case "power":
-		return p.power()
-	case "weather":
-		by, span := p.float(), p.span()
-		return func(w *World) {
-			w.weather += by
-			w.after(span, func(*World) { w.weather -= by })
-		}
-	case "board":
-		return p.boardFault(at)
-	case "dragon":
-		return p.dragonFault()
-	case "web":
-		who, how := p.dragons(), p.oneOf("slow", "sluggish", "stale", "hang", "500", "401", "garbage", "truncated", "renamed", "timeless", "ok")
-		span := p.span()
-		return func(w *World) {
-			for _, i := range who {
-				w.Dragons[i].ail(how, span)
-			}
-			switch how {
-			case "500", "garbage", "truncated", "renamed":
-				w.drift(who, span)
-			}
-		}
-	case "answer":
-		who, how := p.dragons(), p.oneOf("ignored", "never", "lostreply", "refused", "loses", "locked", "ok")
-		chance := 0.0
-		if how == "never" {
-			if chance = 1; len(p.words) > 0 {
-				chance = p.float()
-			}
-		}
-		return each(who, func(_ *World, d *Dragon) { d.answer, d.dies = strings.TrimPrefix(how, "ok"), chance })
-	case "offset":
-		who, by := p.dragons(), p.duration()
-		return each(who, func(_ *World, d *Dragon) { d.offset = by })
-	case "mac":
-		return p.mac()
-	case "dhcp":
-		return p.dhcp()
-	case "forget":
-		who, span := p.dragons(), p.span()
-		return each(who, func(w *World, d *Dragon) {
-			w.forgets[d.N]++
-			w.after(span, func(*World) { w.forgets[d.N]-- })
-		})
-	case "stranger":
-		return p.stranger()
-	case "ask":
-		return p.ask()
-	case "firmware":
-		return p.rollout()
-	case "expect":
-		return p.expectation()
-	case "wish":
-		return p.wishes()
-	default:
-		if do, ok := p.hostFault(v); ok {
-			return do
-		}
-		p.fail("something that can happen, got %q", v)
+var verbs = map[string]func(*command) func(*World){
+	"pool": (*command).poolFault, "switch": (*command).switchDown, "uplink": (*command).uplinkDown, "gateway": (*command).gatewayDown,
+	"power": (*command).power, "weather": (*command).weather, "board": (*command).boardFault, "dragon": (*command).dragonFault,
+	"web": (*command).webFault, "answer": (*command).answer, "offset": (*command).offset, "mac": (*command).mac, "dhcp": (*command).dhcp,
+	"forget": (*command).forget, "stranger": (*command).stranger, "ask": (*command).ask, "firmware": (*command).rollout,
+	"wish": (*command).wishes, "expect": (*command).expectation,
+
+	"clock": (*command).clock, "ntp": (*command).ntp, "kill": (*command).kill, "store": (*command).store, "owner": (*command).owner,
+	"stop": (*command).stop, "gate": (*command).gate, "observe": (*command).mode, "enforce": (*command).mode,
+	"pause": (*command).pause, "maintenance": (*command).pause, "quarantine": (*command).quarantine, "release": (*command).release,
+	"ack": (*command).ack, "config": (*command).config,
+}
+
+// does reads what happens at a time.
+func (p *command) does() func(*World) {
+	p.verb = p.word()
+	read := verbs[p.verb]
+	if p.err == nil && read == nil {
+		p.fail("something that can happen, got %q", p.verb)
+	}
+	if p.err != nil {
 		return nil
 	}
+	return read(p)
+}
+
+func (p *command) switchDown() func(*World) {
+	i := p.index(p.word(), "sw", p.script.Switches)
+	p.oneOf("down")
+	span := p.span()
+	return func(w *World) {
+		w.switches[i]++
+		w.during(span, "switch", w.domainNames[i], func(d *Dragon) bool { return d.Switch == i }, func() { w.switches[i]-- })
+	}
+}
+
+func (p *command) uplinkDown() func(*World) {
+	return p.down("pool", "all", func(w *World) *int { return &w.uplink })
+}
+
+func (p *command) gatewayDown() func(*World) {
+	return p.down("isolation", "gateway", func(w *World) *int { return &w.gateway })
+}
+
+// down reads of something that all dragons hang on.
+func (p *command) down(kind, name string, count func(*World) *int) func(*World) {
+	p.oneOf("down")
+	span := p.span()
+	return func(w *World) {
+		*count(w)++
+		w.during(span, kind, name, everyone, func() { *count(w)-- })
+	}
+}
+
+func (p *command) weather() func(*World) {
+	by, span := p.float(), p.span()
+	return func(w *World) {
+		w.weather += by
+		w.after(span, func(*World) { w.weather -= by })
+	}
+}
+
+func (p *command) webFault() func(*World) {
+	who, how := p.dragons(), p.oneOf("slow", "sluggish", "stale", "hang", "500", "401", "garbage", "truncated", "renamed", "timeless", "ok")
+	span := p.span()
+	return func(w *World) {
+		for _, i := range who {
+			w.Dragons[i].ail(how, span)
+		}
+		switch how {
+		case "500", "garbage", "truncated", "renamed":
+			w.drift(who, span)
+		}
+	}
+}
+
+func (p *command) answer() func(*World) {
+	who, how := p.dragons(), p.oneOf("ignored", "never", "lostreply", "refused", "loses", "locked", "ok")
+	chance := 0.0
+	if how == "never" {
+		if chance = 1; len(p.words) > 0 {
+			chance = p.float()
+		}
+	}
+	return each(who, func(_ *World, d *Dragon) { d.answer, d.dies = strings.TrimPrefix(how, "ok"), chance })
+}
+
+func (p *command) offset() func(*World) {
+	who, by := p.dragons(), p.duration()
+	return each(who, func(_ *World, d *Dragon) { d.offset = by })
+}
+
+func (p *command) forget() func(*World) {
+	who, span := p.dragons(), p.span()
+	return each(who, func(w *World, d *Dragon) {
+		w.forgets[d.N]++
+		w.after(span, func(*World) { w.forgets[d.N]-- })
+	})
 }
 
 func everyone(*Dragon) bool { return true }
@@ -138,7 +147,7 @@ func each(who []int, do func(*World, *Dragon)) func(*World) {
 	}
 }
 
-func (p *phrase) poolFault() func(*World) {
+func (p *command) poolFault() func(*World) {
 	name, how := p.pool(), p.oneOf("down", "idle")
 	span := p.span()
 	i := slices.Index(p.script.Pools, name)
@@ -153,7 +162,7 @@ func (p *phrase) poolFault() func(*World) {
 	}
 }
 
-func (p *phrase) power() func(*World) {
+func (p *command) power() func(*World) {
 	what := p.word()
 	p.oneOf("off")
 	span := p.span()
@@ -193,7 +202,7 @@ func (p *phrase) power() func(*World) {
 }
 
 // chances reads restart=0.5 and reboot=1.
-func (p *phrase) chances(f *defect) {
+func (p *command) chances(f *defect) {
 	for p.err == nil && len(p.words) > 0 {
 		name, value, ok := strings.Cut(p.words[0], "=")
 		if !ok || name != "restart" && name != "reboot" {
@@ -209,7 +218,7 @@ func (p *phrase) chances(f *defect) {
 	}
 }
 
-func (p *phrase) boardFault(at time.Duration) func(*World) {
+func (p *command) boardFault() func(*World) {
 	who, slot := p.board()
 	f := defect{slot: slot}
 	switch how := p.oneOf("dead", "missing", "slow", "late", "frozen", "nan", "0", "150", "ok", "flaky"); how {
@@ -219,7 +228,7 @@ func (p *phrase) boardFault(at time.Duration) func(*World) {
 			d.feel()
 		})
 	case "flaky":
-		return p.flaky(who, slot, at)
+		return p.flaky(who, slot)
 	case "slow":
 		f.kind, f.factor = how, p.ratio()
 	case "late":
@@ -288,7 +297,7 @@ func all(n int) []bool {
 }
 
 // flaky lets a board die now and then, at times that do not depend on what is done.
-func (p *phrase) flaky(who []int, slot int, at time.Duration) func(*World) {
+func (p *command) flaky(who []int, slot int) func(*World) {
 	perDay := p.float()
 	if p.err == nil && (perDay <= 0 || perDay > 48) {
 		p.fail("up to 48 times a day")
@@ -296,6 +305,7 @@ func (p *phrase) flaky(who []int, slot int, at time.Duration) func(*World) {
 	span := p.span()
 	f := defect{kind: "dead", slot: slot, restart: 1, reboot: 1}
 	p.chances(&f)
+	at := p.at
 	until := min(at+span, p.script.Run)
 	return each(who, func(w *World, d *Dragon) {
 		n := 0
@@ -315,7 +325,7 @@ func (p *phrase) flaky(who []int, slot int, at time.Duration) func(*World) {
 	})
 }
 
-func (p *phrase) dragonFault() func(*World) {
+func (p *command) dragonFault() func(*World) {
 	who := p.dragons()
 	switch how := p.oneOf("freeze", "nopool", "tunes", "ok", "restarts", "reboots", "off", "on", "hot", "retunes", "boots", "fans", "stops"); how {
 	case "ok":
@@ -363,7 +373,7 @@ func (p *phrase) dragonFault() func(*World) {
 	}
 }
 
-func (p *phrase) mac() func(*World) {
+func (p *command) mac() func(*World) {
 	who, what := p.dragons(), p.word()
 	if what != "zero" && what != "own" {
 		other := p.index(what, "d", p.script.Dragons)
@@ -376,7 +386,7 @@ func (p *phrase) mac() func(*World) {
 	})
 }
 
-func (p *phrase) dhcp() func(*World) {
+func (p *command) dhcp() func(*World) {
 	if p.oneOf("swap", "shuffle") == "shuffle" {
 		who := p.dragons()
 		return func(w *World) { w.lease(who) }
@@ -410,7 +420,7 @@ func (w *World) lease(who []int) {
 	})
 }
 
-func (p *phrase) stranger() func(*World) {
+func (p *command) stranger() func(*World) {
 	how := p.oneOf("restarts", "reboots", "configures")
 	who := p.dragons()
 	every := time.Duration(0)
@@ -445,7 +455,7 @@ func (p *phrase) stranger() func(*World) {
 	return func(w *World) { again(w, span) }
 }
 
-func (p *phrase) ask() func(*World) {
+func (p *command) ask() func(*World) {
 	i := p.dragon()
 	kind := map[string]healer.Kind{"restart": healer.Restart, "reboot": healer.Reboot, "configure": healer.Configure, "firmware": healer.Upgrade}[p.oneOf("restart", "reboot", "configure", "firmware")]
 	r := healer.Request{Kind: kind, Actor: "user:ann", Note: "asked for"}

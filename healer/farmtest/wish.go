@@ -82,7 +82,7 @@ func (d *Dragon) take(wish *healer.Wish, items []healer.Item, why string) (told 
 
 // wishes reads: wish d3 pools slush,backup mode efficient. The pool typo is one that
 // nobody runs. Without pools and mode nothing is wished any more.
-func (p *phrase) wishes() func(*World) {
+func (p *command) wishes() func(*World) {
 	who := p.dragons()
 	var names []string
 	mode := ""
