@@ -337,10 +337,9 @@ func (c *cycle) modelBaselines() map[string]dragon.Number {
 	return out
 }
 
-// expected is the number of boards that the dragon should have: as the operator
-// says, else as its model is built, else as many as it has shown. 0: unknown.
+// expected is the number of boards that the dragon should have. 0: unknown.
 func (c *cycle) expected(s *subject) int {
-	return cmp.Or(s.p.Boards, dragon.ModelOf(s.f.Model).Boards, s.r.MaxBoards)
+	return dragon.ExpectedBoards(s.f.Shown, s.p.Boards, s.f.Model).Boards
 }
 
 // TuneTime is how long autotuning takes a model: the 95th percentile of what was

@@ -73,6 +73,7 @@ type Facts struct {
 	// MemoryFree is in bytes, and as old as the overview is.
 	MemoryFree dragon.Number
 	Boards     []BoardFacts // by slot
+	Shown      int          // the most boards that the dragon has ever shown, also without a sample; 0: unknown
 	Pools      []PoolFacts  // by index
 
 	Wish       *Wish       // nil: none

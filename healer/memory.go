@@ -140,10 +140,9 @@ type Record struct {
 	Restarts []RestartSeen `json:"restarts,omitempty"`
 
 	Quarantine *Mark      `json:"quarantine,omitempty"`
-	Lost       Moment     `json:"lost,omitempty"`     // when it did not come back from an action
-	Flapping   Moment     `json:"flapping,omitempty"` // the last unexplained restart of a flapping dragon
-	DeadHot    []int      `json:"dead_hot,omitempty"` // boards that died of heat and have not been alive since
-	MaxBoards  int        `json:"max_boards,omitempty"`
+	Lost       Moment     `json:"lost,omitempty"`      // when it did not come back from an action
+	Flapping   Moment     `json:"flapping,omitempty"`  // the last unexplained restart of a flapping dragon
+	DeadHot    []int      `json:"dead_hot,omitempty"`  // boards that died of heat and have not been alive since
 	Downshift  *Downshift `json:"downshift,omitempty"` // never changed once made
 	Baseline   Baseline   `json:"baseline"`
 	Boot       Moment     `json:"boot,omitempty"` // of its system, as the last sample has it

@@ -119,10 +119,6 @@ func (c *cycle) sample(s *subject) {
 		s.r.Samples++
 		c.m.chill(f.MAC)
 	}
-	if len(f.Boards) > s.r.MaxBoards {
-		s.r.MaxBoards = len(f.Boards)
-		c.m.touch(f.MAC)
-	}
 	w.feel(f, at, &s.p.Heat)
 	w.work(f, at)
 	w.measure(f, at)

@@ -61,6 +61,7 @@ type Dragon struct {
 	PDU     int
 
 	boards   [boardsPerDragon]board
+	most     int // boards that it has ever shown at once
 	defects  []*defect
 	nopool   bool
 	freeze   bool

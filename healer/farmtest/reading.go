@@ -116,7 +116,9 @@ func (d *Dragon) read() healer.Facts {
 			d.look(w.script.Begins.Add(d.at))
 			overview = &d.overview
 		}
-		return healer.FactsOf(who, reach, nil, overview, w.mono())
+		f := healer.FactsOf(who, reach, nil, overview, w.mono())
+		f.Shown = d.most
+		return f
 	}
 	s := &w.summary
 	s.At = w.script.Begins.Add(d.at)
@@ -173,6 +175,8 @@ func (d *Dragon) read() healer.Facts {
 	d.look(s.At)
 	d.elapsed = elapsed
 	f := healer.FactsOf(who, reach, s, &d.overview, w.mono())
+	d.most = max(d.most, len(f.Boards))
+	f.Shown = d.most
 	d.tell(&f)
 	return f
 }

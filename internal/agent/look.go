@@ -285,11 +285,12 @@ func (h *Healer) facts(d *fleet.Dragon, p *healer.Policy) healer.Facts {
 	w := who(d, p)
 	if last == nil || !health.Up {
 		f := healer.FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
+		f.Shown = d.ShownBoards()
 		h.configured(d, &f, p)
 		return f
 	}
 	f := h.factsOf(d, w, last)
-	f.Pace = h.pace(d)
+	f.Shown, f.Pace = d.ShownBoards(), h.pace(d)
 	h.configured(d, &f, p)
 	return f
 }

@@ -167,7 +167,7 @@ func healingDefaultSections() []section {
 					s.Policy.Default.Mode = map[string]healer.Mode{"true": healer.Enforce, "false": healer.Observe}[text]
 					return nil
 				}},
-			{key: "boards", from: "0", to: "64", doc: "The number of boards that a dragon should have. 0: as its model has, else as many as it has shown."},
+			{key: "boards", from: "0", to: "64", doc: "The number of boards that a dragon should have, where it has not shown fewer. 0: as many as it has shown, else as its model has."},
 			{key: "hashrate", as: hashrate, doc: "The hash rate that a dragon should have in total. 0: its baseline, learned while it is healthy."},
 		}},
 		{path: "healing.default.grace", rows: []setting{

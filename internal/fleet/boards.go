@@ -20,6 +20,13 @@ func (b *shownBoards) see(boards int) (learned bool) {
 	return true
 }
 
+// ShownBoards returns how many hash boards the dragon has shown; 0: not yet known.
+func (d *Dragon) ShownBoards() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.boards.most
+}
+
 // ExpectedBoards returns how many hash boards the dragon should have: the one number that
 // metrics, alerts, pages and the healer hold it to.
 func (d *Dragon) ExpectedBoards() dragon.BoardCount {
@@ -27,8 +34,5 @@ func (d *Dragon) ExpectedBoards() dragon.BoardCount {
 	if of := d.fleet.config.Boards; of != nil {
 		said = of(info)
 	}
-	d.mu.Lock()
-	shown := d.boards.most
-	d.mu.Unlock()
-	return dragon.ExpectedBoards(shown, said, info.Model)
+	return dragon.ExpectedBoards(d.ShownBoards(), said, info.Model)
 }

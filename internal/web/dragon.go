@@ -154,9 +154,6 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	if x.Evidence.Baseline > 0 {
 		a.Expected = dragon.Known(x.Evidence.Baseline)
 	}
-	if x.Evidence.Expected > 0 {
-		a.BoardsExpected = dragon.Known(float64(x.Evidence.Expected))
-	}
 	if actions := l.status.Actions[x.MAC]; len(actions) > 0 && !i.Conflict {
 		last := l.action(&actions[len(actions)-1])
 		a.LastAction = &last
