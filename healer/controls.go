@@ -30,7 +30,7 @@ const (
 type Pause struct {
 	ID          string    `json:"id"`
 	Kind        PauseKind `json:"kind"`
-	Scope       string    `json:"scope"` // fleet, or domain, pool, model or mac
+	Scope       string    `json:"scope"` // fleet, or domain, pool, model, firmware or mac
 	Value       string    `json:"value,omitempty"`
 	Owner       string    `json:"owner"`
 	Reason      string    `json:"reason"`
@@ -48,6 +48,7 @@ type PauseRequest struct {
 	Reason       string
 	For          time.Duration
 	UntilResume  bool
+	Force        bool // also for a value that no dragon has
 }
 
 // Pause adds a pause.
@@ -57,12 +58,12 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 		if r.Value != "" {
 			return Pause{}, fmt.Errorf("pause: the fleet takes no value, got %q", r.Value)
 		}
-	case "domain", "pool", "model", "mac":
+	case "domain", "pool", "model", "firmware", "mac":
 		if r.Value == "" {
 			return Pause{}, fmt.Errorf("pause: scope %s without a value; an empty one does not mean all (say fleet)", r.Scope)
 		}
 	default:
-		return Pause{}, fmt.Errorf("pause: scope %q, expected fleet, domain, pool, model or mac", r.Scope)
+		return Pause{}, fmt.Errorf("pause: scope %q, expected fleet, site, pool, model, firmware or mac", r.Scope)
 	}
 	r.For = cmp.Or(r.For, pauseDefault)
 	switch {
@@ -139,6 +140,8 @@ func (m *Memory) paused(kind PauseKind, f *Facts, now Moment) *Pause {
 			covers = f.Domain == p.Value
 		case "model":
 			covers = f.Model == p.Value
+		case "firmware":
+			covers = f.Firmware == p.Value
 		case "mac":
 			covers = f.MAC == p.Value
 		case "pool":

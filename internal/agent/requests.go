@@ -93,12 +93,8 @@ func (h *Healer) Pause(ctx context.Context, r healer.PauseRequest) (p healer.Pau
 		if r.Kind == "" {
 			r.Kind = healer.Paused
 		}
-		if r.Scope == "mac" {
-			mac, err := h.macOf(r.Value)
-			if err != nil {
-				return err
-			}
-			r.Value = mac
+		if err := h.checkScope(&r); err != nil {
+			return err
 		}
 		if p, err = h.mem.Pause(now, r); err != nil {
 			return err

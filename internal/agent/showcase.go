@@ -172,7 +172,7 @@ var shown = []struct {
 		for i := range s.Plan.Pauses {
 			n[s.Plan.Pauses[i].Scope]++
 		}
-		for _, scope := range []string{"fleet", "domain", "pool", "model", "mac"} {
+		for _, scope := range []string{"fleet", "domain", "pool", "model", "firmware", "mac"} {
 			put(float64(n[scope]), scope)
 		}
 	}},

@@ -351,7 +351,7 @@ func withEnd(p healer.Pause) PauseAnswer {
 
 // request is the body of every change.
 type request struct {
-	Scope       string `json:"scope"` // fleet, or domain, pool, model or mac with a value
+	Scope       string `json:"scope"` // fleet, or site, pool, model, firmware, worker or mac with a value
 	Value       string `json:"value"`
 	Dragon      string `json:"dragon"` // worker, MAC or address
 	ID          string `json:"id"`     // of a pause
@@ -458,7 +458,7 @@ func (a *api) maintenance(ctx context.Context, q *request) (any, error) {
 }
 
 func (a *api) hold(ctx context.Context, q *request, kind healer.PauseKind) (any, error) {
-	r := healer.PauseRequest{Kind: kind, Scope: q.Scope, Value: q.Value, Owner: q.Owner, Reason: q.Reason, UntilResume: q.UntilResume}
+	r := healer.PauseRequest{Kind: kind, Scope: q.Scope, Value: q.Value, Owner: q.Owner, Reason: q.Reason, UntilResume: q.UntilResume, Force: q.Force}
 	if q.For != "" {
 		var err error
 		if r.For, err = time.ParseDuration(q.For); err != nil || r.For <= 0 {
@@ -523,6 +523,8 @@ func refusal(err error) (code int, e ErrorAnswer) {
 		code, e.Try = http.StatusGatewayTimeout, "GET /api/v1/plan shows the result; do not simply repeat the request"
 	case errors.Is(err, agent.ErrUnknownDragon):
 		code, e.Try = http.StatusNotFound, "a worker, MAC or address from GET /api/v1/plan"
+	case errors.Is(err, agent.ErrUnknownScope):
+		code, e.Try = http.StatusNotFound, `"force": true for a scope that is not there yet`
 	case errors.Is(err, firmware.ErrNoImage), errors.Is(err, healer.ErrNoRollout), errors.Is(err, errNoSuchKind):
 		code, e.Try = http.StatusNotFound, "an entry of GET /api/v1/firmware"
 	case errors.Is(err, firmware.ErrNotAllowed), errors.Is(err, firmware.ErrDigest), errors.Is(err, healer.ErrRollout):

@@ -28,8 +28,8 @@ func Add(p *cli.Program) {
 	config.Flag(parent, "owner", "Who asks for it; the default is your user name.", &f.owner, config.Text).PlaceHolder("NAME")
 
 	f.add("status", "Show the healer's status: mode, preconditions, budgets, breakers, pauses.", (*call).status)
-	f.add("pause", "Pause the healer for part of the fleet. It takes effect within a second.", (*call).pause, scopeFlags, durationFlags, reasonFlag)
-	f.add("maintenance", "Pause the healer and silence the alerts for part of the fleet. Its dragons do not count as sick.", (*call).pause, scopeFlags, durationFlags, reasonFlag)
+	f.add("pause", "Pause the healer for part of the fleet. It takes effect within a second.", (*call).pause, scopeFlags, durationFlags, reasonFlag, forceScopeFlag)
+	f.add("maintenance", "Pause the healer and silence the alerts for part of the fleet. Its dragons do not count as sick.", (*call).pause, scopeFlags, durationFlags, reasonFlag, forceScopeFlag)
 	f.add("resume", "End pauses or maintenances.", (*call).resume, func(cmd *kingpin.CmdClause, r *request) {
 		cmd.Arg("id", "The IDs that status shows; all for all.").Required().StringsVar(&r.targets)
 	})
@@ -103,10 +103,14 @@ func reasonFlag(cmd *kingpin.CmdClause, r *request) {
 }
 
 func scopeFlags(cmd *kingpin.CmdClause, r *request) {
-	cmd.Flag("scope", "The part of the fleet: fleet, site=NAME, pool=URL, model=NAME or mac=MAC.").NoEnvar().Required().PlaceHolder("SCOPE").SetValue(scopeValue{r})
+	cmd.Flag("scope", "The part of the fleet: fleet, site=NAME, pool=URL, model=NAME, firmware=VERSION, worker=NAME or mac=MAC.").NoEnvar().Required().PlaceHolder("SCOPE").SetValue(scopeValue{r})
 }
 
-// scopeValue parses fleet, model=T1 and the like. The API calls a site a domain.
+func forceScopeFlag(cmd *kingpin.CmdClause, r *request) {
+	cmd.Flag("force", "Also for a site, pool, model or firmware that no known dragon has yet.").NoEnvar().BoolVar(&r.Force)
+}
+
+// scopeValue parses fleet, model=T1 and the like.
 type scopeValue struct{ r *request }
 
 func (v scopeValue) String() string { return "" }
@@ -116,11 +120,11 @@ func (v scopeValue) Set(s string) error {
 	switch kind {
 	case "all":
 		kind = "fleet"
-	case "site":
-		kind = "domain"
+	case "domain": // as the API called a site
+		kind = "site"
 	}
-	if !slices.Contains([]string{"fleet", "domain", "pool", "model", "mac"}, kind) || (kind == "fleet") != (value == "") {
-		return fmt.Errorf("--scope: invalid value %q: want fleet, or site=, pool=, model= or mac= with a value", s)
+	if !slices.Contains([]string{"fleet", "site", "pool", "model", "firmware", "worker", "mac"}, kind) || (kind == "fleet") != (value == "") {
+		return fmt.Errorf("--scope: invalid value %q: want fleet, or site=, pool=, model=, firmware=, worker= or mac= with a value", s)
 	}
 	v.r.Scope, v.r.Value = kind, value
 	return nil
