@@ -116,7 +116,7 @@ func (c *cycle) auditDecisions() {
 			continue
 		}
 		last, said := c.m.run.said[key]
-		if d.Verb == Nothing && quiet(d.State) {
+		if d.Verb == Nothing && d.State.Quiet() {
 			if said {
 				delete(c.m.run.said, key)
 				c.out.Audit = append(c.out.Audit, c.decided(c.order[i], d, Recovery))
@@ -185,7 +185,8 @@ func (c *cycle) decided(s *subject, d *Decision, verb Verb) Audit {
 	return a
 }
 
-func quiet(s State) bool {
+// Quiet reports whether a dragon in the state needs nobody's attention.
+func (s State) Quiet() bool {
 	return s == StateNew || s == StateObserving || s == StateHealthy
 }
 

@@ -360,9 +360,9 @@ func heated(f *Facts, r *Record, h *HeatPolicy) bool {
 func describe(reason Reason, s *Shown, slot int) string {
 	switch reason {
 	case LowHashrate, BelowPar:
-		return fmt.Sprintf("%.0f%% of %s", 100*s.Value, hashrate(s.Baseline))
+		return fmt.Sprintf("%.0f%% of %s", 100*s.Value, Hashrate(s.Baseline))
 	case MinHashrate:
-		return fmt.Sprintf("board %d %s of %s", slot, hashrate(s.Value), hashrate(s.Threshold))
+		return fmt.Sprintf("board %d %s of %s", slot, Hashrate(s.Value), Hashrate(s.Threshold))
 	case DeadBoard:
 		return fmt.Sprintf("board %d Dead", slot)
 	case DeadHot:
@@ -387,30 +387,4 @@ func describe(reason Reason, s *Shown, slot int) string {
 		return fmt.Sprintf("%.0fC", s.Value)
 	}
 	return ""
-}
-
-// ShortDuration writes a duration as people say it: 41m, 5h, 2d.
-func ShortDuration(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours())/24)
-}
-
-// hashrate writes a rate with its prefix: 14.7 TH/s.
-func hashrate(v float64) string {
-	if v < 0 {
-		return "unknown"
-	}
-	prefixes := []string{"", "k", "M", "G", "T", "P", "E"}
-	i := 0
-	for v >= 1000 && i < len(prefixes)-1 {
-		v, i = v/1000, i+1
-	}
-	return fmt.Sprintf("%.3g %sH/s", v, prefixes[i])
 }

@@ -15,7 +15,7 @@
 //	breakers   when to stop                                  breakers.go
 //	ladder     what the next step would be                   ladder.go
 //	gates      everything that must agree before it is taken gates.go, budget.go
-//	plan       the decisions, and why                        plan.go, render.go, audit.go
+//	plan       the decisions, and why                        plan.go, audit.go; as text: explain/
 //
 // A decision is carried out by an Attempt (attempt.go), in this order. The agent and the
 // simulated farm run the same one.

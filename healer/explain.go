@@ -3,7 +3,6 @@ package healer
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -127,6 +126,3 @@ func (c *cycle) explain() {
 	c.auditChanges()
 	c.auditUpgrades()
 }
-
-// work writes an amount of hashes.
-func work(v float64) string { return strings.TrimSuffix(hashrate(v), "/s") }

@@ -1,12 +1,10 @@
 package healer
 
 import (
-	"bytes"
 	"math"
 	"net/netip"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
@@ -237,12 +235,4 @@ type ExternalAnswer struct {
 	Open   bool
 	Detail string
 	Err    string // why it could not be asked
-}
-
-// Text makes valid UTF-8 of what a device says.
-func Text(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	return string(bytes.ToValidUTF8([]byte(s), []byte("�")))
 }

@@ -285,11 +285,11 @@ func TestThePlanTellsOfRollouts(t *testing.T) {
 	f.units[0].memory = 1e6
 	f.tick()
 	var plan, why, next bytes.Buffer
-	if err := f.plan.Render(&plan); err != nil {
+	if err := explainPlan(&plan, f.plan, true, 0); err != nil {
 		t.Fatal(err)
 	}
-	f.plan.Why(&why, f.units[3].who.Worker)
-	f.plan.Why(&next, f.units[1].who.Worker)
+	explainDragon(&why, f.plan, f.units[3].who.Worker)
+	explainDragon(&next, f.plan, f.units[1].who.Worker)
 	for text, want := range map[string]string{
 		plan.String(): "firmware f1 to " + newer + ": running for 1m; wave 4 of 6, 20 dragons: 19 waiting 1 failed",
 		why.String():  "firmware  f1 to " + newer + ", wave 1: failed for 1m: it does not hash",

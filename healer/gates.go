@@ -556,7 +556,7 @@ func (q *question) benefit() answer {
 	if !b.Known {
 		return yes("nothing to compute it from")
 	}
-	detail := fmt.Sprintf("p %.2f: gain %s over a day, cost %s", b.Chance, work(b.Gain), work(b.Cost))
+	detail := fmt.Sprintf("p %.2f: gain %s over a day, cost %s", b.Chance, Hashes(b.Gain), Hashes(b.Cost))
 	// A dragon that earns nothing has nothing to lose.
 	return answer{open: b.Gain >= b.Cost, detail: detail}
 }

@@ -205,7 +205,7 @@ func TestEveryGateAloneStopsAnAction(t *testing.T) {
 			f.run(25 * time.Minute)
 			ask := func(force bool) Decision {
 				if x.wished {
-					return *f.plan.changeOf(f.units[3].who.MAC)
+					return *f.plan.ChangeOf(f.units[3].who.MAC)
 				}
 				if x.rolls {
 					return f.plan.Upgrades[0]

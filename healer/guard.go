@@ -3,10 +3,8 @@ package healer
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 )
 
 // PolicyView is the fleet as a policy sees it: with its own fault domains and profiles.
@@ -127,7 +125,7 @@ func Compare(now Instant, mem *Memory, before, after PolicyView) *Comparison {
 		if a.Evidence.Boards > 0 {
 			x.Judged++
 		}
-		if b := then[key{a.MAC, a.Address}]; b != nil && b.brief() != a.brief() {
+		if b := then[key{a.MAC, a.Address}]; b != nil && b.Brief() != a.Brief() {
 			x.Changes = append(x.Changes, Change{*a, *b})
 		}
 	}
@@ -135,14 +133,14 @@ func Compare(now Instant, mem *Memory, before, after PolicyView) *Comparison {
 	return x
 }
 
-// brief is a decision in words that change only when it does.
-func (d *Decision) brief() string {
+// Brief is a decision in words that change only when it does.
+func (d *Decision) Brief() string {
 	s := strings.TrimSpace(string(d.State) + " " + string(d.Reason))
 	switch d.Verb {
 	case Act, WouldAct:
 		return fmt.Sprintf("%s: %s %s", s, strings.ReplaceAll(string(d.Verb), "_", " "), d.Kind)
 	case Blocked:
-		return fmt.Sprintf("%s: %s blocked by %s", s, d.Kind, d.blockedBy())
+		return fmt.Sprintf("%s: %s blocked by %s", s, d.Kind, d.BlockedBy())
 	}
 	return s
 }
@@ -162,30 +160,4 @@ func (x *Comparison) ExitCode() int {
 		return ExitAct
 	}
 	return ExitNothing
-}
-
-// Render writes a comparison for people.
-func (x *Comparison) Render(w io.Writer) error {
-	fmt.Fprintf(w, "policy %s in place of %s, by what is seen now of %d dragons:\n", x.Other, x.InForce, x.Judged)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, f := range x.Newly {
-		fmt.Fprintf(t, "+\t%s\t%s\t%s\n", f.Worker, f.Reason, f.Evidence)
-	}
-	for _, f := range x.Over {
-		fmt.Fprintf(t, "-\t%s\t%s\t%s\n", f.Worker, f.Reason, f.Evidence)
-	}
-	for i := range x.Changes {
-		c := &x.Changes[i]
-		fmt.Fprintf(t, "~\t%s\t%s\t-> %s\n", c.Before.Worker, c.Before.brief(), c.After.brief())
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	verdict := "it would be taken over"
-	if x.Refused != "" {
-		verdict = "REFUSED: " + x.Refused
-	}
-	_, err := fmt.Fprintf(w, "%d would become sick (+, at most %d), %d would be well (-), %d decisions would change (~): %s\n",
-		len(x.Newly), x.Limit, len(x.Over), len(x.Changes), verdict)
-	return err
 }

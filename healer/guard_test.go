@@ -30,7 +30,7 @@ func TestTwoPoliciesAreCompared(t *testing.T) {
 	}
 	x.InForce, x.Other = "2bb98e3047bd", "1f6f50852146" // they change with every new key
 	var out bytes.Buffer
-	if err := x.Render(&out); err != nil {
+	if err := explainComparison(&out, x); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "compare.golden", out.Bytes())

@@ -2,6 +2,7 @@ package healer
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -236,4 +237,71 @@ func (p *Plan) BreakerState(name string) BreakerState {
 		}
 	}
 	return BreakerClosed
+}
+
+// ChangeOf is the decision to configure a dragon; nil if there is none.
+func (p *Plan) ChangeOf(mac string) *Decision {
+	for i := range p.Changes {
+		if p.Changes[i].MAC == mac {
+			return &p.Changes[i]
+		}
+	}
+	return nil
+}
+
+// Exit codes of the plan command.
+const (
+	ExitNothing = 0
+	ExitError   = 1
+	ExitAct     = 2 // something is done now, or would be
+	ExitBlocked = 3 // something waits for a gate
+)
+
+// ExitCode is ExitAct if the plan acts now, ExitBlocked if something only waits, else
+// ExitNothing.
+func (p *Plan) ExitCode() int {
+	code := ExitNothing
+	for _, list := range [][]Decision{p.Dragons, p.Upgrades, p.Changes} {
+		for i := range list {
+			switch list[i].Verb {
+			case Act, WouldAct:
+				return ExitAct
+			case Blocked, Wait:
+				code = ExitBlocked
+			}
+		}
+	}
+	return code
+}
+
+// BlockedBy lists the gates that are closed; where none is, it is why nothing is done.
+func (d *Decision) BlockedBy() string {
+	if d.Blocked == "" {
+		return d.Note
+	}
+	return d.ClosedGates()
+}
+
+// ClosedGates lists the gates that are closed.
+func (d *Decision) ClosedGates() string {
+	var closed []string
+	for _, g := range d.Gates {
+		if !g.Open {
+			closed = append(closed, string(g.Name))
+		}
+	}
+	return strings.Join(closed, ", ")
+}
+
+// Finding is what the detector of the decision's reason has found, in a few words.
+func (d *Decision) Finding() string { return describe(d.Reason, &d.Evidence, d.Slot) }
+
+// WhatBlocks says which gate is in the way first, and why.
+func (d *Decision) WhatBlocks() string {
+	for _, g := range d.Gates {
+		if g.Name == d.Blocked && g.Detail != "" {
+			return string(g.Name) + ": " + g.Detail
+		}
+	}
+	return string(d.Blocked)
 }

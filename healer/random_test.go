@@ -362,10 +362,10 @@ func FuzzDecide(f *testing.F) {
 			}
 		}
 		var out bytes.Buffer
-		if err := w.plan.Render(&out); err != nil {
+		if err := explainPlan(&out, w.plan, true, 0); err != nil {
 			t.Fatal(err)
 		}
-		w.plan.Why(&out, w.units[0].who.MAC)
+		explainDragon(&out, w.plan, w.units[0].who.MAC)
 	})
 }
 

@@ -72,7 +72,7 @@ func sickFarm(t *testing.T) *farm {
 func TestPlanTable(t *testing.T) {
 	f := sickFarm(t)
 	var out bytes.Buffer
-	if err := f.plan.Render(&out); err != nil {
+	if err := explainPlan(&out, f.plan, true, 0); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "plan.golden", out.Bytes())
@@ -88,7 +88,7 @@ func TestPlanOnATerminal(t *testing.T) {
 	f.wish("house", poolA, "efficient")
 	f.run(40 * time.Minute)
 	var out bytes.Buffer
-	if err := f.plan.RenderAs(&out, Layout{Width: 100}); err != nil {
+	if err := explainPlan(&out, f.plan, false, 100); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "plan-grouped.golden", out.Bytes())
@@ -127,13 +127,13 @@ func TestWhy(t *testing.T) {
 	f := sickFarm(t)
 	var out bytes.Buffer
 	for _, i := range []int{4, 1, 5, 8, 20} {
-		if !f.plan.Why(&out, f.units[i].who.Worker) {
+		if !explainDragon(&out, f.plan, f.units[i].who.Worker) {
 			t.Errorf("no answer about unit %d", i)
 		}
 		out.WriteByte('\n')
 	}
 	golden(t, "why.golden", out.Bytes())
-	if f.plan.Why(&out, "dragon-00000000") {
+	if explainDragon(&out, f.plan, "dragon-00000000") {
 		t.Error("an answer about a stranger")
 	}
 }
@@ -149,10 +149,10 @@ func TestPlanIsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	var a, b bytes.Buffer
-	if err := f.plan.Render(&a); err != nil {
+	if err := explainPlan(&a, f.plan, true, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := back.Render(&b); err != nil {
+	if err := explainPlan(&b, &back, true, 0); err != nil {
 		t.Fatal(err)
 	}
 	if a.String() != b.String() {
@@ -205,11 +205,11 @@ func TestExitCodes(t *testing.T) {
 
 func TestHashrateWords(t *testing.T) {
 	for v, want := range map[float64]string{14.7e12: "14.7 TH/s", 51274: "51.3 kH/s", 0: "0 H/s", -1: "unknown", 1e21: "1e+03 EH/s"} {
-		if got := hashrate(v); got != want {
+		if got := Hashrate(v); got != want {
 			t.Errorf("%g: %q, want %q", v, got, want)
 		}
 	}
-	if strings.Contains(work(5e12), "/s") {
-		t.Errorf("%q is a rate", work(5e12))
+	if strings.Contains(Hashes(5e12), "/s") {
+		t.Errorf("%q is a rate", Hashes(5e12))
 	}
 }

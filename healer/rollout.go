@@ -246,7 +246,7 @@ type OwedShown struct {
 
 // waitsFor says what keeps a dragon from being given back what it had.
 func (c *cycle) waitsFor(s *subject) string {
-	switch d := c.out.changeOf(s.f.MAC); {
+	switch d := c.out.ChangeOf(s.f.MAC); {
 	case d == nil:
 		return "it is " + string(s.r.State)
 	case d.Blocked == "":

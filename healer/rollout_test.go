@@ -184,7 +184,7 @@ func TestAPasswordOnlyDiffers(t *testing.T) {
 	if strings.Contains(text, "hunter2") || strings.Contains(text, "other secret") {
 		t.Errorf("a password is in %s", text)
 	}
-	if c := f.plan.changeOf(d.MAC); c == nil || c.Verb != WouldAct {
+	if c := f.plan.ChangeOf(d.MAC); c == nil || c.Verb != WouldAct {
 		t.Errorf("in observe it says %+v", c)
 	}
 	f.run(time.Hour)
@@ -462,7 +462,7 @@ func TestWhatIsStillOwedIsSaid(t *testing.T) {
 	f.run(time.Hour)
 	canary := f.unit(f.rollout("typo").Canary).who.Worker
 	var out bytes.Buffer
-	if err := f.plan.Render(&out); err != nil {
+	if err := explainPlan(&out, f.plan, true, 0); err != nil {
 		t.Fatal(err)
 	}
 	want := "\n  " + canary + " still has the failed configuration; its rollback waits for harm: latched"
@@ -478,7 +478,7 @@ func TestWhatIsStillOwedIsSaid(t *testing.T) {
 	}
 	f.run(5 * time.Minute)
 	out.Reset()
-	if err := f.plan.Render(&out); err != nil || strings.Contains(out.String(), "still has") {
+	if err := explainPlan(&out, f.plan, true, 0); err != nil || strings.Contains(out.String(), "still has") {
 		t.Errorf("afterwards (%v):\n%s", err, out.String())
 	}
 }

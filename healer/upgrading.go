@@ -325,7 +325,7 @@ func (t *trial) judge(u *Upgrading, p *FirmwarePolicy) string {
 	}
 	done := t.last.hashes - t.first.hashes
 	if rate := done / took; rate < float64(p.Ratio)*u.Before.Rate {
-		return fmt.Sprintf("%.1f%% of the %s that it did before, expected %.0f%%", 100*rate/u.Before.Rate, hashrate(u.Before.Rate), 100*p.Ratio)
+		return fmt.Sprintf("%.1f%% of the %s that it did before, expected %.0f%%", 100*rate/u.Before.Rate, Hashrate(u.Before.Rate), 100*p.Ratio)
 	}
 	hottest, peers := t.hottest/float64(t.samples), t.peers/float64(t.samples)
 	weather := 0.0

@@ -27,8 +27,11 @@ func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
 		}
 	}
 	s := &subject{f: &Facts{Who: Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, Wish: w}, r: &Record{}}
-	if want, got := "start it with: mother-of-dragons firmware rollout start t1_20180803_143208 --model T1 --reason WHY", s.wishState(NewMemory()).trouble(); got != want {
-		t.Errorf("the plan says %q, want %q", got, want)
+	var table strings.Builder
+	want := "start it with: mother-of-dragons firmware rollout start t1_20180803_143208 --model T1 --reason WHY"
+	plan := &Plan{Dragons: []Decision{{Who: s.f.Who, Wish: s.wishState(NewMemory())}}}
+	if err := explainPlan(&table, plan, true, 0); err != nil || !strings.Contains(table.String(), want) {
+		t.Errorf("the plan does not say %q (%v):\n%s", want, err, table.String())
 	}
 	if w.settles() || len(w.items()) > 0 || len(w.Differences(&Configured{})) > 0 {
 		t.Error("firmware would be written")
@@ -47,10 +50,10 @@ func TestThePlanSaysHowFarTheFirmwareIs(t *testing.T) {
 	says := func(want string) {
 		t.Helper()
 		var table, why bytes.Buffer
-		if err := f.plan.Render(&table); err != nil || !strings.Contains(table.String(), "  "+want+"  ") {
+		if err := explainPlan(&table, f.plan, true, 0); err != nil || !strings.Contains(table.String(), "  "+want+"  ") {
 			t.Errorf("the plan does not say %q (%v):\n%s", want, err, table.String())
 		}
-		if !f.plan.Why(&why, f.units[7].who.Worker) || !strings.Contains(why.String(), "desired   house: "+strings.ReplaceAll(want, "as_wished", "in sync")+"\n") {
+		if !explainDragon(&why, f.plan, f.units[7].who.Worker) || !strings.Contains(why.String(), "desired   house: "+strings.ReplaceAll(want, "as_wished", "in sync")+"\n") {
 			t.Errorf("why does not say %q:\n%s", want, why.String())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 )
 
 func TestExternalGate(t *testing.T) {
@@ -53,7 +54,7 @@ func TestExternalGate(t *testing.T) {
 				var b strings.Builder
 				p, err := w.healer.Plan()
 				if err == nil {
-					err = p.Render(&b)
+					err = explain.Plan(&b, p, explain.Layout{All: true})
 				}
 				if err != nil || !strings.Contains(b.String(), "\n"+c.shown) {
 					t.Errorf("%v: want %q in\n%s", err, c.shown, b.String())

@@ -24,6 +24,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
@@ -224,7 +225,7 @@ func (w *ward) until(what string, most time.Duration, is func() bool) {
 func (w *ward) table() string {
 	var b bytes.Buffer
 	if p, err := w.healer.Plan(); err == nil {
-		_ = p.Render(&b)
+		_ = explain.Plan(&b, p, explain.Layout{All: true})
 	}
 	b.Write(w.log.Bytes()[max(0, w.log.Len()-4000):])
 	return b.String()

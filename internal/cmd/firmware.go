@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
@@ -161,7 +162,7 @@ func (c *firmwareCall) change(ctx context.Context, verb string) error {
 	if err != nil || c.output.JSON() {
 		return c.print(raw, err)
 	}
-	fmt.Fprintln(c.stdout, cli.Plain(x.InWords(x.Since), 1000))
+	fmt.Fprintln(c.stdout, cli.Plain(explain.Firmware(&x, x.Since), 1000))
 	return nil
 }
 
@@ -185,7 +186,7 @@ func (c *firmwareCall) status(ctx context.Context) error {
 			continue
 		}
 		shown++
-		fmt.Fprintf(c.stdout, "%s\n  started %s by %s: %s\n", cli.Plain(x.InWords(a.At), 1000), c.program.Time(x.Wall), cli.Plain(x.Owner, 100), cli.Plain(x.Reason, 500))
+		fmt.Fprintf(c.stdout, "%s\n  started %s by %s: %s\n", cli.Plain(explain.Firmware(x, a.At), 1000), c.program.Time(x.Wall), cli.Plain(x.Owner, 100), cli.Plain(x.Reason, 500))
 		if x.State == healer.FirmwareRunning || c.ID != "" {
 			if err := c.showUpgrades(x, a); err != nil {
 				return err

@@ -20,6 +20,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/app"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
@@ -114,7 +115,7 @@ func (c *planCall) show(p web.PlanAnswer) error {
 			return unknown(c.why)
 		case c.from.JSON():
 			return cli.WriteJSON(c.stdout, d)
-		case !p.Why(c.stdout, d.MAC):
+		case !explain.Dragon(c.stdout, p.Plan, d.MAC):
 			return unknown(c.why)
 		}
 		return nil
@@ -126,7 +127,7 @@ func (c *planCall) show(p web.PlanAnswer) error {
 		fmt.Fprintf(c.stdout, "in %s, if nothing else changes:\n", config.Span(c.at))
 	}
 	fmt.Fprintf(c.stdout, "mode=%s ", cmp.Or(p.Mode, "none"))
-	return p.RenderAs(c.stdout, healer.Layout{All: c.all, Width: cli.Width(c.stdout)})
+	return explain.Plan(c.stdout, p.Plan, explain.Layout{All: c.all, Width: cli.Width(c.stdout)})
 }
 
 // planTable is the plan's dragons as a list.
@@ -134,7 +135,7 @@ func planTable(p *healer.Plan) *cli.Table {
 	t := &cli.Table{Head: []string{"WORKER", "MAC", "MODEL", "SITE", "STATE", "REASON", "EVIDENCE", "DECISION", "ACTION", "BLOCKED BY", "NOTE"}}
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		t.Add(d.Worker, d.MAC, d.Model, d.Domain, string(d.State), string(d.Reason), d.InWords(), string(d.Verb), string(d.Kind), string(d.Blocked), d.Note)
+		t.Add(d.Worker, d.MAC, d.Model, d.Domain, string(d.State), string(d.Reason), explain.Evidence(d), string(d.Verb), string(d.Kind), string(d.Blocked), d.Note)
 	}
 	return t
 }
@@ -150,7 +151,7 @@ func compare(ctx context.Context, c *config.Config) (*healer.Comparison, error) 
 }
 
 func showComparison(w io.Writer, x *healer.Comparison, asJSON bool) error {
-	show := x.Render
+	show := func(w io.Writer) error { return explain.Comparison(w, x) }
 	if asJSON {
 		show = func(w io.Writer) error { return cli.WriteJSON(w, x) }
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
@@ -151,16 +152,15 @@ func TestAPlanSurvivesTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got.Plan, cmpopts.IgnoreUnexported(healer.Plan{}, healer.Decision{}), cmpopts.EquateEmpty(),
-		cmpopts.IgnoreFields(healer.Plan{}, "Audit", "Ended", "Restarts")); diff != "" {
+	if diff := cmp.Diff(want, got.Plan, cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(healer.News{})); diff != "" {
 		t.Error(diff)
 	}
 	if got.Mode != "observe" || got.ExitCode != healer.ExitNothing {
 		t.Errorf("mode %q, exit code %d", got.Mode, got.ExitCode)
 	}
 	var here, there strings.Builder
-	_ = want.Render(&here)
-	_ = got.Render(&there)
+	_ = explain.Plan(&here, want, explain.Layout{All: true})
+	_ = explain.Plan(&there, got.Plan, explain.Layout{All: true})
 	if here.String() != there.String() {
 		t.Errorf("the table is %s\nover the wire, %s here", there.String(), here.String())
 	}

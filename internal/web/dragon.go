@@ -10,6 +10,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
@@ -145,7 +146,7 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	}
 	a.decision, a.Profile = x, x.Profile
 	a.Healer = &HealingAnswer{
-		State: x.State, For: l.status.Plan.At.Since(x.Since).Seconds(), Reason: x.Reason, Evidence: x.InWords(),
+		State: x.State, For: l.status.Plan.At.Since(x.Since).Seconds(), Reason: x.Reason, Evidence: explain.Evidence(x),
 		Decision: x.Verb, Action: x.Kind, Blocked: x.Blocked, Note: x.Note,
 	}
 	if x.Wish != nil {

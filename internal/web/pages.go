@@ -20,6 +20,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
@@ -470,6 +471,9 @@ type planned struct {
 	*healer.Decision
 	When string
 }
+
+// InWords is the evidence for what is planned.
+func (p planned) InWords() string { return explain.Evidence(p.Decision) }
 
 type gateCount struct {
 	Gate  healer.Gate

@@ -1,4 +1,5 @@
-package healer
+// Package explain writes plans, decisions and comparisons as text for people.
+package explain
 
 import (
 	"bytes"
@@ -8,32 +9,11 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// Exit codes of the plan command.
-const (
-	ExitNothing = 0
-	ExitError   = 1
-	ExitAct     = 2 // something is done now, or would be
-	ExitBlocked = 3 // something waits for a gate
-)
-
-// ExitCode is ExitAct if the plan acts now, ExitBlocked if something only waits, else
-// ExitNothing.
-func (p *Plan) ExitCode() int {
-	code := ExitNothing
-	for _, list := range [][]Decision{p.Dragons, p.Upgrades, p.Changes} {
-		for i := range list {
-			switch list[i].Verb {
-			case Act, WouldAct:
-				return ExitAct
-			case Blocked, Wait:
-				code = ExitBlocked
-			}
-		}
-	}
-	return code
-}
+const day = 24 * time.Hour
 
 // Layout says how a plan is printed.
 type Layout struct {
@@ -44,14 +24,11 @@ type Layout struct {
 // maxRows is how many dragons are listed without Layout.All.
 const maxRows = 50
 
-// Render writes the plan as text, every dragon in a row.
-func (p *Plan) Render(w io.Writer) error { return p.RenderAs(w, Layout{All: true}) }
-
-// RenderAs writes the plan as text: a line about the fleet, the dragons that are not
+// Plan writes a plan: a line about the fleet, the dragons that are not
 // healthy, the rollouts and the dragons that have drifted.
-func (p *Plan) RenderAs(w io.Writer, l Layout) error {
+func Plan(w io.Writer, p *healer.Plan, l Layout) error {
 	var b bytes.Buffer
-	if err := p.render(&b, l); err != nil {
+	if err := plan(&b, p, l); err != nil {
 		return err
 	}
 	for line := range bytes.Lines(b.Bytes()) {
@@ -65,11 +42,11 @@ func (p *Plan) RenderAs(w io.Writer, l Layout) error {
 	return nil
 }
 
-func (p *Plan) render(w io.Writer, l Layout) error {
+func plan(w io.Writer, p *healer.Plan, l Layout) error {
 	n := &p.Counts
 	fmt.Fprintf(w, "fleet=%d healthy=%d suspect=%d sick=%d quarantined=%d unreachable=%d  storm=%s(%d/%d)", n.Fleet,
-		n.States[StateHealthy], n.States[StateSuspect], n.States[StateSick]+n.States[StateHeld],
-		n.States[StateQuarantined], n.States[StateUnreachable], p.BreakerState("storm"), n.Sick, n.Storm)
+		n.States[healer.StateHealthy], n.States[healer.StateSuspect], n.States[healer.StateSick]+n.States[healer.StateHeld],
+		n.States[healer.StateQuarantined], n.States[healer.StateUnreachable], p.BreakerState("storm"), n.Sick, n.Storm)
 	if l.Width > 0 { // the budgets on a line of their own
 		fmt.Fprint(w, "\nbudgets:")
 	}
@@ -104,14 +81,14 @@ func (p *Plan) render(w io.Writer, l Layout) error {
 		}
 		fmt.Fprintln(w, strings.TrimSuffix("external gate: "+state+": "+e.Detail, ": "))
 	}
-	if err := p.renderDragons(w, l); err != nil {
+	if err := dragons(w, p, l); err != nil {
 		return err
 	}
-	return p.renderRollouts(w, l)
+	return rollouts(w, p, l)
 }
 
-// renderDragons writes the dragons that are not healthy.
-func (p *Plan) renderDragons(w io.Writer, l Layout) error {
+// dragons writes the dragons that are not healthy.
+func dragons(w io.Writer, p *healer.Plan, l Layout) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(next, mac string, cells ...string) {
 		if l.All {
@@ -123,18 +100,18 @@ func (p *Plan) renderDragons(w io.Writer, l Layout) error {
 	next, rows := 0, 0
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		if d.Verb == Nothing && d.Note == "" && d.Reason == "" && quiet(d.State) {
+		if d.Verb == healer.Nothing && d.Note == "" && d.Reason == "" && d.State.Quiet() {
 			continue
 		}
 		if rows++; rows > maxRows && !l.All {
 			continue
 		}
-		turn, when := "-", "-"
-		if d.Verb == Act || d.Verb == WouldAct || d.Verb == Blocked {
+		turn, at := "-", "-"
+		if d.Verb == healer.Act || d.Verb == healer.WouldAct || d.Verb == healer.Blocked {
 			next++
-			turn, when = fmt.Sprint(next), d.when()
+			turn, at = fmt.Sprint(next), when(d)
 		}
-		row(turn, d.MAC, d.Worker, string(d.State), dash(string(d.Reason)), dash(d.InWords()), d.action(), when, dash(d.blockedBy()))
+		row(turn, d.MAC, d.Worker, string(d.State), dash(string(d.Reason)), dash(Evidence(d)), action(d), at, dash(d.BlockedBy()))
 	}
 	if rows == 0 {
 		return nil
@@ -146,84 +123,84 @@ func (p *Plan) renderDragons(w io.Writer, l Layout) error {
 	return err
 }
 
-// renderRollouts writes the progress of the rollouts and the dragons that have drifted.
-func (p *Plan) renderRollouts(w io.Writer, l Layout) error {
+// rollouts writes the progress of the rollouts and the dragons that have drifted.
+func rollouts(w io.Writer, p *healer.Plan, l Layout) error {
 	for i := range p.Rollouts {
 		ro := &p.Rollouts[i]
-		fmt.Fprintf(w, "rollout %s %s (%s): %s for %s", ro.ID, ro.Kind, ro.Name, ro.State, ShortDuration(p.At.Since(ro.Since)))
-		if ro.State == RolloutCanary {
+		fmt.Fprintf(w, "rollout %s %s (%s): %s for %s", ro.ID, ro.Kind, ro.Name, ro.State, healer.ShortDuration(p.At.Since(ro.Since)))
+		if ro.State == healer.RolloutCanary {
 			fmt.Fprintf(w, ", canary %s", ro.Canary)
 		}
 		var parts []string
-		for _, phase := range Phases {
+		for _, phase := range healer.Phases {
 			if n := ro.Phases[string(phase)]; n > 0 {
-				parts = append(parts, fmt.Sprintf("%d %s", n, phase.inWords()))
+				parts = append(parts, fmt.Sprintf("%d %s", n, phaseText(phase)))
 			}
 		}
 		if ro.Left > 0 {
-			parts = append(parts, fmt.Sprintf("about %s left", ShortDuration(time.Duration(ro.Left))))
+			parts = append(parts, fmt.Sprintf("about %s left", healer.ShortDuration(time.Duration(ro.Left))))
 		}
 		fmt.Fprintf(w, "; %d dragons: %s\n", ro.Members, strings.Join(parts, ", "))
 		for _, x := range ro.Owed {
 			fmt.Fprintf(w, "  %s still has the failed configuration; its rollback waits for %s\n", x.Worker, x.Waits)
 		}
 	}
-	p.renderFirmware(w)
+	firmware(w, p)
 	if l.All {
-		return p.renderDrift(w)
+		return drift(w, p)
 	}
-	p.renderGroups(w)
+	groups(w, p)
 	return nil
 }
 
-func (p Phase) inWords() string {
-	if p == PhaseRight {
+func phaseText(p healer.Phase) string {
+	if p == healer.PhaseRight {
 		return "in sync"
 	}
 	return strings.ReplaceAll(string(p), "_", " ")
 }
 
 // drifted reports whether a dragon is not in sync with its desired state.
-func (d *Decision) drifted() bool {
+func drifted(d *healer.Decision) bool {
 	x := d.Wish
-	return x != nil && (len(x.Drift) > 0 || x.Phase != PhaseNone && x.Phase != PhaseRight && x.Phase != PhaseUnknown)
+	return x != nil && (len(x.Drift) > 0 || x.Phase != healer.PhaseNone && x.Phase != healer.PhaseRight && x.Phase != healer.PhaseUnknown)
 }
 
-// renderDrift writes every dragon that has drifted.
-func (p *Plan) renderDrift(w io.Writer) error {
+// drift writes every dragon that has drifted.
+func drift(w io.Writer, p *healer.Plan) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	empty := true
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		if !d.drifted() {
+		if !drifted(d) {
 			continue
 		}
 		if empty {
 			fmt.Fprintln(t, "ROLLOUT\tMAC\tWORKER\tIS\tWANT\tHAVE\tWHEN\tBLOCKED BY")
 			empty = false
 		}
-		when, blocked := "-", d.Wish.trouble()
-		if c := p.changeOf(d.MAC); c != nil {
-			when, blocked = c.when(), c.closedGates()
+		at, blocked := "-", trouble(d.Wish)
+		if c := p.ChangeOf(d.MAC); c != nil {
+			at, blocked = when(c), c.ClosedGates()
 		}
-		want, have := d.Wish.differences()
-		fmt.Fprintln(t, strings.Join([]string{dash(d.Wish.Rollout), d.MAC, d.Worker, dash(d.Wish.Is()), dash(want), dash(have), when, dash(blocked)}, "\t"))
+		want, have := differences(d.Wish)
+		fmt.Fprintln(t, strings.Join([]string{dash(d.Wish.Rollout), d.MAC, d.Worker, dash(d.Wish.Is()), dash(want), dash(have), at, dash(blocked)}, "\t"))
 	}
 	return t.Flush()
 }
 
-// renderGroups writes how many dragons have drifted, by what they are and wait for.
-func (p *Plan) renderGroups(w io.Writer) {
+// groups writes how many dragons have drifted, by what they are and wait for.
+func groups(w io.Writer, p *healer.Plan) {
 	type group struct{ rollout, model, is, note string }
 	counts := make(map[group]int)
 	var order []group
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		if !d.drifted() {
+		if !drifted(d) {
 			continue
 		}
-		g := group{d.Wish.Rollout, d.Model, strings.ReplaceAll(d.Wish.Is(), "_", " "), d.Wish.trouble()}
-		if c := p.changeOf(d.MAC); c != nil {
+		g := group{d.Wish.Rollout, d.Model, strings.ReplaceAll(d.Wish.Is(), "_", " "), trouble(d.Wish)}
+		if c := p.ChangeOf(d.MAC); c != nil {
 			g.note = "now"
 			if c.Blocked != "" {
 				g.note = "blocked by " + string(c.Blocked)
@@ -245,21 +222,11 @@ func (p *Plan) renderGroups(w io.Writer) {
 	}
 }
 
-// changeOf is the decision to configure a dragon; nil if there is none.
-func (p *Plan) changeOf(mac string) *Decision {
-	for i := range p.Changes {
-		if p.Changes[i].MAC == mac {
-			return &p.Changes[i]
-		}
-	}
-	return nil
-}
-
 // trouble says why a dragon stays as it is.
-func (x *WishState) trouble() string {
+func trouble(x *healer.WishState) string {
 	var words []string
 	for _, d := range x.Drift {
-		if d.Item == ItemFirmware && x.Firmware == FirmwareIs(PhaseDrifted) {
+		if d.Item == healer.ItemFirmware && x.Firmware == healer.FirmwareIs(healer.PhaseDrifted) {
 			words = append(words, fmt.Sprintf("start it with: mother-of-dragons firmware rollout start %s --model %s --reason WHY", d.Want, modelOf(d.Want)))
 		}
 	}
@@ -279,7 +246,7 @@ func modelOf(version string) string {
 }
 
 // differences says what is not in sync.
-func (x *WishState) differences() (want, have string) {
+func differences(x *healer.WishState) (want, have string) {
 	var wants, haves []string
 	for _, d := range x.Drift {
 		wants, haves = append(wants, d.Want), append(haves, d.Have)
@@ -294,28 +261,28 @@ func dash(s string) string {
 	return s
 }
 
-// InWords is the evidence for the decision's reason in a few words; empty where there
+// Evidence is the evidence for the decision's reason in a few words; empty where there
 // is no reason.
-func (d *Decision) InWords() string {
+func Evidence(d *healer.Decision) string {
 	e := &d.Evidence
 	if d.Reason == "" {
 		return ""
 	}
-	parts := []string{describe(d.Reason, e, d.Slot)}
+	parts := []string{d.Finding()}
 	if e.Of > 0 {
 		parts = append(parts, fmt.Sprintf("%d/%d", e.Bad, e.Of))
 	}
-	if e.Tuning && d.Reason != TuningStuck {
-		parts = append(parts, "tuning "+ShortDuration(time.Duration(e.TuningFor)))
+	if e.Tuning && d.Reason != healer.TuningStuck {
+		parts = append(parts, "tuning "+healer.ShortDuration(time.Duration(e.TuningFor)))
 	}
-	if e.Hottest >= 90 && d.Reason != Hot && d.Reason != Overheat {
+	if e.Hottest >= 90 && d.Reason != healer.Hot && d.Reason != healer.Overheat {
 		parts = append(parts, fmt.Sprintf("%.0fC", e.Hottest))
 	}
 	if e.FanDuty >= 0.95 {
 		parts = append(parts, fmt.Sprintf("fan %.0f%%", 100*e.FanDuty))
 	}
 	if up := max(e.Uptime, e.Elapsed); up >= 0 {
-		parts = append(parts, "up "+ShortDuration(seconds(up)))
+		parts = append(parts, "up "+healer.ShortDuration(time.Duration(up*float64(time.Second))))
 	}
 	if parts[0] == "" {
 		parts = parts[1:]
@@ -323,7 +290,7 @@ func (d *Decision) InWords() string {
 	return strings.Join(parts, ", ")
 }
 
-func (d *Decision) action() string {
+func action(d *healer.Decision) string {
 	switch {
 	case d.Kind == "":
 		return "none"
@@ -333,9 +300,9 @@ func (d *Decision) action() string {
 	return string(d.Kind)
 }
 
-func (d *Decision) when() string {
+func when(d *healer.Decision) string {
 	switch {
-	case d.Verb != Blocked && d.Verb != Wait:
+	case d.Verb != healer.Blocked && d.Verb != healer.Wait:
 		return "now"
 	case !d.In.Known:
 		return "-"
@@ -344,50 +311,33 @@ func (d *Decision) when() string {
 	return fmt.Sprintf("+%02d:%02d", m/60, m%60)
 }
 
-func (d *Decision) blockedBy() string {
-	if d.Blocked == "" {
-		return d.Note
-	}
-	return d.closedGates()
-}
-
-func (d *Decision) closedGates() string {
-	var closed []string
-	for _, g := range d.Gates {
-		if !g.Open {
-			closed = append(closed, string(g.Name))
-		}
-	}
-	return strings.Join(closed, ", ")
-}
-
-// Why writes everything that is known about one dragon, by MAC or worker. It reports
+// Dragon writes everything that is known about one dragon, by MAC or worker. It reports
 // false where there is no such dragon.
-func (p *Plan) Why(w io.Writer, target string) bool {
+func Dragon(w io.Writer, p *healer.Plan, target string) bool {
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
 		if d.MAC != target && d.Worker != target {
 			continue
 		}
-		d.why(w, p)
+		decision(w, p, d)
 		if d.Wish != nil {
-			d.Wish.why(w, p.changeOf(d.MAC))
+			desired(w, d.Wish, p.ChangeOf(d.MAC))
 		}
-		p.whyFirmware(w, d.MAC)
+		firmwareOf(w, p, d.MAC)
 		return true
 	}
 	return false
 }
 
-// whyFirmware says where a dragon stands in rollouts of firmware, and whether it is next.
-func (p *Plan) whyFirmware(w io.Writer, mac string) {
+// firmwareOf says where a dragon stands in rollouts of firmware, and whether it is next.
+func firmwareOf(w io.Writer, p *healer.Plan, mac string) {
 	for i := range p.Firmware {
 		x := &p.Firmware[i]
 		for _, u := range x.Dragons {
 			if u.MAC != mac {
 				continue
 			}
-			fmt.Fprintf(w, "firmware  %s to %s, wave %d: %s for %s", x.ID, x.Release.Version, u.Wave+1, u.Phase, ShortDuration(p.At.Since(u.Since)))
+			fmt.Fprintf(w, "firmware  %s to %s, wave %d: %s for %s", x.ID, x.Release.Version, u.Wave+1, u.Phase, healer.ShortDuration(p.At.Since(u.Since)))
 			if u.Why != "" {
 				fmt.Fprintf(w, ": %s", u.Why)
 			}
@@ -396,42 +346,42 @@ func (p *Plan) whyFirmware(w io.Writer, mac string) {
 	}
 	for i := range p.Upgrades {
 		if d := &p.Upgrades[i]; d.MAC == mac {
-			fmt.Fprintf(w, "firmware  %s, %s\n", d.Note, d.when())
-			d.whyGates(w)
+			fmt.Fprintf(w, "firmware  %s, %s\n", d.Note, when(d))
+			gates(w, d)
 		}
 	}
 }
 
-func (d *Decision) why(w io.Writer, p *Plan) {
+func decision(w io.Writer, p *healer.Plan, d *healer.Decision) {
 	fmt.Fprintf(w, "%s %s at %s, %s, firmware %s, site %s\n", d.Worker, d.MAC, d.Address, dash(d.Model), dash(d.Firmware), d.Domain)
-	fmt.Fprintf(w, "state     %s for %s", d.State, ShortDuration(p.At.Since(d.Since)))
+	fmt.Fprintf(w, "state     %s for %s", d.State, healer.ShortDuration(p.At.Since(d.Since)))
 	if d.Note != "" {
 		fmt.Fprintf(w, " (%s)", d.Note)
 	}
 	fmt.Fprintln(w)
 	e := &d.Evidence
 	if d.Reason != "" {
-		fmt.Fprintf(w, "reason    %s: %s\n", d.Reason, d.InWords())
+		fmt.Fprintf(w, "reason    %s: %s\n", d.Reason, Evidence(d))
 	}
 	if e.Of > 0 {
-		fmt.Fprintf(w, "evidence  %d of the last %d samples bad, for %s\n", e.Bad, e.Of, ShortDuration(time.Duration(e.For)))
+		fmt.Fprintf(w, "evidence  %d of the last %d samples bad, for %s\n", e.Bad, e.Of, healer.ShortDuration(time.Duration(e.For)))
 	}
-	fmt.Fprintf(w, "hashrate  %s of %s\n", hashrate(e.Rate), hashrate(e.Baseline))
+	fmt.Fprintf(w, "hashrate  %s of %s\n", healer.Hashrate(e.Rate), healer.Hashrate(e.Baseline))
 	fmt.Fprintf(w, "boards    %d alive, %d reported, %d expected\n", e.Alive, e.Boards, e.Expected)
 	switch {
 	case d.Kind != "":
-		fmt.Fprintf(w, "action    %s, %s\n", d.action(), dash(d.when()))
+		fmt.Fprintf(w, "action    %s, %s\n", action(d), dash(when(d)))
 	case len(d.Gates) > 0:
 		fmt.Fprintln(w, "action    none; a restart now would meet these gates:")
 	}
 	if b := d.Benefit; b != nil && b.Known {
-		fmt.Fprintf(w, "benefit   p %.2f: gain %s over a day, cost %s\n", b.Chance, work(b.Gain), work(b.Cost))
+		fmt.Fprintf(w, "benefit   p %.2f: gain %s over a day, cost %s\n", b.Chance, healer.Hashes(b.Gain), healer.Hashes(b.Cost))
 	}
-	d.whyGates(w)
+	gates(w, d)
 }
 
-// why writes the desired state, and what keeps the dragon from it.
-func (x *WishState) why(w io.Writer, change *Decision) {
+// desired writes the desired state, and what keeps the dragon from it.
+func desired(w io.Writer, x *healer.WishState, change *healer.Decision) {
 	name := x.Name
 	if x.Rollout != "" {
 		name += " (rollout " + x.Rollout + ")"
@@ -440,40 +390,40 @@ func (x *WishState) why(w io.Writer, change *Decision) {
 	for _, d := range x.Drift {
 		fmt.Fprintf(w, "  %-8s want %s\n           have %s\n", d.Item, d.Want, d.Have)
 	}
-	if trouble := x.trouble(); trouble != "" {
-		fmt.Fprintf(w, "  why      %s\n", trouble)
+	if why := trouble(x); why != "" {
+		fmt.Fprintf(w, "  why      %s\n", why)
 	}
 	if change != nil {
-		fmt.Fprintf(w, "action    %s, %s\n", change.Kind, change.when())
-		change.whyGates(w)
+		fmt.Fprintf(w, "action    %s, %s\n", change.Kind, when(change))
+		gates(w, change)
 	}
 }
 
-func (d *Decision) whyGates(w io.Writer) {
+func gates(w io.Writer, d *healer.Decision) {
 	for _, g := range d.Gates {
 		state := "open"
 		if !g.Open {
 			state = "CLOSED"
 			if g.Wait.Known {
-				state += " for " + ShortDuration(time.Duration(g.Wait.For))
+				state += " for " + healer.ShortDuration(time.Duration(g.Wait.For))
 			}
 		}
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("gate      %-18s %-15s %s", g.Name, state, g.Detail), " "))
 	}
 }
 
-// renderFirmware writes how far the rollouts of firmware are, and who is next.
-func (p *Plan) renderFirmware(w io.Writer) {
+// firmware writes how far the rollouts of firmware are, and who is next.
+func firmware(w io.Writer, p *healer.Plan) {
 	for i := range p.Firmware {
 		x := &p.Firmware[i]
-		if x.State == FirmwareDone || x.State == FirmwareAborted && p.At.Since(x.Since) >= week {
+		if x.State == healer.FirmwareDone || x.State == healer.FirmwareAborted && p.At.Since(x.Since) >= 7*day {
 			continue
 		}
-		fmt.Fprintln(w, x.InWords(p.At))
+		fmt.Fprintln(w, Firmware(x, p.At))
 	}
 	for i := range p.Upgrades {
 		d := &p.Upgrades[i]
-		fmt.Fprintf(w, "  %s %s: %s, %s", d.Worker, d.Kind, d.Note, d.when())
+		fmt.Fprintf(w, "  %s %s: %s, %s", d.Worker, d.Kind, d.Note, when(d))
 		if d.Blocked != "" {
 			fmt.Fprintf(w, ", blocked by %s", d.WhatBlocks())
 		}
@@ -481,31 +431,47 @@ func (p *Plan) renderFirmware(w io.Writer) {
 	}
 }
 
-// WhatBlocks says which gate is in the way first, and why.
-func (d *Decision) WhatBlocks() string {
-	for _, g := range d.Gates {
-		if g.Name == d.Blocked && g.Detail != "" {
-			return string(g.Name) + ": " + g.Detail
-		}
-	}
-	return string(d.Blocked)
-}
-
-// InWords says how far a rollout is.
-func (x *FirmwareShown) InWords(now Moment) string {
+// Firmware says how far a rollout of firmware is.
+func Firmware(x *healer.FirmwareShown, now healer.Moment) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "firmware %s to %s: %s", x.ID, x.Release.Version, x.State)
 	if age := now.Since(x.Since); age > 0 {
-		fmt.Fprintf(&b, " for %s", ShortDuration(age))
+		fmt.Fprintf(&b, " for %s", healer.ShortDuration(age))
 	}
 	if x.Why != "" {
 		fmt.Fprintf(&b, " (%s)", x.Why)
 	}
 	fmt.Fprintf(&b, "; wave %d of %d, %d dragons:", x.Wave+1, x.Waves, x.Members)
-	for _, phase := range append([]UpgradePhase{PhaseWaiting}, UpgradePhases...) {
+	for _, phase := range append([]healer.UpgradePhase{healer.PhaseWaiting}, healer.UpgradePhases...) {
 		if n := x.Phases[string(phase)]; n > 0 {
 			fmt.Fprintf(&b, " %d %s", n, phase)
 		}
 	}
 	return b.String()
+}
+
+// Comparison writes what another policy would change.
+func Comparison(w io.Writer, x *healer.Comparison) error {
+	fmt.Fprintf(w, "policy %s in place of %s, by what is seen now of %d dragons:\n", x.Other, x.InForce, x.Judged)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range x.Newly {
+		fmt.Fprintf(t, "+\t%s\t%s\t%s\n", f.Worker, f.Reason, f.Evidence)
+	}
+	for _, f := range x.Over {
+		fmt.Fprintf(t, "-\t%s\t%s\t%s\n", f.Worker, f.Reason, f.Evidence)
+	}
+	for i := range x.Changes {
+		c := &x.Changes[i]
+		fmt.Fprintf(t, "~\t%s\t%s\t-> %s\n", c.Before.Worker, c.Before.Brief(), c.After.Brief())
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	verdict := "it would be taken over"
+	if x.Refused != "" {
+		verdict = "REFUSED: " + x.Refused
+	}
+	_, err := fmt.Fprintf(w, "%d would become sick (+, at most %d), %d would be well (-), %d decisions would change (~): %s\n",
+		len(x.Newly), x.Limit, len(x.Over), len(x.Changes), verdict)
+	return err
 }
