@@ -729,8 +729,9 @@ func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
 		w := newWard(t, 6)
 		w.start()
 		w.settle()
+		pass(40 * time.Minute)
 		p := impatient()
-		p.Place, p.Default.Boards = w.place, 33
+		p.Place, p.Default.Detect.MinPerBoard = w.place, 50e12
 		if x, err := w.healer.Compare(w.ctx, p); err != nil || x.Refused == "" || w.metric("mother_config_refused_total") != 0 {
 			t.Errorf("%+v, %v: want a refusal that nobody hears of", x, err)
 		}
@@ -739,7 +740,7 @@ func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
 			t.Errorf("%+v, %v: want a refusal that is counted", x, err)
 		}
 		p = impatient()
-		p.Place, p.Default.Boards = w.place, 3
+		p.Place, p.Default.Detect.MinPerBoard = w.place, 1e12
 		if x, err := w.healer.Judge(w.ctx, p); err != nil || x.Refused != "" {
 			t.Errorf("%+v, %v: want no refusal", x, err)
 		}

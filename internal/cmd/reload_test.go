@@ -252,8 +252,10 @@ func TestFirmwareComesFromElsewhereAfterAReload(t *testing.T) {
 }
 
 func TestAPolicyThatCallsTheFleetSickIsRefusedWithTheFile(t *testing.T) {
-	herd := cmdtest.HerdOf(t, 6, func(int) dragontest.Spec { return dragontest.Spec{Uptime: 48 * time.Hour} })
-	text := "healing: {poll: 1s, start_observe: 0s, start_samples: 1, new_device_observe: 0s, new_device_samples: 1}\ndragons:\n"
+	herd := cmdtest.HerdOf(t, 6, func(int) dragontest.Spec {
+		return dragontest.Spec{Uptime: 48 * time.Hour, Faults: []dragontest.Fault{dragontest.DeadBoard}}
+	})
+	text := "healing: {poll: 1s, start_observe: 0s, start_samples: 1, new_device_observe: 0s, new_device_samples: 1, default: {grace: {dead_board: 240h}}}\ndragons:\n"
 	for i := range 6 {
 		text += "  - {address: '" + herd.Addr(i) + "', site: here}\n"
 	}
@@ -263,7 +265,7 @@ func TestAPolicyThatCallsTheFleetSickIsRefusedWithTheFile(t *testing.T) {
 		_, plan := cmdtest.Get(t, base+"/api/v1/healer")
 		return strings.Count(page, "\ndragon_boards{") == 6 && strings.Contains(plan, `"n":6`)
 	})
-	strict := strings.Replace(text, "poll: 1s", "poll: 1s, default: {boards: 33}", 1)
+	strict := strings.Replace(text, "dead_board: 240h", "dead_board: 0s", 1)
 	cmdtest.Rewrite(t, file, strings.ReplaceAll(strict, "here", "there"))
 	status, answer := reload(t, base)
 	if status != 500 || !strings.Contains(answer, "healing: ") || !strings.Contains(answer, "dragon-") {
