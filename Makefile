@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race check lint vulncheck bench soak fuzz golden dashboards promu packages test-vm reproducible arm clean help
+.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz golden dashboards promu packages test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -21,12 +21,22 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 	$(GO) test ./...
 	cd tools && $(GO) test ./...
 
-# The simulated farm has no goroutines, and the end-to-end tests run a binary without
-# the detector: it finds nothing there, slowly.
-race: ## The tests with the race detector, without the longest (needs gcc).
-	$(GO) test -race -short $$($(GO) list ./... | grep -v -e /farmtest -e /e2e)
+# Packages without goroutines: the race detector finds nothing there, slowly. The
+# end-to-end tests run a binary without it.
+SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /healer$$ -e /healer/explain$$ -e /packaging$$ -e /recording$$
+# Packages whose longest tests only "make test" runs.
+LONG := -e /agent$$ -e /discovery$$ -e /web$$
 
-check: build lint test race ## What must hold before a change lands.
+race: ## The tests with the race detector, without the longest (needs gcc).
+	$(GO) test -race -short $$($(GO) list ./... | grep -v $(SERIAL))
+
+# What "make race" leaves out, so that no test runs twice in check.
+unraced:
+	$(GO) test $$($(GO) list ./... | grep $(SERIAL) $(LONG))
+	cd tools && $(GO) test ./...
+
+check: build lint ## What must hold before a change lands: lint, every test once, those with goroutines under the race detector.
+	$(MAKE) -j2 --output-sync=target unraced race # the end-to-end tests mostly wait
 	git diff --exit-code
 
 lint: ## gofmt, vet and the linters of .golangci.yml.
