@@ -58,7 +58,8 @@ func TestAControlSocketThatCannotBeIsNoReasonToEnd(t *testing.T) {
 	var b bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	serveControl(ctx, &config.Config{Settings: config.Settings{DataDir: file}}, &firmware.Stock{}, nil, log.NewLogfmtLogger(&b)) // returns once it need not try again
+	serveControl(ctx, &config.Config{Settings: config.Settings{DataDir: file}}, &firmware.Stock{}, nil,
+		log.NewLogfmtLogger(&b)) // returns once it need not try again
 	if !strings.Contains(b.String(), "control socket unavailable") {
 		t.Errorf("%s", b.String())
 	}

@@ -84,7 +84,8 @@ func TestAStartWithTheClockAYearOff(t *testing.T) {
 			}
 			live("before", 2*year, false, func(t *testing.T, dragons *fleet.Fleet, doctor *agent.Healer, _ *dragontest.Herd) {
 				time.Sleep(2 * time.Hour)
-				if _, err := doctor.Pause(t.Context(), healer.PauseRequest{Scope: "mac", Value: dragons.Dragons()[0].Info().MAC, Owner: "o", Reason: "r", For: 4 * time.Hour}); err != nil {
+				if _, err := doctor.Pause(t.Context(), healer.PauseRequest{Scope: "mac", Value: dragons.Dragons()[0].Info().MAC, Owner: "o", Reason: "r",
+					For: 4 * time.Hour}); err != nil {
 					t.Error(err)
 				}
 			})

@@ -28,15 +28,18 @@ type auditFilter struct {
 }
 
 func addAudit(p *cli.Program) {
-	cmd := p.Command("audit", "Show what the healer decided and did, and what people did to dragons. It reads the audit log of the data directory, including rotated files.")
+	cmd := p.Command("audit", "Show what the healer decided and did, and what people did to dragons. It reads the audit log of the data directory, "+
+		"including rotated files.")
 	dir := config.RegisterDataDir(cmd)
 	var f auditFilter
 	var last int
 	var output cli.Output
 	cmd.Flag("dragon", "Only about this dragon: worker, MAC or address.").NoEnvar().PlaceHolder("DRAGON").StringVar(&f.dragon)
-	config.Flag(cmd, "since", "Only since this time: 2h for two hours ago, or 2026-01-31, or 2026-01-31T15:04:05Z.", &f.since, parseMoment).NoEnvar().PlaceHolder("TIME")
+	config.Flag(cmd, "since", "Only since this time: 2h for two hours ago, or 2026-01-31, or 2026-01-31T15:04:05Z.", &f.since,
+		parseMoment).NoEnvar().PlaceHolder("TIME")
 	config.Flag(cmd, "until", "Only until this time.", &f.until, parseMoment).NoEnvar().PlaceHolder("TIME")
-	cmd.Flag("decision", "Only these decisions: act, would_act, blocked, recovered, quarantine, hold, manual and others (repeatable).").NoEnvar().StringsVar(&f.decisions)
+	cmd.Flag("decision", "Only these decisions: act, would_act, blocked, recovered, quarantine, hold, manual and others "+
+		"(repeatable).").NoEnvar().StringsVar(&f.decisions)
 	cmd.Flag("action", "Only these actions: restart, reboot and others (repeatable).").NoEnvar().StringsVar(&f.actions)
 	cmd.Flag("actor", "Only actions of this actor: healer, or user:NAME.").NoEnvar().StringVar(&f.actor)
 	config.Flag(cmd, "last", "Only the last N records; 0 for all.", &last, config.Whole(0, 1e6)).NoEnvar().Default("0")
@@ -93,7 +96,8 @@ func parseMoment(s string) (time.Time, error) {
 	if d, err := config.ParseInterval(s); err == nil {
 		return time.Now().Add(-d), nil
 	}
-	for _, layout := range []string{time.RFC3339, cli.TimeFormat, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+	for _, layout := range []string{time.RFC3339, cli.TimeFormat, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04",
+		time.DateOnly} {
 		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
 			return t, nil
 		}

@@ -13,7 +13,8 @@ import (
 )
 
 func addCheckConfig(p *cli.Program) {
-	cmd := p.Command("check-config", "Check a configuration file: every error with its line, and warnings. Give it the flags of the instance, too: it takes all flags of run. "+
+	cmd := p.Command("check-config", "Check a configuration file: every error with its line, and warnings. Give it the flags of the instance, too: "+
+		"it takes all flags of run. "+
 		"The exit status is 0 if the file is valid, 1 if not.")
 	load := config.RegisterCheck(cmd)
 	new(app.WebFlags).Register(cmd, ":9977") // the instance's flags may contain them
@@ -21,16 +22,16 @@ func addCheckConfig(p *cli.Program) {
 	cli.HideFlagsOf(p.GetCommand("run"), cmd, "print-config")
 	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {
 		c, err := load()
-		nobody := errors.Is(err, config.ErrNoTarget)
+		noTarget := errors.Is(err, config.ErrNoTarget)
 		if bad, ok := errors.AsType[*config.BadFile](err); ok {
 			fmt.Fprintln(stderr, bad) // as editors and their like read it
 			return cli.Exit(1)
 		}
-		if err != nil && !nobody {
+		if err != nil && !noTarget {
 			return err
 		}
 		warnings := c.Warnings
-		if nobody {
+		if noTarget {
 			warnings = append(warnings, "neither a network nor a dragon is named; the program does not start without one")
 		}
 		for _, w := range warnings {
@@ -44,7 +45,7 @@ func addCheckConfig(p *cli.Program) {
 	})
 }
 
-// printConfig prints what is in force.
+// printConfig prints the configuration in force.
 func printConfig(w io.Writer, c *config.Config) error {
 	text, err := c.Print()
 	if err != nil {

@@ -20,13 +20,19 @@ func TestCheckConfig(t *testing.T) {
 		out, errors string // wanted
 	}{
 		{name: "good", text: "networks: [{cidr: 127.70.0.0/24}]\n", out: "good.yml: OK\n"},
-		{name: "foolish", text: "networks: [{cidr: 127.70.0.0/24}]\nscrape: {dragon_timeout: 3m}\n", out: ": OK\n", errors: "foolish.yml: warning: scrape.dragon_timeout"},
+		{name: "foolish", text: "networks: [{cidr: 127.70.0.0/24}]\nscrape: {dragon_timeout: 3m}\n", out: ": OK\n",
+			errors: "foolish.yml: warning: scrape.dragon_timeout"},
 		{name: "nobody", text: "scrape: {workers: 3}\n", out: ": OK\n", errors: "warning: neither a network"},
 		{name: "with-flags", text: "scrape: {workers: 3}\n", args: []string{"--dragon=127.70.0.1"}, out: ": OK\n"},
-		{name: "with-the-instances-flags", text: "scrape: {workers: 3}\n", args: []string{"--network=127.70.0.0/24", "--web.listen-address=:9000", "--web.config.file=web.yml", "--web.enable-admin-api", "--log.level=debug"}, out: ": OK\n"},
+		{name: "with-the-instances-flags", text: "scrape: {workers: 3}\n",
+			args: []string{"--network=127.70.0.0/24", "--web.listen-address=:9000", "--web.config.file=web.yml", "--web.enable-admin-api",
+				"--log.level=debug"}, out: ": OK\n"},
 		{name: "bad", text: "network: []\nscrape: {workers: many}\n", status: 1, errors: "bad.yml:1: unknown key \"network\"; did you mean networks?\n"},
-		{name: "beside", text: "scrape: {workers: 3}\n", args: []string{"--dragon=127.70.0.1", "--print-config", "--dragon-autotune-mode=balanced", "--no-collector.pools", "--simulation.speed=2"}, out: "# Flags without a key: --dragon-autotune-mode=balanced\n# Flags without a key: --simulation.speed=2\n"},
-		{name: "printed", text: "credentials: [{username: admin, password: hunter2}]\n", args: []string{"--network=127.70.0.0/24", "--print-config"}, out: "password: <secret>\n"},
+		{name: "beside", text: "scrape: {workers: 3}\n", args: []string{"--dragon=127.70.0.1", "--print-config", "--dragon-autotune-mode=balanced",
+			"--no-collector.pools", "--simulation.speed=2"}, out: "# Flags without a key: --dragon-autotune-mode=balanced\n# Flags without a key: " +
+			"--simulation.speed=2\n"},
+		{name: "printed", text: "credentials: [{username: admin, password: hunter2}]\n", args: []string{"--network=127.70.0.0/24", "--print-config"},
+			out: "password: <secret>\n"},
 	} {
 		file := filepath.Join(dir, x.name+".yml")
 		if err := os.WriteFile(file, []byte(x.text), 0o600); err != nil {

@@ -109,7 +109,8 @@ func TestHelpLongShowsTheOriginalsOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, option := range []string{"--network", "--scan-interval", "--pools", "--statsd-host", "dragon-health-reboot", "--firmwares-path", "--web.listen-address", "--yes-i-mean"} {
+	for _, option := range []string{"--network", "--scan-interval", "--pools", "--statsd-host", "dragon-health-reboot", "--firmwares-path",
+		"--web.listen-address", "--yes-i-mean"} {
 		if !strings.Contains(out, option) {
 			t.Errorf("--help-long does not show %s", option)
 		}
@@ -209,8 +210,10 @@ func TestBadCommandLinesEndWithOneLine(t *testing.T) {
 		{[]string{"--config.file=" + filepath.Join(here, "nope.yml")}, "nope.yml: no such file"},
 		{[]string{"--config.file=" + empty}, "networks or dragons in " + empty},
 		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + empty}, "the data directory (--data-dir): mkdir " + empty},
-		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + here, "--web.listen-address=" + taken.Addr().String()}, "--web.listen-address: listen tcp " + taken.Addr().String()},
-		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + here, "--web.listen-address=127.0.0.1:0", "--web.config.file=/nowhere.yml"}, "--web.config.file: open /nowhere.yml"},
+		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + here, "--web.listen-address=" + taken.Addr().String()},
+			"--web.listen-address: listen tcp " + taken.Addr().String()},
+		{[]string{"--dragon=127.1.0.1:9", "--data-dir=" + here, "--web.listen-address=127.0.0.1:0", "--web.config.file=/nowhere.yml"},
+			"--web.config.file: open /nowhere.yml"},
 	} {
 		err := run(t.Context(), c.args, io.Discard, io.Discard, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
@@ -333,7 +336,8 @@ func TestASimulationReachesNoRealDragon(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, fleet.InventoryName), []byte(inventory), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := run(t.Context(), []string{"--network=127.5.0.0/24", "--simulation.speed=60", "--data-dir=" + dir, "--inventory-file=", "--web.listen-address=127.0.0.1:0"},
+	err := run(t.Context(), []string{"--network=127.5.0.0/24", "--simulation.speed=60", "--data-dir=" + dir, "--inventory-file=",
+		"--web.listen-address=127.0.0.1:0"},
 		io.Discard, io.Discard, func(net.Addr) { t.Error("it listens") })
 	if !errors.Is(err, app.ErrNotSimulated) || !strings.Contains(err.Error(), "192.0.2.9") {
 		t.Errorf("a remembered dragon: %v", err)

@@ -102,7 +102,8 @@ func TestAuditFindsWhatIsAskedFor(t *testing.T) {
 		t.Errorf("CSV: %v\n%s", err, out)
 	}
 	table, _, err := invoke(t, "audit", "--data-dir="+dir)
-	if err != nil || strings.Count(table, "\n") != 4 || strings.Contains(table, "\x1b") || !strings.Contains(table, "spacing: too soon") || !strings.Contains(table, "user:ada") {
+	if err != nil || strings.Count(table, "\n") != 4 || strings.Contains(table, "\x1b") || !strings.Contains(table, "spacing: too soon") ||
+		!strings.Contains(table, "user:ada") {
 		t.Errorf("%v\n%s", err, table)
 	}
 	if _, _, err := invoke(t, "audit", "--data-dir="+t.TempDir()); err == nil || !strings.Contains(err.Error(), "no audit") {
@@ -190,7 +191,8 @@ func TestShellsComplete(t *testing.T) {
 		{[]string{"--config.file", ""}, nil}, // the shell knows files
 		{[]string{"scan", "--netw"}, nil},
 		{[]string{"--data-dir=" + l.Dir, "inven"}, []string{"inventory"}},
-		{[]string{"healer", "--data-dir=" + l.Dir, "pause", "--scope="}, []string{"--scope=fleet", "--scope=mac=" + mac(0), "--scope=mac=" + mac(1), "--scope=model=T1"}},
+		{[]string{"healer", "--data-dir=" + l.Dir, "pause", "--scope="},
+			[]string{"--scope=fleet", "--scope=mac=" + mac(0), "--scope=mac=" + mac(1), "--scope=model=T1"}},
 		{[]string{"healer", "--config.file=" + file, "pause", "--scope=si"}, []string{"--scope=site=hall"}},
 		{[]string{"healer", "--config.file=" + file, "pause", "--scope", "model=T"}, []string{"model=T1"}},
 		{[]string{"firmware", "--data-dir=" + l.Dir, "rollout", "start", "--model", ""}, []string{"T1"}},

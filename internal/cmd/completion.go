@@ -12,7 +12,8 @@ import (
 )
 
 func addCompletion(p *cli.Program) {
-	cmd := p.Command("completion", "Print a completion script for bash or zsh. It completes commands, flags, dragons, sites and models. For bash: mother-of-dragons completion bash > /etc/bash_completion.d/mother-of-dragons")
+	cmd := p.Command("completion", "Print a completion script for bash or zsh. It completes commands, flags, dragons, sites and models. For bash: "+
+		"mother-of-dragons completion bash > /etc/bash_completion.d/mother-of-dragons")
 	shell := cmd.Arg("shell", "bash or zsh.").Required().Enum("bash", "zsh")
 	p.Add(cmd, func(_ context.Context, stdout, _ io.Writer) error {
 		script := cli.BashCompletion

@@ -13,7 +13,8 @@ import (
 func addConvertConfig(p *cli.Program) {
 	cmd := p.Command("convert-config", "Convert a config.toml or config.json of the Python tool. Settings that cannot be converted are listed on standard error.")
 	file := cmd.Arg("file", "The file of the Python tool.").Required().String()
-	output := cmd.Flag("output", "Write the result to this file, readable by its owner only, with the passwords. Without it the result is printed with the passwords masked.").Short('o').NoEnvar().PlaceHolder("FILE").String()
+	output := cmd.Flag("output", "Write the result to this file, readable by its owner only, with the passwords. Without it the result is printed "+
+		"with the passwords masked.").Short('o').NoEnvar().PlaceHolder("FILE").String()
 	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {
 		data, err := config.ReadFile(*file)
 		if err != nil {

@@ -20,7 +20,8 @@ func TestConvertConfig(t *testing.T) {
 	if err := run(t.Context(), []string{"convert-config", from}, &shown, &said, nil); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(shown.String(), "hunter2") || !strings.Contains(shown.String(), "cidr: 127.70.0.0/24") || said.String() != from+": other.blue: left out, it is not known here\n" {
+	if strings.Contains(shown.String(), "hunter2") || !strings.Contains(shown.String(), "cidr: 127.70.0.0/24") ||
+		said.String() != from+": other.blue: left out, it is not known here\n" {
 		t.Errorf("%s\n%s", shown.String(), said.String())
 	}
 	if err := run(t.Context(), []string{"convert-config", from, "--output=" + to}, &shown, &said, nil); err != nil {

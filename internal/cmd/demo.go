@@ -42,7 +42,8 @@ func addDemo(p *cli.Program) {
 	var count int
 	config.Flag(cmd, "dragons", "How many dragons to simulate.", &count, config.Whole(1, 65000)).Default("24")
 	var speed float64
-	config.Flag(cmd, "speed", "How many times faster the dragons and the healer run, with a commentary: 60 shows a dragon healed, a new one configured and a pool outage in three minutes.", &speed, config.ParseSpeed).Default("1")
+	config.Flag(cmd, "speed", "How many times faster the dragons and the healer run, with a commentary: 60 shows a dragon healed, a new one "+
+		"configured and a pool outage in three minutes.", &speed, config.ParseSpeed).Default("1")
 	var web app.WebFlags
 	web.Register(cmd, "127.0.0.1:9977")
 	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {

@@ -30,7 +30,8 @@ type knownDragon struct {
 }
 
 func addInventory(p *cli.Program) {
-	cmd := p.Command("inventory", "List the known dragons. They are those of the data directory, which a running instance keeps up to date, or of an instance elsewhere. Nothing is sent to them.")
+	cmd := p.Command("inventory", "List the known dragons. They are those of the data directory, which a running instance keeps up to date, or of an "+
+		"instance elsewhere. Nothing is sent to them.")
 	data := config.RegisterData(cmd)
 	var from cli.InstanceFlags
 	from.Register(cmd)

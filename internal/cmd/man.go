@@ -34,10 +34,12 @@ type page struct {
 }
 
 func manualOf(app *kingpin.ApplicationModel, family string) *page {
-	p := &page{Name: cli.Name, Version: version.Version, Help: app.Help, Synopsis: "[flags] [command] [arguments]", Flags: app.Flags, Commands: app.Commands, Main: true, Families: families}
+	p := &page{Name: cli.Name, Version: version.Version, Help: app.Help, Synopsis: "[flags] [command] [arguments]", Flags: app.Flags,
+		Commands: app.Commands, Main: true, Families: families}
 	for _, c := range app.Commands {
 		if c.Name == family {
-			p = &page{Name: cli.Name + "-" + family, Version: version.Version, Help: c.Help, Synopsis: family + " [flags] subcommand [arguments]", Flags: c.Flags, Commands: c.FlattenedCommands()}
+			p = &page{Name: cli.Name + "-" + family, Version: version.Version, Help: c.Help, Synopsis: family + " [flags] subcommand [arguments]",
+				Flags: c.Flags, Commands: c.FlattenedCommands()}
 		}
 	}
 	p.Title = strings.ToUpper(p.Name)

@@ -44,7 +44,8 @@ type planCall struct {
 
 func addPlan(program *cli.Program) {
 	c := &planCall{program: program}
-	cmd := program.Command("plan", "Show what the healer would do now, to which dragons, and why. It asks the running instance. Without one it uses the state of the last instance and one look at the dragons. "+
+	cmd := program.Command("plan", "Show what the healer would do now, to which dragons, and why. It asks the running instance. Without one it uses "+
+		"the state of the last instance and one look at the dragons. "+
 		"With a --config.file that the instance does not run on, it shows what this file would change. It takes the flags of run, too. "+
 		"The exit status is 0 if nothing waits, 2 if something would be done now, 3 if something waits for a gate, 1 after an error.")
 	load := config.Register(cmd)
@@ -224,7 +225,8 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why s
 	// The fleet gets a copy of the inventory, since it writes to it and this command must not.
 	inventory, err := os.ReadFile(filepath.Join(c.DataDir, fleet.InventoryName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return web.PlanAnswer{}, fmt.Errorf("%s has no inventory of dragons: name the data directory with --data-dir or --config.file, or an instance with --url", c.DataDir)
+		return web.PlanAnswer{}, fmt.Errorf("%s has no inventory of dragons: name the data directory with --data-dir or --config.file, or an instance "+
+			"with --url", c.DataDir)
 	} else if err != nil {
 		return web.PlanAnswer{}, err
 	}

@@ -70,7 +70,8 @@ func TestAReloadLosesNoScrape(t *testing.T) {
 	}
 	hallA := text("hall-a", "")
 	hallB := text("hall-b", "statsd: {host: 127.0.0.1, port: "+port+", interval: 1s}\ndiscovery: {interval: 1m}\nscrape: {workers: 2, dragon_timeout: 5s}\n"+
-		"credentials: [{username: admin, password: dragonadmin}]\nhealing: {poll: 10s}\nprofiles: [{name: b, match: {site: hall-b}, healing: {grace: {rate: 20m}}}]\n")
+		"credentials: [{username: admin, password: dragonadmin}]\nhealing: {poll: 10s}\nprofiles: [{name: b, match: {site: hall-b}, healing: {grace: "+
+		"{rate: 20m}}}]\n")
 	base, file, _ := startOn(t, hallA)
 	cmdtest.Eventually(t, "three dragons up", func() bool {
 		_, page := cmdtest.Get(t, base+"/metrics")
@@ -181,7 +182,8 @@ func TestNewCredentialsAndDragonsAreTakenOverAtOnce(t *testing.T) {
 		_, page := cmdtest.Get(t, base+"/metrics")
 		return strings.Contains(page, `mother_discovery_identifications_total{outcome="locked"} 1`)
 	})
-	cmdtest.Rewrite(t, file, text+"credentials:\n  - {username: admin, password: dragonadmin}\n  - {username: admin, password: changed, match: {network: "+herd.Host(1).String()+"/32}}\n")
+	cmdtest.Rewrite(t, file, text+"credentials:\n  - {username: admin, password: dragonadmin}\n  - {username: admin, password: changed, match: "+
+		"{network: "+herd.Host(1).String()+"/32}}\n")
 	mustReload(t, base)
 	cmdtest.Eventually(t, "two dragons up", func() bool { return up() == 2 })
 	if n := herd.Dragon(0).Traffic().Credentials; len(n) != 1 {

@@ -76,7 +76,8 @@ func TestTheJournalIsToldTheLevelAndNotTheTime(t *testing.T) {
 		want         string
 	}{
 		{"logfmt to the journal", "logfmt", true, "<6>level=info component=a msg=one\n<4>level=warn msg=two n=1\n<3>level=error err=three\n<6>msg=four\n"},
-		{"JSON to the journal", "json", true, `<6>{"component":"a","level":"info","msg":"one"}` + "\n" + `<4>{"level":"warn","msg":"two","n":1}` + "\n" + `<3>{"err":"three","level":"error"}` + "\n" + `<6>{"msg":"four"}` + "\n"},
+		{"JSON to the " +
+			"journal", "json", true, `<6>{"component":"a","level":"info","msg":"one"}` + "\n" + `<4>{"level":"warn","msg":"two","n":1}` + "\n" + `<3>{"err":"three","level":"error"}` + "\n" + `<6>{"msg":"four"}` + "\n"},
 		{"a file, though systemd started it", "logfmt", false, "ts="},
 	} {
 		t.Run(x.name, func(t *testing.T) {

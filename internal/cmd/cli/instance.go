@@ -29,7 +29,8 @@ type InstanceFlags struct {
 
 // Register adds the flags to a command.
 func (f *InstanceFlags) Register(cmd flagger) {
-	config.Flag(cmd, "url", "Ask the instance at this address, such as http://localhost:9977, instead of the one that uses the data directory.", &f.URL, parseURL).PlaceHolder("URL")
+	config.Flag(cmd, "url", "Ask the instance at this address, such as http://localhost:9977, instead of the one that uses the data directory.", &f.URL,
+		parseURL).PlaceHolder("URL")
 	f.Output.Register(cmd)
 }
 

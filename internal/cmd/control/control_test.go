@@ -57,7 +57,8 @@ func TestScopesAreSaidInFull(t *testing.T) {
 	if _, _, err := invoke(t, "healer", "pause", "--reason=r"); err == nil || !strings.Contains(err.Error(), "scope") {
 		t.Errorf("without a scope: %v", err)
 	}
-	for s, want := range map[string]request{"fleet": {Scope: "fleet"}, "all": {Scope: "fleet"}, "model=T1": {Scope: "model", Value: "T1"}, "pool=a://b?c=d": {Scope: "pool", Value: "a://b?c=d"}} {
+	for s, want := range map[string]request{"fleet": {Scope: "fleet"}, "all": {Scope: "fleet"}, "model=T1": {Scope: "model", Value: "T1"},
+		"pool=a://b?c=d": {Scope: "pool", Value: "a://b?c=d"}} {
 		var w request
 		if err := (scopeValue{&w}).Set(s); err != nil || w.Scope != want.Scope || w.Value != want.Value {
 			t.Errorf("%s: %v %+v", s, err, w)
@@ -119,7 +120,8 @@ func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 	if err := f.showStatus(&b, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick", "fleet in flight: 1 of 2", "fleet in 1h: 1 of 3", "storm: open: 5 of 10�[2J", "quarantined", "three reboots"} {
+	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick",
+		"fleet in flight: 1 of 2", "fleet in 1h: 1 of 3", "storm: open: 5 of 10�[2J", "quarantined", "three reboots"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

@@ -54,7 +54,8 @@ func Add(p *cli.Program, offline func(dir string, d Done) error) {
 	config.Flag(f, "at-once", "How many dragons to talk to at the same time.", &f.parallel, config.Whole(1, 1000)).Default("16")
 	f.output.Register(f)
 	config.Flag(f, "user", "User to log in as, with --password-file or --ask-password.", &f.user, config.Text).Default("admin")
-	config.Flag(f, "password-file", "File with the login password in its only line, instead of the configured credentials.", &f.passwordFile, config.Text).PlaceHolder("FILE")
+	config.Flag(f, "password-file", "File with the login password in its only line, instead of the configured credentials.", &f.passwordFile,
+		config.Text).PlaceHolder("FILE")
 	f.Flag("ask-password", "Ask for the login password.").NoEnvar().BoolVar(&f.ask)
 	f.addReads()
 	f.addWrites()
@@ -161,7 +162,8 @@ func hostOf(name string, known []*fleet.Info, c *config.Config) (host, error) {
 	case len(found) > 1:
 		return host{}, fmt.Errorf("%s is ambiguous: use an address, %s or %s", name, found[0].Address, found[1].Address)
 	case isMAC || isWorker:
-		return host{}, fmt.Errorf("%s is not in the inventory in %s (name another data directory with --data-dir or --config.file, or use an address)", name, c.DataDir)
+		return host{}, fmt.Errorf("%s is not in the inventory in %s (name another data directory with --data-dir or --config.file, or use an address)",
+			name, c.DataDir)
 	}
 	if err := discovery.CheckTarget(name); err != nil {
 		return host{}, err

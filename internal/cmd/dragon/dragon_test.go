@@ -120,7 +120,8 @@ func TestWhoAnswersMustBeWhoWasMeant(t *testing.T) {
 func TestEveryChangeIsSentOnceAndIsOnRecord(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{Model: "t2t", SleepTime: -1, RestartTime: -1, OutageTime: -1})
 	pools := filepath.Join(t.TempDir(), "pools.json")
-	if err := os.WriteFile(pools, []byte(`[{"pools":[{"url":"stratum+tcp://new.pool.example.com:3333","username":"farm","password":"hunter2"}]}]`), 0o600); err != nil {
+	if err := os.WriteFile(pools, []byte(`[{"pools":[{"url":"stratum+tcp://new.pool.example.com:3333","username":"farm","password":"hunter2"}]}]`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	image := filepath.Join(t.TempDir(), "t2t.swu")
@@ -197,10 +198,12 @@ func TestAnImageOfAnotherModelIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, errs, err := l.dragon("upgrade", "--yes", "--image="+image, "--all")
-	if err == nil || !strings.Contains(errs, l.Worker(1)+": not sent: t1_20180515_060842.swu: it is for a T1, not for a T2T") || strings.Contains(errs, l.Worker(0)) {
+	if err == nil || !strings.Contains(errs, l.Worker(1)+": not sent: t1_20180515_060842.swu: it is for a T1, not for a T2T") ||
+		strings.Contains(errs, l.Worker(0)) {
 		t.Errorf("%v\n%s", err, errs)
 	}
-	if _, errs, err := l.dragon("upgrade", "--yes", "--url=http://127.0.0.1:9/x/t1_20180515_060842.swu", l.Worker(1)); err == nil || !strings.Contains(errs, "not sent") {
+	if _, errs, err := l.dragon("upgrade", "--yes", "--url=http://127.0.0.1:9/x/t1_20180515_060842.swu", l.Worker(1)); err == nil ||
+		!strings.Contains(errs, "not sent") {
 		t.Errorf("by URL: %v\n%s", err, errs)
 	}
 	if n := len(l.Dragon(0).Writes()); n != 1 {

@@ -32,7 +32,8 @@ type rotation struct {
 func (f *family) addPassword() {
 	var allDefault, yes bool
 	var file, reason string
-	f.addSelecting("password", "Change the password of admin. The new one is random, or read from a file. It is saved in passwords.yml in the data directory before it is sent, "+
+	f.addSelecting("password", "Change the password of admin. The new one is random, or read from a file. It is saved in passwords.yml in the data "+
+		"directory before it is sent, "+
 		"and the old one is removed only after a login with the new one. After an interruption run the command again.", func(cmd *kingpin.CmdClause) {
 		cmd.Flag("all-default", "All dragons of the inventory that still have a factory password.").NoEnvar().BoolVar(&allDefault)
 		cmd.Flag("new-password-file", "File with the new password in its only line, for all of them.").NoEnvar().PlaceHolder("FILE").StringVar(&file)

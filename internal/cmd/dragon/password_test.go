@@ -23,7 +23,8 @@ func TestNoDragonKeepsItsFactoryPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	configuration := filepath.Join(t.TempDir(), "mother.yml")
-	text := "data_dir: " + l.Dir + "\ncredentials: [{username: admin, password_file: " + file + "}, {username: admin, password: dragonadmin}, {username: admin, password: admin}]\n"
+	text := "data_dir: " + l.Dir + "\ncredentials: [{username: admin, password_file: " + file + "}, {username: admin, password: dragonadmin}, " +
+		"{username: admin, password: admin}]\n"
 	if err := os.WriteFile(configuration, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,8 @@ func (f *family) addUpgrade() {
 	var image, from string
 	var force bool
 	f.addChange(change{
-		verb: "upgrade", help: "Send a firmware image to each dragon. The dragon checks it, flashes it and reboots. An image that its name says is for another model is refused.",
+		verb: "upgrade", help: "Send a firmware image to each dragon. The dragon checks it, flashes it and reboots. An image that its name says is for " +
+			"another model is refused.",
 		flags: func(cmd *kingpin.CmdClause) {
 			cmd.Flag("image", "The image: a .swu file signed by the vendor.").NoEnvar().PlaceHolder("FILE").StringVar(&image)
 			cmd.Flag("url", "Let the dragon download the image from this URL, which is less reliable.").NoEnvar().PlaceHolder("URL").StringVar(&from)

@@ -60,7 +60,8 @@ func (f *family) addWrites() {
 		send: func(ctx context.Context, t *target) error { return t.PowerOff(ctx) },
 	})
 	f.addChange(change{
-		verb: "factory-reset", help: "Delete the configuration and reboot. Passwords and network are those of the factory afterwards, and the dragon mines for its vendor.",
+		verb: "factory-reset", help: "Delete the configuration and reboot. Passwords and network are those of the factory afterwards, and the dragon " +
+			"mines for its vendor.",
 		away: time.Hour, silent: true, irreversible: true,
 		send: func(ctx context.Context, t *target) error { return t.FactoryReset(ctx) },
 	})
@@ -74,7 +75,8 @@ func (f *family) addSetAutotune() {
 	var mode string
 	var profile dragon.AutoTune
 	f.addChange(change{
-		verb: "set-autotune", help: "Set the autotune profile: efficient, balanced, factory or performance, and on Innosilicon a level from 0 to 4, as in balanced:2. The dragon then tunes for up to half an hour.",
+		verb: "set-autotune", help: "Set the autotune profile: efficient, balanced, factory or performance, and on Innosilicon a level from 0 to 4, as " +
+			"in balanced:2. The dragon then tunes for up to half an hour.",
 		flags:  func(cmd *kingpin.CmdClause) { cmd.Arg("mode", "MODE or MODE:LEVEL.").Required().StringVar(&mode) },
 		check:  func(*batch) (err error) { profile, err = parseProfile(mode); return err },
 		before: func(ctx context.Context, t *target) (string, error) { return t.hasProfile(ctx, profile) },
@@ -133,7 +135,8 @@ func (f *family) addChange(c change) {
 		cmd.Flag("reason", "Why, for others and for the audit log.").NoEnvar().StringVar(&reason)
 		switch {
 		case c.irreversible:
-			cmd.Flag("yes-i-mean", "The same dragons again, as they were named, separated by commas. Without this flag they have to be typed.").NoEnvar().PlaceHolder("HOSTS").StringVar(&meant)
+			cmd.Flag("yes-i-mean", "The same dragons again, as they were named, separated by commas. Without this flag they have to be "+
+				"typed.").NoEnvar().PlaceHolder("HOSTS").StringVar(&meant)
 		case c.away > 0:
 			cmd.Flag("yes", "Do not ask for confirmation.").NoEnvar().BoolVar(&yes)
 		}
@@ -169,7 +172,8 @@ func (b *batch) confirm(ctx context.Context, c *change, yes bool, meant string) 
 			return fmt.Errorf("%s cannot be undone over the network; confirm it with --yes-i-mean=%s", c.verb, wanted)
 		}
 		var err error
-		if meant, err = cli.Ask(ctx, b.stderr, fmt.Sprintf("%s cannot be undone over the network. To continue, type the names of the dragons: %s\n> ", c.verb, wanted)); err != nil {
+		if meant, err = cli.Ask(ctx, b.stderr, fmt.Sprintf("%s cannot be undone over the network. To continue, type the names of the dragons: %s\n> ",
+			c.verb, wanted)); err != nil {
 			return fmt.Errorf("%s: %w", c.verb, err)
 		}
 	}
