@@ -72,7 +72,7 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 	case r.Owner == "" || r.Reason == "":
 		return Pause{}, errors.New("pause: it needs an owner and a reason")
 	case !r.UntilResume && (r.For < 0 || r.For > pauseMax):
-		return Pause{}, fmt.Errorf("pause: for %s, expected at most %s, or until resumed", r.For, pauseMax)
+		return Pause{}, fmt.Errorf("pause: for %s, expected at most 7d, or until resumed", r.For)
 	}
 	t := m.Moment(now)
 	m.Fleet.NextPause++

@@ -153,7 +153,8 @@ func (c *firmwareCall) start(ctx context.Context) error {
 		return c.print(raw, err)
 	}
 	r := &ro.Release
-	fmt.Fprintf(c.stdout, "rollout %s: %s for %s %s, %.1f MB, sha256 %s\nwatch it with: firmware rollout status %s\n", ro.ID, r.Version, r.Model, r.HWVer, float64(r.Size)/1e6, r.SHA256, ro.ID)
+	fmt.Fprintf(c.stdout, "rollout %s: %s for %s %s, %.1f MB, sha256 %s\nwatch it with: firmware rollout status %s\n", ro.ID, r.Version, r.Model,
+		r.HWVer, float64(r.Size)/1e6, r.SHA256, ro.ID)
 	return nil
 }
 
@@ -186,7 +187,8 @@ func (c *firmwareCall) status(ctx context.Context) error {
 			continue
 		}
 		shown++
-		fmt.Fprintf(c.stdout, "%s\n  started %s by %s: %s\n", cli.Plain(explain.Firmware(x, a.At), 1000), c.program.Time(x.Wall), cli.Plain(x.Owner, 100), cli.Plain(x.Reason, 500))
+		fmt.Fprintf(c.stdout, "%s\n  started %s by %s: %s\n", cli.Plain(explain.Firmware(x, a.At), 1000), c.program.Time(x.Wall), cli.Plain(x.Owner, 100),
+			cli.Plain(x.Reason, 500))
 		if x.State == healer.FirmwareRunning || c.ID != "" {
 			if err := c.showUpgrades(x, a); err != nil {
 				return err

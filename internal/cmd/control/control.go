@@ -28,15 +28,18 @@ func Add(p *cli.Program) {
 	config.Flag(parent, "owner", "Who asks for it; the default is your user name.", &f.owner, config.Text).PlaceHolder("NAME")
 
 	f.add("status", "Show the healer's status: mode, preconditions, budgets, breakers, pauses.", (*call).status)
-	f.add("pause", "Pause the healer for part of the fleet. It takes effect within a second.", (*call).pause, scopeFlags, durationFlags, reasonFlag, forceScopeFlag)
-	f.add("maintenance", "Pause the healer and silence the alerts for part of the fleet. Its dragons do not count as sick.", (*call).pause, scopeFlags, durationFlags, reasonFlag, forceScopeFlag)
+	f.add("pause", "Pause the healer for part of the fleet. It takes effect within a second.", (*call).pause, scopeFlags, durationFlags, reasonFlag,
+		forceScopeFlag)
+	f.add("maintenance", "Pause the healer and silence the alerts for part of the fleet. Its dragons do not count as sick.", (*call).pause, scopeFlags,
+		durationFlags, reasonFlag, forceScopeFlag)
 	f.add("resume", "End pauses or maintenances.", (*call).resume, func(cmd *kingpin.CmdClause, r *request) {
 		cmd.Arg("id", "The IDs that status shows; all for all.").Required().StringsVar(&r.targets)
 	})
 	f.add("quarantine", "Exclude dragons from healing until they are released.", (*call).each, dragonArgs, reasonFlag)
 	f.add("release", "End the quarantine of dragons.", (*call).each, dragonArgs)
 	f.add("ack", "Close a breaker after you have looked into it.", (*call).ack, func(cmd *kingpin.CmdClause, r *request) {
-		cmd.Arg("breaker", "Its name, as status shows it; also safe_mode, recovered_state, and config for a dragon that is stuck or in conflict.").Required().StringVar(&r.Breaker)
+		cmd.Arg("breaker", "Its name, as status shows it; also safe_mode, recovered_state, and config for a dragon that is stuck or in "+
+			"conflict.").Required().StringVar(&r.Breaker)
 		cmd.Arg("scope", "Its scope, as status shows it.").StringVar(&r.Scope)
 	})
 	f.add("restart", "Restart the miner process of dragons, within the healer's limits.", (*call).each, dragonArgs, reasonFlag, writeFlags)
@@ -103,7 +106,8 @@ func reasonFlag(cmd *kingpin.CmdClause, r *request) {
 }
 
 func scopeFlags(cmd *kingpin.CmdClause, r *request) {
-	cmd.Flag("scope", "The part of the fleet: fleet, site=NAME, pool=URL, model=NAME, firmware=VERSION, worker=NAME or mac=MAC.").NoEnvar().Required().PlaceHolder("SCOPE").SetValue(scopeValue{r})
+	cmd.Flag("scope", "The part of the fleet: fleet, site=NAME, pool=URL, model=NAME, firmware=VERSION, worker=NAME or "+
+		"mac=MAC.").NoEnvar().Required().PlaceHolder("SCOPE").SetValue(scopeValue{r})
 }
 
 func forceScopeFlag(cmd *kingpin.CmdClause, r *request) {
