@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
-	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // reads adds a subcommand that asks each dragon one question. rows makes rows of the answer
@@ -106,23 +106,14 @@ func span(seconds dragon.Number) string {
 	if !known || v > 1e9 {
 		return "-"
 	}
-	return config.Span(time.Duration(v) * time.Second)
+	return healer.ShortDuration(time.Duration(v) * time.Second)
 }
 
-// rate is a hash rate with its prefix: 14.7 TH/s.
 func rate(n dragon.Number) string {
-	v, known := n.Get()
-	if !known {
-		return "-"
+	if v, known := n.Get(); known {
+		return healer.Hashrate(v)
 	}
-	prefix := ""
-	for _, p := range []string{"k", "M", "G", "T", "P"} {
-		if v < 1000 {
-			break
-		}
-		v, prefix = v/1000, p
-	}
-	return fmt.Sprintf("%.4g %sH/s", v, prefix)
+	return "-"
 }
 
 func boardRows(s *dragon.Summary) (rows [][]string) {
