@@ -9,33 +9,36 @@ import (
 // Audit is one line of audit.jsonl: a changed decision, an action's outcome, or a
 // breaker. It names nothing that is secret. The shell adds seq and healer_id.
 type Audit struct {
-	At       time.Time   `json:"ts"`
-	Seq      int         `json:"seq"`
-	Epoch    int         `json:"epoch"`
-	HealerID string      `json:"healer_id,omitempty"`
-	Mode     Mode        `json:"mode,omitempty"`
-	MAC      string      `json:"mac,omitempty"`
-	Worker   string      `json:"worker,omitempty"`
-	IP       string      `json:"ip,omitempty"`
-	Model    string      `json:"model,omitempty"`
-	Firmware string      `json:"firmware,omitempty"`
-	Domain   string      `json:"domain,omitempty"`
-	Pool     string      `json:"pool,omitempty"`
-	Decision Verb        `json:"decision"`
-	State    State       `json:"state,omitempty"`
-	Action   Kind        `json:"action,omitempty"`
-	Rung     int         `json:"rung,omitempty"`
-	Reason   Reason      `json:"reason,omitempty"`
-	Evidence *Shown      `json:"evidence,omitempty"`
-	Gates    []GateState `json:"gates,omitempty"` // those that are closed; all of them where the decision is to act
-	Budget   []BudgetUse `json:"budget,omitempty"`
-	Benefit  *Benefit    `json:"benefit,omitempty"`
-	ActionID string      `json:"action_id,omitempty"`
-	Result   *Sending    `json:"result,omitempty"`
-	Verify   *Verified   `json:"verify,omitempty"`
-	Actor    string      `json:"actor"`
-	Config   string      `json:"config_hash,omitempty"`
-	Note     string      `json:"note,omitempty"`
+	At       time.Time `json:"ts"`
+	Seq      int       `json:"seq"`
+	Epoch    int       `json:"epoch"`
+	HealerID string    `json:"healer_id,omitempty"`
+	// Generation is that of the state when the line was said: a state that is older later on
+	// is a backup that was restored.
+	Generation uint64      `json:"generation,omitempty"`
+	Mode       Mode        `json:"mode,omitempty"`
+	MAC        string      `json:"mac,omitempty"`
+	Worker     string      `json:"worker,omitempty"`
+	IP         string      `json:"ip,omitempty"`
+	Model      string      `json:"model,omitempty"`
+	Firmware   string      `json:"firmware,omitempty"`
+	Domain     string      `json:"domain,omitempty"`
+	Pool       string      `json:"pool,omitempty"`
+	Decision   Verb        `json:"decision"`
+	State      State       `json:"state,omitempty"`
+	Action     Kind        `json:"action,omitempty"`
+	Rung       int         `json:"rung,omitempty"`
+	Reason     Reason      `json:"reason,omitempty"`
+	Evidence   *Shown      `json:"evidence,omitempty"`
+	Gates      []GateState `json:"gates,omitempty"` // those that are closed; all of them where the decision is to act
+	Budget     []BudgetUse `json:"budget,omitempty"`
+	Benefit    *Benefit    `json:"benefit,omitempty"`
+	ActionID   string      `json:"action_id,omitempty"`
+	Result     *Sending    `json:"result,omitempty"`
+	Verify     *Verified   `json:"verify,omitempty"`
+	Actor      string      `json:"actor"`
+	Config     string      `json:"config_hash,omitempty"`
+	Note       string      `json:"note,omitempty"`
 }
 
 // Sending is what the actuator adds to the record of an action.

@@ -77,9 +77,12 @@ func (m *Memory) chill(mac string) { m.cold[mac] = true }
 func (m *Memory) coldChanges(c *Changes) error {
 	var due []string
 	for mac := range c.Dragons {
-		if m.bare[mac] || m.run.allCold {
+		if m.bare[mac] {
 			due = append(due, mac)
 		}
+	}
+	if m.run.allCold {
+		due = append(due, sortedKeys(m.cold)...)
 	}
 	slice := int(time.Duration(m.run.time.moment)/coldEvery) % int(coldPeriod/coldEvery)
 	if slice != m.run.slice && len(m.cold) > 0 {

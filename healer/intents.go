@@ -172,6 +172,7 @@ func (m *Memory) Start(now Instant, p *Policy) (unknown []Action) {
 func (m *Memory) Stop(now Instant) {
 	m.Moment(now)
 	m.Fleet.Running = false
+	m.run.allCold = true
 	m.TouchFleet()
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
 // device is all that the healer can do to a dragon: what is not named here cannot be
@@ -141,6 +142,10 @@ func (h *Healer) carryOut(ctx context.Context, doing string, j *job) error {
 				}
 				step, err = h.advance(ctx, j, step, r)
 			}
+			if j.attempt.Action().ID != "" {
+				w := h.said()
+				_ = w.within(context.WithoutCancel(ctx), store.SlowAfter) // if it fails, it is not writable
+			}
 			if a := j.attempt.Action(); err == nil && a.ID != "" && !a.Result.NotExecuted() && h.config.OnAction != nil {
 				h.config.OnAction(d.Info(), &a)
 			}
@@ -149,33 +154,42 @@ func (h *Healer) carryOut(ctx context.Context, doing string, j *job) error {
 	})
 }
 
-// advance tells the attempt how a step went, and returns the next one that is not the
-// owner's: what is to be written down is.
+// advance tells the attempt how a step went, and returns the next one that is the caller's.
 func (h *Healer) advance(ctx context.Context, j *job, step healer.Step, r healer.Reply) (next healer.Step, err error) {
-	err = h.ask(context.WithoutCancel(ctx), "carrying out a decision", func(life context.Context) error {
-		next = h.finish(life, j, step, r)
-		return nil
-	})
-	return next, err
+	for {
+		var intent written
+		err = h.ask(context.WithoutCancel(ctx), "carrying out a decision", func(life context.Context) error {
+			next, intent = h.finish(life, j, step, r)
+			return nil
+		})
+		if err != nil || next.Do != healer.Persist {
+			return next, err
+		}
+		step, r = next, healer.Reply{Err: intent.within(context.WithoutCancel(ctx), store.SlowAfter)}
+		if r.Err == nil {
+			a := j.attempt.Action()
+			h.metrics.actions.WithLabelValues(string(a.Kind), reasonLabel(a.Reason)).Inc()
+		}
+	}
 }
 
-// finish is advance for the owner.
-func (h *Healer) finish(life context.Context, j *job, step healer.Step, r healer.Reply) healer.Step {
+// finish is advance for the owner. An intent must be written down before the attempt goes
+// on; the owner does not wait for it.
+func (h *Healer) finish(life context.Context, j *job, step healer.Step, r healer.Reply) (next healer.Step, intent written) {
 	for {
 		if err := j.attempt.Done(h.standing(life), step, r); err != nil {
 			level.Error(h.logger).Log("msg", "a result has no intent", "action", j.attempt.Action().ID, "err", err)
 		}
 		step = j.attempt.Next(h.standing(life))
 		if step.Do != healer.Persist {
-			return step
+			return step, written{}
 		}
-		if r = (healer.Reply{Err: h.keep()}); step.Intent && r.Err == nil {
-			a := j.attempt.Action()
-			h.metrics.actions.WithLabelValues(string(a.Kind), reasonLabel(a.Reason)).Inc()
+		intent = h.keep()
+		if step.Intent {
+			return step, intent
 		}
-		if !step.Intent {
-			h.sent(j)
-		}
+		r = healer.Reply{} // what cannot be written now is Unknown to the next process, which is true
+		h.sent(j)
 	}
 }
 

@@ -2,17 +2,20 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
 const (
@@ -26,7 +29,7 @@ const (
 // store is what the healer itself remembers by; still nothing is sent while this file
 // cannot be written, since nobody could say afterwards why.
 //
-// Lines about actions are on the disk before the healer goes on. Lines about decisions
+// Lines about actions are on the disk before the dragon's lane is free. Lines about decisions
 // are left to the system, which takes a few seconds: after a power cut the last of them
 // may be missing, never an action.
 type auditFile struct {
@@ -34,7 +37,6 @@ type auditFile struct {
 	file    *os.File
 	size    int64
 	max     int64
-	seq     int
 	waiting [][]byte
 	err     error // why the last line was not written; nil if it was
 }
@@ -43,11 +45,43 @@ func newAuditFile(dir string) *auditFile {
 	return &auditFile{path: filepath.Join(dir, auditName), max: auditSize}
 }
 
-// write appends a line, and those that had to wait before it.
-func (f *auditFile) write(line []byte, sync bool) error {
-	if line != nil {
-		f.waiting = append(f.waiting, line)
+// auditLines are to be written.
+type auditLines struct {
+	lines [][]byte
+	sync  bool // they are to be on the disk
+}
+
+// newAuditor starts what writes the audit, beside the owner.
+func (h *Healer) newAuditor() *store.Writer[auditLines] {
+	write := func(x *auditLines) error {
+		lines := x.lines
+		x.lines = nil // the file keeps those that it cannot write
+		return h.audit.write(x.sync, lines...)
 	}
+	merge := func(into *auditLines, newer auditLines) {
+		into.lines = append(into.lines, newer.lines...)
+		if n := len(into.lines) - auditWaiting; n > 0 {
+			into.lines = slices.Clone(into.lines[n:])
+		}
+		into.sync = into.sync || newer.sync
+	}
+	said := ""
+	return store.NewWriter(write, merge, func(err error) {
+		if err == nil {
+			said = ""
+			return
+		}
+		h.metrics.auditErrors.Inc()
+		if said != err.Error() {
+			said = err.Error()
+			level.Error(h.logger).Log("msg", "the healer's audit cannot be written", "err", err, "advice", "nothing is sent until it can")
+		}
+	})
+}
+
+// write appends lines, and before them those that had to wait.
+func (f *auditFile) write(sync bool, lines ...[]byte) error {
+	f.waiting = append(f.waiting, lines...)
 	if n := len(f.waiting) - auditWaiting; n > 0 {
 		f.waiting = slices.Clone(f.waiting[n:])
 	}
@@ -91,7 +125,7 @@ func (f *auditFile) open() error {
 	if f.file != nil {
 		return nil
 	}
-	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -150,6 +184,7 @@ func (f *auditFile) close() {
 // say writes records to the audit and to the log. Only the owner may call it. A
 // process that does not own the state has no say in its audit either.
 func (h *Healer) say(records ...healer.Audit) {
+	var x auditLines
 	for i := range records {
 		r := &records[i]
 		h.metrics.decided(r)
@@ -157,30 +192,25 @@ func (h *Healer) say(records ...healer.Audit) {
 		if h.held {
 			continue
 		}
-		h.audit.seq++
-		r.Seq, r.HealerID = h.audit.seq, h.config.ID
+		h.auditSeq++
+		r.Seq, r.HealerID, r.Generation = h.auditSeq, h.config.ID, h.generation()
 		line, err := json.Marshal(r)
 		if err != nil { // a number that is none; the rest is said all the same
 			level.Error(h.logger).Log("msg", "an audit record cannot be written", "worker", r.Worker, "err", err)
 			continue
 		}
-		h.audited(h.audit.write(append(line, '\n'), r.Result != nil))
+		x.lines = append(x.lines, append(line, '\n'))
+		x.sync = x.sync || r.Result != nil
 	}
-	if len(records) == 0 && !h.held {
-		h.audited(h.audit.write(nil, false))
+	if len(x.lines) > 0 {
+		h.auditor.Add(x)
 	}
 }
 
-func (h *Healer) audited(err error) {
-	if err == nil {
-		h.auditSaid = ""
-		return
-	}
-	h.metrics.auditErrors.Inc()
-	if said := err.Error(); said != h.auditSaid {
-		h.auditSaid = said
-		level.Error(h.logger).Log("msg", "the healer's audit cannot be written; nothing is sent until it can", "err", err)
-	}
+// said is what the audit was told so far.
+func (h *Healer) said() written {
+	ticket := h.auditor.Last()
+	return written{wait: func(ctx context.Context) error { return h.auditor.Wait(ctx, ticket) }}
 }
 
 // logOf chooses the level: what is done, and what a human must know, is for everybody.

@@ -15,7 +15,7 @@ func TestAuditIsRotatedBySize(t *testing.T) {
 	f.max = 100
 	defer f.close()
 	for i := range 200 {
-		if err := f.write(fmt.Appendf(nil, `{"seq":%d,"note":"%s"}`+"\n", i, strings.Repeat("x", 20)), i%2 == 0); err != nil {
+		if err := f.write(i%2 == 0, fmt.Appendf(nil, `{"seq":%d,"note":"%s"}`+"\n", i, strings.Repeat("x", 20))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -50,7 +50,7 @@ func TestATornLineIsEndedBeforeTheNext(t *testing.T) {
 	if err := os.WriteFile(f.path, []byte(`{"seq":1}`+"\n"+`{"seq":2,"no`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.write([]byte(`{"seq":3}`+"\n"), true); err != nil {
+	if err := f.write(true, []byte(`{"seq":3}`+"\n")); err != nil {
 		t.Fatal(err)
 	}
 	f.close()
@@ -69,14 +69,14 @@ func TestLinesWaitForTheDisk(t *testing.T) {
 	f := newAuditFile(dir)
 	defer f.close()
 	for i := range auditWaiting + 10 {
-		if err := f.write(fmt.Appendf(nil, `{"seq":%d}`+"\n", i), false); err == nil {
+		if err := f.write(false, fmt.Appendf(nil, `{"seq":%d}`+"\n", i)); err == nil {
 			t.Fatal("a line was written into no directory")
 		}
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.write(nil, false); err != nil || f.err != nil {
+	if err := f.write(false); err != nil || f.err != nil {
 		t.Fatal(err, f.err)
 	}
 	data, err := os.ReadFile(f.path)

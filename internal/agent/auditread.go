@@ -30,6 +30,36 @@ func AuditFiles(dir string) ([]string, error) {
 	return append(files, filepath.Join(dir, auditName)), nil
 }
 
+// newestAudit returns the last line of the audit in dir; an empty record: there is none.
+func newestAudit(dir string) (newest healer.Audit, err error) {
+	paths, err := AuditFiles(dir)
+	if err != nil {
+		return newest, err
+	}
+	for _, path := range slices.Backward(paths[max(0, len(paths)-historyFiles):]) {
+		lines, err := lastLines(path, "", newestOf)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return newest, err
+		}
+		records, _ := ReadAudit(bytes.Join(lines, nil)) // a torn line tells nothing
+		for i := range records {
+			newest.Generation = max(newest.Generation, records[i].Generation)
+			newest.Epoch = max(newest.Epoch, records[i].Epoch)
+		}
+		if newest.Generation > 0 {
+			break
+		}
+	}
+	return newest, nil
+}
+
+// newestOf is the number of lines that tell the newest generation: those of commands that
+// were run while no instance did have none.
+const newestOf = 1000
+
 // EachAudit calls fn with every record of the audit in dir, the oldest first, and with
 // the line that it is in, until fn says false. Torn lines are left out and counted. The
 // line is valid during the call only.

@@ -52,6 +52,12 @@ type Config struct {
 	// OnAction is told of every write that went out. It must not block.
 	OnAction func(*fleet.Info, *healer.Action)
 
+	// State opens what the memory is kept in, and owns it; default: healer.db in Dir. floor is the
+	// newest generation that is known of it. Another owner is store.ErrHeld.
+	State func(ctx context.Context, floor uint64) (Backend, store.State, error)
+	// Peek reads the memory without owning it; nil: that cannot be done.
+	Peek func() *healer.Memory
+
 	Workers    int                   // dragons read at once; default 64
 	ID         string                // names this healer in the audit; default the host's name
 	Clock      Clock                 // default HostClock
@@ -92,15 +98,18 @@ type Healer struct {
 	arrivals  arrivals
 	uploads   uploads
 	published atomic.Pointer[Status]
+	looked    atomic.Pointer[time.Time] // when the last look ended, or Run began
 
 	// What follows belongs to the goroutine of Run.
 	mem       *healer.Memory
-	store     *store.Store
-	held      bool // by another process
-	storeErr  error
-	unwritten bool // the store lacks what the memory has
+	backend   Backend                      // nil: this process does not own the state
+	writer    *store.Writer[store.Records] // to backend
+	opening   chan struct{}                // closed when the state has been opened, or not; nil: nobody is at it
+	held      bool                         // by another process
+	storeErr  error                        // why there is no backend
 	audit     *auditFile
-	auditSaid string
+	auditor   *store.Writer[auditLines] // to audit
+	auditSeq  int
 	policy    *healer.Policy  // in force
 	offered   *healer.Policy  // that Policy returned last
 	declined  string          // why it is not in force
@@ -116,7 +125,7 @@ type Healer struct {
 
 	decide func(healer.Instant, *healer.View, *healer.Memory, *healer.Policy) *healer.Plan
 	// commit writes to the store; tests put themselves in its place to kill the healer there.
-	commit func(s *store.Store, r store.Records, all bool) error
+	commit func(Backend, store.Records) error
 }
 
 // Status is where the healer stands. It never changes once made.
@@ -166,15 +175,18 @@ func New(c Config) (*Healer, error) {
 	if c.Logger == nil {
 		c.Logger = log.NewNopLogger()
 	}
+	if c.State == nil {
+		c.State, c.Peek = openLocal(c.Dir), func() *healer.Memory { return peekLocal(c.Dir) }
+	}
 	h := &Healer{
 		config: c, logger: c.Logger, clock: c.Clock,
 		calls: make(chan func(context.Context)), ended: make(chan struct{}), handEnded: make(chan struct{}),
-		mem: healer.NewMemory(), decide: healer.Decide, commit: commit, upgrading: make(map[string]bool),
+		mem: healer.NewMemory(), decide: healer.Decide, commit: Backend.Commit, upgrading: make(map[string]bool),
 	}
 	h.arrivals.init()
 	h.audit = newAuditFile(c.Dir)
 	var err error
-	if h.metrics, err = newMetrics(c.Registerer, &h.published); err != nil {
+	if h.metrics, err = newMetrics(c.Registerer, showcase{&h.published, &h.looked}); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -188,9 +200,9 @@ func New(c Config) (*Healer, error) {
 // healer only observes.
 func (h *Healer) Run(ctx context.Context) error {
 	defer close(h.ended)
-	if err := h.guarded("starting", func() error { h.open(); return nil }); err != nil {
-		level.Error(h.logger).Log("msg", "the healer's memory could not be loaded; it only observes", "err", err)
-	}
+	h.auditor = h.newAuditor()
+	now := time.Now()
+	h.looked.Store(&now)
 	h.hand(func() { h.pollLoop(ctx) })
 	for done := ctx.Done(); ; {
 		select {
@@ -208,6 +220,14 @@ func (h *Healer) Run(ctx context.Context) error {
 	}
 	_ = h.guarded("ending", func() error { h.close(); return nil })
 	return nil
+}
+
+// Idle is how long the last look at the fleet is over, or Run under way without one.
+func (h *Healer) Idle() time.Duration {
+	if looked := h.looked.Load(); looked != nil {
+		return time.Since(*looked)
+	}
+	return 0
 }
 
 // hand runs fn beside the owner, who waits for it at the end.

@@ -400,11 +400,11 @@ func TestWithoutADiskNothingIsSent(t *testing.T) {
 		w := newWard(t, 4)
 		var full atomic.Bool
 		w.setUps = append(w.setUps, func(h *Healer) {
-			h.commit = func(s *store.Store, r store.Records, all bool) error {
+			h.commit = func(b Backend, r store.Records) error {
 				if full.Load() {
 					return errors.New("no space left on device")
 				}
-				return commit(s, r, all)
+				return b.Commit(r)
 			}
 		})
 		w.start()

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-kit/log/level"
 
@@ -10,79 +12,237 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
-// open loads the memory. Where that fails the healer goes on with what it has, sends
-// nothing, and tries again in the next cycle: the other process may end, or the disk
-// come back. Only the owner may call it.
-func (h *Healer) open() {
-	now := h.clock.Now()
-	s, state, err := store.Open(h.config.Dir, 0)
-	h.held = errors.Is(err, store.ErrHeld)
-	if err != nil {
-		h.refused(err)
-		h.peek(now)
-		return
-	}
-	reason := state.Lost
-	mem, err := healer.LoadMemory(state.Fleet, state.Dragons)
-	if errors.Is(err, healer.ErrNewerMemory) { // it is never set aside
-		h.refused(errors.Join(fmt.Errorf("the healer's state was written by mother-of-dragons %s: %w", state.WrittenBy, err), s.Close()))
-		return
-	}
-	if err != nil {
-		aside, err := s.SetAside()
+const (
+	answerWithin = 800 * time.Millisecond // to a human, whether or not what he said is written down by then
+	closeWithin  = 3 * time.Second        // for the last writes of a process that ends
+)
+
+// Backend is where the healer's memory is kept. Any of its calls may hang, so that the owner
+// of the memory makes none of them.
+type Backend interface {
+	// Commit writes what changed, all of it or nothing that matters. An error that
+	// wraps store.ErrHeld says that this process does not own the state any more.
+	Commit(store.Records) error
+	// SetAside keeps the state for people, and begins again without records.
+	SetAside() (where string, err error)
+	// Generation is the number of the last commit.
+	Generation() uint64
+	// Lost is closed when this process does not own the state any more; nil: that cannot happen.
+	Lost() <-chan struct{}
+	Close() error
+}
+
+// openLocal opens the state in a directory of this host.
+func openLocal(dir string) func(context.Context, uint64) (Backend, store.State, error) {
+	return func(_ context.Context, floor uint64) (Backend, store.State, error) {
+		s, state, err := store.Open(dir, floor)
 		if err != nil {
-			h.refused(err)
-			return
+			return nil, state, err
 		}
-		reason, mem = "the state made no sense and is set aside as "+aside, healer.NewMemory()
+		return s, state, nil
+	}
+}
+
+// opened is what came of opening the state.
+type opened struct {
+	backend Backend
+	memory  *healer.Memory // nil where there is an error: nothing can be read either
+	lost    string         // why the memory is not the one that was written last
+	epoch   int            // the newest one in the audit
+	err     error
+}
+
+// acquire has the state opened, if this process does not own it, and waits a moment for it.
+// Where that fails the healer goes on with what it has, sends nothing, and tries again in
+// the next cycle: the other process may end, or the disk come back.
+func (h *Healer) acquire(ctx context.Context) {
+	var done chan struct{}
+	err := h.ask(ctx, "opening the state", func(life context.Context) error {
+		if h.backend == nil && h.opening == nil {
+			h.opening = make(chan struct{})
+			go h.open(life, h.opening)
+		}
+		done = h.opening
+		return nil
+	})
+	if err != nil || done == nil {
+		return
+	}
+	timer := time.NewTimer(store.SlowAfter)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-timer.C:
+		_ = h.ask(ctx, "opening the state", func(context.Context) error {
+			if h.opening == done {
+				h.refused(fmt.Errorf("opening the state: %w", store.ErrSlow))
+			}
+			return nil
+		})
+	}
+}
+
+// open opens the state, and gives it to the owner. It may hang for as long as it likes.
+func (h *Healer) open(ctx context.Context, done chan struct{}) {
+	o := h.load(ctx)
+	err := h.ask(context.WithoutCancel(ctx), "taking the state over", func(life context.Context) error {
+		h.opening = nil
+		defer close(done)
+		if life.Err() != nil && o.backend != nil { // it is ending, and may not wait for the start to be written
+			go func() { _ = o.backend.Close() }()
+			return nil
+		}
+		h.take(&o)
+		return nil
+	})
+	if errors.Is(err, ErrEnded) && o.backend != nil {
+		_ = o.backend.Close()
+	}
+}
+
+// load opens and reads the state.
+func (h *Healer) load(ctx context.Context) (o opened) {
+	defer func() {
+		if v := recover(); v != nil {
+			o = opened{err: fmt.Errorf("panic while opening the state: %v", v)}
+		}
+	}()
+	newest, err := newestAudit(h.config.Dir)
+	if err != nil {
+		return opened{err: err}
+	}
+	b, state, err := h.config.State(ctx, newest.Generation)
+	if err != nil {
+		o = opened{err: err}
+		if h.config.Peek != nil && !errors.Is(err, store.ErrHeld) {
+			o.memory = h.config.Peek()
+		}
+		return o
+	}
+	o = opened{backend: b, lost: state.Lost, epoch: newest.Epoch}
+	o.memory, err = healer.LoadMemory(state.Fleet, state.Dragons)
+	switch {
+	case errors.Is(err, healer.ErrNewerMemory): // it is never set aside
+		return opened{err: errors.Join(fmt.Errorf("written by mother-of-dragons %s: %w", state.WrittenBy, err), b.Close())}
+	case err != nil:
+		where, aside := b.SetAside()
+		if aside != nil {
+			return opened{err: errors.Join(err, aside)}
+		}
+		o.memory, o.lost = healer.NewMemory(), fmt.Sprintf("the state made no sense (%v) and is set aside as %s", err, where)
+	}
+	o.memory.LoadCold(state.Cold)
+	return o
+}
+
+// peekLocal reads the state in a directory that cannot be written, so that it can be seen
+// what a human has decided and what is used up; nil: there is none.
+func peekLocal(dir string) *healer.Memory {
+	r, err := store.Peek(dir)
+	if err != nil {
+		return nil
+	}
+	mem, err := healer.LoadMemory(r.Fleet, r.Dragons)
+	if err != nil || len(mem.Dragons) == 0 {
+		return nil
+	}
+	mem.LoadCold(r.Cold)
+	return mem
+}
+
+// take goes on with the state that was opened. Only the owner may call it.
+func (h *Healer) take(o *opened) {
+	now := h.clock.Now()
+	h.held = errors.Is(o.err, store.ErrHeld)
+	if o.err != nil {
+		h.refused(o.err)
+		if o.memory != nil && len(h.mem.Dragons) == 0 {
+			h.mem = o.memory
+			h.mem.Start(now, h.config.Policy())
+		}
+		return
 	}
 	if h.storeErr != nil {
 		level.Info(h.logger).Log("msg", "the healer's state is in hand", "dir", h.config.Dir)
 	}
-	h.store, h.mem, h.storeErr, h.unwritten = s, mem, nil, false
+	h.backend, h.mem, h.storeErr = o.backend, o.memory, nil
+	h.writer = store.NewWriter(h.writing(o.backend), (*store.Records).Merge, h.wrote())
 	h.policy, h.offered = nil, nil
-	h.mem.LoadCold(state.Cold)
-	if reason != "" {
-		level.Error(h.logger).Log("msg", "the healer has lost its memory: every budget counts as used up, and it only observes", "err", reason)
-		h.mem.Recover(now, reason)
+	h.mem.Fleet.Epoch = max(h.mem.Fleet.Epoch, o.epoch) // action IDs are never used again
+	if o.lost != "" {
+		level.Error(h.logger).Log("msg", "the healer has lost its memory", "err", o.lost,
+			"advice", "every budget counts as used up and it only observes: see the runbook StateCorrupt")
+		h.mem.Recover(now, o.lost)
 	}
 	unclean := len(h.mem.Fleet.Unclean)
 	unknown := h.mem.Start(now, h.config.Policy())
 	if n := len(h.mem.Fleet.Unclean); n > unclean || h.mem.Fleet.SafeMode != nil {
-		level.Warn(h.logger).Log("msg", "the healer was not stopped in order the last time", "in_30m", n, "safe_mode", h.mem.Fleet.SafeMode != nil)
+		level.Warn(h.logger).Log("msg", "the last stop was not in order", "in_30m", n, "safe_mode", h.mem.Fleet.SafeMode != nil)
 	}
 	h.metrics.uncleanStarts.Add(float64(len(h.mem.Fleet.Unclean)))
-	_ = h.keep()
+	h.keep()
 	for i := range unknown {
 		h.unknownAtStart(now, &unknown[i])
 	}
+	if lost := o.backend.Lost(); lost != nil {
+		go h.watch(o.backend, lost)
+	}
 }
 
-// peek takes what can be read of a state that cannot be written, so that it can be
-// seen what a human has decided and what is used up.
-func (h *Healer) peek(now healer.Instant) {
-	if h.held || len(h.mem.Dragons) > 0 {
+// watch has the owner give the state up when it is lost.
+func (h *Healer) watch(b Backend, lost <-chan struct{}) {
+	select {
+	case <-lost:
+	case <-h.ended:
 		return
 	}
-	r, err := store.Peek(h.config.Dir)
-	if err != nil {
-		return
+	_ = h.ask(context.Background(), "giving the state up", func(context.Context) error {
+		if h.backend == b {
+			h.held = true
+			h.refused(fmt.Errorf("the state is lost to another instance: %w", store.ErrHeld))
+			writer := h.writer
+			h.backend, h.writer = nil, nil
+			go func() { _ = shut(writer, b) }()
+		}
+		return nil
+	})
+}
+
+// writing returns what writes to a backend.
+func (h *Healer) writing(b Backend) func(*store.Records) error {
+	return func(r *store.Records) error {
+		start := time.Now()
+		defer func() { h.metrics.commits.Observe(time.Since(start).Seconds()) }()
+		return h.commit(b, *r)
 	}
-	if mem, err := healer.LoadMemory(r.Fleet, r.Dragons); err == nil && len(mem.Dragons) > 0 {
-		h.mem = mem
-		h.mem.LoadCold(r.Cold)
-		h.mem.Start(now, h.config.Policy())
+}
+
+// wrote returns what hears how each write ended.
+func (h *Healer) wrote() func(error) {
+	failing := false
+	return func(err error) {
+		switch {
+		case err != nil:
+			h.metrics.writeErrors.Inc()
+			if !failing {
+				level.Error(h.logger).Log("msg", "the healer's state cannot be written", "err", err, "advice", "nothing is sent until it can")
+			}
+		case failing:
+			level.Info(h.logger).Log("msg", "the healer's state is written again")
+		}
+		failing = err != nil
 	}
 }
 
 // refused notes that there is no state to write to.
 func (h *Healer) refused(err error) {
 	if h.storeErr == nil || h.storeErr.Error() != err.Error() {
-		msg := "the healer's state cannot be opened; it only observes"
+		msg := "the healer's state cannot be opened"
 		if h.held {
-			msg = "another process owns the healer's state; this one only observes"
+			msg = "another process owns the healer's state"
 		}
-		level.Error(h.logger).Log("msg", msg, "dir", h.config.Dir, "err", err)
+		level.Error(h.logger).Log("msg", msg, "dir", h.config.Dir, "err", err, "advice", "this one only observes")
 	}
 	if !h.held {
 		h.metrics.writeErrors.Inc()
@@ -90,59 +250,94 @@ func (h *Healer) refused(err error) {
 	h.storeErr = err
 }
 
-// writable reports whether what is done can be written down, in the state and for people.
-func (h *Healer) writable() bool {
-	return h.store != nil && !h.unwritten && h.audit.err == nil
+// unwritable says why what is done cannot be written down, in the state and for people; nil: it can.
+func (h *Healer) unwritable() error {
+	switch {
+	case h.storeErr != nil:
+		return h.storeErr
+	case h.writer == nil:
+		return errors.New("the healer's state is not open yet")
+	case h.writer.Err() != nil:
+		return h.writer.Err()
+	}
+	return h.auditor.Err()
 }
 
-// keep writes down what has changed in the memory. What could not be written is
-// written as a whole as soon as that is possible again.
-func (h *Healer) keep() error {
-	if h.store == nil {
-		return h.storeErr
+func (h *Healer) writable() bool { return h.unwritable() == nil }
+
+// written is something that is being written down.
+type written struct {
+	err  error // it cannot be
+	wait func(context.Context) error
+}
+
+// within waits for it, beside the owner.
+func (w *written) within(ctx context.Context, d time.Duration) error {
+	if w.err != nil || w.wait == nil {
+		return w.err
 	}
-	all := h.unwritten
-	if all {
-		h.mem.Everything()
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return w.wait(ctx)
+}
+
+// keep has what has changed in the memory written down, and does not wait for it. What
+// cannot be written now is written as soon as that is possible again.
+func (h *Healer) keep() written {
+	if h.writer == nil {
+		return written{err: h.unwritable()}
 	}
 	c, err := h.mem.Changes()
-	if err == nil && c.Fleet == nil && len(c.Dragons) == 0 && len(c.Cold) == 0 {
-		return nil
+	if err != nil {
+		level.Error(h.logger).Log("msg", "the healer's memory cannot be encoded", "err", err)
+		return written{err: err}
 	}
-	if err == nil {
-		err = h.commit(h.store, store.Records(c), all)
+	w := h.writer
+	ticket := w.Last()
+	if c.Fleet != nil || len(c.Dragons) > 0 || len(c.Cold) > 0 {
+		ticket = w.Add(store.Records(c))
 	}
-	switch {
-	case err != nil:
-		h.metrics.writeErrors.Inc()
-		if !h.unwritten {
-			level.Error(h.logger).Log("msg", "the healer's state cannot be written; nothing is sent until it can", "err", err)
-		}
-		h.storeErr = err
-	case h.unwritten:
-		level.Info(h.logger).Log("msg", "the healer's state is written again")
-		h.storeErr = nil
-	}
-	h.unwritten = err != nil
-	return err
+	return written{wait: func(ctx context.Context) error { return w.Wait(ctx, ticket) }}
 }
 
-func commit(s *store.Store, r store.Records, all bool) error {
-	if all {
-		return s.Replace(r)
+// generation is the number of the last commit.
+func (h *Healer) generation() uint64 {
+	if h.backend == nil {
+		return 0
 	}
-	return s.Commit(r)
+	return h.backend.Generation()
 }
 
-// close ends the healer in order.
+// close ends the healer in order, as far as the disk lets it.
 func (h *Healer) close() {
-	if h.store != nil {
+	if h.writer != nil {
 		h.mem.Stop(h.clock.Now())
-		_ = h.keep()
-		if err := h.store.Close(); err != nil {
+		h.keep()
+		if err := shut(h.writer, h.backend); err != nil {
 			level.Error(h.logger).Log("msg", "closing the healer's state", "err", err)
 		}
-		h.store = nil
+		h.backend, h.writer = nil, nil
 	}
-	h.audit.close()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	if h.auditor.Close(ctx) == nil {
+		h.audit.close()
+	}
+}
+
+// shut writes what is left to write, and closes a backend.
+func shut(w *store.Writer[store.Records], b Backend) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	if err := w.Close(ctx); errors.Is(err, store.ErrSlow) {
+		return err // the backend is still at it
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- b.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+		return store.ErrSlow
+	}
 }

@@ -33,6 +33,7 @@ func (h *Healer) pollLoop(ctx context.Context) {
 			if err := h.ask(ctx, "asking how often", func(context.Context) error { poll = h.poll(); return nil }); err != nil {
 				return err
 			}
+			h.acquire(ctx)
 			h.gather(ctx, poll, looked)
 			looked = time.Now()
 			outside, err := h.askOutside(ctx)
@@ -174,19 +175,18 @@ func (h *Healer) refresh(ctx context.Context, maxAge time.Duration) {
 // cycle decides, writes down, and begins what is to be done.
 func (h *Healer) cycle(ctx context.Context) error {
 	start := time.Now()
-	if h.store == nil {
-		h.open()
-	}
 	now := h.clock.Now()
 	h.adopt(now)
 	h.view = h.see(h.policy)
 	h.plan = h.decide(now, h.view, h.mem, h.enforced())
-	written := h.keep() == nil // what it has to say, it has said
+	h.keep()
 	h.say(h.plan.Audit...)
 	h.account(h.plan)
 	h.publish(h.plan)
 	h.metrics.duration.Observe(time.Since(start).Seconds())
-	if written && !h.acting && ctx.Err() == nil {
+	looked := time.Now()
+	h.looked.Store(&looked)
+	if h.writable() && !h.acting && ctx.Err() == nil {
 		h.act(ctx)
 	}
 	return nil

@@ -35,7 +35,7 @@ func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 	if err := d.check(); err != nil {
 		return err
 	}
-	return h.ask(ctx, "recording", func(context.Context) error {
+	err := h.ask(ctx, "recording", func(context.Context) error {
 		if h.held {
 			return ErrNotOwner
 		}
@@ -47,8 +47,13 @@ func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 		a.Epoch, a.Config = h.mem.Fleet.Epoch, h.mem.Fleet.ConfigHash
 		a.Decision, a.Action, a.Actor, a.Note = healer.Manual, healer.Kind(d.Action), userActor(d.Owner), d.Note
 		h.say(a)
-		return h.audit.err
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	w := h.said()
+	return w.within(context.WithoutCancel(ctx), answerWithin)
 }
 
 // OfflineAudit is where manual actions are written while no instance runs. It may be used by many
@@ -86,7 +91,7 @@ func (o *OfflineAudit) Record(dir string, d ManualAction) (err error) {
 	}
 	f := newAuditFile(dir)
 	defer f.close()
-	if err := f.write(append(line, '\n'), true); err != nil {
+	if err := f.write(true, append(line, '\n')); err != nil {
 		return err
 	}
 	return store.Bequeath(f.path)

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +14,7 @@ import (
 type metrics struct {
 	decisions, blocked, actions, outcomes   *prometheus.CounterVec
 	trips, foreign                          *prometheus.CounterVec
-	duration, recovery                      prometheus.Histogram
+	duration, recovery, commits             prometheus.Histogram
 	hashLost, hashGained                    prometheus.Counter
 	writeErrors, auditErrors, mismatches    prometheus.Counter
 	configRefused, panics, jumps, fleetBoot prometheus.Counter
@@ -43,7 +42,7 @@ func reasonLabel(r healer.Reason) string {
 	return string(r)
 }
 
-func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, shown showcase) (*metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -65,8 +64,12 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 			Name: "mother_healer_time_to_recovery_seconds", Help: "Time from falling sick to recovery after an action.",
 			Buckets: []float64{60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400},
 		}),
-		hashLost:      counter("mother_healer_hash_lost_to_actions_total", "Hashes that dragons did not make because of actions, from the send to the verdict: an estimate by their rate before it."),
-		hashGained:    counter("mother_healer_hash_recovered_total", "Hashes that dragons which recovered made more than at their rate before the action, from their restart to the verdict. What they make more after it comes on top."),
+		hashLost:   counter("mother_healer_hash_lost_to_actions_total", "Hashes that dragons did not make because of actions, from the send to the verdict: an estimate by their rate before it."),
+		hashGained: counter("mother_healer_hash_recovered_total", "Hashes that dragons which recovered made more than at their rate before the action, from their restart to the verdict. What they make more after it comes on top."),
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "mother_state_commit_duration_seconds", Help: "Time that a write of the healer's state took.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 2, 5, 10, 30}, NativeHistogramBucketFactor: 1.1,
+		}),
 		writeErrors:   counter("mother_state_write_errors_total", "Failed writes of the healer's state."),
 		auditErrors:   counter("mother_audit_write_errors_total", "Failed writes of the healer's audit."),
 		mismatches:    counter("mother_identity_mismatch_total", "Writes that were not sent because another dragon answered."),
@@ -110,9 +113,9 @@ func newMetrics(r prometheus.Registerer, status *atomic.Pointer[Status]) (*metri
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.decisions, m.blocked, m.actions, m.outcomes, m.trips, m.foreign, m.duration, m.recovery, m.hashLost, m.hashGained, m.writeErrors,
+		m.decisions, m.blocked, m.actions, m.outcomes, m.trips, m.foreign, m.duration, m.recovery, m.hashLost, m.hashGained, m.commits, m.writeErrors,
 		m.auditErrors, m.mismatches, m.configRefused, m.panics, m.jumps, m.fleetBoot, m.uncleanStarts,
-		m.gateErrors, showcase{status},
+		m.gateErrors, shown,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
@@ -233,7 +236,7 @@ func (h *Healer) cost(e *healer.Ended) (lost, gained float64) {
 // publish shows a plan, and where the healer stands.
 func (h *Healer) publish(p *healer.Plan) {
 	s := &Status{
-		Mode: string(healer.Observe), Owner: h.store != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
+		Mode: string(healer.Observe), Owner: h.backend != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
 		Declined: h.declined, Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
 		Policy: h.enforced(), Actions: make(map[string][]healer.Action), uploads: &h.uploads,
 	}
@@ -255,10 +258,8 @@ func (h *Healer) publish(p *healer.Plan) {
 	switch {
 	case h.tripped != "":
 		s.Error = h.tripped
-	case h.storeErr != nil:
-		s.Error = h.storeErr.Error()
-	case h.audit.err != nil:
-		s.Error = h.audit.err.Error()
+	case h.unwritable() != nil:
+		s.Error = h.unwritable().Error()
 	}
 	if r := h.mem.Fleet.Recovered; r != nil {
 		s.Recovered = r.Reason

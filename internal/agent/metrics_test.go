@@ -67,7 +67,7 @@ func TestNothingThatADragonSaysBreaksThePage(t *testing.T) {
 		Pools:   []healer.CauseState{{Name: "p\xff"}, {Name: "p\xff"}},
 	}, LastCycle: time.Unix(1, 0)})
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(showcase{&h.published}); err != nil {
+	if err := registry.Register(showcase{&h.published, &h.looked}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := registry.Gather(); err != nil {

@@ -241,7 +241,8 @@ func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force
 // change does what a human wants done to the memory, writes it down, and shows it.
 // What could not be written down is in force all the same: humans win.
 func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instant) error) error {
-	return h.ask(ctx, doing, func(context.Context) error {
+	var w written
+	err := h.ask(ctx, doing, func(context.Context) error {
 		switch {
 		case h.held:
 			return ErrNotOwner
@@ -251,13 +252,17 @@ func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instan
 		if err := fn(h.clock.Now()); err != nil {
 			return err
 		}
-		err := h.keep()
+		w = h.keep()
 		h.show()
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrUnwritten, err)
-		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if err := w.within(context.WithoutCancel(ctx), answerWithin); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnwritten, err)
+	}
+	return nil
 }
 
 // macOf finds the MAC of a dragon that the healer remembers.

@@ -15,7 +15,12 @@ import (
 
 // showcase makes series of the published status. It is a collector of its own, so
 // that a scrape sees one cycle or the other and never half of each, and waits for nobody.
-type showcase struct{ status *atomic.Pointer[Status] }
+type showcase struct {
+	status *atomic.Pointer[Status]
+	looked *atomic.Pointer[time.Time] // when the last look ended, or the healer began
+}
+
+const lastCycleName = "mother_healer_last_cycle_timestamp_seconds"
 
 // StatusMetric is a gauge that a status may have, also one for which something must
 // happen first.
@@ -48,7 +53,7 @@ var shown = []struct {
 			put(truth(s.Mode == mode), mode)
 		}
 	}},
-	{gauge("mother_healer_last_cycle_timestamp_seconds", "When the healer last looked at the fleet and decided."), func(s *Status, put func(float64, ...string)) {
+	{gauge(lastCycleName, "When the healer last looked at the fleet and decided; before its first look, when it began."), func(s *Status, put func(float64, ...string)) {
 		put(float64(s.LastCycle.UnixNano()) / 1e9)
 	}},
 	{gauge("mother_healer_lock_held", "1: this process owns the healer's state; 0: another does, or there is none."), func(s *Status, put func(float64, ...string)) {
@@ -273,6 +278,13 @@ func (c showcase) Describe(ch chan<- *prometheus.Desc) {
 func (c showcase) Collect(ch chan<- prometheus.Metric) {
 	s := c.status.Load()
 	if s == nil {
+		if began := c.looked.Load(); began != nil { // so that a healer that never looks is seen
+			for i := range shown {
+				if shown[i].Name == lastCycleName {
+					ch <- prometheus.MustNewConstMetric(shown[i].desc, prometheus.GaugeValue, float64(began.UnixNano())/1e9)
+				}
+			}
+		}
 		return
 	}
 	defer func() { // the registry would let it end the process

@@ -90,7 +90,8 @@ func (j *job) image(ctx context.Context) error {
 		if h.mem.PauseFirmware(h.clock.Now(), j.decision().Upgrade.Rollout, err.Error()) == nil {
 			h.sayRequest(healer.Hold, "", j.attempt.Actor(), fmt.Sprintf("firmware %s paused: %v", j.decision().Upgrade.Rollout, err))
 		}
-		return h.keep()
+		h.keep()
+		return nil
 	})
 	return healer.NotSentf("%v", err)
 }

@@ -355,7 +355,7 @@ func (k *killer) reached() bool {
 	return k.n >= k.at
 }
 
-func (k *killer) commit(s *store.Store, r store.Records, all bool) error {
+func (k *killer) commit(b Backend, r store.Records) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.killed {
@@ -372,7 +372,7 @@ func (k *killer) commit(s *store.Store, r store.Records, all bool) error {
 			return errKilled
 		}
 	}
-	if err := commit(s, r, all); err != nil {
+	if err := b.Commit(r); err != nil {
 		return err
 	}
 	if k.seen != nil {

@@ -3,6 +3,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -250,7 +251,7 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 		Metrics:          a.collector.Metrics(),
 		Probe:            a.collector.Probe(),
 		ServiceDiscovery: discovery.SDHandler(a.fleet),
-		Ready:            a.ready.Load,
+		Ready:            a.whyNotReady,
 		Profiling:        flags.profiling,
 		Reload:           reload,
 		Hosts:            hosts,
@@ -260,6 +261,21 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
 		},
 	})
+}
+
+// idleLongest is the time without a look of the healer after which the program is not ready.
+const idleLongest = 5 * time.Minute
+
+// whyNotReady says what keeps the program from its work; nil: nothing does.
+func (a *app) whyNotReady() error {
+	if !a.ready.Load() {
+		return errors.New("starting or stopping")
+	}
+	longest := max(idleLongest, 3*a.current.Load().Healing.Policy().Poll)
+	if idle := a.healer.Idle(); idle > longest {
+		return fmt.Errorf("the healer has not looked at the fleet for %s", idle.Round(time.Second))
+	}
+	return nil
 }
 
 // start starts all parts but the fleet, and the signal handlers. They run until ctx is done.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -82,14 +83,14 @@ type State struct {
 	Lost string
 }
 
-// Store is an open state. Its methods may be called by one goroutine at a time.
+// Store is an open state. But for Generation, its methods may be called by one goroutine at a time.
 type Store struct {
 	dir   string
 	lock  *os.File
 	db    *bolt.DB
 	floor uint64 // the next generation is above it
 
-	generation uint64
+	generation atomic.Uint64
 	commits    int64
 }
 
@@ -210,7 +211,8 @@ func (s *Store) create(state State) error {
 	if err != nil && s.db != nil {
 		_ = s.db.Close()
 	}
-	s.generation, s.commits = state.Generation, 0
+	s.generation.Store(state.Generation)
+	s.commits = 0
 	return err
 }
 
@@ -306,7 +308,7 @@ func guarded(fn func() error) (err error) {
 // SetAside sets the state aside, whose content its reader could not understand, and
 // begins again without records. If that fails the Store is closed.
 func (s *Store) SetAside() (aside string, err error) {
-	s.floor = max(s.floor, s.generation)
+	s.floor = max(s.floor, s.generation.Load())
 	if err := s.db.Close(); err != nil {
 		return "", errors.Join(err, s.lock.Close())
 	}
@@ -337,7 +339,10 @@ func (s *Store) Commit(changed Records) error { return s.update(changed, false) 
 func (s *Store) Replace(all Records) error { return s.update(all, true) }
 
 // Generation is the number of the last commit. It never goes down.
-func (s *Store) Generation() uint64 { return s.generation }
+func (s *Store) Generation() uint64 { return s.generation.Load() }
+
+// Lost returns nil: the lock of an open state is not lost.
+func (s *Store) Lost() <-chan struct{} { return nil }
 
 // Written is the number of bytes that commits have written to the file.
 func (s *Store) Written() int64 {
@@ -373,7 +378,8 @@ func (s *Store) update(r Records, replace bool) error {
 	case err != nil:
 		return fmt.Errorf("writing the healer's state %s: %w", s.path(), err)
 	}
-	s.generation, s.commits = next, s.commits+1
+	s.generation.Store(next)
+	s.commits++
 	return nil
 }
 

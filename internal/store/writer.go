@@ -72,6 +72,13 @@ func (w *Writer[T]) Add(x T) (ticket uint64) {
 	return w.added
 }
 
+// Last is the ticket of what was added last.
+func (w *Writer[T]) Last() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.added
+}
+
 // prod wakes the goroutine. The caller holds w.mu.
 func (w *Writer[T]) prod() {
 	select {

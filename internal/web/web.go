@@ -15,10 +15,10 @@ import (
 // Config is what Handler serves.
 type Config struct {
 	TelemetryPath    string
-	Metrics          http.Handler // at TelemetryPath
-	Probe            http.Handler // at /probe
-	ServiceDiscovery http.Handler // at /sd
-	Ready            func() bool
+	Metrics          http.Handler                                         // at TelemetryPath
+	Probe            http.Handler                                         // at /probe
+	ServiceDiscovery http.Handler                                         // at /sd
+	Ready            func() error                                         // why not
 	Profiling        bool                                                 // serve /debug/pprof/
 	Reload           func(context.Context) (warnings []string, err error) // at /-/reload; nil: disabled
 	API              APIConfig                                            // of /api/ and of the pages
@@ -64,8 +64,8 @@ func Handler(c Config) (http.Handler, error) {
 		fmt.Fprintln(w, "Healthy.")
 	})
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if !c.Ready() {
-			http.Error(w, "Not ready.", http.StatusServiceUnavailable)
+		if err := c.Ready(); err != nil {
+			http.Error(w, "Not ready: "+err.Error()+".", http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "Ready.")

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -29,7 +30,7 @@ func config(tb testing.TB, telemetry string) Config {
 	return Config{
 		API:           APIConfig{Fleet: dragons, Healer: doctor},
 		TelemetryPath: telemetry, Metrics: page("metrics"), Probe: page("probe"), ServiceDiscovery: page("sd"),
-		Ready: func() bool { return false },
+		Ready: func() error { return errors.New("starting") },
 	}
 }
 

@@ -1,0 +1,244 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
+)
+
+// hanging is a disk on which every commit takes so long.
+type hanging struct{ takes atomic.Int64 }
+
+func (d *hanging) commit(b Backend, r store.Records) error {
+	time.Sleep(time.Duration(d.takes.Load()))
+	return b.Commit(r)
+}
+
+// A human is heard within a second while each commit hangs for ten, nothing is sent that is
+// not written down, and when the disk is well again all is as if nothing had been.
+func TestAHangingDiskDoesNotKeepHumansWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		var disk hanging
+		w.setUps = append(w.setUps, func(h *Healer) { h.commit = disk.commit })
+		w.start()
+		w.settle()
+		disk.takes.Store(int64(10 * time.Second))
+		w.killBoard(1)
+		heard := func(what string, say func() error) {
+			t.Helper()
+			start := time.Now()
+			if err := say(); err != nil && !errors.Is(err, ErrUnwritten) {
+				t.Errorf("%s: %v", what, err)
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("%s: answered after %s", what, took)
+			}
+		}
+		for range 30 {
+			pass(2 * time.Minute)
+			var id string
+			heard("pause", func() error {
+				p, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(2), Owner: "eva", Reason: "disk"})
+				id = p.ID
+				return err
+			})
+			plan, err := w.healer.Plan()
+			if err != nil || !slices.ContainsFunc(plan.Pauses, func(p healer.Pause) bool { return p.ID == id }) {
+				t.Fatalf("pause %q is not in force: %v", id, err)
+			}
+			heard("resume", func() error { return w.healer.Resume(w.ctx, id, "eva") })
+			heard("quarantine", func() error { return w.healer.Quarantine(w.ctx, w.worker(3), "eva", "test") })
+			heard("release", func() error { return w.healer.Release(w.ctx, w.worker(3), "eva") })
+		}
+		if w.wroteAnything() {
+			t.Error("something was sent whose intent took ten seconds to write")
+		}
+		disk.takes.Store(0)
+		w.until("the dragon is healed", 2*time.Hour, func() bool { return len(w.wrote(1)) == 1 })
+		w.stop()
+		if mem := peekLocal(w.dir); mem == nil || mem.Fleet.Running || len(mem.Fleet.Pauses) != 0 {
+			t.Error("the state does not have what was said")
+		}
+	})
+}
+
+// While an intent is being written for ten seconds, STOP is put there: nothing is sent.
+func TestStopIsHeardWhileACommitHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 4)
+		var disk hanging
+		w.setUps = append(w.setUps, func(h *Healer) { h.commit = disk.commit })
+		w.start()
+		w.settle()
+		w.killBoard(1)
+		w.until("it is about to act", time.Hour, w.acting)
+		disk.takes.Store(int64(time.Second)) // short enough for the intent to count
+		if err := os.WriteFile(filepath.Join(w.dir, stopFile), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Hour)
+		if w.wroteAnything() {
+			t.Error("something was sent after STOP")
+		}
+	})
+}
+
+func TestAProcessEndsAlthoughItsDiskHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 2)
+		var disk hanging
+		w.setUps = append(w.setUps, func(h *Healer) { h.commit = disk.commit })
+		w.start()
+		w.settle()
+		disk.takes.Store(int64(10 * time.Minute))
+		_, _ = w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "disk"})
+		start := time.Now()
+		w.stop()
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("it ended after %s", took)
+		}
+		time.Sleep(time.Hour) // the write that hung comes to its end
+	})
+}
+
+// A state that cannot even be opened hangs nothing but the healing, and is said.
+func TestAStateThatHangsWhenOpenedIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 2)
+		w.configs = append(w.configs, func(c *Config) {
+			open := openLocal(w.dir)
+			c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
+				time.Sleep(20 * time.Minute)
+				return open(ctx, floor)
+			}
+		})
+		w.start()
+		pass(10 * time.Minute)
+		s := w.healer.Status()
+		if s == nil || s.Owner || s.Writable || !strings.Contains(s.Error, "takes too long") {
+			t.Fatalf("status %+v", s)
+		}
+		if w.healer.Idle() > 2*time.Minute {
+			t.Errorf("it has not looked for %s", w.healer.Idle())
+		}
+		w.until("the state is open", 30*time.Minute, func() bool { return w.healer.Status().Owner })
+	})
+}
+
+// A backup that was restored, or a state that is gone, is found by the audit: every budget
+// counts as used up, and no ID of an action is used again.
+func TestTheStateKnowsItsAge(t *testing.T) {
+	for name, spoil := range map[string]func(w *ward, backup []byte) error{
+		"restored": func(w *ward, backup []byte) error {
+			return os.WriteFile(filepath.Join(w.dir, "healer.db"), backup, 0o600)
+		},
+		"gone": func(w *ward, _ []byte) error { return os.Remove(filepath.Join(w.dir, "healer.db")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWard(t, 4)
+				w.start()
+				w.settle()
+				w.stop()
+				backup, err := os.ReadFile(filepath.Join(w.dir, "healer.db"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.start()
+				w.killBoard(1)
+				w.until("an action", time.Hour, func() bool { return len(w.wrote(1)) == 1 })
+				pass(time.Minute)
+				w.stop()
+				used := 0 // the newest epoch
+				for _, a := range w.audit() {
+					if epoch, _, ok := strings.Cut(a.ActionID, "-"); ok {
+						n, _ := strconv.Atoi(epoch)
+						used = max(used, n)
+					}
+				}
+				if err := spoil(w, backup); err != nil {
+					t.Fatal(err)
+				}
+				w.start()
+				pass(time.Minute)
+				s := w.healer.Status()
+				if s == nil || s.Recovered == "" || w.metric("mother_state_recovered") != 1 {
+					t.Fatalf("it is not noticed: %+v", s)
+				}
+				w.killBoard(2)
+				pass(2 * time.Hour)
+				if n := len(w.wrote(2)); n != 0 {
+					t.Errorf("%d writes, and nobody knows what was done before", n)
+				}
+				w.stop()
+				mem := peekLocal(w.dir)
+				if mem == nil {
+					t.Fatal("no state")
+				}
+				if used == 0 || mem.Fleet.Epoch <= used {
+					t.Errorf("epoch %d, and actions of %d are in the audit", mem.Fleet.Epoch, used)
+				}
+			})
+		})
+	}
+}
+
+// A process that ends in order and starts again has lost nothing.
+func TestAnOrderlyStartIsNoRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 3)
+		for range 4 {
+			w.start()
+			w.settle()
+			w.stop()
+		}
+		w.start()
+		pass(time.Minute)
+		if s := w.healer.Status(); s.Recovered != "" || s.Mode != string(healer.Enforce) {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// What asks whether the program is ready learns that its healer does not look.
+func TestAHealerThatDoesNotLookIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 2)
+		stuck := make(chan struct{})
+		w.setUps = append(w.setUps, func(h *Healer) {
+			decide := h.decide
+			h.decide = func(now healer.Instant, v *healer.View, m *healer.Memory, p *healer.Policy) *healer.Plan {
+				select {
+				case <-stuck:
+				default:
+					if h.published.Load() != nil {
+						<-stuck
+					}
+				}
+				return decide(now, v, m, p)
+			}
+		})
+		w.start()
+		pass(10 * time.Minute)
+		if idle := w.healer.Idle(); idle < 7*time.Minute {
+			t.Errorf("idle for %s", idle)
+		}
+		close(stuck)
+		pass(2 * time.Minute)
+		if idle := w.healer.Idle(); idle > 2*time.Minute {
+			t.Errorf("idle for %s after it looked", idle)
+		}
+	})
+}
