@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -47,62 +46,80 @@ func addDemo(p *cli.Program) {
 	var web app.WebFlags
 	web.Register(cmd, "127.0.0.1:9977")
 	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
-		models := dragontest.Models()
-		clock := dragontest.SpedUp(speed)
-		herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: count, Specs: func(i int) dragontest.Spec {
-			spec := dragontest.Spec{Uptime: time.Duration(i*37+5) * time.Hour, Now: clock, Speed: speed}
-			if i%4 == 3 { // every fourth is of another model, in turn
-				spec.Model = models[i/4%len(models)].Key
-			}
-			if speed != 1 && i == newcomer(count) {
-				spec.Pools = dragontest.VendorPools() // fresh from the factory
-			}
-			return spec
-		}})
+		dragons, err := dragontest.NewHerd(dragontest.HerdConfig{Count: count, Specs: demoSpecs(count, speed)})
 		if err != nil {
 			return err
 		}
-		defer herd.Close()
-
+		defer dragons.Close()
 		dir, err := os.MkdirTemp("", "mother-of-dragons-demo-")
 		if err != nil {
 			return err
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		args := []string{"--data-dir=" + dir, "--inventory-file=", "--dragon-timeout=3", "--scan-interval=60", "--dragon-port=" + strconv.Itoa(int(herd.Port()))}
-		for _, n := range herd.Networks() {
-			args = append(args, "--network="+n.String())
-		}
-		introduce := introduceDemo
-		if speed == 1 {
-			defer time.AfterFunc(faultsAfter, func() { injectFaults(herd) }).Stop()
-		} else {
-			args = append(args, fmt.Sprintf("--simulation.speed=%g", speed), "--dragon-health-reboot", "--pools="+demoPools)
-			args[slices.Index(args, "--scan-interval=60")] = fmt.Sprintf("--scan-interval=%v", max(2*time.Second, time.Duration(float64(time.Minute)/speed)))
-			if i := newcomer(count); i > 0 {
-				herd.Dragon(i).PowerOff()
-			}
-			n := &narrator{herd: herd, speed: speed, dir: dir, out: stdout}
-			defer n.run()()
-			introduce = n.introduce
-		}
-		parser := kingpin.New("demo", "")
-		load := config.Register(parser)
-		if _, err := parser.Parse(args); err != nil {
-			return err
-		}
-		c, err := load()
+		c, err := demoConfig(dragons, dir, speed)
 		if err != nil {
 			return err
 		}
+		var story sync.WaitGroup
+		defer story.Wait()
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		introduce := func(a net.Addr) { introduceDemo(stdout, a, dragons) }
+		if speed == 1 {
+			defer time.AfterFunc(faultsAfter, func() { injectFaults(dragons) }).Stop()
+		} else {
+			if i := newcomer(count); i > 0 {
+				dragons.Dragon(i).PowerOff()
+			}
+			n := &narrator{dragons: dragons, speed: speed, dir: dir, out: stdout, start: time.Now()}
+			introduce = func(a net.Addr) {
+				n.introduce(a)
+				story.Go(func() { n.tell(ctx) })
+			}
+		}
 		var once sync.Once // it may listen on several addresses
 		return app.Serve(ctx, c, nil, web, p.Logs.Logger(stderr), func(a net.Addr) {
-			once.Do(func() { introduce(stdout, a, herd) })
+			once.Do(func() { introduce(a) })
 			if p.Listening != nil {
 				p.Listening(a)
 			}
 		})
 	})
+}
+
+// demoSpecs returns the dragons of the demo. Every fourth is of another model, in turn.
+func demoSpecs(count int, speed float64) func(i int) dragontest.Spec {
+	models, clock := dragontest.Models(), dragontest.SpedUp(speed)
+	return func(i int) dragontest.Spec {
+		spec := dragontest.Spec{Uptime: time.Duration(i*37+5) * time.Hour, Now: clock, Speed: speed}
+		if i%4 == 3 {
+			spec.Model = models[i/4%len(models)].Key
+		}
+		if speed != 1 && i == newcomer(count) {
+			spec.Pools = dragontest.VendorPools() // fresh from the factory
+		}
+		return spec
+	}
+}
+
+// demoConfig returns the configuration of the demo: observing, or healing if it is fast.
+func demoConfig(dragons *dragontest.Herd, dir string, speed float64) (*config.Config, error) {
+	args := []string{"--data-dir=" + dir, "--inventory-file=", "--dragon-timeout=3", "--dragon-port=" + strconv.Itoa(int(dragons.Port()))}
+	for _, n := range dragons.Networks() {
+		args = append(args, "--network="+n.String())
+	}
+	if speed == 1 {
+		args = append(args, "--scan-interval=60")
+	} else {
+		interval := max(2*time.Second, time.Duration(float64(time.Minute)/speed))
+		args = append(args, fmt.Sprintf("--scan-interval=%v", interval), fmt.Sprintf("--simulation.speed=%g", speed), "--dragon-health-reboot", "--pools="+demoPools)
+	}
+	parser := kingpin.New("demo", "")
+	load := config.Register(parser)
+	if _, err := parser.Parse(args); err != nil {
+		return nil, err
+	}
+	return load()
 }
 
 // demoPools are the pools of the demo's dragons, except the one that joins later.
@@ -119,18 +136,18 @@ func newcomer(count int) int {
 }
 
 // injectFaults injects the faults.
-func injectFaults(herd *dragontest.Herd) {
-	for i, a := range faults[:min(len(faults), herd.Len()-1)] {
-		herd.Dragon(i + 1).Inject(a.fault)
+func injectFaults(dragons *dragontest.Herd) {
+	for i, a := range faults[:min(len(faults), dragons.Len()-1)] {
+		dragons.Dragon(i + 1).Inject(a.fault)
 	}
 }
 
 // introduceDemo says what there is to see.
-func introduceDemo(w io.Writer, address net.Addr, herd *dragontest.Herd) {
+func introduceDemo(w io.Writer, address net.Addr, dragons *dragontest.Herd) {
 	base := "http://" + address.String()
-	worker := func(i int) string { return dragon.WorkerName(herd.Dragon(i).Spec().MAC) }
-	fmt.Fprintf(w, "\n%d simulated dragons run on %v, port %d. In %v some get a fault:\n", herd.Len(), herd.Networks(), herd.Port(), faultsAfter)
-	for i, a := range faults[:min(len(faults), herd.Len()-1)] {
+	worker := func(i int) string { return dragon.WorkerName(dragons.Dragon(i).Spec().MAC) }
+	fmt.Fprintf(w, "\n%d simulated dragons run on %v, port %d. In %v some get a fault:\n", dragons.Len(), dragons.Networks(), dragons.Port(), faultsAfter)
+	for i, a := range faults[:min(len(faults), dragons.Len()-1)] {
 		fmt.Fprintf(w, "  %s %s\n", worker(i+1), a.text)
 	}
 	fmt.Fprintf(w, `
@@ -153,5 +170,5 @@ To see it in Grafana (docs/grafana.md), start Prometheus in the source directory
   prometheus --config.file=examples/prometheus.yml --storage.tsdb.path=$(mktemp -d)
 Stop with Ctrl-C.
 
-`, base, worker(0), herd.Port(), herd.Networks()[0], herd.Addr(0))
+`, base, worker(0), dragons.Port(), dragons.Networks()[0], dragons.Addr(0))
 }

@@ -2,13 +2,13 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -21,110 +21,87 @@ import (
 // joins and is configured, then every pool fails and the healer waits. The healer is the
 // real one with its default policy.
 type narrator struct {
-	herd  *dragontest.Herd
-	speed float64
-	dir   string // of the audit log
-	out   io.Writer
-
-	mu    sync.Mutex // guards out and read
-	start time.Time
-	read  int64 // bytes of the audit log
+	dragons *dragontest.Herd
+	speed   float64
+	dir     string // of the audit log
+	out     io.Writer
+	start   time.Time
+	read    int64 // bytes of the audit log
 }
 
-// The story by the dragons' clock. The healer only observes new dragons for an hour.
-const (
-	storySick      = 30 * time.Minute
-	storyJoins     = 100 * time.Minute
-	storyPoolsDown = 130 * time.Minute
-	storyPoolsUp   = 150 * time.Minute
-	storyEnd       = 170 * time.Minute
-)
+// chapter is an event of the story, by the dragons' clock.
+type chapter struct {
+	at   time.Duration
+	text string
+	do   func()
+}
 
-// run starts the story. It returns how to end it.
-func (n *narrator) run() (end func()) {
-	n.start = time.Now()
-	var timers []*time.Timer
-	at := func(t time.Duration, text string, do func()) {
-		timers = append(timers, time.AfterFunc(time.Duration(float64(t)/n.speed), func() {
-			do()
-			n.say(t, "%s", text)
-		}))
-	}
-	if n.herd.Len() > 1 {
-		at(storySick, n.worker(1)+" loses a board. Restarting its miner process would help; the healer does not know that yet.", func() {
-			n.herd.Dragon(1).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
-		})
-	}
-	if i := newcomer(n.herd.Len()); i > 0 {
-		at(storyJoins, n.worker(i)+" is new from the factory and is switched on. It mines for its vendor.", func() {
-			n.herd.Dragon(i).PowerOn()
-		})
-	}
-	at(storyPoolsDown, "every pool fails. No dragon has work, but none has a fault.", func() {
-		for _, d := range n.herd.Dragons() {
-			d.Inject(dragontest.PoolDead)
-		}
-	})
-	at(storyPoolsUp, "the pools are back.", func() {
-		for _, d := range n.herd.Dragons() {
-			d.Clear(dragontest.PoolDead)
-		}
-	})
-	at(storyEnd, "end of the story. The dragons keep running; Ctrl-C stops them.", func() {})
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(250 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				n.follow()
-			case <-stop:
-				return
+// chapters lists the events. The healer only observes new dragons for an hour.
+func (n *narrator) chapters() []chapter {
+	all := func(do func(*dragontest.Dragon)) func() {
+		return func() {
+			for _, d := range n.dragons.Dragons() {
+				do(d)
 			}
 		}
-	}()
-	return func() {
-		for _, t := range timers {
-			t.Stop()
-		}
-		close(stop)
-		<-done
 	}
+	worker := func(i int) string { return dragon.WorkerName(n.dragons.Dragon(i).Spec().MAC) }
+	story := []chapter{
+		{130 * time.Minute, "every pool fails. No dragon has work, but none has a fault.", all(func(d *dragontest.Dragon) { d.Inject(dragontest.PoolDead) })},
+		{150 * time.Minute, "the pools are back.", all(func(d *dragontest.Dragon) { d.Clear(dragontest.PoolDead) })},
+		{170 * time.Minute, "end of the story. The dragons keep running; Ctrl-C stops them.", func() {}},
+	}
+	if i := newcomer(n.dragons.Len()); i > 0 {
+		text := worker(i) + " is new from the factory and is switched on. It mines for its vendor."
+		story = append([]chapter{{100 * time.Minute, text, n.dragons.Dragon(i).PowerOn}}, story...)
+	}
+	if n.dragons.Len() > 1 {
+		text := worker(1) + " loses a board. Restarting its miner process would help; the healer does not know that yet."
+		story = append([]chapter{{30 * time.Minute, text, func() {
+			n.dragons.Dragon(1).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+		}}}, story...)
+	}
+	return story
 }
 
-func (n *narrator) worker(i int) string { return dragon.WorkerName(n.herd.Dragon(i).Spec().MAC) }
-
 // introduce says what will happen.
-func (n *narrator) introduce(w io.Writer, address net.Addr, herd *dragontest.Herd) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	fmt.Fprintf(w, `
+func (n *narrator) introduce(address net.Addr) {
+	fmt.Fprintf(n.out, `
 %d simulated dragons run on %v, %g times faster than real ones.
-%s shows them and the healer's plan; in a terminal:
+http://%v/ shows them and the healer's plan; in a terminal:
   mother-of-dragons plan --data-dir=%s
 The healer only observes new dragons for an hour. What happens, by the dragons' clock:
 
-`, herd.Len(), herd.Networks(), n.speed, "http://"+address.String()+"/", n.dir)
+`, n.dragons.Len(), n.dragons.Networks(), n.speed, address, n.dir)
 }
 
-func (n *narrator) say(at time.Duration, format string, args ...any) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.line(at, format, args...)
+// tell tells the story until ctx is done.
+func (n *narrator) tell(ctx context.Context) {
+	story := n.chapters()
+	ticker := time.NewTicker(250 * time.Millisecond)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		passed := time.Duration(float64(time.Since(n.start)) * n.speed)
+		for len(story) > 0 && story[0].at <= passed {
+			story[0].do()
+			n.line(story[0].at, story[0].text)
+			story = story[1:]
+		}
+		n.follow()
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+	}
 }
 
-// line writes a line. The caller holds n.mu.
-func (n *narrator) line(at time.Duration, format string, args ...any) {
+func (n *narrator) line(at time.Duration, text string) {
 	minutes := int(at.Minutes())
-	fmt.Fprintf(n.out, "  %d:%02d  %s\n", minutes/60, minutes%60, fmt.Sprintf(format, args...))
+	fmt.Fprintf(n.out, "  %d:%02d  %s\n", minutes/60, minutes%60, text)
 }
 
 // follow tells what is new in the audit log.
 func (n *narrator) follow() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	file, err := os.Open(filepath.Join(n.dir, "audit.jsonl"))
 	if err != nil {
 		return // the log does not exist yet
@@ -138,9 +115,8 @@ func (n *narrator) follow() {
 	n.read += int64(len(data))
 	records, _ := agent.ReadAudit(data)
 	for i := range records {
-		r := &records[i]
-		if text := narrate(r); text != "" {
-			n.line(r.At.Sub(n.start), "%s", text)
+		if text := narrate(&records[i]); text != "" {
+			n.line(records[i].At.Sub(n.start), text)
 		}
 	}
 }
