@@ -63,6 +63,9 @@ func (g *denseScript) settings(days int) {
 		b.WriteString("domains subnets\n")
 	}
 	if r.IntN(4) == 0 {
+		fmt.Fprintf(b, "built %s 2\n", g.dragon())
+	}
+	if r.IntN(4) == 0 {
 		b.WriteString("policy soaks 1h\n")
 		g.event("firmware start t1_20191101_120000 " + g.pick("good", "good", "bricks", "slow", "wrong", "loses-board", "ignored"))
 	}
@@ -124,7 +127,7 @@ func (g *denseScript) stays() string {
 	case 18:
 		return g.pick("clock healer 25h", "clock healer -14d", "ntp off", "ntp off;clock healer 25h;power healer off 5m", "ntp on")
 	case 19:
-		return g.pick("store corrupt", "store corrupt;ack recovered_state", "kill healer for 2h", "power healer off 30m")
+		return g.pick("store corrupt", "store corrupt;ack recovered_state", "store backup;store restored", "kill healer for 2h", "power healer off 30m")
 	case 20:
 		return fmt.Sprintf("mac d%d d0", min(g.n-1, 1+r.IntN(g.n)))
 	default:

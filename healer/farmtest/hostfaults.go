@@ -1,6 +1,7 @@
 package farmtest
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,10 +25,33 @@ func (p *command) ntp() func(*World) {
 }
 
 func (p *command) store() func(*World) {
-	if p.oneOf("readonly", "corrupt") == "corrupt" {
+	switch p.oneOf("readonly", "corrupt", "backup", "restored") {
+	case "corrupt":
 		return func(w *World) { w.healer.Kill(); w.healer.corrupt = true }
+	case "backup":
+		return func(w *World) {
+			h := w.healer
+			h.backup = &backup{h.fleet, maps.Clone(h.dragons), maps.Clone(h.cold)}
+		}
+	case "restored":
+		return func(w *World) { w.healer.restore() }
 	}
 	return p.lasts(func(w *World, on int) { w.host.readonly += on })
+}
+
+// backup is a copy of a healer's store.
+type backup struct {
+	fleet         []byte
+	dragons, cold map[string][]byte
+}
+
+// restore ends the process and puts the last backup of its store back, if there is one.
+func (h *Healer) restore() {
+	if b := h.backup; b != nil {
+		h.Kill()
+		h.fleet, h.dragons, h.cold = b.fleet, maps.Clone(b.dragons), maps.Clone(b.cold)
+		h.older = true
+	}
 }
 
 func (p *command) owner() func(*World) {

@@ -51,6 +51,8 @@ type Healer struct {
 	until   time.Duration // dead
 	killAt  string        // the stage of the next death
 	corrupt bool          // the store, when it is opened next
+	older   bool          // the same: it was put back from a backup
+	backup  *backup
 	onSend  []func()
 	asked   []wish
 	pauses  []hold
@@ -141,6 +143,11 @@ func (h *Healer) start() bool {
 		return false
 	}
 	mem, err := healer.LoadMemory(h.fleet, h.dragons)
+	if h.older && !h.corrupt && err == nil { // the store knows by its generation, and the audit log beside it
+		mem.Recover(w.instant(), "an older backup was put back")
+		h.older, h.recovered = false, w.Now
+		h.note("the store is an older one: every budget counts as used up")
+	}
 	if h.corrupt || err != nil {
 		mem = healer.NewMemory()
 		h.fleet, h.dragons, h.cold = nil, make(map[string][]byte), make(map[string][]byte)

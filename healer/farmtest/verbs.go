@@ -28,7 +28,7 @@ import (
 //	wish d3 pools slush,backup|typo mode efficient
 //	clock healer -14d                  ntp off|on
 //	kill healer [at wal=intent|sent|result] [for 10m]
-//	store readonly [1h]|corrupt        owner lost [1h]        stop file [1h]
+//	store readonly [1h]|corrupt|backup|restored               owner lost [1h]        stop file [1h]
 //	gate closed|error|open [1h]        observe|enforce
 //	pause|maintenance fleet|domain sw1|pool slush|model T1|mac d3|  [4h]
 //	quarantine d3                      release d3             ack harm|foreign|…
