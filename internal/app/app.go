@@ -140,6 +140,7 @@ func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 		Retention:     c.Inventory.Retention,
 		Client:        a.client,
 		Site:          a.siteOf,
+		Labels:        func(mac string) *fleet.Labels { return a.current.Load().LabelsOf(mac) },
 		Boards:        a.operatorsBoards,
 		Facts:         facts,
 		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { a.healer.OnReading(d, r) },

@@ -25,7 +25,7 @@ func (a *app) reload(ctx context.Context) (warnings []string, err error) {
 	defer a.loading.Unlock()
 	logger := a.loggerOf("config")
 	before := a.current.Load()
-	if before.File == "" {
+	if before.File == "" && before.Inventory.LabelsFile == "" {
 		return nil, errNoFile
 	}
 	next, err := a.load()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // Config is what the program runs on. Only the functions of this package make one, so whoever
@@ -24,8 +25,9 @@ type Config struct {
 	Warnings    []string // about settings that are valid and probably not meant
 	File        string   // that it was read from; empty: from flags alone
 
-	flags *Settings // as they were before the file
-	read  *reader
+	labels map[string]*fleet.Labels // by MAC
+	flags  *Settings                // as they were before the file
+	read   *reader
 }
 
 // ErrNoTarget says that neither a network nor a dragon was named.
@@ -84,7 +86,9 @@ func (s *Settings) Searched() []discovery.Network {
 func (s *Settings) Targets() []discovery.Target {
 	var list []discovery.Target
 	for _, d := range s.Dragons {
-		list = append(list, discovery.Target{Name: d.Address, Site: d.Site})
+		if d.Address != "" {
+			list = append(list, discovery.Target{Name: d.Address, Site: d.Site})
+		}
 	}
 	return list
 }

@@ -93,6 +93,7 @@ func (c *Config) check(r *reader, dir string) {
 		r.at("data_dir", "is empty; write . for the working directory")
 	}
 	sites := c.adoptSites(r)
+	c.adoptLabels(r, dir)
 	c.adoptCredentials(r, dir, sites)
 	c.Healing = newHealing(r, &c.Settings, sites)
 	c.Desired = c.newDesiredStates(r, sites, dir)

@@ -47,6 +47,18 @@ func written(t *testing.T, text string) string {
 	return path
 }
 
+// writeExampleFiles writes the files that the example names.
+func writeExampleFiles(t *testing.T, dir string) {
+	t.Helper()
+	for name, content := range map[string]string{
+		"admin.password": "dragonadmin\n", "hall-a.password": "dragonadmin\n", "labels.csv": "mac,rack\na0:b0:45:00:00:01,a12\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func parseFile(t *testing.T, text string, args ...string) (*Config, error) {
 	t.Helper()
 	return parse(append([]string{"--config.file=" + written(t, text)}, args...)...)
@@ -424,11 +436,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 		t.Fatal("the example has no settings in comments")
 	}
 	path := written(t, all)
-	for _, name := range []string{"admin.password", "hall-a.password"} {
-		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), []byte("dragonadmin\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeExampleFiles(t, filepath.Dir(path))
 	uncommented, err := parse("--config.file=" + path)
 	if err != nil {
 		t.Fatal(err)
@@ -439,7 +447,8 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 	}
 	for name, c := range map[string]*Config{"as it stands": as, "with every setting": uncommented} {
 		got, want := c.Settings, defaults.Settings
-		got.Networks, got.Exclude, got.Dragons, got.Logins, got.Profiles, got.Statsd.Host = want.Networks, nil, want.Dragons, nil, nil, "" // examples, not defaults
+		got.Networks, got.Exclude, got.Dragons, got.Logins, got.Profiles, got.Statsd.Host = want.Networks, nil, want.Dragons, nil, nil, ""
+		got.Inventory.Labels, got.Inventory.LabelsFile = nil, "" // examples, not defaults
 		got.Policy, want.Policy = healer.Policy{}, healer.Policy{}
 		if diff := cmp.Diff(want, got, comparable, cmp.AllowUnexported(Settings{})); diff != "" {
 			t.Errorf("%s: not the defaults:\n%s", name, diff)

@@ -3,8 +3,10 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -42,6 +44,8 @@ func (p *printer) node(path string, v reflect.Value) *yaml.Node {
 		return p.scalar(path, v)
 	case v.Kind() == reflect.Slice:
 		return p.list(path, v)
+	case v.Kind() == reflect.Map:
+		return p.texts(v)
 	}
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	if v.Type() == reflect.TypeFor[healer.Evidence]() {
@@ -63,6 +67,15 @@ func (p *printer) node(path string, v reflect.Value) *yaml.Node {
 	}
 	if len(n.Content) == 0 {
 		return nil
+	}
+	return n
+}
+
+func (p *printer) texts(v reflect.Value) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}
+	for _, name := range slices.Sorted(maps.Keys(v.Interface().(map[string]string))) {
+		value := v.MapIndex(reflect.ValueOf(name)).String()
+		n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value})
 	}
 	return n
 }
@@ -89,8 +102,10 @@ func (p *printer) scalar(path string, v reflect.Value) *yaml.Node {
 	if kinds[v.Type()].name == "string" {
 		n.Tag = "!!str" // for the encoder to quote it where necessary
 	}
-	if strings.HasSuffix(path, "password_file") && !filepath.IsAbs(n.Value) {
-		n.Value = filepath.Join(p.dir, n.Value)
+	if strings.HasSuffix(path, "_file") && n.Value != "" && !filepath.IsAbs(n.Value) {
+		if p.read.has(path) {
+			n.Value = filepath.Join(p.dir, n.Value)
+		}
 		if abs, err := filepath.Abs(n.Value); err == nil { // the printed file may be in another directory
 			n.Value = abs
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -30,16 +31,13 @@ func TestWhatIsPrintedIsTheSameConfiguration(t *testing.T) {
 		"credentials with a match":         locks,
 		"the example":                      string(example),
 		"the example with every setting":   commented.ReplaceAllString(string(example), "$1$2"),
+		"labels":                           "inventory: {labels: [rack, owner], labels_file: labels.csv}\ndragons: [{mac: 'a0:b0:45:00:00:02', name: Bertha, labels: {rack: 007, owner: 'no'}}]\n",
 		"nothing where there is a default": "firmware: {allowed_hosts: [], path: ''}\n",
 		"odd texts":                        "networks: [{cidr: 127.5.0.0/16, site: 'no: \"#yes'}]\nstatsd: {host: '127.0.0.1', prefix: '123'}\ndata_dir: ' a b '\ninventory: {file: 'true'}\nhealing: {fleet: {per_day: 0.123456789}, default: {hashrate: 14.7123456789 TH/s}}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := written(t, text)
-			for _, file := range []string{"admin.password", "hall-a.password"} {
-				if err := os.WriteFile(filepath.Join(filepath.Dir(path), file), []byte("dragonadmin\n"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+			writeExampleFiles(t, filepath.Dir(path))
 			c, err := parse("--network=127.5.0.0/16", "--statsd-host=127.0.0.1", "--statsd-prefix=flag", "--config.file="+path)
 			if err != nil {
 				t.Fatal(err)
@@ -55,7 +53,7 @@ func TestWhatIsPrintedIsTheSameConfiguration(t *testing.T) {
 			if diff := cmp.Diff(c.Healing.Policy(), again.Healing.Policy(), comparable); diff != "" {
 				t.Errorf("the policy is another:\n%s", diff)
 			}
-			if !c.SearchesAs(again) || c.Statsd != again.Statsd || c.DataDir != again.DataDir || c.Inventory != again.Inventory || c.Scrape != again.Scrape ||
+			if !c.SearchesAs(again) || c.Statsd != again.Statsd || c.DataDir != again.DataDir || c.Inventory.File != again.Inventory.File || fmt.Sprint(c.Inventory.Retention, c.Inventory.Labels, c.labels) != fmt.Sprint(again.Inventory.Retention, again.Inventory.Labels, again.labels) || c.Scrape != again.Scrape ||
 				c.Collectors != again.Collectors || !reflect.DeepEqual(c.Firmware, again.Firmware) {
 				t.Errorf("%+v\nbecame\n%+v", c, again)
 			}

@@ -98,6 +98,8 @@ func valueOf(row *setting) string {
 	switch {
 	case t == reflect.TypeFor[healer.Evidence]():
 		return "evidence"
+	case t.Kind() == reflect.Map:
+		return "names and values"
 	case !isScalar(t):
 		return "section"
 	}

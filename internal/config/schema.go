@@ -40,6 +40,8 @@ func schemaOf(path string, v reflect.Value) schema {
 			delete(items, "description")
 			s = schema{"anyOf": []schema{items, s}}
 		}
+	case v.Kind() == reflect.Map:
+		s["type"], s["additionalProperties"] = "object", schema{"type": []string{"string", "number", "boolean"}}
 	default:
 		properties := schema{}
 		for i := range v.NumField() {

@@ -79,7 +79,7 @@ func missing(rows []setting) (lacks []string) {
 // eachKey calls visit for every key of the file, but not for those of a profile's healing.
 func eachKey(key string, t reflect.Type, visit func(string)) {
 	switch {
-	case isScalar(t), t == reflect.TypeFor[healer.Evidence](), key == "profiles[].healing":
+	case isScalar(t), t == reflect.TypeFor[healer.Evidence](), t.Kind() == reflect.Map, key == "profiles[].healing":
 		visit(key)
 	case t.Kind() == reflect.Slice:
 		if visit(key); !isScalar(t.Elem()) {

@@ -20,8 +20,10 @@ type Settings struct {
 	Logins    []credential      `yaml:"credentials"`
 	DataDir   string            `yaml:"data_dir"`
 	Inventory struct {
-		File      string        `yaml:"file"` // empty: not written
-		Retention time.Duration `yaml:"retention"`
+		File       string        `yaml:"file"` // empty: not written
+		Retention  time.Duration `yaml:"retention"`
+		Labels     []string      `yaml:"labels"` // the declared names
+		LabelsFile string        `yaml:"labels_file"`
 	} `yaml:"inventory"`
 	Discovery struct {
 		Interval       time.Duration `yaml:"interval"`
@@ -73,10 +75,13 @@ func (n *Network) searched() discovery.Network {
 	return discovery.Network{Range: n.CIDR, Ports: n.Ports}
 }
 
-// Target is a dragon that is read without a search.
+// Target is a dragon that is read without a search, or has a name and labels, or both.
 type Target struct {
-	Address string `yaml:"address"` // host or host:port
-	Site    string `yaml:"site"`
+	Address string            `yaml:"address"` // host or host:port
+	Site    string            `yaml:"site"`
+	MAC     string            `yaml:"mac"`
+	Name    string            `yaml:"name"`
+	Labels  map[string]string `yaml:"labels"`
 }
 
 // Collectors says which series there are. Its keys are the names of collector.Switches.
@@ -115,14 +120,17 @@ func sections() []section {
 				doc: "Addresses, ranges and networks that are never searched, whichever network has them. Dragons that are named are read all the same."},
 		}},
 		{path: "dragons", rows: []setting{
-			{doc: "Dragons that are read without a search.", flag: "dragon", holder: "HOST[:PORT]", help: "Dragon to read without a search.",
-				example: `- {address: "198.51.100.17:8080", site: shed}`,
+			{doc: "Dragons that are read without a search, and the names and labels of dragons by their MACs.", flag: "dragon", holder: "HOST[:PORT]", help: "Dragon to read without a search.",
+				example: "- {address: \"198.51.100.17:8080\", site: shed}\n- {mac: \"a0:b0:45:00:ad:e5\", name: the old one, labels: {rack: a12, slot: 3}}",
 				set: func(s *Settings, text string) error {
 					s.Dragons = append(s.Dragons, Target{Address: text})
 					return discovery.CheckTarget(text)
 				}},
-			{key: "[].address", doc: "Its address: `host` or `host:port`."},
+			{key: "[].address", doc: "The address to read without a search: `host` or `host:port`."},
 			{key: "[].site", doc: "Its site; not set: the site of its address."},
+			{key: "[].mac", doc: "The MAC of the dragon that has the name and the labels."},
+			{key: "[].name", doc: "A name for people, on `dragon_info`, on the pages and in alerts."},
+			{key: "[].labels", doc: "Values of the labels that `inventory.labels` declares, such as `{rack: a12, slot: 3}`."},
 		}},
 		{path: "credentials", about: `At a dragon's login the matching credentials are tried, the most specific match first (as with profiles), then in the order of the
 file; where none matches, the factory passwords. As long as the dragon at an address is unknown, credentials without a MAC and a model are tried
@@ -147,6 +155,11 @@ first, then at most eight of the others that fit the address. A password is sent
 			{key: "file", flag: "inventory-file", def: "dragon-inventory.json", restart: true,
 				doc: "A second copy of the inventory in the Python tool's format, for scripts; empty: none."},
 			{key: "retention", flag: "inventory-retention", def: "720h", as: interval, doc: "How long a dragon is remembered after it was last seen."},
+			{key: "labels", flag: "inventory.labels", holder: "NAME", restart: true, example: "[rack, slot, owner]",
+				doc: "The labels that dragons may have. They are on `dragon_info`, in `/sd` and on the pages."},
+			{key: "labels_file", flag: "inventory.labels-file", holder: "FILE", example: "labels.csv",
+				doc: "A CSV file with labels: its header has mac, and then name or any declared labels. It is read again at a reload. " +
+					"A relative path in the file starts at the directory of the configuration file."},
 		}},
 		{path: "discovery", rows: []setting{
 			{key: "interval", flag: "scan-interval", def: "300", as: interval, doc: "The time between two scans."},

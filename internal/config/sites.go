@@ -108,7 +108,12 @@ func (c *Config) adoptSites(r *reader) (names []string) {
 	for i, t := range dragons {
 		path := fmt.Sprintf("dragons[%d]", i)
 		if t.Address == "" && !r.has(path+".address") {
-			r.at(path, "has no address")
+			if t.MAC == "" {
+				r.at(path, "has neither an address nor a mac")
+			} else if t.Site != "" {
+				r.at(path+".site", "a site needs an address")
+			}
+			c.Dragons = append(c.Dragons, t)
 			continue
 		}
 		if err := discovery.CheckTarget(t.Address); err != nil {

@@ -161,6 +161,8 @@ func (r *reader) take(n *yaml.Node, path string, v reflect.Value) {
 		r.scalar(n, path, v)
 	case v.Kind() == reflect.Slice:
 		r.list(n, path, v)
+	case v.Kind() == reflect.Map:
+		r.texts(n, path, v)
 	default:
 		r.section(n, path, v)
 	}
@@ -196,6 +198,24 @@ func (r *reader) section(n *yaml.Node, path string, v reflect.Value) {
 			continue
 		}
 		r.take(value, join(path, key.Value), field)
+	}
+}
+
+// texts reads a section whose keys are names of the operator's own, and whose values are strings.
+func (r *reader) texts(n *yaml.Node, path string, v reflect.Value) {
+	if n.Kind != yaml.MappingNode {
+		r.say(n.Line, path, "want a section of names and values, not %s", nodeKind(n))
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, value := n.Content[i], reflect.New(v.Type().Elem()).Elem()
+		if v.MapIndex(reflect.ValueOf(name.Value)).IsValid() {
+			r.say(name.Line, path, "duplicate name %s", shown(name.Value))
+			continue
+		}
+		r.take(n.Content[i+1], join(path, name.Value), value)
+		v.SetMapIndex(reflect.ValueOf(name.Value), value)
 	}
 }
 

@@ -21,6 +21,7 @@ type Info struct {
 	Firmware  string
 	HWVersion string
 	Site      string
+	Labels    *Labels // nil: none
 	FirstSeen time.Time
 	LastSeen  time.Time // last successful reading or identification; up to ten minutes behind while the dragon is up
 	Conflict  bool      // another dragon claims the same MAC, or there is none

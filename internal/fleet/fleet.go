@@ -25,6 +25,7 @@ type Config struct {
 	Retention     time.Duration               // after which a vanished dragon is forgotten; default 30 days
 	Client        dragon.Options              // for dragons that the inventory remembers
 	Site          func(address string) string // the site that an address, as Info.Address has it, belongs to; may be nil
+	Labels        func(mac string) *Labels    // what the operator says of a dragon; may be nil
 	Boards        func(*Info) int             // the boards that the operator says a dragon has, 0: nothing; may be nil
 	Logger        log.Logger
 	Registerer    prometheus.Registerer   // may be nil

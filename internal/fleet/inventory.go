@@ -275,8 +275,10 @@ func (f *Fleet) recall(r record, p *place) {
 	if r.Latest != nil && f.config.interval(Firmware) > 0 {
 		d.facts.Store(&Facts{Firmware: r.Latest.fact()})
 	}
-	d.info.Store(&Info{MAC: r.MAC, Address: r.Address, IP: hostOf(r.Address), Brand: dragon.Brand(r.Brand),
-		Model: dragon.Printable(r.Model), Firmware: dragon.Printable(r.Firmware), HWVersion: dragon.Printable(r.HWVersion), FirstSeen: r.FirstSeen, LastSeen: r.LastSeen})
+	info := &Info{MAC: r.MAC, Address: r.Address, IP: hostOf(r.Address), Brand: dragon.Brand(r.Brand),
+		Model: dragon.Printable(r.Model), Firmware: dragon.Printable(r.Firmware), HWVersion: dragon.Printable(r.HWVersion), FirstSeen: r.FirstSeen, LastSeen: r.LastSeen}
+	d.findLabels(info)
+	d.info.Store(info)
 	d.mu.Lock()
 	if p != nil {
 		f.byAddress[p.address] = d

@@ -17,12 +17,15 @@ func settled(s Settings) *Settings {
 
 func (f *Fleet) timeout() time.Duration { return f.set.Load().Timeout }
 
-// Change takes over new settings, and has Config.Site asked anew for every dragon.
+// Change applies new settings, and asks Config.Site and Config.Labels again for every dragon.
 func (f *Fleet) Change(s Settings) {
 	f.set.Store(settled(s))
 	for _, d := range f.Dragons() {
 		d.mu.Lock()
-		d.change(d.findSite)
+		d.change(func(i *Info) {
+			d.findSite(i)
+			d.findLabels(i)
+		})
 		d.mu.Unlock()
 	}
 }

@@ -44,6 +44,34 @@ func TestOtherSitesAndTimesAreFollowed(t *testing.T) {
 	})
 }
 
+func TestLabelsAreFollowed(t *testing.T) {
+	var rack atomic.Pointer[string]
+	rack.Store(new("a12"))
+	labels := func(mac string) *Labels {
+		if mac != macA {
+			return nil
+		}
+		return &Labels{Pairs: []Label{{"rack", *rack.Load()}}}
+	}
+	inHall(t, Config{Labels: labels}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+		other, _ := h.dragon("10.1.0.9", dragontest.Spec{MAC: macB})
+		was := d.Info()
+		if was.Labels.Get("rack") != "a12" || other.Info().Labels != nil {
+			t.Errorf("%q and %q", was.Labels, other.Info().Labels)
+		}
+		h.Change(Settings{})
+		if d.Info() != was {
+			t.Error("equal labels made another value")
+		}
+		rack.Store(new("b1"))
+		h.Change(Settings{})
+		if d.Info().Labels.Get("rack") != "b1" || was.Labels.Get("rack") != "a12" {
+			t.Errorf("%q, before %q", d.Info().Labels, was.Labels)
+		}
+	})
+}
+
 func TestOtherCredentialsAreTriedOnThoseThatRefused(t *testing.T) {
 	var known atomic.Pointer[[]dragon.Credential]
 	known.Store(&[]dragon.Credential{{Username: "admin", Password: "old"}})

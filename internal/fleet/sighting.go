@@ -265,6 +265,7 @@ func (f *Fleet) seenAgain(d *Dragon, s Sighting) {
 func (f *Fleet) add(mac string, i Info, p *place, s Sighting) *Dragon {
 	d := &Dragon{fleet: f, mac: mac, lane: newLane(), lastSeen: i.LastSeen}
 	i.MAC = mac
+	d.findLabels(&i)
 	d.info.Store(&i)
 	d.mu.Lock()
 	d.settle(p)
