@@ -43,7 +43,7 @@ func newCommon() *common { return &common{pairs: map[label]*dto.LabelPair{}} }
 const maxCommon = 4096
 
 // ownLabels are those that no two dragons share.
-var ownLabels = []string{"worker", "mac", "ip", "user"}
+var ownLabels = []string{"worker", "mac", "ip", "user", "name", "place"}
 
 // pair returns the label that dragons share; nil if this one is not to be shared.
 func (c *common) pair(l label) *dto.LabelPair {

@@ -31,6 +31,7 @@ type farm struct {
 	herd      *dragontest.Herd
 	transport *dragon.Transport
 	log       *bytes.Buffer
+	labels    map[string]*fleet.Labels // by MAC
 	close     func()
 }
 
@@ -50,7 +51,8 @@ func newFarmWithFacts(t *testing.T, herd dragontest.HerdConfig, facts map[fleet.
 	transport := dragon.NewTransport()
 	transport.DialContext = h.DialContext
 	options := dragon.Options{Transport: transport}
-	f, err := fleet.Open(fleet.Config{Client: options, Facts: facts, Jitter: steady()})
+	made := &farm{herd: h, transport: transport, log: &bytes.Buffer{}}
+	f, err := fleet.Open(fleet.Config{Client: options, Facts: facts, Jitter: steady(), Labels: func(mac string) *fleet.Labels { return made.labels[mac] }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +70,7 @@ func newFarmWithFacts(t *testing.T, herd dragontest.HerdConfig, facts map[fleet.
 	for i := range h.Len() {
 		h.Dragon(i).ForgetTraffic()
 	}
-	logged := &bytes.Buffer{}
-	c := Config{Fleet: f, Limits: Limits{Offset: 500 * time.Millisecond}, Registry: prometheus.NewRegistry(), Logger: log.NewLogfmtLogger(log.NewSyncWriter(logged)), Find: func(_ context.Context, target string) (*fleet.Dragon, error) {
+	c := Config{Fleet: f, Limits: Limits{Offset: 500 * time.Millisecond}, Registry: prometheus.NewRegistry(), Logger: log.NewLogfmtLogger(log.NewSyncWriter(made.log)), Find: func(_ context.Context, target string) (*fleet.Dragon, error) {
 		if d := f.Lookup(target); d != nil {
 			return d, nil
 		}
@@ -78,12 +79,14 @@ func newFarmWithFacts(t *testing.T, herd dragontest.HerdConfig, facts map[fleet.
 	for _, change := range change {
 		change(&c)
 	}
-	return &farm{Collector: New(c), herd: h, transport: transport, log: logged, close: func() {
+	made.Collector = New(c)
+	made.close = func() {
 		cancel()
 		running.Wait()
 		h.Close()
 		transport.CloseIdleConnections()
-	}}
+	}
+	return made
 }
 
 // steady returns a jitter without chance, so that a dragon is asked at the same times in

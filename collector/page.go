@@ -205,7 +205,7 @@ func (c *Collector) gather() []*dto.MetricFamily {
 type sheet struct {
 	out     *bufio.Writer
 	family  dto.MetricFamily
-	scratch [10]*dto.LabelPair
+	scratch [20]*dto.LabelPair
 
 	chunks  []*[chunk]cell
 	metrics []*dto.Metric // of all cells

@@ -24,6 +24,9 @@ the name that its pool shows. What else names a dragon is on ` + "`dragon_info`"
 
     dragon_board_temperature_celsius * on (worker) group_left (model, ip) dragon_info
 
+There it also has the labels that the operator gives it (` + "`dragons` and `inventory.labels`" + ` in the
+configuration), its ` + "`name`, and `place`" + `, which is all of them in one text for alerts.
+
 A dragon that could not be read has ` + "`dragon_up`" + ` 0 and no data. What a dragon does not report, or
 reports in a way that makes no sense, has no series: unknown is not zero. Counters begin
 anew with the dragon's mining process; those of the table "Every known dragon" and the

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // A row is one series that each T has. To add a metric is to add a row: HELP, page,
@@ -23,6 +24,7 @@ type row[T any] struct {
 	source string // the device's own field
 	with   label  // a constant label, where the name has one series for each of its values
 	labels []labelOf[T]
+	more   func(*T) []fleet.Label // labels that only some dragons have; may be nil
 	get    func(*T) dragon.Number
 }
 
@@ -121,6 +123,11 @@ func (t table[T]) family(rows []row[T]) *family {
 				}
 				for _, l := range r.labels {
 					labels = append(labels, s.face.pair(l.name, l.get(it.of)))
+				}
+				if r.more != nil {
+					for _, l := range r.more(it.of) {
+						labels = append(labels, s.face.pair(l.Name, l.Value))
+					}
 				}
 				emit(r.source, value, it.since, append(labels, s.worker))
 			}

@@ -32,6 +32,7 @@ type farm struct {
 	tries    map[netip.Addr][]time.Duration // connects of scans, by when
 	lastTry  time.Duration
 	now, max int                                     // connects of scans at once
+	labels   map[string]*fleet.Labels                // by MAC
 	fail     func(a netip.Addr, try int) (err error) // makes a connect of a scan fail, if it returns an error
 }
 
@@ -49,7 +50,8 @@ func newFarm(t testing.TB, hc dragontest.HerdConfig, c Config) *farm {
 	transport.DialContext = herd.DialContext
 	c.Client.Transport = transport
 	farm := &farm{t: t, herd: herd, begun: time.Now(), tries: make(map[netip.Addr][]time.Duration)}
-	f, err := fleet.Open(fleet.Config{Client: c.Client, Site: func(address string) string { return farm.Site(address) }})
+	f, err := fleet.Open(fleet.Config{Client: c.Client, Site: func(address string) string { return farm.Site(address) },
+		Labels: func(mac string) *fleet.Labels { return farm.labels[mac] }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,17 +26,21 @@ func SDHandler(f *fleet.Fleet) http.Handler {
 			if info.IP == "" {
 				target = info.Worker
 			}
-			groups = append(groups, targetGroup{
-				Targets: []string{target},
-				Labels: map[string]string{
-					"__meta_dragon_worker":   info.Worker,
-					"__meta_dragon_mac":      info.MAC,
-					"__meta_dragon_model":    info.Model,
-					"__meta_dragon_brand":    string(info.Brand),
-					"__meta_dragon_firmware": info.Firmware,
-					"__meta_dragon_site":     info.Site,
-				},
-			})
+			labels := map[string]string{
+				"__meta_dragon_worker":   info.Worker,
+				"__meta_dragon_mac":      info.MAC,
+				"__meta_dragon_model":    info.Model,
+				"__meta_dragon_brand":    string(info.Brand),
+				"__meta_dragon_firmware": info.Firmware,
+				"__meta_dragon_site":     info.Site,
+			}
+			if l := info.Labels; l != nil {
+				labels["__meta_dragon_name"] = l.Name
+				for _, p := range l.Pairs {
+					labels["__meta_dragon_label_"+p.Name] = p.Value
+				}
+			}
+			groups = append(groups, targetGroup{Targets: []string{target}, Labels: labels})
 		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		// Only a client that went away makes this fail.

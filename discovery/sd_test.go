@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestServiceDiscovery(t *testing.T) {
@@ -73,6 +74,24 @@ func TestADragonWhoseAddressWasTakenIsATargetByItsWorker(t *testing.T) {
 			if d, err := f.Find(t.Context(), target); err != nil || d.Info().Worker != worker {
 				t.Errorf("/probe of %s: %v", target, err)
 			}
+		}
+	})
+}
+
+func TestLabelsAreInServiceDiscovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 1}, Config{Networks: networks(t, "127.10.0.0/29")})
+		f.scan()
+		f.labels = map[string]*fleet.Labels{f.known(0).Info().MAC: {Name: "Bertha", Pairs: []fleet.Label{{Name: "rack", Value: "a12"}}}}
+		f.fleet.Change(fleet.Settings{})
+		w := httptest.NewRecorder()
+		SDHandler(f.fleet).ServeHTTP(w, httptest.NewRequest("GET", "/sd", nil))
+		var groups []targetGroup
+		if err := json.Unmarshal(w.Body.Bytes(), &groups); err != nil || len(groups) != 1 {
+			t.Fatalf("%v: %s", err, w.Body)
+		}
+		if l := groups[0].Labels; l["__meta_dragon_name"] != "Bertha" || l["__meta_dragon_label_rack"] != "a12" {
+			t.Errorf("%v", l)
 		}
 	})
 }

@@ -32,11 +32,8 @@ func (c *Config) Unchangeable(next *Config) error {
 // text is the value of a key, a string in quotes.
 func (c *Config) text(key string) string {
 	v := fieldAt(reflect.ValueOf(&c.Settings).Elem(), key)
-	switch v.Kind() {
-	case reflect.String:
+	if v.Kind() == reflect.String {
 		return strconv.Quote(v.String())
-	case reflect.Slice:
-		return fmt.Sprint(v)
 	}
 	return show(key, v)
 }

@@ -55,13 +55,6 @@ func TestLabelsFromFlagsAlone(t *testing.T) {
 	if err != nil || c.LabelsOf("a0:b0:45:00:00:01").String() != "rack a12" {
 		t.Errorf("%v, %v", c, err)
 	}
-	if err := c.Unchangeable(c); err != nil {
-		t.Error(err)
-	}
-	other, err := parse("--network=127.5.0.0/24", "--inventory.labels=rack")
-	if err != nil || c.Unchangeable(other) == nil {
-		t.Errorf("other labels take no restart: %v", err)
-	}
 }
 
 func TestErrorsOfTheLabelsFileHaveTheirLines(t *testing.T) {

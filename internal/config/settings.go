@@ -155,7 +155,7 @@ first, then at most eight of the others that fit the address. A password is sent
 			{key: "file", flag: "inventory-file", def: "dragon-inventory.json", restart: true,
 				doc: "A second copy of the inventory in the Python tool's format, for scripts; empty: none."},
 			{key: "retention", flag: "inventory-retention", def: "720h", as: interval, doc: "How long a dragon is remembered after it was last seen."},
-			{key: "labels", flag: "inventory.labels", holder: "NAME", restart: true, example: "[rack, slot, owner]",
+			{key: "labels", flag: "inventory.labels", holder: "NAME", example: "[rack, slot, owner]",
 				doc: "The labels that dragons may have. They are on `dragon_info`, in `/sd` and on the pages."},
 			{key: "labels_file", flag: "inventory.labels-file", holder: "FILE", example: "labels.csv",
 				doc: "A CSV file with labels: its header has mac, and then name or any declared labels. It is read again at a reload. " +
