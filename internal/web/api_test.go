@@ -37,6 +37,7 @@ type clinic struct {
 	fleet  *fleet.Fleet
 	healer *agent.Healer
 	herd   *dragontest.Herd
+	labels map[string]*fleet.Labels // by MAC
 }
 
 func newClinic(t *testing.T) *clinic {
@@ -55,7 +56,9 @@ func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 	transport := dragon.NewTransport()
 	transport.DialContext = herd.DialContext
 	options := dragon.Options{Transport: transport}
-	dragons, err := fleet.Open(fleet.Config{Client: options, Site: func(string) string { return "127.10.0.0/16" }})
+	c := &clinic{t: t, dir: t.TempDir(), worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
+	dragons, err := fleet.Open(fleet.Config{Client: options, Site: func(string) string { return "127.10.0.0/16" },
+		Labels: func(mac string) *fleet.Labels { return c.labels[mac] }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 	policy.Wish = func(healer.Device) *healer.Wish {
 		return &healer.Wish{Key: "k", Name: "house pools", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://house.example.com:3333", User: "house", Password: "housesecret"}}, Mode: "efficient"}
 	}
-	c := &clinic{t: t, dir: t.TempDir(), fleet: dragons, worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
+	c.fleet = dragons
 	c.healer, err = agent.New(agent.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy }})
 	if err != nil {
 		t.Fatal(err)

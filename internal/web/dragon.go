@@ -28,8 +28,13 @@ type DragonAnswer struct {
 	Firmware  string `json:"firmware"`
 	HWVersion string `json:"hw_version"`
 	Site      string `json:"site"`
-	Profile   string `json:"profile"`
-	Conflict  bool   `json:"conflict"` // another dragon claims the same MAC, or there is none
+
+	Name   string            `json:"name,omitempty"`   // as the operator calls it
+	Labels map[string]string `json:"labels,omitempty"` // of the operator
+	Place  string            `json:"place,omitempty"`  // name and labels in one text
+
+	Profile  string `json:"profile"`
+	Conflict bool   `json:"conflict"` // another dragon claims the same MAC, or there is none
 
 	Up        bool          `json:"up"`
 	Down      string        `json:"down_reason,omitempty"` // a value of dragon_scrape_failures_total's reason
@@ -121,8 +126,11 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	i, h, r := d.Info(), d.Health(), d.Last()
 	a := DragonAnswer{
 		Worker: i.Worker, MAC: i.MAC, Address: i.Address, Link: linkTo(i), Brand: string(i.Brand), Model: i.Model,
-		Algorithm: dragon.ModelOf(i.Model).Algorithm, Firmware: i.Firmware, HWVersion: i.HWVersion, Site: i.Site, Conflict: i.Conflict,
+		Algorithm: dragon.ModelOf(i.Model).Algorithm, Firmware: i.Firmware, HWVersion: i.HWVersion, Site: i.Site, Labels: labelsOf(i.Labels), Place: i.Labels.String(), Conflict: i.Conflict,
 		Up: h.Up, Down: h.Reason, Busy: h.Busy, FirstSeen: i.FirstSeen.UTC(), LastSeen: i.LastSeen.UTC(),
+	}
+	if i.Labels != nil {
+		a.Name = i.Labels.Name
 	}
 	if !h.LastSuccess.IsZero() {
 		at := h.LastSuccess.UTC()

@@ -27,6 +27,8 @@ type FleetAnswer struct {
 
 	states        map[healer.State]int
 	models, sites []string
+	labels        []labelChoice
+	groups        map[string]*group  // by value, where a query groups
 	hashrates     map[string]float64 // by algorithm
 	hottest       *DragonAnswer
 	oldest        dragon.Number // age of the oldest reading of those that are up
@@ -36,6 +38,8 @@ type FleetAnswer struct {
 // fleetQuery selects and sorts dragons.
 type fleetQuery struct {
 	Text, State, Model, Site string
+	Label                    string // as in rack=a12
+	Group                    string // a label, site or model; empty: not grouped
 	Sort                     string // one of orders, with a - in front for the other way round
 	Page, Per                int    // Per 0: all on one page
 }
@@ -48,8 +52,8 @@ const most = 200
 
 // parseFleetQuery reads the parameters q, state, model, site, sort, page and per.
 func parseFleetQuery(v url.Values, per int) (fleetQuery, error) {
-	q := fleetQuery{Text: v.Get("q"), State: v.Get("state"), Model: v.Get("model"), Site: v.Get("site"), Sort: cmp.Or(v.Get("sort"), "state"), Page: 1, Per: per}
-	for name, s := range map[string]string{"q": q.Text, "model": q.Model, "site": q.Site} {
+	q := fleetQuery{Text: v.Get("q"), State: v.Get("state"), Model: v.Get("model"), Site: v.Get("site"), Label: v.Get("label"), Group: v.Get("group"), Sort: cmp.Or(v.Get("sort"), "state"), Page: 1, Per: per}
+	for name, s := range map[string]string{"q": q.Text, "model": q.Model, "site": q.Site, "label": q.Label, "group": q.Group} {
 		if len(s) > most {
 			return q, fmt.Errorf("%s has %d letters, expected at most %d", name, len(s), most)
 		}
@@ -81,7 +85,7 @@ func parseFleetQuery(v url.Values, per int) (fleetQuery, error) {
 // values are the query's parameters without the defaults.
 func (q fleetQuery) values(per int) url.Values {
 	v := url.Values{}
-	for name, s := range map[string]string{"q": q.Text, "state": q.State, "model": q.Model, "site": q.Site} {
+	for name, s := range map[string]string{"q": q.Text, "state": q.State, "model": q.Model, "site": q.Site, "label": q.Label, "group": q.Group} {
 		if s != "" {
 			v.Set(name, s)
 		}
@@ -103,7 +107,7 @@ func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAn
 	dragons := f.Dragons()
 	a := &FleetAnswer{At: now.UTC(), Known: len(dragons), states: make(map[healer.State]int), hashrates: make(map[string]float64)}
 	all := make([]DragonAnswer, len(dragons))
-	models, sites := make(map[string]bool), make(map[string]bool)
+	models, sites, labels := make(map[string]bool), make(map[string]bool), make(map[string]map[string]bool)
 	text := strings.ToLower(strings.TrimSpace(q.Text))
 	matching := make([]*DragonAnswer, 0, len(all))
 	for i, d := range dragons {
@@ -111,14 +115,18 @@ func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAn
 		x := &all[i]
 		a.count(x)
 		models[x.Model], sites[x.Site] = true, true
+		addLabels(labels, x)
 		if q.matches(x, text) {
 			matching = append(matching, x)
 		}
 	}
-	a.models, a.sites = names(models), names(sites)
+	a.models, a.sites, a.labels = names(models), names(sites), labelChoices(labels)
 	name, descending := strings.CutPrefix(q.Sort, "-")
 	order := orders[name]
 	slices.SortStableFunc(matching, func(x, y *DragonAnswer) int { return order(x, y, descending) }) // stable: equals stay sorted by worker
+	if q.Group != "" {
+		a.groups = groupDragons(matching, q.Group)
+	}
 
 	a.Matching, a.Page, a.Pages = len(matching), 1, 1
 	if q.Per > 0 {
@@ -208,12 +216,13 @@ func (q *fleetQuery) matches(a *DragonAnswer, text string) bool {
 	case q.State == troubled && !a.needsALook(),
 		q.State != "" && q.State != troubled && string(a.State()) != q.State,
 		q.Model != "" && a.Model != q.Model,
-		q.Site != "" && a.Site != q.Site:
+		q.Site != "" && a.Site != q.Site,
+		q.Label != "" && !a.hasLabel(q.Label):
 		return false
 	case text == "":
 		return true
 	}
-	for _, s := range []string{a.Worker, a.MAC, a.Address, a.Model, a.Firmware, a.Site, a.Profile, a.Pool, a.PoolUser} {
+	for _, s := range []string{a.Worker, a.MAC, a.Address, a.Model, a.Firmware, a.Site, a.Profile, a.Pool, a.PoolUser, a.Place} {
 		if strings.Contains(strings.ToLower(s), text) {
 			return true
 		}

@@ -214,6 +214,7 @@ type fleetPage struct {
 	Query        fleetQuery
 	Models       []string
 	Sites        []string
+	Labels       []labelChoice
 	States       []stateCount
 	Troubled     int
 	Rates        []algorithmRate
@@ -324,7 +325,7 @@ func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
 	l := lookAt(p.Healer)
 	h := describeFleet(p.Fleet, l, q, time.Now())
 	page := fleetPage{
-		FleetAnswer: h, Query: q, Models: h.models, Sites: h.sites, Troubled: h.trouble, Hottest: h.hottest, Oldest: h.oldest,
+		FleetAnswer: h, Query: q, Models: h.models, Sites: h.sites, Labels: h.labels, Troubled: h.trouble, Hottest: h.hottest, Oldest: h.oldest,
 		Unlooked: l.status == nil, ShowsSite: len(h.sites) > 0,
 	}
 	page.Warm, page.Hot = heat(l.status, "")
