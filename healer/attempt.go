@@ -29,7 +29,7 @@ type Step struct {
 	// Want is the desired state of a dragon that is to be configured; nil: it is not about
 	// that. With an Identify, what it has of it is to be read. With a Send, Items of it are to
 	// be written.
-	Want  *Wish
+	Want  *DesiredState
 	Items []Item
 }
 
@@ -84,15 +84,15 @@ type Attempt struct {
 	force    bool   // skips policy; never identity, ceilings, the state or STOP
 	view     *View  // that the decision rests on
 	policy   *Policy
-	want     *Wish
+	want     *DesiredState
 
 	next   StepKind
-	looks  int           // still to be made
-	looked bool          // one was made
-	proven time.Duration // when the dragon said who it is
-	had    *Setting      // what a dragon that is configured had
-	action Action        // once it is intended
-	err    error         // why nothing was sent
+	looks  int             // still to be made
+	looked bool            // one was made
+	proven time.Duration   // when the dragon said who it is
+	had    *ConfigSnapshot // what a dragon that is configured had
+	action Action          // once it is intended
+	err    error           // why nothing was sent
 }
 
 // NewAttempt begins to carry out a decision that was made on a view, by a policy. actor is
@@ -108,9 +108,9 @@ func NewAttempt(d Decision, actor string, force bool, view *View, mem *Memory, p
 		a.looks = looksBefore
 	}
 	if d.Change != nil {
-		var own *Wish
+		var own *DesiredState
 		if f := view.Of(d.MAC); f != nil {
-			own = f.Wish
+			own = f.Desired
 		}
 		a.want = mem.Desired(&d, own)
 	}

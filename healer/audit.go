@@ -118,10 +118,10 @@ func (c *cycle) auditDecisions() {
 		if d.State == StateSuspect {
 			continue
 		}
-		last, said := c.m.run.said[key]
+		last, said := c.m.run.lastAudited[key]
 		if d.Verb == Nothing && d.State.Quiet() {
 			if said {
-				delete(c.m.run.said, key)
+				delete(c.m.run.lastAudited, key)
 				c.out.Audit = append(c.out.Audit, c.decided(c.order[i], d, Recovery))
 			}
 			continue
@@ -130,7 +130,7 @@ func (c *cycle) auditDecisions() {
 		if said && what == last.what && (d.Verb == Nothing || c.now.Since(last.at) < auditAgain) {
 			continue
 		}
-		c.m.run.said[key] = saying{what, c.now}
+		c.m.run.lastAudited[key] = saying{what, c.now}
 		verb := d.Verb
 		if verb == Nothing {
 			verb = Changed
@@ -150,16 +150,16 @@ func (c *cycle) auditChanges() {
 		}
 		key := d.MAC + " configuration"
 		due[key] = true
-		last, said := c.m.run.said[key]
+		last, said := c.m.run.lastAudited[key]
 		what := fmt.Sprintf("%s %s %s %v", d.Verb, d.Reason, d.Note, itself(d))
 		if !said || what != last.what {
-			c.m.run.said[key] = saying{what, c.now}
+			c.m.run.lastAudited[key] = saying{what, c.now}
 			c.out.Audit = append(c.out.Audit, c.decided(c.byMAC[d.MAC], d, d.Verb))
 		}
 	}
 	for _, s := range c.all {
 		if key := s.f.MAC + " configuration"; !due[key] && s.phase != PhaseDrifted && s.phase != PhaseWaiting {
-			delete(c.m.run.said, key)
+			delete(c.m.run.lastAudited, key)
 		}
 	}
 }

@@ -120,21 +120,21 @@ func (c *cycle) track(x condition) {
 		}
 	}
 	if !x.clear {
-		delete(c.m.run.quiet, key)
+		delete(c.m.run.clearSince, key)
 		c.slow(b, x)
 		return
 	}
-	if c.m.run.quiet[key] == 0 {
-		c.m.run.quiet[key] = c.now
+	if c.m.run.clearSince[key] == 0 {
+		c.m.run.clearSince[key] = c.now
 	}
-	quiet := c.now.Since(c.m.run.quiet[key])
+	quiet := c.now.Since(c.m.run.clearSince[key])
 	if c.now < b.Until || quiet < x.cooldown {
 		c.slow(b, x)
 		return
 	}
 	if x.halfOpen && b.State == BreakerOpen {
 		b.State, b.Slow = BreakerHalfOpen, false
-		c.m.run.quiet[key] = c.now
+		c.m.run.clearSince[key] = c.now
 		c.m.TouchFleet()
 		return
 	}
@@ -194,13 +194,13 @@ func (m *Memory) findBreaker(name, scope string) (int, bool) {
 func (m *Memory) open(b *Breaker) {
 	i, _ := m.findBreaker(b.Name, b.Scope)
 	m.Fleet.Breakers = slices.Insert(m.Fleet.Breakers, i, b)
-	delete(m.run.quiet, b.Key())
+	delete(m.run.clearSince, b.Key())
 	m.TouchFleet()
 }
 
 func (m *Memory) closeBreaker(b *Breaker) {
 	m.Fleet.Breakers = slices.DeleteFunc(slices.Clone(m.Fleet.Breakers), func(x *Breaker) bool { return x == b })
-	delete(m.run.quiet, b.Key())
+	delete(m.run.clearSince, b.Key())
 	m.TouchFleet()
 }
 
@@ -282,7 +282,7 @@ func (c *cycle) breakers() {
 
 func (c *cycle) hasFirmware(name string) bool {
 	return slices.ContainsFunc(c.all, func(s *subject) bool {
-		return !s.conflict && s.f.Firmware == name && (s.f.Reach == Reached || s.f.Reach == BadResponse)
+		return !s.conflict && s.f.Firmware == name && (s.f.Status == Reached || s.f.Status == BadResponse)
 	})
 }
 

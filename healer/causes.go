@@ -134,7 +134,7 @@ func (c *cycle) domainsDown() {
 			detail:   fmt.Sprintf("%d of %d unreachable", len(d.gone), d.members)})
 		b := c.m.breaker("domain", name)
 		c.out.Domains = append(c.out.Domains, CauseState{name, d.members, len(d.gone), limit,
-			b != nil && c.m.run.quiet[b.Key()] == 0, b != nil})
+			b != nil && c.m.run.clearSince[b.Key()] == 0, b != nil})
 	}
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name == "domain" && domains[b.Scope] == nil {
@@ -233,7 +233,7 @@ func (c *cycle) schemaDrift() {
 	type version struct{ members, bad int }
 	versions := make(map[string]*version)
 	for _, s := range c.all {
-		if s.conflict || s.f.Reach != Reached && s.f.Reach != BadResponse {
+		if s.conflict || s.f.Status != Reached && s.f.Status != BadResponse {
 			continue
 		}
 		v := versions[s.f.Firmware]

@@ -224,7 +224,7 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 		if r == nil || r.Config == nil || len(r.Config.Stuck) == 0 && len(r.Config.Conflict) == 0 {
 			return fmt.Errorf("ack: the configuration of %q is neither stuck nor in conflict", scope)
 		}
-		r.Config.Stuck, r.Config.Conflict, r.Config.Undone = nil, nil, nil
+		r.Config.Stuck, r.Config.Conflict, r.Config.Reverts = nil, nil, nil
 		m.touch(scope)
 		return nil
 	}

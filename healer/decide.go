@@ -28,11 +28,11 @@ func decide(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
 		c.examine(s)
 		c.conclude(s)
 		c.watchUpgrade(s)
-		c.place(s)
+		c.transition(s)
 	}
 	c.giveUp()
 	c.advanceRollouts()
-	c.wishes()
+	c.compareAll()
 	c.breakers()
 	c.choose()
 	c.explain()
@@ -45,7 +45,7 @@ func survey(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
 	c.start(now)
 	c.gather(view)
 	for _, s := range c.all {
-		c.fold(s)
+		c.ingest(s)
 	}
 	c.causes()
 	return c
@@ -78,7 +78,7 @@ type subject struct {
 }
 
 // sick reports whether a detector that leads to actions has fired.
-func (s *subject) sick() bool { return s.fired >= 0 && detectors[s.fired].top > 0 }
+func (s *subject) sick() bool { return s.fired >= 0 && detectors[s.fired].maxRung > 0 }
 
 type cycle struct {
 	now  Moment
@@ -165,11 +165,11 @@ func (c *cycle) gather(view *View) {
 		if c.now.Since(max(r.LastSeen, r.FirstSeen)) >= c.p.ForgetAfter {
 			delete(c.m.Dragons, mac)
 			delete(c.m.run.dragons, mac)
-			delete(c.m.run.said, mac)
+			delete(c.m.run.lastAudited, mac)
 			c.m.touch(mac)
 			continue
 		}
-		f := &Facts{Who: r.Who, Reach: Absent}
+		f := &Facts{Who: r.Who, Status: Absent}
 		c.byMAC[mac] = &subject{f: f, r: r, p: c.p.For(f.Profile), fired: -1, suspect: -1}
 	}
 	c.all = make([]*subject, 0, len(c.byMAC)+len(conflicts))
@@ -199,7 +199,7 @@ func (c *cycle) gather(view *View) {
 	for _, mac := range slices.Sorted(maps.Keys(c.m.Dragons)) {
 		if c.byMAC[mac] == nil {
 			r := c.m.Dragons[mac]
-			s := &subject{f: &Facts{Who: r.Who, Reach: Absent}, r: r, w: newWatch(), p: c.p.For(r.Who.Profile), conflict: true, fired: -1, suspect: -1}
+			s := &subject{f: &Facts{Who: r.Who, Status: Absent}, r: r, w: newWatch(), p: c.p.For(r.Who.Profile), conflict: true, fired: -1, suspect: -1}
 			if r.State != StateConflict {
 				r.State, r.Since = StateConflict, c.now
 				c.m.touch(mac)
@@ -226,7 +226,7 @@ func (c *cycle) examine(s *subject) {
 		return
 	}
 	if s.fresh {
-		e := c.exam(s)
+		e := c.detectorInput(s)
 		e.run()
 		healthy := e.muted == 0 && !s.w.tuning && s.r.open() == nil && s.r.Quarantine == nil && !s.w.doubtful()
 		if s.w.learn(s.r, s.f.Mode, s.w.at, healthy, c.every(s), c.p.Causes.BaselineFall) {
@@ -238,7 +238,7 @@ func (c *cycle) examine(s *subject) {
 		if ev.fired && s.fired < 0 {
 			s.fired = i
 		}
-		if (ev.since != 0 || ev.muted != 0) && detectors[i].top > 0 && s.suspect < 0 {
+		if (ev.since != 0 || ev.muted != 0) && detectors[i].maxRung > 0 && s.suspect < 0 {
 			s.suspect = i
 		}
 	}
@@ -247,15 +247,15 @@ func (c *cycle) examine(s *subject) {
 // doubtful reports whether any detector that leads to actions has had a bad sample of late.
 func (w *watch) doubtful() bool {
 	for i := range w.evidence {
-		if detectors[i].top > 0 && (w.evidence[i].since != 0 || w.evidence[i].muted != 0) {
+		if detectors[i].maxRung > 0 && (w.evidence[i].since != 0 || w.evidence[i].muted != 0) {
 			return true
 		}
 	}
 	return false
 }
 
-func (c *cycle) exam(s *subject) *exam {
-	e := &exam{
+func (c *cycle) detectorInput(s *subject) *detectorInput {
+	e := &detectorInput{
 		f: s.f, p: s.p, w: s.w, r: s.r, at: s.w.at, need: &c.p.Causes,
 		baseline: c.baseline(s), expected: c.expected(s), fine: s.fine, noWork: s.noWork,
 	}
@@ -396,7 +396,7 @@ func (c *cycle) decide(s *subject) {
 		d.Since = c.now
 		return
 	}
-	q := &question{c: c, s: s, kind: step.kind, reason: d.Reason, step: &step}
+	q := &gateRequest{c: c, s: s, kind: step.kind, reason: d.Reason, step: &step}
 	d.Gates = q.ask()
 	c.tallyGates(d)
 	if d.Blocked != "" {

@@ -14,18 +14,18 @@ type Reason string
 
 // The reasons that a detector finds, and those that say why a dragon is not judged.
 const (
-	Flatline    Reason = "flatline"
-	DeadHot     Reason = "dead_hot"
-	DeadBoard   Reason = "dead_board"
-	Missing     Reason = "missing_board"
-	LowHashrate Reason = "low_hashrate"
-	MinHashrate Reason = "hashrate_minimum"
-	NoWorkLocal Reason = "no_work_local"
-	BogusTemp   Reason = "bogus_temp"
-	TuningStuck Reason = "tuning_stuck"
-	BelowPar    Reason = "below_baseline" // shown, never acted on
-	Hot         Reason = "hot"
-	Overheat    Reason = "overheat"
+	Flatline      Reason = "flatline"
+	DeadHot       Reason = "dead_hot"
+	DeadBoard     Reason = "dead_board"
+	Missing       Reason = "missing_board"
+	LowHashrate   Reason = "low_hashrate"
+	MinHashrate   Reason = "hashrate_minimum"
+	NoWorkLocal   Reason = "no_work_local"
+	BogusTemp     Reason = "bogus_temp"
+	TuningStuck   Reason = "tuning_stuck"
+	BelowBaseline Reason = "below_baseline" // shown, never acted on
+	Hot           Reason = "hot"
+	Overheat      Reason = "overheat"
 
 	NotReachable Reason = "unreachable"
 	NoLogin      Reason = "auth_failed"
@@ -33,20 +33,20 @@ const (
 	NotMining    Reason = "not_mining" // it answers, its mining process does not
 )
 
-// mute is a set of circumstances under which a bad sample means nothing.
-type mute uint8
+// muteReason is a set of circumstances under which a bad sample means nothing.
+type muteReason uint8
 
 const (
-	byTuning   mute = 1 << iota
-	byPool          // a pool of it is down for many, or was a short time ago
-	byOwnPools      // its pools give no work: no_work_local is about that, the rest follows from it
-	byHeat          // it is hot, its fans are at their end, or a board died of heat
-	byHold          // it, or many, have just booted, changed or come back
+	byTuning   muteReason = 1 << iota
+	byPool                // a pool of it is down for many, or was a short time ago
+	byOwnPools            // its pools give no work: no_work_local is about that, the rest follows from it
+	byHeat                // it is hot, its fans are at their end, or a board died of heat
+	byHold                // it, or many, have just booted, changed or come back
 )
 
 var muteNames = []string{"tuning", "pool", "own pools dead", "attributed to heat", "just changed"}
 
-func (m mute) String() string {
+func (m muteReason) String() string {
 	var names []string
 	for i, n := range muteNames {
 		if m&(1<<i) != 0 {
@@ -58,14 +58,14 @@ func (m mute) String() string {
 
 // detector is a row of the table below.
 type detector struct {
-	reason Reason
-	judge  func(*exam) finding
-	needs  func(*GracePolicy) time.Duration // age of the mining process before it is judged
-	boot   bool                             // and the system must be past its boot grace
-	need   func(*DragonPolicy) Evidence
-	mutes  mute
-	top    int // the highest rung that it may climb to; 0: nothing is ever done
-	gap    func(*DevicePolicy) time.Duration
+	reason  Reason
+	judge   func(*detectorInput) finding
+	needs   func(*GracePolicy) time.Duration // age of the mining process before it is judged
+	boot    bool                             // and the system must be past its boot grace
+	need    func(*DragonPolicy) Evidence
+	mutes   muteReason
+	maxRung int // the highest rung that it may climb to; 0: nothing is ever done
+	gap     func(*DevicePolicy) time.Duration
 }
 
 const wholeLadder = 1 << 10
@@ -74,40 +74,40 @@ const wholeLadder = 1 << 10
 // A board that died of heat comes before everything else, and caps the ladder: heat
 // is not cured by a reboot. Those that only alert come last.
 var detectors = []detector{
-	{reason: DeadHot, judge: judgeDeadHot, top: 1,
+	{reason: DeadHot, judge: judgeDeadHot, maxRung: 1,
 		needs: func(g *GracePolicy) time.Duration { return g.DeadHot },
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.DeadHot },
 		gap:   func(d *DevicePolicy) time.Duration { return d.DeadHotGap }},
-	{reason: Flatline, judge: judgeFlatline, needs: rateGrace, boot: true, mutes: byPool | byOwnPools, top: wholeLadder,
+	{reason: Flatline, judge: judgeFlatline, needs: rateGrace, boot: true, mutes: byPool | byOwnPools, maxRung: wholeLadder,
 		need: func(p *DragonPolicy) Evidence { return p.Detect.Flatline }},
-	{reason: DeadBoard, judge: judgeDeadBoard, boot: true, top: wholeLadder,
+	{reason: DeadBoard, judge: judgeDeadBoard, boot: true, maxRung: wholeLadder,
 		needs: func(g *GracePolicy) time.Duration { return g.DeadBoard },
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.DeadBoard }},
-	{reason: Missing, judge: judgeMissing, boot: true, top: wholeLadder,
+	{reason: Missing, judge: judgeMissing, boot: true, maxRung: wholeLadder,
 		needs: func(g *GracePolicy) time.Duration { return g.MissingBoard },
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.Missing }},
 	{reason: LowHashrate, judge: judgeLow(func(d *DetectPolicy) Ratio { return d.LowRatio }), needs: rateGrace, boot: true,
-		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, top: wholeLadder,
+		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, maxRung: wholeLadder,
 		need: func(p *DragonPolicy) Evidence { return p.Detect.Low }},
 	{reason: MinHashrate, judge: judgeMin, needs: rateGrace, boot: true,
-		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, top: wholeLadder,
+		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, maxRung: wholeLadder,
 		need: func(p *DragonPolicy) Evidence { return p.Detect.Min }},
-	{reason: NoWorkLocal, judge: judgeNoWork, boot: true, mutes: byPool, top: 1,
+	{reason: NoWorkLocal, judge: judgeNoWork, boot: true, mutes: byPool, maxRung: 1,
 		needs: func(g *GracePolicy) time.Duration { return g.NoWork },
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.NoWork },
 		gap:   func(d *DevicePolicy) time.Duration { return d.NoWorkGap }},
-	{reason: BogusTemp, judge: judgeBogusTemp, boot: true, top: 1,
+	{reason: BogusTemp, judge: judgeBogusTemp, boot: true, maxRung: 1,
 		needs: func(g *GracePolicy) time.Duration { return g.BogusTemp },
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.BogusTemp },
 		gap:   func(d *DevicePolicy) time.Duration { return d.BogusTempGap }},
-	{reason: TuningStuck, judge: judgeTuningStuck, boot: true, top: 1,
+	{reason: TuningStuck, judge: judgeTuningStuck, boot: true, maxRung: 1,
 		need: func(p *DragonPolicy) Evidence { return p.Detect.TuningStuck },
 		gap:  func(d *DevicePolicy) time.Duration { return d.TuningStuckGap }},
 	{reason: Overheat, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Crit }),
 		need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.CritFor, Bad: 4, Of: 5} }},
 	{reason: Hot, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Warn }),
 		need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.WarnFor, Bad: 8, Of: 10} }},
-	{reason: BelowPar, judge: judgeLow(func(d *DetectPolicy) Ratio { return d.WarnRatio }), needs: rateGrace, boot: true,
+	{reason: BelowBaseline, judge: judgeLow(func(d *DetectPolicy) Ratio { return d.WarnRatio }), needs: rateGrace, boot: true,
 		mutes: byTuning | byPool | byOwnPools | byHold,
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.Low }},
 }
@@ -125,8 +125,8 @@ func rank(reason Reason) int {
 	return len(detectors)
 }
 
-// exam is one dragon in front of the detectors.
-type exam struct {
+// detectorInput is one dragon in front of the detectors.
+type detectorInput struct {
 	f        *Facts
 	p        *DragonPolicy
 	w        *watch
@@ -134,7 +134,7 @@ type exam struct {
 	at       Moment // of the sample
 	baseline dragon.Number
 	expected int
-	muted    mute
+	muted    muteReason
 	fine     int // other members of its pools that have work
 	noWork   bool
 	need     *CausePolicy
@@ -164,7 +164,7 @@ func is(sick bool, value, threshold float64, slot int) finding {
 }
 
 // old reports whether the dragon has run long enough for a detector.
-func (e *exam) old(d *detector) bool {
+func (e *detectorInput) old(d *detector) bool {
 	elapsed, known := e.f.Elapsed.Get()
 	uptime, upKnown := e.f.Uptime.Get()
 	if len(e.f.Boards) == 0 && !known { // nothing that mines: the system's age has to do
@@ -183,7 +183,7 @@ func booted(f *Facts, g *GracePolicy) bool {
 }
 
 // run shows the exam's sample to every detector.
-func (e *exam) run() {
+func (e *detectorInput) run() {
 	for i := range detectors {
 		d, ev := &detectors[i], &e.w.evidence[i]
 		if !e.old(d) {
@@ -208,7 +208,7 @@ func (e *exam) run() {
 	}
 }
 
-func judgeFlatline(e *exam) finding {
+func judgeFlatline(e *detectorInput) finding {
 	if e.fine < e.need.Neighbours || e.f.alive() == 0 {
 		return finding{slot: -1}
 	}
@@ -221,7 +221,7 @@ func judgeFlatline(e *exam) finding {
 
 // judgeDeadHot looks for boards that died hot, also long ago: a board that has cooled
 // did still die of heat.
-func judgeDeadHot(e *exam) finding {
+func judgeDeadHot(e *detectorInput) finding {
 	for i := range e.f.Boards {
 		b := &e.f.Boards[i]
 		if b.dead() && slices.Contains(e.r.DeadHot, b.Slot) {
@@ -231,7 +231,7 @@ func judgeDeadHot(e *exam) finding {
 	return is(false, 0, e.p.Heat.DeadHot, -1)
 }
 
-func judgeDeadBoard(e *exam) finding {
+func judgeDeadBoard(e *detectorInput) finding {
 	dead, slot := 0, -1
 	for i := range e.f.Boards {
 		if b := &e.f.Boards[i]; b.dead() && !slices.Contains(e.r.DeadHot, b.Slot) {
@@ -243,7 +243,7 @@ func judgeDeadBoard(e *exam) finding {
 	return is(dead > 0, float64(dead), 1, slot)
 }
 
-func judgeMissing(e *exam) finding {
+func judgeMissing(e *detectorInput) finding {
 	if e.expected == 0 {
 		return finding{slot: -1}
 	}
@@ -251,8 +251,8 @@ func judgeMissing(e *exam) finding {
 	return is(n < e.expected, float64(n), float64(e.expected), -1)
 }
 
-func judgeLow(limit func(*DetectPolicy) Ratio) func(*exam) finding {
-	return func(e *exam) finding {
+func judgeLow(limit func(*DetectPolicy) Ratio) func(*detectorInput) finding {
+	return func(e *detectorInput) finding {
 		rate, ok := e.w.rate.Get()
 		baseline, known := e.baseline.Get()
 		if !ok || !known || baseline <= 0 {
@@ -264,7 +264,7 @@ func judgeLow(limit func(*DetectPolicy) Ratio) func(*exam) finding {
 }
 
 // judgeMin is the original's rule: a minimum for each board.
-func judgeMin(e *exam) finding {
+func judgeMin(e *detectorInput) finding {
 	least := e.p.Detect.MinPerBoard
 	if least <= 0 || !e.p.Detect.MinAnyAlgorithm && dragon.ModelOf(e.f.Model).Algorithm != "SHA-256" {
 		return finding{slot: -1}
@@ -281,7 +281,7 @@ func judgeMin(e *exam) finding {
 	return is(worst < least, worst, least, slot)
 }
 
-func judgeNoWork(e *exam) finding {
+func judgeNoWork(e *detectorInput) finding {
 	if len(e.f.Pools) == 0 || e.fine < e.need.Neighbours {
 		return finding{slot: -1}
 	}
@@ -291,7 +291,7 @@ func judgeNoWork(e *exam) finding {
 // judgeBogusTemp looks for a living board without a possible temperature, or with one
 // that is frozen. A board that never had one, on a dragon where none has, has no
 // sensor (an A9 says 0).
-func judgeBogusTemp(e *exam) finding {
+func judgeBogusTemp(e *detectorInput) finding {
 	if !e.w.sensors() {
 		return finding{slot: -1}
 	}
@@ -321,7 +321,7 @@ func (w *watch) sensorFault(b *BoardFacts, at Moment, p *HeatPolicy) bool {
 	return false
 }
 
-func judgeTuningStuck(e *exam) finding {
+func judgeTuningStuck(e *detectorInput) finding {
 	if !e.w.tuning {
 		return is(false, 0, e.p.Grace.TuningMax.Seconds(), -1)
 	}
@@ -329,8 +329,8 @@ func judgeTuningStuck(e *exam) finding {
 	return is(tuning > e.p.Grace.TuningMax, tuning.Seconds(), e.p.Grace.TuningMax.Seconds(), -1)
 }
 
-func judgeHeat(limit func(*HeatPolicy) float64) func(*exam) finding {
-	return func(e *exam) finding {
+func judgeHeat(limit func(*HeatPolicy) float64) func(*detectorInput) finding {
+	return func(e *detectorInput) finding {
 		t, ok := e.f.hottest().Get()
 		if !ok {
 			return finding{slot: -1}
@@ -359,7 +359,7 @@ func heated(f *Facts, r *Record, h *HeatPolicy) bool {
 // describe puts a finding into words and numbers that mean something to an operator.
 func describe(reason Reason, s *Shown, slot int) string {
 	switch reason {
-	case LowHashrate, BelowPar:
+	case LowHashrate, BelowBaseline:
 		return fmt.Sprintf("%.0f%% of %s", 100*s.Value, Hashrate(s.Baseline))
 	case MinHashrate:
 		return fmt.Sprintf("board %d %s of %s", slot, Hashrate(s.Value), Hashrate(s.Threshold))

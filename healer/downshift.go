@@ -34,8 +34,8 @@ func (c *cycle) downshift(s *subject) {
 		return
 	}
 	h := &s.p.Heat
-	c.feelHeat(s)
-	if s.r.Downshift == nil && h.DownshiftEnabled && s.w.scorch.fired {
+	c.trackHeat(s)
+	if s.r.Downshift == nil && h.DownshiftEnabled && s.w.heatEvidence.fired {
 		c.beginDownshift(s)
 	}
 	x := s.r.Downshift
@@ -47,7 +47,7 @@ func (c *cycle) downshift(s *subject) {
 	case x.Back == 0 && (cool || !h.DownshiftEnabled):
 		x = x.at(c.now)
 		c.audit(s, Changed, fmt.Sprintf("it is to have its autotune mode %s again", x.words()))
-	case x.Back != 0 && h.DownshiftEnabled && s.w.scorch.fired:
+	case x.Back != 0 && h.DownshiftEnabled && s.w.heatEvidence.fired:
 		x = x.at(0)
 		c.audit(s, Changed, "too hot again: its autotune mode stays "+coolest)
 	}
@@ -55,8 +55,8 @@ func (c *cycle) downshift(s *subject) {
 		s.r.Downshift = x
 		c.m.touch(s.f.MAC)
 	}
-	own := s.f.Wish
-	w := x.wish(own)
+	own := s.f.Desired
+	w := x.desiredState(own)
 	if x.Back != 0 && (own != nil && own.Mode != "" || s.r.open() == nil && s.f.Configured.known(ItemAutotune) &&
 		c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.Tuned(s.f.Configured)) {
 		s.r.Downshift = nil // what it had is what it has, or what the operator wants instead
@@ -64,22 +64,22 @@ func (c *cycle) downshift(s *subject) {
 		return
 	}
 	f := *s.f // the view's facts are not ours to change
-	f.Wish = w
+	f.Desired = w
 	s.f = &f
 }
 
-// feelHeat follows how long it has been too hot, and how long cool.
-func (c *cycle) feelHeat(s *subject) {
+// trackHeat follows how long it has been too hot, and how long cool.
+func (c *cycle) trackHeat(s *subject) {
 	t, ok := s.f.hottest().Get()
 	if !s.fresh || !ok {
 		return
 	}
 	w, h := s.w, &s.p.Heat
-	w.scorch.push(t >= h.Downshift, w.at, Evidence{h.DownshiftFor, scorched, scorchedOf})
-	if t >= h.RestoreBelow || w.at.Since(w.felt) > coolUnseen {
+	w.heatEvidence.push(t >= h.Downshift, w.at, Evidence{h.DownshiftFor, scorched, scorchedOf})
+	if t >= h.RestoreBelow || w.at.Since(w.tracked) > coolUnseen {
 		w.cool = 0
 	}
-	if w.felt = w.at; w.cool == 0 && t < h.RestoreBelow {
+	if w.tracked = w.at; w.cool == 0 && t < h.RestoreBelow {
 		w.cool = w.at
 	}
 }
@@ -117,9 +117,9 @@ func (x *Downshift) level() dragon.Number {
 
 func (x *Downshift) words() string { return ModeText(x.Mode, x.level()) }
 
-// wish is what the operator wishes, but for the mode.
-func (x *Downshift) wish(own *Wish) *Wish {
-	w := &Wish{}
+// desiredState is what the operator wishes, but for the mode.
+func (x *Downshift) desiredState(own *DesiredState) *DesiredState {
+	w := &DesiredState{}
 	if own != nil {
 		*w = *own
 	}

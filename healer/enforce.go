@@ -12,20 +12,20 @@ import (
 
 // Why a dragon is configured.
 const (
-	Drift   Reason = "drift"   // it is not as wished
-	Rolling Reason = "rollout" // the same, and the wish is new
-	Undo    Reason = "undo"    // what a rollout that was aborted has done to it
+	Drift    Reason = "drift"   // it is not as wished
+	Rolling  Reason = "rollout" // the same, and the wish is new
+	Rollback Reason = "undo"    // what a rollout that was aborted has done to it
 )
 
 // ConfigRecord is what must be remembered of a dragon's configuration, under one wish.
 type ConfigRecord struct {
-	Rollout  string   `json:"rollout"`
-	Old      *Setting `json:"old,omitempty"`      // what it had before the first write
-	Restored bool     `json:"restored,omitempty"` // or is being given it back
-	Right    []Item   `json:"right,omitempty"`    // as wished after a write of ours
-	Stuck    []Stuck  `json:"stuck,omitempty"`
-	Undone   []Undone `json:"undone,omitempty"`
-	Conflict []Item   `json:"conflict,omitempty"` // left as somebody else wants them
+	Rollout  string           `json:"rollout"`
+	Old      *ConfigSnapshot  `json:"old,omitempty"`      // what it had before the first write
+	Restored bool             `json:"restored,omitempty"` // or is being given it back
+	Right    []Item           `json:"right,omitempty"`    // as wished after a write of ours
+	Stuck    []Stuck          `json:"stuck,omitempty"`
+	Reverts  []ExternalRevert `json:"undone,omitempty"`
+	Conflict []Item           `json:"conflict,omitempty"` // left as somebody else wants them
 }
 
 // Stuck is an item that cannot take effect. It was tried, once.
@@ -35,8 +35,8 @@ type Stuck struct {
 	At   Moment `json:"at"`
 }
 
-// Undone is an item that somebody else has changed after we had.
-type Undone struct {
+// ExternalRevert is an item that somebody else has changed after we had.
+type ExternalRevert struct {
 	Item Item   `json:"item"`
 	At   Moment `json:"at"`
 }
@@ -56,7 +56,7 @@ type Phase string
 const (
 	PhaseNone     Phase = ""          // there is no wish
 	PhaseUnknown  Phase = "unknown"   // it has not said how it is
-	PhaseRight    Phase = "as_wished" //
+	PhaseInSync   Phase = "as_wished" //
 	PhaseDrifted  Phase = "drifted"   // and waits, for whatever it is
 	PhaseChanging Phase = "changing"  // it was written to, and has not shown yet that it works
 	PhaseStuck    Phase = "stuck"     // it was tried and cannot take effect
@@ -66,10 +66,10 @@ const (
 
 // Phases are all phases of a dragon that has a wish. It is PhaseWaiting, and not drifted,
 // as long as its rollout makes its way through the dragons.
-var Phases = []Phase{PhaseUnknown, PhaseRight, PhaseWaiting, PhaseDrifted, PhaseChanging, PhaseStuck, PhaseConflict, PhaseFailed}
+var Phases = []Phase{PhaseUnknown, PhaseInSync, PhaseWaiting, PhaseDrifted, PhaseChanging, PhaseStuck, PhaseConflict, PhaseFailed}
 
-// WishState is where a dragon stands with its wish, for people.
-type WishState struct {
+// SyncStatus is where a dragon stands with its wish, for people.
+type SyncStatus struct {
 	Name     string       `json:"name"`
 	Rollout  string       `json:"rollout,omitempty"` // none where the wish is about firmware only
 	Phase    Phase        `json:"phase,omitempty"`   // of what is written: pools and autotune
@@ -86,13 +86,13 @@ type WishState struct {
 type FirmwareIs string
 
 // Is says in words where the dragon stands with all that it is to be.
-func (x *WishState) Is() string {
+func (x *SyncStatus) Is() string {
 	switch {
 	case x.Firmware == "":
 		return string(x.Phase)
 	case x.Phase == PhaseNone:
 		return "firmware " + string(x.Firmware)
-	case x.Firmware == FirmwareIs(PhaseRight):
+	case x.Firmware == FirmwareIs(PhaseInSync):
 		return string(x.Phase)
 	}
 	return string(x.Phase) + ", firmware " + string(x.Firmware)
@@ -112,11 +112,11 @@ func (m *Memory) Unsent(now Instant, mac string) {
 type change struct {
 	ConfigStep
 	ro   *Rollout
-	wish *Wish // what it is to be
+	want *DesiredState // what it is to be
 }
 
-// wishes holds every dragon against its wish, and moves the rollouts on.
-func (c *cycle) wishes() {
+// compareAll holds every dragon against its wish, and moves the rollouts on.
+func (c *cycle) compareAll() {
 	for _, s := range c.all {
 		c.compare(s)
 	}
@@ -130,32 +130,32 @@ func (c *cycle) wishes() {
 
 // compare finds what of a dragon is not as wished, and who is to blame.
 func (c *cycle) compare(s *subject) {
-	w := s.f.Wish
-	if s.conflict || !w.settles() {
+	w := s.f.Desired
+	if s.conflict || !w.managesConfig() {
 		return
 	}
 	s.rollout = c.rolloutOf(Configure, w.Key, w.Name)
 	s.drift = w.Differences(s.f.Configured)
 	r := s.r.Config
 	if r != nil && r.Rollout != s.rollout.ID && s.r.open() == nil {
-		r = c.carried(s, r)
+		r = c.inheritRecord(s, r)
 		s.r.Config = r
 		c.m.touch(s.f.MAC)
 	}
 	if r != nil && r.Rollout == s.rollout.ID {
-		c.undone(s, r)
-		c.freed(s, r)
+		c.noteReverts(s, r)
+		c.clearStuck(s, r)
 	}
 	s.phase = c.phase(s)
-	if s.phase == PhaseFailed && !s.rollout.proven() && s.rollout.State != RolloutAborted && c.owed(s) == nil {
-		c.m.forgive(s.rollout, s.f.MAC)
+	if s.phase == PhaseFailed && !s.rollout.proven() && s.rollout.State != RolloutAborted && c.rollbackTarget(s) == nil {
+		c.m.clearFailure(s.rollout, s.f.MAC)
 		s.phase = c.phase(s)
 	}
 }
 
-// carried is what is kept of a dragon's record when its wish changes: what it had when it
+// inheritRecord is what is kept of a dragon's record when its wish changes: what it had when it
 // last worked, if the wish before never did on it. Else what it has by now is what it gets back.
-func (c *cycle) carried(s *subject, r *ConfigRecord) *ConfigRecord {
+func (c *cycle) inheritRecord(s *subject, r *ConfigRecord) *ConfigRecord {
 	ro := c.m.rollout(r.Rollout)
 	if r.Old == nil || r.Restored || ro == nil {
 		return nil
@@ -166,19 +166,19 @@ func (c *cycle) carried(s *subject, r *ConfigRecord) *ConfigRecord {
 	return &ConfigRecord{Rollout: s.rollout.ID, Old: r.Old}
 }
 
-// undone notices what somebody else has changed back.
-func (c *cycle) undone(s *subject, r *ConfigRecord) {
+// noteReverts notices what somebody else has changed back.
+func (c *cycle) noteReverts(s *subject, r *ConfigRecord) {
 	for _, d := range s.drift {
 		i := slices.Index(r.Right, d.Item)
 		if i < 0 || s.r.open() != nil {
 			continue
 		}
 		r.Right = slices.Delete(slices.Clone(r.Right), i, i+1)
-		r.Undone = append(slices.DeleteFunc(slices.Clone(r.Undone), func(u Undone) bool { return c.now.Since(u.At) >= day }), Undone{d.Item, c.now})
+		r.Reverts = append(slices.DeleteFunc(slices.Clone(r.Reverts), func(u ExternalRevert) bool { return c.now.Since(u.At) >= day }), ExternalRevert{d.Item, c.now})
 		c.m.touch(s.f.MAC)
-		c.out.Undone = append(c.out.Undone, s.f.Worker)
+		c.out.Reverted = append(c.out.Reverted, s.f.Worker)
 		times := 0
-		for _, u := range r.Undone {
+		for _, u := range r.Reverts {
 			if u.Item == d.Item {
 				times++
 			}
@@ -194,7 +194,7 @@ func (c *cycle) undone(s *subject, r *ConfigRecord) {
 
 // freed forgets that an item was stuck once it is as wished all the same. One that the
 // dragon stores and does not follow stays.
-func (c *cycle) freed(s *subject, r *ConfigRecord) {
+func (c *cycle) clearStuck(s *subject, r *ConfigRecord) {
 	left := slices.DeleteFunc(slices.Clone(r.Stuck), func(x Stuck) bool {
 		return x.Why != PinnedPools && s.f.Configured.known(x.Item) && !s.drifts(x.Item)
 	})
@@ -243,10 +243,10 @@ func (c *cycle) phase(s *subject) Phase {
 		return PhaseWaiting
 	case len(s.drift) > 0:
 		return PhaseDrifted
-	case slices.ContainsFunc(s.f.Wish.items(), func(i Item) bool { return !s.f.Configured.known(i) }):
+	case slices.ContainsFunc(s.f.Desired.items(), func(i Item) bool { return !s.f.Configured.known(i) }):
 		return PhaseUnknown
 	}
-	return PhaseRight
+	return PhaseInSync
 }
 
 // rollingFor is how long after a change a rollout that is not through counts as on its way.
@@ -259,12 +259,12 @@ func (c *cycle) rolling(ro *Rollout) bool {
 	return (ro.State == RolloutCanary || ro.State == RolloutWaves) && c.m.Fleet.changed(Configure, rollingFor, c.now) > 0
 }
 
-// wishState shows where a dragon stands.
-func (s *subject) wishState(m *Memory) *WishState {
-	w := &WishState{Phase: s.phase}
-	firmware, known := s.f.Wish.firmware(&s.f.Who)
+// syncStatus shows where a dragon stands.
+func (s *subject) syncStatus(m *Memory) *SyncStatus {
+	w := &SyncStatus{Phase: s.phase}
+	firmware, known := s.f.Desired.firmware(&s.f.Who)
 	if known {
-		w.Known, w.Firmware = append(w.Known, ItemFirmware), FirmwareIs(PhaseRight)
+		w.Known, w.Firmware = append(w.Known, ItemFirmware), FirmwareIs(PhaseInSync)
 		if firmware.Want != firmware.Have {
 			w.Drift, w.Firmware = append(w.Drift, firmware), m.upgradeTo(s.r, firmware.Want)
 		}
@@ -273,11 +273,11 @@ func (s *subject) wishState(m *Memory) *WishState {
 		if !known {
 			return nil
 		}
-		w.Name = s.f.Wish.Name
+		w.Name = s.f.Desired.Name
 		return w
 	}
 	w.Name, w.Rollout, w.Drift = s.rollout.Name, s.rollout.ID, append(w.Drift, s.drift...)
-	for _, item := range s.f.Wish.items() {
+	for _, item := range s.f.Desired.items() {
 		if s.f.Configured.known(item) {
 			w.Known = append(w.Known, item)
 		}
@@ -299,7 +299,7 @@ func (c *cycle) advance(ro *Rollout) {
 		if s.phase == PhaseDrifted || s.phase == PhaseWaiting || s.phase == PhaseChanging || s.phase == PhaseUnknown && !s.silent {
 			pending++
 		}
-		if working == nil && s.phase == PhaseRight && s.fresh && c.works(s, s.f.Wish) {
+		if working == nil && s.phase == PhaseInSync && s.fresh && c.works(s, s.f.Desired) {
 			working = s
 		}
 	}
@@ -337,7 +337,7 @@ func (c *cycle) watchCanary(ro *Rollout) {
 
 // works reports whether a dragon has had a share accepted where it is to work. Its
 // counters begin anew with each start of its mining process.
-func (c *cycle) works(s *subject, w *Wish) bool {
+func (c *cycle) works(s *subject, w *DesiredState) bool {
 	for i := range s.f.Pools {
 		p := &s.f.Pools[i]
 		if len(w.Pools) > 0 && (p.URL != Text(dragon.PoolWithoutLogin(w.Pools[0].URL)) || p.User != w.Pools[0].User) {
@@ -355,7 +355,7 @@ func (c *cycle) works(s *subject, w *Wish) bool {
 func (c *cycle) changes() {
 	var due []*subject
 	for _, s := range c.all {
-		if s.rollout == nil || s.r.open() != nil || s.r.Lost != 0 || c.dark(s) != "" {
+		if s.rollout == nil || s.r.open() != nil || s.r.Lost != 0 || c.unreadableReason(s) != "" {
 			continue
 		}
 		if s.change = c.wanted(s); s.change != nil {
@@ -422,15 +422,15 @@ func fitness(s *subject) int {
 	return 4
 }
 
-// owed is what a dragon that the wish has failed on is to be given back; nil for nothing. It
+// rollbackTarget is what a dragon that the wish has failed on is to be given back; nil for nothing. It
 // is owed to it also when a human has taken the rollout up again before it had it.
-func (c *cycle) owed(s *subject) *Wish {
+func (c *cycle) rollbackTarget(s *subject) *DesiredState {
 	r := s.r.Config
 	if s.phase != PhaseFailed || s.rollout.proven() || !r.mayGiveBack(s.rollout.ID) {
 		return nil
 	}
-	w := r.Old.wish()
-	w.Heat = s.f.Wish.Heat
+	w := r.Old.desiredState()
+	w.Heat = s.f.Desired.Heat
 	unread := slices.ContainsFunc(w.items(), func(i Item) bool { return !s.f.Configured.known(i) })
 	if !unread && len(w.Differences(s.f.Configured)) == 0 {
 		return nil // it has it already, or had nothing
@@ -442,13 +442,13 @@ func (c *cycle) owed(s *subject) *Wish {
 func (c *cycle) wanted(s *subject) *change {
 	if s.phase == PhaseFailed {
 		// It is not fought over. If the wish is to blame, it gets back what it had.
-		if w := c.owed(s); w != nil {
+		if w := c.rollbackTarget(s); w != nil {
 			return &change{ConfigStep{s.rollout.ID, w.items(), true, w.Heat}, s.rollout, w}
 		}
 		return nil
 	}
 	if items := s.pending(); len(items) > 0 {
-		return &change{ConfigStep{s.rollout.ID, items, false, s.f.Wish.Heat}, s.rollout, s.f.Wish}
+		return &change{ConfigStep{s.rollout.ID, items, false, s.f.Desired.Heat}, s.rollout, s.f.Desired}
 	}
 	return nil
 }
@@ -461,11 +461,11 @@ func (c *cycle) decideChange(s *subject) *Decision {
 	d.Note, d.Change = changeInWords(s, x), cloned(&x.ConfigStep)
 	switch {
 	case x.Restore:
-		d.Reason = Undo
+		d.Reason = Rollback
 	case !x.ro.proven():
 		d.Reason = Rolling
 	}
-	q := &question{c: c, s: s, kind: Configure, change: x}
+	q := &gateRequest{c: c, s: s, kind: Configure, change: x}
 	d.Gates = q.ask()
 	c.tallyGates(d)
 	switch {
@@ -532,15 +532,15 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	if x == nil {
 		return // whoever wrote it concludes it: see Conclude
 	}
-	var target *Wish
+	var target *DesiredState
 	r := s.r.Config
 	ro := c.m.rollout(x.Rollout)
 	switch {
 	case r == nil || r.Rollout != x.Rollout || ro == nil:
 	case x.Restore && r.Old != nil:
-		target = r.Old.wish()
-	case !x.Restore && s.f.Wish != nil && s.f.Wish.Key == ro.Key:
-		target = s.f.Wish
+		target = r.Old.desiredState()
+	case !x.Restore && s.f.Desired != nil && s.f.Desired.Key == ro.Key:
+		target = s.f.Desired
 	}
 	if target == nil && !s.fresh { // nothing is known of it that would free its place
 		return
@@ -583,10 +583,10 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
 		}
 	case !late:
-	case c.excused(s) != "":
+	case c.unrelatedCause(s) != "":
 		// It says nothing about the wish, and the place in flight is not kept for ever.
 		if waited >= excusedFor {
-			c.end(s, a, NoEffect, "no verdict: "+c.excused(s))
+			c.end(s, a, NoEffect, "no verdict: "+c.unrelatedCause(s))
 		}
 	case a.Result == Unknown && len(unread) == 0 && len(right) == 0:
 		c.end(s, a, NotExecuted, "nothing has changed")
@@ -599,7 +599,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 const excusedFor = time.Hour
 
 // failure ends an action that did not do what it was to do in time. Silence is failure, too.
-func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, target *Wish, wrong []Difference, unread []Item) {
+func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, target *DesiredState, wrong []Difference, unread []Item) {
 	outcome, why := NoEffect, "no accepted share within "+ShortDuration(c.p.Rollout.CanaryWait)
 	switch {
 	case len(unread) > 0:
@@ -626,7 +626,7 @@ func (c *cycle) failure(s *subject, a *Action, ro *Rollout, r *ConfigRecord, tar
 func (c *cycle) members(ro *Rollout) int {
 	n := 0
 	for _, s := range c.all {
-		if s.f.Wish != nil && s.f.Wish.Key == ro.Key {
+		if s.f.Desired != nil && s.f.Desired.Key == ro.Key {
 			n++
 		}
 	}
@@ -635,7 +635,7 @@ func (c *cycle) members(ro *Rollout) int {
 
 // effect tells the items of an action apart: as they should be, otherwise, and not read
 // since.
-func (c *cycle) effect(a *Action, target *Wish, have *Configured) (right []Item, wrong []Difference, unread []Item) {
+func (c *cycle) effect(a *Action, target *DesiredState, have *Configured) (right []Item, wrong []Difference, unread []Item) {
 	different := target.Differences(have)
 	for _, item := range a.Change.Items {
 		read := have.known(item)
@@ -681,7 +681,7 @@ func union(a, b []Item) []Item {
 }
 
 // intendChange writes down what is about to be written, and what the dragon has now.
-func (m *Memory) intendChange(a *Action, d *Decision, had *Setting, now Moment) {
+func (m *Memory) intendChange(a *Action, d *Decision, had *ConfigSnapshot, now Moment) {
 	x := d.Change
 	if x == nil {
 		return
@@ -736,8 +736,8 @@ func (m *Memory) refused(mac string, a *Action) {
 	}
 }
 
-// undoings is how many of a dragon's configurations in a window gave back what it had.
-func undoings(r *Record, window time.Duration, now Moment) int {
+// rollbacks is how many of a dragon's configurations in a window gave back what it had.
+func rollbacks(r *Record, window time.Duration, now Moment) int {
 	n := 0
 	for i := range r.Actions {
 		if a := &r.Actions[i]; a.Change != nil && a.Change.Restore && now.Since(a.At) < window {

@@ -23,7 +23,7 @@ type evidence struct {
 	since Moment // the first bad sample of the suspicion; 0: none
 	at    Moment // the newest sample
 	fired bool
-	muted mute // what the newest sample was muted by, if it would have been bad
+	muted muteReason // what the newest sample was muted by, if it would have been bad
 
 	value, threshold float64
 	slot             int
@@ -82,19 +82,19 @@ type boardWatch struct {
 	died     Moment // when it was first seen dead; 0: it is not
 	credible bool   // it has shown a temperature that can be one
 
-	hashes float64            // of the newest sample
-	works  Moment             // since when it has worked without a pause; 0: it does not
-	still  Moment             // since when it has worked at one and the same temperature; 0: it has not
-	stuck  bool               // it was frozen, and has said nothing else since
-	swings [mostSwings]*swing // of the other boards since then
+	hashes float64                // of the newest sample
+	works  Moment                 // since when it has worked without a pause; 0: it does not
+	still  Moment                 // since when it has worked at one and the same temperature; 0: it has not
+	stuck  bool                   // it was frozen, and has said nothing else since
+	swings [mostSwings]*tempRange // of the other boards since then
 }
 
 // mostSwings is the number of other boards that are compared with one.
 const mostSwings = 4
 
-// swing is how far the temperature of another board has gone. It is never changed once
+// tempRange is how far the temperature of another board has gone. It is never changed once
 // made, since a watch may be cloned.
-type swing struct {
+type tempRange struct {
 	slot      int
 	low, high float64
 }
@@ -124,10 +124,10 @@ func (b *boardWatch) frozen(at Moment, p *HeatPolicy) bool {
 	return others > 0
 }
 
-// beside follows another board's temperature while this one's stands still. One that
+// trackPeer follows another board's temperature while this one's stands still. One that
 // has not worked for long gets warm by itself, whatever the air is.
-func (b *boardWatch) beside(o *BoardFacts, warm bool) {
-	i := slices.IndexFunc(b.swings[:], func(s *swing) bool { return s != nil && s.slot == o.Slot })
+func (b *boardWatch) trackPeer(o *BoardFacts, warm bool) {
+	i := slices.IndexFunc(b.swings[:], func(s *tempRange) bool { return s != nil && s.slot == o.Slot })
 	t := o.Temperature.Or(0)
 	switch {
 	case !warm || !credible(o.Temperature): // it no longer vouches for the air
@@ -136,11 +136,11 @@ func (b *boardWatch) beside(o *BoardFacts, warm bool) {
 		}
 	case i >= 0:
 		if s := b.swings[i]; t < s.low || t > s.high {
-			b.swings[i] = &swing{o.Slot, min(s.low, t), max(s.high, t)}
+			b.swings[i] = &tempRange{o.Slot, min(s.low, t), max(s.high, t)}
 		}
 	default:
 		if i = slices.Index(b.swings[:], nil); i >= 0 {
-			b.swings[i] = &swing{o.Slot, t, t}
+			b.swings[i] = &tempRange{o.Slot, t, t}
 		}
 	}
 }
@@ -156,34 +156,34 @@ type poolWatch struct {
 
 // watch is the running evidence about one dragon.
 type watch struct {
-	facts    *Facts // of the newest cycle; nil: there was none
-	foldedAt Moment // when that was
-	seen     bool
-	at       Moment // the newest sample folded in
-	samples  int    // since this process started
-	ok       Moment // the newest attempt that reached it
-	misses   int    // cycles in a row in which it was silent
-	silent   Moment // since when; 0: it is not
-	unsent   Moment // when it was to be configured last, and that came to nothing before anything was sent
-	stale    int    // readings in a row that were no valid sample
-	invalid  bool   // the newest reading lacked what every firmware sends
-	elapsed  dragon.Number
-	tuning   bool
-	tuned    Moment // since when it tunes; 0: it does not
-	tuneKnew bool   // the beginning was seen
-	counts   []counters
-	boards   []boardWatch
-	pools    []poolWatch
-	evidence []evidence // by index of detectors
-	rate     dragon.Number
-	rates    []float64 // by board, of the newest sample; -1: unknown
-	scorch   evidence  // of heat, for the downshift
-	cool     Moment    // since when it is cool; 0: it is not
-	felt     Moment    // when that was last seen
-	hourSum  float64   // for the baseline
-	hourN    int
-	hourFrom Moment
-	trial    trial // after an upgrade
+	facts        *Facts // of the newest cycle; nil: there was none
+	foldedAt     Moment // when that was
+	seen         bool
+	at           Moment // the newest sample folded in
+	samples      int    // since this process started
+	ok           Moment // the newest attempt that reached it
+	misses       int    // cycles in a row in which it was silent
+	silent       Moment // since when; 0: it is not
+	unsent       Moment // when it was to be configured last, and that came to nothing before anything was sent
+	stale        int    // readings in a row that were no valid sample
+	invalid      bool   // the newest reading lacked what every firmware sends
+	elapsed      dragon.Number
+	tuning       bool
+	tuned        Moment // since when it tunes; 0: it does not
+	tuneKnew     bool   // the beginning was seen
+	counts       []counters
+	boards       []boardWatch
+	pools        []poolWatch
+	evidence     []evidence // by index of detectors
+	rate         dragon.Number
+	rates        []float64 // by board, of the newest sample; -1: unknown
+	heatEvidence evidence  // of heat, for the downshift
+	cool         Moment    // since when it is cool; 0: it is not
+	tracked      Moment    // when that was last seen
+	hourSum      float64   // for the baseline
+	hourN        int
+	hourFrom     Moment
+	trial        trial // after an upgrade
 }
 
 func newWatch() *watch { return &watch{evidence: make([]evidence, len(detectors))} }
@@ -198,7 +198,7 @@ func (w *watch) clone() *watch {
 // forgetEvidence starts all evidence anew: after a gap, a restart, a mute.
 func (w *watch) forgetEvidence() {
 	clear(w.evidence)
-	w.scorch = evidence{}
+	w.heatEvidence = evidence{}
 	w.counts = w.counts[:0]
 	w.rate, w.rates = dragon.Number{}, nil
 	for i := range w.boards {
@@ -304,8 +304,8 @@ func (w *watch) frozen() (frozen, known bool) {
 	return len(to.boards) > 0, true
 }
 
-// feel follows the boards' temperatures.
-func (w *watch) feel(f *Facts, at Moment, p *HeatPolicy) {
+// trackTemperature follows the boards' temperatures.
+func (w *watch) trackTemperature(f *Facts, at Moment, p *HeatPolicy) {
 	for i := range f.Boards {
 		b := &f.Boards[i]
 		bw := w.board(b.Slot, at)
@@ -326,12 +326,12 @@ func (w *watch) feel(f *Facts, at Moment, p *HeatPolicy) {
 		case !credible(b.Temperature) || bw.works == 0:
 			bw.still = 0
 		case bw.still == 0 || t != bw.temp:
-			bw.still, bw.swings = at, [mostSwings]*swing{}
+			bw.still, bw.swings = at, [mostSwings]*tempRange{}
 		}
 		for j := range f.Boards {
 			if j != i && bw.still != 0 {
 				since := w.board(f.Boards[j].Slot, at).works
-				bw.beside(&f.Boards[j], since != 0 && at.Since(since) >= p.FrozenFor)
+				bw.trackPeer(&f.Boards[j], since != 0 && at.Since(since) >= p.FrozenFor)
 			}
 		}
 		if ok && t != bw.temp {

@@ -247,7 +247,7 @@ func TestEveryDetectorIsExplained(t *testing.T) {
 		if e := d.need(&p.Default); e.Of > 64 || e.Bad > e.Of || e.Bad < freshInRow {
 			t.Errorf("%s needs %+v", d.reason, e)
 		}
-		if d.top > 1 && d.gap != nil || d.top == 1 && d.gap == nil {
+		if d.maxRung > 1 && d.gap != nil || d.maxRung == 1 && d.gap == nil {
 			t.Errorf("%s: a reason that must not climb needs a gap of its own, the others none", d.reason)
 		}
 	}

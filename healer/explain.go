@@ -10,7 +10,7 @@ import (
 // the numbers.
 func (c *cycle) describe(s *subject) *Decision {
 	d := &Decision{Who: s.f.Who, State: s.r.State, Since: s.r.Since, Reason: s.r.Reason, Slot: -1}
-	d.Evidence, d.Wish = c.shown(s), s.wishState(c.m)
+	d.Evidence, d.Desired = c.shown(s), s.syncStatus(c.m)
 	if i := s.about(); i >= 0 && !s.conflict {
 		d.Slot = s.w.evidence[i].slot
 	}

@@ -9,28 +9,28 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Reach says how the last attempt to read a dragon went. The failures are named as
+// ReadStatus says how the last attempt to read a dragon went. The failures are named as
 // in dragon_scrape_failures_total.
-type Reach string
+type ReadStatus string
 
 // The outcomes of an attempt.
 const (
-	Untried     Reach = ""
-	Reached     Reach = "ok"
-	Timeout     Reach = "timeout"
-	Refused     Reach = "refused"
-	Unreachable Reach = "unreachable"
-	AuthFailed  Reach = "auth"
-	BadResponse Reach = "response"
-	Busy        Reach = "busy"   // a write of ours holds its lane
-	Budget      Reach = "budget" // nobody had the time to ask it
-	Absent      Reach = "absent" // remembered, but not in the view
+	Untried     ReadStatus = ""
+	Reached     ReadStatus = "ok"
+	Timeout     ReadStatus = "timeout"
+	Refused     ReadStatus = "refused"
+	Unreachable ReadStatus = "unreachable"
+	AuthFailed  ReadStatus = "auth"
+	BadResponse ReadStatus = "response"
+	Busy        ReadStatus = "busy"   // a write of ours holds its lane
+	Budget      ReadStatus = "budget" // nobody had the time to ask it
+	Absent      ReadStatus = "absent" // remembered, but not in the view
 )
 
 // silent reports whether nothing was heard from the dragon's address. A refused
 // connection counts: a dragon whose web server is gone cannot be told from one that
 // is booting.
-func (r Reach) silent() bool {
+func (r ReadStatus) silent() bool {
 	return r == Timeout || r == Refused || r == Unreachable || r == Absent
 }
 
@@ -52,7 +52,7 @@ type Who struct {
 // there was none. It is never changed once made.
 type Facts struct {
 	Who
-	Reach Reach
+	Status ReadStatus
 
 	// At is when the reading was complete, by the monotonic clock of Instant. The
 	// rest is valid only where HasSample is set. A dragon that answers, but whose
@@ -74,8 +74,8 @@ type Facts struct {
 	Shown      int          // the most boards that the dragon has ever shown, also without a sample; 0: unknown
 	Pools      []PoolFacts  // by index
 
-	Wish       *Wish       // nil: none
-	Configured *Configured // nil: it has not said
+	Desired    *DesiredState // nil: none
+	Configured *Configured   // nil: it has not said
 
 	Unreadable  []string      // fields that made no sense or were missing
 	ClockOffset dragon.Number // seconds that the device's clock is ahead of ours
@@ -109,8 +109,8 @@ func (p *PoolFacts) alive() bool { return p.Status == "Alive" }
 // FactsOf makes facts of a reading that was complete at the monotonic time at.
 // Summary and Overview are nil where the dragon did not give them. An overview may be
 // minutes older than the summary.
-func FactsOf(who Who, reach Reach, s *dragon.Summary, o *dragon.Overview, at time.Duration) Facts {
-	f := Facts{Who: who, Reach: reach, At: at}
+func FactsOf(who Who, reach ReadStatus, s *dragon.Summary, o *dragon.Overview, at time.Duration) Facts {
+	f := Facts{Who: who, Status: reach, At: at}
 	if f.Domain == "" {
 		f.Domain = DomainOf(f.Address)
 	}

@@ -29,7 +29,7 @@ type farm struct {
 // unit is a dragon as the test wants it.
 type unit struct {
 	who     Who
-	reach   Reach
+	reach   ReadStatus
 	boot    time.Duration // farm time at which the system booted
 	start   time.Duration // and its mining process
 	tuning  bool
@@ -45,7 +45,7 @@ type unit struct {
 	frozen  bool // the counters stand still
 	pace    int  // in how many polls it is asked once
 
-	wish    *Wish
+	wish    *DesiredState
 	has     Configured // as it says when it is asked
 	mute    bool       // it does not say
 	refuses []Item     // written, and not taken
@@ -99,14 +99,14 @@ func (f *farm) facts(u *unit) Facts {
 	has := u.has
 	has.HasPools, has.HasMode, has.PoolsAt, has.ModeAt = !u.mute, !u.mute, f.now.Mono, f.now.Mono
 	if u.reach != Reached {
-		return Facts{Who: u.who, Reach: u.reach, At: f.now.Mono, Wish: u.wish, Configured: &has}
+		return Facts{Who: u.who, Status: u.reach, At: f.now.Mono, Desired: u.wish, Configured: &has}
 	}
 	elapsed := (f.now.Mono - u.start).Seconds()
 	x := Facts{
-		Who: u.who, Reach: Reached, At: f.now.Mono, HasSample: true,
+		Who: u.who, Status: Reached, At: f.now.Mono, HasSample: true,
 		Uptime: dragon.Known((f.now.Mono - u.boot).Truncate(time.Minute).Seconds()), Elapsed: dragon.Known(elapsed),
 		Pace:   u.pace,
-		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan), MemoryFree: dragon.Known(u.memory), Wish: u.wish, Configured: &has,
+		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan), MemoryFree: dragon.Known(u.memory), Desired: u.wish, Configured: &has,
 	}
 	if u.tuning {
 		x.Tuning = dragon.Known(1)
@@ -201,7 +201,7 @@ func (f *farm) configure(d *Decision) {
 	u := f.unit(d.MAC)
 	had := u.has
 	had.HasPools, had.HasMode = true, true
-	want := f.mem.Desired(d, f.seen.Of(d.MAC).Wish)
+	want := f.mem.Desired(d, f.seen.Of(d.MAC).Desired)
 	_, before := d.Change.Found(want, &had)
 	a, err := f.mem.Intend(f.now, d, d.Actor(), before)
 	if err != nil {
@@ -231,7 +231,7 @@ func (f *farm) configure(d *Decision) {
 }
 
 // take makes the unit what a write wants it to be, but for what it refuses.
-func (u *unit) take(w *Wish, items []Item) {
+func (u *unit) take(w *DesiredState, items []Item) {
 	for _, item := range items {
 		switch {
 		case slices.Contains(u.refuses, item):
@@ -256,7 +256,7 @@ func (f *farm) wish(key, url, mode string, units ...int) {
 		if len(units) > 0 && !slices.Contains(units, i) {
 			continue
 		}
-		u.wish = &Wish{Key: key, Name: key, Mode: mode}
+		u.wish = &DesiredState{Key: key, Name: key, Mode: mode}
 		if url != "" {
 			u.wish.Pools = []dragon.PoolConfig{{URL: url, User: "acct." + u.who.Worker, Password: "hunter2"}}
 		}

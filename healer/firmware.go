@@ -421,7 +421,7 @@ func (c *cycle) waveOf(ro *FirmwareRollout) wave {
 	}
 	frail := make(map[*subject]float64, len(w.waiting))
 	for _, s := range w.waiting {
-		frail[s] = c.frailty(s, &ro.Release)
+		frail[s] = c.riskOf(s, &ro.Release)
 	}
 	slices.SortStableFunc(w.waiting, func(a, b *subject) int {
 		return cmp.Or(cmp.Compare(frail[a], frail[b]), cmp.Compare(a.f.MAC, b.f.MAC))
@@ -435,9 +435,9 @@ func (m *Memory) waits(u *Upgrading, ro *FirmwareRollout) bool {
 	return u == nil || u.Rollout != ro.ID && u.Phase.Over() && !m.failedOn(u, ro.Release.Version)
 }
 
-// frailty sorts the healthiest first: those that may be sent something, then those that
+// riskOf sorts the healthiest first: those that may be sent something, then those that
 // have been restarted or acted on least of late, then those that do best what they did before.
-func (c *cycle) frailty(s *subject, r *FirmwareRelease) float64 {
+func (c *cycle) riskOf(s *subject, r *FirmwareRelease) float64 {
 	worn := 0.0
 	if c.unfit(s, r) != "" {
 		worn += 1e6
@@ -549,7 +549,7 @@ func (c *cycle) decideUpgrade(s *subject, ro *FirmwareRollout, kind Kind) {
 	if x.Reboot {
 		d.Note = fmt.Sprintf("rollout %s: one more boot for its canary", ro.ID)
 	}
-	q := &question{c: c, s: s, kind: kind, upgrade: x}
+	q := &gateRequest{c: c, s: s, kind: kind, upgrade: x}
 	d.Gates = q.ask()
 	for _, g := range d.Gates {
 		switch {
@@ -590,15 +590,15 @@ func (c *cycle) unfit(s *subject, r *FirmwareRelease) string {
 }
 
 // fitness keeps firmware from dragons that are not well.
-func (q *question) fitness() answer {
+func (q *gateRequest) fitness() answer {
 	if q.upgrade == nil || q.kind != Upgrade {
 		return yes("")
 	}
-	return unless(q.c.unfit(q.s, &q.upgrade.Release))
+	return openUnless(q.c.unfit(q.s, &q.upgrade.Release))
 }
 
 // uploads bounds how many dragons are sent an image at one time.
-func (q *question) uploads() answer {
+func (q *gateRequest) uploads() answer {
 	if q.upgrade == nil || q.kind != Upgrade {
 		return yes("")
 	}
@@ -612,7 +612,7 @@ func (q *question) uploads() answer {
 }
 
 // firmwareWindow is closed outside the times for firmware.
-func (q *question) firmwareWindow() answer {
+func (q *gateRequest) firmwareWindow() answer {
 	w := q.c.p.Firmware.Windows
 	if q.upgrade == nil || len(w) == 0 || slices.ContainsFunc(w, func(x Window) bool { return x.Open(q.c.m.run.time.last.Wall) }) {
 		return yes("")
@@ -736,10 +736,10 @@ func (c *cycle) auditUpgrades() {
 			continue
 		}
 		key, what := d.MAC+" firmware", d.what()+d.Actor()
-		if last, said := c.m.run.said[key]; said && last.what == what && c.now.Since(last.at) < auditAgain {
+		if last, said := c.m.run.lastAudited[key]; said && last.what == what && c.now.Since(last.at) < auditAgain {
 			continue
 		}
-		c.m.run.said[key] = saying{what, c.now}
+		c.m.run.lastAudited[key] = saying{what, c.now}
 		a := c.decided(c.byMAC[d.MAC], d, d.Verb)
 		a.Actor = d.Actor()
 		c.out.Audit = append(c.out.Audit, a)

@@ -62,8 +62,8 @@ const (
 	GateWave        Gate = "wave"
 )
 
-// question is: may this kind of write go to this dragon now?
-type question struct {
+// gateRequest is: may this kind of write go to this dragon now?
+type gateRequest struct {
 	c      *cycle
 	s      *subject
 	kind   Kind
@@ -76,7 +76,7 @@ type question struct {
 
 // taken is the dragon that this cycle's action goes to already. What is only observed
 // takes nothing away from what is enforced.
-func (q *question) taken() *subject {
+func (q *gateRequest) taken() *subject {
 	if q.c.granted == nil && (q.step != nil && q.s.p.Mode != Enforce || q.change != nil && q.c.p.Rollout.Mode != Enforce) {
 		return q.c.observed
 	}
@@ -96,74 +96,74 @@ func no(wait time.Duration, format string, args ...any) answer {
 	return answer{detail: fmt.Sprintf(format, args...), wait: wait}
 }
 
-// unless is closed where why is not empty.
-func unless(why string) answer { return answer{open: why == "", detail: why} }
+// openUnless is closed where why is not empty.
+func openUnless(why string) answer { return answer{open: why == "", detail: why} }
 
 // gate is a row of the table below.
 type gate struct {
 	name Gate
 	// firm gates are not skipped by force: a human may overrule policy, never what
 	// keeps two writes apart or says that nothing can be written down.
-	firm bool
+	unforceable bool
 	// write gates are about every write; the others are about what the ladder wants.
 	write bool
-	ask   func(*question) answer
+	ask   func(*gateRequest) answer
 }
 
 // gates in the order in which they are asked: all of them, so that an operator sees
 // everything that is in the way.
 var gates = []gate{
-	{GateStop, true, true, func(q *question) answer { return unless(where(q.c.host.Stop, "the STOP file is there")) }},
-	{GateOwner, true, true, func(q *question) answer {
-		return unless(where(!q.c.host.Owner, "another process holds the store"))
+	{GateStop, true, true, func(q *gateRequest) answer { return openUnless(reasonIf(q.c.host.Stop, "the STOP file is there")) }},
+	{GateOwner, true, true, func(q *gateRequest) answer {
+		return openUnless(reasonIf(!q.c.host.Owner, "another process holds the store"))
 	}},
-	{GateStore, true, true, func(q *question) answer {
-		return unless(where(!q.c.host.StateWritable, "the state cannot be written"))
+	{GateStore, true, true, func(q *gateRequest) answer {
+		return openUnless(reasonIf(!q.c.host.StateWritable, "the state cannot be written"))
 	}},
-	{GateClock, false, true, (*question).clock},
-	{GateRecovered, false, true, (*question).recovered},
-	{GateSafeMode, false, true, (*question).safeMode},
-	{GatePause, false, true, (*question).pause},
-	{GateStart, false, true, (*question).startObservation},
-	{GateConflict, true, true, func(q *question) answer { return unless(where(q.s.conflict, "its MAC is not its own")) }},
-	{GateMaintenance, false, true, func(q *question) answer { return unless(where(q.s.maintenance, "in maintenance")) }},
-	{GateQuarantine, false, true, (*question).quarantine},
-	{GateLost, false, true, func(q *question) answer { return unless(where(q.s.r.Lost != 0, "lost after an action")) }},
-	{GateFlapping, false, true, (*question).flapping},
-	{GateNew, false, true, (*question).newDevice},
-	{GateFresh, false, true, (*question).fresh},
-	{GateYoung, false, true, (*question).young},
-	{GateTuning, false, true, (*question).tuning},
-	{GateConfig, false, true, (*question).afterConfig},
-	{GateCooling, false, false, (*question).cooling},
-	{GateWindow, false, true, (*question).window},
-	{GateUnfit, false, true, (*question).fitness},
-	{GateUploads, false, true, (*question).uploads},
+	{GateClock, false, true, (*gateRequest).clock},
+	{GateRecovered, false, true, (*gateRequest).recovered},
+	{GateSafeMode, false, true, (*gateRequest).safeMode},
+	{GatePause, false, true, (*gateRequest).pause},
+	{GateStart, false, true, (*gateRequest).startObservation},
+	{GateConflict, true, true, func(q *gateRequest) answer { return openUnless(reasonIf(q.s.conflict, "its MAC is not its own")) }},
+	{GateMaintenance, false, true, func(q *gateRequest) answer { return openUnless(reasonIf(q.s.maintenance, "in maintenance")) }},
+	{GateQuarantine, false, true, (*gateRequest).quarantine},
+	{GateLost, false, true, func(q *gateRequest) answer { return openUnless(reasonIf(q.s.r.Lost != 0, "lost after an action")) }},
+	{GateFlapping, false, true, (*gateRequest).flapping},
+	{GateNew, false, true, (*gateRequest).newDevice},
+	{GateFresh, false, true, (*gateRequest).fresh},
+	{GateYoung, false, true, (*gateRequest).uptimeGate},
+	{GateTuning, false, true, (*gateRequest).tuning},
+	{GateConfig, false, true, (*gateRequest).afterConfig},
+	{GateCooling, false, false, (*gateRequest).cooling},
+	{GateWindow, false, true, (*gateRequest).window},
+	{GateUnfit, false, true, (*gateRequest).fitness},
+	{GateUploads, false, true, (*gateRequest).uploads},
 	{GateIsolation, false, true, closedBy("isolation")},
 	{GateBoot, false, true, closedBy("fleet_boot")},
-	{GatePool, false, true, (*question).pool},
+	{GatePool, false, true, (*gateRequest).pool},
 	{GateDomain, false, true, closedBy("domain")},
 	{GateSchema, false, true, closedBy("schema")},
 	{GateForeign, false, true, closedBy("foreign")},
 	{GateStorm, false, true, closedBy("storm")},
 	{GateScope, false, true, closedBy("scope")},
-	{GateEfficacy, false, false, (*question).efficacy},
+	{GateEfficacy, false, false, (*gateRequest).efficacy},
 	{GateHarm, false, true, closedBy("harm")},
-	{GateInFlight, true, true, (*question).inFlight},
-	{GateHold, false, false, (*question).holdDown},
-	{GateInterval, false, false, (*question).interval},
-	{GateGap, false, true, (*question).gap},
-	{GateDevice, false, true, (*question).deviceBudget},
-	{GateBenefit, false, false, (*question).benefit},
-	{GateFlight, false, true, (*question).flight},
-	{GateDomainSlots, false, true, (*question).domainFlight},
-	{GateRollouts, false, true, (*question).rolloutShare},
-	{GateSpacing, false, true, (*question).spacing},
-	{GateHour, false, true, (*question).hour},
-	{GateDay, false, true, (*question).day},
-	{GateExternal, false, true, (*question).external},
-	{GateRollout, false, true, (*question).rollout},
-	{GateWave, false, true, (*question).wave},
+	{GateInFlight, true, true, (*gateRequest).inFlight},
+	{GateHold, false, false, (*gateRequest).holdDown},
+	{GateInterval, false, false, (*gateRequest).interval},
+	{GateGap, false, true, (*gateRequest).gap},
+	{GateDevice, false, true, (*gateRequest).deviceBudget},
+	{GateBenefit, false, false, (*gateRequest).benefit},
+	{GateFlight, false, true, (*gateRequest).flight},
+	{GateDomainSlots, false, true, (*gateRequest).domainFlight},
+	{GateRollouts, false, true, (*gateRequest).rolloutShare},
+	{GateSpacing, false, true, (*gateRequest).spacing},
+	{GateHour, false, true, (*gateRequest).hour},
+	{GateDay, false, true, (*gateRequest).day},
+	{GateExternal, false, true, (*gateRequest).external},
+	{GateRollout, false, true, (*gateRequest).rollout},
+	{GateWave, false, true, (*gateRequest).wave},
 }
 
 // Gates returns the names of all gates in order.
@@ -184,7 +184,7 @@ func WithoutGate(t interface{ Helper() }, p Policy, name Gate) Policy {
 }
 
 // ask asks every gate that is about the question.
-func (q *question) ask() []GateState {
+func (q *gateRequest) ask() []GateState {
 	out := make([]GateState, 0, len(gates))
 	for i := range gates {
 		g := &gates[i]
@@ -203,14 +203,14 @@ func (q *question) ask() []GateState {
 	return out
 }
 
-func where(condition bool, why string) string {
+func reasonIf(condition bool, why string) string {
 	if condition {
 		return why
 	}
 	return ""
 }
 
-func (q *question) clock() answer {
+func (q *gateRequest) clock() answer {
 	t := &q.c.m.run.time
 	if !t.trusted {
 		return no(max(0, trustAfter-t.alive), "the clock is not trusted yet")
@@ -221,21 +221,21 @@ func (q *question) clock() answer {
 	return yes("")
 }
 
-func (q *question) recovered() answer {
+func (q *gateRequest) recovered() answer {
 	if r := q.c.m.Fleet.Recovered; r != nil {
 		return no(q.c.p.Breakers.RecoveredObserve-q.c.now.Since(r.At), "memory lost: %s", r.Reason)
 	}
 	return yes("")
 }
 
-func (q *question) safeMode() answer {
+func (q *gateRequest) safeMode() answer {
 	if s := q.c.m.Fleet.SafeMode; s != nil {
 		return no(q.c.p.Breakers.SafeFor-q.c.now.Since(s.At), "%s", s.Reason)
 	}
 	return yes("")
 }
 
-func (q *question) pause() answer {
+func (q *gateRequest) pause() answer {
 	if p := q.c.m.paused(Paused, q.s.f, q.c.now); p != nil {
 		wait := time.Duration(0)
 		if !p.UntilResume {
@@ -246,7 +246,7 @@ func (q *question) pause() answer {
 	return yes("")
 }
 
-func (q *question) startObservation() answer {
+func (q *gateRequest) startObservation() answer {
 	if q.change != nil {
 		r, alive, w := &q.c.p.Rollout, q.c.m.run.time.alive, q.s.w
 		if alive < r.Start || w.samples < r.Samples {
@@ -262,14 +262,14 @@ func (q *question) startObservation() answer {
 	return yes("")
 }
 
-func (q *question) quarantine() answer {
+func (q *gateRequest) quarantine() answer {
 	if m := q.s.r.Quarantine; m != nil {
 		return no(0, "quarantined by %s: %s", m.By, m.Reason)
 	}
 	return yes("")
 }
 
-func (q *question) flapping() answer {
+func (q *gateRequest) flapping() answer {
 	if f := q.s.r.Flapping; f != 0 {
 		return no(q.s.p.Device.FlappingStable-q.c.now.Since(f), "it restarts by itself")
 	}
@@ -278,7 +278,7 @@ func (q *question) flapping() answer {
 
 // newDevice lets a dragon be watched before it is judged. What it is to be is no
 // judgement: until it has been told it may be working for somebody else.
-func (q *question) newDevice() answer {
+func (q *gateRequest) newDevice() answer {
 	if q.change != nil {
 		return yes("")
 	}
@@ -290,10 +290,10 @@ func (q *question) newDevice() answer {
 	return yes("")
 }
 
-func (q *question) fresh() answer {
+func (q *gateRequest) fresh() answer {
 	w := q.s.w
-	if w.misses > 0 || q.s.f.Reach != Reached || !w.seen || q.c.now.Since(w.at) > 2*q.c.p.Poll {
-		return no(0, "no fresh sample (%s)", word(q.s.f.Reach))
+	if w.misses > 0 || q.s.f.Status != Reached || !w.seen || q.c.now.Since(w.at) > 2*q.c.p.Poll {
+		return no(0, "no fresh sample (%s)", word(q.s.f.Status))
 	}
 	if q.step != nil && !w.evidence[q.s.fired].lastBad() {
 		return no(0, "the last %d samples are not all bad", freshInRow)
@@ -301,14 +301,14 @@ func (q *question) fresh() answer {
 	return yes("")
 }
 
-func word(r Reach) string {
+func word(r ReadStatus) string {
 	if r == Untried {
 		return "never read"
 	}
 	return string(r)
 }
 
-func (q *question) young() answer {
+func (q *gateRequest) uptimeGate() answer {
 	f := q.s.f
 	if up, ok := f.Uptime.Get(); q.change != nil && max(up, f.Elapsed.Or(0)) >= q.c.p.Rollout.Boot.Seconds() {
 		return yes("")
@@ -328,7 +328,7 @@ func (q *question) young() answer {
 // tuning keeps its hands off a tuning dragon: a restart throws the work away. Boards
 // that are dead or missing do not come back by tuning, and tuning that never ends is
 // a complaint of its own.
-func (q *question) tuning() answer {
+func (q *gateRequest) tuning() answer {
 	if !q.s.w.tuning {
 		return yes("")
 	}
@@ -342,7 +342,7 @@ func (q *question) tuning() answer {
 	return no(0, "tuning for %s", ShortDuration(q.c.now.Since(q.s.w.tuned)))
 }
 
-func (q *question) afterConfig() answer {
+func (q *gateRequest) afterConfig() answer {
 	if u := q.s.r.Upgrade; q.change != nil && !q.change.Restore && u != nil && u.Phase == UpgradeVerifying {
 		return no(0, "its new firmware is being measured") // another mode would be held against that
 	}
@@ -359,7 +359,7 @@ func (q *question) afterConfig() answer {
 // cooling waits until a board that died of heat is cold. A dead board may report the
 // temperature that it died with for ever; then time has to do. Whatever else a dragon
 // suffers from, while it overheats its next boards die of heat, and a restart helps none.
-func (q *question) cooling() answer {
+func (q *gateRequest) cooling() answer {
 	if q.reason == "" {
 		return yes("")
 	}
@@ -388,7 +388,7 @@ func (q *question) cooling() answer {
 	return yes("")
 }
 
-func (q *question) window() answer {
+func (q *gateRequest) window() answer {
 	if a := q.firmwareWindow(); !a.open {
 		return a
 	}
@@ -405,9 +405,9 @@ func (q *question) window() answer {
 
 // pool holds those that suffer from a pool's outage. To be moved to another one that
 // works is what helps them, and nobody is moved to one that does not.
-func (q *question) pool() answer {
-	if q.change != nil && len(q.change.wish.Pools) > 0 {
-		for _, p := range q.change.wish.Pools {
+func (q *gateRequest) pool() answer {
+	if q.change != nil && len(q.change.want.Pools) > 0 {
+		for _, p := range q.change.want.Pools {
 			if q.c.m.breaker("pool", Text(dragon.PoolWithoutLogin(p.URL))) == nil {
 				return yes("")
 			}
@@ -421,8 +421,8 @@ func (q *question) pool() answer {
 }
 
 // closedBy makes the gate of a breaker.
-func closedBy(name string) func(*question) answer {
-	return func(q *question) answer {
+func closedBy(name string) func(*gateRequest) answer {
+	return func(q *gateRequest) answer {
 		for _, scope := range scopesFor(name, q.s.f) {
 			if b := q.c.m.breaker(name, scope); b != nil {
 				if a := q.breaker(b); !a.open {
@@ -434,7 +434,7 @@ func closedBy(name string) func(*question) answer {
 	}
 }
 
-func (q *question) breaker(b *Breaker) answer {
+func (q *gateRequest) breaker(b *Breaker) answer {
 	switch {
 	case q.change != nil && (b.State == BreakerHalfOpen || b.Slow): // only a cure can show that it is over
 		return no(0, "%s: %s", b.State, b.Detail)
@@ -451,7 +451,7 @@ func (q *question) breaker(b *Breaker) answer {
 }
 
 // slow admits one action at a time, and rarely.
-func (q *question) slow() answer {
+func (q *gateRequest) slow() answer {
 	ring, every := q.c.m.Fleet.Ring, q.c.p.Breakers.SlowEvery
 	if q.c.flight > 0 || q.taken() != nil {
 		return no(0, "slow mode: one at a time")
@@ -462,7 +462,7 @@ func (q *question) slow() answer {
 	return yes("slow mode")
 }
 
-func (q *question) efficacy() answer {
+func (q *gateRequest) efficacy() answer {
 	if q.kind == "" {
 		return yes("")
 	}
@@ -472,28 +472,28 @@ func (q *question) efficacy() answer {
 	return yes("")
 }
 
-func (q *question) inFlight() answer {
+func (q *gateRequest) inFlight() answer {
 	if a := q.s.r.open(); a != nil {
 		return no(0, "%s %s has no outcome yet", a.Kind, a.ID)
 	}
 	return yes("")
 }
 
-func (q *question) holdDown() answer {
+func (q *gateRequest) holdDown() answer {
 	if q.step.hold > 0 {
 		return no(q.step.hold, "%s after step %d", ShortDuration(holdOf(&q.s.p.Ladder, q.s.r.Rung)), q.s.r.Rung)
 	}
 	return yes("")
 }
 
-func (q *question) interval() answer {
+func (q *gateRequest) interval() answer {
 	if q.step.interval > 0 {
 		return no(q.step.interval, "%s is not acted on more often", q.reason)
 	}
 	return yes("")
 }
 
-func (q *question) gap() answer {
+func (q *gateRequest) gap() answer {
 	if q.change != nil && q.s.w.unsent != 0 {
 		if wait := unsentGap - q.c.now.Since(q.s.w.unsent); wait > 0 {
 			return no(wait, "it could not be written to %s ago", ShortDuration(q.c.now.Since(q.s.w.unsent)))
@@ -512,7 +512,7 @@ func (q *question) gap() answer {
 	return yes("")
 }
 
-func (q *question) deviceBudget() answer {
+func (q *gateRequest) deviceBudget() answer {
 	r, d, now := q.s.r, &q.s.p.Device, q.c.now
 	limit := func(kind Kind, window time.Duration, most int) answer {
 		used := count(r, kind, window, now)
@@ -533,7 +533,7 @@ func (q *question) deviceBudget() answer {
 			return yes("")
 		}
 		a := limit(Configure, day, d.ConfigWrites24h)
-		if n := undoings(r, day, now); !a.open && count(r, Configure, day, now)-n < d.ConfigWrites24h {
+		if n := rollbacks(r, day, now); !a.open && count(r, Configure, day, now)-n < d.ConfigWrites24h {
 			return yes(fmt.Sprintf("%s, %d of them undoings", a.detail, n))
 		}
 		return a
@@ -548,7 +548,7 @@ func (q *question) deviceBudget() answer {
 	return yes("")
 }
 
-func (q *question) benefit() answer {
+func (q *gateRequest) benefit() answer {
 	b := q.step.benefit
 	if b == nil {
 		return yes("")
@@ -561,7 +561,7 @@ func (q *question) benefit() answer {
 	return answer{open: b.Gain >= b.Cost, detail: detail}
 }
 
-func (q *question) flight() answer {
+func (q *gateRequest) flight() answer {
 	limit := q.c.p.Fleet.flightLimit(q.c.n)
 	used := q.c.flight
 	if q.taken() != nil {
@@ -570,7 +570,7 @@ func (q *question) flight() answer {
 	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit)}
 }
 
-func (q *question) domainFlight() answer {
+func (q *gateRequest) domainFlight() answer {
 	domain := q.s.f.Domain
 	limit, used := q.c.p.Fleet.domainLimit(q.c.domainSize[domain]), q.c.flightDomain[domain]
 	if g := q.taken(); g != nil && g.f.Domain == domain {
@@ -580,7 +580,7 @@ func (q *question) domainFlight() answer {
 }
 
 // rolloutShare leaves half of the slots to the healer.
-func (q *question) rolloutShare() answer {
+func (q *gateRequest) rolloutShare() answer {
 	if q.step != nil {
 		return yes("")
 	}
@@ -588,7 +588,7 @@ func (q *question) rolloutShare() answer {
 	return answer{open: q.c.rollouts < limit, detail: fmt.Sprintf("%d/%d", q.c.rollouts, limit)}
 }
 
-func (q *question) spacing() answer {
+func (q *gateRequest) spacing() answer {
 	if g := q.taken(); g != nil {
 		return no(q.c.p.Fleet.Spacing, "after %s", g.f.Worker)
 	}
@@ -603,11 +603,11 @@ func (q *question) spacing() answer {
 	return yes("")
 }
 
-func (q *question) hour() answer { return q.rate(time.Hour, q.c.p.Fleet.hourLimit(q.c.n)) }
-func (q *question) day() answer  { return q.rate(day, q.c.p.Fleet.dayLimit(q.c.n)) }
+func (q *gateRequest) hour() answer { return q.rate(time.Hour, q.c.p.Fleet.hourLimit(q.c.n)) }
+func (q *gateRequest) day() answer  { return q.rate(day, q.c.p.Fleet.dayLimit(q.c.n)) }
 
 // rate bounds what is done to heal. What brings a wish to the dragons goes by waves.
-func (q *question) rate(window time.Duration, limit int) answer {
+func (q *gateRequest) rate(window time.Duration, limit int) answer {
 	f := &q.c.m.Fleet
 	if !q.kind.heals() {
 		return yes("")
@@ -623,7 +623,7 @@ func (q *question) rate(window time.Duration, limit int) answer {
 }
 
 // rollout lets one dragon try a new wish before the others get it.
-func (q *question) rollout() answer {
+func (q *gateRequest) rollout() answer {
 	if q.change == nil || q.change.Restore {
 		return yes("")
 	}
@@ -641,7 +641,7 @@ func (q *question) rollout() answer {
 }
 
 // wave is the pace at which dragons are changed.
-func (q *question) wave() answer {
+func (q *gateRequest) wave() answer {
 	if q.kind != Configure || q.change != nil && q.change.Restore {
 		return yes("")
 	}
@@ -654,7 +654,7 @@ func (q *question) wave() answer {
 	return a
 }
 
-func (q *question) external() answer {
+func (q *gateRequest) external() answer {
 	a := q.c.external()
 	if q.upgrade != nil && a.open && q.c.p.External.Query != "" && q.c.host.External.Err != "" {
 		a.open = false // firmware is in no hurry

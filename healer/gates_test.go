@@ -284,7 +284,7 @@ func TestExternalGateFailsClosed(t *testing.T) {
 		"error, said rubish": {ExternalAnswer{Asked: true, Open: true, Err: "timeout"}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := &question{c: &cycle{p: &Policy{External: External{Query: "q", OnError: x.onError}}, host: Host{External: x.answer}}}
+			q := &gateRequest{c: &cycle{p: &Policy{External: External{Query: "q", OnError: x.onError}}, host: Host{External: x.answer}}}
 			if got := q.external().open; got != x.open {
 				t.Errorf("open %v, want %v", got, x.open)
 			}

@@ -59,10 +59,10 @@ func judged(now Instant, mem *Memory, seen PolicyView) map[string]Found {
 		if s.conflict || !s.w.seen || !s.f.HasSample {
 			continue
 		}
-		e := c.exam(s)
+		e := c.detectorInput(s)
 		for i := range detectors {
 			d := &detectors[i]
-			if d.top == 0 || e.muted&d.mutes != 0 || !e.old(d) {
+			if d.maxRung == 0 || e.muted&d.mutes != 0 || !e.old(d) {
 				continue
 			}
 			if f := d.judge(e); f.verdict == bad {

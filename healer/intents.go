@@ -18,7 +18,7 @@ var ErrNoAction = errors.New("no such open action")
 // ladder's own decisions, else who wants it (user:name, rollout:name). had is what a
 // dragon that is to be configured has now; nil where that was not read. From here on
 // the write is charged, whatever comes of it.
-func (m *Memory) Intend(now Instant, d *Decision, actor string, had *Setting) (Action, error) {
+func (m *Memory) Intend(now Instant, d *Decision, actor string, had *ConfigSnapshot) (Action, error) {
 	if d.Verb != Act {
 		return Action{}, fmt.Errorf("intent for %s: the decision is %q, not to act", d.Worker, d.Verb)
 	}
@@ -75,7 +75,7 @@ func (m *Memory) Sent(now Instant, mac, id string, result Result, note string) e
 	if result.NotExecuted() {
 		a.Outcome, a.Ended = NotExecuted, m.Moment(now)
 		m.refused(mac, a)
-		m.untried(id)
+		m.cancelTrial(id)
 	}
 	m.touch(mac)
 	return nil
@@ -104,14 +104,14 @@ func (m *Memory) Conclude(now Instant, mac, id string, outcome Outcome, note str
 	if outcome == Worse || outcome == LostOutcome {
 		m.Fleet.Harm = append(m.Fleet.Harm, a.Ended)
 	}
-	m.untried(id)
+	m.cancelTrial(id)
 	m.TouchFleet()
 	m.touch(mac)
 	return nil
 }
 
-// untried lets a half-open breaker look for another trial.
-func (m *Memory) untried(id string) {
+// cancelTrial lets a half-open breaker look for another trial.
+func (m *Memory) cancelTrial(id string) {
 	for _, b := range m.Fleet.Breakers {
 		if b.Trial == id {
 			b.Trial = ""

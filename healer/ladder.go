@@ -21,7 +21,7 @@ func (c *cycle) step(s *subject) step {
 	d := &detectors[s.fired]
 	l := &s.p.Ladder
 	last := s.r.last(func(a *Action) bool { return a.Actor == HealerActor && a.Rung > 0 })
-	rung := min(s.r.Rung+1, d.top)
+	rung := min(s.r.Rung+1, d.maxRung)
 	st := step{rung: rung}
 	if last != nil {
 		st.hold = max(0, holdOf(l, last.Rung)-c.now.Since(last.At))

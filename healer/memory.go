@@ -231,12 +231,12 @@ type Memory struct {
 
 // running is what one process knows and the next one must find out for itself.
 type running struct {
-	time    timeline
-	slice   int  // of the cold records, that was written last
-	allCold bool // all cold records are to be written
-	dragons map[string]*watch
-	said    map[string]saying // what the audit said last, by MAC or breaker
-	quiet   map[string]Moment // since when a breaker's condition has been clear
+	time        timeline
+	slice       int  // of the cold records, that was written last
+	allCold     bool // all cold records are to be written
+	dragons     map[string]*watch
+	lastAudited map[string]saying // what the audit said last, by MAC or breaker
+	clearSince  map[string]Moment // since when a breaker's condition has been clear
 }
 
 // NewMemory returns an empty memory.
@@ -295,9 +295,9 @@ func (m *Memory) init() {
 	})
 	m.Fleet.Rollouts = slices.DeleteFunc(m.Fleet.Rollouts, func(ro *Rollout) bool { return ro == nil })
 	m.run = running{
-		dragons: make(map[string]*watch),
-		said:    make(map[string]saying),
-		quiet:   make(map[string]Moment),
+		dragons:     make(map[string]*watch),
+		lastAudited: make(map[string]saying),
+		clearSince:  make(map[string]Moment),
 	}
 	m.changed, m.cold, m.bare = make(map[string]bool), make(map[string]bool), make(map[string]bool)
 }
@@ -405,12 +405,12 @@ func (m *Memory) Clone() *Memory {
 		c.Dragons[mac] = n
 	}
 	c.run = running{
-		time:    m.run.time,
-		slice:   m.run.slice,
-		allCold: m.run.allCold,
-		dragons: make(map[string]*watch, len(m.run.dragons)),
-		said:    maps.Clone(m.run.said),
-		quiet:   maps.Clone(m.run.quiet),
+		time:        m.run.time,
+		slice:       m.run.slice,
+		allCold:     m.run.allCold,
+		dragons:     make(map[string]*watch, len(m.run.dragons)),
+		lastAudited: maps.Clone(m.run.lastAudited),
+		clearSince:  maps.Clone(m.run.clearSince),
 	}
 	for mac, w := range m.run.dragons {
 		c.run.dragons[mac] = w.clone()

@@ -65,7 +65,7 @@ type News struct {
 	Audit    []Audit     // a record per changed decision, or per hour
 	Ended    []Ended     // actions whose outcome became known
 	Restarts []Restarted // restarts that were seen
-	Undone   []string    // workers whose configuration was found changed externally
+	Reverted []string    // workers whose configuration was found changed externally
 }
 
 // Time gives the time of day of a moment.
@@ -121,7 +121,7 @@ type Decision struct {
 	In       Until       `json:"in"` // how long until the closed gates may open, as far as that is known
 	ActionID string      `json:"action_id,omitempty"`
 	Last     *LastAction `json:"last_action,omitempty"`
-	Wish     *WishState  `json:"wish,omitempty"` // nil: nobody wishes anything of it
+	Desired  *SyncStatus `json:"wish,omitempty"` // nil: nobody wishes anything of it
 
 	Change  *ConfigStep   `json:"change,omitempty"`  // of a Configure for a desired state
 	Upgrade *FirmwareStep `json:"upgrade,omitempty"` // nil: it belongs to no rollout of firmware

@@ -83,9 +83,9 @@ type Policy struct {
 	// Matches says in words what Place goes by, so that two policies that differ in
 	// that go by different names in the audit.
 	Matches string `yaml:"-"`
-	// Wish says what a dragon is to be: the same for the same dragon, and what it has
+	// Desired returns what a dragon is to be: the same for the same dragon, and what it has
 	// returned does not change any more. Nil, or nil for a dragon: it is left as it is.
-	Wish func(Device) *Wish `yaml:"-" json:"-"`
+	Desired func(Device) *DesiredState `yaml:"-" json:"-"`
 
 	without Gate // switched off by a test, see WithoutGate
 }

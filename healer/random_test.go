@@ -49,7 +49,7 @@ func (w *world) happen() {
 	case 3, 4, 5:
 		revive(u, "")
 	case 6:
-		u.reach = []Reach{Timeout, Refused, AuthFailed, BadResponse, Busy, Untried}[w.r.IntN(6)]
+		u.reach = []ReadStatus{Timeout, Refused, AuthFailed, BadResponse, Busy, Untried}[w.r.IntN(6)]
 	case 7, 8, 9:
 		u.reach = Reached
 	case 10:

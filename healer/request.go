@@ -26,13 +26,13 @@ func Ask(now Instant, view *View, mem *Memory, policy *Policy, r Request) Decisi
 	}
 	d := *c.describe(s)
 	d.Kind, d.Reason, d.Note, d.Slot = r.Kind, "", r.Note, -1
-	q := &question{c: c, s: s, kind: r.Kind}
+	q := &gateRequest{c: c, s: s, kind: r.Kind}
 	d.Gates = q.ask()
 	if !dragon.UsableMAC(r.MAC) || !slices.Contains([]Kind{Restart, Reboot, Configure}, r.Kind) {
 		d.Blocked = GateConflict
 	}
 	for i, g := range d.Gates {
-		if g.Open || r.Force && !firm(g.Name) {
+		if g.Open || r.Force && !unforceable(g.Name) {
 			continue
 		}
 		if d.Blocked == "" {
@@ -46,10 +46,10 @@ func Ask(now Instant, view *View, mem *Memory, policy *Policy, r Request) Decisi
 	return d
 }
 
-func firm(name Gate) bool {
+func unforceable(name Gate) bool {
 	for i := range gates {
 		if gates[i].name == name {
-			return gates[i].firm
+			return gates[i].unforceable
 		}
 	}
 	return true
@@ -64,8 +64,8 @@ func Confirm(now Instant, view *View, mem *Memory, policy *Policy, d *Decision, 
 	if s == nil || f.MAC != d.MAC {
 		return fmt.Errorf("%s: expected MAC %s, found %q", d.Worker, d.MAC, f.MAC)
 	}
-	if !f.valid() || f.Reach != Reached {
-		return fmt.Errorf("%s: no valid reading (%s)", d.Worker, word(f.Reach))
+	if !f.valid() || f.Status != Reached {
+		return fmt.Errorf("%s: no valid reading (%s)", d.Worker, word(f.Status))
 	}
 	if f.At < s.f.At {
 		return fmt.Errorf("%s: the reading is older than the decision", d.Worker)
@@ -87,7 +87,7 @@ func Confirm(now Instant, view *View, mem *Memory, policy *Policy, d *Decision, 
 	if v, ok := f.Tuning.Get(); ok && v != 0 && !s.w.tuning {
 		return fmt.Errorf("%s: it has begun to tune", d.Worker)
 	}
-	e := c.exam(fresh)
+	e := c.detectorInput(fresh)
 	found := detectors[i].judge(e)
 	if found.verdict != bad || !e.old(&detectors[i]) {
 		return fmt.Errorf("%s: no longer %s", d.Worker, d.Reason)

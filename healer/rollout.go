@@ -174,14 +174,14 @@ func (m *Memory) resumeRollout(id string, now Moment) {
 	})
 	for mac, r := range m.Dragons {
 		if r.Config != nil && r.Config.Rollout == id && !ro.failedOn(mac) {
-			m.forgive(ro, mac)
+			m.clearFailure(ro, mac)
 		}
 	}
 	m.TouchFleet()
 }
 
-// forgive lets a dragon begin anew with a rollout.
-func (m *Memory) forgive(ro *Rollout, mac string) {
+// clearFailure lets a dragon begin anew with a rollout.
+func (m *Memory) clearFailure(ro *Rollout, mac string) {
 	m.Dragons[mac].Config = nil
 	ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return x.MAC == mac })
 	m.touch(mac)
@@ -225,21 +225,21 @@ func rolloutActor(id string) string { return "rollout:" + id }
 
 // RolloutShown is a rollout as people see it.
 type RolloutShown struct {
-	ID      string         `json:"id"`
-	Kind    Kind           `json:"kind"`
-	Name    string         `json:"name"`
-	State   RolloutState   `json:"state"`
-	Since   Moment         `json:"since"`
-	Canary  string         `json:"canary,omitempty"` // worker
-	Failed  []Failure      `json:"failed,omitempty"`
-	Phases  map[string]int `json:"dragons"` // by what has become of them
-	Members int            `json:"members"`
-	Owed    []OwedShown    `json:"owed,omitempty"`   // dragons that have what does not work, still
-	Left    Span           `json:"left_s,omitempty"` // about how long until no dragon waits, by the pace so far; 0: not known
+	ID      string            `json:"id"`
+	Kind    Kind              `json:"kind"`
+	Name    string            `json:"name"`
+	State   RolloutState      `json:"state"`
+	Since   Moment            `json:"since"`
+	Canary  string            `json:"canary,omitempty"` // worker
+	Failed  []Failure         `json:"failed,omitempty"`
+	Phases  map[string]int    `json:"dragons"` // by what has become of them
+	Members int               `json:"members"`
+	Pending []PendingRollback `json:"owed,omitempty"`   // dragons that have what does not work, still
+	Left    Span              `json:"left_s,omitempty"` // about how long until no dragon waits, by the pace so far; 0: not known
 }
 
-// OwedShown is a dragon that is still to be given back what it had, and what that waits for.
-type OwedShown struct {
+// PendingRollback is a dragon that is still to be given back what it had, and what that waits for.
+type PendingRollback struct {
 	Worker string `json:"worker"`
 	Waits  string `json:"waits_for"`
 }
@@ -288,14 +288,14 @@ func (c *cycle) showRollouts() {
 			if s.rollout == ro {
 				x.Members++
 				x.Phases[string(s.phase)]++
-				if c.owed(s) != nil {
-					x.Owed = append(x.Owed, OwedShown{s.f.Worker, c.waitsFor(s)})
+				if c.rollbackTarget(s) != nil {
+					x.Pending = append(x.Pending, PendingRollback{s.f.Worker, c.waitsFor(s)})
 				}
 			}
 		}
 		for _, s := range c.frozen {
 			if ro.failedOn(s.f.MAC) && s.r.Config.mayGiveBack(ro.ID) {
-				x.Owed = append(x.Owed, OwedShown{s.f.Worker, contested})
+				x.Pending = append(x.Pending, PendingRollback{s.f.Worker, contested})
 			}
 		}
 		x.Left = c.left(ro, x.Phases[string(PhaseWaiting)]+x.Phases[string(PhaseDrifted)])

@@ -28,7 +28,7 @@ func wishful(t *testing.T, n int) *farm {
 }
 
 // phase is where unit i stands.
-func (f *farm) phase(i int) Phase { return f.of(i).Wish.Phase }
+func (f *farm) phase(i int) Phase { return f.of(i).Desired.Phase }
 
 // rollout is that of a wish.
 func (f *farm) rollout(key string) *Rollout {
@@ -157,10 +157,10 @@ func TestDriftIsPutRight(t *testing.T) {
 	f.units[3].pools = []PoolFacts{{URL: stranger[0].URL, User: "thief", Status: "Alive", Active: true}}
 	f.tick()
 	d := f.of(3)
-	if len(d.Wish.Drift) != 1 || !strings.Contains(d.Wish.Drift[0].Have, "thief at stratum+tcp://thief.example:3333") {
-		t.Fatalf("drift %+v", d.Wish.Drift)
+	if len(d.Desired.Drift) != 1 || !strings.Contains(d.Desired.Drift[0].Have, "thief at stratum+tcp://thief.example:3333") {
+		t.Fatalf("drift %+v", d.Desired.Drift)
 	}
-	if strings.Contains(fmt.Sprintf("%+v %+v", d.Wish, f.plan.Changes), "hunter2") {
+	if strings.Contains(fmt.Sprintf("%+v %+v", d.Desired, f.plan.Changes), "hunter2") {
 		t.Error("the plan has the password")
 	}
 	f.run(10 * time.Minute)
@@ -177,10 +177,10 @@ func TestAPasswordOnlyDiffers(t *testing.T) {
 	f.units[1].has.Pools[0].Password = "other secret"
 	f.tick()
 	d := f.of(1)
-	if len(d.Wish.Drift) != 1 || !strings.Contains(d.Wish.Drift[0].Have, "a password differs") {
-		t.Errorf("drift %+v", d.Wish.Drift)
+	if len(d.Desired.Drift) != 1 || !strings.Contains(d.Desired.Drift[0].Have, "a password differs") {
+		t.Errorf("drift %+v", d.Desired.Drift)
 	}
-	text := fmt.Sprintf("%+v %#v", d.Wish, d.Wish)
+	text := fmt.Sprintf("%+v %#v", d.Desired, d.Desired)
 	if strings.Contains(text, "hunter2") || strings.Contains(text, "other secret") {
 		t.Errorf("a password is in %s", text)
 	}
@@ -202,7 +202,7 @@ func TestWhatIsUndoneTwiceIsLeft(t *testing.T) {
 	}
 	undo() // this was nobody's undoing: we had not written it
 	undo()
-	if f.phase(3) != PhaseRight || len(f.sent) != 2 {
+	if f.phase(3) != PhaseInSync || len(f.sent) != 2 {
 		t.Fatalf("unit 3 is %s after %d writes", f.phase(3), len(f.sent))
 	}
 	undo()
@@ -217,7 +217,7 @@ func TestWhatIsUndoneTwiceIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.run(90 * time.Minute)
-	if f.phase(3) != PhaseRight {
+	if f.phase(3) != PhaseInSync {
 		t.Errorf("after the acknowledgement it is %s", f.phase(3))
 	}
 }
@@ -235,7 +235,7 @@ func TestWhatCannotTakeEffectIsTriedOnce(t *testing.T) {
 		if got := len(f.sentTo(i)); got != 1 {
 			t.Errorf("unit %d was written to %d times", i, got)
 		}
-		want := PhaseRight
+		want := PhaseInSync
 		if i < 2 {
 			want = PhaseStuck
 		}
@@ -443,7 +443,7 @@ func TestWhatIsMeasuredIsNotConfigured(t *testing.T) {
 	f := wishful(t, 1)
 	c := decide(f.now, f.seen, f.mem, &f.policy)
 	s := c.all[0]
-	q := &question{c: c, s: s, kind: Configure, change: &change{wish: s.f.Wish}}
+	q := &gateRequest{c: c, s: s, kind: Configure, change: &change{want: s.f.Desired}}
 	for phase, open := range map[UpgradePhase]bool{UpgradeVerifying: false, UpgradeSoaking: true, UpgradeDone: true} {
 		s.r.Upgrade = &Upgrading{Phase: phase}
 		if got := q.afterConfig(); got.open != open {

@@ -47,8 +47,8 @@ const (
 	tunesKept       = 50
 )
 
-// fold takes what the view says of a dragon into its record and its running evidence.
-func (c *cycle) fold(s *subject) {
+// ingest takes what the view says of a dragon into its record and its running evidence.
+func (c *cycle) ingest(s *subject) {
 	if s.conflict {
 		return
 	}
@@ -56,12 +56,12 @@ func (c *cycle) fold(s *subject) {
 	again := w.facts != nil && w.foldedAt == c.now // a question about what has been folded in
 	w.facts, w.foldedAt = f, c.now
 	switch {
-	case f.Reach.silent() && again:
-	case f.Reach.silent():
+	case f.Status.silent() && again:
+	case f.Status.silent():
 		if w.misses++; w.misses == 1 {
 			w.silent = c.now
 		}
-	case f.Reach == Reached || f.Reach == AuthFailed || f.Reach == BadResponse:
+	case f.Status == Reached || f.Status == AuthFailed || f.Status == BadResponse:
 		w.misses, w.silent, w.ok = 0, 0, c.now
 		if s.r.LastSeen == 0 || c.now.Since(s.r.LastSeen) >= seenGranularity {
 			s.r.LastSeen = c.now
@@ -69,7 +69,7 @@ func (c *cycle) fold(s *subject) {
 		}
 	}
 	s.silent = w.misses >= 2
-	if f.Reach != Absent && f.Who != s.r.Who {
+	if f.Status != Absent && f.Who != s.r.Who {
 		s.r.Who = f.Who
 		c.m.touch(f.MAC)
 	}
@@ -88,9 +88,9 @@ func (c *cycle) gap(s *subject) time.Duration { return gapPolls * c.every(s) }
 func (c *cycle) sample(s *subject) {
 	w, f := s.w, s.f
 	if !f.HasSample {
-		if f.Reach == Reached || f.Reach == BadResponse {
+		if f.Status == Reached || f.Status == BadResponse {
 			w.stale++
-			w.invalid = f.Reach == BadResponse
+			w.invalid = f.Status == BadResponse
 		}
 		return
 	}
@@ -119,7 +119,7 @@ func (c *cycle) sample(s *subject) {
 		s.r.Samples++
 		c.m.chill(f.MAC)
 	}
-	w.feel(f, at, &s.p.Heat)
+	w.trackTemperature(f, at, &s.p.Heat)
 	w.work(f, at)
 	w.measure(f, at)
 	c.deadHot(s, at)
@@ -254,8 +254,8 @@ func (c *cycle) flapping(s *subject) {
 	}
 }
 
-// place finds the state of a dragon. The first that fits holds.
-func (c *cycle) place(s *subject) {
+// transition finds the state of a dragon. The first that fits holds.
+func (c *cycle) transition(s *subject) {
 	r, w := s.r, s.w
 	if s.conflict {
 		r.State = StateConflict
@@ -281,7 +281,7 @@ func (c *cycle) place(s *subject) {
 		state = StateActing
 	case open != nil:
 		state = StateSettling
-	case c.dark(s) != "":
+	case c.unreadableReason(s) != "":
 		state = StateUnreachable
 	case r.Flapping != 0:
 		state = StateFlapping
@@ -346,7 +346,7 @@ func (c *cycle) reason(s *subject, state State) Reason {
 	}
 	switch {
 	case state == StateUnreachable:
-		return c.dark(s)
+		return c.unreadableReason(s)
 	case state == StateQuarantined, state == StateLost, state == StateMaintenance, state == StateFlapping, state == StateSick:
 		if s.fired >= 0 {
 			return detectors[s.fired].reason
@@ -360,13 +360,13 @@ func (c *cycle) reason(s *subject, state State) Reason {
 	return ""
 }
 
-// dark says why nothing is known of a dragon; empty if something is. One failed
+// unreadableReason says why nothing is known of a dragon; empty if something is. One failed
 // attempt does not make it dark.
-func (c *cycle) dark(s *subject) Reason {
+func (c *cycle) unreadableReason(s *subject) Reason {
 	switch {
 	case s.silent:
 		return NotReachable
-	case s.f.Reach == AuthFailed:
+	case s.f.Status == AuthFailed:
 		return NoLogin
 	case s.w.stale >= gapPolls && s.w.invalid:
 		return Schema
@@ -393,7 +393,7 @@ func (c *cycle) quarantined(s *subject) {
 		return
 	}
 	switch {
-	case s.w.doubtful() || c.dark(s) != "" || s.r.Flapping != 0:
+	case s.w.doubtful() || c.unreadableReason(s) != "" || s.r.Flapping != 0:
 		if q.Clean != 0 {
 			q.Clean = 0
 			c.m.touch(s.f.MAC)

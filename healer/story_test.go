@@ -688,7 +688,7 @@ func TestFlatlineIsHealed(t *testing.T) {
 
 // S27, S28: nothing can be done about a dragon that does not talk.
 func TestSilentDragonIsNotActedOn(t *testing.T) {
-	for _, reach := range []Reach{Timeout, Refused, Unreachable, AuthFailed, BadResponse, Busy, Untried} {
+	for _, reach := range []ReadStatus{Timeout, Refused, Unreachable, AuthFailed, BadResponse, Busy, Untried} {
 		t.Run(string(reach), func(t *testing.T) {
 			f := newFarm(t, 10).settle()
 			killBoard(f.units[3], 0, 60)
@@ -1041,7 +1041,7 @@ func TestBelowBaselineIsShownAndLeftAlone(t *testing.T) {
 		f.units[3].boards[i].rate = 3.6 * tera
 	}
 	f.run(3 * time.Hour)
-	if d := f.of(3); d.State != StateHealthy || d.Reason != BelowPar || len(f.sent) != 0 {
+	if d := f.of(3); d.State != StateHealthy || d.Reason != BelowBaseline || len(f.sent) != 0 {
 		t.Errorf("state %s, reason %q, sent %v, want healthy and below its baseline", d.State, d.Reason, f.sent)
 	}
 }

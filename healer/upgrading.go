@@ -151,10 +151,10 @@ func (c *cycle) follow(s *subject, ro *FirmwareRollout, u *Upgrading) {
 			c.gone(s, ro, u, "it did not come back")
 		case s.fresh && s.f.Firmware == ro.Release.Version:
 			c.enterPhase(s, ro, u, UpgradeHashing)
-		case late(p.Telling) && c.excused(s) != "":
-			c.ended(s, ro, u, a, NoEffect, c.excused(s))
+		case late(p.Telling) && c.unrelatedCause(s) != "":
+			c.ended(s, ro, u, a, NoEffect, c.unrelatedCause(s))
 		case late(p.Telling) && s.silent:
-			c.lostAgain(s, ro, u, a)
+			c.lostAfterRollback(s, ro, u, a)
 		case late(p.Telling):
 			c.end(s, a, NoEffect, "another version than sent")
 			c.fail(s, ro, u, fmt.Sprintf("it runs %s after the upgrade, expected %s", Text(s.f.Firmware), ro.Release.Version))
@@ -166,10 +166,10 @@ func (c *cycle) follow(s *subject, ro *FirmwareRollout, u *Upgrading) {
 		case s.fresh && s.f.works(u.Before.Boards) && s.f.Elapsed.Or(0) >= s.p.Grace.MissingBoard.Seconds(): // boards come late, and go early
 			c.end(s, a, Recovered, "it runs "+ro.Release.Version)
 			c.enterPhase(s, ro, u, UpgradeVerifying)
-		case late(p.Hashing) && c.excused(s) != "":
-			c.ended(s, ro, u, a, NoEffect, c.excused(s))
+		case late(p.Hashing) && c.unrelatedCause(s) != "":
+			c.ended(s, ro, u, a, NoEffect, c.unrelatedCause(s))
 		case late(p.Hashing) && s.silent:
-			c.lostAgain(s, ro, u, a)
+			c.lostAfterRollback(s, ro, u, a)
 		case late(p.Hashing) && s.fresh && s.f.alive() < u.Before.Boards:
 			c.end(s, a, Worse, "fewer boards")
 			c.fail(s, ro, u, fmt.Sprintf("%d boards before, %d after", u.Before.Boards, s.f.alive()))
@@ -186,7 +186,7 @@ func (c *cycle) follow(s *subject, ro *FirmwareRollout, u *Upgrading) {
 
 // notBack judges a dragon that has not rebooted in time, as far as one knows.
 func (c *cycle) notBack(s *subject, ro *FirmwareRollout, u *Upgrading, a *Action) {
-	switch why := c.excused(s); {
+	switch why := c.unrelatedCause(s); {
 	case why != "":
 		c.ended(s, ro, u, a, NoEffect, why)
 	case s.silent:
@@ -201,15 +201,15 @@ func (c *cycle) notBack(s *subject, ro *FirmwareRollout, u *Upgrading, a *Action
 	}
 }
 
-// lostAgain ends the upgrade of a dragon that came back, and is gone.
-func (c *cycle) lostAgain(s *subject, ro *FirmwareRollout, u *Upgrading, a *Action) {
+// lostAfterRollback ends the upgrade of a dragon that came back, and is gone.
+func (c *cycle) lostAfterRollback(s *subject, ro *FirmwareRollout, u *Upgrading, a *Action) {
 	c.end(s, a, LostOutcome, "")
 	s.r.Lost = c.now
 	c.gone(s, ro, u, "it came back, and is gone")
 }
 
-// excused says what else may be why nothing is seen of a dragon; empty: nothing.
-func (c *cycle) excused(s *subject) string {
+// unrelatedCause says what else may be why nothing is seen of a dragon; empty: nothing.
+func (c *cycle) unrelatedCause(s *subject) string {
 	for _, name := range []string{"isolation", "fleet_boot"} {
 		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
 			return name + ": " + b.Detail
@@ -235,9 +235,9 @@ func (f *Facts) works(boards int) bool {
 	return n >= boards && n > 0
 }
 
-// ill says what is wrong with a dragon that is being watched after its upgrade; lost says
+// regressed says what is wrong with a dragon that is being watched after its upgrade; lost says
 // that nothing is heard of it.
-func (c *cycle) ill(s *subject, ro *FirmwareRollout) (why string, lost bool) {
+func (c *cycle) regressed(s *subject, ro *FirmwareRollout) (why string, lost bool) {
 	switch {
 	case s.r.Lost != 0, s.silent && c.now.Since(s.w.silent) >= c.p.Firmware.Rebooting:
 		return "nothing is heard of it", true
@@ -253,7 +253,7 @@ func (c *cycle) ill(s *subject, ro *FirmwareRollout) (why string, lost bool) {
 
 // verify measures, over as long as the policy says, whether a dragon is as good as before.
 func (c *cycle) verify(s *subject, ro *FirmwareRollout, u *Upgrading, late bool) {
-	if why, lost := c.ill(s, ro); why != "" {
+	if why, lost := c.regressed(s, ro); why != "" {
 		c.failIll(s, ro, u, why, lost)
 		return
 	}
@@ -271,7 +271,7 @@ func (c *cycle) verify(s *subject, ro *FirmwareRollout, u *Upgrading, late bool)
 			*t = trial{said: why}
 		}
 	}
-	switch why := c.excused(s); {
+	switch why := c.unrelatedCause(s); {
 	case !late:
 	case why != "":
 		c.unclear(s, ro, u, why)
@@ -354,7 +354,7 @@ func (c *cycle) soak(s *subject, ro *FirmwareRollout, u *Upgrading) {
 		return
 	}
 	rebooting := reboot != nil && reboot.Outcome == Open
-	if why, lost := c.ill(s, ro); why != "" && !rebooting {
+	if why, lost := c.regressed(s, ro); why != "" && !rebooting {
 		c.failIll(s, ro, u, why, lost)
 		return
 	}
@@ -386,7 +386,7 @@ func (c *cycle) soak(s *subject, ro *FirmwareRollout, u *Upgrading) {
 		return
 	}
 	if c.now.Since(due) >= p.Hashing && c.m.run.time.alive >= upgradeGrace {
-		if why := c.excused(s); why != "" {
+		if why := c.unrelatedCause(s); why != "" {
 			c.unclear(s, ro, u, why)
 			return
 		}
@@ -429,7 +429,7 @@ func (c *cycle) gone(s *subject, ro *FirmwareRollout, u *Upgrading, why string) 
 }
 
 func (c *cycle) failIll(s *subject, ro *FirmwareRollout, u *Upgrading, why string, lost bool) {
-	switch excuse := c.excused(s); {
+	switch excuse := c.unrelatedCause(s); {
 	case lost && excuse != "":
 		c.unclear(s, ro, u, excuse)
 	case lost:

@@ -9,9 +9,9 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Wish is what the operator wants one dragon to be. It never changes once made. What it
+// DesiredState is what the operator wants one dragon to be. It never changes once made. What it
 // leaves empty is left as it is.
-type Wish struct {
+type DesiredState struct {
 	Key      string              // the same for all dragons of one wish, another for any other; secret, since it is made of passwords
 	Name     string              // what people call it
 	Pools    []dragon.PoolConfig // in order, worker name and all
@@ -51,11 +51,11 @@ type Difference struct {
 	Have string `json:"have"`
 }
 
-// settles reports whether the wish is about anything that Configure writes.
-func (w *Wish) settles() bool { return w != nil && (len(w.Pools) > 0 || w.Mode != "") }
+// managesConfig reports whether the wish is about anything that Configure writes.
+func (w *DesiredState) managesConfig() bool { return w != nil && (len(w.Pools) > 0 || w.Mode != "") }
 
 // items lists what Configure writes for the wish.
-func (w *Wish) items() []Item {
+func (w *DesiredState) items() []Item {
 	var items []Item
 	if len(w.Pools) > 0 {
 		items = append(items, ItemPools)
@@ -78,7 +78,7 @@ func (c *Configured) known(item Item) bool {
 }
 
 // Differences says what is known to be otherwise than wished: pools and autotune.
-func (w *Wish) Differences(c *Configured) []Difference {
+func (w *DesiredState) Differences(c *Configured) []Difference {
 	var out []Difference
 	if len(w.Pools) > 0 && c.known(ItemPools) && !slices.Equal(w.Pools, c.Pools) {
 		want, have := PoolsText(w.Pools), PoolsText(c.Pools)
@@ -95,7 +95,7 @@ func (w *Wish) Differences(c *Configured) []Difference {
 
 // firmware returns the version that a dragon is to run and the one it does. It is no wish
 // for a dragon that the version does not fit, or that has not told its own.
-func (w *Wish) firmware(x *Who) (d Difference, known bool) {
+func (w *DesiredState) firmware(x *Who) (d Difference, known bool) {
 	if w == nil || w.Firmware == "" || x.Conflict || x.Firmware == "" {
 		return d, false
 	}
@@ -104,7 +104,7 @@ func (w *Wish) firmware(x *Who) (d Difference, known bool) {
 }
 
 // Tuned reports whether the mode is as wished, and the level where the dragon has one.
-func (w *Wish) Tuned(c *Configured) bool {
+func (w *DesiredState) Tuned(c *Configured) bool {
 	return c.Mode == w.Mode && (!w.Level.IsKnown() || !c.Level.IsKnown() || c.Level == w.Level)
 }
 
@@ -128,9 +128,9 @@ func ModeText(mode string, level dragon.Number) string {
 	return Text(mode)
 }
 
-// Setting is a configuration as the healer remembers it: what a dragon had before it was
+// ConfigSnapshot is a configuration as the healer remembers it: what a dragon had before it was
 // changed, passwords and all. Only the store gets to see it.
-type Setting struct {
+type ConfigSnapshot struct {
 	Pools []StoredPool `json:"pools,omitempty"`
 	Mode  string       `json:"mode,omitempty"`
 	Level *float64     `json:"level,omitempty"`
@@ -144,8 +144,8 @@ type StoredPool struct {
 }
 
 // String keeps passwords out of whatever prints a Setting.
-func (s Setting) String() string {
-	w := s.wish()
+func (s ConfigSnapshot) String() string {
+	w := s.desiredState()
 	var words []string
 	if len(w.Pools) > 0 {
 		words = append(words, PoolsText(w.Pools))
@@ -157,11 +157,11 @@ func (s Setting) String() string {
 }
 
 // GoString does the same for %#v.
-func (s Setting) GoString() string { return s.String() }
+func (s ConfigSnapshot) GoString() string { return s.String() }
 
-// settingOf writes down the items of a configuration.
-func settingOf(c *Configured, items []Item) *Setting {
-	s := &Setting{}
+// snapshotOf writes down the items of a configuration.
+func snapshotOf(c *Configured, items []Item) *ConfigSnapshot {
+	s := &ConfigSnapshot{}
 	if slices.Contains(items, ItemPools) {
 		for _, p := range c.Pools {
 			s.Pools = append(s.Pools, StoredPool{p.URL, p.User, string(p.Password)})
@@ -176,9 +176,9 @@ func settingOf(c *Configured, items []Item) *Setting {
 	return s
 }
 
-// wish is a setting as something to be written.
-func (s *Setting) wish() *Wish {
-	w := &Wish{Name: "as before", Mode: s.Mode}
+// desiredState is a setting as something to be written.
+func (s *ConfigSnapshot) desiredState() *DesiredState {
+	w := &DesiredState{Name: "as before", Mode: s.Mode}
 	for _, p := range s.Pools {
 		w.Pools = append(w.Pools, dragon.PoolConfig{URL: p.URL, User: p.User, Password: dragon.Secret(p.Password)})
 	}
@@ -190,7 +190,7 @@ func (s *Setting) wish() *Wish {
 
 // Desired returns what a decision is to make of its dragon's configuration, nil where it
 // writes none, or the desired state is another one by now. own is what the policy desires.
-func (m *Memory) Desired(d *Decision, own *Wish) *Wish {
+func (m *Memory) Desired(d *Decision, own *DesiredState) *DesiredState {
 	r, x := m.Dragons[d.MAC], d.Change
 	switch {
 	case r == nil || x == nil:
@@ -198,12 +198,12 @@ func (m *Memory) Desired(d *Decision, own *Wish) *Wish {
 	case x.Restore && (r.Config == nil || r.Config.Old == nil):
 		return nil
 	case x.Restore:
-		w := r.Config.Old.wish()
+		w := r.Config.Old.desiredState()
 		w.Heat = x.Heat
 		return w
 	}
 	if r.Downshift != nil {
-		own = r.Downshift.wish(own)
+		own = r.Downshift.desiredState(own)
 	}
 	if ro := m.rollout(x.Rollout); own == nil || ro == nil || ro.Key != own.Key {
 		return nil
@@ -214,12 +214,12 @@ func (m *Memory) Desired(d *Decision, own *Wish) *Wish {
 // Found compares what a dragon has, read right before a write, with what it is to have. It
 // returns what of the step is still to be written, nothing if the dragon is in sync
 // already, and what it has now.
-func (x *ConfigStep) Found(want *Wish, have *Configured) ([]Item, *Setting) {
+func (x *ConfigStep) Found(want *DesiredState, have *Configured) ([]Item, *ConfigSnapshot) {
 	var items []Item
 	for _, differs := range want.Differences(have) {
 		if slices.Contains(x.Items, differs.Item) {
 			items = append(items, differs.Item)
 		}
 	}
-	return items, settingOf(have, want.items())
+	return items, snapshotOf(have, want.items())
 }

@@ -8,7 +8,7 @@ import (
 
 // Firmware that is wished is shown, and is nothing that the healer would write.
 func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
-	w := &Wish{Name: "house", Firmware: "t1_20180803_143208"}
+	w := &DesiredState{Name: "house", Firmware: "t1_20180803_143208"}
 	for name, x := range map[string]struct {
 		who          Who
 		known, drift bool
@@ -20,20 +20,20 @@ func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
 		"soc board":     {Who{Model: "T1", HWVer: "soc", Firmware: "t1_a_20180515_060842"}, false, false},
 		"MAC in doubt":  {Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842", Conflict: true}, false, false},
 	} {
-		s := &subject{f: &Facts{Who: x.who, Wish: w}, r: &Record{}}
-		got := s.wishState(NewMemory())
+		s := &subject{f: &Facts{Who: x.who, Desired: w}, r: &Record{}}
+		got := s.syncStatus(NewMemory())
 		if (got != nil) != x.known || got != nil && (len(got.Known) != 1 || (len(got.Drift) == 1) != x.drift) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	s := &subject{f: &Facts{Who: Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, Wish: w}, r: &Record{}}
+	s := &subject{f: &Facts{Who: Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, Desired: w}, r: &Record{}}
 	var table strings.Builder
 	want := "start it with: mother-of-dragons firmware rollout start t1_20180803_143208 --model T1 --reason WHY"
-	plan := &Plan{Dragons: []Decision{{Who: s.f.Who, Wish: s.wishState(NewMemory())}}}
+	plan := &Plan{Dragons: []Decision{{Who: s.f.Who, Desired: s.syncStatus(NewMemory())}}}
 	if err := explainPlan(&table, plan, true, 0); err != nil || !strings.Contains(table.String(), want) {
 		t.Errorf("the plan does not say %q (%v):\n%s", want, err, table.String())
 	}
-	if w.settles() || len(w.items()) > 0 || len(w.Differences(&Configured{})) > 0 {
+	if w.managesConfig() || len(w.items()) > 0 || len(w.Differences(&Configured{})) > 0 {
 		t.Error("firmware would be written")
 	}
 }
@@ -43,10 +43,10 @@ func TestThePlanSaysHowFarTheFirmwareIs(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t, 20).settle()
 	for _, u := range f.units {
-		u.wish = &Wish{Key: "k", Name: "house", Firmware: "t1_20191101_120000"}
+		u.wish = &DesiredState{Key: "k", Name: "house", Firmware: "t1_20191101_120000"}
 	}
 	f.sends = false
-	is := func(i int) FirmwareIs { f.tick(); return f.of(i).Wish.Firmware }
+	is := func(i int) FirmwareIs { f.tick(); return f.of(i).Desired.Firmware }
 	says := func(want string) {
 		t.Helper()
 		var table, why bytes.Buffer
@@ -74,7 +74,7 @@ func TestThePlanSaysHowFarTheFirmwareIs(t *testing.T) {
 	}
 	r.Upgrade, r.Actions = nil, nil
 	f.units[7].who.Firmware = "t1_20191101_120000"
-	if got := is(7); got != FirmwareIs(PhaseRight) {
+	if got := is(7); got != FirmwareIs(PhaseInSync) {
 		t.Errorf("with the version: %s", got)
 	}
 	if err := f.mem.PauseFirmware(f.now, "f1", "ann"); err != nil {

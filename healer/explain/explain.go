@@ -141,7 +141,7 @@ func rollouts(w io.Writer, p *healer.Plan, l Layout) error {
 			parts = append(parts, fmt.Sprintf("about %s left", healer.ShortDuration(time.Duration(ro.Left))))
 		}
 		fmt.Fprintf(w, "; %d dragons: %s\n", ro.Members, strings.Join(parts, ", "))
-		for _, x := range ro.Owed {
+		for _, x := range ro.Pending {
 			fmt.Fprintf(w, "  %s still has the failed configuration; its rollback waits for %s\n", x.Worker, x.Waits)
 		}
 	}
@@ -154,7 +154,7 @@ func rollouts(w io.Writer, p *healer.Plan, l Layout) error {
 }
 
 func phaseText(p healer.Phase) string {
-	if p == healer.PhaseRight {
+	if p == healer.PhaseInSync {
 		return "in sync"
 	}
 	return strings.ReplaceAll(string(p), "_", " ")
@@ -162,8 +162,8 @@ func phaseText(p healer.Phase) string {
 
 // drifted reports whether a dragon is not in sync with its desired state.
 func drifted(d *healer.Decision) bool {
-	x := d.Wish
-	return x != nil && (len(x.Drift) > 0 || x.Phase != healer.PhaseNone && x.Phase != healer.PhaseRight && x.Phase != healer.PhaseUnknown)
+	x := d.Desired
+	return x != nil && (len(x.Drift) > 0 || x.Phase != healer.PhaseNone && x.Phase != healer.PhaseInSync && x.Phase != healer.PhaseUnknown)
 }
 
 // drift writes every dragon that has drifted.
@@ -179,12 +179,12 @@ func drift(w io.Writer, p *healer.Plan) error {
 			fmt.Fprintln(t, "ROLLOUT\tMAC\tWORKER\tIS\tWANT\tHAVE\tWHEN\tBLOCKED BY")
 			empty = false
 		}
-		at, blocked := "-", trouble(d.Wish)
+		at, blocked := "-", trouble(d.Desired)
 		if c := p.ChangeOf(d.MAC); c != nil {
 			at, blocked = when(c), c.ClosedGates()
 		}
-		want, have := differences(d.Wish)
-		fmt.Fprintln(t, strings.Join([]string{dash(d.Wish.Rollout), d.MAC, d.Worker, dash(d.Wish.Is()), dash(want), dash(have), at, dash(blocked)}, "\t"))
+		want, have := differences(d.Desired)
+		fmt.Fprintln(t, strings.Join([]string{dash(d.Desired.Rollout), d.MAC, d.Worker, dash(d.Desired.Is()), dash(want), dash(have), at, dash(blocked)}, "\t"))
 	}
 	return t.Flush()
 }
@@ -199,7 +199,7 @@ func groups(w io.Writer, p *healer.Plan) {
 		if !drifted(d) {
 			continue
 		}
-		g := group{d.Wish.Rollout, d.Model, strings.ReplaceAll(d.Wish.Is(), "_", " "), trouble(d.Wish)}
+		g := group{d.Desired.Rollout, d.Model, strings.ReplaceAll(d.Desired.Is(), "_", " "), trouble(d.Desired)}
 		if c := p.ChangeOf(d.MAC); c != nil {
 			g.note = "now"
 			if c.Blocked != "" {
@@ -223,7 +223,7 @@ func groups(w io.Writer, p *healer.Plan) {
 }
 
 // trouble says why a dragon stays as it is.
-func trouble(x *healer.WishState) string {
+func trouble(x *healer.SyncStatus) string {
 	var words []string
 	for _, d := range x.Drift {
 		if d.Item == healer.ItemFirmware && x.Firmware == healer.FirmwareIs(healer.PhaseDrifted) {
@@ -246,7 +246,7 @@ func modelOf(version string) string {
 }
 
 // differences says what is not in sync.
-func differences(x *healer.WishState) (want, have string) {
+func differences(x *healer.SyncStatus) (want, have string) {
 	var wants, haves []string
 	for _, d := range x.Drift {
 		wants, haves = append(wants, d.Want), append(haves, d.Have)
@@ -320,8 +320,8 @@ func Dragon(w io.Writer, p *healer.Plan, target string) bool {
 			continue
 		}
 		decision(w, p, d)
-		if d.Wish != nil {
-			desired(w, d.Wish, p.ChangeOf(d.MAC))
+		if d.Desired != nil {
+			desired(w, d.Desired, p.ChangeOf(d.MAC))
 		}
 		firmwareOf(w, p, d.MAC)
 		return true
@@ -381,7 +381,7 @@ func decision(w io.Writer, p *healer.Plan, d *healer.Decision) {
 }
 
 // desired writes the desired state, and what keeps the dragon from it.
-func desired(w io.Writer, x *healer.WishState, change *healer.Decision) {
+func desired(w io.Writer, x *healer.SyncStatus, change *healer.Decision) {
 	name := x.Name
 	if x.Rollout != "" {
 		name += " (rollout " + x.Rollout + ")"

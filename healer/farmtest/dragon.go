@@ -99,7 +99,7 @@ type Dragon struct {
 
 	conf  []lead // the pools that it is configured for, in order
 	mode  string // of its autotuner
-	wish  *healer.Wish
+	wish  *healer.DesiredState
 	asked time.Duration     // when the fleet read its configuration last
 	said  healer.Configured // what it said then
 

@@ -26,7 +26,7 @@ func (d *Dragon) readable() bool {
 func (d *Dragon) understood() bool { return d.reach() == healer.Reached && d.web() != "renamed" }
 
 // reach is how an attempt to read the dragon ends.
-func (d *Dragon) reach() healer.Reach {
+func (d *Dragon) reach() healer.ReadStatus {
 	w := d.world
 	switch {
 	case w.gateway > 0 || w.switches[d.Switch] > 0 || w.at(d.Known) != d:
@@ -60,11 +60,11 @@ func (d *Dragon) poll() {
 		defer func() { d.facts.Pace = 2 }()
 	}
 	d.facts = d.read()
-	if d.facts.Wish == nil && d.wish != nil { // what it was to be is known, and what it said before
+	if d.facts.Desired == nil && d.wish != nil { // what it was to be is known, and what it said before
 		said := d.said
-		d.facts.Wish, d.facts.Configured = d.wish, &said
+		d.facts.Desired, d.facts.Configured = d.wish, &said
 	}
-	if d.stopped && d.facts.Reach == healer.Reached && d.phase == running { // that is an answer, too
+	if d.stopped && d.facts.Status == healer.Reached && d.phase == running { // that is an answer, too
 		d.answered()
 	}
 	if !d.facts.HasSample || d.web() == "stale" || d.web() == "renamed" {

@@ -430,7 +430,7 @@ func (h *Healer) persist(a *healer.Attempt, step healer.Step) bool {
 func (h *Healer) send(a *healer.Attempt, step healer.Step) healer.Reply {
 	w, d, action := h.world, a.Decision(), a.Action()
 	write := &Write{
-		ID: action.ID, Actor: action.Actor, Kind: d.Kind, MAC: d.MAC, Undo: d.Reason == healer.Undo, Wish: step.Want, Items: step.Items,
+		ID: action.ID, Actor: action.Actor, Kind: d.Kind, MAC: d.MAC, Undo: d.Reason == healer.Rollback, Wish: step.Want, Items: step.Items,
 	}
 	if r := d.Sends(); r != nil {
 		write.Image = r.Version

@@ -30,7 +30,7 @@ func (d *Dragon) tell(f *healer.Facts) {
 		d.asked, d.said = d.at, d.configured()
 	}
 	said := d.said
-	f.Wish, f.Configured = d.wish, &said
+	f.Desired, f.Configured = d.wish, &said
 }
 
 // right reports whether the dragon is as wished.
@@ -40,7 +40,7 @@ func (d *Dragon) right() bool {
 }
 
 // earns reports whether the dragon has had work of the first pool that a wish is about.
-func (d *Dragon) earns(wish *healer.Wish) bool {
+func (d *Dragon) earns(wish *healer.DesiredState) bool {
 	if len(wish.Pools) == 0 {
 		return slices.ContainsFunc(d.works[:], func(s float64) bool { return s > 0 })
 	}
@@ -54,7 +54,7 @@ func (w *World) poolAt(url string) int {
 }
 
 // take makes the dragon what a write wants it to be, and returns what it says of it.
-func (d *Dragon) take(wish *healer.Wish, items []healer.Item, why string) (told []healer.Stuck) {
+func (d *Dragon) take(wish *healer.DesiredState, items []healer.Item, why string) (told []healer.Stuck) {
 	if d.answer == "locked" {
 		for _, item := range items {
 			told = append(told, healer.Stuck{Item: item, Why: "locked"})
@@ -107,7 +107,7 @@ func (p *command) wishes() func(*World) {
 		if key == "" {
 			return
 		}
-		d.wish = &healer.Wish{Key: key, Name: key, Mode: mode}
+		d.wish = &healer.DesiredState{Key: key, Name: key, Mode: mode}
 		for _, name := range names {
 			d.wish.Pools = append(d.wish.Pools, dragon.PoolConfig{
 				URL: poolURL(name, slices.Index(w.script.Pools, name)), User: "acct." + worker(d.MAC), Password: secret,

@@ -89,9 +89,9 @@ type Write struct {
 	Kind  healer.Kind
 	ID    string // of the healer's action; empty: somebody else's
 	Actor string
-	MAC   string       // that it was meant for
-	Image string       // version of the firmware
-	Wish  *healer.Wish // that a Configure brings
+	MAC   string               // that it was meant for
+	Image string               // version of the firmware
+	Wish  *healer.DesiredState // that a Configure brings
 	Items []healer.Item
 	Undo  bool // it gives back what there was
 
@@ -237,7 +237,7 @@ func (w *World) View() *healer.View {
 	v := &w.view
 	v.Dragons = v.Dragons[:0]
 	for _, d := range w.Dragons {
-		if d.facts.Reach != healer.Untried && w.forgets[d.N] == 0 {
+		if d.facts.Status != healer.Untried && w.forgets[d.N] == 0 {
 			v.Dragons = append(v.Dragons, d.facts)
 		}
 	}

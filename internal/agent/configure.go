@@ -37,7 +37,7 @@ func changedInWords(x *healer.ConfigChange) string {
 }
 
 // read reads what a dragon is configured for, right before that is changed.
-func (j *job) read(ctx context.Context, dev device, want *healer.Wish) error {
+func (j *job) read(ctx context.Context, dev device, want *healer.DesiredState) error {
 	have := &healer.Configured{}
 	if len(want.Pools) > 0 {
 		pools, err := dev.Pools(ctx)
@@ -108,7 +108,7 @@ func rest(err error, items int) error {
 }
 
 // tune writes the autotuner's mode and returns what the dragon stores then.
-func (j *job) tune(ctx context.Context, dev device, w *healer.Wish, goOn func() error) (*healer.Configured, error) {
+func (j *job) tune(ctx context.Context, dev device, w *healer.DesiredState, goOn func() error) (*healer.Configured, error) {
 	is := func() (*healer.Configured, error) {
 		a, err := dev.AutoTune(ctx)
 		if err != nil {

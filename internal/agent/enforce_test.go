@@ -27,14 +27,14 @@ func wantedPools(user, mac string) []dragon.PoolConfig {
 func wished(t *testing.T, n int, mode string, specs func(int) dragontest.Spec) *ward {
 	t.Helper()
 	w := newWardOf(t, n, specs, map[fleet.Fact]time.Duration{fleet.Pools: 0, fleet.AutoTune: 0})
-	w.wishes(func(i healer.Device) *healer.Wish {
-		return &healer.Wish{Key: "key", Name: "house", Pools: wantedPools("acct", i.MAC), Mode: mode}
+	w.wishes(func(i healer.Device) *healer.DesiredState {
+		return &healer.DesiredState{Key: "key", Name: "house", Pools: wantedPools("acct", i.MAC), Mode: mode}
 	})
 	return w
 }
 
-func (w *ward) wishes(of func(healer.Device) *healer.Wish) {
-	w.policy.Wish = of
+func (w *ward) wishes(of func(healer.Device) *healer.DesiredState) {
+	w.policy.Desired = of
 }
 
 // pools is what dragon i is configured for.
@@ -154,8 +154,8 @@ func TestNothingIsWrittenBesideAStop(t *testing.T) {
 func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWardOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.Pools: 0})
-		w.wishes(func(healer.Device) *healer.Wish {
-			return &healer.Wish{Key: "k", Name: "typo", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://typo.example.net:3333", User: "a.b", Password: "hunter2"}}}
+		w.wishes(func(healer.Device) *healer.DesiredState {
+			return &healer.DesiredState{Key: "k", Name: "typo", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://typo.example.net:3333", User: "a.b", Password: "hunter2"}}}
 		})
 		before := w.pools(0)
 		for i := range 3 {

@@ -300,11 +300,11 @@ func (h *Healer) configured(d *fleet.Dragon, f *healer.Facts, p *healer.Policy) 
 	if f.Conflict {
 		return
 	}
-	if p.Wish != nil {
-		f.Wish = p.Wish(DeviceOf(d.Info()))
+	if p.Desired != nil {
+		f.Desired = p.Desired(DeviceOf(d.Info()))
 	}
 	r := h.mem.Dragons[f.MAC]
-	if f.Wish == nil && !p.For(f.Profile).Heat.DownshiftEnabled && (r == nil || r.Downshift == nil) {
+	if f.Desired == nil && !p.For(f.Profile).Heat.DownshiftEnabled && (r == nil || r.Downshift == nil) {
 		return
 	}
 	now, facts := h.clock.Now().Mono, d.Facts()
@@ -359,7 +359,7 @@ func who(d *fleet.Dragon, p *healer.Policy) healer.Who {
 }
 
 // reachOf says why there is no reading.
-func reachOf(h fleet.Health) healer.Reach {
+func reachOf(h fleet.Health) healer.ReadStatus {
 	switch {
 	case h.Busy != "":
 		return healer.Busy
@@ -368,7 +368,7 @@ func reachOf(h fleet.Health) healer.Reach {
 	case errors.Is(h.Err, dragon.ErrNotReady): // it answers, its mining process does not
 		return healer.Reached
 	}
-	return healer.Reach(h.Reason)
+	return healer.ReadStatus(h.Reason)
 }
 
 // adopt takes over a policy that has changed, unless it would call too many dragons

@@ -25,7 +25,7 @@ type metrics struct {
 var (
 	actionable   = []healer.Reason{healer.Flatline, healer.DeadHot, healer.DeadBoard, healer.Missing, healer.LowHashrate, healer.MinHashrate, healer.NoWorkLocal, healer.BogusTemp, healer.TuningStuck, ""}
 	ladderKinds  = []healer.Kind{healer.Restart, healer.Reboot}
-	wishReasons  = []healer.Reason{healer.Drift, healer.Rolling, healer.Undo}
+	wishReasons  = []healer.Reason{healer.Drift, healer.Rolling, healer.Rollback}
 	decisionSaid = []healer.Verb{healer.Act, healer.WouldAct, healer.Blocked}
 	outcomesSaid = []string{
 		string(healer.Recovered), string(healer.Relapsed), string(healer.NoEffect), string(healer.Worse), string(healer.LostOutcome), string(healer.Unknown), string(healer.NotExecuted),
@@ -192,7 +192,7 @@ func (h *Healer) account(p *healer.Plan) {
 			m.foreign.WithLabelValues(map[bool]string{false: "miner", true: "system"}[r.System]).Inc()
 		}
 	}
-	m.foreign.WithLabelValues("config").Add(float64(len(p.Undone)))
+	m.foreign.WithLabelValues("config").Add(float64(len(p.Reverted)))
 	for i := range p.Ended {
 		e := &p.Ended[i]
 		m.outcomes.WithLabelValues(string(e.Action.Kind), reasonLabel(e.Action.Reason), string(e.Action.Outcome)).Inc()

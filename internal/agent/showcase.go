@@ -197,18 +197,18 @@ var shown = []struct {
 	{gauge("dragon_config_drift", "1: the item is not as a profile wishes it. Only where one does, and the dragon has said how it is.", "worker", "item"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
 			d := &s.Plan.Dragons[i]
-			if d.Wish == nil {
+			if d.Desired == nil {
 				continue
 			}
-			for _, item := range d.Wish.Known {
-				put(truth(slices.ContainsFunc(d.Wish.Drift, func(x healer.Difference) bool { return x.Item == item })), d.Worker, string(item))
+			for _, item := range d.Desired.Known {
+				put(truth(slices.ContainsFunc(d.Desired.Drift, func(x healer.Difference) bool { return x.Item == item })), d.Worker, string(item))
 			}
 		}
 	}},
 	{gauge("mother_enforce_state", "1 for where a dragon stands with its wish: as_wished, waiting (for its turn, while its rollout goes on), drifted (and waits for something else), changing, stuck (tried, and it cannot take effect), conflict (somebody else changes it back), failed (it did not work after it was changed), unknown.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
-			if d := &s.Plan.Dragons[i]; d.Wish != nil && d.Wish.Phase != healer.PhaseNone {
-				put(1, d.Worker, string(d.Wish.Phase))
+			if d := &s.Plan.Dragons[i]; d.Desired != nil && d.Desired.Phase != healer.PhaseNone {
+				put(1, d.Worker, string(d.Desired.Phase))
 			}
 		}
 	}},

@@ -79,7 +79,7 @@ func (d *DesiredStates) Autotune() bool {
 }
 
 // Of returns the desired state of a dragon; nil: it is left as it is.
-func (d *DesiredStates) Of(i healer.Device) *healer.Wish {
+func (d *DesiredStates) Of(i healer.Device) *healer.DesiredState {
 	if len(d.layers) == 0 || i.Conflict {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (d *DesiredStates) Of(i healer.Device) *healer.Wish {
 	if i.IP == "" && strings.Contains(t.Worker, "{ip}") {
 		return nil // until its address is known
 	}
-	wish := &healer.Wish{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level, Firmware: t.Firmware}
+	wish := &healer.DesiredState{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level, Firmware: t.Firmware}
 	if len(t.Pools) == 0 && t.Mode == "" {
 		wish.Name = t.firmwareName
 	}

@@ -100,7 +100,7 @@ profiles:
 			t.Errorf("%s %s at %s has the desired state %s, want %s", x.mac, x.model, x.ip, got, x.want)
 		}
 	}
-	if c.Healing.Policy().Wish == nil {
+	if c.Healing.Policy().Desired == nil {
 		t.Error("the policy has no desired states")
 	}
 	if got := stateOf(c, healer.Device{MAC: "a0:b0:45:00:ad:e5", Site: "hall-a"}); got != "nothing" {

@@ -97,7 +97,7 @@ func (c *Config) check(r *reader, dir string) {
 	c.adoptCredentials(r, dir, sites)
 	c.Healing = newHealing(r, &c.Settings, sites)
 	c.Desired = c.newDesiredStates(r, sites, dir)
-	c.Policy.Wish = c.Desired.Of
+	c.Policy.Desired = c.Desired.Of
 	if c.CheckInterval > longestPoll && !r.has("healing.poll") {
 		c.warn("--dragon-health-check-interval=%s: dragons are sampled every %s, because the healer counts samples", Span(c.CheckInterval), Span(longestPoll))
 	}

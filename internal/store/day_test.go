@@ -32,7 +32,7 @@ func (f *calmFarm) view() *healer.View {
 	v := &healer.View{Host: healer.Host{ClockSynced: true, StateWritable: true, Owner: true}}
 	up := dragon.Known(f.now.Mono.Seconds())
 	for _, who := range f.dragons {
-		x := healer.Facts{Who: who, Reach: healer.Reached, At: f.now.Mono, HasSample: true, Uptime: up, Elapsed: up,
+		x := healer.Facts{Who: who, Status: healer.Reached, At: f.now.Mono, HasSample: true, Uptime: up, Elapsed: up,
 			Tuning: dragon.Known(0), FanDuty: dragon.Known(0.6), MemoryFree: dragon.Known(150e6)}
 		for slot := range 3 {
 			x.Boards = append(x.Boards, healer.BoardFacts{Slot: slot, Status: "Alive", Temperature: dragon.Known(75),

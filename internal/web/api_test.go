@@ -79,8 +79,8 @@ func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 	}
 	policy := healer.DefaultPolicy()
 	policy.Rollout.Mode = healer.Observe
-	policy.Wish = func(healer.Device) *healer.Wish {
-		return &healer.Wish{Key: "k", Name: "house pools", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://house.example.com:3333", User: "house", Password: "housesecret"}}, Mode: "efficient"}
+	policy.Desired = func(healer.Device) *healer.DesiredState {
+		return &healer.DesiredState{Key: "k", Name: "house pools", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://house.example.com:3333", User: "house", Password: "housesecret"}}, Mode: "efficient"}
 	}
 	c.fleet = dragons
 	c.healer, err = agent.New(agent.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy }})

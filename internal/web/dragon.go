@@ -157,8 +157,8 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 		State: x.State, For: l.status.Plan.At.Since(x.Since).Seconds(), Reason: x.Reason, Evidence: explain.Evidence(x),
 		Decision: x.Verb, Action: x.Kind, Blocked: x.Blocked, Note: x.Note,
 	}
-	if x.Wish != nil {
-		a.Healer.Wish, a.Healer.Firmware = x.Wish.Phase, x.Wish.Firmware
+	if x.Desired != nil {
+		a.Healer.Wish, a.Healer.Firmware = x.Desired.Phase, x.Desired.Firmware
 	}
 	if x.Evidence.Baseline > 0 {
 		a.Expected = dragon.Known(x.Evidence.Baseline)

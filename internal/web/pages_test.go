@@ -270,7 +270,7 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 		Rollouts: []healer.RolloutShown{{
 			ID: "r3", Kind: healer.Configure, Name: "<b>house</b>", State: healer.RolloutAborted, Since: hour(6), Canary: "dragon-2", Members: 4,
 			Failed: []healer.Failure{{MAC: "m", At: hour(4), Why: "no share was accepted"}}, Phases: map[string]int{"as_wished": 1, "failed": 1, "unknown": 2},
-			Owed: []healer.OwedShown{{Worker: "dragon-5", Waits: "harm: latched: <b>2 lost"}},
+			Pending: []healer.PendingRollback{{Worker: "dragon-5", Waits: "harm: latched: <b>2 lost"}},
 		}},
 		Firmware: []healer.FirmwareShown{{
 			FirmwareRollout: healer.FirmwareRollout{ID: "f1", Release: healer.FirmwareRelease{Version: "t1_20190101_000000", Model: "T1"}, State: healer.FirmwareAborted, Since: hour(8), Owner: "o", Reason: "r", Why: "a canary failed"},

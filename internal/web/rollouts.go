@@ -82,7 +82,7 @@ func rolloutsOf(plan *healer.Plan) *rolloutsPage {
 
 // phaseOrder is every phase of both kinds of rollouts, from done to not started.
 var phaseOrder = func() []string {
-	order := []string{string(healer.UpgradeDone), string(healer.PhaseRight), string(healer.PhaseChanging)}
+	order := []string{string(healer.UpgradeDone), string(healer.PhaseInSync), string(healer.PhaseChanging)}
 	for _, p := range slices.Backward(healer.UpgradePhases) {
 		order = append(order, string(p))
 	}
@@ -113,7 +113,7 @@ func phasesOf(counts map[string]int, members int) []phaseCount {
 // phaseTone is the color class of a phase.
 func phaseTone(phase string) string {
 	switch phase {
-	case string(healer.PhaseRight), string(healer.UpgradeDone):
+	case string(healer.PhaseInSync), string(healer.UpgradeDone):
 		return "good"
 	case string(healer.PhaseStuck), string(healer.PhaseConflict), string(healer.PhaseFailed), string(healer.UpgradeInconclusive):
 		return "bad"
