@@ -50,16 +50,14 @@ func addScan(p *cli.Program) {
 				return err
 			}
 		}
-		fmt.Fprintln(stderr, scanSummary(len(found), scanner.Status()))
-		switch {
-		case scanErr != nil:
-			return scanErr
-		case result.Unanswered > 0:
-			return cli.Exit(exitIncomplete)
-		case len(found) == 0:
+		if scanErr == nil && result.Unanswered == 0 && len(found) == 0 {
 			return errNoneFound
 		}
-		return nil
+		fmt.Fprintln(stderr, scanSummary(len(found), scanner.Status()))
+		if scanErr == nil && result.Unanswered > 0 {
+			return cli.Exit(exitIncomplete)
+		}
+		return scanErr
 	})
 }
 
