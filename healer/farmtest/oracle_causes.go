@@ -33,8 +33,9 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	if strings.HasSuffix(c.Kind, "mass") && o.many < c.From-2*poll {
 		return false
 	}
+	// A dragon whose mining process is dead has no pool, as far as anybody can see.
 	x, big := o.extent(c, d, s)
-	if !big || c.Kind == "pool" && (w.spared(d, c) || s.Wish != nil && w.movedOff(s.Wish, c)) {
+	if !big || c.Kind == "pool" && (s.reason == "not_mining" || w.spared(d, c) || s.Wish != nil && w.movedOff(s.Wish, c)) {
 		return false
 	}
 	// What is over before it can be seen is nothing; boots are seen afterwards, too.
@@ -58,7 +59,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 		if c.Kind == "switch" && w.domain(y) != w.domain(d) { // a /24 may hold dragons of many switches
 			continue
 		}
-		if c.Members[i] && w.known(y) && (c.Kind != "pool" || y.web() == "" && y.phase == running && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
+		if c.Members[i] && w.known(y) && (c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
 			hit++
 		}
 		if y.seenSick() && !o.aside[i] {
