@@ -347,7 +347,7 @@ func (w *World) decay(dt time.Duration) (warm, mhs float64) {
 func (d *Dragon) remember() {
 	d.justBefore, d.firmwareBefore = slices.Clone(d.defects), d.firmware
 	d.bootBefore, d.tuneBefore = d.boot, never
-	if d.tuned != 0 && d.phase == running {
+	if d.tuned != 0 && d.phase == running && !d.stopped {
 		d.tuneBefore = d.start
 		if i := slices.IndexFunc(d.defects, func(f *defect) bool { return f.kind == "tuning" }); i >= 0 {
 			d.tuneBefore = max(d.start, d.defects[i].since)
