@@ -24,7 +24,7 @@ func (o *Oracle) recoveries(h *Healer) {
 		d := o.w.Dragons[n]
 		patience := 5 * poll
 		switch x.Reason {
-		case healer.LowHashrate, healer.MinHashrate, healer.Flatline:
+		case healer.LowHashrate, healer.MinHashrate, healer.Flatline, "board_low":
 			patience = 25 * time.Minute
 		}
 		if d.phase != running || d.at-d.start < 20*time.Minute || o.w.Now-o.well[n] <= patience || o.well[n] < 0 || d.tuned != 0 {
