@@ -25,3 +25,23 @@ func (h *Healer) Explain(ctx context.Context, target string) (healer.Decision, e
 func (h *Healer) askGates(d *healer.Decision, policy *healer.Policy) {
 	d.Gates = healer.Ask(h.clock.Now(), h.view, h.mem, policy, healer.Request{MAC: d.MAC, Kind: healer.Restart}).Gates
 }
+
+// Preview returns the decision that a request for each target would meet now, with all its
+// gates. Nothing is sent, and nothing is recorded.
+func (h *Healer) Preview(ctx context.Context, kind healer.Kind, force bool, targets []string) (decisions []healer.Decision, err error) {
+	err = h.ask(ctx, "previewing", func(context.Context) error {
+		if h.view == nil {
+			return ErrNotYet
+		}
+		for _, target := range targets {
+			mac, err := h.macOf(target)
+			if err != nil {
+				return err
+			}
+			request := healer.Request{MAC: mac, Kind: kind, Force: force}
+			decisions = append(decisions, healer.Ask(h.clock.Now(), h.view, h.mem, h.enforced(), request))
+		}
+		return nil
+	})
+	return decisions, err
+}

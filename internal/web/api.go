@@ -144,7 +144,15 @@ func (a *api) dragons(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
 		return
 	}
-	answer(w, http.StatusOK, describeFleet(a.Fleet, lookAt(a.Healer), q, time.Now()))
+	x := describeFleet(a.Fleet, lookAt(a.Healer), q, time.Now())
+	switch format := r.URL.Query().Get("format"); format {
+	case "", "json":
+		answer(w, http.StatusOK, x)
+	case "csv":
+		writeCSV(w, x.Dragons)
+	default:
+		fail(w, http.StatusBadRequest, ErrorAnswer{Error: fmt.Sprintf("format %.50q, expected json or csv", format)})
+	}
 }
 
 func (a *api) dragon(w http.ResponseWriter, r *http.Request) {

@@ -155,8 +155,20 @@ func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, c, q, err := form(r.URL.Query())
+	var workers []string
+	if err == nil {
+		workers, err = selected(r.URL.Query()["dragon"])
+	}
 	if err != nil {
 		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
+		return
+	}
+	if c.about == "dragon" && len(workers) == 0 || c.about == "scope" && q.Scope == "" && len(workers) == 0 {
+		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: "no dragon is selected"})
+		return
+	}
+	if len(workers) > 1 || len(workers) == 1 && c.about == "scope" {
+		p.confirmMany(w, r, name, c, q, workers)
 		return
 	}
 	page := confirmPage{
@@ -184,11 +196,19 @@ func (p *pages) confirmed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, c, q, err := form(r.PostForm) // never from the URL: that was not confirmed
+	var workers []string
+	if err == nil {
+		workers, err = selected(r.PostForm["dragon"])
+	}
 	if err == nil {
 		err = p.sign(q, r)
 	}
 	if err != nil {
 		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error(), Try: "your name in the form"})
+		return
+	}
+	if len(workers) > 1 || len(workers) == 1 && c.about == "scope" {
+		p.confirmedMany(w, r, c, q, workers)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)

@@ -23,12 +23,12 @@ type FleetAnswer struct {
 	Matching int            `json:"matching"` // of those that are known
 	Page     int            `json:"page"`
 	Pages    int            `json:"pages"`
-	Dragons  []DragonAnswer `json:"dragons"` // of this page
+	Groups   []GroupAnswer  `json:"groups,omitempty"` // of all matching dragons
+	Dragons  []DragonAnswer `json:"dragons"`          // of this page
 
 	states        map[healer.State]int
 	models, sites []string
 	labels        []labelChoice
-	groups        map[string]*group  // by value, where a query groups
 	hashrates     map[string]float64 // by algorithm
 	hottest       *DragonAnswer
 	oldest        dragon.Number // age of the oldest reading of those that are up
@@ -39,7 +39,7 @@ type FleetAnswer struct {
 type fleetQuery struct {
 	Text, State, Model, Site string
 	Label                    string // as in rack=a12
-	Group                    string // a label, site or model; empty: not grouped
+	Group                    string // a grouping or a label; empty: not grouped
 	Sort                     string // one of orders, with a - in front for the other way round
 	Page, Per                int    // Per 0: all on one page
 }
@@ -50,9 +50,12 @@ const troubled = "trouble"
 // most is the longest value of a query in bytes.
 const most = 200
 
-// parseFleetQuery reads the parameters q, state, model, site, sort, page and per.
+// parseFleetQuery reads the parameters q, state, model, site, group, sort, page and per.
 func parseFleetQuery(v url.Values, per int) (fleetQuery, error) {
-	q := fleetQuery{Text: v.Get("q"), State: v.Get("state"), Model: v.Get("model"), Site: v.Get("site"), Label: v.Get("label"), Group: v.Get("group"), Sort: cmp.Or(v.Get("sort"), "state"), Page: 1, Per: per}
+	q := fleetQuery{
+		Text: v.Get("q"), State: v.Get("state"), Model: v.Get("model"), Site: v.Get("site"), Label: v.Get("label"), Group: v.Get("group"),
+		Sort: cmp.Or(v.Get("sort"), "state"), Page: 1, Per: per,
+	}
 	for name, s := range map[string]string{"q": q.Text, "model": q.Model, "site": q.Site, "label": q.Label, "group": q.Group} {
 		if len(s) > most {
 			return q, fmt.Errorf("%s has %d letters, expected at most %d", name, len(s), most)
@@ -125,7 +128,7 @@ func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAn
 	order := orders[name]
 	slices.SortStableFunc(matching, func(x, y *DragonAnswer) int { return order(x, y, descending) }) // stable: equals stay sorted by worker
 	if q.Group != "" {
-		a.groups = groupDragons(matching, q.Group)
+		a.Groups = groupDragons(matching, q.Group)
 	}
 
 	a.Matching, a.Page, a.Pages = len(matching), 1, 1

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/common/version"
 
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
@@ -64,7 +62,7 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"fleet", "dragon", "healer", "rollouts", "configuration", "confirm", "message"} {
+	for _, name := range []string{"fleet", "dragon", "healer", "rollouts", "configuration", "confirm", "many", "message"} {
 		t, err := layout.Clone()
 		if err == nil {
 			p.templates[name], err = t.ParseFS(files, "templates/"+name+".html")
@@ -207,178 +205,6 @@ type message struct {
 }
 
 var notYet = message{Tone: "calm", Title: "Starting", Text: "The healer has not examined the fleet yet. The first cycle takes up to a minute."}
-
-// fleetPage is the data of the fleet page.
-type fleetPage struct {
-	*FleetAnswer
-	Query        fleetQuery
-	Models       []string
-	Sites        []string
-	Labels       []labelChoice
-	States       []stateCount
-	Troubled     int
-	Rates        []algorithmRate
-	Hottest      *DragonAnswer
-	Oldest       dragon.Number
-	Unlooked     bool // before the first cycle of the healer
-	Actions      int  // in progress or due
-	Columns      []column
-	ShowsSite    bool
-	Warm, Hot    float64 // °C, as the healer's policy has it
-	PrevL, NextL string
-}
-
-type stateCount struct {
-	State healer.State
-	Count int
-	Link  string
-	Here  bool
-}
-
-type algorithmRate struct {
-	Algorithm string
-	Rate      dragon.Number
-}
-
-// column is a sortable table column.
-type column struct {
-	Name, Text, Link, Sorted string // Sorted: ascending, descending or empty
-}
-
-// heat returns the temperatures from which a dragon of a profile is warm, and hot.
-func heat(s *agent.Status, profile string) (warm, hot float64) {
-	policy := healer.DefaultPolicy().Default.Heat
-	if s != nil {
-		policy = s.Policy.For(profile).Heat
-	}
-	return policy.Warn, policy.Crit
-}
-
-// Heat is the color class of the temperature.
-func (a *DragonAnswer) Heat(warm, hot float64) string {
-	switch t := a.Temperature.Or(0); {
-	case t >= hot:
-		return "bad"
-	case t >= warm:
-		return "warn"
-	}
-	return ""
-}
-
-// Because explains the state of the dragon and the next step in one line.
-func (a *DragonAnswer) Because() string {
-	h := a.Healer
-	if h == nil {
-		return a.Down
-	}
-	because := strings.ReplaceAll(string(h.Reason), "_", " ")
-	switch {
-	case because == "" && a.needsALook():
-		because = a.plainly()
-	case h.Evidence != "":
-		because += ": " + h.Evidence
-	case because == "":
-		because = h.Note
-	}
-	switch h.Decision {
-	case healer.Blocked:
-		because += fmt.Sprintf("; %s blocked: %s", actionWord(h.Action), strings.ReplaceAll(string(h.Blocked), "_", " "))
-	case healer.WouldAct:
-		because += "; would get a " + actionWord(h.Action)
-	}
-	return because
-}
-
-// bar is a value and its maximum.
-type bar struct{ Tone, Share string }
-
-// Bar shows the hash rate beside what the dragon does when it is well; where that is not
-// learned yet, beside the maker's figure.
-func (a *DragonAnswer) Bar() *bar {
-	is, known := a.Hashrate.Get()
-	well := a.Expected.Or(a.Nominal.Or(0))
-	if !known || well <= 0 {
-		return nil
-	}
-	b := bar{"good", share(is, well)}
-	switch {
-	case is < 0.6*well:
-		b.Tone = "bad"
-	case is < 0.85*well:
-		b.Tone = "warn"
-	}
-	return &b
-}
-
-// Stale reports whether the last reading is old.
-func (a *DragonAnswer) Stale() bool { return a.Age.Or(0) > stale }
-
-// stale is the age in seconds of an old reading. The healer reads every dragon once a minute.
-const stale = 90
-
-func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
-	q, err := parseFleetQuery(r.URL.Query(), dragonsShown)
-	if err != nil {
-		p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
-		return
-	}
-	l := lookAt(p.Healer)
-	h := describeFleet(p.Fleet, l, q, time.Now())
-	page := fleetPage{
-		FleetAnswer: h, Query: q, Models: h.models, Sites: h.sites, Labels: h.labels, Troubled: h.trouble, Hottest: h.hottest, Oldest: h.oldest,
-		Unlooked: l.status == nil, ShowsSite: len(h.sites) > 0,
-	}
-	page.Warm, page.Hot = heat(l.status, "")
-	for algorithm, v := range h.hashrates {
-		page.Rates = append(page.Rates, algorithmRate{algorithm, dragon.Known(v)})
-	}
-	slices.SortFunc(page.Rates, func(a, b algorithmRate) int { return strings.Compare(a.Algorithm, b.Algorithm) })
-	link := func(change func(*fleetQuery)) string {
-		to := q
-		to.Page = 1
-		change(&to)
-		return "fleet?" + to.values(dragonsShown).Encode()
-	}
-	chip := func(state string, count int) {
-		page.States = append(page.States, stateCount{healer.State(state), count, link(func(q *fleetQuery) { q.State = state }), q.State == state})
-	}
-	chip("", h.Known)
-	chip(troubled, h.trouble)
-	for _, s := range healer.States {
-		if n := h.states[s]; n > 0 || string(s) == q.State {
-			chip(string(s), n)
-		}
-	}
-	for _, c := range [][2]string{
-		{"worker", "Dragon"}, {"state", "State"}, {"hashrate", "Hash rate"}, {"temperature", "Hottest"}, {"boards", "Boards"},
-		{"model", "Model"}, {"site", "Site"}, {"action", "Last action"}, {"age", "Read"},
-	} {
-		if c[0] == "site" && !page.ShowsSite {
-			continue
-		}
-		x := column{Name: c[0], Text: c[1]}
-		to := c[0]
-		switch q.Sort {
-		case c[0]:
-			x.Sorted, to = "ascending", "-"+c[0]
-		case "-" + c[0]:
-			x.Sorted = "descending"
-		default:
-			if c[0] == "temperature" || c[0] == "age" { // the highest value is the interesting one
-				to = "-" + c[0]
-			}
-		}
-		x.Link = link(func(q *fleetQuery) { q.Sort = to })
-		page.Columns = append(page.Columns, x)
-	}
-	if h.Page > 1 {
-		page.PrevL = link(func(q *fleetQuery) { q.Page = h.Page - 1 })
-	}
-	if h.Page < h.Pages {
-		page.NextL = link(func(q *fleetQuery) { q.Page = h.Page + 1 })
-	}
-	p.show(w, r, http.StatusOK, "fleet", frame{Title: "Fleet", Here: "fleet", Refresh: refreshEvery, Page: &page})
-}
 
 // dragonPage is the data of the page of one dragon.
 type dragonPage struct {

@@ -26,7 +26,7 @@ var words = template.FuncMap{
 	"spanD":    func(d healer.Span) string { return short(time.Duration(d)) },
 	"known":    func(n dragon.Number) bool { return n.IsKnown() },
 	"yes":      func(n dragon.Number) bool { return n.Or(0) != 0 },
-	"spaced":   func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") },
+	"spaced":   func(s any) string { return spaced(s) },
 	"dash":     func(s any) string { return dash(fmt.Sprint(s)) },
 	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
@@ -47,6 +47,8 @@ var words = template.FuncMap{
 	"part":     func(a, b int64) string { return share(float64(a), float64(b)) },
 	"squares":  squares,
 }
+
+func spaced[T any](s T) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") }
 
 const unknown = "–"
 

@@ -28,8 +28,12 @@
           if (same) same.open = details.open;
         }
         const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+        const checked = new Set([...part.querySelectorAll("input:checked")].map((e) => e.value));
+        const chosen = [...part.querySelectorAll("select")].map((e) => e.value);
         const scrolled = [...part.querySelectorAll(".scroll")].map((e) => e.scrollLeft);
         part.replaceWith(next);
+        for (const box of next.querySelectorAll("input[type=checkbox]")) box.checked = checked.has(box.value);
+        [...next.querySelectorAll("select")].forEach((e, i) => { if (chosen[i]) e.value = chosen[i]; });
         [...next.querySelectorAll(".scroll")].forEach((e, i) => { e.scrollLeft = scrolled[i] || 0; });
         if (focused) [...next.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
       }

@@ -1,0 +1,181 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
+)
+
+// mostSelected is how many dragons one confirmation may be about.
+const mostSelected = 500
+
+// manyPage is the data of a confirmation about several dragons, and of its result.
+type manyPage struct {
+	Do, Title, Text, Button, Tone string
+	Request                       *request
+	Asks                          map[string]bool
+	Spans                         [][2]string
+	Rows                          []manyRow
+	Budget                        string // what the budgets allow, in a sentence
+	Done                          bool   // this is the result
+}
+
+// manyRow is one of the selected dragons.
+type manyRow struct {
+	Worker   string
+	State    healer.State
+	Tone     string
+	Says     string
+	Selected bool
+}
+
+// selected are the dragons of a form, each once.
+func selected(names []string) ([]string, error) {
+	var list []string
+	for _, name := range names {
+		if name != "" && !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	if len(list) > mostSelected {
+		return nil, fmt.Errorf("%d dragons are selected, expected at most %d", len(list), mostSelected)
+	}
+	return list, nil
+}
+
+// actionOf is the action of a change; empty if it sends nothing.
+func actionOf(do string) healer.Kind {
+	switch do {
+	case "restart":
+		return healer.Restart
+	case "reboot":
+		return healer.Reboot
+	}
+	return ""
+}
+
+// of returns the request for one of the selected dragons.
+func (q *request) of(c change, worker string) *request {
+	one := *q
+	if c.about == "scope" {
+		one.Scope, one.Value = "mac", worker
+	} else {
+		one.Dragon = worker
+	}
+	return &one
+}
+
+// confirmMany asks for a confirmation about several dragons, and shows what gates and
+// budgets make of it.
+func (p *pages) confirmMany(w http.ResponseWriter, r *http.Request, do string, c change, q *request, workers []string) {
+	page := manyPage{
+		Do: do, Title: fmt.Sprintf(c.title, fmt.Sprintf("%d dragons", len(workers))), Text: c.text, Button: c.button, Tone: c.tone, Request: q,
+		Asks: make(map[string]bool), Spans: spans,
+	}
+	for _, field := range c.asks {
+		page.Asks[field] = true
+	}
+	l := lookAt(p.Healer)
+	for _, name := range workers {
+		d := p.Fleet.Lookup(name)
+		if d == nil {
+			p.sorry(w, r, http.StatusNotFound, ErrorAnswer{Error: fmt.Sprintf("unknown dragon %q", cut(most, name))})
+			return
+		}
+		a := l.describe(d, time.Now())
+		page.Rows = append(page.Rows, manyRow{Worker: a.Worker, State: a.State(), Tone: "good", Says: "allowed", Selected: true})
+	}
+	if kind := actionOf(do); kind != "" {
+		if err := p.preview(r.Context(), &page, kind); err != nil {
+			code, e := refusal(err)
+			p.sorry(w, r, code, e)
+			return
+		}
+	}
+	p.show(w, r, http.StatusOK, "many", frame{Title: c.button, Page: &page})
+}
+
+// preview says for each dragon which gate is closed, and for all of them what the budgets
+// of the fleet have left.
+func (p *pages) preview(ctx context.Context, page *manyPage, kind healer.Kind) error {
+	var workers []string
+	for i := range page.Rows {
+		workers = append(workers, page.Rows[i].Worker)
+	}
+	decisions, err := p.Healer.Preview(ctx, kind, false, workers)
+	if err != nil {
+		return err
+	}
+	allowed := 0
+	for i := range decisions {
+		if decisions[i].Verb == healer.Act {
+			allowed++
+			continue
+		}
+		row := &page.Rows[i]
+		row.Tone, row.Says = "warn", "blocked"
+		for _, g := range decisions[i].Gates {
+			if !g.Open {
+				row.Says = fmt.Sprintf("blocked by %s: %s", spaced(g.Name), cut(120, g.Detail))
+				break
+			}
+		}
+	}
+	page.Budget = fmt.Sprintf("%d of %d pass all gates now.", allowed, len(page.Rows))
+	if status := p.Healer.Status(); status != nil {
+		room, limit := roomOf(status.Plan.Budgets)
+		page.Budget += fmt.Sprintf(" The fleet's budgets have room for %d (%s). Any more are refused.", room, limit)
+	}
+	return nil
+}
+
+// roomOf is how many actions the budgets of the fleet have left, and the tightest of them.
+func roomOf(budgets []healer.BudgetUse) (room int, tightest string) {
+	room = mostSelected
+	for _, b := range budgets {
+		if left := max(0, b.Limit-b.Used); b.Scope == "fleet" && left < room {
+			room, tightest = left, fmt.Sprintf("%s: %d of %d used", window(b.Window), b.Used, b.Limit)
+		}
+	}
+	return room, tightest
+}
+
+// confirmedMany executes a change on the selected dragons, one after another, and shows
+// the result of each.
+func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, q *request, workers []string) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	page := manyPage{Title: fmt.Sprintf(c.title, fmt.Sprintf("%d dragons", len(workers))), Done: true}
+	done := 0
+	for _, worker := range workers {
+		row := manyRow{Worker: worker, Tone: "good", Says: "done"}
+		_, err := c.do(p.api, ctx, q.of(c, worker))
+		var blocked *agent.BlockedError
+		switch {
+		case err == nil, errors.Is(err, agent.ErrUnwritten):
+			done++
+		case errors.As(err, &blocked):
+			row.Tone, row.Says = "warn", "not done: "+firstClosed(&blocked.Decision)
+		default:
+			row.Tone, row.Says = "bad", "not done: "+cut(most, err.Error())
+		}
+		page.Rows = append(page.Rows, row)
+	}
+	page.Budget = fmt.Sprintf("%d of %d done.", done, len(workers))
+	p.show(w, r, http.StatusOK, "many", frame{Title: "Result", Page: &page})
+}
+
+func firstClosed(d *healer.Decision) string {
+	for _, g := range d.Gates {
+		if !g.Open {
+			return fmt.Sprintf("%s: %s", spaced(g.Name), cut(120, g.Detail))
+		}
+	}
+	return "refused"
+}
