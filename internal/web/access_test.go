@@ -114,10 +114,11 @@ func TestWhoMayChangeSomethingAndUnderWhichName(t *testing.T) {
 				return
 			}
 			actor := map[bool]string{true: x.owner, false: "user:" + x.owner}[strings.HasPrefix(x.owner, "unverified:")]
-			audit, err := os.ReadFile(filepath.Join(c.dir, "audit.jsonl"))
-			if err != nil || !strings.Contains(string(audit), `"actor":"`+actor+`"`) {
-				t.Errorf("%v, the audit has no actor %s:\n%s", err, actor, audit)
-			}
+			eventually(t, "the audit has the actor "+actor, func() bool {
+				audit, err := os.ReadFile(filepath.Join(c.dir, "audit.jsonl"))
+				return err == nil && strings.Contains(string(audit), `"actor":"`+actor+`"`)
+			})
+
 		})
 	}
 }
