@@ -33,8 +33,9 @@ func (s BreakerState) String() string {
 //	isolation   the healer is cut off
 //	fleet_boot  the power was off
 //	schema      a firmware version cannot be read
-//	foreign     somebody else restarts dragons (Scope is a MAC, or empty for the fleet)
-//	efficacy    what is done does not help (Scope is action/reason/model)
+//	foreign     somebody else restarts dragons (Scope is a MAC, or empty for several)
+//	efficacy    open: a step of the ladder does not help, and is skipped (Scope is step/reason/model);
+//	            latched: the whole ladder does not (Scope is ladder/reason/model)
 //	harm        what is done does harm
 //	rollout     a changed wish does not work (Scope is the rollout)
 type Breaker struct {
@@ -44,7 +45,9 @@ type Breaker struct {
 	Since  Moment       `json:"since"`           // when it opened first; a trial that fails does not change it
 	Until  Moment       `json:"until,omitempty"` // open at least so long
 	Blind  Moment       `json:"blind,omitempty"` // since when no upstream cause has been seen that explains it
-	Slow   bool         `json:"slow,omitempty"`  // one action at a time is allowed, rarely
+	Slow   bool         `json:"slow,omitempty"`  // few actions are allowed, rarely: see Pace
+	Pace   int          `json:"pace,omitempty"`  // in slow mode, how often its pace was doubled; negative: halved
+	Wins   int          `json:"wins,omitempty"`  // verified successes since the pace changed last
 	Trial  string       `json:"trial,omitempty"` // the action that decides whether it closes
 	Detail string       `json:"detail"`
 }
@@ -74,7 +77,14 @@ func scopesFor(name string, f *Facts) []string {
 }
 
 // covers reports whether a breaker concerns a dragon.
-func (b *Breaker) covers(f *Facts) bool { return slices.Contains(scopesFor(b.Name, f), b.Scope) }
+func (b *Breaker) covers(f *Facts, r *Record) bool {
+	if b.Name == "foreign" && b.Scope == "" { // the dragons that were restarted, not all
+		return slices.ContainsFunc(r.Restarts, func(x RestartSeen) bool {
+			return x.Cause == CauseUnknown && x.At >= b.Since.Add(-time.Hour)
+		})
+	}
+	return slices.Contains(scopesFor(b.Name, f), b.Scope)
+}
 
 // condition is what a breaker is shown in every cycle, also when nothing is wrong.
 type condition struct {
@@ -85,6 +95,7 @@ type condition struct {
 	cooldown    time.Duration // clear for so long before it closes
 	halfOpen    bool          // and then one action must succeed first
 	slow        bool          // may go into slow mode
+	inside      bool          // holds its own members only, and goes into slow mode when it is old
 	detail      string
 }
 
@@ -104,8 +115,8 @@ func (c *cycle) track(x condition) {
 	key := b.Key()
 	if x.tripped {
 		if b.State == BreakerHalfOpen {
-			// It was as good as over: this is another time, and its cause is looked for anew.
-			b.State, b.Trial, b.Blind = BreakerOpen, "", c.now
+			// It was as good as over: this is another time, and its cause is looked for again.
+			b.State, b.Trial, b.Blind, b.Pace, b.Wins = BreakerOpen, "", c.now, 0, 0
 			c.auditBreaker(Hold, x.name, x.scope, x.detail)
 			c.m.TouchFleet()
 		}
@@ -147,26 +158,77 @@ func (c *cycle) track(x condition) {
 }
 
 // slow lets a breaker that has been open for long, without any upstream cause that
-// would explain it, admit one action at a time. Else a farm of three with two broken
-// machines would never be healed.
+// would explain it, admit a few actions. Else a farm of three with two broken machines
+// would never be healed. A cause that holds its own members does not do so for ever.
 func (c *cycle) slow(b *Breaker, x condition) {
-	if !x.slow {
+	after := c.p.Breakers.SlowAfter
+	switch {
+	case x.inside:
+		after = c.p.Breakers.SlowInside
+	case !x.slow:
+		return
+	case c.upstream() != "":
+		if b.Slow || c.now.Since(b.Blind) > 0 {
+			b.Blind, b.Slow, b.Pace, b.Wins = c.now, false, 0, 0
+			c.m.TouchFleet()
+		}
 		return
 	}
-	if c.upstream() != "" {
-		b.Blind, b.Slow = c.now, false
-		c.m.TouchFleet()
-		return
-	}
-	if !b.Slow && b.State == BreakerOpen && c.now.Since(b.Blind) >= c.p.Breakers.SlowAfter {
-		b.Slow = true
+	if !b.Slow && b.State == BreakerOpen && c.now.Since(b.Blind) >= after {
+		b.Slow, b.Pace, b.Wins = true, 0, 0
 		c.m.TouchFleet()
 	}
 }
 
+const (
+	winsToDouble = 2  // verified successes that double the pace of slow mode
+	paceLeast    = -4 // it is halved so often at most: a storm of something else all but stops
+	paceMost     = 10
+)
+
+// learnPace moves the pace of slow mode by how an action of the ladder ended: a storm of
+// truly broken dragons is over in a day, a storm of something else stops at its first
+// failures. A step that leaves a stronger one to try has not failed yet.
+func (c *cycle) learnPace(s *subject, a *Action) {
+	if a.Outcome == NotKnown || a.Outcome == NotExecuted && a.Result.NotExecuted() {
+		return
+	}
+	i := rank(a.Reason)
+	harmless := a.Kind == Restart && i < len(detectors) && a.Rung < detectors[i].maxRung && (a.Outcome == NoEffect || a.Outcome == NotExecuted)
+	for _, b := range c.m.Fleet.Breakers {
+		if !b.Slow || !b.covers(s.f, s.r) || harmless {
+			continue
+		}
+		switch {
+		case a.Outcome != Recovered:
+			b.Pace, b.Wins = max(paceLeast, b.Pace-1), 0
+		case b.Wins+1 < winsToDouble:
+			b.Wins++
+		default:
+			b.Pace, b.Wins = min(paceMost, b.Pace+1), 0
+		}
+		c.m.TouchFleet()
+	}
+}
+
+// slowSlots and slowEvery are how many writes may be in flight in slow mode, and how far
+// apart they begin: at most half of what is normal.
+func (c *cycle) slowSlots(b *Breaker) int {
+	return max(1, min(1<<max(0, b.Pace), c.p.Fleet.flightLimit(c.n)/2))
+}
+
+func (c *cycle) slowEvery(b *Breaker) time.Duration {
+	every := c.p.Breakers.SlowEvery
+	if b.Pace < 0 {
+		return every << -b.Pace
+	}
+	normal := time.Hour / time.Duration(max(1, c.p.Fleet.hourLimit(c.n)))
+	return max(every>>b.Pace, min(every, 2*normal))
+}
+
 func (c *cycle) anySick(b *Breaker) bool {
 	return slices.ContainsFunc(c.all, func(s *subject) bool {
-		return s.counts && s.sick() && b.covers(s.f)
+		return s.counts && s.sick() && b.covers(s.f, s.r)
 	})
 }
 
@@ -208,7 +270,7 @@ func (m *Memory) closeBreaker(b *Breaker) {
 // go by them. They are evaluated in every cycle, also with nobody sick.
 func (c *cycle) breakers() {
 	bp := &c.p.Breakers
-	type tally struct{ n, sick, fresh, silent int }
+	type tally struct{ n, sick, fresh, silent int } // of those that no common cause holds
 	var fleet tally
 	scopes := make(map[string]*tally)
 	hot := 0
@@ -220,14 +282,22 @@ func (c *cycle) breakers() {
 		if !s.counts {
 			continue
 		}
+		c.n++
+		if s.w.evidence[rank(Hot)].fired {
+			hot++
+		}
+		if c.covered(s) {
+			continue
+		}
 		open := s.r.open() // who is under treatment still counts; who is only configured was not sick
 		sick := s.sick() || (s.r.State == StateSettling || s.r.State == StateActing) && (open == nil || open.heals())
+		sick = sick && !c.beyondHelp(s)
 		count := func(t *tally) {
 			t.n++
 			if sick {
 				t.sick++
 			}
-			if s.sick() && c.now.Since(s.r.SickSince) < bp.StormFreshFor {
+			if s.sick() && !c.chronic(s) && c.now.Since(s.r.SickSince) < bp.StormFreshFor {
 				t.fresh++
 			}
 			if s.silent {
@@ -243,23 +313,19 @@ func (c *cycle) breakers() {
 			}
 			count(t)
 		}
-		if s.w.evidence[rank(Hot)].fired {
-			hot++
-		}
 	}
-	c.n = fleet.n
-	c.siteHot = fleet.n > 0 && hot >= atLeast(c.p.Causes.SiteHot, fleet.n, 2)
+	c.siteHot = c.n > 0 && hot >= atLeast(c.p.Causes.SiteHot, c.n, 2)
 	c.out.SiteHot = c.siteHot
 
-	storm, fresh := atLeast(bp.Storm, c.n, bp.Floor), atLeast(bp.StormFresh, c.n, bp.Floor)
-	silent := atLeast(bp.Unreachable, c.n, bp.Floor)
+	storm, fresh := atLeast(bp.Storm, fleet.n, bp.Floor), atLeast(bp.StormFresh, fleet.n, bp.Floor)
+	silent := atLeast(bp.Unreachable, fleet.n, bp.Floor)
 	c.out.Counts.N, c.out.Counts.Sick, c.out.Counts.Storm, c.out.Counts.Silent = c.n, fleet.sick, storm, fleet.silent
 	// Half of the limit, or below, is clear: with a limit of two, one sick dragon must
 	// not keep the storm alive.
 	c.track(condition{name: "storm",
 		tripped:  fleet.sick >= storm || fleet.fresh >= fresh || fleet.silent >= silent,
 		clear:    2*fleet.sick <= storm && 2*fleet.fresh <= fresh && 2*fleet.silent <= silent,
-		detail:   fmt.Sprintf("%d sick, %d of them new, %d unreachable of %d", fleet.sick, fleet.fresh, fleet.silent, c.n),
+		detail:   fmt.Sprintf("%d sick, %d of them new, %d unreachable of %d", fleet.sick, fleet.fresh, fleet.silent, fleet.n),
 		cooldown: bp.Cooldown, halfOpen: true, slow: true})
 	for _, name := range slices.Sorted(maps.Keys(scopes)) {
 		t := scopes[name]
@@ -326,7 +392,7 @@ func (c *cycle) foreign() {
 			dragons++
 		}
 		tripped := n >= bp.ForeignOnOne && s.r.Flapping == 0
-		c.track(condition{name: "foreign", scope: s.f.MAC, tripped: tripped, clear: !tripped, hold: bp.ForeignHold,
+		c.track(condition{name: "foreign", inside: true, scope: s.f.MAC, tripped: tripped, clear: !tripped, hold: bp.ForeignHold,
 			detail: fmt.Sprintf("%d unexplained restarts in an hour", n)})
 	}
 	slices.Sort(newest)
@@ -347,8 +413,43 @@ func (c *cycle) harm() {
 		f.Harm = slices.DeleteFunc(slices.Clone(f.Harm), func(m Moment) bool { return c.now.Since(m) >= 24*time.Hour })
 		c.m.TouchFleet()
 	}
-	if len(f.Harm) >= c.p.Breakers.HarmMax && c.m.breaker("harm", "") == nil {
-		c.latch("harm", "", fmt.Sprintf("%d dragons lost or worse after an action in 24h", len(f.Harm)))
+	writes := f.begun(day, c.now)
+	if len(f.Harm) >= max(c.p.Breakers.HarmMax, c.p.Breakers.HarmShare.ceilOf(writes)) && c.harmedLately() {
+		c.latch("harm", "", fmt.Sprintf("%d dragons lost or worse after %d actions in 24h", len(f.Harm), writes))
+	}
+}
+
+// harmWrites is how many of the newest writes the share of harmful ones is computed from.
+const harmWrites = 20
+
+// harmedLately reports whether a good part of the newest writes did harm.
+func (c *cycle) harmedLately() bool {
+	n, from := 0, c.now
+	for i := len(c.m.Fleet.Ring) - 1; i >= 0 && n < harmWrites; i-- {
+		if a := &c.m.Fleet.Ring[i]; a.Kind.heals() {
+			n, from = n+1, a.At
+		}
+	}
+	harmful := 0
+	for _, at := range c.m.Fleet.Harm {
+		if at >= from {
+			harmful++
+		}
+	}
+	return harmful >= c.p.Breakers.HarmRecent.ceilOf(n)
+}
+
+// unharmed takes back the vote of a dragon that was lost and came back by itself. What
+// was latched by such votes alone is closed: nothing was harmed.
+func (m *Memory) unharmed(lost Moment) {
+	i := slices.Index(m.Fleet.Harm, lost)
+	if i < 0 {
+		return
+	}
+	m.Fleet.Harm = slices.Delete(slices.Clone(m.Fleet.Harm), i, i+1)
+	m.TouchFleet()
+	if b := m.breaker("harm", ""); b != nil && len(m.Fleet.Harm) == 0 {
+		m.closeBreaker(b)
 	}
 }
 
@@ -360,22 +461,22 @@ func (c *cycle) latch(name, scope, detail string) {
 	c.auditBreaker(Hold, name, scope, detail)
 }
 
-func efficacyKey(kind Kind, reason Reason, model string) string {
-	return strings.Join([]string{string(kind), string(reason), model}, "/")
+// efficacyKey names what is known of a step for a reason on a model: reboot/dead_board/T1.
+func efficacyKey(step string, reason Reason, model string) string {
+	return strings.Join([]string{step, string(reason), model}, "/")
 }
 
-// tally remembers how an action of the ladder ended, and latches the efficacy
-// breaker when that kind of action no longer helps.
-func (c *cycle) tally(a *Action, model string) {
-	key := efficacyKey(a.Kind, a.Reason, model)
-	o := c.m.Fleet.Outcomes[key]
-	if o == nil {
-		o = &Outcomes{Totals: make(map[Outcome]int)}
-		c.m.Fleet.Outcomes[key] = o
+func ladderKey(reason Reason, model string) string { return efficacyKey("ladder", reason, model) }
+
+// tally remembers how a step of the ladder ended, and opens the efficacy breaker of a
+// step that no longer helps, which is then skipped.
+func (c *cycle) tally(s *subject, a *Action) {
+	step := s.p.Ladder.label(a.Rung)
+	if step == "" { // the policy has a shorter ladder by now
+		step = string(a.Kind)
 	}
-	if o.Totals == nil {
-		o.Totals = make(map[Outcome]int)
-	}
+	key := efficacyKey(step, a.Reason, s.f.Model)
+	o := c.m.Fleet.outcomes(key)
 	o.Totals[a.Outcome]++
 	switch n := len(o.Last); {
 	case a.Outcome == NotKnown: // says nothing of what helps
@@ -393,13 +494,40 @@ func (c *cycle) tally(a *Action, model string) {
 		o.Last = slices.Clone(o.Last[max(0, n+1-c.p.Breakers.EfficacyOf):])
 	}
 	c.m.TouchFleet()
-	good := 0
-	for _, ok := range o.Last {
-		if ok {
-			good++
-		}
+	b := c.m.breaker("efficacy", key)
+	switch useless := c.useless(o); {
+	case useless && b == nil:
+		detail := fmt.Sprintf("%d of the last %d helped: the step is skipped", o.good(), len(o.Last))
+		c.m.open(&Breaker{Name: "efficacy", Scope: key, State: BreakerOpen, Since: c.now, Detail: detail})
+		c.auditBreaker(Hold, "efficacy", key, detail)
+	case !useless && b != nil && b.State != BreakerLatched:
+		c.drop("efficacy", key)
 	}
-	if len(o.Last) >= c.p.Breakers.EfficacyOf && good < c.p.Breakers.EfficacyMin {
-		c.latch("efficacy", key, fmt.Sprintf("%d of the last %d helped", good, len(o.Last)))
+	if a.Outcome == Recovered {
+		c.m.Fleet.outcomes(ladderKey(a.Reason, s.f.Model)).Quarantined = 0
+	}
+}
+
+func (f *FleetRecord) outcomes(key string) *Outcomes {
+	o := f.Outcomes[key]
+	if o == nil {
+		o = new(Outcomes)
+		f.Outcomes[key] = o
+	}
+	if o.Totals == nil {
+		o.Totals = make(map[Outcome]int)
+	}
+	return o
+}
+
+// givenUp counts the dragons of a model that no step of the ladder has helped, and latches
+// that ladder when none of many got well.
+func (c *cycle) givenUp(s *subject, reason Reason) {
+	key := ladderKey(reason, s.f.Model)
+	o := c.m.Fleet.outcomes(key)
+	o.Quarantined++
+	c.m.TouchFleet()
+	if o.Quarantined >= c.p.Breakers.LadderMax {
+		c.latch("efficacy", key, fmt.Sprintf("%d dragons quarantined in a row, none got well", o.Quarantined))
 	}
 }

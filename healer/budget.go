@@ -3,6 +3,7 @@ package healer
 import (
 	"fmt"
 	"hash/fnv"
+	"iter"
 	"math"
 	"time"
 )
@@ -14,7 +15,7 @@ const (
 	ceilingReboots  = 6                // of one dragon in 24 h
 	ceilingDomain   = 0.25             // of a fault domain in flight, at least one
 	ceilingFlight   = 0.10             // of the fleet in flight, at least one
-	ceilingDay      = 0.25             // of the fleet written to in 24 h
+	ceilingDay      = 0.25             // of the fleet written to in 24 h, to heal it
 	ceilingDayFloor = 6
 	ceilingChanges  = 4    // configurations of one dragon in 24 h
 	ceilingPace     = 0.10 // of the fleet configured in ceilingPaceFor, at least ceilingPaceFloor
@@ -29,7 +30,8 @@ func (p *FleetPolicy) flightLimit(n int) int {
 	return max(p.InFlightMin, min(p.InFlightMax, p.InFlight.floorOf(n)))
 }
 
-// hourLimit and dayLimit are how many writes may begin in an hour and in a day.
+// hourLimit is how many writes may begin in an hour, dayLimit how many dragons they may go
+// to in a day.
 func (p *FleetPolicy) hourLimit(n int) int { return max(p.PerHourMin, p.PerHour.ceilOf(n)) }
 func (p *FleetPolicy) dayLimit(n int) int  { return max(p.PerDayMin, p.PerDay.ceilOf(n)) }
 
@@ -41,23 +43,52 @@ func (p *FleetPolicy) domainLimit(members int) int {
 	return p.PerDomain
 }
 
-// SpacingAfter is the time between two writes: jittered, but the same for the same write.
-func (p *FleetPolicy) SpacingAfter(seed uint64, after string) time.Duration {
+// SpacingAfter is the time between two writes to n dragons: jittered, but the same for the
+// same write, and short enough for the hour's budget to be used.
+func (p *FleetPolicy) SpacingAfter(seed uint64, after string, n int) time.Duration {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%d/%s", seed, after)
 	spread := 2*float64(h.Sum64())/float64(math.MaxUint64) - 1
-	return time.Duration(float64(p.Spacing) * (1 + float64(p.SpacingJitter)*spread))
+	between := min(p.Spacing, time.Hour/time.Duration(max(1, p.hourLimit(n))))
+	return time.Duration(float64(between) * (1 + float64(p.SpacingJitter)*spread))
 }
 
 // begun is the number of writes that heal and began within a window.
 func (f *FleetRecord) begun(window time.Duration, now Moment) int {
 	n := 0
-	for i := len(f.Ring) - 1; i >= 0 && now.Since(f.Ring[i].At) < window; i-- {
-		if f.Ring[i].Kind.heals() {
-			n++
-		}
+	for range f.healing(window, now) {
+		n++
 	}
 	return n
+}
+
+// healing yields the writes that heal and began within a window, the newest first.
+func (f *FleetRecord) healing(window time.Duration, now Moment) iter.Seq[*FleetAction] {
+	return func(yield func(*FleetAction) bool) {
+		for i := len(f.Ring) - 1; i >= 0 && now.Since(f.Ring[i].At) < window; i-- {
+			if f.Ring[i].Kind.heals() && !yield(&f.Ring[i]) {
+				return
+			}
+		}
+	}
+}
+
+// treated is the dragons that were written to within a window to heal them: a restart
+// and a reboot of one dragon are one treatment.
+func (f *FleetRecord) treated(window time.Duration, now Moment) map[string]bool {
+	macs := make(map[string]bool)
+	for a := range f.healing(window, now) {
+		macs[a.MAC] = true
+	}
+	return macs
+}
+
+// treatedToday is the same for a day, found once in a cycle.
+func (c *cycle) treatedToday() map[string]bool {
+	if c.today == nil {
+		c.today = c.m.Fleet.treated(day, c.now)
+	}
+	return c.today
 }
 
 // nextFree is how long until one of them leaves the window.
@@ -131,11 +162,9 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 	if limit := max(1, Ratio(ceilingDomain).floorOf(members)); domain >= limit {
 		return fmt.Errorf("interlock: %d writes in flight in %s, at most %d of %d dragons", domain, r.Who.Domain, limit, members)
 	}
-	today, pace := 0, 0
+	pace, treated := 0, m.Fleet.treated(day, t)
+	delete(treated, mac)
 	for _, a := range m.Fleet.Ring {
-		if a.ID != intended && a.Kind.heals() && t.Since(a.At) < day {
-			today++
-		}
 		if a.ID != intended && a.Kind == Configure && t.Since(a.At) < ceilingPaceFor {
 			pace++
 		}
@@ -146,8 +175,8 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 		}
 		return nil
 	}
-	if limit := max(ceilingDayFloor, Ratio(ceilingDay).floorOf(known)); today >= limit {
-		return fmt.Errorf("interlock: %d writes in 24h, at most %d with %d dragons", today, limit, known)
+	if limit := max(ceilingDayFloor, Ratio(ceilingDay).floorOf(known)); len(treated) >= limit {
+		return fmt.Errorf("interlock: %d dragons written to in 24h, at most %d of %d", len(treated), limit, known)
 	}
 	return nil
 }

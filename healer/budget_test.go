@@ -10,20 +10,21 @@ func TestLimitsByFleetSize(t *testing.T) {
 	p := DefaultPolicy()
 	type limits struct{ flight, hour, day, storm, fresh, scope int }
 	for n, want := range map[int]limits{
-		1:    {1, 2, 4, 2, 2, 3},
-		2:    {1, 2, 4, 2, 2, 3},
-		3:    {1, 2, 4, 2, 2, 3},
-		4:    {1, 2, 4, 2, 2, 3},
-		5:    {1, 2, 4, 2, 2, 3},
-		6:    {1, 2, 4, 2, 2, 3},
-		7:    {1, 2, 4, 2, 2, 3},
-		8:    {1, 2, 4, 2, 2, 3},
-		9:    {1, 2, 4, 2, 2, 3},
-		10:   {1, 2, 4, 2, 2, 3},
-		11:   {1, 2, 4, 3, 2, 4},
-		50:   {1, 2, 8, 10, 5, 15},
-		100:  {2, 3, 15, 20, 10, 30},
-		1000: {10, 30, 150, 200, 100, 300},
+		1:     {1, 2, 4, 2, 2, 3},
+		2:     {1, 2, 4, 2, 2, 3},
+		3:     {1, 2, 4, 2, 2, 3},
+		4:     {1, 2, 4, 2, 2, 3},
+		5:     {1, 2, 4, 2, 2, 3},
+		6:     {1, 2, 4, 2, 2, 3},
+		7:     {1, 2, 4, 2, 2, 3},
+		8:     {1, 2, 4, 2, 2, 3},
+		9:     {1, 2, 4, 2, 2, 3},
+		10:    {1, 2, 4, 2, 2, 3},
+		11:    {1, 2, 4, 3, 2, 4},
+		50:    {1, 2, 8, 10, 5, 15},
+		100:   {2, 3, 15, 20, 10, 30},
+		1000:  {20, 30, 150, 200, 100, 300},
+		10000: {100, 300, 1500, 2000, 1000, 3000},
 	} {
 		b := &p.Breakers
 		got := limits{
@@ -45,16 +46,26 @@ func TestDomainLimit(t *testing.T) {
 	}
 }
 
+func TestSpacingLetsTheHoursBudgetBeUsed(t *testing.T) {
+	p := DefaultPolicy().Fleet
+	p.SpacingJitter = 0
+	for n, want := range map[int]time.Duration{1: 30 * time.Second, 1000: 30 * time.Second, 10000: 12 * time.Second} {
+		if got := p.SpacingAfter(7, "a", n); got != want {
+			t.Errorf("N=%d: %s between two writes, want %s", n, got, want)
+		}
+	}
+}
+
 func TestSpacingIsJitteredAndRepeatable(t *testing.T) {
 	p := DefaultPolicy().Fleet
 	seen := make(map[time.Duration]bool)
 	for i := range 200 {
 		id := fmt.Sprint(i)
-		d := p.SpacingAfter(7, id)
+		d := p.SpacingAfter(7, id, 100)
 		if d < 24*time.Second || d > 36*time.Second {
 			t.Fatalf("spacing %s, want 30s ± 20%%", d)
 		}
-		if d != p.SpacingAfter(7, id) {
+		if d != p.SpacingAfter(7, id, 100) {
 			t.Fatal("the same seed and write give different spacings")
 		}
 		seen[d] = true
@@ -171,7 +182,9 @@ func TestInterlockCeilings(t *testing.T) {
 			m, now, mac := interlocked(n)
 			got := 0
 			for got < 50 && m.Interlock(now, mac(0), Restart, "") == nil {
-				m.Fleet.Ring = append(m.Fleet.Ring, FleetAction{fmt.Sprint("r", got), mac(0), Restart, m.run.time.moment.Add(-time.Hour)})
+				for range 3 { // of one dragon they are one
+					m.Fleet.Ring = append(m.Fleet.Ring, FleetAction{fmt.Sprint("r", got), fmt.Sprint("another ", got), Restart, m.run.time.moment.Add(-time.Hour)})
+				}
 				got++
 			}
 			if got != want {

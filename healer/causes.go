@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -58,14 +57,14 @@ func (c *cycle) poolsDown() {
 		p := pools[url]
 		limit := atLeast(c.p.Causes.Pool, p.members, c.p.Causes.PoolFloor)
 		down := p.bad >= limit
-		c.track(condition{name: "pool", scope: url, tripped: down, clear: !down, cooldown: c.p.Causes.PoolHold,
+		c.track(condition{name: "pool", inside: true, scope: url, tripped: down, clear: !down, cooldown: c.p.Causes.PoolHold,
 			detail: fmt.Sprintf("%d of %d members without work", p.bad, p.members)})
 		c.out.Pools = append(c.out.Pools, CauseState{url, p.members, p.bad, limit, down, c.m.breaker("pool", url) != nil})
 	}
 	// A pool that nobody answers for any more keeps its hold, and then loses it.
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name == "pool" && pools[b.Scope] == nil {
-			c.track(condition{name: "pool", scope: b.Scope, clear: true, cooldown: c.p.Causes.PoolHold, detail: b.Detail})
+			c.track(condition{name: "pool", inside: true, scope: b.Scope, clear: true, cooldown: c.p.Causes.PoolHold, detail: b.Detail})
 		}
 	}
 	for i, s := range c.all {
@@ -129,7 +128,7 @@ func (c *cycle) domainsDown() {
 		limit := atLeast(c.p.Causes.Domain, d.members, c.p.Causes.DomainFloor)
 		slices.Sort(d.gone)
 		down := most(d.gone, gapPolls*c.p.Poll) >= limit
-		c.track(condition{name: "domain", scope: name, tripped: down, clear: 2*len(d.gone) < limit,
+		c.track(condition{name: "domain", inside: true, scope: name, tripped: down, clear: 2*len(d.gone) < limit,
 			cooldown: c.p.Default.Grace.SystemBoot + c.p.Causes.DomainHold,
 			detail:   fmt.Sprintf("%d of %d unreachable", len(d.gone), d.members)})
 		b := c.m.breaker("domain", name)
@@ -138,7 +137,7 @@ func (c *cycle) domainsDown() {
 	}
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name == "domain" && domains[b.Scope] == nil {
-			c.track(condition{name: "domain", scope: b.Scope, clear: true, cooldown: c.p.Causes.DomainHold, detail: b.Detail})
+			c.track(condition{name: "domain", inside: true, scope: b.Scope, clear: true, cooldown: c.p.Causes.DomainHold, detail: b.Detail})
 		}
 	}
 }
@@ -249,27 +248,37 @@ func (c *cycle) schemaDrift() {
 	for _, name := range slices.Sorted(maps.Keys(versions)) {
 		v := versions[name]
 		tripped := v.bad >= atLeast(c.p.Causes.Schema, v.members, c.p.Causes.SchemaFloor)
-		c.track(condition{name: "schema", scope: name, tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown,
+		c.track(condition{name: "schema", inside: true, scope: name, tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown,
 			detail: fmt.Sprintf("%d of %d readings invalid", v.bad, v.members)})
 	}
 }
 
-// upstream names a cause that explains why many are sick, if one is known.
+// upstream names a cause of the whole fleet that explains why many are sick, if one is
+// known. A cause of some is none: those are not counted at all, see covered.
 func (c *cycle) upstream() string {
-	for _, b := range c.m.Fleet.Breakers {
-		switch b.Name {
-		case "pool":
-			if slices.ContainsFunc(c.all, func(s *subject) bool { return s.poolHeld == b.Scope }) {
-				return "pool " + b.Scope
-			}
-		case "domain", "fleet_boot", "isolation", "schema", "foreign":
-			if b.State == BreakerOpen {
-				return strings.TrimSpace(b.Name + " " + b.Scope)
-			}
+	for _, name := range []string{"fleet_boot", "isolation"} {
+		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
+			return name
 		}
 	}
 	if c.siteHot {
 		return "site hot"
 	}
 	return ""
+}
+
+// covered reports whether a common cause holds the dragon: its pool, its site, its
+// firmware, or a stranger who restarts it. What it suffers from says nothing of the others.
+func (c *cycle) covered(s *subject) bool {
+	if s.poolHeld != "" {
+		return true
+	}
+	for _, name := range []string{"domain", "schema", "foreign"} {
+		for _, scope := range scopesFor(name, s.f) {
+			if b := c.m.breaker(name, scope); b != nil && b.State == BreakerOpen && b.covers(s.f, s.r) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -43,7 +43,7 @@ type timeline struct {
 	moment  Moment
 	alive   time.Duration // of this process, by the monotonic clock
 	// gap is the wall clock's claim of how long the host was off. It is credited when
-	// the clock is trusted, never before.
+	// NTP has set the clock, never before.
 	gapFrom   time.Time
 	gapOpen   bool
 	trusted   bool
@@ -82,7 +82,9 @@ func (t *timeline) advance(a Anchor, now Instant, synced bool) {
 	t.last = now
 
 	t.trusted = synced || t.alive >= trustAfter && !now.Wall.Before(t.storedMax)
-	if t.trusted && t.gapOpen {
+	// A clock that NTP has not set may claim any gap: until it has, only the time that this
+	// process was alive counts.
+	if synced && t.gapOpen {
 		t.gapOpen = false
 		if off := now.Wall.Sub(t.gapFrom) - (t.alive - t.afterGap); off > 0 {
 			t.moment = t.moment.Add(off)

@@ -213,10 +213,10 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 		m.TouchFleet()
 		return nil
 	case "recovered_state":
-		if m.Fleet.Recovered == nil {
+		if m.Fleet.Recovered == nil || m.Fleet.Recovered.Acked {
 			return errors.New("ack: the state was not recovered")
 		}
-		m.Fleet.Recovered = nil
+		m.Fleet.Recovered.Acked = true
 		m.TouchFleet()
 		return nil
 	case "config":
@@ -235,7 +235,7 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 	switch name {
 	case "efficacy":
 		if o := m.Fleet.Outcomes[scope]; o != nil {
-			o.Last = nil
+			o.Last, o.Skipped, o.Quarantined = nil, 0, 0
 		}
 	case "harm":
 		m.Fleet.Harm = nil

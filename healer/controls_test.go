@@ -338,7 +338,7 @@ func TestConfirmOfALowRate(t *testing.T) {
 	if err := Confirm(f.now, f.seen, f.mem, &f.policy, d, &facts); d.Reason != LowHashrate || err != nil {
 		t.Errorf("%s: %v", d.Reason, err)
 	}
-	f.units[3].fan = 1
+	f.units[3].fan, f.units[3].boards[0].temp = 1, 84
 	facts = f.facts(f.units[3])
 	if Confirm(f.now, f.seen, f.mem, &f.policy, d, &facts) == nil {
 		t.Error("confirmed although it is put down to heat")

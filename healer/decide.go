@@ -61,6 +61,7 @@ type subject struct {
 	conflict    bool
 	maintenance bool
 	fresh       bool   // a new sample was folded in
+	answered    bool   // a new answer was, of a dragon whose mining process does not answer
 	counts      bool   // is one of the N that limits are computed from
 	silent      bool   // as the breakers count: two cycles in a row
 	noWork      bool   // none of its pools is alive
@@ -101,6 +102,7 @@ type cycle struct {
 	granted      *subject // that this cycle's action goes to
 	observed     *subject // that it would go to, were its mode enforce
 	siteHot      bool
+	today        map[string]bool // dragons that were written to within a day to heal them; nil: not counted yet
 }
 
 func (c *cycle) start(now Instant) {
@@ -142,7 +144,7 @@ func (c *cycle) gather(view *View) {
 	for i := range view.Dragons {
 		f := &view.Dragons[i]
 		s := &subject{f: f, p: c.p.For(f.Profile), fired: -1, suspect: -1}
-		if f.Conflict || claims[f.MAC] > 1 || !dragon.UsableMAC(f.MAC) {
+		if c.contested(f, claims[f.MAC]) {
 			// Which of them the past belongs to is not known, so it is left alone, and
 			// what was seen of it of late is dropped.
 			s.conflict, s.r, s.w = true, &Record{Who: f.Who}, newWatch()
@@ -158,6 +160,7 @@ func (c *cycle) gather(view *View) {
 		}
 		c.byMAC[f.MAC] = s
 	}
+	c.expireConflicts()
 	for mac, r := range c.m.Dragons {
 		if c.byMAC[mac] != nil || claims[mac] > 0 {
 			continue
@@ -210,6 +213,38 @@ func (c *cycle) gather(view *View) {
 	}
 }
 
+// conflictFor is how long a MAC counts as contested after the last sign of it: of two
+// twins one may be silent for hours, and nothing tells which of them is still there.
+const conflictFor = 24 * time.Hour
+
+// contested reports whether it is not known which dragon the MAC belongs to.
+func (c *cycle) contested(f *Facts, claims int) bool {
+	if !dragon.UsableMAC(f.MAC) {
+		return true
+	}
+	last, known := c.m.Fleet.Conflicts[f.MAC]
+	if f.Conflict || claims > 1 {
+		if !known || c.now.Since(last) >= seenGranularity {
+			if c.m.Fleet.Conflicts == nil {
+				c.m.Fleet.Conflicts = make(map[string]Moment)
+			}
+			c.m.Fleet.Conflicts[f.MAC] = c.now
+			c.m.TouchFleet()
+		}
+		return true
+	}
+	return known && c.now.Since(last) < conflictFor
+}
+
+func (c *cycle) expireConflicts() {
+	for mac, last := range c.m.Fleet.Conflicts {
+		if c.now.Since(last) >= conflictFor {
+			delete(c.m.Fleet.Conflicts, mac)
+			c.m.TouchFleet()
+		}
+	}
+}
+
 func (c *cycle) countFlight(s *subject) {
 	if a := s.r.open(); a != nil {
 		c.flight++
@@ -224,6 +259,11 @@ func (c *cycle) countFlight(s *subject) {
 func (c *cycle) examine(s *subject) {
 	if s.conflict {
 		return
+	}
+	if s.answered {
+		e := c.detectorInput(s)
+		e.at = s.w.bare
+		e.run()
 	}
 	if s.fresh {
 		e := c.detectorInput(s)
@@ -342,14 +382,24 @@ func (c *cycle) expected(s *subject) int {
 	return dragon.ExpectedBoards(s.f.Shown, s.p.Boards, s.f.Model).Boards
 }
 
-// TuneTime is how long autotuning takes a model: the 95th percentile of what was
-// seen, nothing where nothing was.
+// tunesNeeded is how many times a model must have been seen to tune before that says
+// how long it takes.
+const tunesNeeded = 10
+
+// TuneTime is how long autotuning takes a model: the 95th percentile of what was seen;
+// 0 where too little was seen.
 func (m *Memory) TuneTime(model string) time.Duration {
 	t := m.Fleet.Tunes[model]
-	if len(t) == 0 {
+	if len(t) < tunesNeeded {
 		return 0
 	}
 	return time.Duration(percentile(slices.Clone(t), 0.95)) * time.Second
+}
+
+// settle is how long a dragon takes to show what a write did to it: at most as long as
+// tuning may take, on top of the time after which it is judged.
+func (c *cycle) settle(s *subject) time.Duration {
+	return s.p.Ladder.Judge + min(c.m.TuneTime(s.f.Model), s.p.Grace.TuningMax)
 }
 
 // choose decides about the sick, the worst and longest first, and lets at most one
@@ -390,7 +440,10 @@ func (c *cycle) decide(s *subject) {
 	step := c.step(s)
 	d.Kind, d.Rung, d.Rungs, d.Slot = step.kind, step.rung, len(s.p.Ladder.Steps), s.w.evidence[s.fired].slot
 	d.Benefit = step.benefit
+	d.Step, d.Skipped = step.label, step.skipped
 	if step.exhausted != "" {
+		c.givenUp(s, d.Reason)
+		c.m.skip(d)
 		c.quarantine(s, HealerActor, step.exhausted)
 		d.State, d.Verb, d.Note, d.Kind = StateQuarantined, Quarantine, step.exhausted, ""
 		d.Since = c.now
@@ -399,6 +452,7 @@ func (c *cycle) decide(s *subject) {
 	q := &gateRequest{c: c, s: s, kind: step.kind, reason: d.Reason, step: &step}
 	d.Gates = q.ask()
 	c.tallyGates(d)
+	c.weigh(s, d)
 	if d.Blocked != "" {
 		d.State, d.Verb = StateHeld, Blocked
 		return
@@ -408,6 +462,20 @@ func (c *cycle) decide(s *subject) {
 	} else {
 		d.Verb, c.observed = WouldAct, s
 	}
+}
+
+// weigh remembers since when the next step does not pay.
+func (c *cycle) weigh(s *subject, d *Decision) {
+	costly := slices.ContainsFunc(d.Gates, func(g GateState) bool { return g.Name == GateBenefit && !g.Open })
+	switch {
+	case costly && s.r.Costly == 0:
+		s.r.Costly = c.now
+	case !costly && s.r.Costly != 0:
+		s.r.Costly = 0
+	default:
+		return
+	}
+	c.m.touch(s.f.MAC)
 }
 
 // tallyGates says what a decision is blocked by first, and for how long by all of it.

@@ -27,10 +27,12 @@ const (
 	Hot           Reason = "hot"
 	Overheat      Reason = "overheat"
 
+	NotMining Reason = "not_mining" // it answers, its mining process does not
+	BoardLow  Reason = "board_low"
+
 	NotReachable Reason = "unreachable"
 	NoLogin      Reason = "auth_failed"
 	Schema       Reason = "schema"
-	NotMining    Reason = "not_mining" // it answers, its mining process does not
 )
 
 // muteReason is a set of circumstances under which a bad sample means nothing.
@@ -62,6 +64,7 @@ type detector struct {
 	judge   func(*detectorInput) finding
 	needs   func(*GracePolicy) time.Duration // age of the mining process before it is judged
 	boot    bool                             // and the system must be past its boot grace
+	bare    bool                             // it also judges an answer without a sample, and needs is an age of the system
 	need    func(*DragonPolicy) Evidence
 	mutes   muteReason
 	maxRung int // the highest rung that it may climb to; 0: nothing is ever done
@@ -78,6 +81,9 @@ var detectors = []detector{
 		needs: func(g *GracePolicy) time.Duration { return g.DeadHot },
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.DeadHot },
 		gap:   func(d *DevicePolicy) time.Duration { return d.DeadHotGap }},
+	{reason: NotMining, judge: judgeNotMining, boot: true, bare: true, maxRung: wholeLadder,
+		needs: func(g *GracePolicy) time.Duration { return g.NotMining },
+		need:  func(p *DragonPolicy) Evidence { return p.Detect.NotMining }},
 	{reason: Flatline, judge: judgeFlatline, needs: rateGrace, boot: true, mutes: byPool | byOwnPools, maxRung: wholeLadder,
 		need: func(p *DragonPolicy) Evidence { return p.Detect.Flatline }},
 	{reason: DeadBoard, judge: judgeDeadBoard, boot: true, maxRung: wholeLadder,
@@ -92,6 +98,9 @@ var detectors = []detector{
 	{reason: MinHashrate, judge: judgeMin, needs: rateGrace, boot: true,
 		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, maxRung: wholeLadder,
 		need: func(p *DragonPolicy) Evidence { return p.Detect.Min }},
+	{reason: BoardLow, judge: judgeBoardLow, needs: rateGrace, boot: true,
+		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, maxRung: 2,
+		need: func(p *DragonPolicy) Evidence { return p.Detect.BoardLow }},
 	{reason: NoWorkLocal, judge: judgeNoWork, boot: true, mutes: byPool, maxRung: 1,
 		needs: func(g *GracePolicy) time.Duration { return g.NoWork },
 		need:  func(p *DragonPolicy) Evidence { return p.Detect.NoWork },
@@ -167,7 +176,7 @@ func is(sick bool, value, threshold float64, slot int) finding {
 func (e *detectorInput) old(d *detector) bool {
 	elapsed, known := e.f.Elapsed.Get()
 	uptime, upKnown := e.f.Uptime.Get()
-	if len(e.f.Boards) == 0 && !known { // nothing that mines: the system's age has to do
+	if d.bare || len(e.f.Boards) == 0 && !known { // nothing that mines: the system's age has to do
 		elapsed, known = uptime, upKnown
 	}
 	if d.needs != nil && (!known || elapsed < d.needs(&e.p.Grace).Seconds()) {
@@ -186,7 +195,7 @@ func booted(f *Facts, g *GracePolicy) bool {
 func (e *detectorInput) run() {
 	for i := range detectors {
 		d, ev := &detectors[i], &e.w.evidence[i]
-		if !e.old(d) {
+		if !e.f.HasSample && !d.bare || !e.old(d) {
 			continue
 		}
 		f := d.judge(e)
@@ -261,6 +270,46 @@ func judgeLow(limit func(*DetectPolicy) Ratio) func(*detectorInput) finding {
 		least := float64(limit(&e.p.Detect))
 		return is(rate < least*baseline, rate/baseline, least, -1)
 	}
+}
+
+// judgeNotMining looks for a web server with no mining process behind it, or one that has
+// no board at all: nothing is earned, and a restart of the process costs nothing.
+func judgeNotMining(e *detectorInput) finding {
+	return is(!e.f.HasSample || len(e.f.Boards) == 0, 0, 1, -1)
+}
+
+// judgeBoardLow looks for one board that is far below its sisters, where the dragon as a
+// whole is not low.
+func judgeBoardLow(e *detectorInput) finding {
+	rate, ok := e.w.rate.Get()
+	baseline, known := e.baseline.Get()
+	if !ok || known && rate < float64(e.p.Detect.LowRatio)*baseline {
+		return finding{slot: -1}
+	}
+	var rates []float64
+	worst, slot := 0.0, -1
+	for i, r := range e.w.rates {
+		if i >= len(e.f.Boards) || e.f.Boards[i].dead() {
+			continue
+		}
+		if r < 0 {
+			return finding{slot: -1}
+		}
+		if slot < 0 || r < worst {
+			worst, slot = r, e.f.Boards[i].Slot
+		}
+		rates = append(rates, r)
+	}
+	if len(rates) < 2 {
+		return finding{slot: -1}
+	}
+	slices.Sort(rates)
+	sisters := median(rates[1:])
+	if sisters <= 0 {
+		return finding{slot: -1}
+	}
+	least := float64(e.p.Detect.BoardRatio)
+	return is(worst < least*sisters, worst/sisters, least, slot)
 }
 
 // judgeMin is the original's rule: a minimum for each board.
@@ -340,13 +389,20 @@ func judgeHeat(limit func(*HeatPolicy) float64) func(*detectorInput) finding {
 	}
 }
 
+// heatNear is how far below the warning a dragon may be for its fans to be a sign of heat.
+const heatNear = 10.0
+
 // heated reports whether a low rate is put down to heat.
 func heated(f *Facts, r *Record, h *HeatPolicy) bool {
 	if t, ok := f.hottest().Get(); ok && t >= h.Warn {
 		return true
 	}
-	if duty, ok := f.FanDuty.Get(); ok && duty >= float64(h.FanDuty) {
-		return true
+	// Fans at full speed, or fixed there, say nothing by themselves: with cool boards it
+	// is how the dragon was set up.
+	if duty, ok := f.FanDuty.Get(); ok && h.FanDuty > 0 && duty >= float64(h.FanDuty) {
+		if t, known := f.hottest().Get(); known && t >= h.Warn-heatNear {
+			return true
+		}
 	}
 	for i := range f.Boards {
 		if b := &f.Boards[i]; b.dead() && slices.Contains(r.DeadHot, b.Slot) {
@@ -373,6 +429,10 @@ func describe(reason Reason, s *Shown, slot int) string {
 		return "counters frozen"
 	case NoWorkLocal:
 		return "own pools dead"
+	case NotMining:
+		return "no mining process"
+	case BoardLow:
+		return fmt.Sprintf("board %d at %.0f%% of the others", slot, 100*s.Value)
 	case BogusTemp:
 		if s.Value < 0 {
 			return fmt.Sprintf("board %d no temperature", slot)

@@ -166,6 +166,7 @@ type watch struct {
 	silent       Moment // since when; 0: it is not
 	unsent       Moment // when it was to be configured last, and that came to nothing before anything was sent
 	stale        int    // readings in a row that were no valid sample
+	bare         Moment // the newest answer without a sample
 	invalid      bool   // the newest reading lacked what every firmware sends
 	elapsed      dragon.Number
 	tuning       bool

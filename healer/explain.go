@@ -115,7 +115,7 @@ func (c *cycle) explain() {
 	c.out.Budgets = []BudgetUse{
 		{"fleet", 0, c.flight, f.flightLimit(c.n)},
 		{"fleet", Span(time.Hour), fleet.begun(time.Hour, c.now), f.hourLimit(c.n)},
-		{"fleet", Span(day), fleet.begun(day, c.now), f.dayLimit(c.n)},
+		{"fleet", Span(day), len(c.treatedToday()), f.dayLimit(c.n)},
 	}
 	for _, domain := range sortedKeys(c.flightDomain) {
 		c.out.Budgets = append(c.out.Budgets, BudgetUse{"domain=" + domain, 0, c.flightDomain[domain], f.domainLimit(c.domainSize[domain])})

@@ -108,13 +108,16 @@ func (p *PoolFacts) alive() bool { return p.Status == "Alive" }
 
 // FactsOf makes facts of a reading that was complete at the monotonic time at.
 // Summary and Overview are nil where the dragon did not give them. An overview may be
-// minutes older than the summary.
+// minutes older than the summary; without a summary its uptime is taken as it is.
 func FactsOf(who Who, reach ReadStatus, s *dragon.Summary, o *dragon.Overview, at time.Duration) Facts {
 	f := Facts{Who: who, Status: reach, At: at}
 	if f.Domain == "" {
 		f.Domain = DomainOf(f.Address)
 	}
 	if s == nil || reach != Reached {
+		if o != nil && reach == Reached {
+			f.Uptime, f.MemoryFree = sane(o.Uptime), sane(o.MemoryFree)
+		}
 		return f
 	}
 	f.HasSample = true

@@ -222,8 +222,10 @@ func (q *gateRequest) clock() answer {
 }
 
 func (q *gateRequest) recovered() answer {
-	if r := q.c.m.Fleet.Recovered; r != nil {
-		return no(q.c.p.Breakers.RecoveredObserve-q.c.now.Since(r.At), "memory lost: %s", r.Reason)
+	if r := q.c.m.Fleet.Recovered; r != nil && !r.Acked {
+		if wait := q.c.p.Breakers.RecoveredObserve - q.c.now.Since(r.At); wait > 0 {
+			return no(wait, "memory lost: %s", r.Reason)
+		}
 	}
 	return yes("")
 }
@@ -292,7 +294,11 @@ func (q *gateRequest) newDevice() answer {
 
 func (q *gateRequest) fresh() answer {
 	w := q.s.w
-	if w.misses > 0 || q.s.f.Status != Reached || !w.seen || q.c.now.Since(w.at) > 2*q.c.p.Poll {
+	at, seen := w.at, w.seen
+	if q.step != nil && q.reason == NotMining { // it gives no samples: that is what is wrong
+		at, seen = max(at, w.bare), seen || w.bare != 0
+	}
+	if w.misses > 0 || q.s.f.Status != Reached || !seen || q.c.now.Since(at) > 2*q.c.p.Poll {
 		return no(0, "no fresh sample (%s)", word(q.s.f.Status))
 	}
 	if q.step != nil && !w.evidence[q.s.fired].lastBad() {
@@ -424,7 +430,7 @@ func (q *gateRequest) pool() answer {
 func closedBy(name string) func(*gateRequest) answer {
 	return func(q *gateRequest) answer {
 		for _, scope := range scopesFor(name, q.s.f) {
-			if b := q.c.m.breaker(name, scope); b != nil {
+			if b := q.c.m.breaker(name, scope); b != nil && b.covers(q.s.f, q.s.r) {
 				if a := q.breaker(b); !a.open {
 					return a
 				}
@@ -443,31 +449,37 @@ func (q *gateRequest) breaker(b *Breaker) answer {
 	case b.State == BreakerHalfOpen:
 		return no(0, "half-open: a trial is under way")
 	case b.Slow:
-		return q.slow()
+		return q.slow(b)
 	case b.Name == "pool" && q.reason != NoWorkLocal || b.State == BreakerLatched:
 		return no(0, "%s: %s", b.State, b.Detail)
 	}
 	return no(max(0, time.Duration(b.Until-q.c.now)), "%s: %s", b.State, b.Detail)
 }
 
-// slow admits one action at a time, and rarely.
-func (q *gateRequest) slow() answer {
-	ring, every := q.c.m.Fleet.Ring, q.c.p.Breakers.SlowEvery
-	if q.c.flight > 0 || q.taken() != nil {
-		return no(0, "slow mode: one at a time")
+// slow admits few actions at a time, and rarely.
+func (q *gateRequest) slow(b *Breaker) answer {
+	every, slots, used := q.c.slowEvery(b), q.c.slowSlots(b), q.c.flight
+	if q.taken() != nil {
+		used++
 	}
-	if n := len(ring); n > 0 && q.c.now.Since(ring[n-1].At) < every {
-		return no(every-q.c.now.Since(ring[n-1].At), "slow mode: one in %s", ShortDuration(every))
+	if used >= slots {
+		return no(0, "slow mode: %d of %d in flight", used, slots)
+	}
+	for a := range q.c.m.Fleet.healing(every, q.c.now) {
+		return no(every-q.c.now.Since(a.At), "slow mode: one in %s", ShortDuration(every))
 	}
 	return yes("slow mode")
 }
 
 func (q *gateRequest) efficacy() answer {
-	if q.kind == "" {
-		return yes("")
-	}
-	if b := q.c.m.breaker("efficacy", efficacyKey(q.kind, q.reason, q.s.f.Model)); b != nil {
+	if b := q.c.m.breaker("efficacy", ladderKey(q.reason, q.s.f.Model)); b != nil {
 		return no(0, "latched: %s", b.Detail)
+	}
+	switch {
+	case q.step.useless != "":
+		return no(q.step.retry, "%s", q.step.useless)
+	case q.step.first != "":
+		return no(0, "%s tries %s first", q.step.first, q.kind)
 	}
 	return yes("")
 }
@@ -543,6 +555,9 @@ func (q *gateRequest) deviceBudget() answer {
 		if a := limit(Reboot, day, d.Reboots24h); !a.open {
 			return a
 		}
+		if f := &q.c.m.Fleet; f.charged(week, now) {
+			return no(week-now.Since(f.Recovered.At), "memory lost: the reboots of %s count as used up", ShortDuration(week))
+		}
 		return limit(Reboot, week, d.Reboots7d)
 	}
 	return yes("")
@@ -597,29 +612,40 @@ func (q *gateRequest) spacing() answer {
 		return yes("")
 	}
 	last := ring[len(ring)-1]
-	if wait := q.c.p.Fleet.SpacingAfter(q.c.p.Seed, last.ID) - q.c.now.Since(last.At); wait > 0 {
+	if wait := q.c.p.Fleet.SpacingAfter(q.c.p.Seed, last.ID, q.c.n) - q.c.now.Since(last.At); wait > 0 {
 		return no(wait, "the last write was %s ago", ShortDuration(q.c.now.Since(last.At)))
 	}
 	return yes("")
 }
 
-func (q *gateRequest) hour() answer { return q.rate(time.Hour, q.c.p.Fleet.hourLimit(q.c.n)) }
-func (q *gateRequest) day() answer  { return q.rate(day, q.c.p.Fleet.dayLimit(q.c.n)) }
+// hour bounds the writes of an hour, day the dragons of a day: what was begun with one may
+// be brought to an end.
+func (q *gateRequest) hour() answer {
+	return q.rate(time.Hour, q.c.m.Fleet.begun(time.Hour, q.c.now), q.c.p.Fleet.hourLimit(q.c.n))
+}
+
+func (q *gateRequest) day() answer {
+	treated := q.c.treatedToday()
+	if treated[q.s.f.MAC] && !q.c.m.Fleet.charged(day, q.c.now) {
+		return yes("treated already")
+	}
+	return q.rate(day, len(treated), q.c.p.Fleet.dayLimit(q.c.n))
+}
 
 // rate bounds what is done to heal. What brings a wish to the dragons goes by waves.
-func (q *gateRequest) rate(window time.Duration, limit int) answer {
+func (q *gateRequest) rate(window time.Duration, used, limit int) answer {
 	f := &q.c.m.Fleet
 	if !q.kind.heals() {
 		return yes("")
 	}
-	used := f.begun(window, q.c.now)
 	if q.taken() != nil {
 		used++
 	}
+	wait := f.nextFree(window, q.c.now)
 	if f.charged(window, q.c.now) {
-		used = max(used, limit)
+		used, wait = max(used, limit), window-q.c.now.Since(f.Recovered.At)
 	}
-	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: f.nextFree(window, q.c.now)}
+	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: wait}
 }
 
 // rollout lets one dragon try a new wish before the others get it.

@@ -41,7 +41,7 @@ func gateCases() map[Gate]gateCase {
 	ring := func(ages ...time.Duration) func(*farm) {
 		return func(f *farm) {
 			for _, age := range ages {
-				f.mem.Fleet.Ring = append(f.mem.Fleet.Ring, FleetAction{"0-0", "x", Restart, f.plan.At.Add(-age)})
+				f.mem.Fleet.Ring = append(f.mem.Fleet.Ring, FleetAction{"0-0", "another " + age.String(), Restart, f.plan.At.Add(-age)})
 			}
 		}
 	}
@@ -109,11 +109,15 @@ func gateCases() map[Gate]gateCase {
 		GatePool:      {close: breaker("pool", poolA)},
 		GateDomain:    {close: breaker("domain", "row-0")},
 		GateSchema:    {close: breaker("schema", "t1_20180515_060842")},
-		GateForeign:   {close: breaker("foreign", "")},
-		GateStorm:     {close: breaker("storm", "")},
-		GateScope:     {close: breaker("scope", "model=T1")},
-		GateEfficacy:  {close: func(f *farm) { f.open("efficacy", "restartCgMiner/dead_board/T1", BreakerLatched) }},
-		GateHarm:      {close: func(f *farm) { f.open("harm", "", BreakerLatched) }},
+		GateForeign: {close: func(f *farm) {
+			breaker("foreign", "")(f)
+			r := f.record(3)
+			r.Restarts = append(r.Restarts, RestartSeen{At: f.plan.At.Add(-50 * time.Minute), Cause: CauseUnknown})
+		}},
+		GateStorm:    {close: breaker("storm", "")},
+		GateScope:    {close: breaker("scope", "model=T1")},
+		GateEfficacy: {close: func(f *farm) { f.open("efficacy", "ladder/dead_board/T1", BreakerLatched) }},
+		GateHarm:     {close: func(f *farm) { f.open("harm", "", BreakerLatched) }},
 		GateInFlight: {before: healthy, ask: byHand, stays: true, close: func(f *farm) {
 			f.policy.Fleet.InFlightMin, f.policy.Fleet.PerDomain, f.policy.Default.Device.MinGap = 5, 5, 0
 			flying(3, HealerActor)(f)
@@ -135,7 +139,7 @@ func gateCases() map[Gate]gateCase {
 		GateBenefit: {close: func(f *farm) {
 			f.record(3).Rung = 1
 			f.past(3, Restart, 3*time.Hour, func(a *Action) { a.Actor, a.Rung, a.Reason = HealerActor, 1, DeadBoard })
-			f.mem.Fleet.Tunes["T1"] = []float64{100_000}
+			f.mem.Fleet.Tunes["T1"] = slices.Repeat([]float64{100_000}, 10)
 		}},
 		GateFlight: {close: func(f *farm) {
 			f.units[15].who.Domain = "elsewhere"

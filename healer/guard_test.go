@@ -15,7 +15,7 @@ func TestTwoPoliciesAreCompared(t *testing.T) {
 	other.Default.Mode = Observe
 	other.Default.Detect.LowRatio = 0.18 // the T1s of the farm do 15 TH/s: two were bad at 60 %
 	other.Default.Heat.DeadHot = 115
-	other.Override("hall-3", func(p *DragonPolicy) { p.Boards = 4 })
+	other.Override("hall-3", func(p *DragonPolicy) { p.Detect.MinPerBoard = 100 * tera })
 	view := f.view()
 	then := *view
 	then.Dragons = slices.Clone(view.Dragons)

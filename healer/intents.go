@@ -49,18 +49,31 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string, had *ConfigSnaps
 		r.Rung = a.Rung
 	}
 	if a.Rung > 0 {
-		r.CleanAt = 0
+		r.CleanAt, r.Costly = 0, 0
+		if a.Actor == HealerActor {
+			o := m.Fleet.outcomes(efficacyKey(d.Step, d.Reason, d.Model))
+			o.Skipped, o.Tried = 0, t
+			m.skip(d)
+		}
 	}
 	r.State, r.Since = StateActing, t
 	m.touch(d.MAC)
 	m.Fleet.Ring = append(m.Fleet.Ring, FleetAction{a.ID, d.MAC, a.Kind, t})
 	for _, b := range m.Fleet.Breakers {
-		if a.heals() && b.State == BreakerHalfOpen && b.Trial == "" && b.covers(m.facts(d.MAC)) {
+		if a.heals() && b.State == BreakerHalfOpen && b.Trial == "" && b.covers(m.facts(d.MAC), r) {
 			b.Trial = a.ID
 		}
 	}
 	m.TouchFleet()
 	return a, nil
+}
+
+// skip counts the steps that a decision passes over, so that one is tried again now and then.
+func (m *Memory) skip(d *Decision) {
+	for _, step := range d.Skipped {
+		m.Fleet.outcomes(efficacyKey(step, d.Reason, d.Model)).Skipped++
+	}
+	m.TouchFleet()
 }
 
 // Sent writes down what the sender learned. What was certainly not carried out ends here,
@@ -231,7 +244,7 @@ func (c *cycle) expireMarks() {
 		f.SafeMode, f.Unclean = nil, nil
 		c.m.TouchFleet()
 	}
-	if f.Recovered != nil && c.now.Since(f.Recovered.At) >= c.p.Breakers.RecoveredObserve {
+	if f.Recovered != nil && c.now.Since(f.Recovered.At) >= max(week, c.p.Breakers.RecoveredObserve) {
 		f.Recovered = nil
 		c.m.TouchFleet()
 	}

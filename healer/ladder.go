@@ -13,6 +13,11 @@ type step struct {
 	interval  time.Duration // the same for the reason's own gap
 	benefit   *Benefit
 	exhausted string // why there is no next step
+	label     string
+	skipped   []string // steps below that do not help, or are not as good as this one
+	useless   string   // why no step is worth a try now, for a reason that must not climb
+	first     string   // the worker whose first treatment is waited for
+	retry     time.Duration
 }
 
 // step finds the next rung. The position on the ladder is the dragon's, whatever the
@@ -21,8 +26,9 @@ func (c *cycle) step(s *subject) step {
 	d := &detectors[s.fired]
 	l := &s.p.Ladder
 	last := s.r.last(func(a *Action) bool { return a.Actor == HealerActor && a.Rung > 0 })
-	rung := min(s.r.Rung+1, d.maxRung)
-	st := step{rung: rung}
+	st := step{}
+	c.pick(s, &st)
+	rung := st.rung
 	if last != nil {
 		st.hold = max(0, holdOf(l, last.Rung)-c.now.Since(last.At))
 		if d.gap != nil {
@@ -46,15 +52,15 @@ func (c *cycle) step(s *subject) step {
 			st.kind = l.Steps[st.rung-1]
 		}
 		if st.hold == 0 {
-			st.exhausted = fmt.Sprintf("all %d steps of the ladder were tried", len(l.Steps)) + refusals(s.r)
+			st.exhausted = exhausted(len(l.Steps), len(st.skipped)) + refusals(s.r)
 		}
 		return st
 	}
-	st.kind = l.Steps[rung-1]
+	st.kind, st.label = l.Steps[rung-1], l.label(rung)
 	if st.kind != Reboot {
 		return st
 	}
-	st.benefit = c.benefit(s)
+	st.benefit = c.benefit(s, rung)
 	if st.hold > 0 {
 		return st
 	}
@@ -63,12 +69,164 @@ func (c *cycle) step(s *subject) step {
 		st.exhausted = "it refuses, and its other boards mine on" + refusals(s.r)
 	case c.hopeless(s):
 		st.exhausted = "the last reboot did not bring the board back, and the others mine on"
+	case s.r.Costly != 0 && c.now.Since(s.r.Costly) >= costlyMost:
+		st.exhausted = "for a day, a reboot would have cost more than it may bring"
 	case count(s.r, Reboot, 24*time.Hour, c.now) >= s.p.Device.Reboots24h:
 		st.exhausted = fmt.Sprintf("%d reboots in 24h", s.p.Device.Reboots24h) + refusals(s.r)
 	case count(s.r, Reboot, week, c.now) >= s.p.Device.Reboots7d:
 		st.exhausted = fmt.Sprintf("%d reboots in 7d", s.p.Device.Reboots7d) + refusals(s.r)
 	}
 	return st
+}
+
+// costlyMost is how long a dragon waits for a step that costs more than it may bring
+// before it counts as chronic.
+const costlyMost = 24 * time.Hour
+
+func exhausted(steps, skipped int) string {
+	if skipped > 0 {
+		return fmt.Sprintf("of %d steps, %d do not help its model, and the others were tried", steps, skipped)
+	}
+	return fmt.Sprintf("all %d steps of the ladder were tried", steps)
+}
+
+// label names a step of the ladder by its kind, and the second and third of a kind by their
+// number too: reboot, reboot#2. What helps first need not help again.
+func (l *LadderPolicy) label(rung int) string {
+	if rung < 1 || rung > len(l.Steps) {
+		return ""
+	}
+	kind, n := l.Steps[rung-1], 0
+	for _, k := range l.Steps[:rung] {
+		if k == kind {
+			n++
+		}
+	}
+	if n > 1 {
+		return fmt.Sprintf("%s#%d", kind, n)
+	}
+	return string(kind)
+}
+
+const (
+	probeOf    = 20   // of so many times that a step would be skipped, it is tried once
+	probeEvery = week // or after so long
+)
+
+// pick finds the rung to try next: the one above the last, without those that do not help
+// the model. For boards that are dead or missing it begins with the step that has helped
+// the model best.
+func (c *cycle) pick(s *subject, st *step) {
+	d, l := &detectors[s.fired], &s.p.Ladder
+	st.rung = min(s.r.Rung+1, d.maxRung)
+	if s.r.Rung == 0 && (d.reason == DeadBoard || d.reason == Missing) {
+		best := c.bestStart(s)
+		for ; st.rung < best; st.rung++ {
+			st.skipped = append(st.skipped, l.label(st.rung))
+		}
+		st.first = c.firstTreated(s, st.rung)
+	}
+	for ; st.rung <= len(l.Steps); st.rung++ {
+		o := c.m.Fleet.Outcomes[c.stepKey(s, st.rung)]
+		if o == nil || !c.useless(o) || c.probes(o) {
+			return
+		}
+		if st.rung >= d.maxRung { // it must not climb, so it waits for the next probe
+			st.useless = fmt.Sprintf("%s does not help: %d of the last %d did", l.Steps[st.rung-1], o.good(), len(o.Last))
+			st.retry = probeEvery - c.now.Since(o.Tried)
+			return
+		}
+		st.skipped = append(st.skipped, l.label(st.rung))
+	}
+}
+
+// probes reports whether a step that is passed over is tried once more.
+func (c *cycle) probes(o *Outcomes) bool {
+	return o.Skipped+1 >= probeOf || c.now.Since(o.Tried) >= probeEvery
+}
+
+// stepKey is the key of what is known of a step for what the dragon suffers from.
+func (c *cycle) stepKey(s *subject, rung int) string {
+	return efficacyKey(s.p.Ladder.label(rung), detectors[s.fired].reason, s.f.Model)
+}
+
+func (c *cycle) useless(o *Outcomes) bool {
+	return len(o.Last) >= c.p.Breakers.EfficacyOf && o.good() < c.p.Breakers.EfficacyMin
+}
+
+// good is how many of the last tries helped.
+func (o *Outcomes) good() int {
+	n := 0
+	for _, ok := range o.Last {
+		if ok {
+			n++
+		}
+	}
+	return n
+}
+
+// chance is the mean of what is known of a step: Beta(1,1) by its last tries.
+func (o *Outcomes) chance() float64 {
+	if o == nil {
+		return 0.5
+	}
+	return float64(o.good()+1) / float64(len(o.Last)+2)
+}
+
+// bestStart is the rung with the best chance, of those that are the first of their kind;
+// the gentlest of equals.
+func (c *cycle) bestStart(s *subject) int {
+	l := &s.p.Ladder
+	best, chance := 1, -1.0
+	seen := make(map[Kind]bool)
+	for i, kind := range l.Steps {
+		if seen[kind] {
+			continue
+		}
+		seen[kind] = true
+		o := c.m.Fleet.Outcomes[c.stepKey(s, i+1)]
+		if o != nil && o.Skipped > 0 && c.probes(o) {
+			return i + 1
+		}
+		if p := o.chance(); p > chance {
+			best, chance = i+1, p
+		}
+	}
+	return best
+}
+
+// firstTreated names the dragon that tries a step first, where nothing is known of the
+// step yet: its verdict comes in minutes, and spares all others a step that does not help.
+func (c *cycle) firstTreated(s *subject, rung int) string {
+	l := &s.p.Ladder
+	reason := detectors[s.fired].reason
+	if rung > len(l.Steps) || l.Steps[rung-1] != Restart {
+		return ""
+	}
+	if o := c.m.Fleet.Outcomes[c.stepKey(s, rung)]; o != nil && len(o.Last) > 0 {
+		return ""
+	}
+	for _, x := range c.all {
+		if x.conflict || x == s || x.f.Model != s.f.Model {
+			continue
+		}
+		if a := x.r.open(); a != nil && a.Reason == reason && a.Rung == rung {
+			return x.f.Worker
+		}
+	}
+	return ""
+}
+
+// chronic reports whether a dragon is sick for long and known to be: what is done to it
+// has not helped, or does not pay, or is known not to help its model.
+func (c *cycle) chronic(s *subject) bool { return s.r.Rung > 0 || c.beyondHelp(s) }
+
+// beyondHelp reports whether the healer has given a sick dragon up, for now.
+func (c *cycle) beyondHelp(s *subject) bool {
+	if !s.sick() {
+		return false
+	}
+	return s.r.Costly != 0 || c.m.breaker("efficacy", ladderKey(detectors[s.fired].reason, s.f.Model)) != nil
 }
 
 // refusals says how often in a row the dragon said no to the ladder, and what it said last.
@@ -110,18 +268,8 @@ func (c *cycle) hopeless(s *subject) bool {
 
 // benefit compares what a reboot may bring in a day with what it costs while the
 // dragon boots and tunes.
-func (c *cycle) benefit(s *subject) *Benefit {
-	var won, lost int
-	if o := c.m.Fleet.Outcomes[efficacyKey(Reboot, detectors[s.fired].reason, s.f.Model)]; o != nil {
-		for _, ok := range o.Last {
-			if ok {
-				won++
-			} else {
-				lost++
-			}
-		}
-	}
-	b := &Benefit{Chance: float64(won+1) / float64(won+lost+2)}
+func (c *cycle) benefit(s *subject, rung int) *Benefit {
+	b := &Benefit{Chance: c.m.Fleet.Outcomes[c.stepKey(s, rung)].chance()}
 	rate, ok := s.w.rate.Get()
 	full, known := c.baseline(s).Get()
 	if alive, expected := s.f.alive(), c.expected(s); ok && !known && alive > 0 && expected > 0 {
@@ -130,7 +278,7 @@ func (c *cycle) benefit(s *subject) *Benefit {
 	if !ok || !known {
 		return b
 	}
-	tune := c.m.TuneTime(s.f.Model)
+	tune := min(c.m.TuneTime(s.f.Model), s.p.Grace.TuningMax)
 	if tune == 0 {
 		tune = s.p.Ladder.Tune
 	}

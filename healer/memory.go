@@ -118,6 +118,7 @@ type Mark struct {
 	At     Moment    `json:"at"`
 	Wall   time.Time `json:"wall"`
 	Clean  Moment    `json:"clean_since,omitempty"` // of a quarantine: nothing wrong since; 0: something is
+	Acked  bool      `json:"acked,omitempty"`       // of a lost memory: a human has ended the observation, not the charges
 }
 
 // Record is what must be remembered of one dragon.
@@ -141,6 +142,7 @@ type Record struct {
 
 	Quarantine *Mark      `json:"quarantine,omitempty"`
 	Lost       Moment     `json:"lost,omitempty"`      // when it did not come back from an action
+	Costly     Moment     `json:"costly,omitempty"`    // since when the next step costs more than it may bring; 0: it does not
 	Flapping   Moment     `json:"flapping,omitempty"`  // the last unexplained restart of a flapping dragon
 	DeadHot    []int      `json:"dead_hot,omitempty"`  // boards that died of heat and have not been alive since
 	Downshift  *Downshift `json:"downshift,omitempty"` // never changed once made
@@ -183,6 +185,11 @@ type FleetAction struct {
 type Outcomes struct {
 	Last   []bool          `json:"last"` // success, oldest first
 	Totals map[Outcome]int `json:"totals"`
+	// Of a step that is skipped: how often, since it was tried last, and when that was.
+	Skipped int    `json:"skipped,omitempty"`
+	Tried   Moment `json:"tried,omitempty"`
+	// Of a whole ladder: dragons quarantined in a row.
+	Quarantined int `json:"quarantined,omitempty"`
 }
 
 // FleetRecord is what must be remembered beside the dragons.
@@ -203,7 +210,9 @@ type FleetRecord struct {
 	Breakers   []*Breaker           `json:"breakers,omitempty"` // those that are not closed, by name and scope
 	Pauses     []Pause              `json:"pauses,omitempty"`
 	NextPause  int                  `json:"next_pause,omitempty"`
-	Tunes      map[string][]float64 `json:"tunes,omitempty"` // seconds that autotuning took, by model
+	Tunes      map[string][]float64 `json:"tunes,omitempty"`     // seconds that autotuning took, by model
+	Boots      map[string][]float64 `json:"boots,omitempty"`     // seconds from a reboot to the first answer, by model
+	Conflicts  map[string]Moment    `json:"conflicts,omitempty"` // MACs that several claimed, and the last sign of it, to the hour
 	ConfigHash string               `json:"config_hash,omitempty"`
 
 	Rollouts     []*Rollout         `json:"rollouts,omitempty"` // in the order of their beginning
@@ -287,6 +296,9 @@ func (m *Memory) init() {
 	}
 	if m.Fleet.Tunes == nil {
 		m.Fleet.Tunes = make(map[string][]float64)
+	}
+	if m.Fleet.Boots == nil {
+		m.Fleet.Boots = make(map[string][]float64)
 	}
 	m.Fleet.Breakers = slices.DeleteFunc(m.Fleet.Breakers, func(b *Breaker) bool { return b == nil || b.State < 0 || b.State > BreakerLatched })
 	m.Fleet.Firmware = slices.DeleteFunc(m.Fleet.Firmware, func(ro *FirmwareRollout) bool { return ro == nil })
@@ -373,16 +385,16 @@ func (m *Memory) Clone() *Memory {
 	f.SafeMode, f.Recovered = cloned(f.SafeMode), cloned(f.Recovered)
 	f.Outcomes = make(map[string]*Outcomes, len(m.Fleet.Outcomes))
 	for k, o := range m.Fleet.Outcomes {
-		f.Outcomes[k] = &Outcomes{slices.Clone(o.Last), maps.Clone(o.Totals)}
+		x := *o
+		x.Last, x.Totals = slices.Clone(o.Last), maps.Clone(o.Totals)
+		f.Outcomes[k] = &x
 	}
 	f.Breakers = make([]*Breaker, len(m.Fleet.Breakers))
 	for i, b := range m.Fleet.Breakers {
 		f.Breakers[i] = cloned(b)
 	}
-	f.Tunes = make(map[string][]float64, len(m.Fleet.Tunes))
-	for k, t := range m.Fleet.Tunes {
-		f.Tunes[k] = slices.Clone(t)
-	}
+	f.Conflicts = maps.Clone(m.Fleet.Conflicts)
+	f.Tunes, f.Boots = clonedLists(m.Fleet.Tunes), clonedLists(m.Fleet.Boots)
 	f.Rollouts = make([]*Rollout, len(m.Fleet.Rollouts))
 	for i, ro := range m.Fleet.Rollouts {
 		f.Rollouts[i] = ro.clone()
@@ -414,6 +426,14 @@ func (m *Memory) Clone() *Memory {
 	}
 	for mac, w := range m.run.dragons {
 		c.run.dragons[mac] = w.clone()
+	}
+	return c
+}
+
+func clonedLists(m map[string][]float64) map[string][]float64 {
+	c := make(map[string][]float64, len(m))
+	for k, v := range m {
+		c[k] = slices.Clone(v)
 	}
 	return c
 }

@@ -1,6 +1,10 @@
 package healer
 
-import "time"
+import (
+	"math"
+	"slices"
+	"time"
+)
 
 // conclude reads off the dragon's own clock what an action of ours did to it. The
 // slot is free only once that is known.
@@ -12,17 +16,27 @@ func (c *cycle) conclude(s *subject) {
 	if a == nil {
 		return
 	}
-	if a.Proof == 0 && s.fresh && s.w.at > a.At {
+	if a.Proof == 0 && (s.fresh && s.w.at > a.At || s.answered && a.Kind == Reboot) {
 		if at, ok := c.proof(s, a); ok {
 			a.Proof = max(at, a.At)
 			c.m.touch(s.f.MAC)
+			c.learnBoot(s, a)
 		}
 	}
 	if c.lost(s, a) {
-		c.end(s, a, LostOutcome, "")
-		s.r.Lost = c.now
-		if ro := c.rolloutFor(a); ro != nil {
-			c.failed(ro, s.f.MAC, "it did not come back", c.members(ro))
+		c.lose(s, a, "it did not come back")
+		return
+	}
+	if c.idle(s, a) {
+		return
+	}
+	if !(a.Proof != 0 && c.seenLately(s)) && c.now.Since(a.At) >= c.deadline(s, a) {
+		// What nobody can see keeps no slot for ever, whatever hides it: silence, a
+		// refused login, garbage, a clock that cannot be read.
+		if why := c.hidden(s); why != "" {
+			c.abandon(s, a, "no verdict in time: "+why)
+		} else {
+			c.lose(s, a, "no verdict in time")
 		}
 		return
 	}
@@ -34,11 +48,7 @@ func (c *cycle) conclude(s *subject) {
 		return // whoever wrote it knows what to look for: see Conclude
 	}
 	if a.Proof == 0 {
-		// It answers, and its clock has not gone back: nothing happened. The charge
-		// stays, and the next step is the next rung: an unknown outcome is not repeated.
-		if c.now.Since(a.At) >= s.p.Ladder.LostAfter && s.fresh && s.f.Uptime.IsKnown() && s.f.Elapsed.IsKnown() {
-			c.end(s, a, NotExecuted, "its clock never went back")
-		}
+		c.unproved(s, a)
 		return
 	}
 	due := c.judgeAfter(s, a)
@@ -53,6 +63,87 @@ func (c *cycle) conclude(s *subject) {
 		c.end(s, a, NoEffect, "no verdict in time")
 	}
 }
+
+// idle ends an action after which the dragon answers, and its mining process does not.
+func (c *cycle) idle(s *subject, a *Action) bool {
+	if !s.answered || !a.heals() || c.now.Since(a.At) < c.judgeAfter(s, a) || !s.w.evidence[rank(NotMining)].lastBad() {
+		return false
+	}
+	outcome := Worse
+	if a.Reason == NotMining {
+		outcome = NoEffect
+	}
+	c.end(s, a, outcome, "its mining process does not answer")
+	return true
+}
+
+// unproved ends an action that has left no trace on the dragon's clock. The charge stays,
+// and the next step is the next rung: an unknown outcome is not repeated.
+func (c *cycle) unproved(s *subject, a *Action) {
+	if c.now.Since(a.At) < s.p.Ladder.LostAfter || !s.fresh || !s.f.Elapsed.IsKnown() {
+		return
+	}
+	if a.Kind == Reboot && !s.f.Uptime.IsKnown() {
+		// A reboot starts the mining process anew as well: where the uptime cannot be
+		// read, that clock has to do.
+		if at, ok := startedAfter(s, a, c.now); ok {
+			a.Proof = max(at, a.At)
+			c.m.touch(s.f.MAC)
+			return
+		}
+	}
+	c.end(s, a, NotExecuted, "its clock never went back")
+}
+
+// lose ends an action whose dragon did not come back, or gave no verdict until its
+// deadline. The charge stays, the slot is free, and the dragon is left to a human.
+func (c *cycle) lose(s *subject, a *Action, why string) {
+	c.end(s, a, LostOutcome, why)
+	s.r.Lost = c.now
+	c.failRollout(s, a, why)
+}
+
+// abandon ends an action whose verdict is hidden by what many suffer from: that says
+// nothing of the action, so the dragon is not lost, and nobody has harmed it.
+func (c *cycle) abandon(s *subject, a *Action, why string) {
+	c.end(s, a, NotKnown, why)
+	c.failRollout(s, a, why)
+}
+
+func (c *cycle) failRollout(s *subject, a *Action, why string) {
+	if ro := c.rolloutFor(a); ro != nil {
+		c.failed(ro, s.f.MAC, why, c.members(ro))
+	}
+}
+
+// hidden names the common cause that keeps a dragon out of sight; empty: there is none.
+func (c *cycle) hidden(s *subject) string {
+	switch {
+	case s.w.misses == 0:
+		return ""
+	case c.m.breaker("isolation", "") != nil:
+		return "the healer is isolated"
+	case c.m.breaker("domain", s.f.Domain) != nil:
+		return "its site is out of reach"
+	}
+	return ""
+}
+
+const (
+	verdictMost  = 24 * time.Hour // after its verdict was due, an action is over
+	verdictTimes = 4              // or after so many settle times, if that is shorter
+)
+
+// deadline is how long after an action its outcome is known, or the dragon is lost.
+func (c *cycle) deadline(s *subject, a *Action) time.Duration {
+	if !a.heals() {
+		return c.window(s, a) + verdictMost
+	}
+	return c.judgeAfter(s, a) + min(verdictMost, verdictTimes*c.settle(s))
+}
+
+// seenLately reports whether the dragon gives samples that can be judged.
+func (c *cycle) seenLately(s *subject) bool { return s.w.seen && c.now.Since(s.w.at) <= c.gap(s) }
 
 // rolloutFor is the rollout that an action brings a wish for; nil: it does not.
 func (c *cycle) rolloutFor(a *Action) *Rollout {
@@ -71,7 +162,7 @@ func (c *cycle) window(s *subject, a *Action) time.Duration {
 	case Upgrade:
 		return f.Uploading + f.Rebooting + f.Telling + f.Hashing
 	}
-	return s.p.Ladder.Judge + c.m.TuneTime(s.f.Model)
+	return c.settle(s)
 }
 
 const contested = "its MAC is claimed by another dragon"
@@ -125,6 +216,11 @@ func (c *cycle) proof(s *subject, a *Action) (Moment, bool) {
 			return 0, false
 		}
 	}
+	return startedAfter(s, a, c.now)
+}
+
+// startedAfter looks whether the mining process started after the action was intended.
+func startedAfter(s *subject, a *Action, now Moment) (Moment, bool) {
 	e, ok := s.f.Elapsed.Get()
 	if !ok {
 		return 0, false
@@ -132,7 +228,7 @@ func (c *cycle) proof(s *subject, a *Action) (Moment, bool) {
 	start := s.w.at.Add(-seconds(e))
 	// The clock of the mining process also starts anew when tuning ends, so an old
 	// one that was young anyway proves nothing.
-	if start < from || a.Before.Elapsed >= 0 && e >= a.Before.Elapsed+c.now.Since(a.At).Seconds()-sendSlack.Seconds() {
+	if start < a.At.Add(-sendSlack) || a.Before.Elapsed >= 0 && e >= a.Before.Elapsed+now.Since(a.At).Seconds()-sendSlack.Seconds() {
 		return 0, false
 	}
 	return start, true
@@ -141,22 +237,47 @@ func (c *cycle) proof(s *subject, a *Action) (Moment, bool) {
 // lost reports whether the dragon has been gone for too long after an action, and
 // nothing else explains that.
 func (c *cycle) lost(s *subject, a *Action) bool {
-	if s.w.misses == 0 || c.now.Since(max(a.At, s.w.silent)) < s.p.Ladder.LostAfter {
-		return false
+	return s.w.misses > 0 && c.now.Since(max(a.At, s.w.silent)) >= c.lostAfter(s) && c.hidden(s) == ""
+}
+
+const (
+	bootsNeeded = 3   // reboots of a model that its boot time is learned from
+	bootSlack   = 1.5 // times its 95th percentile before a dragon counts as lost
+	bootsMost   = 4   // times the policy's own limit, at most
+)
+
+// lostAfter is how long a dragon may be silent after an action: as the policy says, and
+// longer for a model that is known to boot slowly.
+func (c *cycle) lostAfter(s *subject) time.Duration {
+	limit := s.p.Ladder.LostAfter
+	boots := c.m.Fleet.Boots[s.f.Model]
+	if len(boots) < bootsNeeded {
+		return limit
 	}
-	if c.m.breaker("isolation", "") != nil || c.m.breaker("domain", s.f.Domain) != nil {
-		return false
+	learned := seconds(bootSlack * percentile(slices.Clone(boots), 0.95))
+	return min(max(limit, learned), bootsMost*limit)
+}
+
+// learnBoot learns how long a model takes from a reboot of ours to its first answer.
+func (c *cycle) learnBoot(s *subject, a *Action) {
+	if a.Kind != Reboot || !s.fresh {
+		return
 	}
-	return true
+	b := append(slices.Clone(c.m.Fleet.Boots[s.f.Model]), math.Round(s.w.at.Since(a.At).Seconds()))
+	c.m.Fleet.Boots[s.f.Model] = b[max(0, len(b)-tunesKept):]
+	c.m.TouchFleet()
 }
 
 // judgeAfter is how long after an action it is judged.
 func (c *cycle) judgeAfter(s *subject, a *Action) time.Duration {
-	l := &s.p.Ladder
-	if a.Kind == Restart && (a.Reason == DeadBoard || a.Reason == Missing) {
+	switch l := &s.p.Ladder; {
+	case a.Kind != Restart:
+	case a.Reason == DeadBoard, a.Reason == Missing:
 		return l.JudgeBoards
+	case a.Reason == NotMining:
+		return max(l.JudgeBoards, s.p.Detect.NotMining.For)
 	}
-	return l.Judge + c.m.TuneTime(s.f.Model)
+	return c.settle(s)
 }
 
 // outcome judges by fresh evidence alone; Open where there is not enough of it yet.
@@ -212,7 +333,8 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 		c.m.TouchFleet()
 	}
 	if a.Actor == HealerActor {
-		c.tally(a, s.f.Model)
+		c.tally(s, a)
+		c.learnPace(s, a)
 	}
 	c.tried(a.ID, outcome)
 	c.flight--
@@ -245,7 +367,8 @@ func (c *cycle) relapse(s *subject, a *Action) {
 	c.m.touch(s.f.MAC)
 	c.out.Ended = append(c.out.Ended, Ended{MAC: s.f.MAC, Action: *a})
 	if a.Actor == HealerActor {
-		c.tally(a, s.f.Model)
+		c.tally(s, a)
+		c.learnPace(s, a)
 	}
 	c.auditOutcome(s, a)
 }

@@ -109,7 +109,12 @@ type Decision struct {
 	Kind   Kind   `json:"action,omitempty"`
 	Rung   int    `json:"rung,omitempty"`
 	Rungs  int    `json:"rungs,omitempty"`
-	Slot   int    `json:"board"` // that it is about; -1: none in particular
+	// Step names the rung among those of its kind: reboot, reboot#2. Skipped are the steps
+	// that are passed over, since they do not help the model, or not as well.
+	Step    string   `json:"step,omitempty"`
+	Skipped []string `json:"skipped,omitempty"`
+
+	Slot int `json:"board"` // that it is about; -1: none in particular
 	// Sensors is the number of boards whose temperature is none, or frozen.
 	Sensors int `json:"sensor_faults,omitempty"`
 

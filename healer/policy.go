@@ -110,6 +110,7 @@ type GracePolicy struct {
 	BogusTemp    time.Duration `yaml:"bogus_temp"`    //
 	MissingBoard time.Duration `yaml:"missing_board"` //
 	NoWork       time.Duration `yaml:"no_work"`       //
+	NotMining    time.Duration `yaml:"not_mining"`    // this is an age of the system
 	Rate         time.Duration `yaml:"rate"`          //
 	TuningMax    time.Duration `yaml:"tuning_max"`
 	AfterConfig  time.Duration `yaml:"after_config"`
@@ -126,6 +127,9 @@ type DetectPolicy struct {
 	Flatline    Evidence `yaml:"flatline"`
 	BogusTemp   Evidence `yaml:"bogus_temp"`
 	NoWork      Evidence `yaml:"no_work"`
+	NotMining   Evidence `yaml:"not_mining"`
+	BoardLow    Evidence `yaml:"board_low"`
+	BoardRatio  Ratio    `yaml:"board_ratio"` // of the rate of its sister boards
 	TuningStuck Evidence `yaml:"tuning_stuck"`
 
 	// The original's rule. MinPerBoard is in hashes per second and board; 0: off.
@@ -230,9 +234,13 @@ type BreakerPolicy struct {
 	Reopen           time.Duration `yaml:"reopen"` // after a failed trial
 	SlowAfter        time.Duration `yaml:"slow_mode_after"`
 	SlowEvery        time.Duration `yaml:"slow_mode_every"`
+	SlowInside       time.Duration `yaml:"slow_mode_inside"` // of a pool, domain, firmware or dragon that is held
 	EfficacyOf       int           `yaml:"efficacy_of"`
 	EfficacyMin      int           `yaml:"efficacy_min"`
-	HarmMax          int           `yaml:"harm_max"` // so many in 24 h latch
+	LadderMax        int           `yaml:"ladder_max"`  // dragons of a model and reason quarantined in a row latch its ladder
+	HarmMax          int           `yaml:"harm_max"`    // lost or worse after an action in 24 h
+	HarmShare        Ratio         `yaml:"harm_share"`  // and at least this part of the writes of 24 h
+	HarmRecent       Ratio         `yaml:"harm_recent"` // and of the last 20 writes: latches
 	ForeignDevices   int           `yaml:"foreign_devices"`
 	ForeignShare     Ratio         `yaml:"foreign_share"`
 	ForeignOnOne     int           `yaml:"foreign_on_one"`
@@ -282,7 +290,7 @@ func DefaultPolicy() Policy {
 		NewObserve: 60 * minute, NewSamples: 30,
 		ForgetAfter: 30 * day, JumpPause: 10 * minute,
 		Fleet: FleetPolicy{
-			InFlight: 0.02, InFlightMin: 1, InFlightMax: 10,
+			InFlight: 0.02, InFlightMin: 1, InFlightMax: 100,
 			Spacing: 30 * time.Second, SpacingJitter: 0.2,
 			PerHour: 0.03, PerHourMin: 2, PerDay: 0.15, PerDayMin: 4,
 			PerDomain: 1, BigDomain: 50, RolloutShare: 0.5,
@@ -290,8 +298,8 @@ func DefaultPolicy() Policy {
 		Breakers: BreakerPolicy{
 			Storm: 0.20, StormFresh: 0.10, StormFreshFor: 15 * minute, Unreachable: 0.20, Floor: 2,
 			Scope: 0.30, ScopeFloor: 3, Cooldown: 15 * minute, Reopen: hour,
-			SlowAfter: 2 * hour, SlowEvery: 30 * minute,
-			EfficacyOf: 10, EfficacyMin: 2, HarmMax: 2,
+			SlowAfter: 30 * minute, SlowEvery: 30 * minute, SlowInside: day,
+			EfficacyOf: 10, EfficacyMin: 2, LadderMax: 10, HarmMax: 2, HarmShare: 0.005, HarmRecent: 0.10,
 			ForeignDevices: 3, ForeignShare: 0.02, ForeignOnOne: 2, ForeignHold: hour,
 			SafeStarts: 3, SafeFor: 6 * hour, RecoveredObserve: day,
 			GuardShare: 0.20, GuardFloor: 2,
@@ -312,7 +320,7 @@ func DefaultPolicy() Policy {
 			Mode: Observe,
 			Grace: GracePolicy{
 				SystemBoot: 15 * minute, DeadHot: 2 * minute, DeadBoard: 5 * minute, BogusTemp: 5 * minute,
-				MissingBoard: 10 * minute, NoWork: 10 * minute, Rate: 15 * minute,
+				MissingBoard: 10 * minute, NoWork: 10 * minute, NotMining: 30 * minute, Rate: 15 * minute,
 				TuningMax: 6 * hour, AfterConfig: 30 * minute,
 			},
 			Detect: DetectPolicy{
@@ -325,6 +333,9 @@ func DefaultPolicy() Policy {
 				Flatline:    Evidence{0, 3, 3}, // the counters themselves look back 15 minutes
 				BogusTemp:   Evidence{10 * minute, 8, 10},
 				NoWork:      Evidence{15 * minute, 12, 15},
+				NotMining:   Evidence{10 * minute, 8, 10},
+				BoardLow:    Evidence{30 * minute, 24, 30},
+				BoardRatio:  0.60,
 				TuningStuck: Evidence{0, 3, 3},
 			},
 			Heat: HeatPolicy{

@@ -14,7 +14,7 @@ import (
 // pure lists what this package may import. Everything that has an effect, or that could
 // give two answers to one question, is in internal/agent.
 var pure = []string{
-	"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv", "maps", "math", "math/bits",
+	"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv", "iter", "maps", "math", "math/bits",
 	"net/netip", "slices", "strconv", "strings", "time", "unicode/utf8",
 	"github.com/brndnmtthws/mother-of-dragons/dragon",
 }

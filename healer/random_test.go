@@ -113,6 +113,8 @@ func (w *world) check(a Action) {
 	same := func(x write) bool { return x.mac == last.mac }
 	rebooted := func(x write) bool { return same(x) && x.kind == Reboot }
 	all := func(write) bool { return true }
+	treated := make(map[string]bool)
+	count(day, func(x write) bool { treated[x.mac] = true; return true })
 	for _, limit := range []struct {
 		name string
 		n    int
@@ -122,7 +124,7 @@ func (w *world) check(a Action) {
 		{"I2 reboots of one dragon in 7d", count(week, rebooted), 6},
 		{"writes to one dragon in 10m", count(10*time.Minute, same), 1},
 		{"I1 writes in an hour", count(time.Hour, all), w.policy.Fleet.hourLimit(w.size)},
-		{"I1 writes in a day", count(day, all), w.policy.Fleet.dayLimit(w.size)},
+		{"I1 dragons written to in a day", len(treated), w.policy.Fleet.dayLimit(w.size)},
 	} {
 		if limit.n > limit.most {
 			w.t.Errorf("%s: %d, at most %d", limit.name, limit.n, limit.most)

@@ -64,7 +64,8 @@ func Confirm(now Instant, view *View, mem *Memory, policy *Policy, d *Decision, 
 	if s == nil || f.MAC != d.MAC {
 		return fmt.Errorf("%s: expected MAC %s, found %q", d.Worker, d.MAC, f.MAC)
 	}
-	if !f.valid() || f.Status != Reached {
+	idle := d.Reason == NotMining && !f.HasSample // without a sample: that is what is wrong with it
+	if !idle && !f.valid() || f.Status != Reached {
 		return fmt.Errorf("%s: no valid reading (%s)", d.Worker, word(f.Status))
 	}
 	if f.At < s.f.At {

@@ -92,6 +92,7 @@ func (c *cycle) sample(s *subject) {
 			w.stale++
 			w.invalid = f.Status == BadResponse
 		}
+		c.bare(s)
 		return
 	}
 	at := c.m.run.time.at(f.At)
@@ -115,14 +116,41 @@ func (c *cycle) sample(s *subject) {
 	w.seen, w.at, w.elapsed, w.stale = true, at, f.Elapsed, 0
 	w.samples++
 	s.fresh = true
-	if s.r.Samples < c.p.NewSamples {
-		s.r.Samples++
-		c.m.chill(f.MAC)
-	}
+	c.watched(s)
 	w.trackTemperature(f, at, &s.p.Heat)
 	w.work(f, at)
 	w.measure(f, at)
 	c.deadHot(s, at)
+}
+
+// bare folds in an answer of a dragon whose mining process does not answer. It says
+// that, and how long the system is up.
+func (c *cycle) bare(s *subject) {
+	w, f := s.w, s.f
+	if f.Status != Reached {
+		return
+	}
+	at := c.m.run.time.at(f.At)
+	if w.bare != 0 && at < w.bare.Add(c.p.Poll/2) || c.now.Since(at) > c.gap(s) {
+		return
+	}
+	if last := max(w.at, w.bare); w.seen && at.Since(last) > c.gap(s) {
+		w.forgetEvidence()
+	}
+	c.restarted(s, at)
+	w.bare = at
+	w.rate, w.rates = dragon.Known(0), nil
+	w.samples++
+	c.watched(s)
+	s.answered = true
+}
+
+// watched counts an answer of a dragon that is new.
+func (c *cycle) watched(s *subject) {
+	if s.r.Samples < c.p.NewSamples {
+		s.r.Samples++
+		c.m.chill(s.f.MAC)
+	}
 }
 
 // restarted looks whether the dragon, or its mining process, has started anew.
@@ -198,7 +226,8 @@ func (c *cycle) tuning(s *subject, at Moment) {
 	case on && !w.tuning:
 		w.tuning, w.tuned, w.tuneKnew = true, at, w.seen
 	case !on && w.tuning:
-		if w.tuneKnew {
+		// A tuning that got stuck, and was ended by a restart at last, is no measure.
+		if w.tuneKnew && at.Since(w.tuned) <= s.p.Grace.TuningMax {
 			t := append(c.m.Fleet.Tunes[s.f.Model], math.Round(at.Since(w.tuned).Seconds()))
 			c.m.Fleet.Tunes[s.f.Model] = t[max(0, len(t)-tunesKept):]
 			c.m.TouchFleet()
@@ -262,6 +291,10 @@ func (c *cycle) transition(s *subject) {
 		return
 	}
 	if r.Lost != 0 && s.fresh {
+		c.m.unharmed(r.Lost)
+		if a := r.last(func(a *Action) bool { return a.Outcome == LostOutcome }); a != nil && a.Ended == r.Lost {
+			c.learnBoot(s, a)
+		}
 		r.Lost, r.Observe, r.Samples = 0, c.now, 0
 		c.m.touch(r.Who.MAC)
 		c.m.chill(r.Who.MAC)
@@ -370,7 +403,7 @@ func (c *cycle) unreadableReason(s *subject) Reason {
 		return NoLogin
 	case s.w.stale >= gapPolls && s.w.invalid:
 		return Schema
-	case s.w.stale >= gapPolls:
+	case s.w.stale >= gapPolls && !(s.fired >= 0 && detectors[s.fired].bare):
 		return NotMining
 	}
 	return ""

@@ -26,6 +26,10 @@ type extent struct {
 	everybody     bool
 }
 
+// massHold is how long nothing is done about a mass of sick dragons: until they are seen,
+// and half an hour more.
+const massHold = 40 * time.Minute
+
 // holds reports whether a common cause forbids a write.
 func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	w := o.w
@@ -43,6 +47,9 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 		return false
 	}
 	if up := w.healer.Starts[len(w.healer.Starts)-1]; up > c.From { // it has not seen it begin
+		return false
+	}
+	if strings.HasSuffix(c.Kind, "mass") && s.At-c.From >= massHold { // slow mode: with no cause to be found, they may be broken
 		return false
 	}
 	if !x.everybody && s.At-c.From >= day { // slow mode, so that a cause without an end holds its members no longer

@@ -212,7 +212,7 @@ func (h *Healer) nextWrite() time.Duration {
 		return 0
 	}
 	last := ring[len(ring)-1]
-	return h.policy.Fleet.SpacingAfter(h.policy.Seed, last.ID) - h.mem.Moment(h.clock.Now()).Since(last.At)
+	return h.policy.Fleet.SpacingAfter(h.policy.Seed, last.ID, len(h.mem.Dragons)) - h.mem.Moment(h.clock.Now()).Since(last.At)
 }
 
 // goOn lets the next dragon be configured as soon as the spacing of the writes allows it: in

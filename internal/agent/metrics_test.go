@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -84,7 +85,7 @@ func TestWhatIsLearnedOfTuningIsShown(t *testing.T) {
 			t.Errorf("%g seconds, and no dragon has tuned", n)
 		}
 		err := w.healer.ask(w.ctx, "test", func(context.Context) error {
-			w.healer.mem.Fleet.Tunes["T1"] = []float64{1500, 1800, 2400}
+			w.healer.mem.Fleet.Tunes["T1"] = append(slices.Repeat([]float64{1500}, 8), 1800, 2400)
 			return nil
 		})
 		pass(2 * time.Minute)
