@@ -20,7 +20,7 @@ func deps(t *testing.T) map[string][]string {
 	for line := range strings.Lines(string(out)) {
 		path, list, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		var ours []string
-		for _, dep := range strings.Fields(list) {
+		for dep := range strings.FieldsSeq(list) {
 			if rest, ok := strings.CutPrefix(dep, module+"/"); ok {
 				ours = append(ours, rest)
 			}

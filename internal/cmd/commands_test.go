@@ -192,7 +192,8 @@ func TestShellsComplete(t *testing.T) {
 		{[]string{"scan", "--netw"}, nil},
 		{[]string{"--data-dir=" + l.Dir, "inven"}, []string{"inventory"}},
 		{[]string{"healer", "--data-dir=" + l.Dir, "pause", "--scope="},
-			[]string{"--scope=fleet", "--scope=mac=" + mac(0), "--scope=mac=" + mac(1), "--scope=model=T1"}},
+			[]string{"--scope=fleet", "--scope=mac=" + mac(0), "--scope=mac=" + mac(1), "--scope=model=T1",
+				"--scope=worker=" + l.Worker(0), "--scope=worker=" + l.Worker(1)}},
 		{[]string{"healer", "--config.file=" + file, "pause", "--scope=si"}, []string{"--scope=site=hall"}},
 		{[]string{"healer", "--config.file=" + file, "pause", "--scope", "model=T"}, []string{"model=T1"}},
 		{[]string{"firmware", "--data-dir=" + l.Dir, "rollout", "start", "--model", ""}, []string{"T1"}},
@@ -231,6 +232,42 @@ _mother_of_dragons; echo "${COMPREPLY[@]}"`
 	}
 	if out, _, err := invoke(t, "completion", "zsh"); err != nil || !strings.HasPrefix(out, "#compdef mother-of-dragons\n") {
 		t.Errorf("%v %s", err, out)
+	}
+}
+
+// A running instance is asked; one that does not answer is not waited for.
+func TestCompletionAsksTheInstance(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{})
+	for _, c := range []struct {
+		answer string // empty: none
+		want   []string
+	}{
+		{`{"dragons":[{"worker":"dragon-45000009","mac":"a0:b0:45:00:00:09","model":"T9","site":"hall-9"}]}`, []string{"--scope=site=hall-9"}},
+		{`{"dragons":[]}`, nil},
+		{"", nil},
+	} {
+		end := make(chan struct{})
+		instance := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/api/v1/dragons" {
+				t.Errorf("asked for %s", r.URL)
+			}
+			if c.answer == "" {
+				<-end
+			}
+			_, _ = io.WriteString(w, c.answer)
+		}))
+		t.Cleanup(instance.Close)
+		t.Cleanup(func() { close(end) })
+		out, _, err := invoke(t, cli.CompletionFlag, "healer", "--url="+instance.URL, "--data-dir="+l.Dir, "pause", "--scope=site")
+		if got := strings.Fields(out); err != nil || strings.Join(got, " ") != strings.Join(c.want, " ") {
+			t.Errorf("%q: %v, %q, want %q", c.answer, err, got, c.want)
+		}
+		if c.answer == "" { // then the inventory
+			out, _, err := invoke(t, cli.CompletionFlag, "healer", "--url="+instance.URL, "--data-dir="+l.Dir, "reboot", "")
+			if err != nil || strings.TrimSpace(out) != l.Worker(0) {
+				t.Errorf("%v, %q, want the worker of the inventory", err, out)
+			}
+		}
 	}
 }
 

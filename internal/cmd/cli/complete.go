@@ -133,7 +133,7 @@ func (f *knownFleet) add(worker, mac, model, site string) {
 
 func (f *knownFleet) scopes() []string {
 	scopes := []string{"fleet"}
-	for kind, values := range map[string][]string{"mac": f.macs, "model": f.models, "site": f.sites} {
+	for kind, values := range map[string][]string{"mac": f.macs, "model": f.models, "site": f.sites, "worker": f.workers} {
 		for _, v := range values {
 			scopes = append(scopes, kind+"="+v)
 		}

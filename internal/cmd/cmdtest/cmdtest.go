@@ -70,7 +70,7 @@ func Start(t *testing.T, program func(func(net.Addr)) *cli.Program, args ...stri
 // Get returns the answer to a GET.
 func Get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
-	resp, err := http.Get(url)
+	resp, err := http.Get(url) //nolint:gosec // of the program under test
 	if err != nil {
 		t.Fatal(err)
 	}

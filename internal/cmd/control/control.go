@@ -135,7 +135,7 @@ func (v scopeValue) Set(s string) error {
 }
 
 func durationFlags(cmd *kingpin.CmdClause, r *request) {
-	config.Flag(cmd, "for", "How long: 30m, 4h, 8d.", &r.For, func(s string) (string, error) {
+	config.Flag(cmd, "for", "How long: 30m, 4h, 2d; at most 7d.", &r.For, func(s string) (string, error) {
 		d, err := config.ParseInterval(s)
 		return d.String(), err
 	}).NoEnvar().Default("4h")

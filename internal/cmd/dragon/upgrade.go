@@ -67,11 +67,10 @@ func (f *family) addUpgrade() {
 // another model. A name that is no version tells nothing.
 func fits(image string, o *dragon.Overview) error {
 	version, err := dragon.ParseFirmware(strings.TrimSuffix(filepath.Base(image), ".swu"))
-	if err != nil || o.Model == "" {
-		return nil
-	}
-	if err := version.Fits(o.Model, o.HWVersion); err != nil {
-		return fmt.Errorf("not sent: %s: %w; --force sends it anyway", filepath.Base(image), err)
+	if err == nil && o.Model != "" {
+		if err := version.Fits(o.Model, o.HWVersion); err != nil {
+			return fmt.Errorf("not sent: %s: %w; --force sends it anyway", filepath.Base(image), err)
+		}
 	}
 	return nil
 }
