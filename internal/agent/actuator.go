@@ -34,7 +34,7 @@ type device interface {
 // writes are the kinds of write that can be carried out, and what each makes begin anew.
 var writes = map[healer.Kind]struct {
 	// send does it. Before each request but the first it asks whether it may go on.
-	send     func(j *job, ctx context.Context, dev device, step healer.Step, goOn func() error) (told, error)
+	send     func(j *job, ctx context.Context, dev device, step healer.Step, goOn func() error) (cannotApply, error)
 	restarts fleet.Restart
 }{
 	healer.Restart:   {plain(device.RestartCgMiner), fleet.MinerRestart},
@@ -44,8 +44,8 @@ var writes = map[healer.Kind]struct {
 }
 
 // plain is a write of one request, that says nothing.
-func plain(send func(device, context.Context) error) func(*job, context.Context, device, healer.Step, func() error) (told, error) {
-	return func(_ *job, ctx context.Context, dev device, _ healer.Step, _ func() error) (told, error) {
+func plain(send func(device, context.Context) error) func(*job, context.Context, device, healer.Step, func() error) (cannotApply, error) {
+	return func(_ *job, ctx context.Context, dev device, _ healer.Step, _ func() error) (cannotApply, error) {
 		return nil, send(dev, ctx)
 	}
 }
@@ -72,15 +72,15 @@ type job struct {
 
 func (j *job) decision() *healer.Decision { return j.attempt.Decision() }
 
-// heal carries out a job, as its attempt says.
-func (h *Healer) heal(ctx context.Context, j job) {
+// runJob carries out a job, as its attempt says.
+func (h *Healer) runJob(ctx context.Context, j job) {
 	doing := "acting on " + j.decision().Worker
 	j.healer, j.sentOff = h, make(chan struct{})
 	defer j.closeImage()
-	err := h.beside(doing, func() error { return h.carryOut(ctx, doing, &j) })
+	err := h.offLoop(doing, func() error { return h.carryOut(ctx, doing, &j) })
 	more := false
 	// The owner is there as long as this goroutine is, also when ctx is done.
-	_ = h.ask(context.WithoutCancel(ctx), "ending an action", func(context.Context) error {
+	_ = h.onLoop(context.WithoutCancel(ctx), "ending an action", func(context.Context) error {
 		d := j.decision()
 		switch {
 		case d.Upgrade != nil:
@@ -103,7 +103,7 @@ func (h *Healer) heal(ctx context.Context, j job) {
 			h.finish(ctx, &j, healer.Step{Do: healer.Send}, healer.Reply{Result: healer.Unknown, Note: j.sending.Error})
 		}
 		more = action.ID != "" && d.Change != nil
-		h.show()
+		h.republish()
 		return nil
 	})
 	if err == nil {
@@ -113,7 +113,7 @@ func (h *Healer) heal(ctx context.Context, j job) {
 		j.done(j.attempt.Action(), err)
 	}
 	if more {
-		h.goOn(ctx)
+		h.scheduleNext(ctx)
 	}
 }
 
@@ -131,7 +131,7 @@ func (h *Healer) carryOut(ctx context.Context, doing string, j *job) error {
 		return err
 	}
 	return d.Write(ctx, string(j.decision().Kind), func(ctx context.Context, c *dragon.Client) error {
-		return h.beside(doing, func() error {
+		return h.offLoop(doing, func() error {
 			for err == nil && step.Do != healer.Finished {
 				var r healer.Reply
 				switch step.Do {
@@ -158,7 +158,7 @@ func (h *Healer) carryOut(ctx context.Context, doing string, j *job) error {
 func (h *Healer) advance(ctx context.Context, j *job, step healer.Step, r healer.Reply) (next healer.Step, err error) {
 	for {
 		var intent written
-		err = h.ask(context.WithoutCancel(ctx), "carrying out a decision", func(life context.Context) error {
+		err = h.onLoop(context.WithoutCancel(ctx), "carrying out a decision", func(life context.Context) error {
 			next, intent = h.finish(life, j, step, r)
 			return nil
 		})
@@ -178,13 +178,13 @@ func (h *Healer) advance(ctx context.Context, j *job, step healer.Step, r healer
 func (h *Healer) finish(life context.Context, j *job, step healer.Step, r healer.Reply) (next healer.Step, intent written) {
 	for {
 		if err := j.attempt.Done(h.standing(life), step, r); err != nil {
-			level.Error(h.logger).Log("msg", "a result has no intent", "action", j.attempt.Action().ID, "err", err)
+			level.Error(h.logger).Log("msg", "write result without intent", "action", j.attempt.Action().ID, "err", err)
 		}
 		step = j.attempt.Next(h.standing(life))
 		if step.Do != healer.Persist {
 			return step, written{}
 		}
-		intent = h.keep()
+		intent = h.persist()
 		if step.Intent {
 			return step, intent
 		}
@@ -215,12 +215,12 @@ func (h *Healer) nextWrite() time.Duration {
 	return h.policy.Fleet.SpacingAfter(h.policy.Seed, last.ID, len(h.mem.Dragons)) - h.mem.Moment(h.clock.Now()).Since(last.At)
 }
 
-// goOn lets the next dragon be configured as soon as the spacing of the writes allows it: in
+// scheduleNext lets the next dragon be configured as soon as the spacing of the writes allows it: in
 // a large farm a wave has more dragons than there are looks. It is decided by what the last
 // look saw, and whoever it is is looked at again before the write. Nothing else is begun here.
-func (h *Healer) goOn(ctx context.Context) {
+func (h *Healer) scheduleNext(ctx context.Context) {
 	var wait time.Duration
-	err := h.ask(ctx, "waiting for the next change", func(context.Context) error {
+	err := h.onLoop(ctx, "waiting for the next change", func(context.Context) error {
 		wait = h.nextWrite()
 		return nil
 	})
@@ -234,7 +234,7 @@ func (h *Healer) goOn(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	_ = h.ask(ctx, "deciding about the next change", func(life context.Context) error {
+	_ = h.onLoop(ctx, "deciding about the next change", func(life context.Context) error {
 		if h.acting || h.held || !h.writable() {
 			return nil
 		}
@@ -243,7 +243,7 @@ func (h *Healer) goOn(ctx context.Context) {
 		for i := range plan.Changes {
 			if d := plan.Changes[i]; d.Verb == healer.Act {
 				h.plan = plan
-				h.say(healer.AuditOf(plan, h.mem, h.policy, &d, healer.Act))
+				h.appendAudit(healer.AuditOf(plan, h.mem, h.policy, &d, healer.Act))
 				h.beginChange(life, d)
 				return nil
 			}
@@ -252,12 +252,12 @@ func (h *Healer) goOn(ctx context.Context) {
 	})
 }
 
-// beside runs fn, which is not the owner's, and has him hear of a panic.
-func (h *Healer) beside(doing string, fn func() error) (err error) {
+// offLoop runs fn, which is not the owner's, and has him hear of a panic.
+func (h *Healer) offLoop(doing string, fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			stack := string(debug.Stack())
-			_ = h.ask(context.Background(), doing, func(context.Context) error { panic(fmt.Sprintf("%v\n%s", v, stack)) })
+			_ = h.onLoop(context.Background(), doing, func(context.Context) error { panic(fmt.Sprintf("%v\n%s", v, stack)) })
 			err = fmt.Errorf("panic while %s: %v", doing, v)
 		}
 	}()
@@ -323,7 +323,7 @@ func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, 
 	// The token is the one of the dragon that has just said who it is. Whoever
 	// else might answer at its address by now does not know it.
 	says, err := row.send(j, dragon.WithoutLogin(ctx), dev, step, func() error {
-		return h.ask(ctx, "carrying out a decision", func(life context.Context) error { return j.attempt.Allowed(h.standing(life)) })
+		return h.onLoop(ctx, "carrying out a decision", func(life context.Context) error { return j.attempt.Allowed(h.standing(life)) })
 	})
 	j.learn(d)
 	r := healer.Reply{Result: resultOf(err), Told: says}
@@ -361,7 +361,7 @@ func (h *Healer) sent(j *job) {
 	if x := d.Sends(); x != nil {
 		r.Note += ": firmware " + x.Version + ", sha256 " + x.SHA256
 	}
-	h.say(r)
+	h.appendAudit(r)
 }
 
 // notCarriedOut says why a decision came to nothing.
@@ -371,7 +371,7 @@ func (h *Healer) notCarriedOut(j *job, err error) {
 	if j.attempt.Actor() != "" {
 		r.Actor = j.attempt.Actor()
 	}
-	h.say(r)
+	h.appendAudit(r)
 }
 
 // unknownAtStart says that the last process did not live to see what came of a write.
@@ -382,7 +382,7 @@ func (h *Healer) unknownAtStart(now healer.Instant, a *healer.Action) {
 			continue
 		}
 		w := r.Who
-		h.say(healer.Audit{
+		h.appendAudit(healer.Audit{
 			At: now.Wall, Epoch: h.mem.Fleet.Epoch, MAC: w.MAC, Worker: w.Worker, IP: w.Address, Model: w.Model,
 			Firmware: w.Firmware, Domain: w.Domain, Decision: healer.Act, State: r.State, Action: a.Kind, Rung: a.Rung,
 			Reason: a.Reason, ActionID: a.ID, Actor: a.Actor, Config: h.mem.Fleet.ConfigHash,

@@ -74,7 +74,7 @@ func (h *Healer) newAuditor() *store.Writer[auditLines] {
 		h.metrics.auditErrors.Inc()
 		if said != err.Error() {
 			said = err.Error()
-			level.Error(h.logger).Log("msg", "the healer's audit cannot be written", "err", err, "advice", "nothing is sent until it can")
+			level.Error(h.logger).Log("msg", "audit log not writable", "err", err, "advice", "nothing is sent until it can")
 		}
 	})
 }
@@ -181,9 +181,9 @@ func (f *auditFile) close() {
 	}
 }
 
-// say writes records to the audit and to the log. Only the owner may call it. A
+// appendAudit writes records to the audit and to the log. Only the owner may call it. A
 // process that does not own the state has no say in its audit either.
-func (h *Healer) say(records ...healer.Audit) {
+func (h *Healer) appendAudit(records ...healer.Audit) {
 	var x auditLines
 	for i := range records {
 		r := &records[i]
@@ -196,7 +196,7 @@ func (h *Healer) say(records ...healer.Audit) {
 		r.Seq, r.HealerID, r.Generation = h.auditSeq, h.config.ID, h.generation()
 		line, err := json.Marshal(r)
 		if err != nil { // a number that is none; the rest is said all the same
-			level.Error(h.logger).Log("msg", "an audit record cannot be written", "worker", r.Worker, "err", err)
+			level.Error(h.logger).Log("msg", "audit record not writable", "worker", r.Worker, "err", err)
 			continue
 		}
 		x.lines = append(x.lines, append(line, '\n'))

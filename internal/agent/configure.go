@@ -12,10 +12,10 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// told is what a dragon said right after it was written to: what of it cannot take effect.
-type told []healer.Stuck
+// cannotApply is what a dragon said right after it was written to: what of it cannot take effect.
+type cannotApply []healer.Stuck
 
-func (t told) String() string {
+func (t cannotApply) String() string {
 	words := make([]string, len(t))
 	for i := range t {
 		words[i] = string(t[i].Item) + ": " + t[i].Why
@@ -60,13 +60,13 @@ func (j *job) read(ctx context.Context, dev device, want *healer.DesiredState) e
 // configure writes what is otherwise than wished: pools, then autotune, and reads each
 // back, since a dragon says success to what it ignores. goOn says between two writes
 // whether a human has forbidden the next.
-func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn func() error) (told, error) {
-	var says told
+func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn func() error) (cannotApply, error) {
+	var says cannotApply
 	if slices.Contains(x.Items, healer.ItemPools) {
 		u, err := dev.UpdatePools(ctx, x.Want.Pools)
 		switch {
 		case errors.Is(err, dragon.ErrRejected):
-			return told{{Item: healer.ItemPools, Why: err.Error()}}, err
+			return cannotApply{{Item: healer.ItemPools, Why: err.Error()}}, err
 		case err != nil:
 			return nil, err
 		}

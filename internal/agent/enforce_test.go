@@ -24,21 +24,21 @@ func wantedPools(user, mac string) []dragon.PoolConfig {
 }
 
 // wished makes a ward whose dragons are to have wantedPools and a mode.
-func wished(t *testing.T, n int, mode string, specs func(int) dragontest.Spec) *ward {
+func wished(t *testing.T, n int, mode string, specs func(int) dragontest.Spec) *fixture {
 	t.Helper()
-	w := newWardOf(t, n, specs, map[fleet.Fact]time.Duration{fleet.Pools: 0, fleet.AutoTune: 0})
+	w := newFixtureOf(t, n, specs, map[fleet.Fact]time.Duration{fleet.Pools: 0, fleet.AutoTune: 0})
 	w.wishes(func(i healer.Device) *healer.DesiredState {
 		return &healer.DesiredState{Key: "key", Name: "house", Pools: wantedPools("acct", i.MAC), Mode: mode}
 	})
 	return w
 }
 
-func (w *ward) wishes(of func(healer.Device) *healer.DesiredState) {
+func (w *fixture) wishes(of func(healer.Device) *healer.DesiredState) {
 	w.policy.Desired = of
 }
 
 // pools is what dragon i is configured for.
-func (w *ward) pools(i int) []dragon.PoolConfig {
+func (w *fixture) pools(i int) []dragon.PoolConfig {
 	var pools []dragon.PoolConfig
 	for _, p := range w.herd.Dragon(i).Truth().Configured {
 		pools = append(pools, dragon.PoolConfig{URL: p.URL, User: p.User, Password: dragon.Secret(p.Password)})
@@ -47,7 +47,7 @@ func (w *ward) pools(i int) []dragon.PoolConfig {
 }
 
 // right reports whether dragon i has the pools that it is to have, and the mode.
-func (w *ward) right(i int, mode string) bool {
+func (w *fixture) right(i int, mode string) bool {
 	truth := w.herd.Dragon(i).Truth()
 	return slices.Equal(w.pools(i), wantedPools("acct", w.herd.Dragon(i).Spec().MAC)) && (mode == "" || truth.AutoTune.Mode == mode)
 }
@@ -153,7 +153,7 @@ func TestNothingIsWrittenBesideAStop(t *testing.T) {
 // What a dragon had is in the store, where only its owner can read it, and in nothing else.
 func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWardOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.Pools: 0})
+		w := newFixtureOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.Pools: 0})
 		w.wishes(func(healer.Device) *healer.DesiredState {
 			return &healer.DesiredState{Key: "k", Name: "typo", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://typo.example.net:3333", User: "a.b", Password: "hunter2"}}}
 		})
@@ -220,7 +220,7 @@ func TestAWaveIsAsFastAsItMayBe(t *testing.T) {
 
 func TestARealDragonIsShiftedDownAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWardOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.AutoTune: 0})
+		w := newFixtureOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.AutoTune: 0})
 		w.policy.Default.Heat.DownshiftEnabled = true
 		w.policy.Default.Heat.RestoreAfter = 2 * time.Hour
 		w.start()

@@ -8,57 +8,57 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// outside is the newest answer of the gate outside the program, and of the gateway,
+// externalAnswers is the newest answer of the gate outside the program, and of the gateway,
 // with what was asked.
-type outside struct {
+type externalAnswers struct {
 	asked   healer.External
 	answer  healer.ExternalAnswer
 	gateway string
 	cutOff  string // why the gateway does not answer; empty: it does, or there is none
 }
 
-// askOutside asks the gate outside the program and the gateway, if there are any. It
+// askExternal asks the gate outside the program and the gateway, if there are any. It
 // takes its time, so it is not for the owner.
-func (h *Healer) askOutside(ctx context.Context) (outside, error) {
+func (h *Healer) askExternal(ctx context.Context) (externalAnswers, error) {
 	asked := h.config.Policy()
-	err := h.ask(ctx, "asking outside", func(context.Context) error {
+	err := h.onLoop(ctx, "asking outside", func(context.Context) error {
 		if h.policy != nil { // a new one may have been refused
 			asked = h.policy
 		}
 		return nil
 	})
 	if err != nil {
-		return outside{}, err
+		return externalAnswers{}, err
 	}
 	return h.askBoth(ctx, asked), nil
 }
 
-func (h *Healer) askBoth(ctx context.Context, p *healer.Policy) outside {
+func (h *Healer) askBoth(ctx context.Context, p *healer.Policy) externalAnswers {
 	o := h.askGate(ctx, p.External)
 	o.gateway = p.Causes.Gateway
 	switch {
 	case o.gateway == "":
-	case h.config.Answers == nil:
+	case h.config.ProbeGateway == nil:
 		o.cutOff = "this program cannot ask it"
 	default:
-		if err := h.config.Answers(ctx, o.gateway); err != nil && ctx.Err() == nil {
+		if err := h.config.ProbeGateway(ctx, o.gateway); err != nil && ctx.Err() == nil {
 			o.cutOff = healer.Text(err.Error())
 		}
 	}
 	return o
 }
 
-func (h *Healer) askGate(ctx context.Context, asked healer.External) outside {
-	o := outside{asked: asked}
+func (h *Healer) askGate(ctx context.Context, asked healer.External) externalAnswers {
+	o := externalAnswers{asked: asked}
 	if asked.Query == "" {
 		return o
 	}
 	o.answer.Asked = true
-	if h.config.Outside == nil {
+	if h.config.ExternalGate == nil {
 		o.answer.Err = "this program cannot ask it"
 		return o
 	}
-	closed, err := h.config.Outside(ctx, asked)
+	closed, err := h.config.ExternalGate(ctx, asked)
 	if err != nil {
 		o.answer.Err = healer.Text(err.Error())
 		if ctx.Err() == nil {
@@ -70,32 +70,32 @@ func (h *Healer) askGate(ctx context.Context, asked healer.External) outside {
 	return o
 }
 
-// heard takes in what the gate outside said. Only the owner may call it.
-func (h *Healer) heard(o outside) {
-	switch before := h.outside.answer.Err; {
+// setExternal takes in what the gate outside said. Only the owner may call it.
+func (h *Healer) setExternal(o externalAnswers) {
+	switch before := h.external.answer.Err; {
 	case o.answer.Err != "" && before == "":
-		level.Error(h.logger).Log("msg", "the external gate cannot be asked", "err", o.answer.Err, "on_error", o.asked.OnError)
+		level.Error(h.logger).Log("msg", "external gate unreachable", "err", o.answer.Err, "on_error", o.asked.OnError)
 	case o.answer.Err == "" && before != "":
-		level.Info(h.logger).Log("msg", "the external gate answers again")
+		level.Info(h.logger).Log("msg", "external gate reachable again")
 	}
-	switch before := h.outside.cutOff; {
+	switch before := h.external.cutOff; {
 	case o.cutOff != "" && before == "":
-		level.Error(h.logger).Log("msg", "the gateway does not answer: the healer takes itself for cut off, and holds everything", "gateway", o.gateway, "err", o.cutOff)
+		level.Error(h.logger).Log("msg", "gateway unreachable, holding all actions", "gateway", o.gateway, "err", o.cutOff)
 	case o.cutOff == "" && before != "":
-		level.Info(h.logger).Log("msg", "the gateway answers again")
+		level.Info(h.logger).Log("msg", "gateway reachable again")
 	}
-	h.outside = o
+	h.external = o
 }
 
 // gatewayDown reports whether the gateway of the policy in force did not answer.
 func (h *Healer) gatewayDown() bool {
-	return h.policy != nil && h.outside.gateway == h.policy.Causes.Gateway && h.outside.cutOff != ""
+	return h.policy != nil && h.external.gateway == h.policy.Causes.Gateway && h.external.cutOff != ""
 }
 
-// external is what the gate outside said, if it was asked what the policy in force asks.
-func (h *Healer) external() healer.ExternalAnswer {
-	if h.policy == nil || h.outside.asked != h.policy.External {
+// externalAnswer is what the gate outside said, if it was asked what the policy in force asks.
+func (h *Healer) externalAnswer() healer.ExternalAnswer {
+	if h.policy == nil || h.external.asked != h.policy.External {
 		return healer.ExternalAnswer{}
 	}
-	return h.outside.answer
+	return h.external.answer
 }

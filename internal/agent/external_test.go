@@ -33,9 +33,9 @@ func TestExternalGate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWard(t, 3)
+				w := newFixture(t, 3)
 				w.policy.External = healer.External{Prometheus: "http://127.0.0.1:9090", Query: "ALERTS", OnError: c.onError}
-				w.configs = append(w.configs, func(to *Config) { to.Outside = c.answer })
+				w.configs = append(w.configs, func(to *Config) { to.ExternalGate = c.answer })
 				w.start()
 				w.settle()
 				w.killBoard(0)
@@ -62,7 +62,7 @@ func TestExternalGate(t *testing.T) {
 				if errs := w.metric("mother_gate_errors_total"); (errs > 0) != strings.Contains(c.shown, "refused") {
 					t.Errorf("%v errors counted", errs)
 				}
-				if n := strings.Count(w.log.String(), "the external gate cannot be asked"); n > 1 {
+				if n := strings.Count(w.log.String(), "external gate unreachable"); n > 1 {
 					t.Errorf("it was said %d times", n)
 				}
 			})
@@ -73,11 +73,11 @@ func TestExternalGate(t *testing.T) {
 // A gate that does not answer does not keep a human waiting, nor the dragons unseen.
 func TestAMuteGateHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 1)
+		w := newFixture(t, 1)
 		asked := make(chan struct{}, 1000)
 		w.policy.External = healer.External{Prometheus: "http://127.0.0.1:9090", Query: "ALERTS", OnError: "block"}
 		w.configs = append(w.configs, func(c *Config) {
-			c.Outside = func(ctx context.Context, _ healer.External) (string, error) {
+			c.ExternalGate = func(ctx context.Context, _ healer.External) (string, error) {
 				asked <- struct{}{}
 				select {
 				case <-ctx.Done():
@@ -106,10 +106,10 @@ func TestAMuteGateHoldsNobodyUp(t *testing.T) {
 // What was asked for another policy says nothing about this one.
 func TestANewGateIsAskedBeforeItIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 1)
+		w := newFixture(t, 1)
 		w.policy.External = healer.External{Prometheus: "http://127.0.0.1:9090", Query: "old", OnError: "block"}
 		w.configs = append(w.configs, func(c *Config) {
-			c.Outside = func(_ context.Context, e healer.External) (string, error) {
+			c.ExternalGate = func(_ context.Context, e healer.External) (string, error) {
 				if e.Query == "new" {
 					return "2 series", nil
 				}
@@ -140,11 +140,11 @@ func TestANewGateIsAskedBeforeItIsOpen(t *testing.T) {
 // operator has not named.
 func TestAGatewayThatDoesNotAnswerHoldsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 3)
+		w := newFixture(t, 3)
 		var down atomic.Bool
 		asked := make(chan string, 1000)
 		w.configs = append(w.configs, func(c *Config) {
-			c.Answers = func(_ context.Context, address string) error {
+			c.ProbeGateway = func(_ context.Context, address string) error {
 				asked <- address
 				if down.Load() {
 					return errors.New("no route to host")
@@ -175,12 +175,12 @@ func TestAGatewayThatDoesNotAnswerHoldsEverything(t *testing.T) {
 		if w.wroteAnything() || w.metric("mother_healer_isolated") != 1 {
 			t.Errorf("without its gateway: isolated %v\n%s", w.metric("mother_healer_isolated"), w.table())
 		}
-		if n := strings.Count(w.log.String(), "the gateway does not answer: "); n != 1 {
+		if n := strings.Count(w.log.String(), "gateway unreachable, holding all actions"); n != 1 {
 			t.Errorf("it was said %d times\n%s", n, w.log)
 		}
 		down.Store(false)
 		w.until("it heals again", time.Hour, func() bool { return len(w.wrote(0)) > 0 })
-		if w.metric("mother_healer_isolated") != 0 || !strings.Contains(w.log.String(), "the gateway answers again") {
+		if w.metric("mother_healer_isolated") != 0 || !strings.Contains(w.log.String(), "gateway reachable again") {
 			t.Errorf("isolated %v\n%s", w.metric("mother_healer_isolated"), w.log)
 		}
 	})

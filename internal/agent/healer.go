@@ -41,12 +41,12 @@ type Config struct {
 	// call too many dragons sick at once (see Guard), and then the old one stays. It says
 	// nothing of sending unless a DragonPolicy's Mode is Enforce.
 	Policy func() *healer.Policy
-	// Outside asks the gate of Policy.External what keeps it closed; empty: nothing does.
+	// ExternalGate asks the gate of Policy.External what keeps it closed; empty: nothing does.
 	// It is called once a cycle, and must come to an end. Nil: it cannot be asked.
-	Outside func(context.Context, healer.External) (closed string, err error)
-	// Answers reports whether anybody is at Policy.Causes.Gateway: nil if so, whatever is
+	ExternalGate func(context.Context, healer.External) (closed string, err error)
+	// ProbeGateway reports whether anybody is at Policy.Causes.Gateway: nil if so, whatever is
 	// said. It is called once a cycle, and must come to an end. Nil: it cannot be asked.
-	Answers func(ctx context.Context, address string) error
+	ProbeGateway func(ctx context.Context, address string) error
 	// Image opens the firmware image with a digest, after checking it. Nil: there is none.
 	Image func(ctx context.Context, sha256 string) (io.ReadCloser, int64, error)
 	// OnAction is told of every write that went out. It must not block.
@@ -101,27 +101,27 @@ type Healer struct {
 	looked    atomic.Pointer[time.Time] // when the last look ended, or Run began
 
 	// What follows belongs to the goroutine of Run.
-	mem       *healer.Memory
-	backend   Backend                      // nil: this process does not own the state
-	writer    *store.Writer[store.Records] // to backend
-	opening   chan struct{}                // closed when the state has been opened, or not; nil: nobody is at it
-	held      bool                         // by another process
-	storeErr  error                        // why there is no backend
-	audit     *auditFile
-	auditor   *store.Writer[auditLines] // to audit
-	auditSeq  int
-	policy    *healer.Policy  // in force
-	offered   *healer.Policy  // that Policy returned last
-	declined  string          // why it is not in force
-	plan      *healer.Plan    // of the last cycle
-	view      *healer.View    // of the last cycle
-	outside   outside         // as of the last cycle
-	upgrading map[string]bool // MACs that firmware is on its way to, and not written down yet
-	acting    bool            // the ladder's own write is on its way
-	tripped   string          // a panic: nothing is sent any more
-	hands     int             // goroutines that carry something out, and the one that looks
-	handEnded chan struct{}
-	counted   counted
+	mem           *healer.Memory
+	backend       Backend                      // nil: this process does not own the state
+	writer        *store.Writer[store.Records] // to backend
+	opening       chan struct{}                // closed when the state has been opened, or not; nil: nobody is at it
+	held          bool                         // by another process
+	storeErr      error                        // why there is no backend
+	audit         *auditFile
+	auditor       *store.Writer[auditLines] // to audit
+	auditSeq      int
+	policy        *healer.Policy  // in force
+	offered       *healer.Policy  // that Policy returned last
+	policyRefused string          // why it is not in force
+	plan          *healer.Plan    // of the last cycle
+	view          *healer.View    // of the last cycle
+	external      externalAnswers // as of the last cycle
+	upgrading     map[string]bool // MACs that firmware is on its way to, and not written down yet
+	acting        bool            // the ladder's own write is on its way
+	tripped       string          // a panic: nothing is sent any more
+	spawned       int             // goroutines that carry something out, and the one that looks
+	spawnEnded    chan struct{}
+	counted       counted
 
 	decide func(healer.Instant, *healer.View, *healer.Memory, *healer.Policy) *healer.Plan
 	// commit writes to the store; tests put themselves in its place to kill the healer there.
@@ -180,13 +180,13 @@ func New(c Config) (*Healer, error) {
 	}
 	h := &Healer{
 		config: c, logger: c.Logger, clock: c.Clock,
-		calls: make(chan func(context.Context)), ended: make(chan struct{}), handEnded: make(chan struct{}),
+		calls: make(chan func(context.Context)), ended: make(chan struct{}), spawnEnded: make(chan struct{}),
 		mem: healer.NewMemory(), decide: healer.Decide, commit: Backend.Commit, upgrading: make(map[string]bool),
 	}
 	h.arrivals.init()
 	h.audit = newAuditFile(c.Dir)
 	var err error
-	if h.metrics, err = newMetrics(c.Registerer, showcase{&h.published, &h.looked}); err != nil {
+	if h.metrics, err = newMetrics(c.Registerer, statusCollector{&h.published, &h.looked}); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -203,22 +203,22 @@ func (h *Healer) Run(ctx context.Context) error {
 	h.auditor = h.newAuditor()
 	now := time.Now()
 	h.looked.Store(&now)
-	h.hand(func() { h.pollLoop(ctx) })
+	h.spawn(func() { h.pollLoop(ctx) })
 	for done := ctx.Done(); ; {
 		select {
 		case call := <-h.calls:
 			call(ctx)
 			continue
-		case <-h.handEnded:
-			h.hands--
+		case <-h.spawnEnded:
+			h.spawned--
 		case <-done:
 			done = nil
 		}
-		if done == nil && h.hands == 0 {
+		if done == nil && h.spawned == 0 {
 			break
 		}
 	}
-	_ = h.guarded("ending", func() error { h.close(); return nil })
+	_ = h.recoverToSafeMode("ending", func() error { h.close(); return nil })
 	return nil
 }
 
@@ -230,20 +230,20 @@ func (h *Healer) Idle() time.Duration {
 	return 0
 }
 
-// hand runs fn beside the owner, who waits for it at the end.
-func (h *Healer) hand(fn func()) {
-	h.hands++
+// spawn runs fn beside the owner, who waits for it at the end.
+func (h *Healer) spawn(fn func()) {
+	h.spawned++
 	go func() {
-		defer func() { h.handEnded <- struct{}{} }()
+		defer func() { h.spawnEnded <- struct{}{} }()
 		fn()
 	}()
 }
 
-// ask runs fn where the memory may be touched, and waits for it.
-func (h *Healer) ask(ctx context.Context, doing string, fn func(context.Context) error) error {
+// onLoop runs fn where the memory may be touched, and waits for it.
+func (h *Healer) onLoop(ctx context.Context, doing string, fn func(context.Context) error) error {
 	reply := make(chan error, 1)
 	call := func(life context.Context) {
-		reply <- h.guarded(doing, func() error { return fn(life) })
+		reply <- h.recoverToSafeMode(doing, func() error { return fn(life) })
 	}
 	select {
 	case h.calls <- call:
@@ -255,17 +255,17 @@ func (h *Healer) ask(ctx context.Context, doing string, fn func(context.Context)
 	}
 }
 
-// guarded turns a panic into an error, after which nothing is sent any more: a
+// recoverToSafeMode turns a panic into an error, after which nothing is sent any more: a
 // healer that is wrong about one thing may be wrong about the rest. Only the owner
 // may call it.
-func (h *Healer) guarded(doing string, fn func() error) (err error) {
+func (h *Healer) recoverToSafeMode(doing string, fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic while %s: %v", doing, v)
 			h.metrics.panics.Inc()
 			if h.tripped == "" {
 				h.tripped = err.Error()
-				level.Error(h.logger).Log("msg", "the healer only observes from now on; please report this", "err", err, "stack", string(debug.Stack()))
+				level.Error(h.logger).Log("msg", "panic in the healer; please report", "err", err, "stack", string(debug.Stack()))
 				if s := h.published.Load(); s != nil {
 					shown := *s
 					shown.Mode, shown.Error = "safe", h.tripped

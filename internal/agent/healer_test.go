@@ -24,7 +24,7 @@ import (
 
 func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 5)
+		w := newFixture(t, 5)
 		w.start()
 		w.settle()
 		w.killBoard(2)
@@ -110,7 +110,7 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 func TestObserveDecidesAndSendsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 5)
+		w := newFixture(t, 5)
 		w.policy.Default.Mode = healer.Observe
 		w.start()
 		w.settle()
@@ -136,23 +136,23 @@ func TestObserveDecidesAndSendsNothing(t *testing.T) {
 // acknowledged, or the file was there.
 func TestNothingIsSentAfterAPause(t *testing.T) {
 	t.Parallel()
-	for name, forbid := range map[string]func(*ward) error{
-		"pause": func(w *ward) error {
+	for name, forbid := range map[string]func(*fixture) error{
+		"pause": func(w *fixture) error {
 			_, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "race", For: 2 * time.Hour})
 			return err
 		},
-		"maintenance": func(w *ward) error {
+		"maintenance": func(w *fixture) error {
 			_, err := w.healer.Maintenance(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "race"})
 			return err
 		},
-		"quarantine": func(w *ward) error { return w.healer.Quarantine(w.ctx, w.worker(1), "eva", "race") },
-		"STOP":       func(w *ward) error { return os.WriteFile(filepath.Join(w.dir, stopFile), nil, 0o600) },
+		"quarantine": func(w *fixture) error { return w.healer.Quarantine(w.ctx, w.worker(1), "eva", "race") },
+		"STOP":       func(w *fixture) error { return os.WriteFile(filepath.Join(w.dir, stopFile), nil, 0o600) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			sent := 0
 			for _, after := range []time.Duration{0, 5 * time.Second, 11 * time.Second, 13 * time.Second, 16 * time.Second} {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWard(t, 4)
+					w := newFixture(t, 4)
 					w.start()
 					w.settle()
 					// Each answer about identity takes long, so that there is something to fall between.
@@ -182,7 +182,7 @@ func TestNothingIsSentAfterAPause(t *testing.T) {
 
 func TestAnUnansweredWriteIsNeverSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 5)
+		w := newFixture(t, 5)
 		w.start()
 		w.settle()
 		w.killBoard(2)
@@ -202,7 +202,7 @@ func TestAnUnansweredWriteIsNeverSentAgain(t *testing.T) {
 // restarted. Wherever that falls, the other is not touched.
 func TestSwappedAddressesHarmNobody(t *testing.T) {
 	t.Parallel()
-	swapped := func(t *testing.T, w *ward) {
+	swapped := func(t *testing.T, w *fixture) {
 		t.Helper()
 		w.until("the write came to an end", 10*time.Minute, func() bool { return !w.acting() })
 		if got := w.wrote(3); len(got) != 0 {
@@ -216,7 +216,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 	for after := time.Duration(0); after < 16*time.Second; after += 3 * time.Second {
 		t.Run("after "+after.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWard(t, 5)
+				w := newFixture(t, 5)
 				w.start()
 				w.settle()
 				w.herd.Dragon(2).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(2*time.Second))
@@ -232,7 +232,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 	}
 	t.Run("between the intent and the send", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWard(t, 5)
+			w := newFixture(t, 5)
 			k := &killer{}
 			var intended atomic.Bool
 			k.seen = func(r store.Records) {
@@ -258,7 +258,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 	})
 	t.Run("noticed by the last question", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWard(t, 2)
+			w := newFixture(t, 2)
 			w.start()
 			w.settle()
 			d := w.fleet.Lookup(w.worker(0))
@@ -280,7 +280,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 // there was such a commit.
 func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 	t.Helper()
-	w := newWard(t, 4)
+	w := newFixture(t, 4)
 	var committed sync.Map // MACs with an intent on the disk
 	k.seen = func(r store.Records) {
 		for mac, data := range r.Dragons {
@@ -346,7 +346,7 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 // rebuilt holds what the next process remembers against what the killed one knew.
 func rebuilt(t *testing.T, k *killer, old *healer.Memory, h *Healer) {
 	t.Helper()
-	err := h.ask(t.Context(), "test", func(context.Context) error {
+	err := h.onLoop(t.Context(), "test", func(context.Context) error {
 		if h.mem.Fleet.Epoch != old.Fleet.Epoch+1 {
 			return fmt.Errorf("epoch %d after %d", h.mem.Fleet.Epoch, old.Fleet.Epoch)
 		}
@@ -397,7 +397,7 @@ func TestADiskThatFailsAtAnyCommitNeverLosesAnIntent(t *testing.T) {
 
 func TestWithoutADiskNothingIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		var full atomic.Bool
 		w.setUps = append(w.setUps, func(h *Healer) {
 			h.commit = func(b Backend, r store.Records) error {
@@ -435,7 +435,7 @@ func TestWithoutADiskNothingIsSent(t *testing.T) {
 
 func TestADirectoryThatCannotBeUsedMakesTheHealerObserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		w.dir = filepath.Join(w.dir, "file", "data")
 		if err := os.WriteFile(filepath.Dir(w.dir), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -462,7 +462,7 @@ func TestADirectoryThatCannotBeUsedMakesTheHealerObserve(t *testing.T) {
 
 func TestOfTwoOnOneDirectoryOneObservesUntilTheOtherEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		first := w.start()
 		w.settle()
 		stopFirst := w.stopRun
@@ -493,7 +493,7 @@ func TestOfTwoOnOneDirectoryOneObservesUntilTheOtherEnds(t *testing.T) {
 
 func TestALostMemoryChargesEveryBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		if err := os.WriteFile(filepath.Join(w.dir, "healer.db"), []byte("this is no database"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -524,7 +524,7 @@ func TestALostMemoryChargesEveryBudget(t *testing.T) {
 
 func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		place := w.place
 		w.place = func(i healer.Device) (string, string) {
 			if dragon.WorkerName(i.MAC) == w.worker(3) && w.enacted.Load().Seed == 13 {
@@ -559,7 +559,7 @@ func TestAPanicEndsTheHealingAndNothingElse(t *testing.T) {
 
 func TestAPanicBesideTheOwnerIsHeardOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		var buggy atomic.Bool
 		w.configs = append(w.configs, func(c *Config) {
 			c.Policy = func() *healer.Policy {
@@ -585,7 +585,7 @@ func TestAPanicBesideTheOwnerIsHeardOf(t *testing.T) {
 
 func TestAHumanMayRebootWithinLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		w.start()
 		w.settle()
 		if _, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test"}); err != nil {
@@ -623,7 +623,7 @@ func TestAHumanMayRebootWithinLimits(t *testing.T) {
 
 func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		w.start()
 		w.settle()
 		p, err := w.healer.Maintenance(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "new fan"})
@@ -672,7 +672,7 @@ func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 
 func TestAfterTheEndNobodyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 2)
+		w := newFixture(t, 2)
 		h := w.start()
 		if _, err := h.Plan(); !errors.Is(err, ErrNotYet) {
 			t.Errorf("a plan before the first look: %v", err)
@@ -692,7 +692,7 @@ func TestAfterTheEndNobodyAnswers(t *testing.T) {
 
 func TestAPolicyThatCallsTheFarmSickIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 6)
+		w := newFixture(t, 6)
 		w.start()
 		w.settle()
 		pass(40 * time.Minute)
@@ -730,7 +730,7 @@ func TestAPolicyThatCallsTheFarmSickIsRefused(t *testing.T) {
 // Who loads a configuration asks before, and does not come with what is refused.
 func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 6)
+		w := newFixture(t, 6)
 		w.start()
 		w.settle()
 		pass(40 * time.Minute)
@@ -760,7 +760,7 @@ func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
 // profiles, and when it is refused everybody stays under the old one's.
 func TestAPolicyComesWithItsProfilesOrNotAtAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 6)
+		w := newFixture(t, 6)
 		handsOff := func(i healer.Device) (string, string) {
 			if dragon.WorkerName(i.MAC) == w.worker(1) {
 				return "", "hands-off"
@@ -794,7 +794,7 @@ func TestAPolicyComesWithItsProfilesOrNotAtAll(t *testing.T) {
 
 func TestAPolicyThatOnlyObservesEndsTheHealing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		w.start()
 		w.settle()
 		w.killBoard(1)
@@ -815,7 +815,7 @@ func TestAPolicyThatOnlyObservesEndsTheHealing(t *testing.T) {
 
 func TestPlanOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		h := w.start()
 		w.settle()
 		if err := h.Quarantine(w.ctx, w.worker(2), "eva", "smells"); err != nil {

@@ -57,7 +57,7 @@ type opened struct {
 // the next cycle: the other process may end, or the disk come back.
 func (h *Healer) acquire(ctx context.Context) {
 	var done chan struct{}
-	err := h.ask(ctx, "opening the state", func(life context.Context) error {
+	err := h.onLoop(ctx, "opening the state", func(life context.Context) error {
 		if h.backend == nil && h.opening == nil {
 			h.opening = make(chan struct{})
 			go h.open(life, h.opening)
@@ -74,7 +74,7 @@ func (h *Healer) acquire(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	case <-timer.C:
-		_ = h.ask(ctx, "opening the state", func(context.Context) error {
+		_ = h.onLoop(ctx, "opening the state", func(context.Context) error {
 			if h.opening == done {
 				h.refused(fmt.Errorf("opening the state: %w", store.ErrSlow))
 			}
@@ -86,7 +86,7 @@ func (h *Healer) acquire(ctx context.Context) {
 // open opens the state, and gives it to the owner. It may hang for as long as it likes.
 func (h *Healer) open(ctx context.Context, done chan struct{}) {
 	o := h.load(ctx)
-	err := h.ask(context.WithoutCancel(ctx), "taking the state over", func(life context.Context) error {
+	err := h.onLoop(context.WithoutCancel(ctx), "taking the state over", func(life context.Context) error {
 		h.opening = nil
 		defer close(done)
 		if life.Err() != nil && o.backend != nil { // it is ending, and may not wait for the start to be written
@@ -164,24 +164,24 @@ func (h *Healer) take(o *opened) {
 		return
 	}
 	if h.storeErr != nil {
-		level.Info(h.logger).Log("msg", "the healer's state is in hand", "dir", h.config.Dir)
+		level.Info(h.logger).Log("msg", "healer state opened", "dir", h.config.Dir)
 	}
 	h.backend, h.mem, h.storeErr = o.backend, o.memory, nil
 	h.writer = store.NewWriter(h.writing(o.backend), (*store.Records).Merge, h.wrote())
 	h.policy, h.offered = nil, nil
 	h.mem.Fleet.Epoch = max(h.mem.Fleet.Epoch, o.epoch) // action IDs are never used again
 	if o.lost != "" {
-		level.Error(h.logger).Log("msg", "the healer has lost its memory", "err", o.lost,
+		level.Error(h.logger).Log("msg", "healer state lost", "err", o.lost,
 			"advice", "every budget counts as used up and it only observes: see the runbook StateCorrupt")
 		h.mem.Recover(now, o.lost)
 	}
 	unclean := len(h.mem.Fleet.Unclean)
 	unknown := h.mem.Start(now, h.config.Policy())
 	if n := len(h.mem.Fleet.Unclean); n > unclean || h.mem.Fleet.SafeMode != nil {
-		level.Warn(h.logger).Log("msg", "the last stop was not in order", "in_30m", n, "safe_mode", h.mem.Fleet.SafeMode != nil)
+		level.Warn(h.logger).Log("msg", "last stop was unclean", "in_30m", n, "safe_mode", h.mem.Fleet.SafeMode != nil)
 	}
 	h.metrics.uncleanStarts.Add(float64(len(h.mem.Fleet.Unclean)))
-	h.keep()
+	h.persist()
 	for i := range unknown {
 		h.unknownAtStart(now, &unknown[i])
 	}
@@ -197,7 +197,7 @@ func (h *Healer) watch(b Backend, lost <-chan struct{}) {
 	case <-h.ended:
 		return
 	}
-	_ = h.ask(context.Background(), "giving the state up", func(context.Context) error {
+	_ = h.onLoop(context.Background(), "giving the state up", func(context.Context) error {
 		if h.backend == b {
 			h.held = true
 			h.refused(fmt.Errorf("the state is lost to another instance: %w", store.ErrHeld))
@@ -226,10 +226,10 @@ func (h *Healer) wrote() func(error) {
 		case err != nil:
 			h.metrics.writeErrors.Inc()
 			if !failing {
-				level.Error(h.logger).Log("msg", "the healer's state cannot be written", "err", err, "advice", "nothing is sent until it can")
+				level.Error(h.logger).Log("msg", "healer state not writable", "err", err, "advice", "nothing is sent until it can")
 			}
 		case failing:
-			level.Info(h.logger).Log("msg", "the healer's state is written again")
+			level.Info(h.logger).Log("msg", "healer state writable again")
 		}
 		failing = err != nil
 	}
@@ -238,9 +238,9 @@ func (h *Healer) wrote() func(error) {
 // refused notes that there is no state to write to.
 func (h *Healer) refused(err error) {
 	if h.storeErr == nil || h.storeErr.Error() != err.Error() {
-		msg := "the healer's state cannot be opened"
+		msg := "healer state cannot be opened"
 		if h.held {
-			msg = "another process owns the healer's state"
+			msg = "healer state owned by another process"
 		}
 		level.Error(h.logger).Log("msg", msg, "dir", h.config.Dir, "err", err, "advice", "this one only observes")
 	}
@@ -281,15 +281,15 @@ func (w *written) within(ctx context.Context, d time.Duration) error {
 	return w.wait(ctx)
 }
 
-// keep has what has changed in the memory written down, and does not wait for it. What
+// persist has what has changed in the memory written down, and does not wait for it. What
 // cannot be written now is written as soon as that is possible again.
-func (h *Healer) keep() written {
+func (h *Healer) persist() written {
 	if h.writer == nil {
 		return written{err: h.unwritable()}
 	}
 	c, err := h.mem.Changes()
 	if err != nil {
-		level.Error(h.logger).Log("msg", "the healer's memory cannot be encoded", "err", err)
+		level.Error(h.logger).Log("msg", "healer memory cannot be encoded", "err", err)
 		return written{err: err}
 	}
 	w := h.writer
@@ -312,9 +312,9 @@ func (h *Healer) generation() uint64 {
 func (h *Healer) close() {
 	if h.writer != nil {
 		h.mem.Stop(h.clock.Now())
-		h.keep()
+		h.persist()
 		if err := shut(h.writer, h.backend); err != nil {
-			level.Error(h.logger).Log("msg", "closing the healer's state", "err", err)
+			level.Error(h.logger).Log("msg", "closing the healer state failed", "err", err)
 		}
 		h.backend, h.writer = nil, nil
 	}

@@ -29,7 +29,7 @@ func (d *hanging) commit(b Backend, r store.Records) error {
 // not written down, and when the disk is well again all is as if nothing had been.
 func TestAHangingDiskDoesNotKeepHumansWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		var disk hanging
 		w.setUps = append(w.setUps, func(h *Healer) { h.commit = disk.commit })
 		w.start()
@@ -77,7 +77,7 @@ func TestAHangingDiskDoesNotKeepHumansWaiting(t *testing.T) {
 // While an intent is being written for ten seconds, STOP is put there: nothing is sent.
 func TestStopIsHeardWhileACommitHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		var disk hanging
 		w.setUps = append(w.setUps, func(h *Healer) { h.commit = disk.commit })
 		w.start()
@@ -97,7 +97,7 @@ func TestStopIsHeardWhileACommitHangs(t *testing.T) {
 
 func TestAProcessEndsAlthoughItsDiskHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 2)
+		w := newFixture(t, 2)
 		var disk hanging
 		w.setUps = append(w.setUps, func(h *Healer) { h.commit = disk.commit })
 		w.start()
@@ -116,7 +116,7 @@ func TestAProcessEndsAlthoughItsDiskHangs(t *testing.T) {
 // A state that cannot even be opened hangs nothing but the healing, and is said.
 func TestAStateThatHangsWhenOpenedIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 2)
+		w := newFixture(t, 2)
 		w.configs = append(w.configs, func(c *Config) {
 			open := openLocal(w.dir)
 			c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
@@ -140,15 +140,15 @@ func TestAStateThatHangsWhenOpenedIsSaid(t *testing.T) {
 // A backup that was restored, or a state that is gone, is found by the audit: every budget
 // counts as used up, and no ID of an action is used again.
 func TestTheStateKnowsItsAge(t *testing.T) {
-	for name, spoil := range map[string]func(w *ward, backup []byte) error{
-		"restored": func(w *ward, backup []byte) error {
+	for name, spoil := range map[string]func(w *fixture, backup []byte) error{
+		"restored": func(w *fixture, backup []byte) error {
 			return os.WriteFile(filepath.Join(w.dir, "healer.db"), backup, 0o600)
 		},
-		"gone": func(w *ward, _ []byte) error { return os.Remove(filepath.Join(w.dir, "healer.db")) },
+		"gone": func(w *fixture, _ []byte) error { return os.Remove(filepath.Join(w.dir, "healer.db")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWard(t, 4)
+				w := newFixture(t, 4)
 				w.start()
 				w.settle()
 				w.stop()
@@ -198,7 +198,7 @@ func TestTheStateKnowsItsAge(t *testing.T) {
 // A process that ends in order and starts again has lost nothing.
 func TestAnOrderlyStartIsNoRecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 3)
+		w := newFixture(t, 3)
 		for range 4 {
 			w.start()
 			w.settle()
@@ -215,7 +215,7 @@ func TestAnOrderlyStartIsNoRecovery(t *testing.T) {
 // What asks whether the program is ready learns that its healer does not look.
 func TestAHealerThatDoesNotLookIsIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 2)
+		w := newFixture(t, 2)
 		stuck := make(chan struct{})
 		w.setUps = append(w.setUps, func(h *Healer) {
 			decide := h.decide

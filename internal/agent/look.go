@@ -29,24 +29,24 @@ func (h *Healer) pollLoop(ctx context.Context) {
 	var looked time.Time
 	for ctx.Err() == nil {
 		poll := time.Minute
-		err := h.beside("looking", func() error {
-			if err := h.ask(ctx, "asking how often", func(context.Context) error { poll = h.poll(); return nil }); err != nil {
+		err := h.offLoop("looking", func() error {
+			if err := h.onLoop(ctx, "asking how often", func(context.Context) error { poll = h.poll(); return nil }); err != nil {
 				return err
 			}
 			h.acquire(ctx)
 			h.gather(ctx, poll, looked)
 			looked = time.Now()
-			outside, err := h.askOutside(ctx)
+			outside, err := h.askExternal(ctx)
 			if err != nil {
 				return err
 			}
-			return h.ask(ctx, "deciding", func(ctx context.Context) error {
-				h.heard(outside)
+			return h.onLoop(ctx, "deciding", func(ctx context.Context) error {
+				h.setExternal(outside)
 				return h.cycle(ctx)
 			})
 		})
 		if err != nil && ctx.Err() == nil {
-			level.Error(h.logger).Log("msg", "a look at the fleet failed", "err", err)
+			level.Error(h.logger).Log("msg", "fleet poll failed", "err", err)
 		}
 		h.wait(ctx, h.pause(poll*19/20+rand.N(poll/10)))
 	}
@@ -74,7 +74,7 @@ func (h *Healer) wait(ctx context.Context, d time.Duration) {
 					strangers = append(strangers, d)
 				}
 			}
-			_ = h.beside("meeting dragons", func() error {
+			_ = h.offLoop("meeting dragons", func() error {
 				h.read(ctx, strangers, func() time.Duration { return time.Hour })
 				return nil
 			})
@@ -176,11 +176,11 @@ func (h *Healer) refresh(ctx context.Context, maxAge time.Duration) {
 func (h *Healer) cycle(ctx context.Context) error {
 	start := time.Now()
 	now := h.clock.Now()
-	h.adopt(now)
-	h.view = h.see(h.policy)
+	h.applyPolicy(now)
+	h.view = h.snapshot(h.policy)
 	h.plan = h.decide(now, h.view, h.mem, h.enforced())
-	h.keep()
-	h.say(h.plan.Audit...)
+	h.persist()
+	h.appendAudit(h.plan.Audit...)
 	h.account(h.plan)
 	h.publish(h.plan)
 	h.metrics.duration.Observe(time.Since(start).Seconds())
@@ -198,7 +198,7 @@ func (h *Healer) act(ctx context.Context) {
 		if d := h.plan.Dragons[i]; d.Verb == healer.Act {
 			h.acting = true
 			j := h.job(d, "", false)
-			h.hand(func() { h.heal(ctx, j) })
+			h.spawn(func() { h.runJob(ctx, j) })
 			return
 		}
 	}
@@ -208,7 +208,7 @@ func (h *Healer) act(ctx context.Context) {
 		if d := h.plan.Upgrades[i]; d.Verb == healer.Act && !h.upgrading[d.MAC] {
 			h.upgrading[d.MAC] = true
 			j := h.job(d, d.Actor(), false)
-			h.hand(func() { h.heal(ctx, j) })
+			h.spawn(func() { h.runJob(ctx, j) })
 			return
 		}
 	}
@@ -224,7 +224,7 @@ func (h *Healer) act(ctx context.Context) {
 func (h *Healer) beginChange(ctx context.Context, d healer.Decision) {
 	h.acting = true
 	j := h.job(d, d.Actor(), false)
-	h.hand(func() { h.heal(ctx, j) })
+	h.spawn(func() { h.runJob(ctx, j) })
 }
 
 // job is a decision of the newest plan that is to be carried out.
@@ -232,8 +232,8 @@ func (h *Healer) job(d healer.Decision, actor string, force bool) job {
 	return job{attempt: healer.NewAttempt(d, actor, force, h.view, h.mem, h.enforced())}
 }
 
-// show publishes what a request has changed, without taking it for another look.
-func (h *Healer) show() {
+// republish publishes what a request has changed, without taking it for another look.
+func (h *Healer) republish() {
 	if h.view == nil {
 		return
 	}
@@ -242,9 +242,9 @@ func (h *Healer) show() {
 	h.publish(h.decide(now, h.view, h.mem.Clone(), h.enforced()))
 }
 
-// see gathers what is known of the fleet, as a policy places it, and of the healer's
+// snapshot gathers what is known of the fleet, as a policy places it, and of the healer's
 // own footing.
-func (h *Healer) see(p *healer.Policy) *healer.View {
+func (h *Healer) snapshot(p *healer.Policy) *healer.View {
 	dragons := h.config.Fleet.Dragons()
 	v := &healer.View{Host: h.host(), Dragons: make([]healer.Facts, 0, len(dragons))}
 	known := make(map[*fleet.Dragon]bool, len(dragons))
@@ -269,7 +269,7 @@ func (h *Healer) host() healer.Host {
 		Owner:         !h.held,
 		Stop:          h.stopped(),
 		GatewayDown:   h.gatewayDown(),
-		External:      h.external(),
+		External:      h.externalAnswer(),
 	}
 }
 
@@ -371,9 +371,9 @@ func reachOf(h fleet.Health) healer.ReadStatus {
 	return healer.ReadStatus(h.Reason)
 }
 
-// adopt takes over a policy that has changed, unless it would call too many dragons
+// applyPolicy takes over a policy that has changed, unless it would call too many dragons
 // sick at once.
-func (h *Healer) adopt(now healer.Instant) {
+func (h *Healer) applyPolicy(now healer.Instant) {
 	next := h.config.Policy()
 	if next == h.offered {
 		return
@@ -381,14 +381,14 @@ func (h *Healer) adopt(now healer.Instant) {
 	h.offered = next
 	hash, first := next.Hash(), h.policy == nil
 	if !first {
-		g, err := healer.Guard(now, h.mem, healer.PolicyView{By: h.policy, View: h.see(h.policy)}, healer.PolicyView{By: next, View: h.see(next)})
+		g, err := healer.Guard(now, h.mem, healer.PolicyView{By: h.policy, View: h.snapshot(h.policy)}, healer.PolicyView{By: next, View: h.snapshot(next)})
 		if err != nil {
-			h.decline(hash, err.Error(), &g)
+			h.refusePolicy(hash, err.Error(), &g)
 			return
 		}
 	}
-	news := !first && (hash != h.mem.Fleet.ConfigHash || h.declined != "") // a reload may be about something else
-	h.policy, h.declined = next, ""
+	news := !first && (hash != h.mem.Fleet.ConfigHash || h.policyRefused != "") // a reload may be about something else
+	h.policy, h.policyRefused = next, ""
 	h.arrivals.mu.Lock()
 	h.arrivals.slow = next.SlowRead
 	h.arrivals.mu.Unlock()
@@ -397,17 +397,17 @@ func (h *Healer) adopt(now healer.Instant) {
 		h.mem.TouchFleet()
 	}
 	if news {
-		level.Info(h.logger).Log("msg", "a new policy is in force", "config_hash", hash)
-		h.sayRequest(healer.Adopt, "", healer.HealerActor, "a new policy is in force")
+		level.Info(h.logger).Log("msg", "new policy in force", "config_hash", hash)
+		h.auditRequest(healer.Adopt, "", healer.HealerActor, "a new policy is in force")
 	}
 }
 
-// decline says that a policy is not taken over, and why.
-func (h *Healer) decline(hash, why string, g *healer.Guarded) {
-	h.declined = why
+// refusePolicy says that a policy is not taken over, and why.
+func (h *Healer) refusePolicy(hash, why string, g *healer.Guarded) {
+	h.policyRefused = why
 	h.metrics.configRefused.Inc()
-	level.Error(h.logger).Log("msg", "the new policy is not taken over; the old one stays", "err", why, "limit", g.Limit, "newly_sick", healer.WorkersOf(g.Newly))
-	h.sayRequest(healer.Refuse, "", healer.HealerActor, fmt.Sprintf("policy %s: %s: %s", hash, why, healer.WorkersOf(g.Newly)))
+	level.Error(h.logger).Log("msg", "new policy refused", "err", why, "limit", g.Limit, "newly_sick", healer.WorkersOf(g.Newly))
+	h.auditRequest(healer.Refuse, "", healer.HealerActor, fmt.Sprintf("policy %s: %s: %s", hash, why, healer.WorkersOf(g.Newly)))
 }
 
 // enforced is the policy in force; after a panic, one that sends nothing.

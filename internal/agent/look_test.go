@@ -15,7 +15,7 @@ import (
 
 // summaries counts what the dragons were asked while time passes, and they are scraped
 // where every is not zero, for the first time after phase.
-func (w *ward) summaries(span, phase, every time.Duration) (most, least int) {
+func (w *fixture) summaries(span, phase, every time.Duration) (most, least int) {
 	before := make([]int, w.herd.Len())
 	for i := range before {
 		before[i] = w.herd.Dragon(i).Traffic().Requests["summary"]
@@ -41,7 +41,7 @@ func TestAScrapeAtTheHealersPaceLeavesItNothingToAsk(t *testing.T) {
 	for _, phase := range []time.Duration{time.Second, 30 * time.Second, 50 * time.Second, 59 * time.Second} {
 		t.Run(phase.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWard(t, 3)
+				w := newFixture(t, 3)
 				w.start()
 				pass(0)
 				const scrapes = 180
@@ -60,7 +60,7 @@ func TestAScrapeAtTheHealersPaceLeavesItNothingToAsk(t *testing.T) {
 func TestADragonThatIsFoundBetweenTwoLooksIsReadSoonAndOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 1)
+		w := newFixture(t, 1)
 		w.start()
 		pass(10 * time.Second)
 		found, err := dragontest.NewHerd(dragontest.HerdConfig{InMemory: true, Prefix: netip.MustParsePrefix("127.11.0.0/16"), Specs: func(int) dragontest.Spec {
@@ -96,7 +96,7 @@ func TestADragonThatIsFoundBetweenTwoLooksIsReadSoonAndOnce(t *testing.T) {
 func TestADragonThatAnswersSlowlyIsAskedHalfAsOften(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 3)
+		w := newFixture(t, 3)
 		w.start()
 		w.settle()
 		w.herd.Dragon(1).Inject(dragontest.Slow, dragontest.On("summary"), dragontest.Delay(6*time.Second))
@@ -122,7 +122,7 @@ func TestADragonThatAnswersSlowlyIsAskedHalfAsOften(t *testing.T) {
 func TestWithoutScrapesEachLookHasNewReadings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 3)
+		w := newFixture(t, 3)
 		w.start()
 		pass(0)
 		if most, least := w.summaries(3*time.Hour, 3*time.Hour, time.Minute); least < 170 || most > 181 {

@@ -35,7 +35,7 @@ func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 	if err := d.check(); err != nil {
 		return err
 	}
-	err := h.ask(ctx, "recording", func(context.Context) error {
+	err := h.onLoop(ctx, "recording", func(context.Context) error {
 		if h.held {
 			return ErrNotOwner
 		}
@@ -46,7 +46,7 @@ func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 		}
 		a.Epoch, a.Config = h.mem.Fleet.Epoch, h.mem.Fleet.ConfigHash
 		a.Decision, a.Action, a.Actor, a.Note = healer.Manual, healer.Kind(d.Action), userActor(d.Owner), d.Note
-		h.say(a)
+		h.appendAudit(a)
 		return nil
 	})
 	if err != nil {

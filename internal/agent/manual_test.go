@@ -16,8 +16,8 @@ import (
 
 func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 	dir := t.TempDir()
-	deed := ManualAction{MAC: "A0:B0:45:00:D1:A7", Worker: "dragon-4500d1a7", Action: "poweroff", Owner: "ada", Note: "sent"}
-	if err := new(OfflineAudit).Record(dir, deed); err != nil {
+	manual := ManualAction{MAC: "A0:B0:45:00:D1:A7", Worker: "dragon-4500d1a7", Action: "poweroff", Owner: "ada", Note: "sent"}
+	if err := new(OfflineAudit).Record(dir, manual); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, auditName)
@@ -36,7 +36,7 @@ func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 		t.Errorf("%v, %v; want the mode 0600", info, err)
 	}
 
-	for _, bad := range []ManualAction{{}, {MAC: "x", Action: "a", Owner: "o"}, {MAC: deed.MAC, Owner: "o"}, {MAC: deed.MAC, Action: "a"}} {
+	for _, bad := range []ManualAction{{}, {MAC: "x", Action: "a", Owner: "o"}, {MAC: manual.MAC, Owner: "o"}, {MAC: manual.MAC, Action: "a"}} {
 		if err := new(OfflineAudit).Record(dir, bad); err == nil {
 			t.Errorf("%+v was taken", bad)
 		}
@@ -46,14 +46,14 @@ func TestADeedIsOnRecordAlsoWhereNobodyRuns(t *testing.T) {
 // Two commands at once wait for each other, and for an instance only so long.
 func TestADeedWaitsForTheLock(t *testing.T) {
 	dir := t.TempDir()
-	deed := ManualAction{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
+	manual := ManualAction{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
 	synctest.Test(t, func(t *testing.T) {
 		release, err := store.Own(dir, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		recorded := make(chan error)
-		go func() { recorded <- new(OfflineAudit).Record(dir, deed) }()
+		go func() { recorded <- new(OfflineAudit).Record(dir, manual) }()
 		time.Sleep(3 * time.Second)
 		select {
 		case err := <-recorded:
@@ -71,7 +71,7 @@ func TestADeedWaitsForTheLock(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		err = new(OfflineAudit).Record(dir, deed)
+		err = new(OfflineAudit).Record(dir, manual)
 		if want := fmt.Sprintf("held by another process (%d)", os.Getpid()); !errors.Is(err, store.ErrHeld) || !strings.Contains(err.Error(), want) {
 			t.Errorf("beside an instance: %v, want %q", err, want)
 		}
@@ -87,7 +87,7 @@ func TestADeedWaitsForTheLock(t *testing.T) {
 // A command at a thousand dragons would wait for hours, five seconds at each of them.
 func TestManyDeedsWaitForTheLockTogether(t *testing.T) {
 	dir := t.TempDir()
-	deed := ManualAction{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
+	manual := ManualAction{MAC: "a0:b0:45:00:d1:a7", Action: "poweroff", Owner: "ada"}
 	synctest.Test(t, func(t *testing.T) {
 		release, err := store.Own(dir, 0)
 		if err != nil {
@@ -96,7 +96,7 @@ func TestManyDeedsWaitForTheLockTogether(t *testing.T) {
 		var audit OfflineAudit
 		began := time.Now()
 		for range 100 {
-			if err := audit.Record(dir, deed); !errors.Is(err, store.ErrHeld) {
+			if err := audit.Record(dir, manual); !errors.Is(err, store.ErrHeld) {
 				t.Fatalf("beside an instance: %v", err)
 			}
 		}
@@ -106,14 +106,14 @@ func TestManyDeedsWaitForTheLockTogether(t *testing.T) {
 		if err := release(); err != nil {
 			t.Fatal(err)
 		}
-		if err := audit.Record(dir, deed); err != nil {
+		if err := audit.Record(dir, manual); err != nil {
 			t.Errorf("nobody is there any more: %v", err)
 		}
 		if release, err = store.Own(dir, 0); err != nil {
 			t.Fatal(err)
 		}
 		time.AfterFunc(3*time.Second, func() { _ = release() })
-		if err := audit.Record(dir, deed); err != nil {
+		if err := audit.Record(dir, manual); err != nil {
 			t.Errorf("another one is not waited for: %v", err)
 		}
 	})

@@ -42,7 +42,7 @@ func reasonLabel(r healer.Reason) string {
 	return string(r)
 }
 
-func newMetrics(r prometheus.Registerer, shown showcase) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -237,7 +237,7 @@ func (h *Healer) cost(e *healer.Ended) (lost, gained float64) {
 func (h *Healer) publish(p *healer.Plan) {
 	s := &Status{
 		Mode: string(healer.Observe), Owner: h.backend != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
-		Declined: h.declined, Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
+		Declined: h.policyRefused, Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
 		Policy: h.enforced(), Actions: make(map[string][]healer.Action), uploads: &h.uploads,
 	}
 	for mac, r := range h.mem.Dragons {

@@ -16,7 +16,7 @@ import (
 
 func TestMetricsLint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 3)
+		w := newFixture(t, 3)
 		w.start()
 		w.settle()
 		families, err := w.registry.Gather()
@@ -68,7 +68,7 @@ func TestNothingThatADragonSaysBreaksThePage(t *testing.T) {
 		Pools:   []healer.CauseState{{Name: "p\xff"}, {Name: "p\xff"}},
 	}, LastCycle: time.Unix(1, 0)})
 	registry := prometheus.NewPedanticRegistry()
-	if err := registry.Register(showcase{&h.published, &h.looked}); err != nil {
+	if err := registry.Register(statusCollector{&h.published, &h.looked}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := registry.Gather(); err != nil {
@@ -78,13 +78,13 @@ func TestNothingThatADragonSaysBreaksThePage(t *testing.T) {
 
 func TestWhatIsLearnedOfTuningIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 2)
+		w := newFixture(t, 2)
 		w.start()
 		w.settle()
 		if n := w.metric("dragon_tune_duration_seconds"); n != 0 {
 			t.Errorf("%g seconds, and no dragon has tuned", n)
 		}
-		err := w.healer.ask(w.ctx, "test", func(context.Context) error {
+		err := w.healer.onLoop(w.ctx, "test", func(context.Context) error {
 			w.healer.mem.Fleet.Tunes["T1"] = append(slices.Repeat([]float64{1500}, 8), 1800, 2400)
 			return nil
 		})

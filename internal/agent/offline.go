@@ -35,12 +35,12 @@ func PlanOffline(ctx context.Context, config Config, explain ...string) (*healer
 	h.policy = config.Policy()
 	h.mem.Start(h.clock.Now(), h.policy)
 	h.refresh(ctx, 0)
-	h.outside = h.askBoth(ctx, h.policy)
+	h.external = h.askBoth(ctx, h.policy)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	now := h.clock.Now()
-	h.view = h.see(h.policy)
+	h.view = h.snapshot(h.policy)
 	// What a running healer would have.
 	h.view.Host.Owner, h.view.Host.StateWritable = true, true
 	p := h.decide(now, h.view, h.mem, h.policy)

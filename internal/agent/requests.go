@@ -62,14 +62,14 @@ func (h *Healer) Compare(ctx context.Context, other *healer.Policy) (x *healer.C
 func (h *Healer) Judge(ctx context.Context, next *healer.Policy) (*healer.Comparison, error) {
 	return h.compare(ctx, next, func(x *healer.Comparison) {
 		if x.Refused != "" {
-			h.decline(x.Other, x.Refused, &x.Guarded)
-			h.show()
+			h.refusePolicy(x.Other, x.Refused, &x.Guarded)
+			h.republish()
 		}
 	})
 }
 
 func (h *Healer) compare(ctx context.Context, other *healer.Policy, then func(*healer.Comparison)) (x *healer.Comparison, err error) {
-	err = h.ask(ctx, "comparing", func(context.Context) (err error) {
+	err = h.onLoop(ctx, "comparing", func(context.Context) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("comparing policies: panic: %v", v)
@@ -79,7 +79,7 @@ func (h *Healer) compare(ctx context.Context, other *healer.Policy, then func(*h
 			return ErrNotYet
 		}
 		in := h.enforced()
-		x = healer.Compare(h.clock.Now(), h.mem, healer.PolicyView{By: in, View: h.see(in)}, healer.PolicyView{By: other, View: h.see(other)})
+		x = healer.Compare(h.clock.Now(), h.mem, healer.PolicyView{By: in, View: h.snapshot(in)}, healer.PolicyView{By: other, View: h.snapshot(other)})
 		then(x)
 		return nil
 	})
@@ -99,7 +99,7 @@ func (h *Healer) Pause(ctx context.Context, r healer.PauseRequest) (p healer.Pau
 		if p, err = h.mem.Pause(now, r); err != nil {
 			return err
 		}
-		h.sayRequest(healer.Hold, "", userActor(p.Owner), fmt.Sprintf("%s %s of %s %s: %s", p.Kind, p.ID, p.Scope, p.Value, p.Reason))
+		h.auditRequest(healer.Hold, "", userActor(p.Owner), fmt.Sprintf("%s %s of %s %s: %s", p.Kind, p.ID, p.Scope, p.Value, p.Reason))
 		return nil
 	})
 	return p, err
@@ -120,7 +120,7 @@ func (h *Healer) Resume(ctx context.Context, id, by string) error {
 		if err := h.mem.Resume(id); err != nil {
 			return err
 		}
-		h.sayRequest(healer.Resume, "", userActor(by), "pause "+id)
+		h.auditRequest(healer.Resume, "", userActor(by), "pause "+id)
 		return nil
 	})
 }
@@ -135,7 +135,7 @@ func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) erro
 		if err := h.mem.Quarantine(now, mac, by, reason); err != nil {
 			return err
 		}
-		h.sayRequest(healer.Quarantine, mac, userActor(by), reason)
+		h.auditRequest(healer.Quarantine, mac, userActor(by), reason)
 		return nil
 	})
 }
@@ -150,7 +150,7 @@ func (h *Healer) Release(ctx context.Context, target, by string) error {
 		if err := h.mem.Release(now, mac, by); err != nil {
 			return err
 		}
-		h.sayRequest(healer.Release, mac, userActor(by), "")
+		h.auditRequest(healer.Release, mac, userActor(by), "")
 		return nil
 	})
 }
@@ -168,7 +168,7 @@ func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
 		if err := h.mem.Ack(now, name, scope, by); err != nil {
 			return err
 		}
-		h.sayRequest(healer.Resume, "", userActor(by), "acknowledged breaker "+name+" "+scope)
+		h.auditRequest(healer.Resume, "", userActor(by), "acknowledged breaker "+name+" "+scope)
 		return nil
 	})
 }
@@ -197,7 +197,7 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 		return healer.Action{}, fmt.Errorf("action %q, expected %s or %s", r.Kind, healer.Restart, healer.Reboot)
 	}
 	done := make(chan result, 1)
-	err := h.ask(ctx, "asking", func(life context.Context) error {
+	err := h.onLoop(ctx, "asking", func(life context.Context) error {
 		mac, err := h.macOf(r.Target)
 		switch {
 		case err != nil:
@@ -214,12 +214,12 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 		if d.Verb != healer.Act {
 			blocked := h.recordOf(&d, healer.Blocked)
 			blocked.Actor, blocked.Gates, blocked.Note = userActor(r.Owner), closedGates(d.Gates), r.Reason
-			h.say(blocked)
+			h.appendAudit(blocked)
 			return &BlockedError{d}
 		}
 		j := h.job(d, userActor(r.Owner), r.Force)
 		j.done = func(a healer.Action, err error) { done <- result{a, err} }
-		h.hand(func() { h.heal(life, j) })
+		h.spawn(func() { h.runJob(life, j) })
 		return nil
 	})
 	if err != nil {
@@ -242,7 +242,7 @@ func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force
 // What could not be written down is in force all the same: humans win.
 func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instant) error) error {
 	var w written
-	err := h.ask(ctx, doing, func(context.Context) error {
+	err := h.onLoop(ctx, doing, func(context.Context) error {
 		switch {
 		case h.held:
 			return ErrNotOwner
@@ -252,8 +252,8 @@ func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instan
 		if err := fn(h.clock.Now()); err != nil {
 			return err
 		}
-		w = h.keep()
-		h.show()
+		w = h.persist()
+		h.republish()
 		return nil
 	})
 	if err != nil {
@@ -281,13 +281,13 @@ func (h *Healer) macOf(target string) (string, error) {
 	return "", fmt.Errorf("%w: %q", ErrUnknownDragon, target)
 }
 
-func (h *Healer) sayRequest(verb healer.Verb, mac, actor, note string) {
+func (h *Healer) auditRequest(verb healer.Verb, mac, actor, note string) {
 	a := healer.Audit{At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, Decision: verb, Actor: actor, Config: h.mem.Fleet.ConfigHash, Note: note}
 	if r := h.mem.Dragons[mac]; r != nil {
 		w := r.Who
 		a.MAC, a.Worker, a.IP, a.Model, a.Firmware, a.Domain, a.State = w.MAC, w.Worker, w.Address, w.Model, w.Firmware, w.Domain, r.State
 	}
-	h.say(a)
+	h.appendAudit(a)
 }
 
 // Unverified is put before the name of an owner that no login has proven.

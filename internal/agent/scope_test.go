@@ -11,7 +11,7 @@ import (
 
 func TestAScopeThatNoDragonHasIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 4)
+		w := newFixture(t, 4)
 		w.start()
 		w.settle()
 		facts := w.healer.view.Dragons[0]

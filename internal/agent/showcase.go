@@ -13,9 +13,9 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// showcase makes series of the published status. It is a collector of its own, so
+// statusCollector makes series of the published status. It is a collector of its own, so
 // that a scrape sees one cycle or the other and never half of each, and waits for nobody.
-type showcase struct {
+type statusCollector struct {
 	status *atomic.Pointer[Status]
 	looked *atomic.Pointer[time.Time] // when the last look ended, or the healer began
 }
@@ -269,13 +269,13 @@ var shown = []struct {
 	}},
 }
 
-func (c showcase) Describe(ch chan<- *prometheus.Desc) {
+func (c statusCollector) Describe(ch chan<- *prometheus.Desc) {
 	for i := range shown {
 		ch <- shown[i].desc
 	}
 }
 
-func (c showcase) Collect(ch chan<- prometheus.Metric) {
+func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.status.Load()
 	if s == nil {
 		if began := c.looked.Load(); began != nil { // so that a healer that never looks is seen

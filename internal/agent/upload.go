@@ -85,12 +85,12 @@ func (j *job) image(ctx context.Context) error {
 		return healer.NotSentf("%v", err)
 	}
 	// Nobody else would fare better: somebody has to bring the image back.
-	_ = j.healer.ask(ctx, "pausing a rollout", func(context.Context) error {
+	_ = j.healer.onLoop(ctx, "pausing a rollout", func(context.Context) error {
 		h := j.healer
 		if h.mem.PauseFirmware(h.clock.Now(), j.decision().Upgrade.Rollout, err.Error()) == nil {
-			h.sayRequest(healer.Hold, "", j.attempt.Actor(), fmt.Sprintf("firmware %s paused: %v", j.decision().Upgrade.Rollout, err))
+			h.auditRequest(healer.Hold, "", j.attempt.Actor(), fmt.Sprintf("firmware %s paused: %v", j.decision().Upgrade.Rollout, err))
 		}
-		h.keep()
+		h.persist()
 		return nil
 	})
 	return healer.NotSentf("%v", err)
@@ -98,7 +98,7 @@ func (j *job) image(ctx context.Context) error {
 
 // upload sends the image. That the dragon has received it is all that is known then: it
 // checks it, flashes it and reboots by itself.
-func (j *job) upload(ctx context.Context, dev device, _ healer.Step, _ func() error) (told, error) {
+func (j *job) upload(ctx context.Context, dev device, _ healer.Step, _ func() error) (cannotApply, error) {
 	r, h := j.decision().Sends(), j.healer
 	mac, worker := j.decision().MAC, j.decision().Worker
 	h.uploads.change(mac, func(u *UploadShown) { *u = UploadShown{MAC: mac, Worker: worker, Size: r.Size} })
@@ -120,10 +120,10 @@ func (j *job) upload(ctx context.Context, dev device, _ healer.Step, _ func() er
 func (h *Healer) watchUpdater(j *job, dev device) (leave func()) {
 	mac, p, sentOff := j.decision().MAC, j.attempt.Policy().Firmware, j.sentOff
 	leave = func() {}
-	_ = h.ask(context.Background(), "watching an updater", func(life context.Context) error {
+	_ = h.onLoop(context.Background(), "watching an updater", func(life context.Context) error {
 		ctx, cancel := context.WithTimeout(life, p.Uploading+h.pause(p.Rebooting))
 		leave = cancel
-		h.hand(func() {
+		h.spawn(func() {
 			defer h.uploads.end(mac)
 			defer cancel()
 			err := dev.WatchUpgrade(ctx, func(x dragon.UpgradeProgress) bool {
@@ -170,7 +170,7 @@ func (h *Healer) StartFirmware(ctx context.Context, q healer.FirmwareRequest) (r
 		}
 		ro = *begun
 		r := &ro.Release
-		h.sayRequest(healer.Changed, "", userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version, r.Model, r.HWVer, r.SHA256, q.Reason))
+		h.auditRequest(healer.Changed, "", userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version, r.Model, r.HWVer, r.SHA256, q.Reason))
 		return nil
 	})
 	return ro, err
@@ -199,7 +199,7 @@ func (h *Healer) changeFirmware(ctx context.Context, verb, id, owner, reason str
 		if err := do(h.mem, now, id, owner+": "+reason); err != nil {
 			return err
 		}
-		h.sayRequest(healer.Changed, "", userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
+		h.auditRequest(healer.Changed, "", userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
 		return nil
 	})
 }

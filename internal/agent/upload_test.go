@@ -25,11 +25,11 @@ func someRelease() healer.FirmwareRelease {
 }
 
 // newFirmwareWard makes a ward of n dragons whose healer has an image.
-func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*ward, healer.FirmwareRelease) {
+func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*fixture, healer.FirmwareRelease) {
 	t.Helper()
 	data := image.Bytes()
 	r := healer.FirmwareRelease{Version: image.Version, Model: "T1", HWVer: "g19", SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), Size: int64(len(data))}
-	w := newWardOf(t, n, func(int) dragontest.Spec { return dragontest.Spec{TuneTime: -1} }, nil)
+	w := newFixtureOf(t, n, func(int) dragontest.Spec { return dragontest.Spec{TuneTime: -1} }, nil)
 	f := &w.policy.Firmware
 	f.VerifyFor, f.CanarySoak, f.SecondSoak, f.Soak, f.RebootAt = 20*time.Minute, time.Hour, 10*time.Minute, 10*time.Minute, 10*time.Minute
 	w.configs = append(w.configs, func(c *Config) {
@@ -43,7 +43,7 @@ func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*ward, healer
 	return w, r
 }
 
-func (w *ward) rollOut(r healer.FirmwareRelease) {
+func (w *fixture) rollOut(r healer.FirmwareRelease) {
 	w.t.Helper()
 	if _, err := w.healer.StartFirmware(w.ctx, healer.FirmwareRequest{Release: r, Owner: "ann", Reason: "a test"}); err != nil {
 		w.t.Fatal(err)
@@ -51,7 +51,7 @@ func (w *ward) rollOut(r healer.FirmwareRelease) {
 }
 
 // rollout is the first rollout as it stands.
-func (w *ward) rollout() healer.FirmwareShown {
+func (w *fixture) rollout() healer.FirmwareShown {
 	w.t.Helper()
 	p, err := w.healer.Plan()
 	if err != nil || len(p.Firmware) == 0 {
@@ -161,7 +161,7 @@ func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
 }
 
 // send sends an image to dragon i as somebody else would.
-func (w *ward) send(i int, image dragontest.Image) {
+func (w *fixture) send(i int, image dragontest.Image) {
 	w.t.Helper()
 	transport := dragon.NewTransport()
 	transport.DialContext = w.herd.DialContext

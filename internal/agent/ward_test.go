@@ -40,8 +40,8 @@ func (c bubbleClock) Now() healer.Instant {
 
 func (bubbleClock) Synced() bool { return true }
 
-// ward is a herd in memory that a fleet knows and a Healer looks after, in a bubble.
-type ward struct {
+// fixture is a herd in memory that a fleet knows and a Healer looks after, in a bubble.
+type fixture struct {
 	t       *testing.T
 	herd    *dragontest.Herd
 	fleet   *fleet.Fleet
@@ -72,20 +72,20 @@ func impatient() *healer.Policy {
 	return &p
 }
 
-// newWard makes a ward of n T1s. It is closed when the bubble's test ends.
-func newWard(t *testing.T, n int) *ward {
+// newFixture makes a ward of n T1s. It is closed when the bubble's test ends.
+func newFixture(t *testing.T, n int) *fixture {
 	t.Helper()
-	return newWardOf(t, n, nil, nil)
+	return newFixtureOf(t, n, nil, nil)
 }
 
-// newWardOf makes a ward of n dragons that are asked for facts.
-func newWardOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts map[fleet.Fact]time.Duration) *ward {
+// newFixtureOf makes a ward of n dragons that are asked for facts.
+func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts map[fleet.Fact]time.Duration) *fixture {
 	t.Helper()
 	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: n, InMemory: true, Specs: specs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &ward{t: t, herd: herd, clock: bubbleClock{time.Now()}, dir: t.TempDir(), policy: impatient(), log: &bytes.Buffer{}}
+	w := &fixture{t: t, herd: herd, clock: bubbleClock{time.Now()}, dir: t.TempDir(), policy: impatient(), log: &bytes.Buffer{}}
 	w.place = func(i healer.Device) (string, string) { return "row-" + i.IP, "" }
 	transport := dragon.NewTransport()
 	transport.DialContext = herd.DialContext
@@ -121,7 +121,7 @@ func newWardOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts map[f
 }
 
 // start runs a Healer on the ward.
-func (w *ward) start() *Healer {
+func (w *fixture) start() *Healer {
 	w.t.Helper()
 	h, run := w.make(w.dir)
 	w.healer = h
@@ -131,7 +131,7 @@ func (w *ward) start() *Healer {
 }
 
 // enact makes a policy the one that the Healer is given.
-func (w *ward) enact(p *healer.Policy) {
+func (w *fixture) enact(p *healer.Policy) {
 	if p.Place == nil {
 		p.Place = w.place
 	}
@@ -147,7 +147,7 @@ func pass(d time.Duration) {
 }
 
 // make makes a Healer in dir, and a function that runs it and returns how to end it.
-func (w *ward) make(dir string) (*Healer, func() (stop func())) {
+func (w *fixture) make(dir string) (*Healer, func() (stop func())) {
 	w.t.Helper()
 	w.registry = prometheus.NewRegistry()
 	w.enact(w.policy)
@@ -198,7 +198,7 @@ func throughJSON(now healer.Instant, view *healer.View, mem *healer.Memory, poli
 }
 
 // stop ends the Healer in order.
-func (w *ward) stop() {
+func (w *fixture) stop() {
 	if w.stopRun != nil {
 		w.stopRun()
 		w.stopRun = nil
@@ -206,10 +206,10 @@ func (w *ward) stop() {
 }
 
 // worker names dragon i.
-func (w *ward) worker(i int) string { return dragon.WorkerName(w.herd.Dragon(i).Spec().MAC) }
+func (w *fixture) worker(i int) string { return dragon.WorkerName(w.herd.Dragon(i).Spec().MAC) }
 
 // until lets time pass, a second at a time, until something is so.
-func (w *ward) until(what string, most time.Duration, is func() bool) {
+func (w *fixture) until(what string, most time.Duration, is func() bool) {
 	w.t.Helper()
 	for range int(most / time.Second) {
 		if is() {
@@ -222,7 +222,7 @@ func (w *ward) until(what string, most time.Duration, is func() bool) {
 	}
 }
 
-func (w *ward) table() string {
+func (w *fixture) table() string {
 	var b bytes.Buffer
 	if p, err := w.healer.Plan(); err == nil {
 		_ = explain.Plan(&b, p, explain.Layout{All: true})
@@ -232,7 +232,7 @@ func (w *ward) table() string {
 }
 
 // wrote lists what was written to dragon i.
-func (w *ward) wrote(i int) []string {
+func (w *fixture) wrote(i int) []string {
 	var endpoints []string
 	for _, x := range w.herd.Dragon(i).Writes() {
 		endpoints = append(endpoints, x.Endpoint)
@@ -240,7 +240,7 @@ func (w *ward) wrote(i int) []string {
 	return endpoints
 }
 
-func (w *ward) wroteAnything() bool {
+func (w *fixture) wroteAnything() bool {
 	for i := range w.herd.Len() {
 		if len(w.wrote(i)) > 0 {
 			return true
@@ -250,12 +250,12 @@ func (w *ward) wroteAnything() bool {
 }
 
 // killBoard breaks a board of dragon i in a way that a restart cures.
-func (w *ward) killBoard(i int) {
+func (w *fixture) killBoard(i int) {
 	w.herd.Dragon(i).Inject(dragontest.DeadBoard, dragontest.Board(1), dragontest.CuredBy(dragontest.CuredByRestart))
 }
 
 // settle lets the healer get to know the dragons.
-func (w *ward) settle() {
+func (w *fixture) settle() {
 	w.t.Helper()
 	w.until("all dragons are healthy", 15*time.Minute, func() bool {
 		p, err := w.healer.Plan()
@@ -264,14 +264,14 @@ func (w *ward) settle() {
 }
 
 // acting reports whether a decision is being carried out.
-func (w *ward) acting() bool {
+func (w *fixture) acting() bool {
 	is := false
-	_ = w.healer.ask(w.ctx, "test", func(context.Context) error { is = w.healer.acting; return nil })
+	_ = w.healer.onLoop(w.ctx, "test", func(context.Context) error { is = w.healer.acting; return nil })
 	return is
 }
 
 // audit returns the audit's records.
-func (w *ward) audit() []healer.Audit {
+func (w *fixture) audit() []healer.Audit {
 	w.t.Helper()
 	data, err := os.ReadFile(filepath.Join(w.dir, auditName))
 	if err != nil {
@@ -285,7 +285,7 @@ func (w *ward) audit() []healer.Audit {
 }
 
 // metric returns the value of a series, -1 if there is none. labels are pairs.
-func (w *ward) metric(name string, labels ...string) float64 {
+func (w *fixture) metric(name string, labels ...string) float64 {
 	w.t.Helper()
 	families, err := w.registry.Gather()
 	if err != nil {
@@ -322,7 +322,7 @@ func fits(m *dto.Metric, labels []string) bool {
 }
 
 // outcomes counts what became of writes. It is cheaper than metric, for who waits for it.
-func (w *ward) outcomes(k healer.Kind, r healer.Reason, o healer.Outcome) float64 {
+func (w *fixture) outcomes(k healer.Kind, r healer.Reason, o healer.Outcome) float64 {
 	return testutil.ToFloat64(w.healer.metrics.outcomes.WithLabelValues(string(k), reasonLabel(r), string(o)))
 }
 

@@ -13,7 +13,7 @@ func (h *Healer) Explain(ctx context.Context, target string) (healer.Decision, e
 	if err != nil || len(d.Gates) > 0 {
 		return d, err
 	}
-	err = h.ask(ctx, "explaining", func(context.Context) error {
+	err = h.onLoop(ctx, "explaining", func(context.Context) error {
 		if h.view != nil {
 			h.askGates(&d, h.enforced())
 		}

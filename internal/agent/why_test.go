@@ -10,7 +10,7 @@ import (
 // Explain has every gate in any state: also where no action is wanted.
 func TestExplainHasGatesInAnyState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWard(t, 3)
+		w := newFixture(t, 3)
 		w.start()
 		w.settle()
 		if err := w.healer.Quarantine(t.Context(), w.worker(1), "ann", "a new fan"); err != nil {

@@ -174,12 +174,12 @@ func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 		return nil, err
 	}
 	return agent.New(agent.Config{
-		Fleet:   a.fleet,
-		Dir:     c.DataDir,
-		Policy:  func() *healer.Policy { return a.current.Load().Healing.Policy() },
-		Outside: gate.New().Ask,
-		Answers: gate.Answers,
-		Image:   a.stock.Open,
+		Fleet:        a.fleet,
+		Dir:          c.DataDir,
+		Policy:       func() *healer.Policy { return a.current.Load().Healing.Policy() },
+		ExternalGate: gate.New().Ask,
+		ProbeGateway: gate.Answers,
+		Image:        a.stock.Open,
 		OnAction: func(d *fleet.Info, done *healer.Action) {
 			for _, name := range statsdNames(done) {
 				a.statsd.current.Load().Action(d, name)

@@ -260,7 +260,7 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why s
 		<-ended
 	}()
 	p, err := agent.PlanOffline(ctx, agent.Config{
-		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, Outside: gate.New().Ask, Answers: gate.Answers, Logger: logger,
+		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, ExternalGate: gate.New().Ask, ProbeGateway: gate.Answers, Logger: logger,
 	}, why)
 	if err != nil {
 		return web.PlanAnswer{}, err

@@ -99,7 +99,7 @@ func TestTwoProcessesOnOneDirectory(t *testing.T) {
 	if v := w.value("mother_healer_lock_held"); v != 1 {
 		t.Errorf("mother_healer_lock_held of the first is %g, want 1", v)
 	}
-	if n := strings.Count(second.logged(), "another process owns the healer's state"); n != 1 {
+	if n := strings.Count(second.logged(), "healer state owned by another process"); n != 1 {
 		t.Errorf("the second said %d times that it is not the owner, want once", n)
 	}
 	if _, err := os.Stat(filepath.Join(w.dir, "healer.db")); err != nil {
