@@ -29,7 +29,7 @@ func (h *Healer) askGates(d *healer.Decision, policy *healer.Policy) {
 // Preview returns the decision that a request for each target would meet now, with all its
 // gates. Nothing is sent, and nothing is recorded.
 func (h *Healer) Preview(ctx context.Context, kind healer.Kind, force bool, targets []string) (decisions []healer.Decision, err error) {
-	err = h.ask(ctx, "previewing", func(context.Context) error {
+	err = h.onLoop(ctx, "previewing", func(context.Context) error {
 		if h.view == nil {
 			return ErrNotYet
 		}
