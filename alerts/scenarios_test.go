@@ -130,6 +130,7 @@ var scenarios = []scenario{
 	{alert: "ScanFailing", fires: 80, lasts: 90, with: map[string]string{`mother_discovery_last_scan_timestamp_seconds`: "age|stands"}},
 	{alert: "ScanIncomplete", lasts: 90, with: map[string]string{`mother_discovery_unanswered_hosts`: "0|36"}},
 	{alert: "DragonLocked", with: map[string]string{`mother_discovery_locked_hosts`: "0|12"}},
+	{alert: "NewDragonsWait", with: map[string]string{`mother_inventory_waiting_dragons`: "0|65000"}},
 	{alert: "ScrapeSlow", with: takes("6"), near: takes("4")},
 	{alert: "ScrapeIncomplete", fires: 15, resolved: 17, with: map[string]string{`dragon_scrape_failures_total{worker="a",reason="budget"}`: "0|+1"}},
 	{alert: "ScrapeErrors", fires: 15, resolved: 17, with: map[string]string{`mother_scrape_errors_total{cause="panic"}`: "0|+1"}},
@@ -153,7 +154,7 @@ func world() map[string]string {
 		`mother_inventory_write_failures_total{file="own"}`: "0", `mother_target_up{target="192.0.2.10"}`: "1",
 		`mother_dragons{state="known"}`: "12", `mother_dragons{state="down"}`: "0", `mother_dragons{state="conflict"}`: "0",
 		`mother_discovery_last_scan_timestamp_seconds`: "age", `mother_discovery_scans_total{outcome="complete"}`: "+0.2", `mother_discovery_scans_total{outcome="cut"}`: "0",
-		`mother_discovery_unanswered_hosts`: "0", `mother_discovery_locked_hosts`: "0",
+		`mother_discovery_unanswered_hosts`: "0", `mother_discovery_locked_hosts`: "0", `mother_inventory_waiting_dragons`: "0",
 	}
 	maps.Copy(w, dragonA())
 	for _, other := range herd[1:] {

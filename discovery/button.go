@@ -190,7 +190,7 @@ func (s *Scanner) heard(ctx context.Context, sender netip.Addr) (a answer) {
 	for _, port := range s.hosts.ports(sender) {
 		address := hostPort(sender.String(), port)
 		s.strangers.forget(address)
-		if a = s.ask(ctx, address); a.verdict == isDragon {
+		if a = s.ask(ctx, address, false); a.verdict == isDragon {
 			break
 		}
 	}

@@ -34,7 +34,7 @@ func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	s.ask(ctx, address)
+	s.ask(ctx, address, false)
 	if d := s.fleet.Lookup(address); d != nil {
 		return d, nil
 	}

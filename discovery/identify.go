@@ -23,6 +23,7 @@ const (
 	isLocked     verdict = "locked"     // a dragon that accepts none of the credentials
 	isUnanswered verdict = "unanswered" // no sensible answer in time
 	isKnown      verdict = "known"      // a dragon that the fleet has come to know meanwhile
+	isWaiting    verdict = "waiting"    // a new dragon that waits for a human: too many at once
 	isDown       verdict = "down"       // a known dragon that does not answer; the fleet itself asks for it all the time
 )
 
@@ -46,7 +47,8 @@ func (a *answer) silent() bool {
 }
 
 // ask finds out who answers at an address, and tells the fleet where it is a dragon.
-func (s *Scanner) ask(ctx context.Context, address string) answer {
+// named: the operator has named it.
+func (s *Scanner) ask(ctx context.Context, address string, named bool) answer {
 	if !s.asking.claim(ctx, address) {
 		return answer{verdict: isUnanswered}
 	}
@@ -70,9 +72,12 @@ func (s *Scanner) ask(ctx context.Context, address string) answer {
 	}
 	if a.verdict == isDragon {
 		a.found = Found{Address: address, Identity: identity}
-		a.found.Change = s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity})
-		if a.found.Change == fleet.Refused {
+		a.found.Change = s.fleet.Sighted(ctx, fleet.Sighting{Address: address, Client: client, Identity: identity, Named: named})
+		switch a.found.Change {
+		case fleet.Refused:
 			a.verdict = isStranger
+		case fleet.Waits:
+			a.verdict = isWaiting
 		}
 	}
 	s.note(address, a)
@@ -93,6 +98,8 @@ func (s *Scanner) note(address string, a answer) {
 		s.strangers.forget(address)
 		s.unlock(address)
 		return
+	case isWaiting:
+		s.unlock(address)
 	case isLocked:
 		if s.lock(address, a) {
 			return

@@ -59,7 +59,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		identified: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_identifications_total",
-			Help: "Hosts asked who they are, by what they turned out to be: dragon, stranger, locked (a dragon that accepts no credential), unanswered.",
+			Help: "Hosts asked who they are, by what they turned out to be: dragon, stranger, locked (a dragon that accepts no credential), waiting (a new dragon, when too many were found at once), unanswered.",
 		}, []string{"outcome"}),
 		targetUp: with.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mother_target_up",
@@ -74,13 +74,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Packets of dragons whose button was pressed, by what became of them: as of identifications; known or down (nothing new); repeated within seconds; elsewhere (outside the networks, or not of the sender's address), limited (too many), malformed.",
 		}, []string{"outcome"}),
 	}
-	for _, outcome := range []string{string(isDragon), string(isKnown), string(isDown), string(isStranger), string(isLocked), string(isUnanswered), repeated, elsewhere, limited, malformed} {
+	for _, outcome := range []string{string(isDragon), string(isKnown), string(isDown), string(isStranger), string(isLocked), string(isWaiting), string(isUnanswered), repeated, elsewhere, limited, malformed} {
 		m.announcements.WithLabelValues(outcome)
 	}
 	for _, outcome := range []string{complete, incomplete, cut, stopped, failed} {
 		m.scans.WithLabelValues(outcome)
 	}
-	for _, v := range []verdict{isDragon, isStranger, isLocked, isUnanswered} {
+	for _, v := range []verdict{isDragon, isStranger, isLocked, isWaiting, isUnanswered} {
 		m.identified.WithLabelValues(string(v))
 	}
 	return m

@@ -49,7 +49,7 @@ func (q *questions) dispatch(ctx context.Context) {
 
 func (q *questions) one(ctx context.Context, e netip.AddrPort) {
 	began := time.Now()
-	a := q.ask(ctx, key(e))
+	a := q.ask(ctx, key(e), false)
 	ended := ctx.Err() != nil
 	q.window.give(began, dragon.Reason(a.err) == "timeout" && !ended)
 	q.mu.Lock()
@@ -92,7 +92,8 @@ func (q *questions) again(ctx context.Context) []netip.AddrPort {
 // askAgainAfter is how long hosts that did not answer are left alone.
 const askAgainAfter = time.Minute
 
-// askAgain asks the hosts that did not answer the last scan, within a minute.
+// askAgain asks the hosts that did not answer the last scan, and new dragons that a human
+// has confirmed, within a minute.
 func (s *Scanner) askAgain(ctx context.Context) {
 	select {
 	case s.scanning <- struct{}{}:
@@ -100,7 +101,7 @@ func (s *Scanner) askAgain(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	was := s.status.silentHosts()
+	was := append(s.status.silentHosts(), s.confirmed()...)
 	if len(was) == 0 {
 		return
 	}
@@ -127,9 +128,20 @@ func (s *Scanner) askAgain(ctx context.Context) {
 		}
 	}
 	s.remain(append(first, last...))
-	if len(left) == 0 {
+	if len(left) == 0 && len(s.status.silentHosts()) == 0 {
 		level.Info(s.cfg.Logger).Log("msg", "all hosts of the scan answered", "hosts", len(was))
 	}
+}
+
+// confirmed are the addresses of new dragons that a human has confirmed, and that were not
+// taken in yet.
+func (s *Scanner) confirmed() (hosts []netip.AddrPort) {
+	for _, address := range s.fleet.Confirmed() {
+		if e := endpoint(address); e.Addr().IsValid() && s.hosts.contains(e) {
+			hosts = append(hosts, e)
+		}
+	}
+	return hosts
 }
 
 // remain notes the hosts that do not answer.

@@ -26,6 +26,7 @@ type Result struct {
 	Found      []Found
 	Strangers  int // open, and not a dragon
 	Locked     int // a dragon that accepts none of the credentials
+	Waiting    int // new dragons that wait for a human, as too many were found at once
 	Unanswered int // open, and no sensible answer in time, also when asked again
 	Failed     int // addresses that this machine could not try, for example for want of file descriptors
 	Duration   time.Duration
@@ -83,6 +84,7 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 	}
 	defer sc.neighbours.close()
 	sc.questions = s.newQuestions(sc.answered)
+	s.fleet.ScanBegins(s.whole)
 	beating, stop := context.WithCancel(ctx)
 	var heart sync.WaitGroup
 	heart.Go(func() { sc.pulse.run(beating) })
@@ -296,6 +298,8 @@ func (sc *scan) answered(_ netip.AddrPort, a answer) {
 			r.Locked++
 		case isKnown, isDown:
 			r.Known++
+		case isWaiting:
+			r.Waiting++
 		case isUnanswered:
 			if a.silent() {
 				r.Unanswered++
@@ -364,6 +368,7 @@ func (s *Scanner) account(ctx context.Context, sc *scan) error {
 	}
 
 	s.status.scanned(outcome, *r)
+	s.whole = r.Scanned == r.Addresses
 
 	about := []any{"outcome", outcome, "addresses", r.Addresses, "scanned", r.Scanned, "open", r.Open, "unanswered", r.Unanswered,
 		"dragons", len(r.Found), "duration", r.Duration}

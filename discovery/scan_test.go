@@ -433,7 +433,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 		"mother_discovery_last_scan_timestamp_seconds": 1,
 		"mother_discovery_scans_total":                 5,
 		"mother_discovery_unanswered_hosts":            1,
-		"mother_discovery_identifications_total":       4,
+		"mother_discovery_identifications_total":       5,
 		"mother_target_up":                             1,
 		"mother_discovery_locked_hosts":                1,
 	} {

@@ -103,6 +103,7 @@ type Scanner struct {
 
 	scanning chan struct{} // holds one token while a scan runs
 	cursor   uint64        // where the next scan begins; owned by the holder of the token
+	whole    bool          // the last scan went through all addresses; likewise
 	outcome  string        // of the last scan that was said in the log; likewise
 
 	asking    *claims // addresses that are being identified
@@ -249,20 +250,19 @@ func (s *Scanner) Run(ctx context.Context) error {
 	}
 }
 
-// rest waits for the next scan, and asks again meanwhile who did not answer the last one.
+// rest waits for the next scan, and asks meanwhile the hosts that did not answer the last one.
 // It reports false when ctx is done.
 func (s *Scanner) rest(ctx context.Context, tick <-chan time.Time) bool {
 	for {
-		var minute <-chan time.Time
-		if len(s.status.silentHosts()) > 0 {
-			minute = time.After(askAgainAfter)
-		}
+		minute := time.NewTimer(askAgainAfter)
 		select {
 		case <-ctx.Done():
+			minute.Stop()
 			return false
 		case <-tick:
+			minute.Stop()
 			return true
-		case <-minute:
+		case <-minute.C:
 			s.askAgain(ctx)
 		}
 	}

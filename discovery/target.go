@@ -148,7 +148,7 @@ func (s *Scanner) askTarget(ctx context.Context, t *target) TargetStatus {
 		}
 	}
 	t.asked = time.Now()
-	switch a := s.ask(ctx, address); {
+	switch a := s.ask(ctx, address, true); {
 	case a.verdict == isDragon || a.verdict == isKnown:
 		now.Up = true
 	case a.verdict == isDown:

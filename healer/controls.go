@@ -38,6 +38,7 @@ type Pause struct {
 	Wall        time.Time `json:"wall"`
 	Until       Moment    `json:"until,omitempty"`
 	UntilResume bool      `json:"until_resume,omitempty"`
+	Retired     bool      `json:"retired,omitempty"` // maintenance of a retired dragon
 }
 
 // PauseRequest asks for a pause. A zero For is four hours.
@@ -49,6 +50,7 @@ type PauseRequest struct {
 	For          time.Duration
 	UntilResume  bool
 	Force        bool // also for a value that no dragon has
+	Retired      bool // For may be as long as it likes
 }
 
 // Pause adds a pause.
@@ -71,14 +73,14 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 		return Pause{}, fmt.Errorf("pause: kind %q, expected pause or maintenance", r.Kind)
 	case r.Owner == "" || r.Reason == "":
 		return Pause{}, errors.New("pause: it needs an owner and a reason")
-	case !r.UntilResume && (r.For < 0 || r.For > pauseMax):
+	case !r.UntilResume && (r.For < 0 || r.For > pauseMax && !r.Retired):
 		return Pause{}, fmt.Errorf("pause: for %s, expected at most 7d, or until resumed", r.For)
 	}
 	t := m.Moment(now)
 	m.Fleet.NextPause++
 	p := Pause{
 		ID: fmt.Sprintf("p%d", m.Fleet.NextPause), Kind: r.Kind, Scope: r.Scope, Value: r.Value,
-		Owner: r.Owner, Reason: r.Reason, At: t, Wall: now.Wall, UntilResume: r.UntilResume,
+		Owner: r.Owner, Reason: r.Reason, At: t, Wall: now.Wall, UntilResume: r.UntilResume, Retired: r.Retired,
 	}
 	if !r.UntilResume {
 		p.Until = t.Add(r.For)
@@ -96,6 +98,30 @@ func (m *Memory) Resume(id string) error {
 	}
 	m.Fleet.Pauses = slices.Delete(slices.Clone(m.Fleet.Pauses), i, i+1)
 	m.TouchFleet()
+	return nil
+}
+
+// ErrActing says that the outcome of an action on a dragon is not known yet.
+var ErrActing = errors.New("an action on the dragon is not judged yet; wait until it is")
+
+// Forget drops all that is known of a dragon, and the pauses of it alone. It refuses while
+// an action on it is not judged.
+func (m *Memory) Forget(mac string) error {
+	r := m.Dragons[mac]
+	if r == nil {
+		return nil
+	}
+	if r.open() != nil {
+		return ErrActing
+	}
+	delete(m.Dragons, mac)
+	delete(m.run.dragons, mac)
+	delete(m.run.lastAudited, mac)
+	m.touch(mac)
+	if kept := slices.DeleteFunc(slices.Clone(m.Fleet.Pauses), func(p Pause) bool { return p.Scope == "mac" && p.Value == mac }); len(kept) < len(m.Fleet.Pauses) {
+		m.Fleet.Pauses = kept
+		m.TouchFleet()
+	}
 	return nil
 }
 

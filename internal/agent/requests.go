@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
@@ -109,6 +111,29 @@ func (h *Healer) Pause(ctx context.Context, r healer.PauseRequest) (p healer.Pau
 func (h *Healer) Maintenance(ctx context.Context, r healer.PauseRequest) (healer.Pause, error) {
 	r.Kind = healer.Maintained
 	return h.Pause(ctx, r)
+}
+
+// Retire silences a dragon for as long as it takes: a maintenance without a limit.
+func (h *Healer) Retire(ctx context.Context, target string, d time.Duration, by, reason string) (healer.Pause, error) {
+	return h.Pause(ctx, healer.PauseRequest{Kind: healer.Maintained, Scope: "mac", Value: target, For: d, Owner: by, Reason: reason, Retired: true})
+}
+
+// Forget drops all that is known of a dragon, by MAC, between two cycles. forget takes it
+// out of the fleet; it is not called where the healer refuses.
+func (h *Healer) Forget(ctx context.Context, mac, by string, forget func() error) error {
+	return h.change(ctx, "forgetting", func(healer.Instant) error {
+		who := h.mem.Dragons[mac]
+		if err := h.mem.Forget(mac); err != nil {
+			return err
+		}
+		if who != nil {
+			h.auditRequest(healer.Resume, "", userActor(by), "forgot "+who.Who.Worker+" "+mac)
+		}
+		seen := *h.view // shown at once, without it
+		seen.Dragons = slices.DeleteFunc(slices.Clone(seen.Dragons), func(f healer.Facts) bool { return f.MAC == mac })
+		h.view = &seen
+		return forget()
+	})
 }
 
 // Resume ends one pause or maintenance.

@@ -138,6 +138,7 @@ func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 		Dir:           c.DataDir,
 		InventoryFile: c.Inventory.File,
 		Retention:     c.Inventory.Retention,
+		Most:          c.Inventory.Max,
 		Client:        a.client,
 		Site:          a.siteOf,
 		Labels:        func(mac string) *fleet.Labels { return a.current.Load().LabelsOf(mac) },
@@ -227,6 +228,9 @@ func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 	}
 }
 
+// discovery returns how discovery stands.
+func (a *app) discovery() discovery.Status { return a.scanner.current.Load().Status() }
+
 // limits are the collector's part of a configuration.
 func limits(c *config.Config) collector.Limits {
 	return collector.Limits{Workers: c.Scrape.Workers, Offset: c.Scrape.TimeoutOffset, MaxRequests: c.Scrape.MaxRequests}
@@ -258,7 +262,7 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 		Hosts:            hosts,
 		Logins:           logins,
 		API: web.APIConfig{
-			Fleet: a.fleet, Healer: a.healer, Admin: flags.admin, WithoutLogin: flags.withoutLogin, Firmware: a.stock, Logger: a.loggerOf("api"),
+			Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Admin: flags.admin, WithoutLogin: flags.withoutLogin, Firmware: a.stock, Logger: a.loggerOf("api"),
 			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
 		},
 	})
@@ -292,7 +296,8 @@ func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads 
 		return nil
 	})
 	group.Go(func() error {
-		serveControl(ctx, c, a.stock, a.healer, a.loggerOf("control"))
+		api := web.APIConfig{Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, PolicyOf: c.PolicyOf, Firmware: a.stock}
+		serveControl(ctx, c.DataDir, api, a.loggerOf("control"))
 		return nil
 	})
 	group.Go(func() error {

@@ -16,7 +16,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
-	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
@@ -61,8 +60,8 @@ const controlRetry = 2 * time.Second
 // serveControl serves the API on the control socket until ctx is done. If it cannot listen,
 // it logs that and tries again: the instance that owns the socket may stop, and metrics are
 // served without it.
-func serveControl(ctx context.Context, c *config.Config, s *firmware.Stock, h *agent.Healer, logger log.Logger) {
-	dir := c.DataDir
+func serveControl(ctx context.Context, dir string, api web.APIConfig, logger log.Logger) {
+	api.Admin, api.Socket, api.Logger = true, true, logger
 	l, err := listenControl(ctx, dir)
 	if err != nil {
 		level.Error(logger).Log("msg", "control socket unavailable", "err", err)
@@ -79,7 +78,7 @@ func serveControl(ctx context.Context, c *config.Config, s *firmware.Stock, h *a
 		level.Info(logger).Log("msg", "control socket listening")
 	}
 	server := &http.Server{
-		Handler:           web.API(web.APIConfig{Fleet: s.Fleet, Healer: h, Admin: true, Socket: true, PolicyOf: c.PolicyOf, Firmware: s, Logger: logger}),
+		Handler:           web.API(api),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -16,7 +16,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
-	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
+	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
 func TestControlSocketIsItsOwnersAlone(t *testing.T) {
@@ -58,8 +58,7 @@ func TestAControlSocketThatCannotBeIsNoReasonToEnd(t *testing.T) {
 	var b bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	serveControl(ctx, &config.Config{Settings: config.Settings{DataDir: file}}, &firmware.Stock{}, nil,
-		log.NewLogfmtLogger(&b)) // returns once it need not try again
+	serveControl(ctx, file, web.APIConfig{}, log.NewLogfmtLogger(&b)) // returns once it need not try again
 	if !strings.Contains(b.String(), "control socket unavailable") {
 		t.Errorf("%s", b.String())
 	}

@@ -66,3 +66,55 @@ func TestAnInstanceUsesTheNewPasswordAtOnce(t *testing.T) {
 		t.Errorf("%d logins were refused", n)
 	}
 }
+
+func TestTheInventoryIsChangedByTheRunningInstance(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{}, dragontest.Spec{})
+	address, _, _ := start(t, "--dragon="+l.Addr(0), "--dragon="+l.Addr(1), "--dragon-health-check-interval=1", "--data-dir="+l.Dir)
+	cmdtest.Eventually(t, "the healer knows both", func() bool {
+		var p web.PlanAnswer
+		_, body := cmdtest.Get(t, "http://"+address+"/api/v1/plan")
+		_ = json.Unmarshal([]byte(body), &p)
+		return p.Plan != nil && len(p.Dragons) == 2
+	})
+	out, errs, err := invoke(t, "inventory", "retire", "--data-dir="+l.Dir, "--for=720h", "--reason=sold", l.Worker(1))
+	if err != nil || errs != "" || !strings.Contains(out, "retired "+l.Worker(1)) || !strings.Contains(out, "healer resume p1") {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	if _, page := cmdtest.Get(t, "http://"+address+"/metrics"); !strings.Contains(page, `dragon_maintenance{worker="`+l.Worker(1)+`"} 1`) {
+		t.Error("a retired dragon is not silent")
+	}
+	l.Dragon(0).Inject(dragontest.Unplugged) // or it would be found again
+	out, errs, err = invoke(t, "inventory", "forget", "--data-dir="+l.Dir, l.Worker(0))
+	if err != nil || errs != "" || out != "forgot "+l.Worker(0)+"\n" {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	if _, page := cmdtest.Get(t, "http://"+address+"/metrics"); strings.Contains(page, l.Worker(0)) || !strings.Contains(page, l.Worker(1)) {
+		t.Error("a forgotten dragon has series")
+	}
+	for _, args := range [][]string{
+		{"forget", l.Worker(0)}, {"accept", "127.0.0.1"}, {"accept"}, {"retire", "--reason=r", l.Worker(1)},
+		{"retire", "--reason=r", "--for=1h", "--until=2099-01-01", l.Worker(1)}, {"retire", "--reason=r", "--until=2001-01-01", l.Worker(1)},
+	} {
+		if out, _, err := invoke(t, append([]string{"inventory", "--data-dir=" + l.Dir}, args...)...); err == nil {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+	if out, _, err := invoke(t, "inventory", "accept", "--all", "--data-dir="+l.Dir); err != nil || !strings.HasPrefix(out, "accepted 0 dragons") {
+		t.Errorf("%v %s", err, out)
+	}
+}
+
+func TestWhatIsFoundAndNotLetInIsListed(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{})
+	l.Dragon(0).Inject(dragontest.WrongPassword)
+	dir := t.TempDir()
+	address, _, _ := start(t, "--dragon="+l.Addr(0), "--data-dir="+dir)
+	cmdtest.Eventually(t, "it is found", func() bool {
+		_, page := cmdtest.Get(t, "http://"+address+"/metrics")
+		return strings.Contains(page, "mother_discovery_locked_hosts 1")
+	})
+	out, errs, err := invoke(t, "inventory", "--url=http://"+address)
+	if err != nil || strings.Count(out, "\n") != 1 || !strings.Contains(errs, "found, not let in: 1 dragon refuses our credentials") || !strings.Contains(errs, l.Addr(0)) || !strings.Contains(errs, "password") {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+}

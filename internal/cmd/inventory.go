@@ -11,6 +11,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
 // knownDragon is one dragon of inventory --output=json.
@@ -30,30 +31,74 @@ type knownDragon struct {
 }
 
 func addInventory(p *cli.Program) {
-	cmd := p.Command("inventory", "List the known dragons. They are those of the data directory, which a running instance keeps up to date, or of an "+
-		"instance elsewhere. Nothing is sent to them.")
-	data := config.RegisterData(cmd)
-	var from cli.InstanceFlags
-	from.Register(cmd)
-	p.Add(cmd, func(ctx context.Context, stdout, _ io.Writer) error {
-		known, err := inventoryOf(ctx, data, from.URL)
-		if err != nil {
+	cmd := p.Command("inventory", "List the known dragons, or change which are known. Nothing is sent to them.")
+	f := &inventoryFamily{Program: p, data: config.RegisterData(cmd)}
+	f.from.Register(cmd)
+	list := cmd.Command("list", "List the known dragons. They are those of the data directory, which a running instance keeps up to date, "+
+		"or of an instance elsewhere.").Default()
+	p.Add(list, f.list)
+	f.addChanges(cmd)
+}
+
+// inventoryFamily is the command inventory with the flags of all subcommands.
+type inventoryFamily struct {
+	*cli.Program
+	data func() (string, config.Sites, error)
+	from cli.InstanceFlags
+}
+
+func (f *inventoryFamily) list(ctx context.Context, stdout, stderr io.Writer) error {
+	known, err := inventoryOf(ctx, f.data, f.from.URL)
+	if err != nil {
+		return err
+	}
+	table := cli.Table{Head: []string{"WORKER", "ADDRESS", "MAC", "BRAND", "MODEL", "HARDWARE", "FIRMWARE", "SITE", "LAST SEEN"}}
+	for _, d := range known {
+		var seen time.Time
+		if d.LastSeen != nil {
+			seen = *d.LastSeen
+		}
+		address := d.Address
+		if d.Gone {
+			address = "gone"
+		}
+		table.Add(d.Worker, address, d.MAC, d.Brand, d.Model, d.HWVersion, d.Firmware, d.Site, f.Time(seen))
+	}
+	if err := f.from.Write(stdout, &table, known); err != nil {
+		return err
+	}
+	return f.missing(ctx, stderr)
+}
+
+// missing lists what an instance has found and not let in. Without an instance, nothing is known of that.
+func (f *inventoryFamily) missing(ctx context.Context, w io.Writer) error {
+	dir, _, err := f.data()
+	if err != nil && f.from.URL == "" {
+		return err
+	}
+	var d web.DiscoveryAnswer
+	if cli.Connect(f.from.URL, dir).Call(ctx, http.MethodGet, "/api/v1/discovery", nil, &d) != nil {
+		return nil
+	}
+	if n := len(d.Locked); n > 0 {
+		fmt.Fprintf(w, "\nfound, not let in: %s\n", counted(n+d.LockedMore, "dragon refuses our credentials", "dragons refuse our credentials"))
+		table := cli.Table{Head: []string{"ADDRESS", "BRAND", "REASON", "SINCE"}}
+		for _, l := range d.Locked {
+			table.Add(l.Address, l.Brand, l.Reason, f.Time(l.Since))
+		}
+		if err := table.Write(w); err != nil {
 			return err
 		}
-		table := cli.Table{Head: []string{"WORKER", "ADDRESS", "MAC", "BRAND", "MODEL", "HARDWARE", "FIRMWARE", "SITE", "LAST SEEN"}}
-		for _, d := range known {
-			var seen time.Time
-			if d.LastSeen != nil {
-				seen = *d.LastSeen
-			}
-			address := d.Address
-			if d.Gone {
-				address = "gone"
-			}
-			table.Add(d.Worker, address, d.MAC, d.Brand, d.Model, d.HWVersion, d.Firmware, d.Site, p.Time(seen))
+	}
+	if d.Waits > 0 {
+		fmt.Fprintf(w, "\n%s; take them in with: inventory accept --all\n", counted(d.Waits, "new dragon waits", "new dragons wait"))
+		table := cli.Table{Head: []string{"ADDRESS", "MAC", "MODEL", "SINCE"}}
+		for _, x := range d.Waiting {
+			table.Add(x.Address, x.MAC, x.Model, f.Time(x.Since))
 		}
-		return from.Write(stdout, &table, known)
-	})
+		return table.Write(w)
+	}
+	return nil
 }
 
 func inventoryOf(ctx context.Context, data func() (string, config.Sites, error), url string) ([]knownDragon, error) {

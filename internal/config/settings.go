@@ -24,6 +24,7 @@ type Settings struct {
 		Retention  time.Duration `yaml:"retention"`
 		Labels     []string      `yaml:"labels"` // the declared names
 		LabelsFile string        `yaml:"labels_file"`
+		Max        int           `yaml:"max"`
 	} `yaml:"inventory"`
 	Discovery struct {
 		Interval       time.Duration `yaml:"interval"`
@@ -155,6 +156,8 @@ first, then at most eight of the others that fit the address. A password is sent
 			{key: "file", flag: "inventory-file", def: "dragon-inventory.json", restart: true,
 				doc: "A second copy of the inventory in the Python tool's format, for scripts; empty: none."},
 			{key: "retention", flag: "inventory-retention", def: "720h", as: interval, doc: "How long a dragon is remembered after it was last seen."},
+			{key: "max", flag: "inventory-max", def: "20000", from: "1", to: "1000000", restart: true,
+				doc: "How many dragons a first scan takes in, and half of how many are ever taken in without a human. A later scan takes in 200, or a fifth of the known ones."},
 			{key: "labels", flag: "inventory.labels", holder: "NAME", example: "[rack, slot, owner]",
 				doc: "The labels that dragons may have. They are on `dragon_info`, in `/sd` and on the pages."},
 			{key: "labels_file", flag: "inventory.labels-file", holder: "FILE", example: "labels.csv",

@@ -43,6 +43,7 @@ type Dragon struct {
 	place    *place          // nil where another dragon lives at the last address
 	overview json.RawMessage // as dragon.KnownOverview gives it
 	lastSeen time.Time
+	retired  time.Time    // it is not forgotten before
 	ahead    [2]time.Time // FirstSeen and LastSeen of the inventory, where they were in the future
 	health   health
 	life     life

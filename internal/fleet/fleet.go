@@ -23,6 +23,7 @@ type Config struct {
 	Dir           string                      // of the inventory; empty keeps it in memory only
 	InventoryFile string                      // also written in the original tool's form, if set
 	Retention     time.Duration               // after which a vanished dragon is forgotten; default 30 days
+	Most          int                         // new dragons of a first scan; twice as many in all; 0: no limit
 	Client        dragon.Options              // for dragons that the inventory remembers
 	Site          func(address string) string // the site that an address, as Info.Address has it, belongs to; may be nil
 	Labels        func(mac string) *Labels    // what the operator says of a dragon; may be nil
@@ -64,6 +65,7 @@ type Fleet struct {
 	byMAC     map[string][]*Dragon // more than one: they are in conflict
 	byAddress map[string]*Dragon   // who lives there now
 	byWorker  map[string]*Dragon
+	intake    intake
 	byName    map[string][]*Dragon // by the worker name without @address: more than one have to be told apart
 
 	sorted atomic.Pointer[[]*Dragon] // what Dragons returns; nil when it has to be made anew
@@ -113,6 +115,10 @@ func Open(c Config) (*Fleet, error) {
 		return nil, err
 	}
 	f.remember(remembered)
+	f.intake = newIntake(c.Most, len(f.byWorker))
+	if err := f.registerWaiting(c.Registerer); err != nil {
+		return nil, err
+	}
 	if len(remembered) > 0 {
 		level.Info(f.logger).Log("msg", "inventory loaded", "dragons", len(f.Dragons()))
 	}
@@ -220,6 +226,7 @@ func (f *Fleet) forget(now time.Time) {
 	for _, claimants := range f.byMAC {
 		for _, d := range slices.Clone(claimants) {
 			switch silent := d.silentSince(now); {
+			case d.isRetired(now):
 			case silent > f.set.Load().Retention && now.Sub(f.began) > forgetAfter:
 				f.note(level.InfoValue(), "forgetting a dragon that has not been seen for the retention time",
 					"worker", d.Info().Worker, "address", d.Info().Address, "last_seen", d.seen().UTC())

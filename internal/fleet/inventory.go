@@ -59,6 +59,7 @@ type record struct {
 	Overview  json.RawMessage `json:"overview,omitempty"` // as dragon.KnownOverview gives it, for the copy
 	Life      life            `json:"life,omitzero"`
 	Boards    int             `json:"boards,omitempty"` // as many as it has shown
+	Retired   time.Time       `json:"retired,omitzero"` // it is not forgotten before
 
 	// A dragon is asked once a day what its vendor has, however often the program
 	// starts. The other facts are asked anew.
@@ -271,7 +272,7 @@ func (f *Fleet) recall(r record, p *place) {
 			ahead[i], *t = *t, now
 		}
 	}
-	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: dragon.KnownOverview(r.Overview), lastSeen: r.LastSeen, ahead: ahead, life: r.Life, boards: shownBoards{most: r.Boards}, firmwareAsked: r.FirmwareAsked}
+	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: dragon.KnownOverview(r.Overview), lastSeen: r.LastSeen, ahead: ahead, life: r.Life, retired: r.Retired, boards: shownBoards{most: r.Boards}, firmwareAsked: r.FirmwareAsked}
 	if r.Latest != nil && f.config.interval(Firmware) > 0 {
 		d.facts.Store(&Facts{Firmware: r.Latest.fact()})
 	}
@@ -361,7 +362,7 @@ func (d *Dragon) record() record {
 	}
 	return record{MAC: i.MAC, Address: i.Address, Gone: d.place == nil, Brand: string(i.Brand), Model: i.Model, Firmware: i.Firmware,
 		HWVersion: i.HWVersion, FirstSeen: first.UTC(), LastSeen: last.UTC(), Overview: d.overview,
-		Life: d.life.clone(), Boards: d.boards.most, FirmwareAsked: d.firmwareAsked.UTC(), Latest: remembered(d.Facts().Firmware)}
+		Life: d.life.clone(), Boards: d.boards.most, Retired: d.retired, FirmwareAsked: d.firmwareAsked.UTC(), Latest: remembered(d.Facts().Firmware)}
 }
 
 // encode writes v as JSON. What comes in is ours or was checked before, so that

@@ -418,8 +418,8 @@ func TestWaitsAreMeasuredAndAbandonedOnesCounted(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)
 	}
-	if n, _ := testutil.GatherAndCount(reg); n != 8 {
-		t.Errorf("%d series, want every use and file from the start: 8", n)
+	if n, _ := testutil.GatherAndCount(reg); n != 9 {
+		t.Errorf("%d series, want every use and file from the start: 9", n)
 	}
 }
 

@@ -19,6 +19,21 @@ type metrics struct {
 	unwritten *prometheus.CounterVec
 }
 
+// registerWaiting shows how many new dragons wait for a human.
+func (f *Fleet) registerWaiting(r prometheus.Registerer) error {
+	if r == nil {
+		return nil
+	}
+	return r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "mother_inventory_waiting_dragons",
+		Help: "New dragons that are not taken in, because too many were found at once; mother-of-dragons inventory accept takes them in.",
+	}, func() float64 {
+		f.mu.RLock()
+		defer f.mu.RUnlock()
+		return float64(len(f.intake.waiting) + f.intake.more)
+	}))
+}
+
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		wait: prometheus.NewHistogramVec(prometheus.HistogramOpts{

@@ -18,6 +18,7 @@ type Sighting struct {
 	Address  string // host, or host:port where it is not port 80
 	Client   *dragon.Client
 	Identity *dragon.Identity
+	Named    bool // the operator has named it
 }
 
 // Change is what a sighting meant for the fleet.
@@ -30,6 +31,7 @@ const (
 	Moved     Change = "moved"
 	Conflict  Change = "conflict"
 	Refused   Change = "refused" // too many claim that MAC already
+	Waits     Change = "waits"   // too many new ones; it waits for a human
 )
 
 // mostClaims is how many addresses may claim one MAC. A host that answers for a whole
@@ -219,6 +221,10 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*place]bool) Change 
 	}
 	if len(f.byMAC[mac]) >= mostClaims { // others came in between
 		return Refused
+	}
+	if !f.admits(mac, s) {
+		p.leave()
+		return Waits
 	}
 	now := time.Now()
 	d := f.add(mac, Info{FirstSeen: now, LastSeen: now}, p, s)

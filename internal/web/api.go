@@ -17,6 +17,7 @@ import (
 	"github.com/go-kit/log/level"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
@@ -27,7 +28,9 @@ import (
 type APIConfig struct {
 	Fleet  *fleet.Fleet
 	Healer *agent.Healer
-	Admin  bool // accept changes
+	// Discovery returns how discovery stands. Nil: nothing is searched.
+	Discovery func() discovery.Status
+	Admin     bool // accept changes
 	// WithoutLogin accepts them from every machine if no users are configured.
 	WithoutLogin bool
 	Socket       bool // served on a socket, whose mode controls access
@@ -103,6 +106,7 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/history", a.history)
 	mux.HandleFunc("GET /api/v1/rollouts", a.rollouts)
 	mux.HandleFunc("GET /api/v1/config", a.config)
+	mux.HandleFunc("GET /api/v1/discovery", a.discovery)
 	mux.HandleFunc("GET /api/v1/plan", a.plan)
 	mux.HandleFunc("GET /api/v1/healer", a.healer)
 	if a.PolicyOf != nil {
@@ -126,6 +130,9 @@ func (a *api) handler() http.Handler {
 		"POST /api/v1/healer/restart":               a.write(healer.Restart),
 		"POST /api/v1/healer/reboot":                a.write(healer.Reboot),
 		"POST /api/v1/healer/record":                a.record,
+		"POST /api/v1/inventory/accept":             a.accept,
+		"POST /api/v1/inventory/forget":             a.forget,
+		"POST /api/v1/inventory/retire":             a.retire,
 	} {
 		mux.Handle(path, a.change(do))
 	}
@@ -531,6 +538,10 @@ func refusal(err error) (code int, e ErrorAnswer) {
 		code, e.Try = http.StatusGatewayTimeout, "GET /api/v1/plan shows the result; do not simply repeat the request"
 	case errors.Is(err, agent.ErrUnknownDragon):
 		code, e.Try = http.StatusNotFound, "a worker, MAC or address from GET /api/v1/plan"
+	case errors.Is(err, fleet.ErrNotWaiting), errors.Is(err, fleet.ErrUnknown):
+		code, e.Try = http.StatusNotFound, "an entry of GET /api/v1/discovery or GET /api/v1/dragons"
+	case errors.Is(err, healer.ErrActing):
+		code = http.StatusConflict
 	case errors.Is(err, agent.ErrUnknownScope):
 		code, e.Try = http.StatusNotFound, `"force": true for a scope that is not there yet`
 	case errors.Is(err, firmware.ErrNoImage), errors.Is(err, healer.ErrNoRollout), errors.Is(err, errNoSuchKind):

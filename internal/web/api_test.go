@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
@@ -38,6 +39,8 @@ type clinic struct {
 	healer *agent.Healer
 	herd   *dragontest.Herd
 	labels map[string]*fleet.Labels // by MAC
+
+	discovery func() discovery.Status // may be nil
 }
 
 func newClinic(t *testing.T) *clinic {

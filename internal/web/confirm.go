@@ -26,6 +26,8 @@ type change struct {
 	do     func(*api, context.Context, *request) (any, error)
 }
 
+func toFleet(*request) string { return "fleet" }
+
 func toHealer(*request) string { return "healer" }
 
 func toRollouts(*request) string { return "rollouts" }
@@ -60,6 +62,18 @@ var changes = map[string]change{
 	"release": {
 		title: "Release %s", text: "The healer acts on it again, from the first step of the ladder. Past actions still count against its budget.",
 		button: "Release", about: "dragon", back: toDragon, do: (*api).release,
+	},
+	"forget": {
+		title: "Forget %s", text: "It leaves the inventory, the series and the alerts at once, with its history. If it still answers, the next scan finds it as a new dragon.",
+		button: "Forget", tone: "bad", about: "dragon", back: toFleet, do: (*api).forget,
+	},
+	"retire": {
+		title: "Retire %s", text: "It stays in the inventory with its history. The healer does not act on it, and its alerts are muted until then.",
+		button: "Retire", tone: "warn", about: "dragon", asks: []string{"reason", "retire"}, back: toDragon, do: (*api).retire,
+	},
+	"accept": {
+		title: "Take in the new dragons: %s", text: "They join the fleet within a minute.",
+		button: "Take in", tone: "warn", about: "dragon", back: toFleet, do: (*api).accept,
 	},
 	"ack": {
 		title: "Acknowledge the breaker %s", text: "The breaker closes, and its counters start from zero. Do this once you know the cause.",

@@ -24,6 +24,7 @@ type fleetPage struct {
 	Rates        []algorithmRate
 	Hottest      *DragonAnswer
 	Oldest       dragon.Number
+	Discovery    *DiscoveryAnswer
 	Unlooked     bool // before the first cycle of the healer
 	Columns      []column
 	ShowsSite    bool
@@ -139,6 +140,7 @@ func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
 	page := fleetPage{
 		FleetAnswer: h, Query: q, Models: h.models, Sites: h.sites, Labels: h.labels, Troubled: h.trouble, Hottest: h.hottest, Oldest: h.oldest,
 		Unlooked: l.status == nil, ShowsSite: len(h.sites) > 0, Selects: p.mayChange(r) == nil,
+		Discovery: describeDiscovery(p.Discovery, p.Fleet),
 	}
 	page.Warm, page.Hot = heat(l.status, "")
 	for algorithm, v := range h.hashrates {

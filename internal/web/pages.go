@@ -58,7 +58,7 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 		return nil, err
 	}
 	p.stamp = hex.EncodeToString(sum.Sum(nil))[:12]
-	layout, err := template.New("layout.html").Funcs(words).ParseFS(files, "templates/layout.html", "templates/parts.html")
+	layout, err := template.New("layout.html").Funcs(words).ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/discovery.html")
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +271,8 @@ func changesOf(a *DragonAnswer) []changeLink {
 	}
 	return append(list,
 		changeLink{"confirm?" + url.Values{"do": {"maintenance"}, "scope": {"mac"}, "value": {a.Worker}}.Encode(), "Maintenance", ""},
-		link("restart", "Restart miner process", "warn"), link("reboot", "Reboot", "bad"))
+		link("restart", "Restart miner process", "warn"), link("reboot", "Reboot", "bad"),
+		link("retire", "Retire", ""), link("forget", "Forget", "bad"))
 }
 
 // healerPage is the data of the healer's page.

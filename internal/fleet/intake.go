@@ -1,0 +1,251 @@
+package fleet
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// How many new dragons are taken in without a human. One host can answer for a whole
+// network as many dragons, and each of them costs memory, series and history.
+const (
+	leastNew   = 200 // in one scan; or
+	newShare   = 0.2 // of the known
+	waitsShown = 4096
+)
+
+// intake decides which new dragons are taken in. It belongs to Fleet.mu.
+type intake struct {
+	most     int                 // Config.Most; 0: no limit
+	first    bool                // the inventory was empty, and no scan has been complete since
+	left     int                 // new dragons until the next scan
+	accepted map[string]bool     // MACs, or addresses, that a human has confirmed
+	waiting  map[string]*Waiting // by address
+	more     int                 // that wait and are not listed
+	scan     time.Time           // when the last one began
+	said     bool
+}
+
+// Waiting is a new dragon that waits for a human: too many were found at once.
+type Waiting struct {
+	Address string
+	MAC     string // as it says
+	Model   string
+	Since   time.Time
+
+	seen time.Time
+}
+
+func newIntake(most, known int) intake {
+	i := intake{most: most, first: known == 0, accepted: map[string]bool{}, waiting: map[string]*Waiting{}}
+	i.refill(known)
+	return i
+}
+
+func (i *intake) refill(known int) {
+	i.left = max(leastNew, int(newShare*float64(known)))
+	if i.first {
+		i.left = max(0, i.most-known)
+	}
+}
+
+// ScanBegins allows as many new dragons as one scan may bring. complete says that the one
+// before went through all addresses.
+func (f *Fleet) ScanBegins(complete bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := &f.intake
+	if complete {
+		i.first = false
+		for address, w := range i.waiting {
+			if w.seen.Before(i.scan) { // the last scan did not meet it again
+				delete(i.waiting, address)
+			}
+		}
+	}
+	i.more = 0
+	i.scan = time.Now()
+	i.refill(len(f.byWorker))
+	i.said = i.said && len(i.waiting) > 0
+}
+
+// admits reports whether a new dragon is taken in. The caller holds f.mu.
+func (f *Fleet) admits(mac string, s Sighting) bool {
+	i := &f.intake
+	known := len(f.byWorker)
+	id := identity(mac, s.Address)
+	switch {
+	case i.most == 0 || s.Named:
+	case i.accepted[id]:
+		delete(i.accepted, id)
+	case i.left > 0 && known < 2*i.most:
+		i.left--
+	default:
+		f.wait(mac, s)
+		return false
+	}
+	delete(i.waiting, s.Address)
+	return true
+}
+
+// identity is what a human confirms: the MAC, or the address of a dragon without one.
+func identity(mac, address string) string {
+	if dragon.UsableMAC(mac) {
+		return mac
+	}
+	return address
+}
+
+// wait notes a new dragon that is not taken in. The caller holds f.mu.
+func (f *Fleet) wait(mac string, s Sighting) {
+	i := &f.intake
+	now := time.Now()
+	switch w := i.waiting[s.Address]; {
+	case w != nil && w.MAC == mac:
+		w.seen = now
+	case w != nil || len(i.waiting) < waitsShown:
+		i.waiting[s.Address] = &Waiting{s.Address, mac, s.Identity.Overview.Model, now, now}
+	default:
+		i.more++
+	}
+	if !i.said {
+		i.said = true
+		f.note(level.WarnValue(), "too many new dragons at once", "known", len(f.byWorker), "most_in_all", 2*i.most,
+			"advice", "look at them with mother-of-dragons inventory; take them in with mother-of-dragons inventory accept")
+	}
+}
+
+// Waiting returns the new dragons that wait for a human, sorted by address, and how many
+// more there are.
+func (f *Fleet) Waiting() (list []Waiting, more int) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, w := range f.intake.waiting {
+		list = append(list, *w)
+	}
+	slices.SortFunc(list, func(a, b Waiting) int { return cmp.Compare(a.Address, b.Address) })
+	return list, f.intake.more
+}
+
+// Accept confirms new dragons that wait, by address, MAC or worker; all of them where
+// none is named. It returns their addresses: they are taken in when they are sighted next.
+func (f *Fleet) Accept(names ...string) (addresses []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := &f.intake
+	if len(names) == 0 {
+		for address, w := range i.waiting {
+			i.accepted[identity(w.MAC, address)] = true
+			addresses = append(addresses, address)
+		}
+		i.left += i.more
+		slices.Sort(addresses)
+		return addresses, nil
+	}
+	for _, name := range names {
+		mac := normalMAC(name)
+		found := false
+		for address, w := range i.waiting {
+			if address == normalAddress(name) || mac != "" && w.MAC == mac || dragon.WorkerName(w.MAC) == name {
+				addresses = append(addresses, address)
+				found = true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("%w: %s", ErrNotWaiting, name)
+		}
+	}
+	for _, address := range addresses {
+		i.accepted[identity(i.waiting[address].MAC, address)] = true
+	}
+	return addresses, nil
+}
+
+// Confirmed returns the addresses of accepted dragons that were not sighted since.
+func (f *Fleet) Confirmed() (addresses []string) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if len(f.intake.accepted) == 0 {
+		return nil
+	}
+	for address, w := range f.intake.waiting {
+		if f.intake.accepted[identity(w.MAC, address)] {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
+}
+
+// ErrNotWaiting says that no new dragon that waits has a name.
+var ErrNotWaiting = errors.New("no new dragon waits by that name")
+
+// Forget makes dragons unknown at once, by worker, MAC or address: all of them, or none
+// where one is unknown. One that is still there may be found again, as a new one.
+func (f *Fleet) Forget(names ...string) ([]*Info, error) {
+	found, err := f.named(names)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]*Info, 0, len(found))
+	f.mu.Lock()
+	for _, d := range found {
+		i := d.Info()
+		if f.byWorker[i.Worker] != d {
+			continue // gone meanwhile
+		}
+		infos = append(infos, i)
+		f.note(level.InfoValue(), "dragon forgotten on request", "worker", i.Worker, "mac", i.MAC, "address", i.Address)
+		f.drop(d)
+	}
+	f.mu.Unlock()
+	f.say()
+	return infos, nil
+}
+
+// named finds known dragons, each once.
+func (f *Fleet) named(names []string) (found []*Dragon, err error) {
+	var unknown []string
+	for _, name := range names {
+		d := f.Lookup(name)
+		if d == nil {
+			unknown = append(unknown, name)
+		} else if !slices.Contains(found, d) {
+			found = append(found, d)
+		}
+	}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrUnknown, strings.Join(unknown, ", "))
+	}
+	return found, nil
+}
+
+// ErrUnknown says that no known dragon has a name.
+var ErrUnknown = errors.New("no such dragon in the inventory")
+
+// Retire keeps a dragon, by worker, MAC or address, in the inventory until a time, also if
+// it is gone for longer than the retention time.
+func (f *Fleet) Retire(name string, until time.Time) (*Info, error) {
+	found, err := f.named([]string{name})
+	if err != nil {
+		return nil, err
+	}
+	d := found[0]
+	d.mu.Lock()
+	d.retired = until.Round(0)
+	d.mu.Unlock()
+	f.file.changed()
+	return d.Info(), nil
+}
+
+func (d *Dragon) isRetired(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return now.Before(d.retired)
+}
