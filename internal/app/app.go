@@ -55,11 +55,12 @@ type app struct {
 	scanner   *runner[discovery.Scanner]
 	buttons   *discovery.Listener // nil without --discovery.listen
 	collector *collector.Collector
+	recent    *web.Recent
 }
 
 // newApp makes all parts. None of them runs yet.
 func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, error), logger log.Logger) (*app, error) {
-	a := &app{load: load, logger: logger, registry: prometheus.NewRegistry()}
+	a := &app{load: load, logger: logger, registry: prometheus.NewRegistry(), recent: web.NewRecent()}
 	a.current.Store(c)
 	a.registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -144,10 +145,13 @@ func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 		Labels:        func(mac string) *fleet.Labels { return a.current.Load().LabelsOf(mac) },
 		Boards:        a.operatorsBoards,
 		Facts:         facts,
-		OnReading:     func(d *fleet.Dragon, r *fleet.Reading) { a.healer.OnReading(d, r) },
-		Speed:         c.SimulationSpeed,
-		Logger:        a.loggerOf("fleet"),
-		Registerer:    a.registry,
+		OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
+			a.healer.OnReading(d, r)
+			a.recent.Add(d.Info().MAC, r, time.Now())
+		},
+		Speed:      c.SimulationSpeed,
+		Logger:     a.loggerOf("fleet"),
+		Registerer: a.registry,
 	})
 }
 
@@ -262,7 +266,8 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 		Hosts:            hosts,
 		Logins:           logins,
 		API: web.APIConfig{
-			Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Admin: flags.admin, WithoutLogin: flags.withoutLogin, Firmware: a.stock, Logger: a.loggerOf("api"),
+			Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Firmware: a.stock, Recent: a.recent,
+			Admin: flags.admin, WithoutLogin: flags.withoutLogin, Logger: a.loggerOf("api"),
 			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
 		},
 	})

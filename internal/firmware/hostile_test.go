@@ -91,7 +91,7 @@ func TestAHostileVendorCostsLittle(t *testing.T) {
 			}
 			return true
 		}, "", fetchAttempts},
-		"a validator that is a header": {func(n int, w http.ResponseWriter, r *http.Request) bool {
+		"a validator that is a header": {func(_ int, w http.ResponseWriter, r *http.Request) bool {
 			if strings.Contains(r.Header.Get("If-Range"), "evil") {
 				w.WriteHeader(http.StatusTeapot)
 				return true
@@ -102,7 +102,7 @@ func TestAHostileVendorCostsLittle(t *testing.T) {
 			abort()
 			return true
 		}, "HTTP status 418", 2},
-		"nothing at all": {func(_ int, w http.ResponseWriter, _ *http.Request) bool { return true }, "no firmware image", 1},
+		"nothing at all": {func(int, http.ResponseWriter, *http.Request) bool { return true }, "no firmware image", 1},
 		"no HTTP": {func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
@@ -160,7 +160,7 @@ func TestASlowVendorIsLeft(t *testing.T) {
 				l := New(Config{Kept: t.TempDir(), Allowed: []Host{{Name: "vendor.example.com"}}})
 				var serving sync.WaitGroup
 				defer serving.Wait()
-				l.fetches.dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				l.fetches.dial = func(context.Context, string, string) (net.Conn, error) {
 					client, server := net.Pipe()
 					serving.Go(func() {
 						defer server.Close()

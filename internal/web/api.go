@@ -42,6 +42,7 @@ type APIConfig struct {
 	// socket has it.
 	PolicyOf func(file []byte) (*healer.Policy, error)
 	Firmware *firmware.Stock // nil: none
+	Recent   *Recent         // of the charts; nil: none
 	Logger   log.Logger
 }
 

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // clinic is a healer with a fleet of three, and its API.
 type clinic struct {
+	recent *Recent // nil: no charts
 	t      testing.TB
 	dir    string
 	worker string // of the first dragon

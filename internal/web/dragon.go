@@ -126,7 +126,8 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	i, h, r := d.Info(), d.Health(), d.Last()
 	a := DragonAnswer{
 		Worker: i.Worker, MAC: i.MAC, Address: i.Address, Link: linkTo(i), Brand: string(i.Brand), Model: i.Model,
-		Algorithm: dragon.ModelOf(i.Model).Algorithm, Firmware: i.Firmware, HWVersion: i.HWVersion, Site: i.Site, Labels: labelsOf(i.Labels), Place: i.Labels.String(), Conflict: i.Conflict,
+		Algorithm: dragon.ModelOf(i.Model).Algorithm, Firmware: i.Firmware, HWVersion: i.HWVersion,
+		Site: i.Site, Labels: labelsOf(i.Labels), Place: i.Labels.String(), Conflict: i.Conflict,
 		Up: h.Up, Down: h.Reason, Busy: h.Busy, FirstSeen: i.FirstSeen.UTC(), LastSeen: i.LastSeen.UTC(),
 	}
 	if i.Labels != nil {

@@ -213,6 +213,7 @@ type dragonPage struct {
 	Closed       int // gates
 	AnyFailure   bool
 	Changes      []changeLink
+	Charts       []chart
 	Warm, Hot    float64
 }
 
@@ -232,6 +233,7 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 	one, err := l.everything(d, p.Healer, time.Now())
 	page := dragonPage{OneDragonAnswer: &one}
 	page.Warm, page.Hot = heat(l.status, one.Profile)
+	page.Charts = chartsOf(p.Recent.last(one.MAC, time.Now()), &one.DragonAnswer)
 	for _, n := range one.Failures {
 		page.AnyFailure = page.AnyFailure || n > 0
 	}

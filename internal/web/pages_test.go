@@ -24,7 +24,7 @@ func (c *clinic) surface(admin bool) http.Handler {
 	c.t.Helper()
 	h, err := Handler(Config{
 		TelemetryPath: "/metrics", Metrics: page("metrics"), Probe: page("probe"), ServiceDiscovery: page("sd"), Ready: func() error { return nil },
-		API: APIConfig{Fleet: c.fleet, Healer: c.healer, Discovery: c.discovery, Admin: admin, Logger: log.NewLogfmtLogger(tester{c.t}),
+		API: APIConfig{Fleet: c.fleet, Healer: c.healer, Discovery: c.discovery, Admin: admin, Recent: c.recent, Logger: log.NewLogfmtLogger(tester{c.t}),
 			Configuration: func() ([]byte, error) { return []byte(inForce), nil }},
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
@@ -18,6 +19,32 @@ import (
 )
 
 var pictures = flag.String("pictures", "", "keep the pictures of the pages in this directory, to be looked at")
+
+// contrast returns the texts of a page whose contrast with what is behind them is too low
+// to read, by the formula of WCAG 2.
+const contrast = `(() => {
+	const parse = (c) => (c.match(/[\d.]+/g) || []).map(Number);
+	const light = ([r, g, b]) => [r, g, b].map((x) => x / 255).map((x) => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+		.reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
+	const behind = (e) => {
+		for (; e; e = e.parentElement) {
+			const c = parse(getComputedStyle(e).backgroundColor);
+			if (c.length === 3 || c[3] === 1) return c;
+		}
+		return parse(getComputedStyle(document.body).backgroundColor);
+	};
+	const faint = new Set();
+	const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (texts.nextNode()) {
+		const e = texts.currentNode.parentElement, text = texts.currentNode.data.trim(), style = getComputedStyle(e);
+		if (!text || !e.checkVisibility() || e.closest("option, script, style")) continue;
+		const [a, b] = [light(parse(style.color)), light(behind(e))].sort((x, y) => y - x);
+		const size = parseFloat(style.fontSize), large = size >= 24 || size >= 18.66 && Number(style.fontWeight) >= 700;
+		const ratio = (a + 0.05) / (b + 0.05);
+		if (ratio < (large ? 3 : 4.5)) faint.add(ratio.toFixed(2) + " " + e.tagName + "." + e.className + ": " + text.slice(0, 40));
+	}
+	return [...faint].slice(0, 10);
+})()`
 
 // A page in a real browser has nothing to complain of, is no wider than the screen, and
 // is dark where that is wanted.
@@ -44,6 +71,10 @@ func TestPagesInABrowser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	c.recent = NewRecent()
+	for i := range 120 {
+		c.recent.Add(c.fleet.Lookup(worker(2)).Info().MAC, reading(float64(14+i%7)*1e12, float64(60+i%30), float64(i*i)), time.Now().Add(time.Duration(i-119)*3*time.Minute))
 	}
 	server := httptest.NewServer(c.surface(true))
 	defer server.Close()
@@ -73,6 +104,11 @@ func TestPagesInABrowser(t *testing.T) {
 						var wide []string
 						tab.eval(`[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest(".scroll, .chips")).map(e => e.tagName + "." + e.className).slice(0, 5)`, &wide)
 						t.Errorf("it is %d wide on a screen of %d: %v", width, screen.width, wide)
+					}
+					var faint []string
+					tab.eval(contrast, &faint)
+					if len(faint) > 0 {
+						t.Errorf("text with a contrast below 4.5 (3 where it is large): %v", faint)
 					}
 					data := tab.picture()
 					if *pictures != "" {
