@@ -3,6 +3,7 @@ package discovery
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
@@ -17,8 +18,12 @@ type targetGroup struct {
 // group for each, for scraping them one by one through /probe. A dragon that is down is
 // in it too: its series say so. One whose address another dragon has is named by its
 // worker, since two targets of one address would be one.
+//
+// With probe=1 in the query no relabelling is needed: each target is this program, with
+// the labels that make Prometheus ask /probe for the dragon.
 func SDHandler(f *fleet.Fleet) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		throughUs := r.URL.Query().Get("probe") == "1"
 		groups := []targetGroup{} // an empty list is [], not null
 		for _, d := range f.Dragons() {
 			info := d.Info()
@@ -40,10 +45,25 @@ func SDHandler(f *fleet.Fleet) http.Handler {
 					labels["__meta_dragon_label_"+p.Name] = p.Value
 				}
 			}
+			if throughUs {
+				target = probeTarget(r, info.Worker, labels)
+			}
 			groups = append(groups, targetGroup{Targets: []string{target}, Labels: labels})
 		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		// Only a client that went away makes this fail.
 		_ = json.NewEncoder(w).Encode(groups)
 	})
+}
+
+// probeTarget adds the labels of a scrape through /probe, and returns the address of this
+// program as the client wrote it.
+func probeTarget(r *http.Request, worker string, labels map[string]string) string {
+	labels["__param_target"] = worker
+	labels["__metrics_path__"] = strings.TrimSuffix(r.URL.Path, "/sd") + "/probe"
+	labels["instance"] = worker
+	if r.TLS != nil {
+		labels["__scheme__"] = "https"
+	}
+	return r.Host
 }

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"net/http/httptest"
 	"net/netip"
@@ -92,6 +93,40 @@ func TestLabelsAreInServiceDiscovery(t *testing.T) {
 		}
 		if l := groups[0].Labels; l["__meta_dragon_name"] != "Bertha" || l["__meta_dragon_label_rack"] != "a12" {
 			t.Errorf("%v", l)
+		}
+	})
+}
+
+func TestServiceDiscoveryWithoutRelabelling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.HerdConfig{Count: 2, Port: 8080}, Config{Networks: networks(t, "127.10.0.0/29"), Port: 8080})
+		f.scan()
+		ask := func(url string, secure bool) []targetGroup {
+			r := httptest.NewRequest("GET", url, nil)
+			r.Host = "mother.example:9977"
+			if secure {
+				r.TLS = &tls.ConnectionState{}
+			}
+			w := httptest.NewRecorder()
+			SDHandler(f.fleet).ServeHTTP(w, r)
+			var groups []targetGroup
+			if err := json.Unmarshal(w.Body.Bytes(), &groups); err != nil || len(groups) != 2 {
+				t.Fatalf("%v %s", err, w.Body)
+			}
+			return groups
+		}
+		g := ask("/sd?probe=1", false)[1]
+		if g.Targets[0] != "mother.example:9977" || g.Labels["__param_target"] != g.Labels["__meta_dragon_worker"] || g.Labels["__metrics_path__"] != "/probe" ||
+			g.Labels["instance"] != g.Labels["__meta_dragon_worker"] || g.Labels["__meta_dragon_worker"] == "" || g.Labels["__scheme__"] != "" {
+			t.Errorf("%+v", g)
+		}
+		if g := ask("/dragons/sd?probe=1", true)[0]; g.Labels["__metrics_path__"] != "/dragons/probe" || g.Labels["__scheme__"] != "https" {
+			t.Errorf("behind a prefix, with TLS: %+v", g)
+		}
+		for _, url := range []string{"/sd", "/sd?probe=0"} {
+			if g := ask(url, false)[0]; g.Targets[0] != "127.10.0.1:8080" || g.Labels["__param_target"] != "" {
+				t.Errorf("%s: the plain form is %+v", url, g)
+			}
 		}
 	})
 }
