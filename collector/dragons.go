@@ -35,7 +35,7 @@ func identity() []labelOf[sample] {
 		{"brand", func(s *sample) string { return string(s.info.Brand) }},
 		{"firmware", func(s *sample) string { return s.info.Firmware }},
 		{"hw_version", func(s *sample) string { return s.info.HWVersion }},
-		{"ip", func(s *sample) string { return s.info.IP }},
+		{"ip", func(s *sample) string { return s.info.IPLabel() }},
 		{"mac", func(s *sample) string { return s.info.MAC }},
 		{"model", func(s *sample) string { return s.info.Model }},
 		{"site", func(s *sample) string { return s.info.Site }},

@@ -16,6 +16,7 @@ type Info struct {
 	MAC       string // lower case with colons; empty or all zero in a conflict
 	Address   string // host, or host:port where it is not port 80: where it was seen last
 	IP        string // the host of Address; empty where another dragon lives there now
+	SharesIP  bool   // dragons live at several ports of it
 	Brand     dragon.Brand
 	Model     string
 	Firmware  string
@@ -25,6 +26,14 @@ type Info struct {
 	FirstSeen time.Time
 	LastSeen  time.Time // last successful reading or identification; up to ten minutes behind while the dragon is up
 	Conflict  bool      // another dragon claims the same MAC, or there is none
+}
+
+// IPLabel is the IP, with the port where several dragons share the IP.
+func (i *Info) IPLabel() string {
+	if i.SharesIP && i.IP != "" {
+		return i.Address
+	}
+	return i.IP
 }
 
 // lastSeenLag is how far Info.LastSeen may be behind, so that an Info, and what is

@@ -63,6 +63,7 @@ type Fleet struct {
 
 	mu        sync.RWMutex         // guards the maps; never held across I/O; taken before a Dragon's
 	byMAC     map[string][]*Dragon // more than one: they are in conflict
+	byHost    map[string][]*Dragon // who lives at its ports
 	byAddress map[string]*Dragon   // who lives there now
 	byWorker  map[string]*Dragon
 	intake    intake
@@ -95,6 +96,7 @@ func Open(c Config) (*Fleet, error) {
 		aside:     asideOptions(c.Client),
 		byMAC:     make(map[string][]*Dragon),
 		byAddress: make(map[string]*Dragon),
+		byHost:    make(map[string][]*Dragon),
 		byWorker:  make(map[string]*Dragon),
 		byName:    make(map[string][]*Dragon),
 	}

@@ -282,7 +282,6 @@ func (f *Fleet) recall(r record, p *place) {
 	d.info.Store(info)
 	d.mu.Lock()
 	if p != nil {
-		f.byAddress[p.address] = d
 		d.settle(p)
 	} else {
 		d.change(func(i *Info) { i.IP = "" })
@@ -290,6 +289,9 @@ func (f *Fleet) recall(r record, p *place) {
 			err: fmt.Errorf("dragon %s: another dragon lives there now: %w", r.Address, dragon.ErrUnreachable)}
 	}
 	d.mu.Unlock()
+	if p != nil {
+		f.occupy(p.address, d)
+	}
 	f.enter(d)
 }
 

@@ -278,9 +278,41 @@ func (f *Fleet) add(mac string, i Info, p *place, s Sighting) *Dragon {
 	d.learn(s.Identity.Brand, s.Identity.Overview)
 	d.mu.Unlock()
 	f.enter(d)
-	f.byAddress[p.address] = d
+	f.occupy(p.address, d)
 	f.relabel(dragon.WorkerName(mac))
 	return d
+}
+
+// occupy notes that d lives at an address. The caller holds f.mu, and no dragon's.
+func (f *Fleet) occupy(address string, d *Dragon) {
+	if f.byAddress[address] != nil {
+		f.vacate(address)
+	}
+	f.byAddress[address] = d
+	host := hostOf(address)
+	f.byHost[host] = append(f.byHost[host], d)
+	f.shareHost(host)
+}
+
+// vacate notes that nobody lives at an address. The caller holds f.mu, and no dragon's.
+func (f *Fleet) vacate(address string) {
+	d, host := f.byAddress[address], hostOf(address)
+	delete(f.byAddress, address)
+	f.byHost[host] = slices.DeleteFunc(f.byHost[host], func(o *Dragon) bool { return o == d })
+	if len(f.byHost[host]) == 0 {
+		delete(f.byHost, host)
+	}
+	f.shareHost(host)
+}
+
+// shareHost says whether the dragons at a host share its IP.
+func (f *Fleet) shareHost(host string) {
+	list := f.byHost[host]
+	for _, d := range list {
+		d.mu.Lock()
+		d.change(func(i *Info) { i.SharesIP = len(list) > 1 })
+		d.mu.Unlock()
+	}
 }
 
 // enter files d under its MAC and name. The caller holds f.mu and relabels.
@@ -293,9 +325,9 @@ func (f *Fleet) enter(d *Dragon) {
 // move gives a known dragon a new place. The caller holds f.mu.
 func (f *Fleet) move(d *Dragon, p *place, s Sighting) {
 	if old := d.at(); old != nil {
-		delete(f.byAddress, old.address)
+		f.vacate(old.address)
 	}
-	f.byAddress[p.address] = d
+	f.occupy(p.address, d)
 	d.mu.Lock()
 	d.settle(p)
 	d.learn(s.Identity.Brand, s.Identity.Overview)
@@ -310,7 +342,7 @@ func (f *Fleet) move(d *Dragon, p *place, s Sighting) {
 // and of two claimants of a MAC only the other one. The caller holds f.mu.
 func (f *Fleet) displace(d *Dragon, why error) {
 	if p := d.at(); p != nil && f.byAddress[p.address] == d {
-		delete(f.byAddress, p.address)
+		f.vacate(p.address)
 	}
 	d.mu.Lock()
 	d.evict(why)
@@ -335,7 +367,7 @@ func (f *Fleet) drop(d *Dragon) {
 		delete(f.byName, name)
 	}
 	if p := d.at(); p != nil && f.byAddress[p.address] == d {
-		delete(f.byAddress, p.address)
+		f.vacate(p.address)
 	}
 	i := d.Info()
 	delete(f.byWorker, i.Worker)

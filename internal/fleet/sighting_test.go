@@ -671,3 +671,32 @@ func TestDragonsThatWander(t *testing.T) {
 		})
 	}
 }
+
+func TestDragonsBehindOneAddressAreLabelledByTheirPort(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		label := func(d *Dragon, want string) {
+			h.Helper()
+			if got := d.Info().IPLabel(); got != want {
+				h.Errorf("%s is labelled %s, want %s", d.Info().Address, got, want)
+			}
+		}
+		a, _ := h.dragon("10.1.0.8:8101", dragontest.Spec{MAC: macA})
+		label(a, "10.1.0.8")
+		b, simB := h.dragon("10.1.0.8:8102", dragontest.Spec{MAC: macB})
+		label(a, "10.1.0.8:8101")
+		label(b, "10.1.0.8:8102")
+		h.move(map[string]*dragontest.Dragon{"10.1.0.8:8102": nil, "10.1.0.9": simB})
+		if c := h.sight("10.1.0.9"); c != Moved {
+			h.Fatalf("%s", c)
+		}
+		label(a, "10.1.0.8")
+		label(b, "10.1.0.9")
+		c, _ := h.dragon("10.1.0.9:8103", dragontest.Spec{MAC: macC})
+		label(b, "10.1.0.9")
+		label(c, "10.1.0.9:8103")
+		if _, err := h.Forget(c.Info().Worker); err != nil {
+			h.Error(err)
+		}
+		label(b, "10.1.0.9")
+	})
+}
