@@ -45,6 +45,7 @@ func addDemo(p *cli.Program) {
 		"configured and a pool outage in three minutes.", &speed, config.ParseSpeed).Default("1")
 	var web app.WebFlags
 	web.Register(cmd, "127.0.0.1:9977")
+	cli.HideFlagsOf(p.GetCommand("run"), cmd, "web.listen-address")
 	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
 		dragons, err := dragontest.NewHerd(dragontest.HerdConfig{Count: count, Specs: demoSpecs(count, speed)})
 		if err != nil {

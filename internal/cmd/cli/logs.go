@@ -14,7 +14,8 @@ import (
 type LogFlags struct{ level, format string }
 
 func (f *LogFlags) register(app *kingpin.Application) {
-	config.Flag(app, "log.level", "Least severity to log: debug, info, warn or error.", &f.level, config.Choice("debug", "info", "warn", "error")).Default("info")
+	config.Flag(app, "log.level", "Minimum level of log lines: debug, info, warn or error.", &f.level,
+		config.Choice("debug", "info", "warn", "error")).Default("info")
 	config.Flag(app, "log.format", "Format of log lines: logfmt or json.", &f.format, config.Choice("logfmt", "json")).Default("logfmt")
 }
 
