@@ -206,6 +206,9 @@ func groups(w io.Writer, p *healer.Plan) {
 				g.note = "blocked by " + string(c.Blocked)
 			}
 		}
+		if left := timeLeft(p, d.Desired); left > 0 {
+			g.is += ", about " + healer.ShortDuration(left)
+		}
 		if counts[g]++; counts[g] == 1 {
 			order = append(order, g)
 		}
@@ -220,6 +223,19 @@ func groups(w io.Writer, p *healer.Plan) {
 		}
 		fmt.Fprintln(w, line)
 	}
+}
+
+// timeLeft is the estimate for a dragon that waits for its rollout; 0 for others.
+func timeLeft(p *healer.Plan, x *healer.SyncStatus) time.Duration {
+	if x.Phase != healer.PhaseWaiting && x.Phase != healer.PhaseDrifted {
+		return 0
+	}
+	for i := range p.Rollouts {
+		if p.Rollouts[i].ID == x.Rollout {
+			return time.Duration(p.Rollouts[i].Left)
+		}
+	}
+	return 0
 }
 
 // trouble says why a dragon stays as it is.
