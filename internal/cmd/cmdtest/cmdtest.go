@@ -48,7 +48,7 @@ func Start(t *testing.T, program func(func(net.Addr)) *cli.Program, args ...stri
 	listening, done := make(chan net.Addr, 1), make(chan error, 1)
 	logs = &LogBuffer{}
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--data-dir=") }) {
-		args = append(args, "--data-dir="+t.TempDir())
+		args = append(args, "--data-dir="+dataDir(t))
 	}
 	args = append([]string{"--web.listen-address=127.0.0.1:0", "--inventory-file="}, args...)
 	go func() { done <- program(func(a net.Addr) { listening <- a }).Run(ctx, args, io.Discard, logs) }()
@@ -65,6 +65,20 @@ func Start(t *testing.T, program func(func(net.Addr)) *cli.Program, args ...stri
 		t.Fatalf("the program ended before it listened: %v\n%s", err, logs)
 		return "", nil, nil
 	}
+}
+
+// dataDir returns a directory that is removed at the end of the test, when nothing writes to
+// it any more: a program that stops early may still be opening its state.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mother-of-dragons-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		Eventually(t, "the data directory is removed", func() bool { return os.RemoveAll(dir) == nil })
+	})
+	return dir
 }
 
 // Get returns the answer to a GET.
