@@ -20,13 +20,13 @@ func BenchmarkScrape(b *testing.B) {
 					info    *fleet.Info
 					health  fleet.Health
 					reading *fleet.Reading
-					face    *face
+					face    *labelCache
 				}
 				dragons := make([]known, n)
 				for i := range dragons {
 					d := &dragons[i]
 					d.info, d.health, d.reading = aDragon(i)
-					d.face = newFace(newCommon())
+					d.face = newLabelCache(newSharedLabels())
 				}
 				c := aCollector(b)
 				h := c.page(one, func(w http.ResponseWriter, r *http.Request) {

@@ -39,7 +39,7 @@ func (s *sample) chips() []item[dragon.Chip] {
 	if s.chipItems == nil {
 		for i := range s.facts().Chips.Value {
 			b := &s.facts().Chips.Value[i]
-			board := s.face.pair("board", strconv.Itoa(b.Slot))
+			board := s.labels.pair("board", strconv.Itoa(b.Slot))
 			if slices.ContainsFunc(s.chipItems, func(it item[dragon.Chip]) bool { return it.key.GetValue() == board.GetValue() }) {
 				continue
 			}

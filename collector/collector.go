@@ -51,11 +51,11 @@ type Collector struct {
 	limits   atomic.Pointer[Limits]
 	families []*family
 	own      own
-	sheets   sync.Pool
+	pageBuffers   sync.Pool
 
-	common *common
+	sharedLabels *sharedLabels
 	mu     sync.Mutex
-	faces  map[*fleet.Dragon]*face
+	labelCaches  map[*fleet.Dragon]*labelCache
 }
 
 // New returns a Collector. It registers its own metrics with the registry.
@@ -70,9 +70,9 @@ func New(c Config) *Collector {
 		Config:   c,
 		families: compile(chosen(c.Switches)),
 		own:      newOwn(c.Registry),
-		sheets:   sync.Pool{New: func() any { return newSheet() }},
-		common:   newCommon(),
-		faces:    map[*fleet.Dragon]*face{},
+		pageBuffers:   sync.Pool{New: func() any { return newPageBuffer() }},
+		sharedLabels:   newSharedLabels(),
+		labelCaches:    map[*fleet.Dragon]*labelCache{},
 	}
 	made.limits.Store(&c.Limits)
 	return made

@@ -14,12 +14,12 @@ func healthTable() table[sample] {
 		title: "Every known dragon",
 		each:  func(s *sample) []item[sample] { return s.self[:] },
 		rows: []row[sample]{
-			{name: "dragon_up", help: "Whether the dragon was read in this scrape.", typ: gauge, source: "reading", get: func(s *sample) dragon.Number { return truth(s.reading != nil) }},
+			{name: "dragon_up", help: "Whether the dragon was read in this scrape.", typ: gauge, source: "reading", get: func(s *sample) dragon.Number { return boolValue(s.reading != nil) }},
 			{name: "dragon_down_info", help: "Why the dragon could not be read when it was last tried: a reason of dragon_scrape_failures_total; 1 while it is down.", typ: gauge, source: "reading", labels: []labelOf[sample]{{"reason", func(s *sample) string { return s.health.Reason }}}, get: func(s *sample) dragon.Number {
-				return only(s.reading == nil && s.busy == "" && s.health.Reason != "", 1)
+				return knownIf(s.reading == nil && s.busy == "" && s.health.Reason != "", 1)
 			}},
 			{name: "dragon_info", help: "What is known of the dragon beside its readings; always 1.", typ: gauge, source: "overview, address", labels: identity(), more: operatorsLabels, get: func(*sample) dragon.Number { return dragon.Known(1) }},
-			{name: "dragon_busy", help: "1 while a write holds the dragon, which is not read then.", typ: gauge, source: "lane", labels: []labelOf[sample]{{"action", func(s *sample) string { return s.busy }}}, get: func(s *sample) dragon.Number { return only(s.busy != "", 1) }},
+			{name: "dragon_busy", help: "1 while a write holds the dragon, which is not read then.", typ: gauge, source: "lane", labels: []labelOf[sample]{{"action", func(s *sample) string { return s.busy }}}, get: func(s *sample) dragon.Number { return knownIf(s.busy != "", 1) }},
 			{name: "dragon_scrape_duration_seconds", help: "Time that this scrape waited for the dragon.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return dragon.Known(s.took.Seconds()) }},
 			{name: "dragon_last_success_timestamp_seconds", help: "When the dragon was last read.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return unix(s.health.LastSuccess) }},
 		},
@@ -85,9 +85,9 @@ func dragonTable() table[sample] {
 			{name: "dragon_miner_uptime_seconds", help: "Time since the mining process started or finished tuning.", typ: gauge, unit: "seconds", source: "summary.DEVS.Device Elapsed", get: func(s *sample) dragon.Number { return s.summary().Elapsed() }},
 			{name: "dragon_boards", help: "Hash boards that the mining process sees.", typ: gauge, source: "summary.DEVS", get: boards},
 			{name: "dragon_boards_expected", help: "Hash boards that the dragon should have.", typ: gauge, source: "boards shown, healing profile, model table", get: func(s *sample) dragon.Number {
-				return only(s.health.Boards.Boards > 0, float64(s.health.Boards.Boards))
+				return knownIf(s.health.Boards.Boards > 0, float64(s.health.Boards.Boards))
 			}},
-			{name: "dragon_boards_expected_info", help: "Who says how many boards to expect: learned (the dragon has shown them), operator (the healing profile) or model; always 1.", typ: gauge, source: "boards shown, healing profile, model table", labels: []labelOf[sample]{{"source", func(s *sample) string { return string(s.health.Boards.Source) }}}, get: func(s *sample) dragon.Number { return only(s.health.Boards.Boards > 0, 1) }},
+			{name: "dragon_boards_expected_info", help: "Who says how many boards to expect: learned (the dragon has shown them), operator (the healing profile) or model; always 1.", typ: gauge, source: "boards shown, healing profile, model table", labels: []labelOf[sample]{{"source", func(s *sample) string { return string(s.health.Boards.Source) }}}, get: func(s *sample) dragon.Number { return knownIf(s.health.Boards.Boards > 0, 1) }},
 			{name: "dragon_hashrate_nominal_hashes_per_second", help: "Hash rate that the maker announced for the model.", typ: gauge, unit: "hashes_per_second", source: "model table", get: nominal},
 		},
 	}
@@ -95,16 +95,16 @@ func dragonTable() table[sample] {
 
 // boards is unknown, and not none, where the dragon gave no list of them.
 func boards(s *sample) dragon.Number {
-	return only(!slices.Contains(s.summary().Unreadable, "DEVS") || len(s.summary().Boards) > 0, float64(len(s.summary().Boards)))
+	return knownIf(!slices.Contains(s.summary().Unreadable, "DEVS") || len(s.summary().Boards) > 0, float64(len(s.summary().Boards)))
 }
 
 func nominal(s *sample) dragon.Number {
 	rate := dragon.ModelOf(s.info.Model).Hashrate
-	return only(rate > 0, rate)
+	return knownIf(rate > 0, rate)
 }
 
 // only is v where it is known, else unknown.
-func only(known bool, v float64) dragon.Number {
+func knownIf(known bool, v float64) dragon.Number {
 	if !known {
 		return dragon.Number{}
 	}
@@ -112,5 +112,5 @@ func only(known bool, v float64) dragon.Number {
 }
 
 func unix(t time.Time) dragon.Number {
-	return only(!t.IsZero(), float64(t.UnixMilli())/1000)
+	return knownIf(!t.IsZero(), float64(t.UnixMilli())/1000)
 }

@@ -27,13 +27,13 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*fa
 	if c.Created {
 		options = append(options, expfmt.WithCreatedLines())
 	}
-	sheet := c.sheets.Get().(*sheet)
+	sheet := c.pageBuffers.Get().(*pageBuffer)
 	text := &continued{w: w}
 	out := sheet.out
 	out.Reset(text)
 	defer func() {
 		out.Reset(nil)
-		c.sheets.Put(sheet)
+		c.pageBuffers.Put(sheet)
 	}()
 	// All our names are plain, so there is nothing to escape in them; without this
 	// the encoder would look for it in every label of every series.
@@ -130,7 +130,7 @@ func (c *continued) Write(b []byte) (int, error) {
 // program's own between them. The families made of samples are fn's only until it
 // returns; one that does not fit on the sheet comes in pieces, of which all but the
 // first go on with it.
-func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, sheet *sheet, fn func(mf *dto.MetricFamily, goesOn bool) error) error {
+func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, sheet *pageBuffer, fn func(mf *dto.MetricFamily, goesOn bool) error) error {
 	for _, f := range families {
 		for len(own) > 0 && own[0].GetName() <= f.name {
 			if own[0].GetName() < f.name { // else it is a dragon's name, which comes from the rows alone
@@ -169,7 +169,7 @@ func (c *Collector) each(families []*family, samples []*sample, own []*dto.Metri
 
 // fill adds a family's series of the samples from the first on. It returns where to go
 // on: the end, the sample that the sheet is full before, or after one that made a row panic.
-func (c *Collector) fill(sheet *sheet, f *family, samples []*sample, first int) (next int) {
+func (c *Collector) fill(sheet *pageBuffer, f *family, samples []*sample, first int) (next int) {
 	i := first
 	defer func() {
 		if v := recover(); v != nil {
@@ -202,7 +202,7 @@ func (c *Collector) gather() []*dto.MetricFamily {
 // A sheet is the memory of one family's series, in few pieces, with what else a page
 // needs while it is made. It outlives the page: a /probe has little to say, and would make
 // all of this for it.
-type sheet struct {
+type pageBuffer struct {
 	out     *bufio.Writer
 	family  dto.MetricFamily
 	scratch [20]*dto.LabelPair
@@ -224,15 +224,15 @@ type cell struct {
 	labels  [4]*dto.LabelPair // enough for all but dragon_info
 }
 
-func newSheet() *sheet { return &sheet{out: bufio.NewWriterSize(nil, 1<<16)} }
+func newPageBuffer() *pageBuffer { return &pageBuffer{out: bufio.NewWriterSize(nil, 1<<16)} }
 
-func (s *sheet) reset() { s.n = 0 }
+func (s *pageBuffer) reset() { s.n = 0 }
 
-func (s *sheet) full() bool { return s.most > 0 && s.n >= s.most }
+func (s *pageBuffer) full() bool { return s.most > 0 && s.n >= s.most }
 
-func (s *sheet) used() []*dto.Metric { return s.metrics[:s.n] }
+func (s *pageBuffer) used() []*dto.Metric { return s.metrics[:s.n] }
 
-func (s *sheet) add(typ dto.MetricType, value float64, since *timestamppb.Timestamp, labels []*dto.LabelPair) {
+func (s *pageBuffer) add(typ dto.MetricType, value float64, since *timestamppb.Timestamp, labels []*dto.LabelPair) {
 	if s.n == len(s.metrics) {
 		cells := new([chunk]cell)
 		s.chunks = append(s.chunks, cells)

@@ -55,7 +55,7 @@ func parse(t *testing.T, page string) map[string]*dto.MetricFamily {
 func (c *Collector) gatherer(samples []*sample) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		var all []*dto.MetricFamily
-		err := c.each(c.families, samples, nil, &sheet{}, func(mf *dto.MetricFamily, _ bool) error {
+		err := c.each(c.families, samples, nil, &pageBuffer{}, func(mf *dto.MetricFamily, _ bool) error {
 			all = append(all, proto.Clone(mf).(*dto.MetricFamily))
 			return nil
 		})
@@ -67,7 +67,7 @@ func failed(n int, err error) *sample {
 	info, health, _ := aDragon(n)
 	health.Up, health.Reason, health.Err = false, "timeout", err
 	health.Failures[0] = 7
-	return newSample(info, health, newFace(newCommon()), nil, err, 1500*time.Millisecond)
+	return newSample(info, health, newLabelCache(newSharedLabels()), nil, err, 1500*time.Millisecond)
 }
 
 func TestPageOfADragonThatSaysEverything(t *testing.T) {
@@ -354,11 +354,11 @@ func FuzzPage(f *testing.F) {
 		for i := range r.Facts.Chips.Value {
 			r.Facts.Chips.Value[i].Slot, r.Facts.Chips.Value[i].Details[0].Temperature = slot, dragon.Known(v)
 		}
-		f := newFace(newCommon())
+		f := newLabelCache(newSharedLabels())
 		bad := newSample(info, health, f, r, nil, time.Second)
 		conflict := *info
 		conflict.Worker = status
-		other := newSample(&conflict, health, newFace(newCommon()), nil, dragon.ErrTimeout, time.Second)
+		other := newSample(&conflict, health, newLabelCache(newSharedLabels()), nil, dragon.ErrTimeout, time.Second)
 		good := aHerd(2)[1]
 		c := aCollector(t)
 

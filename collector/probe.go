@@ -40,7 +40,7 @@ func (c *Collector) Probe() http.Handler {
 		var lines bytes.Buffer
 		logger := log.With(c.tee(&lines), "worker", clean(d.Info().Worker), "address", clean(d.Info().Address))
 		level.Debug(logger).Log("msg", "probing", "target", clean(targets[0]))
-		s := c.read(ctx, d, c.facesOf([]*fleet.Dragon{d})[0])
+		s := c.read(ctx, d, c.labelCachesOf([]*fleet.Dragon{d})[0])
 		if interrupted(w, r) {
 			return
 		}

@@ -113,7 +113,7 @@ func (t table[T]) family(rows []row[T]) *family {
 		for _, it := range t.each(s) {
 			for i := range rows {
 				r := &rows[i]
-				value := sane(r.typ, r.get(it.of))
+				value := validOrUnknown(r.typ, r.get(it.of))
 				labels := scratch[:0]
 				if it.key != nil {
 					labels = append(labels, it.key)
@@ -122,11 +122,11 @@ func (t table[T]) family(rows []row[T]) *family {
 					labels = append(labels, with[i])
 				}
 				for _, l := range r.labels {
-					labels = append(labels, s.face.pair(l.name, l.get(it.of)))
+					labels = append(labels, s.labels.pair(l.name, l.get(it.of)))
 				}
 				if r.more != nil {
 					for _, l := range r.more(it.of) {
-						labels = append(labels, s.face.pair(l.Name, l.Value))
+						labels = append(labels, s.labels.pair(l.Name, l.Value))
 					}
 				}
 				emit(r.source, value, it.since, append(labels, s.worker))
@@ -138,7 +138,7 @@ func (t table[T]) family(rows []row[T]) *family {
 
 // sane makes unknown what no dragon can mean: neither a gauge that is no number nor a
 // counter below zero tells anybody anything, and OpenMetrics forbids the latter.
-func sane(typ dto.MetricType, n dragon.Number) dragon.Number {
+func validOrUnknown(typ dto.MetricType, n dragon.Number) dragon.Number {
 	v, known := n.Get()
 	if known && (math.IsNaN(v) || math.IsInf(v, 0) || typ == counter && v < 0) {
 		return dragon.Number{}
@@ -159,7 +159,7 @@ func compile(tables []grouped) []*family {
 	return all
 }
 
-func truth(b bool) dragon.Number {
+func boolValue(b bool) dragon.Number {
 	if b {
 		return dragon.Known(1)
 	}

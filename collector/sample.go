@@ -24,7 +24,7 @@ type sample struct {
 	took    time.Duration
 	busy    string // the action that holds the lane
 
-	face   *face
+	labels   *labelCache
 	worker *dto.LabelPair
 
 	self        [1]item[sample]
@@ -41,14 +41,14 @@ const maxItems = 32
 
 // newSample is what came of reading a dragon. It sees the answer as a whole, so here it
 // is made sure that each series exists once.
-func newSample(info *fleet.Info, health fleet.Health, f *face, r *fleet.Reading, err error, took time.Duration) *sample {
+func newSample(info *fleet.Info, health fleet.Health, f *labelCache, r *fleet.Reading, err error, took time.Duration) *sample {
 	if err == nil && (r == nil || r.Summary == nil) {
 		r, err = nil, errors.New("read nothing")
 	}
 	if err != nil {
 		r = nil
 	}
-	s := &sample{info: info, health: health, reading: r, err: err, took: took, face: f}
+	s := &sample{info: info, health: health, reading: r, err: err, took: took, labels: f}
 	s.worker = f.pair("worker", s.info.Worker)
 	s.self[0].of = s
 	s.busy = s.health.Busy
@@ -88,7 +88,7 @@ func newSample(info *fleet.Info, health fleet.Health, f *face, r *fleet.Reading,
 }
 
 // since is when the counters in a slot were zero, by an age that a reading tells.
-func since(f *face, slot int, r *fleet.Reading, age dragon.Number) *timestamppb.Timestamp {
+func since(f *labelCache, slot int, r *fleet.Reading, age dragon.Number) *timestamppb.Timestamp {
 	began, known := r.Began(age)
 	return f.start(slot, began, known)
 }

@@ -71,21 +71,21 @@ func aHerd(n int) []*sample {
 	samples := make([]*sample, n)
 	for i := range samples {
 		info, health, r := aDragon(i)
-		samples[i] = newSample(info, health, newFace(newCommon()), r, nil, 5*time.Millisecond)
+		samples[i] = newSample(info, health, newLabelCache(newSharedLabels()), r, nil, 5*time.Millisecond)
 	}
 	return samples
 }
 
 func TestWhatNoDragonCanMeanIsUnknown(t *testing.T) {
 	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-		if sane(gauge, dragon.Known(v)).IsKnown() || sane(counter, dragon.Known(v)).IsKnown() {
+		if validOrUnknown(gauge, dragon.Known(v)).IsKnown() || validOrUnknown(counter, dragon.Known(v)).IsKnown() {
 			t.Errorf("%v is taken for a number", v)
 		}
 	}
-	if sane(counter, dragon.Known(-1)).IsKnown() || !sane(gauge, dragon.Known(-1)).IsKnown() || !sane(counter, dragon.Known(0)).IsKnown() {
+	if validOrUnknown(counter, dragon.Known(-1)).IsKnown() || !validOrUnknown(gauge, dragon.Known(-1)).IsKnown() || !validOrUnknown(counter, dragon.Known(0)).IsKnown() {
 		t.Error("only a counter cannot be below zero")
 	}
-	if sane(gauge, dragon.Number{}).IsKnown() {
+	if validOrUnknown(gauge, dragon.Number{}).IsKnown() {
 		t.Error("unknown became known")
 	}
 }
@@ -95,11 +95,11 @@ func TestEachThingIsThereOnce(t *testing.T) {
 	for i := range r.Summary.Boards {
 		r.Summary.Boards[i].Slot, r.Summary.Pools[i].Index = 4, 1
 	}
-	s := newSample(info, health, newFace(newCommon()), r, nil, 0)
+	s := newSample(info, health, newLabelCache(newSharedLabels()), r, nil, 0)
 	if len(s.boards) != 1 || len(s.pools) != 1 || s.boards[0].of != &r.Summary.Boards[0] {
 		t.Errorf("%d boards, %d pools", len(s.boards), len(s.pools))
 	}
-	again := newSample(info, health, newFace(newCommon()), nil, dragon.ErrTimeout, 0)
+	again := newSample(info, health, newLabelCache(newSharedLabels()), nil, dragon.ErrTimeout, 0)
 	if got := unique([]*sample{s, again, aHerd(2)[1]}); len(got) != 2 || got[0] != s {
 		t.Errorf("%d samples of two workers", len(got))
 	}
@@ -114,7 +114,7 @@ func TestADragonCannotFloodThePage(t *testing.T) {
 	for i := range 40 {
 		r.Facts.Chips.Value = append(r.Facts.Chips.Value, dragon.DebugBoard{Slot: i + 2, Details: make([]dragon.Chip, 512)})
 	}
-	s := newSample(info, health, newFace(newCommon()), r, nil, 0)
+	s := newSample(info, health, newLabelCache(newSharedLabels()), r, nil, 0)
 	if len(s.boards) != maxItems || len(s.pools) != maxItems || len(s.chips()) != maxChips {
 		t.Errorf("%d boards, %d pools, %d chips", len(s.boards), len(s.pools), len(s.chips()))
 	}

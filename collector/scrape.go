@@ -53,7 +53,7 @@ func scrapeTimeout(header string, offset time.Duration) (time.Duration, bool) {
 // fleet's order, one for each dragon.
 func (c *Collector) scrape(ctx context.Context) []*sample {
 	dragons := c.Fleet.Dragons()
-	faces := c.facesOf(dragons)
+	faces := c.labelCachesOf(dragons)
 	samples := make([]*sample, len(dragons))
 	workers := make(chan struct{}, cmp.Or(c.limits.Load().Workers, len(dragons)))
 	var reading sync.WaitGroup
@@ -86,12 +86,12 @@ func (c *Collector) scrape(ctx context.Context) []*sample {
 
 // read reads one dragon. A panic on the way, whatever the dragon said to bring it
 // about, is this dragon's failure and nobody else's.
-func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *face) (s *sample) {
+func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *labelCache) (s *sample) {
 	start := time.Now()
 	defer func() {
 		if v := recover(); v != nil {
 			c.panicked(d.Info().Worker, v)
-			s = newSample(d.Info(), d.Health(), newFace(c.common), nil, fmt.Errorf("panic: %v", v), time.Since(start))
+			s = newSample(d.Info(), d.Health(), newLabelCache(c.sharedLabels), nil, fmt.Errorf("panic: %v", v), time.Since(start))
 		}
 	}()
 	r, err := d.Read(ctx, 0)
@@ -117,19 +117,19 @@ func unique(samples []*sample) []*sample {
 }
 
 // facesOf returns the dragons' faces.
-func (c *Collector) facesOf(dragons []*fleet.Dragon) []*face {
+func (c *Collector) labelCachesOf(dragons []*fleet.Dragon) []*labelCache {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := make([]*face, len(dragons))
+	all := make([]*labelCache, len(dragons))
 	for i, d := range dragons {
-		f, ok := c.faces[d]
+		f, ok := c.labelCaches[d]
 		if !ok {
-			f = newFace(c.common)
-			c.faces[d] = f
+			f = newLabelCache(c.sharedLabels)
+			c.labelCaches[d] = f
 		}
 		all[i] = f
 	}
-	if known := c.Fleet.Dragons(); len(c.faces) > len(known)+len(dragons) {
+	if known := c.Fleet.Dragons(); len(c.labelCaches) > len(known)+len(dragons) {
 		c.forget(known)
 	}
 	return all
@@ -137,11 +137,11 @@ func (c *Collector) facesOf(dragons []*fleet.Dragon) []*face {
 
 // forget drops the faces of dragons that have left the fleet.
 func (c *Collector) forget(known []*fleet.Dragon) {
-	kept := make(map[*fleet.Dragon]*face, len(known))
+	kept := make(map[*fleet.Dragon]*labelCache, len(known))
 	for _, d := range known {
-		if f, ok := c.faces[d]; ok {
+		if f, ok := c.labelCaches[d]; ok {
 			kept[d] = f
 		}
 	}
-	c.faces = kept
+	c.labelCaches = kept
 }

@@ -569,13 +569,13 @@ func TestFacesOfForgottenDragonsGo(t *testing.T) {
 		a, b := newFarm(t, dragontest.HerdConfig{Count: 4}), newFarm(t, dragontest.HerdConfig{Count: 4})
 		defer a.close()
 		defer b.close()
-		first := a.facesOf(a.Fleet.Dragons())
-		a.facesOf(b.Fleet.Dragons()) // which a's fleet does not know
-		a.facesOf(b.Fleet.Dragons()[:1])
-		if n := len(a.faces); n != 4 {
+		first := a.labelCachesOf(a.Fleet.Dragons())
+		a.labelCachesOf(b.Fleet.Dragons()) // which a's fleet does not know
+		a.labelCachesOf(b.Fleet.Dragons()[:1])
+		if n := len(a.labelCaches); n != 4 {
 			t.Errorf("%d faces", n)
 		}
-		if second := a.facesOf(a.Fleet.Dragons()); !slices.Equal(first, second) {
+		if second := a.labelCachesOf(a.Fleet.Dragons()); !slices.Equal(first, second) {
 			t.Error("the faces of known dragons were lost")
 		}
 	})

@@ -44,7 +44,7 @@ func autotuneTable() table[sample] {
 		title: "Autotune",
 		each:  func(s *sample) []item[sample] { return s.live },
 		rows: []row[sample]{
-			{name: "dragon_autotune_info", help: "The stored autotune profile, with its level on Innosilicon; always 1.", typ: gauge, source: "getAutoTune.autoTuneMode", labels: []labelOf[sample]{{"level", level}, {"mode", func(s *sample) string { return s.facts().AutoTune.Value.Mode }}}, get: func(s *sample) dragon.Number { return only(!s.facts().AutoTune.At.IsZero(), 1) }},
+			{name: "dragon_autotune_info", help: "The stored autotune profile, with its level on Innosilicon; always 1.", typ: gauge, source: "getAutoTune.autoTuneMode", labels: []labelOf[sample]{{"level", level}, {"mode", func(s *sample) string { return s.facts().AutoTune.Value.Mode }}}, get: func(s *sample) dragon.Number { return knownIf(!s.facts().AutoTune.At.IsZero(), 1) }},
 		},
 	}
 }

@@ -209,7 +209,7 @@ func TestErrorsAreDecodedWhereTheCodeIsKnown(t *testing.T) {
 	} {
 		info, health, r := aDragon(0)
 		r.Facts.Errors.Value = dragon.ErrorReport{Code: c.code, Message: c.says}
-		page := pageOf(t, aCollector(t), []*sample{newSample(info, health, newFace(newCommon()), r, nil, 0)})
+		page := pageOf(t, aCollector(t), []*sample{newSample(info, health, newLabelCache(newSharedLabels()), r, nil, 0)})
 		if got := strings.Contains(page, "\ndragon_error_info{"); got != (c.want != "") {
 			t.Errorf("code %q: an error is shown: %v", c.code, got)
 		}

@@ -69,11 +69,11 @@ var debugStatsFields = table(
 		return r.elements(maxBoards, func(int, string) {
 			var b debugEntry
 			if !readObject(r, "boards", &debugEntryFields, &b) {
-				r.senseless("boards")
+				r.unreadableField("boards")
 				return
 			}
 			if len(b.chips) > chips {
-				r.senseless("boards.chips")
+				r.unreadableField("boards.chips")
 			}
 			b.board.Details = slices.Clip(slices.Clone(b.chips[:min(len(b.chips), chips)]))
 			chips -= len(b.board.Details)
@@ -101,7 +101,7 @@ var debugEntryFields = table(
 		return r.elements(maxChips, func(i int, _ string) {
 			chip := Chip{Index: i}
 			if !readObject(r, "chips", &chipFields, &chip) {
-				r.senseless("chips")
+				r.unreadableField("chips")
 				return
 			}
 			e.chips = append(e.chips, chip)

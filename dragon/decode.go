@@ -174,7 +174,7 @@ func readObject[T any](r *reader, name string, f *fields[T], t *T) bool {
 			r.known++
 			met |= f.meets[i]
 			if !f.rows[i].read(r, t) && r.err == nil {
-				r.senseless(f.rows[i].key)
+				r.unreadableField(f.rows[i].key)
 			}
 		} else if !top || !r.replyField(key) {
 			r.skip()
@@ -254,7 +254,7 @@ func (r *reader) elements(limit int, each func(i int, key string)) bool {
 }
 
 // senseless notes a field of the object being read. A name is noted once.
-func (r *reader) senseless(key string) { r.note(r.path + key) }
+func (r *reader) unreadableField(key string) { r.note(r.path + key) }
 
 func (r *reader) note(name string) {
 	if !slices.Contains(r.unreadable, name) {

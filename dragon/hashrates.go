@@ -33,7 +33,7 @@ var hashRatesFields = table(
 			}
 			for _, b := range h.Boards {
 				if b.Slot == slot {
-					r.senseless("stats")
+					r.unreadableField("stats")
 					r.skip()
 					return
 				}
@@ -42,11 +42,11 @@ var hashRatesFields = table(
 			if !r.elements(maxSamples, func(int, string) {
 				var n Number
 				if !r.number(&n, amount) {
-					r.senseless("stats")
+					r.unreadableField("stats")
 				}
 				board.Hashrates = append(board.Hashrates, n)
 			}) {
-				r.senseless("stats")
+				r.unreadableField("stats")
 			}
 			h.Boards = append(h.Boards, board)
 		})
@@ -56,7 +56,7 @@ var hashRatesFields = table(
 		return r.elements(maxSamples, func(int, string) {
 			var n Number
 			if !r.number(&n, moment) {
-				r.senseless("times")
+				r.unreadableField("times")
 			}
 			h.Times = append(h.Times, time.Unix(int64(min(n.Or(0), 1e11)), 0).UTC())
 		})

@@ -107,7 +107,7 @@ var allFields = table(
 		return r.elements(maxBoards, func(int, string) {
 			var b reportedAllBoard
 			if !readObject(r, "chain", &allBoardFields, &b) {
-				r.senseless("chain")
+				r.unreadableField("chain")
 				return
 			}
 			a.boards = append(a.boards, b)

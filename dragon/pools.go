@@ -99,7 +99,7 @@ func readPoolConfigs(r *reader) (pools []PoolConfig, ok bool) {
 		} else if readObject(r, "pools", &poolConfigFields, &p) {
 			pools = append(pools, p)
 		} else {
-			r.senseless("pools")
+			r.unreadableField("pools")
 		}
 	})
 	return pools, ok

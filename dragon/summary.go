@@ -142,7 +142,7 @@ var summaryFields = table(
 			s.boards = append(s.boards, reportedBoard{})
 			if !readObject(r, "DEVS", &boardFields, &s.boards[len(s.boards)-1]) {
 				s.boards = s.boards[:len(s.boards)-1]
-				r.senseless("DEVS")
+				r.unreadableField("DEVS")
 			}
 		})
 	}).always(),
@@ -259,7 +259,7 @@ func readPool(r *reader, pools []reportedPool) []reportedPool {
 	pools = append(pools, reportedPool{})
 	if !readObject(r, "POOLS", &poolFields, &pools[len(pools)-1]) {
 		pools = pools[:len(pools)-1]
-		r.senseless("POOLS")
+		r.unreadableField("POOLS")
 	}
 	return pools
 }

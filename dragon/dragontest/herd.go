@@ -39,7 +39,7 @@ type HerdConfig struct {
 type Herd struct {
 	config HerdConfig
 	port   uint16
-	house  *house
+	server  *hostServer
 	memory *exchange // nil where there are sockets
 
 	dragons   []*Dragon
@@ -77,7 +77,7 @@ func NewHerd(c HerdConfig) (*Herd, error) {
 		byAddr: make(map[netip.Addr]host, hosts), doors: make(map[netip.Addr]*door),
 		dials: make(map[netip.Addr]int),
 	}
-	h.house = newHouse(h.lives)
+	h.server = newHostServer(h.lives)
 	addr := c.Prefix.Addr()
 	for i := range c.Count {
 		addr = addr.Next()
@@ -109,8 +109,8 @@ func NewHerd(c HerdConfig) (*Herd, error) {
 		if h.port == 0 {
 			h.port = 80
 		}
-		h.memory = &exchange{conns: make(chan net.Conn), closed: h.house.closed}
-		h.house.serve(h.memory)
+		h.memory = &exchange{conns: make(chan net.Conn), closed: h.server.closed}
+		h.server.serve(h.memory)
 		return h, nil
 	}
 	if err := h.listen(); err != nil {
@@ -126,7 +126,7 @@ func (h *Herd) listen() error {
 	for range 5 {
 		if err = h.listenOn(h.config.Port); err == nil {
 			for _, o := range h.doors {
-				h.house.serve(o)
+				h.server.serve(o)
 			}
 			return nil
 		}
@@ -138,13 +138,13 @@ func (h *Herd) listen() error {
 			break
 		}
 	}
-	h.house.close()
+	h.server.close()
 	return err
 }
 
 func (h *Herd) listenOn(port uint16) error {
 	for _, addr := range h.addrs {
-		o, err := h.house.openDoor(h.byAddr[addr], netip.AddrPortFrom(addr, port))
+		o, err := h.server.openDoor(h.byAddr[addr], netip.AddrPortFrom(addr, port))
 		if err != nil {
 			return err
 		}
@@ -163,7 +163,7 @@ func (h *Herd) Close() {
 	for _, s := range h.strangers {
 		s.Close()
 	}
-	h.house.close()
+	h.server.close()
 }
 
 // Len returns the number of dragons.
@@ -225,14 +225,14 @@ func (h *Herd) Move(i int, to netip.Addr) error {
 		return fmt.Errorf("dragontest: %v is taken", to)
 	}
 	if h.memory == nil {
-		o, err := h.house.openDoor(h.dragons[i], netip.AddrPortFrom(to, h.port))
+		o, err := h.server.openDoor(h.dragons[i], netip.AddrPortFrom(to, h.port))
 		if err != nil {
 			return err
 		}
 		_ = h.doors[h.addrs[i]].Close()
 		delete(h.doors, h.addrs[i])
 		h.doors[to] = o
-		h.house.serve(o)
+		h.server.serve(o)
 	}
 	delete(h.byAddr, h.addrs[i])
 	h.byAddr[to] = h.dragons[i]
@@ -295,7 +295,7 @@ func (h *Herd) DialContext(ctx context.Context, network, address string) (net.Co
 	}
 	switch {
 	case at != nil && to.Port() == h.port:
-		return h.memory.dial(ctx, h.house, at, to)
+		return h.memory.dial(ctx, h.server, at, to)
 	case at == nil && h.config.Silent:
 		return silence(ctx, to)
 	}

@@ -33,7 +33,7 @@ func (x *exchange) Close() error   { return nil } // the house is what is closed
 func (x *exchange) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 0)} }
 
 // dial connects to a host of the network.
-func (x *exchange) dial(ctx context.Context, h *house, at host, to netip.AddrPort) (net.Conn, error) {
+func (x *exchange) dial(ctx context.Context, h *hostServer, at host, to netip.AddrPort) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, dialError(to, err)
 	}

@@ -47,7 +47,7 @@ func (c conn) reset() { reset(c.Conn) }
 type connKey struct{}
 
 // house serves any number of hosts with one http.Server.
-type house struct {
+type hostServer struct {
 	http    *http.Server
 	closed  chan struct{}
 	once    sync.Once
@@ -57,8 +57,8 @@ type house struct {
 
 // newHouse returns a house without hosts. lives, unless it is nil, says whether a
 // host is still at the address where a connection was made.
-func newHouse(lives func(host, netip.Addr) bool) *house {
-	h := &house{closed: make(chan struct{})}
+func newHostServer(lives func(host, netip.Addr) bool) *hostServer {
+	h := &hostServer{closed: make(chan struct{})}
 	h.http = &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c := r.Context().Value(connKey{}).(conn)
@@ -87,12 +87,12 @@ func newHouse(lives func(host, netip.Addr) bool) *house {
 }
 
 // serve accepts connections from l until the house is closed.
-func (h *house) serve(l net.Listener) {
+func (h *hostServer) serve(l net.Listener) {
 	h.serving.Go(func() { _ = h.http.Serve(l) })
 }
 
 // serveRaw has a host that does not speak HTTP serve a connection.
-func (h *house) serveRaw(at host, c net.Conn) {
+func (h *hostServer) serveRaw(at host, c net.Conn) {
 	h.serving.Go(func() {
 		done := make(chan struct{})
 		defer close(done)
@@ -107,7 +107,7 @@ func (h *house) serveRaw(at host, c net.Conn) {
 	})
 }
 
-func (h *house) close() {
+func (h *hostServer) close() {
 	h.once.Do(func() { close(h.closed) })
 	_ = h.http.Close()
 	h.serving.Wait()
@@ -116,7 +116,7 @@ func (h *house) close() {
 
 // door is the listener of one host on a real port of loopback.
 type door struct {
-	house *house
+	house *hostServer
 	host  host
 	addr  string
 
@@ -127,7 +127,7 @@ type door struct {
 }
 
 // openDoor listens at addr, which must be of 127.0.0.0/8.
-func (h *house) openDoor(at host, addr netip.AddrPort) (*door, error) {
+func (h *hostServer) openDoor(at host, addr netip.AddrPort) (*door, error) {
 	if err := loopback(addr.Addr()); err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ type Server struct {
 	URL  string // http://127.0.0.1:port, without a slash at the end
 	Addr string // 127.0.0.1:port
 
-	house *house
+	house *hostServer
 }
 
 // NewServer returns a dragon that listens on a port of 127.0.0.1. The caller closes
@@ -257,7 +257,7 @@ func NewServer(spec Spec) *Server { return New(spec).Start() }
 // that finds out is accepted, and reset. One that is unplugged refuses too, for
 // want of a way to keep the kernel silent; on a network in memory it does not answer.
 func (d *Dragon) Start() *Server {
-	h := newHouse(nil)
+	h := newHostServer(nil)
 	door, err := h.openDoor(d, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0))
 	if err != nil {
 		panic(err)

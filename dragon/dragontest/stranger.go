@@ -198,13 +198,13 @@ type StrangerServer struct {
 	URL  string
 	Addr string
 
-	house *house
+	house *hostServer
 }
 
 // NewStranger returns a stranger that listens on a port of 127.0.0.1. The caller closes it.
 func NewStranger(kind StrangerKind) *StrangerServer {
 	s := newStranger(kind)
-	h := newHouse(nil)
+	h := newHostServer(nil)
 	door, err := h.openDoor(s, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0))
 	if err != nil {
 		panic(err)

@@ -97,7 +97,7 @@ func (s *Stock) ask(ctx context.Context, model, hwver string) {
 			continue
 		}
 		var latest *dragon.LatestFirmware
-		err := d.Aside(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
+		err := d.OutOfBand(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
 			latest, err = c.LatestFirmware(ctx)
 			return err
 		})

@@ -49,7 +49,7 @@ type Dragon struct {
 	facts atomic.Pointer[Facts]
 
 	mu       sync.Mutex      // guards what follows and the lane; never held across I/O
-	place    *place          // nil where another dragon lives at the last address
+	endpoint    *endpoint          // nil where another dragon lives at the last address
 	overview json.RawMessage // as dragon.KnownOverview gives it
 	lastSeen time.Time
 	retired  time.Time    // it is not forgotten before
@@ -58,7 +58,7 @@ type Dragon struct {
 	life     life
 	boards   shownBoards
 
-	errands       map[Fact]*errand
+	factPolls       map[Fact]*factPoll
 	firmwareAsked time.Time
 
 	noDetail string // the firmware that has no getErrorDetail; belongs to whoever has the lane
@@ -66,21 +66,21 @@ type Dragon struct {
 
 // place is an address that a dragon lives at, with the session there. A dragon that
 // moves gets a new one.
-type place struct {
+type endpoint struct {
 	address string
 	client  *dragon.Client
 	ctx     context.Context // done when the dragon no longer lives there, or the fleet ends
 	leave   context.CancelFunc
 
-	asideOnce sync.Once
-	aside     *dragon.Client
+	outOfBandOnce sync.Once
+	outOfBand     *dragon.Client
 
 	session session // belongs to whoever has the lane
 }
 
-func (f *Fleet) newPlace(address string, c *dragon.Client) *place {
-	p := &place{address: address, client: c}
-	p.ctx, p.leave = context.WithCancel(f.life)
+func (f *Fleet) newEndpoint(address string, c *dragon.Client) *endpoint {
+	p := &endpoint{address: address, client: c}
+	p.ctx, p.leave = context.WithCancel(f.ctx)
 	return p
 }
 
@@ -156,12 +156,12 @@ func (d *Dragon) silentSince(now time.Time) time.Duration {
 
 // settle makes p the place where the dragon lives. That it was down was said of
 // another place. The caller holds d.mu.
-func (d *Dragon) settle(p *place) {
-	if d.place != nil {
-		d.place.leave()
+func (d *Dragon) moveTo(p *endpoint) {
+	if d.endpoint != nil {
+		d.endpoint.leave()
 	}
-	d.place = p
-	d.health.absolve()
+	d.endpoint = p
+	d.health.reset()
 	d.change(func(i *Info) {
 		i.Address, i.IP = p.address, hostOf(p.address)
 		d.findSite(i)
@@ -170,10 +170,10 @@ func (d *Dragon) settle(p *place) {
 
 // evict takes the dragon's place away: another dragon lives there. It stays down
 // until it is sighted elsewhere. The caller holds d.mu.
-func (d *Dragon) evict(why error) {
-	if d.place != nil {
-		d.place.leave()
-		d.place = nil
+func (d *Dragon) clearAddress(why error) {
+	if d.endpoint != nil {
+		d.endpoint.leave()
+		d.endpoint = nil
 	}
 	d.change(func(i *Info) { i.IP = "" })
 	d.failed("unreachable", why, time.Now())

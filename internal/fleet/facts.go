@@ -131,7 +131,7 @@ func (f *Facts) UpgradeAvailable(running string) dragon.Number {
 }
 
 // errand is the state of one fact of one dragon.
-type errand struct {
+type factPoll struct {
 	next     time.Time // the entry of the queue that counts; zero: none, until the dragon comes up
 	failures int       // in a row
 	lacking  string    // the firmware that does not offer the fact; empty: it may
@@ -162,7 +162,7 @@ func (d *Dragon) learnFact(learn func(*Facts)) {
 // it went may be long out of date. The caller holds d.mu.
 func (d *Dragon) planFacts(now time.Time) {
 	for _, fact := range []Fact{AutoTune, Pools, Errors, Firmware, Chips} {
-		every, e := d.fleet.config.interval(fact), d.errand(fact)
+		every, e := d.fleet.config.interval(fact), d.factPoll(fact)
 		if every <= 0 {
 			continue
 		}
@@ -194,10 +194,10 @@ func (d *Dragon) firmwareDue(now time.Time, every time.Duration) time.Time {
 }
 
 // hastenFacts has what a write or a restart may have changed asked soon. The caller holds d.mu.
-func (d *Dragon) hastenFacts() {
+func (d *Dragon) refreshFactsSoon() {
 	now := time.Now()
 	for _, fact := range []Fact{AutoTune, Pools, Errors} {
-		if d.fleet.config.interval(fact) > 0 && d.health.up && d.errand(fact).failures == 0 {
+		if d.fleet.config.interval(fact) > 0 && d.health.up && d.factPoll(fact).failures == 0 {
 			d.plan(fact, now.Add(d.fleet.pace.ours(time.Second+d.fleet.jitter(factAgain))))
 		}
 	}
@@ -215,14 +215,14 @@ func (f *Fleet) jitter(limit time.Duration) time.Duration {
 func (f *Fleet) jittered(every time.Duration) time.Duration { return every + f.jitter(every/10) }
 
 // errand returns the state of a fact. The caller holds d.mu.
-func (d *Dragon) errand(fact Fact) *errand {
-	e := d.errands[fact]
+func (d *Dragon) factPoll(fact Fact) *factPoll {
+	e := d.factPolls[fact]
 	if e == nil {
-		if d.errands == nil {
-			d.errands = make(map[Fact]*errand)
+		if d.factPolls == nil {
+			d.factPolls = make(map[Fact]*factPoll)
 		}
-		e = &errand{}
-		d.errands[fact] = e
+		e = &factPoll{}
+		d.factPolls[fact] = e
 	}
 	return e
 }
@@ -232,8 +232,8 @@ func (d *Dragon) errand(fact Fact) *errand {
 func (d *Dragon) plan(fact Fact, at time.Time) {
 	beat := d.fleet.pace.ours(factBeat)
 	at = at.Add(-at.Sub(d.fleet.began) % beat).Add(beat)
-	d.errand(fact).next = at
-	d.fleet.errands.add(factOf{d, fact}, at)
+	d.factPoll(fact).next = at
+	d.fleet.factQueue.add(factOf{d, fact}, at)
 }
 
 // expireFact forgets a fact that is too old to be shown. The caller holds d.mu.
@@ -245,14 +245,14 @@ func (d *Dragon) expireFact(fact Fact, now time.Time) {
 
 // owes reports whether an entry of the queue still counts. A dragon that is not up
 // is not asked; it is planned for again when it comes up.
-func (d *Dragon) owes(fact Fact, at time.Time) bool {
+func (d *Dragon) isDue(fact Fact, at time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.errand(fact)
+	e := d.factPoll(fact)
 	if !e.next.Equal(at) {
 		return false
 	}
-	if !d.health.up || d.place == nil {
+	if !d.health.up || d.endpoint == nil {
 		e.next = time.Time{}
 		return false
 	}
@@ -264,14 +264,14 @@ func (f *Fleet) refresh(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	workers := make(chan struct{}, factWorkers)
-	vendors := vendorLines{waiting: make(map[string][]*Dragon)}
+	vendors := vendorQueues{waiting: make(map[string][]*Dragon)}
 	for {
-		e, ok := f.errands.next(ctx)
+		e, ok := f.factQueue.next(ctx)
 		if !ok {
 			return
 		}
 		d, fact := e.what.dragon, e.what.fact
-		if !d.owes(fact, e.at) {
+		if !d.isDue(fact, e.at) {
 			continue
 		}
 		if fact == Firmware {
@@ -299,14 +299,14 @@ func (f *Fleet) refresh(ctx context.Context) {
 
 // vendorLines are the dragons of each site that wait to ask their vendor: one at a
 // time does, so that the site's way out is not taken up, and the vendor neither.
-type vendorLines struct {
+type vendorQueues struct {
 	mu      sync.Mutex
 	waiting map[string][]*Dragon // a site is in it while one of its dragons asks
 }
 
 // join puts a dragon in its site's line. It reports true if nobody asks there now:
 // then it is its turn.
-func (v *vendorLines) join(site string, d *Dragon) (first bool) {
+func (v *vendorQueues) join(site string, d *Dragon) (first bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	line, busy := v.waiting[site]
@@ -319,7 +319,7 @@ func (v *vendorLines) join(site string, d *Dragon) (first bool) {
 }
 
 // next returns whose turn it is; nil if nobody waits.
-func (v *vendorLines) next(site string) *Dragon {
+func (v *vendorQueues) next(site string) *Dragon {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	line := v.waiting[site]
@@ -352,7 +352,7 @@ func (d *Dragon) askFact(ctx context.Context, fact Fact) {
 		d.plan(fact, now.Add(d.fleet.pace.ours(d.fleet.jitter(factAgain))))
 		d.mu.Unlock()
 	}
-	d.fleet.say()
+	d.fleet.flushLog()
 }
 
 // LearnPools and LearnAutoTune take over what somebody who has the lane was just told.
@@ -378,13 +378,13 @@ func (d *Dragon) ifFree(ctx context.Context, patience time.Duration, ask func(co
 	default:
 		return errLaneTaken
 	}
-	p := d.at()
+	p := d.currentEndpoint()
 	if p == nil {
 		err := d.Health().downError()
 		done(err)
 		return err
 	}
-	err := d.guard("asking for a fact", func() error {
+	err := d.recoverPanic("asking for a fact", func() error {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // both end it: the fleet, and a dragon that moves away
@@ -397,7 +397,7 @@ func (d *Dragon) ifFree(ctx context.Context, patience time.Duration, ask func(co
 		return nil
 	})
 	if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
-		d.fleet.supplant(d, p, stranger) //nolint:contextcheck // it goes on when this is over
+		d.fleet.replaceAtAddress(d, p, stranger) //nolint:contextcheck // it goes on when this is over
 	}
 	if err == nil && p.ctx.Err() != nil {
 		err = p.ctx.Err()
@@ -469,7 +469,7 @@ func (d *Dragon) errorReport(ctx context.Context, c *dragon.Client) (*dragon.Err
 func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now, every, e := time.Now(), d.fleet.config.interval(fact), d.errand(fact)
+	now, every, e := time.Now(), d.fleet.config.interval(fact), d.factPoll(fact)
 	if err == nil {
 		d.learnFact(learn)
 		e.failures, e.lacking = 0, ""
@@ -482,7 +482,7 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 	}
 	d.expireFact(fact, now)
 	if e.failures++; e.failures == 1 {
-		d.fleet.note(level.DebugValue(), "a dragon does not tell a fact", "worker", d.Info().Worker, "address", d.Info().Address, "fact", fact, "err", err)
+		d.fleet.logLater(level.DebugValue(), "a dragon does not tell a fact", "worker", d.Info().Worker, "address", d.Info().Address, "fact", fact, "err", err)
 	}
 	wait := min(every<<min(e.failures, 10), max(every, factBackoff))
 	if errors.Is(err, dragon.ErrNotOffered) {
@@ -498,9 +498,9 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 func (d *Dragon) askVendor(ctx context.Context) {
 	every := d.fleet.config.interval(Firmware)
 	d.mu.Lock()
-	p := d.place
+	p := d.endpoint
 	if !d.health.up || p == nil { // it waited for its turn
-		d.errand(Firmware).next = time.Time{}
+		d.factPoll(Firmware).next = time.Time{}
 		d.mu.Unlock()
 		return
 	}
@@ -510,7 +510,7 @@ func (d *Dragon) askVendor(ctx context.Context) {
 	d.fleet.file.changed()
 
 	var latest *dragon.LatestFirmware
-	err := d.Aside(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
+	err := d.OutOfBand(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
 		latest, err = c.LatestFirmware(ctx)
 		return err
 	})
@@ -522,11 +522,11 @@ func (d *Dragon) askVendor(ctx context.Context) {
 		d.learnFact(func(f *Facts) { f.Firmware = Dated[dragon.LatestFirmware]{*latest, time.Now()} })
 	} else {
 		d.expireFact(Firmware, time.Now())
-		d.fleet.note(level.DebugValue(), "a dragon does not tell a fact", "worker", d.Info().Worker, "address", d.Info().Address, "fact", Firmware, "err", err)
+		d.fleet.logLater(level.DebugValue(), "a dragon does not tell a fact", "worker", d.Info().Worker, "address", d.Info().Address, "fact", Firmware, "err", err)
 	}
 	d.mu.Unlock()
 	d.fleet.file.changed()
-	d.fleet.say()
+	d.fleet.flushLog()
 }
 
 // inheritFirmware takes over when another claimant of the MAC, who was the same dragon,
@@ -543,27 +543,27 @@ func (d *Dragon) inheritFirmware(asked time.Time, latest Dated[dragon.LatestFirm
 		return
 	}
 	d.firmwareAsked = asked
-	if e := d.errand(Firmware); !e.next.IsZero() {
+	if e := d.factPoll(Firmware); !e.next.IsZero() {
 		d.plan(Firmware, d.firmwareDue(time.Now(), every))
 	}
 }
 
 // confirm makes sure that the dragon still lives at p, by an overview that is as good
 // as the one which the next reading would have asked for.
-func (d *Dragon) confirm(ctx context.Context, p *place) error {
+func (d *Dragon) confirm(ctx context.Context, p *endpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout())
 	defer cancel()
 	if err := d.acquire(ctx, useOther); err != nil {
 		return err
 	}
 	defer d.release()
-	if d.at() != p {
+	if d.currentEndpoint() != p {
 		return context.Canceled
 	}
-	return d.guard("making sure who answered", func() error {
+	return d.recoverPanic("making sure who answered", func() error {
 		err := d.readOverview(ctx, p)
 		if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
-			d.fleet.supplant(d, p, stranger) //nolint:contextcheck // it goes on when this is over
+			d.fleet.replaceAtAddress(d, p, stranger) //nolint:contextcheck // it goes on when this is over
 		}
 		return err
 	})

@@ -52,12 +52,12 @@ type Fleet struct {
 	logger  log.Logger
 	metrics *metrics
 	retries queue[*Dragon] // those that are down, by when they are asked again
-	errands queue[factOf]  // by when they are asked for
+	factQueue queue[factOf]  // by when they are asked for
 	began   time.Time      // from which the beats are counted
 	pace    *pace
-	notes   notes
+	pendingLog   pendingLog
 	file    inventoryFile
-	aside   dragon.Options // of the clients that Aside uses
+	outOfBand   dragon.Options // of the clients that Aside uses
 
 	keepAnswers atomic.Bool
 
@@ -71,11 +71,11 @@ type Fleet struct {
 
 	sorted atomic.Pointer[[]*Dragon] // what Dragons returns; nil when it has to be made anew
 
-	life    context.Context // ends every reading under way
-	endLife context.CancelFunc
+	ctx    context.Context // ends every reading under way
+	cancel context.CancelFunc
 	ending  sync.RWMutex
 	ended   bool
-	flights sync.WaitGroup
+	reads sync.WaitGroup
 }
 
 // Open loads the inventory. A corrupt file is set aside, said in the log, and is no error.
@@ -93,7 +93,7 @@ func Open(c Config) (*Fleet, error) {
 		config:    c,
 		began:     time.Now(),
 		logger:    c.Logger,
-		aside:     asideOptions(c.Client),
+		outOfBand:     outOfBandOptions(c.Client),
 		byMAC:     make(map[string][]*Dragon),
 		byAddress: make(map[string]*Dragon),
 		byHost:    make(map[string][]*Dragon),
@@ -107,8 +107,8 @@ func Open(c Config) (*Fleet, error) {
 		return nil, err
 	}
 	f.retries.init()
-	f.errands.init()
-	f.life, f.endLife = context.WithCancel(context.Background())
+	f.factQueue.init()
+	f.ctx, f.cancel = context.WithCancel(context.Background())
 	if f.file, err = openInventory(c.Dir, c.InventoryFile, c.Logger, f.metrics); err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 			f.forget(time.Now())
-			f.say()
+			f.flushLog()
 			continue
 		case <-ctx.Done():
 			tick.Stop()
@@ -149,10 +149,10 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.ending.Lock()
 	f.ended = true
 	f.ending.Unlock()
-	f.endLife()
+	f.cancel()
 	wg.Wait()
-	f.flights.Wait()
-	for _, rt := range []http.RoundTripper{f.config.Client.Transport, f.aside.Transport} {
+	f.reads.Wait()
+	for _, rt := range []http.RoundTripper{f.config.Client.Transport, f.outOfBand.Transport} {
 		if t, ok := rt.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()
 		}
@@ -169,7 +169,7 @@ func (f *Fleet) spawn(fn func()) bool {
 	if f.ended {
 		return false
 	}
-	f.flights.Go(fn)
+	f.reads.Go(fn)
 	return true
 }
 
@@ -230,11 +230,11 @@ func (f *Fleet) forget(now time.Time) {
 			switch silent := d.silentSince(now); {
 			case d.isRetired(now):
 			case silent > f.set.Load().Retention && now.Sub(f.began) > forgetAfter:
-				f.note(level.InfoValue(), "forgetting a dragon that has not been seen for the retention time",
+				f.logLater(level.InfoValue(), "forgetting a dragon that has not been seen for the retention time",
 					"worker", d.Info().Worker, "address", d.Info().Address, "last_seen", d.seen().UTC())
 				f.drop(d)
 			case silent > conflictEnds && f.othersAnswer(d, now):
-				f.note(level.InfoValue(), "a MAC is no longer claimed from this address",
+				f.logLater(level.InfoValue(), "a MAC is no longer claimed from this address",
 					"worker", d.Info().Worker, "mac", d.mac, "address", d.Info().Address, "last_seen", d.seen().UTC())
 				f.drop(d)
 			}

@@ -87,7 +87,7 @@ func (h *health) unreadable(fields []string) {
 }
 
 // absolve forgets that the dragon is down: it was sighted somewhere else.
-func (h *health) absolve() {
+func (h *health) reset() {
 	h.down, h.reason, h.err = false, "", nil
 }
 
@@ -141,7 +141,7 @@ func (d *Dragon) SkippedForBudget() {
 func (d *Dragon) cameUp(r *Reading) {
 	h := &d.health
 	if h.down {
-		d.fleet.note(level.InfoValue(), "dragon is up again", "worker", d.Info().Worker,
+		d.fleet.logLater(level.InfoValue(), "dragon is up again", "worker", d.Info().Worker,
 			"address", d.Info().Address, "down_for", r.At.Sub(h.since).Round(time.Second))
 	}
 	cameUp := !h.up
@@ -173,7 +173,7 @@ func (d *Dragon) wentDown(reason string, err error, hangs bool) {
 func (d *Dragon) failed(reason string, err error, now time.Time) {
 	h := &d.health
 	if !h.down {
-		d.fleet.note(level.WarnValue(), "dragon is down", "worker", d.Info().Worker,
+		d.fleet.logLater(level.WarnValue(), "dragon is down", "worker", d.Info().Worker,
 			"address", d.Info().Address, "reason", reason, "err", err)
 		h.since = now
 		d.publishLastSeen()

@@ -247,7 +247,7 @@ func (f *Fleet) remember(records []record) {
 			gone = append(gone, r)
 			continue
 		}
-		f.recall(r, f.newPlace(r.Address, dragon.New(r.Address, f.config.Client)))
+		f.recall(r, f.newEndpoint(r.Address, dragon.New(r.Address, f.config.Client)))
 	}
 	for _, r := range gone {
 		if dragon.UsableMAC(r.MAC) && len(f.byMAC[r.MAC]) == 0 {
@@ -261,7 +261,7 @@ func (f *Fleet) remember(records []record) {
 
 // recall makes a dragon of the inventory known, at p or, where p is nil, nowhere.
 // The caller holds f.mu and relabels.
-func (f *Fleet) recall(r record, p *place) {
+func (f *Fleet) recall(r record, p *endpoint) {
 	// What lies in the future, by a clock that is wrong now or was wrong then, counts as
 	// now: it would be recent for as long. The file keeps it: a host without a clock of its
 	// own starts in the past, and soon knows better.
@@ -282,7 +282,7 @@ func (f *Fleet) recall(r record, p *place) {
 	d.info.Store(info)
 	d.mu.Lock()
 	if p != nil {
-		d.settle(p)
+		d.moveTo(p)
 	} else {
 		d.change(func(i *Info) { i.IP = "" })
 		d.health = health{down: true, reason: "unreachable", since: r.LastSeen,
@@ -362,7 +362,7 @@ func (d *Dragon) record() record {
 	if last.Before(d.ahead[1]) {
 		last = d.ahead[1]
 	}
-	return record{MAC: i.MAC, Address: i.Address, Gone: d.place == nil, Brand: string(i.Brand), Model: i.Model, Firmware: i.Firmware,
+	return record{MAC: i.MAC, Address: i.Address, Gone: d.endpoint == nil, Brand: string(i.Brand), Model: i.Model, Firmware: i.Firmware,
 		HWVersion: i.HWVersion, FirstSeen: first.UTC(), LastSeen: last.UTC(), Overview: d.overview,
 		Life: d.life.clone(), Boards: d.boards.most, Retired: d.retired, FirmwareAsked: d.firmwareAsked.UTC(), Latest: remembered(d.Facts().Firmware)}
 }

@@ -280,7 +280,7 @@ func (h *hall) check() {
 			if !slices.Contains(h.byName[dragon.WorkerName(mac)], d) {
 				h.Errorf("%s is not in its group", i.Worker)
 			}
-			if p := d.at(); p == nil {
+			if p := d.currentEndpoint(); p == nil {
 				homeless++
 			} else if h.byAddress[p.address] != d || i.Address != p.address {
 				h.Errorf("%s lives at %s, where somebody else is filed", i.Worker, p.address)
@@ -297,7 +297,7 @@ func (h *hall) check() {
 		h.Errorf("%d workers for %d dragons", len(h.byWorker), n)
 	}
 	for a, d := range h.byAddress {
-		if p := d.at(); p == nil || p.address != a {
+		if p := d.currentEndpoint(); p == nil || p.address != a {
 			h.Errorf("a dragon is filed at %s and does not live there", a)
 		}
 	}

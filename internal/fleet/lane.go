@@ -23,18 +23,18 @@ type lane struct {
 	// channel are served in the order of their coming, which makes the queue fair.
 	slot chan struct{}
 
-	flight *flight  // the reading that new readers join
+	sharedRead *sharedRead  // the reading that new readers join
 	writes []string // actions of the writes that wait for the slot or, the first of them, hold it
 }
 
 func newLane() lane { return lane{slot: make(chan struct{}, 1)} }
 
 // flight is one reading with everybody who waits for it.
-type flight struct {
+type sharedRead struct {
 	cancel  context.CancelFunc
 	waiters int
 	hurried bool   // somebody's time ended before it: it goes on without waiters
-	place   *place // where it asks; nil until it has the slot
+	endpoint   *endpoint // where it asks; nil until it has the slot
 
 	connected atomic.Bool // somebody took the connection
 
@@ -84,34 +84,34 @@ func (d *Dragon) read(ctx context.Context, maxAge time.Duration, evenIfDown bool
 }
 
 // join returns the flight to wait for, or else the answer.
-func (d *Dragon) join(ctx context.Context, maxAge time.Duration, evenIfDown bool) (*flight, *Reading, error) {
+func (d *Dragon) join(ctx context.Context, maxAge time.Duration, evenIfDown bool) (*sharedRead, *Reading, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	h, l := &d.health, &d.lane
 	switch {
-	case d.place == nil, h.down && !evenIfDown:
+	case d.endpoint == nil, h.down && !evenIfDown:
 		return nil, nil, &DownError{Reason: h.reason, Since: h.since, Err: h.err}
-	case l.flight == nil && len(l.writes) > 0:
+	case l.sharedRead == nil && len(l.writes) > 0:
 		return nil, nil, &BusyError{Action: l.writes[0]}
 	case maxAge > 0 && h.last != nil && !h.stale && time.Since(h.last.At) <= maxAge:
 		return nil, h.last, nil
-	case l.flight == nil:
+	case l.sharedRead == nil:
 		// The flight belongs to all its waiters, so it must not end with the first one's context.
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		f := &flight{cancel: cancel, done: make(chan struct{})}
-		if !d.fleet.spawn(func() { d.fly(ctx, f) }) {
+		f := &sharedRead{cancel: cancel, done: make(chan struct{})}
+		if !d.fleet.spawn(func() { d.readShared(ctx, f) }) {
 			cancel()
 			return nil, nil, errEnded
 		}
-		l.flight = f
+		l.sharedRead = f
 	}
-	l.flight.waiters++
-	return l.flight, nil, nil
+	l.sharedRead.waiters++
+	return l.sharedRead, nil, nil
 }
 
 // leave takes a waiter whose context ended off a flight. It reports true if the
 // result has come in the meantime.
-func (d *Dragon) leave(f *flight, why error) (landed bool) {
+func (d *Dragon) leave(f *sharedRead, why error) (landed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	select {
@@ -125,11 +125,11 @@ func (d *Dragon) leave(f *flight, why error) (landed bool) {
 		f.hurried = true
 	}
 	f.waiters--
-	if f.waiters > 0 || d.lane.flight != f || f.hurried && f.place != nil {
+	if f.waiters > 0 || d.lane.sharedRead != f || f.hurried && f.endpoint != nil {
 		return false
 	}
 	f.cancel()
-	d.lane.flight = nil // the next reader starts anew instead of inheriting the cancellation
+	d.lane.sharedRead = nil // the next reader starts anew instead of inheriting the cancellation
 	return false
 }
 
@@ -143,26 +143,26 @@ func (d *Dragon) gaveUp(why error) error {
 }
 
 // fly makes a reading and gives it to those who wait for it.
-func (d *Dragon) fly(ctx context.Context, f *flight) {
+func (d *Dragon) readShared(ctx context.Context, f *sharedRead) {
 	defer f.cancel()
 	if err := d.acquire(ctx, useRead); err != nil {
-		d.land(f, nil, err)
+		d.publish(f, nil, err)
 		return
 	}
 	defer d.release() // after landing: a write takes a flight that has not landed for one in its queue
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { f.connected.Store(true) }})
 	r, err := d.readSelf(ctx, f)
-	d.land(f, r, err)
+	d.publish(f, r, err)
 }
 
 // land publishes what came of a flight, unless it was abandoned.
-func (d *Dragon) land(f *flight, r *Reading, err error) {
+func (d *Dragon) publish(f *sharedRead, r *Reading, err error) {
 	d.mu.Lock()
-	if d.lane.flight != f {
+	if d.lane.sharedRead != f {
 		d.mu.Unlock()
 		return
 	}
-	d.lane.flight = nil
+	d.lane.sharedRead = nil
 	f.reading, f.err = r, err // those who wait see the whole answer
 	if r != nil && !d.fleet.keepAnswers.Load() {
 		r = r.WithoutAnswer()
@@ -174,14 +174,14 @@ func (d *Dragon) land(f *flight, r *Reading, err error) {
 	default:
 		reason := reasonOf(err)
 		d.health.count(reason)
-		if d.place != nil && d.place == f.place {
+		if d.endpoint != nil && d.endpoint == f.endpoint {
 			d.wentDown(reason, err, reason == "timeout" && f.connected.Load())
 		}
 	}
 	d.mu.Unlock()
-	d.fleet.say()
+	d.fleet.flushLog()
 	if offer := d.fleet.config.OnReading; err == nil && offer != nil {
-		_ = d.guard("offering a reading", func() error { offer(d, r); return nil })
+		_ = d.recoverPanic("offering a reading", func() error { offer(d, r); return nil })
 	}
 	close(f.done)
 }
@@ -197,7 +197,7 @@ func (d *Dragon) acquire(ctx context.Context, use string) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-d.fleet.life.Done():
+	case <-d.fleet.ctx.Done():
 		return errEnded
 	}
 }
@@ -205,7 +205,7 @@ func (d *Dragon) acquire(ctx context.Context, use string) error {
 func (d *Dragon) release() { <-d.lane.slot }
 
 // guard turns a panic into an error of this one dragon.
-func (d *Dragon) guard(doing string, fn func() error) (err error) {
+func (d *Dragon) recoverPanic(doing string, fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			address := d.Info().Address
@@ -233,15 +233,15 @@ func (d *Dragon) Write(ctx context.Context, action string, fn func(context.Conte
 		d.mu.Lock()
 		i := slices.Index(d.lane.writes, action)
 		d.lane.writes = slices.Delete(d.lane.writes, i, i+1)
-		d.hastenFacts()
+		d.refreshFactsSoon()
 		d.mu.Unlock()
 	}()
 	return d.alone(ctx, useWrite, fn, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.health.stale = true
-		if f := d.lane.flight; f != nil { // it came after the write, and would wait for all of it
-			d.lane.flight = nil
+		if f := d.lane.sharedRead; f != nil { // it came after the write, and would wait for all of it
+			d.lane.sharedRead = nil
 			f.err = &BusyError{Action: action}
 			f.cancel()
 			close(f.done)
@@ -257,28 +257,28 @@ func (d *Dragon) alone(ctx context.Context, use string, fn func(context.Context,
 	}
 	defer d.release()
 	got()
-	p := d.at()
+	p := d.currentEndpoint()
 	if p == nil {
 		return d.Health().downError()
 	}
-	return d.guard(use, func() error { return fn(ctx, p.client) })
+	return d.recoverPanic(use, func() error { return fn(ctx, p.client) })
 }
 
 // Aside runs fn beside the lane, with a session and connection of its own: for the
 // one question that makes the device call its vendor and may take two minutes
 // (getLatestFirmwareVersion). It is the only way to a dragon that does not wait its turn.
-func (d *Dragon) Aside(ctx context.Context, fn func(context.Context, *dragon.Client) error) error {
-	p := d.at()
+func (d *Dragon) OutOfBand(ctx context.Context, fn func(context.Context, *dragon.Client) error) error {
+	p := d.currentEndpoint()
 	if p == nil {
 		return d.Health().downError()
 	}
-	p.asideOnce.Do(func() { p.aside = dragon.New(p.address, d.fleet.aside) })
-	return d.guard("asking aside", func() error { return fn(ctx, p.aside) })
+	p.outOfBandOnce.Do(func() { p.outOfBand = dragon.New(p.address, d.fleet.outOfBand) })
+	return d.recoverPanic("asking aside", func() error { return fn(ctx, p.outOfBand) })
 }
 
 // asideOptions keeps what is asked aside from waiting for a connection that the
 // lane uses: a transport may be limited to one per host.
-func asideOptions(o dragon.Options) dragon.Options {
+func outOfBandOptions(o dragon.Options) dragon.Options {
 	if t, ok := o.Transport.(*http.Transport); ok {
 		o.Transport = t.Clone()
 	}
@@ -286,8 +286,8 @@ func asideOptions(o dragon.Options) dragon.Options {
 }
 
 // at returns where the dragon lives, nil where that is unknown.
-func (d *Dragon) at() *place {
+func (d *Dragon) currentEndpoint() *endpoint {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.place
+	return d.endpoint
 }

@@ -429,8 +429,8 @@ func TestAQuestionAsideDoesNotHoldTheLane(t *testing.T) {
 		release := make(chan struct{})
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			err := d.Aside(context.Background(), func(_ context.Context, c *dragon.Client) error {
-				if c == d.at().client {
+			err := d.OutOfBand(context.Background(), func(_ context.Context, c *dragon.Client) error {
+				if c == d.currentEndpoint().client {
 					h.Error("Aside uses the lane's session")
 				}
 				<-release
@@ -457,7 +457,7 @@ func TestAPanicCostsOneReading(t *testing.T) {
 			h.Errorf("after a panic: %v, %+v", err, d.Health())
 		}
 		for name, call := range map[string]func(context.Context, func(context.Context, *dragon.Client) error) error{
-			"Do": d.Do, "Aside": d.Aside,
+			"Do": d.Do, "Aside": d.OutOfBand,
 			"Write": func(ctx context.Context, fn func(context.Context, *dragon.Client) error) error {
 				return d.Write(ctx, "x", fn)
 			},

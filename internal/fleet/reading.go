@@ -72,7 +72,7 @@ type session struct {
 	due      time.Time     // when overview is to be read again
 }
 
-func (s *session) holds(p *place) bool {
+func (s *session) holds(p *endpoint) bool {
 	return s.overview != nil && s.logins == p.client.Logins()
 }
 
@@ -105,17 +105,17 @@ func (e *strangerError) Error() string {
 func (e *strangerError) Unwrap() error { return dragon.ErrUnreachable }
 
 // readSelf reads the dragon, at its new place if it moves meanwhile. The caller has the lane.
-func (d *Dragon) readSelf(ctx context.Context, f *flight) (*Reading, error) {
+func (d *Dragon) readSelf(ctx context.Context, f *sharedRead) (*Reading, error) {
 	for range 3 {
 		d.mu.Lock()
-		p := d.place
-		f.place = p
+		p := d.endpoint
+		f.endpoint = p
 		d.mu.Unlock()
 		if p == nil {
 			return nil, d.Health().downError()
 		}
 		var r *Reading
-		err := d.guard("reading", func() (err error) {
+		err := d.recoverPanic("reading", func() (err error) {
 			ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout())
 			defer cancel()
 			defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // both end it: the waiters, and a dragon that moves away
@@ -123,14 +123,14 @@ func (d *Dragon) readSelf(ctx context.Context, f *flight) (*Reading, error) {
 			return err
 		})
 		if stranger := (*strangerError)(nil); errors.As(err, &stranger) {
-			d.fleet.supplant(d, p, stranger) //nolint:contextcheck // it goes on when the readers are gone
+			d.fleet.replaceAtAddress(d, p, stranger) //nolint:contextcheck // it goes on when the readers are gone
 			return nil, err
 		}
 		if p.ctx.Err() == nil {
 			return r, err
 		}
 		// What came, came from where the dragon no longer lives.
-		if d.fleet.life.Err() != nil {
+		if d.fleet.ctx.Err() != nil {
 			return nil, errEnded
 		}
 	}
@@ -138,7 +138,7 @@ func (d *Dragon) readSelf(ctx context.Context, f *flight) (*Reading, error) {
 }
 
 // readAt makes one reading: one request, and a second one when the overview is due.
-func (d *Dragon) readAt(ctx context.Context, p *place) (*Reading, error) {
+func (d *Dragon) readAt(ctx context.Context, p *endpoint) (*Reading, error) {
 	start := time.Now()
 	s := &p.session
 	if !s.holds(p) { // first, as the client needs the model to read a summary
@@ -175,7 +175,7 @@ func (d *Dragon) readAt(ctx context.Context, p *place) (*Reading, error) {
 }
 
 // readOverview reads the overview and holds it against the dragon's identity.
-func (d *Dragon) readOverview(ctx context.Context, p *place) error {
+func (d *Dragon) readOverview(ctx context.Context, p *endpoint) error {
 	s := &p.session
 	s.due = time.Now().Add(d.fleet.pace.ours(overviewRetry))
 	ov, err := p.client.Overview(ctx)

@@ -30,7 +30,7 @@ func Remembered(dir string, site func(address string) string) ([]*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.endLife()
+	defer f.cancel()
 	f.remember(records)
 	infos := make([]*Info, 0, len(records))
 	for _, d := range f.Dragons() {

@@ -70,7 +70,7 @@ type until struct {
 // A clock that was set ahead, while the program was away, by more than b had gone on
 // before makes a restart that was none. Nothing that the dragon says tells this from one
 // that nobody saw: after it, too, what goes on may be older than what went on before.
-func (b beginning) anew(a beginning, tolerance time.Duration) bool {
+func (b beginning) startedAfter(a beginning, tolerance time.Duration) bool {
 	return !a.At.IsZero() && b.At.Sub(a.At) > tolerance && b.At.Sub(a.Said) > -tolerance
 }
 
@@ -83,7 +83,7 @@ func (l *life) observe(r *Reading) (kind Restart, at time.Time) {
 	if o != nil && !o.At.Equal(l.Booted.Said) {
 		if began, known := r.pace.began(o.Uptime, o.At); known {
 			b := beginning{began, o.At}
-			if b.anew(l.Booted, r.pace.tolerance(SystemRestart)) {
+			if b.startedAfter(l.Booted, r.pace.tolerance(SystemRestart)) {
 				kind, at = SystemRestart, b.At
 				l.Started = beginning{} // what runs now is not what ran then
 			}
@@ -97,7 +97,7 @@ func (l *life) observe(r *Reading) (kind Restart, at time.Time) {
 	if began, known := r.Began(s.Elapsed()); known {
 		b := beginning{began, s.At}
 		tuned := l.Tuning && !tunes && b.At.Sub(l.Started.Said) < r.pace.ours(longestTuning)
-		if b.anew(l.Started, r.pace.tolerance(MinerRestart)) && !tuned {
+		if b.startedAfter(l.Started, r.pace.tolerance(MinerRestart)) && !tuned {
 			kind, at = MinerRestart, b.At
 		}
 		l.Started = b
@@ -116,7 +116,7 @@ func (l life) clone() life {
 }
 
 // inherit takes over what another claimant of the MAC, who was the same dragon, had seen.
-func (l *life) inherit(past life) {
+func (l *life) merge(past life) {
 	l.Restarts.Miner.add(past.Restarts.Miner)
 	l.Restarts.System.add(past.Restarts.System)
 	if l.Booted.At.IsZero() && l.Started.At.IsZero() { // it was never read
@@ -174,8 +174,8 @@ func (d *Dragon) sawRestart(r *Reading) {
 		return
 	}
 	initiator := d.life.count(kind, at, r.pace.tolerance(kind))
-	d.fleet.note(level.InfoValue(), "dragon restarted", "worker", d.Info().Worker, "address", d.Info().Address,
+	d.fleet.logLater(level.InfoValue(), "dragon restarted", "worker", d.Info().Worker, "address", d.Info().Address,
 		"kind", kind, "initiator", initiator, "at", at.UTC().Round(time.Second))
-	d.hastenFacts() // who restarts a dragon often does so to change it
+	d.refreshFactsSoon() // who restarts a dragon often does so to change it
 	d.fleet.file.changed()
 }

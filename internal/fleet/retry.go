@@ -44,7 +44,7 @@ func (f *Fleet) retry(ctx context.Context) {
 		if !ok {
 			return
 		}
-		if !e.what.awaits(e.at) {
+		if !e.what.awaitsRetry(e.at) {
 			continue
 		}
 		select {
@@ -63,16 +63,16 @@ func (f *Fleet) retry(ctx context.Context) {
 }
 
 // awaits reports whether the dragon is still down and this entry its latest.
-func (d *Dragon) awaits(at time.Time) bool {
+func (d *Dragon) awaitsRetry(at time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.health.down && d.place != nil && d.health.retryAt.Equal(at)
+	return d.health.down && d.endpoint != nil && d.health.retryAt.Equal(at)
 }
 
 // retryLater puts a dragon back whose retry came to no verdict, as when a write held
 // its lane. After a verdict there is a later entry already.
 func (d *Dragon) retryLater(at time.Time) {
-	if !d.awaits(at) {
+	if !d.awaitsRetry(at) {
 		return
 	}
 	d.mu.Lock()

@@ -59,7 +59,7 @@ func (d *Dragon) findSite(i *Info) {
 func (f *Fleet) RetryRefused() {
 	for _, d := range f.Dragons() {
 		d.mu.Lock()
-		if d.health.down && d.health.reason == "auth" && d.place != nil {
+		if d.health.down && d.health.reason == "auth" && d.endpoint != nil {
 			d.retryNow()
 		}
 		d.mu.Unlock()

@@ -55,7 +55,7 @@ const conflictEnds = 24 * time.Hour
 // by their address and always in conflict, as are two whose MACs differ but end in
 // the same eight digits.
 func (f *Fleet) Sighted(ctx context.Context, s Sighting) Change {
-	defer f.say()
+	defer f.flushLog()
 	change, strangers := f.sight(ctx, s)
 	// At the old address of a dragon that moved another one may have answered, whose
 	// own old address is taken by a third. Each round gives one its place, so it ends.
@@ -77,10 +77,10 @@ func (f *Fleet) sight(ctx context.Context, s Sighting) (Change, []Sighting) {
 		return Refused, nil
 	}
 	var strangers []Sighting
-	answered := make(map[*place]bool) // by former address: whether the dragon still answers there
+	answered := make(map[*endpoint]bool) // by former address: whether the dragon still answers there
 	for range 5 {                     // others may change the fleet while we ask
 		f.mu.Lock()
-		unasked := f.formerPlaces(mac, s.Address, answered)
+		unasked := f.formerEndpoints(mac, s.Address, answered)
 		if len(unasked) == 0 {
 			change := f.takeIn(mac, s, answered)
 			f.mu.Unlock()
@@ -111,18 +111,18 @@ func (f *Fleet) crowded(mac, address string) bool {
 // formerPlaces returns the places, other than address, where dragons with this MAC
 // live and that have to be asked. One where the dragon is known to be down need not
 // be: its retries ask it all the time.
-func (f *Fleet) formerPlaces(mac, address string, answered map[*place]bool) map[*place]*Dragon {
+func (f *Fleet) formerEndpoints(mac, address string, answered map[*endpoint]bool) map[*endpoint]*Dragon {
 	if owner := f.byAddress[address]; !dragon.UsableMAC(mac) || owner != nil && owner.mac == mac {
 		return nil
 	}
-	unasked := make(map[*place]*Dragon)
+	unasked := make(map[*endpoint]*Dragon)
 	for _, d := range f.byMAC[mac] {
 		d.mu.Lock()
-		if _, asked := answered[d.place]; d.place != nil && !asked {
+		if _, asked := answered[d.endpoint]; d.endpoint != nil && !asked {
 			if d.health.down {
-				answered[d.place] = false
+				answered[d.endpoint] = false
 			} else {
-				unasked[d.place] = d
+				unasked[d.endpoint] = d
 			}
 		}
 		d.mu.Unlock()
@@ -131,20 +131,20 @@ func (f *Fleet) formerPlaces(mac, address string, answered map[*place]bool) map[
 }
 
 // answersAt asks p who lives there.
-func (d *Dragon) answersAt(ctx context.Context, p *place) (there bool, stranger *Sighting) {
+func (d *Dragon) answersAt(ctx context.Context, p *endpoint) (there bool, stranger *Sighting) {
 	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout())
 	defer cancel()
 	if d.acquire(ctx, useOther) != nil {
 		return false, nil
 	}
 	defer d.release()
-	_ = d.guard("asking who it is", func() error {
+	_ = d.recoverPanic("asking who it is", func() error {
 		ov, err := p.client.Overview(ctx)
 		if err != nil {
 			return err
 		}
 		if mac := normalMAC(ov.MAC); dragon.UsableMAC(mac) && mac != d.mac {
-			stranger = introduce(ctx, p, ov)
+			stranger = sightingOf(ctx, p, ov)
 			return nil
 		}
 		there = true
@@ -159,7 +159,7 @@ func (d *Dragon) answersAt(ctx context.Context, p *place) (there bool, stranger 
 // introduce makes a sighting of whoever answered with ov at p; nil if it is no dragon,
 // which an overview alone does not tell. Only the start page tells the brand; if it
 // could not be asked for, the brand is unknown rather than guessed.
-func introduce(ctx context.Context, p *place, ov *dragon.Overview) *Sighting {
+func sightingOf(ctx context.Context, p *endpoint, ov *dragon.Overview) *Sighting {
 	s := &Sighting{Address: p.address, Client: p.client, Identity: &dragon.Identity{Overview: ov}}
 	id, err := p.client.Identify(ctx)
 	switch {
@@ -173,28 +173,28 @@ func introduce(ctx context.Context, p *place, ov *dragon.Overview) *Sighting {
 
 // supplant takes d's place away, where a reading has just met a stranger, and takes
 // the stranger in.
-func (f *Fleet) supplant(d *Dragon, p *place, e *strangerError) {
+func (f *Fleet) replaceAtAddress(d *Dragon, p *endpoint, e *strangerError) {
 	f.mu.Lock()
-	if d.at() == p {
+	if d.currentEndpoint() == p {
 		f.displace(d, e)
 	}
 	f.mu.Unlock()
 	f.file.changed()
 	f.spawn(func() {
-		ctx, cancel := context.WithTimeout(f.life, 3*f.timeout())
+		ctx, cancel := context.WithTimeout(f.ctx, 3*f.timeout())
 		defer cancel()
-		_ = d.guard("meeting a stranger", func() error {
-			if s := introduce(ctx, p, e.overview); s != nil {
+		_ = d.recoverPanic("meeting a stranger", func() error {
+			if s := sightingOf(ctx, p, e.overview); s != nil {
 				f.Sighted(ctx, *s)
 			}
 			return nil
 		})
 	})
-	f.say()
+	f.flushLog()
 }
 
 // takeIn applies a sighting. The caller holds f.mu.
-func (f *Fleet) takeIn(mac string, s Sighting, answered map[*place]bool) Change {
+func (f *Fleet) takeIn(mac string, s Sighting, answered map[*endpoint]bool) Change {
 	owner := f.byAddress[s.Address]
 	if owner != nil && (owner.mac == mac || !dragon.UsableMAC(mac)) { // a MAC unreadable once is not another dragon
 		f.seenAgain(owner, s)
@@ -206,17 +206,17 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*place]bool) Change 
 	var mover *Dragon
 	if dragon.UsableMAC(mac) {
 		for _, d := range f.byMAC[mac] {
-			if p := d.at(); p == nil || !answered[p] {
+			if p := d.currentEndpoint(); p == nil || !answered[p] {
 				mover = d
 				break
 			}
 		}
 	}
-	p := f.sightedPlace(s)
+	p := f.sightedEndpoint(s)
 	if mover != nil {
 		from := mover.Info().Address
 		f.move(mover, p, s)
-		f.note(level.InfoValue(), "dragon moved", "worker", mover.Info().Worker, "from", from, "to", s.Address)
+		f.logLater(level.InfoValue(), "dragon moved", "worker", mover.Info().Worker, "from", from, "to", s.Address)
 		return Moved
 	}
 	if len(f.byMAC[mac]) >= mostClaims { // others came in between
@@ -230,23 +230,23 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*place]bool) Change 
 	d := f.add(mac, Info{FirstSeen: now, LastSeen: now}, p, s)
 	i := d.Info()
 	if i.Conflict {
-		f.note(level.WarnValue(), "dragons cannot be told apart by their MAC, so their series carry the address",
+		f.logLater(level.WarnValue(), "dragons cannot be told apart by their MAC, so their series carry the address",
 			"worker", i.Worker, "mac", mac, "address", s.Address)
 		if len(f.byMAC[mac]) == mostClaims {
-			f.note(level.ErrorValue(), "so many addresses claim one MAC that further ones are not taken in; does one host answer for a network?", "mac", mac, "addresses", mostClaims)
+			f.logLater(level.ErrorValue(), "so many addresses claim one MAC that further ones are not taken in; does one host answer for a network?", "mac", mac, "addresses", mostClaims)
 		}
 		return Conflict
 	}
-	f.note(level.InfoValue(), "dragon found", "worker", i.Worker, "address", s.Address, "model", i.Model, "firmware", i.Firmware)
+	f.logLater(level.InfoValue(), "dragon found", "worker", i.Worker, "address", s.Address, "model", i.Model, "firmware", i.Firmware)
 	return Added
 }
 
 // sightedPlace is a place with the session that the sighting left there.
-func (f *Fleet) sightedPlace(s Sighting) *place {
+func (f *Fleet) sightedEndpoint(s Sighting) *endpoint {
 	if s.Client == nil {
 		s.Client = dragon.New(s.Address, f.config.Client)
 	}
-	p := f.newPlace(s.Address, s.Client)
+	p := f.newEndpoint(s.Address, s.Client)
 	p.session = session{overview: withShortAnswer(s.Identity.Overview), logins: s.Client.Logins(), due: time.Now().Add(f.overviewDue(normalMAC(s.Identity.Overview.MAC)))}
 	return p
 }
@@ -261,20 +261,20 @@ func (f *Fleet) seenAgain(d *Dragon, s Sighting) {
 		f.file.changed()
 	}
 	if d.health.down {
-		d.place.leave()
-		d.place = f.sightedPlace(s)
+		d.endpoint.leave()
+		d.endpoint = f.sightedEndpoint(s)
 		d.retryNow()
 	}
 }
 
 // add makes a new dragon that lives at p. The caller holds f.mu.
-func (f *Fleet) add(mac string, i Info, p *place, s Sighting) *Dragon {
+func (f *Fleet) add(mac string, i Info, p *endpoint, s Sighting) *Dragon {
 	d := &Dragon{fleet: f, mac: mac, lane: newLane(), lastSeen: i.LastSeen}
 	i.MAC = mac
 	d.findLabels(&i)
 	d.info.Store(&i)
 	d.mu.Lock()
-	d.settle(p)
+	d.moveTo(p)
 	d.learn(s.Identity.Brand, s.Identity.Overview)
 	d.mu.Unlock()
 	f.enter(d)
@@ -323,13 +323,13 @@ func (f *Fleet) enter(d *Dragon) {
 }
 
 // move gives a known dragon a new place. The caller holds f.mu.
-func (f *Fleet) move(d *Dragon, p *place, s Sighting) {
-	if old := d.at(); old != nil {
+func (f *Fleet) move(d *Dragon, p *endpoint, s Sighting) {
+	if old := d.currentEndpoint(); old != nil {
 		f.vacate(old.address)
 	}
 	f.occupy(p.address, d)
 	d.mu.Lock()
-	d.settle(p)
+	d.moveTo(p)
 	d.learn(s.Identity.Brand, s.Identity.Overview)
 	d.sawItself(time.Now())
 	d.publishLastSeen()
@@ -341,11 +341,11 @@ func (f *Fleet) move(d *Dragon, p *place, s Sighting) {
 // MAC to itself stays known; of one that had no name but its address nothing is left,
 // and of two claimants of a MAC only the other one. The caller holds f.mu.
 func (f *Fleet) displace(d *Dragon, why error) {
-	if p := d.at(); p != nil && f.byAddress[p.address] == d {
+	if p := d.currentEndpoint(); p != nil && f.byAddress[p.address] == d {
 		f.vacate(p.address)
 	}
 	d.mu.Lock()
-	d.evict(why)
+	d.clearAddress(why)
 	d.mu.Unlock()
 	if !dragon.UsableMAC(d.mac) || len(f.byMAC[d.mac]) > 1 {
 		f.drop(d)
@@ -366,13 +366,13 @@ func (f *Fleet) drop(d *Dragon) {
 	if f.byName[name] = slices.DeleteFunc(f.byName[name], isD); len(f.byName[name]) == 0 {
 		delete(f.byName, name)
 	}
-	if p := d.at(); p != nil && f.byAddress[p.address] == d {
+	if p := d.currentEndpoint(); p != nil && f.byAddress[p.address] == d {
 		f.vacate(p.address)
 	}
 	i := d.Info()
 	delete(f.byWorker, i.Worker)
 	d.mu.Lock()
-	d.evict(fmt.Errorf("dragon %s: %w", i.Address, errForgotten))
+	d.clearAddress(fmt.Errorf("dragon %s: %w", i.Address, errForgotten))
 	past, boards, asked, latest := d.life.clone(), d.boards.most, d.firmwareAsked, d.Facts().Firmware
 	d.mu.Unlock()
 	alone := dragon.UsableMAC(d.mac) && len(f.byMAC[d.mac]) == 1 // of more, who knows whose past it is
@@ -384,7 +384,7 @@ func (f *Fleet) drop(d *Dragon) {
 			}
 		})
 		if alone {
-			other.life.inherit(past)
+			other.life.merge(past)
 			other.boards.most = max(other.boards.most, boards)
 			other.inheritFirmware(asked, latest)
 		}
@@ -418,8 +418,8 @@ func (f *Fleet) relabel(name string) {
 		d.change(func(i *Info) {
 			i.Worker, i.Conflict = name, conflict
 			switch {
-			case conflict && d.place != nil:
-				i.Worker += "@" + d.place.address
+			case conflict && d.endpoint != nil:
+				i.Worker += "@" + d.endpoint.address
 			case conflict:
 				i.Worker += "@" + strings.ReplaceAll(d.mac, ":", "")
 			}

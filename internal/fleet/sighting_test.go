@@ -202,7 +202,7 @@ func TestAnAntminerThatTakesADragonsAddressIsNoDragon(t *testing.T) {
 		}
 		synctest.Wait()
 		h.check()
-		if all := h.Dragons(); len(all) != 1 || all[0] != a || a.at() != nil {
+		if all := h.Dragons(); len(all) != 1 || all[0] != a || a.currentEndpoint() != nil {
 			h.Errorf("%d dragons, %+v", len(all), all[len(all)-1].Info())
 		}
 		before := h.lan.asked("10.1.0.8", "/api/auth")

@@ -46,7 +46,7 @@ func FuzzClean(f *testing.F) {
 }
 
 func TestAFaceMakesALabelOnce(t *testing.T) {
-	f := newFace(newCommon())
+	f := newLabelCache(newSharedLabels())
 	first, second := f.pair("pool", "0"), f.pair("pool", "0")
 	if first != second {
 		t.Error("made twice")
@@ -65,7 +65,7 @@ func TestAFaceMakesALabelOnce(t *testing.T) {
 // Scrapes come at any moment within a second, Device Elapsed is in whole ones and the
 // answer takes its time: the start must stay where it is.
 func TestTheStartOfCountersStandsStillUntilTheyRestart(t *testing.T) {
-	f := newFace(newCommon())
+	f := newLabelCache(newSharedLabels())
 	started := noon.Add(-time.Hour)
 	start := func(slot int, at time.Time, elapsed dragon.Number) *timestamppb.Timestamp {
 		return since(f, slot, &fleet.Reading{Summary: &dragon.Summary{Answer: dragon.Answer{At: at}}}, elapsed)

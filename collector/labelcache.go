@@ -15,15 +15,15 @@ import (
 
 // A face is what does not change of a dragon's series from one scrape to the next:
 // its labels and when its counters began. It may be used by several scrapes at once.
-type face struct {
-	common *common
+type labelCache struct {
+	shared *sharedLabels
 	mu     sync.Mutex
 	pairs  map[label]*dto.LabelPair // those that are its own
 	starts map[int]*timestamppb.Timestamp
 }
 
-func newFace(c *common) *face {
-	return &face{common: c, pairs: map[label]*dto.LabelPair{}, starts: map[int]*timestamppb.Timestamp{}}
+func newLabelCache(c *sharedLabels) *labelCache {
+	return &labelCache{shared: c, pairs: map[label]*dto.LabelPair{}, starts: map[int]*timestamppb.Timestamp{}}
 }
 
 // A dragon has some thirty labels. One that invents new ones for ever starts over.
@@ -31,12 +31,12 @@ const maxPairs = 256
 
 // common are the labels that many dragons have: the boards' and pools' numbers, the
 // model, the firmware, where they mine. A farm of ten thousand has them once.
-type common struct {
+type sharedLabels struct {
 	mu    sync.RWMutex
 	pairs map[label]*dto.LabelPair
 }
 
-func newCommon() *common { return &common{pairs: map[label]*dto.LabelPair{}} }
+func newSharedLabels() *sharedLabels { return &sharedLabels{pairs: map[label]*dto.LabelPair{}} }
 
 // maxCommon is far more than a farm of one kind has in common. What comes after that is
 // each dragon's own, so that those who invent labels crowd nobody out for good.
@@ -46,7 +46,7 @@ const maxCommon = 4096
 var ownLabels = []string{"worker", "mac", "ip", "user", "name", "place"}
 
 // pair returns the label that dragons share; nil if this one is not to be shared.
-func (c *common) pair(l label) *dto.LabelPair {
+func (c *sharedLabels) pair(l label) *dto.LabelPair {
 	if slices.Contains(ownLabels, l.name) {
 		return nil
 	}
@@ -67,10 +67,10 @@ func (c *common) pair(l label) *dto.LabelPair {
 }
 
 // pair returns a label fit for the page, the same one for the same name and value.
-func (f *face) pair(name, value string) *dto.LabelPair {
+func (f *labelCache) pair(name, value string) *dto.LabelPair {
 	value = value[:min(len(value), 4*maxLabel)]
 	l := label{name, value}
-	if p := f.common.pair(l); p != nil {
+	if p := f.shared.pair(l); p != nil {
 		return p
 	}
 	f.mu.Lock()
@@ -99,7 +99,7 @@ const (
 // start returns when the counters of a board, or of the mining process, were zero: when
 // they began. That has its jitter, and a start that moved would look like a restart, so
 // one close to the last is the last one.
-func (f *face) start(slot int, began time.Time, known bool) *timestamppb.Timestamp {
+func (f *labelCache) start(slot int, began time.Time, known bool) *timestamppb.Timestamp {
 	if !known {
 		return nil
 	}
