@@ -49,7 +49,7 @@ type Dragon struct {
 	facts atomic.Pointer[Facts]
 
 	mu       sync.Mutex      // guards what follows and the lane; never held across I/O
-	endpoint    *endpoint          // nil where another dragon lives at the last address
+	endpoint *endpoint       // nil where another dragon lives at the last address
 	overview json.RawMessage // as dragon.KnownOverview gives it
 	lastSeen time.Time
 	retired  time.Time    // it is not forgotten before
@@ -58,7 +58,7 @@ type Dragon struct {
 	life     life
 	boards   shownBoards
 
-	factPolls       map[Fact]*factPoll
+	factPolls     map[Fact]*factPoll
 	firmwareAsked time.Time
 
 	noDetail string // the firmware that has no getErrorDetail; belongs to whoever has the lane

@@ -47,17 +47,17 @@ const (
 
 // Fleet is the set of known dragons.
 type Fleet struct {
-	config  Config
-	set     atomic.Pointer[Settings]
-	logger  log.Logger
-	metrics *metrics
-	retries queue[*Dragon] // those that are down, by when they are asked again
-	factQueue queue[factOf]  // by when they are asked for
-	began   time.Time      // from which the beats are counted
-	pace    *pace
-	pendingLog   pendingLog
-	file    inventoryFile
-	outOfBand   dragon.Options // of the clients that Aside uses
+	config     Config
+	set        atomic.Pointer[Settings]
+	logger     log.Logger
+	metrics    *metrics
+	retries    queue[*Dragon] // those that are down, by when they are asked again
+	factQueue  queue[factOf]  // by when they are asked for
+	began      time.Time      // from which the beats are counted
+	pace       *pace
+	pendingLog pendingLog
+	file       inventoryFile
+	outOfBand  dragon.Options // of the clients that Aside uses
 
 	keepAnswers atomic.Bool
 
@@ -73,9 +73,9 @@ type Fleet struct {
 
 	ctx    context.Context // ends every reading under way
 	cancel context.CancelFunc
-	ending  sync.RWMutex
-	ended   bool
-	reads sync.WaitGroup
+	ending sync.RWMutex
+	ended  bool
+	reads  sync.WaitGroup
 }
 
 // Open loads the inventory. A corrupt file is set aside, said in the log, and is no error.
@@ -93,7 +93,7 @@ func Open(c Config) (*Fleet, error) {
 		config:    c,
 		began:     time.Now(),
 		logger:    c.Logger,
-		outOfBand:     outOfBandOptions(c.Client),
+		outOfBand: outOfBandOptions(c.Client),
 		byMAC:     make(map[string][]*Dragon),
 		byAddress: make(map[string]*Dragon),
 		byHost:    make(map[string][]*Dragon),

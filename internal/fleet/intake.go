@@ -117,7 +117,7 @@ func (f *Fleet) wait(mac string, s Sighting) {
 	}
 	if !i.said {
 		i.said = true
-		f.note(level.WarnValue(), "too many new dragons at once", "known", len(f.byWorker), "most_in_all", 2*i.most,
+		f.logLater(level.WarnValue(), "too many new dragons at once", "known", len(f.byWorker), "most_in_all", 2*i.most,
 			"advice", "look at them with mother-of-dragons inventory; take them in with mother-of-dragons inventory accept")
 	}
 }
@@ -201,11 +201,11 @@ func (f *Fleet) Forget(names ...string) ([]*Info, error) {
 			continue // gone meanwhile
 		}
 		infos = append(infos, i)
-		f.note(level.InfoValue(), "dragon forgotten on request", "worker", i.Worker, "mac", i.MAC, "address", i.Address)
+		f.logLater(level.InfoValue(), "dragon forgotten on request", "worker", i.Worker, "mac", i.MAC, "address", i.Address)
 		f.drop(d)
 	}
 	f.mu.Unlock()
-	f.say()
+	f.flushLog()
 	return infos, nil
 }
 

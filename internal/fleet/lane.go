@@ -23,18 +23,18 @@ type lane struct {
 	// channel are served in the order of their coming, which makes the queue fair.
 	slot chan struct{}
 
-	sharedRead *sharedRead  // the reading that new readers join
-	writes []string // actions of the writes that wait for the slot or, the first of them, hold it
+	sharedRead *sharedRead // the reading that new readers join
+	writes     []string    // actions of the writes that wait for the slot or, the first of them, hold it
 }
 
 func newLane() lane { return lane{slot: make(chan struct{}, 1)} }
 
 // flight is one reading with everybody who waits for it.
 type sharedRead struct {
-	cancel  context.CancelFunc
-	waiters int
-	hurried bool   // somebody's time ended before it: it goes on without waiters
-	endpoint   *endpoint // where it asks; nil until it has the slot
+	cancel   context.CancelFunc
+	waiters  int
+	hurried  bool      // somebody's time ended before it: it goes on without waiters
+	endpoint *endpoint // where it asks; nil until it has the slot
 
 	connected atomic.Bool // somebody took the connection
 

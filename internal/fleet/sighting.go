@@ -78,7 +78,7 @@ func (f *Fleet) sight(ctx context.Context, s Sighting) (Change, []Sighting) {
 	}
 	var strangers []Sighting
 	answered := make(map[*endpoint]bool) // by former address: whether the dragon still answers there
-	for range 5 {                     // others may change the fleet while we ask
+	for range 5 {                        // others may change the fleet while we ask
 		f.mu.Lock()
 		unasked := f.formerEndpoints(mac, s.Address, answered)
 		if len(unasked) == 0 {
