@@ -48,13 +48,13 @@ type Limits struct {
 // Collector serves the series of a fleet.
 type Collector struct {
 	Config
-	limits   atomic.Pointer[Limits]
-	families []*family
-	own      own
-	pageBuffers   sync.Pool
+	limits      atomic.Pointer[Limits]
+	families    []*family
+	own         own
+	pageBuffers sync.Pool
 
 	sharedLabels *sharedLabels
-	mu     sync.Mutex
+	mu           sync.Mutex
 	labelCaches  map[*fleet.Dragon]*labelCache
 }
 
@@ -67,12 +67,12 @@ func New(c Config) *Collector {
 		c.Logger = log.NewNopLogger()
 	}
 	made := &Collector{
-		Config:   c,
-		families: compile(chosen(c.Switches)),
-		own:      newOwn(c.Registry),
-		pageBuffers:   sync.Pool{New: func() any { return newPageBuffer() }},
-		sharedLabels:   newSharedLabels(),
-		labelCaches:    map[*fleet.Dragon]*labelCache{},
+		Config:       c,
+		families:     compile(chosen(c.Switches)),
+		own:          newOwn(c.Registry),
+		pageBuffers:  sync.Pool{New: func() any { return newPageBuffer() }},
+		sharedLabels: newSharedLabels(),
+		labelCaches:  map[*fleet.Dragon]*labelCache{},
 	}
 	made.limits.Store(&c.Limits)
 	return made

@@ -24,7 +24,7 @@ type sample struct {
 	took    time.Duration
 	busy    string // the action that holds the lane
 
-	labels   *labelCache
+	labels *labelCache
 	worker *dto.LabelPair
 
 	self        [1]item[sample]

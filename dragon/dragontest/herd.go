@@ -39,7 +39,7 @@ type HerdConfig struct {
 type Herd struct {
 	config HerdConfig
 	port   uint16
-	server  *hostServer
+	server *hostServer
 	memory *exchange // nil where there are sockets
 
 	dragons   []*Dragon
