@@ -71,7 +71,7 @@ func Start(t *testing.T, program func(func(net.Addr)) *cli.Program, args ...stri
 // it any more: a program that stops early may still be opening its state.
 func dataDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mother-of-dragons-test-")
+	dir, err := os.MkdirTemp("", "mother-of-dragons-test-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,11 @@ func dataDir(t *testing.T) string {
 // Get returns the answer to a GET.
 func Get(t *testing.T, url string) (status int, body string) {
 	t.Helper()
-	resp, err := http.Get(url) //nolint:gosec // of the program under test
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
