@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
@@ -42,6 +43,22 @@ func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error
 		return nil, err
 	}
 	return nil, ErrUnknownTarget
+}
+
+// Look asks at once who lives at an address of the networks or of a static target, also if
+// it refused our credentials lately. It reports whether a dragon does.
+func (s *Scanner) Look(ctx context.Context, address string) bool {
+	e := endpoint(address)
+	named := slices.ContainsFunc(s.targets, func(t *target) bool { return t.name == address || t.status().Address == address })
+	if !named && !s.hosts.contains(e) {
+		return false
+	}
+	if e.Addr().IsValid() {
+		address = key(e)
+	}
+	s.strangers.forget(address)
+	v := s.ask(ctx, address, named).verdict
+	return v == isDragon || v == isKnown
 }
 
 // alone returns the one known dragon at a host that somebody named without a port. Only

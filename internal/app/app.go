@@ -235,6 +235,11 @@ func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 // discovery returns how discovery stands.
 func (a *app) discovery() discovery.Status { return a.scanner.current.Load().Status() }
 
+// look asks at once who lives at an address.
+func (a *app) look(ctx context.Context, address string) bool {
+	return a.scanner.current.Load().Look(ctx, address)
+}
+
 // limits are the collector's part of a configuration.
 func limits(c *config.Config) collector.Limits {
 	return collector.Limits{Workers: c.Scrape.Workers, Offset: c.Scrape.TimeoutOffset, MaxRequests: c.Scrape.MaxRequests}
@@ -301,7 +306,7 @@ func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads 
 		return nil
 	})
 	group.Go(func() error {
-		api := web.APIConfig{Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, PolicyOf: c.PolicyOf, Firmware: a.stock}
+		api := web.APIConfig{Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Look: a.look, PolicyOf: c.PolicyOf, Firmware: a.stock}
 		serveControl(ctx, c.DataDir, api, a.loggerOf("control"))
 		return nil
 	})

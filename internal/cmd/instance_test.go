@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -116,5 +118,45 @@ func TestWhatIsFoundAndNotLetInIsListed(t *testing.T) {
 	out, errs, err := invoke(t, "inventory", "--url=http://"+address)
 	if err != nil || strings.Count(out, "\n") != 1 || !strings.Contains(errs, "found, not let in: 1 dragon refuses our credentials") || !strings.Contains(errs, l.Addr(0)) || !strings.Contains(errs, "password") {
 		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+}
+
+func TestAnAdoptedDragonGetsTheFarmsPasswordAndJoins(t *testing.T) {
+	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 3, Prefix: netip.MustParsePrefix("127.98.8.0/24"),
+		Specs: func(i int) dragontest.Spec { return dragontest.Spec{Password: []string{"", "", "of-a-stranger"}[i]} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer herd.Close()
+	dir := t.TempDir()
+	file := filepath.Join(t.TempDir(), "mother.yml")
+	cmdtest.Rewrite(t, file, "data_dir: "+dir+"\nnetworks: [{cidr: 127.98.8.0/29}]\ncredentials: [{username: admin, password: our-farm, match: {network: 127.98.8.0/31}},"+
+		" {username: admin, password: of-the-rest}]\n")
+	address, _, _ := start(t, "--config.file="+file, "--dragon-port="+strconv.Itoa(int(herd.Port())))
+	cmdtest.Eventually(t, "all are found and locked", func() bool {
+		_, page := cmdtest.Get(t, "http://"+address+"/metrics")
+		return strings.Contains(page, "mother_discovery_locked_hosts 3")
+	})
+	out, errs, err := invoke(t, "dragon", "adopt", "--config.file="+file, "--yes", "--reason=new row", herd.Addr(0), herd.Addr(1), herd.Addr(2))
+	if err == nil || strings.Count(out, "changed and verified; joined") != 2 || !strings.Contains(errs, herd.Addr(2)) {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	for i, want := range []string{"our-farm", "of-the-rest", "of-a-stranger"} {
+		if got := herd.Dragon(i).Truth().Users["admin"]; got != want {
+			t.Errorf("dragon %d has the password %q, want %q", i, got, want)
+		}
+		if n := herd.Dragon(i).Traffic().RefusedLogins; n > 8 {
+			t.Errorf("dragon %d refused %d logins", i, n)
+		}
+	}
+	if strings.Contains(out+errs, "our-farm") {
+		t.Error("a password is shown")
+	}
+	_, sd := cmdtest.Get(t, "http://"+address+"/sd")
+	if !strings.Contains(sd, herd.Addr(0)) || !strings.Contains(sd, herd.Addr(1)) || strings.Contains(sd, herd.Addr(2)) {
+		t.Errorf("known: %s", sd)
+	}
+	if _, page := cmdtest.Get(t, "http://"+address+"/metrics"); !strings.Contains(page, "mother_discovery_locked_hosts 1") {
+		t.Error("the metric does not follow")
 	}
 }

@@ -30,7 +30,9 @@ type APIConfig struct {
 	Healer *agent.Healer
 	// Discovery returns how discovery stands. Nil: nothing is searched.
 	Discovery func() discovery.Status
-	Admin     bool // accept changes
+	// Look asks at once who lives at an address, and reports whether it is a dragon. Nil: it is not asked.
+	Look  func(ctx context.Context, address string) bool
+	Admin bool // accept changes
 	// WithoutLogin accepts them from every machine if no users are configured.
 	WithoutLogin bool
 	Socket       bool // served on a socket, whose mode controls access
@@ -134,6 +136,7 @@ func (a *api) handler() http.Handler {
 		"POST /api/v1/inventory/accept":             a.accept,
 		"POST /api/v1/inventory/forget":             a.forget,
 		"POST /api/v1/inventory/retire":             a.retire,
+		"POST /api/v1/inventory/look":               a.look,
 	} {
 		mux.Handle(path, a.change(do))
 	}

@@ -99,6 +99,14 @@ func (a *api) accept(_ context.Context, q *request) (any, error) {
 	return addresses, err
 }
 
+// look asks at once who lives at an address of the networks.
+func (a *api) look(ctx context.Context, q *request) (any, error) {
+	if a.Look == nil || q.Dragon == "" {
+		return nil, errors.New("look: it needs the address of a dragon, as dragon")
+	}
+	return a.Look(ctx, q.Dragon), nil
+}
+
 // forget makes a dragon unknown, to the fleet and to the healer.
 func (a *api) forget(ctx context.Context, q *request) (any, error) {
 	d := a.Fleet.Lookup(q.Dragon)

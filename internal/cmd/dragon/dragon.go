@@ -60,6 +60,7 @@ func Add(p *cli.Program, offline func(dir string, d Done) error) {
 	f.addReads()
 	f.addWrites()
 	f.addPassword()
+	f.addAdopt()
 	f.addLogs()
 }
 

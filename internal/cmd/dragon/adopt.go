@@ -1,0 +1,82 @@
+package dragon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
+	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
+)
+
+func (f *family) addAdopt() {
+	var yes bool
+	var reason string
+	f.add("adopt", "Let new dragons in that refuse our credentials: try the factory passwords once, change them to the password that the configuration "+
+		"has for the dragon, or else to a random one, and tell the running instance.", func(cmd *kingpin.CmdClause) {
+		cmd.Flag("reason", "Why, for others and for the audit log.").NoEnvar().StringVar(&reason)
+		cmd.Flag("yes", "Do not ask for confirmation.").NoEnvar().BoolVar(&yes)
+	}, func(ctx context.Context, b *batch) error {
+		store, err := passwords.Open(b.config.DataDir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("adopt: there is no data directory %s to save the new passwords in; name it with --data-dir or --config.file", b.config.DataDir)
+		} else if err != nil {
+			return fmt.Errorf("adopt: the new passwords cannot be saved, so nothing is sent: %w", err)
+		}
+		defer func() { _ = store.Close() }()
+		if !yes {
+			if err := cli.Agree(ctx, b.stderr, "log in with the factory password, and change it, on "+b.who(), "adopt: confirm it with --yes"); err != nil {
+				return err
+			}
+		}
+		if f.passwordFile == "" && !f.ask {
+			b.client.Credentials, b.client.CredentialsFor = factoryPasswords(), nil
+		}
+		outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) {
+			r := &rotation{store: store, given: t.farmPassword()}
+			result, sent, err := r.rotate(ctx, t)
+			if sent {
+				t.record(ctx, "password", note(reason, "adopted: "+result, err))
+			}
+			if err == nil {
+				result += "; " + t.join(ctx)
+			}
+			return result, err
+		})
+		return b.show(outcomes, []string{"RESULT"}, func(result any) [][]string { return one(result.(string)) })
+	})
+}
+
+// farmPassword is the password that the configuration has for the dragon, empty if none
+// but a factory password.
+func (t *target) farmPassword() dragon.Secret {
+	for _, c := range t.config.Credentials.For(t.Address, nil) {
+		if c.Username == passwordUser && !slices.ContainsFunc(factoryPasswords(), func(f dragon.Credential) bool { return f.Password == c.Password }) {
+			return c.Password
+		}
+	}
+	return ""
+}
+
+// join has the running instance look at the dragon, and says what came of it.
+func (t *target) join(ctx context.Context) string {
+	var answer struct{ Result bool }
+	err := cli.Connect("", t.config.DataDir).Call(ctx, http.MethodPost, "/api/v1/inventory/look",
+		map[string]string{"dragon": t.Address, "owner": cli.UserName()}, &answer)
+	switch {
+	case errors.Is(err, cli.ErrNoInstance):
+		return "it joins when the instance runs"
+	case err != nil:
+		t.warn("%s: the instance did not look at it: %v", t.Name, err)
+		return "it joins at the next scan"
+	case !answer.Result:
+		return "it is in no network of the instance"
+	}
+	return "joined"
+}
