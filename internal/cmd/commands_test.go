@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -274,10 +275,11 @@ func TestCompletionAsksTheInstance(t *testing.T) {
 func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
 	man, lookErr := exec.LookPath("man")
 	for page, wants := range map[string][]string{
-		"":         {".TH MOTHER-OF-DRAGONS 1", `\fB\-\-statsd\-host=HOST\fR`, `\fBaudit\fR`, `\fBdragon\fR \fIsubcommand\fR`, "SIGUSR1"},
-		"dragon":   {".TH MOTHER-OF-DRAGONS-DRAGON 1", `\fBdragon factory\-reset\fR \fIhost\fR...`, `\fB\-\-yes\-i\-mean=HOSTS\fR`, `\fB\-\-at\-once=16\fR`},
-		"healer":   {`\fBhealer pause\fR`, `\fB\-\-scope=SCOPE\fR`},
-		"firmware": {`\fBfirmware rollout start\fR \fIversion\fR`, `\fB\-\-allow\-downgrade\fR`},
+		"":          {".TH MOTHER-OF-DRAGONS 1", `\fB\-\-statsd\-host=HOST\fR`, `\fBaudit\fR`, `\fBdragon\fR \fIsubcommand\fR`, "SIGUSR1"},
+		"dragon":    {".TH MOTHER-OF-DRAGONS-DRAGON 1", `\fBdragon factory\-reset\fR \fIhost\fR...`, `\fB\-\-yes\-i\-mean=HOSTS\fR`, `\fB\-\-at\-once=16\fR`},
+		"inventory": {`\fBinventory forget\fR`},
+		"healer":    {`\fBhealer pause\fR`, `\fB\-\-scope=SCOPE\fR`},
+		"firmware":  {`\fBfirmware rollout start\fR \fIversion\fR`, `\fB\-\-allow\-downgrade\fR`},
 	} {
 		args := strings.Fields("man " + page)
 		out, _, err := invoke(t, args...)
@@ -309,6 +311,11 @@ func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
 		cmd.Stderr = &errs
 		if _, err := cmd.Output(); err != nil || errs.Len() > 0 {
 			t.Errorf("%v: %v\n%s", args, err, errs.String())
+		}
+	}
+	for _, c := range New(nil).Model().Commands {
+		if family := len(c.Commands) > 0; family != slices.Contains(families, c.Name) {
+			t.Errorf("%s: subcommands: %t, a page of its own: %t", c.Name, family, !family)
 		}
 	}
 	if _, _, err := invoke(t, "man", "scan"); err == nil {

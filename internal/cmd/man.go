@@ -13,7 +13,7 @@ import (
 )
 
 // families are the commands with a manual page of their own.
-var families = []string{"dragon", "firmware", "healer"}
+var families = []string{"dragon", "firmware", "healer", "inventory"}
 
 func addMan(p *cli.Program) {
 	cmd := p.Command("man", "Print the manual page. To read it: mother-of-dragons man | man -l -")
