@@ -64,7 +64,7 @@ func firstIPv4(i *net.Interface) netip.Addr {
 			return p.Addr()
 		}
 	}
-	// A request from nobody is a probe (RFC 5227), which is answered as well.
+	// A request without a sender is a probe (RFC 5227), which is answered as well.
 	return netip.IPv4Unspecified()
 }
 

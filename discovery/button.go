@@ -26,11 +26,11 @@ const (
 const hello = "Hello, I'm a Miner."
 
 // How much is heard. Anybody on the network can send such a packet with any address in
-// it: what it costs us, and whoever lives there, is bounded.
+// it: what that costs us, and the host at that address, is bounded.
 const (
 	heardPerSecond = 5
 	heardBurst     = 50
-	heardAgain     = 10 * time.Second // until the same address is asked anew
+	heardAgain     = 10 * time.Second // until the same address is asked again
 	heardMost      = 4096             // addresses that this is remembered of
 )
 
@@ -178,7 +178,7 @@ func (l *Listener) fresh(a netip.Addr, now time.Time) bool {
 	return true
 }
 
-// heard asks who lives at an address that somebody has announced. Whatever was known of
+// heard asks the host at an announced address who it is. What was known of
 // a stranger there is forgotten: it may be a dragon by now, or one whose password is right again.
 func (s *Scanner) heard(ctx context.Context, sender netip.Addr) (a answer) {
 	select {
@@ -189,7 +189,7 @@ func (s *Scanner) heard(ctx context.Context, sender netip.Addr) (a answer) {
 	}
 	for _, port := range s.hosts.ports(sender) {
 		address := hostPort(sender.String(), port)
-		s.strangers.forget(address)
+		s.nonDragons.forget(address)
 		if a = s.ask(ctx, address, false); a.verdict == isDragon {
 			break
 		}

@@ -56,12 +56,12 @@ func (s *Scanner) Look(ctx context.Context, address string) bool {
 	if e.Addr().IsValid() {
 		address = key(e)
 	}
-	s.strangers.forget(address)
+	s.nonDragons.forget(address)
 	v := s.ask(ctx, address, named).verdict
 	return v == isDragon || v == isKnown
 }
 
-// alone returns the one known dragon at a host that somebody named without a port. Only
+// alone returns the one known dragon at a host that is named without a port. Only
 // what a person typed is understood so: of an address that was resolved, the port is a
 // part, and another dragon may live at another one.
 func (s *Scanner) alone(host string) (found *fleet.Dragon) {

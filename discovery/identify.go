@@ -56,7 +56,7 @@ func (s *Scanner) ask(ctx context.Context, address string, named bool) answer {
 	if s.fleet.Answered(address, s.lately()) {
 		return answer{verdict: isKnown}
 	}
-	if v, ok := s.strangers.recall(address); ok {
+	if v, ok := s.nonDragons.recall(address); ok {
 		return answer{verdict: v}
 	}
 
@@ -95,7 +95,7 @@ func (s *Scanner) note(address string, a answer) {
 	s.metrics.identified.WithLabelValues(string(a.verdict)).Inc()
 	switch a.verdict {
 	case isDragon:
-		s.strangers.forget(address)
+		s.nonDragons.forget(address)
 		s.unlock(address)
 		return
 	case isWaiting:
@@ -105,7 +105,7 @@ func (s *Scanner) note(address string, a answer) {
 			return
 		}
 	case isStranger:
-		s.strangers.remember(address, a.verdict, strangerFor)
+		s.nonDragons.remember(address, a.verdict, strangerFor)
 		s.unlock(address)
 	}
 	level.Debug(s.cfg.Logger).Log("msg", "host is not readable", "address", address, "verdict", string(a.verdict), "err", a.err)
@@ -114,7 +114,7 @@ func (s *Scanner) note(address string, a answer) {
 // lock notes a dragon that accepts no credential, and reports whether it said so in the
 // log: the first time, and when the reason changes. A known dragon stays in the fleet.
 func (s *Scanner) lock(address string, a answer) (said bool) {
-	news := s.strangers.remember(address, a.verdict, lockedFor)
+	news := s.nonDragons.remember(address, a.verdict, lockedFor)
 	if s.fleet.Lookup(address) == nil {
 		var total int
 		news, total = s.status.setLocked(address, a.brand, a.err)
@@ -164,7 +164,7 @@ func (s *Scanner) identify(ctx context.Context, address string) (client *dragon.
 var errMovedAway = errors.New("the dragon has moved to another address")
 
 // isDownNow reports whether a dragon was asked in vain, so that the fleet asks it again
-// and again by itself. Should somebody else have its address now, it is the fleet that
+// and again by itself. If another host has its address now, it is the fleet that
 // finds out.
 func isDownNow(d *fleet.Dragon) bool {
 	h := d.Health()
@@ -229,8 +229,8 @@ func (c *claims) release(address string) {
 	delete(c.held, address)
 }
 
-// strangers remembers hosts that need not be asked again for a while.
-type strangers struct {
+// nonDragons remembers hosts that need not be asked again for a while.
+type nonDragons struct {
 	mu    sync.Mutex
 	m     map[string]memory
 	swept time.Time
@@ -244,10 +244,10 @@ type memory struct {
 // remembered bounds the memory; a host beyond it is asked at every scan.
 const remembered = 1 << 16
 
-func newStrangers() *strangers { return &strangers{m: make(map[string]memory)} }
+func newNonDragons() *nonDragons { return &nonDragons{m: make(map[string]memory)} }
 
 // remember notes a verdict, and reports whether it is another than the one before.
-func (s *strangers) remember(address string, v verdict, d time.Duration) (news bool) {
+func (s *nonDragons) remember(address string, v verdict, d time.Duration) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, before := time.Now(), s.m[address].verdict
@@ -265,7 +265,7 @@ func (s *strangers) remember(address string, v verdict, d time.Duration) (news b
 	return v != before
 }
 
-func (s *strangers) recall(address string) (verdict, bool) {
+func (s *nonDragons) recall(address string) (verdict, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m, ok := s.m[address]
@@ -275,14 +275,14 @@ func (s *strangers) recall(address string) (verdict, bool) {
 	return m.verdict, true
 }
 
-func (s *strangers) forget(address string) {
+func (s *nonDragons) forget(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.m, address)
 }
 
 // forgetLocked has those asked again that accepted no credential: there are others now.
-func (s *strangers) forgetLocked() {
+func (s *nonDragons) forgetLocked() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for a, m := range s.m {

@@ -60,9 +60,9 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 func TestAStrangerThatLeavesIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})
-		f.strangers.remember("127.10.0.2", isStranger, time.Hour)
+		f.nonDragons.remember("127.10.0.2", isStranger, time.Hour)
 		f.scan() // nobody lives there
-		if _, ok := f.strangers.recall("127.10.0.2"); ok {
+		if _, ok := f.nonDragons.recall("127.10.0.2"); ok {
 			t.Error("a dragon that gets the address would be taken for the stranger")
 		}
 	})
@@ -70,7 +70,7 @@ func TestAStrangerThatLeavesIsForgotten(t *testing.T) {
 
 func TestTheMemoryOfStrangersIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStrangers()
+		s := newNonDragons()
 		for i := range 2 * remembered {
 			s.remember(address(uint32(i)).String(), isStranger, time.Hour)
 		}

@@ -85,40 +85,40 @@ func (n *neighbours) arp(a netip.Addr) *arp {
 }
 
 // enter waits for a place for a. It returns nil for an address that needs none.
-func (n *neighbours) enter(ctx context.Context, a netip.Addr) (*place, error) {
+func (n *neighbours) enter(ctx context.Context, a netip.Addr) (*neighSlot, error) {
 	if _, ok := n.routing.device(a); !ok {
 		return nil, ctx.Err()
 	}
 	if err := n.places.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	return &place{table: n.places}, nil
+	return &neighSlot{table: n.places}, nil
 }
 
-// place is one address' place in the neighbour table.
-type place struct {
+// neighSlot is one address' place in the neighbour table.
+type neighSlot struct {
 	table *semaphore.Weighted
 	since time.Time
 }
 
 // tried says that a connect begins: the kernel starts to ask for the address, unless it
 // is still asking.
-func (p *place) tried() {
-	if now := time.Now(); p != nil && now.Sub(p.since) >= silentFor {
-		p.since = now
+func (s *neighSlot) tried() {
+	if now := time.Now(); s != nil && now.Sub(s.since) >= silentFor {
+		s.since = now
 	}
 }
 
 // leave gives the place back as soon as the kernel does.
-func (p *place) leave(answered bool) {
-	if p == nil {
+func (s *neighSlot) leave(answered bool) {
+	if s == nil {
 		return
 	}
-	free := p.since.Add(silentFor)
+	free := s.since.Add(silentFor)
 	if answered {
 		free = time.Now().Add(answeredFor)
 	}
-	time.AfterFunc(time.Until(free), func() { p.table.Release(1) })
+	time.AfterFunc(time.Until(free), func() { s.table.Release(1) })
 }
 
 // tableSize is how many neighbours the kernel keeps. In a container, where it cannot be

@@ -150,46 +150,46 @@ func (sc *scan) admit(ctx context.Context, e netip.AddrPort) (work func(), err e
 		return func() {
 			here, err := l.present(ctx, e.Addr(), sc.cfg.ConnectTimeout/2)
 			if err == nil && here {
-				var place *place
-				if place, err = sc.turn(ctx, e.Addr()); err == nil {
-					sc.address(ctx, e, place)
+				var slot *neighSlot
+				if slot, err = sc.turn(ctx, e.Addr()); err == nil {
+					sc.address(ctx, e, slot)
 					return
 				}
 			}
 			sc.closed(ctx, e, err)
 		}, nil
 	}
-	place, err := sc.turn(ctx, e.Addr())
+	slot, err := sc.turn(ctx, e.Addr())
 	if err != nil {
 		return nil, err
 	}
-	return func() { sc.address(ctx, e, place) }, nil
+	return func() { sc.address(ctx, e, slot) }, nil
 }
 
 // turn waits until an address may be connected to: for a place in the neighbour table
 // and for one of the connects.
-func (sc *scan) turn(ctx context.Context, a netip.Addr) (*place, error) {
-	place, err := sc.neighbours.enter(ctx, a)
+func (sc *scan) turn(ctx context.Context, a netip.Addr) (*neighSlot, error) {
+	slot, err := sc.neighbours.enter(ctx, a)
 	if err != nil {
 		return nil, err
 	}
-	return place, sc.connects.Acquire(ctx, 1)
+	return slot, sc.connects.Acquire(ctx, 1)
 }
 
 // address takes one address to its verdict, or hands it over to identification. It is
 // called when its turn has come.
-func (sc *scan) address(ctx context.Context, e netip.AddrPort, place *place) {
+func (sc *scan) address(ctx context.Context, e netip.AddrPort, slot *neighSlot) {
 	begun := time.Now()
-	place.tried()
+	slot.tried()
 	err := sc.connect(ctx, e, sc.cfg.ConnectTimeout/4)
 	sc.connects.Release(1)
 	if err != nil && !errors.Is(err, syscall.ECONNREFUSED) && ctx.Err() == nil {
-		err = sc.again(ctx, e, place, begun.Add(sc.cfg.ConnectTimeout), sc.cfg.ConnectTimeout*2/5)
+		err = sc.again(ctx, e, slot, begun.Add(sc.cfg.ConnectTimeout), sc.cfg.ConnectTimeout*2/5)
 	}
 	for more := sc.cfg.ConnectTimeout; errors.Is(err, errOverslept) && more <= 4*sc.cfg.ConnectTimeout; more *= 2 {
-		err = sc.again(ctx, e, place, time.Now(), more)
+		err = sc.again(ctx, e, slot, time.Now(), more)
 	}
-	place.leave(err == nil || errors.Is(err, syscall.ECONNREFUSED))
+	slot.leave(err == nil || errors.Is(err, syscall.ECONNREFUSED))
 	if err == nil {
 		sc.opened(ctx, e)
 	} else {
@@ -212,13 +212,13 @@ func (sc *scan) closed(ctx context.Context, e netip.AddrPort, err error) {
 		return
 	}
 	// The host that was here is gone, and the next one here is another.
-	sc.strangers.forget(key(e))
+	sc.nonDragons.forget(key(e))
 	sc.unlock(key(e))
 	sc.done(func(*Result) {})
 }
 
 // again is another try, at a time.
-func (sc *scan) again(ctx context.Context, e netip.AddrPort, place *place, at time.Time, timeout time.Duration) error {
+func (sc *scan) again(ctx context.Context, e netip.AddrPort, slot *neighSlot, at time.Time, timeout time.Duration) error {
 	if err := sleep(ctx, time.Until(at)); err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (sc *scan) again(ctx context.Context, e netip.AddrPort, place *place, at ti
 		return err
 	}
 	defer sc.connects.Release(1)
-	place.tried()
+	slot.tried()
 	return sc.connect(ctx, e, timeout)
 }
 

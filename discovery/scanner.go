@@ -97,7 +97,7 @@ type Scanner struct {
 	sites   *sites
 	metrics *metrics
 
-	routing func() *routing // the machine's; that of nobody where connects do not go through the kernel
+	routing func() *routing // the machine's; empty where connects do not go through the kernel
 	table   int             // places in the kernel's neighbour table
 	slow    *atomic.Bool    // that the table sets the pace was said
 
@@ -106,10 +106,10 @@ type Scanner struct {
 	whole    bool          // the last scan went through all addresses; likewise
 	outcome  string        // of the last scan that was said in the log; likewise
 
-	asking    *claims // addresses that are being identified
-	strangers *strangers
-	found     chan struct{} // tokens of identifications that Find may run at once
-	status    *status
+	asking     *claims // addresses that are being identified
+	nonDragons *nonDragons
+	found      chan struct{} // tokens of identifications that Find may run at once
+	status     *status
 }
 
 // Parallelism of what is not a connect of the scan.
@@ -121,21 +121,21 @@ const (
 // New returns a Scanner. It sends nothing.
 func New(c Config) *Scanner {
 	return newScanner(c, &Scanner{
-		metrics:   newMetrics(c.Registerer),
-		scanning:  make(chan struct{}, 1),
-		table:     tableSize(),
-		slow:      &atomic.Bool{},
-		asking:    newClaims(),
-		strangers: newStrangers(),
-		found:     make(chan struct{}, finding),
-		status:    newStatus(),
+		metrics:    newMetrics(c.Registerer),
+		scanning:   make(chan struct{}, 1),
+		table:      tableSize(),
+		slow:       &atomic.Bool{},
+		asking:     newClaims(),
+		nonDragons: newNonDragons(),
+		found:      make(chan struct{}, finding),
+		status:     newStatus(),
 	})
 }
 
 // With returns a Scanner that goes on from s with another configuration: it has its
 // metrics and what it remembers, but for who refused the credentials. At most one of the two may Run at a time.
 func (s *Scanner) With(c Config) *Scanner {
-	s.strangers.forgetLocked()
+	s.nonDragons.forgetLocked()
 	next := newScanner(c, s)
 	next.trim()
 	for _, t := range s.targets {
@@ -182,19 +182,19 @@ func newScanner(c Config, with *Scanner) *Scanner {
 		c.Logger = log.NewNopLogger()
 	}
 	s := &Scanner{
-		cfg:       c,
-		fleet:     c.Fleet,
-		hosts:     expand(c.Networks, c.Exclude, c.Port),
-		metrics:   with.metrics,
-		scanning:  with.scanning,
-		routing:   func() *routing { return &routing{} },
-		table:     with.table,
-		slow:      with.slow,
-		asking:    with.asking,
-		strangers: with.strangers,
-		found:     with.found,
-		status:    with.status,
-		sites:     newSites(c.Targets, with.sites),
+		cfg:        c,
+		fleet:      c.Fleet,
+		hosts:      expand(c.Networks, c.Exclude, c.Port),
+		metrics:    with.metrics,
+		scanning:   with.scanning,
+		routing:    func() *routing { return &routing{} },
+		table:      with.table,
+		slow:       with.slow,
+		asking:     with.asking,
+		nonDragons: with.nonDragons,
+		found:      with.found,
+		status:     with.status,
+		sites:      newSites(c.Targets, with.sites),
 	}
 	if c.Dial == nil {
 		s.cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
