@@ -47,7 +47,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		scans: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_scans_total",
-			Help: "Scans by how they ended: complete, incomplete (hosts accepted the connection but did not answer), cut (by the interval), stopped, failed (addresses that could not be tried).",
+			Help: "Scans by how they ended: complete, incomplete (hosts accepted the connection but did not answer), cut (by the " +
+				"interval), stopped, failed (addresses that could not be tried).",
 		}, []string{"outcome"}),
 		unanswered: with.NewGauge(prometheus.GaugeOpts{
 			Name: "mother_discovery_unanswered_hosts",
@@ -59,7 +60,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		identified: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_identifications_total",
-			Help: "Hosts asked who they are, by what they turned out to be: dragon, stranger, locked (a dragon that accepts no credential), waiting (a new dragon, when too many were found at once), unanswered.",
+			Help: "Hosts asked who they are, by what they turned out to be: dragon, stranger, locked (a dragon that accepts no " +
+				"credential), waiting (a new dragon, when too many were found at once), unanswered.",
 		}, []string{"outcome"}),
 		targetUp: with.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mother_target_up",
@@ -67,14 +69,19 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"target"}),
 		targetDown: with.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mother_target_down_info",
-			Help: "1 for why no dragon can be read at a static target: no_address, refused, unreachable, timeout, https (it wants HTTPS), other_login, not_a_dragon, response, or of a dragon: password, lockout, change (of the password).",
+			Help: "1 for why no dragon can be read at a static target: no_address, refused, unreachable, timeout, https (it " +
+				"wants HTTPS), other_login, not_a_dragon, response, or of a dragon: password, lockout, change (of the password).",
 		}, []string{"target", "reason"}),
 		announcements: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_announcements_total",
-			Help: "Packets of dragons whose button was pressed, by what became of them: as of identifications; known or down (nothing new); repeated within seconds; elsewhere (outside the networks, or not of the sender's address), limited (too many), malformed.",
+			Help: "Packets of dragons whose button was pressed, by what became of them: as of identifications; known or down " +
+				"(nothing new); repeated within seconds; elsewhere (outside the networks, or not of the sender's address), limited (too " +
+				"many), malformed.",
 		}, []string{"outcome"}),
 	}
-	for _, outcome := range []string{string(isDragon), string(isKnown), string(isDown), string(isStranger), string(isLocked), string(isWaiting), string(isUnanswered), repeated, elsewhere, limited, malformed} {
+	for _, outcome := range []string{
+		string(isDragon), string(isKnown), string(isDown), string(isStranger), string(isLocked), string(isWaiting), string(isUnanswered), repeated, elsewhere, limited, malformed,
+	} {
 		m.announcements.WithLabelValues(outcome)
 	}
 	for _, outcome := range []string{complete, incomplete, cut, stopped, failed} {

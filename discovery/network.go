@@ -135,7 +135,8 @@ func ParseCIDR(s string) (netip.Prefix, error) {
 	}
 	switch {
 	case !p.Addr().Is4():
-		return netip.Prefix{}, fmt.Errorf("network %q is IPv6, which cannot be scanned address by address and which dragons do not speak; write an IPv4 network, for example 10.1.0.0/22", s)
+		return netip.Prefix{}, fmt.Errorf("network %q is IPv6, which cannot be scanned address by address and which dragons do not speak; "+
+			"write an IPv4 network, for example 10.1.0.0/22", s)
 	case p != p.Masked():
 		return netip.Prefix{}, fmt.Errorf("network %q has host bits set; did you mean %s, or the one address %s/32?", s, p.Masked(), p.Addr())
 	case p.Bits() < widest:

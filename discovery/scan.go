@@ -80,7 +80,8 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 	}
 	var err error
 	if sc.neighbours, err = newNeighbours(s.routing(), &s.hosts, s.table); err != nil && !s.slow.Swap(true) {
-		level.Info(s.cfg.Logger).Log("msg", "scanning attached networks at the pace of the kernel's neighbour table; CAP_NET_RAW, or a higher net.ipv4.neigh.default.gc_thresh3, makes it faster", "err", err)
+		level.Info(s.cfg.Logger).Log("msg", "scan limited by the neighbour table",
+			"advice", "CAP_NET_RAW, or a higher net.ipv4.neigh.default.gc_thresh3, makes it faster", "err", err)
 	}
 	defer sc.neighbours.close()
 	sc.questions = s.newQuestions(sc.answered)
@@ -270,7 +271,9 @@ func isTimeout(err error) bool {
 
 // ours reports whether a connect failed for want of something on this machine.
 func ours(err error) bool {
-	for _, e := range []error{errOverslept, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES} {
+	for _, e := range []error{
+		errOverslept, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES,
+	} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -47,7 +47,8 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 		return err
 	})
 
-	forget := parent.Command("forget", "Forget dragons: out of the inventory, the series, the healer and the alerts, at once. One that still answers comes back as a new dragon.")
+	forget := parent.Command("forget", "Forget dragons: out of the inventory, the series, the healer and the alerts, at once. "+
+		"One that still answers comes back as a new dragon.")
 	forgotten := forget.Arg("dragon", "Worker, MAC or address.").Required().Strings()
 	f.Add(forget, func(ctx context.Context, stdout, stderr io.Writer) error {
 		for _, name := range *forgotten {
@@ -60,7 +61,8 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 		return nil
 	})
 
-	retire := parent.Command("retire", "Retire dragons: they stay in the inventory with their history, the healer does not act on them, and their alerts are muted.")
+	retire := parent.Command("retire", "Retire dragons: they stay in the inventory with their history, "+
+		"the healer does not act on them, and their alerts are muted.")
 	var span time.Duration
 	config.Flag(retire, "for", "How long: 30d, 8760h.", &span, config.ParseInterval).NoEnvar()
 	until := retire.Flag("until", "Until a day: 2027-01-31.").NoEnvar().PlaceHolder("DAY").String()
