@@ -252,6 +252,7 @@ func (ro *FirmwareRollout) open() bool {
 	return ro.State == FirmwareRunning || ro.State == FirmwarePaused
 }
 
+// FirmwareRollout returns a rollout of firmware by its ID, or nil.
 func (m *Memory) FirmwareRollout(id string) *FirmwareRollout {
 	for _, ro := range m.Fleet.Firmware {
 		if ro.ID == id {

@@ -20,10 +20,6 @@ import (
 
 const newerFirmware = "t1_20191101_120000"
 
-func someRelease() healer.FirmwareRelease {
-	return healer.FirmwareRelease{Version: newerFirmware, Model: "T1", HWVer: "g19", SHA256: strings.Repeat("a", 64), Size: 40e6}
-}
-
 // newFirmwareWard makes a ward of n dragons whose healer has an image.
 func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*fixture, healer.FirmwareRelease) {
 	t.Helper()
