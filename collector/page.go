@@ -60,7 +60,7 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*fa
 	}
 	if err != nil && r.Context().Err() == nil { // a client that left is no error of ours
 		c.own.errors.WithLabelValues("encoding").Inc()
-		level.Warn(c.Logger).Log("msg", "cannot write the metrics page", "err", err)
+		level.Warn(c.Logger).Log("msg", "cannot write the page", "err", err)
 	}
 }
 
@@ -194,7 +194,7 @@ func (c *Collector) gather() []*dto.MetricFamily {
 	own, err := c.Registry.Gather()
 	if err != nil {
 		c.own.errors.WithLabelValues("gathering").Inc()
-		level.Error(c.Logger).Log("msg", "cannot gather all of the program's own metrics", "err", err)
+		level.Error(c.Logger).Log("msg", "cannot gather all own metrics", "err", err)
 	}
 	return own
 }

@@ -204,7 +204,7 @@ func (s *Statsd) mirror(ctx context.Context, d *fleet.Dragon) {
 	info, m := d.Info(), s.message()
 	if err := s.lines(m, info, r); err != nil {
 		s.metrics.errors.Inc()
-		level.Debug(s.Logger).Log("msg", "no statsd lines can be made of what a dragon said", "worker", info.Worker, "address", info.Address, "endpoint", "/api/summary", "err", err)
+		level.Debug(s.Logger).Log("msg", "cannot make statsd lines of answer", "worker", info.Worker, "address", info.Address, "endpoint", "/api/summary", "err", err)
 		return
 	}
 	s.sent(d, info, r.At, m)
@@ -233,7 +233,7 @@ func (s *Statsd) read(ctx context.Context, d *fleet.Dragon, last time.Time) (*fl
 func (s *Statsd) lines(m *message, info *fleet.Info, r *fleet.Reading) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			level.Error(s.Logger).Log("msg", "panic over what a dragon said; please report it", "worker", info.Worker, "panic", v, "stack", string(debug.Stack()))
+			level.Error(s.Logger).Log("msg", "panic in a dragon's answer, please report", "worker", info.Worker, "panic", v, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()

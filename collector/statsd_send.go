@@ -124,12 +124,12 @@ func (w *wire) tell(err error) {
 		w.failed = now
 		if !w.down {
 			w.down = true
-			level.Warn(w.Logger).Log("msg", "statsd does not take the lines; they are sent all the same where possible", "address", w.Address, "err", err)
+			level.Warn(w.Logger).Log("msg", "statsd unreachable, still sending", "address", w.Address, "err", err)
 		}
 		return
 	}
 	if w.down && now.Sub(w.failed) >= w.Interval {
 		w.down = false
-		level.Info(w.Logger).Log("msg", "statsd takes the lines again", "address", w.Address)
+		level.Info(w.Logger).Log("msg", "statsd reachable again", "address", w.Address)
 	}
 }

@@ -2,14 +2,14 @@ package fleet
 
 import "github.com/brndnmtthws/mother-of-dragons/dragon"
 
-// shownBoards is how many hash boards a dragon has shown: the most that two readings in a
-// row had. One answer alone may be a mistake, and what is learned is expected for good.
+// shownBoards is the most hash boards that two readings in a row have listed. A single answer
+// may be a mistake, and a learned board is expected for good.
 type shownBoards struct {
 	most int // remembered in the inventory
 	last int // in the last reading
 }
 
-// see takes in a reading and reports whether there is something to remember.
+// see takes in a reading and reports whether the inventory has to be saved.
 func (b *shownBoards) see(boards int) (learned bool) {
 	sure := min(boards, b.last)
 	b.last = boards
@@ -27,8 +27,8 @@ func (d *Dragon) ShownBoards() int {
 	return d.boards.most
 }
 
-// ExpectedBoards returns how many hash boards the dragon should have: the one number that
-// metrics, alerts, pages and the healer hold it to.
+// ExpectedBoards returns how many hash boards the dragon should have: the one number of
+// metrics, alerts, pages and healer.
 func (d *Dragon) ExpectedBoards() dragon.BoardCount {
 	info, said := d.Info(), 0
 	if of := d.fleet.config.Boards; of != nil {

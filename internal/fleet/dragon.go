@@ -25,7 +25,7 @@ type Info struct {
 	Labels    *Labels // nil: none
 	FirstSeen time.Time
 	LastSeen  time.Time // last successful reading or identification; up to ten minutes behind while the dragon is up
-	Conflict  bool      // another dragon claims the same MAC, or there is none
+	Conflict  bool      // another dragon has the same MAC, or this one has none
 }
 
 // IPLabel is the IP, with the port where several dragons share the IP.
@@ -61,11 +61,11 @@ type Dragon struct {
 	factPolls     map[Fact]*factPoll
 	firmwareAsked time.Time
 
-	noDetail string // the firmware that has no getErrorDetail; belongs to whoever has the lane
+	noDetail string // the firmware that has no getErrorDetail; guarded by the lane
 }
 
-// place is an address that a dragon lives at, with the session there. A dragon that
-// moves gets a new one.
+// endpoint is an address where a dragon is reached, with its session. A dragon that moves gets
+// a new one.
 type endpoint struct {
 	address string
 	client  *dragon.Client
@@ -75,7 +75,7 @@ type endpoint struct {
 	outOfBandOnce sync.Once
 	outOfBand     *dragon.Client
 
-	session session // belongs to whoever has the lane
+	session session // guarded by the lane
 }
 
 func (f *Fleet) newEndpoint(address string, c *dragon.Client) *endpoint {
@@ -100,7 +100,7 @@ func (d *Dragon) change(fn func(*Info)) (changed bool) {
 	return true
 }
 
-// learn takes over what an overview says. The caller holds d.mu.
+// learn takes the identity from an overview. The caller holds d.mu.
 func (d *Dragon) learn(brand dragon.Brand, ov *dragon.Overview) (changed bool) {
 	if kept := dragon.KnownOverview(ov.Raw); kept != nil {
 		d.overview = kept
@@ -143,8 +143,8 @@ func (d *Dragon) seen() time.Time {
 	return d.lastSeen
 }
 
-// silentSince returns how long a dragon that was asked in vain has not been seen;
-// zero for one that answers or was not asked.
+// silentSince returns how long a dragon that does not answer has not been seen; zero for one
+// that answers or was not asked.
 func (d *Dragon) silentSince(now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -154,8 +154,8 @@ func (d *Dragon) silentSince(now time.Time) time.Duration {
 	return now.Sub(d.lastSeen)
 }
 
-// settle makes p the place where the dragon lives. That it was down was said of
-// another place. The caller holds d.mu.
+// moveTo makes p the dragon's endpoint. That it was down concerned another one. The caller
+// holds d.mu.
 func (d *Dragon) moveTo(p *endpoint) {
 	if d.endpoint != nil {
 		d.endpoint.leave()
@@ -168,7 +168,7 @@ func (d *Dragon) moveTo(p *endpoint) {
 	})
 }
 
-// evict takes the dragon's place away: another dragon lives there. It stays down
+// clearAddress takes the endpoint away: another dragon answers there. The dragon stays down
 // until it is sighted elsewhere. The caller holds d.mu.
 func (d *Dragon) clearAddress(why error) {
 	if d.endpoint != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Fact names something that a dragon says of itself and that changes by the hour or
-// the day. Facts are read in the background, each kind in its own rhythm, never within
-// a scrape. The network configuration is none of them: it comes with the overview.
+// Fact is a part of a dragon's state that changes by the hour or the day. Facts are read in
+// the background, each at its own interval, never within a scrape. The network configuration
+// is no fact: the overview contains it.
 type Fact string
 
 // The facts.
@@ -28,14 +28,14 @@ const (
 )
 
 const (
-	factWorkers   = 32              // dragons that are asked for a fact at once, but for firmware
+	factWorkers   = 32              // concurrent reads of facts other than firmware
 	factBeat      = time.Second     // at whose whole multiples dragons are asked: to wake up for each costs more than to ask
 	factSoon      = 2 * time.Minute // within which a dragon that came up is asked
 	factAgain     = 5 * time.Second // within which one whose lane was taken is asked again
 	firmwareLeast = 24 * time.Hour  // between questions to the vendor, whatever is configured
 	factRarely    = 24 * time.Hour  // between questions for what the firmware does not offer
 	factBackoff   = time.Hour       // between questions that fail, at most, unless the interval is longer
-	factExpires   = 3               // intervals after which a fact that is not read anew is forgotten
+	factExpires   = 3               // intervals after which a fact that was not read again is forgotten
 )
 
 // interval is how often a fact is read; zero for one that is not.
@@ -52,7 +52,7 @@ func (c *Config) interval(fact Fact) time.Duration {
 	case Errors:
 		return cmp.Or(every, 3*time.Minute)
 	case Firmware:
-		if c.Jitter != nil && every > 0 { // whoever says when each question is asked answers for the vendor, too: tests
+		if c.Jitter != nil && every > 0 { // tests choose the time of each question
 			return every
 		}
 		return max(every, firmwareLeast)
@@ -115,8 +115,8 @@ func (f *Facts) forget(fact Fact) {
 	}
 }
 
-// UpgradeAvailable reports whether the vendor has a newer firmware than the given one,
-// which the dragon runs: unknown if it did not say, or said so of yet another one.
+// UpgradeAvailable reports whether the vendor has a newer firmware than the running one. It is
+// unknown where the dragon did not answer, or answered about another version.
 func (f *Facts) UpgradeAvailable(running string) dragon.Number {
 	latest := f.Firmware.Value
 	upToDate, known := latest.UpToDate.Get()
@@ -130,7 +130,7 @@ func (f *Facts) UpgradeAvailable(running string) dragon.Number {
 	return dragon.Number{}
 }
 
-// errand is the state of one fact of one dragon.
+// factPoll is the schedule of one fact of one dragon.
 type factPoll struct {
 	next     time.Time // the entry of the queue that counts; zero: none, until the dragon comes up
 	failures int       // in a row
@@ -179,9 +179,9 @@ func (d *Dragon) planFacts(now time.Time) {
 	}
 }
 
-// firmwareDue is when a dragon may be asked for its vendor's newest firmware. The
-// first questions of a herd are spread over a whole interval, but for its beginning,
-// when the dragons have other things to say.
+// firmwareDue is when a dragon may be asked for its vendor's newest firmware. The first
+// questions of a fleet are spread over one interval, except its beginning, when the dragons
+// have other work.
 func (d *Dragon) firmwareDue(now time.Time, every time.Duration) time.Time {
 	asked := d.firmwareAsked
 	if asked.IsZero() || asked.After(now) { // by a clock that was wrong
@@ -193,7 +193,8 @@ func (d *Dragon) firmwareDue(now time.Time, every time.Duration) time.Time {
 	return now.Add(d.fleet.jitter(every / 12)) // after a long time away; others are in the same position
 }
 
-// hastenFacts has what a write or a restart may have changed asked soon. The caller holds d.mu.
+// refreshFactsSoon plans the facts that a write or a restart may have changed. The caller
+// holds d.mu.
 func (d *Dragon) refreshFactsSoon() {
 	now := time.Now()
 	for _, fact := range []Fact{AutoTune, Pools, Errors} {
@@ -214,7 +215,7 @@ func (f *Fleet) jitter(limit time.Duration) time.Duration {
 // jittered returns every, or up to a tenth more.
 func (f *Fleet) jittered(every time.Duration) time.Duration { return every + f.jitter(every/10) }
 
-// errand returns the state of a fact. The caller holds d.mu.
+// factPoll returns the schedule of a fact. The caller holds d.mu.
 func (d *Dragon) factPoll(fact Fact) *factPoll {
 	e := d.factPolls[fact]
 	if e == nil {
@@ -243,8 +244,8 @@ func (d *Dragon) expireFact(fact Fact, now time.Time) {
 	}
 }
 
-// owes reports whether an entry of the queue still counts. A dragon that is not up
-// is not asked; it is planned for again when it comes up.
+// isDue reports whether an entry of the queue still counts. A dragon that is not up is not
+// asked; its facts are planned again when it comes up.
 func (d *Dragon) isDue(fact Fact, at time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -304,8 +305,8 @@ type vendorQueues struct {
 	waiting map[string][]*Dragon // a site is in it while one of its dragons asks
 }
 
-// join puts a dragon in its site's line. It reports true if nobody asks there now:
-// then it is its turn.
+// join adds a dragon to the queue of its site. It reports true if no other dragon of the site
+// is being asked: then it is its turn.
 func (v *vendorQueues) join(site string, d *Dragon) (first bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -318,7 +319,7 @@ func (v *vendorQueues) join(site string, d *Dragon) (first bool) {
 	return false
 }
 
-// next returns whose turn it is; nil if nobody waits.
+// next returns the dragon whose turn it is; nil if none waits.
 func (v *vendorQueues) next(site string) *Dragon {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -331,10 +332,10 @@ func (v *vendorQueues) next(site string) *Dragon {
 	return line[0]
 }
 
-var errLaneTaken = errors.New("somebody else talks to the dragon")
+var errLaneTaken = errors.New("the lane is taken")
 
-// askFact asks a dragon for one fact, if its lane is free now. Who waited for the
-// lane would hold up whoever comes next.
+// askFact reads one fact if the lane is free now. Waiting for the lane would delay the facts
+// of other dragons.
 func (d *Dragon) askFact(ctx context.Context, fact Fact) {
 	patience := d.fleet.timeout() / 4
 	if fact == Chips {
@@ -355,7 +356,7 @@ func (d *Dragon) askFact(ctx context.Context, fact Fact) {
 	d.fleet.flushLog()
 }
 
-// LearnPools and LearnAutoTune take over what somebody who has the lane was just told.
+// LearnPools stores pools that the holder of the lane has just read.
 func (d *Dragon) LearnPools(pools []dragon.PoolConfig) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -369,8 +370,8 @@ func (d *Dragon) LearnAutoTune(a dragon.AutoTune) {
 	d.learnFact(func(f *Facts) { f.AutoTune = Dated[dragon.AutoTune]{a, time.Now()} })
 }
 
-// ifFree runs ask if nobody else talks to the dragon, and done with what came of it
-// before anybody else does. What ask was told counts only if it came from this dragon.
+// ifFree runs ask if the lane is free, then done with its error before the lane is released.
+// An answer counts only if this dragon gave it.
 func (d *Dragon) ifFree(ctx context.Context, patience time.Duration, ask func(context.Context, *dragon.Client) error, done func(error)) error {
 	select {
 	case d.lane.slot <- struct{}{}:
@@ -434,7 +435,7 @@ func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (fun
 	return nil, errors.New("no such fact: " + string(fact))
 }
 
-// countUnreadable counts the fields of a fact that made no sense.
+// countUnreadable counts the unreadable fields of a fact.
 func (d *Dragon) countUnreadable(of string, fields []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -443,9 +444,9 @@ func (d *Dragon) countUnreadable(of string, fields []string) {
 	}
 }
 
-// errorReport asks for the dragon's error where its firmware tells it: in detail since
-// 2020, and before that in a line, on Innosilicon. A firmware without the detail is
-// not asked for it again; one that only failed to tell it is.
+// errorReport reads the dragon's error where the firmware has an endpoint for it: in detail
+// since 2020, before that as one line, on Innosilicon. A firmware without the detail is not
+// asked for it again; one that only failed is.
 func (d *Dragon) errorReport(ctx context.Context, c *dragon.Client) (*dragon.ErrorReport, error) {
 	if firmware := d.Info().Firmware; d.noDetail != firmware || firmware == "" {
 		e, err := c.ErrorDetail(ctx)
@@ -455,7 +456,7 @@ func (d *Dragon) errorReport(ctx context.Context, c *dragon.Client) (*dragon.Err
 		case errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrBadResponse):
 			message, second := c.ErrorMessage(ctx)
 			if errors.Is(second, dragon.ErrNotOffered) {
-				return message, err // which does not say that the firmware tells no errors
+				return message, err // which does not mean that the firmware has no such endpoint
 			}
 			return message, second
 		default:
@@ -482,7 +483,7 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 	}
 	d.expireFact(fact, now)
 	if e.failures++; e.failures == 1 {
-		d.fleet.logLater(level.DebugValue(), "a dragon does not tell a fact", "worker", d.Info().Worker, "address", d.Info().Address, "fact", fact, "err", err)
+		d.fleet.logLater(level.DebugValue(), "fact not read", "worker", d.Info().Worker, "address", d.Info().Address, "fact", fact, "err", err)
 	}
 	wait := min(every<<min(e.failures, 10), max(every, factBackoff))
 	if errors.Is(err, dragon.ErrNotOffered) {
@@ -492,9 +493,9 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 	d.plan(fact, now.Add(d.fleet.jittered(wait)))
 }
 
-// askVendor has the dragon ask its vendor, beside the lane, since that may take two
-// minutes. That the dragon is asked is written down first: it must not be asked anew by
-// a program that starts again and again.
+// askVendor has the dragon ask its vendor, outside the lane, since that may take two minutes.
+// The time of the question is saved first: a program that restarts often must not ask more
+// often.
 func (d *Dragon) askVendor(ctx context.Context) {
 	every := d.fleet.config.interval(Firmware)
 	d.mu.Lock()
@@ -522,15 +523,15 @@ func (d *Dragon) askVendor(ctx context.Context) {
 		d.learnFact(func(f *Facts) { f.Firmware = Dated[dragon.LatestFirmware]{*latest, time.Now()} })
 	} else {
 		d.expireFact(Firmware, time.Now())
-		d.fleet.logLater(level.DebugValue(), "a dragon does not tell a fact", "worker", d.Info().Worker, "address", d.Info().Address, "fact", Firmware, "err", err)
+		d.fleet.logLater(level.DebugValue(), "fact not read", "worker", d.Info().Worker, "address", d.Info().Address, "fact", Firmware, "err", err)
 	}
 	d.mu.Unlock()
 	d.fleet.file.changed()
 	d.fleet.flushLog()
 }
 
-// inheritFirmware takes over when another claimant of the MAC, who was the same dragon,
-// was asked what its vendor has, and the answer. The caller holds d.mu.
+// inheritFirmware takes over the last question to the vendor and its answer from another entry
+// of the same MAC that was the same dragon. The caller holds d.mu.
 func (d *Dragon) inheritFirmware(asked time.Time, latest Dated[dragon.LatestFirmware]) {
 	every := d.fleet.config.interval(Firmware)
 	if every <= 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Config says where the inventory lives and how dragons are talked to.
+// Config configures a Fleet.
 type Config struct {
 	Dir           string                      // of the inventory; empty keeps it in memory only
 	InventoryFile string                      // also written in the original tool's form, if set
@@ -26,15 +26,15 @@ type Config struct {
 	Most          int                         // new dragons of a first scan; twice as many in all; 0: no limit
 	Client        dragon.Options              // for dragons that the inventory remembers
 	Site          func(address string) string // the site that an address, as Info.Address has it, belongs to; may be nil
-	Labels        func(mac string) *Labels    // what the operator says of a dragon; may be nil
-	Boards        func(*Info) int             // the boards that the operator says a dragon has, 0: nothing; may be nil
+	Labels        func(mac string) *Labels    // the operator's name and labels of a dragon; may be nil
+	Boards        func(*Info) int             // boards of a dragon as configured, 0: not configured; may be nil
 	Logger        log.Logger
 	Registerer    prometheus.Registerer   // may be nil
 	OnReading     func(*Dragon, *Reading) // offered every fresh reading; must not block; may be nil
 	Speed         float64                 // how many times faster simulated dragons live; default 1
 
-	// Facts says which facts are read, and how often; zero is the fact's own default.
-	// What is not in it is never asked for.
+	// Facts are the facts to read with their intervals; zero is the fact's default.
+	// A fact that is not listed is not read.
 	Facts  map[Fact]time.Duration
 	Jitter func(limit time.Duration) time.Duration // spreads the questions for facts; default: by chance
 }
@@ -64,12 +64,12 @@ type Fleet struct {
 	mu        sync.RWMutex         // guards the maps; never held across I/O; taken before a Dragon's
 	byMAC     map[string][]*Dragon // more than one: they are in conflict
 	byHost    map[string][]*Dragon // who lives at its ports
-	byAddress map[string]*Dragon   // who lives there now
+	byAddress map[string]*Dragon   // the dragon that answers there now
 	byWorker  map[string]*Dragon
 	intake    intake
 	byName    map[string][]*Dragon // by the worker name without @address: more than one have to be told apart
 
-	sorted atomic.Pointer[[]*Dragon] // what Dragons returns; nil when it has to be made anew
+	sorted atomic.Pointer[[]*Dragon] // what Dragons returns; nil when it is out of date
 
 	ctx    context.Context // ends every reading under way
 	cancel context.CancelFunc
@@ -78,7 +78,7 @@ type Fleet struct {
 	reads  sync.WaitGroup
 }
 
-// Open loads the inventory. A corrupt file is set aside, said in the log, and is no error.
+// Open loads the inventory. A corrupt file is moved aside and logged; that is not an error.
 func Open(c Config) (*Fleet, error) {
 	if c.Speed <= 0 {
 		c.Speed = 1
@@ -189,8 +189,8 @@ func (f *Fleet) Dragons() []*Dragon {
 	return all
 }
 
-// Lookup finds a known dragon by worker, MAC (any spelling) or address; nil if there
-// is none. A host alone is its port 80. A MAC that several claim finds none of them.
+// Lookup finds a known dragon by worker, MAC (any spelling) or address; nil if there is none.
+// A host without port is its port 80. A MAC that several dragons have finds none.
 func (f *Fleet) Lookup(target string) *Dragon {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -230,11 +230,11 @@ func (f *Fleet) forget(now time.Time) {
 			switch silent := d.silentSince(now); {
 			case d.isRetired(now):
 			case silent > f.set.Load().Retention && now.Sub(f.began) > forgetAfter:
-				f.logLater(level.InfoValue(), "forgetting a dragon that has not been seen for the retention time",
+				f.logLater(level.InfoValue(), "dragon forgotten after the retention time",
 					"worker", d.Info().Worker, "address", d.Info().Address, "last_seen", d.seen().UTC())
 				f.drop(d)
 			case silent > conflictEnds && f.othersAnswer(d, now):
-				f.logLater(level.InfoValue(), "a MAC is no longer claimed from this address",
+				f.logLater(level.InfoValue(), "MAC conflict over, address dropped",
 					"worker", d.Info().Worker, "mac", d.mac, "address", d.Info().Address, "last_seen", d.seen().UTC())
 				f.drop(d)
 			}

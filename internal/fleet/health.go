@@ -29,7 +29,7 @@ type Health struct {
 
 func (h Health) downError() error { return &DownError{Reason: h.Reason, Since: h.Since, Err: h.Err} }
 
-// DownError says that a dragon is known to be down and was not asked.
+// DownError is the error of a dragon that is known to be down and was not asked.
 type DownError struct {
 	Reason string
 	Since  time.Time
@@ -86,7 +86,7 @@ func (h *health) unreadable(fields []string) {
 	}
 }
 
-// absolve forgets that the dragon is down: it was sighted somewhere else.
+// reset forgets that the dragon is down: it was sighted at another address.
 func (h *health) reset() {
 	h.down, h.reason, h.err = false, "", nil
 }
@@ -122,8 +122,8 @@ func (d *Dragon) Health() Health {
 	return health
 }
 
-// Last returns the newest reading, nil if there is none or the last attempt failed. See
-// KeepAnswers for what may be missing in it.
+// Last returns the newest reading; nil if there is none or the last attempt failed.
+// KeepAnswers decides whether it has the raw answer.
 func (d *Dragon) Last() *Reading {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -62,7 +62,7 @@ type record struct {
 	Retired   time.Time       `json:"retired,omitzero"` // it is not forgotten before
 
 	// A dragon is asked once a day what its vendor has, however often the program
-	// starts. The other facts are asked anew.
+	// starts. The other facts are read again.
 	FirmwareAsked time.Time       `json:"firmware_asked,omitzero"`
 	Latest        *latestFirmware `json:"latest_firmware,omitempty"`
 }
@@ -148,8 +148,8 @@ func (f *inventoryFile) changed() {
 	}
 }
 
-// load reads the inventory. One that cannot be understood is set aside under a dated
-// name; one that cannot be read is an error, as it may be all right.
+// load reads the inventory. A corrupt file is moved aside under a dated name; a file that
+// cannot be read is an error, since it may be intact.
 func (f *inventoryFile) load() ([]record, error) {
 	if f.path == "" {
 		return nil, nil
@@ -179,12 +179,12 @@ func (f *inventoryFile) load() ([]record, error) {
 		if renameErr := os.Rename(f.path, aside); renameErr != nil {
 			err = errors.Join(err, renameErr)
 		}
-		level.Error(f.logger).Log("msg", "the inventory cannot be understood, so it is set aside and begun anew; known dragons are found again by the next scan",
+		level.Error(f.logger).Log("msg", "inventory corrupt, starting empty",
 			"file", f.path, "set_aside_as", aside, "err", err)
 		return nil, nil
 	}
 	if skipped > 0 {
-		level.Warn(f.logger).Log("msg", "the inventory has entries without a usable address, which are left out", "file", f.path, "entries", skipped)
+		level.Warn(f.logger).Log("msg", "inventory entries without address skipped", "file", f.path, "entries", skipped)
 	}
 	return records, nil
 }
@@ -234,8 +234,8 @@ func decodeInventory(b []byte) (records []record, skipped int, err error) {
 	return records, skipped, err
 }
 
-// remember makes the dragons of the inventory known. None was tried yet, so whoever
-// asks first reads them.
+// remember makes the dragons of the inventory known. None of them counts as down: the first
+// reader asks each.
 func (f *Fleet) remember(records []record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -380,7 +380,8 @@ func encode(v any, indent string) []byte {
 	return b.Bytes()
 }
 
-// write replaces a file, if its content changed. A failure is counted, and said once.
+// write replaces a file if its content changed. Each failure is counted, the first of a row is
+// logged.
 func (f *inventoryFile) write(which, path string, perm os.FileMode, content []byte) {
 	sum := sha256.Sum256(content)
 	if content == nil || sum == f.written[path] && !f.failing[path] {
@@ -391,10 +392,10 @@ func (f *inventoryFile) write(which, path string, perm os.FileMode, content []by
 	case err != nil:
 		f.metrics.unwritten.WithLabelValues(which).Inc()
 		if !f.failing[path] {
-			level.Error(f.logger).Log("msg", "the inventory cannot be written; the program goes on with what it knows, and tries again", "file", path, "err", err)
+			level.Error(f.logger).Log("msg", "inventory not written, retrying", "file", path, "err", err)
 		}
 	case f.failing[path]:
-		level.Info(f.logger).Log("msg", "the inventory is written again", "file", path)
+		level.Info(f.logger).Log("msg", "inventory written again", "file", path)
 	}
 	f.failing[path] = err != nil
 	if err == nil {

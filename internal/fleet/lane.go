@@ -16,11 +16,11 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// lane is the way to one dragon: one request is under way at a time. A device has
-// five PHP workers and 250 MB of memory for everybody.
+// lane serialises the requests to one dragon. A device has five PHP workers and 250 MB of
+// memory for all clients.
 type lane struct {
-	// slot holds one token while somebody talks to the device. Senders that wait on a
-	// channel are served in the order of their coming, which makes the queue fair.
+	// slot holds one token while a request is in flight. A channel serves its waiting
+	// senders in order, so the queue is fair.
 	slot chan struct{}
 
 	sharedRead *sharedRead // the reading that new readers join
@@ -29,38 +29,36 @@ type lane struct {
 
 func newLane() lane { return lane{slot: make(chan struct{}, 1)} }
 
-// flight is one reading with everybody who waits for it.
+// sharedRead is one reading and the readers that wait for it.
 type sharedRead struct {
 	cancel   context.CancelFunc
 	waiters  int
-	hurried  bool      // somebody's time ended before it: it goes on without waiters
+	hurried  bool      // a reader timed out: the reading goes on without readers
 	endpoint *endpoint // where it asks; nil until it has the slot
 
-	connected atomic.Bool // somebody took the connection
+	connected atomic.Bool // the device accepted the connection
 
 	done    chan struct{} // closed when reading and err are set
 	reading *Reading
 	err     error
 }
 
-// BusyError says that a write holds the lane.
+// BusyError is the error of a read while a write holds the lane.
 type BusyError struct{ Action string }
 
 func (e *BusyError) Error() string { return "busy: " + e.Action }
 
 var errEnded = fmt.Errorf("the program is ending: %w", context.Canceled)
 
-// Read returns a reading that is at most maxAge old: the last one, the one under
-// way (joined), or a new one. A dragon that is known to be down answers at once with a
-// *DownError, one whose lane is held by a write with a *BusyError, neither being
-// contacted.
+// Read returns a reading that is at most maxAge old: the last one, the one in progress, or a
+// new one. A dragon that is known to be down returns a *DownError at once, one whose lane is
+// held by a write a *BusyError; neither is contacted.
 //
-// A ctx that ends first makes a timeout (or a cancellation) for this caller alone. It
-// says nothing about the dragon, which has its own timeout: the caller may be in a
-// greater hurry. The request goes on until then without anybody waiting, and what comes
-// of it is for those who ask next; otherwise a dragon that hangs would never be known to
-// be down. It ends with the last waiter only where all of them were cancelled, or where
-// it has not been sent yet.
+// If ctx ends first, only this caller gets a timeout or a cancellation. It does not make the
+// dragon down: the caller may have less time than the dragon's own timeout. The request goes
+// on, and its result serves the next readers; otherwise a dragon that hangs would never be
+// known to be down. The request is cancelled with its last reader only if all of them were
+// cancelled, or if it has not been sent.
 func (d *Dragon) Read(ctx context.Context, maxAge time.Duration) (*Reading, error) {
 	return d.read(ctx, maxAge, false)
 }
@@ -83,7 +81,7 @@ func (d *Dragon) read(ctx context.Context, maxAge time.Duration, evenIfDown bool
 	return f.reading, f.err
 }
 
-// join returns the flight to wait for, or else the answer.
+// join returns the shared reading to wait for, or else the result.
 func (d *Dragon) join(ctx context.Context, maxAge time.Duration, evenIfDown bool) (*sharedRead, *Reading, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -96,7 +94,7 @@ func (d *Dragon) join(ctx context.Context, maxAge time.Duration, evenIfDown bool
 	case maxAge > 0 && h.last != nil && !h.stale && time.Since(h.last.At) <= maxAge:
 		return nil, h.last, nil
 	case l.sharedRead == nil:
-		// The flight belongs to all its waiters, so it must not end with the first one's context.
+		// All readers share it, so it must not end with the first reader's context.
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		f := &sharedRead{cancel: cancel, done: make(chan struct{})}
 		if !d.fleet.spawn(func() { d.readShared(ctx, f) }) {
@@ -109,8 +107,8 @@ func (d *Dragon) join(ctx context.Context, maxAge time.Duration, evenIfDown bool
 	return l.sharedRead, nil, nil
 }
 
-// leave takes a waiter whose context ended off a flight. It reports true if the
-// result has come in the meantime.
+// leave removes a reader whose context ended. It reports true if the result has come in the
+// meantime.
 func (d *Dragon) leave(f *sharedRead, why error) (landed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -129,11 +127,11 @@ func (d *Dragon) leave(f *sharedRead, why error) (landed bool) {
 		return false
 	}
 	f.cancel()
-	d.lane.sharedRead = nil // the next reader starts anew instead of inheriting the cancellation
+	d.lane.sharedRead = nil // the next reader starts a new one instead of inheriting the cancellation
 	return false
 }
 
-// gaveUp is the error for a caller whose own context ended.
+// gaveUp is the error of a caller whose own context ended.
 func (d *Dragon) gaveUp(why error) error {
 	e := &dragon.Error{Host: d.Info().Address, Endpoint: "/api/summary", Err: why}
 	if errors.Is(why, context.DeadlineExceeded) {
@@ -142,20 +140,20 @@ func (d *Dragon) gaveUp(why error) error {
 	return e
 }
 
-// fly makes a reading and gives it to those who wait for it.
+// readShared makes a reading and gives it to all its readers.
 func (d *Dragon) readShared(ctx context.Context, f *sharedRead) {
 	defer f.cancel()
 	if err := d.acquire(ctx, useRead); err != nil {
 		d.publish(f, nil, err)
 		return
 	}
-	defer d.release() // after landing: a write takes a flight that has not landed for one in its queue
+	defer d.release() // after publishing: a write cancels a reading that is not published
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { f.connected.Store(true) }})
 	r, err := d.readSelf(ctx, f)
 	d.publish(f, r, err)
 }
 
-// land publishes what came of a flight, unless it was abandoned.
+// publish gives the result of a reading to its readers, unless it was abandoned.
 func (d *Dragon) publish(f *sharedRead, r *Reading, err error) {
 	d.mu.Lock()
 	if d.lane.sharedRead != f {
@@ -163,7 +161,7 @@ func (d *Dragon) publish(f *sharedRead, r *Reading, err error) {
 		return
 	}
 	d.lane.sharedRead = nil
-	f.reading, f.err = r, err // those who wait see the whole answer
+	f.reading, f.err = r, err // the readers get the raw answer too
 	if r != nil && !d.fleet.keepAnswers.Load() {
 		r = r.WithoutAnswer()
 	}
@@ -217,14 +215,14 @@ func (d *Dragon) recoverPanic(doing string, fn func() error) (err error) {
 	return fn()
 }
 
-// Do runs fn when the lane is free: for reads other than the summary. It does not
-// look at the dragon's health; who asks many should.
+// Do runs fn when the lane is free: for reads other than the summary. It does not check the
+// dragon's health.
 func (d *Dragon) Do(ctx context.Context, fn func(context.Context, *dragon.Client) error) error {
 	return d.alone(ctx, useOther, fn, func() {})
 }
 
-// Write runs fn alone on the lane. Until it returns, Read answers with a *BusyError
-// that names action; what was read before is no longer fresh afterwards.
+// Write runs fn alone on the lane. Until it returns, Read returns a *BusyError with action;
+// earlier readings are stale afterwards.
 func (d *Dragon) Write(ctx context.Context, action string, fn func(context.Context, *dragon.Client) error) error {
 	d.mu.Lock()
 	d.lane.writes = append(d.lane.writes, action)
@@ -249,7 +247,7 @@ func (d *Dragon) Write(ctx context.Context, action string, fn func(context.Conte
 	})
 }
 
-// alone runs fn while nobody else talks to the dragon.
+// alone runs fn while it holds the lane.
 func (d *Dragon) alone(ctx context.Context, use string, fn func(context.Context, *dragon.Client) error, got func()) error {
 	if err := d.acquire(ctx, use); err != nil {
 		d.fleet.metrics.abandoned.WithLabelValues(use).Inc()
@@ -264,9 +262,9 @@ func (d *Dragon) alone(ctx context.Context, use string, fn func(context.Context,
 	return d.recoverPanic(use, func() error { return fn(ctx, p.client) })
 }
 
-// Aside runs fn beside the lane, with a session and connection of its own: for the
-// one question that makes the device call its vendor and may take two minutes
-// (getLatestFirmwareVersion). It is the only way to a dragon that does not wait its turn.
+// OutOfBand runs fn without the lane, with its own session and connection. It exists for one
+// question: getLatestFirmwareVersion makes the device call its vendor and may take two
+// minutes.
 func (d *Dragon) OutOfBand(ctx context.Context, fn func(context.Context, *dragon.Client) error) error {
 	p := d.currentEndpoint()
 	if p == nil {
@@ -276,8 +274,8 @@ func (d *Dragon) OutOfBand(ctx context.Context, fn func(context.Context, *dragon
 	return d.recoverPanic("asking aside", func() error { return fn(ctx, p.outOfBand) })
 }
 
-// asideOptions keeps what is asked aside from waiting for a connection that the
-// lane uses: a transport may be limited to one per host.
+// outOfBandOptions avoids waiting for the connection of the lane: a transport may be limited
+// to one per host.
 func outOfBandOptions(o dragon.Options) dragon.Options {
 	if t, ok := o.Transport.(*http.Transport); ok {
 		o.Transport = t.Clone()
@@ -285,7 +283,7 @@ func outOfBandOptions(o dragon.Options) dragon.Options {
 	return o
 }
 
-// at returns where the dragon lives, nil where that is unknown.
+// currentEndpoint returns where the dragon is reached; nil if unknown.
 func (d *Dragon) currentEndpoint() *endpoint {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// normalMAC is dragon.ParseMAC, with nothing for what is no MAC.
+// normalMAC is dragon.ParseMAC; empty for an invalid MAC.
 func normalMAC(s string) string {
 	mac, _ := dragon.ParseMAC(s)
 	return mac
@@ -43,8 +43,7 @@ func hostOf(address string) string {
 	return withoutBrackets(address)
 }
 
-// withoutBrackets takes off brackets in pairs: one that has no other is part of a name,
-// if of none that there can be.
+// withoutBrackets removes brackets in pairs; a single bracket belongs to an invalid name.
 func withoutBrackets(s string) string {
 	for len(s) >= 2 && s[0] == '[' && s[len(s)-1] == ']' {
 		s = s[1 : len(s)-1]

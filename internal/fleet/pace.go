@@ -8,9 +8,9 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// A pace is how fast the dragons' clocks run beside ours: alike, unless the dragons are
-// simulated and live faster. Whatever compares a dragon's time with ours asks it. The nil
-// pace is the real one.
+// pace is the speed of the dragons' clocks relative to ours. It differs from ours only for
+// simulated dragons that live faster. Every comparison of a dragon's time with ours uses it.
+// The nil pace is real time.
 type pace struct {
 	speed float64   // dragons' seconds in one of ours; more than 1
 	start time.Time // of the fleet, by our clock
@@ -44,12 +44,12 @@ func (p *pace) theirs(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * p.speed)
 }
 
-// offset returns by how many seconds a dragon's clock, which said device at our time at,
-// is ahead of what it should be.
+// offset returns by how many seconds a dragon's clock is ahead, given that it showed device at
+// our time at.
 //
-// In a simulation nobody knows when the dragons' time began to run faster, so that their
-// clocks are held against the one among them that is nearest to ours. A simulation may
-// also keep the time of day at our own pace: then the clock that fits better counts.
+// The start of a simulation is unknown here, so clocks are compared with the one among them
+// that is nearest to ours. A simulation may also keep the time of day at our pace: the smaller
+// offset counts.
 func (p *pace) offset(device, at time.Time) float64 {
 	plain := device.Sub(at).Seconds()
 	if p == nil {
@@ -67,8 +67,8 @@ func (p *pace) offset(device, at time.Time) float64 {
 	return plain
 }
 
-// Uptime is the time since the dragon's system booted, in seconds at the time of the
-// summary: the overview that tells it may be some minutes older.
+// Uptime is the age of the dragon's system in seconds at the time of the summary: the
+// overview, which contains it, may be some minutes older.
 func (r *Reading) Uptime() dragon.Number {
 	if r.Summary == nil || r.Overview == nil {
 		return dragon.Number{}
@@ -81,8 +81,8 @@ func (r *Reading) Uptime() dragon.Number {
 	return dragon.Known(up + since.Truncate(time.Second).Seconds())
 }
 
-// ClockOffset is how far the dragon's clock is ahead of ours, in seconds. Its clock tells
-// whole ones.
+// ClockOffset is how many seconds the dragon's clock is ahead of ours. The device gives whole
+// seconds.
 func (r *Reading) ClockOffset() dragon.Number {
 	if r.Summary == nil || r.Summary.DeviceTime.IsZero() || r.Summary.At.IsZero() {
 		return dragon.Number{}
@@ -90,27 +90,26 @@ func (r *Reading) ClockOffset() dragon.Number {
 	return dragon.Known(r.pace.offset(r.Summary.DeviceTime, r.Summary.At))
 }
 
-// Began returns when something began, by our clock, that the summary says is so many
-// seconds old; false where that is unknown or impossible.
+// Began returns when something started, by our clock, from its age in seconds in the summary;
+// false where the age is unknown or impossible.
 func (r *Reading) Began(age dragon.Number) (time.Time, bool) {
 	return r.pace.began(age, r.Summary.At)
 }
 
-// began is when something began that a dragon said, at our time said, to be so many
-// seconds old.
-func (p *pace) began(age dragon.Number, said time.Time) (time.Time, bool) {
+// began returns the start of something that was age seconds old at our time at.
+func (p *pace) began(age dragon.Number, at time.Time) (time.Time, bool) {
 	seconds, known := age.Get()
-	if !known || said.IsZero() || !(seconds >= 0 && seconds < oldest.Seconds()) {
+	if !known || at.IsZero() || !(seconds >= 0 && seconds < oldest.Seconds()) {
 		return time.Time{}, false
 	}
-	return said.Add(-p.ours(time.Duration(seconds * float64(time.Second)))), true
+	return at.Add(-p.ours(time.Duration(seconds * float64(time.Second)))), true
 }
 
-// oldest is more than the age of anything that a dragon tells of.
+// oldest is more than any age that a dragon reports.
 const oldest = 10 * 365 * 24 * time.Hour
 
-// tolerance is how far a beginning moves, by our clock, though nothing began anew: as
-// long as a dragon's answer may be on its way, and as coarse as its figures are.
+// tolerance is how far a computed start may move, by our clock, without a restart: answers
+// take time, and the figures are coarse.
 func (p *pace) tolerance(kind Restart) time.Duration {
 	t := minerTolerance
 	if kind == SystemRestart {

@@ -23,7 +23,7 @@ type Reading struct {
 }
 
 // WithoutAnswer returns the reading without the summary's Raw: of ten thousand dragons
-// these would be forty megabytes that hardly anybody looks at.
+// these are forty megabytes, and seldom used.
 func (r *Reading) WithoutAnswer() *Reading {
 	if r.Summary == nil {
 		return r
@@ -34,8 +34,8 @@ func (r *Reading) WithoutAnswer() *Reading {
 	return &lean
 }
 
-// KeepAnswers says whether Last and OnReading have the summary's Raw. From the start
-// they do not.
+// KeepAnswers sets whether Last and OnReading have the summary's raw answer. By default they
+// do not.
 func (f *Fleet) KeepAnswers(keep bool) { f.keepAnswers.Store(keep) }
 
 const (
@@ -62,9 +62,9 @@ func overviewAge(mac string) time.Duration {
 	return least + time.Duration(h.Sum32()%1000)*spread/1000
 }
 
-// session is what is known of whoever answers at a place. A login may mean that
-// another dragon answers there now, since each device signs its tokens with its own
-// key; what was known before it holds no longer.
+// session is what is known of the device that answers at an endpoint. After a login another
+// device may answer there, since each device signs its tokens with its own key; earlier
+// knowledge is then void.
 type session struct {
 	overview *dragon.Overview
 	logins   uint64        // of the client when overview was read
@@ -89,7 +89,7 @@ func withShortAnswer(ov *dragon.Overview) *dragon.Overview {
 	return &short
 }
 
-// strangerError says that another dragon answers where this one was.
+// strangerError is the error of a reading that another dragon answered.
 type strangerError struct {
 	address  string
 	want     string
@@ -104,7 +104,8 @@ func (e *strangerError) Error() string {
 // Unwrap makes the dragon unreachable: it is somewhere else, or off.
 func (e *strangerError) Unwrap() error { return dragon.ErrUnreachable }
 
-// readSelf reads the dragon, at its new place if it moves meanwhile. The caller has the lane.
+// readSelf reads the dragon, at its new address if it moves meanwhile. The caller has the
+// lane.
 func (d *Dragon) readSelf(ctx context.Context, f *sharedRead) (*Reading, error) {
 	for range 3 {
 		d.mu.Lock()
@@ -129,7 +130,7 @@ func (d *Dragon) readSelf(ctx context.Context, f *sharedRead) (*Reading, error) 
 		if p.ctx.Err() == nil {
 			return r, err
 		}
-		// What came, came from where the dragon no longer lives.
+		// The answer came from an address where the dragon is no longer.
 		if d.fleet.ctx.Err() != nil {
 			return nil, errEnded
 		}

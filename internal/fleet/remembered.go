@@ -16,7 +16,7 @@ const InventoryName = inventoryName
 
 // Remembered returns the dragons that the inventory in dir knows, sorted by worker, and
 // leaves no trace there: it is for commands that run beside the instance which owns it.
-// site says which site an address belongs to, and may be nil.
+// site returns the site of an address, and may be nil.
 func Remembered(dir string, site func(address string) string) ([]*Info, error) {
 	data, err := os.ReadFile(filepath.Join(dir, inventoryName)) //nolint:gosec // the operator names the directory, the name is fixed
 	if err != nil {

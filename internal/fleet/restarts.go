@@ -7,7 +7,7 @@ import (
 	"github.com/go-kit/log/level"
 )
 
-// Restart says what of a dragon began anew.
+// Restart is the kind of a restart.
 type Restart string
 
 // The kinds of restart. One of the system takes the mining process with it, and
@@ -24,14 +24,14 @@ type Restarts struct {
 	System RestartCount `json:"system,omitzero"`
 }
 
-// RestartCount counts restarts by who brought them about.
+// RestartCount counts restarts by their initiator.
 type RestartCount struct {
 	Healer  uint64 `json:"healer,omitempty"` // Dragon.Expect announced it
 	Unknown uint64 `json:"unknown,omitempty"`
 }
 
-// The dragon tells its uptime in whole minutes and Device Elapsed in seconds, and what
-// it says takes its time to arrive. A restart moves a beginning by more than that.
+// A dragon gives its uptime in whole minutes and Device Elapsed in seconds, and its
+// answer takes time. A restart moves a computed start by more than that.
 const (
 	bootTolerance  = 90 * time.Second
 	minerTolerance = 15 * time.Second
@@ -39,9 +39,9 @@ const (
 	longestTuning = time.Hour // of half an hour that the vendor's pages speak of
 )
 
-// A life is what readings said of since when a dragon runs, which tells a restart
-// from what simply goes on. The inventory keeps it, so that a restart while this
-// program was away is seen, and none is counted twice.
+// life is when the dragon's system and mining process started, as readings showed it. It tells
+// a restart from continued work. The inventory keeps it, so that a restart while this program
+// was away is seen, and none is counted twice.
 type life struct {
 	Booted   beginning         `json:"booted,omitzero"`
 	Started  beginning         `json:"started,omitzero"` // of the mining process, or of its figures
@@ -50,8 +50,8 @@ type life struct {
 	Expected map[Restart]until `json:"expected,omitempty"`
 }
 
-// A beginning is when something began, reckoned from how long it has gone on, and
-// when the dragon said so.
+// beginning is when something started, computed from its age, and the time of the answer that
+// contained the age.
 type beginning struct {
 	At   time.Time `json:"at"`
 	Said time.Time `json:"said"`
@@ -63,21 +63,20 @@ type until struct {
 	To   time.Time `json:"to"`
 }
 
-// anew reports whether b began after a was last seen to go on. To have moved is not
-// enough: the clock of this machine may have been set while the program was away, and
-// the oldest of several boards may be gone.
+// startedAfter reports whether b started after a was last seen running. A start that moved is
+// not enough: the clock of this machine may have been set while the program was away, and the
+// oldest of several boards may be gone.
 //
-// A clock that was set ahead, while the program was away, by more than b had gone on
-// before makes a restart that was none. Nothing that the dragon says tells this from one
-// that nobody saw: after it, too, what goes on may be older than what went on before.
+// If the clock was set forward while the program was away, by more than the age of b, this
+// reports a restart that did not happen. The device's answers cannot tell the two apart.
 func (b beginning) startedAfter(a beginning, tolerance time.Duration) bool {
 	return !a.At.IsZero() && b.At.Sub(a.At) > tolerance && b.At.Sub(a.Said) > -tolerance
 }
 
-// observe takes in a reading and returns the restart that it shows: what began anew,
-// and when. When tuning ends, the mining process sets its figures to zero, Device
-// Elapsed among them, and goes on; that is no restart. After a restart it tunes again,
-// so what tuned before and does not now is not taken for one.
+// observe takes in a reading and returns the restart that it shows: what started, and when. At
+// the end of tuning the mining process resets its figures, Device Elapsed among them, and
+// keeps running; that is not a restart. After a restart it tunes again, so that the end of
+// tuning is not taken for one.
 func (l *life) observe(r *Reading) (kind Restart, at time.Time) {
 	s, o := r.Summary, r.Overview
 	if o != nil && !o.At.Equal(l.Booted.Said) {
@@ -115,7 +114,7 @@ func (l life) clone() life {
 	return l
 }
 
-// inherit takes over what another claimant of the MAC, who was the same dragon, had seen.
+// merge adds the past of another entry of the same MAC that was the same dragon.
 func (l *life) merge(past life) {
 	l.Restarts.Miner.add(past.Restarts.Miner)
 	l.Restarts.System.add(past.Restarts.System)
@@ -134,7 +133,7 @@ func (c *RestartCount) add(o RestartCount) {
 	c.Unknown += o.Unknown
 }
 
-// count counts a restart and returns who brought it about.
+// count counts a restart and returns its initiator.
 func (l *life) count(kind Restart, at time.Time, tolerance time.Duration) (initiator string) {
 	count := &l.Restarts.Miner
 	if kind == SystemRestart {
@@ -176,6 +175,6 @@ func (d *Dragon) sawRestart(r *Reading) {
 	initiator := d.life.count(kind, at, r.pace.tolerance(kind))
 	d.fleet.logLater(level.InfoValue(), "dragon restarted", "worker", d.Info().Worker, "address", d.Info().Address,
 		"kind", kind, "initiator", initiator, "at", at.UTC().Round(time.Second))
-	d.refreshFactsSoon() // who restarts a dragon often does so to change it
+	d.refreshFactsSoon() // a restart often follows a change
 	d.fleet.file.changed()
 }

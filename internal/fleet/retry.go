@@ -11,11 +11,11 @@ import (
 // that a dark hall of 5,000 does not make 5,000 connections.
 const retryWorkers = 64
 
-// retryDelay is the time until a dragon that has been down for so long is asked
-// again: it comes back from a restart within minutes, or stays away for long. One that
-// hangs, which is to take a connection and not to answer, may mine all the same, and each
-// question costs it a process of five for as long as we wait: it is asked ever more
-// seldom. Minutes and seconds are the dragon's.
+// retryDelay is the time until the next attempt at a dragon that has been down for so long:
+// after a restart it is back within minutes, otherwise it may stay away for long. A dragon
+// that hangs accepts connections without answering, and may still mine; each attempt occupies
+// one of its five processes, so the attempts become rare. Minutes and seconds are the
+// dragon's.
 func (f *Fleet) retryDelay(hangs bool, down time.Duration) time.Duration {
 	down = f.pace.theirs(down)
 	var least time.Duration
@@ -69,8 +69,8 @@ func (d *Dragon) awaitsRetry(at time.Time) bool {
 	return d.health.down && d.endpoint != nil && d.health.retryAt.Equal(at)
 }
 
-// retryLater puts a dragon back whose retry came to no verdict, as when a write held
-// its lane. After a verdict there is a later entry already.
+// retryLater plans another attempt after one without result, for example while a write held
+// the lane. After a result there is a later entry already.
 func (d *Dragon) retryLater(at time.Time) {
 	if !d.awaitsRetry(at) {
 		return

@@ -30,7 +30,7 @@ func (f *Fleet) Change(s Settings) {
 	}
 }
 
-// RefreshSite has Config.Site asked anew for the dragon at an address.
+// RefreshSite has Config.Site asked again for the dragon at an address.
 func (f *Fleet) RefreshSite(address string) {
 	f.mu.RLock()
 	d := f.byAddress[normalAddress(address)]
@@ -43,9 +43,9 @@ func (f *Fleet) RefreshSite(address string) {
 	d.change(d.findSite)
 }
 
-// findSite says which site the dragon's address is in.
+// findSite sets the site of the dragon's address.
 func (d *Dragon) findSite(i *Info) {
-	if i.IP == "" { // it lost its address; it is where it was, as far as anybody knows
+	if i.IP == "" { // it has no address now, so its site is unchanged
 		return
 	}
 	i.Site = ""

@@ -108,9 +108,8 @@ func (f *Fleet) crowded(mac, address string) bool {
 	return f.byAddress[address] == nil && len(f.byMAC[mac]) >= mostClaims
 }
 
-// formerPlaces returns the places, other than address, where dragons with this MAC
-// live and that have to be asked. One where the dragon is known to be down need not
-// be: its retries ask it all the time.
+// formerEndpoints returns the endpoints, other than address, of dragons with this MAC that
+// have to be asked. One that is known to be down need not be: its retries ask it all the time.
 func (f *Fleet) formerEndpoints(mac, address string, answered map[*endpoint]bool) map[*endpoint]*Dragon {
 	if owner := f.byAddress[address]; !dragon.UsableMAC(mac) || owner != nil && owner.mac == mac {
 		return nil
@@ -130,7 +129,7 @@ func (f *Fleet) formerEndpoints(mac, address string, answered map[*endpoint]bool
 	return unasked
 }
 
-// answersAt asks p who lives there.
+// answersAt asks which dragon answers at p.
 func (d *Dragon) answersAt(ctx context.Context, p *endpoint) (there bool, stranger *Sighting) {
 	ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout())
 	defer cancel()
@@ -156,9 +155,9 @@ func (d *Dragon) answersAt(ctx context.Context, p *endpoint) (there bool, strang
 	return there, stranger
 }
 
-// introduce makes a sighting of whoever answered with ov at p; nil if it is no dragon,
-// which an overview alone does not tell. Only the start page tells the brand; if it
-// could not be asked for, the brand is unknown rather than guessed.
+// sightingOf makes a sighting of the device that answered with ov at p; nil if it is not a
+// dragon, which an overview alone does not show. Only the start page shows the brand; if that
+// cannot be read, the brand stays unknown.
 func sightingOf(ctx context.Context, p *endpoint, ov *dragon.Overview) *Sighting {
 	s := &Sighting{Address: p.address, Client: p.client, Identity: &dragon.Identity{Overview: ov}}
 	id, err := p.client.Identify(ctx)
@@ -171,8 +170,8 @@ func sightingOf(ctx context.Context, p *endpoint, ov *dragon.Overview) *Sighting
 	return s
 }
 
-// supplant takes d's place away, where a reading has just met a stranger, and takes
-// the stranger in.
+// replaceAtAddress clears the address of d, where a reading met another dragon, and takes that
+// one in.
 func (f *Fleet) replaceAtAddress(d *Dragon, p *endpoint, e *strangerError) {
 	f.mu.Lock()
 	if d.currentEndpoint() == p {
@@ -230,10 +229,10 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*endpoint]bool) Chan
 	d := f.add(mac, Info{FirstSeen: now, LastSeen: now}, p, s)
 	i := d.Info()
 	if i.Conflict {
-		f.logLater(level.WarnValue(), "dragons cannot be told apart by their MAC, so their series carry the address",
+		f.logLater(level.WarnValue(), "MAC conflict, labels carry the address",
 			"worker", i.Worker, "mac", mac, "address", s.Address)
 		if len(f.byMAC[mac]) == mostClaims {
-			f.logLater(level.ErrorValue(), "so many addresses claim one MAC that further ones are not taken in; does one host answer for a network?", "mac", mac, "addresses", mostClaims)
+			f.logLater(level.ErrorValue(), "too many addresses with one MAC", "mac", mac, "addresses", mostClaims)
 		}
 		return Conflict
 	}
@@ -241,7 +240,7 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*endpoint]bool) Chan
 	return Added
 }
 
-// sightedPlace is a place with the session that the sighting left there.
+// sightedEndpoint is an endpoint with the session that the sighting left there.
 func (f *Fleet) sightedEndpoint(s Sighting) *endpoint {
 	if s.Client == nil {
 		s.Client = dragon.New(s.Address, f.config.Client)
@@ -322,7 +321,7 @@ func (f *Fleet) enter(d *Dragon) {
 	f.byName[name] = append(f.byName[name], d)
 }
 
-// move gives a known dragon a new place. The caller holds f.mu.
+// move gives a known dragon a new endpoint. The caller holds f.mu.
 func (f *Fleet) move(d *Dragon, p *endpoint, s Sighting) {
 	if old := d.currentEndpoint(); old != nil {
 		f.vacate(old.address)
@@ -337,9 +336,9 @@ func (f *Fleet) move(d *Dragon, p *endpoint, s Sighting) {
 	f.relabel(dragon.WorkerName(d.mac))
 }
 
-// displace takes d's place away, as another dragon lives there. A dragon that has its
-// MAC to itself stays known; of one that had no name but its address nothing is left,
-// and of two claimants of a MAC only the other one. The caller holds f.mu.
+// displace clears the address of d, since another dragon answers there. A dragon with a MAC of
+// its own stays known; one that only had its address is dropped, and of two with one MAC the
+// other one stays. The caller holds f.mu.
 func (f *Fleet) displace(d *Dragon, why error) {
 	if p := d.currentEndpoint(); p != nil && f.byAddress[p.address] == d {
 		f.vacate(p.address)
@@ -375,7 +374,7 @@ func (f *Fleet) drop(d *Dragon) {
 	d.clearAddress(fmt.Errorf("dragon %s: %w", i.Address, errForgotten))
 	past, boards, asked, latest := d.life.clone(), d.boards.most, d.firmwareAsked, d.Facts().Firmware
 	d.mu.Unlock()
-	alone := dragon.UsableMAC(d.mac) && len(f.byMAC[d.mac]) == 1 // of more, who knows whose past it is
+	alone := dragon.UsableMAC(d.mac) && len(f.byMAC[d.mac]) == 1 // of several, it is unknown which one it was
 	for _, other := range f.byMAC[d.mac] {                       // the same dragon, as it turned out
 		other.mu.Lock()
 		other.change(func(o *Info) {
