@@ -2,8 +2,8 @@ package collector
 
 import "github.com/brndnmtthws/mother-of-dragons/dragon"
 
-// boardTable is what a dragon says of each of its hash boards. A board's label is its
-// physical slot where the firmware knows it: the driver's name is the same on all.
+// boardTable has the series of a hash board. The label is the physical slot where the firmware
+// knows it: the driver's name is the same on all boards.
 func boardTable() table[dragon.Board] {
 	type board = dragon.Board
 	return table[board]{

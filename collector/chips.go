@@ -10,8 +10,7 @@ import (
 // maxChips of a dragon are shown; the most that was built is 8 boards of 80.
 const maxChips = 1024
 
-// chipTable is what a dragon says of each of its chips. Its voltage and PLL are left
-// out: the vendor gives no unit.
+// chipTable has the series of a chip. Voltage and PLL are left out: the vendor gives no unit.
 func chipTable() table[dragon.Chip] {
 	type chip = dragon.Chip
 	place := []labelOf[chip]{{"chip", func(c *chip) string { return strconv.Itoa(c.Index) }}}

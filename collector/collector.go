@@ -1,6 +1,6 @@
 // Package collector turns readings of dragons into Prometheus series: /metrics has all
-// of them, /probe one. What the series are, one row says for each (dragons.go,
-// boards.go, pools.go, state.go, chips.go); the rest of the package does not know them.
+// dragons, /probe one. Each metric is a row (dragons.go, boards.go, pools.go, state.go,
+// chips.go); HELP, page, reference and tests follow from the rows.
 package collector
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// Config says whom a Collector reads and within which bounds. A bound that is zero is none.
+// Config configures a Collector. A limit of zero is no limit.
 type Config struct {
 	Fleet    *fleet.Fleet
 	Registry *prometheus.Registry // the program's own metrics, served with every scrape; the collector adds its own
@@ -32,8 +32,8 @@ type Config struct {
 	// that is not in it is as it is by default.
 	Switches map[string]bool
 
-	// Find returns the dragon that a probe's target names, or an error if it is none
-	// that may be asked.
+	// Find returns the dragon of a probe's target, or an error if the target is not
+	// allowed.
 	Find   func(ctx context.Context, target string) (*fleet.Dragon, error)
 	Logger log.Logger
 }
@@ -112,8 +112,8 @@ func (c *Collector) Metrics() http.Handler {
 	})
 }
 
-// interrupted reports whether there is no use in a page any more, and says so to the
-// client if it is still there.
+// interrupted reports whether the page is no longer wanted, and answers the client if it is
+// still there.
 func interrupted(w http.ResponseWriter, r *http.Request) bool {
 	if errors.Is(context.Cause(r.Context()), http.ErrServerClosed) {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)

@@ -20,7 +20,7 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, lines string)
 	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
 	say("Probe of %s at %s", clean(target), time.Now().UTC().Format(time.RFC3339))
-	say("\n== Who it is ==")
+	say("\n== Identity ==")
 	for _, fact := range [][2]string{
 		{"worker", i.Worker}, {"mac", i.MAC}, {"address", i.Address}, {"brand", string(i.Brand)}, {"model", i.Model},
 		{"firmware", i.Firmware}, {"hw_version", i.HWVersion}, {"site", i.Site},
@@ -30,7 +30,7 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, lines string)
 		say("%s: %s", fact[0], clean(fact[1]))
 	}
 
-	say("\n== How it fares ==")
+	say("\n== Health ==")
 	say("up: %t since %s", h.Up, moment(h.Since))
 	say("last read: %s", moment(h.LastSuccess))
 	say("busy with: %s", clean(s.busy))
@@ -38,7 +38,7 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, lines string)
 		say("last error: %s: %s", h.Reason, dragon.Secretless(h.Err.Error()))
 	}
 
-	say("\n== What was asked, and what came ==")
+	say("\n== Requests and answers ==")
 	if s.err != nil {
 		say("failed after %s: %s", s.took, dragon.Secretless(s.err.Error()))
 	} else {
@@ -49,9 +49,9 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, lines string)
 		}
 	}
 
-	say("\n== How it was read ==")
+	say("\n== Series ==")
 	if s.reading != nil {
-		say("no sense was made of: %s", clean(strings.Join(s.summary().Unreadable, " ")))
+		say("unreadable fields: %s", clean(strings.Join(s.summary().Unreadable, " ")))
 	}
 	for _, f := range c.families {
 		c.reading(w, f, s)

@@ -55,21 +55,21 @@ func operatorsLabels(s *sample) []fleet.Label {
 	return all
 }
 
-// A parseError counts the readings in which a field made no sense.
+// parseError counts the readings with an unreadable field.
 type parseError struct{ count uint64 }
 
 func parseErrorTable() table[parseError] {
 	return table[parseError]{
-		title: "Answers that made no sense",
+		title: "Unreadable answers",
 		key:   "field",
 		each:  func(s *sample) []item[parseError] { return s.parseErrors },
 		rows: []row[parseError]{
-			{name: "dragon_parse_errors_total", help: "Readings in which the field was missing or made no sense.", typ: counter, source: "all answers", get: func(e *parseError) dragon.Number { return dragon.Known(float64(e.count)) }},
+			{name: "dragon_parse_errors_total", help: "Readings in which the field was missing or unreadable.", typ: counter, source: "all answers", get: func(e *parseError) dragon.Number { return dragon.Known(float64(e.count)) }},
 		},
 	}
 }
 
-// dragonTable is what a dragon says of itself as a whole.
+// dragonTable has the series of a dragon as a whole.
 func dragonTable() table[sample] {
 	return table[sample]{
 		title: "A dragon that was read",
@@ -87,13 +87,13 @@ func dragonTable() table[sample] {
 			{name: "dragon_boards_expected", help: "Hash boards that the dragon should have.", typ: gauge, source: "boards shown, healing profile, model table", get: func(s *sample) dragon.Number {
 				return knownIf(s.health.Boards.Boards > 0, float64(s.health.Boards.Boards))
 			}},
-			{name: "dragon_boards_expected_info", help: "Who says how many boards to expect: learned (the dragon has shown them), operator (the healing profile) or model; always 1.", typ: gauge, source: "boards shown, healing profile, model table", labels: []labelOf[sample]{{"source", func(s *sample) string { return string(s.health.Boards.Source) }}}, get: func(s *sample) dragon.Number { return knownIf(s.health.Boards.Boards > 0, 1) }},
+			{name: "dragon_boards_expected_info", help: "Source of the expected number of boards: learned (the dragon has shown them), operator (the healing profile) or model; always 1.", typ: gauge, source: "boards shown, healing profile, model table", labels: []labelOf[sample]{{"source", func(s *sample) string { return string(s.health.Boards.Source) }}}, get: func(s *sample) dragon.Number { return knownIf(s.health.Boards.Boards > 0, 1) }},
 			{name: "dragon_hashrate_nominal_hashes_per_second", help: "Hash rate that the maker announced for the model.", typ: gauge, unit: "hashes_per_second", source: "model table", get: nominal},
 		},
 	}
 }
 
-// boards is unknown, and not none, where the dragon gave no list of them.
+// boards is unknown, and not zero, where the dragon gave no list of boards.
 func boards(s *sample) dragon.Number {
 	return knownIf(!slices.Contains(s.summary().Unreadable, "DEVS") || len(s.summary().Boards) > 0, float64(len(s.summary().Boards)))
 }
@@ -103,7 +103,7 @@ func nominal(s *sample) dragon.Number {
 	return knownIf(rate > 0, rate)
 }
 
-// only is v where it is known, else unknown.
+// knownIf is v where it is known, else unknown.
 func knownIf(known bool, v float64) dragon.Number {
 	if !known {
 		return dragon.Number{}

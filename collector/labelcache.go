@@ -13,8 +13,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// A face is what does not change of a dragon's series from one scrape to the next:
-// its labels and when its counters began. It may be used by several scrapes at once.
+// labelCache holds what stays the same in a dragon's series from one scrape to the next:
+// labels and the start of counters. Several scrapes may use it at once.
 type labelCache struct {
 	shared *sharedLabels
 	mu     sync.Mutex
@@ -39,7 +39,7 @@ type sharedLabels struct {
 func newSharedLabels() *sharedLabels { return &sharedLabels{pairs: map[label]*dto.LabelPair{}} }
 
 // maxCommon is far more than a farm of one kind has in common. What comes after that is
-// each dragon's own, so that those who invent labels crowd nobody out for good.
+// each dragon's own, so that invented labels do not displace the others for good.
 const maxCommon = 4096
 
 // ownLabels are those that no two dragons share.
@@ -92,7 +92,7 @@ func pair(name, value string) *dto.LabelPair {
 }
 
 const (
-	miner  = -1 // the slot of the mining process in face.starts
+	miner  = -1 // the slot of the mining process in labelCache.starts
 	jitter = 10 * time.Second
 )
 

@@ -20,7 +20,7 @@ func newOwn(r prometheus.Registerer) own {
 	o := own{
 		errors: promauto.With(r).NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_scrape_errors_total",
-			Help: "Scrapes refused or incomplete for a reason of our own, and panics over what a dragon said.",
+			Help: "Scrapes refused or incomplete because of an internal error or limit, and panics while reading an answer.",
 		}, []string{"cause"}),
 		dragons: promauto.With(r).NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mother_dragons",
@@ -60,7 +60,7 @@ func NewRequestMetrics(r prometheus.Registerer) func(dragon.Call) {
 	}, []string{"endpoint", "outcome"})
 	durations := promauto.With(r).NewHistogramVec(prometheus.HistogramOpts{
 		Name: "mother_dragon_request_duration_seconds",
-		Help: "Time that dragons took to answer, or that was waited in vain.",
+		Help: "Time that dragons took to answer, or until the timeout.",
 		// From a good answer on a LAN to the slowest call, which makes the dragon ask its vendor.
 		Buckets:                         []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120},
 		NativeHistogramBucketFactor:     1.1,
@@ -73,8 +73,8 @@ func NewRequestMetrics(r prometheus.Registerer) func(dragon.Call) {
 	}
 }
 
-// NewSurplusMetric registers the count of what dragons say unasked and returns the
-// function that counts it, for dragon.Transport.
+// NewSurplusMetric registers the counter of surplus answers and returns the function that
+// counts one, for dragon.Transport.
 func NewSurplusMetric(r prometheus.Registerer) func(host string) {
 	surplus := promauto.With(r).NewCounter(prometheus.CounterOpts{
 		Name: "mother_dragon_surplus_answers_total",

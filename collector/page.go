@@ -17,7 +17,7 @@ import (
 )
 
 // write writes the page in the format that the client asks for, sorted by name. Each
-// family is made, written and its memory used again for the next: of a herd of ten
+// family is made, written and its memory used again for the next: of ten
 // thousand the whole page would take some 300 MB.
 func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*family, samples []*sample, own []*dto.MetricFamily) {
 	format := begin(w, r)
@@ -41,7 +41,7 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*fa
 
 	sheet.most = batch
 	if format.FormatType() == expfmt.TypeProtoDelim {
-		sheet.most = 0 // there a family is one message
+		sheet.most = 0 // in protobuf a family is one message
 	}
 	err := c.each(families, samples, own, sheet, func(mf *dto.MetricFamily, goesOn bool) error {
 		if goesOn {
@@ -58,7 +58,7 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*fa
 	if err == nil {
 		err = out.Flush()
 	}
-	if err != nil && r.Context().Err() == nil { // a client that left is no error of ours
+	if err != nil && r.Context().Err() == nil { // a client that left is not our error
 		c.own.errors.WithLabelValues("encoding").Inc()
 		level.Warn(c.Logger).Log("msg", "cannot write the page", "err", err)
 	}
@@ -199,9 +199,8 @@ func (c *Collector) gather() []*dto.MetricFamily {
 	return own
 }
 
-// A sheet is the memory of one family's series, in few pieces, with what else a page
-// needs while it is made. It outlives the page: a /probe has little to say, and would make
-// all of this for it.
+// pageBuffer is the memory of one family's series, in few pieces, and of what else a page
+// needs. It is reused: a /probe has few series, and would allocate all of this.
 type pageBuffer struct {
 	out     *bufio.Writer
 	family  dto.MetricFamily

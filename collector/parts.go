@@ -17,7 +17,7 @@ type part struct {
 	tables []grouped
 }
 
-// parts are all there is to say of a dragon, in the order of the reference. The first
+// parts are all series of a dragon, in the order of the reference. The first
 // has no switch: without it a dragon would be neither there nor not there.
 func parts() []part {
 	return []part{

@@ -4,7 +4,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// poolTable is what a dragon says of each of its pools. The password is not among it.
+// poolTable has the series of a pool. The password is not among them.
 func poolTable() table[dragon.Pool] {
 	type pool = dragon.Pool
 	return table[pool]{
@@ -12,10 +12,10 @@ func poolTable() table[dragon.Pool] {
 		key:   "pool",
 		each:  func(s *sample) []item[pool] { return s.pools },
 		rows: []row[pool]{
-			{name: "dragon_pool_info", help: "Where the pool is and who mines there; always 1.", typ: gauge, source: "summary.POOLS.URL, summary.POOLS.User", labels: []labelOf[pool]{{"url", func(p *pool) string { return dragon.PoolWithoutLogin(p.URL) }}, {"user", func(p *pool) string { return p.User }}}, get: func(*pool) dragon.Number { return dragon.Known(1) }},
+			{name: "dragon_pool_info", help: "URL and user of the pool; always 1.", typ: gauge, source: "summary.POOLS.URL, summary.POOLS.User", labels: []labelOf[pool]{{"url", func(p *pool) string { return dragon.PoolWithoutLogin(p.URL) }}, {"user", func(p *pool) string { return p.User }}}, get: func(*pool) dragon.Number { return dragon.Known(1) }},
 			{name: "dragon_pool_up", help: "Whether the dragon calls the pool Alive.", typ: gauge, source: "summary.POOLS.Status", get: func(p *pool) dragon.Number { return knownIf(p.Status != "", boolValue(p.Alive()).Or(0)) }},
 			{name: "dragon_pool_active", help: "Whether the dragon mines for the pool now.", typ: gauge, source: "summary.POOLS.Stratum Active", get: func(p *pool) dragon.Number { return p.Active }},
-			{name: "dragon_pool_priority", help: "The pool's place in the order, 0 first.", typ: gauge, source: "summary.POOLS.Priority", get: func(p *pool) dragon.Number { return p.Priority }},
+			{name: "dragon_pool_priority", help: "The pool's priority, 0 first.", typ: gauge, source: "summary.POOLS.Priority", get: func(p *pool) dragon.Number { return p.Priority }},
 			{name: "dragon_pool_shares_total", help: "Shares by what became of them.", typ: counter, source: "summary.POOLS.Accepted", with: label{"result", "accepted"}, get: func(p *pool) dragon.Number { return p.Accepted }},
 			{name: "dragon_pool_shares_total", typ: counter, source: "summary.POOLS.Rejected", with: label{"result", "rejected"}, get: func(p *pool) dragon.Number { return p.Rejected }},
 			{name: "dragon_pool_shares_total", typ: counter, source: "summary.POOLS.Stale", with: label{"result", "stale"}, get: func(p *pool) dragon.Number { return p.Stale }},

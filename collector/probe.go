@@ -32,7 +32,7 @@ func (c *Collector) Probe() http.Handler {
 		defer cancel()
 		d, err := c.Find(ctx, targets[0])
 		if err != nil || d == nil {
-			// Why not is nobody's business: the answer must not tell what is where.
+			// The answer must not reveal which addresses exist.
 			http.Error(w, "unknown target", http.StatusNotFound)
 			return
 		}

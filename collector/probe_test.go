@@ -88,7 +88,7 @@ func TestDebugTellsHowADragonWasRead(t *testing.T) {
 			`"Device Elapsed"`,
 			`dragon_board_temperature_celsius{board="2"} unknown  (summary.DEVS.Temperature)`,
 			`dragon_board_up{board="2"} 1  (summary.DEVS.Status)`,
-			"no sense was made of: ", "DEVS.Temperature",
+			"unreadable fields: ", "DEVS.Temperature",
 			"level=debug", "msg=probing", `msg="probe answered"`,
 		} {
 			if !strings.Contains(page, want) {

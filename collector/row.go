@@ -40,15 +40,15 @@ type labelOf[T any] struct {
 	get  func(*T) string
 }
 
-// A table is the rows of one kind of thing and where to find these things.
+// table is the rows of one kind of object and how to list the objects of a sample.
 type table[T any] struct {
 	title string
-	key   string // the label that tells a dragon's things apart; empty if there is one only
+	key   string // the label that tells a dragon's objects apart; empty if there is only one
 	each  func(*sample) []item[T]
 	rows  []row[T]
 }
 
-// An item is one thing with series: a dragon, a board, a pool.
+// item is one object with series: a dragon, a board, a pool.
 type item[T any] struct {
 	of    *T
 	key   *dto.LabelPair         // nil if the table has no key
@@ -136,8 +136,8 @@ func (t table[T]) family(rows []row[T]) *family {
 	return f
 }
 
-// sane makes unknown what no dragon can mean: neither a gauge that is no number nor a
-// counter below zero tells anybody anything, and OpenMetrics forbids the latter.
+// validOrUnknown makes impossible values unknown: NaN and infinity, and a counter below zero,
+// which OpenMetrics forbids.
 func validOrUnknown(typ dto.MetricType, n dragon.Number) dragon.Number {
 	v, known := n.Get()
 	if known && (math.IsNaN(v) || math.IsInf(v, 0) || typ == counter && v < 0) {

@@ -87,7 +87,7 @@ func newSample(info *fleet.Info, health fleet.Health, f *labelCache, r *fleet.Re
 	return s
 }
 
-// since is when the counters in a slot were zero, by an age that a reading tells.
+// since is when the counters of a slot were zero, computed from their age.
 func since(f *labelCache, slot int, r *fleet.Reading, age dragon.Number) *timestamppb.Timestamp {
 	began, known := r.Began(age)
 	return f.start(slot, began, known)

@@ -84,8 +84,7 @@ func (c *Collector) scrape(ctx context.Context) []*sample {
 	return unique(samples)
 }
 
-// read reads one dragon. A panic on the way, whatever the dragon said to bring it
-// about, is this dragon's failure and nobody else's.
+// read reads one dragon. A panic is this dragon's failure alone.
 func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *labelCache) (s *sample) {
 	start := time.Now()
 	defer func() {
@@ -116,7 +115,7 @@ func unique(samples []*sample) []*sample {
 	return kept
 }
 
-// facesOf returns the dragons' faces.
+// labelCachesOf returns the label caches of the dragons.
 func (c *Collector) labelCachesOf(dragons []*fleet.Dragon) []*labelCache {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +134,7 @@ func (c *Collector) labelCachesOf(dragons []*fleet.Dragon) []*labelCache {
 	return all
 }
 
-// forget drops the faces of dragons that have left the fleet.
+// forget drops the label caches of dragons that have left the fleet.
 func (c *Collector) forget(known []*fleet.Dragon) {
 	kept := make(map[*fleet.Dragon]*labelCache, len(known))
 	for _, d := range known {

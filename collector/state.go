@@ -53,7 +53,7 @@ func autotuneTable() table[sample] {
 type deviceError struct{ code, message string }
 
 // errors are those of the last report, each with what its code means where that is known,
-// else with what the dragon says itself.
+// else with the dragon's own message.
 func (s *sample) errors() []item[deviceError] {
 	if s.reading == nil {
 		return nil
@@ -70,8 +70,7 @@ func (s *sample) errors() []item[deviceError] {
 	return all
 }
 
-// errorTable: no firmware is known to tell which board is concerned. The label is there
-// for one that does.
+// errorTable has the label board for firmware that names one; none is known.
 func errorTable() table[deviceError] {
 	return table[deviceError]{
 		title: "Errors",
@@ -92,7 +91,7 @@ func firmwareTable() table[sample] {
 	}
 }
 
-// factTable tells the age of what may be older than the scrape.
+// factTable has the age of what may be older than the scrape.
 func factTable() table[sample] {
 	t := table[sample]{title: "Facts", each: func(s *sample) []item[sample] { return s.live }}
 	for _, f := range []struct {

@@ -19,7 +19,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// StatsdConfig says what a Statsd mirrors, where and how often.
+// StatsdConfig configures a Statsd mirror.
 type StatsdConfig struct {
 	Fleet            *fleet.Fleet
 	Address          string        // host:port; a name is resolved again and again; empty: nothing is mirrored
@@ -58,7 +58,7 @@ func newStatsdMetrics(r prometheus.Registerer) statsdMetrics {
 	return statsdMetrics{
 		lines: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Name: "mother_statsd_lines_total",
-			Help: "Lines handed to the network for the statsd server; whether they arrive nobody tells.",
+			Help: "Lines sent to the statsd server; delivery is not confirmed (UDP).",
 		}),
 		errors: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Name: "mother_statsd_errors_total",
@@ -185,7 +185,7 @@ func (s *Statsd) Action(info *fleet.Info, action string) {
 	s.enqueue(m)
 }
 
-// mirror sends what a dragon says, from a reading that was not sent before.
+// mirror sends the lines of a reading that was not sent before.
 func (s *Statsd) mirror(ctx context.Context, d *fleet.Dragon) {
 	last, ok := s.begin(d)
 	if !ok {
@@ -229,7 +229,7 @@ func (s *Statsd) read(ctx context.Context, d *fleet.Dragon, last time.Time) (*fl
 	return r, err
 }
 
-// lines makes the lines of a reading. Nothing a dragon says may end the program.
+// lines makes the lines of a reading. A panic must not end the program.
 func (s *Statsd) lines(m *message, info *fleet.Info, r *fleet.Reading) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -292,7 +292,7 @@ func (s *Statsd) sent(d *fleet.Dragon, info *fleet.Info, at time.Time, m *messag
 	}
 }
 
-// lost tells of a dragon that can no longer be read, once.
+// lost reports once that a dragon can no longer be read.
 func (s *Statsd) lost(d *fleet.Dragon) {
 	s.mu.Lock()
 	state := s.dragons[d]

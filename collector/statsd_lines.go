@@ -140,8 +140,8 @@ func letterOrDigit(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
-// object returns the members of a JSON object, and none of anything else: PHP writes
-// an empty object as [].
+// object returns the members of a JSON object, and none of another value: PHP writes an empty
+// object as [].
 func object(raw json.RawMessage) map[string]json.RawMessage {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
@@ -179,8 +179,8 @@ func pythonText(raw json.RawMessage) (string, bool) {
 	return *s, true
 }
 
-// pythonName is what Python puts into a name for a value: boards and pools are
-// numbered, but who knows.
+// pythonName is what Python puts into a name for a value. Boards and pools are numbered;
+// another value is possible.
 func pythonName(raw json.RawMessage) (string, bool) {
 	name, ok := pythonNumber(raw)
 	if !ok {

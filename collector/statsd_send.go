@@ -115,8 +115,8 @@ func (w *wire) write(ctx context.Context, packet []byte) (sent bool, err error) 
 	return again == nil, err
 }
 
-// tell says that the server is down or up again. It is up when nothing was refused
-// for an interval: routers and hosts do not complain about each packet.
+// tell logs that the server is down or up again. It is up when nothing was refused for one
+// interval: routers and hosts do not report each packet.
 func (w *wire) tell(err error) {
 	now := time.Now()
 	if err != nil {

@@ -691,10 +691,10 @@ func TestAStatsdThatIsDownIsSaidOnceAndCostsNothing(t *testing.T) {
 				}
 				stop()
 				logged := f.log.String()
-				if n := strings.Count(logged, "does not take the lines"); n != 1 {
+				if n := strings.Count(logged, "statsd unreachable, still sending"); n != 1 {
 					t.Errorf("said %d times that it is down:\n%s", n, logged)
 				}
-				if n := strings.Count(logged, "takes the lines again"); n != 1 {
+				if n := strings.Count(logged, "statsd reachable again"); n != 1 {
 					t.Errorf("said %d times that it is up:\n%s", n, logged)
 				}
 			})

@@ -268,7 +268,7 @@ func TestAFactThatFailsIsAskedLessAndThenForgotten(t *testing.T) {
 		if !d.Health().Up || d.Facts().Errors.At.Before(time.Now().Add(-5*time.Minute)) {
 			h.Error("it cost more than the one fact")
 		}
-		if n := h.log.said("does not tell a fact"); n != 1 {
+		if n := h.log.said("fact not read"); n != 1 {
 			h.Errorf("said %d times", n)
 		}
 		sim.Clear()

@@ -327,7 +327,7 @@ func TestADiskThatCannotBeWrittenStopsNothing(t *testing.T) {
 		if n := testutil.ToFloat64(h.metrics.unwritten.WithLabelValues(fileOwn)); n < 3 {
 			h.Errorf("%v failures counted", n)
 		}
-		if n := h.log.said("cannot be written"); n != 1 {
+		if n := h.log.said("inventory not written"); n != 1 {
 			h.Errorf("said %d times", n)
 		}
 		if err := os.RemoveAll(file); err != nil {
@@ -338,7 +338,7 @@ func TestADiskThatCannotBeWrittenStopsNothing(t *testing.T) {
 		if b, err := os.ReadFile(file); err != nil || !bytes.Contains(b, []byte("10.1.0.8")) {
 			h.Errorf("not written again: %v", err)
 		}
-		if h.log.said("is written again") != 1 {
+		if h.log.said("inventory written again") != 1 {
 			h.Errorf("the log says %q", h.log.lines)
 		}
 	})
