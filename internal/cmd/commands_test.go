@@ -18,6 +18,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestInventoryShowsWhatIsKnown(t *testing.T) {
@@ -134,6 +135,13 @@ func TestAuditNamesTheDragonOfEveryRecord(t *testing.T) {
 			t.Errorf("%v: line %d is not of %s:\n%s", err, i, want, out)
 		}
 	}
+	if err := os.Remove(filepath.Join(l.Dir, fleet.InventoryName)); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, err := invoke(t, "audit", "--data-dir="+l.Dir, "--dragon="+worker, "--json"); err != nil || !strings.Contains(out, mac) {
+		t.Errorf("without an inventory: %v\n%s", err, out)
+	}
+	l.Remember()
 	for _, name := range []string{worker, mac, l.Addr(0), l.Host(0).String()} {
 		out, _, err := invoke(t, "audit", "--data-dir="+l.Dir, "--dragon="+name, "--json")
 		if err != nil || strings.Count(out, "\n") != 1 || !strings.Contains(out, mac) {
@@ -143,6 +151,9 @@ func TestAuditNamesTheDragonOfEveryRecord(t *testing.T) {
 }
 
 func TestTimesHaveAZone(t *testing.T) {
+	local := time.Local
+	time.Local = time.FixedZone("", 2*60*60) // another one than UTC, wherever the test runs
+	t.Cleanup(func() { time.Local = local })
 	l := cmdtest.NewFarm(t, dragontest.Spec{})
 	for flag, zone := range map[string]string{"--utc": "Z", "--no-utc": time.Now().Format("Z07:00")} {
 		out, _, err := invoke(t, "inventory", flag, "--data-dir="+l.Dir, "--output=csv")
