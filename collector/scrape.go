@@ -99,7 +99,8 @@ func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *labelCache) (s
 
 func (c *Collector) panicked(worker string, v any) {
 	c.own.errors.WithLabelValues("panic").Inc()
-	level.Error(c.Logger).Log("msg", "panic in a dragon's answer, please report", "worker", clean(worker), "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+	level.Error(c.Logger).Log("msg", "panic in a dragon's answer", "advice", "please report it", "worker", clean(worker), "err", fmt.Sprint(v), "stack",
+		string(debug.Stack()))
 }
 
 // unique drops samples whose worker is already there.

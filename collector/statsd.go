@@ -233,7 +233,8 @@ func (s *Statsd) read(ctx context.Context, d *fleet.Dragon, last time.Time) (*fl
 func (s *Statsd) lines(m *message, info *fleet.Info, r *fleet.Reading) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			level.Error(s.Logger).Log("msg", "panic in a dragon's answer, please report", "worker", info.Worker, "panic", v, "stack", string(debug.Stack()))
+			level.Error(s.Logger).Log("msg", "panic in a dragon's answer", "advice", "please report it", "worker", info.Worker, "panic", v, "stack",
+				string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()

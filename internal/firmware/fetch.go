@@ -155,7 +155,7 @@ func (l *Library) fetch(ctx context.Context, o Offer, u *url.URL, p *pins, known
 		if errors.As(err, &final) || n == fetchAttempts || ctx.Err() != nil {
 			return Image{}, err
 		}
-		level.Warn(l.config.Logger).Log("msg", "fetching a firmware image broke off; it goes on where it was", "attempt", n, "host", u.Host, "err", err)
+		level.Warn(l.config.Logger).Log("msg", "firmware fetch interrupted, resuming", "attempt", n, "host", u.Host, "err", err)
 		if err := l.fetches.pause(ctx, time.Second<<n); err != nil {
 			return Image{}, err
 		}
