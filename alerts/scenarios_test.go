@@ -50,6 +50,7 @@ var scenarios = []scenario{
 	{alert: "DragonUnreadable", with: deaf("response")},
 	{alert: "BoardDead", with: map[string]string{`dragon_board_up{worker="a",board="1"}`: "1|0", `dragon_board_status{worker="a",board="1",status="Alive"}`: "1|none", `dragon_board_status{worker="a",board="1",status="Dead"}`: "none|1"}, also: []string{"HashrateLow"}, resolved: 16,
 		near: map[string]string{`dragon_board_up{worker="a",board="1"}`: "1|0", `mother_healer_device_state{worker="a",state="healthy"}`: "1|none", `mother_healer_device_state{worker="a",state="quarantined"}`: "none|1"}},
+	{alert: "BoardLow", lasts: 45, with: boardAt("0.5"), near: boardAt("0.7")},
 	{alert: "BoardMissing", with: map[string]string{`dragon_boards{worker="a"}`: "2|1"}},
 	{alert: "HashrateLow", with: slow("0.74"), near: slow("0.76")},
 	{alert: "HashrateLow", with: slow("0.5"), near: also(slow("0.5"), `dragon_tuning{worker="a"}`, "0|1")},
@@ -103,7 +104,11 @@ var scenarios = []scenario{
 	{alert: "HealerDown", with: map[string]string{`mother_healer_last_cycle_timestamp_seconds`: "age|none"}},
 	{alert: "HealerHeld", lasts: 80, with: map[string]string{`mother_healer_breaker_state{breaker="scope",scope="model=T1"}`: "none|2"}, near: map[string]string{`mother_healer_breaker_state{breaker="scope",scope="model=T1"}`: "none|1"}},
 	{alert: "StormHold", lasts: 45, with: breaker("storm", "", "2"), near: breaker("storm", "", "1")},
-	{alert: "EfficacyLatched", with: breaker("efficacy", "reboot/dead_board/T1", "3"), near: breaker("efficacy", "reboot/dead_board/T1", "2")},
+	{alert: "EfficacyLatched", with: breaker("efficacy", "ladder/dead_board/T1", "3")},
+	{alert: "StepSkipped", with: breaker("efficacy", "reboot/dead_board/T1", "2"), near: breaker("efficacy", "reboot/dead_board/T1", "0")},
+	{alert: "HealerWaiting", with: map[string]string{`mother_healer_waiting_seconds{gate="day"}`: "0|90000"}, near: map[string]string{`mother_healer_waiting_seconds{gate="day"}`: "0|86000"}},
+	{alert: "DragonUntreated", with: map[string]string{`mother_healer_untreated_seconds`: "0|90000"}, near: map[string]string{`mother_healer_untreated_seconds`: "0|86000"}},
+	{alert: "HealerPaused", with: map[string]string{`mother_pauses{scope="site"}`: "0|1"}},
 	{alert: "HarmLatched", with: breaker("harm", "", "3")},
 	{alert: "LostAfterAction", with: also(deaf("timeout"), `mother_healer_device_state{worker="a",state="healthy"}`, "1|none", `mother_healer_device_state{worker="a",state="lost"}`, "none|1")},
 	{alert: "HealerReadOnly", with: map[string]string{`mother_state_writable`: "1|0"}},
@@ -120,7 +125,7 @@ var scenarios = []scenario{
 	{alert: "GateFailing", lasts: 80, fires: 75, resolved: 17, with: map[string]string{`mother_gate_errors_total`: "0|+1"}, near: map[string]string{`mother_gate_errors_total`: "0|once"}},
 	{alert: "ClockUntrusted", lasts: 45, with: map[string]string{`mother_clock_trusted`: "1|0"}},
 	{alert: "ClockJump", fires: 10, resolved: 35, with: map[string]string{`mother_clock_jumps_total`: "0|once"}},
-	{alert: "HealerStopped", lasts: 760, with: map[string]string{`mother_healer_stop`: "0|1"}},
+	{alert: "HealerStopped", with: map[string]string{`mother_healer_stop`: "0|1"}},
 
 	// The exporter.
 	{alert: "ExporterDown", with: everythingGone, also: []string{"HealerDown"}, allFiles: true},
@@ -146,7 +151,7 @@ func world() map[string]string {
 		`up{}`: "1", `mother_build_info{version="1"}`: "1",
 		`mother_healer_last_cycle_timestamp_seconds`: "age", `mother_healer_lock_held`: "1", `mother_state_writable`: "1", `mother_state_recovered`: "0",
 		`mother_healer_stop`: "0", `mother_clock_trusted`: "1", `mother_clock_jumps_total`: "0", `mother_healer_quarantined`: "0", `mother_identity_conflicts`: "0",
-		`mother_healer_mode{mode="safe"}`: "0", `mother_healer_mode{mode="observe"}`: "1", `mother_healer_isolated`: "0", `mother_site_hot`: "0",
+		`mother_healer_mode{mode="safe"}`: "0", `mother_healer_mode{mode="observe"}`: "1", `mother_healer_isolated`: "0", `mother_site_hot`: "0", `mother_healer_untreated_seconds`: "0",
 		`mother_healer_breaker_state{breaker="storm",scope=""}`: "0", `mother_healer_breaker_state{breaker="harm",scope=""}`: "0", `mother_healer_breaker_state{breaker="foreign",scope=""}`: "0",
 		`mother_pool_state{pool="p0"}`: "0", `mother_pool_state{pool="p1"}`: "0", `mother_domain_state{domain="hall-a"}`: "0",
 		`mother_fleet_boot_events_total`: "0", `mother_identity_mismatch_total`: "0", `mother_config_refused_total`: "0", `mother_gate_errors_total`: "0",
@@ -262,6 +267,12 @@ func slow(ratio string) map[string]string {
 		with[`dragon_board_hashrate_hashes_per_second{worker="a",board="`+board+`",window="15m"}`] = fmt.Sprintf("500|%v", 500*v)
 	}
 	return with
+}
+
+// boardAt has one board at a part of what it did, while its sister does as before.
+func boardAt(ratio string) map[string]string {
+	v, _ := strconv.ParseFloat(ratio, 64)
+	return map[string]string{`dragon_board_hashrate_hashes_per_second{worker="a",board="0",window="15m"}`: fmt.Sprintf("500|%v", 500*v)}
 }
 
 // fleetSlow has each dragon slow, but not so slow that it is an alert of its own.

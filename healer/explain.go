@@ -110,6 +110,7 @@ func (c *cycle) explain() {
 			n.Blocked[d.Blocked]++
 		}
 	}
+	c.waits()
 	c.showRollouts()
 	f, fleet := &c.p.Fleet, &c.m.Fleet
 	c.out.Budgets = []BudgetUse{

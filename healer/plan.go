@@ -47,6 +47,7 @@ type Plan struct {
 	Breakers []Breaker       `json:"breakers"` // that are not closed
 	Budgets  []BudgetUse     `json:"budgets"`
 	Pauses   []Pause         `json:"pauses"`
+	Waiting  []Waiting       `json:"waiting,omitempty"` // what sick dragons wait for, the longest wait first
 
 	Pools    []CauseState `json:"pools"`
 	Domains  []CauseState `json:"domains"`
@@ -82,6 +83,8 @@ type Counts struct {
 	Slow    int           `json:"slow"`    // asked less often, since their answers take long
 	Shifted int           `json:"shifted"` // that are to run in a cooler mode, until the heat is over
 	Blocked map[Gate]int  `json:"blocked"` // dragons that wait for a gate
+
+	Untreated Span `json:"untreated_s"` // how long a sick dragon has been left alone, at most
 }
 
 // Ended is an action whose outcome became known.

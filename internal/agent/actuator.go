@@ -102,7 +102,7 @@ func (h *Healer) runJob(ctx context.Context, j job) {
 			j.sending = healer.Sending{SentAt: h.clock.Now().Wall, Error: fmt.Sprint(err)}
 			h.finish(ctx, &j, healer.Step{Do: healer.Send}, healer.Reply{Result: healer.Unknown, Note: j.sending.Error})
 		}
-		more = action.ID != "" && d.Change != nil
+		more = action.ID != "" && (d.Change != nil || j.attempt.Actor() == "")
 		h.republish()
 		return nil
 	})
@@ -215,9 +215,9 @@ func (h *Healer) nextWrite() time.Duration {
 	return h.policy.Fleet.SpacingAfter(h.policy.Seed, last.ID, len(h.mem.Dragons)) - h.mem.Moment(h.clock.Now()).Since(last.At)
 }
 
-// scheduleNext lets the next dragon be configured as soon as the spacing of the writes allows it: in
-// a large farm a wave has more dragons than there are looks. It is decided by what the last
-// look saw, and whoever it is is looked at again before the write. Nothing else is begun here.
+// scheduleNext lets the next dragon be healed or configured as soon as the spacing of the writes
+// allows it: in a large farm an hour has more writes than looks. It is decided by what the
+// last look saw, and the dragon is looked at again before the write.
 func (h *Healer) scheduleNext(ctx context.Context) {
 	var wait time.Duration
 	err := h.onLoop(ctx, "waiting for the next change", func(context.Context) error {
@@ -240,12 +240,14 @@ func (h *Healer) scheduleNext(ctx context.Context) {
 		}
 		h.view.Host = h.host()
 		plan := h.decide(h.clock.Now(), h.view, h.mem.Clone(), h.enforced())
-		for i := range plan.Changes {
-			if d := plan.Changes[i]; d.Verb == healer.Act {
-				h.plan = plan
-				h.appendAudit(healer.AuditOf(plan, h.mem, h.policy, &d, healer.Act))
-				h.beginChange(life, d)
-				return nil
+		for _, list := range [][]healer.Decision{plan.Dragons, plan.Changes} {
+			for _, d := range list {
+				if d.Verb == healer.Act {
+					h.plan = plan
+					h.appendAudit(healer.AuditOf(plan, h.mem, h.policy, &d, healer.Act))
+					h.begin(life, d)
+					return nil
+				}
 			}
 		}
 		return nil
@@ -276,6 +278,10 @@ func (h *Healer) look(ctx context.Context, d *fleet.Dragon, j *job, step healer.
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	r, err := d.Read(ctx, 0)
+	if idle := (*fleet.IdleError)(nil); errors.As(err, &idle) {
+		f := h.idleFacts(who(d, j.attempt.Policy()), idle)
+		return healer.Reply{Facts: &f}
+	}
 	if err != nil {
 		return healer.Reply{Err: fmt.Errorf("looking again: %w", err)}
 	}

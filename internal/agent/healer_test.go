@@ -847,3 +847,18 @@ func TestPlanOffline(t *testing.T) {
 		}
 	})
 }
+
+// A dragon whose mining process is dead behind a living web server is restarted.
+func TestADeadMiningProcessIsRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 4)
+		w.start()
+		w.settle()
+		w.herd.Dragon(1).Inject(dragontest.NotReady, dragontest.CuredBy(dragontest.CuredByReboot))
+		w.until("a restart does not help", 2*time.Hour, func() bool { return len(w.wrote(1)) == 1 })
+		w.until("a reboot is next", 2*time.Hour, func() bool { return len(w.wrote(1)) == 2 })
+		w.until("the verdict is in", time.Hour, func() bool {
+			return slices.ContainsFunc(w.audit(), func(a healer.Audit) bool { return a.Verify != nil && a.Verify.Verdict == healer.Recovered })
+		})
+	})
+}

@@ -196,9 +196,7 @@ func (h *Healer) cycle(ctx context.Context) error {
 func (h *Healer) act(ctx context.Context) {
 	for i := range h.plan.Dragons {
 		if d := h.plan.Dragons[i]; d.Verb == healer.Act {
-			h.acting = true
-			j := h.job(d, "", false)
-			h.spawn(func() { h.runJob(ctx, j) })
+			h.begin(ctx, d)
 			return
 		}
 	}
@@ -214,14 +212,14 @@ func (h *Healer) act(ctx context.Context) {
 	}
 	for i := range h.plan.Changes {
 		if d := h.plan.Changes[i]; d.Verb == healer.Act {
-			h.beginChange(ctx, d)
+			h.begin(ctx, d)
 			return
 		}
 	}
 }
 
-// beginChange begins to configure a dragon, as the newest plan says.
-func (h *Healer) beginChange(ctx context.Context, d healer.Decision) {
+// begin begins to heal or configure a dragon, as the newest plan says.
+func (h *Healer) begin(ctx context.Context, d healer.Decision) {
 	h.acting = true
 	j := h.job(d, d.Actor(), false)
 	h.spawn(func() { h.runJob(ctx, j) })
@@ -285,6 +283,9 @@ func (h *Healer) facts(d *fleet.Dragon, p *healer.Policy) healer.Facts {
 	w := who(d, p)
 	if last == nil || !health.Up {
 		f := healer.FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
+		if idle := (*fleet.IdleError)(nil); health.Busy == "" && errors.As(health.Err, &idle) {
+			f = h.idleFacts(w, idle)
+		}
 		f.Shown = d.ShownBoards()
 		h.configured(d, &f, p)
 		return f
@@ -336,6 +337,20 @@ func (h *Healer) factsOf(d *fleet.Dragon, who healer.Who, r *fleet.Reading) heal
 		overview = &o
 	}
 	return healer.FactsOf(who, healer.Reached, r.Summary, overview, a.at)
+}
+
+// idleFacts makes facts of an answer without a sample: the mining process does not answer.
+func (h *Healer) idleFacts(w healer.Who, idle *fleet.IdleError) healer.Facts {
+	speed := h.speed()
+	at := h.clock.Now().Mono - time.Duration(float64(time.Since(idle.At))*speed)
+	if idle.Overview == nil {
+		return healer.FactsOf(w, healer.Reached, nil, nil, at)
+	}
+	o := *idle.Overview
+	if up, known := o.Uptime.Get(); known {
+		o.Uptime = dragon.Known(up + max(0, idle.At.Sub(o.At).Seconds())*speed)
+	}
+	return healer.FactsOf(w, healer.Reached, nil, &o, at)
 }
 
 // DeviceOf is a dragon as a policy places it.

@@ -125,6 +125,14 @@ var shown = []struct {
 			put(float64(s.Plan.Counts.States[state]), string(state))
 		}
 	}},
+	{gauge("mother_healer_waiting_seconds", "How long a sick dragon has waited for a gate, at most. The plan says what opens it.", "gate"), func(s *Status, put func(float64, ...string)) {
+		for i := range s.Plan.Waiting {
+			put(time.Duration(s.Plan.Waiting[i].For).Seconds(), string(s.Plan.Waiting[i].Gate))
+		}
+	}},
+	{gauge("mother_healer_untreated_seconds", "How long a sick dragon has been left alone, at most: since it is sick, or since its last action."), func(s *Status, put func(float64, ...string)) {
+		put(time.Duration(s.Plan.Counts.Untreated).Seconds())
+	}},
 	{gauge("mother_healer_slow_dragons", "Dragons that the healer asks half as often, because more than 5 % of their answers take too long."), func(s *Status, put func(float64, ...string)) {
 		put(float64(s.Plan.Counts.Slow))
 	}},

@@ -148,6 +148,9 @@ func (d *Dragon) readAt(ctx context.Context, p *endpoint) (*Reading, error) {
 		}
 	}
 	summary, err := p.client.Summary(ctx)
+	if errors.Is(err, dragon.ErrNotReady) {
+		return nil, d.idle(ctx, p, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +176,33 @@ func (d *Dragon) readAt(ctx context.Context, p *endpoint) (*Reading, error) {
 	d.mu.Unlock()
 	now := time.Now()
 	return &Reading{Summary: summary, Overview: s.overview, Facts: d.Facts(), At: now, Took: now.Sub(start), pace: d.fleet.pace}, nil
+}
+
+// IdleError says that a dragon answers and its mining process does not. The overview
+// still tells how long its system is up; it may be minutes older than At.
+type IdleError struct {
+	Overview *dragon.Overview
+	At       time.Time // of the answer
+	Err      error     // wraps dragon.ErrNotReady
+}
+
+func (e *IdleError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what the dragon answered.
+func (e *IdleError) Unwrap() error { return e.Err }
+
+// idle makes the error of a dragon whose mining process does not answer. The overview is
+// read again when it is due: a reboot is seen in nothing else.
+func (d *Dragon) idle(ctx context.Context, p *place, err error) error {
+	s := &p.session
+	if !time.Now().Before(s.due) {
+		ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout()/4)
+		defer cancel()
+		if err := d.readOverview(ctx, p); err != nil && !s.holds(p) {
+			return err
+		}
+	}
+	return &IdleError{s.overview, time.Now(), err}
 }
 
 // readOverview reads the overview and holds it against the dragon's identity.
