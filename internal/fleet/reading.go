@@ -193,7 +193,7 @@ func (e *IdleError) Unwrap() error { return e.Err }
 
 // idle makes the error of a dragon whose mining process does not answer. The overview is
 // read again when it is due: a reboot is seen in nothing else.
-func (d *Dragon) idle(ctx context.Context, p *place, err error) error {
+func (d *Dragon) idle(ctx context.Context, p *endpoint, err error) error {
 	s := &p.session
 	if !time.Now().Before(s.due) {
 		ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout()/4)
