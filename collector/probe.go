@@ -48,7 +48,8 @@ func (c *Collector) Probe() http.Handler {
 		case s.err != nil:
 			level.Debug(logger).Log("msg", "probe failed", "took", s.took, "err", dragon.Secretless(s.err.Error()))
 		default:
-			level.Debug(logger).Log("msg", "probe answered", "took", s.took, "boards", len(s.boards), "pools", len(s.pools), "unreadable", strings.Join(s.summary().Unreadable, " "))
+			level.Debug(logger).Log("msg", "probe answered", "took", s.took, "boards", len(s.boards), "pools", len(s.pools), "unreadable",
+				strings.Join(s.summary().Unreadable, " "))
 		}
 
 		if query.Get("debug") != "true" {

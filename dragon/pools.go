@@ -24,7 +24,8 @@ const MaxPools = 3
 // poolURL is what the device takes for a pool's URL: only these schemes (no
 // stratum+ssl, no stratum2+tcp), and a dotted name or IPv4 address. Older firmware
 // takes anything and then does not mine. Vendor backend source, 2018.
-var poolURL = regexp.MustCompile(`^(?i:https?|stratum\+tcp|tcp)://(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)+[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?::([0-9]{1,5}))?(?:/[!-~]*)?$`)
+var poolURL = regexp.MustCompile(`^(?i:https?|stratum\+tcp|tcp)://(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)+` +
+	`[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?::([0-9]{1,5}))?(?:/[!-~]*)?$`)
 
 // ValidatePools finds what a dragon would silently drop, alter or never mine at: the
 // list is replaced as a whole, and a pool with an empty field, or all of an empty
@@ -56,7 +57,8 @@ func (p PoolConfig) Validate() error {
 	}
 	match := poolURL.FindStringSubmatch(p.URL)
 	if match == nil {
-		return fmt.Errorf("the url %q is none that a dragon takes: stratum+tcp://, tcp://, http:// or https://, then a name with a dot or an IPv4 address", hideLogin(p.URL))
+		return fmt.Errorf("the url %q is none that a dragon takes: stratum+tcp://, tcp://, http:// or https://, then a name with a dot or an IPv4 "+
+			"address", hideLogin(p.URL))
 	}
 	if port, err := strconv.Atoi(match[1]); match[1] != "" && (err != nil || port < 1 || port > 65535) {
 		return fmt.Errorf("the url %q has no valid port", hideLogin(p.URL))

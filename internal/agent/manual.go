@@ -85,7 +85,8 @@ func (o *OfflineAudit) Record(dir string, d ManualAction) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	line, err := json.Marshal(healer.Audit{At: time.Now().UTC(), MAC: d.MAC, Worker: d.Worker, Decision: healer.Manual, Action: healer.Kind(d.Action), Actor: userActor(d.Owner), Note: d.Note})
+	line, err := json.Marshal(healer.Audit{At: time.Now().UTC(), MAC: d.MAC, Worker: d.Worker, Decision: healer.Manual,
+		Action: healer.Kind(d.Action), Actor: userActor(d.Owner), Note: d.Note})
 	if err != nil {
 		return err
 	}

@@ -170,7 +170,8 @@ func (h *Healer) StartFirmware(ctx context.Context, q healer.FirmwareRequest) (r
 		}
 		ro = *begun
 		r := &ro.Release
-		h.auditRequest(healer.Changed, "", userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version, r.Model, r.HWVer, r.SHA256, q.Reason))
+		h.auditRequest(healer.Changed, "", userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version,
+			r.Model, r.HWVer, r.SHA256, q.Reason))
 		return nil
 	})
 	return ro, err

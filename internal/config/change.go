@@ -23,7 +23,8 @@ func (c *Config) Unchangeable(next *Config) error {
 		}
 	}
 	if c.Collectors == next.Collectors && c.AsksVendors() != next.AsksVendors() {
-		errs = append(errs, fmt.Errorf("%s: firmware.auto_upgrade: whether dragons ask their vendors for firmware became %t, which takes a restart (collectors.firmware is off)",
+		errs = append(errs, fmt.Errorf("%s: firmware.auto_upgrade: whether dragons ask their vendors for firmware became %t, which takes a "+
+			"restart (collectors.firmware is off)",
 			next.File, next.AsksVendors()))
 	}
 	return errors.Join(errs...)

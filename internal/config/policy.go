@@ -116,7 +116,11 @@ func checkEvidence(key string, e healer.Evidence, say rule) {
 	for _, x := range []struct {
 		row setting
 		v   any
-	}{{setting{key: ".for", from: "0s", to: longest}, e.For}, {setting{key: ".of", from: "3", to: "64"}, e.Of}, {setting{key: ".bad", from: "3", to: "64"}, e.Bad}} {
+	}{
+		{setting{key: ".for", from: "0s", to: longest}, e.For},
+		{setting{key: ".of", from: "3", to: "64"}, e.Of},
+		{setting{key: ".bad", from: "3", to: "64"}, e.Bad},
+	} {
 		if wrong := x.row.outOfRange(reflect.ValueOf(x.v)); wrong != "" {
 			say(key+x.row.key, "%s", wrong)
 		}

@@ -35,7 +35,8 @@ func (c *Config) addWarnings() {
 		addresses += float64(n.CIDR.Size()) * float64(max(1, ports))
 	}
 	if takes := time.Duration(addresses * 0.65 / 768 * float64(c.Discovery.ConnectTimeout)); takes > c.Discovery.Interval {
-		c.warn("discovery.interval: a scan of %.0f addresses takes about %s, and is cut off after %s", addresses, Span(takes.Round(time.Second)), Span(c.Discovery.Interval))
+		c.warn("discovery.interval: a scan of %.0f addresses takes about %s, and is cut off after %s", addresses, Span(takes.Round(time.Second)),
+			Span(c.Discovery.Interval))
 	}
 	if c.Scrape.DragonTimeout > time.Minute {
 		c.warn("scrape.dragon_timeout: %s is longer than any scrape: one hanging dragon keeps its readers waiting", Span(c.Scrape.DragonTimeout))

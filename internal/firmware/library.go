@@ -136,7 +136,8 @@ func (l *Library) Find(version, model, hwver string) (Image, error) {
 		}
 	}
 	if found == nil {
-		return Image{}, fmt.Errorf("firmware %s for a %s on %s: %w", version, model, cmp.Or(hwver, "any hardware"), errors.Join(append([]error{ErrNoImage}, wrong...)...))
+		return Image{}, fmt.Errorf("firmware %s for a %s on %s: %w", version, model, cmp.Or(hwver, "any hardware"),
+			errors.Join(append([]error{ErrNoImage}, wrong...)...))
 	}
 	return *found, nil
 }

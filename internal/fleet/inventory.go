@@ -272,12 +272,14 @@ func (f *Fleet) recall(r record, p *endpoint) {
 			ahead[i], *t = *t, now
 		}
 	}
-	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: dragon.KnownOverview(r.Overview), lastSeen: r.LastSeen, ahead: ahead, life: r.Life, retired: r.Retired, boards: shownBoards{most: r.Boards}, firmwareAsked: r.FirmwareAsked}
+	d := &Dragon{fleet: f, mac: r.MAC, lane: newLane(), overview: dragon.KnownOverview(r.Overview), lastSeen: r.LastSeen, ahead: ahead,
+		life: r.Life, retired: r.Retired, boards: shownBoards{most: r.Boards}, firmwareAsked: r.FirmwareAsked}
 	if r.Latest != nil && f.config.interval(Firmware) > 0 {
 		d.facts.Store(&Facts{Firmware: r.Latest.fact()})
 	}
 	info := &Info{MAC: r.MAC, Address: r.Address, IP: hostOf(r.Address), Brand: dragon.Brand(r.Brand),
-		Model: dragon.Printable(r.Model), Firmware: dragon.Printable(r.Firmware), HWVersion: dragon.Printable(r.HWVersion), FirstSeen: r.FirstSeen, LastSeen: r.LastSeen}
+		Model: dragon.Printable(r.Model), Firmware: dragon.Printable(r.Firmware), HWVersion: dragon.Printable(r.HWVersion),
+		FirstSeen: r.FirstSeen, LastSeen: r.LastSeen}
 	d.findLabels(info)
 	d.info.Store(info)
 	d.mu.Lock()

@@ -29,7 +29,8 @@ const (
 	fileName = "passwords.yml"
 	lockName = "passwords.lock"
 	largest  = 64 << 20
-	head     = "# The passwords that mother-of-dragons has given to dragons, by MAC. Keep this file, and keep it secret:\n# without it nobody can log in to these dragons until their reset button is held.\n"
+	head     = "# The passwords that mother-of-dragons has given to dragons, by MAC. Keep this file, and keep it secret:\n# without it nobody " +
+		"can log in to these dragons until their reset button is held.\n"
 )
 
 // ErrHeld says that another process changes passwords.
@@ -194,7 +195,8 @@ func write(path string, entries map[string]entry) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, append([]byte(head), data...), 0o600, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(0o600)); err != nil {
+	if err := renameio.WriteFile(path, append([]byte(head), data...), 0o600, renameio.WithTempDir(filepath.Dir(path)),
+		renameio.WithStaticPermissions(0o600)); err != nil {
 		return err
 	}
 	if err := store.Bequeath(path); err != nil {

@@ -38,7 +38,8 @@ type NewerError struct {
 }
 
 func (e *NewerError) Error() string {
-	return fmt.Sprintf("written by mother-of-dragons %s in format %d; this is %s, which knows format %d: start the newer version again, or restore a backup from before the upgrade",
+	return fmt.Sprintf("written by mother-of-dragons %s in format %d; this is %s, which knows format %d: start the newer version again, or "+
+		"restore a backup from before the upgrade",
 		e.WrittenBy, e.Format, programVersion(), format)
 }
 

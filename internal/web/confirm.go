@@ -64,7 +64,8 @@ var changes = map[string]change{
 		button: "Release", about: "dragon", back: toDragon, do: (*api).release,
 	},
 	"forget": {
-		title: "Forget %s", text: "It leaves the inventory, the series and the alerts at once, with its history. If it still answers, the next scan finds it as a new dragon.",
+		title: "Forget %s", text: "It leaves the inventory, the series and the alerts at once, with its history. If it still answers, the next " +
+			"scan finds it as a new dragon.",
 		button: "Forget", tone: "bad", about: "dragon", back: toFleet, do: (*api).forget,
 	},
 	"retire": {
