@@ -130,7 +130,8 @@ func (c *continued) Write(b []byte) (int, error) {
 // program's own between them. The families made of samples are fn's only until it
 // returns; one that does not fit on the sheet comes in pieces, of which all but the
 // first go on with it.
-func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, sheet *pageBuffer, fn func(mf *dto.MetricFamily, goesOn bool) error) error {
+func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, sheet *pageBuffer, fn func(mf *dto.MetricFamily,
+	goesOn bool) error) error {
 	for _, f := range families {
 		for len(own) > 0 && own[0].GetName() <= f.name {
 			if own[0].GetName() < f.name { // else it is a dragon's name, which comes from the rows alone
