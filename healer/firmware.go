@@ -253,6 +253,7 @@ func (ro *FirmwareRollout) open() bool {
 }
 
 // FirmwareRollout returns a rollout of firmware by its ID, or nil.
+// FirmwareRollout returns the firmware rollout with an ID; nil: there is none.
 func (m *Memory) FirmwareRollout(id string) *FirmwareRollout {
 	for _, ro := range m.Fleet.Firmware {
 		if ro.ID == id {

@@ -59,7 +59,7 @@ var (
 // long as the script still fails.
 func shorter(lines []string, i int, fails func(string) bool) string {
 	for {
-		next := ""
+		var next string
 		if m := sized.FindStringSubmatch(lines[i]); m != nil {
 			var n int
 			_, _ = fmt.Sscan(m[2], &n)

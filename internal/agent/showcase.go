@@ -289,7 +289,9 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 		if began := c.looked.Load(); began != nil { // so that a healer that never looks is seen
 			for i := range shown {
 				if shown[i].Name == lastCycleName {
-					ch <- prometheus.MustNewConstMetric(shown[i].desc, prometheus.GaugeValue, float64(began.UnixNano())/1e9)
+					if m, err := prometheus.NewConstMetric(shown[i].desc, prometheus.GaugeValue, float64(began.UnixNano())/1e9); err == nil {
+						ch <- m
+					}
 				}
 			}
 		}

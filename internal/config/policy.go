@@ -87,7 +87,7 @@ func checkGate(e *healer.External, say rule) {
 func checkDragon(p *healer.DragonPolicy, say rule) {
 	for _, row := range dragonRows() {
 		each(reflect.ValueOf(p).Elem(), "", row.key, func(path string, v reflect.Value) {
-			if e, ok := v.Interface().(healer.Evidence); ok {
+			if e, ok := reflect.TypeAssert[healer.Evidence](v); ok {
 				checkEvidence(path, e, say)
 			} else if wrong := row.outOfRange(v); wrong != "" {
 				say(path, "%s", wrong)

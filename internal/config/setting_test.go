@@ -86,9 +86,9 @@ func eachKey(key string, t reflect.Type, visit func(string)) {
 			eachKey(key+"[]", t.Elem(), visit)
 		}
 	case t.Kind() == reflect.Struct:
-		for i := range t.NumField() {
-			if name := keyOf(t.Field(i)); name != "" {
-				eachKey(join(key, name), t.Field(i).Type, visit)
+		for f := range t.Fields() {
+			if name := keyOf(f); name != "" {
+				eachKey(join(key, name), f.Type, visit)
 			}
 		}
 	default:

@@ -109,7 +109,7 @@ func join(path, key string) string {
 var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?(?:line (\d+): )?`)
 
 // inOtherWords has plain words for messages of package yaml. Their line is where it noticed.
-var inOtherWords = map[string]string{ //nolint:gosec // no credentials
+var inOtherWords = map[string]string{
 	"found character that cannot start any token": "unexpected tab, @, ` or %; indent with spaces, and quote a string that begins with one of these",
 	"found unexpected end of stream":              "a quoted string that begins here or before does not end",
 	"did not find expected key":                   "a key is expected here or in the next lines; are the keys of this section indented alike?",

@@ -15,14 +15,14 @@ import (
 // from it and from the files in it. It returns the paths that it has changed. A symbolic
 // link is an error, and so is a directory of another user that others may read or write.
 func Prepare(dir string) (narrowed []string, err error) {
-	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 { //nolint:gosec // the operator names it
 		to, _ := os.Readlink(dir)
 		return nil, fmt.Errorf("the data directory %s is a symbolic link: name %s itself with --data-dir", dir, to)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the operator names it
 		return nil, fmt.Errorf("the data directory (--data-dir): %w", err)
 	}
-	info, err := os.Lstat(dir)
+	info, err := os.Lstat(dir) //nolint:gosec // the operator names it
 	if err != nil {
 		return nil, fmt.Errorf("the data directory (--data-dir): %w", err)
 	}

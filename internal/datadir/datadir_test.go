@@ -74,7 +74,7 @@ func TestADirectoryOfAnotherUserIsRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("it takes root to become another user")
 	}
-	dir, err := os.MkdirTemp("/tmp", "datadir")
+	dir, err := os.MkdirTemp("/tmp", "datadir") //nolint:usetesting // another user is to get into it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func aFile(t *testing.T) (whole []byte, holds Records) {
 	s, _ := open(t, dir)
 	holds = some(150)
 	must(t, s.Commit(holds))
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test is to do the same each time
+	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 30 {
 		changed := NewRecords()
 		changed.Fleet = fmt.Appendf(nil, `{"fleet":%d}`, i)
@@ -46,7 +46,7 @@ func aFile(t *testing.T) (whole []byte, holds Records) {
 
 // damages are single flipped bits and truncations, all deterministic.
 func damages(whole []byte, flips, cuts int) map[string][]byte {
-	random := rand.New(rand.NewPCG(uint64(flips), 3)) //nolint:gosec // a test is to do the same each time
+	random := rand.New(rand.NewPCG(uint64(flips), 3))
 	all := make(map[string][]byte, flips+cuts)
 	for range flips {
 		at, bit := random.IntN(len(whole)), random.IntN(8)
@@ -68,7 +68,7 @@ func TestDamageIsFoundOrHarmless(t *testing.T) {
 	if *soak {
 		flips, cuts = 20000, 2000
 	}
-	random := rand.New(rand.NewPCG(uint64(flips), 3)) //nolint:gosec // a test is to do the same each time
+	random := rand.New(rand.NewPCG(uint64(flips), 3))
 	found := 0
 	try := func(name string, data []byte) {
 		switch got, err := decodeFile(bytes.NewReader(data), int64(len(data))); {

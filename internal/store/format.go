@@ -81,20 +81,20 @@ func encode(key string, generation uint64, data []byte) []byte {
 	return append(v, data...)
 }
 
-// decode returns a record's data and its checksum.
-func decode(key string, v []byte, newest uint64) (data []byte, sum uint64, err error) {
+// decode returns a record's data.
+func decode(key string, v []byte, newest uint64) (data []byte, err error) {
 	if len(v) < recordHeader {
-		return nil, 0, corrupt("record %q: %d bytes", key, len(v))
+		return nil, corrupt("record %q: %d bytes", key, len(v))
 	}
 	generation, sum := binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
 	data = v[recordHeader:]
 	if checksum(key, generation, data) != sum {
-		return nil, 0, corrupt("record %q: its checksum is wrong", key)
+		return nil, corrupt("record %q: its checksum is wrong", key)
 	}
 	if generation > newest {
-		return nil, 0, corrupt("record %q: generation %d, expected at most %d", key, generation, newest)
+		return nil, corrupt("record %q: generation %d, expected at most %d", key, generation, newest)
 	}
-	return data, sum, nil
+	return data, nil
 }
 
 // sumOf is the checksum that a stored record carries; 0: there is none.
@@ -109,7 +109,7 @@ func decodeSeal(v []byte) (seal, error) {
 	if v == nil {
 		return seal{}, corrupt("it has no seal")
 	}
-	data, _, err := decode(keySeal, v, ^uint64(0))
+	data, err := decode(keySeal, v, ^uint64(0))
 	if err != nil {
 		return seal{}, err
 	}
@@ -150,7 +150,7 @@ func unseal(content map[string][]byte) (Records, seal, error) {
 		if key == keySeal {
 			continue
 		}
-		data, _, err := decode(key, v, s.Generation)
+		data, err := decode(key, v, s.Generation)
 		if err != nil {
 			return Records{}, seal{}, err
 		}

@@ -53,7 +53,7 @@ func takeLock(path string) (*os.File, error) {
 
 // flock locks a file. Where another process holds it for longer than wait, it is ErrHeld.
 func flock(f *os.File, how int, wait time.Duration) error {
-	for end := time.Now().Add(wait); ; time.Sleep(again) { // no lock says when it is free
+	for end := time.Now().Add(wait); ; time.Sleep(again) { //nolint:forbidigo // no lock says when it is free
 		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		switch {
 		case err == nil:

@@ -137,7 +137,7 @@ func (b *boltFile) readAt(data []byte, at uint64) error {
 		return corrupt("more than %d bytes", largest)
 	}
 	b.left -= uint64(len(data))
-	_, err := b.file.ReadAt(data, int64(at)) //nolint:gosec // it is within the file
+	_, err := b.file.ReadAt(data, int64(at))
 	return err
 }
 
@@ -229,7 +229,7 @@ func leaf(data []byte, visit visit) error {
 		return corrupt("a leaf of %d elements in %d bytes", count, len(data))
 	}
 	for i := range count {
-		at := uint64(pageHeader + i*leafElement) //nolint:gosec // it is in data
+		at := uint64(pageHeader + i*leafElement)
 		e := data[at:]
 		from := at + uint64(order.Uint32(e[4:]))
 		middle := from + uint64(order.Uint32(e[8:]))

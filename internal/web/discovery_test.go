@@ -37,7 +37,7 @@ func TestARetiredDragonIsSilentForAsLongAsItTakes(t *testing.T) {
 		t.Fatalf("%d %s", code, body)
 	}
 	p := c.pauses()
-	if len(p) != 1 || p[0].Kind != healer.Maintained || !p[0].Retired || time.Duration(p[0].Until.Since(p[0].At)) != 8760*time.Hour {
+	if len(p) != 1 || p[0].Kind != healer.Maintained || !p[0].Retired || p[0].Until.Since(p[0].At) != 8760*time.Hour {
 		t.Errorf("%+v", p)
 	}
 	if c.fleet.Lookup(c.worker) == nil {
