@@ -190,7 +190,7 @@ func dragonA() map[string]string {
 	w := make(map[string]string)
 	of := func(name, labels, value string) { w[fmt.Sprintf(`%s{worker="a"%s}`, name, labels)] = value }
 	of("dragon_up", "", "1")
-	of("dragon_info", `,ip="192.0.2.10",model="T1",brand="DragonMint",firmware="f1",site="hall-a"`, "1")
+	of("dragon_info", `,ip="192.0.2.10",model="T1",brand="DragonMint",firmware="f1",site="hall-a",place="rack a12"`, "1")
 	of("dragon_maintenance", "", "0")
 	of("dragon_last_success_timestamp_seconds", "", "age")
 	of("dragon_scrape_duration_seconds", "", "0.1")

@@ -18,7 +18,7 @@ func healthTable() table[sample] {
 			{name: "dragon_down_info", help: "Why the dragon could not be read when it was last tried: a reason of dragon_scrape_failures_total; 1 while it is down.", typ: gauge, source: "reading", labels: []labelOf[sample]{{"reason", func(s *sample) string { return s.health.Reason }}}, get: func(s *sample) dragon.Number {
 				return knownIf(s.reading == nil && s.busy == "" && s.health.Reason != "", 1)
 			}},
-			{name: "dragon_info", help: "What is known of the dragon beside its readings; always 1.", typ: gauge, source: "overview, address", labels: identity(), more: operatorsLabels, get: func(*sample) dragon.Number { return dragon.Known(1) }},
+			{name: "dragon_info", help: "What is known of the dragon beside its readings; always 1.", typ: gauge, source: "overview, address", labels: identity(), more: operatorsLabels, may: []string{"name", "place"}, get: func(*sample) dragon.Number { return dragon.Known(1) }},
 			{name: "dragon_busy", help: "1 while a write holds the dragon, which is not read then.", typ: gauge, source: "lane", labels: []labelOf[sample]{{"action", func(s *sample) string { return s.busy }}}, get: func(s *sample) dragon.Number { return knownIf(s.busy != "", 1) }},
 			{name: "dragon_scrape_duration_seconds", help: "Time that this scrape waited for the dragon.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return dragon.Known(s.took.Seconds()) }},
 			{name: "dragon_last_success_timestamp_seconds", help: "When the dragon was last read.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return unix(s.health.LastSuccess) }},

@@ -107,7 +107,7 @@ func (f *family) labelsShown() []string {
 			labels[i] = l + ": " + strings.Join(f.values, " ")
 		}
 	}
-	return labels
+	return append(labels, f.may...)
 }
 
 func code(labels []string) string {

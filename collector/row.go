@@ -25,6 +25,7 @@ type row[T any] struct {
 	with   label  // a constant label, where the name has one series for each of its values
 	labels []labelOf[T]
 	more   func(*T) []fleet.Label // labels that only some dragons have; may be nil
+	may    []string               // the names of these that are fixed, for the reference
 	get    func(*T) dragon.Number
 }
 
@@ -60,6 +61,7 @@ type family struct {
 	name, help, unit string
 	typ              dto.MetricType
 	labels           []string // without worker, sorted
+	may              []string // that only some dragons have
 	constant         string   // which of them is constant for each row
 	values           []string // and its values
 	sources          []string
@@ -108,6 +110,7 @@ func (t table[T]) family(rows []row[T]) *family {
 	for _, l := range first.labels {
 		f.labels = append(f.labels, l.name)
 	}
+	f.may = first.may
 
 	f.visit = func(s *sample, scratch []*dto.LabelPair, emit emit) {
 		for _, it := range t.each(s) {

@@ -46,7 +46,8 @@ func dragonBoard(limits thresholds) *board {
 		uid: dragonUID, title: "Dragons: one dragon",
 		about: "Everything that is known of one dragon: its boards, its pools, its system, and what the healer makes of it.",
 		variables: []cog.Builder[dashboard.VariableModel]{
-			choice("worker", "Dragon", `label_values(dragon_up, worker)`),
+			placeVariable(),
+			choice("worker", "Dragon", `label_values(dragon_info{place=~"(?i).*$place.*"}, worker)`),
 			choice("ip", "Address", `label_values(dragon_info{worker="$worker"}, ip)`).Hide(dashboard.VariableHideHideVariable),
 		},
 		links: []cog.Builder[dashboard.DashboardLink]{
@@ -67,9 +68,9 @@ func dragonBoard(limits thresholds) *board {
 				{tile("Fans", "Duty, one figure for all of them.", ratio, query{"max(" + its("dragon_fan_duty_ratio") + ")", ""}).Thresholds(colours("green", limits.at("fan_duty_ratio"), "orange")), 2, 4, 0},
 				{tile("Up for", "Time since its system booted.", seconds, query{"max(" + its("dragon_uptime_seconds") + ")", ""}).Decimals(0), 3, 4, 0},
 				{tile("Mining for", "Time since its mining process started, or finished tuning.", seconds, query{"max(" + its("dragon_miner_uptime_seconds") + ")", ""}).Decimals(0), 3, 4, 0},
-				{grid("Who it is", "What is known of it beside its readings.", []query{{`max by (worker, ip, mac, brand, model, hw_version, firmware, site) (` + its("dragon_info") + `)`, ""}},
+				{grid("Who it is", "What is known of it beside its readings.", []query{{`max by (worker, ip, mac, brand, model, hw_version, firmware, site, place) (` + its("dragon_info") + `)`, ""}},
 					column{"worker", "Dragon", nil}, addressColumn(), column{"mac", "MAC", nil}, column{"brand", "Brand", nil}, column{"model", "Model", nil},
-					column{"hw_version", "Hardware", nil}, column{"firmware", "Firmware", nil}, column{"site", "Site", nil}), 18, 4, 0},
+					column{"hw_version", "Hardware", nil}, column{"firmware", "Firmware", nil}, column{"site", "Site", nil}, column{"place", "Labels", nil}), 18, 4, 0},
 				{word("Healer", "The state that the healer has it in.", query{each("state", its("mother_healer_device_state")), "{{state}}"}), 3, 4, 0},
 				{word("Tuned for", "The stored autotune profile, with its level on Innosilicon.", query{each("mode, level", its("dragon_autotune_info")), "{{mode}} {{level}}"}), 3, 4, 0},
 			}},

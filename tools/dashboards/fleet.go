@@ -15,6 +15,16 @@ const (
 	known  = `worker:dragon_info:any{` + chosen + `}`
 )
 
+// ofPlace narrows the tables of dragons to those with a text in their name or labels. The
+// series of the other panels are sums, which have neither.
+const ofPlace = `, place=~"(?i).*$place.*"`
+
+// placeVariable is the text for ofPlace.
+func placeVariable() *dashboard.TextBoxVariableBuilder {
+	return dashboard.NewTextBoxVariableBuilder("place").Label("Labels").DefaultValue(dashboard.StringOrMap{String: new("")}).
+		Description("A text in the name or the labels of the dragons in the tables, such as rack a12.")
+}
+
 // of leaves of an expression, one series a worker, the dragons that are looked at.
 func of(expr string) string { return "(" + expr + ") and on (worker) " + known }
 
@@ -90,9 +100,9 @@ func fleetBoard(limits thresholds) *board {
 		return `sum by (` + by + `) (pool:dragon_pool_shares:rate5m{` + chosen + `, result=~"rejected|stale"}) / (sum by (` + by + `) (pool:dragon_pool_shares:rate5m{` + chosen + `, result=~"accepted|rejected|stale"}) > 0)`
 	}
 	// Of each board that is not well: who, where, and in what words.
-	sickBoards := `max by (worker, board, status) (dragon_board_status{status!="Alive"}) * on (worker) group_left (ip, model, site) ` + known
+	sickBoards := `max by (worker, board, status) (dragon_board_status{status!="Alive"}) * on (worker) group_left (ip, model, site, place) worker:dragon_info:any{` + chosen + ofPlace + `}`
 
-	listed := `worker:dragon_state:info{` + chosen + `, state=~"$state"}`
+	listed := `worker:dragon_state:info{` + chosen + ofPlace + `, state=~"$state"}`
 
 	return &board{
 		uid: fleetUID, title: "Dragons: fleet",
@@ -103,6 +113,7 @@ func fleetBoard(limits thresholds) *board {
 			dashboard.NewCustomVariableBuilder("state").Label("State").Description("Of the dragons in the table.").
 				Values(dashboard.StringOrMap{String: new("hashing,degraded,dead,busy,down,unauthenticated")}).
 				Multi(true).IncludeAll(true).AllValue(".*").Current(all()),
+			placeVariable(),
 		},
 		annotation: healerActions,
 		rows: []row{
@@ -158,7 +169,7 @@ func fleetBoard(limits thresholds) *board {
 					{sickBoards, ""},
 					{`(` + sickBoards + `) * on (worker) group_left () worker:dragon_restarts_observed:increase24h`, ""},
 					{`(` + sickBoards + `) * on (worker) group_left (action, outcome) topk by (worker) (1, max by (worker, action, outcome) (mother_healer_last_action_timestamp_seconds * 1000))`, ""},
-				}, dragonColumn(), addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil},
+				}, dragonColumn(), addressColumn(), column{"site", "Site", nil}, column{"place", "Labels", nil}, column{"model", "Model", nil},
 					column{"board", "Board", []dashboard.DynamicConfigValue{width(70)}}, column{"status", "Status", nil},
 					column{"Value #B", "Restarts, 24 h", []dashboard.DynamicConfigValue{value(count), {Id: "decimals", Value: 0}}},
 					column{"action", "Last action", nil}, column{"outcome", "Outcome", nil}, column{"Value #C", "When", []dashboard.DynamicConfigValue{value(ago)}}).SortBy(rising("Dragon")).NoValue("Every board is alive"), 24, 8, 0},
@@ -172,7 +183,7 @@ func fleetBoard(limits thresholds) *board {
 					{once("worker:dragon_restarts_observed:increase24h") + " and on (worker) " + listed, ""},
 					{`max by (worker, healer) (label_replace(mother_healer_device_state, "healer", "$1", "state", "(.*)")) and on (worker) ` + listed, ""},
 				}, dragonColumn(), column{"state", "State", []dashboard.DynamicConfigValue{{Id: "mappings", Value: stateWords}, {Id: "custom.displayMode", Value: "color-text"}}},
-					addressColumn(), column{"site", "Site", nil}, column{"model", "Model", nil}, column{"firmware", "Firmware", []dashboard.DynamicConfigValue{width(190)}},
+					addressColumn(), column{"site", "Site", nil}, column{"place", "Labels", nil}, column{"model", "Model", nil}, column{"firmware", "Firmware", []dashboard.DynamicConfigValue{width(190)}},
 					column{"Value #B", "Hash rate", []dashboard.DynamicConfigValue{value(hashes)}},
 					column{"Value #C", "Of expected", []dashboard.DynamicConfigValue{value(ratio), {Id: "decimals", Value: 1}}},
 					column{"Value #D", "Hottest board", []dashboard.DynamicConfigValue{value(celsius)}},
