@@ -48,7 +48,7 @@ func TestDefaultsAreTheOriginals(t *testing.T) {
 		Collectors:      Collectors{true, true, true, true, true, true, true, true, false},
 		SimulationSpeed: 1,
 	}
-	want.Inventory.File, want.Inventory.Retention = "dragon-inventory.json", 30*24*time.Hour
+	want.Inventory.File, want.Inventory.Retention, want.Inventory.Max = "dragon-inventory.json", 30*24*time.Hour, 20000
 	want.Discovery.Interval, want.Discovery.Port, want.Discovery.Timeout, want.Discovery.ConnectTimeout = 300*time.Second, 80, 10*time.Second, time.Second
 	want.Scrape.DragonTimeout, want.Scrape.TimeoutOffset, want.Scrape.Workers, want.Scrape.MaxRequests = 10*time.Second, 500*time.Millisecond, 256, 40
 	want.Statsd.Port, want.Statsd.Prefix, want.Statsd.Interval = 8125, "dragons", time.Minute
