@@ -192,7 +192,9 @@ func (s *scenario) tests(a rule, selecting string) []unitTest {
 func (s *scenario) ends() int { return s.begins + max(s.lasts, s.fires) + max(s.resolved, 0) + 1 }
 
 // aboutADragon reports whether an alert has one dragon in it.
-func aboutADragon(a rule) bool { return strings.Contains(a.Expr, "group_left (model, ip, site, place)") }
+func aboutADragon(a rule) bool {
+	return strings.Contains(a.Expr, "group_left (model, ip, site, place)")
+}
 
 // TestAlertsAboutADragon has all scenarios of one dragon in one farm, each on a dragon of its
 // own; beside it one in the same trouble that is in maintenance, and one in trouble

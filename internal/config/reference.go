@@ -57,8 +57,9 @@ mother-of-dragons --config.file=mother-of-dragons.yml --print-config  # the conf
 mother-of-dragons convert-config config.toml -o mother-of-dragons.yml # from the Python tool's config.toml or config.json
 ` + "```" + `
 
-The file is read again at ` + "`SIGHUP`" + ` (` + "`systemctl reload`" + ` checks it before) and at a POST to ` + "`/-/reload`" + ` with ` + "`--web.enable-lifecycle`" + `, whose answer
-has the errors. A valid file is applied as a whole, without a restart of anything. On an error the old configuration stays. Only
+The file is read again at ` + "`SIGHUP`" + ` (` + "`systemctl reload`" + ` checks it before) and at a POST to ` + "`/-/reload`" + `
+with ` + "`--web.enable-lifecycle`" + `, whose answer has the errors.
+A valid file is applied as a whole, without a restart of anything. On an error the old configuration stays. Only
 ` + "`%s`" + ` and the flags need a restart, and so does ` + "`firmware.auto_upgrade`" + ` where ` + "`collectors.firmware`" + ` is off, because
 it makes dragons ask their vendors. A file that changes one of these is refused. So is a healing policy that makes too many dragons sick at once.
 ` + "`mother_config_last_reload_successful`" + ` is 1 if the last reload succeeded.
