@@ -193,7 +193,7 @@ func (s *scenario) ends() int { return s.begins + max(s.lasts, s.fires) + max(s.
 
 // aboutADragon reports whether an alert has one dragon in it.
 func aboutADragon(a rule) bool {
-	return strings.Contains(a.Expr, "group_left (model, ip, site, place)")
+	return strings.Contains(a.Expr, "group_left (model, ip, site")
 }
 
 // TestAlertsAboutADragon has all scenarios of one dragon in one farm, each on a dragon of its
