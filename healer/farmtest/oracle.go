@@ -41,6 +41,7 @@ type Oracle struct {
 	latched map[string]time.Duration
 	lost    []time.Duration
 	aborted map[string]time.Duration // rollouts of firmware, by actor
+	twins   map[string]time.Duration // when more than one dragon told a MAC last
 	aside   []bool                   // dragons in quarantine
 	loose   []time.Duration          // how long a sick dragon has been neither treated nor explained
 	excused []time.Duration          // when something last spoke against treating it
@@ -66,7 +67,7 @@ const (
 func NewOracle(w *World, h *Healer) *Oracle {
 	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
 		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)), wants: make([]time.Duration, len(w.Dragons)),
-		aside: make([]bool, len(w.Dragons)), loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
+		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)), loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
 		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
@@ -107,6 +108,7 @@ func (o *Oracle) Step(h *Healer) {
 			o.corrupt, o.epoch = h.recovered, 0
 			clear(o.judged) // what helped and what did not was lost with the store
 			clear(o.latched)
+			clear(o.twins)
 			for _, d := range w.Dragons { // nor is it known any more what died of heat
 				for _, f := range d.defects {
 					f.told = false
@@ -119,6 +121,7 @@ func (o *Oracle) Step(h *Healer) {
 	}
 	o.judge()
 	sick := 0
+	o.conflicts(h)
 	o.quarantined(h)
 	for i, d := range w.Dragons {
 		if d.seenSick() && !o.aside[i] {

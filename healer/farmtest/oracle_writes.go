@@ -13,21 +13,12 @@ import (
 )
 
 // attempt is called with what the healer is about to do: what may not even be tried.
-func (o *Oracle) attempt(_ *Healer, d *healer.Decision, _ string) {
+func (o *Oracle) attempt(h *Healer, d *healer.Decision, _ string) {
 	w := o.w
 	what := fmt.Sprintf("%s of %s", d.Kind, d.Worker)
-	for _, x := range w.Dragons {
-		same := 0
-		for _, y := range w.Dragons {
-			// Who has taken another's MAC since the last poll cannot be known yet. The
-			// owner is at its address all the same, and says so before it is written to.
-			if y.Shown == x.Shown && (y.shownAt == 0 || len(y.Answered) > 0 && y.Answered[len(y.Answered)-1] >= y.shownAt) {
-				same++
-			}
-		}
-		if x.Shown == d.MAC && (same > 1 || strings.HasPrefix(x.Shown, "00:00:00")) {
-			o.fail("I8 %s, whose MAC is not its own", what)
-		}
+	o.conflicts(h)
+	if at, twins := o.twins[d.MAC]; strings.HasPrefix(d.MAC, "00:00:00") || twins && w.Now-at < day {
+		o.fail("I8 %s, whose MAC is not its own", what)
 	}
 	if w.host.readonly > 0 {
 		o.fail("I9 %s while nothing can be written down", what)
@@ -245,3 +236,24 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 
 // heals reports whether a write is one that may cure a dragon, and not one of a wish.
 func heals(k healer.Kind) bool { return k == healer.Restart || k == healer.Reboot }
+
+// conflicts notes which MACs more than one dragon tells. Who has taken another's since the
+// last poll cannot be known yet; the owner is at its address all the same, and says so
+// before it is written to. And who tells the MAC of one that is not listed is that one,
+// as far as anybody can know.
+func (o *Oracle) conflicts(h *Healer) {
+	if !o.current(h) || !slices.ContainsFunc(o.w.Dragons, func(d *Dragon) bool { return d.Shown != d.MAC }) {
+		return
+	}
+	told := make(map[string]int)
+	for _, d := range o.w.Dragons {
+		if o.w.forgets[d.N] == 0 && len(d.Answered) > 0 && d.Answered[len(d.Answered)-1] >= d.shownAt {
+			told[d.Shown]++
+		}
+	}
+	for mac, n := range told {
+		if n > 1 {
+			o.twins[mac] = o.w.Now
+		}
+	}
+}
