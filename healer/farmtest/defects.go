@@ -154,6 +154,12 @@ func (w *World) known(d *Dragon) bool {
 	return d.Shown == d.MAC && !slices.ContainsFunc(w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC })
 }
 
+// replaced reports whether a dragon is not listed, and another tells its MAC: that one is
+// it, as far as anybody can know.
+func (w *World) replaced(d *Dragon) bool {
+	return w.forgets[d.N] > 0 && slices.ContainsFunc(w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC && w.forgets[x.N] == 0 })
+}
+
 // hot reports whether heat is to be blamed for something.
 func (d *Dragon) hot() bool {
 	return slices.ContainsFunc(d.boards[:], func(b board) bool { return b.temp >= 85 }) || d.world.fan(d) >= 0.94

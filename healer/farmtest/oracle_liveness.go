@@ -22,6 +22,9 @@ func (o *Oracle) recoveries(h *Healer) {
 			continue
 		}
 		d := o.w.Dragons[n]
+		if o.w.replaced(d) {
+			continue
+		}
 		patience := 5 * poll
 		switch x.Reason {
 		case healer.LowHashrate, healer.MinHashrate, healer.Flatline, "board_low":

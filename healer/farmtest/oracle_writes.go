@@ -56,6 +56,10 @@ func (o *Oracle) wrote(h *Healer, decision *healer.Decision, a *healer.Action) {
 		return
 	}
 	d := w.Dragons[s.want]
+	if w.replaced(d) { // what follows would be said of the wrong dragon
+		o.ids[a.ID] = true
+		return
+	}
 	if write.N != s.want {
 		o.fail("I8 %s reached d%d instead of d%d", what, write.N, s.want)
 	}
