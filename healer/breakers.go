@@ -283,7 +283,7 @@ func (c *cycle) breakers() {
 			continue
 		}
 		c.n++
-		if s.w.evidence[rank(Hot)].fired {
+		if s.w.evidence[rank(Hot)].fired && s.f.alive() > 0 { // dead boards do not say that it is over
 			hot++
 		}
 		if c.covered(s) {

@@ -339,11 +339,14 @@ func (q *gateRequest) tuning() answer {
 		return yes("")
 	}
 	switch q.reason {
-	case DeadBoard, Missing, TuningStuck:
+	case DeadBoard, Missing, TuningStuck, NotMining:
 		return yes("tuning, which does not matter for " + string(q.reason))
 	}
 	if q.change != nil {
 		return yes("tuning, perhaps for somebody else")
+	}
+	if q.step != nil && q.c.now.Since(q.s.w.tuned) > q.s.p.Grace.TuningMax { // nothing is lost by a restart
+		return yes("stuck in tuning")
 	}
 	return no(0, "tuning for %s", ShortDuration(q.c.now.Since(q.s.w.tuned)))
 }

@@ -73,7 +73,7 @@ func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
 	if s.At-d.seen < time.Hour {
 		o.fail("I7 %s, which was first seen %s ago", what, s.At-d.seen)
 	}
-	if began := d.tunesSince(s.At); began > 2*poll+time.Minute && s.reason != healer.DeadBoard && s.reason != healer.Missing && s.reason != healer.TuningStuck {
+	if began := d.tunesSince(s.At); began > 2*poll+time.Minute && began < 6*time.Hour && s.reason != healer.DeadBoard && s.reason != healer.Missing && s.reason != healer.TuningStuck && s.reason != healer.NotMining {
 		o.fail("I7 %s, which tunes", what)
 	}
 	if s.reason == healer.TuningStuck && !d.had("tuning") && d.tunesSince(s.At) < 6*time.Hour {
@@ -113,7 +113,7 @@ func (o *Oracle) evidence(d *Dragon, s *sent, what string) {
 		last = d.Answered[i]
 		run++
 	}
-	if run < need {
+	if run < need && s.reason != healer.NotMining { // which is about answers without a sample
 		o.fail("I6 %s rests on %d samples in a row", what, run)
 	}
 	if d.lastRead != s.At {
