@@ -47,6 +47,9 @@ func (d *Dragon) low() bool {
 
 // add gives the dragon a defect; the newest of a kind in a place counts.
 func (d *Dragon) add(f *defect) {
+	if d.boards[f.slot].none {
+		return
+	}
 	d.remove(f.kind, f.slot)
 	d.defects = append(d.defects, f)
 	d.feel()

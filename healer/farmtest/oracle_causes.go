@@ -52,10 +52,21 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	if strings.HasSuffix(c.Kind, "mass") && s.At-c.From >= massHold { // slow mode: with no cause to be found, they may be broken
 		return false
 	}
-	if !x.everybody && s.At-c.From >= day { // slow mode, so that a cause without an end holds its members no longer
+	if !x.everybody && s.At-o.began(c) >= day { // slow mode, so that a cause without an end holds its members no longer
 		return false
 	}
 	return s.At >= c.From+x.detect && (c.To == unending || s.At < c.To+x.after)
+}
+
+// began is when a cause began, or one of the same kind that it came upon.
+func (o *Oracle) began(c *Cause) time.Duration {
+	from := c.From
+	for _, x := range o.w.Causes { // in their order of time
+		if x.Kind == c.Kind && x.Name == c.Name && x.From < c.From && x.To >= c.From {
+			from = min(from, x.From)
+		}
+	}
+	return from
 }
 
 // extent also reports whether the cause is big enough for the healer to see it.
@@ -66,7 +77,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 		if c.Kind == "switch" && w.domain(y) != w.domain(d) { // a /24 may hold dragons of many switches
 			continue
 		}
-		if c.Members[i] && w.known(y) && (c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
+		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood()) && (c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
 			hit++
 		}
 		if y.seenSick() && !o.aside[i] {

@@ -73,7 +73,7 @@ func (o *Oracle) everyWaitEnds(h *Healer) {
 			}
 		}
 		switch x := plan[d.Shown]; {
-		case x == nil || x.State == healer.StateMaintenance:
+		case x == nil || x.State == healer.StateMaintenance || x.State == healer.StateFlapping: // DragonFlapping
 			o.excused[i] = w.Now
 		case x.State == healer.StateQuarantined, x.State == healer.StateLost, x.State == healer.StateConflict, o.acts(d):
 			o.loose[i] = 0
