@@ -53,7 +53,7 @@ func Prepare(dir string) (narrowed []string, err error) {
 		case !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 || !mayNarrow(info):
 			continue
 		}
-		if err := os.Chmod(path, info.Mode().Perm()&0o700); err != nil {
+		if err := os.Chmod(path, info.Mode().Perm()&0o700); err != nil { //nolint:gosec // the operator names it
 			return nil, fmt.Errorf("the data directory: %w", err)
 		}
 		narrowed = append(narrowed, path)
