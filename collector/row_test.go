@@ -2,6 +2,7 @@ package collector
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,84 +41,132 @@ func golden(t *testing.T, file, got string) {
 // units are the ends of names that say in what a value is measured.
 var units = []string{"seconds", "bytes", "celsius", "ratio", "hashes_per_second", "hashes"}
 
-func TestRowsKeepTheHouseRules(t *testing.T) {
-	name := regexp.MustCompile(`^dragon(_[a-z0-9]+)+$`)
-	foreign := regexp.MustCompile(`_(mhz|ghz|mhs|ghs|ths|percent|pct|c|temp|ms|us|kb|mb|minutes|hours|days|count|sum|bucket|created)(_|$)`)
-	onlyOnInfo := []string{"mac", "ip", "address", "host", "model", "brand", "firmware", "hw_version", "site", "url", "user", "name"}
+// What names and labels look like.
+var (
+	nameForm   = regexp.MustCompile(`^dragon(_[a-z0-9]+)+$`)
+	foreign    = regexp.MustCompile(`_(mhz|ghz|mhs|ghs|ths|percent|pct|c|temp|ms|us|kb|mb|minutes|hours|days|count|sum|bucket|created)(_|$)`)
+	onlyOnInfo = []string{"mac", "ip", "address", "host", "model", "brand", "firmware", "hw_version", "site", "url", "user", "name"}
+)
 
+// faults are what is wrong with the rows of a table, or missing in them.
+func (t table[T]) faults() (all []string) {
+	first := map[string]row[T]{}
+	for _, r := range t.rows {
+		fault := func(text string) { all = append(all, r.name+": "+text) }
+		if r.get == nil {
+			fault("no get")
+		}
+		if r.source == "" {
+			fault("no source: the device's own field")
+		}
+		f, again := first[r.name]
+		switch {
+		case !again:
+			first[r.name] = r
+			if r.help == "" {
+				fault("no help")
+			}
+		case r.typ != f.typ || r.with.name != f.with.name || r.unit != "" && r.unit != f.unit || r.help != "" && r.help != f.help || len(r.labels) != len(f.labels):
+			fault("contradicts the first row of that name")
+		}
+	}
 	seen := map[string]bool{}
-	for _, f := range compile(tables()) {
+	for _, f := range t.families() {
 		if seen[f.name] {
-			t.Errorf("%s: rows of one name stand apart", f.name)
+			all = append(all, f.name+": rows of one name stand apart")
 		}
 		seen[f.name] = true
-		base := strings.TrimSuffix(f.name, "_total")
-		switch {
-		case !name.MatchString(f.name):
-			t.Errorf("%s: not a name of a dragon's metric", f.name)
-		case foreign.MatchString(f.name):
-			t.Errorf("%s: not in base units, or an end that Prometheus uses itself", f.name)
-		case f.typ == counter != strings.HasSuffix(f.name, "_total"):
-			t.Errorf("%s: counters, and only they, end in _total", f.name)
-		case f.unit != "" && !strings.HasSuffix(base, "_"+f.unit):
-			t.Errorf("%s: does not end in its unit %s", f.name, f.unit)
-		case f.unit == "" && slices.ContainsFunc(units, func(u string) bool { return strings.HasSuffix(base, "_"+u) }):
-			t.Errorf("%s: has a unit in its name and none in its row", f.name)
-		case f.unit != "" && !slices.Contains(units, f.unit):
-			t.Errorf("%s: %s is not a unit of the house", f.name, f.unit)
-		case strings.HasSuffix(f.name, "_timestamp_seconds") && f.typ != gauge:
-			t.Errorf("%s: a moment is a gauge", f.name)
+		all = append(all, f.faults()...)
+	}
+	return all
+}
+
+func (f *family) faults() (all []string) {
+	fault := func(format string, args ...any) { all = append(all, f.name+": "+fmt.Sprintf(format, args...)) }
+	base := strings.TrimSuffix(f.name, "_total")
+	switch {
+	case !nameForm.MatchString(f.name):
+		fault("not a name of a dragon's metric")
+	case foreign.MatchString(f.name):
+		fault("not in base units, or an end that Prometheus uses itself")
+	case f.typ == counter != strings.HasSuffix(f.name, "_total"):
+		fault("counters, and only they, end in _total")
+	case f.unit != "" && !strings.HasSuffix(base, "_"+f.unit):
+		fault("does not end in its unit %s", f.unit)
+	case f.unit == "" && slices.ContainsFunc(units, func(u string) bool { return strings.HasSuffix(base, "_"+u) }):
+		fault("no unit, and its name has one")
+	case f.unit != "" && !slices.Contains(units, f.unit):
+		fault("%s is not a unit of the house", f.unit)
+	case strings.HasSuffix(f.name, "_timestamp_seconds") && f.typ != gauge:
+		fault("a moment is a gauge")
+	}
+	if !slices.IsSorted(append(slices.Clone(f.labels), "worker")) {
+		fault("labels %v and worker are not sorted", f.labels)
+	}
+	for _, l := range f.labels {
+		if slices.Contains(onlyOnInfo, l) && !strings.HasSuffix(f.name, "_info") {
+			fault("label %s belongs on an _info metric", l)
 		}
-		if !slices.IsSorted(append(slices.Clone(f.labels), "worker")) {
-			t.Errorf("%s: labels %v and worker are not sorted", f.name, f.labels)
+	}
+	if len(slices.Compact(slices.Sorted(slices.Values(f.values)))) != len(f.values) {
+		fault("two rows have the same label: %v", f.values)
+	}
+	help := strings.TrimSuffix(f.help, " ("+strings.Join(f.sources, ", ")+")")
+	if help == f.help || !strings.HasSuffix(strings.Split(help, "; ")[0], ".") && !strings.HasSuffix(help, ".") && !strings.HasSuffix(help, "1") {
+		fault("help %q is not a sentence with the source behind it", f.help)
+	}
+	return all
+}
+
+func TestRowsKeepTheHouseRules(t *testing.T) {
+	seen := map[string]bool{}
+	for _, tab := range tables() {
+		for _, fault := range tab.(interface{ faults() []string }).faults() {
+			t.Error(fault)
 		}
-		for _, l := range f.labels {
-			if slices.Contains(onlyOnInfo, l) && !strings.HasSuffix(f.name, "_info") {
-				t.Errorf("%s: label %s belongs on an _info metric", f.name, l)
+		for _, f := range tab.families() {
+			if seen[f.name] {
+				t.Errorf("%s: in two tables", f.name)
 			}
-		}
-		if len(slices.Compact(slices.Sorted(slices.Values(f.values)))) != len(f.values) {
-			t.Errorf("%s: two rows have the same label: %v", f.name, f.values)
-		}
-		help := strings.TrimSuffix(f.help, " ("+strings.Join(f.sources, ", ")+")")
-		if help == f.help || !strings.HasSuffix(strings.Split(help, "; ")[0], ".") && !strings.HasSuffix(help, ".") && !strings.HasSuffix(help, "1") {
-			t.Errorf("%s: help %q is not a sentence with the source behind it", f.name, f.help)
-		}
-		if strings.Contains(help, "(summary.") || slices.Contains(f.sources, "") {
-			t.Errorf("%s: sources %q", f.name, f.sources)
+			seen[f.name] = true
 		}
 	}
 }
 
-// Rows of one name must agree in what is said once for all of them.
-func TestRowsOfOneNameAgree(t *testing.T) {
-	agree(t, healthTable())
-	agree(t, parseErrorTable())
-	agree(t, dragonTable())
-	agree(t, boardTable())
-	agree(t, poolTable())
-	agree(t, restartTable())
-	agree(t, autotuneTable())
-	agree(t, errorTable())
-	agree(t, firmwareTable())
-	agree(t, factTable())
-	agree(t, chipTable())
-}
-
-func agree[T any](t *testing.T, table table[T]) {
-	t.Helper()
-	first := map[string]row[T]{}
-	for _, r := range table.rows {
-		f, again := first[r.name]
-		if !again {
-			first[r.name] = r
-			if r.help == "" {
-				t.Errorf("%s: no help", r.name)
-			}
-			continue
-		}
-		if r.typ != f.typ || r.with.name != f.with.name || r.unit != "" && r.unit != f.unit || r.help != "" && r.help != f.help || len(r.labels) != len(f.labels) {
-			t.Errorf("%s{%s=%q} contradicts the first row of that name", r.name, r.with.name, r.with.value)
+// A row that somebody adds is whole, or the test above names what is missing.
+func TestAForgottenPieceOfARowIsNamed(t *testing.T) {
+	whole := row[dragon.Board]{
+		name: "dragon_board_fan_seconds", help: "How long the board's fan has run.", typ: gauge, unit: "seconds", source: "summary.DEVS.Fan",
+		labels: []labelOf[dragon.Board]{{"fan", func(*dragon.Board) string { return "" }}},
+		get:    func(*dragon.Board) dragon.Number { return dragon.Known(1) },
+	}
+	for _, c := range []struct {
+		forgotten string
+		spoil     func(*row[dragon.Board])
+		want      string
+	}{
+		{"nothing", func(*row[dragon.Board]) {}, ""},
+		{"the name", func(r *row[dragon.Board]) { r.name = "" }, "not a name"},
+		{"the prefix", func(r *row[dragon.Board]) { r.name = "board_fan_seconds" }, "not a name"},
+		{"the help", func(r *row[dragon.Board]) { r.help = "" }, "no help"},
+		{"the full stop", func(r *row[dragon.Board]) { r.help = "How long" }, "not a sentence"},
+		{"the unit", func(r *row[dragon.Board]) { r.unit = "" }, "no unit"},
+		{"the unit in the name", func(r *row[dragon.Board]) { r.name = "dragon_board_fan" }, "does not end in its unit"},
+		{"base units", func(r *row[dragon.Board]) { r.name = "dragon_board_fan_minutes" }, "not in base units"},
+		{"_total", func(r *row[dragon.Board]) { r.typ = counter }, "end in _total"},
+		{"the source", func(r *row[dragon.Board]) { r.source = "" }, "no source"},
+		{"get", func(r *row[dragon.Board]) { r.get = nil }, "no get"},
+		{"the order of labels", func(r *row[dragon.Board]) { r.labels[0].name = "a" }, "not sorted"},
+		{"that identity is elsewhere", func(r *row[dragon.Board]) { r.labels[0].name = "model" }, "belongs on an _info metric"},
+	} {
+		r := whole
+		r.labels = slices.Clone(whole.labels)
+		c.spoil(&r)
+		boards := boardTable()
+		boards.rows = append(boards.rows, r)
+		faults := strings.Join(boards.faults(), "\n")
+		if c.want == "" && faults != "" || !strings.Contains(faults, c.want) {
+			t.Errorf("%s forgotten: %q, want %q", c.forgotten, faults, c.want)
 		}
 	}
 }

@@ -76,10 +76,11 @@ func TestModels(t *testing.T) {
 // A dragon is asked once a scrape, one question at a time, over the one connection that it has, and with
 // one login for as long as that is good for: what it costs it to be looked after.
 func TestADayCostsADragonLittle(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarmWithFacts(t, dragontest.HerdConfig{Count: 3, Specs: dragontest.Mixed}, map[fleet.Fact]time.Duration{fleet.AutoTune: 0, fleet.Errors: 0, fleet.Pools: 0})
 		defer f.close()
-		const day, tokens = 24 * 60, 24 / 6
+		const day, tokens = 13 * 60, 13 / 6 // a token lasts six hours
 		for range day {
 			page := f.scraped(t)
 			for i := range f.herd.Len() {
@@ -131,6 +132,7 @@ func TestMetricsAndProbeGiveTheSameSeries(t *testing.T) {
 // Whatever is wrong with one dragon, the others' series are complete and the scrape
 // ends within its time.
 func TestAFaultCostsOnlyItsDragon(t *testing.T) {
+	t.Parallel()
 	for _, fault := range dragontest.Faults() {
 		t.Run(string(fault.Fault), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

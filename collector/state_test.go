@@ -161,6 +161,7 @@ func TestChipsOfEachModel(t *testing.T) {
 // A scrape costs a dragon one request, and one overview more every five minutes;
 // facts are asked for beside it, as often as their intervals say and no more.
 func TestAScrapeCostsOneRequestWhateverIsOn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		choice := map[string]bool{"chips": true}
 		f := newFarmWithFacts(t, dragontest.HerdConfig{Count: 3, Specs: func(i int) dragontest.Spec { return dragontest.Spec{Model: []string{"t3+", "t2t", "t1"}[i]} }},

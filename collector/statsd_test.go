@@ -510,6 +510,7 @@ func TestDragonsComeAndGo(t *testing.T) {
 }
 
 func TestEachDragonHasItsTurnOnTime(t *testing.T) {
+	t.Parallel()
 	inFarm(t, 20, func(t *testing.T, f *farm) {
 		for i := range f.herd.Len() { // however long they take
 			f.herd.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*100*time.Millisecond))
@@ -557,6 +558,7 @@ func TestTurnsAreSpread(t *testing.T) {
 // Wherever in the interval the scrape is, and although it comes a little sooner or
 // later each time, statsd asks no dragon anything.
 func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
+	t.Parallel()
 	for name, after := range map[string]time.Duration{
 		"at a dragon's turn": 0, "when it would be read without": 6 * time.Second, "in between": 3 * time.Second, "after": 30 * time.Second,
 	} {
@@ -734,6 +736,7 @@ func TestAnAnswerWithoutLinesIsCounted(t *testing.T) {
 
 // A fault of one dragon costs the lines of no other.
 func TestStatsdFaultsCostOnlyTheirDragon(t *testing.T) {
+	t.Parallel()
 	for _, fault := range dragontest.Faults() {
 		t.Run(string(fault.Fault), func(t *testing.T) {
 			inFarm(t, 3, func(t *testing.T, f *farm) {
