@@ -25,6 +25,11 @@ import (
 // the host may be a Raspberry Pi. The variable GOGC overrides it.
 const gcPercent = 50
 
+// heapShare is Go's share of the cgroup's memory limit. The rest is for the kernel, some
+// 5 kB for each open connection, and for the pages of the binary. The variable GOMEMLIMIT
+// overrides it.
+const heapShare = 0.75
+
 func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -32,7 +37,7 @@ func main() {
 	if err := app.DisableCoreDumps(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: core dumps are not disabled: %v\n", cli.Name, err)
 	}
-	_, _ = memlimit.Set() // to nine tenths of the cgroup's; without a cgroup there is no limit to know
+	_, _ = memlimit.Set(memlimit.WithRatio(heapShare)) // without a cgroup there is no limit
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal stops the program in order, the second at once
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr, nil)
