@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed/etcdtest"
+)
+
+func etcdConfig(c *etcdtest.Cluster, id string) EtcdConfig {
+	return EtcdConfig{Endpoints: c.Endpoints(), Prefix: "/mother-of-dragons/north/", Self: Instance{ID: id, URL: "http://" + id}, TTL: 3 * time.Second}
+}
+
+func openEtcd(t *testing.T, c EtcdConfig, floor uint64) (*Etcd, State) {
+	t.Helper()
+	e, state, err := OpenEtcd(t.Context(), c, floor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e, state
+}
+
+func TestEtcdKeepsAState(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	a := etcdConfig(cluster, "a")
+	e, state := openEtcd(t, a, 0)
+	if !state.Empty() || state.Lost != "" || e.Epoch() != 1 {
+		t.Errorf("at first: %d dragons, lost %q, epoch %d", len(state.Dragons), state.Lost, e.Epoch())
+	}
+	want := some(300) // five transactions
+	must(t, e.Commit(want))
+	changed := Records{Fleet: []byte(`{"fleet":2}`), Dragons: map[string][]byte{mac(1): nil, mac(2): []byte(`{}`)}, Cold: map[string][]byte{mac(1): nil}}
+	must(t, e.Commit(changed))
+	want.Merge(changed)
+	delete(want.Dragons, mac(1))
+	delete(want.Cold, mac(1))
+	if got, err := PeekEtcd(t.Context(), a); err != nil || !equal(got.Records, want) || got.Generation != 2 {
+		t.Errorf("Peek: %v, generation %d, %d dragons", err, got.Generation, len(got.Dragons))
+	}
+	b := etcdConfig(cluster, "b")
+	_, _, err := OpenEtcd(t.Context(), b, 0)
+	held := &HeldError{}
+	if !errors.Is(err, ErrHeld) || !errors.As(err, &held) || held.Leader.ID != "a" || held.Leader.URL != "http://a" {
+		t.Errorf("beside a leader: %v", err)
+	}
+	must(t, e.Confirm(t.Context()))
+	must(t, e.Close())
+	next, state := openEtcd(t, b, 2)
+	if !equal(state.Records, want) || state.Lost != "" || next.Epoch() != 2 {
+		t.Errorf("after a resignation: %d dragons, lost %q, epoch %d", len(state.Dragons), state.Lost, next.Epoch())
+	}
+	if d, why := next.Wait(); d != 0 {
+		t.Errorf("after a resignation it waits %s: %s", d, why)
+	}
+	must(t, next.Close())
+	if _, state = openEtcd(t, a, 3); state.Lost == "" || !equal(state.Records, want) {
+		t.Errorf("restored from a backup: lost %q", state.Lost)
+	}
+}
+
+// A leader that was away for longer than its lease writes nothing more, and its successor
+// waits until its last write to a dragon must be over.
+func TestADeposedLeaderWritesNothing(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	a, _ := openEtcd(t, etcdConfig(cluster, "a"), 0)
+	must(t, a.Commit(some(3)))
+	a.stop() // it does not renew, as a stopped process
+	<-a.stopped
+	var b *Etcd
+	for b == nil {
+		var err error
+		if b, _, err = OpenEtcd(t.Context(), etcdConfig(cluster, "b"), 0); err != nil && !errors.Is(err, ErrHeld) {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	defer b.Close()
+	if d, why := b.Wait(); d < quietAfter-2*time.Second {
+		t.Errorf("the successor waits %s only: %s", d, why)
+	}
+	if _, why := a.Wait(); why == "" {
+		t.Error("the deposed leader may send")
+	}
+	if err := a.Confirm(t.Context()); !errors.Is(err, ErrHeld) {
+		t.Errorf("Confirm of the deposed leader: %v", err)
+	}
+	if err := a.Commit(some(5)); !errors.Is(err, ErrHeld) {
+		t.Errorf("Commit of the deposed leader: %v", err)
+	}
+	select {
+	case <-a.Lost():
+	default:
+		t.Error("it does not know that it is deposed")
+	}
+	if got, err := PeekEtcd(t.Context(), etcdConfig(cluster, "b")); err != nil || !equal(got.Records, some(3)) {
+		t.Errorf("%v, %d dragons", err, len(got.Dragons))
+	}
+}
+
+// Of many that start at once one leads, and each leader has an epoch of its own.
+func TestOneLeads(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	rounds := 20
+	if *soak {
+		rounds = 1000
+	}
+	for round := range rounds {
+		var wait sync.WaitGroup
+		leaders := make(chan *Etcd, 4)
+		for i := range 4 {
+			wait.Go(func() {
+				e, _, err := OpenEtcd(context.WithoutCancel(t.Context()), etcdConfig(cluster, fmt.Sprint(i)), 0)
+				switch {
+				case err == nil:
+					leaders <- e
+				case !errors.Is(err, ErrHeld):
+					t.Errorf("round %d: %v", round, err)
+				}
+			})
+		}
+		wait.Wait()
+		if n := len(leaders); n != 1 {
+			t.Fatalf("round %d: %d leaders", round, n)
+		}
+		e := <-leaders
+		if e.Epoch() != round+1 {
+			t.Errorf("round %d: epoch %d", round, e.Epoch())
+		}
+		must(t, e.Close())
+	}
+}
+
+// The answer to a commit is lost, or late: nothing is lost, and nothing is written twice.
+func TestACommitWithoutAnAnswerIsReadBack(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	proxy := etcdtest.NewProxy(t, cluster.Endpoints()[0])
+	c := etcdConfig(cluster, "a")
+	c.Endpoints, c.TTL = []string{proxy.Endpoint()}, 30*time.Second
+	e, _ := openEtcd(t, c, 0)
+	must(t, e.Commit(some(2)))
+	proxy.DropAnswers(true)
+	time.AfterFunc(2500*time.Millisecond, func() { proxy.DropAnswers(false) })
+	must(t, e.Commit(some(3)))
+	got, err := PeekEtcd(t.Context(), etcdConfig(cluster, "b"))
+	if err != nil || !equal(got.Records, some(3)) || got.Generation != 2 || e.Generation() != 2 {
+		t.Errorf("%v, %d dragons, generation %d, %d", err, len(got.Dragons), got.Generation, e.Generation())
+	}
+	must(t, e.Commit(some(4)))
+	if got, err = PeekEtcd(t.Context(), etcdConfig(cluster, "b")); err != nil || !equal(got.Records, some(4)) {
+		t.Errorf("%v, %d dragons", err, len(got.Dragons))
+	}
+}
+
+// A leader that is killed at any transaction of a large commit leaves a state that is whole.
+func TestALargeCommitIsWholeAtEveryTransaction(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	c := etcdConfig(cluster, "a")
+	e, _ := openEtcd(t, c, 0)
+	for _, n := range []int{400, 500} {
+		all := some(n)
+		w := e.begin(e.seal.Generation + 1)
+		if _, there := e.sums[keyFleet]; !there {
+			w.put(e, keyFleet, all.Fleet)
+		}
+		for i := range 100 {
+			w.put(e, prefixHot+mac(i+n), all.Dragons[mac(i)])
+		}
+		must(t, e.write(t.Context(), w))
+		if _, err := PeekEtcd(t.Context(), c); err != nil {
+			t.Errorf("after the first of many transactions: %v", err)
+		}
+	}
+}
+
+func TestADamagedStateInEtcdIsSetAside(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	c := etcdConfig(cluster, "a")
+	e, _ := openEtcd(t, c, 0)
+	must(t, e.Commit(some(200)))
+	if _, err := e.client.Delete(t.Context(), c.key("state/"+prefixHot+mac(7))); err != nil {
+		t.Fatal(err)
+	}
+	must(t, e.Close())
+	e, state := openEtcd(t, c, 1)
+	if !state.Empty() || state.Lost == "" {
+		t.Errorf("%d dragons, lost %q", len(state.Dragons), state.Lost)
+	}
+	must(t, e.Commit(some(2)))
+	if got, err := PeekEtcd(t.Context(), c); err != nil || !equal(got.Records, some(2)) || got.Generation != 2 {
+		t.Errorf("%v, generation %d", err, got.Generation)
+	}
+}
+
+func TestWithoutAQuorumNothingHangs(t *testing.T) {
+	cluster := etcdtest.Start(t, 3)
+	c := etcdConfig(cluster, "a")
+	e, _ := openEtcd(t, c, 0)
+	must(t, e.Commit(some(2)))
+	cluster.Kill(1)
+	must(t, e.Commit(some(3))) // one of three may fail
+	cluster.Kill(2)
+	start := time.Now()
+	if err := e.Commit(some(4)); err == nil {
+		t.Error("a commit without a quorum")
+	}
+	if _, _, err := OpenEtcd(t.Context(), etcdConfig(cluster, "b"), 0); err == nil || errors.Is(err, ErrHeld) {
+		t.Errorf("Open without a quorum: %v", err)
+	}
+	if err := e.Confirm(t.Context()); err == nil {
+		t.Error("Confirm without a quorum")
+	}
+	if took := time.Since(start); took > 25*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	cluster.Restart(1)
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		var err error
+		if e, _, err = OpenEtcd(t.Context(), etcdConfig(cluster, "c"), 0); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	must(t, e.Close())
+}
