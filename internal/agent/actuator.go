@@ -201,6 +201,8 @@ func (h *Healer) standing(life context.Context) healer.Standing {
 		s.Halt = "the program is ending"
 	case h.tripped != "":
 		s.Halt = "after a panic nothing is sent"
+	case h.backend != nil:
+		_, s.Halt = h.backend.Wait()
 	}
 	return s
 }
@@ -316,8 +318,26 @@ func (h *Healer) identify(ctx context.Context, dev device, j *job, step healer.S
 	}
 }
 
+// confirm asks whether this process still owns the state.
+func (h *Healer) confirm(ctx context.Context) error {
+	var b Backend
+	err := h.onLoop(ctx, "confirming", func(context.Context) error {
+		if b = h.backend; b == nil {
+			return h.notOwner()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return b.Confirm(ctx)
+}
+
 // send writes to the dragon.
 func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, step healer.Step) healer.Reply {
+	if err := h.confirm(ctx); err != nil { // as late as can be
+		return healer.Reply{Result: healer.NotSent, Note: err.Error()}
+	}
 	kind := j.decision().Kind
 	row := writes[kind]
 	expected := expectedFor

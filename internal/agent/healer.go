@@ -55,10 +55,13 @@ type Config struct {
 	// State opens what the memory is kept in, and owns it; default: healer.db in Dir. floor is the
 	// newest generation that is known of it. Another owner is store.ErrHeld.
 	State func(ctx context.Context, floor uint64) (Backend, store.State, error)
-	// Peek reads the memory without owning it; nil: that cannot be done.
-	Peek func() *healer.Memory
+	// Peek reads the memory that could not be opened, and why not; nil: that cannot be done.
+	Peek func(ctx context.Context, why error) *healer.Memory
+	// Shared says that instances on several hosts share the state, and one of them leads.
+	Shared bool
 
 	Workers    int                   // dragons read at once; default 64
+	URL        string                // of its pages, for the instances that it shares its state with
 	ID         string                // names this healer in the audit; default the host's name
 	Clock      Clock                 // default HostClock
 	Logger     log.Logger            // default none
@@ -106,7 +109,10 @@ type Healer struct {
 	writer        *store.Writer[store.Records] // to backend
 	opening       chan struct{}                // closed when the state has been opened, or not; nil: nobody is at it
 	held          bool                         // by another process
+	saidHeld      bool                         // what was logged last
 	storeErr      error                        // why there is no backend
+	follows       bool                         // the memory is by the line of time of the instance that leads
+	rests         time.Time                    // until when it does not lead
 	audit         *auditFile
 	auditor       *store.Writer[auditLines] // to audit
 	auditSeq      int
@@ -130,27 +136,32 @@ type Healer struct {
 
 // Status is where the healer stands. It never changes once made.
 type Status struct {
-	Mode      string         `json:"mode"`            // observe, enforce, or safe after a panic or too many unclean starts
-	Owner     bool           `json:"owner"`           // this process owns the state
-	Writable  bool           `json:"writable"`        // and can write it
-	Stop      bool           `json:"stop"`            // the STOP file is there
-	Error     string         `json:"error,omitempty"` // why the state cannot be written, or what the panic said
-	Recovered string         `json:"recovered,omitempty"`
-	Healer    string         `json:"healer"`
-	Epoch     int            `json:"epoch"`
-	Config    string         `json:"config_hash"`
-	Declined  string         `json:"config_refused,omitempty"` // why the newest policy is not the one in force
-	LastCycle time.Time      `json:"last_cycle"`
-	Plan      *healer.Plan   `json:"-"`
-	Policy    *healer.Policy `json:"-"` // that the plan was made by
+	Mode      string `json:"mode"`            // observe, enforce, or safe after a panic or too many unclean starts
+	Owner     bool   `json:"owner"`           // this process owns the state
+	Writable  bool   `json:"writable"`        // and can write it
+	Stop      bool   `json:"stop"`            // the STOP file is there
+	Error     string `json:"error,omitempty"` // why the state cannot be written, or what the panic said
+	Recovered string `json:"recovered,omitempty"`
+	Healer    string `json:"healer"`
+	// Shared says that instances share the state. Leader is the one that leads, as far as
+	// this one knows.
+	Shared    bool            `json:"shared,omitempty"`
+	Leader    *store.Instance `json:"leader,omitempty"`
+	Epoch     int             `json:"epoch"`
+	Config    string          `json:"config_hash"`
+	Declined  string          `json:"config_refused,omitempty"` // why the newest policy is not the one in force
+	LastCycle time.Time       `json:"last_cycle"`
+	Plan      *healer.Plan    `json:"-"`
+	Policy    *healer.Policy  `json:"-"` // that the plan was made by
 
 	// Actions are those that are remembered, by MAC, the oldest first. A dragon that
 	// nothing was done to is not in it.
 	Actions map[string][]healer.Action `json:"-"`
 
-	windows []bool
-	uploads *uploads
-	tunes   map[string]time.Duration // by model, as Memory.tuneTime has it
+	remaining func() time.Duration // of the lease
+	windows   []bool
+	uploads   *uploads
+	tunes     map[string]time.Duration // by model, as Memory.tuneTime has it
 }
 
 // New makes a Healer. Nothing is read, written or sent before Run.
@@ -176,7 +187,12 @@ func New(c Config) (*Healer, error) {
 		c.Logger = log.NewNopLogger()
 	}
 	if c.State == nil {
-		c.State, c.Peek = openLocal(c.Dir), func() *healer.Memory { return peekLocal(c.Dir) }
+		c.State, c.Peek = openLocal(c.Dir), func(_ context.Context, why error) *healer.Memory {
+			if errors.Is(why, store.ErrHeld) {
+				return nil
+			}
+			return peekLocal(c.Dir)
+		}
 	}
 	h := &Healer{
 		config: c, logger: c.Logger, clock: c.Clock,

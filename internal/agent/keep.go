@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -29,6 +30,12 @@ type Backend interface {
 	Generation() uint64
 	// Lost is closed when this process does not own the state any more; nil: that cannot happen.
 	Lost() <-chan struct{}
+	// Remaining is how long the lease on the state still holds if it is not renewed.
+	Remaining() time.Duration
+	// Wait is how long nothing may be sent to a dragon yet, and why; 0: it may be. It never blocks.
+	Wait() (d time.Duration, why string)
+	// Confirm asks whether this process owns the state: the last word before a write to a dragon.
+	Confirm(context.Context) error
 	Close() error
 }
 
@@ -54,11 +61,12 @@ type opened struct {
 
 // acquire has the state opened, if this process does not own it, and waits a moment for it.
 // Where that fails the healer goes on with what it has, sends nothing, and tries again in
-// the next cycle: the other process may end, or the disk come back.
-func (h *Healer) acquire(ctx context.Context) {
+// the next cycle: the other process may end, or the disk come back. It reports whether
+// the state has just been opened.
+func (h *Healer) acquire(ctx context.Context) bool {
 	var done chan struct{}
 	err := h.onLoop(ctx, "opening the state", func(life context.Context) error {
-		if h.backend == nil && h.opening == nil {
+		if h.backend == nil && h.opening == nil && !time.Now().Before(h.rests) {
 			h.opening = make(chan struct{})
 			go h.open(life, h.opening)
 		}
@@ -66,12 +74,14 @@ func (h *Healer) acquire(ctx context.Context) {
 		return nil
 	})
 	if err != nil || done == nil {
-		return
+		return false
 	}
 	timer := time.NewTimer(store.SlowAfter)
 	defer timer.Stop()
+	opened := false
 	select {
 	case <-done:
+		_ = h.onLoop(ctx, "opening the state", func(context.Context) error { opened = h.backend != nil; return nil })
 	case <-ctx.Done():
 	case <-timer.C:
 		_ = h.onLoop(ctx, "opening the state", func(context.Context) error {
@@ -81,6 +91,7 @@ func (h *Healer) acquire(ctx context.Context) {
 			return nil
 		})
 	}
+	return opened
 }
 
 // open opens the state, and gives it to the owner. It may hang for as long as it likes.
@@ -115,8 +126,8 @@ func (h *Healer) load(ctx context.Context) (o opened) {
 	b, state, err := h.config.State(ctx, newest.Generation)
 	if err != nil {
 		o = opened{err: err}
-		if h.config.Peek != nil && !errors.Is(err, store.ErrHeld) {
-			o.memory = h.config.Peek()
+		if h.config.Peek != nil {
+			o.memory = h.config.Peek(ctx, err)
 		}
 		return o
 	}
@@ -143,6 +154,11 @@ func peekLocal(dir string) *healer.Memory {
 	if err != nil {
 		return nil
 	}
+	return memoryOf(&r)
+}
+
+// memoryOf makes a memory of a state that another process owns; nil: it has none.
+func memoryOf(r *store.State) *healer.Memory {
 	mem, err := healer.LoadMemory(r.Fleet, r.Dragons)
 	if err != nil || len(mem.Dragons) == 0 {
 		return nil
@@ -157,8 +173,10 @@ func (h *Healer) take(o *opened) {
 	h.held = errors.Is(o.err, store.ErrHeld)
 	if o.err != nil {
 		h.refused(o.err)
-		if o.memory != nil && len(h.mem.Dragons) == 0 {
-			h.mem = o.memory
+		// A standby goes on from the leader's memory once, and so sees the fleet by the
+		// leader's line of time from then on.
+		if o.memory != nil && !h.follows {
+			h.mem, h.follows = o.memory, h.held && h.config.Shared
 			h.mem.Start(now, h.config.Policy())
 		}
 		return
@@ -166,6 +184,10 @@ func (h *Healer) take(o *opened) {
 	if h.storeErr != nil {
 		level.Info(h.logger).Log("msg", "healer state opened", "dir", h.config.Dir)
 	}
+	if h.follows {
+		o.memory.TakeOver(h.mem)
+	}
+	h.follows = false
 	h.backend, h.mem, h.storeErr = o.backend, o.memory, nil
 	h.writer = store.NewWriter(h.writing(o.backend), (*store.Records).Merge, h.wrote())
 	h.policy, h.offered = nil, nil
@@ -199,14 +221,59 @@ func (h *Healer) watch(b Backend, lost <-chan struct{}) {
 	}
 	_ = h.onLoop(context.Background(), "giving the state up", func(context.Context) error {
 		if h.backend == b {
-			h.held = true
-			h.refused(fmt.Errorf("the state is lost to another instance: %w", store.ErrHeld))
-			writer := h.writer
-			h.backend, h.writer = nil, nil
-			go func() { _ = shut(writer, b) }()
+			h.metrics.lostLeases.Inc()
+			h.giveUp(fmt.Errorf("the lease is lost: %w", store.ErrHeld))
 		}
 		return nil
 	})
+}
+
+// giveUp leaves the state to another instance, and follows it. Only the owner may call it.
+func (h *Healer) giveUp(why error) {
+	h.held, h.follows = true, true
+	h.refused(why)
+	writer, b := h.writer, h.backend
+	h.backend, h.writer = nil, nil
+	go func() { _ = shut(writer, b) }()
+}
+
+// isolatedRest is how long an instance that was cut off from the dragons does not lead.
+const isolatedRest = 5 * time.Minute
+
+// share does what an instance that shares its state owes the others. Only the owner may call it.
+func (h *Healer) share(p *healer.Plan) {
+	if !h.config.Shared {
+		return
+	}
+	if slices.ContainsFunc(p.Breakers, func(b healer.Breaker) bool { return b.Name == "isolation" && b.State >= healer.BreakerOpen }) {
+		h.rests = time.Now().Add(isolatedRest)
+		if h.backend != nil {
+			h.giveUp(fmt.Errorf("this instance is cut off from the dragons: %w", store.ErrHeld))
+		}
+	}
+	if h.backend == nil {
+		return
+	}
+	// A STOP file stops the instances of other hosts, too: there it is a pause.
+	owner := "stop-file:" + h.config.ID
+	i := slices.IndexFunc(h.mem.Fleet.Pauses, func(x healer.Pause) bool { return x.Owner == owner })
+	switch stop := h.stopped(); {
+	case stop && i < 0:
+		if _, err := h.mem.Pause(h.clock.Now(), healer.PauseRequest{Scope: "fleet", Kind: healer.Paused, UntilResume: true, Owner: owner, Reason: "the STOP file of this host"}); err != nil {
+			level.Error(h.logger).Log("msg", "STOP cannot be shared", "err", err)
+		}
+	case !stop && i >= 0:
+		_ = h.mem.Resume(h.mem.Fleet.Pauses[i].ID)
+	}
+}
+
+// notOwner is ErrNotOwner, with the instance that owns the state where that is known.
+func (h *Healer) notOwner() error {
+	leader := (*store.HeldError)(nil)
+	if errors.As(h.storeErr, &leader) {
+		return fmt.Errorf("%w: %w", ErrNotOwner, leader)
+	}
+	return ErrNotOwner
 }
 
 // writing returns what writes to a backend.
@@ -237,7 +304,9 @@ func (h *Healer) wrote() func(error) {
 
 // refused notes that there is no state to write to.
 func (h *Healer) refused(err error) {
-	if h.storeErr == nil || h.storeErr.Error() != err.Error() {
+	// Why it fails is often another reason at each attempt; that is no news.
+	if h.storeErr == nil || h.held != h.saidHeld || h.held && h.storeErr.Error() != err.Error() {
+		h.saidHeld = h.held
 		msg := "healer state cannot be opened"
 		if h.held {
 			msg = "healer state owned by another process"

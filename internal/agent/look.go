@@ -48,13 +48,27 @@ func (h *Healer) pollLoop(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			level.Error(h.logger).Log("msg", "fleet poll failed", "err", err)
 		}
-		h.wait(ctx, h.pause(poll*19/20+rand.N(poll/10)))
+		h.wait(ctx, h.untilNext(ctx, h.pause(poll*19/20+rand.N(poll/10))))
 	}
 }
 
 // meetEvery is how soon a dragon is read that was found after a look. Nothing is decided
 // about it before the next one; but whoever has just started the program wants to see it.
 const meetEvery = 5 * time.Second
+
+// untilNext is the time until the next look. One comes as soon as a new leader may send.
+func (h *Healer) untilNext(ctx context.Context, d time.Duration) time.Duration {
+	_ = h.onLoop(ctx, "asking when to look", func(context.Context) error {
+		if h.backend == nil {
+			return nil
+		}
+		if wait, _ := h.backend.Wait(); wait > 0 {
+			d = min(d, wait+time.Second)
+		}
+		return nil
+	})
+	return d
+}
 
 // wait waits until the next look, and has those dragons read that nobody ever has.
 func (h *Healer) wait(ctx context.Context, d time.Duration) {
@@ -68,6 +82,9 @@ func (h *Healer) wait(ctx context.Context, d time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-meet.C:
+			if h.config.Shared && h.acquire(ctx) {
+				return
+			}
 			var strangers []*fleet.Dragon
 			for _, d := range h.config.Fleet.Dragons() {
 				if x := d.Health(); !x.Up && x.Reason == "" && x.LastSuccess.IsZero() {
@@ -179,6 +196,7 @@ func (h *Healer) cycle(ctx context.Context) error {
 	h.applyPolicy(now)
 	h.view = h.snapshot(h.policy)
 	h.plan = h.decide(now, h.view, h.mem, h.enforced())
+	h.share(h.plan)
 	h.persist()
 	h.appendAudit(h.plan.Audit...)
 	h.account(h.plan)

@@ -37,7 +37,7 @@ func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 	}
 	err := h.onLoop(ctx, "recording", func(context.Context) error {
 		if h.held {
-			return ErrNotOwner
+			return h.notOwner()
 		}
 		a := healer.Audit{At: h.clock.Now().Wall, MAC: d.MAC, Worker: d.Worker}
 		if r := h.mem.Dragons[d.MAC]; r != nil {

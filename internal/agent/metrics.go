@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
 // metrics are what the healer counts. What it shows of the fleet is made of the
@@ -18,7 +20,7 @@ type metrics struct {
 	hashLost, hashGained                    prometheus.Counter
 	writeErrors, auditErrors, mismatches    prometheus.Counter
 	configRefused, panics, jumps, fleetBoot prometheus.Counter
-	uncleanStarts, gateErrors               prometheus.Counter
+	uncleanStarts, gateErrors, lostLeases   prometheus.Counter
 }
 
 // The words that labels are made of, so that every series is there from the start.
@@ -78,6 +80,7 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 		jumps:         counter("mother_clock_jumps_total", "Jumps of the host's wall clock."),
 		fleetBoot:     counter("mother_fleet_boot_events_total", "Times that many dragons booted together, as after a power cut."),
 		gateErrors:    counter("mother_gate_errors_total", "Times that the external gate, the Prometheus query of healing.gate, could not be asked."),
+		lostLeases:    counter("mother_ha_lost_leases_total", "Times that this instance led and lost the lease on the shared state."),
 		uncleanStarts: counter("mother_unclean_starts_total", "Starts of the last 30 minutes before this one that followed no orderly end, this one included."),
 	}
 	for _, kind := range ladderKinds {
@@ -115,7 +118,7 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 	for _, c := range []prometheus.Collector{
 		m.decisions, m.blocked, m.actions, m.outcomes, m.trips, m.foreign, m.duration, m.recovery, m.hashLost, m.hashGained, m.commits, m.writeErrors,
 		m.auditErrors, m.mismatches, m.configRefused, m.panics, m.jumps, m.fleetBoot, m.uncleanStarts,
-		m.gateErrors, shown,
+		m.gateErrors, m.lostLeases, shown,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
@@ -233,6 +236,18 @@ func (h *Healer) cost(e *healer.Ended) (lost, gained float64) {
 	return a.Before.Rate*a.Proof.Since(a.At).Seconds() + max(0, -more), gained
 }
 
+// publishLeader shows which instance leads.
+func (h *Healer) publishLeader(s *Status) {
+	s.Shared, s.remaining = h.config.Shared, func() time.Duration { return 0 }
+	leader := (*store.HeldError)(nil)
+	switch {
+	case h.backend != nil:
+		s.Leader, s.remaining = &store.Instance{ID: h.config.ID, URL: h.config.URL, Epoch: s.Epoch}, h.backend.Remaining
+	case errors.As(h.storeErr, &leader):
+		s.Leader = &leader.Leader
+	}
+}
+
 // publish shows a plan, and where the healer stands.
 func (h *Healer) publish(p *healer.Plan) {
 	s := &Status{
@@ -240,6 +255,7 @@ func (h *Healer) publish(p *healer.Plan) {
 		Declined: h.policyRefused, Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
 		Policy: h.enforced(), Actions: make(map[string][]healer.Action), uploads: &h.uploads,
 	}
+	h.publishLeader(s)
 	for mac, r := range h.mem.Dragons {
 		if len(r.Actions) > 0 {
 			s.Actions[mac] = slices.Clone(r.Actions)

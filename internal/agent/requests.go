@@ -230,7 +230,7 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 		case life.Err() != nil:
 			return ErrEnded
 		case h.held:
-			return ErrNotOwner
+			return h.notOwner()
 		case h.view == nil:
 			return ErrNotYet
 		}
@@ -270,7 +270,7 @@ func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instan
 	err := h.onLoop(ctx, doing, func(context.Context) error {
 		switch {
 		case h.held:
-			return ErrNotOwner
+			return h.notOwner()
 		case h.view == nil:
 			return ErrNotYet
 		}

@@ -59,6 +59,19 @@ var shown = []struct {
 	{gauge("mother_healer_lock_held", "1: this process owns the healer's state; 0: another does, or there is none."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Owner))
 	}},
+	{gauge("mother_leader", "1: this instance leads: it heals. 0: another one does, or none. Of instances that share their state one leads."), func(s *Status, put func(float64, ...string)) {
+		put(truth(s.Owner))
+	}},
+	{gauge("mother_ha_lease_remaining_seconds", "Time that the lease on the shared state still holds if it is not renewed. Only of instances that share their state."), func(s *Status, put func(float64, ...string)) {
+		if s.Shared {
+			put(s.remaining().Seconds())
+		}
+	}},
+	{gauge("mother_ha_coordinator_up", "1: what the instances share their state in can be reached; 0: it cannot. Only of instances that share their state."), func(s *Status, put func(float64, ...string)) {
+		if s.Shared {
+			put(truth(s.Owner && s.Writable || s.Leader != nil && !s.Owner))
+		}
+	}},
 	{gauge("mother_state_writable", "1: the healer's state and audit can be written; 0: it sends nothing."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Writable))
 	}},

@@ -32,6 +32,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/gate"
 	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
@@ -178,7 +179,7 @@ func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.New(agent.Config{
+	settings := agent.Config{
 		Fleet:        a.fleet,
 		Dir:          c.DataDir,
 		Policy:       func() *healer.Policy { return a.current.Load().Healing.Policy() },
@@ -193,7 +194,20 @@ func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 		Clock:      clock,
 		Logger:     a.loggerOf("healer"),
 		Registerer: a.registry,
-	})
+	}
+	if e := &c.HA.Etcd; len(e.Endpoints) > 0 {
+		id := c.HA.ID
+		if id == "" {
+			if id, err = os.Hostname(); err != nil {
+				return nil, fmt.Errorf("ha.id: %w", err)
+			}
+		}
+		settings.ShareIn(store.EtcdConfig{
+			Endpoints: e.Endpoints, TLS: c.Coordinator.TLS, Username: e.Username, Password: c.Coordinator.Password,
+			Prefix: e.Prefix, Self: store.Instance{ID: id, URL: c.HA.URL}, TTL: c.HA.Lease,
+		})
+	}
+	return agent.New(settings)
 }
 
 // statsdConfig is the statsd part of a configuration.

@@ -33,7 +33,10 @@ func (c *Config) Unchangeable(next *Config) error {
 // text is the value of a key, a string in quotes.
 func (c *Config) text(key string) string {
 	v := fieldAt(reflect.ValueOf(&c.Settings).Elem(), key)
-	if v.Kind() == reflect.String {
+	switch v.Kind() {
+	case reflect.Slice:
+		return fmt.Sprint(v.Interface())
+	case reflect.String:
 		return strconv.Quote(v.String())
 	}
 	return show(key, v)

@@ -22,8 +22,9 @@ type Config struct {
 	Desired     *DesiredStates // never nil
 	Sites       Sites
 	Credentials Credentials
-	Warnings    []string // about settings that are valid and probably not meant
-	File        string   // that it was read from; empty: from flags alone
+	Coordinator Coordinator // of HA.Etcd
+	Warnings    []string    // about settings that are valid and probably not meant
+	File        string      // that it was read from; empty: from flags alone
 
 	labels map[string]*fleet.Labels // by MAC
 	flags  *Settings                // as they were before the file

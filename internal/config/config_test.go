@@ -52,6 +52,7 @@ func TestDefaultsAreTheOriginals(t *testing.T) {
 	want.Discovery.Interval, want.Discovery.Port, want.Discovery.Timeout, want.Discovery.ConnectTimeout = 300*time.Second, 80, 10*time.Second, time.Second
 	want.Scrape.DragonTimeout, want.Scrape.TimeoutOffset, want.Scrape.Workers, want.Scrape.MaxRequests = 10*time.Second, 500*time.Millisecond, 256, 40
 	want.Statsd.Port, want.Statsd.Prefix, want.Statsd.Interval = 8125, "dragons", time.Minute
+	want.HA.Lease, want.HA.Etcd.Prefix = 10*time.Second, "/mother-of-dragons/"
 	want.Firmware.Path, want.Firmware.AllowedHosts = "firmwares/", firmware.VendorHosts()
 	if diff := cmp.Diff(want, got.Settings, comparable, cmpopts.IgnoreFields(Settings{}, "Policy"), cmp.AllowUnexported(Settings{})); diff != "" {
 		t.Error(diff)

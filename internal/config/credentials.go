@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -121,30 +120,33 @@ func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 	}
 }
 
-// readPassword reads the password of a credential from its file: the first line.
+// readPassword reads the password of a credential from its file.
 func (c *Config) readPassword(cred *credential, dir string) error {
-	path := cred.PasswordFile
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path) // not the working directory's
-	}
+	password, err := c.secretIn(cred.PasswordFile, dir)
+	cred.Password = dragon.Secret(password)
+	return err
+}
+
+// secretIn reads a password from a file, whose only line it is.
+func (c *Config) secretIn(path, dir string) (string, error) {
+	path = within(dir, path) // not the working directory's
 	info, err := os.Stat(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !info.Mode().IsRegular() || info.Size() > 4096 {
-		return errors.New(path + " is not a file with one line")
+		return "", errors.New(path + " is not a file with one line")
 	}
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if err != nil {
-		return err
+		return "", err
 	}
 	password := strings.TrimRight(string(data), "\r\n")
 	if password == "" || strings.ContainsAny(password, "\r\n") {
-		return errors.New(path + " has no password: want one line")
+		return "", errors.New(path + " has no password: want one line")
 	}
 	if othersRead(info) {
 		c.warn("%s contains a password and others can read it: chmod 600", path)
 	}
-	cred.Password = dragon.Secret(password)
-	return nil
+	return password, nil
 }

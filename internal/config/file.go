@@ -95,6 +95,7 @@ func (c *Config) check(r *reader, dir string) {
 	sites := c.adoptSites(r)
 	c.adoptLabels(r, dir)
 	c.adoptCredentials(r, dir, sites)
+	c.adoptHA(r, dir)
 	c.Healing = newHealing(r, &c.Settings, sites)
 	c.Desired = c.newDesiredStates(r, sites, dir)
 	c.Policy.Desired = c.Desired.Of

@@ -55,6 +55,7 @@ type Settings struct {
 		AutoUpgrade  bool            `yaml:"auto_upgrade"`
 	} `yaml:"firmware"`
 	Profiles []profile `yaml:"profiles"`
+	HA       HA        `yaml:"ha"`
 
 	// These are set by flags alone.
 	Pools           []PoolSet     `yaml:"-"` // empty: left as they are
@@ -208,7 +209,7 @@ func collectorRows() []setting {
 
 // lastSections are those after healing, and the flags that have no key.
 func lastSections() []section {
-	return []section{
+	sections := []section{
 		{path: "firmware", about: "Where firmware comes from, and whether it is installed without being asked: [firmware.md](firmware.md). " +
 			"How a rollout proceeds is in `healing.firmware`.", rows: []setting{
 			{key: "path", flag: "firmwares-path", def: "firmwares/", doc: "The directory of firmware images, with their digests in its file SHA256SUMS; empty: none."},
@@ -243,24 +244,24 @@ narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles
 			{key: "[].wish.firmware", doc: "The exact firmware version that the dragons should run, such as t1_20180803_143208. A difference is shown; only " +
 				"`firmware rollout start` installs it."},
 		}},
-		{rows: []setting{
-			{flag: "dragon-autotune-mode", holder: "MODE", doc: "Desired autotune mode: efficient, balanced, factory or performance. Default: left as it is.",
-				set: func(s *Settings, text string) (err error) {
-					s.AutotuneMode, err = Choice(dragon.AutoTuneModes()...)(text)
-					return err
-				}},
-			{flag: "pools", holder: "JSON", secret: true, doc: "Desired pools, as a JSON list. Default: left as they are.",
-				set: func(s *Settings, text string) (err error) {
-					s.Pools, err = ParsePools(text)
-					return err
-				}},
-			{flag: "simulation.speed", def: "1", doc: "How many times faster the healer's clock runs. Only where every network and dragon has a loopback address.",
-				set: func(s *Settings, text string) (err error) {
-					s.SimulationSpeed, err = ParseSpeed(text)
-					return err
-				}},
-		}},
 	}
+	return append(append(sections, haSections()...), section{rows: []setting{
+		{flag: "dragon-autotune-mode", holder: "MODE", doc: "Desired autotune mode: efficient, balanced, factory or performance. Default: left as it is.",
+			set: func(s *Settings, text string) (err error) {
+				s.AutotuneMode, err = Choice(dragon.AutoTuneModes()...)(text)
+				return err
+			}},
+		{flag: "pools", holder: "JSON", secret: true, doc: "Desired pools, as a JSON list. Default: left as they are.",
+			set: func(s *Settings, text string) (err error) {
+				s.Pools, err = ParsePools(text)
+				return err
+			}},
+		{flag: "simulation.speed", def: "1", doc: "How many times faster the healer's clock runs. Only where every network and dragon has a loopback address.",
+			set: func(s *Settings, text string) (err error) {
+				s.SimulationSpeed, err = ParseSpeed(text)
+				return err
+			}},
+	}})
 }
 
 func vendorHosts() (list string) {

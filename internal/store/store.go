@@ -3,6 +3,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -340,6 +341,15 @@ func (s *Store) Replace(all Records) error { return s.update(all, true) }
 
 // Generation is the number of the last commit. It never goes down.
 func (s *Store) Generation() uint64 { return s.generation.Load() }
+
+// Remaining returns 0: the lock of an open state needs no lease.
+func (s *Store) Remaining() time.Duration { return 0 }
+
+// Wait returns 0: who has the lock may send at once.
+func (s *Store) Wait() (time.Duration, string) { return 0, "" }
+
+// Confirm returns nil: the lock ends with the process.
+func (s *Store) Confirm(context.Context) error { return nil }
 
 // Lost returns nil: the lock of an open state is not lost.
 func (s *Store) Lost() <-chan struct{} { return nil }

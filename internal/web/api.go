@@ -535,7 +535,7 @@ func refusal(err error) (code int, e ErrorAnswer) {
 	case errors.Is(err, agent.ErrNotYet):
 		code, e.Try = http.StatusServiceUnavailable, "try again in a minute"
 	case errors.Is(err, agent.ErrNotOwner):
-		code, e.Try = http.StatusServiceUnavailable, "the process that owns the data directory"
+		code, e.Try = http.StatusServiceUnavailable, "the process that owns the state: the leader, or the owner of the data directory"
 	case errors.Is(err, agent.ErrEnded):
 		code = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -55,6 +55,9 @@ func (f *family) showStatus(w io.Writer, s *web.HealerAnswer) error {
 			row("warning", "%s", x.text)
 		}
 	}
+	if s.Shared && s.Leader != nil {
+		row("leader", "%s", strings.TrimSpace(cli.Plain(s.Leader.ID, 100)+" "+cli.Plain(s.Leader.URL, 200)))
+	}
 	row("last cycle", "%s", f.program.Time(s.LastCycle))
 	var states []string
 	for _, state := range healer.States {
