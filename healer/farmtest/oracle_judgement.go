@@ -73,7 +73,8 @@ func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
 	if s.At-d.seen < time.Hour {
 		o.fail("I7 %s, which was first seen %s ago", what, s.At-d.seen)
 	}
-	if began := d.tunesSince(s.At); began > 2*poll+time.Minute && began < 6*time.Hour && s.reason != healer.DeadBoard && s.reason != healer.Missing && s.reason != healer.TuningStuck && s.reason != healer.NotMining {
+	if began := d.tunesSince(s.At); began > 2*poll+time.Minute && began < 6*time.Hour &&
+		s.reason != healer.DeadBoard && s.reason != healer.Missing && s.reason != healer.TuningStuck && s.reason != healer.NotMining {
 		o.fail("I7 %s, which tunes", what)
 	}
 	if s.reason == healer.TuningStuck && !d.had("tuning") && d.tunesSince(s.At) < 6*time.Hour {
