@@ -259,7 +259,8 @@ func (h *Healer) share(p *healer.Plan) {
 	i := slices.IndexFunc(h.mem.Fleet.Pauses, func(x healer.Pause) bool { return x.Owner == owner })
 	switch stop := h.stopped(); {
 	case stop && i < 0:
-		if _, err := h.mem.Pause(h.clock.Now(), healer.PauseRequest{Scope: "fleet", Kind: healer.Paused, UntilResume: true, Owner: owner, Reason: "the STOP file of this host"}); err != nil {
+		r := healer.PauseRequest{Scope: "fleet", Kind: healer.Paused, UntilResume: true, Owner: owner, Reason: "the STOP file of this host"}
+		if _, err := h.mem.Pause(h.clock.Now(), r); err != nil {
 			level.Error(h.logger).Log("msg", "STOP cannot be shared", "err", err)
 		}
 	case !stop && i >= 0:

@@ -45,8 +45,9 @@ func haSections() []section {
 		{key: "lease", flag: "ha.lease", def: "10s", from: "5s", to: "60s", restart: true,
 			doc: "How long the leader may be out of touch with etcd before another instance takes over."},
 	}}, {path: "ha.etcd", about: "The etcd that keeps the shared state.", rows: []setting{
-		{key: "endpoints", flag: "ha.etcd.endpoints", holder: "URL", restart: true, example: "[https://192.0.2.11:2379, https://192.0.2.12:2379, https://192.0.2.13:2379]",
-			doc: "The client addresses of the etcd servers; empty: the state is not shared.",
+		{key: "endpoints", flag: "ha.etcd.endpoints", holder: "URL", restart: true,
+			example: "[https://192.0.2.11:2379, https://192.0.2.12:2379, https://192.0.2.13:2379]",
+			doc:     "The client addresses of the etcd servers; empty: the state is not shared.",
 			set: func(s *Settings, text string) error {
 				for e := range strings.SplitSeq(text, ",") {
 					s.HA.Etcd.Endpoints = append(s.HA.Etcd.Endpoints, strings.TrimSpace(e))
@@ -57,7 +58,8 @@ func haSections() []section {
 			doc: "The prefix of the keys. Each site needs its own, such as /mother-of-dragons/north/: one etcd serves many sites."},
 		{key: "username", flag: "ha.etcd.username", holder: "NAME", restart: true, doc: "The etcd user; empty: none."},
 		{key: "password_file", flag: "ha.etcd.password-file", holder: "FILE", restart: true, doc: "A file whose only line is the etcd user's password."},
-		{key: "ca_file", flag: "ha.etcd.ca-file", holder: "FILE", restart: true, doc: "The certificates (PEM) that sign those of the etcd servers; empty: the host's own."},
+		{key: "ca_file", flag: "ha.etcd.ca-file", holder: "FILE", restart: true,
+			doc: "The certificates (PEM) that sign those of the etcd servers; empty: the host's own."},
 		{key: "cert_file", flag: "ha.etcd.cert-file", holder: "FILE", restart: true, doc: "The client certificate (PEM); empty: none."},
 		{key: "key_file", flag: "ha.etcd.key-file", holder: "FILE", restart: true, doc: "The key of the client certificate (PEM)."},
 	}}}

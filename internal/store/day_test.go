@@ -81,7 +81,9 @@ func TestACalmDayWritesLittle(t *testing.T) {
 				for i := range 42 {
 					slots = append(slots, 15000+float64(i)*10)
 				}
-				learned[mac], _ = json.Marshal(map[string]any{"observe": r.Observe, "samples": 30, "last_seen": r.LastSeen, "slots": slots, "value": 15120, "at": r.FirstSeen})
+				learned[mac], _ = json.Marshal(map[string]any{
+					"observe": r.Observe, "samples": 30, "last_seen": r.LastSeen, "slots": slots, "value": 15120, "at": r.FirstSeen,
+				})
 			}
 			memory.LoadCold(learned)
 			memory.Everything()

@@ -53,7 +53,7 @@ func Start(t testing.TB, n int) *Cluster {
 
 func free(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func (c *Cluster) start(i int, state string) {
 		c.t.Fatal(err)
 	}
 	defer log.Close()
-	m.cmd = exec.Command(c.path, //nolint:gosec,noctx // it is killed in the end
+	m.cmd = exec.Command(c.path,
 		"--name", fmt.Sprintf("m%d", i), "--data-dir", filepath.Join(c.dir, fmt.Sprintf("m%d", i)),
 		"--listen-client-urls", "http://"+m.client, "--advertise-client-urls", "http://"+m.client,
 		"--listen-peer-urls", "http://"+m.peer, "--initial-advertise-peer-urls", "http://"+m.peer,
@@ -90,7 +90,7 @@ func (c *Cluster) wait(i int) {
 	client := http.Client{Timeout: time.Second}
 	defer client.CloseIdleConnections()
 	for end := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		r, err := client.Get("http://" + c.members[i].client + "/health") //nolint:noctx // it has a timeout
+		r, err := client.Get("http://" + c.members[i].client + "/health")
 		if err == nil {
 			body, _ := io.ReadAll(r.Body)
 			r.Body.Close()
@@ -143,7 +143,7 @@ type Proxy struct {
 // NewProxy starts a proxy in front of an endpoint. It ends with the test.
 func NewProxy(t testing.TB, endpoint string) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed in the end
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		to, err := net.Dial("tcp", p.to) //nolint:noctx // it is closed in the end
+		to, err := net.Dial("tcp", p.to)
 		if err != nil || p.cut.Load() {
 			from.Close()
 			if err == nil {
