@@ -47,7 +47,7 @@ type Options struct {
 	WriteTimeout    time.Duration // of calls that restart something, and of getLogs; default 120 s
 	FirmwareTimeout time.Duration // of getLatestFirmwareVersion, which makes the device call its vendor; default 130 s
 	UploadTimeout   time.Duration // of a firmware upload; default 15 min
-	LoginRetry      time.Duration // how long a failed login is believed; default 15 min
+	LoginRetry      time.Duration // how long no login follows a refused one; default 15 min
 	IdentifyTimeout time.Duration // of each question of Identify; default Timeout
 
 	// CredentialsFor and ReadTimeout, if set, are asked each time in place of Credentials
@@ -59,7 +59,7 @@ type Options struct {
 	Observe func(Call) // called after every request, if set
 }
 
-// Call is one request to a dragon, for whoever counts them.
+// Call is one request to a dragon, for metrics.
 type Call struct {
 	Endpoint string // the last part of the path, from a fixed set, e.g. summary, auth; index is the start page
 	Outcome  string // ok, or the reason of Reason
@@ -155,8 +155,8 @@ func (c *Client) knownModel() (string, bool) {
 	return c.model, c.hasModel
 }
 
-// loggedIn notes a login: who issued the token is known, the model no more, since
-// another dragon may live at the address now.
+// loggedIn records a login: the issuer of the token is known; the model is not, since another
+// dragon may answer at the address now.
 func (c *Client) loggedIn(issuer string) {
 	c.logins.Add(1)
 	c.mu.Lock()
@@ -180,7 +180,7 @@ type endpoint struct {
 	refuses func(status int) bool // statuses that are an endpoint's own way to say no; may be nil
 	largest int                   // bytes of an answer; 0: maxBody
 
-	notReady       string // the message by which it says that there is nothing yet; mostly none
+	notReady       string // the message of an answer without data yet; mostly empty
 	emptyIsNothing bool   // an empty body is an answer
 }
 
@@ -256,7 +256,7 @@ type nothing struct{}
 
 var noFields = table[nothing]()
 
-// tell calls an endpoint whose answer says only how it went.
+// tell calls an endpoint whose answer has no data.
 func (c *Client) tell(ctx context.Context, e endpoint, form url.Values) error {
 	_, _, err := call(ctx, c, e, form, &noFields)
 	return err
@@ -290,6 +290,6 @@ func (c *Client) refuse(e endpoint, format string, args ...any) error {
 	return &Error{Host: c.host, Endpoint: e.path, Kind: ErrRejected, Err: fmt.Errorf("not sent: "+format, args...)}
 }
 
-// invalidRequest is said by the API to whoever is not logged in, asks for what does
-// not exist, or is a guest before an admin's door; which of them it does not say.
+// invalidRequest is the API's answer without a login, for an unknown endpoint, and to a
+// guest at an admin's endpoint. The three cannot be told apart.
 const invalidRequest = "invalid request"

@@ -12,14 +12,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// A device's JSON is read token by token and field by field: one senseless field
-// must not cost the others, the same field is an int, a float or a string from one
-// poll to the next, and of what nobody asked for nothing is kept.
+// A device's JSON is read token by token and field by field: one unreadable field must
+// not cost the others, the same field is an int, a float or a string from one poll to the
+// next, and unknown fields are not kept.
 
 // field says how one key of an object is read.
 type field[T any] struct {
 	key  string
-	read func(*reader, *T) bool // false: it was there and made no sense
+	read func(*reader, *T) bool // false: the field was there and unreadable
 	must string                 // the name of a requirement that this key meets
 }
 
@@ -218,7 +218,7 @@ func (r *reader) replyField(key []byte) bool {
 
 // elements calls each for the elements of a list: an array, or the object that PHP
 // makes of a list with a hole, whose keys it passes. At most limit are read; more,
-// or something else than a list, is senseless.
+// or something else than a list, is unreadable.
 func (r *reader) elements(limit int, each func(i int, key string)) bool {
 	var closing jsontext.Kind
 	switch r.dec.PeekKind() {
@@ -253,7 +253,7 @@ func (r *reader) elements(limit int, each func(i int, key string)) bool {
 	return i <= limit
 }
 
-// senseless notes a field of the object being read. A name is noted once.
+// unreadableField notes a field of the object being read. A name is noted once.
 func (r *reader) unreadableField(key string) { r.note(r.path + key) }
 
 func (r *reader) note(name string) {
@@ -418,7 +418,7 @@ func whole(v float64) (Number, bool) {
 	return Known(v), true
 }
 
-// celsius is a temperature. The T1's driver says 9999 until its first valid
+// celsius is a temperature. The T1's driver gives 9999 until its first valid
 // reading, and broken sensors of the B29 and B52 give absurd or negative ones.
 func celsius(v float64) (Number, bool) {
 	if v < -40 || v > 200 {
@@ -435,7 +435,7 @@ func percent(v float64) (Number, bool) {
 	return Known(v / 100), true
 }
 
-// moment is a time in Unix seconds; 0 says never.
+// moment is a time in Unix seconds; 0 is never.
 func moment(v float64) (Number, bool) {
 	if v == 0 {
 		return Number{}, true

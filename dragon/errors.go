@@ -120,8 +120,8 @@ func Reason(err error) string {
 	return "response"
 }
 
-// kindOf classifies what the transport says: how far the request came is in the type
-// of the error, and what is none of the network's errors is an answer that was not HTTP.
+// kindOf classifies an error of the transport: its type shows how far the request came,
+// and an error that is not the network's is an answer that was not HTTP.
 func kindOf(err error) error {
 	if err == nil {
 		return nil

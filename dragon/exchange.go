@@ -240,8 +240,8 @@ func cutShort(e endpoint, err error) error {
 	return &Error{Kind: ErrBadResponse, Expected: "a whole answer", Err: err}
 }
 
-// judgeStatus judges the status alone. Of the API it is 200 also when it says no; a
-// gateway error is nginx's, when PHP is dead or slow.
+// judgeStatus judges the status alone. The API gives 200 also when it refuses; a gateway error
+// is nginx's, when PHP is dead or slow.
 func (e endpoint) judgeStatus(status int) error {
 	said := fmt.Errorf("HTTP status %d", status)
 	switch {

@@ -19,7 +19,7 @@ func Readable() []string {
 	}
 }
 
-// Fetched is an answer as it came, whatever it says.
+// Fetched is an answer as it came, whatever it contains.
 type Fetched struct {
 	Path        string // where it came from
 	Status      int

@@ -11,7 +11,7 @@ import (
 type FirmwareVersion struct {
 	Model string    // in lower case, such as t1
 	Line  string    // the second of four parts; empty where there are three
-	Built time.Time // date and time as written; of which zone nobody says
+	Built time.Time // date and time as written; the zone is unknown
 }
 
 const maxVersion = 64 // letters; the longest known has 25

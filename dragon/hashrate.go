@@ -161,12 +161,12 @@ func (s *reported) inBaseUnits(factor float64) *Summary {
 		s.note("TotalHash.Unit")
 	}
 	s.number()
-	summary := s.Summary // alone: a pointer into s would keep alive what the device's words were
+	summary := s.Summary // a copy: a pointer into s would keep the rest of s alive
 	return &summary
 }
 
 // number gives boards and pools their slots. They tell series apart, so they are
-// unique whatever the device says: if it repeats itself, all count from zero.
+// unique: if the device repeats itself, all count from zero.
 func (s *reported) number() {
 	slots := slots(len(s.boards), func(i int) Number { return s.boards[i].asc })
 	if slots == nil {

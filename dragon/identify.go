@@ -37,7 +37,7 @@ func (c *Client) Identify(ctx context.Context) (*Identity, error) {
 	asked := read("overview")
 	asked.timeout = identifying
 	id.Overview, err = c.overview(ctx, asked)
-	// A token from before may have expired because somebody else is here now.
+	// An earlier token may have expired because another device answers now.
 	if issuer := c.tokenIssuer(); isAntminers(issuer) {
 		return nil, c.notDragon(authEndpoint, "a dragon's token", "one issued by "+issuer)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Model is what is known of a type of dragon beside what it says itself.
+// Model is what is known of a type of dragon beside its own answers.
 type Model struct {
 	Algorithm string  // what it mines; empty if unknown
 	Factor    float64 // hashes (Equihash: solutions) per unit of the fields named MHS
@@ -25,7 +25,7 @@ type Model struct {
 // Boards: recorded answers, the vendor's cgminer forks, and the lists of other tools.
 // An entry has a number only where all of them agree, and one with * only where that
 // holds for each known suffix. What the drivers of A5, A6 and A8 give is the size of an
-// array, which is no board count.
+// array, not a board count.
 //
 // Hashrate: announcements of Halong (T1, B29, B52) and Innosilicon. A type that names
 // several machines, as T3 or A10 do, has none.
@@ -83,7 +83,7 @@ func Models() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(models)), func(name string) bool { return strings.HasSuffix(name, "*") })
 }
 
-// BoardCount is how many hash boards a dragon should have, and who says so.
+// BoardCount is how many hash boards a dragon should have, with the source of the number.
 type BoardCount struct {
 	Boards int         // 0: unknown
 	Source BoardSource // empty where Boards is 0
@@ -95,18 +95,18 @@ type BoardSource string
 // The sources of a BoardCount.
 const (
 	BoardsLearned    BoardSource = "learned"  // the dragon has shown so many
-	BoardsOfOperator BoardSource = "operator" // the configuration says so
-	BoardsOfModel    BoardSource = "model"    // ModelOf says so, and is certain
+	BoardsOfOperator BoardSource = "operator" // the configuration has it
+	BoardsOfModel    BoardSource = "model"    // ModelOf has it, and is certain
 )
 
-// ExpectedBoards returns how many boards a dragon should have: as many as it has shown,
-// else as many as the operator says, else as many as its model is built with. An
-// operator who says fewer than the dragon has shown has taken a board out, and is
-// right. 0 is unknown, for shown and said alike.
-func ExpectedBoards(shown, said int, model string) BoardCount {
+// ExpectedBoards returns how many boards a dragon should have: as many as it has shown, else
+// as many as the operator configured, else as many as its model has. An operator who
+// configures fewer than the dragon has shown has removed a board, so that number counts. For
+// shown and configured, 0 is unknown.
+func ExpectedBoards(shown, configured int, model string) BoardCount {
 	switch built := ModelOf(model).Boards; {
-	case said > 0 && (shown == 0 || said < shown):
-		return BoardCount{said, BoardsOfOperator}
+	case configured > 0 && (shown == 0 || configured < shown):
+		return BoardCount{configured, BoardsOfOperator}
 	case shown > 0:
 		return BoardCount{shown, BoardsLearned}
 	case built > 0:

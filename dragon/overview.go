@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Brand is who made the firmware: the title of the dragon's start page.
+// Brand is the maker of the firmware: the title of the dragon's start page.
 type Brand string
 
 // The brands that are dragons.
@@ -125,9 +125,9 @@ func (c *Client) overview(ctx context.Context, e endpoint) (*Overview, error) {
 	return o, nil
 }
 
-// KnownOverview returns an answer of /api/overview with the keys alone that Overview is
-// read from, and success: fit to be kept, as JSON of a few hundred bytes whatever the
-// device sent. It is nil where the answer is no JSON object.
+// KnownOverview returns an answer of /api/overview with the keys alone that Overview is read
+// from, and success: fit to be kept, as JSON of a few hundred bytes whatever the device sent.
+// It is nil where the answer is not a JSON object.
 func KnownOverview(answer []byte) []byte {
 	var kept knownOverview
 	if _, err := readAnswer(answer, &knownFields, &kept); err != nil {

@@ -15,18 +15,17 @@ import (
 // device reboots; its clock may be wrong, so that only the device's "expired" tells.
 type session struct {
 	worked  Credential // that was accepted last
-	changed bool       // UpdatePassword made it so, and nobody else may know it yet
+	changed bool       // UpdatePassword set it, and the configuration may not have it yet
 	token   Secret
 
-	// foreign says that something answered which is not the API: the address may have
-	// changed hands, and whoever is there now is to prove itself before it gets the token.
+	// foreign: something answered that is not the API. The address may have changed
+	// hands, so the device has to identify itself before it gets the token.
 	foreign bool
 
-	// A failed login is believed for a while: asking again at every scrape would be
-	// a storm, and of no use.
+	// No login follows a refused one for a while: one at every scrape would be a storm.
 	refused      error
 	refusedUntil time.Time
-	tried        []Credential // in vain
+	tried        []Credential // and refused
 
 	loggedInAt time.Time
 	shortLived int // logins in a row whose token expired within shortLife
@@ -42,7 +41,7 @@ type noLoginKey struct{}
 // WithoutLogin returns a context whose calls use the token that there is, or fail with
 // ErrUnauthorized: no new login is made. Each dragon knows only the tokens that it gave
 // itself since it booted (vendor backend source), so what is sent this way reaches
-// whoever answered last, or nobody, also if the address has changed hands since.
+// the dragon that answered last, or none, also if the address has changed hands since.
 func WithoutLogin(ctx context.Context) context.Context {
 	return context.WithValue(ctx, noLoginKey{}, true)
 }
@@ -102,16 +101,16 @@ func (c *Client) tokenExpired(err error) {
 	switch s.shortLived {
 	case 1:
 	case 2:
-		c.believe(err, c.opts.LoginRetry/15)
+		c.rememberRefusal(err, c.opts.LoginRetry/15)
 	case 3:
-		c.believe(err, c.opts.LoginRetry/3)
+		c.rememberRefusal(err, c.opts.LoginRetry/3)
 	default:
-		c.believe(err, c.opts.LoginRetry)
+		c.rememberRefusal(err, c.opts.LoginRetry)
 	}
 }
 
-// believe remembers a failed login for some time.
-func (c *Client) believe(err error, wait time.Duration) {
+// rememberRefusal keeps a failed login as the answer for some time.
+func (c *Client) rememberRefusal(err error, wait time.Duration) {
 	c.session.refused, c.session.refusedUntil = err, time.Now().Add(wait)
 }
 
@@ -158,7 +157,7 @@ func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err erro
 			return false, err
 		}
 	}
-	c.believe(s.refused, c.opts.LoginRetry)
+	c.rememberRefusal(s.refused, c.opts.LoginRetry)
 	return false, s.refused
 }
 

@@ -15,7 +15,7 @@ type Answer struct {
 }
 
 // Summary is the state of the mining process: /api/summary. All figures are in
-// base units; what the device did not say, or said unreadably, is unknown.
+// base units; a missing or unreadable figure is unknown.
 type Summary struct {
 	Answer
 
@@ -26,7 +26,7 @@ type Summary struct {
 	Tuning   Number // tuning: 1 while the autotuner runs, else 0
 	Hashrate Number // TotalHash in hashes (or solutions) per second; Innosilicon since 2018-06-27
 
-	// Unreadable names the fields that were there and made no sense, and those that
+	// Unreadable names the fields that were there and unreadable, and those that
 	// every firmware sends and that were missing, as "DEVS.Temperature".
 	Unreadable []string
 }

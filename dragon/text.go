@@ -10,10 +10,10 @@ import (
 // maxText bounds every text of a device: they become labels and log lines.
 const maxText = 256
 
-// Printable returns s without what could play tricks on a reader: whatever a device says
-// becomes a label, a log line or a cell of a table. Control characters, line separators,
-// characters that change the direction of the text, characters without a width, and bytes
-// that are no UTF-8 become U+FFFD each.
+// Printable returns s without characters that could deceive a reader: a device's text becomes
+// a label, a log line or a cell of a table. Control characters, line separators, characters
+// that change the direction of the text, characters without a width, and bytes that are not
+// UTF-8 become U+FFFD each.
 func Printable(s string) string {
 	if isPlain(s) {
 		return s

@@ -50,7 +50,7 @@ type Transport struct {
 
 // Limit sets how many connections may be open at once, before the first request. With
 // all of them open, idle ones are closed for new ones, and requests wait for each
-// other: a process that has no file left could not answer anybody.
+// other: a process without a free file descriptor could not serve its own clients.
 func (t *Transport) Limit(connections int) { t.open = make(chan struct{}, connections) }
 
 // NewTransport returns a Transport.
@@ -75,7 +75,7 @@ type connection struct {
 	gone   func()      // once it is closed
 }
 
-// Close closes the connection; only whoever uses it may.
+// Close closes the connection; only its user may.
 func (c *connection) Close() error {
 	err := c.Conn.Close()
 	c.gone()
@@ -136,7 +136,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.exchange(c, host, req)
 }
 
-// errStale says that the device closed a connection without a word.
+// errStale is the error where the device closed a connection before the answer.
 var errStale = errors.New("connection closed before the answer")
 
 // staleError has no text of its own: the cause is what a reader wants to know.
@@ -247,8 +247,8 @@ func (b *answerBody) Close() error {
 	return nil
 }
 
-// take returns the idle connection to a host, nil if there is none that is as it was
-// left: at the end of an answer, and open.
+// take returns the idle connection to a host; nil if there is none, or it was closed, or it
+// has unread bytes.
 func (t *Transport) take(host string) *connection {
 	t.mu.Lock()
 	c := t.idle[host]
@@ -288,7 +288,7 @@ func (t *Transport) keep(host string, c *connection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.idle[host] != nil || t.open != nil && len(t.open) == cap(t.open) {
-		_ = c.Close() // there is one, or somebody waits for this one's place
+		_ = c.Close() // there is one, or a request waits for a free place
 		return
 	}
 	t.idle[host] = c
@@ -319,7 +319,7 @@ func (t *Transport) closeOneIdle() {
 	}
 }
 
-// CloseIdleConnections closes the connections that nobody uses.
+// CloseIdleConnections closes the connections that are not in use.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
 	for host, c := range t.idle {

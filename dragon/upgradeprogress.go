@@ -48,7 +48,7 @@ const (
 // WatchUpgrade listens to /upgrade/ws and calls fn with what it says, until ctx is done,
 // fn returns false, or the dragon ends it, as its reboot does. It sends no login, and
 // is, with FollowLogs, what may go beside the one request in flight: an upload is what it is
-// for. Frames that make no sense are passed over.
+// for. Unreadable frames are skipped.
 func (c *Client) WatchUpgrade(ctx context.Context, fn func(UpgradeProgress) bool) (err error) {
 	start := time.Now()
 	defer func() { c.observe(upgradeSocket, start, err) }()
