@@ -12,10 +12,8 @@ import (
 // from the rows; own are the program's, as it serves them itself.
 func Reference(own []*dto.MetricFamily) string { return reference(parts(), own) }
 
-func reference(parts []part, own []*dto.MetricFamily) string {
-	var b strings.Builder
-	rows := make(map[string]bool)
-	b.WriteString(`# Metrics
+// referenceIntro is the beginning of docs/metrics.md.
+const referenceIntro = `# Metrics
 
 <!-- Made from the rows of the package collector and from what the program serves; make golden writes it anew. -->
 
@@ -49,7 +47,12 @@ Most of the tables can be switched:
 
 | flag | default | what |
 |---|---|---|
-`)
+`
+
+func reference(parts []part, own []*dto.MetricFamily) string {
+	var b strings.Builder
+	rows := make(map[string]bool)
+	b.WriteString(referenceIntro)
 	for _, p := range parts {
 		if p.Name != "" {
 			fmt.Fprintf(&b, "| `--[no-]collector.%s` | %s | %s |\n", p.Name, map[bool]string{true: "on", false: "off"}[p.On], p.Help)
@@ -77,6 +80,12 @@ others probe the dragons.
 			}
 		}
 	}
+	programReference(&b, own, rows)
+	return b.String()
+}
+
+// programReference writes the table of the program's own metrics; rows are the dragons'.
+func programReference(b *strings.Builder, own []*dto.MetricFamily, rows map[string]bool) {
 	b.WriteString(`
 ## The program
 
@@ -94,9 +103,8 @@ Beside these there are the usual ones of Go and of the process (` + "`go_`, `pro
 		for _, l := range mf.Metric[0].Label {
 			labels = append(labels, l.GetName())
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(mf.GetType().String()), code(labels), mf.GetHelp())
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(mf.GetType().String()), code(labels), mf.GetHelp())
 	}
-	return b.String()
 }
 
 // labelsShown are the labels with the values that are always the same.

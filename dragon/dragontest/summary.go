@@ -228,86 +228,92 @@ func (d *Dragon) fanDuty(s *state, i int) int {
 
 // poolEntries writes POOLS.
 func (d *Dragon) poolEntries(out *reply, a *request) {
-	m, s := &d.model, a.state
+	s := a.state
 	active := d.activePool(s)
-	difficulty := d.difficulty()
 	out.list(len(s.pools))
 	for i := range s.pools {
-		p := &s.pools[i]
-		number := i
-		if len(d.faults) > 0 && d.onEndpoint(DuplicateBoards, a.endpoint) != nil {
-			number = 0
-		}
-		status, stratumURL := "Alive", ""
-		if !d.poolAlive(i) {
-			status = "Dead"
-		}
-		used := p.active > 0
-		if i == active {
-			stratumURL = p.host
-		}
-		work, height := 0.0, int64(0)
-		if used {
-			// A block every ten minutes since the year 2000, so that all dragons agree.
-			work, height = difficulty, (a.now.Unix()-946684800)/600
-		}
-		accepted, rejected := float64(p.accepted), float64(p.rejected)
-		last := 0.0
-		if p.accepted+p.rejected > 0 {
-			last = difficulty
-		}
-
-		out.item()
-		out.open()
-		out.intField("POOL", int64(number))
-		out.strField("URL", p.URL)
-		out.strField("Status", status)
-		out.intField("Priority", int64(i))
-		out.intField("Quota", 1)
-		out.strField("Long Poll", "N")
-		out.intField("Getworks", int64(math.Ceil(p.active/27)))
-		out.intField("Accepted", int64(p.accepted))
-		out.intField("Rejected", int64(p.rejected))
-		out.intField("Works", int64(p.active*22))
-		out.intField("Discarded", int64(p.active*0.57))
-		out.intField("Stale", 0)
-		out.intField("Get Failures", int64(p.failures))
-		out.intField("Remote Failures", 0)
-		out.strField("User", d.label(a.endpoint, p.User))
-		out.intField("Last Share Time", d.deviceUnix(a, p.last))
-		if !m.leanPools {
-			out.intField("Diff1 Shares", int64((accepted+rejected)*difficulty))
-		}
-		out.strField("Proxy Type", "")
-		out.strField("Proxy", "")
-		out.intField("Difficulty Accepted", int64(accepted*difficulty))
-		out.intField("Difficulty Rejected", int64(rejected*difficulty))
-		out.intField("Difficulty Stale", 0)
-		out.intField("Last Share Difficulty", int64(last))
-		if !m.leanPools {
-			out.intField("Work Difficulty", int64(work))
-		}
-		out.boolField("Has Stratum", true)
-		out.boolField("Stratum Active", i == active)
-		out.strField("Stratum URL", stratumURL)
-		if !m.leanPools {
-			out.intField("Stratum Difficulty", int64(work))
-			out.boolField("Has Vmask", true)
-		}
-		out.boolField("Has GBT", false)
-		if !m.leanPools {
-			out.intField("Best Share", int64(p.best))
-		}
-		out.floatField("Pool Rejected%", percent(rejected, accepted+rejected), 4)
-		out.floatField("Pool Stale%", 0, 4)
-		if !m.leanPools {
-			out.intField("Bad Work", int64(p.active/600))
-			out.intField("Current Block Height", height)
-			out.intField("Current Block Version", 536870912)
-		}
-		out.close()
+		d.poolEntry(out, a, i, active)
 	}
 	out.endList()
+}
+
+// poolEntry writes an element of POOLS.
+func (d *Dragon) poolEntry(out *reply, a *request, i, active int) {
+	m, s := &d.model, a.state
+	difficulty := d.difficulty()
+	p := &s.pools[i]
+	number := i
+	if len(d.faults) > 0 && d.onEndpoint(DuplicateBoards, a.endpoint) != nil {
+		number = 0
+	}
+	status, stratumURL := "Alive", ""
+	if !d.poolAlive(i) {
+		status = "Dead"
+	}
+	used := p.active > 0
+	if i == active {
+		stratumURL = p.host
+	}
+	work, height := 0.0, int64(0)
+	if used {
+		// A block every ten minutes since the year 2000, so that all dragons agree.
+		work, height = difficulty, (a.now.Unix()-946684800)/600
+	}
+	accepted, rejected := float64(p.accepted), float64(p.rejected)
+	last := 0.0
+	if p.accepted+p.rejected > 0 {
+		last = difficulty
+	}
+
+	out.item()
+	out.open()
+	out.intField("POOL", int64(number))
+	out.strField("URL", p.URL)
+	out.strField("Status", status)
+	out.intField("Priority", int64(i))
+	out.intField("Quota", 1)
+	out.strField("Long Poll", "N")
+	out.intField("Getworks", int64(math.Ceil(p.active/27)))
+	out.intField("Accepted", int64(p.accepted))
+	out.intField("Rejected", int64(p.rejected))
+	out.intField("Works", int64(p.active*22))
+	out.intField("Discarded", int64(p.active*0.57))
+	out.intField("Stale", 0)
+	out.intField("Get Failures", int64(p.failures))
+	out.intField("Remote Failures", 0)
+	out.strField("User", d.label(a.endpoint, p.User))
+	out.intField("Last Share Time", d.deviceUnix(a, p.last))
+	if !m.leanPools {
+		out.intField("Diff1 Shares", int64((accepted+rejected)*difficulty))
+	}
+	out.strField("Proxy Type", "")
+	out.strField("Proxy", "")
+	out.intField("Difficulty Accepted", int64(accepted*difficulty))
+	out.intField("Difficulty Rejected", int64(rejected*difficulty))
+	out.intField("Difficulty Stale", 0)
+	out.intField("Last Share Difficulty", int64(last))
+	if !m.leanPools {
+		out.intField("Work Difficulty", int64(work))
+	}
+	out.boolField("Has Stratum", true)
+	out.boolField("Stratum Active", i == active)
+	out.strField("Stratum URL", stratumURL)
+	if !m.leanPools {
+		out.intField("Stratum Difficulty", int64(work))
+		out.boolField("Has Vmask", true)
+	}
+	out.boolField("Has GBT", false)
+	if !m.leanPools {
+		out.intField("Best Share", int64(p.best))
+	}
+	out.floatField("Pool Rejected%", percent(rejected, accepted+rejected), 4)
+	out.floatField("Pool Stale%", 0, 4)
+	if !m.leanPools {
+		out.intField("Bad Work", int64(p.active/600))
+		out.intField("Current Block Height", height)
+		out.intField("Current Block Version", 536870912)
+	}
+	out.close()
 }
 
 // deviceUnix is a time by the device's clock in seconds, 0 for never.
