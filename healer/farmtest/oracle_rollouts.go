@@ -34,7 +34,8 @@ func (o *Oracle) wishes(d *Dragon, x *Write) {
 				undone++
 			}
 		}
-		tried = tried || !s.Undo && s.Wish.Key == x.Wish.Key && s.want != d.N && s.N == s.want
+		// What was tried before the store was lost is not known any more.
+		tried = tried || s.At > o.corrupt && !s.Undo && s.Wish.Key == x.Wish.Key && s.want != d.N && s.N == s.want
 	}
 	for _, y := range w.Dragons {
 		has := y.configured()
