@@ -369,7 +369,11 @@ func TestAScanTellsWhatItFound(t *testing.T) {
 // journal is a log to be counted.
 type journal [][]any
 
+var journalMu sync.Mutex // of all journals: a scan logs from many goroutines
+
 func (j *journal) Log(kv ...any) error {
+	journalMu.Lock()
+	defer journalMu.Unlock()
 	*j = append(*j, kv)
 	return nil
 }

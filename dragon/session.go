@@ -28,11 +28,12 @@ type session struct {
 	tried        []Credential // and refused
 
 	loggedInAt time.Time
-	shortLived int // logins in a row whose token expired within shortLife
+	shortLived int // logins in a row whose token expired within shortLife()
 }
 
-// shortLife is less than any token of a dragon in order lives.
-const shortLife = time.Minute
+// shortLife is less than any token of a dragon in order lives: a minute, and less where a
+// simulation makes LoginRetry shorter.
+func (c *Client) shortLife() time.Duration { return c.opts.LoginRetry / 15 }
 
 var errExpired = errors.New("token expired")
 
@@ -80,7 +81,7 @@ func (c *Client) withToken(ctx context.Context, try func(token Secret, isNew boo
 			return err
 		}
 	}
-	if err == nil && time.Since(c.session.loggedInAt) >= shortLife {
+	if err == nil && time.Since(c.session.loggedInAt) >= c.shortLife() {
 		c.session.shortLived = 0
 	}
 	return err
@@ -93,7 +94,7 @@ func (c *Client) withToken(ctx context.Context, try func(token Secret, isNew boo
 func (c *Client) tokenExpired(err error) {
 	s := &c.session
 	s.token = ""
-	if time.Since(s.loggedInAt) >= shortLife {
+	if time.Since(s.loggedInAt) >= c.shortLife() {
 		s.shortLived = 0
 		return
 	}

@@ -131,7 +131,7 @@ func TestTokenThatLastedIsRenewedWithoutWaiting(t *testing.T) {
 			if _, err := c.Overview(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(shortLife)
+			time.Sleep(c.shortLife())
 		}
 		if c.Logins() != 4 {
 			t.Errorf("%d logins, want 4", c.Logins())

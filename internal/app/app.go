@@ -60,6 +60,9 @@ type app struct {
 }
 
 // newApp makes all parts. None of them runs yet.
+// loginRetry is how long no login follows a refused one.
+const loginRetry = 15 * time.Minute
+
 func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, error), logger log.Logger) (*app, error) {
 	a := &app{load: load, logger: logger, registry: prometheus.NewRegistry(), recent: web.NewRecent()}
 	a.current.Store(c)
@@ -81,6 +84,9 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 		Timeout:        c.Scrape.DragonTimeout,
 		ReadTimeout:    func() time.Duration { return a.current.Load().Scrape.DragonTimeout },
 		Observe:        collector.NewRequestMetrics(a.registry),
+	}
+	if c.SimulationSpeed > 1 { // its dragons boot, and forget their tokens, so much more often
+		a.client.LoginRetry = time.Duration(float64(loginRetry) / c.SimulationSpeed)
 	}
 	var err error
 	if a.fleet, err = a.openFleet(c); err != nil {

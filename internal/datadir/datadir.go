@@ -31,7 +31,7 @@ func Prepare(dir string) (narrowed []string, err error) {
 			return nil, fmt.Errorf("the data directory %s belongs to user %d and has mode %#o, expected at most 0700: name a directory of its own in it with --data-dir",
 				dir, ownerOf(info), info.Mode().Perm())
 		}
-		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs its x
+		if err := os.Chmod(dir, 0o700); err != nil && !errors.Is(err, syscall.EROFS) { //nolint:gosec // a directory needs its x
 			return nil, fmt.Errorf("the data directory: %w", err)
 		}
 		narrowed = append(narrowed, dir)
@@ -53,7 +53,7 @@ func Prepare(dir string) (narrowed []string, err error) {
 		case !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 || !mayNarrow(info):
 			continue
 		}
-		if err := os.Chmod(path, info.Mode().Perm()&0o700); err != nil { //nolint:gosec // the operator names it
+		if err := os.Chmod(path, info.Mode().Perm()&0o700); err != nil && !errors.Is(err, syscall.EROFS) { //nolint:gosec // the operator names it
 			return nil, fmt.Errorf("the data directory: %w", err)
 		}
 		narrowed = append(narrowed, path)

@@ -232,7 +232,7 @@ var ownInterval = regexp.MustCompile(`(?m)^    interval: .*\n`)
 func (p prometheus) answers(t *testing.T, q question, w *ward, since time.Time) bool {
 	t.Helper()
 	for _, i := range []int{0, 1, 2, 10} {
-		expr := strings.NewReplacer("$__rate_interval", "10s", "$__range", "5m", "$site", ".*", "$model", ".*", "$state", ".*",
+		expr := strings.NewReplacer("$__rate_interval", "10s", "$__range", "5m", "$site", ".*", "$place", "", "$model", ".*", "$state", ".*",
 			"$instance", ".*", "$worker", w.worker(i)).Replace(q.expr)
 		if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) {
 			t.Fatalf("%v: a variable that is not known here", q)

@@ -40,7 +40,7 @@ func TestAFullDisk(t *testing.T) {
 	if n := strings.Count(get(t, w.base+"/metrics"), "\ndragon_boards{"); n != 30 {
 		t.Errorf("%d dragons exported, want 30", n)
 	}
-	if out, status := w.plan(); status != 0 || !strings.Contains(out, "state") {
+	if out, status := w.plan(); status != 3 || !strings.Contains(out, "state") {
 		t.Errorf("the plan, exit status %d:\n%s", status, out)
 	}
 	limit(unix.RLIM_INFINITY)

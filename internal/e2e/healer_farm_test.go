@@ -303,7 +303,7 @@ func TestAHerdOfAHundred(t *testing.T) {
 		return w.value(`mother_healer_devices{state="healthy"}`)+w.value(`mother_healer_devices{state="probation"}`) == 99
 	})
 
-	writes := w.writes()
+	writes, skipped := w.writes(), 0
 	for i, d := range all {
 		var got []string
 		for _, x := range d.Writes() {
@@ -315,9 +315,17 @@ func TestAHerdOfAHundred(t *testing.T) {
 		if slices.Contains(sick, i) || i == incurable {
 			want = []string{"restartCgMiner", "reboot"}
 		}
+		// Once the restart has not helped the first ones, the others begin with the reboot.
+		if len(got) == 1 && want != nil {
+			want = want[1:]
+			skipped++
+		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s was sent %v, want %v", w.worker(i), got, want)
 		}
+	}
+	if skipped == 0 {
+		t.Error("every dragon was sent the restart, which helps none")
 	}
 	w.withinBudget(writes)
 	if page := get(t, w.base+"/metrics"); strings.Count(page, "\ndragon_up{") != 100 {
