@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,7 +52,7 @@ func newPair(t *testing.T, dragons int, servers int) *pair {
 
 func (p *pair) run(i int) {
 	p.t.Helper()
-	args := append(p.args[:len(p.args):len(p.args)], "--data-dir="+p.dirs[i], "--ha.lease=5s", fmt.Sprintf("--ha.id=host-%d", i),
+	args := append(slices.Clip(p.args), "--data-dir="+p.dirs[i], "--ha.lease=5s", fmt.Sprintf("--ha.id=host-%d", i),
 		"--ha.etcd.endpoints="+strings.Join(p.etcd.Endpoints(), ","), fmt.Sprintf("--ha.url=http://host-%d.example.net", i))
 	p.all[i], p.base[i] = mother(p.whole, args...)
 }
