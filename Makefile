@@ -18,7 +18,7 @@ demo: build ## The whole program on simulated dragons.
 test: ## All tests. Parts that need Debian packages say so and are skipped.
 	@for tool in prometheus promtool chromium; do command -v $$tool >/dev/null || \
 		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus chromium)"; done
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 	cd tools && $(GO) test ./...
 
 # Packages without goroutines: the race detector finds nothing there, slowly. The
@@ -28,11 +28,11 @@ SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /heal
 LONG := -e /agent$$ -e /discovery$$ -e /web$$
 
 race: ## The tests with the race detector, without the longest (needs gcc).
-	$(GO) test -race -short $$($(GO) list ./... | grep -v $(SERIAL))
+	$(GO) test -race -short -timeout 20m $$($(GO) list ./... | grep -v $(SERIAL))
 
 # What "make race" leaves out, so that no test runs twice in check.
 unraced:
-	$(GO) test $$($(GO) list ./... | grep $(SERIAL) $(LONG))
+	$(GO) test -timeout 20m $$($(GO) list ./... | grep $(SERIAL) $(LONG))
 	cd tools && $(GO) test ./...
 
 check: build lint ## What must hold before a change lands: lint, every test once, those with goroutines under the race detector.
