@@ -64,10 +64,11 @@ func TestAHealerThatObservesSaysWhatItWouldDo(t *testing.T) {
 	if out, status := w.invoke("healer", "pause", "--scope=fleet", "--reason=a visit", "--for=12h"); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, out)
 	}
+	before := len(w.writes()) // on a busy machine the verdict may be there first
 	w.waitFor(first, healer.StateProbation)
 	w.live(20 * time.Minute)
-	if n := len(w.writes()); n != 1 {
-		t.Errorf("%d writes under a pause, want the one before it", n)
+	if n := len(w.writes()); n != before {
+		t.Errorf("%d writes under a pause, want the %d before it", n, before)
 	}
 	if out, status := w.invoke("healer", "resume", "p1"); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, out)
