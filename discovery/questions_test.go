@@ -94,7 +94,7 @@ func TestAScanThatLostSomebodySaysSoAndAsksAgainTheNextMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		f := newFarm(t, dragontest.HerdConfig{Count: 5, Strangers: []dragontest.StrangerKind{dragontest.Mute}},
-			Config{Networks: networks(t, "127.10.0.0/28"), Interval: 10 * time.Minute, Logger: log.NewLogfmtLogger(&said)})
+			Config{Networks: networks(t, "127.10.0.0/28"), Interval: 10 * time.Minute, Logger: log.NewLogfmtLogger(log.NewSyncWriter(&said))})
 		late := f.herd.Dragon(3)
 		late.Inject(dragontest.Hang)
 		stop := f.run()
