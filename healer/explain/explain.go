@@ -25,7 +25,7 @@ type Layout struct {
 const maxRows = 50
 
 // Plan writes a plan: a line about the fleet, the dragons that are not
-// healthy, the rollouts and the dragons that have drifted.
+// healthy, what they wait for, the rollouts and the dragons that have drifted.
 func Plan(w io.Writer, p *healer.Plan, l Layout) error {
 	var b bytes.Buffer
 	if err := plan(&b, p, l); err != nil {
@@ -84,7 +84,25 @@ func plan(w io.Writer, p *healer.Plan, l Layout) error {
 	if err := dragons(w, p, l); err != nil {
 		return err
 	}
+	if err := waits(w, p); err != nil {
+		return err
+	}
 	return rollouts(w, p, l)
+}
+
+// waits writes what sick dragons wait for, the longest wait first.
+func waits(w io.Writer, p *healer.Plan) error {
+	if len(p.Waiting) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w, "waiting, the longest first:")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "  GATE\tDRAGONS\tLONGEST\tWORKER\tENDED BY")
+	for i := range p.Waiting {
+		x := &p.Waiting[i]
+		fmt.Fprintf(t, "  %s\t%d\t%s\t%s\t%s\n", x.Gate, x.Dragons, healer.ShortDuration(time.Duration(x.For)), x.Worker, x.EndedBy())
+	}
+	return t.Flush()
 }
 
 // dragons writes the dragons that are not healthy.

@@ -138,7 +138,7 @@ var shown = []struct {
 			put(float64(s.Plan.Counts.States[state]), string(state))
 		}
 	}},
-	{gauge("mother_healer_waiting_seconds", "How long a sick dragon has waited for a gate, at most. The plan says what opens it.", "gate"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_healer_waiting_seconds", "How long a sick dragon has waited for a gate, at most. The plan says what opens it. The gate is observe where the mode is.", "gate"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Waiting {
 			put(time.Duration(s.Plan.Waiting[i].For).Seconds(), string(s.Plan.Waiting[i].Gate))
 		}

@@ -238,6 +238,34 @@ func TestTheHealersPageHasWhatHoldsItBack(t *testing.T) {
 	}
 }
 
+// Why nothing happens: each gate, the dragon, how long, and what ends the wait.
+func TestTheHealersPageSaysWhatEndsEveryWait(t *testing.T) {
+	p, err := newPages(&api{}, "/metrics", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := p.templates["healer"].ExecuteTemplate(&b, "waiting", []healer.Waiting{
+		{Gate: healer.GatePause, Dragons: 2, Worker: "dragon-3", For: healer.Span(3 * time.Hour), Human: "mother-of-dragons healer resume p1", Detail: "p1 by <ann>"},
+		{Gate: healer.GateHour, Dragons: 1, Worker: "dragon-4", For: healer.Span(time.Hour), Ends: healer.Until{For: healer.Span(20 * time.Minute), Known: true}},
+		{Gate: healer.GateFlight, Dragons: 1, Worker: "dragon-5", For: healer.Span(time.Minute), Event: "the outcome of an action"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	at := 0
+	for _, want := range []string{
+		"pause", "dragon-3", "3 h", "a person:</b> mother-of-dragons healer resume p1", "p1 by &lt;ann&gt;",
+		"hour", "dragon-4", "60 min", "in 20m", "in flight", "dragon-5", "60 s", "the outcome of an action",
+	} {
+		i := strings.Index(page[at:], want)
+		if i < 0 {
+			t.Fatalf("%q is not there, or out of order:\n%s", want, page)
+		}
+		at += i
+	}
+}
+
 func TestTheRolloutsPageHasWhatIsBroughtToTheDragons(t *testing.T) {
 	c := newClinic(t)
 	eventually(t, "the healer knows how the dragons are configured", func() bool {

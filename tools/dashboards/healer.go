@@ -51,6 +51,8 @@ func healerBoard(limits thresholds) *board {
 					SortBy(falling("When")).NoValue("None yet"), 8, 8, 0},
 			}},
 			{"What holds it back?", []panel{
+				{lines("Longest wait", "How long a sick dragon has waited for each gate, at most. The plan and the healer page say what ends the wait.", seconds, query{"max by (gate) (mother_healer_waiting_seconds)", "{{gate}}"}).Min(0).NoValue("None"), 12, 8, 0},
+				{limit(lines("Left alone", "The longest time that a sick dragon has been left alone: since it is sick, or since its last action. Above the line an alert fires.", seconds, query{"max(mother_healer_untreated_seconds)", "longest"}).Min(0), colours("green", limits.at("waiting_seconds"), "red")), 12, 8, 0},
 				{heaps("Waiting", "Sick dragons, by the gate that holds them back.", count, query{"max by (gate) (mother_healer_blocked) > 0", "{{gate}}"}).Decimals(0).AxisSoftMax(1).NoValue("None"), 8, 8, 0},
 				{ranking("Budgets", "Used of what it may write.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).
 					Max(1).Thresholds(colours("green", 0.8, "orange", 1.0, "red")), 8, 8, 0},
