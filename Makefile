@@ -25,7 +25,7 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 # end-to-end tests run a binary without it.
 SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /healer$$ -e /healer/explain$$ -e /packaging$$ -e /recording$$
 # Packages whose longest tests only "make test" runs.
-LONG := -e /agent$$ -e /discovery$$ -e /web$$
+LONG := -e /agent$$ -e /discovery$$ -e /store$$ -e /web$$
 
 race: ## The tests with the race detector, without the longest (needs gcc).
 	$(GO) test -race -short -timeout 20m $$($(GO) list ./... | grep -v $(SERIAL))

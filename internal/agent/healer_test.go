@@ -492,6 +492,9 @@ func TestOfTwoOnOneDirectoryOneObservesUntilTheOtherEnds(t *testing.T) {
 }
 
 func TestALostMemoryChargesEveryBudget(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing in it is new to the race detector")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 4)
 		if err := os.WriteFile(filepath.Join(w.dir, "healer.db"), []byte("this is no database"), 0o600); err != nil {
@@ -850,6 +853,9 @@ func TestPlanOffline(t *testing.T) {
 
 // A dragon whose mining process is dead behind a living web server is restarted.
 func TestADeadMiningProcessIsRestarted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing in it is new to the race detector")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 4)
 		w.start()

@@ -63,6 +63,9 @@ func damages(whole []byte, flips, cuts int) map[string][]byte {
 
 // Whatever happens to the file, it is either read as it was written or found to be corrupt.
 func TestDamageIsFoundOrHarmless(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing in it is new to the race detector")
+	}
 	whole, want := aFile(t)
 	flips, cuts := 2000, 200
 	if *soak {
@@ -103,6 +106,9 @@ func TestDamageIsFoundOrHarmless(t *testing.T) {
 
 // Every page of the tree is pointed at every other one: cycles, old pages, wrong kinds.
 func TestEveryWrongPointerIsFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing in it is new to the race detector")
+	}
 	whole, want := aFile(t)
 	pages := len(whole) / pageSize
 	pointers := 0

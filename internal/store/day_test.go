@@ -47,6 +47,9 @@ func (f *calmFarm) view() *healer.View {
 // A calm day of a farm that was watched for a week writes little, and a memory card
 // lasts. A third of it is counted, in which each cold record is written once.
 func TestACalmDayWritesLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing in it is new to the race detector")
+	}
 	for dragons, most := range map[int]int64{1000: 5e6, 10000: 50e6} {
 		if dragons > 1000 && !flag.Lookup("soak").Value.(flag.Getter).Get().(bool) {
 			continue // it takes a minute
