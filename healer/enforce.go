@@ -380,21 +380,6 @@ func (c *cycle) changes() {
 // gate about each of ten thousand dragons, of which one gets its turn, would take a while.
 const changesShown = 100
 
-// closedForAll reports whether a gate is closed that is the same for every dragon.
-func closedForAll(d *Decision) bool {
-	for _, g := range d.Gates {
-		if g.Open {
-			continue
-		}
-		switch g.Name {
-		case GateStop, GateOwner, GateStore, GateClock, GateRecovered, GateSafeMode, GateWindow, GateIsolation, GateBoot,
-			GateStorm, GateHarm, GateFlight, GateRollouts, GateSpacing, GateExternal, GateWave:
-			return true
-		}
-	}
-	return false
-}
-
 // urgency sorts what is to be given back first, and last who was the canary already and
 // could not be written to.
 func urgency(s *subject) int {
@@ -494,35 +479,6 @@ func changeInWords(s *subject, x *change) string {
 		}
 	}
 	return strings.Join(words, "; ")
-}
-
-// itself lists what a dragon waits for that is its own, and not said of many already.
-func itself(d *Decision) (own []string) {
-	for _, g := range d.Gates {
-		if g.Open {
-			continue
-		}
-		switch g.Name {
-		case GateConflict, GateMaintenance, GateQuarantine, GateFlapping, GateYoung, GateDevice:
-			own = append(own, string(g.Name))
-		}
-	}
-	return own
-}
-
-// inLine reports whether a dragon waits for nothing but its turn.
-func inLine(d *Decision) bool {
-	for _, g := range d.Gates {
-		if g.Open {
-			continue
-		}
-		switch g.Name {
-		case GateStart, GateRollout, GateWave, GateFlight, GateDomainSlots, GateRollouts, GateSpacing, GateGap:
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // concludeChange reads off the dragon whether what was written to it took effect, and

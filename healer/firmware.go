@@ -593,17 +593,11 @@ func (c *cycle) unfit(s *subject, r *FirmwareRelease) string {
 
 // fitness keeps firmware from dragons that are not well.
 func (q *gateRequest) fitness() answer {
-	if q.upgrade == nil || q.kind != Upgrade {
-		return yes("")
-	}
 	return openUnless(q.c.unfit(q.s, &q.upgrade.Release))
 }
 
 // uploads bounds how many dragons are sent an image at one time.
 func (q *gateRequest) uploads() answer {
-	if q.upgrade == nil || q.kind != Upgrade {
-		return yes("")
-	}
 	n := 0
 	for _, s := range slices.Concat(q.c.all, q.c.frozen) {
 		if u := s.r.Upgrade; u != nil && u.Phase == UpgradeUploading {

@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // Gate is the name of something that must agree before a dragon is written to.
 type Gate string
 
-// The gates, from cheap to dear. Those of the upper half are about the healer itself.
+// The gates. The table below has a row for each, and with it all that there is to say about it.
 const (
 	GateStop        Gate = "stop"
 	GateOwner       Gate = "owner"
@@ -33,8 +31,8 @@ const (
 	GateConfig      Gate = "after_config"
 	GateCooling     Gate = "cooling"
 	GateWindow      Gate = "window"
-	GateUnfit       Gate = "unfit"   // firmware only comes to who is well
-	GateUploads     Gate = "uploads" // and to few at one time
+	GateUnfit       Gate = "unfit"
+	GateUploads     Gate = "uploads"
 	GateIsolation   Gate = "isolation"
 	GateBoot        Gate = "fleet_boot"
 	GatePool        Gate = "pool"
@@ -62,16 +60,47 @@ const (
 	GateWave        Gate = "wave"
 )
 
-// gateRequest is: may this kind of write go to this dragon now?
+// writes is a set of kinds of writes to dragons.
+type writes uint8
+
+const (
+	ladderSteps    writes = 1 << iota // of the healer, to heal a dragon
+	requests                          // of a human: a restart or a reboot
+	configWrites                      // of a rollout: pools, autotune mode
+	rollbackWrites                    // of a configuration
+	firmwareWrites                    // of a rollout: an image
+	firmwareBoots                     // of a rollout: one more boot of its canary
+
+	allWrites = ladderSteps | requests | configWrites | rollbackWrites | firmwareWrites | firmwareBoots
+	anyChange = configWrites | rollbackWrites | firmwareWrites // of what a dragon is set up for
+)
+
+// gateRequest is one write to one dragon that the gates are asked about.
 type gateRequest struct {
 	c      *cycle
 	s      *subject
 	kind   Kind
 	reason Reason  // that the ladder acts on; empty for a human or a rollout
 	step   *step   // of the ladder; nil for a human or a rollout
-	change *change // to a wish; nil for all else
+	change *change // of a rollout of a configuration; nil for all else
 
-	upgrade *FirmwareStep // what a rollout of firmware wants; nil: none does
+	upgrade *FirmwareStep // of a rollout of firmware; nil for all else
+}
+
+func (q *gateRequest) write() writes {
+	switch {
+	case q.step != nil:
+		return ladderSteps
+	case q.upgrade != nil && q.kind == Upgrade:
+		return firmwareWrites
+	case q.upgrade != nil:
+		return firmwareBoots
+	case q.change != nil && q.change.Restore:
+		return rollbackWrites
+	case q.kind.heals():
+		return requests
+	}
+	return configWrites
 }
 
 // taken is the dragon that this cycle's action goes to already. What is only observed
@@ -99,71 +128,246 @@ func no(wait time.Duration, format string, args ...any) answer {
 // openUnless is closed where why is not empty.
 func openUnless(why string) answer { return answer{open: why == "", detail: why} }
 
-// gate is a row of the table below.
+// breakerKind says whether a gate is the breaker of its name.
+type breakerKind uint8
+
+const (
+	noBreaker     breakerKind = iota
+	scopedBreaker             // one for each pool, site, rollout …
+	fleetBreaker              // one for the fleet, without a scope
+)
+
+// gate is a row of the table below. Documentation, labels of metrics, waits and what a
+// change waits for are made of the rows; TestEveryGateIsWhole names what a row lacks.
 type gate struct {
-	name Gate
-	// firm gates are not skipped by force: a human may overrule policy, never what
-	// keeps two writes apart or says that nothing can be written down.
-	unforceable bool
-	// write gates are about every write; the others are about what the ladder wants.
-	write bool
-	ask   func(*gateRequest) answer
+	name   Gate
+	closed string // when it is closed: "while …", "until …", for the documentation
+	human  string // what a human does to open it: a command, or where to look. ID, WORKER and SCOPE stand for names
+	event  string // what opens it otherwise, if the time is not known; with human: if there is no such event, the human
+
+	holds  writes // the kinds of writes that it is about
+	passes writes // those of them that it always lets through
+	ask    func(*gateRequest) answer
+
+	unforceable bool        // a human cannot skip it by force: it keeps two writes apart, or every write is to be recorded
+	latched     bool        // no time opens it, only healer ack
+	breaker     breakerKind // it is the breaker of its name
+	hold        bool        // a human has put it there: it is asked again right before the send
+	fleetWide   bool        // its answer is the same for every dragon
+	turn        bool        // a change that only this gate holds waits for its turn
+	own         bool        // a change that it holds waits for something of its own dragon
+	alert       string
 }
 
 // gates in the order in which they are asked: all of them, so that an operator sees
-// everything that is in the way.
+// everything that is in the way. The cheap ones and those about the healer itself come first.
 var gates = []gate{
-	{GateStop, true, true, func(q *gateRequest) answer { return openUnless(reasonIf(q.c.host.Stop, "the STOP file is there")) }},
-	{GateOwner, true, true, func(q *gateRequest) answer {
-		return openUnless(reasonIf(!q.c.host.Owner, "another process holds the store"))
-	}},
-	{GateStore, true, true, func(q *gateRequest) answer {
-		return openUnless(reasonIf(!q.c.host.StateWritable, "the state cannot be written"))
-	}},
-	{GateClock, false, true, (*gateRequest).clock},
-	{GateRecovered, false, true, (*gateRequest).recovered},
-	{GateSafeMode, false, true, (*gateRequest).safeMode},
-	{GatePause, false, true, (*gateRequest).pause},
-	{GateStart, false, true, (*gateRequest).startObservation},
-	{GateConflict, true, true, func(q *gateRequest) answer { return openUnless(reasonIf(q.s.conflict, "its MAC is not its own")) }},
-	{GateMaintenance, false, true, func(q *gateRequest) answer { return openUnless(reasonIf(q.s.maintenance, "in maintenance")) }},
-	{GateQuarantine, false, true, (*gateRequest).quarantine},
-	{GateLost, false, true, func(q *gateRequest) answer { return openUnless(reasonIf(q.s.r.Lost != 0, "lost after an action")) }},
-	{GateFlapping, false, true, (*gateRequest).flapping},
-	{GateNew, false, true, (*gateRequest).newDevice},
-	{GateFresh, false, true, (*gateRequest).fresh},
-	{GateYoung, false, true, (*gateRequest).uptimeGate},
-	{GateTuning, false, true, (*gateRequest).tuning},
-	{GateConfig, false, true, (*gateRequest).afterConfig},
-	{GateCooling, false, false, (*gateRequest).cooling},
-	{GateWindow, false, true, (*gateRequest).window},
-	{GateUnfit, false, true, (*gateRequest).fitness},
-	{GateUploads, false, true, (*gateRequest).uploads},
-	{GateIsolation, false, true, closedBy("isolation")},
-	{GateBoot, false, true, closedBy("fleet_boot")},
-	{GatePool, false, true, (*gateRequest).pool},
-	{GateDomain, false, true, closedBy("domain")},
-	{GateSchema, false, true, closedBy("schema")},
-	{GateForeign, false, true, closedBy("foreign")},
-	{GateStorm, false, true, closedBy("storm")},
-	{GateScope, false, true, closedBy("scope")},
-	{GateEfficacy, false, false, (*gateRequest).efficacy},
-	{GateHarm, false, true, closedBy("harm")},
-	{GateInFlight, true, true, (*gateRequest).inFlight},
-	{GateHold, false, false, (*gateRequest).holdDown},
-	{GateInterval, false, false, (*gateRequest).interval},
-	{GateGap, false, true, (*gateRequest).gap},
-	{GateDevice, false, true, (*gateRequest).deviceBudget},
-	{GateBenefit, false, false, (*gateRequest).benefit},
-	{GateFlight, false, true, (*gateRequest).flight},
-	{GateDomainSlots, false, true, (*gateRequest).domainFlight},
-	{GateRollouts, false, true, (*gateRequest).rolloutShare},
-	{GateSpacing, false, true, (*gateRequest).spacing},
-	{GateHour, false, true, (*gateRequest).hour},
-	{GateDay, false, true, (*gateRequest).day},
-	{GateExternal, false, true, (*gateRequest).external},
-	{GateRollout, false, true, (*gateRequest).rollout},
-	{GateWave, false, true, (*gateRequest).wave},
+	{name: GateStop, closed: "while the file `STOP` is in the data directory",
+		human: "remove the file STOP from the data directory",
+		holds: allWrites, unforceable: true, fleetWide: true, alert: "HealerStopped",
+		ask: func(q *gateRequest) answer { return openUnless(reasonIf(q.c.host.Stop, "the STOP file is there")) }},
+	{name: GateOwner, closed: "while another process owns the state",
+		human: "stop the other process that uses the data directory",
+		holds: allWrites, unforceable: true, fleetWide: true, alert: "HealerReadOnly",
+		ask: func(q *gateRequest) answer {
+			return openUnless(reasonIf(!q.c.host.Owner, "another process holds the store"))
+		}},
+	{name: GateStore, closed: "while the state cannot be written",
+		human: "make the data directory writable",
+		holds: allWrites, unforceable: true, fleetWide: true, alert: "HealerReadOnly",
+		ask: func(q *gateRequest) answer {
+			return openUnless(reasonIf(!q.c.host.StateWritable, "the state cannot be written"))
+		}},
+	{name: GateClock, closed: "until the host's clock is trusted: kept by NTP, or 15 minutes without going back; and " +
+		"for 10 minutes after a jump. Without NTP, the time that the host was off is not counted",
+		human: "let NTP set the clock of this host",
+		holds: allWrites, fleetWide: true, alert: "ClockUntrusted",
+		ask: (*gateRequest).clock},
+	{name: GateRecovered, closed: "for a day after the state was lost or corrupt. " +
+		"The budgets count as used up in any case: the day's for a day, the reboots of a week for a week",
+		human: "healer ack recovered_state",
+		holds: allWrites, fleetWide: true, alert: "StateCorrupt",
+		ask: (*gateRequest).recovered},
+	{name: GateSafeMode, closed: "for 6 hours after four unclean starts within 30 minutes",
+		human: "healer ack safe_mode",
+		holds: allWrites, fleetWide: true, alert: "HealerSafeMode",
+		ask: (*gateRequest).safeMode},
+	{name: GatePause, closed: "while a pause covers the dragon",
+		human: "healer resume ID",
+		holds: allWrites, hold: true, alert: "HealerPaused",
+		ask: (*gateRequest).pause},
+	{name: GateStart, closed: "for 15 minutes after the start of the healer, and until it has enough samples of the dragon",
+		event: "enough samples since the healer started",
+		holds: allWrites, turn: true,
+		ask: (*gateRequest).startObservation},
+	{name: GateConflict, closed: "while two dragons claim one MAC, and for a day after that. An action sent to one of them " +
+		"before ends as `unknown` at its deadline, so that the others go on being healed; a rollout of firmware pauses",
+		human: "give each dragon a MAC of its own",
+		holds: allWrites, unforceable: true, own: true, alert: "DuplicateMAC",
+		ask: func(q *gateRequest) answer { return openUnless(reasonIf(q.s.conflict, "its MAC is not its own")) }},
+	{name: GateMaintenance, closed: "while the dragon is in maintenance",
+		human: "healer resume ID",
+		holds: allWrites, hold: true, own: true, alert: "HealerPaused",
+		ask: func(q *gateRequest) answer { return openUnless(reasonIf(q.s.maintenance, "in maintenance")) }},
+	{name: GateQuarantine, closed: "while the dragon is in quarantine",
+		human: "healer release WORKER",
+		holds: allWrites, hold: true, own: true, alert: "DragonQuarantined",
+		ask: (*gateRequest).quarantine},
+	{name: GateLost, closed: "after an action that the dragon did not come back from",
+		human: "look at the dragon: power, network, board",
+		holds: allWrites, alert: "LostAfterAction",
+		ask: func(q *gateRequest) answer { return openUnless(reasonIf(q.s.r.Lost != 0, "lost after an action")) }},
+	{name: GateFlapping, closed: "while the dragon restarts by itself: three times in an hour, until a day without",
+		human: "find out why it restarts, then healer release WORKER",
+		holds: allWrites, own: true, alert: "DragonFlapping",
+		ask: (*gateRequest).flapping},
+	{name: GateNew, closed: "for one hour after the dragon was first seen, and until it has given enough samples",
+		event: "enough samples of the new dragon",
+		holds: allWrites, passes: configWrites | rollbackWrites,
+		ask: (*gateRequest).newDevice},
+	{name: GateFresh, closed: "while there is no fresh sample, or the last ones are not all bad",
+		human: "look why the dragon cannot be read: network, password, firmware",
+		holds: allWrites,
+		ask:   (*gateRequest).fresh},
+	{name: GateYoung, closed: "while the dragon has just booted, or its uptime is unknown",
+		human: "look why its uptime cannot be read",
+		holds: allWrites, own: true,
+		ask: (*gateRequest).uptimeGate},
+	{name: GateTuning, closed: "while the dragon tunes, unless its fault has nothing to do with tuning",
+		event: "the end of its tuning",
+		holds: allWrites,
+		ask:   (*gateRequest).tuning},
+	{name: GateConfig, closed: "for some time after its configuration or firmware was written",
+		event: "the end of the check of its new firmware",
+		holds: allWrites, passes: rollbackWrites,
+		ask: (*gateRequest).afterConfig},
+	{name: GateCooling, closed: "while the dragon overheats, or a board that died of heat has not cooled",
+		human: "cool the dragon",
+		holds: ladderSteps,
+		ask:   (*gateRequest).cooling},
+	{name: GateWindow, closed: "outside the configured hours",
+		event: "the next healing window",
+		holds: allWrites, fleetWide: true, alert: "HealerWaiting",
+		ask: (*gateRequest).window},
+	{name: GateUnfit, closed: "to [firmware](firmware.md), while the dragon is not well, hot, or short of memory",
+		human: "heal the dragon first",
+		holds: firmwareWrites | firmwareBoots, passes: firmwareBoots,
+		ask: (*gateRequest).fitness},
+	{name: GateUploads, closed: "to [firmware](firmware.md), while two other dragons are being sent theirs",
+		event: "the end of another upload",
+		holds: firmwareWrites | firmwareBoots, passes: firmwareBoots,
+		ask: (*gateRequest).uploads},
+	{name: GateIsolation, closed: "while the healer is cut off from most of the fleet, or from its gateway",
+		human: "look at the network of this host",
+		holds: allWrites, breaker: fleetBreaker, fleetWide: true, alert: "HealerIsolated",
+		ask: closedBy("isolation")},
+	{name: GateBoot, closed: "after many dragons booted together, as after a power cut",
+		event: "the end of the boot of many dragons",
+		holds: allWrites, breaker: fleetBreaker, fleetWide: true, alert: "FleetBoot",
+		ask: closedBy("fleet_boot")},
+	{name: GatePool, closed: "while a pool of the dragon is down for many",
+		human: "look at the pool, or change it",
+		holds: allWrites, breaker: scopedBreaker, alert: "PoolDown",
+		ask: (*gateRequest).pool},
+	{name: GateDomain, closed: "while many of its site are out of reach",
+		human: "look at the network and the power of the site",
+		holds: allWrites, breaker: scopedBreaker, alert: "SiteUnreachable",
+		ask: closedBy("domain")},
+	{name: GateSchema, closed: "while the answers of its firmware cannot be read",
+		human: "report the firmware: its answers cannot be read",
+		holds: allWrites, breaker: scopedBreaker, alert: "SchemaDrift",
+		ask: closedBy("schema")},
+	{name: GateForeign, closed: "while someone else restarts dragons, for those that were restarted",
+		human: "find out who restarts dragons, then healer ack foreign",
+		holds: allWrites, breaker: fleetBreaker, alert: "ForeignActor",
+		ask: closedBy("foreign")},
+	{name: GateStorm, closed: "while too many of the fleet are sick at once",
+		human: "look for a common cause, or healer ack storm",
+		holds: allWrites, breaker: fleetBreaker, fleetWide: true, alert: "StormHold",
+		ask: closedBy("storm")},
+	{name: GateScope, closed: "while too many of one pool, site, model or firmware are sick at once",
+		human: "look for a common cause, or healer ack scope SCOPE",
+		holds: allWrites, breaker: scopedBreaker, alert: "StormHold",
+		ask: closedBy("scope")},
+	{name: GateEfficacy, closed: "while another dragon tries the step first, or a step does not help that must not be followed by a stronger one; " +
+		"when a whole ladder does not help, until `healer ack`",
+		human: "healer ack efficacy SCOPE", event: "the outcome of the step on another dragon",
+		holds: ladderSteps, breaker: scopedBreaker, latched: true, alert: "EfficacyLatched",
+		ask: (*gateRequest).efficacy},
+	{name: GateHarm, closed: "when actions did harm, until you have looked and `healer ack harm`",
+		human: "look at the dragons that were lost, then healer ack harm",
+		holds: allWrites, breaker: fleetBreaker, latched: true, fleetWide: true, alert: "HarmLatched",
+		ask: closedBy("harm")},
+	{name: GateInFlight, closed: "while an action on the dragon has no outcome",
+		event: "the outcome of its last action",
+		holds: allWrites, unforceable: true,
+		ask: (*gateRequest).inFlight},
+	{name: GateHold, closed: "for the hold-down of the ladder after the step before",
+		event: "the end of its hold-down",
+		holds: ladderSteps,
+		ask:   (*gateRequest).holdDown},
+	{name: GateInterval, closed: "for the least time between two actions for the same reason, if the reason has one",
+		event: "the next action for this reason",
+		holds: ladderSteps,
+		ask:   (*gateRequest).interval},
+	{name: GateGap, closed: "for the least time between two actions on one dragon",
+		event: "the gap after its last write",
+		holds: allWrites, turn: true,
+		ask: (*gateRequest).gap},
+	{name: GateDevice, closed: "while the dragon's own budget of restarts, reboots or configurations is used up",
+		event: "its own budget",
+		holds: allWrites, passes: rollbackWrites | firmwareWrites, own: true,
+		ask: (*gateRequest).deviceBudget},
+	{name: GateBenefit, closed: "while a reboot costs more hashes than it may bring in a day",
+		human: "nothing: after a day it is quarantined",
+		holds: ladderSteps,
+		ask:   (*gateRequest).benefit},
+	{name: GateFlight, closed: "while as many actions have no outcome as may be at one time",
+		event: "the outcome of an action on another dragon",
+		holds: allWrites, fleetWide: true, turn: true, alert: "HealerWaiting",
+		ask: (*gateRequest).flight},
+	{name: GateDomainSlots, closed: "while as many actions at its site have no outcome as may be at one time",
+		event: "the outcome of an action on another dragon of its site",
+		holds: allWrites, turn: true, alert: "HealerWaiting",
+		ask: (*gateRequest).domainFlight},
+	{name: GateRollouts, closed: "while rollouts and requests use their half of the actions at one time",
+		event: "the outcome of another change",
+		holds: allWrites, passes: ladderSteps, fleetWide: true, turn: true,
+		ask: (*gateRequest).rolloutShare},
+	{name: GateSpacing, closed: "for the least time between two writes to any dragons",
+		event: "the gap after the last write to any dragon",
+		holds: allWrites, fleetWide: true, turn: true,
+		ask: (*gateRequest).spacing},
+	{name: GateHour, closed: "while the budget of the hour is used up",
+		event: "the budget of the next hour",
+		holds: allWrites, alert: "HealerWaiting",
+		ask: (*gateRequest).hour},
+	{name: GateDay, closed: "while the budget of the day is used up",
+		event: "the budget of the next day",
+		holds: allWrites, alert: "HealerWaiting",
+		ask: (*gateRequest).day},
+	{name: GateExternal, closed: "while the query of `healing.gate` returns anything, see below",
+		human: "look at the external gate's query",
+		holds: allWrites, fleetWide: true, alert: "GateFailing",
+		ask: (*gateRequest).external},
+	{name: GateRollout, closed: "to a [rollout](desired-state.md), while another dragon tries it first, or when it was aborted",
+		human: "healer ack rollout ID",
+		holds: anyChange, passes: rollbackWrites | firmwareWrites, breaker: scopedBreaker, latched: true, turn: true, alert: "RolloutAborted",
+		ask: (*gateRequest).rollout},
+	{name: GateWave, closed: "to a [rollout](desired-state.md), while as many dragons were changed as may be at one time",
+		event: "the next wave",
+		holds: anyChange, passes: rollbackWrites | firmwareWrites, fleetWide: true, turn: true,
+		ask: (*gateRequest).wave},
+}
+
+// gateOf is the row of a gate; nil: it has none.
+func gateOf(name Gate) *gate {
+	for i := range gates {
+		if gates[i].name == name {
+			return &gates[i]
+		}
+	}
+	return nil
 }
 
 // Gates returns the names of all gates in order.
@@ -175,6 +379,21 @@ func Gates() []Gate {
 	return names
 }
 
+// BreakerNames returns the names of all breakers, each of which has a gate of its name, and of
+// those that are for the fleet as a whole and have no scope.
+func BreakerNames() (all, ofFleet []string) {
+	for i := range gates {
+		g := &gates[i]
+		if g.breaker != noBreaker {
+			all = append(all, string(g.name))
+		}
+		if g.breaker == fleetBreaker {
+			ofFleet = append(ofFleet, string(g.name))
+		}
+	}
+	return all, ofFleet
+}
+
 // WithoutGate returns the policy with one gate always open. It wants a test, since it
 // exists to prove that each gate is needed.
 func WithoutGate(t interface{ Helper() }, p Policy, name Gate) Policy {
@@ -183,19 +402,22 @@ func WithoutGate(t interface{ Helper() }, p Policy, name Gate) Policy {
 	return p
 }
 
-// ask asks every gate that is about the question.
+// ask asks every gate that is about the write.
 func (q *gateRequest) ask() []GateState {
 	out := make([]GateState, 0, len(gates))
+	write := q.write()
 	for i := range gates {
 		g := &gates[i]
-		if !g.write && q.step == nil || q.kind.heals() && (g.name == GateRollout || g.name == GateWave) ||
-			q.upgrade == nil && (g.name == GateUnfit || g.name == GateUploads) {
+		if g.holds&write == 0 {
 			continue
 		}
 		var a answer
-		if g.name == q.c.p.without {
+		switch {
+		case g.name == q.c.p.without:
 			a = yes("switched off by a test")
-		} else {
+		case g.passes&write != 0:
+			a = yes("")
+		default:
 			a = g.ask(q)
 		}
 		out = append(out, GateState{g.name, a.open, a.detail, Until{Span(a.wait), a.open || a.wait > 0}})
@@ -203,503 +425,32 @@ func (q *gateRequest) ask() []GateState {
 	return out
 }
 
-func reasonIf(condition bool, why string) string {
-	if condition {
-		return why
-	}
-	return ""
-}
-
-func (q *gateRequest) clock() answer {
-	t := &q.c.m.run.time
-	if !t.trusted {
-		return no(max(0, trustAfter-t.alive), "the clock is not trusted yet")
-	}
-	if wait := t.jumpPause(q.c.p.JumpPause); wait > 0 {
-		return no(wait, "the clock has jumped")
-	}
-	return yes("")
-}
-
-func (q *gateRequest) recovered() answer {
-	if r := q.c.m.Fleet.Recovered; r != nil && !r.Acked {
-		if wait := q.c.p.Breakers.RecoveredObserve - q.c.now.Since(r.At); wait > 0 {
-			return no(wait, "memory lost: %s", r.Reason)
+// closedRows are the rows of the gates that are closed.
+func (d *Decision) closedRows() (rows []*gate) {
+	for _, s := range d.Gates {
+		if g := gateOf(s.Name); !s.Open && g != nil {
+			rows = append(rows, g)
 		}
 	}
-	return yes("")
+	return rows
 }
 
-func (q *gateRequest) safeMode() answer {
-	if s := q.c.m.Fleet.SafeMode; s != nil {
-		return no(q.c.p.Breakers.SafeFor-q.c.now.Since(s.At), "%s", s.Reason)
-	}
-	return yes("")
+// closedForAll reports whether a gate is closed that is the same for every dragon.
+func closedForAll(d *Decision) bool {
+	return slices.ContainsFunc(d.closedRows(), func(g *gate) bool { return g.fleetWide })
 }
 
-func (q *gateRequest) pause() answer {
-	if p := q.c.m.paused(Paused, q.s.f, q.c.now); p != nil {
-		wait := time.Duration(0)
-		if !p.UntilResume {
-			wait = time.Duration(p.Until - q.c.now)
-		}
-		return no(wait, "%s by %s: %s", p.ID, p.Owner, p.Reason)
-	}
-	return yes("")
+// inLine reports whether a change waits for nothing but its turn.
+func inLine(d *Decision) bool {
+	return !slices.ContainsFunc(d.closedRows(), func(g *gate) bool { return !g.turn })
 }
 
-func (q *gateRequest) startObservation() answer {
-	if q.change != nil {
-		r, alive, w := &q.c.p.Rollout, q.c.m.run.time.alive, q.s.w
-		if alive < r.Start || w.samples < r.Samples {
-			return no(max(r.Start-alive, time.Duration(r.Samples-w.samples)*q.c.p.Poll), "the healer is up for %s, %d samples", ShortDuration(alive), w.samples)
-		}
-		return yes("")
-	}
-	if q.c.starting(q.s) {
-		left := q.c.p.StartObserve - q.c.m.run.time.alive
-		missing := time.Duration(q.c.p.StartSamples-q.s.w.samples) * q.c.p.Poll
-		return no(max(left, missing), "the healer is up for %s, %d samples", ShortDuration(q.c.m.run.time.alive), q.s.w.samples)
-	}
-	return yes("")
-}
-
-func (q *gateRequest) quarantine() answer {
-	if m := q.s.r.Quarantine; m != nil {
-		return no(0, "quarantined by %s: %s", m.By, m.Reason)
-	}
-	return yes("")
-}
-
-func (q *gateRequest) flapping() answer {
-	if f := q.s.r.Flapping; f != 0 {
-		return no(q.s.p.Device.FlappingStable-q.c.now.Since(f), "it restarts by itself")
-	}
-	return yes("")
-}
-
-// newDevice lets a dragon be watched before it is judged. What it is to be is no
-// judgement: until it has been told it may be working for somebody else.
-func (q *gateRequest) newDevice() answer {
-	if q.change != nil {
-		return yes("")
-	}
-	watched := q.c.now.Since(q.s.r.Observe)
-	if watched < q.c.p.NewObserve || q.s.r.Samples < q.c.p.NewSamples {
-		missing := time.Duration(q.c.p.NewSamples-q.s.r.Samples) * q.c.p.Poll
-		return no(max(q.c.p.NewObserve-watched, missing), "watched for %s, %d samples", ShortDuration(watched), q.s.r.Samples)
-	}
-	return yes("")
-}
-
-func (q *gateRequest) fresh() answer {
-	w := q.s.w
-	at, seen := w.at, w.seen
-	if q.step != nil && q.reason == NotMining { // it gives no samples: that is what is wrong
-		at, seen = max(at, w.bare), seen || w.bare != 0
-	}
-	if w.misses > 0 || q.s.f.Status != Reached || !seen || q.c.now.Since(at) > 2*q.c.p.Poll {
-		return no(0, "no fresh sample (%s)", word(q.s.f.Status))
-	}
-	if q.step != nil && !w.evidence[q.s.fired].lastBad() {
-		return no(0, "the last %d samples are not all bad", freshInRow)
-	}
-	return yes("")
-}
-
-func word(r ReadStatus) string {
-	if r == Untried {
-		return "never read"
-	}
-	return string(r)
-}
-
-func (q *gateRequest) uptimeGate() answer {
-	f := q.s.f
-	if up, ok := f.Uptime.Get(); q.change != nil && max(up, f.Elapsed.Or(0)) >= q.c.p.Rollout.Boot.Seconds() {
-		return yes("")
-	} else if q.change != nil && ok {
-		return no(q.c.p.Rollout.Boot-seconds(up), "up for %s", ShortDuration(seconds(up)))
-	}
-	if booted(f, &q.s.p.Grace) {
-		return yes("")
-	}
-	up := max(f.Uptime.Or(-1), f.Elapsed.Or(-1))
-	if up < 0 {
-		return no(0, "its uptime is unknown")
-	}
-	return no(q.s.p.Grace.SystemBoot-seconds(up), "up for %s", ShortDuration(seconds(up)))
-}
-
-// tuning keeps its hands off a tuning dragon: a restart throws the work away. Boards
-// that are dead or missing do not come back by tuning, and tuning that never ends is
-// a complaint of its own.
-func (q *gateRequest) tuning() answer {
-	if !q.s.w.tuning {
-		return yes("")
-	}
-	switch q.reason {
-	case DeadBoard, Missing, TuningStuck, NotMining:
-		return yes("tuning, which does not matter for " + string(q.reason))
-	}
-	if q.change != nil {
-		return yes("tuning, perhaps for somebody else")
-	}
-	if q.step != nil && q.c.now.Since(q.s.w.tuned) > q.s.p.Grace.TuningMax { // nothing is lost by a restart
-		return yes("stuck in tuning")
-	}
-	return no(0, "tuning for %s", ShortDuration(q.c.now.Since(q.s.w.tuned)))
-}
-
-func (q *gateRequest) afterConfig() answer {
-	if u := q.s.r.Upgrade; q.change != nil && !q.change.Restore && u != nil && u.Phase == UpgradeVerifying {
-		return no(0, "its new firmware is being measured") // another mode would be held against that
-	}
-	a := q.s.r.last(func(a *Action) bool { return a.Kind == Configure || a.Kind == Upgrade })
-	if a == nil || q.change != nil { // that one has its gap, and its budget
-		return yes("")
-	}
-	if wait := q.s.p.Grace.AfterConfig - q.c.now.Since(a.At); wait > 0 {
-		return no(wait, "%s written %s ago", a.Kind, ShortDuration(q.c.now.Since(a.At)))
-	}
-	return yes("")
-}
-
-// cooling waits until a board that died of heat is cold. A dead board may report the
-// temperature that it died with for ever; then time has to do. Whatever else a dragon
-// suffers from, while it overheats its next boards die of heat, and a restart helps none.
-func (q *gateRequest) cooling() answer {
-	if q.reason == "" {
-		return yes("")
-	}
-	h, w := &q.s.p.Heat, q.s.w
-	limit := h.Crit
-	if q.reason == DeadHot {
-		limit = h.Warn
-	}
-	if t, ok := q.s.f.hottest().Get(); ok && t >= limit {
-		return no(0, "the other boards are at %.0fC", t)
-	}
-	for i := range q.s.f.Boards {
-		b := &q.s.f.Boards[i]
-		if !b.dead() || !slices.Contains(q.s.r.DeadHot, b.Slot) {
-			continue
-		}
-		bw := w.board(b.Slot, q.c.now)
-		if wait := h.CoolFor - q.c.now.Since(bw.died); wait > 0 {
-			return no(wait, "board %d died %s ago", b.Slot, ShortDuration(q.c.now.Since(bw.died)))
-		}
-		frozen := q.c.now.Since(bw.changed) >= h.CoolFor
-		if t, ok := b.Temperature.Get(); ok && t >= h.CoolBelow && !frozen {
-			return no(0, "board %d is at %.0fC", b.Slot, t)
+// itself lists what a change waits for that is its own dragon's.
+func itself(d *Decision) (own []string) {
+	for _, g := range d.closedRows() {
+		if g.own {
+			own = append(own, string(g.name))
 		}
 	}
-	return yes("")
-}
-
-func (q *gateRequest) window() answer {
-	if a := q.firmwareWindow(); !a.open {
-		return a
-	}
-	if len(q.c.p.Windows) == 0 {
-		return yes("")
-	}
-	for i := range q.c.p.Windows {
-		if q.c.p.Windows[i].Open(q.c.m.run.time.last.Wall) {
-			return yes("")
-		}
-	}
-	return no(0, "outside the healing windows")
-}
-
-// pool holds those that suffer from a pool's outage. To be moved to another one that
-// works is what helps them, and nobody is moved to one that does not.
-func (q *gateRequest) pool() answer {
-	if q.change != nil && len(q.change.want.Pools) > 0 {
-		for _, p := range q.change.want.Pools {
-			if q.c.m.breaker("pool", Text(dragon.PoolWithoutLogin(p.URL))) == nil {
-				return yes("")
-			}
-		}
-		return no(0, "all pools that it is to have are out")
-	}
-	if b := q.c.m.breaker("pool", q.s.poolHeld); b != nil {
-		return q.breaker(b)
-	}
-	return yes("")
-}
-
-// closedBy makes the gate of a breaker.
-func closedBy(name string) func(*gateRequest) answer {
-	return func(q *gateRequest) answer {
-		for _, scope := range scopesFor(name, q.s.f) {
-			if b := q.c.m.breaker(name, scope); b != nil && b.covers(q.s.f, q.s.r) {
-				if a := q.breaker(b); !a.open {
-					return a
-				}
-			}
-		}
-		return yes("")
-	}
-}
-
-func (q *gateRequest) breaker(b *Breaker) answer {
-	switch {
-	case q.change != nil && (b.State == BreakerHalfOpen || b.Slow): // only a cure can show that it is over
-		return no(0, "%s: %s", b.State, b.Detail)
-	case b.State == BreakerHalfOpen && b.Trial == "" && q.taken() == nil:
-		return yes("half-open: this would be the trial")
-	case b.State == BreakerHalfOpen:
-		return no(0, "half-open: a trial is under way")
-	case b.Slow:
-		return q.slow(b)
-	case b.Name == "pool" && q.reason != NoWorkLocal || b.State == BreakerLatched:
-		return no(0, "%s: %s", b.State, b.Detail)
-	}
-	return no(max(0, time.Duration(b.Until-q.c.now)), "%s: %s", b.State, b.Detail)
-}
-
-// slow admits few actions at a time, and rarely.
-func (q *gateRequest) slow(b *Breaker) answer {
-	every, slots, used := q.c.slowEvery(b), q.c.slowSlots(b), q.c.flight
-	if q.taken() != nil {
-		used++
-	}
-	if used >= slots {
-		return no(0, "slow mode: %d of %d in flight", used, slots)
-	}
-	for a := range q.c.m.Fleet.healing(every, q.c.now) {
-		return no(every-q.c.now.Since(a.At), "slow mode: one in %s", ShortDuration(every))
-	}
-	return yes("slow mode")
-}
-
-func (q *gateRequest) efficacy() answer {
-	if b := q.c.m.breaker("efficacy", ladderKey(q.reason, q.s.f.Model)); b != nil {
-		return no(0, "latched: %s", b.Detail)
-	}
-	switch {
-	case q.step.useless != "":
-		return no(q.step.retry, "%s", q.step.useless)
-	case q.step.first != "":
-		return no(0, "%s tries %s first", q.step.first, q.kind)
-	}
-	return yes("")
-}
-
-func (q *gateRequest) inFlight() answer {
-	if a := q.s.r.open(); a != nil {
-		return no(0, "%s %s has no outcome yet", a.Kind, a.ID)
-	}
-	return yes("")
-}
-
-func (q *gateRequest) holdDown() answer {
-	if q.step.hold > 0 {
-		return no(q.step.hold, "%s after step %d", ShortDuration(holdOf(&q.s.p.Ladder, q.s.r.Rung)), q.s.r.Rung)
-	}
-	return yes("")
-}
-
-func (q *gateRequest) interval() answer {
-	if q.step.interval > 0 {
-		return no(q.step.interval, "%s is not acted on more often", q.reason)
-	}
-	return yes("")
-}
-
-func (q *gateRequest) gap() answer {
-	if q.change != nil && q.s.w.unsent != 0 {
-		if wait := unsentGap - q.c.now.Since(q.s.w.unsent); wait > 0 {
-			return no(wait, "it could not be written to %s ago", ShortDuration(q.c.now.Since(q.s.w.unsent)))
-		}
-	}
-	var last Moment
-	for i := range q.s.r.Actions {
-		last = max(last, q.s.r.Actions[i].At)
-	}
-	if len(q.s.r.Actions) == 0 || q.change != nil && q.change.Restore {
-		return yes("")
-	}
-	if wait := q.s.p.Device.MinGap - q.c.now.Since(last); wait > 0 {
-		return no(wait, "written to %s ago", ShortDuration(q.c.now.Since(last)))
-	}
-	return yes("")
-}
-
-func (q *gateRequest) deviceBudget() answer {
-	r, d, now := q.s.r, &q.s.p.Device, q.c.now
-	limit := func(kind Kind, window time.Duration, most int) answer {
-		used := count(r, kind, window, now)
-		detail := fmt.Sprintf("%s %d/%d in %s", kind, used, most, ShortDuration(window))
-		if used < most {
-			return yes(detail)
-		}
-		for i := range r.Actions {
-			if a := &r.Actions[i]; a.Kind == kind && now.Since(a.At) < window {
-				return answer{detail: detail, wait: window - now.Since(a.At)}
-			}
-		}
-		return answer{detail: detail}
-	}
-	switch q.kind {
-	case Configure:
-		if q.change != nil && q.change.Restore {
-			return yes("")
-		}
-		a := limit(Configure, day, d.ConfigWrites24h)
-		if n := rollbacks(r, day, now); !a.open && count(r, Configure, day, now)-n < d.ConfigWrites24h {
-			return yes(fmt.Sprintf("%s, %d of them undoings", a.detail, n))
-		}
-		return a
-	case Restart:
-		return limit(Restart, day, d.Restarts24h)
-	case Reboot:
-		if a := limit(Reboot, day, d.Reboots24h); !a.open {
-			return a
-		}
-		if f := &q.c.m.Fleet; f.charged(week, now) {
-			return no(week-now.Since(f.Recovered.At), "memory lost: the reboots of %s count as used up", ShortDuration(week))
-		}
-		return limit(Reboot, week, d.Reboots7d)
-	}
-	return yes("")
-}
-
-func (q *gateRequest) benefit() answer {
-	b := q.step.benefit
-	if b == nil {
-		return yes("")
-	}
-	if !b.Known {
-		return yes("nothing to compute it from")
-	}
-	detail := fmt.Sprintf("p %.2f: gain %s over a day, cost %s", b.Chance, Hashes(b.Gain), Hashes(b.Cost))
-	// A dragon that earns nothing has nothing to lose.
-	return answer{open: b.Gain >= b.Cost, detail: detail}
-}
-
-func (q *gateRequest) flight() answer {
-	limit := q.c.p.Fleet.flightLimit(q.c.n)
-	used := q.c.flight
-	if q.taken() != nil {
-		used++
-	}
-	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit)}
-}
-
-func (q *gateRequest) domainFlight() answer {
-	domain := q.s.f.Domain
-	limit, used := q.c.p.Fleet.domainLimit(q.c.domainSize[domain]), q.c.flightDomain[domain]
-	if g := q.taken(); g != nil && g.f.Domain == domain {
-		used++
-	}
-	return answer{open: used < limit, detail: fmt.Sprintf("%s %d/%d", domain, used, limit)}
-}
-
-// rolloutShare leaves half of the slots to the healer.
-func (q *gateRequest) rolloutShare() answer {
-	if q.step != nil {
-		return yes("")
-	}
-	limit := max(1, q.c.p.Fleet.RolloutShare.floorOf(q.c.p.Fleet.flightLimit(q.c.n)))
-	return answer{open: q.c.rollouts < limit, detail: fmt.Sprintf("%d/%d", q.c.rollouts, limit)}
-}
-
-func (q *gateRequest) spacing() answer {
-	if g := q.taken(); g != nil {
-		return no(q.c.p.Fleet.Spacing, "after %s", g.f.Worker)
-	}
-	ring := q.c.m.Fleet.Ring
-	if len(ring) == 0 {
-		return yes("")
-	}
-	last := ring[len(ring)-1]
-	if wait := q.c.p.Fleet.SpacingAfter(q.c.p.Seed, last.ID, q.c.n) - q.c.now.Since(last.At); wait > 0 {
-		return no(wait, "the last write was %s ago", ShortDuration(q.c.now.Since(last.At)))
-	}
-	return yes("")
-}
-
-// hour bounds the writes of an hour, day the dragons of a day: what was begun with one may
-// be brought to an end.
-func (q *gateRequest) hour() answer {
-	return q.rate(time.Hour, q.c.m.Fleet.begun(time.Hour, q.c.now), q.c.p.Fleet.hourLimit(q.c.n))
-}
-
-func (q *gateRequest) day() answer {
-	treated := q.c.treatedToday()
-	if treated[q.s.f.MAC] && !q.c.m.Fleet.charged(day, q.c.now) {
-		return yes("treated already")
-	}
-	return q.rate(day, len(treated), q.c.p.Fleet.dayLimit(q.c.n))
-}
-
-// rate bounds what is done to heal. What brings a wish to the dragons goes by waves.
-func (q *gateRequest) rate(window time.Duration, used, limit int) answer {
-	f := &q.c.m.Fleet
-	if !q.kind.heals() {
-		return yes("")
-	}
-	if q.taken() != nil {
-		used++
-	}
-	wait := f.nextFree(window, q.c.now)
-	if f.charged(window, q.c.now) {
-		used, wait = max(used, limit), window-q.c.now.Since(f.Recovered.At)
-	}
-	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: wait}
-}
-
-// rollout lets one dragon try a new wish before the others get it.
-func (q *gateRequest) rollout() answer {
-	if q.change == nil || q.change.Restore {
-		return yes("")
-	}
-	ro := q.change.ro
-	if b := q.c.m.breaker("rollout", ro.ID); b != nil {
-		return no(0, "%s: %s", b.State, b.Detail)
-	}
-	switch ro.State {
-	case RolloutCanary:
-		return no(0, "%s tries it first", q.c.m.name(ro.Canary))
-	case RolloutWaiting:
-		return yes("this would be the canary")
-	}
-	return yes(string(ro.State))
-}
-
-// wave is the pace at which dragons are changed.
-func (q *gateRequest) wave() answer {
-	if q.kind != Configure || q.change != nil && q.change.Restore {
-		return yes("")
-	}
-	p := &q.c.p.Rollout
-	limit, used := p.wave(q.c.n), q.c.m.Fleet.changed(Configure, p.Every, q.c.now)
-	a := answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, ShortDuration(p.Every))}
-	if !a.open {
-		a.wait = q.c.m.Fleet.nextChange(Configure, p.Every, q.c.now)
-	}
-	return a
-}
-
-func (q *gateRequest) external() answer {
-	a := q.c.external()
-	if q.upgrade != nil && a.open && q.c.p.External.Query != "" && q.c.host.External.Err != "" {
-		a.open = false // firmware is in no hurry
-	}
-	return a
-}
-
-func (c *cycle) external() answer {
-	e, p := &c.host.External, &c.p.External
-	switch {
-	case p.Query == "":
-		return yes("")
-	case !e.Asked:
-		return no(0, "not asked yet")
-	case e.Err != "":
-		return answer{open: p.OnError == "allow", detail: "cannot be asked: " + e.Err}
-	}
-	return answer{open: e.Open, detail: e.Detail}
+	return own
 }

@@ -32,7 +32,7 @@ func Ask(now Instant, view *View, mem *Memory, policy *Policy, r Request) Decisi
 		d.Blocked = GateConflict
 	}
 	for i, g := range d.Gates {
-		if g.Open || r.Force && !unforceable(g.Name) {
+		if g.Open || r.Force && !gateOf(g.Name).unforceable {
 			continue
 		}
 		if d.Blocked == "" {
@@ -44,15 +44,6 @@ func Ask(now Instant, view *View, mem *Memory, policy *Policy, r Request) Decisi
 		d.Verb = Blocked
 	}
 	return d
-}
-
-func unforceable(name Gate) bool {
-	for i := range gates {
-		if gates[i].name == name {
-			return gates[i].unforceable
-		}
-	}
-	return true
 }
 
 // Confirm looks at a dragon once more, just before it is acted on: the ladder's step

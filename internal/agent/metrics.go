@@ -32,8 +32,8 @@ var (
 	outcomesSaid = []string{
 		string(healer.Recovered), string(healer.Relapsed), string(healer.NoEffect), string(healer.Worse), string(healer.LostOutcome), string(healer.Unknown), string(healer.NotExecuted),
 	}
-	breakerNames = []string{"storm", "scope", "pool", "domain", "isolation", "fleet_boot", "schema", "foreign", "efficacy", "harm", "rollout"}
-	fleetWide    = []string{"storm", "isolation", "fleet_boot", "foreign", "harm"}
+
+	breakerNames, fleetWide = healer.BreakerNames()
 )
 
 // reasonLabel names the reason of a human, who has his own.

@@ -1,0 +1,189 @@
+package healer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// pool holds those that suffer from a pool's outage. To be moved to another one that
+// works is what helps them, and nobody is moved to one that does not.
+func (q *gateRequest) pool() answer {
+	if q.change != nil && len(q.change.want.Pools) > 0 {
+		for _, p := range q.change.want.Pools {
+			if q.c.m.breaker("pool", Text(dragon.PoolWithoutLogin(p.URL))) == nil {
+				return yes("")
+			}
+		}
+		return no(0, "all pools that it is to have are out")
+	}
+	if b := q.c.m.breaker("pool", q.s.poolHeld); b != nil {
+		return q.breaker(b)
+	}
+	return yes("")
+}
+
+// closedBy makes the gate of a breaker.
+func closedBy(name string) func(*gateRequest) answer {
+	return func(q *gateRequest) answer {
+		for _, scope := range scopesFor(name, q.s.f) {
+			if b := q.c.m.breaker(name, scope); b != nil && b.covers(q.s.f, q.s.r) {
+				if a := q.breaker(b); !a.open {
+					return a
+				}
+			}
+		}
+		return yes("")
+	}
+}
+
+func (q *gateRequest) breaker(b *Breaker) answer {
+	switch {
+	case q.change != nil && (b.State == BreakerHalfOpen || b.Slow): // only a cure can show that it is over
+		return no(0, "%s: %s", b.State, b.Detail)
+	case b.State == BreakerHalfOpen && b.Trial == "" && q.taken() == nil:
+		return yes("half-open: this would be the trial")
+	case b.State == BreakerHalfOpen:
+		return no(0, "half-open: a trial is under way")
+	case b.Slow:
+		return q.slow(b)
+	case b.Name == "pool" && q.reason != NoWorkLocal || b.State == BreakerLatched:
+		return no(0, "%s: %s", b.State, b.Detail)
+	}
+	return no(max(0, time.Duration(b.Until-q.c.now)), "%s: %s", b.State, b.Detail)
+}
+
+// slow admits few actions at a time, and rarely.
+func (q *gateRequest) slow(b *Breaker) answer {
+	every, slots, used := q.c.slowEvery(b), q.c.slowSlots(b), q.c.flight
+	if q.taken() != nil {
+		used++
+	}
+	if used >= slots {
+		return no(0, "slow mode: %d of %d in flight", used, slots)
+	}
+	for a := range q.c.m.Fleet.healing(every, q.c.now) {
+		return no(every-q.c.now.Since(a.At), "slow mode: one in %s", ShortDuration(every))
+	}
+	return yes("slow mode")
+}
+
+func (q *gateRequest) flight() answer {
+	limit := q.c.p.Fleet.flightLimit(q.c.n)
+	used := q.c.flight
+	if q.taken() != nil {
+		used++
+	}
+	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit)}
+}
+
+func (q *gateRequest) domainFlight() answer {
+	domain := q.s.f.Domain
+	limit, used := q.c.p.Fleet.domainLimit(q.c.domainSize[domain]), q.c.flightDomain[domain]
+	if g := q.taken(); g != nil && g.f.Domain == domain {
+		used++
+	}
+	return answer{open: used < limit, detail: fmt.Sprintf("%s %d/%d", domain, used, limit)}
+}
+
+// rolloutShare leaves half of the slots to the healer.
+func (q *gateRequest) rolloutShare() answer {
+	limit := max(1, q.c.p.Fleet.RolloutShare.floorOf(q.c.p.Fleet.flightLimit(q.c.n)))
+	return answer{open: q.c.rollouts < limit, detail: fmt.Sprintf("%d/%d", q.c.rollouts, limit)}
+}
+
+func (q *gateRequest) spacing() answer {
+	if g := q.taken(); g != nil {
+		return no(q.c.p.Fleet.Spacing, "after %s", g.f.Worker)
+	}
+	ring := q.c.m.Fleet.Ring
+	if len(ring) == 0 {
+		return yes("")
+	}
+	last := ring[len(ring)-1]
+	if wait := q.c.p.Fleet.SpacingAfter(q.c.p.Seed, last.ID, q.c.n) - q.c.now.Since(last.At); wait > 0 {
+		return no(wait, "the last write was %s ago", ShortDuration(q.c.now.Since(last.At)))
+	}
+	return yes("")
+}
+
+// hour bounds the writes of an hour, day the dragons of a day: what was begun with one may
+// be brought to an end.
+func (q *gateRequest) hour() answer {
+	return q.rate(time.Hour, q.c.m.Fleet.begun(time.Hour, q.c.now), q.c.p.Fleet.hourLimit(q.c.n))
+}
+
+func (q *gateRequest) day() answer {
+	treated := q.c.treatedToday()
+	if treated[q.s.f.MAC] && !q.c.m.Fleet.charged(day, q.c.now) {
+		return yes("treated already")
+	}
+	return q.rate(day, len(treated), q.c.p.Fleet.dayLimit(q.c.n))
+}
+
+// rate bounds what is done to heal. What brings a wish to the dragons goes by waves.
+func (q *gateRequest) rate(window time.Duration, used, limit int) answer {
+	f := &q.c.m.Fleet
+	if !q.kind.heals() {
+		return yes("")
+	}
+	if q.taken() != nil {
+		used++
+	}
+	wait := f.nextFree(window, q.c.now)
+	if f.charged(window, q.c.now) {
+		used, wait = max(used, limit), window-q.c.now.Since(f.Recovered.At)
+	}
+	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: wait}
+}
+
+// rollout lets one dragon try a new wish before the others get it.
+func (q *gateRequest) rollout() answer {
+	if q.change == nil { // a request
+		return yes("")
+	}
+	ro := q.change.ro
+	if b := q.c.m.breaker("rollout", ro.ID); b != nil {
+		return no(0, "%s: %s", b.State, b.Detail)
+	}
+	switch ro.State {
+	case RolloutCanary:
+		return no(0, "%s tries it first", q.c.m.name(ro.Canary))
+	case RolloutWaiting:
+		return yes("this would be the canary")
+	}
+	return yes(string(ro.State))
+}
+
+// wave is the pace at which dragons are changed.
+func (q *gateRequest) wave() answer {
+	p := &q.c.p.Rollout
+	limit, used := p.wave(q.c.n), q.c.m.Fleet.changed(Configure, p.Every, q.c.now)
+	a := answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, ShortDuration(p.Every))}
+	if !a.open {
+		a.wait = q.c.m.Fleet.nextChange(Configure, p.Every, q.c.now)
+	}
+	return a
+}
+
+func (q *gateRequest) external() answer {
+	a := q.c.external()
+	if q.upgrade != nil && a.open && q.c.p.External.Query != "" && q.c.host.External.Err != "" {
+		a.open = false // firmware is in no hurry
+	}
+	return a
+}
+
+func (c *cycle) external() answer {
+	e, p := &c.host.External, &c.p.External
+	switch {
+	case p.Query == "":
+		return yes("")
+	case !e.Asked:
+		return no(0, "not asked yet")
+	case e.Err != "":
+		return answer{open: p.OnError == "allow", detail: "cannot be asked: " + e.Err}
+	}
+	return answer{open: e.Open, detail: e.Detail}
+}
