@@ -3,7 +3,6 @@ package healer
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -71,7 +70,13 @@ func scopesFor(name string, f *Facts) []string {
 	case "foreign":
 		return []string{"", f.MAC}
 	case "scope":
-		return scopesOf(f)
+		var names []string
+		for _, key := range scopesOf(f) {
+			if key.kind != "" {
+				names = append(names, key.String())
+			}
+		}
+		return names
 	}
 	return []string{""}
 }
@@ -247,6 +252,11 @@ func (m *Memory) breaker(name, scope string) *Breaker {
 	return nil
 }
 
+// anyBreaker reports whether a breaker of a name is not closed.
+func (m *Memory) anyBreaker(name string) bool {
+	return slices.ContainsFunc(m.Fleet.Breakers, func(b *Breaker) bool { return b.Name == name })
+}
+
 func (m *Memory) findBreaker(name, scope string) (int, bool) {
 	return slices.BinarySearchFunc(m.Fleet.Breakers, name, func(b *Breaker, name string) int {
 		return cmp.Or(cmp.Compare(b.Name, name), cmp.Compare(b.Scope, scope))
@@ -266,57 +276,14 @@ func (m *Memory) closeBreaker(b *Breaker) {
 	m.TouchFleet()
 }
 
+// sickTally counts dragons that no common cause holds.
+type sickTally struct{ n, sick, fresh, silent int }
+
 // breakers counts the sick and the silent, and shows the numbers to the breakers that
 // go by them. They are evaluated in every cycle, also with nobody sick.
 func (c *cycle) breakers() {
 	bp := &c.p.Breakers
-	type tally struct{ n, sick, fresh, silent int } // of those that no common cause holds
-	var fleet tally
-	scopes := make(map[string]*tally)
-	hot := 0
-	for _, s := range c.all {
-		if s.conflict {
-			continue
-		}
-		s.counts = !s.maintenance && s.r.Quarantine == nil && c.now.Since(max(s.r.LastSeen, s.w.ok)) < 24*time.Hour
-		if !s.counts {
-			continue
-		}
-		c.n++
-		if s.w.evidence[rank(Hot)].fired && s.f.alive() > 0 { // dead boards do not say that it is over
-			hot++
-		}
-		if c.covered(s) {
-			continue
-		}
-		open := s.r.open() // who is under treatment still counts; who is only configured was not sick
-		sick := s.sick() || (s.r.State == StateSettling || s.r.State == StateActing) && (open == nil || open.heals())
-		sick = sick && !c.beyondHelp(s)
-		count := func(t *tally) {
-			t.n++
-			if sick {
-				t.sick++
-			}
-			if s.sick() && !c.chronic(s) && c.now.Since(s.r.SickSince) < bp.StormFreshFor {
-				t.fresh++
-			}
-			if s.silent {
-				t.silent++
-			}
-		}
-		count(&fleet)
-		for _, name := range scopesOf(s.f) {
-			t := scopes[name]
-			if t == nil {
-				t = new(tally)
-				scopes[name] = t
-			}
-			count(t)
-		}
-	}
-	c.siteHot = c.n > 0 && hot >= atLeast(c.p.Causes.SiteHot, c.n, 2)
-	c.out.SiteHot = c.siteHot
-
+	fleet, scopes := c.countSick()
 	storm, fresh := atLeast(bp.Storm, fleet.n, bp.Floor), atLeast(bp.StormFresh, fleet.n, bp.Floor)
 	silent := atLeast(bp.Unreachable, fleet.n, bp.Floor)
 	c.out.Counts.N, c.out.Counts.Sick, c.out.Counts.Storm, c.out.Counts.Silent = c.n, fleet.sick, storm, fleet.silent
@@ -327,7 +294,7 @@ func (c *cycle) breakers() {
 		clear:    2*fleet.sick <= storm && 2*fleet.fresh <= fresh && 2*fleet.silent <= silent,
 		detail:   fmt.Sprintf("%d sick, %d of them new, %d unreachable of %d", fleet.sick, fleet.fresh, fleet.silent, fleet.n),
 		cooldown: bp.Cooldown, halfOpen: true, slow: true})
-	for _, name := range slices.Sorted(maps.Keys(scopes)) {
+	for _, name := range sortedKeys(scopes) {
 		t := scopes[name]
 		limit := atLeast(bp.Scope, t.n, bp.ScopeFloor)
 		c.track(condition{name: "scope", scope: name, tripped: t.n >= bp.ScopeFloor && t.sick >= limit, clear: 2*t.sick <= limit,
@@ -346,19 +313,90 @@ func (c *cycle) breakers() {
 	}
 }
 
+// countSick counts the dragons of the fleet, and of each scope of a breaker. It finds out on
+// the way how many dragons count, and whether the site is hot.
+func (c *cycle) countSick() (fleet sickTally, scopes map[string]*sickTally) {
+	keys := make(map[scopeKey]*sickTally)
+	hot := 0
+	for _, s := range c.all {
+		if s.conflict {
+			continue
+		}
+		s.counts = !s.maintenance && s.r.Quarantine == nil && c.now.Since(max(s.r.LastSeen, s.w.ok)) < 24*time.Hour
+		if !s.counts {
+			continue
+		}
+		c.n++
+		if s.w.evidence[rank(Hot)].fired && s.f.alive() > 0 { // dead boards do not say that it is over
+			hot++
+		}
+		if c.covered(s) {
+			continue
+		}
+		one := c.tallyOf(s)
+		fleet.add(one)
+		for _, key := range scopesOf(s.f) {
+			if key.kind == "" {
+				continue
+			}
+			t := keys[key]
+			if t == nil {
+				t = new(sickTally)
+				keys[key] = t
+			}
+			t.add(one)
+		}
+	}
+	c.siteHot = c.n > 0 && hot >= atLeast(c.p.Causes.SiteHot, c.n, 2)
+	c.out.SiteHot = c.siteHot
+	scopes = make(map[string]*sickTally, len(keys))
+	for key, t := range keys {
+		scopes[key.String()] = t
+	}
+	return fleet, scopes
+}
+
+func (t *sickTally) add(x sickTally) {
+	t.n, t.sick, t.fresh, t.silent = t.n+x.n, t.sick+x.sick, t.fresh+x.fresh, t.silent+x.silent
+}
+
+// tallyOf counts one dragon.
+func (c *cycle) tallyOf(s *subject) sickTally {
+	open := s.r.open() // who is under treatment still counts; who is only configured was not sick
+	sick := s.sick() || (s.r.State == StateSettling || s.r.State == StateActing) && (open == nil || open.heals())
+	t := sickTally{n: 1}
+	if sick && !c.beyondHelp(s) {
+		t.sick = 1
+	}
+	if s.sick() && !c.chronic(s) && c.now.Since(s.r.SickSince) < c.p.Breakers.StormFreshFor {
+		t.fresh = 1
+	}
+	if s.silent {
+		t.silent = 1
+	}
+	return t
+}
+
 func (c *cycle) hasFirmware(name string) bool {
 	return slices.ContainsFunc(c.all, func(s *subject) bool {
 		return !s.conflict && s.f.Firmware == name && (s.f.Status == Reached || s.f.Status == BadResponse)
 	})
 }
 
-// scopesOf lists what a dragon has in common with others.
-func scopesOf(f *Facts) []string {
-	out := make([]string, 0, 4)
-	out = append(out, "domain="+f.Domain, "model="+f.Model, "firmware="+f.Firmware)
+// scopeKey is something that a dragon has in common with others. As text it is the scope of
+// a breaker.
+type scopeKey struct{ kind, value string }
+
+func (k scopeKey) String() string { return k.kind + "=" + k.value }
+
+// scopesOf lists what a dragon has in common with others; the last is empty where it works
+// for no pool.
+func scopesOf(f *Facts) [4]scopeKey {
+	out := [4]scopeKey{{"domain", f.Domain}, {"model", f.Model}, {"firmware", f.Firmware}}
 	for i := range f.Pools {
 		if f.Pools[i].Active && f.Pools[i].URL != "" {
-			return append(out, "pool="+f.Pools[i].URL)
+			out[3] = scopeKey{"pool", f.Pools[i].URL}
+			break
 		}
 	}
 	return out

@@ -256,7 +256,7 @@ func (c *cycle) schemaDrift() {
 // upstream names a cause of the whole fleet that explains why many are sick, if one is
 // known. A cause of some is none: those are not counted at all, see covered.
 func (c *cycle) upstream() string {
-	for _, name := range []string{"fleet_boot", "isolation"} {
+	for _, name := range [...]string{"fleet_boot", "isolation"} {
 		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
 			return name
 		}
@@ -273,7 +273,10 @@ func (c *cycle) covered(s *subject) bool {
 	if s.poolHeld != "" {
 		return true
 	}
-	for _, name := range []string{"domain", "schema", "foreign"} {
+	for _, name := range [...]string{"domain", "schema", "foreign"} {
+		if !c.m.anyBreaker(name) {
+			continue
+		}
 		for _, scope := range scopesFor(name, s.f) {
 			if b := c.m.breaker(name, scope); b != nil && b.State == BreakerOpen && b.covers(s.f, s.r) {
 				return true

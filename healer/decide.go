@@ -2,7 +2,6 @@ package healer
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -71,7 +70,6 @@ type subject struct {
 	fired       int    // index of the most severe detector that fired; -1: none
 	suspect     int    // the same for one with a bad sample
 	decision    *Decision
-	decided     bool         // it is sick, and the ladder has decided about it
 	rollout     *Rollout     // of its wish; nil: it has none
 	drift       []Difference // of what it is known to be configured for
 	phase       Phase
@@ -102,6 +100,7 @@ type cycle struct {
 	granted      *subject // that this cycle's action goes to
 	observed     *subject // that it would go to, were its mode enforce
 	siteHot      bool
+	exam         detectorInput   // of the dragon that is examined
 	today        map[string]bool // dragons that were written to within a day to heal them; nil: not counted yet
 }
 
@@ -135,54 +134,16 @@ func (c *cycle) start(now Instant) {
 
 // gather brings the view and the memory together, by MAC.
 func (c *cycle) gather(view *View) {
-	claims := make(map[string]int, len(view.Dragons))
-	for i := range view.Dragons {
-		claims[view.Dragons[i].MAC]++
-	}
 	c.byMAC = make(map[string]*subject, len(view.Dragons))
-	var conflicts []*subject
-	for i := range view.Dragons {
-		f := &view.Dragons[i]
-		s := &subject{f: f, p: c.p.For(f.Profile), fired: -1, suspect: -1}
-		if c.contested(f, claims[f.MAC]) {
-			// Which of them the past belongs to is not known, so it is left alone, and
-			// what was seen of it of late is dropped.
-			s.conflict, s.r, s.w = true, &Record{Who: f.Who}, newWatch()
-			delete(c.m.run.dragons, f.MAC)
-			conflicts = append(conflicts, s)
-			continue
-		}
-		s.r = c.m.Dragons[f.MAC]
-		if s.r == nil {
-			s.r = &Record{Who: f.Who, FirstSeen: c.now, Observe: c.now, State: StateNew, Since: c.now}
-			c.m.Dragons[f.MAC] = s.r
-			c.m.touch(f.MAC)
-		}
-		c.byMAC[f.MAC] = s
-	}
+	conflicts := c.present(view)
 	c.expireConflicts()
-	for mac, r := range c.m.Dragons {
-		if c.byMAC[mac] != nil || claims[mac] > 0 {
-			continue
-		}
-		if c.now.Since(max(r.LastSeen, r.FirstSeen)) >= c.p.ForgetAfter {
-			delete(c.m.Dragons, mac)
-			delete(c.m.run.dragons, mac)
-			delete(c.m.run.lastAudited, mac)
-			c.m.touch(mac)
-			continue
-		}
-		f := &Facts{Who: r.Who, Status: Absent}
-		c.byMAC[mac] = &subject{f: f, r: r, p: c.p.For(f.Profile), fired: -1, suspect: -1}
-	}
-	c.all = make([]*subject, 0, len(c.byMAC)+len(conflicts))
-	for _, mac := range slices.Sorted(maps.Keys(c.byMAC)) {
-		s := c.byMAC[mac]
-		if s.w = c.m.run.dragons[mac]; s.w == nil {
+	c.absent(conflicts)
+	slices.SortFunc(c.all, func(a, b *subject) int { return cmp.Compare(a.f.MAC, b.f.MAC) })
+	for _, s := range c.all {
+		if s.w = c.m.run.dragons[s.f.MAC]; s.w == nil {
 			s.w = newWatch()
-			c.m.run.dragons[mac] = s.w
+			c.m.run.dragons[s.f.MAC] = s.w
 		}
-		c.all = append(c.all, s)
 	}
 	slices.SortFunc(conflicts, func(a, b *subject) int {
 		return cmp.Or(cmp.Compare(a.f.MAC, b.f.MAC), cmp.Compare(a.f.Address, b.f.Address), cmp.Compare(a.f.Worker, b.f.Worker))
@@ -198,8 +159,11 @@ func (c *cycle) gather(view *View) {
 		c.domainSize[s.f.Domain]++
 		c.countFlight(s)
 	}
+	if len(c.byMAC) == len(c.m.Dragons) {
+		return
+	}
 	// Who answers to their MAC is not known, but what was sent to them has no outcome yet.
-	for _, mac := range slices.Sorted(maps.Keys(c.m.Dragons)) {
+	for _, mac := range sortedKeys(c.m.Dragons) {
 		if c.byMAC[mac] == nil {
 			r := c.m.Dragons[mac]
 			s := &subject{f: &Facts{Who: r.Who, Status: Absent}, r: r, w: newWatch(), p: c.p.For(r.Who.Profile), conflict: true, fired: -1, suspect: -1}
@@ -213,17 +177,77 @@ func (c *cycle) gather(view *View) {
 	}
 }
 
+// present makes subjects of the dragons in the view, and returns those in conflict.
+func (c *cycle) present(view *View) (conflicts []*subject) {
+	subjects := make([]subject, len(view.Dragons))
+	twice := make(map[string]bool)
+	for i := range view.Dragons {
+		f := &view.Dragons[i]
+		subjects[i] = subject{f: f, p: c.p.For(f.Profile), fired: -1, suspect: -1}
+		if c.byMAC[f.MAC] != nil {
+			twice[f.MAC] = true
+		}
+		c.byMAC[f.MAC] = &subjects[i]
+	}
+	c.all = make([]*subject, 0, max(len(subjects), len(c.m.Dragons)))
+	for i := range subjects {
+		s := &subjects[i]
+		mac := s.f.MAC
+		if c.contested(s.f, twice[mac]) {
+			// Which of them the past belongs to is not known, so it is left alone, and
+			// what was seen of it of late is dropped.
+			s.conflict, s.r, s.w = true, &Record{Who: s.f.Who}, newWatch()
+			delete(c.m.run.dragons, mac)
+			delete(c.byMAC, mac)
+			conflicts = append(conflicts, s)
+			continue
+		}
+		s.r = c.m.Dragons[mac]
+		if s.r == nil {
+			s.r = &Record{Who: s.f.Who, FirstSeen: c.now, Observe: c.now, State: StateNew, Since: c.now}
+			c.m.Dragons[mac] = s.r
+			c.m.touch(mac)
+		}
+		c.all = append(c.all, s)
+	}
+	return conflicts
+}
+
+// absent adds the dragons that are remembered and not in the view, and forgets those that
+// are gone for long.
+func (c *cycle) absent(conflicts []*subject) {
+	claimed := make(map[string]bool, len(conflicts))
+	for _, s := range conflicts {
+		claimed[s.f.MAC] = true
+	}
+	for mac, r := range c.m.Dragons {
+		if c.byMAC[mac] != nil || claimed[mac] {
+			continue
+		}
+		if c.now.Since(max(r.LastSeen, r.FirstSeen)) >= c.p.ForgetAfter {
+			delete(c.m.Dragons, mac)
+			delete(c.m.run.dragons, mac)
+			delete(c.m.run.lastAudited, mac)
+			c.m.touch(mac)
+			continue
+		}
+		s := &subject{f: &Facts{Who: r.Who, Status: Absent}, r: r, p: c.p.For(r.Who.Profile), fired: -1, suspect: -1}
+		c.byMAC[mac] = s
+		c.all = append(c.all, s)
+	}
+}
+
 // conflictFor is how long a MAC counts as contested after the last sign of it: of two
 // twins one may be silent for hours, and nothing tells which of them is still there.
 const conflictFor = 24 * time.Hour
 
 // contested reports whether it is not known which dragon the MAC belongs to.
-func (c *cycle) contested(f *Facts, claims int) bool {
+func (c *cycle) contested(f *Facts, twice bool) bool {
 	if !dragon.UsableMAC(f.MAC) {
 		return true
 	}
 	last, known := c.m.Fleet.Conflicts[f.MAC]
-	if f.Conflict || claims > 1 {
+	if f.Conflict || twice {
 		if !known || c.now.Since(last) >= seenGranularity {
 			if c.m.Fleet.Conflicts == nil {
 				c.m.Fleet.Conflicts = make(map[string]Moment)
@@ -295,7 +319,8 @@ func (w *watch) doubtful() bool {
 }
 
 func (c *cycle) detectorInput(s *subject) *detectorInput {
-	e := &detectorInput{
+	e := &c.exam
+	*e = detectorInput{
 		f: s.f, p: s.p, w: s.w, r: s.r, at: s.w.at, need: &c.p.Causes,
 		baseline: c.baseline(s), expected: c.expected(s), fine: s.fine, noWork: s.noWork,
 	}
@@ -324,7 +349,7 @@ func (c *cycle) unsettled(s *subject) bool {
 		c.now.Since(a.At) < s.p.Grace.AfterConfig {
 		return true
 	}
-	for _, name := range []string{"fleet_boot", "isolation"} {
+	for _, name := range [...]string{"fleet_boot", "isolation"} {
 		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
 			return true
 		}
@@ -405,38 +430,36 @@ func (c *cycle) settle(s *subject) time.Duration {
 // choose decides about the sick, the worst and longest first, and lets at most one
 // action through.
 func (c *cycle) choose() {
-	var sick []*subject
+	c.order = make([]*subject, 0, len(c.all))
 	for _, s := range c.all {
-		s.decision = c.describe(s)
-		if s.decision.State == StateSick {
-			sick = append(sick, s)
+		if s.r.State == StateSick {
+			c.order = append(c.order, s)
 		}
 	}
-	slices.SortFunc(sick, func(a, b *subject) int {
+	sick := len(c.order)
+	slices.SortFunc(c.order, func(a, b *subject) int {
 		return cmp.Or(cmp.Compare(a.fired, b.fired), cmp.Compare(a.r.SickSince, b.r.SickSince), cmp.Compare(a.f.MAC, b.f.MAC))
 	})
-	order := make([]*subject, 0, len(c.all))
-	for _, s := range sick {
-		c.decide(s)
-		order = append(order, s)
-	}
 	for _, s := range c.all {
-		if !s.decided {
-			order = append(order, s)
+		if s.r.State != StateSick {
+			c.order = append(c.order, s)
 		}
+	}
+	c.out.Dragons = make([]Decision, len(c.order))
+	for i, s := range c.order {
+		s.decision = &c.out.Dragons[i]
+		c.describeIn(s, s.decision)
+	}
+	for _, s := range c.order[:sick] {
+		c.decide(s)
 	}
 	c.chooseUpgrades()
 	c.changes()
-	c.order, c.out.Dragons = order, make([]Decision, len(order))
-	for i, s := range order {
-		c.out.Dragons[i] = *s.decision
-	}
 }
 
 // decide finds the next step for a sick dragon and asks the gates.
 func (c *cycle) decide(s *subject) {
 	d := s.decision
-	s.decided = true
 	step := c.step(s)
 	d.Kind, d.Rung, d.Rungs, d.Slot = step.kind, step.rung, len(s.p.Ladder.Steps), s.w.evidence[s.fired].slot
 	d.Benefit = step.benefit

@@ -261,8 +261,11 @@ func (c *cycle) rolling(ro *Rollout) bool {
 
 // syncStatus shows where a dragon stands.
 func (s *subject) syncStatus(m *Memory) *SyncStatus {
-	w := &SyncStatus{Phase: s.phase}
 	firmware, known := s.f.Desired.firmware(&s.f.Who)
+	if s.rollout == nil && !known {
+		return nil
+	}
+	w := &SyncStatus{Phase: s.phase}
 	if known {
 		w.Known, w.Firmware = append(w.Known, ItemFirmware), FirmwareIs(PhaseInSync)
 		if firmware.Want != firmware.Have {
@@ -270,9 +273,6 @@ func (s *subject) syncStatus(m *Memory) *SyncStatus {
 		}
 	}
 	if s.rollout == nil {
-		if !known {
-			return nil
-		}
 		w.Name = s.f.Desired.Name
 		return w
 	}

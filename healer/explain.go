@@ -9,7 +9,13 @@ import (
 // describe makes the decision about a dragon that nothing is done with: the state and
 // the numbers.
 func (c *cycle) describe(s *subject) *Decision {
-	d := &Decision{Who: s.f.Who, State: s.r.State, Since: s.r.Since, Reason: s.r.Reason, Slot: -1}
+	d := new(Decision)
+	c.describeIn(s, d)
+	return d
+}
+
+func (c *cycle) describeIn(s *subject, d *Decision) {
+	d.Who, d.State, d.Since, d.Reason, d.Slot = s.f.Who, s.r.State, s.r.Since, s.r.Reason, -1
 	d.Evidence, d.Desired = c.shown(s), s.syncStatus(c.m)
 	if i := s.about(); i >= 0 && !s.conflict {
 		d.Slot = s.w.evidence[i].slot
@@ -38,7 +44,6 @@ func (c *cycle) describe(s *subject) *Decision {
 	case s.suspect >= 0 && s.w.evidence[s.suspect].muted != 0 && !s.sick():
 		d.Note = s.w.evidence[s.suspect].muted.String()
 	}
-	return d
 }
 
 // about is the index of the detector that the dragon's state is about; -1: none.

@@ -27,6 +27,9 @@ func (q *gateRequest) pool() answer {
 // closedBy makes the gate of a breaker.
 func closedBy(name string) func(*gateRequest) answer {
 	return func(q *gateRequest) answer {
+		if !q.c.m.anyBreaker(name) {
+			return yes("")
+		}
 		for _, scope := range scopesFor(name, q.s.f) {
 			if b := q.c.m.breaker(name, scope); b != nil && b.covers(q.s.f, q.s.r) {
 				if a := q.breaker(b); !a.open {

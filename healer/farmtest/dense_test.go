@@ -55,7 +55,13 @@ func dense(t *testing.T, first uint64, farms, most int) {
 		all.Go(func() {
 			for seed := range seeds {
 				text := Dense(seed, most)
-				for _, f := range oneOfEach(findings(text)) {
+				began := time.Now()
+				failures := oneOfEach(findings(text))
+				if *soak {
+					size, _, _ := strings.Cut(text, "\n")
+					fmt.Printf("seed %d: %s, %d findings in %s\n", seed, size, len(failures), time.Since(began).Round(time.Millisecond))
+				}
+				for _, f := range failures {
 					only := func(text string) []string { return firstOf(text, kind(f)) }
 					found := fmt.Sprintf("seed %d of at most %d dragons: %s\n%s", seed, most, f, smaller(text, f, only))
 					if t.Error(found); *soak { // which may be ended before its end
