@@ -104,12 +104,13 @@ const (
 // configures fewer than the dragon has shown has removed a board, so that number counts. For
 // shown and configured, 0 is unknown.
 func ExpectedBoards(shown, configured int, model string) BoardCount {
-	switch built := ModelOf(model).Boards; {
+	switch {
 	case configured > 0 && (shown == 0 || configured < shown):
 		return BoardCount{configured, BoardsOfOperator}
 	case shown > 0:
 		return BoardCount{shown, BoardsLearned}
-	case built > 0:
+	}
+	if built := ModelOf(model).Boards; built > 0 {
 		return BoardCount{built, BoardsOfModel}
 	}
 	return BoardCount{}

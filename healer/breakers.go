@@ -101,7 +101,7 @@ type condition struct {
 	halfOpen    bool          // and then one action must succeed first
 	slow        bool          // may go into slow mode
 	inside      bool          // holds its own members only, and goes into slow mode when it is old
-	detail      string
+	detail      func() string // of what has tripped it
 }
 
 // track moves a breaker by one cycle.
@@ -109,8 +109,9 @@ func (c *cycle) track(x condition) {
 	b := c.m.breaker(x.name, x.scope)
 	if b == nil {
 		if x.tripped {
-			c.m.open(&Breaker{Name: x.name, Scope: x.scope, State: BreakerOpen, Since: c.now, Until: c.now.Add(x.hold), Blind: c.now, Detail: x.detail})
-			c.auditBreaker(Hold, x.name, x.scope, x.detail)
+			b = &Breaker{Name: x.name, Scope: x.scope, State: BreakerOpen, Since: c.now, Until: c.now.Add(x.hold), Blind: c.now, Detail: x.detail()}
+			c.m.open(b)
+			c.auditBreaker(Hold, x.name, x.scope, b.Detail)
 		}
 		return
 	}
@@ -119,10 +120,11 @@ func (c *cycle) track(x condition) {
 	}
 	key := b.Key()
 	if x.tripped {
+		detail := x.detail()
 		if b.State == BreakerHalfOpen {
 			// It was as good as over: this is another time, and its cause is looked for again.
 			b.State, b.Trial, b.Blind, b.Pace, b.Wins = BreakerOpen, "", c.now, 0, 0
-			c.auditBreaker(Hold, x.name, x.scope, x.detail)
+			c.auditBreaker(Hold, x.name, x.scope, detail)
 			c.m.TouchFleet()
 		}
 		// A hold is extended by every new reason, and stored when that makes a difference.
@@ -130,8 +132,8 @@ func (c *cycle) track(x condition) {
 			b.Until = until
 			c.m.TouchFleet()
 		}
-		if b.Detail != x.detail {
-			b.Detail = x.detail
+		if b.Detail != detail {
+			b.Detail = detail
 			c.m.TouchFleet()
 		}
 	}
@@ -290,19 +292,21 @@ func (c *cycle) breakers() {
 	// Half of the limit, or below, is clear: with a limit of two, one sick dragon must
 	// not keep the storm alive.
 	c.track(condition{name: "storm",
-		tripped:  fleet.sick >= storm || fleet.fresh >= fresh || fleet.silent >= silent,
-		clear:    2*fleet.sick <= storm && 2*fleet.fresh <= fresh && 2*fleet.silent <= silent,
-		detail:   fmt.Sprintf("%d sick, %d of them new, %d unreachable of %d", fleet.sick, fleet.fresh, fleet.silent, fleet.n),
+		tripped: fleet.sick >= storm || fleet.fresh >= fresh || fleet.silent >= silent,
+		clear:   2*fleet.sick <= storm && 2*fleet.fresh <= fresh && 2*fleet.silent <= silent,
+		detail: func() string {
+			return fmt.Sprintf("%d sick, %d of them new, %d unreachable of %d", fleet.sick, fleet.fresh, fleet.silent, fleet.n)
+		},
 		cooldown: bp.Cooldown, halfOpen: true, slow: true})
 	for _, name := range sortedKeys(scopes) {
 		t := scopes[name]
 		limit := atLeast(bp.Scope, t.n, bp.ScopeFloor)
 		c.track(condition{name: "scope", scope: name, tripped: t.n >= bp.ScopeFloor && t.sick >= limit, clear: 2*t.sick <= limit,
-			detail: fmt.Sprintf("%d of %d sick", t.sick, t.n), cooldown: bp.Cooldown, halfOpen: true, slow: true})
+			detail: func() string { return fmt.Sprintf("%d of %d sick", t.sick, t.n) }, cooldown: bp.Cooldown, halfOpen: true, slow: true})
 	}
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name == "scope" && scopes[b.Scope] == nil || b.Name == "schema" && !c.hasFirmware(b.Scope) {
-			c.track(condition{name: b.Name, scope: b.Scope, clear: true, cooldown: bp.Cooldown, detail: b.Detail})
+			c.track(condition{name: b.Name, scope: b.Scope, clear: true, cooldown: bp.Cooldown})
 		}
 	}
 	c.foreign()
@@ -431,7 +435,7 @@ func (c *cycle) foreign() {
 		}
 		tripped := n >= bp.ForeignOnOne && s.r.Flapping == 0
 		c.track(condition{name: "foreign", inside: true, scope: s.f.MAC, tripped: tripped, clear: !tripped, hold: bp.ForeignHold,
-			detail: fmt.Sprintf("%d unexplained restarts in an hour", n)})
+			detail: func() string { return fmt.Sprintf("%d unexplained restarts in an hour", n) }})
 	}
 	slices.Sort(newest)
 	together := most(newest, c.p.Causes.BootSpan)
@@ -441,7 +445,7 @@ func (c *cycle) foreign() {
 	boot := c.m.breaker("fleet_boot", "")
 	tripped := dragons >= atLeast(bp.ForeignShare, c.n, bp.ForeignDevices) && (boot == nil || boot.State != BreakerOpen)
 	c.track(condition{name: "foreign", tripped: tripped, clear: !tripped, hold: bp.ForeignHold, halfOpen: true,
-		detail: fmt.Sprintf("unexplained restarts of %d dragons in an hour", dragons)})
+		detail: func() string { return fmt.Sprintf("unexplained restarts of %d dragons in an hour", dragons) }})
 }
 
 // harm latches everything when actions have cost dragons.

@@ -23,19 +23,16 @@ func atLeast(part Ratio, n, floor int) int { return max(floor, part.ceilOf(n)) }
 func (c *cycle) poolsDown() {
 	type pool struct{ members, bad, fine int }
 	pools := make(map[string]*pool)
-	of := make([][]string, len(c.all)) // by dragon, the pools that it is fine with
-	for i, s := range c.all {
+	for _, s := range c.all {
 		if s.conflict || !s.w.seen || c.now.Since(s.w.at) > c.gap(s) || !s.f.HasSample {
 			continue
 		}
 		s.noWork = noWork(s.f)
-		seen := make(map[string]bool, len(s.f.Pools))
 		for j := range s.f.Pools {
 			f := &s.f.Pools[j]
-			if f.URL == "" || f.Status == "Disabled" || seen[f.URL] {
+			if f.URL == "" || f.Status == "Disabled" || slices.ContainsFunc(s.f.Pools[:j], f.same) {
 				continue
 			}
-			seen[f.URL] = true
 			p := pools[f.URL]
 			if p == nil {
 				p = new(pool)
@@ -49,7 +46,7 @@ func (c *cycle) poolsDown() {
 				p.bad++
 			case !idle && j < len(s.w.pools) && s.w.pools[j].grew: // not one that has only just been heard of again
 				p.fine++
-				of[i] = append(of[i], f.URL)
+				s.fineWith = append(s.fineWith, f.URL)
 			}
 		}
 	}
@@ -58,16 +55,16 @@ func (c *cycle) poolsDown() {
 		limit := atLeast(c.p.Causes.Pool, p.members, c.p.Causes.PoolFloor)
 		down := p.bad >= limit
 		c.track(condition{name: "pool", inside: true, scope: url, tripped: down, clear: !down, cooldown: c.p.Causes.PoolHold,
-			detail: fmt.Sprintf("%d of %d members without work", p.bad, p.members)})
+			detail: func() string { return fmt.Sprintf("%d of %d members without work", p.bad, p.members) }})
 		c.out.Pools = append(c.out.Pools, CauseState{url, p.members, p.bad, limit, down, c.m.breaker("pool", url) != nil})
 	}
 	// A pool that nobody answers for any more keeps its hold, and then loses it.
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name == "pool" && pools[b.Scope] == nil {
-			c.track(condition{name: "pool", inside: true, scope: b.Scope, clear: true, cooldown: c.p.Causes.PoolHold, detail: b.Detail})
+			c.track(condition{name: "pool", inside: true, scope: b.Scope, clear: true, cooldown: c.p.Causes.PoolHold})
 		}
 	}
-	for i, s := range c.all {
+	for _, s := range c.all {
 		if s.conflict {
 			continue
 		}
@@ -80,7 +77,7 @@ func (c *cycle) poolsDown() {
 			}
 			if p := pools[url]; p != nil {
 				fine := p.fine
-				if slices.Contains(of[i], url) {
+				if slices.Contains(s.fineWith, url) {
 					fine--
 				}
 				s.fine = max(s.fine, fine)
@@ -88,6 +85,9 @@ func (c *cycle) poolsDown() {
 		}
 	}
 }
+
+// same reports whether another pool counts as the same one of a dragon.
+func (p *PoolFacts) same(o PoolFacts) bool { return o.URL == p.URL && o.Status != "Disabled" }
 
 // noWork reports whether a dragon has no pool to work for.
 func noWork(f *Facts) bool {
@@ -130,14 +130,14 @@ func (c *cycle) domainsDown() {
 		down := most(d.gone, gapPolls*c.p.Poll) >= limit
 		c.track(condition{name: "domain", inside: true, scope: name, tripped: down, clear: 2*len(d.gone) < limit,
 			cooldown: c.p.Default.Grace.SystemBoot + c.p.Causes.DomainHold,
-			detail:   fmt.Sprintf("%d of %d unreachable", len(d.gone), d.members)})
+			detail:   func() string { return fmt.Sprintf("%d of %d unreachable", len(d.gone), d.members) }})
 		b := c.m.breaker("domain", name)
 		c.out.Domains = append(c.out.Domains, CauseState{name, d.members, len(d.gone), limit,
 			b != nil && c.m.run.clearSince[b.Key()] == 0, b != nil})
 	}
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name == "domain" && domains[b.Scope] == nil {
-			c.track(condition{name: "domain", inside: true, scope: b.Scope, clear: true, cooldown: c.p.Causes.DomainHold, detail: b.Detail})
+			c.track(condition{name: "domain", inside: true, scope: b.Scope, clear: true, cooldown: c.p.Causes.DomainHold})
 		}
 	}
 }
@@ -172,7 +172,7 @@ func (c *cycle) isolated() {
 		detail = "the gateway does not answer"
 	}
 	tripped := cut || c.host.GatewayDown
-	c.track(condition{name: "isolation", tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown, detail: detail})
+	c.track(condition{name: "isolation", tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown, detail: func() string { return detail }})
 }
 
 // fleetBoot finds out whether many dragons have booted together: the power was off.
@@ -214,7 +214,9 @@ func (c *cycle) fleetBoot() {
 		c.drop("foreign", "")
 	}
 	c.track(condition{name: "fleet_boot", tripped: tripped, clear: !tripped, halfOpen: true,
-		detail: fmt.Sprintf("%d dragons booted within %s", n, ShortDuration(c.p.Causes.BootSpan))})
+		detail: func() string {
+			return fmt.Sprintf("%d dragons booted within %s", n, ShortDuration(c.p.Causes.BootSpan))
+		}})
 }
 
 // ours reports whether a start of the dragon at a moment was our doing.
@@ -249,7 +251,7 @@ func (c *cycle) schemaDrift() {
 		v := versions[name]
 		tripped := v.bad >= atLeast(c.p.Causes.Schema, v.members, c.p.Causes.SchemaFloor)
 		c.track(condition{name: "schema", inside: true, scope: name, tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown,
-			detail: fmt.Sprintf("%d of %d readings invalid", v.bad, v.members)})
+			detail: func() string { return fmt.Sprintf("%d of %d readings invalid", v.bad, v.members) }})
 	}
 }
 

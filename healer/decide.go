@@ -59,16 +59,17 @@ type subject struct {
 
 	conflict    bool
 	maintenance bool
-	fresh       bool   // a new sample was folded in
-	answered    bool   // a new answer was, of a dragon whose mining process does not answer
-	counts      bool   // is one of the N that limits are computed from
-	silent      bool   // as the breakers count: two cycles in a row
-	noWork      bool   // none of its pools is alive
-	idle        bool   // the pool that it works for gives no work
-	poolHeld    string // the pool that it works for, or would, which is down, or was a short time ago
-	fine        int    // other members of its pools that have work
-	fired       int    // index of the most severe detector that fired; -1: none
-	suspect     int    // the same for one with a bad sample
+	fresh       bool     // a new sample was folded in
+	answered    bool     // a new answer was, of a dragon whose mining process does not answer
+	counts      bool     // is one of the N that limits are computed from
+	silent      bool     // as the breakers count: two cycles in a row
+	noWork      bool     // none of its pools is alive
+	idle        bool     // the pool that it works for gives no work
+	poolHeld    string   // the pool that it works for, or would, which is down, or was a short time ago
+	fineWith    []string // the pools that give it work
+	fine        int      // other members of its pools that have work
+	fired       int      // index of the most severe detector that fired; -1: none
+	suspect     int      // the same for one with a bad sample
 	decision    *Decision
 	rollout     *Rollout     // of its wish; nil: it has none
 	drift       []Difference // of what it is known to be configured for

@@ -146,21 +146,26 @@ func (d *Dragon) had(kind string) bool {
 	return slices.ContainsFunc(d.justBefore, func(f *defect) bool { return f.kind == kind })
 }
 
+// unwell reports whether anything is wrong with the dragon that a healer should act on.
+func (d *Dragon) unwell() bool {
+	return slices.ContainsFunc(d.defects, func(f *defect) bool { return f.sick() || f.kind == "slow" && d.low() })
+}
+
 // seenSick reports whether something is wrong with the dragon, and can be seen.
 func (d *Dragon) seenSick() bool {
-	return len(d.wrong()) > 0 && d.world.known(d) && d.web() == "" && d.world.forgets[d.N] == 0
+	return d.unwell() && d.world.known(d) && d.web() == "" && d.world.forgets[d.N] == 0
 }
 
 // known reports whether a dragon's MAC is its own, and nobody else's: the others are
 // in conflict, and count for nothing.
 func (w *World) known(d *Dragon) bool {
-	return d.Shown == d.MAC && !slices.ContainsFunc(w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC })
+	return !w.masked || d.Shown == d.MAC && !slices.ContainsFunc(w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC })
 }
 
 // replaced reports whether a dragon is not listed, and another tells its MAC: that one is
 // it, as far as anybody can know.
 func (w *World) replaced(d *Dragon) bool {
-	return w.forgets[d.N] > 0 && slices.ContainsFunc(w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC && w.forgets[x.N] == 0 })
+	return w.masked && w.forgets[d.N] > 0 && slices.ContainsFunc(w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC && w.forgets[x.N] == 0 })
 }
 
 // hot reports whether heat is to be blamed for something.

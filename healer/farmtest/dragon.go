@@ -55,6 +55,7 @@ type Dragon struct {
 	N       int
 	MAC     string // its own
 	Shown   string // the MAC that it tells
+	worker  string // the name that goes with that
 	Address string // its lease
 	Known   string // where the fleet looks for it
 	Switch  int
@@ -135,7 +136,8 @@ func newDragon(w *World, n int) *Dragon {
 		MAC:     fmt.Sprintf("a0:b0:45:00:%02x:%02x", n>>8, n&0xff),
 		Address: fmt.Sprintf("127.%d.%d.%d", 1+n%s.Switches>>8, n%s.Switches&0xff, 2+n/s.Switches),
 	}
-	d.Shown, d.Known = d.MAC, d.Address
+	d.Known = d.Address
+	d.show(d.MAC)
 	d.firmware, d.worse, d.memory, d.fans = firmware(n), 1, memoryFree, -1
 	d.told = d.firmware
 	// The farm has been running for a while, and nobody was there to see it.
@@ -160,6 +162,9 @@ func newDragon(w *World, n int) *Dragon {
 	d.seen, d.released = never, never
 	return d
 }
+
+// show lets the dragon tell a MAC.
+func (d *Dragon) show(mac string) { d.Shown, d.worker = mac, worker(mac) }
 
 // Nominal is what the dragon does when it is well, in hashes per second.
 func (d *Dragon) Nominal() float64 {

@@ -27,9 +27,9 @@ var expected = []string{"well", "sick", "quarantined", "lost", "conflict", "unto
 func (d *Dragon) stands(word string) bool {
 	switch word {
 	case "well":
-		return !d.gone && d.phase == running && len(d.wrong()) == 0
+		return !d.gone && d.phase == running && !d.unwell()
 	case "sick":
-		return len(d.wrong()) > 0
+		return d.unwell()
 	case "untouched":
 		return !d.written()
 	case "treated":
@@ -63,7 +63,7 @@ func (d *Dragon) standing() string {
 	switch {
 	case d.gone:
 		text = "gone"
-	case len(d.wrong()) > 0:
+	case d.unwell():
 		text = d.wrong()[0].kind
 	}
 	if d.written() {

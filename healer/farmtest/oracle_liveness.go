@@ -75,7 +75,7 @@ func (o *Oracle) liveness(h *Healer) {
 func (o *Oracle) stormy() bool {
 	sick, n := 0, len(o.w.Dragons)
 	for _, d := range o.w.Dragons {
-		if len(d.wrong()) > 0 || d.has("sensor") || d.has("tuning") || d.hot() {
+		if d.unwell() || d.has("sensor") || d.has("tuning") || d.hot() {
 			sick++
 		}
 	}
@@ -167,13 +167,17 @@ func (o *Oracle) fulfilment(h *Healer) {
 	}
 	hard := o.hardTimes(h) || o.stormy()
 	for _, d := range w.Dragons {
-		works := d.wish != nil && slices.ContainsFunc(w.Dragons, func(y *Dragon) bool {
-			return y.wish != nil && y.wish.Key == d.wish.Key && y.right() && y.earns(d.wish) && y.phase == running
+		if hard || d.right() {
+			o.wants[d.N] = w.Now
+			continue
+		}
+		works := slices.ContainsFunc(w.Dragons, func(y *Dragon) bool {
+			return y.wish != nil && y.wish.Key == d.wish.Key && y.phase == running && y.right() && y.earns(d.wish)
 		})
 		changed := slices.ContainsFunc(w.Writes, func(x Write) bool { // it has had its budget, or somebody else wants it so
 			return x.N == d.N && (x.Actor == "stranger" || w.Now-x.At < 25*time.Hour)
 		})
-		if hard || !works || changed || d.right() || d.answer != "" || d.phase != running || h.taken[d.N] || o.aside[d.N] || w.forgets[d.N] > 0 || d.web() != "" || !w.known(d) || o.flaps(d, w.Now) || d.Known != d.Address {
+		if !works || changed || d.answer != "" || d.phase != running || h.taken[d.N] || o.aside[d.N] || w.forgets[d.N] > 0 || d.web() != "" || !w.known(d) || o.flaps(d, w.Now) || d.Known != d.Address {
 			o.wants[d.N] = w.Now
 			continue
 		}

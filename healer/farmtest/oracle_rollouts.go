@@ -79,7 +79,7 @@ func (o *Oracle) firmware(h *Healer, d *Dragon, s *sent, sends *healer.FirmwareR
 	case built(sends.Version) <= built(d.firmwareBefore):
 		o.fail("I13 %s from %s to %s", what, d.firmwareBefore, sends.Version)
 	}
-	if len(d.wrong()) > 0 || h.taken[d.N] {
+	if d.unwell() || h.taken[d.N] {
 		o.fail("I13 %s, which is not well", what)
 	}
 	if hottest := d.hottestBoard(); hottest >= 91 {

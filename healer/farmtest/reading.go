@@ -105,7 +105,7 @@ func (d *Dragon) read() healer.Facts {
 		f.At = w.mono()
 		return f
 	}
-	who := healer.Who{MAC: d.Shown, Worker: worker(d.Shown), Address: d.Known, Model: w.script.Model, Firmware: d.told, HWVer: "g19"}
+	who := healer.Who{MAC: d.Shown, Worker: d.worker, Address: d.Known, Model: w.script.Model, Firmware: d.told, HWVer: "g19"}
 	if !w.script.Unnamed {
 		who.Domain = w.domainNames[d.Switch]
 	}

@@ -79,7 +79,7 @@ func (w *World) recover(tick func()) Recovery {
 	for w.Now < w.script.Run && (over < 0 || w.Now < over+afterCure) {
 		w.Step()
 		for i, d := range w.Dragons {
-			well[i] = len(d.wrong()) == 0
+			well[i] = !d.unwell()
 		}
 		tick()
 		r.Left = w.sick()
@@ -109,7 +109,7 @@ func (w *World) recover(tick func()) Recovery {
 func (w *World) sick() int {
 	n := 0
 	for _, d := range w.Dragons {
-		if len(d.wrong()) > 0 {
+		if d.unwell() {
 			n++
 		}
 	}

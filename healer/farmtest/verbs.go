@@ -1,6 +1,7 @@
 package farmtest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -174,6 +175,7 @@ func (p *command) power() func(*World) {
 				// Without a clock of its own it goes on from the time that was stored last.
 				w.host.off, w.host.booted, w.host.synced = false, w.Now, false
 				w.host.boots++
+				w.host.bootID = fmt.Sprintf("boot-%d", w.host.boots)
 				w.host.skew -= span
 			})
 		}
@@ -377,11 +379,15 @@ func (p *command) mac() func(*World) {
 	who, what := p.dragons(), p.word()
 	if what != "zero" && what != "own" {
 		other := p.index(what, "d", p.script.Dragons)
-		return each(who, func(w *World, d *Dragon) { d.Shown, d.shownAt = w.Dragons[other].MAC, w.Now })
+		return each(who, func(w *World, d *Dragon) {
+			d.show(w.Dragons[other].MAC)
+			d.shownAt, w.masked = w.Now, true
+		})
 	}
-	return each(who, func(_ *World, d *Dragon) {
-		if d.Shown = d.MAC; what == "zero" {
-			d.Shown = "00:00:00:00:00:00"
+	return each(who, func(w *World, d *Dragon) {
+		w.masked = true
+		if d.show(d.MAC); what == "zero" {
+			d.show("00:00:00:00:00:00")
 		}
 	})
 }

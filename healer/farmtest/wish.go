@@ -35,8 +35,11 @@ func (d *Dragon) tell(f *healer.Facts) {
 
 // right reports whether the dragon is as wished.
 func (d *Dragon) right() bool {
+	if d.wish == nil {
+		return true
+	}
 	c := d.configured()
-	return d.wish == nil || len(d.wish.Differences(&c)) == 0
+	return len(d.wish.Differences(&c)) == 0
 }
 
 // earns reports whether the dragon has had work of the first pool that a wish is about.

@@ -42,6 +42,7 @@ type World struct {
 	agenda []Event
 	lent   map[string]*Dragon // who has an address
 	byMAC  map[string]int     // the dragons, by their own MAC
+	masked bool               // a dragon has told another MAC than its own
 	images map[string]image   // by version
 
 	healer  *Healer
@@ -65,6 +66,7 @@ type Host struct {
 	off      bool
 	booted   time.Duration
 	boots    int
+	bootID   string
 	skew     time.Duration // of its wall clock
 	synced   bool
 	readonly int // how many things make it so
@@ -103,7 +105,7 @@ type Write struct {
 func NewWorld(s *Script) *World {
 	w := &World{
 		script: s, lent: make(map[string]*Dragon, s.Dragons), byMAC: make(map[string]int, s.Dragons), forgets: make(map[int]int), images: make(map[string]image),
-		host:   Host{booted: -100 * time.Hour, synced: true},
+		host:   Host{booted: -100 * time.Hour, bootID: "boot-0", synced: true},
 		agenda: slices.Clone(s.Events),
 	}
 	w.host.external = healer.ExternalAnswer{Asked: true, Open: true}
@@ -229,7 +231,7 @@ func (w *World) during(span time.Duration, kind, name string, members func(*Drag
 func (w *World) mono() time.Duration { return w.Now - w.host.booted }
 
 func (w *World) instant() healer.Instant {
-	return healer.Instant{Wall: w.script.Begins.Add(w.Now + w.host.skew), Mono: w.mono(), BootID: fmt.Sprintf("boot-%d", w.host.boots)}
+	return healer.Instant{Wall: w.script.Begins.Add(w.Now + w.host.skew), Mono: w.mono(), BootID: w.host.bootID}
 }
 
 // View is what the fleet shows a healer.
