@@ -2,6 +2,7 @@ package docs_test
 
 import (
 	"flag"
+	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -16,12 +17,13 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/collector"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
 )
 
-var update = flag.Bool("update", false, "write docs/metrics.md anew")
+var update = flag.Bool("update", false, "write docs/metrics.md and the tables of docs/healing.md")
 
 // The reference has the program's own metrics from the program itself, with all that
 // can be switched on: none can be forgotten there.
@@ -78,6 +80,46 @@ func TestMetricsReferenceIsWhatTheProgramServes(t *testing.T) {
 	}
 	if n := strings.Count(got, "\n| `mother_"); n < 15 {
 		t.Errorf("only %d metrics of the program", n)
+	}
+}
+
+// The tables of docs/healing.md are what the rows of the healer say.
+func TestHealingReferenceIsWhatTheTablesSay(t *testing.T) {
+	var detectors, gates strings.Builder
+	runbook := func(alert string) string {
+		if alert == "" {
+			return ""
+		}
+		return "[" + alert + "](runbooks/" + alert + ".md)"
+	}
+	fmt.Fprintf(&detectors, "| reason | what is wrong | goes as far as | alert |\n|---|---|---|---|\n")
+	for _, d := range healer.DetectorDocs() {
+		fmt.Fprintf(&detectors, "| `%s` | %s | %s | %s |\n", d.Reason, d.Doc, d.Reach, runbook(d.Alert))
+	}
+	fmt.Fprintf(&gates, "| gate | closed | holds | opened by | alert |\n|---|---|---|---|---|\n")
+	for _, g := range healer.GateDocs() {
+		fmt.Fprintf(&gates, "| `%s` | %s | %s | %s | %s |\n", g.Gate, g.Closed, g.Holds, g.OpenedBy, runbook(g.Alert))
+	}
+	const file = "docs/healing.md"
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	for name, table := range map[string]string{"detectors": detectors.String(), "gates": gates.String()} {
+		before, rest, found := strings.Cut(page, "<!-- "+name+": make golden -->\n")
+		_, after, end := strings.Cut(rest, "<!-- end -->\n")
+		if !found || !end {
+			t.Fatalf("%s: no place for the table of %s", file, name)
+		}
+		page = before + "<!-- " + name + ": make golden -->\n\n" + table + "\n<!-- end -->\n" + after
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if diff := cmp.Diff(strings.Split(string(data), "\n"), strings.Split(page, "\n")); diff != "" {
+		t.Errorf("%s is stale (-want +got); if the new one is right: make golden\n%s", file, diff)
 	}
 }
 

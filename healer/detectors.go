@@ -2,7 +2,6 @@ package healer
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -58,67 +57,155 @@ func (m muteReason) String() string {
 	return strings.Join(names, ", ")
 }
 
-// detector is a row of the table below.
+// detector is a row of the table below: all that there is to say about one thing that may be wrong
+// with a dragon. The ladder, the gates, the labels of metrics and the documentation go by
+// the rows; TestEveryDetectorIsWhole names what a row lacks.
 type detector struct {
-	reason  Reason
-	judge   func(*detectorInput) finding
-	needs   func(*GracePolicy) time.Duration // age of the mining process before it is judged
-	boot    bool                             // and the system must be past its boot grace
-	bare    bool                             // it also judges an answer without a sample, and needs is an age of the system
+	reason Reason
+	doc    string                   // what is wrong, for the documentation
+	words  func(*Shown, int) string // the finding in words and numbers; the int is the board
+	alert  string                   // that tells a human
+
+	judge func(*detectorInput) finding
+	needs func(*GracePolicy) time.Duration // age of the mining process before it is judged
+	boot  bool                             // and the system must be past its boot grace
+	bare  bool                             // it also judges an answer without a sample, and needs is an age of the system
+
+	setting string // key of the evidence it takes: healing.default.SETTING
 	need    func(*DragonPolicy) Evidence
 	mutes   muteReason
-	maxRung int // the highest rung that it may climb to; 0: nothing is ever done
+
+	maxRung int  // the highest rung that it may climb to; 0: it is shown, and nothing is done
+	boards  bool // a board does not work: the ladder begins with the step that has helped the model best, and a restart is judged soon
+	tuning  bool // tuning neither explains nor cures it
 	gap     func(*DevicePolicy) time.Duration
 }
 
 const wholeLadder = 1 << 10
 
+// byRate are the circumstances that explain a low rate.
+const byRate = byTuning | byPool | byOwnPools | byHeat | byHold
+
 // detectors in the order of severity: of several reasons the first is acted on.
 // A board that died of heat comes before everything else, and caps the ladder: heat
 // is not cured by a reboot. Those that only alert come last.
 var detectors = []detector{
-	{reason: DeadHot, judge: judgeDeadHot, maxRung: 1,
-		needs: func(g *GracePolicy) time.Duration { return g.DeadHot },
-		need:  func(p *DragonPolicy) Evidence { return p.Detect.DeadHot },
-		gap:   func(d *DevicePolicy) time.Duration { return d.DeadHotGap }},
-	{reason: NotMining, judge: judgeNotMining, boot: true, bare: true, maxRung: wholeLadder,
-		needs: func(g *GracePolicy) time.Duration { return g.NotMining },
-		need:  func(p *DragonPolicy) Evidence { return p.Detect.NotMining }},
-	{reason: Flatline, judge: judgeFlatline, needs: rateGrace, boot: true, mutes: byPool | byOwnPools, maxRung: wholeLadder,
-		need: func(p *DragonPolicy) Evidence { return p.Detect.Flatline }},
-	{reason: DeadBoard, judge: judgeDeadBoard, boot: true, maxRung: wholeLadder,
-		needs: func(g *GracePolicy) time.Duration { return g.DeadBoard },
-		need:  func(p *DragonPolicy) Evidence { return p.Detect.DeadBoard }},
-	{reason: Missing, judge: judgeMissing, boot: true, maxRung: wholeLadder,
-		needs: func(g *GracePolicy) time.Duration { return g.MissingBoard },
-		need:  func(p *DragonPolicy) Evidence { return p.Detect.Missing }},
-	{reason: LowHashrate, judge: judgeLow(func(d *DetectPolicy) Ratio { return d.LowRatio }), needs: rateGrace, boot: true,
-		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, maxRung: wholeLadder,
-		need: func(p *DragonPolicy) Evidence { return p.Detect.Low }},
-	{reason: MinHashrate, judge: judgeMin, needs: rateGrace, boot: true,
-		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, maxRung: wholeLadder,
-		need: func(p *DragonPolicy) Evidence { return p.Detect.Min }},
-	{reason: BoardLow, judge: judgeBoardLow, needs: rateGrace, boot: true,
-		mutes: byTuning | byPool | byOwnPools | byHeat | byHold, maxRung: 2,
-		need: func(p *DragonPolicy) Evidence { return p.Detect.BoardLow }},
-	{reason: NoWorkLocal, judge: judgeNoWork, boot: true, mutes: byPool, maxRung: 1,
-		needs: func(g *GracePolicy) time.Duration { return g.NoWork },
-		need:  func(p *DragonPolicy) Evidence { return p.Detect.NoWork },
-		gap:   func(d *DevicePolicy) time.Duration { return d.NoWorkGap }},
-	{reason: BogusTemp, judge: judgeBogusTemp, boot: true, maxRung: 1,
-		needs: func(g *GracePolicy) time.Duration { return g.BogusTemp },
-		need:  func(p *DragonPolicy) Evidence { return p.Detect.BogusTemp },
-		gap:   func(d *DevicePolicy) time.Duration { return d.BogusTempGap }},
-	{reason: TuningStuck, judge: judgeTuningStuck, boot: true, maxRung: 1,
-		need: func(p *DragonPolicy) Evidence { return p.Detect.TuningStuck },
-		gap:  func(d *DevicePolicy) time.Duration { return d.TuningStuckGap }},
-	{reason: Overheat, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Crit }),
-		need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.CritFor, Bad: 4, Of: 5} }},
-	{reason: Hot, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Warn }),
-		need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.WarnFor, Bad: 8, Of: 10} }},
-	{reason: BelowBaseline, judge: judgeLow(func(d *DetectPolicy) Ratio { return d.WarnRatio }), needs: rateGrace, boot: true,
-		mutes: byTuning | byPool | byOwnPools | byHold,
-		need:  func(p *DragonPolicy) Evidence { return p.Detect.Low }},
+	{reason: DeadHot, doc: "a board died of heat: once it has cooled for an hour", alert: "BoardDead",
+		words: func(s *Shown, slot int) string { return fmt.Sprintf("board %d Dead of heat, %.0fC", slot, s.Value) },
+		judge: judgeDeadHot, maxRung: 1,
+		needs:   func(g *GracePolicy) time.Duration { return g.DeadHot },
+		setting: "detect.dead_hot", need: func(p *DragonPolicy) Evidence { return p.Detect.DeadHot },
+		gap: func(d *DevicePolicy) time.Duration { return d.DeadHotGap }},
+	{reason: NotMining, alert: "DragonUntreated",
+		doc:   "the web server answers and the mining process does not, for 10 minutes, while the system is up for half an hour",
+		words: func(*Shown, int) string { return "no mining process" },
+		judge: judgeNotMining, boot: true, bare: true, maxRung: wholeLadder, tuning: true,
+		needs:   func(g *GracePolicy) time.Duration { return g.NotMining },
+		setting: "detect.not_mining", need: func(p *DragonPolicy) Evidence { return p.Detect.NotMining }},
+	{reason: Flatline, doc: "it says that it hashes, and its counters stand still", alert: "HashrateFlatline",
+		words: func(*Shown, int) string { return "counters frozen" },
+		judge: judgeFlatline, needs: rateGrace, boot: true, mutes: byPool | byOwnPools, maxRung: wholeLadder,
+		setting: "detect.flatline", need: func(p *DragonPolicy) Evidence { return p.Detect.Flatline }},
+	{reason: DeadBoard, doc: "a board says that it is Dead, for 10 minutes", alert: "BoardDead",
+		words: func(_ *Shown, slot int) string { return fmt.Sprintf("board %d Dead", slot) },
+		judge: judgeDeadBoard, boot: true, maxRung: wholeLadder, boards: true, tuning: true,
+		needs:   func(g *GracePolicy) time.Duration { return g.DeadBoard },
+		setting: "detect.dead_board", need: func(p *DragonPolicy) Evidence { return p.Detect.DeadBoard }},
+	{reason: Missing, alert: "BoardMissing",
+		doc:   "fewer boards than the dragon has shown, for 10 minutes (else the configured number, else the model's where it is certain)",
+		words: func(s *Shown, _ int) string { return fmt.Sprintf("%d of %d boards", s.Boards, s.Expected) },
+		judge: judgeMissing, boot: true, maxRung: wholeLadder, boards: true, tuning: true,
+		needs:   func(g *GracePolicy) time.Duration { return g.MissingBoard },
+		setting: "detect.missing_board", need: func(p *DragonPolicy) Evidence { return p.Detect.Missing }},
+	{reason: LowHashrate, doc: "less than 60 % of what this dragon does when it is well, for 30 minutes", alert: "HashrateLow",
+		words: ofBaseline,
+		judge: judgeLow(func(d *DetectPolicy) Ratio { return d.LowRatio }), needs: rateGrace, boot: true, mutes: byRate, maxRung: wholeLadder,
+		setting: "detect.low", need: func(p *DragonPolicy) Evidence { return p.Detect.Low }},
+	{reason: MinHashrate, doc: "a board below the configured minimum for an hour (the Python tool's rule)", alert: "DragonUntreated",
+		words: func(s *Shown, slot int) string {
+			return fmt.Sprintf("board %d %s of %s", slot, Hashrate(s.Value), Hashrate(s.Threshold))
+		},
+		judge: judgeMin, needs: rateGrace, boot: true, mutes: byRate, maxRung: wholeLadder,
+		setting: "detect.min_hashrate", need: func(p *DragonPolicy) Evidence { return p.Detect.Min }},
+	{reason: BoardLow, alert: "BoardLow",
+		doc: "one board hashes less than 60 % of its sister boards, for 30 minutes, while the dragon as a whole is not low",
+		words: func(s *Shown, slot int) string {
+			return fmt.Sprintf("board %d at %.0f%% of the others", slot, 100*s.Value)
+		},
+		judge: judgeBoardLow, needs: rateGrace, boot: true, mutes: byRate, maxRung: 2,
+		setting: "detect.board_low", need: func(p *DragonPolicy) Evidence { return p.Detect.BoardLow }},
+	{reason: NoWorkLocal, doc: "its pools fail it while others at the same pool have work", alert: "DragonPoolUnreachable",
+		words: func(*Shown, int) string { return "own pools dead" },
+		judge: judgeNoWork, boot: true, mutes: byPool, maxRung: 1,
+		needs:   func(g *GracePolicy) time.Duration { return g.NoWork },
+		setting: "detect.no_work", need: func(p *DragonPolicy) Evidence { return p.Detect.NoWork },
+		gap: func(d *DevicePolicy) time.Duration { return d.NoWorkGap }},
+	{reason: BogusTemp, alert: "SensorFault",
+		doc: "a temperature that cannot be, or one that stands still while those of all other boards, " +
+			"that have worked for half an hour, go through 5 °C",
+		words: bogusInWords,
+		judge: judgeBogusTemp, boot: true, maxRung: 1,
+		needs:   func(g *GracePolicy) time.Duration { return g.BogusTemp },
+		setting: "detect.bogus_temp", need: func(p *DragonPolicy) Evidence { return p.Detect.BogusTemp },
+		gap: func(d *DevicePolicy) time.Duration { return d.BogusTempGap }},
+	{reason: TuningStuck, doc: "it has tuned for more than six hours", alert: "TuningStuck",
+		words: func(s *Shown, _ int) string { return "tuning " + ShortDuration(time.Duration(s.Value)*time.Second) },
+		judge: judgeTuningStuck, boot: true, maxRung: 1, tuning: true,
+		setting: "detect.tuning_stuck", need: func(p *DragonPolicy) Evidence { return p.Detect.TuningStuck },
+		gap: func(d *DevicePolicy) time.Duration { return d.TuningStuckGap }},
+	{reason: Overheat, doc: "a board is at 100 °C or above", alert: "TemperatureCritical",
+		words: degrees, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Crit }),
+		setting: "heat.crit_for", need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.CritFor, Bad: 4, Of: 5} }},
+	{reason: Hot, doc: "a board is at 90 °C or above", alert: "TemperatureHigh",
+		words: degrees, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Warn }),
+		setting: "heat.warn_for", need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.WarnFor, Bad: 8, Of: 10} }},
+	{reason: BelowBaseline, doc: "less than 80 % of what this dragon does when it is well", alert: "HashrateLow",
+		words: ofBaseline,
+		judge: judgeLow(func(d *DetectPolicy) Ratio { return d.WarnRatio }), needs: rateGrace, boot: true,
+		mutes:   byTuning | byPool | byOwnPools | byHold,
+		setting: "detect.low", need: func(p *DragonPolicy) Evidence { return p.Detect.Low }},
+}
+
+func ofBaseline(s *Shown, _ int) string {
+	return fmt.Sprintf("%.0f%% of %s", 100*s.Value, Hashrate(s.Baseline))
+}
+
+func degrees(s *Shown, _ int) string { return fmt.Sprintf("%.0fC", s.Value) }
+
+func bogusInWords(s *Shown, slot int) string {
+	switch {
+	case s.Value < 0:
+		return fmt.Sprintf("board %d no temperature", slot)
+	case credible(dragon.Known(s.Value)):
+		return fmt.Sprintf("board %d frozen at %.0fC", slot, s.Value)
+	}
+	return fmt.Sprintf("board %d %.0fC", slot, s.Value)
+}
+
+// describe puts a finding into words and numbers that mean something to an operator.
+func describe(reason Reason, s *Shown, slot int) string {
+	if d := detectorOf(reason); d != nil {
+		return d.words(s, slot)
+	}
+	return ""
+}
+
+// detectorOf is the row of a reason; nil: no detector finds it.
+func detectorOf(reason Reason) *detector {
+	if i := rank(reason); i < len(detectors) {
+		return &detectors[i]
+	}
+	return nil
+}
+
+// Treated returns the reasons that the ladder acts on, the most severe first.
+func Treated() (reasons []Reason) {
+	for i := range detectors {
+		if detectors[i].maxRung > 0 {
+			reasons = append(reasons, detectors[i].reason)
+		}
+	}
+	return reasons
 }
 
 func rateGrace(g *GracePolicy) time.Duration { return g.Rate }
@@ -215,236 +302,4 @@ func (e *detectorInput) run() {
 		}
 		ev.push(f.verdict == bad, e.at, d.need(e.p))
 	}
-}
-
-func judgeFlatline(e *detectorInput) finding {
-	if e.fine < e.need.Neighbours || e.f.alive() == 0 {
-		return finding{slot: -1}
-	}
-	frozen, known := e.w.frozen()
-	if !known {
-		return finding{slot: -1}
-	}
-	return is(frozen, 0, 0, -1)
-}
-
-// judgeDeadHot looks for boards that died hot, also long ago: a board that has cooled
-// did still die of heat.
-func judgeDeadHot(e *detectorInput) finding {
-	for i := range e.f.Boards {
-		b := &e.f.Boards[i]
-		if b.dead() && slices.Contains(e.r.DeadHot, b.Slot) {
-			return is(true, b.Temperature.Or(-1), e.p.Heat.DeadHot, b.Slot)
-		}
-	}
-	return is(false, 0, e.p.Heat.DeadHot, -1)
-}
-
-func judgeDeadBoard(e *detectorInput) finding {
-	dead, slot := 0, -1
-	for i := range e.f.Boards {
-		if b := &e.f.Boards[i]; b.dead() && !slices.Contains(e.r.DeadHot, b.Slot) {
-			if dead++; slot < 0 {
-				slot = b.Slot
-			}
-		}
-	}
-	return is(dead > 0, float64(dead), 1, slot)
-}
-
-func judgeMissing(e *detectorInput) finding {
-	if e.expected == 0 {
-		return finding{slot: -1}
-	}
-	n := len(e.f.Boards)
-	return is(n < e.expected, float64(n), float64(e.expected), -1)
-}
-
-func judgeLow(limit func(*DetectPolicy) Ratio) func(*detectorInput) finding {
-	return func(e *detectorInput) finding {
-		rate, ok := e.w.rate.Get()
-		baseline, known := e.baseline.Get()
-		if !ok || !known || baseline <= 0 {
-			return finding{slot: -1}
-		}
-		least := float64(limit(&e.p.Detect))
-		return is(rate < least*baseline, rate/baseline, least, -1)
-	}
-}
-
-// judgeNotMining looks for a web server with no mining process behind it, or one that has
-// no board at all: nothing is earned, and a restart of the process costs nothing.
-func judgeNotMining(e *detectorInput) finding {
-	return is(!e.f.HasSample || len(e.f.Boards) == 0, 0, 1, -1)
-}
-
-// judgeBoardLow looks for one board that is far below its sisters, where the dragon as a
-// whole is not low.
-func judgeBoardLow(e *detectorInput) finding {
-	rate, ok := e.w.rate.Get()
-	baseline, known := e.baseline.Get()
-	if !ok || known && rate < float64(e.p.Detect.LowRatio)*baseline {
-		return finding{slot: -1}
-	}
-	var rates []float64
-	worst, slot := 0.0, -1
-	for i, r := range e.w.rates {
-		if i >= len(e.f.Boards) || e.f.Boards[i].dead() {
-			continue
-		}
-		if r < 0 {
-			return finding{slot: -1}
-		}
-		if slot < 0 || r < worst {
-			worst, slot = r, e.f.Boards[i].Slot
-		}
-		rates = append(rates, r)
-	}
-	if len(rates) < 2 {
-		return finding{slot: -1}
-	}
-	slices.Sort(rates)
-	sisters := median(rates[1:])
-	if sisters <= 0 {
-		return finding{slot: -1}
-	}
-	least := float64(e.p.Detect.BoardRatio)
-	return is(worst < least*sisters, worst/sisters, least, slot)
-}
-
-// judgeMin is the original's rule: a minimum for each board.
-func judgeMin(e *detectorInput) finding {
-	least := e.p.Detect.MinPerBoard
-	if least <= 0 || !e.p.Detect.MinAnyAlgorithm && dragon.ModelOf(e.f.Model).Algorithm != "SHA-256" {
-		return finding{slot: -1}
-	}
-	worst, slot, known := 0.0, -1, false
-	for i, r := range e.w.rates {
-		if i < len(e.f.Boards) && r >= 0 && (!known || r < worst) {
-			worst, slot, known = r, e.f.Boards[i].Slot, true
-		}
-	}
-	if !known {
-		return finding{slot: -1}
-	}
-	return is(worst < least, worst, least, slot)
-}
-
-func judgeNoWork(e *detectorInput) finding {
-	if len(e.f.Pools) == 0 || e.fine < e.need.Neighbours {
-		return finding{slot: -1}
-	}
-	return is(e.noWork, 0, 0, -1)
-}
-
-// judgeBogusTemp looks for a living board without a possible temperature, or with one
-// that is frozen. A board that never had one, on a dragon where none has, has no
-// sensor (an A9 says 0).
-func judgeBogusTemp(e *detectorInput) finding {
-	if !e.w.sensors() {
-		return finding{slot: -1}
-	}
-	for i := range e.f.Boards {
-		if b := &e.f.Boards[i]; e.w.sensorFault(b, e.at, &e.p.Heat) {
-			return is(true, b.Temperature.Or(-1), 125, b.Slot)
-		}
-	}
-	return is(false, 0, 125, -1)
-}
-
-// sensors reports whether any board has shown that it has a sensor.
-func (w *watch) sensors() bool {
-	return slices.ContainsFunc(w.boards, func(b boardWatch) bool { return b.credible })
-}
-
-// sensorFault reports whether what a board says of its temperature is none.
-func (w *watch) sensorFault(b *BoardFacts, at Moment, p *HeatPolicy) bool {
-	if b.Status != "Alive" || !credible(b.Temperature) {
-		return b.Status == "Alive"
-	}
-	for i := range w.boards {
-		if bw := &w.boards[i]; bw.slot == b.Slot {
-			return b.Temperature == dragon.Known(bw.temp) && bw.frozen(at, p)
-		}
-	}
-	return false
-}
-
-func judgeTuningStuck(e *detectorInput) finding {
-	if !e.w.tuning {
-		return is(false, 0, e.p.Grace.TuningMax.Seconds(), -1)
-	}
-	tuning := e.at.Since(e.w.tuned)
-	return is(tuning > e.p.Grace.TuningMax, tuning.Seconds(), e.p.Grace.TuningMax.Seconds(), -1)
-}
-
-func judgeHeat(limit func(*HeatPolicy) float64) func(*detectorInput) finding {
-	return func(e *detectorInput) finding {
-		t, ok := e.f.hottest().Get()
-		if !ok {
-			return finding{slot: -1}
-		}
-		l := limit(&e.p.Heat)
-		return is(t >= l, t, l, -1)
-	}
-}
-
-// heatNear is how far below the warning a dragon may be for its fans to be a sign of heat.
-const heatNear = 10.0
-
-// heated reports whether a low rate is put down to heat.
-func heated(f *Facts, r *Record, h *HeatPolicy) bool {
-	if t, ok := f.hottest().Get(); ok && t >= h.Warn {
-		return true
-	}
-	// Fans at full speed, or fixed there, say nothing by themselves: with cool boards it
-	// is how the dragon was set up.
-	if duty, ok := f.FanDuty.Get(); ok && h.FanDuty > 0 && duty >= float64(h.FanDuty) {
-		if t, known := f.hottest().Get(); known && t >= h.Warn-heatNear {
-			return true
-		}
-	}
-	for i := range f.Boards {
-		if b := &f.Boards[i]; b.dead() && slices.Contains(r.DeadHot, b.Slot) {
-			return true
-		}
-	}
-	return false
-}
-
-// describe puts a finding into words and numbers that mean something to an operator.
-func describe(reason Reason, s *Shown, slot int) string {
-	switch reason {
-	case LowHashrate, BelowBaseline:
-		return fmt.Sprintf("%.0f%% of %s", 100*s.Value, Hashrate(s.Baseline))
-	case MinHashrate:
-		return fmt.Sprintf("board %d %s of %s", slot, Hashrate(s.Value), Hashrate(s.Threshold))
-	case DeadBoard:
-		return fmt.Sprintf("board %d Dead", slot)
-	case DeadHot:
-		return fmt.Sprintf("board %d Dead of heat, %.0fC", slot, s.Value)
-	case Missing:
-		return fmt.Sprintf("%d of %d boards", s.Boards, s.Expected)
-	case Flatline:
-		return "counters frozen"
-	case NoWorkLocal:
-		return "own pools dead"
-	case NotMining:
-		return "no mining process"
-	case BoardLow:
-		return fmt.Sprintf("board %d at %.0f%% of the others", slot, 100*s.Value)
-	case BogusTemp:
-		if s.Value < 0 {
-			return fmt.Sprintf("board %d no temperature", slot)
-		}
-		if credible(dragon.Known(s.Value)) {
-			return fmt.Sprintf("board %d frozen at %.0fC", slot, s.Value)
-		}
-		return fmt.Sprintf("board %d %.0fC", slot, s.Value)
-	case TuningStuck:
-		return "tuning " + ShortDuration(time.Duration(s.Value)*time.Second)
-	case Hot, Overheat:
-		return fmt.Sprintf("%.0fC", s.Value)
-	}
-	return ""
 }

@@ -237,22 +237,6 @@ func TestBaselineSources(t *testing.T) {
 	}
 }
 
-func TestEveryDetectorIsExplained(t *testing.T) {
-	for i := range detectors {
-		d := &detectors[i]
-		if describe(d.reason, &Shown{Value: 1, Threshold: 2, Baseline: 3}, 1) == "" {
-			t.Errorf("%s has no words", d.reason)
-		}
-		p := DefaultPolicy()
-		if e := d.need(&p.Default); e.Of > 64 || e.Bad > e.Of || e.Bad < freshInRow {
-			t.Errorf("%s needs %+v", d.reason, e)
-		}
-		if d.maxRung > 1 && d.gap != nil || d.maxRung == 1 && d.gap == nil {
-			t.Errorf("%s: a reason that must not climb needs a gap of its own, the others none", d.reason)
-		}
-	}
-}
-
 // A baseline is for one mode of the autotuner; a mode that is not known is the one that was.
 func TestABaselineIsOfOneMode(t *testing.T) {
 	var b Baseline

@@ -95,7 +95,7 @@ func (q *gateRequest) newDevice() answer {
 func (q *gateRequest) fresh() answer {
 	w := q.s.w
 	at, seen := w.at, w.seen
-	if q.step != nil && q.reason == NotMining { // it gives no samples: that is what is wrong
+	if q.step != nil && detectors[q.s.fired].bare { // it gives no samples: that is what is wrong
 		at, seen = max(at, w.bare), seen || w.bare != 0
 	}
 	if w.misses > 0 || q.s.f.Status != Reached || !seen || q.c.now.Since(at) > 2*q.c.p.Poll {
@@ -138,8 +138,7 @@ func (q *gateRequest) tuning() answer {
 	if !q.s.w.tuning {
 		return yes("")
 	}
-	switch q.reason {
-	case DeadBoard, Missing, TuningStuck, NotMining:
+	if d := detectorOf(q.reason); d != nil && d.tuning {
 		return yes("tuning, which does not matter for " + string(q.reason))
 	}
 	if q.change != nil {

@@ -119,7 +119,7 @@ const (
 func (c *cycle) pick(s *subject, st *step) {
 	d, l := &detectors[s.fired], &s.p.Ladder
 	st.rung = min(s.r.Rung+1, d.maxRung)
-	if s.r.Rung == 0 && (d.reason == DeadBoard || d.reason == Missing) {
+	if s.r.Rung == 0 && d.boards {
 		best := c.bestStart(s)
 		for ; st.rung < best; st.rung++ {
 			st.skipped = append(st.skipped, l.label(st.rung))
@@ -254,7 +254,7 @@ func holdOf(l *LadderPolicy, rung int) time.Duration {
 // would cost.
 func (c *cycle) hopeless(s *subject) bool {
 	reason := detectors[s.fired].reason
-	if reason != DeadBoard && reason != Missing {
+	if !detectors[s.fired].boards {
 		return false
 	}
 	expected := max(c.expected(s), len(s.f.Boards))

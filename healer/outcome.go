@@ -270,12 +270,12 @@ func (c *cycle) learnBoot(s *subject, a *Action) {
 
 // judgeAfter is how long after an action it is judged.
 func (c *cycle) judgeAfter(s *subject, a *Action) time.Duration {
-	switch l := &s.p.Ladder; {
-	case a.Kind != Restart:
-	case a.Reason == DeadBoard, a.Reason == Missing:
-		return l.JudgeBoards
-	case a.Reason == NotMining:
-		return max(l.JudgeBoards, s.p.Detect.NotMining.For)
+	switch d := detectorOf(a.Reason); {
+	case a.Kind != Restart || d == nil:
+	case d.boards:
+		return s.p.Ladder.JudgeBoards
+	case d.bare:
+		return max(s.p.Ladder.JudgeBoards, d.need(s.p).For)
 	}
 	return c.settle(s)
 }

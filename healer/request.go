@@ -55,7 +55,8 @@ func Confirm(now Instant, view *View, mem *Memory, policy *Policy, d *Decision, 
 	if s == nil || f.MAC != d.MAC {
 		return fmt.Errorf("%s: expected MAC %s, found %q", d.Worker, d.MAC, f.MAC)
 	}
-	idle := d.Reason == NotMining && !f.HasSample // without a sample: that is what is wrong with it
+	i := rank(d.Reason)
+	idle := i < len(detectors) && detectors[i].bare && !f.HasSample // without a sample: that is what is wrong with it
 	if !idle && !f.valid() || f.Status != Reached {
 		return fmt.Errorf("%s: no valid reading (%s)", d.Worker, word(f.Status))
 	}
@@ -68,7 +69,6 @@ func Confirm(now Instant, view *View, mem *Memory, policy *Policy, d *Decision, 
 	if d.Reason == "" || d.Change != nil {
 		return nil
 	}
-	i := rank(d.Reason)
 	if i == len(detectors) {
 		return fmt.Errorf("%s: no detector finds %q", d.Worker, d.Reason)
 	}

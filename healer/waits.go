@@ -26,64 +26,6 @@ type Waiting struct {
 // them and sends nothing.
 const GateObserve Gate = "observe"
 
-// humanOpens says what a person does about a closed gate that does not open by itself.
-// ID, WORKER and SCOPE are replaced by the pause or rollout, the dragon and the breaker.
-var humanOpens = map[Gate]string{
-	GateObserve:     "set mode: enforce for its healing profile",
-	GateStop:        "remove the file STOP from the data directory",
-	GateOwner:       "stop the other process that uses the data directory",
-	GateStore:       "make the data directory writable",
-	GateClock:       "let NTP set the clock of this host",
-	GateRecovered:   "mother-of-dragons healer ack recovered_state",
-	GateSafeMode:    "mother-of-dragons healer ack safe_mode",
-	GatePause:       "mother-of-dragons healer resume ID",
-	GateConflict:    "give each dragon a MAC of its own",
-	GateMaintenance: "mother-of-dragons healer resume ID",
-	GateQuarantine:  "mother-of-dragons healer release WORKER",
-	GateLost:        "look at the dragon: power, network, board",
-	GateFlapping:    "find out why it restarts, then mother-of-dragons healer release WORKER",
-	GateFresh:       "look why the dragon cannot be read: network, password, firmware",
-	GateYoung:       "look why its uptime cannot be read",
-	GateCooling:     "cool the dragon",
-	GateIsolation:   "look at the network of this host",
-	GatePool:        "look at the pool, or change it",
-	GateDomain:      "look at the network and the power of the site",
-	GateSchema:      "report the firmware: its answers cannot be read",
-	GateForeign:     "find out who restarts dragons, then mother-of-dragons healer ack foreign SCOPE",
-	GateStorm:       "look for a common cause, or mother-of-dragons healer ack storm",
-	GateScope:       "look for a common cause, or mother-of-dragons healer ack scope SCOPE",
-	GateEfficacy:    "mother-of-dragons healer ack efficacy SCOPE",
-	GateHarm:        "look at the dragons that were lost, then mother-of-dragons healer ack harm",
-	GateBenefit:     "nothing: after a day it is quarantined",
-	GateExternal:    "look at the query of the external gate",
-	GateUnfit:       "heal the dragon first",
-	GateRollout:     "mother-of-dragons healer ack rollout ID",
-}
-
-// eventOpens says what opens the other gates, where the time is not known.
-var eventOpens = map[Gate]string{
-	GateStart:       "enough samples since the healer started",
-	GateNew:         "enough samples of the new dragon",
-	GateTuning:      "the end of its tuning",
-	GateConfig:      "the end of the check of its new firmware",
-	GateWindow:      "the next healing window",
-	GateUploads:     "the end of another upload",
-	GateBoot:        "the end of the boot of many dragons",
-	GateEfficacy:    "the outcome of the step on another dragon",
-	GateInFlight:    "the outcome of its last action",
-	GateHold:        "the end of its hold-down",
-	GateInterval:    "the next action for this reason",
-	GateGap:         "the gap after its last write",
-	GateDevice:      "its own budget",
-	GateFlight:      "the outcome of an action on another dragon",
-	GateDomainSlots: "the outcome of an action on another dragon of its site",
-	GateRollouts:    "the outcome of another change",
-	GateSpacing:     "the gap after the last write to any dragon",
-	GateHour:        "the budget of the next hour",
-	GateDay:         "the budget of the next day",
-	GateWave:        "the next wave",
-}
-
 // EndedBy says what ends the wait: a time, a person or an event.
 func (w *Waiting) EndedBy() string {
 	switch {
@@ -124,7 +66,7 @@ func (c *cycle) waits() {
 			}
 			w.Worker, w.For, w.Ends, w.Detail, w.Human, w.Event = d.Worker, waited, g.Wait, g.Detail, "", ""
 			if !g.Wait.Known { // else time opens it
-				w.Human, w.Event = c.humanStep(g.Name, s), eventOpens[g.Name]
+				w.Human, w.Event = c.opens(g.Name, s)
 			}
 		}
 	}
@@ -134,10 +76,14 @@ func (c *cycle) waits() {
 	slices.SortStableFunc(c.out.Waiting, func(a, b Waiting) int { return cmp.Compare(b.For, a.For) })
 }
 
-// humanStep is what a person does about a gate that is closed for a dragon: a command
-// with the names that it takes now.
-func (c *cycle) humanStep(gate Gate, s *subject) string {
-	text := humanOpens[gate]
+// opens is what opens a gate that is closed for a dragon: what a person does, a command with
+// the names that it takes now, or an event.
+func (c *cycle) opens(gate Gate, s *subject) (human, event string) {
+	g := gateOf(gate)
+	if g == nil { // GateObserve
+		return "set mode: enforce for its healing profile", ""
+	}
+	text := g.human
 	put := func(word, value string) { text = strings.TrimSuffix(strings.Replace(text, word, value, 1), " ") }
 	switch gate {
 	case GatePause, GateMaintenance:
@@ -157,11 +103,11 @@ func (c *cycle) humanStep(gate Gate, s *subject) string {
 	case GateEfficacy:
 		key := ladderKey(s.decision.Reason, s.f.Model)
 		if c.m.breaker("efficacy", key) == nil { // a step is skipped; the ladder goes on
-			return ""
+			return "", g.event
 		}
 		put("SCOPE", argument(key))
 	}
-	return text
+	return text, g.event
 }
 
 // argument is a name as a shell takes it.

@@ -79,12 +79,3 @@ func TestArgumentsAreQuoted(t *testing.T) {
 		}
 	}
 }
-
-// A gate that no time opens needs a person or an event that does.
-func TestEveryWaitWithoutAnEndNamesWhatEndsIt(t *testing.T) {
-	for _, g := range Gates() {
-		if _, human := humanOpens[g]; human == (eventOpens[g] != "") && g != GateEfficacy {
-			t.Errorf("gate %s: in humanOpens: %v, in eventOpens: %v; one of them says what opens it", g, human, eventOpens[g])
-		}
-	}
-}

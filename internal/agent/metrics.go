@@ -25,7 +25,7 @@ type metrics struct {
 
 // The words that labels are made of, so that every series is there from the start.
 var (
-	actionable   = []healer.Reason{healer.Flatline, healer.DeadHot, healer.DeadBoard, healer.Missing, healer.LowHashrate, healer.MinHashrate, healer.NoWorkLocal, healer.BogusTemp, healer.TuningStuck, ""}
+	actionable   = append(healer.Treated(), "")
 	ladderKinds  = []healer.Kind{healer.Restart, healer.Reboot}
 	wishReasons  = []healer.Reason{healer.Drift, healer.Rolling, healer.Rollback}
 	decisionSaid = []healer.Verb{healer.Act, healer.WouldAct, healer.Blocked}

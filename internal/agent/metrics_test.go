@@ -41,7 +41,7 @@ func TestMetricsLint(t *testing.T) {
 		for name, least := range map[string]int{
 			"mother_healer_mode": 3, "mother_healer_last_cycle_timestamp_seconds": 1, "mother_healer_cycle_duration_seconds": 1,
 			"mother_healer_device_state": 3, "mother_healer_devices": len(healer.States), "mother_healer_decisions_total": 60,
-			"mother_healer_blocked": len(healer.Gates()), "mother_healer_blocked_total": len(healer.Gates()), "mother_healer_actions_total": 20,
+			"mother_healer_blocked": len(healer.Gates()), "mother_healer_blocked_total": len(healer.Gates()), "mother_healer_actions_total": 24,
 			"mother_healer_outcomes_total": 140, "mother_healer_in_flight": 1, "mother_healer_budget_limit": 3,
 			"mother_healer_budget_used": 3, "mother_healer_breaker_state": 5, "mother_healer_breaker_trips_total": 10,
 			"mother_healer_quarantined": 1, "mother_healer_time_to_recovery_seconds": 1, "mother_healer_hash_lost_to_actions_total": 1, "mother_healer_hash_recovered_total": 1,
