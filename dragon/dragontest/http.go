@@ -63,6 +63,9 @@ func (d *Dragon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	endpoint := d.enter(r)
 	d.mu.Unlock()
+	if d.spec.OnRequest != nil {
+		d.spec.OnRequest(endpoint)
+	}
 	if !aside(endpoint) {
 		defer func() {
 			d.mu.Lock()

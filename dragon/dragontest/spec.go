@@ -54,6 +54,9 @@ type Spec struct {
 	MaxUpload int64 // bytes of a body before 413; default 100 MiB
 
 	Faults []Fault // injected from the start
+
+	// OnRequest is called with the endpoint of each request, before it is looked at. It may block.
+	OnRequest func(endpoint string)
 }
 
 // Pool is one configured pool.

@@ -400,7 +400,11 @@ func shut(w *store.Writer[store.Records], b Backend) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
 	if err := w.Close(ctx); errors.Is(err, store.ErrSlow) {
-		return err // the backend is still at it
+		go func() { // the backend may not be closed while it writes
+			_ = w.Close(context.Background())
+			_ = b.Close()
+		}()
+		return err
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- b.Close() }()

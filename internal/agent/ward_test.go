@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +32,17 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// parallel is how many tests run at once, unless -parallel says so: those with a real etcd
+// mostly wait.
+const parallel = 10
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
+		_ = f.Value.Set(strconv.Itoa(parallel))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // bubbleClock is the clock of a testing/synctest bubble, as a host's.
 type bubbleClock struct{ start time.Time }

@@ -124,6 +124,28 @@ func (c *Cluster) Kill(i int) {
 	m.cmd = nil
 }
 
+// Backup keeps the data of a single server as it is now, which stops for that. What is
+// returned puts it back in the place of what is there then.
+func (c *Cluster) Backup() (restore func()) {
+	c.t.Helper()
+	kept, data := filepath.Join(c.t.TempDir(), "backup"), filepath.Join(c.dir, "m0")
+	replace := func(to, from string) {
+		c.t.Helper()
+		c.Kill(0)
+		err := os.RemoveAll(to)
+		if err == nil {
+			err = os.CopyFS(to, os.DirFS(from))
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.Restart(0)
+		c.wait(0)
+	}
+	replace(kept, data)
+	return func() { replace(data, kept) }
+}
+
 // Restart starts a killed server again, with its data.
 func (c *Cluster) Restart(i int) { c.start(i, "existing") }
 
@@ -134,6 +156,7 @@ type Proxy struct {
 	drop     atomic.Bool
 	cut      atomic.Bool
 	delay    atomic.Int64
+	onData   atomic.Pointer[func([]byte)]
 	wait     sync.WaitGroup
 
 	mu    sync.Mutex
@@ -168,6 +191,9 @@ func (p *Proxy) Cut(on bool) { p.set(&p.cut, on) }
 
 // Delay holds back for so long what is said to the server.
 func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
+
+// OnData has each part of what is said to the server shown before it is handed on.
+func (p *Proxy) OnData(f func(data []byte)) { p.onData.Store(&f) }
 
 // set changes what happens, and ends the connections that have lost something.
 func (p *Proxy) set(what *atomic.Bool, on bool) {
@@ -219,6 +245,9 @@ func (p *Proxy) pipe(to, from net.Conn, drop *atomic.Bool) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
+		if f := p.onData.Load(); drop == nil && f != nil {
+			(*f)(buffer[:n])
+		}
 		if drop == nil {
 			time.Sleep(time.Duration(p.delay.Load()))
 		}
