@@ -162,7 +162,7 @@ func world() map[string]string {
 		`mother_discovery_unanswered_hosts`: "0", `mother_discovery_locked_hosts`: "0", `mother_inventory_waiting_dragons`: "0",
 	}
 	maps.Copy(w, dragonA())
-	for _, other := range herd[1:] {
+	for _, other := range dragons[1:] {
 		for series, value := range dragonA() {
 			if shownByAll.MatchString(series) {
 				w[as(other, series)] = value
@@ -172,10 +172,10 @@ func world() map[string]string {
 	return w
 }
 
-// herd are the workers of the world. Of all but the first there is no more than what
+// fleet are the workers of the world. Of all but the first there is no more than what
 // alerts about many need.
 var (
-	herd       = []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
+	dragons    = []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
 	shownByAll = regexp.MustCompile(`^dragon_(up|info|maintenance|scrape_duration_seconds|hashrate_expected_hashes_per_second|boards|board_up|board_hashrate_hashes_per_second|miner_uptime_seconds|(pool_info|pool_active)\{.*pool="0".*|restarts_observed_total\{.*kind="system".*)(\{.*)?$`)
 )
 
@@ -279,7 +279,7 @@ func boardAt(ratio string) map[string]string {
 func fleetSlow(ratio string) map[string]string {
 	v, _ := strconv.ParseFloat(ratio, 64)
 	with := make(map[string]string)
-	for _, d := range herd {
+	for _, d := range dragons {
 		with[`dragon_board_hashrate_hashes_per_second{worker="`+d+`",board="0",window="15m"}`] = fmt.Sprintf("500|%v", 500*v)
 		with[`dragon_board_hashrate_hashes_per_second{worker="`+d+`",board="1",window="15m"}`] = fmt.Sprintf("500|%v", 500*v)
 	}
@@ -308,7 +308,7 @@ func reboots(workers ...string) map[string]string {
 
 func takes(seconds string) map[string]string {
 	with := make(map[string]string)
-	for _, d := range herd {
+	for _, d := range dragons {
 		with[`dragon_scrape_duration_seconds{worker="`+d+`"}`] = "0.1|" + seconds
 	}
 	return with

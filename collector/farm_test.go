@@ -24,11 +24,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A farm is a herd, in memory, that a fleet knows and a collector reads. It lives by
+// A farm is a fleet, in memory, that a fleet knows and a collector reads. It lives by
 // the clock of the testing/synctest bubble that it is made in.
 type farm struct {
 	*Collector
-	herd      *dragontest.Herd
+	dragons   *dragontest.Fleet
 	transport *dragon.Transport
 	log       *bytes.Buffer
 	labels    map[string]*fleet.Labels // by MAC
@@ -36,22 +36,22 @@ type farm struct {
 }
 
 // newFarm makes a farm whose dragons are asked for nothing between the scrapes.
-func newFarm(t *testing.T, herd dragontest.HerdConfig, change ...func(*Config)) *farm {
+func newFarm(t *testing.T, dragons dragontest.FleetConfig, change ...func(*Config)) *farm {
 	t.Helper()
-	return newFarmWithFacts(t, herd, nil, change...)
+	return newFarmWithFacts(t, dragons, nil, change...)
 }
 
-func newFarmWithFacts(t *testing.T, herd dragontest.HerdConfig, facts map[fleet.Fact]time.Duration, change ...func(*Config)) *farm {
+func newFarmWithFacts(t *testing.T, dragons dragontest.FleetConfig, facts map[fleet.Fact]time.Duration, change ...func(*Config)) *farm {
 	t.Helper()
-	herd.InMemory = true
-	h, err := dragontest.NewHerd(herd)
+	dragons.InMemory = true
+	h, err := dragontest.NewFleet(dragons)
 	if err != nil {
 		t.Fatal(err)
 	}
 	transport := dragon.NewTransport()
 	transport.DialContext = h.DialContext
 	options := dragon.Options{Transport: transport}
-	made := &farm{herd: h, transport: transport, log: &bytes.Buffer{}}
+	made := &farm{dragons: h, transport: transport, log: &bytes.Buffer{}}
 	f, err := fleet.Open(fleet.Config{Client: options, Facts: facts, Jitter: steady(), Labels: func(mac string) *fleet.Labels { return made.labels[mac] }})
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func steady() func(time.Duration) time.Duration {
 }
 
 // worker names dragon i.
-func (f *farm) worker(i int) string { return f.Fleet.Lookup(f.herd.Addr(i)).Info().Worker }
+func (f *farm) worker(i int) string { return f.Fleet.Lookup(f.dragons.Addr(i)).Info().Worker }
 
 // get answers a GET, with headers.
 func get(ctx context.Context, h http.Handler, path string, headers ...string) *httptest.ResponseRecorder {

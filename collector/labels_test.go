@@ -12,7 +12,7 @@ import (
 
 func TestLabelsOfTheOperatorAreOnDragonInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 2})
+		f := newFarm(t, dragontest.FleetConfig{Count: 2})
 		defer f.close()
 		info := func(i int) string {
 			for line := range strings.Lines(f.scraped(t)) {
@@ -23,7 +23,7 @@ func TestLabelsOfTheOperatorAreOnDragonInfo(t *testing.T) {
 			return ""
 		}
 		plain := info(1)
-		mac := f.Fleet.Lookup(f.herd.Addr(0)).Info().MAC
+		mac := f.Fleet.Lookup(f.dragons.Addr(0)).Info().MAC
 		for _, slot := range []string{"3", `4"`} { // the second time as after a reload
 			f.labels = map[string]*fleet.Labels{mac: {Name: "Bertha", Pairs: []fleet.Label{{Name: "rack", Value: "a12"}, {Name: "slot", Value: slot}}}}
 			f.Fleet.Change(fleet.Settings{})

@@ -54,7 +54,7 @@ mother_dragon_requests_total{endpoint="summary",outcome="ok"} 2
 
 func TestWhatTheProgramCannotGatherIsMissingAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{})
+		f := newFarm(t, dragontest.FleetConfig{})
 		defer f.close()
 		desc := prometheus.NewDesc("mother_broken", "Never there.", nil, nil)
 		f.Registry.MustRegister(prometheus.CollectorFunc(func(ch chan<- prometheus.Metric) {
@@ -77,7 +77,7 @@ func TestPromtoolHasNothingToSay(t *testing.T) {
 	c := aCollector(t)
 	NewRequestMetrics(c.Registry)(dragon.Call{Endpoint: "summary", Outcome: "ok", Took: time.Millisecond})
 	w := httptest.NewRecorder()
-	c.write(w, httptest.NewRequest("GET", "/metrics", nil), c.families, append(aHerd(2), failed(3, dragon.ErrTimeout)), c.gather())
+	c.write(w, httptest.NewRequest("GET", "/metrics", nil), c.families, append(aFleet(2), failed(3, dragon.ErrTimeout)), c.gather())
 	check := exec.Command(promtool, "check", "metrics")
 	check.Stdin = w.Body
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {

@@ -71,7 +71,7 @@ func failed(n int, err error) *sample {
 }
 
 func TestPageOfADragonThatSaysEverything(t *testing.T) {
-	page := pageOf(t, aCollector(t), aHerd(1))
+	page := pageOf(t, aCollector(t), aFleet(1))
 	golden(t, "testdata/everything.metrics", page)
 	families := parse(t, page)
 	for _, f := range compile(tables()) {
@@ -90,7 +90,7 @@ func TestPageOfABusyDragon(t *testing.T) {
 }
 
 func TestPageLints(t *testing.T) {
-	samples := append(aHerd(3), failed(7, &fleet.BusyError{Action: "restart"}))
+	samples := append(aFleet(3), failed(7, &fleet.BusyError{Action: "restart"}))
 	problems, err := testutil.GatherAndLint(aCollector(t).gatherer(samples))
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestPageLints(t *testing.T) {
 
 func TestAPedanticRegistryHasNothingToSay(t *testing.T) {
 	c := aCollector(t)
-	samples := append(aHerd(3), failed(7, dragon.ErrRefused))
+	samples := append(aFleet(3), failed(7, dragon.ErrRefused))
 	// Gatherers check what a registry checks.
 	families, err := prometheus.Gatherers{c.Registry, c.gatherer(samples)}.Gather()
 	if err != nil {
@@ -116,7 +116,7 @@ func TestAPedanticRegistryHasNothingToSay(t *testing.T) {
 func TestFormats(t *testing.T) {
 	t.Parallel()
 	c := aCollector(t)
-	samples := aHerd(1) // the parser of OpenMetrics takes half a second of CPU for each dragon
+	samples := aFleet(1) // the parser of OpenMetrics takes half a second of CPU for each dragon
 	text := parse(t, pageOf(t, c, samples))
 	for _, accept := range []string{ // each on the sheet that the one before has used
 		"application/openmetrics-text;version=1.0.0",
@@ -159,8 +159,8 @@ func TestFormats(t *testing.T) {
 func TestALargePageIsWhatTheRegistrysEncoderMakes(t *testing.T) {
 	t.Parallel()
 	c := aCollector(t)
-	herd := aHerd(700)
-	families, err := c.gatherer(herd).Gather()
+	dragons := aFleet(700)
+	families, err := c.gatherer(dragons).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestALargePageIsWhatTheRegistrysEncoderMakes(t *testing.T) {
 		if err := enc.(expfmt.Closer).Close(); err != nil {
 			t.Fatal(err)
 		}
-		if got := respond(c, herd, "Accept", accept).Body.Bytes(); !bytes.Equal(got, want.Bytes()) {
+		if got := respond(c, dragons, "Accept", accept).Body.Bytes(); !bytes.Equal(got, want.Bytes()) {
 			t.Errorf("%s: %d bytes, want %d others", accept, len(got), want.Len())
 		}
 	}
@@ -187,7 +187,7 @@ func TestALargePageIsWhatTheRegistrysEncoderMakes(t *testing.T) {
 
 func TestPagesAreCompressedForThoseWhoAsk(t *testing.T) {
 	c := aCollector(t)
-	h := c.page(one, func(w http.ResponseWriter, r *http.Request) { c.write(w, r, c.families, aHerd(20), nil) })
+	h := c.page(one, func(w http.ResponseWriter, r *http.Request) { c.write(w, r, c.families, aFleet(20), nil) })
 	plain := get(t.Context(), h, "/metrics")
 	for accept, want := range map[string]string{"gzip": "gzip", "zstd": "zstd", "gzip, deflate, br, zstd": "zstd", "identity": "", "br": ""} {
 		w := get(t.Context(), h, "/metrics", "Accept-Encoding", accept)
@@ -230,9 +230,9 @@ func decompress(t *testing.T, encoding string, body io.Reader) string {
 func TestOpenMetricsNamesUnitsAndOnRequestWhenCountersBegan(t *testing.T) {
 	c := aCollector(t)
 	const openMetrics = "application/openmetrics-text;version=1.0.0"
-	plain := respond(c, aHerd(1), "Accept", openMetrics).Body.String()
+	plain := respond(c, aFleet(1), "Accept", openMetrics).Body.String()
 	c.Created = true
-	created := respond(c, aHerd(1), "Accept", openMetrics).Body.String()
+	created := respond(c, aFleet(1), "Accept", openMetrics).Body.String()
 
 	for _, line := range []string{"# UNIT dragon_board_temperature_celsius celsius\n", "# TYPE dragon_board_hashes counter\n", "# UNIT dragon_board_hashes hashes\n", "# EOF\n"} {
 		if !strings.Contains(plain, line) {
@@ -262,7 +262,7 @@ func TestOwnMetricsStandBetweenTheDragons(t *testing.T) {
 		c.Registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "Of the program."}))
 	}
 	w := httptest.NewRecorder()
-	c.write(w, httptest.NewRequest(http.MethodGet, "/metrics", nil), c.families, aHerd(1), c.gather())
+	c.write(w, httptest.NewRequest(http.MethodGet, "/metrics", nil), c.families, aFleet(1), c.gather())
 	page := w.Body.String()
 	parse(t, page)
 	var names []string
@@ -297,7 +297,7 @@ func TestARowThatPanicsCostsOnlyTheDragonItPanicsOver(t *testing.T) {
 	}
 	c := aCollector(t)
 	c.families = compile([]grouped{healthTable(), boards})
-	families := parse(t, pageOf(t, c, aHerd(3)))
+	families := parse(t, pageOf(t, c, aFleet(3)))
 	if n := len(families["dragon_board_up"].Metric); n != 3+1+3 {
 		t.Errorf("%d series, want all but those of one dragon from the panic on", n)
 	}
@@ -312,13 +312,13 @@ func TestARowThatPanicsCostsOnlyTheDragonItPanicsOver(t *testing.T) {
 func TestAClientThatLeavesIsNoError(t *testing.T) {
 	c := aCollector(t)
 	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
-	c.write(&broken{}, r, c.families, aHerd(50), nil)
+	c.write(&broken{}, r, c.families, aFleet(50), nil)
 	if n := testutil.ToFloat64(c.own.errors.WithLabelValues("encoding")); n != 1 {
 		t.Errorf("%v errors counted", n)
 	}
 	ctx, cancel := withCancel(r)
 	cancel()
-	c.write(&broken{}, ctx, c.families, aHerd(50), nil)
+	c.write(&broken{}, ctx, c.families, aFleet(50), nil)
 	if n := testutil.ToFloat64(c.own.errors.WithLabelValues("encoding")); n != 1 {
 		t.Errorf("%v errors counted after a client left", n)
 	}
@@ -361,7 +361,7 @@ func FuzzPage(f *testing.F) {
 		conflict := *info
 		conflict.Worker = status
 		other := newSample(&conflict, health, newLabelCache(newSharedLabels()), nil, dragon.ErrTimeout, time.Second)
-		good := aHerd(2)[1]
+		good := aFleet(2)[1]
 		c := aCollector(t)
 
 		families := parse(t, pageOf(t, c, unique([]*sample{bad, good, other})))

@@ -56,9 +56,9 @@ func TestAProbeReachesOnlyWhatFindGives(t *testing.T) {
 
 func TestAProbeOfADragonThatIsDownIsAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{})
+		f := newFarm(t, dragontest.FleetConfig{})
 		defer f.close()
-		f.herd.Dragon(0).Inject(dragontest.Reset)
+		f.dragons.Dragon(0).Inject(dragontest.Reset)
 		for range 2 {
 			w := get(t.Context(), f.Probe(), "/probe?target="+f.worker(0), timeoutHeader, "5")
 			if series := seriesOf(w.Body.String(), f.worker(0)); w.Code != 200 || series[up(f.worker(0))] != "0" {
@@ -74,12 +74,12 @@ func TestAProbeOfADragonThatIsDownIsAnAnswer(t *testing.T) {
 
 func TestDebugTellsHowADragonWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec {
+		f := newFarm(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec {
 			return dragontest.Spec{Pools: []dragontest.Pool{{URL: "stratum+tcp://me:swordfish@pool.example.org:3333", User: "<script>", Password: "x"}}}
 		}})
 		defer f.close()
-		f.herd.Dragon(0).Inject(dragontest.BogusTemperature)
-		w := get(t.Context(), f.Probe(), "/probe?debug=true&target="+f.herd.Addr(0))
+		f.dragons.Dragon(0).Inject(dragontest.BogusTemperature)
+		w := get(t.Context(), f.Probe(), "/probe?debug=true&target="+f.dragons.Addr(0))
 		page := w.Body.String()
 		for _, want := range []string{
 			"worker: " + f.worker(0) + "\n",

@@ -185,13 +185,13 @@ func TestAddingARowIsAddingAMetric(t *testing.T) {
 		return all
 	}
 	c := aCollector(t)
-	before := pageOf(t, c, aHerd(1))
+	before := pageOf(t, c, aFleet(1))
 	c.families = nil
 	for _, p := range withRow() {
 		c.families = append(c.families, compile(p.tables)...)
 	}
 	slices.SortStableFunc(c.families, func(a, b *family) int { return strings.Compare(a.name, b.name) })
-	after := pageOf(t, c, aHerd(1))
+	after := pageOf(t, c, aFleet(1))
 
 	wantPage := []string{
 		`# HELP dragon_board_enabled Whether the board is meant to run. (summary.DEVS.Enabled)`,

@@ -66,8 +66,8 @@ func aDragon(n int) (*fleet.Info, fleet.Health, *fleet.Reading) {
 	return info, health, &fleet.Reading{Summary: s, Overview: o, Facts: facts, At: noon, Took: 5 * time.Millisecond}
 }
 
-// aHerd is n samples of healthy dragons.
-func aHerd(n int) []*sample {
+// aFleet is n samples of healthy dragons.
+func aFleet(n int) []*sample {
 	samples := make([]*sample, n)
 	for i := range samples {
 		info, health, r := aDragon(i)
@@ -100,7 +100,7 @@ func TestEachThingIsThereOnce(t *testing.T) {
 		t.Errorf("%d boards, %d pools", len(s.boards), len(s.pools))
 	}
 	again := newSample(info, health, newLabelCache(newSharedLabels()), nil, dragon.ErrTimeout, 0)
-	if got := unique([]*sample{s, again, aHerd(2)[1]}); len(got) != 2 || got[0] != s {
+	if got := unique([]*sample{s, again, aFleet(2)[1]}); len(got) != 2 || got[0] != s {
 		t.Errorf("%d samples of two workers", len(got))
 	}
 }

@@ -39,9 +39,9 @@ func TestScrapeTimeoutIsWhatTheHeaderSaysLessTheOffset(t *testing.T) {
 // One scraper in a hurry must not hurry the others.
 func TestScrapeTimeoutIsOfOneRequestOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{})
+		f := newFarm(t, dragontest.FleetConfig{})
 		defer f.close()
-		f.herd.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(3*time.Second))
+		f.dragons.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(3*time.Second))
 		if page := get(t.Context(), f.Metrics(), "/metrics", timeoutHeader, "1").Body.String(); seriesOf(page, f.worker(0))[up(f.worker(0))] != "0" {
 			t.Error("read within 0.5 s")
 		}
@@ -58,11 +58,11 @@ func TestModels(t *testing.T) {
 	for _, m := range dragontest.Models() {
 		t.Run(m.Key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarmWithFacts(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec {
+				f := newFarmWithFacts(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec {
 					return dragontest.Spec{Model: m.Key, Latest: dragontest.Release{Version: strings.ToLower(m.Type) + "_20251231_000000"}}
 				}}, facts)
 				defer f.close()
-				f.herd.Dragon(0).SetError("24", "spi error on some boards")
+				f.dragons.Dragon(0).SetError("24", "spi error on some boards")
 				f.probed(t, f.worker(0))
 				time.Sleep(time.Hour)
 				page := f.probed(t, f.worker(0))
@@ -78,19 +78,19 @@ func TestModels(t *testing.T) {
 func TestADayCostsADragonLittle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarmWithFacts(t, dragontest.HerdConfig{Count: 3, Specs: dragontest.Mixed}, map[fleet.Fact]time.Duration{fleet.AutoTune: 0, fleet.Errors: 0, fleet.Pools: 0})
+		f := newFarmWithFacts(t, dragontest.FleetConfig{Count: 3, Specs: dragontest.Mixed}, map[fleet.Fact]time.Duration{fleet.AutoTune: 0, fleet.Errors: 0, fleet.Pools: 0})
 		defer f.close()
 		const day, tokens = 13 * 60, 13 / 6 // a token lasts six hours
 		for range day {
 			page := f.scraped(t)
-			for i := range f.herd.Len() {
+			for i := range f.dragons.Len() {
 				if seriesOf(page, f.worker(i))[up(f.worker(i))] != "1" {
 					t.Fatalf("dragon %d is down", i)
 				}
 			}
 			time.Sleep(time.Minute)
 		}
-		for i, d := range f.herd.Dragons() {
+		for i, d := range f.dragons.Dragons() {
 			traffic := d.Traffic()
 			// The first question with a token that has expired is in vain, whichever it is.
 			if n := traffic.Requests["summary"]; n < day || n > day+tokens {
@@ -108,7 +108,7 @@ func TestADayCostsADragonLittle(t *testing.T) {
 
 func TestMetricsAndProbeGiveTheSameSeries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 3, Specs: dragontest.Mixed})
+		f := newFarm(t, dragontest.FleetConfig{Count: 3, Specs: dragontest.Mixed})
 		defer f.close()
 		f.scraped(t) // boards count when they were seen twice
 		page := f.scraped(t)
@@ -136,12 +136,12 @@ func TestAFaultCostsOnlyItsDragon(t *testing.T) {
 	for _, fault := range dragontest.Faults() {
 		t.Run(string(fault.Fault), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const herd, bad = 5, 2
-				f := newFarm(t, dragontest.HerdConfig{Count: herd, Specs: dragontest.Mixed})
+				const dragons, bad = 5, 2
+				f := newFarm(t, dragontest.FleetConfig{Count: dragons, Specs: dragontest.Mixed})
 				defer f.close()
 				f.scraped(t) // boards count when they were seen twice
 				before := f.scraped(t)
-				f.herd.Dragon(bad).Inject(fault.Fault)
+				f.dragons.Dragon(bad).Inject(fault.Fault)
 				for range 3 { // at first, and when it is known
 					time.Sleep(time.Minute)
 					start := time.Now()
@@ -150,7 +150,7 @@ func TestAFaultCostsOnlyItsDragon(t *testing.T) {
 						t.Errorf("the scrape took %v", took)
 					}
 					parse(t, page)
-					for i := range herd {
+					for i := range dragons {
 						series := seriesOf(page, f.worker(i))
 						if series[up(f.worker(i))] == "" {
 							t.Errorf("dragon %d has no dragon_up", i)
@@ -175,18 +175,18 @@ func names(series map[string]string) []string { return slices.Sorted(maps.Keys(s
 
 func TestHangingDragonsDoNotUseUpTheWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const herd, hanging = 100, 5
-		f := newFarm(t, dragontest.HerdConfig{Count: herd}, func(c *Config) { c.Workers = 4 })
+		const dragons, hanging = 100, 5
+		f := newFarm(t, dragontest.FleetConfig{Count: dragons}, func(c *Config) { c.Workers = 4 })
 		defer f.close()
 		for i := range hanging { // the first in the fleet's order, to take all workers
-			f.herd.Dragon(i).Inject(dragontest.Hang)
+			f.dragons.Dragon(i).Inject(dragontest.Hang)
 		}
 		before := time.Now()
 		page := f.scraped(t)
 		if took := time.Since(before); took > 9500*time.Millisecond {
 			t.Errorf("the scrape took %v", took)
 		}
-		for i := range herd {
+		for i := range dragons {
 			if got := seriesOf(page, f.worker(i)); i < hanging != (got[up(f.worker(i))] == "0") {
 				t.Errorf("dragon %d: %v", i, got)
 			} else if i >= hanging && len(got) < 100 {
@@ -201,9 +201,9 @@ func TestHangingDragonsDoNotUseUpTheWorkers(t *testing.T) {
 
 func TestDragonsThatNoTimeIsLeftForAreDownForTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 10}, func(c *Config) { c.Workers = 1 })
+		f := newFarm(t, dragontest.FleetConfig{Count: 10}, func(c *Config) { c.Workers = 1 })
 		defer f.close()
-		for _, d := range f.herd.Dragons() {
+		for _, d := range f.dragons.Dragons() {
 			d.Inject(dragontest.Slow, dragontest.Delay(200*time.Millisecond))
 		}
 		start := time.Now()
@@ -219,7 +219,7 @@ func TestDragonsThatNoTimeIsLeftForAreDownForTheBudget(t *testing.T) {
 				read++
 			case series[fmt.Sprintf(`dragon_scrape_failures_total{reason="budget",worker=%q}`, w)] == "1":
 				budget++
-				if len(f.herd.Dragon(i).Traffic().Requests) != 0 {
+				if len(f.dragons.Dragon(i).Traffic().Requests) != 0 {
 					t.Error("asked although no time was left")
 				}
 			}
@@ -232,10 +232,10 @@ func TestDragonsThatNoTimeIsLeftForAreDownForTheBudget(t *testing.T) {
 
 func TestADragonKnownToBeDownCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 2})
+		f := newFarm(t, dragontest.FleetConfig{Count: 2})
 		defer f.close()
 		f.scraped(t)
-		f.herd.Dragon(0).Inject(dragontest.Unplugged)
+		f.dragons.Dragon(0).Inject(dragontest.Unplugged)
 		f.transport.CloseIdleConnections()
 		f.scraped(t)
 		time.Sleep(time.Second) // the dragon has half a second longer than the scrape
@@ -245,7 +245,7 @@ func TestADragonKnownToBeDownCostsNothing(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		golden(t, "testdata/down.metrics", strings.Join(sortedLines(seriesOf(page, f.worker(0))), "\n")+"\n")
-		f.herd.Dragon(0).Clear()
+		f.dragons.Dragon(0).Clear()
 		time.Sleep(5 * time.Minute)
 		if page := f.scraped(t); seriesOf(page, f.worker(0))[up(f.worker(0))] != "1" {
 			t.Error("not in the scrape after its return")
@@ -264,7 +264,7 @@ func sortedLines(series map[string]string) []string {
 
 func TestABusyDragonIsNotAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{})
+		f := newFarm(t, dragontest.FleetConfig{})
 		defer f.close()
 		d, done := f.Fleet.Lookup(f.worker(0)), make(chan struct{})
 		var writing sync.WaitGroup
@@ -288,10 +288,10 @@ func TestABusyDragonIsNotAsked(t *testing.T) {
 
 func TestTwoScrapesAtOneMomentAreOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 3})
+		f := newFarm(t, dragontest.FleetConfig{Count: 3})
 		defer f.close()
 		f.scraped(t)
-		for _, d := range f.herd.Dragons() {
+		for _, d := range f.dragons.Dragons() {
 			d.ForgetTraffic()
 			d.Inject(dragontest.Slow, dragontest.Delay(100*time.Millisecond))
 		}
@@ -300,7 +300,7 @@ func TestTwoScrapesAtOneMomentAreOneRequest(t *testing.T) {
 			scrapes.Go(func() { f.scraped(t) })
 		}
 		scrapes.Wait()
-		for i, d := range f.herd.Dragons() {
+		for i, d := range f.dragons.Dragons() {
 			if diff := cmp.Diff(map[string]int{"summary": 1}, d.Traffic().Requests); diff != "" {
 				t.Errorf("dragon %d: %s", i, diff)
 			}
@@ -310,9 +310,9 @@ func TestTwoScrapesAtOneMomentAreOneRequest(t *testing.T) {
 
 func TestAClientThatLeavesEndsTheScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 3})
+		f := newFarm(t, dragontest.FleetConfig{Count: 3})
 		defer f.close()
-		f.herd.Dragon(1).Inject(dragontest.Hang)
+		f.dragons.Dragon(1).Inject(dragontest.Hang)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
@@ -329,9 +329,9 @@ func TestAClientThatLeavesEndsTheScrape(t *testing.T) {
 // Who cannot tell half a page from a whole one must get none.
 func TestAStopIsAnsweredAsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 3})
+		f := newFarm(t, dragontest.FleetConfig{Count: 3})
 		defer f.close()
-		f.herd.Dragon(1).Inject(dragontest.Hang)
+		f.dragons.Dragon(1).Inject(dragontest.Hang)
 		for path, h := range map[string]http.Handler{"/metrics": f.Metrics(), "/probe?target=" + f.worker(1): f.Probe()} {
 			ctx, stop := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { stop(http.ErrServerClosed) })
@@ -349,9 +349,9 @@ func TestAStopIsAnsweredAsOne(t *testing.T) {
 
 func TestABoundOfZeroIsNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 60}, func(c *Config) { c.MaxRequests, c.Workers, c.Offset = 0, 0, 0 })
+		f := newFarm(t, dragontest.FleetConfig{Count: 60}, func(c *Config) { c.MaxRequests, c.Workers, c.Offset = 0, 0, 0 })
 		defer f.close()
-		for _, d := range f.herd.Dragons() {
+		for _, d := range f.dragons.Dragons() {
 			d.Inject(dragontest.Slow, dragontest.Delay(9900*time.Millisecond))
 		}
 		metrics, start := f.Metrics(), time.Now()
@@ -375,7 +375,7 @@ func TestABoundOfZeroIsNone(t *testing.T) {
 func TestClientsThatDoNotReadLeaveInTime(t *testing.T) {
 	for header, want := range map[string]time.Duration{"10": 10 * time.Second, "": writingTime, "3600": writingTime} {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFarm(t, dragontest.HerdConfig{Count: 5}, func(c *Config) { c.MaxRequests = 2 })
+			f := newFarm(t, dragontest.FleetConfig{Count: 5}, func(c *Config) { c.MaxRequests = 2 })
 			defer f.close()
 			listener := pipes{make(chan net.Conn), make(chan struct{})}
 			server := &http.Server{Handler: f.Metrics(), WriteTimeout: 5 * time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
@@ -414,7 +414,7 @@ func (w *deadlineWriter) SetWriteDeadline(t time.Time) error {
 
 func TestAScrapeWithNoTimeIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 2})
+		f := newFarm(t, dragontest.FleetConfig{Count: 2})
 		defer f.close()
 		for header, want := range map[string]time.Duration{"1e-9": leastWriting, "1e-300": leastWriting, "0.5": leastWriting, "10": 10 * time.Second, "0": writingTime, "120": writingTime, "soon": writingTime} {
 			r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
@@ -430,10 +430,10 @@ func TestAScrapeWithNoTimeIsAnswered(t *testing.T) {
 
 func TestOtherLimitsHoldFromTheNextScrapeOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 2}, func(c *Config) { c.MaxRequests = 1 })
+		f := newFarm(t, dragontest.FleetConfig{Count: 2}, func(c *Config) { c.MaxRequests = 1 })
 		defer f.close()
 		page := f.Metrics()
-		f.herd.Dragon(0).Inject(dragontest.Hang)
+		f.dragons.Dragon(0).Inject(dragontest.Hang)
 		first := make(chan int, 1)
 		go func() { first <- get(t.Context(), page, "/metrics").Code }()
 		synctest.Wait()
@@ -474,9 +474,9 @@ func (pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 
 func TestMoreScrapesThanAllowedAreRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, func(c *Config) { c.MaxRequests = 2 })
+		f := newFarm(t, dragontest.FleetConfig{}, func(c *Config) { c.MaxRequests = 2 })
 		defer f.close()
-		f.herd.Dragon(0).Inject(dragontest.Hang)
+		f.dragons.Dragon(0).Inject(dragontest.Hang)
 		metrics := f.Metrics()
 		codes := make(chan int, 5)
 		var scrapes sync.WaitGroup
@@ -504,7 +504,7 @@ func TestMoreScrapesThanAllowedAreRefusedAtOnce(t *testing.T) {
 
 func TestDragonsInConflictAreBothThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 3, Specs: func(i int) dragontest.Spec {
+		f := newFarm(t, dragontest.FleetConfig{Count: 3, Specs: func(i int) dragontest.Spec {
 			return dragontest.Spec{MAC: []string{"a0:b0:45:00:e3:ab", "A0: b0:45:00:e3:ab", "00:00:00:00:00:00"}[i]}
 		}})
 		defer f.close()
@@ -513,7 +513,7 @@ func TestDragonsInConflictAreBothThere(t *testing.T) {
 		if n := strings.Count(page, "\ndragon_up{"); n != 3 {
 			t.Errorf("%d dragons\n%s", n, page)
 		}
-		if !strings.Contains(page, fmt.Sprintf(`worker="dragon-4500e3ab@%s"`, f.herd.Host(0))) || !strings.Contains(page, `mother_dragons{state="conflict"} 3`) {
+		if !strings.Contains(page, fmt.Sprintf(`worker="dragon-4500e3ab@%s"`, f.dragons.Host(0))) || !strings.Contains(page, `mother_dragons{state="conflict"} 3`) {
 			t.Error("conflict is not shown")
 		}
 	})
@@ -522,7 +522,7 @@ func TestDragonsInConflictAreBothThere(t *testing.T) {
 // In the recover of a worker nothing may be trusted, not even what was made before.
 func TestAPanicInAWorkerIsItsDragonsFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{})
+		f := newFarm(t, dragontest.FleetConfig{})
 		defer f.close()
 		s := f.read(t.Context(), f.Fleet.Dragons()[0], nil)
 		if s.reading != nil || s.err == nil || !strings.Contains(s.err.Error(), "panic") {
@@ -539,7 +539,7 @@ func TestAPanicInAWorkerIsItsDragonsFailure(t *testing.T) {
 
 func TestFacesOfForgottenDragonsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := newFarm(t, dragontest.HerdConfig{Count: 4}), newFarm(t, dragontest.HerdConfig{Count: 4})
+		a, b := newFarm(t, dragontest.FleetConfig{Count: 4}), newFarm(t, dragontest.FleetConfig{Count: 4})
 		defer a.close()
 		defer b.close()
 		first := a.labelCachesOf(a.Fleet.Dragons())
@@ -569,7 +569,7 @@ func TestOnlyGETAndHEAD(t *testing.T) {
 
 func TestHEADAsksNoDragon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, func(c *Config) { c.MaxRequests = 1 })
+		f := newFarm(t, dragontest.FleetConfig{}, func(c *Config) { c.MaxRequests = 1 })
 		defer f.close()
 		for path, h := range map[string]http.Handler{"/metrics": f.Metrics(), "/probe?target=x": f.Probe()} {
 			w := httptest.NewRecorder()
@@ -578,7 +578,7 @@ func TestHEADAsksNoDragon(t *testing.T) {
 				t.Errorf("%s: %d %s %v", path, w.Code, w.Body, w.Header())
 			}
 		}
-		if n := len(f.herd.Dragon(0).Traffic().Requests); n != 0 {
+		if n := len(f.dragons.Dragon(0).Traffic().Requests); n != 0 {
 			t.Errorf("%d requests", n)
 		}
 	})

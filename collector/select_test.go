@@ -12,7 +12,7 @@ import (
 func TestAScrapeGetsTheCollectorsThatItSelects(t *testing.T) {
 	const program, health, boards, pools = "mother_dragons", "dragon_up", "dragon_board_up", "dragon_pool_info"
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{})
+		f := newFarm(t, dragontest.FleetConfig{})
 		defer f.close()
 		for query, want := range map[string][]string{
 			"":                                    {program, health, boards, pools},
@@ -27,7 +27,7 @@ func TestAScrapeGetsTheCollectorsThatItSelects(t *testing.T) {
 			"exclude[]=boards&exclude[]=program":  {health, pools},
 			"exclude[]=program&exclude[]=dragons": nil,
 		} {
-			f.herd.Dragon(0).ForgetTraffic()
+			f.dragons.Dragon(0).ForgetTraffic()
 			w := get(t.Context(), f.Metrics(), "/metrics?"+query)
 			if w.Code != 200 {
 				t.Errorf("%s: %d %s", query, w.Code, w.Body)
@@ -37,7 +37,7 @@ func TestAScrapeGetsTheCollectorsThatItSelects(t *testing.T) {
 					t.Errorf("%s: %s is there: %t", query, name, there)
 				}
 			}
-			if read := len(f.herd.Dragon(0).Traffic().Requests) > 0; read != slices.Contains(want, health) {
+			if read := len(f.dragons.Dragon(0).Traffic().Requests) > 0; read != slices.Contains(want, health) {
 				t.Errorf("%s: the dragon was read: %t", query, read)
 			}
 		}

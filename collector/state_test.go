@@ -41,10 +41,10 @@ func TestWhatIsOffLeavesNoTrace(t *testing.T) {
 			facts[fleet.Firmware] = time.Hour // once a day would be a long day
 		}
 		synctest.Test(t, func(t *testing.T) {
-			f := newFarmWithFacts(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: "t1-innosilicon"} }},
+			f := newFarmWithFacts(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: "t1-innosilicon"} }},
 				facts, func(c *Config) { c.Switches = choice })
 			defer f.close()
-			f.herd.Dragon(0).SetError("24", "")
+			f.dragons.Dragon(0).SetError("24", "")
 			f.scraped(t)
 			time.Sleep(90 * time.Minute)
 			names = map[string]bool{}
@@ -62,7 +62,7 @@ func TestWhatIsOffLeavesNoTrace(t *testing.T) {
 					}
 				}
 			}
-			asked = f.herd.Dragon(0).Traffic().Requests
+			asked = f.dragons.Dragon(0).Traffic().Requests
 		})
 		return names, asked
 	}
@@ -137,7 +137,7 @@ func TestChipsOfEachModel(t *testing.T) {
 	for _, m := range dragontest.Models() {
 		t.Run(m.Key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarmWithFacts(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: m.Key} }},
+				f := newFarmWithFacts(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: m.Key} }},
 					factsFor(choice), func(c *Config) { c.Switches = choice })
 				defer f.close()
 				f.scraped(t)
@@ -164,13 +164,13 @@ func TestAScrapeCostsOneRequestWhateverIsOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		choice := map[string]bool{"chips": true}
-		f := newFarmWithFacts(t, dragontest.HerdConfig{Count: 3, Specs: func(i int) dragontest.Spec { return dragontest.Spec{Model: []string{"t3+", "t2t", "t1"}[i]} }},
+		f := newFarmWithFacts(t, dragontest.FleetConfig{Count: 3, Specs: func(i int) dragontest.Spec { return dragontest.Spec{Model: []string{"t3+", "t2t", "t1"}[i]} }},
 			factsFor(choice), func(c *Config) { c.Switches = choice })
 		defer f.close()
 		f.scraped(t)
 		time.Sleep(5 * time.Minute)
 		for i := range 3 {
-			f.herd.Dragon(i).ForgetTraffic()
+			f.dragons.Dragon(i).ForgetTraffic()
 		}
 		const minutes, scrapes = 60, 2 * 60
 		for range scrapes {
@@ -179,7 +179,7 @@ func TestAScrapeCostsOneRequestWhateverIsOn(t *testing.T) {
 		}
 		atMost := map[string]int{"auth": 1, "overview": minutes/5 + 3, "getAutoTune": minutes / 10, "getErrorDetail": minutes/3 + 1, "getErrorMessage": minutes/3 + 1, "getDebugStats": minutes / 5, "getLatestFirmwareVersion": 1}
 		for i := range 3 {
-			got := f.herd.Dragon(i).Traffic()
+			got := f.dragons.Dragon(i).Traffic()
 			if n := got.Requests["summary"]; n != scrapes {
 				t.Errorf("dragon %d: %d summaries in %d scrapes", i, n, scrapes)
 			}
@@ -222,14 +222,14 @@ func TestErrorsAreDecodedWhereTheCodeIsKnown(t *testing.T) {
 
 func TestADragonThatWasNotReadShowsNoFacts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarmWithFacts(t, dragontest.HerdConfig{}, factsFor(nil))
+		f := newFarmWithFacts(t, dragontest.FleetConfig{}, factsFor(nil))
 		defer f.close()
 		f.scraped(t)
 		time.Sleep(5 * time.Minute)
 		if page := f.scraped(t); !strings.Contains(page, "\ndragon_autotune_info{") {
 			t.Error("no autotune profile")
 		}
-		f.herd.Dragon(0).Inject(dragontest.Unplugged)
+		f.dragons.Dragon(0).Inject(dragontest.Unplugged)
 		f.transport.CloseIdleConnections()
 		series := seriesOf(f.scraped(t), f.worker(0))
 		for name := range series {
@@ -245,7 +245,7 @@ func TestADragonThatWasNotReadShowsNoFacts(t *testing.T) {
 
 func TestRestartsAreOnThePage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{})
+		f := newFarm(t, dragontest.FleetConfig{})
 		defer f.close()
 		want := func(miner, system string) {
 			t.Helper()
@@ -261,10 +261,10 @@ func TestRestartsAreOnThePage(t *testing.T) {
 		}
 		want("0", "0")
 		time.Sleep(time.Minute)
-		f.herd.Dragon(0).RestartMiner()
+		f.dragons.Dragon(0).RestartMiner()
 		time.Sleep(time.Minute)
 		want("1", "0")
-		f.herd.Dragon(0).Reboot()
+		f.dragons.Dragon(0).Reboot()
 		want("1", "0") // it does not answer, and is known all the same
 		time.Sleep(10 * time.Minute)
 		want("1", "1")

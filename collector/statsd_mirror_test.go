@@ -54,13 +54,13 @@ func TestDragonsComeAndGo(t *testing.T) {
 		if diff := cmp.Diff(added, others(server.take())); diff != "" {
 			t.Errorf("found: %s", diff)
 		}
-		f.herd.Dragon(0).Inject(dragontest.Reset)
+		f.dragons.Dragon(0).Inject(dragontest.Reset)
 		time.Sleep(3 * time.Minute)
 		lost := []string{"dragons.manager.dragons.exception:1|c", "dragons.manager.dragons.stats_exception:1|c", "dragons.manager.dragons.count:0|g", "dragons.manager.dragons.removed:1|c"}
 		if diff := cmp.Diff(lost, others(server.take())); diff != "" {
 			t.Errorf("lost: %s", diff)
 		}
-		f.herd.Dragon(0).Clear()
+		f.dragons.Dragon(0).Clear()
 		time.Sleep(3 * time.Minute)
 		if diff := cmp.Diff(added, others(server.take())); diff != "" {
 			t.Errorf("back: %s", diff)
@@ -79,8 +79,8 @@ func TestDragonsComeAndGo(t *testing.T) {
 func TestEachDragonHasItsTurnOnTime(t *testing.T) {
 	t.Parallel()
 	inFarm(t, 20, func(t *testing.T, f *farm) {
-		for i := range f.herd.Len() { // however long they take
-			f.herd.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*100*time.Millisecond))
+		for i := range f.dragons.Len() { // however long they take
+			f.dragons.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*100*time.Millisecond))
 		}
 		start := time.Now()
 		_, server, stop := f.mirror(t)
@@ -88,8 +88,8 @@ func TestEachDragonHasItsTurnOnTime(t *testing.T) {
 		const rounds = 20
 		time.Sleep(rounds*time.Minute + 30*time.Second)
 		turns := map[int]bool{}
-		for i := range f.herd.Len() {
-			info := f.Fleet.Lookup(f.herd.Addr(i)).Info()
+		for i := range f.dragons.Len() {
+			info := f.Fleet.Lookup(f.dragons.Addr(i)).Info()
 			at := server.arrivals("dragons." + workerName(info) + ".hardware.")
 			if len(at) < rounds {
 				t.Errorf("%s came %d times in %d minutes", info.Worker, len(at), rounds)
@@ -133,10 +133,10 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 			inFarm(t, 10, func(t *testing.T, f *farm) {
 				// No delay is as long as a scrape comes late: whether one that begins at the
 				// moment another reading ends shares it is for the scheduler to say.
-				for i := range f.herd.Len() {
-					f.herd.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*50*time.Millisecond+7*time.Millisecond))
+				for i := range f.dragons.Len() {
+					f.dragons.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*50*time.Millisecond+7*time.Millisecond))
 				}
-				first := time.Duration(statsdSlot(f.Fleet.Lookup(f.herd.Addr(0)).Info().MAC))*time.Second + after
+				first := time.Duration(statsdSlot(f.Fleet.Lookup(f.dragons.Addr(0)).Info().MAC))*time.Second + after
 				start := time.Now()
 				_, server, stop := f.mirror(t)
 				defer stop()
@@ -155,7 +155,7 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 					f.scraped(t)
 				}
 				time.Sleep(time.Until(start.Add(first + (rounds+1)*time.Minute - time.Second)))
-				if n, want := f.summaries()-before, (rounds-settled)*f.herd.Len(); n != want {
+				if n, want := f.summaries()-before, (rounds-settled)*f.dragons.Len(); n != want {
 					t.Errorf("%d requests, want the %d of the scrapes", n, want)
 				}
 				mirrorings := 0
@@ -164,7 +164,7 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 						mirrorings++
 					}
 				}
-				if want := (rounds - settled) * f.herd.Len(); mirrorings < want-f.herd.Len() || mirrorings > want+f.herd.Len() {
+				if want := (rounds - settled) * f.dragons.Len(); mirrorings < want-f.dragons.Len() || mirrorings > want+f.dragons.Len() {
 					t.Errorf("%d mirrorings, want about %d", mirrorings, want)
 				}
 			})
@@ -175,7 +175,7 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 func TestAScrapeATickAndAnotherReaderAtOneMomentAreOneRequest(t *testing.T) {
 	inFarm(t, 1, func(t *testing.T, f *farm) {
 		d := f.Fleet.Dragons()[0]
-		f.herd.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(50*time.Millisecond))
+		f.dragons.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(50*time.Millisecond))
 		turn := time.Duration(statsdSlot(d.Info().MAC)) * time.Second
 		start := time.Now()
 		_, server, stop := f.mirror(t)
@@ -247,7 +247,7 @@ func TestAStatsdThatIsDownIsSaidOnceAndCostsNothing(t *testing.T) {
 				if server.dials > 70 {
 					t.Errorf("resolved %d times in ten minutes", server.dials)
 				}
-				if n := f.summaries(); n > 10*f.herd.Len() {
+				if n := f.summaries(); n > 10*f.dragons.Len() {
 					t.Errorf("%d requests", n)
 				}
 				server.set(func() { fail(server, false) })
@@ -307,7 +307,7 @@ func TestStatsdFaultsCostOnlyTheirDragon(t *testing.T) {
 	for _, fault := range dragontest.Faults() {
 		t.Run(string(fault.Fault), func(t *testing.T) {
 			inFarm(t, 3, func(t *testing.T, f *farm) {
-				f.herd.Dragon(1).Inject(fault.Fault)
+				f.dragons.Dragon(1).Inject(fault.Fault)
 				_, server, stop := f.mirror(t)
 				defer stop()
 				time.Sleep(5*time.Minute + 30*time.Second)
@@ -319,7 +319,7 @@ func TestStatsdFaultsCostOnlyTheirDragon(t *testing.T) {
 							n++
 						}
 					}
-					if f.Fleet.Dragons()[i] != f.Fleet.Lookup(f.herd.Addr(1)) && n < 5 {
+					if f.Fleet.Dragons()[i] != f.Fleet.Lookup(f.dragons.Addr(1)) && n < 5 {
 						t.Errorf("%d mirrorings of a well dragon in 5.5 minutes", n)
 					}
 				}

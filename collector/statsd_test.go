@@ -127,15 +127,15 @@ func (f *farm) mirror(t *testing.T, change ...func(*StatsdConfig)) (s *Statsd, s
 func inFarm(t *testing.T, n int, test func(t *testing.T, f *farm)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: n, Specs: dragontest.Mixed})
+		f := newFarm(t, dragontest.FleetConfig{Count: n, Specs: dragontest.Mixed})
 		defer f.close()
 		test(t, f)
 	})
 }
 
 func (f *farm) summaries() (n int) {
-	for i := range f.herd.Len() {
-		n += f.herd.Dragon(i).Traffic().Requests["summary"]
+	for i := range f.dragons.Len() {
+		n += f.dragons.Dragon(i).Traffic().Requests["summary"]
 	}
 	return n
 }
@@ -144,7 +144,7 @@ func TestStatsdLinesOfModels(t *testing.T) {
 	for _, m := range dragontest.Models() {
 		t.Run(m.Key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: m.Key} }})
+				f := newFarm(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: m.Key} }})
 				defer f.close()
 				time.Sleep(time.Hour)
 				_, server, stop := f.mirror(t)
@@ -161,7 +161,7 @@ func TestStatsdAndMetricsShowTheSameNumbers(t *testing.T) {
 	for _, m := range dragontest.Models() {
 		t.Run(m.Key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: m.Key} }})
+				f := newFarm(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: m.Key} }})
 				defer f.close()
 				_, server, stop := f.mirror(t)
 				defer stop()
@@ -395,7 +395,7 @@ func TestLinesOfOddSummaries(t *testing.T) {
 func TestPacketsHoldWhatFits(t *testing.T) {
 	for _, oneLine := range []bool{false, true} {
 		inFarm(t, 10, func(t *testing.T, f *farm) {
-			f.herd.Dragon(0).Inject(dragontest.BogusTemperature, dragontest.Amount(-20))
+			f.dragons.Dragon(0).Inject(dragontest.BogusTemperature, dragontest.Amount(-20))
 			s, server, stop := f.mirror(t, func(c *StatsdConfig) { c.OneLinePerPacket = oneLine })
 			defer stop()
 			time.Sleep(70 * time.Second)

@@ -53,20 +53,20 @@ func simulate(count string) error {
 	if err != nil {
 		return err
 	}
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: n, Prefix: netip.MustParsePrefix("127.79.0.0/19")})
+	simulated, err := dragontest.NewFleet(dragontest.FleetConfig{Count: n, Prefix: netip.MustParsePrefix("127.79.0.0/19")})
 	if err != nil {
 		return err
 	}
-	defer herd.Close()
+	defer simulated.Close()
 	chance := rand.New(rand.NewPCG(1, 2))
-	for i, d := range herd.Dragons() {
+	for i, d := range simulated.Dragons() {
 		delay := 200 * time.Millisecond
 		if i%10 == 3 {
 			delay = 2*time.Second + time.Duration(chance.Int64N(int64(6*time.Second)))
 		}
 		d.Inject(dragontest.Slow, dragontest.Delay(delay))
 	}
-	fmt.Println(herd.Port())
+	fmt.Println(simulated.Port())
 	_, _ = os.Stdin.Read(make([]byte, 1))
 	return nil
 }

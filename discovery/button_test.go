@@ -28,11 +28,11 @@ func ear(s *Scanner) *Listener {
 }
 
 func TestAPressedButtonAddsADragonAtOnce(t *testing.T) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 2, Prefix: netip.MustParsePrefix("127.78.64.0/24")})
+	simulated, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 2, Prefix: netip.MustParsePrefix("127.78.64.0/24")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer herd.Close()
+	defer simulated.Close()
 	transport := dragon.NewTransport()
 	defer transport.CloseIdleConnections()
 	options := dragon.Options{Transport: transport}
@@ -40,7 +40,7 @@ func TestAPressedButtonAddsADragonAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Networks: networks(t, "127.78.64.0/24"), Port: herd.Port(), Client: options, Fleet: dragons})
+	s := New(Config{Networks: networks(t, "127.78.64.0/24"), Port: simulated.Port(), Client: options, Fleet: dragons})
 	any := netip.MustParseAddrPort("127.0.0.1:0")
 	l, err := Listen(t.Context(), func() *Scanner { return s }, nil, any, any)
 	if err != nil {
@@ -50,7 +50,7 @@ func TestAPressedButtonAddsADragonAtOnce(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
 	at := l.Addrs()
-	if err := herd.PressButton(ctx, 1, at[0], at[1]); err != nil {
+	if err := simulated.PressButton(ctx, 1, at[0], at[1]); err != nil {
 		t.Fatal(err)
 	}
 	// Only a press is told twice, so the second packet ends when the first is in hand.
@@ -62,24 +62,24 @@ func TestAPressedButtonAddsADragonAtOnce(t *testing.T) {
 	for testutil.ToFloat64(s.metrics.announcements.WithLabelValues(repeated)) == 0 {
 		<-ticker.C
 	}
-	if d := dragons.Lookup(herd.Dragon(1).Spec().MAC); d == nil || len(dragons.Dragons()) != 1 {
+	if d := dragons.Lookup(simulated.Dragon(1).Spec().MAC); d == nil || len(dragons.Dragons()) != 1 {
 		t.Errorf("%v of %d", d, len(dragons.Dragons()))
 	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if n := herd.Dragon(0).Traffic().Total(); n > 0 {
+	if n := simulated.Dragon(0).Traffic().Total(); n > 0 {
 		t.Errorf("the other dragon was asked %d times", n)
 	}
 }
 
 func TestAnAnnouncementIsBelievedOnlyWhatALoginProves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 2, Strangers: []dragontest.StrangerKind{dragontest.Router}},
+		f := newFarm(t, dragontest.FleetConfig{Count: 2, Strangers: []dragontest.StrangerKind{dragontest.Router}},
 			Config{Networks: networks(t, "127.10.0.0/29")})
 		l := ear(f.Scanner)
-		mac := f.herd.Dragon(0).Spec().MAC
+		mac := f.simulated.Dragon(0).Spec().MAC
 		for _, c := range []struct {
 			packet, sender, want string
 		}{
@@ -107,7 +107,7 @@ func TestAnAnnouncementIsBelievedOnlyWhatALoginProves(t *testing.T) {
 		if len(macs) != 2 || macs[0] != mac {
 			t.Errorf("known: %v", macs)
 		}
-		for a := range f.herd.Dials() {
+		for a := range f.simulated.Dials() {
 			if len(f.hosts.ports(a)) == 0 {
 				t.Errorf("%s was asked", a)
 			}
@@ -124,14 +124,14 @@ func TestAnAnnouncementIsBelievedOnlyWhatALoginProves(t *testing.T) {
 
 func TestAFloodOfAnnouncementsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/16")})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/16")})
 		l := ear(f.Scanner)
 		for i := range 10 * heardMost {
 			l.announced(t.Context(), []byte(hello), netip.AddrFrom4([4]byte{127, 10, byte(i >> 8 % 200), byte(i)}))
 		}
 		l.asking.Wait()
 		asked := 0
-		for range f.herd.Dials() {
+		for range f.simulated.Dials() {
 			asked++
 		}
 		if asked > heardBurst || len(l.heard) > heardMost {

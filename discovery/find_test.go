@@ -15,7 +15,7 @@ import (
 func TestFind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Dragons at 127.10.0.1 to .7, of which only a part is named; a switch at .8.
-		f := newFarm(t, dragontest.HerdConfig{Count: 7, Strangers: []dragontest.StrangerKind{dragontest.Switch}, Port: 8080}, Config{
+		f := newFarm(t, dragontest.FleetConfig{Count: 7, Strangers: []dragontest.StrangerKind{dragontest.Switch}, Port: 8080}, Config{
 			Port:     8080,
 			Networks: networks(t, "127.10.0.0/30", "127.10.0.8/32"),
 			Targets:  targets("127.10.0.7:8080"),
@@ -25,7 +25,7 @@ func TestFind(t *testing.T) {
 			t.Fatalf("an address of the networks: %v", err)
 		}
 		info := known("127.10.0.1:8080").Info()
-		dials := f.herd.Dials()
+		dials := f.simulated.Dials()
 		for _, target := range []string{"127.10.0.1:8080", info.Worker, info.MAC} {
 			if d, err := f.Find(t.Context(), target); err != nil || d == nil || d.Info().IP != "127.10.0.1" {
 				t.Errorf("Find(%q) of a known dragon: %v", target, err)
@@ -54,7 +54,7 @@ func TestFind(t *testing.T) {
 				t.Errorf("Find(%q) = %v, %v, want ErrUnknownTarget", target, d, err)
 			}
 		}
-		if now := f.herd.Dials(); len(now) != len(dials) {
+		if now := f.simulated.Dials(); len(now) != len(dials) {
 			t.Errorf("a target that is not allowed was connected to: %v", now)
 		}
 		if _, err := f.Find(t.Context(), "127.10.0.8"); !isUnknown(err) {
@@ -68,10 +68,10 @@ func TestFind(t *testing.T) {
 
 func TestAHostAloneFindsItsOnlyDragon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32")})
+		f := newFarm(t, dragontest.FleetConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32")})
 		f.scan()
 		f.cfg.Port, f.hosts = 80, expand(nil, nil, 80) // now only what is known may be found
-		dials := len(f.herd.Dials())
+		dials := len(f.simulated.Dials())
 		d, err := f.Find(t.Context(), "127.10.0.1")
 		if err != nil || d.Info().Address != "127.10.0.1:8080" {
 			t.Errorf("the only dragon of a host: %v", err)
@@ -83,7 +83,7 @@ func TestAHostAloneFindsItsOnlyDragon(t *testing.T) {
 		if d, err := f.Find(t.Context(), "127.10.0.1"); !isUnknown(err) {
 			t.Errorf("one of two was found: %v", d)
 		}
-		if len(f.herd.Dials()) != dials {
+		if len(f.simulated.Dials()) != dials {
 			t.Error("a host outside of the networks was connected to")
 		}
 	})
@@ -91,7 +91,7 @@ func TestAHostAloneFindsItsOnlyDragon(t *testing.T) {
 
 func TestAStaticTargetIsNotTheDragonAtAnotherPort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32"), Targets: targets("127.10.0.1:80")})
+		f := newFarm(t, dragontest.FleetConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32"), Targets: targets("127.10.0.1:80")})
 		f.scan()
 		if f.visit(t.Context(), f.targets[0]) {
 			t.Error("port 80 is up, where nobody lives")
@@ -109,8 +109,8 @@ func isUnknown(err error) bool {
 
 func TestFindersOfOneAddressAskOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})
-		f.herd.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(time.Second)) // long enough for all to meet
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})
+		f.simulated.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(time.Second)) // long enough for all to meet
 		var finders sync.WaitGroup
 		for range 50 {
 			finders.Go(func() {
@@ -120,7 +120,7 @@ func TestFindersOfOneAddressAskOnce(t *testing.T) {
 			})
 		}
 		finders.Wait()
-		got := f.herd.Dragon(0).Traffic()
+		got := f.simulated.Dragon(0).Traffic()
 		if got.Logins != 1 || got.MaxInFlight != 1 {
 			t.Errorf("%d logins and up to %d requests at once", got.Logins, got.MaxInFlight)
 		}
@@ -129,19 +129,19 @@ func TestFindersOfOneAddressAskOnce(t *testing.T) {
 
 func TestFindersBehindAHangingHostGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 100, Specs: func(int) dragontest.Spec {
+		f := newFarm(t, dragontest.FleetConfig{Count: 100, Specs: func(int) dragontest.Spec {
 			return dragontest.Spec{Faults: []dragontest.Fault{dragontest.Hang}}
 		}}, Config{Networks: networks(t, "127.10.0.0/24")})
 		var finders sync.WaitGroup
 		for i := range 100 {
 			finders.Go(func() {
-				if _, err := f.Find(t.Context(), f.herd.Host(i).String()); !errors.Is(err, ErrUnknownTarget) {
+				if _, err := f.Find(t.Context(), f.simulated.Host(i).String()); !errors.Is(err, ErrUnknownTarget) {
 					t.Error(err)
 				}
 			})
 		}
 		synctest.Wait()
-		if n := len(f.herd.Dials()); n > finding {
+		if n := len(f.simulated.Dials()); n > finding {
 			t.Errorf("%d hosts asked at once, want at most %d", n, finding)
 		}
 		finders.Wait()

@@ -13,9 +13,9 @@ import (
 
 // crowdedFarm is a farm whose fleet takes in so many new dragons at first.
 func crowdedFarm(t *testing.T, most, count int, c Config) *farm {
-	f := newFarm(t, dragontest.HerdConfig{Count: count}, c)
+	f := newFarm(t, dragontest.FleetConfig{Count: count}, c)
 	transport := dragon.NewTransport()
-	transport.DialContext = f.herd.DialContext
+	transport.DialContext = f.simulated.DialContext
 	t.Cleanup(transport.CloseIdleConnections)
 	c.Client.Transport = transport
 	dragons, err := fleet.Open(fleet.Config{Client: c.Client, Most: most})
@@ -103,8 +103,8 @@ func TestWhatNoLongerAnswersDoesNotWait(t *testing.T) {
 		}
 		list, _ := f.fleet.Waiting()
 		for i := range 3 {
-			if f.herd.Host(i).String() == list[0].Address {
-				f.herd.Dragon(i).Inject(dragontest.Unplugged)
+			if f.simulated.Host(i).String() == list[0].Address {
+				f.simulated.Dragon(i).Inject(dragontest.Unplugged)
 			}
 		}
 		f.scan()

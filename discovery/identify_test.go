@@ -18,7 +18,7 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 	for _, kind := range dragontest.StrangerKinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Count: 3, Strangers: []dragontest.StrangerKind{kind, kind}},
+				f := newFarm(t, dragontest.FleetConfig{Count: 3, Strangers: []dragontest.StrangerKind{kind, kind}},
 					Config{Networks: networks(t, "127.10.0.0/28"), IdentifyTimeout: 5 * time.Second})
 				r := f.scan()
 				if len(r.Found) != 3 || r.Strangers+r.Unanswered != 2 || r.Scanned != 14 {
@@ -30,7 +30,7 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 				if len(f.fleet.Dragons()) != 3 {
 					t.Errorf("the fleet has %d dragons", len(f.fleet.Dragons()))
 				}
-				first := f.herd.Strangers()[0].Traffic()
+				first := f.simulated.Strangers()[0].Traffic()
 				// Only its token tells a modified Antminer from a dragon.
 				if first.Credentials > 0 && kind != dragontest.Antminer {
 					t.Errorf("it was sent %d credentials", first.Credentials)
@@ -44,12 +44,12 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 				if again.Strangers != 2 {
 					t.Errorf("the next scan says %+v", again)
 				}
-				if now := f.herd.Strangers()[0].Traffic(); now.Requests != first.Requests || now.Credentials != first.Credentials {
+				if now := f.simulated.Strangers()[0].Traffic(); now.Requests != first.Requests || now.Credentials != first.Credentials {
 					t.Errorf("it was asked again within the hour: %+v after %+v", now, first)
 				}
 				time.Sleep(15 * time.Minute)
 				f.scan()
-				if now := f.herd.Strangers()[0].Traffic(); now == first {
+				if now := f.simulated.Strangers()[0].Traffic(); now == first {
 					t.Error("it was not asked again after an hour")
 				}
 			})
@@ -59,7 +59,7 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 
 func TestAStrangerThatLeavesIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})
 		f.nonDragons.remember("127.10.0.2", isStranger, time.Hour)
 		f.scan() // nobody lives there
 		if _, ok := f.nonDragons.recall("127.10.0.2"); ok {
@@ -87,10 +87,10 @@ func TestTheMemoryOfStrangersIsBounded(t *testing.T) {
 
 func TestADragonThatMovesIsFoundAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/29")})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/29")})
 		f.scan()
 		worker := f.fleet.Lookup("127.10.0.1").Info().Worker
-		if err := f.herd.Move(0, f.herd.Host(0).Next()); err != nil {
+		if err := f.simulated.Move(0, f.simulated.Host(0).Next()); err != nil {
 			t.Fatal(err)
 		}
 		r := f.scan()
@@ -118,7 +118,7 @@ func (f *farm) tend() (stop func()) {
 
 func (f *farm) known(i int) *fleet.Dragon {
 	f.t.Helper()
-	d := f.fleet.Lookup(f.herd.Dragon(i).Spec().MAC)
+	d := f.fleet.Lookup(f.simulated.Dragon(i).Spec().MAC)
 	if d == nil {
 		f.t.Fatalf("dragon %d is not known", i)
 	}
@@ -127,11 +127,11 @@ func (f *farm) known(i int) *fleet.Dragon {
 
 func TestADragonThatIsDownIsLeftToTheFleet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Password: "admin"} }},
+		f := newFarm(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Password: "admin"} }},
 			Config{Networks: networks(t, "127.10.0.1/32"), Targets: targets("127.10.0.1"), Interval: time.Minute})
 		defer f.tend()()
 		f.scan()
-		d, sim := f.known(0), f.herd.Dragon(0)
+		d, sim := f.known(0), f.simulated.Dragon(0)
 		sim.Inject(dragontest.Hang)
 		if _, err := d.Read(t.Context(), 0); dragon.Reason(err) != "timeout" {
 			t.Fatal(err)
@@ -166,10 +166,10 @@ func TestADragonThatIsDownIsLeftToTheFleet(t *testing.T) {
 
 func TestADragonThatNobodyReadIsAskedUnderItsLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})
 		defer f.tend()()
 		f.scan()
-		d, sim := f.known(0), f.herd.Dragon(0)
+		d, sim := f.known(0), f.simulated.Dragon(0)
 		time.Sleep(10 * time.Minute)
 		sim.ForgetTraffic()
 		sim.Inject(dragontest.Slow, dragontest.Delay(time.Second))
@@ -201,24 +201,24 @@ func TestANewDragonAtTheAddressOfOneThatIsDownIsFound(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.1/32"), Interval: time.Minute})
+				f := newFarm(t, dragontest.FleetConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.1/32"), Interval: time.Minute})
 				defer f.tend()()
 				f.scan()
 				gone := f.known(0)
 				if _, err := gone.Read(t.Context(), 0); err != nil {
 					t.Fatal(err)
 				}
-				f.herd.Dragon(0).Inject(dragontest.Unplugged)
+				f.simulated.Dragon(0).Inject(dragontest.Unplugged)
 				_, _ = gone.Read(t.Context(), 0)
 				time.Sleep(time.Hour)
-				at := f.herd.Host(0)
+				at := f.simulated.Host(0)
 				for i, to := range []string{"127.10.0.9", at.String()} {
-					if err := f.herd.Move(i, netip.MustParseAddr(to)); err != nil {
+					if err := f.simulated.Move(i, netip.MustParseAddr(to)); err != nil {
 						t.Fatal(err)
 					}
 				}
 				if tc.fault != "" {
-					f.herd.Dragon(1).Inject(tc.fault)
+					f.simulated.Dragon(1).Inject(tc.fault)
 				}
 				f.scan()
 				time.Sleep(4 * time.Minute)
@@ -235,17 +235,17 @@ func TestANewDragonAtTheAddressOfOneThatIsDownIsFound(t *testing.T) {
 
 func TestAScanThatMeetsOtherDragonsWhereKnownOnesWereFindsThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.0/29")})
+		f := newFarm(t, dragontest.FleetConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.0/29")})
 		defer f.tend()()
 		f.scan()
 		time.Sleep(10 * time.Minute)
-		if err := f.herd.Swap(0, 1); err != nil {
+		if err := f.simulated.Swap(0, 1); err != nil {
 			t.Fatal(err)
 		}
 		f.scan()
 		for i := range 2 {
-			if d := f.known(i); d.Info().Address != f.herd.Host(i).String() {
-				t.Errorf("dragon %d is at %s: %+v", i, f.herd.Host(i), d.Info())
+			if d := f.known(i); d.Info().Address != f.simulated.Host(i).String() {
+				t.Errorf("dragon %d is at %s: %+v", i, f.simulated.Host(i), d.Info())
 			}
 		}
 	})
@@ -254,16 +254,16 @@ func TestAScanThatMeetsOtherDragonsWhereKnownOnesWereFindsThem(t *testing.T) {
 // A router that sends every connection to the same dragon must not become a farm.
 func TestAHostThatAnswersForAWholeNetworkIsFewDragons(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 2, InMemory: true})
+		simulated, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 2, InMemory: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer herd.Close()
+		defer simulated.Close()
 		everywhere := func(ctx context.Context, network, address string) (net.Conn, error) {
-			if address != herd.Addr(1) {
-				address = herd.Addr(0)
+			if address != simulated.Addr(1) {
+				address = simulated.Addr(0)
 			}
-			return herd.DialContext(ctx, network, address)
+			return simulated.DialContext(ctx, network, address)
 		}
 		transport := dragon.NewTransport()
 		transport.DialContext = everywhere
@@ -281,11 +281,11 @@ func TestAHostThatAnswersForAWholeNetworkIsFewDragons(t *testing.T) {
 			if n := len(f.Dragons()); n < 3 || n > 33 {
 				t.Errorf("%d dragons", n)
 			}
-			if d := f.Lookup(herd.Addr(1)); d == nil || d.Info().Conflict {
+			if d := f.Lookup(simulated.Addr(1)); d == nil || d.Info().Conflict {
 				t.Error("the dragon that is one is not there")
 			}
 		}
-		if n := herd.Dragon(0).Traffic().Total(); n > 20_000 {
+		if n := simulated.Dragon(0).Traffic().Total(); n > 20_000 {
 			t.Errorf("%d requests for 1,022 addresses", n)
 		}
 	})

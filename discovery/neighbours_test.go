@@ -24,7 +24,7 @@ func onLink() *routing {
 
 func TestAttachedNetworksDoNotOverfillTheNeighbourTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 100, Silent: true}, Config{Networks: networks(t, "127.10.0.0/22"), Parallel: 900})
+		f := newFarm(t, dragontest.FleetConfig{Count: 100, Silent: true}, Config{Networks: networks(t, "127.10.0.0/22"), Parallel: 900})
 		f.routing, f.table = onLink, 256
 		if r := f.scan(); len(r.Found) != 100 || r.Scanned != 1022 {
 			t.Errorf("%+v", r)
@@ -57,7 +57,7 @@ func TestAttachedNetworksDoNotOverfillTheNeighbourTable(t *testing.T) {
 
 func TestRoutedNetworksAreNotPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Silent: true}, Config{Networks: networks(t, "127.10.0.0/22"), Parallel: 900})
+		f := newFarm(t, dragontest.FleetConfig{Silent: true}, Config{Networks: networks(t, "127.10.0.0/22"), Parallel: 900})
 		f.table = 256
 		f.routing = func() *routing {
 			r := onLink()
@@ -72,7 +72,7 @@ func TestRoutedNetworksAreNotPaced(t *testing.T) {
 
 func TestShutdownWhileWaitingForTheNeighbourTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Silent: true}, Config{Networks: networks(t, "127.10.0.0/22"), Interval: 2500 * time.Millisecond})
+		f := newFarm(t, dragontest.FleetConfig{Silent: true}, Config{Networks: networks(t, "127.10.0.0/22"), Interval: 2500 * time.Millisecond})
 		f.routing, f.table = onLink, 64
 		if r, err := f.Scan(t.Context()); !errors.Is(err, ErrCut) || r.Duration != 2500*time.Millisecond {
 			t.Errorf("took %v: %v", r.Duration, err)

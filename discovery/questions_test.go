@@ -62,9 +62,9 @@ func TestTheWindowFollowsTimeouts(t *testing.T) {
 
 func TestASlowDragonIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 100}, Config{Networks: networks(t, "127.10.0.0/24")})
+		f := newFarm(t, dragontest.FleetConfig{Count: 100}, Config{Networks: networks(t, "127.10.0.0/24")})
 		for i := range 100 {
-			f.herd.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*90*time.Millisecond)) // up to 9 s for each answer
+			f.simulated.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*90*time.Millisecond)) // up to 9 s for each answer
 		}
 		if r := f.scan(); len(r.Found) != 100 || r.Unanswered != 0 {
 			t.Errorf("%d of 100 dragons found, %d without an answer", len(r.Found), r.Unanswered)
@@ -74,9 +74,9 @@ func TestASlowDragonIsFound(t *testing.T) {
 
 func TestAHostThatDidNotAnswerIsAskedAgainInTheSameScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 50}, Config{Networks: networks(t, "127.10.0.0/24")})
+		f := newFarm(t, dragontest.FleetConfig{Count: 50}, Config{Networks: networks(t, "127.10.0.0/24")})
 		for i := range 20 {
-			d := f.herd.Dragon(i)
+			d := f.simulated.Dragon(i)
 			d.Inject(dragontest.Hang)
 			time.AfterFunc(time.Duration(11+i)*time.Second, func() { d.Clear() }) // the last ones while they are asked again
 		}
@@ -93,9 +93,9 @@ func TestAHostThatDidNotAnswerIsAskedAgainInTheSameScan(t *testing.T) {
 func TestAScanThatLostSomebodySaysSoAndAsksAgainTheNextMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
-		f := newFarm(t, dragontest.HerdConfig{Count: 5, Strangers: []dragontest.StrangerKind{dragontest.Mute}},
+		f := newFarm(t, dragontest.FleetConfig{Count: 5, Strangers: []dragontest.StrangerKind{dragontest.Mute}},
 			Config{Networks: networks(t, "127.10.0.0/28"), Interval: 10 * time.Minute, Logger: log.NewLogfmtLogger(log.NewSyncWriter(&said))})
-		late := f.herd.Dragon(3)
+		late := f.simulated.Dragon(3)
 		late.Inject(dragontest.Hang)
 		stop := f.run()
 		time.Sleep(45 * time.Second)
@@ -106,15 +106,15 @@ func TestAScanThatLostSomebodySaysSoAndAsksAgainTheNextMinute(t *testing.T) {
 		}
 		late.Clear()
 		time.Sleep(time.Minute)
-		if f.fleet.Lookup(f.herd.Host(3).String()) == nil {
+		if f.fleet.Lookup(f.simulated.Host(3).String()) == nil {
 			t.Error("a host that answers by now was not asked at the next minute")
 		}
 		if s := f.Status(); len(s.Unanswered) != 1 || s.Unanswered[0] != "127.10.0.6" || testutil.ToFloat64(f.metrics.unanswered) != 1 {
 			t.Errorf("%+v", s)
 		}
-		before := f.herd.Strangers()[0].Traffic().Connections
+		before := f.simulated.Strangers()[0].Traffic().Connections
 		time.Sleep(5 * time.Minute)
-		if n := f.herd.Strangers()[0].Traffic().Connections - before; n < 3 || n > 6 {
+		if n := f.simulated.Strangers()[0].Traffic().Connections - before; n < 3 || n > 6 {
 			t.Errorf("the silent host was asked %d times in 5 minutes", n)
 		}
 		time.Sleep(20 * time.Minute)
@@ -127,14 +127,14 @@ func TestAScanThatLostSomebodySaysSoAndAsksAgainTheNextMinute(t *testing.T) {
 
 func TestAHostThatLeftIsNoLongerWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/30"), Interval: 10 * time.Minute})
-		f.herd.Dragon(0).Inject(dragontest.Hang)
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/30"), Interval: 10 * time.Minute})
+		f.simulated.Dragon(0).Inject(dragontest.Hang)
 		defer f.run()()
 		time.Sleep(45 * time.Second)
 		if len(f.Status().Unanswered) != 1 {
 			t.Fatalf("%+v", f.Status())
 		}
-		if err := f.herd.Move(0, netip.MustParseAddr("127.10.9.9")); err != nil {
+		if err := f.simulated.Move(0, netip.MustParseAddr("127.10.9.9")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -146,7 +146,7 @@ func TestAHostThatLeftIsNoLongerWaitedFor(t *testing.T) {
 
 func TestAConnectThatThisProcessSleptThroughIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})
 		sc := &scan{Scanner: f.Scanner}
 		f.fail = func(netip.Addr, int) error { return errLost }
 		sc.pulse.note(time.Now()) // and then never again: the process does not run

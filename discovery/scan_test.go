@@ -21,11 +21,11 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// farm is a herd on a network in memory, with a scanner and a fleet.
+// farm is a fleet on a network in memory, with a scanner and a fleet.
 type farm struct {
 	*Scanner
-	t    testing.TB
-	herd *dragontest.Herd
+	t         testing.TB
+	simulated *dragontest.Fleet
 
 	mu       sync.Mutex
 	begun    time.Time
@@ -39,17 +39,17 @@ type farm struct {
 // errLost is the failure of a connect whose packets were lost.
 var errLost = errors.New("lost")
 
-func newFarm(t testing.TB, hc dragontest.HerdConfig, c Config) *farm {
+func newFarm(t testing.TB, hc dragontest.FleetConfig, c Config) *farm {
 	t.Helper()
 	hc.InMemory = true
-	herd, err := dragontest.NewHerd(hc)
+	simulated, err := dragontest.NewFleet(hc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	transport := dragon.NewTransport()
-	transport.DialContext = herd.DialContext
+	transport.DialContext = simulated.DialContext
 	c.Client.Transport = transport
-	farm := &farm{t: t, herd: herd, begun: time.Now(), tries: make(map[netip.Addr][]time.Duration)}
+	farm := &farm{t: t, simulated: simulated, begun: time.Now(), tries: make(map[netip.Addr][]time.Duration)}
 	f, err := fleet.Open(fleet.Config{Client: c.Client, Site: func(address string) string { return farm.Site(address) },
 		Labels: func(mac string) *fleet.Labels { return farm.labels[mac] }})
 	if err != nil {
@@ -57,7 +57,7 @@ func newFarm(t testing.TB, hc dragontest.HerdConfig, c Config) *farm {
 	}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
-		herd.Close()
+		simulated.Close()
 	})
 	c.Fleet, c.Dial = f, farm.dial
 	farm.Scanner = New(c)
@@ -88,7 +88,7 @@ func (f *farm) dial(ctx context.Context, network, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	return f.herd.DialContext(ctx, network, address)
+	return f.simulated.DialContext(ctx, network, address)
 }
 
 func (f *farm) scan() Result {
@@ -116,7 +116,7 @@ func TestScanOfBlackHolesTakesLessThanTwoTimeouts(t *testing.T) {
 				t.Skip("takes seconds of computing")
 			}
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Count: 3, Silent: true}, Config{
+				f := newFarm(t, dragontest.FleetConfig{Count: 3, Silent: true}, Config{
 					Networks: networks(t, test.network), ConnectTimeout: time.Second, Parallel: test.parallel,
 				})
 				r := f.scan()
@@ -141,7 +141,7 @@ func TestScanOfBlackHolesTakesLessThanTwoTimeouts(t *testing.T) {
 
 func TestRefusedIsAVerdictAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/24")})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/24")})
 		if r := f.scan(); r.Scanned != 254 || r.Duration > 100*time.Millisecond {
 			t.Errorf("scanned %d addresses in %v", r.Scanned, r.Duration)
 		}
@@ -162,7 +162,7 @@ func TestALostConnectDoesNotLoseADragon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Count: 20}, Config{Networks: networks(t, "127.10.0.0/24")})
+				f := newFarm(t, dragontest.FleetConfig{Count: 20}, Config{Networks: networks(t, "127.10.0.0/24")})
 				f.fail = func(_ netip.Addr, try int) error {
 					if try == 1 {
 						return failure
@@ -184,7 +184,7 @@ func TestALostConnectDoesNotLoseADragon(t *testing.T) {
 
 func TestWhatThisMachineCannotTryIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Networks: networks(t, "127.10.0.0/24")})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/24")})
 		f.fail = func(netip.Addr, int) error { return os.NewSyscallError("socket", syscall.EMFILE) }
 		r, err := f.Scan(t.Context())
 		if !errors.Is(err, syscall.EMFILE) || r.Failed != 254 || r.Scanned != 254 {
@@ -199,7 +199,7 @@ func TestWhatThisMachineCannotTryIsSaid(t *testing.T) {
 func TestAScanIsCutAtItsIntervalAndTheNextOneGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const interval = 1700 * time.Millisecond
-		f := newFarm(t, dragontest.HerdConfig{Silent: true}, Config{
+		f := newFarm(t, dragontest.FleetConfig{Silent: true}, Config{
 			Networks: networks(t, "127.10.0.0/20"), Interval: interval, Parallel: 500,
 		})
 		for n := 1; len(f.tries) < int(f.hosts.total); n++ {
@@ -225,7 +225,7 @@ func TestScansKeepTheIntervalAndDoNotOverlap(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Silent: true}, Config{
+				f := newFarm(t, dragontest.FleetConfig{Silent: true}, Config{
 					Networks: networks(t, "127.11.0.0/23"), Interval: test.interval, Parallel: 512,
 				})
 				ctx, cancel := context.WithTimeout(t.Context(), 4*test.interval+test.interval/2)
@@ -255,7 +255,7 @@ func TestScansKeepTheIntervalAndDoNotOverlap(t *testing.T) {
 
 func TestTwoScansWaitForEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Silent: true}, Config{Networks: networks(t, "127.10.0.0/24")})
+		f := newFarm(t, dragontest.FleetConfig{Silent: true}, Config{Networks: networks(t, "127.10.0.0/24")})
 		var scans sync.WaitGroup
 		for range 2 {
 			scans.Go(func() { f.scan() })
@@ -277,7 +277,7 @@ func TestShutdownIsAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Count: 300, Silent: true, Specs: func(int) dragontest.Spec {
+				f := newFarm(t, dragontest.FleetConfig{Count: 300, Silent: true, Specs: func(int) dragontest.Spec {
 					return dragontest.Spec{Faults: []dragontest.Fault{dragontest.Hang}}
 				}}, Config{Networks: networks(t, "127.10.0.0/22"), Targets: targets("127.12.0.1"), Interval: 300 * time.Second})
 				ctx, cancel := context.WithTimeout(t.Context(), after)
@@ -296,7 +296,7 @@ func TestShutdownIsAtOnce(t *testing.T) {
 
 func TestHostsThatHangDoNotHoldUpTheConnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 200, Silent: true, Specs: func(i int) dragontest.Spec {
+		f := newFarm(t, dragontest.FleetConfig{Count: 200, Silent: true, Specs: func(i int) dragontest.Spec {
 			if i%2 == 0 {
 				return dragontest.Spec{Faults: []dragontest.Fault{dragontest.Hang}}
 			}
@@ -314,7 +314,7 @@ func TestHostsThatHangDoNotHoldUpTheConnects(t *testing.T) {
 
 func TestDragonsThatAnsweredLatelyAreNotProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 5}, Config{Networks: networks(t, "127.10.0.0/28")})
+		f := newFarm(t, dragontest.FleetConfig{Count: 5}, Config{Networks: networks(t, "127.10.0.0/28")})
 		f.scan()
 		time.Sleep(4 * time.Minute)
 		if r := f.scan(); r.Known != 5 || r.Scanned != 14 || r.Open != 0 {
@@ -330,7 +330,7 @@ func TestDragonsThatAnsweredLatelyAreNotProbed(t *testing.T) {
 				t.Errorf("%s is %s", found.Address, found.Change)
 			}
 		}
-		if got := f.herd.Dragon(0).Traffic(); got.MaxInFlight > 1 {
+		if got := f.simulated.Dragon(0).Traffic(); got.MaxInFlight > 1 {
 			t.Errorf("%d requests at once to one dragon", got.MaxInFlight)
 		}
 	})
@@ -339,7 +339,7 @@ func TestDragonsThatAnsweredLatelyAreNotProbed(t *testing.T) {
 func TestAScanTellsWhatItFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var progress []int
-		f := newFarm(t, dragontest.HerdConfig{Count: 2, Port: 8080}, Config{
+		f := newFarm(t, dragontest.FleetConfig{Count: 2, Port: 8080}, Config{
 			Networks: networks(t, "127.10.0.0/29"), Port: 8080,
 			Progress: func(done, total int) {
 				if total != 6 {
@@ -380,7 +380,7 @@ func (j *journal) Log(kv ...any) error {
 
 func TestALockedDragonIsNotStormedWithLogins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Specs: func(int) dragontest.Spec {
+		f := newFarm(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec {
 			return dragontest.Spec{Password: "changed"}
 		}}, Config{Networks: networks(t, "127.10.0.1/32"), Interval: 300 * time.Second})
 		said := &journal{}
@@ -392,12 +392,12 @@ func TestALockedDragonIsNotStormedWithLogins(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		if n := f.herd.Dragon(0).Traffic().RefusedLogins; n != 2 {
+		if n := f.simulated.Dragon(0).Traffic().RefusedLogins; n != 2 {
 			t.Errorf("%d logins in 14 minutes, want each of the two credentials tried once", n)
 		}
 		time.Sleep(2 * time.Minute)
 		f.scan()
-		if n := f.herd.Dragon(0).Traffic().RefusedLogins; n != 4 {
+		if n := f.simulated.Dragon(0).Traffic().RefusedLogins; n != 4 {
 			t.Errorf("%d logins after 16 minutes, want a second round", n)
 		}
 		for range 10 {
@@ -409,7 +409,7 @@ func TestALockedDragonIsNotStormedWithLogins(t *testing.T) {
 		}
 
 		// It is opened for a day, and locked again.
-		sim := f.herd.Dragon(0)
+		sim := f.simulated.Dragon(0)
 		sim.SetPassword("admin", "admin")
 		time.Sleep(time.Hour)
 		if r := f.scan(); len(r.Found) != 1 {
@@ -458,11 +458,11 @@ func TestParallelLeavesFilesForOthers(t *testing.T) {
 // BenchmarkScan scans a /22 of loopback on which half a hundred dragons live; loopback
 // refuses where nobody does.
 func BenchmarkScan(b *testing.B) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 50})
+	simulated, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 50})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer herd.Close()
+	defer simulated.Close()
 	for b.Loop() {
 		transport := dragon.NewTransport()
 		f, err := fleet.Open(fleet.Config{Client: dragon.Options{Transport: transport}})
@@ -471,7 +471,7 @@ func BenchmarkScan(b *testing.B) {
 		}
 		s := New(Config{
 			Networks: networks(b, "127.10.0.0/22"),
-			Port:     herd.Port(),
+			Port:     simulated.Port(),
 			Client:   dragon.Options{Transport: transport},
 			Fleet:    f,
 		})

@@ -26,7 +26,7 @@ func TestServiceDiscovery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFarm(t, dragontest.HerdConfig{Count: 2, Port: 8080, Specs: dragontest.Mixed}, Config{Networks: networks(t, test.networks...), Port: 8080})
+				f := newFarm(t, dragontest.FleetConfig{Count: 2, Port: 8080, Specs: dragontest.Mixed}, Config{Networks: networks(t, test.networks...), Port: 8080})
 				f.scan()
 				w := httptest.NewRecorder()
 				SDHandler(f.fleet).ServeHTTP(w, httptest.NewRequest("GET", "/sd", nil))
@@ -47,12 +47,12 @@ func TestServiceDiscovery(t *testing.T) {
 
 func TestADragonWhoseAddressWasTakenIsATargetByItsWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.0/29")})
+		f := newFarm(t, dragontest.FleetConfig{Count: 2}, Config{Networks: networks(t, "127.10.0.0/29")})
 		f.scan()
 		gone, taker := f.known(0), f.known(1)
 		time.Sleep(10 * time.Minute)
 		for i, to := range []string{"127.10.0.20", "127.10.0.1"} {
-			if err := f.herd.Move(i, netip.MustParseAddr(to)); err != nil {
+			if err := f.simulated.Move(i, netip.MustParseAddr(to)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -81,7 +81,7 @@ func TestADragonWhoseAddressWasTakenIsATargetByItsWorker(t *testing.T) {
 
 func TestLabelsAreInServiceDiscovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 1}, Config{Networks: networks(t, "127.10.0.0/29")})
+		f := newFarm(t, dragontest.FleetConfig{Count: 1}, Config{Networks: networks(t, "127.10.0.0/29")})
 		f.scan()
 		f.labels = map[string]*fleet.Labels{f.known(0).Info().MAC: {Name: "Bertha", Pairs: []fleet.Label{{Name: "rack", Value: "a12"}}}}
 		f.fleet.Change(fleet.Settings{})
@@ -99,7 +99,7 @@ func TestLabelsAreInServiceDiscovery(t *testing.T) {
 
 func TestServiceDiscoveryWithoutRelabelling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 2, Port: 8080}, Config{Networks: networks(t, "127.10.0.0/29"), Port: 8080})
+		f := newFarm(t, dragontest.FleetConfig{Count: 2, Port: 8080}, Config{Networks: networks(t, "127.10.0.0/29"), Port: 8080})
 		f.scan()
 		ask := func(url string, secure bool) []targetGroup {
 			r := httptest.NewRequest("GET", url, nil)

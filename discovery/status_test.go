@@ -16,11 +16,11 @@ import (
 
 func TestDragonsThatRefuseOurPasswordsAreSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{Count: 4}, Config{Networks: networks(t, "127.10.0.0/28"), Interval: time.Minute})
+		f := newFarm(t, dragontest.FleetConfig{Count: 4}, Config{Networks: networks(t, "127.10.0.0/28"), Interval: time.Minute})
 		said := &journal{}
 		f.cfg.Logger = level.NewFilter(said, level.AllowWarn())
 		for i, fault := range []dragontest.Fault{dragontest.WrongPassword, dragontest.LockedOut, dragontest.PasswordChange} {
-			f.herd.Dragon(i).Inject(fault)
+			f.simulated.Dragon(i).Inject(fault)
 		}
 		if r := f.scan(); r.Locked != 3 || len(r.Found) != 1 {
 			t.Fatalf("%+v", r)
@@ -39,21 +39,21 @@ func TestDragonsThatRefuseOurPasswordsAreSeen(t *testing.T) {
 			}
 		}
 		check("127.10.0.1 DragonMint password, 127.10.0.2 DragonMint lockout, 127.10.0.3 DragonMint change")
-		if n := f.herd.Dragon(1).Traffic().RefusedLogins; n != 1 {
+		if n := f.simulated.Dragon(1).Traffic().RefusedLogins; n != 1 {
 			t.Errorf("%d logins at one that is locked out", n)
 		}
 		if len(*said) != 3 {
 			t.Errorf("said %d times", len(*said))
 		}
 
-		f.herd.Dragon(1).Clear() // the lock-out is over
-		f.herd.Dragon(2).Inject(dragontest.Unplugged)
+		f.simulated.Dragon(1).Clear() // the lock-out is over
+		f.simulated.Dragon(2).Inject(dragontest.Unplugged)
 		time.Sleep(16 * time.Minute)
 		f.scan()
 		check("127.10.0.1 DragonMint password") // the third is gone
 		f.Scanner = f.With(Config{Networks: networks(t, "127.10.0.0/31"), Fleet: f.fleet, Client: f.cfg.Client, Dial: f.dial})
 		check("127.10.0.1 DragonMint password")
-		if err := f.herd.Move(0, f.herd.Host(3).Next()); err != nil {
+		if err := f.simulated.Move(0, f.simulated.Host(3).Next()); err != nil {
 			t.Fatal(err)
 		}
 		f.scan()
@@ -67,11 +67,11 @@ func TestANamedTargetThatCannotBeReadIsSaidOnceWithItsReason(t *testing.T) {
 		want := []string{"password", "change", "", "not_a_dragon", "other_login", "https", "https", "other_login", "refused", "no_address"}
 		names := []string{"127.10.0.1", "127.10.0.2", "127.10.0.3", "127.10.0.4", "127.10.0.5", "127.10.0.6", "127.10.0.7", "127.10.0.8", "127.10.9.9", "miner.example"}
 		var none resolver
-		f := newFarm(t, dragontest.HerdConfig{Count: 3, Strangers: kinds}, Config{Targets: targets(names...), Interval: time.Minute, Resolve: none.resolve})
+		f := newFarm(t, dragontest.FleetConfig{Count: 3, Strangers: kinds}, Config{Targets: targets(names...), Interval: time.Minute, Resolve: none.resolve})
 		said := &journal{}
 		f.cfg.Logger = level.NewFilter(said, level.AllowWarn())
-		f.herd.Dragon(0).Inject(dragontest.WrongPassword)
-		f.herd.Dragon(1).Inject(dragontest.PasswordChange)
+		f.simulated.Dragon(0).Inject(dragontest.WrongPassword)
+		f.simulated.Dragon(1).Inject(dragontest.PasswordChange)
 		stop := f.run()
 		time.Sleep(10 * time.Minute)
 		var reasons []string
@@ -96,7 +96,7 @@ func TestANamedTargetThatCannotBeReadIsSaidOnceWithItsReason(t *testing.T) {
 		if n := testutil.CollectAndCount(f.metrics.targetDown); n != 9 || warned != 9 {
 			t.Errorf("%d series, want 9; said %d times, want once for each of the nine", n, warned)
 		}
-		f.herd.Dragon(0).Clear()
+		f.simulated.Dragon(0).Clear()
 		time.Sleep(20 * time.Minute)
 		if s := f.Status().Targets[0]; !s.Up || testutil.CollectAndCount(f.metrics.targetDown) != 8 {
 			t.Errorf("its password is right again: %+v", s)

@@ -34,7 +34,7 @@ func (f *farm) up(target string) bool {
 
 func TestAStaticTargetIsFoundWithoutAScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: targets("127.10.0.1", "127.10.0.2"), Interval: 300 * time.Second})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Targets: targets("127.10.0.1", "127.10.0.2"), Interval: 300 * time.Second})
 		defer f.run()()
 		synctest.Wait()
 		time.Sleep(time.Second)
@@ -49,8 +49,8 @@ func TestAStaticTargetIsFoundWithoutAScan(t *testing.T) {
 
 func TestAStaticTargetThatIsNotThereYetIsAskedOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: targets("127.10.0.1:80"), Interval: time.Hour})
-		d := f.herd.Dragon(0)
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Targets: targets("127.10.0.1:80"), Interval: time.Hour})
+		d := f.simulated.Dragon(0)
 		d.Inject(dragontest.Unplugged)
 		defer f.run()()
 		time.Sleep(70 * time.Second)
@@ -79,14 +79,14 @@ func TestAStaticTargetThatIsNotThereYetIsAskedOften(t *testing.T) {
 
 func TestAStaticTargetThatGoesDownIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFarm(t, dragontest.HerdConfig{}, Config{Targets: targets("127.10.0.1"), Interval: 300 * time.Second})
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Targets: targets("127.10.0.1"), Interval: 300 * time.Second})
 		defer f.run()()
 		time.Sleep(time.Second)
 		d := f.fleet.Lookup("127.10.0.1")
 		if _, err := d.Read(t.Context(), 0); err != nil || !f.up("127.10.0.1") {
 			t.Fatalf("up is %v: %v", f.up("127.10.0.1"), err)
 		}
-		f.herd.Dragon(0).Inject(dragontest.Status500)
+		f.simulated.Dragon(0).Inject(dragontest.Status500)
 		for range 3 {
 			if _, err := d.Read(t.Context(), 0); err == nil {
 				t.Fatal("read a broken dragon")
@@ -123,10 +123,10 @@ func (r *resolver) resolve(_ context.Context, host string) ([]netip.Addr, error)
 func TestAHostNameThatResolvesLaterIsFoundThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var names resolver
-		f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{Targets: targets("miner.example"), Interval: time.Minute, Resolve: names.resolve})
+		f := newFarm(t, dragontest.FleetConfig{Count: 2}, Config{Targets: targets("miner.example"), Interval: time.Minute, Resolve: names.resolve})
 		defer f.run()()
 		time.Sleep(10 * time.Minute)
-		if f.up("miner.example") || len(f.herd.Dials()) > 0 {
+		if f.up("miner.example") || len(f.simulated.Dials()) > 0 {
 			t.Fatal("up, and it has no address")
 		}
 		names.set("miner.example", "127.10.0.1")
@@ -146,7 +146,7 @@ func TestAHostNameHasASite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var names resolver
 		names.set("miner.example", "127.10.0.1")
-		f := newFarm(t, dragontest.HerdConfig{Count: 2}, Config{
+		f := newFarm(t, dragontest.FleetConfig{Count: 2}, Config{
 			Targets: []Target{{Name: "miner.example", Site: "hall-a"}, {Name: "127.10.0.2"}}, Interval: time.Minute, Resolve: names.resolve})
 		stop := f.run()
 		time.Sleep(time.Second)

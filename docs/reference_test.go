@@ -28,11 +28,11 @@ var update = flag.Bool("update", false, "write docs/metrics.md and the tables of
 // The reference has the program's own metrics from the program itself, with all that
 // can be switched on: none can be forgotten there.
 func TestMetricsReferenceIsWhatTheProgramServes(t *testing.T) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{})
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer herd.Close()
+	defer dragons.Close()
 	statsd, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestMetricsReferenceIsWhatTheProgramServes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"--dragon=" + herd.Addr(0), "--dragon=127.0.0.1:1", "--statsd-host=127.0.0.1", "--statsd-port=" + port, "--dragon-health-check-interval=1"}
+	args := []string{"--dragon=" + dragons.Addr(0), "--dragon=127.0.0.1:1", "--statsd-host=127.0.0.1", "--statsd-port=" + port, "--dragon-health-check-interval=1"}
 	for _, s := range collector.Switches() {
 		args = append(args, "--collector."+s.Name)
 	}

@@ -253,8 +253,8 @@ func TestDocsEveryCommandLineIsTaken(t *testing.T) {
 	if ours < 25 || len(urls) < 5 {
 		t.Errorf("only %d command lines and %d URLs", ours, len(urls))
 	}
-	herd := cmdtest.HerdOf(t, 1, nil)
-	address, _, _ := cmdtest.Start(t, cmd.New, "--dragon="+herd.Addr(0), "--web.enable-lifecycle", "--web.enable-admin-api", "--web.enable-pprof")
+	dragons := cmdtest.FleetOf(t, 1, nil)
+	address, _, _ := cmdtest.Start(t, cmd.New, "--dragon="+dragons.Addr(0), "--web.enable-lifecycle", "--web.enable-admin-api", "--web.enable-pprof")
 	for url, asked := range urls {
 		method, where, _ := strings.Cut(asked, " ")
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+url, nil)

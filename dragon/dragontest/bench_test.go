@@ -45,8 +45,8 @@ func BenchmarkSummaryWithToken(b *testing.B) {
 	}
 }
 
-func BenchmarkHerdOverMemory(b *testing.B) {
-	h := newHerd(b, HerdConfig{Count: 100, InMemory: true, Specs: Mixed})
+func BenchmarkFleetOverMemory(b *testing.B) {
+	h := newFleet(b, FleetConfig{Count: 100, InMemory: true, Specs: Mixed})
 	c := clientOf(b, h)
 	auth := make([]string, h.Len())
 	for i := range auth {
@@ -61,14 +61,14 @@ func BenchmarkHerdOverMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkNewHerd reports what a dragon with its listener costs in memory.
-func BenchmarkNewHerd(b *testing.B) {
+// BenchmarkNewFleet reports what a dragon with its listener costs in memory.
+func BenchmarkNewFleet(b *testing.B) {
 	const count = 1000
 	var before, after runtime.MemStats
 	for b.Loop() {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		h, err := NewHerd(HerdConfig{Count: count})
+		h, err := NewFleet(FleetConfig{Count: count})
 		if err != nil {
 			b.Fatal(err)
 		}

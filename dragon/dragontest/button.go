@@ -10,7 +10,7 @@ import (
 // PressButton presses the front button of dragon i: it sends its address and MAC to
 // report and a greeting to hello, where a real one broadcasts to the UDP ports 14235 and
 // 8001. Both must be on loopback. (Vendor source, dm-monitor.)
-func (h *Herd) PressButton(ctx context.Context, i int, report, hello netip.AddrPort) error {
+func (h *Fleet) PressButton(ctx context.Context, i int, report, hello netip.AddrPort) error {
 	from := h.Host(i)
 	for _, m := range []struct {
 		to   netip.AddrPort

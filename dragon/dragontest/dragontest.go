@@ -4,7 +4,7 @@
 // A [Dragon] is an http.Handler that answers as a device does: its API, its two
 // kinds of login, its clock, its boot, its averages that climb from zero, its
 // counters, its firmware upload. [NewServer] puts one on a port of 127.0.0.1,
-// [NewHerd] puts many on addresses of 127.0.0.0/8 or on a network in memory that
+// [NewFleet] puts many on addresses of 127.0.0.0/8 or on a network in memory that
 // also works inside a testing/synctest bubble. A [Fault] is something that goes wrong
 // on request; a [Stranger] is a host that is no dragon.
 //
@@ -72,7 +72,7 @@ func (d *Dragon) Model() Model { return d.model }
 // Now returns the time by the simulation's clock, not the device's.
 func (d *Dragon) Now() time.Time { return d.spec.Now() }
 
-// Close ends whatever hangs in the dragon. A server or herd does it when it closes.
+// Close ends whatever hangs in the dragon. A server or fleet does it when it closes.
 func (d *Dragon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -105,7 +105,7 @@ func (d *Dragon) wait(ctx context.Context, t time.Duration) bool {
 }
 
 // SpedUp returns a clock that starts at the present time and runs speed times as
-// fast, for Spec.Now together with Spec.Speed. Dragons of one herd should share one.
+// fast, for Spec.Now together with Spec.Speed. Dragons of one fleet should share one.
 func SpedUp(speed float64) func() time.Time {
 	start := time.Now()
 	return func() time.Time {

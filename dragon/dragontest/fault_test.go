@@ -163,7 +163,7 @@ func symptoms() map[Fault]func(b *bench) bool {
 
 // bytes reads so many bytes of summary's answer.
 func (b *bench) bytes(n int64) int64 {
-	r, _ := http.NewRequestWithContext(b.t.Context(), http.MethodPost, "http://"+b.herd.Addr(0)+"/api/summary", nil)
+	r, _ := http.NewRequestWithContext(b.t.Context(), http.MethodPost, "http://"+b.dragons.Addr(0)+"/api/summary", nil)
 	r.SetBasicAuth("admin", "dragonadmin")
 	res, err := b.http.Do(r)
 	if err != nil {

@@ -19,24 +19,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bench is one dragon on a network in memory, inside a bubble, with a caller.
 type bench struct {
 	*Dragon
-	t    *testing.T
-	herd *Herd
-	http *http.Client
-	auth string // Authorization; basic admin by default
+	t       *testing.T
+	dragons *Fleet
+	http    *http.Client
+	auth    string // Authorization; basic admin by default
 }
 
 // onBench runs f inside a bubble with the dragon of spec.
 func onBench(t *testing.T, spec Spec, f func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHerd(t, HerdConfig{InMemory: true, Specs: func(int) Spec { return spec }})
-		f(&bench{Dragon: h.Dragon(0), t: t, herd: h, http: clientOf(t, h)})
+		h := newFleet(t, FleetConfig{InMemory: true, Specs: func(int) Spec { return spec }})
+		f(&bench{Dragon: h.Dragon(0), t: t, dragons: h, http: clientOf(t, h)})
 	})
 }
 
-func newHerd(t testing.TB, c HerdConfig) *Herd {
+func newFleet(t testing.TB, c FleetConfig) *Fleet {
 	t.Helper()
-	h, err := NewHerd(c)
+	h, err := NewFleet(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func newHerd(t testing.TB, c HerdConfig) *Herd {
 	return h
 }
 
-func clientOf(t testing.TB, h *Herd) *http.Client {
+func clientOf(t testing.TB, h *Fleet) *http.Client {
 	// A dragon closes a connection after two minutes: a client that keeps it for as long may lose a request to that.
 	tr := &http.Transport{DialContext: h.DialContext, IdleConnTimeout: 100 * time.Second}
 	t.Cleanup(tr.CloseIdleConnections)
@@ -74,7 +74,7 @@ func basic(user, password string) string {
 
 // try makes a request and returns what came of it.
 func (b *bench) try(ctx context.Context, method, path, contentType string, body io.Reader) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+b.herd.Addr(0)+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+b.dragons.Addr(0)+path, body)
 	if err != nil {
 		b.t.Fatal(err)
 	}

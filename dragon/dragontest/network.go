@@ -25,7 +25,7 @@ func (d *Dragon) networkSettings(out *reply, a *request) {
 
 // updateNetwork restarts the network inside the request. Where the address becomes
 // another one the answer never arrives; the simulation lets the dragon stay where it
-// is, see Herd.Move. A DNS server must be given twice as dns[]: PHP sees only the
+// is, see Fleet.Move. A DNS server must be given twice as dns[]: PHP sees only the
 // first character of a string.
 func (d *Dragon) updateNetwork(out *reply, a *request) {
 	next := Network{DHCP: a.form.Get("dhcp")}

@@ -16,7 +16,7 @@ func TestTheUpdaterIsWatched(t *testing.T) {
 		t.Run(string(outcome), func(t *testing.T) {
 			onBench(t, Spec{}, func(b *bench) {
 				transport := b.http.Transport.(*http.Transport)
-				c := dragon.New(b.herd.Addr(0), dragon.Options{Transport: transport})
+				c := dragon.New(b.dragons.Addr(0), dragon.Options{Transport: transport})
 				var said []dragon.UpgradeProgress
 				ended := make(chan error)
 				go func() {
@@ -54,7 +54,7 @@ func TestTheUpdaterIsWatched(t *testing.T) {
 
 func TestWhoWatchesNoUpgradeIsLetGo(t *testing.T) {
 	onBench(t, Spec{}, func(b *bench) {
-		c := dragon.New(b.herd.Addr(0), dragon.Options{Transport: b.http.Transport})
+		c := dragon.New(b.dragons.Addr(0), dragon.Options{Transport: b.http.Transport})
 		n := 0
 		if err := c.WatchUpgrade(b.t.Context(), func(dragon.UpgradeProgress) bool { n++; return false }); err != nil || n != 1 {
 			t.Errorf("%d frames, %v", n, err)

@@ -196,7 +196,7 @@ func TestLogStreamNeverEnds(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(b.t.Context())
 		defer cancel()
-		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.herd.Addr(0)+"/stream/logs", nil)
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.dragons.Addr(0)+"/stream/logs", nil)
 		r.SetBasicAuth("admin", "dragonadmin")
 		res, err := b.http.Do(r)
 		if err != nil {

@@ -76,7 +76,7 @@ type AutoTune struct {
 // Network is what the device thinks its network is.
 type Network struct {
 	DHCP      string // dhcp or static; default dhcp
-	IPAddress string // default 127.0.0.1; a herd fills in the dragon's address
+	IPAddress string // default 127.0.0.1; a fleet fills in the dragon's address
 	Netmask   string
 	Gateway   string
 	DNS       []string

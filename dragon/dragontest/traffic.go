@@ -13,7 +13,7 @@ import (
 // Traffic is what others did to a dragon. It is a copy.
 type Traffic struct {
 	Requests    map[string]int // by endpoint: summary, auth, …, upgrade/upload, index
-	Connections int            // accepted by a server or herd
+	Connections int            // accepted by a server or fleet
 	MaxInFlight int            // greatest number of requests at the same time; who watches an upgrade is none
 	InFlight    int            // now
 

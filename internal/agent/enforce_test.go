@@ -40,7 +40,7 @@ func (w *fixture) wishes(of func(healer.Device) *healer.DesiredState) {
 // pools is what dragon i is configured for.
 func (w *fixture) pools(i int) []dragon.PoolConfig {
 	var pools []dragon.PoolConfig
-	for _, p := range w.herd.Dragon(i).Truth().Configured {
+	for _, p := range w.dragons.Dragon(i).Truth().Configured {
 		pools = append(pools, dragon.PoolConfig{URL: p.URL, User: p.User, Password: dragon.Secret(p.Password)})
 	}
 	return pools
@@ -48,11 +48,11 @@ func (w *fixture) pools(i int) []dragon.PoolConfig {
 
 // right reports whether dragon i has the pools that it is to have, and the mode.
 func (w *fixture) right(i int, mode string) bool {
-	truth := w.herd.Dragon(i).Truth()
-	return slices.Equal(w.pools(i), wantedPools("acct", w.herd.Dragon(i).Spec().MAC)) && (mode == "" || truth.AutoTune.Mode == mode)
+	truth := w.dragons.Dragon(i).Truth()
+	return slices.Equal(w.pools(i), wantedPools("acct", w.dragons.Dragon(i).Spec().MAC)) && (mode == "" || truth.AutoTune.Mode == mode)
 }
 
-func TestAHerdIsConfigured(t *testing.T) {
+func TestAFleetIsConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := wished(t, 5, "efficient", func(i int) dragontest.Spec {
 			s := dragontest.Spec{Uptime: time.Duration(i+20) * time.Hour}
@@ -159,7 +159,7 @@ func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
 		})
 		before := w.pools(0)
 		for i := range 3 {
-			w.herd.Dragon(i).Inject(dragontest.PoolDead, dragontest.PoolAt(0)) // the first that is configured gives no work
+			w.dragons.Dragon(i).Inject(dragontest.PoolDead, dragontest.PoolAt(0)) // the first that is configured gives no work
 		}
 		w.start()
 		w.until("the rollout is aborted and undone", time.Hour, func() bool {
@@ -228,7 +228,7 @@ func TestARealDragonIsShiftedDownAndBack(t *testing.T) {
 		w.policy.Default.Heat.RestoreAfter = 2 * time.Hour
 		w.start()
 		w.settle()
-		d := w.herd.Dragon(1)
+		d := w.dragons.Dragon(1)
 		before := d.Truth().AutoTune.Mode
 		d.Inject(dragontest.Overheat)
 		w.until("it runs cooler", time.Hour, func() bool { return d.Truth().AutoTune.Mode == "efficient" })

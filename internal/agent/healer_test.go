@@ -102,8 +102,8 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 			t.Errorf("the audit tells %q, want %q", told, want)
 		}
 		data, _ := os.ReadFile(filepath.Join(w.dir, auditName))
-		mustNotContain(t, "the audit", string(data), "dragonadmin", w.herd.Dragon(2).Token("admin")[:20])
-		mustNotContain(t, "the log", w.log.String(), "dragonadmin", w.herd.Dragon(2).Token("admin")[:20])
+		mustNotContain(t, "the audit", string(data), "dragonadmin", w.dragons.Dragon(2).Token("admin")[:20])
+		mustNotContain(t, "the log", w.log.String(), "dragonadmin", w.dragons.Dragon(2).Token("admin")[:20])
 	})
 }
 
@@ -156,7 +156,7 @@ func TestNothingIsSentAfterAPause(t *testing.T) {
 					w.start()
 					w.settle()
 					// Each answer about identity takes long, so that there is something to fall between.
-					w.herd.Dragon(1).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(4*time.Second))
+					w.dragons.Dragon(1).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(4*time.Second))
 					w.killBoard(1)
 					w.until("it is about to act", time.Hour, w.acting)
 					pass(after)
@@ -165,7 +165,7 @@ func TestNothingIsSentAfterAPause(t *testing.T) {
 					}
 					forbidden := time.Now()
 					pass(40 * time.Minute)
-					for _, x := range w.herd.Dragon(1).Writes() {
+					for _, x := range w.dragons.Dragon(1).Writes() {
 						sent++
 						if x.At.After(forbidden) {
 							t.Errorf("forbidden after %s: %s was sent %s later", after, x.Endpoint, x.At.Sub(forbidden))
@@ -186,7 +186,7 @@ func TestAnUnansweredWriteIsNeverSentAgain(t *testing.T) {
 		w.start()
 		w.settle()
 		w.killBoard(2)
-		w.herd.Dragon(2).Inject(dragontest.Cut, dragontest.On("restartCgMiner"))
+		w.dragons.Dragon(2).Inject(dragontest.Cut, dragontest.On("restartCgMiner"))
 		w.until("the outcome is unknown", time.Hour, func() bool { return w.outcomes(healer.Restart, healer.DeadBoard, healer.Outcome(healer.Unknown)) == 1 })
 		pass(4 * time.Hour)
 		if got := w.wrote(2); len(got) != 1 {
@@ -219,11 +219,11 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 				w := newFixture(t, 5)
 				w.start()
 				w.settle()
-				w.herd.Dragon(2).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(2*time.Second))
+				w.dragons.Dragon(2).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(2*time.Second))
 				w.killBoard(2)
 				w.until("it is about to act", time.Hour, w.acting)
 				pass(after)
-				if err := w.herd.Swap(2, 3); err != nil {
+				if err := w.dragons.Swap(2, 3); err != nil {
 					t.Fatal(err)
 				}
 				swapped(t, w)
@@ -239,7 +239,7 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 				for _, data := range r.Dragons {
 					if !intended.Load() && bytes.Contains(data, []byte(`"restartCgMiner"`)) {
 						intended.Store(true)
-						if err := w.herd.Swap(2, 3); err != nil {
+						if err := w.dragons.Swap(2, 3); err != nil {
 							t.Error(err)
 						}
 					}
@@ -299,7 +299,7 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 	died := false
 	for range 60 * 12 { // an hour
 		pass(5 * time.Second)
-		if _, ok := committed.Load(w.herd.Dragon(1).Spec().MAC); !ok && len(w.wrote(1)) > 0 {
+		if _, ok := committed.Load(w.dragons.Dragon(1).Spec().MAC); !ok && len(w.wrote(1)) > 0 {
 			t.Fatalf("commit %d: a write without an intent on the disk", k.at)
 		}
 		if !k.dead() || died {
@@ -324,7 +324,7 @@ func crash(t *testing.T, k *killer, kills bool) (reached bool) {
 	if got := w.wrote(1); len(got) > 1 {
 		t.Errorf("commit %d: written %v, want one restart at most", k.at, got)
 	}
-	if w.herd.Dragon(1).Truth().Boards[1].Alive != (len(w.wrote(1)) == 1) {
+	if w.dragons.Dragon(1).Truth().Boards[1].Alive != (len(w.wrote(1)) == 1) {
 		t.Errorf("commit %d: cured without a write, or written without a cure", k.at)
 	}
 	ids := map[string]bool{}
@@ -633,7 +633,7 @@ func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.healer.Quarantine(w.ctx, w.herd.Dragon(2).Spec().MAC, "eva", "smells"); err != nil {
+		if err := w.healer.Quarantine(w.ctx, w.dragons.Dragon(2).Spec().MAC, "eva", "smells"); err != nil {
 			t.Fatal(err)
 		}
 		shows := func() {
@@ -860,7 +860,7 @@ func TestADeadMiningProcessIsRestarted(t *testing.T) {
 		w := newFixture(t, 4)
 		w.start()
 		w.settle()
-		w.herd.Dragon(1).Inject(dragontest.NotReady, dragontest.CuredBy(dragontest.CuredByReboot))
+		w.dragons.Dragon(1).Inject(dragontest.NotReady, dragontest.CuredBy(dragontest.CuredByReboot))
 		w.until("a restart does not help", 2*time.Hour, func() bool { return len(w.wrote(1)) == 1 })
 		w.until("a reboot is next", 2*time.Hour, func() bool { return len(w.wrote(1)) == 2 })
 		w.until("the verdict is in", time.Hour, func() bool {

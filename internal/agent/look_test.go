@@ -16,9 +16,9 @@ import (
 // summaries counts what the dragons were asked while time passes, and they are scraped
 // where every is not zero, for the first time after phase.
 func (w *fixture) summaries(span, phase, every time.Duration) (most, least int) {
-	before := make([]int, w.herd.Len())
+	before := make([]int, w.dragons.Len())
 	for i := range before {
-		before[i] = w.herd.Dragon(i).Traffic().Requests["summary"]
+		before[i] = w.dragons.Dragon(i).Traffic().Requests["summary"]
 	}
 	end := time.Now().Add(span)
 	for pass(phase); time.Now().Before(end); pass(every) {
@@ -30,7 +30,7 @@ func (w *fixture) summaries(span, phase, every time.Duration) (most, least int) 
 	}
 	least = 1 << 30
 	for i := range before {
-		n := w.herd.Dragon(i).Traffic().Requests["summary"] - before[i]
+		n := w.dragons.Dragon(i).Traffic().Requests["summary"] - before[i]
 		most, least = max(most, n), min(least, n)
 	}
 	return most, least
@@ -66,7 +66,7 @@ func TestADragonThatIsFoundBetweenTwoLooksIsReadSoonAndOnce(t *testing.T) {
 		w := newFixture(t, 1)
 		w.start()
 		pass(10 * time.Second)
-		found, err := dragontest.NewHerd(dragontest.HerdConfig{InMemory: true, Prefix: netip.MustParsePrefix("127.11.0.0/16"), Specs: func(int) dragontest.Spec {
+		found, err := dragontest.NewFleet(dragontest.FleetConfig{InMemory: true, Prefix: netip.MustParsePrefix("127.11.0.0/16"), Specs: func(int) dragontest.Spec {
 			return dragontest.Spec{Seed: 99}
 		}})
 		if err != nil {
@@ -102,7 +102,7 @@ func TestADragonThatAnswersSlowlyIsAskedHalfAsOften(t *testing.T) {
 		w := newFixture(t, 3)
 		w.start()
 		w.settle()
-		w.herd.Dragon(1).Inject(dragontest.Slow, dragontest.On("summary"), dragontest.Delay(6*time.Second))
+		w.dragons.Dragon(1).Inject(dragontest.Slow, dragontest.On("summary"), dragontest.Delay(6*time.Second))
 		pass(10 * time.Minute)
 		if n := w.metric("mother_healer_slow_dragons"); n != 1 {
 			t.Errorf("%g slow dragons, want 1", n)
@@ -114,7 +114,7 @@ func TestADragonThatAnswersSlowlyIsAskedHalfAsOften(t *testing.T) {
 		// Samples that come half as often are still evidence.
 		w.killBoard(1)
 		w.until("it is healed", time.Hour, func() bool { return len(w.wrote(1)) == 1 })
-		w.herd.Dragon(1).Clear(dragontest.Slow)
+		w.dragons.Dragon(1).Clear(dragontest.Slow)
 		pass(time.Hour)
 		if most, least := w.summaries(time.Hour, time.Hour, time.Minute); least < 56 || most > 62 || w.metric("mother_healer_slow_dragons") != 0 {
 			t.Errorf("%d to %d summaries in an hour after it has become fast, want 60", least, most)

@@ -30,11 +30,11 @@ const (
 	takeoverWithin = 60 * time.Second
 )
 
-// pair is two instances on one herd that share their state in etcd. Each has a clock, and
+// pair is two instances on one fleet that share their state in etcd. Each has a clock, and
 // connections to etcd and to the dragons, of its own. It lives by the real clock.
 type pair struct {
 	t       *testing.T
-	herd    *dragontest.Herd
+	dragons *dragontest.Fleet
 	history *etcdtest.History
 	prefix  string
 	direct  []string // endpoints of etcd
@@ -105,7 +105,7 @@ func (c *shiftedClock) Speed() float64 { return pairSpeed }
 
 // line is an instance's network to the dragons, which can be cut.
 type line struct {
-	herd *dragontest.Herd
+	dragons *dragontest.Fleet
 
 	mu    sync.Mutex
 	cut   bool
@@ -119,7 +119,7 @@ func (l *line) DialContext(ctx context.Context, network, address string) (net.Co
 	if cut {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}
 	}
-	c, err := l.herd.DialContext(ctx, network, address)
+	c, err := l.dragons.DialContext(ctx, network, address)
 	if err == nil {
 		l.mu.Lock()
 		l.conns[c] = true
@@ -138,28 +138,28 @@ func (l *line) set(cut bool) {
 	clear(l.conns)
 }
 
-// newPair makes two instances on a herd of n dragons, without starting them.
+// newPair makes two instances on a fleet of n dragons, without starting them.
 func newPair(t *testing.T, cluster *etcdtest.Cluster, n int) *pair {
 	t.Helper()
 	now := dragontest.SpedUp(pairSpeed)
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: n, InMemory: true, Specs: func(i int) dragontest.Spec {
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: n, InMemory: true, Specs: func(i int) dragontest.Spec {
 		return dragontest.Spec{Now: now, Speed: pairSpeed, Uptime: time.Duration(50+7*i) * time.Hour, TuneTime: -1}
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(herd.Close)
+	t.Cleanup(dragons.Close)
 	policy := impatient()
 	policy.Place = func(d healer.Device) (string, string) { return "row-" + d.IP, "" }
 	policy.Default.Detect.DeadBoard = healer.Evidence{For: 2 * time.Minute, Bad: 3, Of: 3}
 	p := &pair{
-		t: t, herd: herd, prefix: "/" + t.Name() + "/", direct: cluster.Endpoints(),
+		t: t, dragons: dragons, prefix: "/" + t.Name() + "/", direct: cluster.Endpoints(),
 		policy: func() *healer.Policy { return policy },
 	}
 	p.history = cluster.Record(p.prefix)
 	start := time.Now()
 	for i := range p.all {
-		x := &instance{pair: p, id: fmt.Sprint("host-", i), dir: t.TempDir(), line: &line{herd: herd, conns: make(map[net.Conn]bool)}}
+		x := &instance{pair: p, id: fmt.Sprint("host-", i), dir: t.TempDir(), line: &line{dragons: dragons, conns: make(map[net.Conn]bool)}}
 		x.clock = &shiftedClock{start: start, boot: x.id}
 		for _, e := range p.direct {
 			x.proxies = append(x.proxies, etcdtest.NewProxy(t, e))
@@ -184,7 +184,7 @@ func (p *pair) start() *pair {
 
 func (x *instance) knowsAll() bool {
 	plan, err := x.healer.Plan()
-	return err == nil && plan.Counts.States[healer.StateHealthy] == x.herd.Len()
+	return err == nil && plan.Counts.States[healer.StateHealthy] == x.dragons.Len()
 }
 
 // start starts an instance, which ends with the test.
@@ -234,13 +234,13 @@ func (x *instance) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = f.Run(ctx) })
-	for i := range x.herd.Len() {
-		client := dragon.New(x.herd.Addr(i), options)
+	for i := range x.dragons.Len() {
+		client := dragon.New(x.dragons.Addr(i), options)
 		identity, err := client.Identify(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.Sighted(ctx, fleet.Sighting{Address: x.herd.Addr(i), Client: client, Identity: identity})
+		f.Sighted(ctx, fleet.Sighting{Address: x.dragons.Addr(i), Client: client, Identity: identity})
 	}
 	running.Go(func() { _ = h.Run(ctx) })
 	x.stop = sync.OnceFunc(func() {
@@ -298,15 +298,15 @@ func (x *instance) other() *instance {
 }
 
 func (p *pair) sicken(i int) {
-	p.herd.Dragon(i).Inject(dragontest.DeadBoard, dragontest.Board(1), dragontest.CuredBy(dragontest.CuredByRestart))
+	p.dragons.Dragon(i).Inject(dragontest.DeadBoard, dragontest.Board(1), dragontest.CuredBy(dragontest.CuredByRestart))
 }
 
 func (p *pair) mac(i int) string {
-	mac, _ := dragon.ParseMAC(p.herd.Dragon(i).Spec().MAC)
+	mac, _ := dragon.ParseMAC(p.dragons.Dragon(i).Spec().MAC)
 	return mac
 }
 
-func (p *pair) written(i int) int { return len(p.herd.Dragon(i).Writes()) }
+func (p *pair) written(i int) int { return len(p.dragons.Dragon(i).Writes()) }
 
 // eventually waits until it is so.
 func (p *pair) eventually(what string, is func() bool) {
@@ -334,7 +334,7 @@ func (p *pair) live(d time.Duration, never string, is func() bool) {
 func (p *pair) check() {
 	p.t.Helper()
 	var writes []etcdtest.Write
-	for i, d := range p.herd.Dragons() {
+	for i, d := range p.dragons.Dragons() {
 		for _, w := range d.Writes() {
 			writes = append(writes, etcdtest.Write{MAC: p.mac(i), At: w.At})
 		}

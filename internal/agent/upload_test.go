@@ -76,7 +76,7 @@ func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 		if u := w.healer.Uploads(); len(u) > 0 {
 			t.Errorf("still on their way: %+v", u)
 		}
-		for i, d := range w.herd.Dragons() {
+		for i, d := range w.dragons.Dragons() {
 			want := []string{"upgrade/upload"}
 			if i == 0 {
 				want = append(want, "reboot")
@@ -120,7 +120,7 @@ func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
 				w.start()
 				w.settle()
 				pass(20 * time.Minute) // until what they do is known
-				d := w.herd.Dragon(0)
+				d := w.dragons.Dragon(0)
 				d.Inject(dragontest.Hang, dragontest.On("upgrade/upload"))
 				w.rollOut(r)
 				w.until("it is being sent", 10*time.Minute, func() bool { return len(w.healer.Uploads()) == 1 })
@@ -160,9 +160,9 @@ func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
 func (w *fixture) send(i int, image dragontest.Image) {
 	w.t.Helper()
 	transport := dragon.NewTransport()
-	transport.DialContext = w.herd.DialContext
+	transport.DialContext = w.dragons.DialContext
 	defer transport.CloseIdleConnections()
-	c := dragon.New(w.herd.Addr(i), dragon.Options{Transport: transport})
+	c := dragon.New(w.dragons.Addr(i), dragon.Options{Transport: transport})
 	if err := c.UpgradeUpload(w.ctx, image.Name(), image.Open(), int64(len(image.Bytes())), nil); err != nil {
 		w.t.Fatal(err)
 	}

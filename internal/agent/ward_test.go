@@ -53,10 +53,10 @@ func (c bubbleClock) Now() healer.Instant {
 
 func (bubbleClock) Synced() bool { return true }
 
-// fixture is a herd in memory that a fleet knows and a Healer looks after, in a bubble.
+// fixture is a fleet in memory that a fleet knows and a Healer looks after, in a bubble.
 type fixture struct {
 	t       *testing.T
-	herd    *dragontest.Herd
+	dragons *dragontest.Fleet
 	fleet   *fleet.Fleet
 	clock   bubbleClock
 	dir     string
@@ -94,14 +94,14 @@ func newFixture(t *testing.T, n int) *fixture {
 // newFixtureOf makes a ward of n dragons that are asked for facts.
 func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts map[fleet.Fact]time.Duration) *fixture {
 	t.Helper()
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: n, InMemory: true, Specs: specs})
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: n, InMemory: true, Specs: specs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &fixture{t: t, herd: herd, clock: bubbleClock{time.Now()}, dir: t.TempDir(), policy: impatient(), log: &bytes.Buffer{}}
+	w := &fixture{t: t, dragons: dragons, clock: bubbleClock{time.Now()}, dir: t.TempDir(), policy: impatient(), log: &bytes.Buffer{}}
 	w.place = func(i healer.Device) (string, string) { return "row-" + i.IP, "" }
 	transport := dragon.NewTransport()
-	transport.DialContext = herd.DialContext
+	transport.DialContext = dragons.DialContext
 	options := dragon.Options{Transport: transport}
 	w.fleet, err = fleet.Open(fleet.Config{Client: options, Facts: facts, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
 		if h := w.current.Load(); h != nil {
@@ -116,18 +116,18 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 	var running sync.WaitGroup
 	running.Go(func() { _ = w.fleet.Run(ctx) })
 	for i := range n {
-		client := dragon.New(herd.Addr(i), options)
+		client := dragon.New(dragons.Addr(i), options)
 		identity, err := client.Identify(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.fleet.Sighted(ctx, fleet.Sighting{Address: herd.Addr(i), Client: client, Identity: identity})
+		w.fleet.Sighted(ctx, fleet.Sighting{Address: dragons.Addr(i), Client: client, Identity: identity})
 	}
 	t.Cleanup(func() {
 		w.stop()
 		cancel()
 		running.Wait()
-		herd.Close()
+		dragons.Close()
 		transport.CloseIdleConnections()
 	})
 	return w
@@ -221,7 +221,7 @@ func (w *fixture) stop() {
 }
 
 // worker names dragon i.
-func (w *fixture) worker(i int) string { return dragon.WorkerName(w.herd.Dragon(i).Spec().MAC) }
+func (w *fixture) worker(i int) string { return dragon.WorkerName(w.dragons.Dragon(i).Spec().MAC) }
 
 // until lets time pass, a second at a time, until something is so.
 func (w *fixture) until(what string, most time.Duration, is func() bool) {
@@ -249,14 +249,14 @@ func (w *fixture) table() string {
 // wrote lists what was written to dragon i.
 func (w *fixture) wrote(i int) []string {
 	var endpoints []string
-	for _, x := range w.herd.Dragon(i).Writes() {
+	for _, x := range w.dragons.Dragon(i).Writes() {
 		endpoints = append(endpoints, x.Endpoint)
 	}
 	return endpoints
 }
 
 func (w *fixture) wroteAnything() bool {
-	for i := range w.herd.Len() {
+	for i := range w.dragons.Len() {
 		if len(w.wrote(i)) > 0 {
 			return true
 		}
@@ -266,7 +266,7 @@ func (w *fixture) wroteAnything() bool {
 
 // killBoard breaks a board of dragon i in a way that a restart cures.
 func (w *fixture) killBoard(i int) {
-	w.herd.Dragon(i).Inject(dragontest.DeadBoard, dragontest.Board(1), dragontest.CuredBy(dragontest.CuredByRestart))
+	w.dragons.Dragon(i).Inject(dragontest.DeadBoard, dragontest.Board(1), dragontest.CuredBy(dragontest.CuredByRestart))
 }
 
 // settle lets the healer get to know the dragons.
@@ -274,7 +274,7 @@ func (w *fixture) settle() {
 	w.t.Helper()
 	w.until("all dragons are healthy", 15*time.Minute, func() bool {
 		p, err := w.healer.Plan()
-		return err == nil && p.Counts.States[healer.StateHealthy] == w.herd.Len()
+		return err == nil && p.Counts.States[healer.StateHealthy] == w.dragons.Len()
 	})
 }
 

@@ -38,22 +38,22 @@ func TestAStartWithTheClockAYearOff(t *testing.T) {
 	for _, off := range []time.Duration{-year, year} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {
 			dir := t.TempDir()
-			live := func(boot string, at time.Duration, sick bool, check func(*testing.T, *fleet.Fleet, *agent.Healer, *dragontest.Herd)) {
+			live := func(boot string, at time.Duration, sick bool, check func(*testing.T, *fleet.Fleet, *agent.Healer, *dragontest.Fleet)) {
 				synctest.Test(t, func(t *testing.T) {
 					time.Sleep(at)
-					herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 10, InMemory: true, Specs: func(int) dragontest.Spec {
+					simulated, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 10, InMemory: true, Specs: func(int) dragontest.Spec {
 						return dragontest.Spec{Uptime: 100 * time.Hour}
 					}})
 					if err != nil {
 						t.Fatal(err)
 					}
-					defer herd.Close()
+					defer simulated.Close()
 					if sick {
-						herd.Dragon(3).Inject(dragontest.DeadBoard)
-						herd.Dragon(9).PowerOff()
+						simulated.Dragon(3).Inject(dragontest.DeadBoard)
+						simulated.Dragon(9).PowerOff()
 					}
 					transport := dragon.NewTransport()
-					transport.DialContext = herd.DialContext
+					transport.DialContext = simulated.DialContext
 					defer transport.CloseIdleConnections()
 					dragons, err := fleet.Open(fleet.Config{Dir: dir, Client: dragon.Options{Transport: transport}})
 					if err != nil {
@@ -73,25 +73,25 @@ func TestAStartWithTheClockAYearOff(t *testing.T) {
 					defer cancel()
 					running.Go(func() { _ = dragons.Run(ctx) })
 					running.Go(func() { _ = doctor.Run(ctx) })
-					for i := range herd.Len() {
-						client := dragon.New(herd.Addr(i), dragon.Options{Transport: transport})
+					for i := range simulated.Len() {
+						client := dragon.New(simulated.Addr(i), dragon.Options{Transport: transport})
 						if identity, err := client.Identify(ctx); err == nil {
-							dragons.Sighted(ctx, fleet.Sighting{Address: herd.Addr(i), Client: client, Identity: identity})
+							dragons.Sighted(ctx, fleet.Sighting{Address: simulated.Addr(i), Client: client, Identity: identity})
 						}
 					}
-					check(t, dragons, doctor, herd)
+					check(t, dragons, doctor, simulated)
 				})
 			}
-			live("before", 2*year, false, func(t *testing.T, dragons *fleet.Fleet, doctor *agent.Healer, _ *dragontest.Herd) {
+			live("before", 2*year, false, func(t *testing.T, dragons *fleet.Fleet, doctor *agent.Healer, _ *dragontest.Fleet) {
 				time.Sleep(2 * time.Hour)
 				if _, err := doctor.Pause(t.Context(), healer.PauseRequest{Scope: "mac", Value: dragons.Dragons()[0].Info().MAC, Owner: "o", Reason: "r",
 					For: 4 * time.Hour}); err != nil {
 					t.Error(err)
 				}
 			})
-			live("after", 2*year+off, true, func(t *testing.T, dragons *fleet.Fleet, doctor *agent.Healer, herd *dragontest.Herd) {
+			live("after", 2*year+off, true, func(t *testing.T, dragons *fleet.Fleet, doctor *agent.Healer, simulated *dragontest.Fleet) {
 				writes := func() (n int) {
-					for _, d := range herd.Dragons() {
+					for _, d := range simulated.Dragons() {
 						n += len(d.Writes())
 					}
 					return n

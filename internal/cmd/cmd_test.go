@@ -27,14 +27,14 @@ import (
 )
 
 func TestProgramFindsAndServesDragons(t *testing.T) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 3})
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer herd.Close()
+	defer dragons.Close()
 	var args []string
 	for i := range 3 {
-		args = append(args, "--dragon="+herd.Addr(i))
+		args = append(args, "--dragon="+dragons.Addr(i))
 	}
 	address, logs, stop := start(t, args...)
 	base := "http://" + address
@@ -59,7 +59,7 @@ func TestProgramFindsAndServesDragons(t *testing.T) {
 	if status, _ := cmdtest.Get(t, base+"/debug/pprof/"); status != 404 {
 		t.Errorf("profiles are served without being asked for: %d", status)
 	}
-	if status, body := cmdtest.Get(t, base+"/probe?target="+herd.Host(0).String()); status != 200 || !strings.Contains(body, "dragon_board_up") {
+	if status, body := cmdtest.Get(t, base+"/probe?target="+dragons.Host(0).String()); status != 200 || !strings.Contains(body, "dragon_board_up") {
 		t.Errorf("/probe of a known dragon: %d %.200s", status, body)
 	}
 	if status, _ := cmdtest.Get(t, base+"/probe?target=127.99.99.99"); status != 404 {
@@ -246,12 +246,12 @@ func TestTheHealerActsOnlyWhereItIsTold(t *testing.T) {
 		{"observe", nil},
 		{"enforce", []string{"--dragon-health-reboot"}},
 	} {
-		herd, err := dragontest.NewHerd(dragontest.HerdConfig{})
+		dragons, err := dragontest.NewFleet(dragontest.FleetConfig{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer herd.Close()
-		address, _, _ := start(t, append([]string{"--dragon=" + herd.Addr(0)}, c.args...)...)
+		defer dragons.Close()
+		address, _, _ := start(t, append([]string{"--dragon=" + dragons.Addr(0)}, c.args...)...)
 		cmdtest.Eventually(t, "the healer is in the mode "+c.mode, func() bool {
 			_, page := cmdtest.Get(t, "http://"+address+"/metrics")
 			return strings.Contains(page, `mother_healer_mode{mode="`+c.mode+`"} 1`) && strings.Contains(page, "\nmother_state_writable 1")
@@ -260,12 +260,12 @@ func TestTheHealerActsOnlyWhereItIsTold(t *testing.T) {
 }
 
 func TestScanShowsWhatIsThere(t *testing.T) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 5})
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer herd.Close()
-	host, port, err := net.SplitHostPort(herd.Addr(0))
+	defer dragons.Close()
+	host, port, err := net.SplitHostPort(dragons.Addr(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,20 +289,20 @@ func TestScanShowsWhatIsThere(t *testing.T) {
 }
 
 func TestAScanSaysHowManyDidNotAnswer(t *testing.T) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 3, Prefix: netip.MustParsePrefix("127.98.4.0/24")})
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 3, Prefix: netip.MustParsePrefix("127.98.4.0/24")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer herd.Close()
-	herd.Dragon(1).Inject(dragontest.Reset)
-	args := []string{"scan", "--dragon-port", strconv.Itoa(int(herd.Port())), "127.98.4.0/29"}
+	defer dragons.Close()
+	dragons.Dragon(1).Inject(dragontest.Reset)
+	args := []string{"scan", "--dragon-port", strconv.Itoa(int(dragons.Port())), "127.98.4.0/29"}
 	var stdout, stderr bytes.Buffer
 	err = run(t.Context(), args, &stdout, &stderr, nil)
-	want := fmt.Sprintf("2 dragons; 1 host accepted the connection but did not answer (%s)\n", herd.Addr(1))
+	want := fmt.Sprintf("2 dragons; 1 host accepted the connection but did not answer (%s)\n", dragons.Addr(1))
 	if err != cli.Exit(3) || stderr.String() != want || strings.Count(stdout.String(), "\n") != 3 {
 		t.Errorf("%v; stderr %q, want %q; stdout\n%s", err, &stderr, want, &stdout)
 	}
-	herd.Dragon(1).Clear()
+	dragons.Dragon(1).Clear()
 	stderr.Reset()
 	if err := run(t.Context(), args, &stdout, &stderr, nil); err != nil || stderr.String() != "3 dragons\n" {
 		t.Errorf("%v; stderr %q", err, &stderr)
@@ -345,12 +345,12 @@ func TestASimulationReachesNoRealDragon(t *testing.T) {
 }
 
 func TestASignalPausesTheHealerForAnHour(t *testing.T) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{})
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer herd.Close()
-	address, logs, _ := start(t, "--dragon="+herd.Addr(0), "--dragon-health-reboot")
+	defer dragons.Close()
+	address, logs, _ := start(t, "--dragon="+dragons.Addr(0), "--dragon-health-reboot")
 	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil { // also before the healer's first look
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func addDemo(p *cli.Program) {
 	web.Register(cmd, "127.0.0.1:9977")
 	cli.HideFlagsOf(p.GetCommand("run"), cmd, "web.listen-address")
 	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
-		dragons, err := dragontest.NewHerd(dragontest.HerdConfig{Count: count, Specs: demoSpecs(count, speed)})
+		dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: count, Specs: demoSpecs(count, speed)})
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func demoSpecs(count int, speed float64) func(i int) dragontest.Spec {
 }
 
 // demoConfig returns the configuration of the demo: observing, or healing if it is fast.
-func demoConfig(dragons *dragontest.Herd, dir string, speed float64) (*config.Config, error) {
+func demoConfig(dragons *dragontest.Fleet, dir string, speed float64) (*config.Config, error) {
 	args := []string{"--data-dir=" + dir, "--inventory-file=", "--dragon-timeout=3", "--dragon-port=" + strconv.Itoa(int(dragons.Port()))}
 	for _, n := range dragons.Networks() {
 		args = append(args, "--network="+n.String())
@@ -137,14 +137,14 @@ func newcomer(count int) int {
 }
 
 // injectFaults injects the faults.
-func injectFaults(dragons *dragontest.Herd) {
+func injectFaults(dragons *dragontest.Fleet) {
 	for i, a := range faults[:min(len(faults), dragons.Len()-1)] {
 		dragons.Dragon(i + 1).Inject(a.fault)
 	}
 }
 
 // introduceDemo says what there is to see.
-func introduceDemo(w io.Writer, address net.Addr, dragons *dragontest.Herd) {
+func introduceDemo(w io.Writer, address net.Addr, dragons *dragontest.Fleet) {
 	base := "http://" + address.String()
 	worker := func(i int) string { return dragon.WorkerName(dragons.Dragon(i).Spec().MAC) }
 	fmt.Fprintf(w, "\n%d simulated dragons run on %v, port %d. In %v some get a fault:\n", dragons.Len(), dragons.Networks(), dragons.Port(), faultsAfter)

@@ -18,14 +18,14 @@ import (
 )
 
 func TestTheRunningInstanceIsTold(t *testing.T) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{SleepTime: -1} }})
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{SleepTime: -1} }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer herd.Close()
+	defer dragons.Close()
 	dir := t.TempDir()
-	address, _, _ := start(t, "--dragon="+herd.Addr(0), "--dragon-health-reboot", "--dragon-health-check-interval=1", "--data-dir="+dir)
-	mac := herd.Dragon(0).Spec().MAC
+	address, _, _ := start(t, "--dragon="+dragons.Addr(0), "--dragon-health-reboot", "--dragon-health-check-interval=1", "--data-dir="+dir)
+	mac := dragons.Dragon(0).Spec().MAC
 	plan := func() (p web.PlanAnswer) {
 		_, body := cmdtest.Get(t, "http://"+address+"/api/v1/plan")
 		_ = json.Unmarshal([]byte(body), &p)
@@ -122,30 +122,30 @@ func TestWhatIsFoundAndNotLetInIsListed(t *testing.T) {
 }
 
 func TestAnAdoptedDragonGetsTheFarmsPasswordAndJoins(t *testing.T) {
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: 3, Prefix: netip.MustParsePrefix("127.98.8.0/24"),
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 3, Prefix: netip.MustParsePrefix("127.98.8.0/24"),
 		Specs: func(i int) dragontest.Spec { return dragontest.Spec{Password: []string{"", "", "of-a-stranger"}[i]} }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer herd.Close()
+	defer dragons.Close()
 	dir := t.TempDir()
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	cmdtest.Rewrite(t, file, "data_dir: "+dir+"\nnetworks: [{cidr: 127.98.8.0/29}]\ncredentials: [{username: admin, password: our-farm, match: {network: 127.98.8.0/31}},"+
 		" {username: admin, password: of-the-rest}]\n")
-	address, _, _ := start(t, "--config.file="+file, "--dragon-port="+strconv.Itoa(int(herd.Port())))
+	address, _, _ := start(t, "--config.file="+file, "--dragon-port="+strconv.Itoa(int(dragons.Port())))
 	cmdtest.Eventually(t, "all are found and locked", func() bool {
 		_, page := cmdtest.Get(t, "http://"+address+"/metrics")
 		return strings.Contains(page, "mother_discovery_locked_hosts 3")
 	})
-	out, errs, err := invoke(t, "dragon", "adopt", "--config.file="+file, "--yes", "--reason=new row", herd.Addr(0), herd.Addr(1), herd.Addr(2))
-	if err == nil || strings.Count(out, "changed and verified; joined") != 2 || !strings.Contains(errs, herd.Addr(2)) {
+	out, errs, err := invoke(t, "dragon", "adopt", "--config.file="+file, "--yes", "--reason=new row", dragons.Addr(0), dragons.Addr(1), dragons.Addr(2))
+	if err == nil || strings.Count(out, "changed and verified; joined") != 2 || !strings.Contains(errs, dragons.Addr(2)) {
 		t.Errorf("%v\n%s%s", err, out, errs)
 	}
 	for i, want := range []string{"our-farm", "of-the-rest", "of-a-stranger"} {
-		if got := herd.Dragon(i).Truth().Users["admin"]; got != want {
+		if got := dragons.Dragon(i).Truth().Users["admin"]; got != want {
 			t.Errorf("dragon %d has the password %q, want %q", i, got, want)
 		}
-		if n := herd.Dragon(i).Traffic().RefusedLogins; n > 8 {
+		if n := dragons.Dragon(i).Traffic().RefusedLogins; n > 8 {
 			t.Errorf("dragon %d refused %d logins", i, n)
 		}
 	}
@@ -153,7 +153,7 @@ func TestAnAdoptedDragonGetsTheFarmsPasswordAndJoins(t *testing.T) {
 		t.Error("a password is shown")
 	}
 	_, sd := cmdtest.Get(t, "http://"+address+"/sd")
-	if !strings.Contains(sd, herd.Addr(0)) || !strings.Contains(sd, herd.Addr(1)) || strings.Contains(sd, herd.Addr(2)) {
+	if !strings.Contains(sd, dragons.Addr(0)) || !strings.Contains(sd, dragons.Addr(1)) || strings.Contains(sd, dragons.Addr(2)) {
 		t.Errorf("known: %s", sd)
 	}
 	if _, page := cmdtest.Get(t, "http://"+address+"/metrics"); !strings.Contains(page, "mother_discovery_locked_hosts 1") {

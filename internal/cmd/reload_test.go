@@ -50,7 +50,7 @@ func startOn(t *testing.T, text string, args ...string) (base, file string, logs
 }
 
 func TestAReloadLosesNoScrape(t *testing.T) {
-	herd := cmdtest.HerdOf(t, 3, nil)
+	dragons := cmdtest.FleetOf(t, 3, nil)
 	statsd, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestAReloadLosesNoScrape(t *testing.T) {
 		var b strings.Builder
 		b.WriteString("dragons:\n")
 		for i := range 3 {
-			fmt.Fprintf(&b, "  - {address: %q, site: %s}\n", herd.Addr(i), site)
+			fmt.Fprintf(&b, "  - {address: %q, site: %s}\n", dragons.Addr(i), site)
 		}
 		return b.String() + more
 	}
@@ -122,15 +122,15 @@ func TestAReloadLosesNoScrape(t *testing.T) {
 }
 
 func TestABadFileChangesNothing(t *testing.T) {
-	herd := cmdtest.HerdOf(t, 1, nil)
-	good := "dragons: [{address: '" + herd.Addr(0) + "', site: here}]\n"
+	dragons := cmdtest.FleetOf(t, 1, nil)
+	good := "dragons: [{address: '" + dragons.Addr(0) + "', site: here}]\n"
 	base, file, logs := startOn(t, good)
 	cmdtest.Eventually(t, "the dragon is up", func() bool {
 		_, page := cmdtest.Get(t, base+"/metrics")
 		return strings.Contains(page, "\ndragon_boards{") && strings.Contains(page, "\nmother_config_last_reload_successful 1")
 	})
 	for _, x := range []struct{ name, text, want string }{
-		{"a typo", "dragons: [{address: '" + herd.Addr(0) + "', site: there}]\nscrap: {workers: 3}\n", file + `:2: unknown key "scrap"; did you mean scrape?`},
+		{"a typo", "dragons: [{address: '" + dragons.Addr(0) + "', site: there}]\nscrap: {workers: 3}\n", file + `:2: unknown key "scrap"; did you mean scrape?`},
 		{"no YAML", "dragons: [", "not YAML"},
 		{"another data directory", good + "data_dir: elsewhere\n", "data_dir:"},
 		{"nobody to look after", "statsd: {host: 127.0.0.1}\n", "no network and no dragon named"},
@@ -161,13 +161,13 @@ func TestABadFileChangesNothing(t *testing.T) {
 }
 
 func TestNewCredentialsAndDragonsAreTakenOverAtOnce(t *testing.T) {
-	herd := cmdtest.HerdOf(t, 2, func(i int) dragontest.Spec {
+	dragons := cmdtest.FleetOf(t, 2, func(i int) dragontest.Spec {
 		if i == 1 {
 			return dragontest.Spec{Password: "changed"}
 		}
 		return dragontest.Spec{}
 	})
-	text := "networks: [{cidr: " + herd.Host(0).String() + "/32}]\ndiscovery: {port: " + fmt.Sprint(herd.Port()) + "}\n"
+	text := "networks: [{cidr: " + dragons.Host(0).String() + "/32}]\ndiscovery: {port: " + fmt.Sprint(dragons.Port()) + "}\n"
 	base, file, _ := startOn(t, text)
 	up := func() int {
 		_, page := cmdtest.Get(t, base+"/metrics")
@@ -175,7 +175,7 @@ func TestNewCredentialsAndDragonsAreTakenOverAtOnce(t *testing.T) {
 	}
 	cmdtest.Eventually(t, "one dragon up", func() bool { return up() == 1 })
 
-	text = strings.Replace(text, "}]", "}, {cidr: "+herd.Host(1).String()+"/32}]", 1)
+	text = strings.Replace(text, "}]", "}, {cidr: "+dragons.Host(1).String()+"/32}]", 1)
 	cmdtest.Rewrite(t, file, text)
 	mustReload(t, base)
 	cmdtest.Eventually(t, "the other one was found, and is locked", func() bool {
@@ -183,10 +183,10 @@ func TestNewCredentialsAndDragonsAreTakenOverAtOnce(t *testing.T) {
 		return strings.Contains(page, `mother_discovery_identifications_total{outcome="locked"} 1`)
 	})
 	cmdtest.Rewrite(t, file, text+"credentials:\n  - {username: admin, password: dragonadmin}\n  - {username: admin, password: changed, match: "+
-		"{network: "+herd.Host(1).String()+"/32}}\n")
+		"{network: "+dragons.Host(1).String()+"/32}}\n")
 	mustReload(t, base)
 	cmdtest.Eventually(t, "two dragons up", func() bool { return up() == 2 })
-	if n := herd.Dragon(0).Traffic().Credentials; len(n) != 1 {
+	if n := dragons.Dragon(0).Traffic().Credentials; len(n) != 1 {
 		t.Errorf("the first one was tried with %d passwords", len(n))
 	}
 }
@@ -254,12 +254,12 @@ func TestFirmwareComesFromElsewhereAfterAReload(t *testing.T) {
 }
 
 func TestAPolicyThatCallsTheFleetSickIsRefusedWithTheFile(t *testing.T) {
-	herd := cmdtest.HerdOf(t, 6, func(int) dragontest.Spec {
+	dragons := cmdtest.FleetOf(t, 6, func(int) dragontest.Spec {
 		return dragontest.Spec{Uptime: 48 * time.Hour, Faults: []dragontest.Fault{dragontest.DeadBoard}}
 	})
 	text := "healing: {poll: 1s, start_observe: 0s, start_samples: 1, new_device_observe: 0s, new_device_samples: 1, default: {grace: {dead_board: 240h}}}\ndragons:\n"
 	for i := range 6 {
-		text += "  - {address: '" + herd.Addr(i) + "', site: here}\n"
+		text += "  - {address: '" + dragons.Addr(i) + "', site: here}\n"
 	}
 	base, file, _ := startOn(t, text)
 	cmdtest.Eventually(t, "the healer has read six dragons", func() bool {

@@ -21,7 +21,7 @@ import (
 // joins and is configured, then every pool fails and the healer waits. The healer is the
 // real one with its default policy.
 type narrator struct {
-	dragons *dragontest.Herd
+	dragons *dragontest.Fleet
 	speed   float64
 	dir     string // of the audit log
 	out     io.Writer

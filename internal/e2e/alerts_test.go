@@ -71,11 +71,11 @@ var raised = map[dragontest.Fault]string{
 	dragontest.RebootIgnored:      "",
 	dragontest.RebootNeverReturns: "",
 	dragontest.RebootUnanswered:   "",
-	// DeviceClockSkew is left out: by the clock of this machine, all of this herd's are wrong.
+	// DeviceClockSkew is left out: by the clock of this machine, all of this fleet's are wrong.
 	dragontest.WrongClock: "",
 }
 
-// everyKind is a policy for a herd that is sick in every way on purpose, at which the
+// everyKind is a policy for a fleet that is sick in every way on purpose, at which the
 // healer only looks: so many at once are no storm here.
 const everyKind = `
 healing:
@@ -102,7 +102,7 @@ func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 		if !known {
 			t.Fatalf("nobody says which alert %s raises", f.Fault)
 		}
-		w.herd.Dragon(3 * i).Inject(f.Fault)
+		w.dragons.Dragon(3 * i).Inject(f.Fault)
 		if alerts != "" {
 			want[w.worker(3*i)] = alerts
 		}
@@ -135,22 +135,22 @@ func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
 	const speed, count, hall = 240, 40, 6
 	manager := startAlertmanager(t)
 	clock := dragontest.SpedUp(speed)
-	herd, _ := herdOf(t, dragontest.HerdConfig{Count: count, Specs: func(int) dragontest.Spec {
+	dragons, _ := fleetOf(t, dragontest.FleetConfig{Count: count, Specs: func(int) dragontest.Spec {
 		return dragontest.Spec{Now: clock, Speed: speed}
 	}})
-	config := fmt.Sprintf("discovery: {port: %d}\ndragons:\n", herd.Port())
+	config := fmt.Sprintf("discovery: {port: %d}\ndragons:\n", dragons.Port())
 	for i := range count {
 		site := ""
 		if i < hall {
 			site = ", site: hall"
 		}
-		config += fmt.Sprintf("  - {address: %q%s}\n", herd.Addr(i), site)
+		config += fmt.Sprintf("  - {address: %q%s}\n", dragons.Addr(i), site)
 	}
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := &ward{t: t, herd: herd, dir: t.TempDir()}
+	w := &ward{t: t, dragons: dragons, dir: t.TempDir()}
 	w.p, w.base = mother(t, "--data-dir="+w.dir, "--config.file="+file, fmt.Sprintf("--simulation.speed=%d", speed), "--dragon-timeout=500ms", "--scrape-timeout-offset=200ms")
 	prom := startPrometheusWithRules(t, w.base[len("http://"):], manager, speed)
 	eventually(t, "Prometheus knows all", func() bool { return prom.query(t, `count(worker:dragon_info:any)`)[""] == count })
@@ -165,12 +165,12 @@ func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
 		}
 		eventually(t, what, func() bool { return maps.Equal(manager.hidden(t, "DragonDown", "worker"), want) })
 	}
-	herd.Dragon(count - 1).Inject(dragontest.Reset)
+	dragons.Dragon(count - 1).Inject(dragontest.Reset)
 	down("one is down, and told of")
 
 	var out []int
 	for i := range hall {
-		herd.Dragon(i).Inject(dragontest.Unplugged)
+		dragons.Dragon(i).Inject(dragontest.Unplugged)
 		out = append(out, i)
 	}
 	down("the hall hides its dragons, and no other", out...)
@@ -179,14 +179,14 @@ func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
 	}
 
 	for i := hall; i < hall+12; i++ {
-		herd.Dragon(i).Inject(dragontest.Unplugged)
+		dragons.Dragon(i).Inject(dragontest.Unplugged)
 		out = append(out, i)
 	}
 	eventually(t, "the network hides its dragons", func() bool {
 		got := manager.hidden(t, "DragonDown", "worker")
 		return len(got) == len(out)+1 && !slices.Contains(slices.Collect(maps.Values(got)), false)
 	})
-	network := herd.Networks()[0].Addr().String() + "/24"
+	network := dragons.Networks()[0].Addr().String() + "/24"
 	if got := manager.hidden(t, "SiteUnreachable", "site"); !maps.Equal(got, map[string]bool{"hall": false, network: false}) {
 		t.Errorf("out of reach: %v", got)
 	}

@@ -80,7 +80,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// rightlyEmpty are queries that no herd answers, each with the reason.
+// rightlyEmpty are queries that no fleet answers, each with the reason.
 var rightlyEmpty = map[string]string{
 	`dragon_busy{`:                      "a write holds a dragon for less than it takes to scrape",
 	`mother_rollout_device_state{`:      "no firmware is rolled out here: it takes a canary a day",
@@ -109,7 +109,7 @@ func TestEveryPanelHasData(t *testing.T) {
 
 	const speed = 100
 	clock := dragontest.SpedUp(speed)
-	herd, _ := herdOf(t, dragontest.HerdConfig{Count: 12, Specs: func(i int) dragontest.Spec {
+	dragons, _ := fleetOf(t, dragontest.FleetConfig{Count: 12, Specs: func(i int) dragontest.Spec {
 		s := dragontest.Spec{Now: clock, Speed: speed, TuneTime: time.Minute, Model: "t1-innosilicon"}
 		switch i {
 		case 10:
@@ -129,11 +129,11 @@ profiles:
   - name: everyone
     match: {all: true}
     wish: {autotune: {mode: factory}}
-`, herd.Networks()[0], herd.Addr(0), herd.Port(), port)
+`, dragons.Networks()[0], dragons.Addr(0), dragons.Port(), port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := &ward{t: t, herd: herd, dir: t.TempDir()}
+	w := &ward{t: t, dragons: dragons, dir: t.TempDir()}
 	w.p, w.base = mother(t, "--data-dir="+w.dir, "--config.file="+file, fmt.Sprintf("--simulation.speed=%d", speed), "--dragon-timeout=1")
 
 	prom := runPrometheus(t, fmt.Sprintf(watchedConfig, hastyRules(t), strings.TrimPrefix(w.base, "http://")))
@@ -143,17 +143,17 @@ profiles:
 	eventually(t, "Prometheus sees all hashing", func() bool { return prom.query(t, `count(worker:dragon_state:info{state="hashing"})`)[""] == 12 })
 
 	// One is healed. Then so many fall sick that the healer holds.
-	herd.Dragon(0).SetError("51", "a board was lost")
-	herd.Dragon(0).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
-	herd.Dragon(1).Inject(dragontest.WrongPassword)
-	herd.Dragon(2).Inject(dragontest.BogusTemperature)
+	dragons.Dragon(0).SetError("51", "a board was lost")
+	dragons.Dragon(0).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	dragons.Dragon(1).Inject(dragontest.WrongPassword)
+	dragons.Dragon(2).Inject(dragontest.BogusTemperature)
 	eventually(t, "one is healed", func() bool {
 		return w.value(`mother_healer_outcomes_total{action="restartCgMiner",outcome="recovered",reason="dead_board"}`) == 1
 	})
 	for _, i := range []int{0, 3, 4, 5, 6, 7, 8} {
-		herd.Dragon(i).Inject(dragontest.DeadBoard)
+		dragons.Dragon(i).Inject(dragontest.DeadBoard)
 	}
-	herd.Dragon(9).Inject(dragontest.Hang)
+	dragons.Dragon(9).Inject(dragontest.Hang)
 
 	// The tiles of the fleet's board count these, and each dragon once.
 	states := map[string]string{w.worker(1): "unauthenticated", w.worker(9): "down"}
@@ -173,7 +173,7 @@ profiles:
 				n++
 			}
 		}
-		return n == herd.Len()
+		return n == dragons.Len()
 	})
 
 	spared := map[string]bool{}

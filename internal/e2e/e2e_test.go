@@ -198,19 +198,19 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// herdOf starts a herd in this process and returns the flags that point the program at it.
-func herdOf(t *testing.T, config dragontest.HerdConfig) (*dragontest.Herd, []string) {
+// fleetOf starts a fleet in this process and returns the flags that point the program at it.
+func fleetOf(t *testing.T, config dragontest.FleetConfig) (*dragontest.Fleet, []string) {
 	t.Helper()
-	herd, err := dragontest.NewHerd(config)
+	dragons, err := dragontest.NewFleet(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(herd.Close)
-	flags := []string{"--dragon-port=" + strconv.Itoa(int(herd.Port()))}
-	for _, n := range herd.Networks() {
+	t.Cleanup(dragons.Close)
+	flags := []string{"--dragon-port=" + strconv.Itoa(int(dragons.Port()))}
+	for _, n := range dragons.Networks() {
 		flags = append(flags, "--network="+n.String())
 	}
-	return herd, flags
+	return dragons, flags
 }
 
 func freePort(t *testing.T) int {

@@ -50,14 +50,14 @@ func TestEndurance(t *testing.T) {
 	for tick := time.NewTicker(time.Second); time.Since(begun) < lasting; <-tick.C {
 		for i, until := range sick {
 			if time.Now().After(until) {
-				w.herd.Dragon(i).Clear()
+				w.dragons.Dragon(i).Clear()
 				delete(sick, i)
 			}
 		}
 		if i := random.IntN(count); len(sick) < count/20 {
 			if _, already := sick[i]; !already {
 				f := faults[random.IntN(len(faults))]
-				w.herd.Dragon(i).Inject(f.fault, f.options...)
+				w.dragons.Dragon(i).Inject(f.fault, f.options...)
 				sick[i] = time.Now().Add(ill)
 				back := sick[i].Add(ill)
 				if f.fault == dragontest.WrongPassword {
@@ -69,7 +69,7 @@ func TestEndurance(t *testing.T) {
 			}
 		}
 		page := get(t, w.base+"/metrics")
-		for i, d := range w.herd.Dragons() {
+		for i, d := range w.dragons.Dragons() {
 			_, isSick := sick[i]
 			healed := d.Writes()
 			if isSick || time.Now().Before(backBy[i]) || len(healed) > 0 && d.Now().Sub(healed[len(healed)-1].At) < time.Hour {
@@ -83,7 +83,7 @@ func TestEndurance(t *testing.T) {
 		goroutines = append(goroutines, valueIn(t, page, "go_goroutines"))
 	}
 	days := float64(time.Since(begun)) / float64(day)
-	for i, d := range w.herd.Dragons() {
+	for i, d := range w.dragons.Dragons() {
 		for e := range d.Traffic().Forbidden {
 			t.Errorf("%s was asked for %s", w.worker(i), e)
 		}

@@ -32,7 +32,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		kills = n
 	}
 	const count = 30
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: count})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: count})
 	flags = append(flags, "--data-dir="+t.TempDir(), "--dragon-health-reboot", "--scan-interval=1")
 	p, base := mother(t, flags...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == count })
@@ -56,7 +56,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 				}
 			})
 		}
-		_ = herd.Swap(n%count, (n+1)%count) // something to write down
+		_ = dragons.Swap(n%count, (n+1)%count) // something to write down
 		<-time.After(time.Duration(random.IntN(400)) * time.Millisecond)
 		if err := p.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		}
 	}
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == count })
-	for i, d := range herd.Dragons() {
+	for i, d := range dragons.Dragons() {
 		if w := d.Writes(); len(w) > 0 {
 			t.Errorf("dragon %d was written to: %v", i, w)
 		}
@@ -94,7 +94,7 @@ func dataDir(flags []string) string {
 func TestFewerFilesThanDragons(t *testing.T) {
 	t.Parallel()
 	const count = 300
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: count})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: count})
 	few, dir := []string{"sh", "-c", `ulimit -n 256 && exec "$@"`, "sh"}, t.TempDir()
 	p, base := motherBy(t, few, append(flags, "--data-dir="+dir, "--dragon-timeout=30")...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == count })
@@ -120,7 +120,7 @@ func TestFewerFilesThanDragons(t *testing.T) {
 		}
 		return string(out)
 	}
-	if n := strings.Count(run("scan", "--scan-timeout=60", flags[0], herd.Networks()[0].String()), "dragon-"); n != count {
+	if n := strings.Count(run("scan", "--scan-timeout=60", flags[0], dragons.Networks()[0].String()), "dragon-"); n != count {
 		t.Errorf("a scan found %d of %d dragons", n, count)
 	}
 	if plan := run(append([]string{"plan", "--data-dir=" + dir, "--inventory-file=", "--dragon-timeout=60"}, flags...)...); !strings.Contains(plan, fmt.Sprintf("fleet=%d", count)) || !strings.Contains(plan, " unreachable=0 ") {
@@ -131,8 +131,8 @@ func TestFewerFilesThanDragons(t *testing.T) {
 // TestADataDirectoryThatCannotBeWritten has the program export all the same.
 func TestADataDirectoryThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 10})
-	herd.Dragon(3).Inject(dragontest.DeadBoard)
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 10})
+	dragons.Dragon(3).Inject(dragontest.DeadBoard)
 	dir := t.TempDir()
 	p, base := motherBy(t, []string{"unshare", "-m", "sh", "-c", `mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"`, dir},
 		append(flags, "--data-dir="+dir, "--dragon-health-reboot")...)
@@ -147,7 +147,7 @@ func TestADataDirectoryThatCannotBeWritten(t *testing.T) {
 // TestNamesThatCannotBeResolved has neither a dragon nor the statsd server.
 func TestNamesThatCannotBeResolved(t *testing.T) {
 	t.Parallel()
-	_, flags := herdOf(t, dragontest.HerdConfig{Count: 5})
+	_, flags := fleetOf(t, dragontest.FleetConfig{Count: 5})
 	p, base := mother(t, append(flags, "--data-dir="+t.TempDir(), "--dragon=dragon.invalid", "--statsd-host=statsd.invalid", "--statsd-interval=1")...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == 5 })
 	eventually(t, "what cannot be sent is counted", func() bool { return valueAt(t, base, "mother_statsd_errors_total") > 0 })
@@ -161,12 +161,12 @@ func TestNamesThatCannotBeResolved(t *testing.T) {
 // TestMoreScrapesThanAreServed has thousands of clients at once while dragons hang.
 func TestMoreScrapesThanAreServed(t *testing.T) {
 	t.Parallel()
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 20})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 20})
 	p, base := mother(t, append(flags, "--data-dir="+t.TempDir(), "--web.max-requests=4", "--dragon-timeout=1")...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == 20 })
 	before := valueAt(t, base, "go_goroutines")
 	for i := range 10 {
-		herd.Dragon(i).Inject(dragontest.Hang)
+		dragons.Dragon(i).Inject(dragontest.Hang)
 	}
 	const clients = 2000
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -202,7 +202,7 @@ func TestMoreScrapesThanAreServed(t *testing.T) {
 // say too much.
 func TestClientsThatDoNotBehave(t *testing.T) {
 	t.Parallel()
-	_, flags := herdOf(t, dragontest.HerdConfig{Count: 5})
+	_, flags := fleetOf(t, dragontest.FleetConfig{Count: 5})
 	p, base := mother(t, append(flags, "--data-dir="+t.TempDir(), "--web.enable-admin-api")...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == 5 })
 	address := strings.TrimPrefix(base, "http://")
@@ -269,12 +269,12 @@ func (endless) Read(b []byte) (int, error) {
 // TestDragonsThatTalkWithoutEnd has some send gigabytes, header or body.
 func TestDragonsThatTalkWithoutEnd(t *testing.T) {
 	t.Parallel()
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 40})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 40})
 	p, base := mother(t, append(flags, "--data-dir="+t.TempDir(), "--dragon-timeout=2")...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == 40 })
 	for i := range 5 {
-		herd.Dragon(i).Inject(dragontest.Endless)
-		herd.Dragon(10+i).Inject(dragontest.Huge, dragontest.Amount(10<<10)) // MiB
+		dragons.Dragon(i).Inject(dragontest.Endless)
+		dragons.Dragon(10+i).Inject(dragontest.Huge, dragontest.Amount(10<<10)) // MiB
 	}
 	for range 5 {
 		if n := boards(get(t, base+"/metrics")); n < 30 {

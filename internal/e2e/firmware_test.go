@@ -62,7 +62,7 @@ func firmwareFarm(t *testing.T, outcome dragontest.Outcome) *ward {
 
 // upgraded counts the dragons that run the newer firmware, and those that are bricked.
 func (w *ward) upgraded() (newly, bricked int) {
-	for _, d := range w.herd.Dragons() {
+	for _, d := range w.dragons.Dragons() {
 		truth := d.Truth()
 		if truth.Firmware == newer {
 			newly++

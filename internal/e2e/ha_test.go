@@ -66,7 +66,7 @@ func newPair(t *testing.T, cluster *etcdtest.Cluster, dragons int, speed float64
 	eventually(t, "one of them leads", func() bool { return p.leader() >= 0 })
 	for i := range p.dirs {
 		eventually(t, "both know all dragons", func() bool {
-			return p.is(i, `mother_healer_devices{state="healthy"}`) == float64(p.herd.Len())
+			return p.is(i, `mother_healer_devices{state="healthy"}`) == float64(p.dragons.Len())
 		})
 	}
 	return p
@@ -116,16 +116,16 @@ func (p *pair) kill(i int) {
 
 // sicken makes a dragon sick that one restart cures, and waits until it was sent one.
 func (p *pair) sicken(i int) {
-	p.herd.Dragon(i).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	p.dragons.Dragon(i).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 }
 
-func (p *pair) healed(i int) bool { return len(p.herd.Dragon(i).Writes()) > 0 }
+func (p *pair) healed(i int) bool { return len(p.dragons.Dragon(i).Writes()) > 0 }
 
 // once wants each of some dragons to have been written to once.
 func (p *pair) once(dragons ...int) {
 	p.t.Helper()
 	for _, i := range dragons {
-		if n := len(p.herd.Dragon(i).Writes()); n != 1 {
+		if n := len(p.dragons.Dragon(i).Writes()); n != 1 {
 			p.t.Errorf("dragon %d was sent %d writes, want 1", i, n)
 		}
 	}
@@ -136,7 +136,7 @@ func (p *pair) check(perHour int) {
 	p.t.Helper()
 	var writes []etcdtest.Write
 	for _, w := range p.writes() {
-		mac, _ := dragon.ParseMAC(p.herd.Dragon(w.dragon).Spec().MAC)
+		mac, _ := dragon.ParseMAC(p.dragons.Dragon(w.dragon).Spec().MAC)
 		writes = append(writes, etcdtest.Write{MAC: mac, At: w.At})
 	}
 	p.history.Check(p.t, writes, perHour)
@@ -156,7 +156,7 @@ func (p *pair) thaw(i int) {
 }
 
 // TestTwoInstancesOneHealer kills, stops and cuts off what leads, while dragons fall sick.
-// The herd counts what reaches it.
+// The fleet counts what reaches it.
 func TestTwoInstancesOneHealer(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, etcdtest.Start(t, 3), 40, 200, pairPolicy, nil)
@@ -203,7 +203,7 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 
 	t.Run("stopped for longer than its lease", func(t *testing.T) {
 		p.ward.t = t
-		p.herd.Dragon(5).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(time.Second))
+		p.dragons.Dragon(5).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(time.Second))
 		p.sicken(5)
 		time.Sleep(3 * time.Second) // it is looked at, or about to be
 		p.freeze(leader)
@@ -234,7 +234,7 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 			t.Errorf("%d writes without a quorum", n-before)
 		}
 		for i := range p.all {
-			if page := get(t, p.base[i]+"/metrics"); strings.Count(page, "\ndragon_up{") != p.herd.Len() {
+			if page := get(t, p.base[i]+"/metrics"); strings.Count(page, "\ndragon_up{") != p.dragons.Len() {
 				t.Errorf("instance %d exports %d dragons", i, strings.Count(page, "\ndragon_up{"))
 			}
 			if n := p.is(i, "mother_ha_coordinator_up"); n != 0 {
@@ -417,13 +417,13 @@ func TestALeaderKilledUnderLoad(t *testing.T) {
 				random := rand.New(rand.NewPCG(uint64(i), 1))
 				for round := range (kills + pairs - 1) / pairs {
 					leader := p.leader()
-					p.sicken(round % p.herd.Len())
+					p.sicken(round % p.dragons.Len())
 					time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
 					before := len(p.writes())
 					p.kill(leader)
 					start := time.Now()
 					eventually(t, "the other one leads", func() bool { return p.is(1-leader, "mother_leader") == 1 })
-					p.sicken((round + 7) % p.herd.Len())
+					p.sicken((round + 7) % p.dragons.Len())
 					eventually(t, "the other one acts", func() bool { return len(p.writes()) > before })
 					mu.Lock()
 					took = append(took, time.Since(start))

@@ -25,8 +25,8 @@ func TestAHealerThatIsKilledInTheMiddleOfAHeal(t *testing.T) {
 	})
 	w.start("--dragon-health-reboot")
 	w.healthy()
-	w.herd.Dragon(patient).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByReboot))
-	eventually(t, "the dragon sees the reboot", func() bool { return len(w.herd.Dragon(patient).Writes()) == 1 })
+	w.dragons.Dragon(patient).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByReboot))
+	eventually(t, "the dragon sees the reboot", func() bool { return len(w.dragons.Dragon(patient).Writes()) == 1 })
 	if err := w.p.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestAHealerThatIsKilledInTheMiddleOfAHeal(t *testing.T) {
 		t.Fatalf("the audit has a result: %v; it was killed too late", sent)
 	}
 
-	w.herd.Dragon(other).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByReboot))
+	w.dragons.Dragon(other).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByReboot))
 	w.start("--dragon-health-reboot")
 	eventually(t, "the next one knows of the intent", func() bool {
 		return w.value(`mother_healer_outcomes_total{action="reboot",outcome="unknown",reason="dead_board"}`) == 1
@@ -69,8 +69,8 @@ func TestAHealerThatIsKilledInTheMiddleOfAHeal(t *testing.T) {
 	if verdict != healer.Recovered && verdict != healer.NotExecuted {
 		t.Errorf("the outcome is %s", verdict)
 	}
-	eventually(t, "the other is rebooted", func() bool { return len(w.herd.Dragon(other).Writes()) == 1 })
-	if n, boots := len(w.herd.Dragon(patient).Writes()), w.herd.Dragon(patient).Truth().Boots; n != 1 || boots != 2 {
+	eventually(t, "the other is rebooted", func() bool { return len(w.dragons.Dragon(other).Writes()) == 1 })
+	if n, boots := len(w.dragons.Dragon(patient).Writes()), w.dragons.Dragon(patient).Truth().Boots; n != 1 || boots != 2 {
 		t.Errorf("the first was sent %d writes and booted %d times, want 1 and 2", n, boots)
 	}
 	t.Logf("the verdict on the reboot: %s", verdict)
@@ -83,7 +83,7 @@ func TestTwoProcessesOnOneDirectory(t *testing.T) {
 	t.Parallel()
 	w := newFarm(t, 30, quick, shipped)
 	first := w.p
-	w.herd.Dragon(11).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	w.dragons.Dragon(11).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 	eventually(t, "the first would act", func() bool { out, _ := w.plan(); return strings.Contains(out, "now") })
 
 	second, base := mother(t, append(w.args, "--dragon-health-reboot")...)

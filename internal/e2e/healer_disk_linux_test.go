@@ -26,7 +26,7 @@ func TestAFullDisk(t *testing.T) {
 		}
 	}
 	limit(1)
-	w.herd.Dragon(7).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	w.dragons.Dragon(7).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 	eventually(t, "the state cannot be written", func() bool { return w.value("mother_state_writable") == 0 })
 	w.waitFor(7, healer.StateHeld)
 	w.live(30 * time.Minute)

@@ -43,14 +43,14 @@ func newFarm(t *testing.T, count int, speed float64, policy string, args ...stri
 func prepareFarm(t *testing.T, count int, speed float64, policy string, change func(i int, s *dragontest.Spec)) *ward {
 	t.Helper()
 	clock := dragontest.SpedUp(speed)
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: count, Specs: func(i int) dragontest.Spec {
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: count, Specs: func(i int) dragontest.Spec {
 		s := dragontest.Spec{Now: clock, Speed: speed, Uptime: time.Duration(50+7*i) * time.Hour}
 		if change != nil {
 			change(i, &s)
 		}
 		return s
 	}})
-	w := &ward{t: t, herd: herd, dir: t.TempDir()}
+	w := &ward{t: t, dragons: dragons, dir: t.TempDir()}
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func (w *ward) start(args ...string) {
 func (w *ward) healthy() {
 	w.t.Helper()
 	eventually(w.t, "all dragons are known and healthy", func() bool {
-		return w.value(`mother_healer_devices{state="healthy"}`) == float64(w.herd.Len())
+		return w.value(`mother_healer_devices{state="healthy"}`) == float64(w.dragons.Len())
 	})
 }
 
@@ -106,7 +106,7 @@ func (w *ward) waitFor(i int, state healer.State) {
 }
 
 // now is the time by the dragons' clock, which runs as fast as the healer's.
-func (w *ward) now() time.Time { return w.herd.Dragon(0).Now() }
+func (w *ward) now() time.Time { return w.dragons.Dragon(0).Now() }
 
 // live lets a farm live for a while.
 func (w *ward) live(d time.Duration) {
@@ -115,15 +115,15 @@ func (w *ward) live(d time.Duration) {
 	eventually(w.t, fmt.Sprintf("%v pass on the farm", d), func() bool { return w.now().After(until) })
 }
 
-// written is a write as the herd saw it.
+// written is a write as the fleet saw it.
 type written struct {
 	dragon int
 	dragontest.Write
 }
 
-// writes are all that the herd saw, in order.
+// writes are all that the fleet saw, in order.
 func (w *ward) writes() (all []written) {
-	for i, d := range w.herd.Dragons() {
+	for i, d := range w.dragons.Dragons() {
 		for _, x := range d.Writes() {
 			all = append(all, written{i, x})
 		}
@@ -172,7 +172,7 @@ func (w *ward) sent() map[string]healer.Audit {
 	return sent
 }
 
-// withinBudget holds the writes since from against what the policy allows a herd of a
+// withinBudget holds the writes since from against what the policy allows a fleet of a
 // hundred. What the farm's clock says of a write is later than what the healer's said
 // of the intent, by as much as the machine was busy; so the spans are shorter than
 // the policy's.
@@ -210,26 +210,26 @@ func (w *ward) withinBudget(all []written) {
 	for _, r := range sent {
 		said[cmp.Or(r.Worker, "?")]++
 	}
-	for i := range w.herd.Len() {
-		if n := len(w.herd.Dragon(i).Writes()); n != said[w.worker(i)] {
+	for i := range w.dragons.Len() {
+		if n := len(w.dragons.Dragon(i).Writes()); n != said[w.worker(i)] {
 			w.t.Errorf("%s saw %d writes, the audit has %d", w.worker(i), n, said[w.worker(i)])
 		}
 	}
 }
 
-// TestAHerdOfAHundred has a farm suffer from what is nobody's fault, each time with one
+// TestAFleetOfAHundred has a farm suffer from what is nobody's fault, each time with one
 // dragon that is sick besides, and then lets five dragons really be sick. That the
 // same healer heals them says that it was able to all along.
-func TestAHerdOfAHundred(t *testing.T) {
+func TestAFleetOfAHundred(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes more than a minute")
 	}
 	w := newFarm(t, 100, quick, shipped, "--dragon-health-reboot", "--dragon-timeout=2")
-	all := w.herd.Dragons()
+	all := w.dragons.Dragons()
 	const bait = 50
 	lures := func() {
-		w.herd.Dragon(bait).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+		w.dragons.Dragon(bait).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 	}
 	blocked := func(gate healer.Gate) {
 		t.Helper()
@@ -252,10 +252,10 @@ func TestAHerdOfAHundred(t *testing.T) {
 	for _, d := range all {
 		d.Clear(dragontest.PoolDead)
 	}
-	w.herd.Dragon(bait).Clear()
+	w.dragons.Dragon(bait).Clear()
 	w.healthy()
 
-	// The herd loses its network: half refuses, half says nothing.
+	// The fleet loses its network: half refuses, half says nothing.
 	for i, d := range all {
 		d.Inject([]dragontest.Fault{dragontest.Unplugged, dragontest.Hang}[i%2])
 	}
@@ -280,7 +280,7 @@ func TestAHerdOfAHundred(t *testing.T) {
 	blocked(healer.GateBoot)
 	w.live(back.Add(40 * time.Minute).Sub(w.now()))
 	w.wantNoWrites("the forty minutes after a power cut")
-	eventually(t, "the sick dragon is healed after that", func() bool { return len(w.writes()) == 1 && len(w.herd.Dragon(bait).ActiveFaults()) == 0 })
+	eventually(t, "the sick dragon is healed after that", func() bool { return len(w.writes()) == 1 && len(w.dragons.Dragon(bait).ActiveFaults()) == 0 })
 	if after := w.writes()[0].At.Sub(back); after < 45*time.Minute {
 		t.Errorf("acted %v after the power came back, want 45 minutes of hold", after)
 	}
@@ -291,11 +291,11 @@ func TestAHerdOfAHundred(t *testing.T) {
 	const incurable = 80
 	since := w.now()
 	for _, i := range sick {
-		w.herd.Dragon(i).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByReboot))
+		w.dragons.Dragon(i).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByReboot))
 	}
-	w.herd.Dragon(incurable).Inject(dragontest.DeadBoard)
+	w.dragons.Dragon(incurable).Inject(dragontest.DeadBoard)
 	for _, i := range sick {
-		eventually(t, w.worker(i)+" is healed", func() bool { return len(w.herd.Dragon(i).ActiveFaults()) == 0 })
+		eventually(t, w.worker(i)+" is healed", func() bool { return len(w.dragons.Dragon(i).ActiveFaults()) == 0 })
 	}
 	w.waitFor(incurable, healer.StateQuarantined)
 	healed := w.now().Sub(since)

@@ -18,7 +18,7 @@ func TestAHealerThatObservesSaysWhatItWouldDo(t *testing.T) {
 	w := newFarm(t, 30, quick, shipped)
 	const first, second = 2, 9
 	for _, i := range []int{first, second} {
-		w.herd.Dragon(i).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+		w.dragons.Dragon(i).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 	}
 	eventually(t, "the plan has two sick dragons, and something to do", func() bool {
 		out, status := w.plan()
@@ -58,7 +58,7 @@ func TestAHealerThatObservesSaysWhatItWouldDo(t *testing.T) {
 	if err := os.Remove(stop); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the first is restarted", func() bool { return len(w.herd.Dragon(first).Writes()) == 1 })
+	eventually(t, "the first is restarted", func() bool { return len(w.dragons.Dragon(first).Writes()) == 1 })
 
 	// The second could be as soon as there is a verdict on the first.
 	if out, status := w.invoke("healer", "pause", "--scope=fleet", "--reason=a visit", "--for=12h"); status != 0 {
@@ -73,7 +73,7 @@ func TestAHealerThatObservesSaysWhatItWouldDo(t *testing.T) {
 	if out, status := w.invoke("healer", "resume", "p1"); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, out)
 	}
-	eventually(t, "the second is restarted", func() bool { return len(w.herd.Dragon(second).Writes()) == 1 })
+	eventually(t, "the second is restarted", func() bool { return len(w.dragons.Dragon(second).Writes()) == 1 })
 	if n := len(w.writes()); n != 2 {
 		t.Errorf("%d writes, want 2", n)
 	}
@@ -98,7 +98,7 @@ func TestAStopBetweenADecisionAndItsSend(t *testing.T) {
 	if err := os.Remove(stop); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is healed", func() bool { return w.herd.Dragon(patient).Truth().Boards[2].Alive })
+	eventually(t, "it is healed", func() bool { return w.dragons.Dragon(patient).Truth().Boards[2].Alive })
 	w.p.stop(t)
 }
 
@@ -116,20 +116,20 @@ func TestASwapOfAddressesReachesNobodyElse(t *testing.T) {
 		t.Fatalf("exit status %d\n%s", status, out)
 	}
 	dead := []dragontest.FaultOption{dragontest.CuredBy(dragontest.CuredByRestart)}
-	w.herd.Dragon(off).Inject(dragontest.DeadBoard)
-	w.herd.Dragon(first).Inject(dragontest.DeadBoard, dead...)
+	w.dragons.Dragon(off).Inject(dragontest.DeadBoard)
+	w.dragons.Dragon(first).Inject(dragontest.DeadBoard, dead...)
 	w.waitFor(first, healer.StateHeld)
-	if err := w.herd.Swap(first, off); err != nil {
+	if err := w.dragons.Swap(first, off); err != nil {
 		t.Fatal(err)
 	}
 	if out, status := w.invoke("healer", "resume", "p2"); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, out)
 	}
-	eventually(t, "the first is healed where it lives now", func() bool { return w.herd.Dragon(first).Truth().Boards[2].Alive })
+	eventually(t, "the first is healed where it lives now", func() bool { return w.dragons.Dragon(first).Truth().Boards[2].Alive })
 
 	askedWhoItIs := w.detain(second)
 	eventually(t, "the second is asked who it is, to be restarted", askedWhoItIs)
-	if err := w.herd.Swap(second, off); err != nil {
+	if err := w.dragons.Swap(second, off); err != nil {
 		t.Fatal(err)
 	}
 	// It said who it is, and is no longer where it said so. The dragon that is there now
@@ -142,9 +142,9 @@ func TestASwapOfAddressesReachesNobodyElse(t *testing.T) {
 		}
 		return w.value("mother_identity_mismatch_total") >= 1 || w.state(second, healer.StateUnreachable)
 	})
-	w.herd.Dragon(second).Clear(dragontest.Slow)
+	w.dragons.Dragon(second).Clear(dragontest.Slow)
 	w.live(5 * time.Minute)
-	for i, d := range w.herd.Dragons() {
+	for i, d := range w.dragons.Dragons() {
 		if i == second { // it may be healed where it lives now
 			continue
 		}
@@ -152,7 +152,7 @@ func TestASwapOfAddressesReachesNobodyElse(t *testing.T) {
 			t.Errorf("%s was sent %d writes, want none", w.worker(i), n)
 		}
 	}
-	if n := len(w.herd.Dragon(first).Writes()); n != 1 {
+	if n := len(w.dragons.Dragon(first).Writes()); n != 1 {
 		t.Errorf("the first was sent %d writes, want 1", n)
 	}
 	eventually(t, "all are known at their new addresses", func() bool {
@@ -181,7 +181,7 @@ healing:
 // and little enough of its own for what is known of it not to grow stale. The healer
 // knows who it is by then, and asks again only right before it acts: asked reports that.
 func (w *ward) detain(i int) (asked func() bool) {
-	d := w.herd.Dragon(i)
+	d := w.dragons.Dragon(i)
 	overviews := func() int { return d.Traffic().Requests["overview"] }
 	before := overviews()
 	d.Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(2*unhurried*time.Second))

@@ -38,21 +38,21 @@ healing:
 // typo is a line of the policy that calls every dragon sick, once its rate is known.
 const typo = "    hashrate: 500 TH/s\n"
 
-// ward is a running program with a herd that lives 60 times faster.
+// ward is a running program with a fleet that lives 60 times faster.
 type ward struct {
-	t    *testing.T
-	herd *dragontest.Herd
-	dir  string
-	base string
-	p    *process
-	args []string
+	t       *testing.T
+	dragons *dragontest.Fleet
+	dir     string
+	base    string
+	p       *process
+	args    []string
 }
 
 func newWard(t *testing.T, mode string, args ...string) *ward {
 	t.Helper()
 	clock := dragontest.SpedUp(60)
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 10, Specs: func(int) dragontest.Spec { return dragontest.Spec{Now: clock, Speed: 60} }})
-	w := &ward{t: t, herd: herd, dir: t.TempDir()}
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 10, Specs: func(int) dragontest.Spec { return dragontest.Spec{Now: clock, Speed: 60} }})
+	w := &ward{t: t, dragons: dragons, dir: t.TempDir()}
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, hasty, mode), 0o600); err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func newWard(t *testing.T, mode string, args ...string) *ward {
 	return w
 }
 
-func (w *ward) worker(i int) string { return dragon.WorkerName(w.herd.Dragon(i).Spec().MAC) }
+func (w *ward) worker(i int) string { return dragon.WorkerName(w.dragons.Dragon(i).Spec().MAC) }
 
 // invoke runs a command on the ward's data directory and returns what it says and its
 // exit status.
@@ -99,7 +99,7 @@ func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
 	if out, status := w.plan(); status != 0 {
 		t.Errorf("with nothing to do: exit status %d, want 0\n%s", status, out)
 	}
-	w.herd.Dragon(0).Inject(dragontest.DeadBoard)
+	w.dragons.Dragon(0).Inject(dragontest.DeadBoard)
 	eventually(t, "something would be done: exit status 2", func() bool { _, status := w.plan(); return status == 2 })
 	if out, status := w.plan("--why", w.worker(0)); status != 2 || !strings.Contains(out, "dead_board") || !strings.Contains(out, "gate") {
 		t.Errorf("why: exit status %d\n%s", status, out)
@@ -111,7 +111,7 @@ func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
 	w.reload("observe", typo, 1)
 	w.reload("observe", "    boards: 3\n", 0)
 	for i := range 5 {
-		w.herd.Dragon(i).Inject(dragontest.DeadBoard)
+		w.dragons.Dragon(i).Inject(dragontest.DeadBoard)
 	}
 	eventually(t, "a breaker is in the way: exit status 3", func() bool { _, status := w.plan(); return status == 3 })
 	if out, _ := w.plan(); !strings.Contains(out, "breaker storm: open") {
@@ -126,7 +126,7 @@ func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
 			t.Errorf("%s: exit status %d, want 1 and one line\n%s", what, status, out)
 		}
 	}
-	if n := w.herd.Dragon(0).Truth().MinerStarts; n != 1 {
+	if n := w.dragons.Dragon(0).Truth().MinerStarts; n != 1 {
 		t.Errorf("a healer that observes restarted a dragon")
 	}
 }
@@ -187,11 +187,11 @@ func (w *ward) reload(mode, more string, refused float64) {
 func TestAPauseIsEffective(t *testing.T) {
 	t.Parallel()
 	w := newWard(t, "enforce")
-	starts := func() int { return w.herd.Dragon(0).Truth().MinerStarts }
+	starts := func() int { return w.dragons.Dragon(0).Truth().MinerStarts }
 	if out, status := w.invoke("healer", "pause", "--scope=fleet", "--reason=a visit", "--owner=somebody"); status != 0 || !strings.Contains(out, "pause p1 of fleet") {
 		t.Fatalf("exit status %d\n%s", status, out)
 	}
-	w.herd.Dragon(0).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	w.dragons.Dragon(0).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 	eventually(t, "the sick dragon is held by the pause", func() bool {
 		out, _ := w.plan("--why", w.worker(0))
 		return strings.Contains(out, "state     held") && strings.Contains(out, "a visit")
@@ -213,7 +213,7 @@ func TestAPauseIsEffective(t *testing.T) {
 		out, _ := w.invoke("healer", "status")
 		return strings.Contains(out, "enforce") && strings.Contains(out, "fleet in 1h: 1 of 2")
 	})
-	if n := w.herd.Dragon(0).Truth().Boots; n != 1 {
+	if n := w.dragons.Dragon(0).Truth().Boots; n != 1 {
 		t.Errorf("it was rebooted")
 	}
 	w.p.stop(t)

@@ -26,7 +26,7 @@ func TestStandingStillForTenMinutes(t *testing.T) {
 		t.Skip("stands still for ten seconds")
 	}
 	w := newWard(t, "enforce")
-	w.herd.Dragon(4).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	w.dragons.Dragon(4).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 	begun := w.now()
 	if err := w.p.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestStandingStillForTenMinutes(t *testing.T) {
 	if up := strings.Count(page, "} 1\n"); up == 0 || boards(page) < 10 {
 		t.Errorf("%d dragons are read right after it", boards(page))
 	}
-	eventually(t, "the sick dragon is healed", func() bool { return len(w.herd.Dragon(4).ActiveFaults()) == 0 })
+	eventually(t, "the sick dragon is healed", func() bool { return len(w.dragons.Dragon(4).ActiveFaults()) == 0 })
 	for _, x := range w.writes() {
 		if x.dragon != 4 {
 			t.Errorf("%s to %s, which is well", x.Endpoint, w.worker(x.dragon))
@@ -72,7 +72,7 @@ func TestStandingStillForTenMinutes(t *testing.T) {
 // core: the passwords of the dragons would be in it.
 func TestNoCoreIsDumped(t *testing.T) {
 	t.Parallel()
-	_, flags := herdOf(t, dragontest.HerdConfig{Count: 2})
+	_, flags := fleetOf(t, dragontest.FleetConfig{Count: 2})
 	unlimited := []string{"sh", "-c", `ulimit -c unlimited; GOTRACEBACK=crash exec "$@"`, "sh"}
 	p, base := motherBy(t, unlimited, append(flags, "--data-dir="+t.TempDir())...)
 	eventually(t, "all dragons are read", func() bool { return boards(get(t, base+"/metrics")) == 2 })
@@ -100,9 +100,9 @@ func TestNoInodeIsLeft(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root may mount a file system")
 	}
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 7})
-	herd.Dragon(5).Inject(dragontest.Unplugged)
-	herd.Dragon(6).Inject(dragontest.Unplugged)
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 7})
+	dragons.Dragon(5).Inject(dragontest.Unplugged)
+	dragons.Dragon(6).Inject(dragontest.Unplugged)
 	dir := t.TempDir()
 	// In a mount namespace of its own, which ends with the program.
 	inside := []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs -o nr_inodes=64,size=16m,mode=0700 tmpfs "$0" && exec "$@"`, dir}
@@ -133,7 +133,7 @@ func TestNoInodeIsLeft(t *testing.T) {
 		f.Close()
 		fill = append(fill, name)
 	}
-	herd.Dragon(5).Clear() // which is to be written down
+	dragons.Dragon(5).Clear() // which is to be written down
 	eventually(t, "it is said that the inventory cannot be written", func() bool {
 		return valueAt(t, base, `mother_inventory_write_failures_total{file="own"}`) > 0
 	})
@@ -146,7 +146,7 @@ func TestNoInodeIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	herd.Dragon(6).Clear()
+	dragons.Dragon(6).Clear()
 	eventually(t, "both new dragons are written down", func() bool {
 		after, err := os.ReadFile(inventory)
 		return err == nil && bytes.Count(after, []byte(`"mac"`)) == 7

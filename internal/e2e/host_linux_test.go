@@ -38,7 +38,7 @@ func TestClockJumps(t *testing.T) {
 	}
 	set(0)
 	t.Cleanup(func() { set(0) })
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 10, Specs: func(int) dragontest.Spec { return dragontest.Spec{Now: right} }})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 10, Specs: func(int) dragontest.Spec { return dragontest.Spec{Now: right} }})
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "mother.yml")
 	policy := strings.NewReplacer("poll: 20s", "poll: 1s", "for: 1m", "for: 3s").Replace(fmt.Sprintf(hasty, "enforce"))
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
@@ -52,17 +52,17 @@ func TestClockJumps(t *testing.T) {
 	for i, off := range []time.Duration{time.Hour, 25 * time.Hour, 24 * time.Hour, 0, -24 * time.Hour, 0} {
 		set(off)
 		eventually(t, fmt.Sprintf("jump %d, to %v, is seen", i+1, off), func() bool { return valueAt(t, base, "mother_clock_jumps_total") == float64(i+1) })
-		herd.Dragon(3).Inject(dragontest.DeadBoard)
-		reads := func() int { return herd.Dragon(0).Traffic().Requests["summary"] }
+		dragons.Dragon(3).Inject(dragontest.DeadBoard)
+		reads := func() int { return dragons.Dragon(0).Traffic().Requests["summary"] }
 		scans := func() float64 { return valueAt(t, base, `mother_discovery_scans_total{outcome="complete"}`) }
 		r, s := reads(), scans()
 		eventually(t, "dragons are read and looked for", func() bool { return reads() > r+3 && scans() > s })
 	}
 	eventually(t, "the dragon is sick, and the clock is why nothing is done", func() bool {
-		out, _ := exec.CommandContext(t.Context(), binary, "plan", "--data-dir="+dir, "--why="+dragon.WorkerName(herd.Dragon(3).Spec().MAC)).CombinedOutput()
+		out, _ := exec.CommandContext(t.Context(), binary, "plan", "--data-dir="+dir, "--why="+dragon.WorkerName(dragons.Dragon(3).Spec().MAC)).CombinedOutput()
 		return strings.Contains(string(out), "the clock has jumped")
 	})
-	for i, d := range herd.Dragons() {
+	for i, d := range dragons.Dragons() {
 		if n := len(d.Writes()); n > 0 {
 			t.Errorf("dragon %d: %d writes after jumps of the clock", i, n)
 		}
@@ -73,7 +73,7 @@ func TestClockJumps(t *testing.T) {
 	p.stop(t)
 }
 
-// TestANetworkThatDropsEverySecondPacket has a herd behind one, in a network namespace
+// TestANetworkThatDropsEverySecondPacket has a fleet behind one, in a network namespace
 // where netem drops what goes from and to the dragons.
 func TestANetworkThatDropsEverySecondPacket(t *testing.T) {
 	const role = "E2E_LOSSY"
@@ -106,7 +106,7 @@ func TestANetworkThatDropsEverySecondPacket(t *testing.T) {
 
 func amongLoss(t *testing.T) {
 	const count = 5
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: count})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: count})
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, hasty, "enforce"), 0o600); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func amongLoss(t *testing.T) {
 		t.Errorf("%g of %d dragons are read by a scrape; up to %g goroutines, %g files, %.0f MB", median(read), count, slices.Max(goroutines), slices.Max(files), slices.Max(memory))
 	}
 	minutes := int(time.Since(begun).Minutes()) + 1
-	for i, d := range herd.Dragons() {
+	for i, d := range dragons.Dragons() {
 		traffic := d.Traffic()
 		t.Logf("dragon %d: %d connections, %d logins, %d requests, at most %d at once", i, traffic.Connections, traffic.Logins, traffic.Total(), traffic.MaxInFlight)
 		if n := len(d.Writes()); n > 0 || traffic.Connections > 60*minutes || traffic.Logins > 12*minutes || traffic.MaxInFlight > 2 {

@@ -16,7 +16,7 @@ import (
 
 func TestAKilledProgramRemembersItsDragons(t *testing.T) {
 	t.Parallel()
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 20})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 20})
 	data := t.TempDir()
 	p, base := mother(t, append(flags, "--data-dir="+data)...)
 	eventually(t, "20 dragons up", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_up{") == 20 })
@@ -30,7 +30,7 @@ func TestAKilledProgramRemembersItsDragons(t *testing.T) {
 	<-p.done
 
 	// Nothing can be found where nothing is scanned: what is known is from the file.
-	p, base = mother(t, "--data-dir="+data, "--dragon="+herd.Addr(0))
+	p, base = mother(t, "--data-dir="+data, "--dragon="+dragons.Addr(0))
 	page := get(t, base+"/metrics")
 	if n := strings.Count(page, "\ndragon_up{"); n != 20 {
 		t.Errorf("the first scrape after the restart shows %d dragons, want 20", n)
@@ -43,10 +43,10 @@ func TestAKilledProgramRemembersItsDragons(t *testing.T) {
 
 func TestStopDuringAScrapeIsQuickAndClean(t *testing.T) {
 	t.Parallel()
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 5})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 5})
 	p, base := mother(t, append(flags, "--dragon-timeout=60")...)
 	eventually(t, "5 dragons up", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_boards{") == 5 })
-	for _, d := range herd.Dragons() {
+	for _, d := range dragons.Dragons() {
 		d.Inject(dragontest.Hang)
 	}
 	answered := make(chan error, 1)
@@ -60,7 +60,7 @@ func TestStopDuringAScrapeIsQuickAndClean(t *testing.T) {
 		}
 		answered <- err
 	}()
-	eventually(t, "the scrape hangs at a dragon", func() bool { return herd.Dragon(0).Traffic().InFlight > 0 })
+	eventually(t, "the scrape hangs at a dragon", func() bool { return dragons.Dragon(0).Traffic().InFlight > 0 })
 	p.stop(t)
 	if err := <-answered; err != nil {
 		t.Errorf("a scrape that a stop interrupted: %v, want 503", err)
@@ -81,14 +81,14 @@ func TestDemoShowsEveryDragon(t *testing.T) {
 
 func TestSIGHUPReadsTheConfigurationAnew(t *testing.T) {
 	t.Parallel()
-	herd, _ := herdOf(t, dragontest.HerdConfig{Count: 2})
+	dragons, _ := fleetOf(t, dragontest.FleetConfig{Count: 2})
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	write := func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	first := "dragons:\n  - {address: '" + herd.Addr(0) + "'}\n"
+	first := "dragons:\n  - {address: '" + dragons.Addr(0) + "'}\n"
 	write(first)
 	p, base := mother(t, "--config.file="+file)
 	pages := func(want string, dragons int) func() bool {
@@ -103,7 +103,7 @@ func TestSIGHUPReadsTheConfigurationAnew(t *testing.T) {
 		dragons          int
 	}{
 		{"a bad file changes nothing", first + "dragon: []\n", "\nmother_config_last_reload_successful 0", 1},
-		{"a good one is in force", first + "  - {address: '" + herd.Addr(1) + "'}\n", "\nmother_config_last_reload_successful 1", 2},
+		{"a good one is in force", first + "  - {address: '" + dragons.Addr(1) + "'}\n", "\nmother_config_last_reload_successful 1", 2},
 	} {
 		write(x.text)
 		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
@@ -138,7 +138,7 @@ func TestExitStatusTells(t *testing.T) {
 func TestPageSatisfiesPromtool(t *testing.T) {
 	t.Parallel()
 	promtool := installed.Tool(t, "promtool", "prometheus")
-	_, flags := herdOf(t, dragontest.HerdConfig{Count: 12, Specs: dragontest.Mixed})
+	_, flags := fleetOf(t, dragontest.FleetConfig{Count: 12, Specs: dragontest.Mixed})
 	_, base := mother(t, flags...)
 	eventually(t, "12 dragons up", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_boards{") == 12 })
 	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")

@@ -81,7 +81,7 @@ func (p prometheus) query(t *testing.T, promql string) map[string]float64 {
 	return values
 }
 
-// sick is what ails some dragons of the herd; they are known before it begins.
+// sick is what ails some dragons of the fleet; they are known before it begins.
 var sick = map[int]dragontest.Fault{
 	3: dragontest.Hang, 7: dragontest.Reset, 12: dragontest.Endless, 17: dragontest.Garbage, 22: dragontest.WrongPassword,
 	27: dragontest.NotReady, 32: dragontest.Status502, 37: dragontest.Trickle,
@@ -93,9 +93,9 @@ var odd = map[int]dragontest.Fault{
 	49: dragontest.InvalidUTF8, 51: dragontest.DuplicateBoards, 53: dragontest.BogusTemperature,
 }
 
-func TestPrometheusSeesWhatTheHerdKnows(t *testing.T) {
+func TestPrometheusSeesWhatTheFleetKnows(t *testing.T) {
 	t.Parallel()
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 60, Specs: dragontest.Mixed})
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 60, Specs: dragontest.Mixed})
 	p, base := mother(t, append(flags, "--dragon-timeout=1")...)
 	prom := startPrometheus(t, base[len("http://"):])
 
@@ -103,10 +103,10 @@ func TestPrometheusSeesWhatTheHerdKnows(t *testing.T) {
 		return prom.query(t, `count(dragon_up{job="dragons"} == 1)`)[""] == 60 && prom.query(t, `count(dragon_up{job="dragon"} == 1)`)[""] == 60
 	})
 	for i, f := range sick {
-		herd.Dragon(i).Inject(f)
+		dragons.Dragon(i).Inject(f)
 	}
 	for i, f := range odd {
-		herd.Dragon(i).Inject(f)
+		dragons.Dragon(i).Inject(f)
 	}
 	for _, job := range []string{"dragons", "dragon"} {
 		eventually(t, "job "+job+" sees exactly the sick ones down", func() bool {
@@ -114,9 +114,9 @@ func TestPrometheusSeesWhatTheHerdKnows(t *testing.T) {
 			if len(up) != 60 {
 				return false
 			}
-			for i := range herd.Len() {
+			for i := range dragons.Len() {
 				_, isSick := sick[i]
-				if up[worker(herd, i)] == 1 == isSick {
+				if up[worker(dragons, i)] == 1 == isSick {
 					return false
 				}
 			}
@@ -126,7 +126,7 @@ func TestPrometheusSeesWhatTheHerdKnows(t *testing.T) {
 			t.Errorf("job %s: %v scrapes failed as a whole; a sick dragon must not cost one", job, n)
 		}
 
-		// What the herd knows about itself.
+		// What the fleet knows about itself.
 		boards := prom.query(t, fmt.Sprintf(`dragon_boards{job=%q}`, job))
 		rates := prom.query(t, fmt.Sprintf(`sum by (worker) (dragon_board_hashrate_hashes_per_second{job=%q, window="avg"})`, job))
 		dead := prom.query(t, fmt.Sprintf(`count by (worker) (dragon_board_up{job=%q} == 0)`, job))
@@ -135,8 +135,8 @@ func TestPrometheusSeesWhatTheHerdKnows(t *testing.T) {
 		if len(info) != 60 {
 			t.Errorf("job %s: dragon_info of %d dragons, want 60", job, len(info))
 		}
-		for i := range herd.Len() {
-			w, truth := worker(herd, i), herd.Dragon(i).Truth()
+		for i := range dragons.Len() {
+			w, truth := worker(dragons, i), dragons.Dragon(i).Truth()
 			if _, isSick := sick[i]; isSick {
 				if _, ok := boards[w]; ok {
 					t.Errorf("job %s: %s is down and has data all the same", job, w)
@@ -160,21 +160,21 @@ func TestPrometheusSeesWhatTheHerdKnows(t *testing.T) {
 	}
 
 	// Two jobs read every dragon, and each dragon saw one request at a time and one login.
-	for i := range herd.Len() {
-		traffic := herd.Dragon(i).Traffic()
+	for i := range dragons.Len() {
+		traffic := dragons.Dragon(i).Traffic()
 		if traffic.MaxInFlight > 1 {
-			t.Errorf("%s had %d requests in flight at once", worker(herd, i), traffic.MaxInFlight)
+			t.Errorf("%s had %d requests in flight at once", worker(dragons, i), traffic.MaxInFlight)
 		}
 		if _, isSick := sick[i]; !isSick && traffic.Logins > 1 {
-			t.Errorf("%s saw %d logins", worker(herd, i), traffic.Logins)
+			t.Errorf("%s saw %d logins", worker(dragons, i), traffic.Logins)
 		}
 		if len(traffic.Forbidden) > 0 {
-			t.Errorf("%s was asked for %v", worker(herd, i), traffic.Forbidden)
+			t.Errorf("%s was asked for %v", worker(dragons, i), traffic.Forbidden)
 		}
 	}
 	p.stop(t)
 }
 
-func worker(herd *dragontest.Herd, i int) string {
-	return dragon.WorkerName(herd.Dragon(i).Spec().MAC)
+func worker(dragons *dragontest.Fleet, i int) string {
+	return dragon.WorkerName(dragons.Dragon(i).Spec().MAC)
 }

@@ -50,7 +50,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 		{URL: "stratum+tcp://farm:" + secrets["the login in a pool's URL"] + "@one.pool.example.com:3333", User: "farm.x", Password: secrets["the pools of a dragon"]},
 		{URL: "stratum+tcp://two.pool.example.com:3333", User: "farm.x", Password: secrets["the pools of a dragon"]},
 	}
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: 6, Specs: func(i int) dragontest.Spec {
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 6, Specs: func(i int) dragontest.Spec {
 		return []dragontest.Spec{
 			{Pools: pools, Password: secrets["the first credential"]},
 			{Pools: pools, Password: secrets["the second, in a file"], Model: "t3+"},
@@ -104,8 +104,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 	eventually(t, "4 dragons are read", up(4))
 	fetch := func(when string) {
 		paths := []string{"/metrics", "/sd", "/", "/-/ready", "/-/healthy", "/nowhere", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/probe?target=127.99.0.1", "/api/v1/plan", "/api/v1/healer"}
-		for i := range herd.Len() {
-			target := url.QueryEscape(herd.Addr(i))
+		for i := range dragons.Len() {
+			target := url.QueryEscape(dragons.Addr(i))
 			paths = append(paths, "/probe?target="+target, "/probe?debug=true&target="+target)
 		}
 		for _, path := range paths {
@@ -119,14 +119,14 @@ func TestNoSecretGetsOut(t *testing.T) {
 		outputs[when+"openmetrics"] = fetched(t, r)
 	}
 	fetch("all is well: ")
-	if n := strings.Count(outputs["all is well: /probe?debug=true&target="+url.QueryEscape(herd.Addr(0))], "pool.example.com"); n == 0 {
+	if n := strings.Count(outputs["all is well: /probe?debug=true&target="+url.QueryEscape(dragons.Addr(0))], "pool.example.com"); n == 0 {
 		t.Error("the debug page does not show what the dragon said")
 	}
-	herd.Dragon(0).Inject(dragontest.WrongPassword)
-	herd.Dragon(1).Inject(dragontest.AlwaysExpired)
-	herd.Dragon(3).Inject(dragontest.HTML)
-	herd.Dragon(4).SetPassword("admin", secrets["a password that was changed"])
-	herd.Dragon(4).Inject(dragontest.Garbage, dragontest.On("summary"))
+	dragons.Dragon(0).Inject(dragontest.WrongPassword)
+	dragons.Dragon(1).Inject(dragontest.AlwaysExpired)
+	dragons.Dragon(3).Inject(dragontest.HTML)
+	dragons.Dragon(4).SetPassword("admin", secrets["a password that was changed"])
+	dragons.Dragon(4).Inject(dragontest.Garbage, dragontest.On("summary"))
 	eventually(t, "all of them are down", up(0))
 	fetch("all is ill: ")
 	eventually(t, "the mirror sent something", func() bool { return strings.Contains(get(t, base+"/metrics"), "mother_statsd_lines_total") })
@@ -158,13 +158,13 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 
 	// What does not run for long.
-	host, port, err := net.SplitHostPort(herd.Addr(0))
+	host, port, err := net.SplitHostPort(dragons.Addr(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	broken := file("broken.yml", credentials+"    pasword: "+secrets["the first credential"]+"\n")
 	listless := file("listless.yml", "credentials: "+secrets["the first credential"]+"\n")
-	herd.Dragon(3).Clear()
+	dragons.Dragon(3).Clear()
 	for name, args := range map[string][]string{
 		"--help":                   {"--help"},
 		"--help, with secrets":     {"--pools=" + wish, "--help"},
@@ -176,8 +176,8 @@ func TestNoSecretGetsOut(t *testing.T) {
 		"a broken file":            {"--network=127.0.0.0/29", "--config.file=" + broken},
 		"a file without a list":    {"--network=127.0.0.0/29", "--config.file=" + listless},
 		"scan":                     {"scan", "--json", "--dragon-port=" + port, host[:strings.LastIndexByte(host, '.')] + ".0/28"},
-		"capture":                  {"capture", herd.Addr(3)},
-		"capture, not let in":      {"capture", herd.Addr(2)},
+		"capture":                  {"capture", dragons.Addr(3)},
+		"capture, not let in":      {"capture", dragons.Addr(2)},
 	} {
 		run := exec.CommandContext(t.Context(), binary, args...)
 		run.Dir = t.TempDir()

@@ -99,7 +99,7 @@ func TestStatsdExporterShowsWhatMetricsShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	models := dragontest.Models()
-	herd, flags := herdOf(t, dragontest.HerdConfig{Count: len(models), Specs: func(i int) dragontest.Spec {
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: len(models), Specs: func(i int) dragontest.Spec {
 		// Their answers stand still, so that readings at two times can be compared.
 		return dragontest.Spec{Model: models[i].Key, Seed: uint64(i) + 1, Faults: []dragontest.Fault{dragontest.Frozen}}
 	}})
@@ -134,9 +134,9 @@ func TestStatsdExporterShowsWhatMetricsShow(t *testing.T) {
 					compared++
 				}
 				for i, m := range models {
-					w := worker(herd, i)
+					w := worker(dragons, i)
 					same(fmt.Sprintf(`statsd_dragon_fan_duty{model=%q,worker=%q}`, m.Type, w), 0.01, fmt.Sprintf(`dragon_fan_duty_ratio{worker=%q}`, w))
-					for b := range herd.Dragon(i).Truth().Boards {
+					for b := range dragons.Dragon(i).Truth().Boards {
 						board := func(name string) string {
 							return fmt.Sprintf(`statsd_dragon_board_%s{board="%d",model=%q,worker=%q}`, name, b, m.Type, w)
 						}
@@ -146,7 +146,7 @@ func TestStatsdExporterShowsWhatMetricsShow(t *testing.T) {
 						same(board("Accepted"), 1, fmt.Sprintf(`dragon_board_shares_total{board="%d",result="accepted",worker=%q}`, b, w))
 						same(board("Hardware_Errors"), 1, fmt.Sprintf(`dragon_board_hardware_errors_total{board="%d",worker=%q}`, b, w))
 					}
-					for n := range herd.Dragon(i).Truth().Pools {
+					for n := range dragons.Dragon(i).Truth().Pools {
 						same(fmt.Sprintf(`statsd_dragon_pool_Accepted{model=%q,pool="%d",worker=%q}`, m.Type, n, w), 1,
 							fmt.Sprintf(`dragon_pool_shares_total{pool="%d",result="accepted",worker=%q}`, n, w))
 					}

@@ -70,15 +70,15 @@ func TestEveryTroubleAtOnce(t *testing.T) {
 			options = append(options, dragontest.CuredBy(x.cure))
 		}
 		for _, f := range x.with {
-			w.herd.Dragon(i).Inject(f)
+			w.dragons.Dragon(i).Inject(f)
 		}
-		w.herd.Dragon(i).Inject(x.fault, options...)
+		w.dragons.Dragon(i).Inject(x.fault, options...)
 	}
 	t.Logf("%d of %d dragons are sick", len(sick), count)
 	left := func() (n int) {
 		for i, x := range sick {
 			stays := slices.Contains(x.with, dragontest.RebootIgnored) || slices.Contains(x.with, dragontest.RebootNeverReturns)
-			if x.cure != dragontest.NoCure && !stays && slices.Contains(w.herd.Dragon(i).ActiveFaults(), x.fault) {
+			if x.cure != dragontest.NoCure && !stays && slices.Contains(w.dragons.Dragon(i).ActiveFaults(), x.fault) {
 				n++
 			}
 		}
@@ -92,7 +92,7 @@ func TestEveryTroubleAtOnce(t *testing.T) {
 		t.Errorf("after %v %d are still sick that a restart or a reboot cures", lasting, n)
 	}
 	page := get(t, w.base+"/metrics")
-	for i, d := range w.herd.Dragons() {
+	for i, d := range w.dragons.Dragons() {
 		x, isSick := sick[i]
 		quarantined := valueIn(t, page, fmt.Sprintf("mother_healer_device_state{state=%q,worker=%q}", healer.StateQuarantined, w.worker(i))) == 1
 		up := valueIn(t, page, fmt.Sprintf("dragon_up{worker=%q}", w.worker(i)))

@@ -28,8 +28,8 @@ func originalOptions(mac string) []string {
 }
 
 // wanted is what dragon i is to be configured for by originalOptions.
-func wanted(herd *dragontest.Herd, i int, own bool) []dragontest.Pool {
-	worker := "dragon-" + strings.ReplaceAll(herd.Dragon(i).Spec().MAC, ":", "")[4:]
+func wanted(dragons *dragontest.Fleet, i int, own bool) []dragontest.Pool {
+	worker := "dragon-" + strings.ReplaceAll(dragons.Dragon(i).Spec().MAC, ":", "")[4:]
 	if own {
 		return []dragontest.Pool{{URL: "stratum+tcp://other.pool.example.com:3333", User: "special." + worker, Password: "hunter2"}}
 	}
@@ -39,9 +39,9 @@ func wanted(herd *dragontest.Herd, i int, own bool) []dragontest.Pool {
 	}
 }
 
-// The original's command line configures a herd: every dragon its pools, under its own
+// The original's command line configures a fleet: every dragon its pools, under its own
 // worker name, and balanced, within the budgets; who is right already is left alone.
-func TestTheOriginalsCommandLineConfiguresAHerd(t *testing.T) {
+func TestTheOriginalsCommandLineConfiguresAFleet(t *testing.T) {
 	t.Parallel()
 	const count, own, right = 6, 2, 4
 	mac := func(i int) string { return fmt.Sprintf("a0:b0:45:00:0e:%02x", i) }
@@ -65,8 +65,8 @@ func TestTheOriginalsCommandLineConfiguresAHerd(t *testing.T) {
 	w.args = slices.DeleteFunc(w.args, func(a string) bool { return strings.HasPrefix(a, "--config.file") })
 	w.start(originalOptions(mac(own))...)
 	asWished := func(i int) bool {
-		truth := w.herd.Dragon(i).Truth()
-		return slices.Equal(truth.Configured, wanted(w.herd, i, i == own)) && truth.AutoTune.Mode == "balanced"
+		truth := w.dragons.Dragon(i).Truth()
+		return slices.Equal(truth.Configured, wanted(w.dragons, i, i == own)) && truth.AutoTune.Mode == "balanced"
 	}
 	eventually(t, "every dragon is as wished", func() bool {
 		for i := range count {
@@ -89,7 +89,7 @@ func TestTheOriginalsCommandLineConfiguresAHerd(t *testing.T) {
 	var all []write
 	for i := range count {
 		var seen []string
-		for _, x := range w.herd.Dragon(i).Writes() {
+		for _, x := range w.dragons.Dragon(i).Writes() {
 			seen = append(seen, x.Endpoint)
 			all = append(all, write{x.At, i})
 		}

@@ -352,13 +352,13 @@ func TestTheVendorIsAskedAtMostDaily(t *testing.T) {
 		c := every(Firmware)
 		c.Dir = dir
 		h := openHall(t, c, l)
-		const herd = 20
-		for i := range herd {
+		const dragons = 20
+		for i := range dragons {
 			d, _ := h.dragon(fmt.Sprintf("10.1.0.%d", i+1), dragontest.Spec{Seed: uint64(i + 1), Latest: dragontest.Release{Version: "t1_20191231_000000"}})
 			h.read(d)
 		}
 		asked := func() (n, most int) {
-			for i := range herd {
+			for i := range dragons {
 				k := l.told(fmt.Sprintf("10.1.0.%d", i+1), askVendor)
 				n, most = n+k, max(most, k)
 			}
@@ -370,11 +370,11 @@ func TestTheVendorIsAskedAtMostDaily(t *testing.T) {
 		}
 		time.Sleep(12 * time.Hour)
 		n, _ := asked()
-		if n < 3 || n > herd-3 {
-			t.Errorf("%d of %d first questions in half a day", n, herd)
+		if n < 3 || n > dragons-3 {
+			t.Errorf("%d of %d first questions in half a day", n, dragons)
 		}
 		time.Sleep(12 * time.Hour)
-		if n, most := asked(); n != herd || most != 1 {
+		if n, most := asked(); n != dragons || most != 1 {
 			t.Errorf("%d questions in the first day, %d to one dragon", n, most)
 		}
 		for restart := range 8 { // a program that starts again and again
@@ -393,7 +393,7 @@ func TestTheVendorIsAskedAtMostDaily(t *testing.T) {
 		if _, most := asked(); most > days+1 {
 			t.Errorf("one dragon was asked %d times in %d days", most, days+1)
 		}
-		if n, _ := asked(); n < herd*days {
+		if n, _ := asked(); n < dragons*days {
 			t.Errorf("%d questions in %d days", n, days+1)
 		}
 	})

@@ -67,10 +67,10 @@ func TestTheOverviewIsReadWhenItMayHaveChanged(t *testing.T) {
 	}
 }
 
-func TestOverviewsOfAHerdAreNotDueTogether(t *testing.T) {
+func TestOverviewsOfAFleetAreNotDueTogether(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
-		const herd = 50
-		for i := range herd {
+		const dragons = 50
+		for i := range dragons {
 			d, _ := h.dragon(fmt.Sprintf("10.1.0.%d", i+1), dragontest.Spec{Seed: uint64(i + 1)})
 			h.read(d)
 		}
@@ -81,14 +81,14 @@ func TestOverviewsOfAHerdAreNotDueTogether(t *testing.T) {
 			for _, d := range h.Dragons() {
 				h.read(d)
 			}
-			twice := h.lan.total() - before - herd
+			twice := h.lan.total() - before - dragons
 			if scrape < 16 && twice > 0 {
 				h.Errorf("%d overviews before they are four minutes old", twice)
 			}
 			most = max(most, twice)
 		}
-		if most == 0 || most > herd/2 {
-			h.Errorf("at most %d of %d dragons were asked twice in a scrape", most, herd)
+		if most == 0 || most > dragons/2 {
+			h.Errorf("at most %d of %d dragons were asked twice in a scrape", most, dragons)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-// Package perf measures the program as a process, on herds in processes of their own,
+// Package perf measures the program as a process, on fleets in processes of their own,
 // by size. It has benchmarks only: make bench runs them.
 package perf
 
@@ -25,8 +25,8 @@ var binary string
 var sizes = []int{10, 100, 1000, 10_000}
 
 func TestMain(m *testing.M) {
-	if config := os.Getenv(herdVariable); config != "" {
-		if err := beHerd(config); err != nil {
+	if config := os.Getenv(fleetVariable); config != "" {
+		if err := beFleet(config); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -64,7 +64,7 @@ func bySize(b *testing.B, sizes []int, measure func(b *testing.B, size int)) {
 // BenchmarkScrape is one /metrics of all dragons, gzipped, as Prometheus asks for it.
 func BenchmarkScrape(b *testing.B) {
 	bySize(b, sizes, func(b *testing.B, size int) {
-		h := newHerd(b, size)
+		h := newFleet(b, size)
 		p := start(b, h)
 		p.scrape()
 		h.ask("forget")
@@ -89,7 +89,7 @@ func BenchmarkScrape(b *testing.B) {
 // the dragons. Loopback refuses at once where nobody is.
 func BenchmarkScan(b *testing.B) {
 	bySize(b, sizes, func(b *testing.B, size int) {
-		h := newHerd(b, size)
+		h := newFleet(b, size)
 		var used time.Duration
 		var peak float64
 		for b.Loop() {
@@ -117,7 +117,7 @@ func BenchmarkScan(b *testing.B) {
 // answers none.
 func BenchmarkBlackholes(b *testing.B) {
 	bySize(b, []int{1000}, func(b *testing.B, size int) {
-		h := newHerd(b, size)
+		h := newFleet(b, size)
 		p := start(b, h)
 		p.scrape()
 		h.ask("hang 20")
@@ -137,7 +137,7 @@ func BenchmarkBlackholes(b *testing.B) {
 func BenchmarkProbe(b *testing.B) {
 	const pace = time.Second / 500
 	bySize(b, []int{1000}, func(b *testing.B, size int) {
-		h := newHerd(b, size)
+		h := newFleet(b, size)
 		p := start(b, h)
 		address := func(i int) string { // as service discovery has it
 			return net.JoinHostPort(fmt.Sprintf("127.90.%d.%d", (i+1)>>8, (i+1)&255), h.port)
@@ -215,22 +215,22 @@ func BenchmarkIdle(b *testing.B) {
 	if err := build(); err != nil {
 		b.Fatal(err)
 	}
-	herds, programs := make(map[int]*herd), make(map[int]*program)
+	fleets, programs := make(map[int]*dragons), make(map[int]*program)
 	used, asked := make(map[int]time.Duration), make(map[int]count)
 	for _, n := range sizes {
-		herds[n] = newHerd(b, n)
-		programs[n] = start(b, herds[n])
+		fleets[n] = newFleet(b, n)
+		programs[n] = start(b, fleets[n])
 	}
 	<-time.After(settled)
 	for _, n := range sizes {
-		herds[n].ask("forget")
+		fleets[n].ask("forget")
 		used[n] = programs[n].cpu()
 	}
 	begun := time.Now()
 	<-time.After(minutes * time.Minute)
 	for _, n := range sizes {
 		used[n] = programs[n].cpu() - used[n]
-		asked[n] = herds[n].ask("count")
+		asked[n] = fleets[n].ask("count")
 	}
 	took := time.Since(begun)
 	bySize(b, sizes, func(b *testing.B, n int) {
@@ -263,7 +263,7 @@ func BenchmarkStatsd(b *testing.B) {
 				}
 			}
 		}()
-		h := newHerd(b, size)
+		h := newFleet(b, size)
 		p := start(b, h, "--statsd-host=127.0.0.1", "--statsd-port="+port, fmt.Sprintf("--statsd-interval=%g", interval.Seconds()))
 		<-time.After(interval) // the readings of the start have been mirrored
 		h.ask("forget")

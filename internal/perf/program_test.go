@@ -24,8 +24,8 @@ type program struct {
 
 var listeningOn = regexp.MustCompile(`msg="Listening on" address=(\S+)`)
 
-// start runs the program on a herd and waits until it has read every dragon of it.
-func start(b *testing.B, h *herd, args ...string) *program {
+// start runs the program on a fleet and waits until it has read every dragon of it.
+func start(b *testing.B, h *dragons, args ...string) *program {
 	b.Helper()
 	args = append([]string{"--web.listen-address=127.0.0.1:0", "--inventory-file=", "--data-dir=" + b.TempDir(), "--scan-interval=24h"}, args...)
 	cmd := exec.Command(binary, append(args, h.flags...)...)

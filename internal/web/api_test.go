@@ -32,35 +32,35 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // clinic is a healer with a fleet of three, and its API.
 type clinic struct {
-	recent *Recent // nil: no charts
-	t      testing.TB
-	dir    string
-	worker string // of the first dragon
-	fleet  *fleet.Fleet
-	healer *agent.Healer
-	herd   *dragontest.Herd
-	labels map[string]*fleet.Labels // by MAC
+	recent    *Recent // nil: no charts
+	t         testing.TB
+	dir       string
+	worker    string // of the first dragon
+	fleet     *fleet.Fleet
+	healer    *agent.Healer
+	simulated *dragontest.Fleet
+	labels    map[string]*fleet.Labels // by MAC
 
 	discovery func() discovery.Status // may be nil
 }
 
 func newClinic(t *testing.T) *clinic {
 	t.Helper()
-	return newClinicOf(t, dragontest.HerdConfig{Count: 3})
+	return newClinicOf(t, dragontest.FleetConfig{Count: 3})
 }
 
 // newClinicOf returns a clinic whose healer has had its first look at the whole fleet.
-func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
+func newClinicOf(t testing.TB, config dragontest.FleetConfig) *clinic {
 	t.Helper()
 	config.InMemory = true
-	herd, err := dragontest.NewHerd(config)
+	simulated, err := dragontest.NewFleet(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	transport := dragon.NewTransport()
-	transport.DialContext = herd.DialContext
+	transport.DialContext = simulated.DialContext
 	options := dragon.Options{Transport: transport}
-	c := &clinic{t: t, dir: t.TempDir(), worker: dragon.WorkerName(herd.Dragon(0).Spec().MAC), herd: herd}
+	c := &clinic{t: t, dir: t.TempDir(), worker: dragon.WorkerName(simulated.Dragon(0).Spec().MAC), simulated: simulated}
 	dragons, err := fleet.Open(fleet.Config{Client: options, Site: func(string) string { return "127.10.0.0/16" },
 		Labels: func(mac string) *fleet.Labels { return c.labels[mac] }})
 	if err != nil {
@@ -68,12 +68,12 @@ func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 	}
 	var meeting errgroup.Group
 	meeting.SetLimit(64)
-	for i := range herd.Len() {
+	for i := range simulated.Len() {
 		meeting.Go(func() error {
-			client := dragon.New(herd.Addr(i), options)
+			client := dragon.New(simulated.Addr(i), options)
 			identity, err := client.Identify(t.Context())
 			if err == nil {
-				dragons.Sighted(t.Context(), fleet.Sighting{Address: herd.Addr(i), Client: client, Identity: identity})
+				dragons.Sighted(t.Context(), fleet.Sighting{Address: simulated.Addr(i), Client: client, Identity: identity})
 			}
 			return err
 		})
@@ -98,7 +98,7 @@ func newClinicOf(t testing.TB, config dragontest.HerdConfig) *clinic {
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
-		herd.Close()
+		simulated.Close()
 		transport.CloseIdleConnections()
 	})
 	eventually(t, "the healer looks at the fleet", func() bool { return c.healer.Status() != nil })
@@ -175,9 +175,9 @@ func TestAPlanSurvivesTheWire(t *testing.T) {
 
 func TestWhyIsAboutOneDragon(t *testing.T) {
 	c := newClinic(t)
-	for _, name := range []string{c.worker, c.herd.Dragon(0).Spec().MAC} {
+	for _, name := range []string{c.worker, c.simulated.Dragon(0).Spec().MAC} {
 		code, body := c.ask(false, "GET", "/api/v1/plan?why="+name, "")
-		if code != 200 || strings.Count(body, `"decision"`) > 1 || !strings.Contains(body, c.worker) || strings.Contains(body, dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)) {
+		if code != 200 || strings.Count(body, `"decision"`) > 1 || !strings.Contains(body, c.worker) || strings.Contains(body, dragon.WorkerName(c.simulated.Dragon(1).Spec().MAC)) {
 			t.Errorf("%s: %d %s", name, code, body)
 		}
 	}
@@ -259,7 +259,7 @@ func TestAnActionIsRefusedWithItsGates(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &e); err != nil || code != 409 || e.Decision == nil || e.Decision.Worker != c.worker || len(e.Decision.Gates) == 0 || e.Try == "" {
 		t.Errorf("%d %v %s", code, err, body)
 	}
-	if n := c.herd.Dragon(0).Truth().Boots; n != 1 {
+	if n := c.simulated.Dragon(0).Truth().Boots; n != 1 {
 		t.Errorf("it booted %d times", n)
 	}
 }
@@ -270,7 +270,7 @@ func TestAForcedActionIsCarriedOut(t *testing.T) {
 	if code != 200 || !strings.Contains(body, `"result":"accepted"`) || !strings.Contains(body, `"actor":"user:o"`) {
 		t.Errorf("%d %s", code, body)
 	}
-	if n := c.herd.Dragon(0).Truth().MinerStarts; n != 2 {
+	if n := c.simulated.Dragon(0).Truth().MinerStarts; n != 2 {
 		t.Errorf("its mining process started %d times, want 2", n)
 	}
 }
@@ -352,7 +352,7 @@ func TestWhatIsInForceAndNotWrittenDownIsAWarning(t *testing.T) {
 }
 
 func TestTheAPIHasWhatThePagesShow(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 4, Specs: func(i int) dragontest.Spec {
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 4, Specs: func(i int) dragontest.Spec {
 		return dragontest.Spec{Faults: [][]dragontest.Fault{{dragontest.DeadBoard}, {}, {}, {dragontest.NotReady}}[i]}
 	}})
 	if _, err := c.healer.Write(t.Context(), agent.WriteRequest{Target: c.worker, Kind: healer.Restart, Owner: "o", Reason: "r", Force: true}); err != nil {
@@ -375,7 +375,7 @@ func TestTheAPIHasWhatThePagesShow(t *testing.T) {
 		t.Errorf("%+v", silent)
 	}
 	var one OneDragonAnswer
-	code, body = c.ask(false, "GET", "/api/v1/dragon/"+c.herd.Dragon(0).Spec().MAC, "")
+	code, body = c.ask(false, "GET", "/api/v1/dragon/"+c.simulated.Dragon(0).Spec().MAC, "")
 	if err := json.Unmarshal([]byte(body), &one); err != nil || code != 200 || len(one.BoardList) != 3 || one.BoardList[2].Status != "Dead" || one.BoardList[2].Hashrate != dragon.Known(0) ||
 		len(one.PoolList) != 2 || one.System == nil || one.System.Gateway != "127.0.0.1" || len(one.Actions) != 1 || len(one.History) == 0 || one.Why == nil || one.Why.Worker != c.worker {
 		t.Errorf("%d %v %s", code, err, body)

@@ -73,12 +73,12 @@ func TestWhatIsConfirmedIsDone(t *testing.T) {
 		t.Error("it is still in quarantine")
 	}
 	do("do=restart&dragon="+c.worker, url.Values{"owner": {"o"}, "reason": {"r"}, "force": {"yes"}})
-	if n := c.herd.Dragon(0).Truth().MinerStarts; n != 2 {
+	if n := c.simulated.Dragon(0).Truth().MinerStarts; n != 2 {
 		t.Errorf("its mining process started %d times, want 2", n)
 	}
-	other := dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)
+	other := dragon.WorkerName(c.simulated.Dragon(1).Spec().MAC)
 	code, body := c.send(true, url.Values{"do": {"reboot"}, "dragon": {other}, "reason": {"r"}, "owner": {"o"}}, nil)
-	if code != http.StatusConflict || !strings.Contains(body, "Not done") || !strings.Contains(body, string(healer.GateNew)) || c.herd.Dragon(1).Truth().Boots != 1 {
+	if code != http.StatusConflict || !strings.Contains(body, "Not done") || !strings.Contains(body, string(healer.GateNew)) || c.simulated.Dragon(1).Truth().Boots != 1 {
 		t.Errorf("without force: %d %s", code, body)
 	}
 	eventually(t, "the audit has all eight", func() bool { // which is written beside

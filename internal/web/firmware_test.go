@@ -65,7 +65,7 @@ func TestRolloutsOfFirmwareByTheAPI(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &a); err != nil || len(a.Images) != 1 || len(a.Wrong) != 1 || len(a.Rollouts) != 1 || len(a.Running) != 1 || a.Running[0].Dragons != 3 {
 		t.Errorf("%v\n%s", err, body)
 	}
-	for i, d := range c.herd.Dragons() {
+	for i, d := range c.simulated.Dragons() {
 		if w := d.Writes(); len(w) > 0 {
 			t.Errorf("dragon %d was written to: %v", i, w)
 		}

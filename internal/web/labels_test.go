@@ -15,8 +15,8 @@ import (
 )
 
 func TestTheFleetIsFilteredAndGroupedByLabels(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 5})
-	mac := func(i int) string { return c.herd.Dragon(i).Spec().MAC }
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 5})
+	mac := func(i int) string { return c.simulated.Dragon(i).Spec().MAC }
 	c.labels = map[string]*fleet.Labels{
 		mac(0): {Pairs: []fleet.Label{{Name: "rack", Value: "b2"}}},
 		mac(1): {Name: `Bertha <b>`, Pairs: []fleet.Label{{Name: "rack", Value: "a12"}, {Name: "owner", Value: "x & y"}}},

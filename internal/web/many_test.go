@@ -16,7 +16,7 @@ import (
 )
 
 func TestTheFleetIsGrouped(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 30, Specs: func(i int) dragontest.Spec {
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 30, Specs: func(i int) dragontest.Spec {
 		spec := dragontest.Mixed(i)
 		if i == 3 {
 			spec.Faults = []dragontest.Fault{dragontest.NotReady}
@@ -68,7 +68,7 @@ func TestTheFleetIsGrouped(t *testing.T) {
 }
 
 func TestTheFleetIsATableForASpreadsheet(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 5, Specs: func(i int) dragontest.Spec {
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 5, Specs: func(i int) dragontest.Spec {
 		spec := dragontest.Mixed(i)
 		if i == 1 {
 			spec.Pools = []dragontest.Pool{{URL: "stratum+tcp://pool.example.com:3333", User: `=HYPERLINK("http://evil.example","x")`, Password: "x"}}
@@ -112,8 +112,8 @@ func TestTheFleetIsATableForASpreadsheet(t *testing.T) {
 }
 
 func TestSeveralDragonsAreChangedWithOneConfirmation(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 4})
-	worker := func(i int) string { return dragon.WorkerName(c.herd.Dragon(i).Spec().MAC) }
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 4})
+	worker := func(i int) string { return dragon.WorkerName(c.simulated.Dragon(i).Spec().MAC) }
 	state := func(i int) healer.State {
 		d, err := c.healer.Why(worker(i))
 		if err != nil {
@@ -151,7 +151,7 @@ func TestSeveralDragonsAreChangedWithOneConfirmation(t *testing.T) {
 		t.Error(page)
 	}
 	form = url.Values{"do": {"reboot"}, "dragon": three["dragon"], "owner": {"o"}, "reason": {"r"}}
-	if code, body := c.send(true, form, nil); code != 200 || !strings.Contains(body, "0 of 3 done.") || strings.Count(body, "not done: ") != 3 || c.herd.Dragon(0).Truth().Boots != 1 {
+	if code, body := c.send(true, form, nil); code != 200 || !strings.Contains(body, "0 of 3 done.") || strings.Count(body, "not done: ") != 3 || c.simulated.Dragon(0).Truth().Boots != 1 {
 		t.Errorf("%d %s", code, body)
 	}
 	for query, want := range map[string]string{

@@ -121,8 +121,8 @@ func listed(page string) []string {
 }
 
 func TestTheFleetIsSortedFilteredAndPaged(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 30, Specs: dragontest.Mixed})
-	worker := func(i int) string { return dragon.WorkerName(c.herd.Dragon(i).Spec().MAC) }
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 30, Specs: dragontest.Mixed})
+	worker := func(i int) string { return dragon.WorkerName(c.simulated.Dragon(i).Spec().MAC) }
 	if err := c.healer.Quarantine(t.Context(), worker(7), "o", "waits for a board"); err != nil {
 		t.Fatal(err)
 	}
@@ -157,8 +157,8 @@ func TestTheFleetIsSortedFilteredAndPaged(t *testing.T) {
 	first(0, "state=lost")
 	first(models["T1"], "model=T1")
 	first(1, "q="+strings.ToUpper(worker(3)))
-	first(1, "q="+c.herd.Host(4).String())
-	first(1, "q="+url.QueryEscape(c.herd.Dragon(5).Spec().MAC))
+	first(1, "q="+c.simulated.Host(4).String())
+	first(1, "q="+url.QueryEscape(c.simulated.Dragon(5).Spec().MAC))
 	first(30, "q=one.pool.example")
 	first(0, "q=nothing+like+it")
 	one, two := first(20, "sort=worker&per=20"), first(10, "sort=worker&per=20&page=2")
@@ -182,7 +182,7 @@ func TestTheFleetIsSortedFilteredAndPaged(t *testing.T) {
 }
 
 func TestADragonsPageHasWhatIsKnown(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 3, Specs: func(i int) dragontest.Spec {
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 3, Specs: func(i int) dragontest.Spec {
 		return dragontest.Spec{Faults: [][]dragontest.Fault{{dragontest.DeadBoard}, {}, {dragontest.NotReady}}[i]}
 	}})
 	page := c.look(false, "/dragon?worker="+c.worker)
@@ -208,7 +208,7 @@ func TestADragonsPageHasWhatIsKnown(t *testing.T) {
 			t.Errorf("there is no way to %s it", do)
 		}
 	}
-	silent := c.look(false, "/dragon?worker="+dragon.WorkerName(c.herd.Dragon(2).Spec().MAC))
+	silent := c.look(false, "/dragon?worker="+dragon.WorkerName(c.simulated.Dragon(2).Spec().MAC))
 	if !strings.Contains(silent, "Offline: ") || !strings.Contains(silent, "Unknown while the dragon is offline.") || strings.Contains(silent, "0 H/s") {
 		t.Error("a dragon that does not answer has figures, or no reason")
 	}
@@ -338,8 +338,8 @@ func TestAHealerThatHasNotLookedYetHasPages(t *testing.T) {
 }
 
 func TestNothingThatADragonSaysBreaksOut(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 3, Specs: hostile})
-	worker := dragon.WorkerName(c.herd.Dragon(1).Spec().MAC)
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 3, Specs: hostile})
+	worker := dragon.WorkerName(c.simulated.Dragon(1).Spec().MAC)
 	for _, path := range []string{"/", "/fleet?q=%3Cscript%3E", "/fleet?q=%22%3E%3Cscript%3Ealert(9)", "/dragon?worker=" + worker, "/healer", "/rollouts", "/api/v1/rollouts", "/api/v1/plan", "/confirm?do=reboot&dragon=%3Cscript%3E&reason=%22onfocus="} {
 		page := c.look(true, path)
 		for _, secret := range []string{"poolsecret", "loginsecret", "housesecret"} {
@@ -372,7 +372,7 @@ func TestNothingThatADragonSaysBreaksOut(t *testing.T) {
 }
 
 func TestOnlyAnAddressBecomesALink(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{})
+	c := newClinicOf(t, dragontest.FleetConfig{})
 	info := *c.fleet.Dragons()[0].Info()
 	for address, want := range map[string]string{
 		"192.0.2.7": "http://192.0.2.7/", "192.0.2.7:8080": "http://192.0.2.7:8080/", "2001:db8::1": "http://[2001:db8::1]/", "[2001:db8::1]:81": "http://[2001:db8::1]:81/",
@@ -461,7 +461,7 @@ func TestPagesLinkToEachOtherWhereverTheyAre(t *testing.T) {
 func TestNoPageAsksADragon(t *testing.T) {
 	c := newClinic(t)
 	asked := func() (n int) {
-		for _, d := range c.herd.Dragons() {
+		for _, d := range c.simulated.Dragons() {
 			n += d.Traffic().Total()
 		}
 		return n
@@ -479,7 +479,7 @@ func TestNoPageAsksADragon(t *testing.T) {
 
 // BenchmarkPages serves the pages of five thousand dragons.
 func BenchmarkPages(b *testing.B) {
-	c := newClinicOf(b, dragontest.HerdConfig{Count: 5000, Specs: dragontest.Mixed})
+	c := newClinicOf(b, dragontest.FleetConfig{Count: 5000, Specs: dragontest.Mixed})
 	h := c.surface(true)
 	for _, path := range []string{"/fleet", "/fleet?q=pool&sort=-temperature&page=7", "/fleet?per=5000", "/dragon?worker=" + c.worker, "/healer", "/api/v1/dragons"} {
 		b.Run(strings.ReplaceAll(strings.SplitN(path, "=dragon", 2)[0], "/", "_"), func(b *testing.B) {

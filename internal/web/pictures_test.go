@@ -53,14 +53,14 @@ func TestPagesInABrowser(t *testing.T) {
 	faults := map[int]dragontest.Fault{
 		2: dragontest.DeadBoard, 3: dragontest.Overheat, 4: dragontest.MissingBoard, 5: dragontest.HostileLabels, 6: dragontest.NotReady, 7: dragontest.PoolDead,
 	}
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 40, Specs: func(i int) dragontest.Spec {
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 40, Specs: func(i int) dragontest.Spec {
 		spec := hostile(i)
 		if f, ok := faults[i]; ok {
 			spec.Faults = []dragontest.Fault{f}
 		}
 		return spec
 	}})
-	worker := func(i int) string { return dragon.WorkerName(c.herd.Dragon(i).Spec().MAC) }
+	worker := func(i int) string { return dragon.WorkerName(c.simulated.Dragon(i).Spec().MAC) }
 	for _, err := range []error{
 		c.healer.Quarantine(t.Context(), worker(2), "operator", "waits for a board"),
 		func() error {

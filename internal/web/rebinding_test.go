@@ -59,7 +59,7 @@ func serveOn(t *testing.T, listener net.Listener, h http.Handler, l *Logins) {
 
 func TestAReboundNameReachesNothing(t *testing.T) {
 	b := newBrowser(t, "--host-resolver-rules=MAP "+rebound+" 127.0.0.1")
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 3})
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 3})
 	for _, withoutLogin := range []bool{false, true} {
 		t.Run(fmt.Sprintf("without-login=%t", withoutLogin), func(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -102,7 +102,7 @@ func TestAReboundNameReachesNothing(t *testing.T) {
 			if p := c.pauses(); len(p) > 0 {
 				t.Errorf("it paused the healer: %+v", p)
 			}
-			if n := c.herd.Dragon(0).Truth().Boots; n != 1 {
+			if n := c.simulated.Dragon(0).Truth().Boots; n != 1 {
 				t.Errorf("the dragon booted %d times", n)
 			}
 
@@ -110,7 +110,7 @@ func TestAReboundNameReachesNothing(t *testing.T) {
 			tab.visit("http://" + address + "/healer")
 			tab.eval(strings.ReplaceAll(attack, "WORKER", c.worker), &answers)
 			p := c.pauses()
-			if len(p) == 0 || p[0].Owner != agent.Unverified+"o" || c.herd.Dragon(0).Truth().Boots < 2 && !withoutLogin {
+			if len(p) == 0 || p[0].Owner != agent.Unverified+"o" || c.simulated.Dragon(0).Truth().Boots < 2 && !withoutLogin {
 				t.Errorf("the operator's own page could not: %s, %+v", answers, p)
 			}
 			for _, x := range p {
@@ -119,6 +119,6 @@ func TestAReboundNameReachesNothing(t *testing.T) {
 				}
 			}
 		})
-		c = newClinicOf(t, dragontest.HerdConfig{Count: 3})
+		c = newClinicOf(t, dragontest.FleetConfig{Count: 3})
 	}
 }

@@ -98,7 +98,7 @@ func TestAChartHasItsLineAndGaps(t *testing.T) {
 }
 
 func TestADragonsPageHasCharts(t *testing.T) {
-	c := newClinicOf(t, dragontest.HerdConfig{Count: 2})
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 2})
 	recent := NewRecent()
 	d := c.fleet.Lookup(c.worker)
 	show := func() string {

@@ -126,15 +126,15 @@ func Rewrite(t *testing.T, path, text string) {
 	}
 }
 
-// HerdOf returns n simulated dragons.
-func HerdOf(t *testing.T, n int, specs func(i int) dragontest.Spec) *dragontest.Herd {
+// FleetOf returns n simulated dragons.
+func FleetOf(t *testing.T, n int, specs func(i int) dragontest.Spec) *dragontest.Fleet {
 	t.Helper()
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{Count: n, Specs: specs})
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: n, Specs: specs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(herd.Close)
-	return herd
+	t.Cleanup(dragons.Close)
+	return dragons
 }
 
 // OnText calls Do when Text is written for the first time.
@@ -155,7 +155,7 @@ func (w *OnText) Write(p []byte) (int, error) {
 
 // Farm is simulated dragons and a data directory whose inventory knows it.
 type Farm struct {
-	*dragontest.Herd
+	*dragontest.Fleet
 	t   *testing.T
 	Dir string
 }
@@ -163,15 +163,15 @@ type Farm struct {
 // NewFarm returns a farm with a dragon for each of specs.
 func NewFarm(t *testing.T, specs ...dragontest.Spec) *Farm {
 	t.Helper()
-	herd, err := dragontest.NewHerd(dragontest.HerdConfig{
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{
 		Count: len(specs), Prefix: netip.MustParsePrefix("127.78.0.0/16"),
 		Specs: func(i int) dragontest.Spec { return specs[i] },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(herd.Close)
-	l := &Farm{herd, t, t.TempDir()}
+	t.Cleanup(dragons.Close)
+	l := &Farm{dragons, t, t.TempDir()}
 	l.Remember()
 	return l
 }

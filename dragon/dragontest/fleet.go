@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// HerdConfig describes a herd. The zero value is one T1 on 127.10.0.1.
-type HerdConfig struct {
+// FleetConfig describes a fleet. The zero value is one T1 on 127.10.0.1.
+type FleetConfig struct {
 	Count int // dragons; default 1
 	// Specs describes dragon i; default a T1 of its own. Where it leaves Seed, and
-	// the address in Network, empty, the herd fills them in, and so gives each its MAC.
+	// the address in Network, empty, the fleet fills them in, and so gives each its MAC.
 	Specs func(i int) Spec
 
 	Strangers []StrangerKind // at the addresses after the dragons'
@@ -28,16 +28,16 @@ type HerdConfig struct {
 	Port   uint16       // the same on all; default any that is free, 80 in memory
 
 	// InMemory makes a network without sockets that only DialContext reaches. Made
-	// inside a testing/synctest bubble, the herd lives by the bubble's clock.
+	// inside a testing/synctest bubble, the fleet lives by the bubble's clock.
 	InMemory bool
 	// Silent makes addresses without a host not answer at all, as on a real network
 	// without a neighbour, where they would refuse otherwise. In memory only.
 	Silent bool
 }
 
-// Herd is many dragons, each on its own address of loopback, all on one port.
-type Herd struct {
-	config HerdConfig
+// Fleet is many dragons, each on its own address of loopback, all on one port.
+type Fleet struct {
+	config FleetConfig
 	port   uint16
 	server *hostServer
 	memory *exchange // nil where there are sockets
@@ -52,8 +52,8 @@ type Herd struct {
 	dials  map[netip.Addr]int
 }
 
-// NewHerd makes a herd. The caller closes it.
-func NewHerd(c HerdConfig) (*Herd, error) {
+// NewFleet makes a fleet. The caller closes it.
+func NewFleet(c FleetConfig) (*Fleet, error) {
 	if c.Count == 0 {
 		c.Count = 1
 	}
@@ -72,7 +72,7 @@ func NewHerd(c HerdConfig) (*Herd, error) {
 		return nil, fmt.Errorf("dragontest: %d hosts do not fit into %v", hosts, c.Prefix)
 	}
 
-	h := &Herd{
+	h := &Fleet{
 		config: c,
 		byAddr: make(map[netip.Addr]host, hosts), doors: make(map[netip.Addr]*door),
 		dials: make(map[netip.Addr]int),
@@ -121,7 +121,7 @@ func NewHerd(c HerdConfig) (*Herd, error) {
 
 // listen opens all doors on one port. A port that is free on the first address may
 // be taken on another, so that a few are tried.
-func (h *Herd) listen() error {
+func (h *Fleet) listen() error {
 	var err error
 	for range 5 {
 		if err = h.listenOn(h.config.Port); err == nil {
@@ -142,7 +142,7 @@ func (h *Herd) listen() error {
 	return err
 }
 
-func (h *Herd) listenOn(port uint16) error {
+func (h *Fleet) listenOn(port uint16) error {
 	for _, addr := range h.addrs {
 		o, err := h.server.openDoor(h.byAddr[addr], netip.AddrPortFrom(addr, port))
 		if err != nil {
@@ -155,8 +155,8 @@ func (h *Herd) listenOn(port uint16) error {
 	return nil
 }
 
-// Close ends the herd with all its connections and waits for its goroutines.
-func (h *Herd) Close() {
+// Close ends the fleet with all its connections and waits for its goroutines.
+func (h *Fleet) Close() {
 	for _, d := range h.dragons {
 		d.Close()
 	}
@@ -167,40 +167,40 @@ func (h *Herd) Close() {
 }
 
 // Len returns the number of dragons.
-func (h *Herd) Len() int { return len(h.dragons) }
+func (h *Fleet) Len() int { return len(h.dragons) }
 
 // Dragon returns dragon i.
-func (h *Herd) Dragon(i int) *Dragon { return h.dragons[i] }
+func (h *Fleet) Dragon(i int) *Dragon { return h.dragons[i] }
 
 // Dragons returns all dragons in order.
-func (h *Herd) Dragons() []*Dragon { return slices.Clone(h.dragons) }
+func (h *Fleet) Dragons() []*Dragon { return slices.Clone(h.dragons) }
 
 // Strangers returns the hosts that are no dragons, in order.
-func (h *Herd) Strangers() []*Stranger { return slices.Clone(h.strangers) }
+func (h *Fleet) Strangers() []*Stranger { return slices.Clone(h.strangers) }
 
 // Port returns the port of all hosts.
-func (h *Herd) Port() uint16 { return h.port }
+func (h *Fleet) Port() uint16 { return h.port }
 
 // Addr returns the host:port of dragon i.
-func (h *Herd) Addr(i int) string {
+func (h *Fleet) Addr(i int) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return netip.AddrPortFrom(h.addrs[i], h.port).String()
 }
 
 // Host returns the address of dragon i.
-func (h *Herd) Host(i int) netip.Addr {
+func (h *Fleet) Host(i int) netip.Addr {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.addrs[i]
 }
 
 // StrangerAddr returns the host:port of stranger i.
-func (h *Herd) StrangerAddr(i int) string { return h.Addr(len(h.dragons) + i) }
+func (h *Fleet) StrangerAddr(i int) string { return h.Addr(len(h.dragons) + i) }
 
 // Networks returns the smallest network that holds all hosts at an address that a
 // scan looks at, neither its first nor its last.
-func (h *Herd) Networks() []netip.Prefix {
+func (h *Fleet) Networks() []netip.Prefix {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	bits := 30
@@ -215,7 +215,7 @@ func (h *Herd) Networks() []netip.Prefix {
 
 // Move gives dragon i another address, as a new lease does. The address must be
 // free or that of a dragon whose address is then free; see Swap for an exchange.
-func (h *Herd) Move(i int, to netip.Addr) error {
+func (h *Fleet) Move(i int, to netip.Addr) error {
 	if err := loopback(to); err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (h *Herd) Move(i int, to netip.Addr) error {
 }
 
 // Swap exchanges the addresses of two dragons.
-func (h *Herd) Swap(i, j int) error {
+func (h *Fleet) Swap(i, j int) error {
 	free := h.config.Prefix.Addr()
 	a, b := h.Host(i), h.Host(j)
 	return errors.Join(h.Move(i, free), h.Move(j, a), h.Move(i, b))
@@ -250,7 +250,7 @@ func (h *Herd) Swap(i, j int) error {
 
 // lives reports whether a host is still at an address. The connections that it had
 // at an old one die with the next request.
-func (h *Herd) lives(at host, addr netip.Addr) bool {
+func (h *Fleet) lives(at host, addr netip.Addr) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.byAddr[addr] == at
@@ -264,10 +264,10 @@ func (d *Dragon) moved(to netip.Addr) {
 	d.state.network.IPAddress = to.String()
 }
 
-// DialContext connects to a host of the herd, for http.Transport.DialContext and
+// DialContext connects to a host of the fleet, for http.Transport.DialContext and
 // for whoever dials by himself. It never leaves loopback: an address that is not
 // within 127.0.0.0/8 is an error.
-func (h *Herd) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (h *Fleet) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	name, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -304,13 +304,13 @@ func (h *Herd) DialContext(ctx context.Context, network, address string) (net.Co
 
 // Dials returns how often DialContext was asked for each address, also for those
 // where nobody lives.
-func (h *Herd) Dials() map[netip.Addr]int {
+func (h *Fleet) Dials() map[netip.Addr]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.dials)
 }
 
-// Mixed describes dragon i of a herd in which all models take turns.
+// Mixed describes dragon i of a fleet in which all models take turns.
 func Mixed(i int) Spec {
 	all := Models()
 	return Spec{Model: all[i%len(all)].Key, Seed: uint64(i) + 1}

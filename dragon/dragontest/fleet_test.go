@@ -31,8 +31,8 @@ func macOf(t testing.TB, c *http.Client, addr, auth string) (string, error) {
 	return o.Version.Ethaddr, err
 }
 
-func TestHerdOnLoopback(t *testing.T) {
-	h := newHerd(t, HerdConfig{Count: 20, Specs: Mixed, Strangers: []StrangerKind{Router, SSH}})
+func TestFleetOnLoopback(t *testing.T) {
+	h := newFleet(t, FleetConfig{Count: 20, Specs: Mixed, Strangers: []StrangerKind{Router, SSH}})
 	c := clientOf(t, h)
 	seen := map[string]bool{}
 	for i, d := range h.Dragons() {
@@ -58,21 +58,21 @@ func TestHerdOnLoopback(t *testing.T) {
 
 func TestNetworksLeavesNoHostAtItsEdges(t *testing.T) {
 	for count, want := range map[int]string{1: "127.10.0.0/30", 2: "127.10.0.0/30", 3: "127.10.0.0/29", 14: "127.10.0.0/28", 15: "127.10.0.0/27", 300: "127.10.0.0/23"} {
-		h := newHerd(t, HerdConfig{Count: count, InMemory: true})
+		h := newFleet(t, FleetConfig{Count: count, InMemory: true})
 		if got := h.Networks()[0].String(); got != want {
 			t.Errorf("%d dragons: %s, want %s", count, got, want)
 		}
 	}
 }
 
-func TestHerdStaysOnLoopback(t *testing.T) {
+func TestFleetStaysOnLoopback(t *testing.T) {
 	for _, p := range []string{"10.1.0.0/24", "192.168.0.0/24", "126.0.0.0/7", "0.0.0.0/0", "::1/128"} {
-		if h, err := NewHerd(HerdConfig{Prefix: netip.MustParsePrefix(p)}); err == nil {
+		if h, err := NewFleet(FleetConfig{Prefix: netip.MustParsePrefix(p)}); err == nil {
 			h.Close()
-			t.Errorf("a herd in %s", p)
+			t.Errorf("a fleet in %s", p)
 		}
 	}
-	h := newHerd(t, HerdConfig{InMemory: true})
+	h := newFleet(t, FleetConfig{InMemory: true})
 	if c, err := h.DialContext(t.Context(), "tcp", "192.0.2.1:80"); err == nil {
 		_ = c.Close()
 		t.Error("dialled away from loopback")
@@ -80,7 +80,7 @@ func TestHerdStaysOnLoopback(t *testing.T) {
 	if err := h.Move(0, netip.MustParseAddr("192.0.2.1")); err == nil {
 		t.Error("moved away from loopback")
 	}
-	if h, err := NewHerd(HerdConfig{Count: 7, Prefix: netip.MustParsePrefix("127.10.0.0/29")}); err == nil {
+	if h, err := NewFleet(FleetConfig{Count: 7, Prefix: netip.MustParsePrefix("127.10.0.0/29")}); err == nil {
 		h.Close()
 		t.Error("7 hosts in a /29")
 	}
@@ -141,14 +141,14 @@ func TestResetOnARealSocket(t *testing.T) {
 
 func TestEmptyAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHerd(t, HerdConfig{InMemory: true})
+		h := newFleet(t, FleetConfig{InMemory: true})
 		if _, err := h.DialContext(t.Context(), "tcp", "127.10.0.9:80"); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("err = %v, want refused", err)
 		}
 		if _, err := h.DialContext(t.Context(), "tcp", "127.10.0.1:81"); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("other port: err = %v, want refused", err)
 		}
-		silent := newHerd(t, HerdConfig{InMemory: true, Silent: true})
+		silent := newFleet(t, FleetConfig{InMemory: true, Silent: true})
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		start := time.Now()
@@ -165,7 +165,7 @@ func TestEmptyAddresses(t *testing.T) {
 
 func TestMoveAndSwap(t *testing.T) {
 	for _, inMemory := range []bool{true, false} {
-		h := newHerd(t, HerdConfig{Count: 2, InMemory: inMemory})
+		h := newFleet(t, FleetConfig{Count: 2, InMemory: inMemory})
 		c := clientOf(t, h)
 		auth := basic("admin", "dragonadmin")
 		a, b := h.Addr(0), h.Addr(1)
@@ -238,7 +238,7 @@ func TestClockThatGoesBackHarmsNothing(t *testing.T) {
 }
 
 func TestManyAtOnce(t *testing.T) {
-	h := newHerd(t, HerdConfig{Count: 8, InMemory: true, Specs: Mixed})
+	h := newFleet(t, FleetConfig{Count: 8, InMemory: true, Specs: Mixed})
 	c := clientOf(t, h)
 	var wg sync.WaitGroup
 	for i, d := range h.Dragons() {
