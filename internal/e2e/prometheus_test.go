@@ -122,6 +122,15 @@ func TestPrometheusSeesWhatTheFleetKnows(t *testing.T) {
 			}
 			return true
 		})
+		eventually(t, "job "+job+" has scraped the others since", func() bool {
+			dead := prom.query(t, fmt.Sprintf(`count by (worker) (dragon_board_up{job=%q} == 0)`, job))
+			for i, f := range odd {
+				if f == dragontest.DeadBoard && dead[worker(dragons, i)] != 1 {
+					return false
+				}
+			}
+			return true
+		})
 		if n := prom.query(t, fmt.Sprintf(`count(up{job=%q} == 0) or vector(0)`, job))[""]; n != 0 {
 			t.Errorf("job %s: %v scrapes failed as a whole; a sick dragon must not cost one", job, n)
 		}
