@@ -255,8 +255,8 @@ func (a *Attempt) recognize(r Reply) error {
 	return nil
 }
 
-// found takes what a dragon that is to be configured has, right before that is changed: it
-// may be in sync already, and what it has is to be given back if the new does not work.
+// found takes what the dragon has right before it is configured: it may be in sync already, and
+// a rollback needs what it had.
 func (a *Attempt) found(r Reply) error {
 	x := a.decision.Change
 	switch {
@@ -361,7 +361,7 @@ func (a *Attempt) Allowed(s Standing) error {
 			return NotSentf("the mode is observe")
 		}
 	case d.Upgrade != nil:
-		if ro := s.Memory.FirmwareRollout(d.Upgrade.Rollout); ro == nil || ro.State != FirmwareRunning {
+		if ro := s.Memory.FirmwareRollout(d.Upgrade.Rollout); ro == nil || ro.State != RolloutRunning {
 			return NotSentf("rollout %s does not run any more", d.Upgrade.Rollout)
 		}
 	case a.actor == "" && s.Policy.For(d.Profile).Mode != Enforce:

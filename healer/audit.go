@@ -64,7 +64,7 @@ type saying struct {
 	at   Moment
 }
 
-// record is the part of an audit record that says whom it is about.
+// record is the part of an audit record that says which dragon it is about.
 func (c *cycle) record(s *subject, verb Verb) Audit {
 	a := Audit{
 		At: c.out.Wall, Epoch: c.m.Fleet.Epoch, Mode: s.p.Mode, MAC: s.f.MAC, Worker: s.f.Worker, IP: s.f.Address,
@@ -139,31 +139,6 @@ func (c *cycle) auditDecisions() {
 	}
 }
 
-// auditChanges says which dragons are, or would be, configured, or what is in the way.
-// Who only waits for its turn, or for the end of what holds many, is no news.
-func (c *cycle) auditChanges() {
-	due := make(map[string]bool, len(c.out.Changes))
-	for i := range c.out.Changes {
-		d := &c.out.Changes[i]
-		if d.Verb == Wait || d.Verb == Blocked && len(itself(d)) == 0 {
-			continue
-		}
-		key := d.MAC + " configuration"
-		due[key] = true
-		last, said := c.m.run.lastAudited[key]
-		what := fmt.Sprintf("%s %s %s %v", d.Verb, d.Reason, d.Note, itself(d))
-		if !said || what != last.what {
-			c.m.run.lastAudited[key] = saying{what, c.now}
-			c.out.Audit = append(c.out.Audit, c.decided(c.byMAC[d.MAC], d, d.Verb))
-		}
-	}
-	for _, s := range c.all {
-		if key := s.f.MAC + " configuration"; !due[key] && s.phase != PhaseDrifted && s.phase != PhaseWaiting {
-			delete(c.m.run.lastAudited, key)
-		}
-	}
-}
-
 // AuditOf is the audit record of a decision that a plan has made.
 func AuditOf(plan *Plan, mem *Memory, policy *Policy, d *Decision, verb Verb) Audit {
 	c := &cycle{p: policy, m: mem, out: plan}
@@ -188,7 +163,7 @@ func (c *cycle) decided(s *subject, d *Decision, verb Verb) Audit {
 	return a
 }
 
-// Quiet reports whether a dragon in the state needs nobody's attention.
+// Quiet reports whether a dragon in the state needs no attention.
 func (s State) Quiet() bool {
 	return s == StateNew || s == StateObserving || s == StateHealthy
 }

@@ -36,7 +36,7 @@ func (s BreakerState) String() string {
 //	efficacy    open: a step of the ladder does not help, and is skipped (Scope is step/reason/model);
 //	            latched: the whole ladder does not (Scope is ladder/reason/model)
 //	harm        what is done does harm
-//	rollout     a changed wish does not work (Scope is the rollout)
+//	rollout     what a rollout brings does not work (Scope is the rollout)
 type Breaker struct {
 	Name   string       `json:"name"`
 	Scope  string       `json:"scope,omitempty"`

@@ -225,7 +225,8 @@ func (m *Memory) release(r *Record, now Moment) {
 
 // Ack closes a breaker that a human has looked into. The names safe_mode and
 // recovered_state stand for those, config for what is stuck or in conflict on the dragon
-// whose MAC is the scope. A rollout begins anew, with a canary. What efficacy was judged by starts anew.
+// whose MAC is the scope. A rollout of a configuration starts from its canary. The
+// statistics of efficacy start again.
 func (m *Memory) Ack(now Instant, name, scope, by string) error {
 	if by == "" {
 		return errors.New("ack: it needs an owner")

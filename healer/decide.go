@@ -30,8 +30,10 @@ func decide(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
 		c.transition(s)
 	}
 	c.giveUp()
+	for _, s := range c.all {
+		c.compare(s)
+	}
 	c.advanceRollouts()
-	c.compareAll()
 	c.breakers()
 	c.choose()
 	c.explain()
@@ -71,10 +73,9 @@ type subject struct {
 	fired       int      // index of the most severe detector that fired; -1: none
 	suspect     int      // the same for one with a bad sample
 	decision    *Decision
-	rollout     *Rollout     // of its wish; nil: it has none
-	drift       []Difference // of what it is known to be configured for
+	rollout     *ConfigRollout // of its desired state; nil: it has none
+	drift       []Difference   // of what it is known to be configured for
 	phase       Phase
-	change      *change // that is to be written to it
 }
 
 // sick reports whether a detector that leads to actions has fired.
@@ -454,8 +455,7 @@ func (c *cycle) choose() {
 	for _, s := range c.order[:sick] {
 		c.decide(s)
 	}
-	c.chooseUpgrades()
-	c.changes()
+	c.chooseRollouts()
 }
 
 // decide finds the next step for a sick dragon and asks the gates.

@@ -7,28 +7,28 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Downshift is what must be remembered of a dragon that was too hot: the autotuner's mode
-// that it gets back once it has been cool for long enough.
+// Downshift is what must be remembered of a dragon that was too hot: the autotune mode that it
+// had, and gets again once it has been cool for long enough.
 type Downshift struct {
 	Since Moment   `json:"since"`
 	Mode  string   `json:"mode"`
 	Level *float64 `json:"level,omitempty"`
-	Back  Moment   `json:"back,omitempty"` // since when it may have that again; 0: it is too early
+	Back  Moment   `json:"back,omitempty"` // since when the mode is to be restored; 0: not yet
 }
 
 const (
 	coolest    = "efficient"        // of the autotuner's modes
-	coolUnseen = time.Hour          // without a sample: how long it has been cool is not known
+	coolUnseen = time.Hour          // without a sample, how long it has been cool is not known
 	scorchedOf = 15                 // samples, of which
 	scorched   = scorchedOf * 4 / 5 // must have been too hot
 )
 
-// downshift has a dragon that stays too hot run in the mode that warms least, if the
-// policy allows it, and takes that back when the heat is over. It works by wish, like
-// whatever a dragon is configured for: one dragon tries it first, each write passes the
-// gates, and what it was is written down before.
+// downshift makes the coolest mode the desired state of a dragon that stays too hot, if the
+// policy allows it, and the old mode again when the heat is over. A rollout brings it, like any
+// desired state: one dragon tries it first, each write passes the gates, and the old mode is
+// remembered.
 //
-// It comes before anything that looks at a wish.
+// It comes before all that looks at a desired state.
 func (c *cycle) downshift(s *subject) {
 	if s.conflict {
 		return
@@ -59,11 +59,11 @@ func (c *cycle) downshift(s *subject) {
 	w := x.desiredState(own)
 	if x.Back != 0 && (own != nil && own.Mode != "" || s.r.open() == nil && s.f.Configured.known(ItemAutotune) &&
 		c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.Tuned(s.f.Configured)) {
-		s.r.Downshift = nil // what it had is what it has, or what the operator wants instead
+		s.r.Downshift = nil // it has its mode again, or the operator wants another one
 		c.m.touch(s.f.MAC)
 		return
 	}
-	f := *s.f // the view's facts are not ours to change
+	f := *s.f // the view's facts are not to be changed
 	f.Desired = w
 	s.f = &f
 }
@@ -84,7 +84,7 @@ func (c *cycle) trackHeat(s *subject) {
 	}
 }
 
-// beginDownshift takes down what the dragon has, so that it can be given back.
+// beginDownshift remembers the dragon's autotune mode, so that it can be restored.
 func (c *cycle) beginDownshift(s *subject) {
 	have := s.f.Configured
 	if !have.known(ItemAutotune) || have.Mode == coolest {
@@ -101,7 +101,7 @@ func (c *cycle) beginDownshift(s *subject) {
 		t, ShortDuration(s.p.Heat.DownshiftFor), coolest, x.words(), s.p.Heat.RestoreBelow, ShortDuration(s.p.Heat.RestoreAfter)))
 }
 
-// at returns the same, with another time from which it may be taken back.
+// at returns the same with another time from which the mode is to be restored.
 func (x *Downshift) at(back Moment) *Downshift {
 	y := *x
 	y.Back = back
@@ -117,7 +117,7 @@ func (x *Downshift) level() dragon.Number {
 
 func (x *Downshift) words() string { return ModeText(x.Mode, x.level()) }
 
-// desiredState is what the operator wishes, but for the mode.
+// desiredState is the operator's with another mode.
 func (x *Downshift) desiredState(own *DesiredState) *DesiredState {
 	w := &DesiredState{}
 	if own != nil {

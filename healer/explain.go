@@ -129,6 +129,5 @@ func (c *cycle) explain() {
 	c.out.Pauses = slices.Clone(fleet.Pauses)
 	c.showFirmware()
 	c.auditDecisions()
-	c.auditChanges()
-	c.auditUpgrades()
+	c.auditSteps()
 }

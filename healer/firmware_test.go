@@ -109,7 +109,7 @@ func TestAbortIsIdempotentAndFinal(t *testing.T) {
 		}
 	}
 	ro := f.mem.Fleet.Firmware[0]
-	if holds != 1 || ro.State != FirmwareAborted || len(f.plan.Upgrades) != 0 {
+	if holds != 1 || ro.State != RolloutAborted || len(f.plan.Upgrades) != 0 {
 		t.Errorf("said %d times, %s, %d more to upgrade", holds, ro.State, len(f.plan.Upgrades))
 	}
 	if err := f.mem.AbortFirmware(f.now, "f1", "once more"); err != nil || ro.Why == "once more" {
@@ -125,14 +125,14 @@ func TestAbortIsIdempotentAndFinal(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.tick()
-	if n := len(f.plan.CurrentFirmware()); n != 0 || ro.State != FirmwareAborted {
+	if n := len(f.plan.CurrentFirmware()); n != 0 || ro.State != RolloutAborted {
 		t.Errorf("afterwards %d are shown, and it is %s", n, ro.State)
 	}
 }
 
 func TestOneFailureOfALaterWaveIsNoReasonToAbort(t *testing.T) {
 	t.Parallel()
-	for failed, state := range map[int]FirmwareState{1: FirmwareRunning, 2: FirmwareAborted} {
+	for failed, state := range map[int]RolloutState{1: RolloutRunning, 2: RolloutAborted} {
 		f := newFarm(t, 40).settle()
 		f.sends = false
 		rollOut(f)
@@ -165,7 +165,7 @@ func TestTwoLostDragonsAbortWhicheverWaveTheyAreOf(t *testing.T) {
 		f.record(i).Upgrade = u
 	}
 	f.tick()
-	if ro := f.mem.Fleet.Firmware[0]; ro.State != FirmwareAborted {
+	if ro := f.mem.Fleet.Firmware[0]; ro.State != RolloutAborted {
 		t.Errorf("%s: %s", ro.State, ro.Why)
 	}
 }
@@ -180,7 +180,7 @@ func TestWhatNothingCanBeSaidOfPausesARollout(t *testing.T) {
 	f.units[1].who.Firmware = newer
 	f.tick()
 	ro := f.mem.Fleet.Firmware[0]
-	if ro.State != FirmwarePaused || !strings.Contains(ro.Why, "domain") || len(f.plan.Upgrades) > 0 {
+	if ro.State != RolloutPaused || !strings.Contains(ro.Why, "domain") || len(f.plan.Upgrades) > 0 {
 		t.Errorf("%s: %q, %d to upgrade", ro.State, ro.Why, len(f.plan.Upgrades))
 	}
 	if err := f.mem.ResumeFirmware(f.now, "f1", "looked into it"); err != nil {
@@ -265,7 +265,7 @@ func TestATrialIsJudgedByWhatTheDragonDidBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hours := 2 * time.Hour
 			x := trial{samples: 120, hottest: 120 * c.hottest, peers: 120 * c.peers}
-			x.last = reckoning{at: Moment(hours), elapsed: hours.Seconds(), hashes: c.rate * hours.Seconds()}
+			x.last = totals{at: Moment(hours), elapsed: hours.Seconds(), hashes: c.rate * hours.Seconds()}
 			x.last.errors = c.errors * x.last.hashes
 			got := x.judge(&Upgrading{Before: before}, &p)
 			if c.says == "" && got != "" || !strings.Contains(got, c.says) {
@@ -331,10 +331,10 @@ func TestARolloutThatGoesOnIsNotForgotten(t *testing.T) {
 	f.sends = false
 	rollOut(f)
 	open := f.mem.Fleet.Firmware[0]
-	f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{ID: "watched", State: FirmwareAborted})
+	f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{RolloutHead: RolloutHead{ID: "watched", State: RolloutAborted}})
 	f.record(3).Upgrade = &Upgrading{Rollout: "watched", Phase: UpgradeSoaking}
 	for i := range 2 * rolloutsKept {
-		f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{ID: fmt.Sprint("over ", i), State: FirmwareDone})
+		f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{RolloutHead: RolloutHead{ID: fmt.Sprint("over ", i), State: RolloutDone}})
 		f.mem.forgetFirmware()
 	}
 	if n := len(f.mem.Fleet.Firmware); n != rolloutsKept {

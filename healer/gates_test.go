@@ -160,7 +160,7 @@ func gateCases() map[Gate]gateCase {
 			}
 		}},
 		GateUploads: {before: rollOut, rolls: true, close: func(f *farm) {
-			f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{ID: "f0", State: FirmwareDone})
+			f.mem.Fleet.Firmware = append(f.mem.Fleet.Firmware, &FirmwareRollout{RolloutHead: RolloutHead{ID: "f0", State: RolloutDone}})
 			for _, i := range []int{8, 9} {
 				f.past(i, Upgrade, 5*time.Minute, func(a *Action) { a.Result = Pending })
 				f.record(i).Upgrade = &Upgrading{Rollout: "f0", Phase: UpgradeUploading, Since: f.plan.At, Action: f.record(i).Actions[0].ID}

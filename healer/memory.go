@@ -149,7 +149,7 @@ type Record struct {
 	Baseline   Baseline   `json:"baseline"`
 	Boot       Moment     `json:"boot,omitempty"` // of its system, as the last sample has it
 
-	Config  *ConfigRecord `json:"config,omitempty"`  // nil: nothing was written for its wish
+	Config  *ConfigRecord `json:"config,omitempty"`  // nil: nothing was written for its desired state
 	Upgrade *Upgrading    `json:"upgrade,omitempty"` // in the rollout of firmware that it was in last
 }
 
@@ -215,7 +215,7 @@ type FleetRecord struct {
 	Conflicts  map[string]Moment    `json:"conflicts,omitempty"` // MACs that several claimed, and the last sign of it, to the hour
 	ConfigHash string               `json:"config_hash,omitempty"`
 
-	Rollouts     []*Rollout         `json:"rollouts,omitempty"` // in the order of their beginning
+	Rollouts     []*ConfigRollout   `json:"rollouts,omitempty"` // in the order of their beginning
 	NextRollout  int                `json:"next_rollout,omitempty"`
 	Firmware     []*FirmwareRollout `json:"firmware,omitempty"` // rollouts, in the order of their beginning
 	NextFirmware int                `json:"next_firmware,omitempty"`
@@ -305,7 +305,7 @@ func (m *Memory) init() {
 	slices.SortFunc(m.Fleet.Breakers, func(a, b *Breaker) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Scope, b.Scope))
 	})
-	m.Fleet.Rollouts = slices.DeleteFunc(m.Fleet.Rollouts, func(ro *Rollout) bool { return ro == nil })
+	m.Fleet.Rollouts = slices.DeleteFunc(m.Fleet.Rollouts, func(ro *ConfigRollout) bool { return ro == nil })
 	m.run = running{
 		dragons:     make(map[string]*watch),
 		lastAudited: make(map[string]saying),
@@ -395,7 +395,7 @@ func (m *Memory) Clone() *Memory {
 	}
 	f.Conflicts = maps.Clone(m.Fleet.Conflicts)
 	f.Tunes, f.Boots = clonedLists(m.Fleet.Tunes), clonedLists(m.Fleet.Boots)
-	f.Rollouts = make([]*Rollout, len(m.Fleet.Rollouts))
+	f.Rollouts = make([]*ConfigRollout, len(m.Fleet.Rollouts))
 	for i, ro := range m.Fleet.Rollouts {
 		f.Rollouts[i] = ro.clone()
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// conclude reads off the dragon's own clock what an action of ours did to it. The
-// slot is free only once that is known.
+// conclude reads off the dragon's own clock what an action did to it. Until that is known, the
+// action keeps its slot.
 func (c *cycle) conclude(s *subject) {
 	if s.conflict {
 		return
@@ -31,8 +31,8 @@ func (c *cycle) conclude(s *subject) {
 		return
 	}
 	if !(a.Proof != 0 && c.seenLately(s)) && c.now.Since(a.At) >= c.deadline(s, a) {
-		// What nobody can see keeps no slot for ever, whatever hides it: silence, a
-		// refused login, garbage, a clock that cannot be read.
+		// An action that cannot be judged keeps no slot for ever, whatever the cause: silence,
+		// a refused login, garbage, a clock that cannot be read.
 		if why := c.hidden(s); why != "" {
 			c.abandon(s, a, "no verdict in time: "+why)
 		} else {
@@ -45,7 +45,7 @@ func (c *cycle) conclude(s *subject) {
 		return
 	}
 	if a.Kind != Restart && a.Kind != Reboot {
-		return // whoever wrote it knows what to look for: see Conclude
+		return // see watchUpgrade and Conclude
 	}
 	if a.Proof == 0 {
 		c.unproved(s, a)
@@ -84,8 +84,8 @@ func (c *cycle) unproved(s *subject, a *Action) {
 		return
 	}
 	if a.Kind == Reboot && !s.f.Uptime.IsKnown() {
-		// A reboot starts the mining process anew as well: where the uptime cannot be
-		// read, that clock has to do.
+		// A reboot restarts the mining process as well: its clock shows it where the uptime
+		// cannot be read.
 		if at, ok := startedAfter(s, a, c.now); ok {
 			a.Proof = max(at, a.At)
 			c.m.touch(s.f.MAC)
@@ -103,8 +103,8 @@ func (c *cycle) lose(s *subject, a *Action, why string) {
 	c.failRollout(s, a, why)
 }
 
-// abandon ends an action whose verdict is hidden by what many suffer from: that says
-// nothing of the action, so the dragon is not lost, and nobody has harmed it.
+// abandon ends an action whose verdict is hidden by a common cause, or by another claim on the
+// MAC: that says nothing of the action, so the dragon is neither lost nor harmed.
 func (c *cycle) abandon(s *subject, a *Action, why string) {
 	c.end(s, a, NotKnown, why)
 	c.failRollout(s, a, why)
@@ -112,7 +112,7 @@ func (c *cycle) abandon(s *subject, a *Action, why string) {
 
 func (c *cycle) failRollout(s *subject, a *Action, why string) {
 	if ro := c.rolloutFor(a); ro != nil {
-		c.failed(ro, s.f.MAC, why, c.members(ro))
+		c.failed(ro, s.f.MAC, why)
 	}
 }
 
@@ -145,12 +145,12 @@ func (c *cycle) deadline(s *subject, a *Action) time.Duration {
 // seenLately reports whether the dragon gives samples that can be judged.
 func (c *cycle) seenLately(s *subject) bool { return s.w.seen && c.now.Since(s.w.at) <= c.gap(s) }
 
-// rolloutFor is the rollout that an action brings a wish for; nil: it does not.
-func (c *cycle) rolloutFor(a *Action) *Rollout {
+// rolloutFor is the rollout that an action configures its dragon for; nil: none.
+func (c *cycle) rolloutFor(a *Action) *ConfigRollout {
 	if a.Change == nil || a.Change.Restore {
 		return nil
 	}
-	return c.m.rollout(a.Change.Rollout)
+	return c.m.configRollout(a.Change.Rollout)
 }
 
 // window is how long after an action one looks for its verdict at least, where nothing can
@@ -168,39 +168,23 @@ func (c *cycle) window(s *subject, a *Action) time.Duration {
 const contested = "its MAC is claimed by another dragon"
 
 // giveUp ends what was begun with dragons whose MAC others claim by now, when its time is
-// over: nobody can tell of whom the outcome would be read, and their places in flight would
-// keep all others from being healed. What is rolled out has not shown that it works: a canary
-// aborts the rollout of its wish, and pauses that of its firmware.
+// over: nothing tells which dragon an outcome would be read from, and their places in flight
+// would keep the others from being healed. A rollout has not been shown to work: a canary
+// aborts a configuration, and pauses firmware.
 func (c *cycle) giveUp() {
 	if c.m.run.time.alive < upgradeGrace {
 		return
 	}
 	for _, s := range c.frozen {
-		over := false
-		if a := s.r.open(); a != nil {
-			if c.now.Since(a.At) < c.window(s, a) {
-				continue
-			}
-			c.end(s, a, NotKnown, contested)
-			if ro := c.rolloutFor(a); ro != nil {
-				c.failed(ro, s.f.MAC, contested, c.members(ro))
-			}
-			over = a.Kind == Upgrade || s.r.Upgrade != nil && s.r.Upgrade.Reboot == a.ID
-		}
-		u, f := s.r.Upgrade, &c.p.Firmware
-		if u == nil || u.Phase.Over() {
+		a := s.r.open()
+		if a != nil && c.now.Since(a.At) < c.window(s, a) {
 			continue
 		}
-		switch age := c.now.Since(u.Since); u.Phase {
-		case UpgradeVerifying:
-			over = over || age >= f.Verify
-		case UpgradeSoaking:
-			over = over || age >= f.soak(u.Wave)+f.Hashing
-		default: // its action is what it waited for
-			over = true
+		if a != nil {
+			c.abandon(s, a, contested)
 		}
-		if ro := c.m.FirmwareRollout(u.Rollout); over && ro != nil {
-			c.unclear(s, ro, u, contested)
+		if u := s.r.Upgrade; u != nil && !u.Phase.Over() {
+			c.giveUpUpgrade(s, a)
 		}
 	}
 }
@@ -226,8 +210,8 @@ func startedAfter(s *subject, a *Action, now Moment) (Moment, bool) {
 		return 0, false
 	}
 	start := s.w.at.Add(-seconds(e))
-	// The clock of the mining process also starts anew when tuning ends, so an old
-	// one that was young anyway proves nothing.
+	// The clock of the mining process also restarts when tuning ends, so an old one that was
+	// young anyway proves nothing.
 	if start < a.At.Add(-sendSlack) || a.Before.Elapsed >= 0 && e >= a.Before.Elapsed+now.Since(a.At).Seconds()-sendSlack.Seconds() {
 		return 0, false
 	}
@@ -296,7 +280,7 @@ func (c *cycle) outcome(s *subject, a *Action) Outcome {
 		return Open
 	}
 	switch ev := &s.w.evidence[i]; {
-	case a.Reason == TuningStuck && s.w.tuning: // its time has begun anew with our restart
+	case a.Reason == TuningStuck && s.w.tuning: // its time has begun again with the restart
 		return NoEffect
 	case ev.lastBad():
 		return NoEffect
@@ -346,7 +330,7 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 }
 
 // cost is what the dragon would have done since the action at the rate it had, less
-// what it did. The counters began anew with the action.
+// what it did. The counters began again with the action.
 func (c *cycle) cost(s *subject, a *Action) float64 {
 	if a.Before.Rate < 0 || a.Outcome == NotExecuted || a.Outcome == NotKnown {
 		return 0

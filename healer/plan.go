@@ -38,12 +38,11 @@ type Plan struct {
 	// Dragons holds every dragon once: first those to be acted on or blocked, by
 	// severity, oldest evidence and MAC; then the others by MAC.
 	Dragons []Decision `json:"dragons"`
-	// Changes are the dragons that are not as wished and could be, in the order in which
-	// they are put right.
+	// Changes are the dragons to be configured, in the order in which that is done.
 	Changes  []Decision      `json:"changes"`
 	Rollouts []RolloutShown  `json:"rollouts"`
 	Upgrades []Decision      `json:"upgrades"` // dragons whose turn it is in a rollout of firmware
-	Firmware []FirmwareShown `json:"firmware"` // rollouts of it
+	Firmware []FirmwareShown `json:"firmware"` // rollouts of firmware
 	Breakers []Breaker       `json:"breakers"` // that are not closed
 	Budgets  []BudgetUse     `json:"budgets"`
 	Pauses   []Pause         `json:"pauses"`
@@ -129,7 +128,7 @@ type Decision struct {
 	In       Until       `json:"in"` // how long until the closed gates may open, as far as that is known
 	ActionID string      `json:"action_id,omitempty"`
 	Last     *LastAction `json:"last_action,omitempty"`
-	Desired  *SyncStatus `json:"wish,omitempty"` // nil: nobody wishes anything of it
+	Desired  *SyncStatus `json:"wish,omitempty"` // nil: it has no desired state
 
 	Change  *ConfigStep   `json:"change,omitempty"`  // of a Configure for a desired state
 	Upgrade *FirmwareStep `json:"upgrade,omitempty"` // nil: it belongs to no rollout of firmware

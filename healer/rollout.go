@@ -1,47 +1,248 @@
 package healer
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
-	"slices"
-	"time"
 )
 
 // RolloutState is how far a rollout has come.
 type RolloutState string
 
-// The states of a rollout. An aborted one is taken up again when a human acknowledges the
-// breaker rollout that it has latched.
+// The states. Those of a configuration are ConfigStates, those of firmware FirmwareStates.
+// An aborted rollout latches the breaker rollout. Acknowledging that starts a configuration
+// from its canary; firmware needs a new rollout.
 const (
-	RolloutWaiting RolloutState = "waiting" // for a canary that may be written to
-	RolloutCanary  RolloutState = "canary"  // one dragon has to show that it works
-	RolloutWaves   RolloutState = "waves"   // it does, and the others follow
-	RolloutDone    RolloutState = "done"    // those that could be reached are as wished; who drifts, or is new, is put right
+	RolloutWaiting RolloutState = "waiting" // for a canary that can be written to
+	RolloutCanary  RolloutState = "canary"  // one dragon has to show that the change works
+	RolloutWaves   RolloutState = "waves"   // the canary works, and the others follow
+	RolloutRunning RolloutState = "running" // firmware: from the canary's wave to the last
+	RolloutPaused  RolloutState = "paused"  // firmware: no dragon begins, those that have begun go on
+	RolloutDone    RolloutState = "done"    // a configuration: from now on drift and new dragons are corrected
 	RolloutAborted RolloutState = "aborted"
 )
 
-// RolloutStates are all of them, in their order.
-var RolloutStates = []RolloutState{RolloutWaiting, RolloutCanary, RolloutWaves, RolloutDone, RolloutAborted}
-
-const (
-	rolloutForgotten = 24 * time.Hour // after the last dragon that it was for
-	canariesMost     = 3              // that cannot be changed, before a rollout is given up
-	failuresKept     = 24 * time.Hour
+// The states of each kind of rollout, in their order.
+var (
+	ConfigStates   = []RolloutState{RolloutWaiting, RolloutCanary, RolloutWaves, RolloutDone, RolloutAborted}
+	FirmwareStates = []RolloutState{RolloutRunning, RolloutPaused, RolloutAborted, RolloutDone}
 )
 
-// Rollout brings one wish to its dragons: to one of them first, and when that one works, to
-// the others, a few at a time. It survives the process.
-type Rollout struct {
-	ID     string       `json:"id"`
-	Kind   Kind         `json:"kind"`
-	Key    string       `json:"key"` // of the wish
-	Name   string       `json:"name"`
-	State  RolloutState `json:"state"`
-	Since  Moment       `json:"since"`
-	Wanted Moment       `json:"wanted"`           // when a dragon was last seen that it is for; to the hour
-	Canary string       `json:"canary,omitempty"` // MAC
-	Tried  []string     `json:"tried,omitempty"`  // canaries that said nothing about the wish
-	Failed []Failure    `json:"failed,omitempty"` // dragons that did not work afterwards, of the last 24 hours
+// RolloutHead is what every rollout has, whatever it brings.
+type RolloutHead struct {
+	ID    string       `json:"id"` // r1, r2 … for configurations, f1, f2 … for firmware
+	State RolloutState `json:"state"`
+	Since Moment       `json:"since"`         // of the state
+	Why   string       `json:"why,omitempty"` // of the state
+}
+
+func (h *RolloutHead) head() *RolloutHead { return h }
+
+// rollout is a change on its way to its dragons: to one of them first, the canary, and when
+// that works to the others, in waves. It survives the process. Each payload is a type of its
+// own: ConfigRollout and FirmwareRollout.
+type rollout interface {
+	head() *RolloutHead
+	kind() Kind       // of its writes
+	brings() string   // what it brings, for a breaker
+	title() string    // which rollout it is, for the audit
+	advance(c *cycle) // judges it by its dragons: another state, or the next wave
+}
+
+// advanceRollouts moves the rollouts on by what has become of their dragons.
+func (c *cycle) advanceRollouts() {
+	for _, ro := range c.m.Fleet.Firmware {
+		ro.advance(c)
+	}
+	for _, ro := range c.m.Fleet.Rollouts {
+		ro.advance(c)
+	}
+	c.tidyRollouts()
+}
+
+// withID returns the rollout with an ID; nil: there is none.
+func withID[R rollout](list []R, id string) (none R) {
+	for _, ro := range list {
+		if ro.head().ID == id {
+			return ro
+		}
+	}
+	return none
+}
+
+// rolloutActor is the actor of what a rollout decides.
+func rolloutActor(id string) string { return "rollout:" + id }
+
+// The errors of rollouts.
+var (
+	// ErrNoRollout says that there is no such rollout.
+	ErrNoRollout = errors.New("no such rollout")
+	// ErrRollout says that a rollout is not in a state in which that can be asked of it.
+	ErrRollout = errors.New("the rollout cannot do that")
+)
+
+// setState brings a rollout to another state.
+func (m *Memory) setState(ro rollout, state RolloutState, why string, at Moment) {
+	h := ro.head()
+	h.State, h.Since, h.Why = state, at, why
+	m.TouchFleet()
+}
+
+// move brings a rollout to another state and records it. Two waves that fail at once abort it
+// once, and an aborted rollout stays aborted until a human has looked into it.
+func (c *cycle) move(ro rollout, state RolloutState, why string) {
+	h := ro.head()
+	if h.State == state || h.State == RolloutAborted {
+		return
+	}
+	c.m.setState(ro, state, why, c.now)
+	verb, note := Changed, string(state)
+	if ro.kind() == Upgrade && (state == RolloutAborted || state == RolloutPaused) {
+		verb = Hold
+	}
+	if why != "" {
+		note += ": " + why
+	}
+	c.auditRollout(verb, ro, note)
+	if state == RolloutAborted {
+		c.latch("rollout", h.ID, ro.brings()+": "+why)
+	}
+}
+
+func (c *cycle) auditRollout(verb Verb, ro rollout, note string) {
+	c.out.Audit = append(c.out.Audit, Audit{At: c.out.Wall, Epoch: c.m.Fleet.Epoch, Decision: verb, Action: ro.kind(),
+		Actor: rolloutActor(ro.head().ID), Config: c.m.Fleet.ConfigHash, Note: ro.title() + " " + note})
+}
+
+// tooManyFailed reports whether failures end a rollout: any failure early on, later more than
+// the allowed part of the dragons, and more than one.
+func tooManyFailed(failed, of int, early bool, allowed Ratio) bool {
+	return early && failed > 0 || failed > max(1, allowed.floorOf(of))
+}
+
+// unrelatedCause names what many suffer from that may be why a dragon is not seen to work;
+// empty: nothing is known.
+func (c *cycle) unrelatedCause(s *subject) string {
+	for _, name := range []string{"isolation", "fleet_boot"} {
+		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
+			return name + ": " + b.Detail
+		}
+	}
+	if b := c.m.breaker("domain", s.f.Domain); b != nil {
+		return "domain " + s.f.Domain + ": " + b.Detail
+	}
+	if s.poolHeld != "" {
+		return "its pool is down, or was just now"
+	}
+	return ""
+}
+
+// shownAtLeast is how many changes a plan has, if there are so many. To ask every gate about
+// each of ten thousand dragons, of which one gets its turn, would take a while.
+const shownAtLeast = 100
+
+// chooseRollouts decides what the rollouts write next: at most one write, if the ladder has
+// none. The first dragon whose gates are open gets it.
+func (c *cycle) chooseRollouts() {
+	for _, x := range c.firmwareSteps() {
+		c.out.Upgrades = append(c.out.Upgrades, *c.propose(x))
+	}
+	closed := false // for every dragon
+	for i, x := range c.configSteps() {
+		if closed && i >= shownAtLeast {
+			break
+		}
+		d := c.propose(x)
+		closed = closed || d.Verb == Act || d.Verb == WouldAct || !x.change.Restore && closedForAll(d)
+		c.out.Changes = append(c.out.Changes, *d)
+	}
+}
+
+// rolloutStep is a write that a rollout wants for one dragon: change or upgrade, not both.
+type rolloutStep struct {
+	s       *subject
+	kind    Kind
+	reason  Reason
+	note    string // of an upgrade
+	change  *change
+	upgrade *FirmwareStep
+}
+
+// propose asks the gates about a step of a rollout.
+func (c *cycle) propose(x rolloutStep) *Decision {
+	d := c.describe(x.s)
+	d.Kind, d.Reason, d.Rung, d.Rungs, d.Slot, d.ActionID = x.kind, x.reason, 0, 0, -1, ""
+	d.Note, d.Upgrade = x.note, x.upgrade
+	mode := Enforce
+	if x.change != nil {
+		d.Note, d.Change = changeInWords(x.s, x.change), cloned(&x.change.ConfigStep)
+		mode = c.p.ModeFor(d.Change, x.s.f.Profile)
+	}
+	q := &gateRequest{c: c, s: x.s, kind: x.kind, change: x.change, upgrade: x.upgrade}
+	d.Gates = q.ask()
+	c.tallyGates(d)
+	switch {
+	case d.Blocked != "" && x.change != nil && inLine(d):
+		d.Verb = Wait
+	case d.Blocked != "":
+		d.Verb = Blocked
+	case mode != Enforce:
+		d.Verb, c.observed = WouldAct, x.s
+	default:
+		d.Verb, c.granted = Act, x.s
+	}
+	return d
+}
+
+// Actor returns who wants the decision carried out; empty: the ladder.
+func (d *Decision) Actor() string {
+	switch {
+	case d.Upgrade != nil:
+		return rolloutActor(d.Upgrade.Rollout)
+	case d.Change != nil:
+		return rolloutActor(d.Change.Rollout)
+	}
+	return ""
+}
+
+// auditSteps records which dragons are, or would be, written to by a rollout, and what is in
+// the way of a configuration. A dragon that only waits for its turn, or for the end of what
+// holds many, is no news.
+func (c *cycle) auditSteps() {
+	due := make(map[string]bool, len(c.out.Changes))
+	for i := range c.out.Changes {
+		d := &c.out.Changes[i]
+		if d.Verb == Wait || d.Verb == Blocked && len(itself(d)) == 0 {
+			continue
+		}
+		key := d.MAC + " configuration"
+		due[key] = true
+		c.auditStep(d, key, fmt.Sprintf("%s %s %s %v", d.Verb, d.Reason, d.Note, itself(d)))
+	}
+	for _, s := range c.all {
+		if key := s.f.MAC + " configuration"; !due[key] && s.phase != PhaseDrifted && s.phase != PhaseWaiting {
+			delete(c.m.run.lastAudited, key)
+		}
+	}
+	for i := range c.out.Upgrades {
+		if d := &c.out.Upgrades[i]; d.Verb == Act {
+			c.auditStep(d, d.MAC+" firmware", d.what()+d.Actor())
+		}
+	}
+}
+
+// auditStep records a decision of a rollout unless the last record said the same. An upload
+// that is to be sent is recorded again every hour.
+func (c *cycle) auditStep(d *Decision, key, what string) {
+	last, said := c.m.run.lastAudited[key]
+	if said && last.what == what && (d.Upgrade == nil || c.now.Since(last.at) < auditAgain) {
+		return
+	}
+	c.m.run.lastAudited[key] = saying{what, c.now}
+	a := c.decided(c.byMAC[d.MAC], d, d.Verb)
+	if d.Upgrade != nil {
+		a.Actor = d.Actor()
+	}
+	c.out.Audit = append(c.out.Audit, a)
 }
 
 // Failure is a dragon that did not work after it was changed.
@@ -51,257 +252,10 @@ type Failure struct {
 	Why string `json:"why"`
 }
 
-// proven reports whether a dragon has shown that the wish works.
-func (ro *Rollout) proven() bool { return ro.State == RolloutWaves || ro.State == RolloutDone }
-
-func (ro *Rollout) clone() *Rollout {
-	c := *ro
-	c.Tried, c.Failed = slices.Clone(ro.Tried), slices.Clone(ro.Failed)
-	return &c
-}
-
-// rollout returns the rollout of a name, or nil.
-func (m *Memory) rollout(id string) *Rollout {
-	for _, ro := range m.Fleet.Rollouts {
-		if ro.ID == id {
-			return ro
-		}
-	}
-	return nil
-}
-
-// rolloutOf returns the rollout of a wish, a new one if nobody had that wish of late.
-func (c *cycle) rolloutOf(kind Kind, key, name string) *Rollout {
-	f := &c.m.Fleet
-	i := slices.IndexFunc(f.Rollouts, func(ro *Rollout) bool { return ro.Kind == kind && ro.Key == key })
-	if i < 0 {
-		f.NextRollout++
-		ro := &Rollout{ID: fmt.Sprintf("r%d", f.NextRollout), Kind: kind, Key: key, Name: name, State: RolloutWaiting, Since: c.now, Wanted: c.now}
-		f.Rollouts = append(f.Rollouts, ro)
-		c.m.TouchFleet()
-		return ro
-	}
-	ro := f.Rollouts[i]
-	if c.now.Since(ro.Wanted) >= seenGranularity {
-		ro.Wanted = c.now
-		c.m.TouchFleet()
-	}
-	if ro.Name != name {
-		ro.Name = name
-		c.m.TouchFleet()
-	}
-	return ro
-}
-
-// move brings a rollout to another state.
-func (c *cycle) move(ro *Rollout, state RolloutState, why string) {
-	if ro.State == state {
-		return
-	}
-	ro.State, ro.Since = state, c.now
-	c.m.TouchFleet()
-	c.auditRollout(Changed, ro, why)
-}
-
-// abort stops a rollout until a human has looked into it. It may be asked for again.
-func (c *cycle) abort(ro *Rollout, why string) {
-	if ro.State == RolloutAborted {
-		return
-	}
-	c.move(ro, RolloutAborted, why)
-	c.latch("rollout", ro.ID, ro.Name+": "+why)
-}
-
-// failedOn reports whether a dragon did not work after it was changed.
-func (ro *Rollout) failedOn(mac string) bool {
-	return slices.ContainsFunc(ro.Failed, func(x Failure) bool { return x.MAC == mac })
-}
-
-// mayGiveBack reports whether it is remembered what a dragon had before a rollout, and it
-// has not been given that back.
-func (r *ConfigRecord) mayGiveBack(rollout string) bool {
-	return r != nil && r.Rollout == rollout && r.Old != nil && !r.Restored
-}
-
-// failed takes down that a dragon did not work after it was changed, and judges the
-// rollout by it. members is how many dragons it is for.
-func (c *cycle) failed(ro *Rollout, mac, why string, members int) {
-	ro.Failed = append(ro.Failed, Failure{mac, c.now, why})
-	c.m.TouchFleet()
-	switch {
-	case !ro.proven():
-		c.abort(ro, "the canary "+c.m.name(mac)+": "+why)
-	case len(ro.Failed) > max(1, c.p.Rollout.Failures.floorOf(members)):
-		c.abort(ro, fmt.Sprintf("%d of %d dragons failed, the last of them %s: %s", len(ro.Failed), members, c.m.name(mac), why))
-	}
-}
-
 // name is the worker name of a remembered dragon.
 func (m *Memory) name(mac string) string {
 	if r := m.Dragons[mac]; r != nil {
 		return r.Who.Worker
 	}
 	return mac
-}
-
-// tidyRollouts forgets what nobody wants any more, and failures that are old.
-func (c *cycle) tidyRollouts() {
-	f := &c.m.Fleet
-	for _, ro := range slices.Clone(f.Rollouts) {
-		if n := len(ro.Failed); n > 0 && ro.proven() && c.now.Since(ro.Failed[0].At) >= failuresKept {
-			ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return c.now.Since(x.At) >= failuresKept })
-			c.m.TouchFleet()
-		}
-		if c.now.Since(ro.Wanted) < rolloutForgotten {
-			continue
-		}
-		f.Rollouts = slices.DeleteFunc(slices.Clone(f.Rollouts), func(x *Rollout) bool { return x == ro })
-		c.drop("rollout", ro.ID)
-		c.m.TouchFleet()
-	}
-}
-
-// resumeRollout takes an aborted rollout up again, from its beginning. Who is still to be
-// given back what it had is given that first.
-func (m *Memory) resumeRollout(id string, now Moment) {
-	ro := m.rollout(id)
-	if ro == nil {
-		return
-	}
-	ro.State, ro.Since, ro.Canary, ro.Tried = RolloutWaiting, now, "", nil
-	ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool {
-		return m.Dragons[x.MAC] == nil || !m.Dragons[x.MAC].Config.mayGiveBack(id)
-	})
-	for mac, r := range m.Dragons {
-		if r.Config != nil && r.Config.Rollout == id && !ro.failedOn(mac) {
-			m.clearFailure(ro, mac)
-		}
-	}
-	m.TouchFleet()
-}
-
-// clearFailure lets a dragon begin anew with a rollout.
-func (m *Memory) clearFailure(ro *Rollout, mac string) {
-	m.Dragons[mac].Config = nil
-	ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return x.MAC == mac })
-	m.touch(mac)
-	m.TouchFleet()
-}
-
-// wave is how many dragons may be changed within Rollout.Every.
-func (p *RolloutPolicy) wave(n int) int { return max(p.WaveMin, p.Wave.floorOf(n)) }
-
-// changed is the number of writes of a kind that began within a window.
-func (f *FleetRecord) changed(kind Kind, window time.Duration, now Moment) int {
-	n := 0
-	for i := len(f.Ring) - 1; i >= 0 && now.Since(f.Ring[i].At) < window; i-- {
-		if f.Ring[i].Kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
-// nextChange is how long until a write of a kind leaves the window.
-func (f *FleetRecord) nextChange(kind Kind, window time.Duration, now Moment) time.Duration {
-	for i := range f.Ring {
-		if age := now.Since(f.Ring[i].At); f.Ring[i].Kind == kind && age < window {
-			return window - age
-		}
-	}
-	return 0
-}
-
-func (c *cycle) auditRollout(verb Verb, ro *Rollout, why string) {
-	note := fmt.Sprintf("rollout %s (%s): %s", ro.ID, ro.Name, ro.State)
-	if why != "" {
-		note += ": " + why
-	}
-	c.out.Audit = append(c.out.Audit, Audit{At: c.out.Wall, Epoch: c.m.Fleet.Epoch, Decision: verb, Action: ro.Kind,
-		Actor: rolloutActor(ro.ID), Config: c.m.Fleet.ConfigHash, Note: note})
-}
-
-func rolloutActor(id string) string { return "rollout:" + id }
-
-// RolloutShown is a rollout as people see it.
-type RolloutShown struct {
-	ID      string            `json:"id"`
-	Kind    Kind              `json:"kind"`
-	Name    string            `json:"name"`
-	State   RolloutState      `json:"state"`
-	Since   Moment            `json:"since"`
-	Canary  string            `json:"canary,omitempty"` // worker
-	Failed  []Failure         `json:"failed,omitempty"`
-	Phases  map[string]int    `json:"dragons"` // by what has become of them
-	Members int               `json:"members"`
-	Pending []PendingRollback `json:"owed,omitempty"`   // dragons that have what does not work, still
-	Left    Span              `json:"left_s,omitempty"` // about how long until no dragon waits, by the pace so far; 0: not known
-}
-
-// PendingRollback is a dragon that is still to be given back what it had, and what that waits for.
-type PendingRollback struct {
-	Worker string `json:"worker"`
-	Waits  string `json:"waits_for"`
-}
-
-// waitsFor says what keeps a dragon from being given back what it had.
-func (c *cycle) waitsFor(s *subject) string {
-	switch d := c.out.ChangeOf(s.f.MAC); {
-	case d == nil:
-		return "it is " + string(s.r.State)
-	case d.Blocked == "":
-		return "its turn, which is now"
-	default:
-		return d.WhatBlocks()
-	}
-}
-
-// left estimates how long a rollout takes for the dragons that wait for it, by the pace of
-// its writes so far; 0 before the second write.
-func (c *cycle) left(ro *Rollout, waiting int) Span {
-	first, written := c.now, 0
-	for _, s := range c.all {
-		if s.rollout != ro {
-			continue
-		}
-		for i := range s.r.Actions {
-			if a := &s.r.Actions[i]; a.Change != nil && a.Change.Rollout == ro.ID && !a.Change.Restore {
-				first = min(first, a.At)
-				written++
-			}
-		}
-	}
-	if written < 2 {
-		return 0
-	}
-	return Span(c.now.Since(first) / time.Duration(written) * time.Duration(waiting))
-}
-
-// showRollouts puts the rollouts that dragons are in, or that are latched, into the plan.
-func (c *cycle) showRollouts() {
-	for _, ro := range c.m.Fleet.Rollouts {
-		x := RolloutShown{ID: ro.ID, Kind: ro.Kind, Name: ro.Name, State: ro.State, Since: ro.Since, Failed: slices.Clone(ro.Failed), Phases: make(map[string]int)}
-		if ro.Canary != "" {
-			x.Canary = c.m.name(ro.Canary)
-		}
-		for _, s := range c.all {
-			if s.rollout == ro {
-				x.Members++
-				x.Phases[string(s.phase)]++
-				if c.rollbackTarget(s) != nil {
-					x.Pending = append(x.Pending, PendingRollback{s.f.Worker, c.waitsFor(s)})
-				}
-			}
-		}
-		for _, s := range c.frozen {
-			if ro.failedOn(s.f.MAC) && s.r.Config.mayGiveBack(ro.ID) {
-				x.Pending = append(x.Pending, PendingRollback{s.f.Worker, contested})
-			}
-		}
-		x.Left = c.left(ro, x.Phases[string(PhaseWaiting)]+x.Phases[string(PhaseDrifted)])
-		if x.Members > 0 || ro.State == RolloutAborted {
-			c.out.Rollouts = append(c.out.Rollouts, x)
-		}
-	}
-	slices.SortFunc(c.out.Rollouts, func(a, b RolloutShown) int { return cmp.Or(cmp.Compare(len(a.ID), len(b.ID)), cmp.Compare(a.ID, b.ID)) })
 }

@@ -2,6 +2,7 @@ package healer
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func wishful(t *testing.T, n int) *farm {
 func (f *farm) phase(i int) Phase { return f.of(i).Desired.Phase }
 
 // rollout is that of a wish.
-func (f *farm) rollout(key string) *Rollout {
+func (f *farm) rollout(key string) *ConfigRollout {
 	for _, ro := range f.mem.Fleet.Rollouts {
 		if ro.Key == key {
 			return ro
@@ -393,7 +394,7 @@ func TestAPlanForManyAsksAboutFew(t *testing.T) {
 	f := wishful(t, 400)
 	f.wish("b", poolB, "")
 	f.run(30 * time.Minute)
-	if n := len(f.plan.Changes); n > changesShown {
+	if n := len(f.plan.Changes); n > shownAtLeast {
 		t.Errorf("%d changes in a plan", n)
 	}
 	if len(f.sent) < 4 {
@@ -480,5 +481,30 @@ func TestWhatIsStillOwedIsSaid(t *testing.T) {
 	out.Reset()
 	if err := explainPlan(&out, f.plan, true, 0); err != nil || strings.Contains(out.String(), "still has") {
 		t.Errorf("afterwards (%v):\n%s", err, out.String())
+	}
+}
+
+// What an earlier version of the program has stored is read, and written again as it was.
+func TestRolloutsOnTheDiskKeepTheirForm(t *testing.T) {
+	t.Parallel()
+	const config = `{"id":"r7","state":"canary","since":5,"kind":"configure","key":"k","name":"house","wanted":6,"canary":"02:00:00:00:00:01",` +
+		`"tried":["02:00:00:00:00:02"],"failed":[{"mac":"02:00:00:00:00:03","at":4,"why":"silence"}]}`
+	const firmware = `{"id":"f3","state":"paused","since":9,"why":"a test","release":{"version":"t1_20190101_000000","model":"T1","sha256":"ab","size":1},` +
+		`"begun":2,"wall":"2026-01-02T03:04:05Z","owner":"ann","reason":"r","wave":2,"auto":true}`
+	m, err := LoadMemory([]byte(`{"version":1,"rollouts":[`+config+`],"next_rollout":7,"firmware":[`+firmware+`],"next_firmware":3}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ro, fw := m.configRollout("r7"), m.FirmwareRollout("f3")
+	if ro == nil || ro.State != RolloutCanary || ro.Since != 5 || ro.Canary == "" || len(ro.Failed) != 1 {
+		t.Errorf("%+v", ro)
+	}
+	if fw == nil || fw.State != RolloutPaused || fw.Since != 9 || fw.Why != "a test" || fw.Wave != 2 {
+		t.Errorf("%+v", fw)
+	}
+	for want, v := range map[string]any{config: ro, firmware: fw, strings.TrimSuffix(firmware, "}") + `,"waves":0,"members":0,"phases":null,"failed":0,"dragons":null}`: FirmwareShown{FirmwareRollout: *fw}} {
+		if got, err := json.Marshal(v); err != nil || string(got) != want {
+			t.Errorf("%v\n got %s\nwant %s", err, got, want)
+		}
 	}
 }

@@ -450,7 +450,7 @@ func gates(w io.Writer, d *healer.Decision) {
 func firmware(w io.Writer, p *healer.Plan) {
 	for i := range p.Firmware {
 		x := &p.Firmware[i]
-		if x.State == healer.FirmwareDone || x.State == healer.FirmwareAborted && p.At.Since(x.Since) >= 7*day {
+		if x.State == healer.RolloutDone || x.State == healer.RolloutAborted && p.At.Since(x.Since) >= 7*day {
 			continue
 		}
 		fmt.Fprintln(w, Firmware(x, p.At))

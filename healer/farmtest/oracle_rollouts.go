@@ -116,7 +116,7 @@ func (o *Oracle) silence(h *Healer) {
 	for i := range h.Plan.Firmware {
 		ro := &h.Plan.Firmware[i]
 		actor := "rollout:" + ro.ID
-		if _, known := o.aborted[actor]; ro.State == healer.FirmwareAborted && !known {
+		if _, known := o.aborted[actor]; ro.State == healer.RolloutAborted && !known {
 			o.aborted[actor] = o.w.Now
 		}
 		for j := range ro.Dragons {

@@ -241,7 +241,7 @@ var shown = []struct {
 		}
 		for i := range s.Plan.Rollouts {
 			ro := &s.Plan.Rollouts[i]
-			for _, state := range healer.RolloutStates {
+			for _, state := range healer.ConfigStates {
 				put(truth(ro.State == state), ro.ID, ro.Name, string(state))
 			}
 		}
@@ -270,7 +270,7 @@ var shown = []struct {
 	}},
 	{gauge("mother_rollout_device_state", "1 for the phase of a dragon that a rollout of firmware is for: see mother_rollout_devices; waiting only while the rollout is running.", "worker", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
 		for _, ro := range s.Plan.CurrentFirmware() {
-			if ro.State == healer.FirmwareRunning {
+			if ro.State == healer.RolloutRunning {
 				for _, worker := range ro.Waiting {
 					put(1, worker, ro.ID, healer.PhaseWaiting)
 				}

@@ -72,7 +72,7 @@ func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 		if got := w.metric("mother_firmware_upload_ratio", "worker", u[0].Worker); got != 1 {
 			t.Errorf("the page shows %g of it", got)
 		}
-		w.until("the rollout is done", 12*time.Hour, func() bool { return w.rollout().State == healer.FirmwareDone })
+		w.until("the rollout is done", 12*time.Hour, func() bool { return w.rollout().State == healer.RolloutDone })
 		if u := w.healer.Uploads(); len(u) > 0 {
 			t.Errorf("still on their way: %+v", u)
 		}
@@ -139,7 +139,7 @@ func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
 				})
 				pass(2 * time.Hour)
 				ro := w.rollout()
-				if ro.Dragons[0].Phase != outcome.phase || (outcome.phase == healer.UpgradeInconclusive) != (ro.State == healer.FirmwarePaused) {
+				if ro.Dragons[0].Phase != outcome.phase || (outcome.phase == healer.UpgradeInconclusive) != (ro.State == healer.RolloutPaused) {
 					t.Errorf("%s: %s, %q", ro.State, ro.Dragons[0].Phase, ro.Dragons[0].Why)
 				}
 				got := 0
@@ -176,7 +176,7 @@ func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
 		pass(20 * time.Minute) // until what they do is known
 		r.SHA256 = strings.Repeat("b", 64)
 		w.rollOut(r)
-		w.until("the rollout pauses", 10*time.Minute, func() bool { return w.rollout().State == healer.FirmwarePaused })
+		w.until("the rollout pauses", 10*time.Minute, func() bool { return w.rollout().State == healer.RolloutPaused })
 		pass(time.Hour)
 		if why := w.rollout().Why; w.wroteAnything() || why != "no such image" {
 			t.Errorf("it was written to, or %q", why)

@@ -189,7 +189,7 @@ func (c *firmwareCall) status(ctx context.Context) error {
 		shown++
 		fmt.Fprintf(c.stdout, "%s\n  started %s by %s: %s\n", cli.Plain(explain.Firmware(x, a.At), 1000), c.program.Time(x.Wall), cli.Plain(x.Owner, 100),
 			cli.Plain(x.Reason, 500))
-		if x.State == healer.FirmwareRunning || c.ID != "" {
+		if x.State == healer.RolloutRunning || c.ID != "" {
 			if err := c.showUpgrades(x, a); err != nil {
 				return err
 			}

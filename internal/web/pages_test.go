@@ -301,13 +301,16 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 			Pending: []healer.PendingRollback{{Worker: "dragon-5", Waits: "harm: latched: <b>2 lost"}},
 		}},
 		Firmware: []healer.FirmwareShown{{
-			FirmwareRollout: healer.FirmwareRollout{ID: "f1", Release: healer.FirmwareRelease{Version: "t1_20190101_000000", Model: "T1"}, State: healer.FirmwareAborted, Since: hour(8), Owner: "o", Reason: "r", Why: "a canary failed"},
-			Waves:           5, Members: 10, Phases: map[string]int{"done": 1, "failed": 1, healer.PhaseWaiting: 8},
+			FirmwareRollout: healer.FirmwareRollout{
+				RolloutHead: healer.RolloutHead{ID: "f1", State: healer.RolloutAborted, Since: hour(8), Why: "a canary failed"},
+				Release:     healer.FirmwareRelease{Version: "t1_20190101_000000", Model: "T1"}, Owner: "o", Reason: "r",
+			},
+			Waves: 5, Members: 10, Phases: map[string]int{"done": 1, "failed": 1, healer.PhaseWaiting: 8},
 			Dragons: []healer.UpgradeShown{{Worker: "dragon-3", Upgrading: healer.Upgrading{Phase: healer.UpgradeFailed, Since: hour(7), Why: "two boards of three"}}},
 		}},
 	}
 	shown := rolloutsOf(plan)
-	shown.Firmware = append(shown.Firmware, firmwareShown{FirmwareAnswer: FirmwareAnswer{FirmwareShown: healer.FirmwareShown{FirmwareRollout: healer.FirmwareRollout{ID: "f2", State: healer.FirmwareRunning}}}})
+	shown.Firmware = append(shown.Firmware, firmwareShown{FirmwareAnswer: FirmwareAnswer{FirmwareShown: healer.FirmwareShown{FirmwareRollout: healer.FirmwareRollout{RolloutHead: healer.RolloutHead{ID: "f2", State: healer.RolloutRunning}}}}})
 	shown.Uploads = []agent.UploadShown{{Worker: "dragon-4", Sent: 3 << 20, Size: 12 << 20, Updater: "flash <b>"}}
 	var b strings.Builder
 	if err := p.templates["rollouts"].Execute(&b, frame{Admin: true, Page: shown}); err != nil {

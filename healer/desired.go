@@ -9,21 +9,21 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// DesiredState is what the operator wants one dragon to be. It never changes once made. What it
-// leaves empty is left as it is.
+// DesiredState is what the operator wants of one dragon. It never changes once made. An empty
+// field leaves the dragon as it is.
 type DesiredState struct {
-	Key      string              // the same for all dragons of one wish, another for any other; secret, since it is made of passwords
+	Key      string              // tells desired states apart; secret, since it is made of passwords
 	Name     string              // what people call it
-	Pools    []dragon.PoolConfig // in order, worker name and all
+	Pools    []dragon.PoolConfig // in order, with the dragon's worker name
 	Mode     string              // of the autotuner
-	Level    dragon.Number       // of it, where the dragon has levels
-	Firmware string              // a version; shown and never written: only a rollout brings it
+	Level    dragon.Number       // of the mode, where the dragon has levels
+	Firmware string              // a version; shown and never written: only a rollout of firmware brings it
 
-	Heat bool // it is the healer's own, against heat: see downshift
+	Heat bool // against heat, by the healer itself: see downshift
 }
 
-// Configured is what a dragon says that it is configured for, and when it said so, by the
-// monotonic clock of Instant.
+// Configured is the configuration that a dragon has told, and when, by the monotonic clock of
+// Instant.
 type Configured struct {
 	Pools   []dragon.PoolConfig
 	PoolsAt time.Duration
@@ -37,24 +37,24 @@ type Configured struct {
 // Item is a part of a dragon's configuration.
 type Item string
 
-// The items, in the order in which they are put right.
+// The items, in the order in which they are written.
 const (
 	ItemFirmware Item = "firmware"
 	ItemPools    Item = "pools"
 	ItemAutotune Item = "autotune"
 )
 
-// Difference is an item that is not as wished, in words. A password is only said to differ.
+// Difference is an item that is not in sync, in words. Of a password it only says that it differs.
 type Difference struct {
 	Item Item   `json:"item"`
 	Want string `json:"want"`
 	Have string `json:"have"`
 }
 
-// managesConfig reports whether the wish is about anything that Configure writes.
+// managesConfig reports whether there is anything that Configure writes.
 func (w *DesiredState) managesConfig() bool { return w != nil && (len(w.Pools) > 0 || w.Mode != "") }
 
-// items lists what Configure writes for the wish.
+// items lists what Configure writes.
 func (w *DesiredState) items() []Item {
 	var items []Item
 	if len(w.Pools) > 0 {
@@ -66,7 +66,7 @@ func (w *DesiredState) items() []Item {
 	return items
 }
 
-// known reports whether the dragon has said how an item is.
+// known reports whether the dragon has told an item.
 func (c *Configured) known(item Item) bool {
 	switch item {
 	case ItemPools:
@@ -77,7 +77,7 @@ func (c *Configured) known(item Item) bool {
 	return false
 }
 
-// Differences says what is known to be otherwise than wished: pools and autotune.
+// Differences lists the items, pools and autotune, that the dragon has told and that differ.
 func (w *DesiredState) Differences(c *Configured) []Difference {
 	var out []Difference
 	if len(w.Pools) > 0 && c.known(ItemPools) && !slices.Equal(w.Pools, c.Pools) {
@@ -93,8 +93,8 @@ func (w *DesiredState) Differences(c *Configured) []Difference {
 	return out
 }
 
-// firmware returns the version that a dragon is to run and the one it does. It is no wish
-// for a dragon that the version does not fit, or that has not told its own.
+// firmware compares the desired version with the one that a dragon runs. It is not known for a
+// dragon that the version does not fit, or that has not told its own.
 func (w *DesiredState) firmware(x *Who) (d Difference, known bool) {
 	if w == nil || w.Firmware == "" || x.Conflict || x.Firmware == "" {
 		return d, false
@@ -103,7 +103,7 @@ func (w *DesiredState) firmware(x *Who) (d Difference, known bool) {
 	return Difference{ItemFirmware, w.Firmware, x.Firmware}, err == nil && v.Fits(x.Model, x.HWVer) == nil
 }
 
-// Tuned reports whether the mode is as wished, and the level where the dragon has one.
+// Tuned reports whether the autotune mode is in sync, and its level where the dragon has one.
 func (w *DesiredState) Tuned(c *Configured) bool {
 	return c.Mode == w.Mode && (!w.Level.IsKnown() || !c.Level.IsKnown() || c.Level == w.Level)
 }
@@ -128,22 +128,22 @@ func ModeText(mode string, level dragon.Number) string {
 	return Text(mode)
 }
 
-// ConfigSnapshot is a configuration as the healer remembers it: what a dragon had before it was
-// changed, passwords and all. Only the store gets to see it.
+// ConfigSnapshot is what a dragon had before it was changed, passwords included. It is in the
+// store and nowhere else.
 type ConfigSnapshot struct {
 	Pools []StoredPool `json:"pools,omitempty"`
 	Mode  string       `json:"mode,omitempty"`
 	Level *float64     `json:"level,omitempty"`
 }
 
-// StoredPool is a pool with its password in clear, which dragon.PoolConfig never writes.
+// StoredPool is a pool with its password in clear text, which dragon.PoolConfig never writes.
 type StoredPool struct {
 	URL      string `json:"url"`
 	User     string `json:"user"`
 	Password string `json:"password"`
 }
 
-// String keeps passwords out of whatever prints a Setting.
+// String leaves passwords out.
 func (s ConfigSnapshot) String() string {
 	w := s.desiredState()
 	var words []string
@@ -156,10 +156,10 @@ func (s ConfigSnapshot) String() string {
 	return strings.Join(words, "; ")
 }
 
-// GoString does the same for %#v.
+// GoString leaves passwords out of %#v.
 func (s ConfigSnapshot) GoString() string { return s.String() }
 
-// snapshotOf writes down the items of a configuration.
+// snapshotOf makes a snapshot of some items of a configuration.
 func snapshotOf(c *Configured, items []Item) *ConfigSnapshot {
 	s := &ConfigSnapshot{}
 	if slices.Contains(items, ItemPools) {
@@ -176,7 +176,7 @@ func snapshotOf(c *Configured, items []Item) *ConfigSnapshot {
 	return s
 }
 
-// desiredState is a setting as something to be written.
+// desiredState is the snapshot as something to be written.
 func (s *ConfigSnapshot) desiredState() *DesiredState {
 	w := &DesiredState{Name: "as before", Mode: s.Mode}
 	for _, p := range s.Pools {
@@ -188,8 +188,8 @@ func (s *ConfigSnapshot) desiredState() *DesiredState {
 	return w
 }
 
-// Desired returns what a decision is to make of its dragon's configuration, nil where it
-// writes none, or the desired state is another one by now. own is what the policy desires.
+// Desired returns what a decision writes to its dragon's configuration; nil: nothing, or the
+// desired state is another one by now. own is the desired state of the policy.
 func (m *Memory) Desired(d *Decision, own *DesiredState) *DesiredState {
 	r, x := m.Dragons[d.MAC], d.Change
 	switch {
@@ -205,15 +205,14 @@ func (m *Memory) Desired(d *Decision, own *DesiredState) *DesiredState {
 	if r.Downshift != nil {
 		own = r.Downshift.desiredState(own)
 	}
-	if ro := m.rollout(x.Rollout); own == nil || ro == nil || ro.Key != own.Key {
+	if ro := m.configRollout(x.Rollout); own == nil || ro == nil || ro.Key != own.Key {
 		return nil
 	}
 	return own
 }
 
-// Found compares what a dragon has, read right before a write, with what it is to have. It
-// returns what of the step is still to be written, nothing if the dragon is in sync
-// already, and what it has now.
+// Found compares what a dragon has, read right before a write, with what is desired. It returns
+// the items of the step that still differ, and what the dragon has now.
 func (x *ConfigStep) Found(want *DesiredState, have *Configured) ([]Item, *ConfigSnapshot) {
 	var items []Item
 	for _, differs := range want.Differences(have) {

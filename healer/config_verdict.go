@@ -1,0 +1,212 @@
+package healer
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// ConfigChange is what an action of the kind Configure is about.
+type ConfigChange struct {
+	Rollout string  `json:"rollout"`
+	Items   []Item  `json:"items"`
+	Restore bool    `json:"restore,omitempty"` // a rollback
+	Told    []Stuck `json:"told,omitempty"`    // items that the dragon has refused at once
+}
+
+// concludeChange judges a configuration by what the dragon says since: whether it took effect,
+// and whether the dragon works.
+func (c *cycle) concludeChange(s *subject, a *Action) {
+	x := a.Change
+	if x == nil {
+		return // Conclude ends it
+	}
+	var target *DesiredState
+	r := s.r.Config
+	ro := c.m.configRollout(x.Rollout)
+	switch {
+	case r == nil || r.Rollout != x.Rollout || ro == nil:
+	case x.Restore && r.Old != nil:
+		target = r.Old.desiredState()
+	case !x.Restore && s.f.Desired != nil && s.f.Desired.Key == ro.Key:
+		target = s.f.Desired
+	}
+	if target == nil { // the desired state is another one by now
+		if s.fresh {
+			c.end(s, a, Recovered, "the wish has changed meanwhile")
+		}
+		return
+	}
+	right, wrong, unread := c.effect(a, target, s.f.Configured)
+	stuck, expected := slices.Clone(x.Told), *target
+	right = slices.DeleteFunc(right, func(i Item) bool { return isStuck(stuck, i) })
+	wrong = slices.DeleteFunc(wrong, func(d Difference) bool { return isStuck(stuck, d.Item) })
+	if isStuck(stuck, ItemPools) { // it goes on at the pools that it had
+		expected.Pools = nil
+	}
+	works := a.Proof != 0 && s.fresh && s.w.at > a.At && s.f.alive() >= a.Before.Boards && s.f.earns(&expected)
+	waited := c.now.Since(a.At)
+	late := waited >= c.p.Rollout.CanaryWait
+	if s.w.misses > 0 { // a dragon that does not come back is lost, see lose
+		late = waited >= c.p.Rollout.CanaryWait+2*s.p.Ladder.LostAfter
+	}
+	excuse := c.unrelatedCause(s)
+	switch {
+	case len(stuck) > 0 && len(right)+len(wrong)+len(unread) == 0:
+		r.addStuck(stuck, c.now)
+		c.end(s, a, NoEffect, stuck[0].Why)
+	case len(unread)+len(wrong) == 0 && works:
+		r.addStuck(stuck, c.now)
+		if !x.Restore {
+			r.Right = append(slices.Clone(r.Right), right...) // intendChange has taken them out
+		}
+		note := ""
+		if len(stuck) > 0 {
+			note = fmt.Sprintf("but %s: %s", stuck[0].Item, stuck[0].Why)
+		}
+		c.end(s, a, Recovered, note)
+		if !x.Restore && !ro.proven() && ro.State != RolloutAborted && !isStuck(stuck, ItemPools) {
+			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
+		}
+	case !late:
+	case excuse != "" && waited < excusedFor:
+	case excuse != "": // this says nothing of the desired state, and the place in flight is not kept for ever
+		c.end(s, a, NoEffect, "no verdict: "+excuse)
+	case a.Result == Unknown && len(unread) == 0 && len(right) == 0:
+		c.end(s, a, NotExecuted, "nothing has changed")
+	default:
+		c.failure(s, a, ro, r, target, wrong, unread)
+	}
+}
+
+// excusedFor is how long the verdict on a dragon waits for the end of a common cause.
+const excusedFor = time.Hour
+
+// failure ends an action that did not take effect, or did not work, in time. Silence is failure, too.
+func (c *cycle) failure(s *subject, a *Action, ro *ConfigRollout, r *ConfigRecord, target *DesiredState, wrong []Difference, unread []Item) {
+	outcome, why := NoEffect, "no accepted share within "+ShortDuration(c.p.Rollout.CanaryWait)
+	switch {
+	case len(unread) > 0:
+		why = fmt.Sprintf("it did not tell its %s within %s", unread[0], ShortDuration(c.p.Rollout.CanaryWait))
+	case len(wrong) > 0:
+		why = fmt.Sprintf("%s is still %s", wrong[0].Item, wrong[0].Have)
+		var stuck []Stuck
+		for _, d := range wrong {
+			stuck = append(stuck, Stuck{d.Item, "it was accepted, and is still " + d.Have, c.now})
+		}
+		r.addStuck(stuck, c.now)
+	case s.fresh && s.f.alive() < a.Before.Boards:
+		outcome, why = Worse, fmt.Sprintf("%d boards before, %d after", a.Before.Boards, s.f.alive())
+	case len(target.Pools) > 0:
+		why = fmt.Sprintf("no accepted share at %s within %s", Text(dragon.PoolWithoutLogin(target.Pools[0].URL)), ShortDuration(c.p.Rollout.CanaryWait))
+	}
+	c.end(s, a, outcome, why)
+	if !a.Change.Restore && (len(wrong) == 0 || outcome == Worse) {
+		c.failed(ro, s.f.MAC, why)
+	}
+}
+
+// effect sorts the items of an action: right, wrong, and not read since.
+func (c *cycle) effect(a *Action, target *DesiredState, have *Configured) (right []Item, wrong []Difference, unread []Item) {
+	different := target.Differences(have)
+	for _, item := range a.Change.Items {
+		read := have.known(item)
+		if read {
+			at := have.PoolsAt
+			if item == ItemAutotune {
+				at = have.ModeAt
+			}
+			read = c.m.run.time.at(at) > a.At
+		}
+		i := slices.IndexFunc(different, func(d Difference) bool { return d.Item == item })
+		switch {
+		case !read:
+			unread = append(unread, item)
+		case i >= 0:
+			wrong = append(wrong, different[i])
+		default:
+			right = append(right, item)
+		}
+	}
+	return right, wrong, unread
+}
+
+// addStuck remembers items that were tried and cannot take effect.
+func (r *ConfigRecord) addStuck(items []Stuck, at Moment) {
+	for _, x := range items {
+		if !r.stuck(x.Item) {
+			x.At = at
+			r.Stuck = append(slices.Clone(r.Stuck), x)
+		}
+	}
+}
+
+// intendChange records what is about to be written, and what the dragon has now.
+func (m *Memory) intendChange(a *Action, d *Decision, had *ConfigSnapshot, now Moment) {
+	x := d.Change
+	if x == nil {
+		return
+	}
+	a.Change = &ConfigChange{Rollout: x.Rollout, Items: slices.Clone(x.Items), Restore: x.Restore}
+	r := m.Dragons[d.MAC]
+	if r.Config == nil || r.Config.Rollout != x.Rollout {
+		r.Config = &ConfigRecord{Rollout: x.Rollout}
+	}
+	r.Config.Restored = r.Config.Restored || x.Restore
+	if r.Config.Old == nil && had != nil {
+		r.Config.Old = had
+	}
+	r.Config.Right = slices.DeleteFunc(slices.Clone(r.Config.Right), func(i Item) bool { return slices.Contains(x.Items, i) })
+	if ro := m.configRollout(x.Rollout); ro != nil && ro.State == RolloutWaiting && !x.Restore {
+		m.setState(ro, RolloutCanary, "", now)
+		ro.Canary = d.MAC
+	}
+}
+
+// Told records the items that a dragon refused right after a write. It comes before Sent.
+func (m *Memory) Told(mac, id string, told []Stuck) error {
+	a := m.Action(mac, id)
+	if a == nil || a.Result != Pending || a.Outcome != Open || a.Change == nil {
+		return fmt.Errorf("what %s said about %s: %w", mac, id, ErrNoAction)
+	}
+	change := *a.Change
+	change.Told = told
+	a.Change = &change
+	m.touch(mac)
+	return nil
+}
+
+// refused remembers what a dragon refused, so that it is not tried again.
+func (m *Memory) refused(mac string, a *Action) {
+	r := m.Dragons[mac]
+	if a.Change == nil || r.Config == nil || r.Config.Rollout != a.Change.Rollout {
+		return
+	}
+	if a.Change.Restore && len(a.Change.Told) == 0 { // it was not sent after all: the rollback is still pending
+		r.Config.Restored = false
+	}
+	r.Config.addStuck(a.Change.Told, a.Ended)
+}
+
+// rollbacks is how many of a dragon's configurations in a window were rollbacks.
+func rollbacks(r *Record, window time.Duration, now Moment) int {
+	n := 0
+	for i := range r.Actions {
+		if a := &r.Actions[i]; a.Change != nil && a.Change.Restore && now.Since(a.At) < window {
+			n++
+		}
+	}
+	return n
+}
+
+// unsentGap is how long other dragons come first after one could not be written to.
+const unsentGap = 10 * time.Minute
+
+// Unsent records that a configuration could not be sent to a dragon.
+func (m *Memory) Unsent(now Instant, mac string) {
+	if w := m.run.dragons[mac]; w != nil {
+		w.unsent = m.Moment(now)
+	}
+}
