@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,3 +61,29 @@ type counted struct {
 func (c *counted) Header() http.Header         { return c.header }
 func (c *counted) WriteHeader(int)             {}
 func (c *counted) Write(b []byte) (int, error) { c.bytes += len(b); return len(b), nil }
+
+// BenchmarkStatsdLines is the lines of one reading: three boards and three pools, each
+// with every field that has a line.
+func BenchmarkStatsdLines(b *testing.B) {
+	objects := func(t *lineTable, number string) string {
+		var all []string
+		for i := range 3 {
+			fields := []string{fmt.Sprintf(`"%s":%d,"Status":"Alive","Message":"not mirrored"`, number, i)}
+			for field, at := range t.fields {
+				if at >= headFields {
+					fields = append(fields, fmt.Sprintf(`"%s":%d.25`, field, 4932258+at))
+				}
+			}
+			all = append(all, "{"+strings.Join(fields, ",")+"}")
+		}
+		return "[" + strings.Join(all, ",") + "]"
+	}
+	body := []byte(`{"success":true,"DEVS":` + objects(boardLines, "ID") + `,"POOLS":` + objects(poolLines, "POOL") + `,"HARDWARE":{"Fan duty":60}}`)
+	info := &fleet.Info{Model: "T1", Worker: "dragon-4500e3ab"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := newMessage("dragons", false).summary(info, body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"hash/fnv"
 	"net"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"time"
 
@@ -160,7 +159,7 @@ func (s *Statsd) Scanned(took time.Duration, found int) {
 	}
 	m := s.message()
 	_ = m.Raw("manager.scan_timed", fmt.Sprintf("%.6f|ms", took.Seconds()*1000), 1)
-	m.gauge(m, "manager.scan.count", strconv.Itoa(found))
+	_ = m.Gauge("manager.scan.count", int64(found), 1)
 	s.enqueue(m)
 }
 
@@ -287,7 +286,7 @@ func (s *Statsd) sent(d *fleet.Dragon, info *fleet.Info, at time.Time, m *messag
 	s.enqueue(m)
 	if added {
 		m := s.message()
-		m.gauge(m, "manager.dragons.count", strconv.Itoa(present))
+		_ = m.Gauge("manager.dragons.count", int64(present), 1)
 		_ = m.Inc("manager.dragons.added", 1, 1)
 		s.enqueue(m)
 	}
@@ -339,7 +338,7 @@ func (s *Statsd) forget(known []*fleet.Dragon) {
 }
 
 func (m *message) removed(present int) {
-	m.gauge(m, "manager.dragons.count", strconv.Itoa(present))
+	_ = m.Gauge("manager.dragons.count", int64(present), 1)
 	_ = m.Inc("manager.dragons.removed", 1, 1)
 }
 

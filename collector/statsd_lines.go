@@ -3,8 +3,8 @@ package collector
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,105 +13,144 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// The fields that the original tool sends, in its order, by the device's names.
+// lineTable is the fields of one object that the original tool sends, in its order.
+type lineTable struct {
+	fields map[string]int // the places of the fields by the device's names
+	names  []string       // of the lines, in order; empty for what is no line by itself
+}
+
+func newLineTable(fields ...string) *lineTable {
+	t := &lineTable{fields: make(map[string]int), names: make([]string, len(fields))}
+	for i, field := range fields {
+		t.fields[field] = i
+		if i >= headFields {
+			t.names[i] = lineName.Replace(field)
+		}
+	}
+	return t
+}
+
+// A board and a pool begin with the field that numbers them and with a status.
+const headFields = 2
+
 var (
-	boardLines = []string{
+	lineName = strings.NewReplacer(" ", "-", "%", "")
+
+	hardwareLines = &lineTable{fields: map[string]int{"Fan duty": 0}, names: []string{"fan_duty"}}
+	boardLines    = newLineTable("ID", "Status",
 		"Temperature", "MHS av", "MHS 5s", "MHS 1m", "MHS 5m", "MHS 15m", "Accepted", "Rejected", "Hardware Errors", "Utility",
 		"Last Share Pool", "Last Share Time", "Total MH", "Diff1 Work", "Difficulty Accepted", "Difficulty Rejected",
 		"Last Share Difficulty", "Last Valid Work", "Device Hardware%", "Device Rejected%", "Device Elapsed", "Hash Rate", "Hash Rate H",
-	}
-	poolLines = []string{
+	)
+	poolLines = newLineTable("POOL", "Status",
 		"Getworks", "Accepted", "Rejected", "Works", "Discarded", "Stale", "Get Failures", "Remote Failures", "Last Share Time",
 		"Diff1 Shares", "Difficulty Accepted", "Difficulty Rejected", "Difficulty Stale", "Last Share Difficulty", "Work Difficulty",
 		"Stratum Difficulty", "Best Share", "Pool Rejected%", "Pool Stale%", "Bad Work", "Current Block Height", "Current Block Version",
-	}
-	lineName = strings.NewReplacer(" ", "-", "%", "")
+	)
 )
 
-// A message is the lines that one occasion makes. The library's client joins names,
-// prefix and value; we collect what it would send, because packets are made of it
-// later (packets), and write the values ourselves: its own gauges are whole numbers,
-// or floats in another form than the original's.
+// A message is the lines that one occasion makes. The few lines that are no gauges of a
+// dragon come from the library's client. The gauges, some 120 a reading, are appended
+// here: the client allocates for each, and writes floats in another form than the original.
 type message struct {
 	statsd.Statter
+	prefix  string
 	oneLine bool
-	lines   [][]byte
+	text    []byte // the lines, each with a newline at its end
+	units   []int  // where each line ends in text, or each pair of lines that stays together
 }
 
 func newMessage(prefix string, oneLine bool) *message {
-	m := &message{oneLine: oneLine}
+	m := &message{prefix: prefix, oneLine: oneLine}
 	m.Statter, _ = statsd.NewClientWithSender(m, prefix, 0) // fails for want of a sender only
 	return m
 }
 
 // Send takes one line. It makes the message a statsd.Sender.
 func (m *message) Send(line []byte) (int, error) {
-	m.lines = append(m.lines, bytes.Clone(line)) // it is the client's buffer
+	m.text = append(append(m.text, line...), '\n')
+	m.units = append(m.units, len(m.text))
 	return len(line), nil
 }
 
 // Close does nothing; a statsd.Sender has it.
 func (m *message) Close() error { return nil }
 
-// gauge sets a gauge. A bare negative value would be a decrement of it, so that the
-// gauge is set to zero first, as the original's client does. Both lines must arrive,
-// and in this order: they go in one packet where a packet may hold two.
-func (m *message) gauge(to statsd.StatSender, name, value string) {
-	number, err := strconv.ParseFloat(value, 64)
-	negative := err == nil && number < 0 // -0.0 is not, to that client either
-	if negative {
-		_ = to.Raw(name, "0|g", 1)
+// gauge appends a gauge of a number as the device wrote it, if it is one. To a server a
+// negative value is a decrement, so a line that sets the gauge to zero goes before it, as
+// in the original. Both must arrive, and in this order: they stay in one packet.
+func (m *message) gauge(path []byte, name string, raw []byte) {
+	var buffer [maxNumber]byte
+	value, ok := appendPython(buffer[:0], raw)
+	if !ok {
+		return
 	}
-	_ = to.Raw(name, value+"|g", 1)
-	if n := len(m.lines); negative && !m.oneLine {
-		m.lines[n-2] = append(append(m.lines[n-2], '\n'), m.lines[n-1]...)
-		m.lines = m.lines[:n-1]
+	if negative(value) {
+		m.line(path, name, zeroValue)
+		if m.oneLine {
+			m.units = append(m.units, len(m.text))
+		}
 	}
+	m.line(path, name, value)
+	m.units = append(m.units, len(m.text))
+}
+
+var zeroValue, oneValue = []byte{'0'}, []byte{'1'}
+
+// negative reports whether a number as Python prints it is below zero; -0.0 is not.
+func negative(value []byte) bool { return value[0] == '-' && bytes.ContainsAny(value, "123456789") }
+
+func (m *message) line(path []byte, name string, value []byte) {
+	m.text = append(m.text, path...)
+	m.text = append(m.text, name...)
+	m.text = append(m.text, ':')
+	m.text = append(m.text, value...)
+	m.text = append(m.text, "|g\n"...)
 }
 
 // summary adds the lines of one /api/summary as the device sent it. What is not
 // there, or is no number, has no line.
 func (m *message) summary(info *fleet.Info, body []byte) error {
-	var root map[string]json.RawMessage
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&root); err != nil {
+	s, err := scanSummary(body)
+	if err != nil {
 		return err
 	}
-	if root == nil {
-		return errors.New("expected an object, got null")
+	m.text = slices.Grow(m.text, 8<<10)
+	var path []byte
+	if m.prefix != "" {
+		path = append(append(path, m.prefix...), '.')
 	}
-	worker := m.NewSubStatter(workerName(info))
-	if duty, ok := pythonNumber(object(root["HARDWARE"])["Fan duty"]); ok {
-		m.gauge(worker, "hardware.fan_duty", duty)
-	}
-	for _, board := range elements(root["DEVS"]) {
-		fields := object(board)
-		id, ok := pythonName(fields["ID"])
+	path = append(append(path, workerName(info)...), '.')
+	m.rows(append(path, "hardware."...), hardwareLines, s.hardware)
+	for board := range s.boards.all() {
+		id, ok := pythonName(board[0])
 		if !ok {
 			continue
 		}
-		dev := worker.NewSubStatter("dev." + id)
-		if status, ok := pythonText(fields["Status"]); ok {
-			alive := "0"
+		at := append(append(append(path, "dev."...), id...), '.')
+		if status, ok := pythonText(board[1]); ok {
+			alive := zeroValue
 			if status == "Alive" {
-				alive = "1"
+				alive = oneValue
 			}
-			m.gauge(dev, "Alive", alive)
+			m.line(at, "Alive", alive)
+			m.units = append(m.units, len(m.text))
 		}
-		m.fields(dev, fields, boardLines)
+		m.rows(at, boardLines, board)
 	}
-	for _, p := range elements(root["POOLS"]) {
-		fields := object(p)
-		if index, ok := pythonName(fields["POOL"]); ok {
-			m.fields(worker.NewSubStatter("pool."+index), fields, poolLines)
+	for pool := range s.pools.all() {
+		if index, ok := pythonName(pool[0]); ok {
+			m.rows(append(append(append(path, "pool."...), index...), '.'), poolLines, pool)
 		}
 	}
 	return nil
 }
 
-func (m *message) fields(to statsd.StatSender, fields map[string]json.RawMessage, names []string) {
-	for _, name := range names {
-		if value, ok := pythonNumber(fields[name]); ok {
-			m.gauge(to, lineName.Replace(name), value)
+// rows adds a line for each value that has a name.
+func (m *message) rows(path []byte, t *lineTable, values [][]byte) {
+	for i, raw := range values {
+		if t.names[i] != "" && raw != nil {
+			m.gauge(path, t.names[i], raw)
 		}
 	}
 }
@@ -140,38 +179,7 @@ func letterOrDigit(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
-// object returns the members of a JSON object, and none of another value: PHP writes an empty
-// object as [].
-func object(raw json.RawMessage) map[string]json.RawMessage {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil {
-		return nil
-	}
-	return members
-}
-
-// elements returns the elements of a list, in their order. PHP writes a list that
-// lost an element as an object.
-func elements(raw json.RawMessage) []json.RawMessage {
-	var all []json.RawMessage
-	if json.Unmarshal(raw, &all) != nil {
-		all = nil
-		d := json.NewDecoder(bytes.NewReader(raw))
-		if open, err := d.Token(); err != nil || open != json.Delim('{') {
-			return nil
-		}
-		for d.More() && len(all) < maxItems {
-			var element json.RawMessage
-			if _, err := d.Token(); err != nil || d.Decode(&element) != nil {
-				break
-			}
-			all = append(all, element)
-		}
-	}
-	return all[:min(len(all), maxItems)]
-}
-
-func pythonText(raw json.RawMessage) (string, bool) {
+func pythonText(raw []byte) (string, bool) {
 	var s *string
 	if json.Unmarshal(raw, &s) != nil || s == nil {
 		return "", false
@@ -181,58 +189,54 @@ func pythonText(raw json.RawMessage) (string, bool) {
 
 // pythonName is what Python puts into a name for a value. Boards and pools are numbered;
 // another value is possible.
-func pythonName(raw json.RawMessage) (string, bool) {
-	name, ok := pythonNumber(raw)
-	if !ok {
-		name, ok = pythonText(raw)
+func pythonName(raw []byte) (string, bool) {
+	if number, ok := appendPython(nil, raw); ok {
+		return component(string(number)), true
 	}
+	name, ok := pythonText(raw)
 	return component(name), ok && name != ""
 }
 
 // maxNumber bounds the digits of a number. No figure of a dragon has half of them.
 const maxNumber = 64
 
-// pythonNumber writes a JSON number as Python prints what its parser makes of it: an
+// appendPython appends a JSON number as Python prints what its parser makes of it: an
 // integer stays one, whatever its size, and a float is the shortest decimal that
 // means the same float. A number in quotes, which some answers are full of, counts as
 // a number.
-func pythonNumber(raw json.RawMessage) (string, bool) {
-	literal := string(raw)
-	if text, ok := pythonText(raw); ok {
-		literal = strings.TrimSpace(text)
-		if !json.Valid([]byte(literal)) {
-			return "", false
+func appendPython(to, raw []byte) (number []byte, ok bool) {
+	if len(raw) > 0 && raw[0] == '"' {
+		text, ok := pythonText(raw)
+		raw = []byte(strings.TrimSpace(text))
+		if !ok || !json.Valid(raw) {
+			return to, false
 		}
 	}
-	if literal == "" || len(literal) > maxNumber || !strings.ContainsRune("-0123456789", rune(literal[0])) {
-		return "", false
+	if len(raw) == 0 || len(raw) > maxNumber || raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return to, false
 	}
-	if !strings.ContainsAny(literal, ".eE") {
-		if literal == "-0" {
-			return "0", true
+	if !bytes.ContainsAny(raw, ".eE") {
+		if string(raw) == "-0" {
+			raw = zeroValue
 		}
-		return literal, true
+		return append(to, raw...), true
 	}
-	v, err := strconv.ParseFloat(literal, 64)
+	v, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil {
-		return "", false // infinite, which JSON cannot mean
+		return to, false // infinite, which JSON cannot mean
 	}
-	return pythonFloat(v), true
+	return appendFloat(to, v), true
 }
 
-// pythonFloat is repr(v) in Python: 70.0, 4932258.41, 1e+16, 1e-05.
-func pythonFloat(v float64) string {
-	exponential := strconv.FormatFloat(v, 'e', -1, 64)
-	exponent, err := strconv.Atoi(exponential[strings.IndexByte(exponential, 'e')+1:])
-	if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
-		return exponential // neither comes from JSON
+// appendFloat appends repr(v) in Python: 70.0, 4932258.41, 1e+16, 1e-05. v is finite.
+func appendFloat(to []byte, v float64) []byte {
+	if size := math.Abs(v); size >= 1e16 || size < 1e-4 && size != 0 {
+		return strconv.AppendFloat(to, v, 'e', -1, 64)
 	}
-	if exponent < -4 || exponent >= 16 {
-		return exponential
+	begin := len(to)
+	to = strconv.AppendFloat(to, v, 'f', -1, 64)
+	if bytes.IndexByte(to[begin:], '.') < 0 {
+		to = append(to, ".0"...)
 	}
-	plain := strconv.FormatFloat(v, 'f', -1, 64)
-	if !strings.Contains(plain, ".") {
-		plain += ".0"
-	}
-	return plain
+	return to
 }

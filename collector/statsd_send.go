@@ -20,18 +20,36 @@ const (
 	resolveRetry = 10 * time.Second // after a failure
 )
 
-// packets makes packets of the message's lines, in their order.
-func (m *message) packets() [][]byte {
-	var all [][]byte
-	for _, line := range m.lines {
-		last := len(all) - 1
-		if last < 0 || m.oneLine || len(all[last])+1+len(line) > maxPacket {
-			all = append(all, line)
-			continue
+// gathering is how long a packet that is not full waits for more lines: the dragons of a
+// slot are read at about the same time.
+const gathering = 250 * time.Millisecond
+
+// packer makes packets of lines, in their order.
+type packer struct{ packet []byte }
+
+// add adds the lines of a message, and calls full with each packet that is. The packet is
+// only good until full returns.
+func (p *packer) add(m *message, full func(packet []byte)) {
+	begin := 0
+	for _, end := range m.units {
+		unit := m.text[begin:end]
+		begin = end
+		if len(p.packet) > 0 && len(p.packet)+len(unit)-1 > maxPacket {
+			p.flush(full)
 		}
-		all[last] = append(append(all[last], '\n'), line...)
+		p.packet = append(p.packet, unit...)
+		if m.oneLine {
+			p.flush(full)
+		}
 	}
-	return all
+}
+
+// flush calls full with what has been added since the last full packet, if anything was.
+func (p *packer) flush(full func(packet []byte)) {
+	if n := len(p.packet); n > 0 {
+		full(p.packet[:n-1]) // without the last newline
+		p.packet = p.packet[:0]
+	}
 }
 
 // enqueue leaves a message to send. Nobody waits for a statsd server: what does not
@@ -48,21 +66,30 @@ func (s *Statsd) enqueue(m *message) {
 func (s *Statsd) send(ctx context.Context) {
 	w := wire{Statsd: s}
 	defer w.close()
+	one := func(packet []byte) {
+		sent, err := w.write(ctx, packet)
+		if ctx.Err() != nil {
+			return
+		}
+		if sent {
+			s.metrics.lines.Add(float64(1 + bytes.Count(packet, []byte{'\n'})))
+		}
+		w.tell(err)
+	}
+	var p packer
+	var due <-chan time.Time // when what is gathered is sent, full or not
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case m := <-s.queue:
-			for _, p := range m.packets() {
-				sent, err := w.write(ctx, p)
-				if ctx.Err() != nil {
-					return
-				}
-				if sent {
-					s.metrics.lines.Add(float64(1 + bytes.Count(p, []byte{'\n'})))
-				}
-				w.tell(err)
+			p.add(m, one)
+			if len(p.packet) > 0 && due == nil {
+				due = time.After(gathering)
 			}
+		case <-due:
+			p.flush(one)
+			due = nil
 		}
 	}
 }

@@ -263,14 +263,14 @@ func documented(t *testing.T) map[string]documentedRow {
 func TestStatsdDocumentIsComplete(t *testing.T) {
 	rows := documented(t)
 	want := map[string]bool{"hardware.fan_duty": true, "dev.N.Alive": true}
-	for _, name := range boardLines {
-		want["dev.N."+lineName.Replace(name)] = true
+	for _, name := range boardLines.names[headFields:] {
+		want["dev.N."+name] = true
 	}
-	for _, name := range poolLines {
-		want["pool.N."+lineName.Replace(name)] = true
+	for _, name := range poolLines.names[headFields:] {
+		want["pool.N."+name] = true
 	}
-	if len(boardLines) != 23 || len(poolLines) != 22 {
-		t.Errorf("%d and %d fields; the original sends 23 and 22", len(boardLines), len(poolLines))
+	if boards, pools := len(boardLines.names)-headFields, len(poolLines.names)-headFields; boards != 23 || pools != 22 {
+		t.Errorf("%d and %d fields; the original sends 23 and 22", boards, pools)
 	}
 	for name := range want {
 		if _, ok := rows[name]; !ok {
@@ -317,8 +317,8 @@ func TestNumbersAreWrittenAsPythonDoes(t *testing.T) {
 		"1e400": "", "-1e400": "", "": "", "null": "", "true": "", "false": "", `""`: "", `"x"`: "", `"0x10"`: "", `"1|g"`: "", `"NaN"`: "", `"1\n2"`: "", `"1 2"`: "", "{}": "", "[]": "", "[1]": "", `"[1]"`: "", `"01"`: "",
 		strings.Repeat("9", 65): "",
 	} {
-		got, ok := pythonNumber([]byte(in))
-		if got != want || ok != (want != "") {
+		number, ok := appendPython(nil, []byte(in))
+		if got := string(number); got != want || ok != (want != "") {
 			t.Errorf("%s: %q, %v, want %q", in, got, ok, want)
 		}
 	}
@@ -331,8 +331,10 @@ func linesOf(t *testing.T, info fleet.Info, body string) []string {
 		t.Fatal(err)
 	}
 	var lines []string
-	for _, l := range m.lines {
-		lines = append(lines, string(l))
+	begin := 0
+	for _, end := range m.units {
+		lines = append(lines, string(m.text[begin:end-1]))
+		begin = end
 	}
 	return lines
 }
@@ -386,8 +388,8 @@ func TestLinesOfOddSummaries(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"", "null and void", "{", `{"DEVS":[{]}`, "[]", "7"} {
-		if m := newMessage("p", false); m.summary(&fleet.Info{}, []byte(bad)) == nil || len(m.lines) > 0 {
-			t.Errorf("%q: no error, or lines %q", bad, m.lines)
+		if m := newMessage("p", false); m.summary(&fleet.Info{}, []byte(bad)) == nil || len(m.text) > 0 {
+			t.Errorf("%q: no error, or lines %q", bad, m.text)
 		}
 	}
 }
@@ -422,10 +424,20 @@ func TestPacketsHoldWhatFits(t *testing.T) {
 	}
 }
 
+func packetsOf(m *message) (all []string) {
+	var p packer
+	keep := func(packet []byte) { all = append(all, string(packet)) }
+	p.add(m, keep)
+	p.flush(keep)
+	return all
+}
+
 func TestPacketsAreFullToTheByte(t *testing.T) {
 	for _, c := range []struct{ first, second, packets int }{{700, 731, 1}, {700, 732, 2}, {1432, 1, 2}, {1, 1430, 1}} {
-		m := message{lines: [][]byte{bytes.Repeat([]byte("a"), c.first), bytes.Repeat([]byte("b"), c.second)}}
-		if got := m.packets(); len(got) != c.packets {
+		m := &message{}
+		_, _ = m.Send(bytes.Repeat([]byte("a"), c.first))
+		_, _ = m.Send(bytes.Repeat([]byte("b"), c.second))
+		if got := packetsOf(m); len(got) != c.packets {
 			t.Errorf("lines of %d and %d bytes are %d packets, want %d", c.first, c.second, len(got), c.packets)
 		}
 	}
