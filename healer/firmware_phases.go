@@ -195,10 +195,12 @@ func (x *upgrade) overdue() {
 
 // regressed ends the upgrade of a dragon that is worse than before, and reports whether it did.
 func (x *upgrade) regressed() bool {
-	s, why, lost := x.s, "", false
+	s := x.s
+	var why string
 	switch {
 	case s.r.Lost != 0, s.silent && x.now.Since(s.w.silent) >= x.p.Firmware.Rebooting:
-		why, lost = "nothing is heard of it", true
+		x.silent("nothing is heard of it")
+		return true
 	case s.fresh && s.f.Firmware != x.ro.Release.Version:
 		why = fmt.Sprintf("it runs %s again", Text(s.f.Firmware))
 	case s.r.Flapping != 0:
@@ -208,11 +210,7 @@ func (x *upgrade) regressed() bool {
 	default:
 		return false
 	}
-	if lost {
-		x.silent(why)
-	} else {
-		x.enter(UpgradeFailed, why)
-	}
+	x.enter(UpgradeFailed, why)
 	return true
 }
 
