@@ -13,7 +13,7 @@ import (
 var (
 	soakFarms = flag.Int("soak.farms", 2000, "how many dense farms -soak runs")
 	soakMost  = flag.Int("soak.most", 1000, "how many dragons they have at most")
-	shrinkFor = flag.Duration("shrink", time.Minute, "how long a script that fails is made smaller")
+	shrinkBy  = flag.Int("shrink", 120, "how many runs a script that fails is made smaller with")
 )
 
 // findings lists what a dense script violates.
@@ -94,15 +94,11 @@ func oneOfEach(failures []string) (out []string) {
 
 // smaller is a smaller script with the same failure, and what it says.
 func smaller(text, failure string, findings func(string) []string) string {
-	if *shrinkFor <= 0 {
+	if *shrinkBy <= 0 {
 		return ""
 	}
-	end := time.Now().Add(*shrinkFor)
 	var last sync.Map
 	fails := func(text string) bool {
-		if time.Now().After(end) {
-			return false
-		}
 		for _, f := range findings(text) {
 			if kind(f) == kind(failure) && !strings.Contains(f, "parse: ") {
 				last.Store(text, f)
@@ -117,7 +113,7 @@ func smaller(text, failure string, findings func(string) []string) string {
 			text = short
 		}
 	}
-	small := Shrink(text, fails)
+	small := Shrink(text, *shrinkBy, fails)
 	said, _ := last.Load(small)
 	return fmt.Sprintf("a smaller one:\n%s%v", small, said)
 }

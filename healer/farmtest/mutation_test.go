@@ -58,6 +58,8 @@ at 3h stranger restarts d3-d6; at 3h05m board d3/1 dead`, "I3"},
 at 3h board d0-d4/1 dead`, "I3"},
 	healer.GateScope: {`farm 40; switches 4; run 5h; policy storm 90%
 at 3h board d0,d4,d8,d12/1 dead`, "I3"},
+	healer.GateEfficacy: {`farm 3; switches 3; run 12d; baselines learned
+at 1h board d1/1 150`, "I10"},
 	healer.GateHarm: {"s36-lost", "I10"},
 	healer.GateInFlight: {`farm 12; run 6h
 at 3h dragon d3 freeze restart=1; at 3h29m ask d3 reboot force`, "I1"},
@@ -91,9 +93,8 @@ at 2h wish all pools slush mode efficient`, "I12"},
 // unreachable are the gates that no farm can tell from the others: what stands behind
 // each of them. Their own tests are the healer's.
 var unreachable = map[healer.Gate]string{
-	healer.GateUploads:  "in a farm it takes no time to send an image",
-	healer.GateEfficacy: "it takes ten dragons of a model that are quarantined in a row; see TestALadderThatHelpsNoneIsLatched",
-	healer.GateLost:     "a lost dragon gives no sample, or it is not lost any more: the gate fresh",
+	healer.GateUploads: "in a farm it takes no time to send an image",
+	healer.GateLost:    "a lost dragon gives no sample, or it is not lost any more: the gate fresh",
 }
 
 // A rule that nothing fails without is no rule.

@@ -137,6 +137,9 @@ func (s *sent) least() time.Duration {
 	if s.Kind == healer.Restart && (s.reason == healer.DeadBoard || s.reason == healer.Missing) {
 		return 5 * time.Minute
 	}
+	if s.Kind == healer.Restart && s.reason == healer.NotMining {
+		return 10 * time.Minute
+	}
 	if s.Kind == healer.Upgrade {
 		return 10 * time.Minute // until all boards have worked for so long
 	}

@@ -100,7 +100,7 @@ func TestSameSeedSameAudit(t *testing.T) {
 
 func TestShrinkLeavesTheCulprit(t *testing.T) {
 	text := "a\nb\nc\nd\ne\nf\n"
-	got := Shrink(text, func(s string) bool { return strings.Contains(s, "b") && strings.Contains(s, "e") })
+	got := Shrink(text, 100, func(s string) bool { return strings.Contains(s, "b") && strings.Contains(s, "e") })
 	if got != "b\ne\n" {
 		t.Errorf("got %q, want b and e", got)
 	}
