@@ -383,7 +383,7 @@ func (c *cycle) tallyOf(s *subject) sickTally {
 
 func (c *cycle) hasFirmware(name string) bool {
 	return slices.ContainsFunc(c.all, func(s *subject) bool {
-		return !s.conflict && s.f.Firmware == name && (s.f.Status == Reached || s.f.Status == BadResponse)
+		return !s.conflict && s.f.Firmware == name && (s.answers() || c.invalidWhenHeard(s))
 	})
 }
 
