@@ -261,6 +261,9 @@ func is(sick bool, value, threshold float64, slot int) finding {
 
 // old reports whether the dragon has run long enough for a detector.
 func (e *detectorInput) old(d *detector) bool {
+	if d.bare && e.f.HasSample && len(e.f.Boards) > 0 { // it mines: that says so at any age
+		return true
+	}
 	elapsed, known := e.f.Elapsed.Get()
 	uptime, upKnown := e.f.Uptime.Get()
 	if d.bare || len(e.f.Boards) == 0 && !known { // nothing that mines: the system's age has to do

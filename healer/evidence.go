@@ -307,6 +307,11 @@ func (w *watch) frozen() (frozen, known bool) {
 
 // trackTemperature follows the boards' temperatures.
 func (w *watch) trackTemperature(f *Facts, at Moment, p *HeatPolicy) {
+	for i := range w.boards {
+		if boardIn(f.Boards, w.boards[i].slot) == nil { // what is missing gets cold
+			w.boards[i].works, w.boards[i].still = 0, 0
+		}
+	}
 	for i := range f.Boards {
 		b := &f.Boards[i]
 		bw := w.board(b.Slot, at)

@@ -302,7 +302,10 @@ func (q *gateRequest) benefit() answer {
 	if b == nil {
 		return yes("")
 	}
-	if !b.Known {
+	switch {
+	case !b.Known && q.s.r.Costly != 0: // for a while, after a gap
+		return no(0, "its rate is not known, and it did not pay before")
+	case !b.Known:
 		return yes("nothing to compute it from")
 	}
 	detail := fmt.Sprintf("p %.2f: gain %s over a day, cost %s", b.Chance, Hashes(b.Gain), Hashes(b.Cost))

@@ -56,7 +56,7 @@ func (o *Oracle) everyWaitEnds(h *Healer) {
 	var plan map[string]*healer.Decision
 	running := o.current(h)
 	for i, d := range w.Dragons {
-		if len(d.treatable()) == 0 {
+		if len(d.treatable()) == 0 || o.acts(d) {
 			o.loose[i] = 0
 			continue
 		}
@@ -75,7 +75,7 @@ func (o *Oracle) everyWaitEnds(h *Healer) {
 		switch x := plan[d.Shown]; {
 		case x == nil || x.State == healer.StateMaintenance || x.State == healer.StateFlapping: // DragonFlapping
 			o.excused[i] = w.Now
-		case x.State == healer.StateQuarantined, x.State == healer.StateLost, x.State == healer.StateConflict, o.acts(d):
+		case x.State == healer.StateQuarantined, x.State == healer.StateLost, x.State == healer.StateConflict:
 			o.loose[i] = 0
 		case o.explained(x):
 			o.excused[i] = w.Now

@@ -81,7 +81,7 @@ func (d *Dragon) poll() {
 	}
 	for _, f := range d.defects {
 		if f.hot && !f.looked && listed {
-			f.looked, f.told = true, d.at-d.boards[f.slot].hotSeen <= 10*time.Minute && d.world.watched(d.boards[f.slot].hotSeen)
+			f.looked, f.told = true, d.at-d.boards[f.slot].hotSeen <= 10*time.Minute && d.world.watched(d.boards[f.slot].hotSeen) && !d.contested()
 		}
 	}
 	if n := len(d.Restarts); n > 0 {
@@ -214,6 +214,17 @@ func (d *Dragon) look(now time.Time) {
 }
 
 var renamed = []string{"DEVS.Total MH"}
+
+// contested reports whether the dragon's MAC was told by another of late: the healer looks
+// at neither of them.
+func (d *Dragon) contested() bool {
+	o := d.world.healer.Watch
+	if o == nil {
+		return false
+	}
+	at, twins := o.twins[d.MAC]
+	return twins && d.world.Now-at < day
+}
 
 // watched reports whether the healer that there is, if there is one, has seen a time.
 func (w *World) watched(at time.Duration) bool {
