@@ -110,6 +110,9 @@ func (c *cycle) track(x condition) {
 	if b == nil {
 		if x.tripped {
 			b = &Breaker{Name: x.name, Scope: x.scope, State: BreakerOpen, Since: c.now, Until: c.now.Add(x.hold), Blind: c.now, Detail: x.detail()}
+			if past := c.m.pastHold(x.name, x.scope); x.inside && past != nil {
+				b.Blind = past.Blind
+			}
 			c.m.open(b)
 			c.auditBreaker(Hold, x.name, x.scope, b.Detail)
 		}
@@ -272,7 +275,44 @@ func (m *Memory) open(b *Breaker) {
 	m.TouchFleet()
 }
 
+// PastHold is a breaker that has closed of late: opened again, it is as old as it was. A
+// cause that is out of sight for a while, since its members are out of reach, would hold
+// them for ever.
+type PastHold struct {
+	Name   string `json:"name"`
+	Scope  string `json:"scope,omitempty"`
+	Blind  Moment `json:"blind"`
+	Closed Moment `json:"closed"`
+}
+
+// pastHoldFor is how long a breaker is remembered after it has closed.
+const pastHoldFor = 6 * time.Hour
+
+func (m *Memory) pastHold(name, scope string) *PastHold {
+	for i := range m.Fleet.PastHolds {
+		if p := &m.Fleet.PastHolds[i]; p.Name == name && p.Scope == scope {
+			return p
+		}
+	}
+	return nil
+}
+
+// expirePastHolds forgets the breakers that closed long ago, or that the function chooses.
+func (m *Memory) expirePastHolds(now Moment, drop func(*PastHold) bool) {
+	left := slices.DeleteFunc(slices.Clone(m.Fleet.PastHolds), func(p PastHold) bool { return now.Since(p.Closed) >= pastHoldFor || drop(&p) })
+	if len(left) != len(m.Fleet.PastHolds) {
+		m.Fleet.PastHolds = left
+		m.TouchFleet()
+	}
+}
+
 func (m *Memory) closeBreaker(b *Breaker) {
+	now := m.run.time.moment
+	switch b.Name {
+	case "pool", "domain", "schema", "foreign": // those that hold their members only
+		m.expirePastHolds(now, func(p *PastHold) bool { return p.Name == b.Name && p.Scope == b.Scope })
+		m.Fleet.PastHolds = append(slices.Clip(m.Fleet.PastHolds), PastHold{b.Name, b.Scope, b.Blind, now})
+	}
 	m.Fleet.Breakers = slices.DeleteFunc(slices.Clone(m.Fleet.Breakers), func(x *Breaker) bool { return x == b })
 	delete(m.run.clearSince, b.Key())
 	m.TouchFleet()
@@ -383,7 +423,7 @@ func (c *cycle) tallyOf(s *subject) sickTally {
 
 func (c *cycle) hasFirmware(name string) bool {
 	return slices.ContainsFunc(c.all, func(s *subject) bool {
-		return !s.conflict && s.f.Firmware == name && (s.answers() || c.invalidWhenHeard(s))
+		return !s.conflict && s.f.Firmware == name && (s.f.Status == Reached || s.f.Status == BadResponse)
 	})
 }
 

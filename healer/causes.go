@@ -229,14 +229,12 @@ func (c *cycle) ours(s *subject, at Moment) bool {
 	return false
 }
 
-// schemaDrift finds the firmware versions that many dragons cannot be read with. A dragon
-// that made no sense and is out of reach has not shown that this is over.
+// schemaDrift finds the firmware versions that many dragons cannot be read with.
 func (c *cycle) schemaDrift() {
-	type version struct{ members, bad, unheard int }
+	type version struct{ members, bad int }
 	versions := make(map[string]*version)
 	for _, s := range c.all {
-		unheard := c.invalidWhenHeard(s)
-		if s.conflict || !s.answers() && !unheard {
+		if s.conflict || s.f.Status != Reached && s.f.Status != BadResponse {
 			continue
 		}
 		v := versions[s.f.Firmware]
@@ -244,31 +242,17 @@ func (c *cycle) schemaDrift() {
 			v = new(version)
 			versions[s.f.Firmware] = v
 		}
-		switch {
-		case unheard:
-			v.unheard++
-			continue
-		case s.w.invalid:
+		v.members++
+		if s.w.invalid {
 			v.bad++
 		}
-		v.members++
 	}
 	for _, name := range slices.Sorted(maps.Keys(versions)) {
 		v := versions[name]
 		tripped := v.bad >= atLeast(c.p.Causes.Schema, v.members, c.p.Causes.SchemaFloor)
-		over := v.bad+v.unheard < atLeast(c.p.Causes.Schema, v.members+v.unheard, c.p.Causes.SchemaFloor)
-		c.track(condition{name: "schema", inside: true, scope: name, tripped: tripped, clear: !tripped && over, cooldown: c.p.Breakers.Cooldown,
+		c.track(condition{name: "schema", inside: true, scope: name, tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown,
 			detail: func() string { return fmt.Sprintf("%d of %d readings invalid", v.bad, v.members) }})
 	}
-}
-
-// answers reports whether there is an answer of the dragon, whatever it says.
-func (s *subject) answers() bool { return s.f.Status == Reached || s.f.Status == BadResponse }
-
-// invalidWhenHeard reports whether a dragon is silent, and what it said last, within a day,
-// made no sense.
-func (c *cycle) invalidWhenHeard(s *subject) bool {
-	return !s.conflict && s.f.Status.silent() && s.w.invalid && c.now.Since(s.w.ok) < day
 }
 
 // upstream names a cause of the whole fleet that explains why many are sick, if one is

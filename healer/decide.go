@@ -329,7 +329,9 @@ func (c *cycle) detectorInput(s *subject) *detectorInput {
 	if s.w.tuning {
 		e.muted |= byTuning
 	}
-	if s.poolHeld != "" {
+	// A pool that has long been held may have nothing to do with it. Where it has, nobody
+	// else has work of it either.
+	if b := c.m.breaker("pool", s.poolHeld); b != nil && !b.Slow {
 		e.muted |= byPool
 	}
 	// An idle pool and an idle dragon look the same, unless others work for that pool.

@@ -221,6 +221,9 @@ func (m *Memory) expire(now Moment) {
 		f.Ring = slices.Clone(f.Ring[n:])
 		m.TouchFleet()
 	}
+	if len(f.PastHolds) > 0 {
+		m.expirePastHolds(now, func(*PastHold) bool { return false })
+	}
 	if live := slices.DeleteFunc(slices.Clone(f.Pauses), func(p Pause) bool { return !p.UntilResume && now >= p.Until }); len(live) != len(f.Pauses) {
 		f.Pauses = live
 		m.TouchFleet()

@@ -210,8 +210,9 @@ type FleetRecord struct {
 	Breakers   []*Breaker           `json:"breakers,omitempty"` // those that are not closed, by name and scope
 	Pauses     []Pause              `json:"pauses,omitempty"`
 	NextPause  int                  `json:"next_pause,omitempty"`
-	Tunes      map[string][]float64 `json:"tunes,omitempty"`     // seconds that autotuning took, by model
-	Boots      map[string][]float64 `json:"boots,omitempty"`     // seconds from a reboot to the first answer, by model
+	Tunes      map[string][]float64 `json:"tunes,omitempty"` // seconds that autotuning took, by model
+	Boots      map[string][]float64 `json:"boots,omitempty"` // seconds from a reboot to the first answer, by model
+	PastHolds  []PastHold           `json:"past_holds,omitempty"`
 	Conflicts  map[string]Moment    `json:"conflicts,omitempty"` // MACs that several claimed, and the last sign of it, to the hour
 	ConfigHash string               `json:"config_hash,omitempty"`
 

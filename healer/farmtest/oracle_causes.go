@@ -58,12 +58,13 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	return s.At >= c.From+x.detect && (c.To == unending || s.At < c.To+x.after)
 }
 
-// began is when a cause began, or one of the same kind that it came upon.
+// began is when a cause began, or one of the same kind that it came upon, or that had been
+// over for a few hours only.
 func (o *Oracle) began(c *Cause) time.Duration {
 	from := c.From
-	for _, x := range o.w.Causes { // in their order of time
-		if x.Kind == c.Kind && x.Name == c.Name && x.From < c.From && x.To >= c.From {
-			from = min(from, x.From)
+	for _, x := range slices.Backward(o.w.Causes) { // which are in their order of time
+		if x.Kind == c.Kind && x.Name == c.Name && x.From < from && x.To >= from-6*time.Hour {
+			from = x.From
 		}
 	}
 	return from

@@ -122,10 +122,28 @@ func (d *Dragon) treatable() []*defect {
 	if !d.world.script.Learned { // a rate tells nothing before a baseline is known
 		wrong = slices.DeleteFunc(wrong, func(f *defect) bool { return f.kind == "slow" })
 	}
-	if len(d.world.Dragons) < 5 { // these take two others to be told from a pool's trouble
-		wrong = slices.DeleteFunc(wrong, func(f *defect) bool { return f.kind == "nopool" || f.kind == "freeze" })
+	if len(d.world.Dragons) < 5 {
+		wrong = slices.DeleteFunc(wrong, (*defect).poolish)
 	}
 	return wrong
+}
+
+// poolish reports whether it takes two others with work to tell a defect from a pool's trouble.
+func (f *defect) poolish() bool { return f.kind == "nopool" || f.kind == "freeze" }
+
+// alone reports whether too few others have work for it to be seen that what a dragon
+// suffers from is its own.
+func (o *Oracle) alone(d *Dragon) bool {
+	if !slices.ContainsFunc(d.treatable(), (*defect).poolish) || slices.ContainsFunc(d.treatable(), func(f *defect) bool { return !f.poolish() }) {
+		return false
+	}
+	fine := 0
+	for _, x := range o.w.Dragons {
+		if i := x.pool(); x != d && i >= 0 && o.w.pools[i].idle == 0 && x.phase == running && x.understood() && !x.freeze && !x.stopped && o.w.known(x) && o.w.forgets[x.N] == 0 {
+			fine++
+		}
+	}
+	return fine < 2
 }
 
 // excuses reports whether something other than the dragon's own defect is in the way of
@@ -133,6 +151,9 @@ func (d *Dragon) treatable() []*defect {
 func (o *Oracle) excuses(d *Dragon) bool {
 	w := o.w
 	if d.phase == off || d.gone || d.hot() || d.web() != "" || w.forgets[d.N] > 0 || !w.known(d) || d.Known != d.Address || o.corrupt >= 0 && d.has("slow") {
+		return true
+	}
+	if o.alone(d) {
 		return true
 	}
 	if w.gateway > 0 || w.uplink > 0 || w.switches[d.Switch] > 0 || w.healer.Policy.Default.Mode != healer.Enforce {
