@@ -495,7 +495,7 @@ func (c *cycle) harm() {
 		f.Harm = slices.DeleteFunc(slices.Clone(f.Harm), func(m Moment) bool { return c.now.Since(m) >= 24*time.Hour })
 		c.m.TouchFleet()
 	}
-	writes := f.begun(day, c.now)
+	writes, _ := f.begun(Kind.heals, day, c.now)
 	if len(f.Harm) >= max(c.p.Breakers.HarmMax, c.p.Breakers.HarmShare.ceilOf(writes)) && c.harmedLately() {
 		c.latch("harm", "", fmt.Sprintf("%d dragons lost or worse after %d actions in 24h", len(f.Harm), writes))
 	}

@@ -53,31 +53,31 @@ func (p *FleetPolicy) SpacingAfter(seed uint64, after string, n int) time.Durati
 	return time.Duration(float64(between) * (1 + float64(p.SpacingJitter)*spread))
 }
 
-// begun is the number of writes that heal and began within a window.
-func (f *FleetRecord) begun(window time.Duration, now Moment) int {
-	n := 0
-	for range f.healing(window, now) {
-		n++
-	}
-	return n
-}
-
-// healing yields the writes that heal and began within a window, the newest first.
-func (f *FleetRecord) healing(window time.Duration, now Moment) iter.Seq[*FleetAction] {
+// writes yields the writes of some kinds that began within a window, the newest first.
+func (f *FleetRecord) writes(kinds func(Kind) bool, window time.Duration, now Moment) iter.Seq[*FleetAction] {
 	return func(yield func(*FleetAction) bool) {
 		for i := len(f.Ring) - 1; i >= 0 && now.Since(f.Ring[i].At) < window; i-- {
-			if f.Ring[i].Kind.heals() && !yield(&f.Ring[i]) {
+			if kinds(f.Ring[i].Kind) && !yield(&f.Ring[i]) {
 				return
 			}
 		}
 	}
 }
 
+// begun counts the writes of some kinds that began within a window. free is how long until the
+// oldest of them leaves it.
+func (f *FleetRecord) begun(kinds func(Kind) bool, window time.Duration, now Moment) (n int, free time.Duration) {
+	for a := range f.writes(kinds, window, now) {
+		n, free = n+1, window-now.Since(a.At)
+	}
+	return n, free
+}
+
 // treated is the dragons that were written to within a window to heal them: a restart
 // and a reboot of one dragon are one treatment.
 func (f *FleetRecord) treated(window time.Duration, now Moment) map[string]bool {
 	macs := make(map[string]bool)
-	for a := range f.healing(window, now) {
+	for a := range f.writes(Kind.heals, window, now) {
 		macs[a.MAC] = true
 	}
 	return macs
@@ -89,16 +89,6 @@ func (c *cycle) treatedToday() map[string]bool {
 		c.today = c.m.Fleet.treated(day, c.now)
 	}
 	return c.today
-}
-
-// nextFree is how long until one of them leaves the window.
-func (f *FleetRecord) nextFree(window time.Duration, now Moment) time.Duration {
-	for i := range f.Ring {
-		if age := now.Since(f.Ring[i].At); age < window && f.Ring[i].Kind.heals() {
-			return window - age
-		}
-	}
-	return 0
 }
 
 // charged reports whether the budgets of a window count as used up, because it is

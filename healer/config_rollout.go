@@ -328,24 +328,3 @@ func (c *cycle) tidyRollouts() {
 		}
 	}
 }
-
-// changed is the number of writes of a kind that began within a window.
-func (f *FleetRecord) changed(kind Kind, window time.Duration, now Moment) int {
-	n := 0
-	for i := len(f.Ring) - 1; i >= 0 && now.Since(f.Ring[i].At) < window; i-- {
-		if f.Ring[i].Kind == kind {
-			n++
-		}
-	}
-	return n
-}
-
-// nextChange is how long until a write of a kind leaves the window.
-func (f *FleetRecord) nextChange(kind Kind, window time.Duration, now Moment) time.Duration {
-	for i := range f.Ring {
-		if age := now.Since(f.Ring[i].At); f.Ring[i].Kind == kind && age < window {
-			return window - age
-		}
-	}
-	return 0
-}

@@ -10,10 +10,8 @@ import (
 
 // ConfigChange is what an action of the kind Configure is about.
 type ConfigChange struct {
-	Rollout string  `json:"rollout"`
-	Items   []Item  `json:"items"`
-	Restore bool    `json:"restore,omitempty"` // a rollback
-	Told    []Stuck `json:"told,omitempty"`    // items that the dragon has refused at once
+	ConfigStep
+	Told []Stuck `json:"told,omitempty"` // items that the dragon refused at once
 }
 
 // concludeChange judges a configuration by what the dragon says since: whether it took effect,
@@ -149,7 +147,7 @@ func (m *Memory) intendChange(a *Action, d *Decision, had *ConfigSnapshot, now M
 	if x == nil {
 		return
 	}
-	a.Change = &ConfigChange{Rollout: x.Rollout, Items: slices.Clone(x.Items), Restore: x.Restore}
+	a.Change = &ConfigChange{ConfigStep: *x}
 	r := m.Dragons[d.MAC]
 	if r.Config == nil || r.Config.Rollout != x.Rollout {
 		r.Config = &ConfigRecord{Rollout: x.Rollout}

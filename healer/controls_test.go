@@ -166,7 +166,7 @@ func TestIntents(t *testing.T) {
 	if f.mem.Sent(f.now, d.MAC, a.ID, Accepted, "") == nil {
 		t.Error("two results for one action")
 	}
-	if f.record(3).open() != nil || f.mem.Fleet.begun(day, f.plan.At.Add(time.Minute)) != 1 {
+	if n, _ := f.mem.Fleet.begun(Kind.heals, day, f.plan.At.Add(time.Minute)); f.record(3).open() != nil || n != 1 {
 		t.Error("what was not sent must free its slot and keep its charge")
 	}
 	blocked := *d

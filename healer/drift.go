@@ -215,7 +215,11 @@ const rollingFor = time.Hour
 // rolling reports whether a rollout goes on, and is not held up: something was configured of
 // late, by this rollout or another.
 func (c *cycle) rolling(ro *ConfigRollout) bool {
-	return (ro.State == RolloutCanary || ro.State == RolloutWaves) && c.m.Fleet.changed(Configure, rollingFor, c.now) > 0
+	if ro.State != RolloutCanary && ro.State != RolloutWaves {
+		return false
+	}
+	n, _ := c.m.Fleet.begun(Kind.configures, rollingFor, c.now)
+	return n > 0
 }
 
 // syncStatus shows where a dragon stands.

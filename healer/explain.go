@@ -118,9 +118,10 @@ func (c *cycle) explain() {
 	c.waits()
 	c.showRollouts()
 	f, fleet := &c.p.Fleet, &c.m.Fleet
+	hour, _ := fleet.begun(Kind.heals, time.Hour, c.now)
 	c.out.Budgets = []BudgetUse{
 		{"fleet", 0, c.flight, f.flightLimit(c.n)},
-		{"fleet", Span(time.Hour), fleet.begun(time.Hour, c.now), f.hourLimit(c.n)},
+		{"fleet", Span(time.Hour), hour, f.hourLimit(c.n)},
 		{"fleet", Span(day), len(c.treatedToday()), f.dayLimit(c.n)},
 	}
 	for _, domain := range sortedKeys(c.flightDomain) {

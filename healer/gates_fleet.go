@@ -66,7 +66,7 @@ func (q *gateRequest) slow(b *Breaker) answer {
 	if used >= slots {
 		return no(0, "slow mode: %d of %d in flight", used, slots)
 	}
-	for a := range q.c.m.Fleet.healing(every, q.c.now) {
+	for a := range q.c.m.Fleet.writes(Kind.heals, every, q.c.now) {
 		return no(every-q.c.now.Since(a.At), "slow mode: one in %s", ShortDuration(every))
 	}
 	return yes("slow mode")
@@ -114,7 +114,8 @@ func (q *gateRequest) spacing() answer {
 // hour bounds the writes of an hour, day the dragons of a day: what was begun with one may
 // be brought to an end.
 func (q *gateRequest) hour() answer {
-	return q.rate(time.Hour, q.c.m.Fleet.begun(time.Hour, q.c.now), q.c.p.Fleet.hourLimit(q.c.n))
+	used, free := q.c.m.Fleet.begun(Kind.heals, time.Hour, q.c.now)
+	return q.rate(time.Hour, used, q.c.p.Fleet.hourLimit(q.c.n), free)
 }
 
 func (q *gateRequest) day() answer {
@@ -122,11 +123,12 @@ func (q *gateRequest) day() answer {
 	if treated[q.s.f.MAC] && !q.c.m.Fleet.charged(day, q.c.now) {
 		return yes("treated already")
 	}
-	return q.rate(day, len(treated), q.c.p.Fleet.dayLimit(q.c.n))
+	_, free := q.c.m.Fleet.begun(Kind.heals, day, q.c.now)
+	return q.rate(day, len(treated), q.c.p.Fleet.dayLimit(q.c.n), free)
 }
 
-// rate bounds what is done to heal. What brings a wish to the dragons goes by waves.
-func (q *gateRequest) rate(window time.Duration, used, limit int) answer {
+// rate limits what is done to heal. Rollouts go by waves.
+func (q *gateRequest) rate(window time.Duration, used, limit int, wait time.Duration) answer {
 	f := &q.c.m.Fleet
 	if !q.kind.heals() {
 		return yes("")
@@ -134,14 +136,13 @@ func (q *gateRequest) rate(window time.Duration, used, limit int) answer {
 	if q.taken() != nil {
 		used++
 	}
-	wait := f.nextFree(window, q.c.now)
 	if f.charged(window, q.c.now) {
 		used, wait = max(used, limit), window-q.c.now.Since(f.Recovered.At)
 	}
 	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: wait}
 }
 
-// rollout lets one dragon try a new wish before the others get it.
+// rollout lets one dragon try a new desired state before the others get it.
 func (q *gateRequest) rollout() answer {
 	if q.change == nil { // a request
 		return yes("")
@@ -162,12 +163,12 @@ func (q *gateRequest) rollout() answer {
 // wave is the pace at which dragons are changed.
 func (q *gateRequest) wave() answer {
 	p := &q.c.p.Rollout
-	limit, used := p.wave(q.c.n), q.c.m.Fleet.changed(Configure, p.Every, q.c.now)
-	a := answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, ShortDuration(p.Every))}
-	if !a.open {
-		a.wait = q.c.m.Fleet.nextChange(Configure, p.Every, q.c.now)
+	limit := p.wave(q.c.n)
+	used, free := q.c.m.Fleet.begun(Kind.configures, p.Every, q.c.now)
+	if used < limit {
+		free = 0
 	}
-	return a
+	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, ShortDuration(p.Every)), wait: free}
 }
 
 func (q *gateRequest) external() answer {

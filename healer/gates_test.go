@@ -177,7 +177,7 @@ func gateCases() map[Gate]gateCase {
 			f.record(15).Config = &ConfigRecord{Rollout: ro.ID}
 			f.wish("house", "stratum+tcp://wanted.example:3333", "", 15)
 			f.past(15, Configure, 5*time.Minute, func(a *Action) {
-				a.Outcome, a.Change = Open, &ConfigChange{Rollout: ro.ID, Items: []Item{ItemPools}}
+				a.Outcome, a.Change = Open, &ConfigChange{ConfigStep: ConfigStep{Rollout: ro.ID, Items: []Item{ItemPools}}}
 			})
 		}},
 		GateWave: {wished: true, before: wish, close: func(f *farm) {

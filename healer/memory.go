@@ -81,7 +81,8 @@ type Action struct {
 // heals reports whether the action is one that may cure a dragon.
 func (a *Action) heals() bool { return a.Kind.heals() }
 
-func (k Kind) heals() bool { return k == Restart || k == Reboot }
+func (k Kind) heals() bool      { return k == Restart || k == Reboot }
+func (k Kind) configures() bool { return k == Configure }
 
 // Sample is the state of a dragon around an action.
 type Sample struct {

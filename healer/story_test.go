@@ -245,7 +245,7 @@ func TestClockJumpPausesAndRefillsNothing(t *testing.T) {
 				killBoard(f.units[3], i, 60)
 			}
 			f.run(20 * time.Minute) // one restart is out
-			used := f.mem.Fleet.begun(day, f.plan.At)
+			used, _ := f.mem.Fleet.begun(Kind.heals, day, f.plan.At)
 			if used != 1 {
 				t.Fatalf("%d writes, want 1", used)
 			}
@@ -255,7 +255,7 @@ func TestClockJumpPausesAndRefillsNothing(t *testing.T) {
 			if f.plan.ClockJumps != 1 {
 				t.Errorf("%d jumps seen, want 1", f.plan.ClockJumps)
 			}
-			if n := f.mem.Fleet.begun(day, f.plan.At); n != used {
+			if n, _ := f.mem.Fleet.begun(Kind.heals, day, f.plan.At); n != used {
 				t.Errorf("%d writes charged after the jump, want %d", n, used)
 			}
 			if n := len(f.sent); n != 1 {

@@ -12,7 +12,7 @@ func TestStatsdNamesOfWhatWasDone(t *testing.T) {
 		"[rebooted]":                     {Kind: healer.Reboot},
 		"[upgraded]":                     {Kind: healer.Upgrade},
 		"[]":                             {Kind: healer.Restart},
-		"[poolsChanged autotuneChanged]": {Kind: healer.Configure, Change: &healer.ConfigChange{Items: []healer.Item{healer.ItemPools, healer.ItemAutotune}}},
+		"[poolsChanged autotuneChanged]": {Kind: healer.Configure, Change: &healer.ConfigChange{ConfigStep: healer.ConfigStep{Items: []healer.Item{healer.ItemPools, healer.ItemAutotune}}}},
 	} {
 		if got := fmt.Sprint(statsdNames(&a)); got != want {
 			t.Errorf("%s: %s, want %s", a.Kind, got, want)
