@@ -269,7 +269,7 @@ func (a *Attempt) found(r Reply) error {
 	step.Items, a.had = x.Found(a.want, r.Configured)
 	a.decision.Change = &step
 	if len(step.Items) == 0 {
-		return NotSentf("it is as wished already")
+		return NotSentf("it is in sync already")
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func TestThePlanSaysHowFarTheFirmwareIs(t *testing.T) {
 		if err := explainPlan(&table, f.plan, true, 0); err != nil || !strings.Contains(table.String(), "  "+want+"  ") {
 			t.Errorf("the plan does not say %q (%v):\n%s", want, err, table.String())
 		}
-		if !explainDragon(&why, f.plan, f.units[7].who.Worker) || !strings.Contains(why.String(), "desired   house: "+strings.ReplaceAll(want, "as_wished", "in sync")+"\n") {
+		if !explainDragon(&why, f.plan, f.units[7].who.Worker) || !strings.Contains(why.String(), "desired   house: "+strings.ReplaceAll(want, "_", " ")+"\n") {
 			t.Errorf("why does not say %q:\n%s", want, why.String())
 		}
 	}

@@ -42,14 +42,14 @@ type Phase string
 
 // The phases. A drifted dragon is waiting instead while its rollout goes on.
 const (
-	PhaseNone     Phase = ""          // it has no desired state
-	PhaseUnknown  Phase = "unknown"   // it has not told its configuration
-	PhaseInSync   Phase = "as_wished" //
-	PhaseDrifted  Phase = "drifted"   // something holds up its correction
-	PhaseChanging Phase = "changing"  // it was written to, and has not shown yet that it works
-	PhaseStuck    Phase = "stuck"     // it was tried and cannot take effect
-	PhaseConflict Phase = "conflict"  // someone else changes it back
-	PhaseFailed   Phase = "failed"    // it did not work after it was changed
+	PhaseNone     Phase = ""        // it has no desired state
+	PhaseUnknown  Phase = "unknown" // it has not told its configuration
+	PhaseInSync   Phase = "in_sync"
+	PhaseDrifted  Phase = "drifted"  // something holds up its correction
+	PhaseChanging Phase = "changing" // it was written to, and has not shown yet that it works
+	PhaseStuck    Phase = "stuck"    // it was tried and cannot take effect
+	PhaseConflict Phase = "conflict" // someone else changes it back
+	PhaseFailed   Phase = "failed"   // it did not work after it was changed
 
 	// PhaseWaiting is also the phase of a dragon whose turn in a rollout of firmware has not come.
 	PhaseWaiting = "waiting"

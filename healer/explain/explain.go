@@ -172,9 +172,6 @@ func rollouts(w io.Writer, p *healer.Plan, l Layout) error {
 }
 
 func phaseText(p healer.Phase) string {
-	if p == healer.PhaseInSync {
-		return "in sync"
-	}
 	return strings.ReplaceAll(string(p), "_", " ")
 }
 
@@ -420,7 +417,7 @@ func desired(w io.Writer, x *healer.SyncStatus, change *healer.Decision) {
 	if x.Rollout != "" {
 		name += " (rollout " + x.Rollout + ")"
 	}
-	fmt.Fprintf(w, "desired   %s: %s\n", name, strings.ReplaceAll(strings.ReplaceAll(x.Is(), "as_wished", "in sync"), "_", " "))
+	fmt.Fprintf(w, "desired   %s: %s\n", name, strings.ReplaceAll(x.Is(), "_", " "))
 	for _, d := range x.Drift {
 		fmt.Fprintf(w, "  %-8s want %s\n           have %s\n", d.Item, d.Want, d.Have)
 	}

@@ -215,7 +215,7 @@ var shown = []struct {
 	{gauge("mother_healer_isolated", "1: most of the fleet is out of reach at once, or the configured gateway does not answer, so that the healer takes itself for cut off."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Plan.BreakerState("isolation") >= healer.BreakerOpen))
 	}},
-	{gauge("dragon_config_drift", "1: the item is not as a profile wishes it. Only where one does, and the dragon has said how it is.", "worker", "item"), func(s *Status, put func(float64, ...string)) {
+	{gauge("dragon_config_drift", "1: the item differs from the desired state. Only for items that a profile desires and the dragon has told.", "worker", "item"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
 			d := &s.Plan.Dragons[i]
 			if d.Desired == nil {
@@ -226,14 +226,14 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_enforce_state", "1 for where a dragon stands with its wish: as_wished, waiting (for its turn, while its rollout goes on), drifted (and waits for something else), changing, stuck (tried, and it cannot take effect), conflict (somebody else changes it back), failed (it did not work after it was changed), unknown.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_enforce_state", "1 for where a dragon stands with its desired state: in_sync, waiting (for its turn, while its rollout goes on), drifted (and waits for something else), changing, stuck (tried, and it cannot take effect), conflict (someone else changes it back), failed (it did not work after it was changed), unknown.", "worker", "state"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
 			if d := &s.Plan.Dragons[i]; d.Desired != nil && d.Desired.Phase != healer.PhaseNone {
 				put(1, d.Worker, string(d.Desired.Phase))
 			}
 		}
 	}},
-	{gauge("mother_rollout_state", "1 for the state of a rollout. Of a wish: waiting (for a canary), canary, waves, done, aborted (until a human acknowledges it). Of firmware: running, paused, done, aborted (the same).", "rollout", "name", "state"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_rollout_state", "1 for the state of a rollout. Of a configuration: waiting (for a canary), canary, waves, done, aborted (until a human acknowledges it). Of firmware: running, paused, done, aborted (the same).", "rollout", "name", "state"), func(s *Status, put func(float64, ...string)) {
 		for _, ro := range s.Plan.CurrentFirmware() {
 			for _, state := range healer.FirmwareStates {
 				put(truth(ro.State == state), ro.ID, ro.Release.Version, string(state))
@@ -246,7 +246,7 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_rollout_devices", "Dragons of a rollout by phase. Of a wish: see mother_enforce_state. Of firmware: waiting, uploading, rebooting, version (it has to tell the new one), hashing, verifying, soaking, done, failed, inconclusive.", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_rollout_devices", "Dragons of a rollout by phase. Of a configuration: see mother_enforce_state. Of firmware: waiting, uploading, rebooting, version (it has to tell the new one), hashing, verifying, soaking, done, failed, inconclusive.", "rollout", "phase"), func(s *Status, put func(float64, ...string)) {
 		for _, ro := range s.Plan.CurrentFirmware() {
 			put(float64(ro.Phases[healer.PhaseWaiting]), ro.ID, healer.PhaseWaiting)
 			for _, phase := range healer.UpgradePhases {
@@ -260,7 +260,7 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_rollout_failed_devices", "Dragons that did not work after a rollout had changed them; of one of a wish, in the last 24 hours.", "rollout"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_rollout_failed_devices", "Dragons that did not work after a rollout had changed them; of a configuration, in the last 24 hours.", "rollout"), func(s *Status, put func(float64, ...string)) {
 		for _, ro := range s.Plan.CurrentFirmware() {
 			put(float64(ro.Failed), ro.ID)
 		}

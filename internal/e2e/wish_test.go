@@ -74,7 +74,7 @@ func TestTheOriginalsCommandLineConfiguresAFleet(t *testing.T) {
 				return false
 			}
 		}
-		return w.value(`mother_rollout_devices{phase="as_wished",rollout="r1"}`)+w.value(`mother_rollout_devices{phase="as_wished",rollout="r2"}`) == count
+		return w.value(`mother_rollout_devices{phase="in_sync",rollout="r1"}`)+w.value(`mother_rollout_devices{phase="in_sync",rollout="r2"}`) == count
 	})
 	w.live(15 * time.Minute)
 

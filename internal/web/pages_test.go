@@ -297,7 +297,7 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 		At: hour(9), Dragons: []healer.Decision{{Who: healer.Who{MAC: "m", Worker: "dragon-1"}}},
 		Rollouts: []healer.RolloutShown{{
 			ID: "r3", Kind: healer.Configure, Name: "<b>house</b>", State: healer.RolloutAborted, Since: hour(6), Canary: "dragon-2", Members: 4,
-			Failed: []healer.Failure{{MAC: "m", At: hour(4), Why: "no share was accepted"}}, Phases: map[string]int{"as_wished": 1, "failed": 1, "unknown": 2},
+			Failed: []healer.Failure{{MAC: "m", At: hour(4), Why: "no share was accepted"}}, Phases: map[string]int{"in_sync": 1, "failed": 1, "unknown": 2},
 			Pending: []healer.PendingRollback{{Worker: "dragon-5", Waits: "harm: latched: <b>2 lost"}},
 		}},
 		Firmware: []healer.FirmwareShown{{
@@ -317,7 +317,7 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"&lt;b&gt;house", "aborted", "dragon-2", "no share was accepted", "dragon-1", "5 h ago", "as wished 1", "unknown 2", "breaker=rollout&amp;scope=r3",
+		"&lt;b&gt;house", "aborted", "dragon-2", "no share was accepted", "dragon-1", "5 h ago", "in sync 1", "unknown 2", "breaker=rollout&amp;scope=r3",
 		"T1 to t1_20190101_000000", "wave 0 of 5", "a canary failed", "two boards of three", "dragon-3", "done 1", "waiting 8", `x="20.0" width="80.0"`,
 		"do=firmware-pause&amp;id=f2", "do=firmware-abort&amp;id=f2", "dragon-4", "25.0 %", "flash &lt;b&gt;",
 		"dragon-5</a> still has the failed configuration", "harm: latched: &lt;b&gt;2 lost",

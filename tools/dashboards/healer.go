@@ -66,20 +66,20 @@ func healerBoard(limits thresholds) *board {
 				{lines("Pauses and maintenances", "In force, by what they are about.", count, query{"max by (scope) (mother_pauses)", "{{scope}}"}).Min(0).Decimals(0).AxisSoftMax(1), 4, 7, 0},
 				{lanes("Windows", "Whether the healing window is open.", words("0", "shut", "red", "1", "open", "green"), query{"max by (window) (mother_window_open)", "{{window}}"}), 4, 7, 0},
 			}},
-			{"Rollouts and wishes", []panel{
+			{"Rollouts and desired state", []panel{
 				{grid("Rollouts", "Of pools, autotune and firmware. An aborted one waits for a human.", []query{
 					{"max by (rollout, name, state) (mother_rollout_state) == 1", ""},
 					{"max by (rollout) (mother_rollout_failed_devices)", ""},
 				}, column{"rollout", "Rollout", nil}, column{"name", "Of", nil}, column{"state", "State", nil}, column{"Value #B", "Failed", nil}).SortBy(falling("Rollout")).NoValue("None"), 8, 8, 0},
 				{heaps("Waves", "Dragons of the rollouts, by phase.", count, query{"sum by (phase) (max by (rollout, phase) (mother_rollout_devices))", "{{phase}}"}).Decimals(0).NoValue("None"), 8, 8, 0},
-				{painted(heaps("Wishes", "Where the dragons stand with what a profile wishes.", count, query{"state:mother_enforce_state:count", "{{state}}"}).Decimals(0).NoValue("Nothing is wished"),
-					"as_wished", "green", "changing", "blue", "waiting", "super-light-yellow", "drifted", "yellow", "conflict", "purple", "failed", "red", "stuck", "orange", "unknown", "text"), 8, 8, 0},
+				{painted(heaps("Desired state", "Where the dragons stand with their desired state.", count, query{"state:mother_enforce_state:count", "{{state}}"}).Decimals(0).NoValue("No desired state"),
+					"in_sync", "green", "changing", "blue", "waiting", "super-light-yellow", "drifted", "yellow", "conflict", "purple", "failed", "red", "stuck", "orange", "unknown", "text"), 8, 8, 0},
 				{grid("Dragons of firmware rollouts", "The phase that each is in, and how much of the image it has, while it is sent and flashed.", []query{
 					{`max by (worker, rollout, phase) (mother_rollout_device_state{phase!~"done|waiting"})`, ""}, {"max by (worker) (mother_firmware_upload_ratio)", ""},
 				}, dragonColumn(), column{"rollout", "Rollout", nil}, column{"phase", "Phase", nil}, column{"Value #B", "Sent", []dashboard.DynamicConfigValue{value(ratio)}}).SortBy(rising("Phase")).NoValue("None"), 8, 8, 0},
-				{lines("Not as wished", "Dragons whose pools, autotune or firmware are not as a profile wishes.", count, query{"item:dragon_config_drift:sum", "{{item}}"}).Min(0).Decimals(0).NoValue("Nothing is wished").AxisSoftMax(1), 8, 8, 0},
-				{grid("Dragons not as wished", "And where each stands.", []query{
-					{`max by (worker, state) (mother_enforce_state{state!="as_wished"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
+				{lines("Out of sync", "Dragons whose pools, autotune or firmware differ from their desired state.", count, query{"item:dragon_config_drift:sum", "{{item}}"}).Min(0).Decimals(0).NoValue("No desired state").AxisSoftMax(1), 8, 8, 0},
+				{grid("Dragons out of sync", "And where each stands.", []query{
+					{`max by (worker, state) (mother_enforce_state{state!="in_sync"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
 				}, dragonColumn(), column{"state", "State", nil}, addressColumn(), column{"model", "Model", nil}, column{"site", "Site", nil}).SortBy(rising("State")).NoValue("All are"), 8, 8, 0},
 				{lines("Time to tune", "What the healer waits for a dragon that tunes itself: the 95th percentile of what it has seen, by model.", seconds, query{"max by (model) (dragon_tune_duration_seconds)", "{{model}}"}).Min(0), 12, 8, 0},
 				{bars("Firmware images", "Fetched from allowed hosts, by what came of it.", query{sum("outcome", "mother_firmware_fetches_total"), "{{outcome}}"}), 12, 8, 0},
