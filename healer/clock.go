@@ -28,6 +28,8 @@ type Anchor struct {
 	Wall   time.Time     `json:"wall"`
 	Mono   time.Duration `json:"mono"`
 	BootID string        `json:"boot_id"`
+	Synced bool          `json:"synced,omitempty"` // NTP had set Wall: else nothing can be computed from it
+	Jumped bool          `json:"jumped,omitempty"` // nor where it has jumped since, in this boot of the host
 }
 
 const (
@@ -42,11 +44,13 @@ type timeline struct {
 	last    Instant
 	moment  Moment
 	alive   time.Duration // of this process, by the monotonic clock
-	// gap is the wall clock's claim of how long the host was off. It is credited when
-	// NTP has set the clock, never before.
+	// gap is the wall clock's claim of how long the host was off. It is credited where NTP
+	// had set the clock before, and has again.
 	gapFrom   time.Time
 	gapOpen   bool
 	trusted   bool
+	synced    bool
+	jumped    bool // a clock that NTP had set
 	jumps     int
 	lastJump  time.Duration // alive when it was seen; meaningful if jumps > 0
 	credited  bool          // in this very advance: everything running is stale
@@ -66,8 +70,10 @@ func (t *timeline) advance(a Anchor, now Instant, synced bool) {
 		}
 		t.last = Instant{Wall: a.Wall, Mono: a.Mono, BootID: a.BootID}
 		if a.BootID != now.BootID || now.Mono < a.Mono {
-			t.gapOpen, t.gapFrom = !a.Wall.IsZero(), a.Wall
+			t.gapOpen, t.gapFrom = !a.Wall.IsZero() && a.Synced && !a.Jumped, a.Wall
 			t.last = now
+		} else {
+			t.synced, t.jumped = a.Synced, a.Jumped
 		}
 		// Time that passed while this process was not there is not time it was alive.
 		t.alive -= max(0, now.Mono-t.last.Mono)
@@ -76,11 +82,13 @@ func (t *timeline) advance(a Anchor, now Instant, synced bool) {
 	if jump := now.Wall.Sub(t.last.Wall) - passed; jump.Abs() > jumpTolerance {
 		t.jumps++
 		t.lastJump = t.alive + passed
+		t.jumped = t.jumped || t.synced
 	}
 	t.moment = t.moment.Add(passed)
 	t.alive += passed
 	t.last = now
 
+	t.synced = synced
 	t.trusted = synced || t.alive >= trustAfter && !now.Wall.Before(t.storedMax)
 	// A clock that NTP has not set may claim any gap: until it has, only the time that this
 	// process was alive counts.

@@ -23,15 +23,45 @@ func TestTimeAdvancesWithTheMonotonicClock(t *testing.T) {
 
 func TestTimeBetweenTwoProcessesOfOneBoot(t *testing.T) {
 	var l timeline
-	l.advance(Anchor{Moment(time.Hour), noon, time.Hour, "a"}, Instant{noon.Add(20 * time.Minute), 80 * time.Minute, "a"}, true)
+	l.advance(Anchor{Moment(time.Hour), noon, time.Hour, "a", true, false}, Instant{noon.Add(20 * time.Minute), 80 * time.Minute, "a"}, true)
 	if l.moment != Moment(80*time.Minute) || l.alive != 0 || l.jumps != 0 {
 		t.Errorf("moment %s, alive %s, %d jumps", time.Duration(l.moment), l.alive, l.jumps)
 	}
 }
 
+// What a clock says that NTP had not set, or that has jumped since, is no beginning of a gap.
+func TestNoTimeBetweenTwoBootsWithoutNTPBefore(t *testing.T) {
+	for name, anchor := range map[string]Anchor{
+		"not set":                 {Moment(time.Hour), noon, time.Hour, "a", false, false},
+		"set, and has jumped":     {Moment(time.Hour), noon, time.Hour, "a", true, true},
+		"jumped, and set by hand": {Moment(time.Hour), noon, time.Hour, "a", false, true},
+	} {
+		var l timeline
+		l.advance(anchor, Instant{noon.Add(5 * time.Hour), 0, "b"}, true)
+		if l.moment != Moment(time.Hour) || l.credited {
+			t.Errorf("%s: moment %s", name, time.Duration(l.moment))
+		}
+	}
+}
+
+// A jump of a clock that NTP had set is remembered for the boot, also by the next process.
+func TestAJumpIsRememberedForTheBoot(t *testing.T) {
+	var l timeline
+	l.advance(Anchor{}, Instant{noon, time.Hour, "a"}, true)
+	l.advance(Anchor{}, Instant{noon.Add(-5 * time.Hour), time.Hour + time.Minute, "a"}, true)
+	if !l.jumped {
+		t.Error("the jump is not noticed")
+	}
+	var next timeline
+	next.advance(Anchor{l.moment, l.last.Wall, l.last.Mono, "a", l.synced, l.jumped}, Instant{l.last.Wall.Add(time.Minute), l.last.Mono + time.Minute, "a"}, true)
+	if !next.jumped {
+		t.Error("the next process does not know of the jump")
+	}
+}
+
 // The time that the host was off counts once NTP has set the clock, and no earlier.
 func TestTimeBetweenTwoBoots(t *testing.T) {
-	anchor := Anchor{Moment(time.Hour), noon, time.Hour, "a"}
+	anchor := Anchor{Moment(time.Hour), noon, time.Hour, "a", true, false}
 	for name, x := range map[string]struct {
 		wall   time.Time
 		synced time.Duration // alive when NTP comes; 0: never

@@ -374,7 +374,7 @@ func (m *Memory) touch(mac string) { m.changed[mac] = true }
 func (m *Memory) TouchFleet() {
 	m.fleet = true
 	if t := &m.run.time; t.started {
-		m.Fleet.Anchor = Anchor{t.moment, t.last.Wall, t.last.Mono, t.last.BootID}
+		m.Fleet.Anchor = Anchor{t.moment, t.last.Wall, t.last.Mono, t.last.BootID, t.synced, t.jumped}
 	}
 }
 

@@ -128,7 +128,10 @@ func (w *World) movedOff(wish *healer.DesiredState, c *Cause) bool {
 // spared reports whether a dragon works for another pool than the one that is down, or
 // was.
 func (w *World) spared(d *Dragon, c *Cause) bool {
+	lost := d.nopool
+	d.nopool = false // that one is its own
 	i := d.pool()
+	d.nopool = lost
 	if i < 0 || w.pools[i].idle > 0 {
 		return false
 	}
