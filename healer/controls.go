@@ -30,7 +30,7 @@ const (
 type Pause struct {
 	ID          string    `json:"id"`
 	Kind        PauseKind `json:"kind"`
-	Scope       string    `json:"scope"` // fleet, or domain, pool, model, firmware or mac
+	Scope       string    `json:"scope"` // fleet, or domain, pool, model, firmware, label (rack=a12) or mac
 	Value       string    `json:"value,omitempty"`
 	Owner       string    `json:"owner"`
 	Reason      string    `json:"reason"`
@@ -60,12 +60,15 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 		if r.Value != "" {
 			return Pause{}, fmt.Errorf("pause: the fleet takes no value, got %q", r.Value)
 		}
-	case "domain", "pool", "model", "firmware", "mac":
+	case "domain", "pool", "model", "firmware", "label", "mac":
 		if r.Value == "" {
 			return Pause{}, fmt.Errorf("pause: scope %s without a value; an empty one does not mean all (say fleet)", r.Scope)
 		}
+		if name, value, _ := strings.Cut(r.Value, "="); r.Scope == "label" && (name == "" || value == "") {
+			return Pause{}, fmt.Errorf("pause: label %q, expected a name and a value like rack=a12", r.Value)
+		}
 	default:
-		return Pause{}, fmt.Errorf("pause: scope %q, expected fleet, site, pool, model, firmware or mac", r.Scope)
+		return Pause{}, fmt.Errorf("pause: scope %q, expected fleet, site, pool, model, firmware, label or mac", r.Scope)
 	}
 	r.For = cmp.Or(r.For, pauseDefault)
 	switch {
@@ -99,6 +102,16 @@ func (m *Memory) Resume(id string) error {
 	m.Fleet.Pauses = slices.Delete(slices.Clone(m.Fleet.Pauses), i, i+1)
 	m.TouchFleet()
 	return nil
+}
+
+// Retirements are the IDs of the pauses that keep a dragon retired.
+func (m *Memory) Retirements(mac string) (ids []string) {
+	for i := range m.Fleet.Pauses {
+		if p := &m.Fleet.Pauses[i]; p.Retired && p.Scope == "mac" && p.Value == mac {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
 }
 
 // ErrActing says that the outcome of an action on a dragon is not known yet.
@@ -168,6 +181,8 @@ func (m *Memory) paused(kind PauseKind, f *Facts, now Moment) *Pause {
 			covers = f.Model == p.Value
 		case "firmware":
 			covers = f.Firmware == p.Value
+		case "label":
+			covers = f.HasLabel(p.Value)
 		case "mac":
 			covers = f.MAC == p.Value
 		case "pool":

@@ -17,6 +17,8 @@ func TestPauseRequests(t *testing.T) {
 		"empty does not mean all": {func(r *PauseRequest) { r.Value = "" }, true},
 		"no scope":                {func(r *PauseRequest) { r.Scope = "" }, true},
 		"fleet with a value":      {func(r *PauseRequest) { r.Scope = "fleet" }, true},
+		"a label":                 {func(r *PauseRequest) { r.Scope, r.Value = "label", "rack=a12" }, false},
+		"a label without a value": {func(r *PauseRequest) { r.Scope, r.Value = "label", "rack" }, true},
 		"no owner":                {func(r *PauseRequest) { r.Owner = "" }, true},
 		"no reason":               {func(r *PauseRequest) { r.Reason = "" }, true},
 		"too long":                {func(r *PauseRequest) { r.For = 8 * 24 * time.Hour }, true},
@@ -29,6 +31,19 @@ func TestPauseRequests(t *testing.T) {
 		f := newFarm(t, 1)
 		if _, err := f.mem.Pause(f.now, r); (err != nil) != x.fails {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAPauseOfALabelCoversItsDragons(t *testing.T) {
+	f := newFarm(t, 1)
+	if _, err := f.mem.Pause(f.now, PauseRequest{Kind: Paused, Scope: "label", Value: "rack=a12", Owner: "ann", Reason: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	for value, covered := range map[string]bool{"a12": true, "a1": false, "": false} {
+		p := f.mem.paused(Paused, &Facts{Named: Named{Labels: map[string]string{"rack": value}}}, f.mem.Moment(f.now))
+		if (p != nil) != covered {
+			t.Errorf("rack %q: %+v", value, p)
 		}
 	}
 }

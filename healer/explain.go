@@ -15,7 +15,7 @@ func (c *cycle) describe(s *subject) *Decision {
 }
 
 func (c *cycle) describeIn(s *subject, d *Decision) {
-	d.Who, d.State, d.Since, d.Reason, d.Slot = s.f.Who, s.r.State, s.r.Since, s.r.Reason, -1
+	d.Who, d.Named, d.State, d.Since, d.Reason, d.Slot = s.f.Who, s.f.Named, s.r.State, s.r.Since, s.r.Reason, -1
 	d.Evidence, d.Desired = c.shown(s), s.syncStatus(c.m)
 	if i := s.about(); i >= 0 && !s.conflict {
 		d.Slot = s.w.evidence[i].slot

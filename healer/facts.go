@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -48,10 +49,25 @@ type Who struct {
 	Conflict bool   `json:"conflict,omitempty"` // another dragon claims the same MAC, or there is none
 }
 
+// Named is what the operator says of a dragon: its name, its labels, and both in one text.
+// The labels are shared and never changed.
+type Named struct {
+	Name   string            `json:"name,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Place  string            `json:"place,omitempty"`
+}
+
+// HasLabel reports whether it has a label, as in rack=a12.
+func (n *Named) HasLabel(label string) bool {
+	name, value, _ := strings.Cut(label, "=")
+	return value != "" && n.Labels[name] == value
+}
+
 // Facts is what is known of one dragon now: what the newest reading says, or that
 // there was none. It is never changed once made.
 type Facts struct {
 	Who
+	Named
 	Status ReadStatus
 
 	// At is when the reading was complete, by the monotonic clock of Instant. The

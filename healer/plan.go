@@ -104,6 +104,7 @@ type Restarted struct {
 // and machines: the plan's table, its JSON, the audit and the metrics are made of it.
 type Decision struct {
 	Who
+	Named
 	State  State  `json:"state"`
 	Since  Moment `json:"since"`
 	Reason Reason `json:"reason,omitempty"`

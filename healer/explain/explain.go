@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -105,20 +106,30 @@ func waits(w io.Writer, p *healer.Plan) error {
 	return t.Flush()
 }
 
+// shown reports whether a dragon is in the table of the plan.
+func shown(d *healer.Decision) bool {
+	return d.Verb != healer.Nothing || d.Note != "" || d.Reason != "" || !d.State.Quiet()
+}
+
 // dragons writes the dragons that are not healthy.
 func dragons(w io.Writer, p *healer.Plan, l Layout) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(next, mac string, cells ...string) {
+	placed := slices.ContainsFunc(p.Dragons, func(d healer.Decision) bool { return shown(&d) && d.Place != "" })
+	row := func(next, mac, worker, place string, cells ...string) {
+		cells = append([]string{worker}, cells...)
+		if placed {
+			cells = slices.Insert(cells, 1, place)
+		}
 		if l.All {
 			cells = append([]string{mac}, cells...)
 		}
 		fmt.Fprintln(t, next+"\t"+strings.Join(cells, "\t"))
 	}
-	row("NEXT", "MAC", "WORKER", "STATE", "REASON", "EVIDENCE", "ACTION", "WHEN", "BLOCKED BY")
+	row("NEXT", "MAC", "WORKER", "PLACE", "STATE", "REASON", "EVIDENCE", "ACTION", "WHEN", "BLOCKED BY")
 	next, rows := 0, 0
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		if d.Verb == healer.Nothing && d.Note == "" && d.Reason == "" && d.State.Quiet() {
+		if !shown(d) {
 			continue
 		}
 		if rows++; rows > maxRows && !l.All {
@@ -129,7 +140,7 @@ func dragons(w io.Writer, p *healer.Plan, l Layout) error {
 			next++
 			turn, at = fmt.Sprint(next), when(d)
 		}
-		row(turn, d.MAC, d.Worker, string(d.State), dash(string(d.Reason)), dash(Evidence(d)), action(d), at, dash(d.BlockedBy()))
+		row(turn, d.MAC, d.Worker, dash(d.Place), string(d.State), dash(string(d.Reason)), dash(Evidence(d)), action(d), at, dash(d.BlockedBy()))
 	}
 	if rows == 0 {
 		return nil
@@ -385,6 +396,9 @@ func firmwareOf(w io.Writer, p *healer.Plan, mac string) {
 
 func decision(w io.Writer, p *healer.Plan, d *healer.Decision) {
 	fmt.Fprintf(w, "%s %s at %s, %s, firmware %s, site %s\n", d.Worker, d.MAC, d.Address, dash(d.Model), dash(d.Firmware), d.Domain)
+	if d.Place != "" {
+		fmt.Fprintf(w, "place     %s\n", d.Place)
+	}
 	fmt.Fprintf(w, "state     %s for %s", d.State, healer.ShortDuration(p.At.Since(d.Since)))
 	if d.Note != "" {
 		fmt.Fprintf(w, " (%s)", d.Note)

@@ -304,12 +304,12 @@ func (h *Healer) facts(d *fleet.Dragon, p *healer.Policy) healer.Facts {
 		if idle := (*fleet.IdleError)(nil); health.Busy == "" && errors.As(health.Err, &idle) {
 			f = h.idleFacts(w, idle)
 		}
-		f.Shown = d.ShownBoards()
+		f.Named, f.Shown = named(d), d.ShownBoards()
 		h.configured(d, &f, p)
 		return f
 	}
 	f := h.factsOf(d, w, last)
-	f.Shown, f.Pace = d.ShownBoards(), h.pace(d)
+	f.Named, f.Shown, f.Pace = named(d), d.ShownBoards(), h.pace(d)
 	h.configured(d, &f, p)
 	return f
 }
@@ -389,6 +389,15 @@ func who(d *fleet.Dragon, p *healer.Policy) healer.Who {
 		w.Mode = healer.ModeText(a.Value.Mode, a.Value.Level)
 	}
 	return w
+}
+
+// named is what the operator says of a dragon.
+func named(d *fleet.Dragon) healer.Named {
+	l := d.Info().Labels
+	if l == nil {
+		return healer.Named{}
+	}
+	return healer.Named{Name: l.Name, Labels: l.Map(), Place: l.String()}
 }
 
 // reachOf says why there is no reading.

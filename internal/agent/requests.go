@@ -118,6 +118,30 @@ func (h *Healer) Retire(ctx context.Context, target string, d time.Duration, by,
 	return h.Pause(ctx, healer.PauseRequest{Kind: healer.Maintained, Scope: "mac", Value: target, For: d, Owner: by, Reason: reason, Retired: true})
 }
 
+// ErrNotRetired says that a dragon is not retired.
+var ErrNotRetired = errors.New("not retired")
+
+// Unretire ends the retirement of a dragon, by worker, MAC or address.
+func (h *Healer) Unretire(ctx context.Context, target, by string) error {
+	return h.change(ctx, "unretiring", func(healer.Instant) error {
+		mac, err := h.macOf(target)
+		if err != nil {
+			return err
+		}
+		ids := h.mem.Retirements(mac)
+		if len(ids) == 0 {
+			return fmt.Errorf("%s: %w", target, ErrNotRetired)
+		}
+		for _, id := range ids {
+			if err := h.mem.Resume(id); err != nil {
+				return err
+			}
+			h.auditRequest(healer.Resume, mac, userActor(by), "unretired, pause "+id)
+		}
+		return nil
+	})
+}
+
 // Forget drops all that is known of a dragon, by MAC, between two cycles. forget takes it
 // out of the fleet; it is not called where the healer refuses.
 func (h *Healer) Forget(ctx context.Context, mac, by string, forget func() error) error {

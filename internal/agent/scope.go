@@ -55,6 +55,10 @@ func (h *Healer) scopeValues(scope string) map[string]bool {
 	known := make(map[string]bool)
 	for _, d := range h.view.Dragons {
 		switch scope {
+		case "label":
+			for name, value := range d.Labels {
+				known[name+"="+value] = true
+			}
 		case "domain":
 			known[d.Domain] = true
 		case "model":

@@ -198,7 +198,7 @@ var shown = []struct {
 		for i := range s.Plan.Pauses {
 			n[s.Plan.Pauses[i].Scope]++
 		}
-		for _, scope := range []string{"fleet", "domain", "pool", "model", "firmware", "mac"} {
+		for _, scope := range []string{"fleet", "domain", "pool", "model", "firmware", "label", "mac"} {
 			put(float64(n[scope]), scope)
 		}
 	}},

@@ -103,7 +103,14 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 	transport := dragon.NewTransport()
 	transport.DialContext = dragons.DialContext
 	options := dragon.Options{Transport: transport}
-	w.fleet, err = fleet.Open(fleet.Config{Client: options, Facts: facts, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
+	labels := &fleet.Labels{Name: "Bertha", Pairs: []fleet.Label{{Name: "rack", Value: "a12"}}}
+	named := func(mac string) *fleet.Labels { // the first one
+		if mac == herd.Dragon(0).Spec().MAC {
+			return labels
+		}
+		return nil
+	}
+	w.fleet, err = fleet.Open(fleet.Config{Client: options, Facts: facts, Labels: named, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
 		if h := w.current.Load(); h != nil {
 			h.OnReading(d, r)
 		}

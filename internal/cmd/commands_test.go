@@ -42,18 +42,23 @@ func TestInventoryShowsWhatIsKnown(t *testing.T) {
 	if out, _, err := invoke(t, "inventory", "--config.file="+file); err != nil || strings.Count(out, " hall ") != len(l.Dragons()) {
 		t.Errorf("the sites of the file are not shown: %v\n%s", err, out)
 	}
+	cmdtest.Rewrite(t, file, "data_dir: "+l.Dir+"\ninventory: {labels: [rack]}\ndragons: [{mac: '"+l.Dragon(1).Spec().MAC+"', name: Bertha, labels: {rack: a12}}]\n")
+	out, _, err = invoke(t, "inventory", "--config.file="+file)
+	if err != nil || !strings.Contains(out, "NAME") || !strings.Contains(out, "Bertha") || !strings.Contains(out, "rack=a12") {
+		t.Errorf("the labels of the file are not shown: %v\n%s", err, out)
+	}
 	if _, _, err := invoke(t, "inventory", "--data-dir="+t.TempDir()); err == nil || !strings.Contains(err.Error(), "--data-dir") {
 		t.Errorf("%v", err)
 	}
 
 	instance := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/sd" {
-			io.WriteString(w, `[{"targets":["127.78.0.1"],"labels":{"__meta_dragon_worker":"dragon-45000001","__meta_dragon_mac":"a0:b0:45:00:00:01","__meta_dragon_site":"hall-a"}}]`)
+			io.WriteString(w, `[{"targets":["127.78.0.1"],"labels":{"__meta_dragon_worker":"dragon-45000001","__meta_dragon_mac":"a0:b0:45:00:00:01","__meta_dragon_site":"hall-a","__meta_dragon_name":"Emma","__meta_dragon_label_rack":"b3"}}]`)
 		}
 	}))
 	defer instance.Close()
 	out, _, err = invoke(t, "inventory", "--url="+instance.URL)
-	if err != nil || !strings.Contains(out, "dragon-45000001  127.78.0.1") || !strings.Contains(out, "hall-a") {
+	if err != nil || !strings.Contains(out, "dragon-45000001  127.78.0.1") || !strings.Contains(out, "hall-a") || !strings.Contains(out, "Emma") || !strings.Contains(out, "rack=b3") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
@@ -157,7 +162,8 @@ func TestTimesHaveAZone(t *testing.T) {
 	l := cmdtest.NewFarm(t, dragontest.Spec{})
 	for flag, zone := range map[string]string{"--utc": "Z", "--no-utc": time.Now().Format("Z07:00")} {
 		out, _, err := invoke(t, "inventory", flag, "--data-dir="+l.Dir, "--output=csv")
-		seen := strings.TrimSpace(out[strings.LastIndexByte(out, ',')+1:])
+		row := strings.Split(out[strings.IndexByte(out, '\n')+1:], ",")
+		seen := row[8]
 		if _, bad := time.Parse(cli.TimeFormat, seen); err != nil || bad != nil || !strings.HasSuffix(seen, zone) {
 			t.Errorf("%s: %q, %v", flag, seen, err)
 		}

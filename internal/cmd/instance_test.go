@@ -79,11 +79,19 @@ func TestTheInventoryIsChangedByTheRunningInstance(t *testing.T) {
 		return p.Plan != nil && len(p.Dragons) == 2
 	})
 	out, errs, err := invoke(t, "inventory", "retire", "--data-dir="+l.Dir, "--for=720h", "--reason=sold", l.Worker(1))
-	if err != nil || errs != "" || !strings.Contains(out, "retired "+l.Worker(1)) || !strings.Contains(out, "healer resume p1") {
+	if err != nil || errs != "" || !strings.Contains(out, "retired "+l.Worker(1)) || !strings.Contains(out, "inventory unretire "+l.Worker(1)) {
 		t.Errorf("%v\n%s%s", err, out, errs)
 	}
 	if _, page := cmdtest.Get(t, "http://"+address+"/metrics"); !strings.Contains(page, `dragon_maintenance{worker="`+l.Worker(1)+`"} 1`) {
 		t.Error("a retired dragon is not silent")
+	}
+	for i, want := range []bool{true, false} { // it cannot be ended twice
+		if out, _, err := invoke(t, "inventory", "unretire", "--data-dir="+l.Dir, l.Worker(1)); (err == nil) != want {
+			t.Errorf("unretire %d: %v %s", i, err, out)
+		}
+	}
+	if _, page := cmdtest.Get(t, "http://"+address+"/metrics"); !strings.Contains(page, `dragon_maintenance{worker="`+l.Worker(1)+`"} 0`) {
+		t.Error("a dragon is silent that is no longer retired")
 	}
 	l.Dragon(0).Inject(dragontest.Unplugged) // or it would be found again
 	out, errs, err = invoke(t, "inventory", "forget", "--data-dir="+l.Dir, l.Worker(0))

@@ -16,14 +16,18 @@ import (
 
 // knownDragon is one dragon of inventory --output=json.
 type knownDragon struct {
-	Worker    string     `json:"worker"`
-	Address   string     `json:"address"`
-	MAC       string     `json:"mac"`
-	Brand     string     `json:"brand"`
-	Model     string     `json:"model"`
-	HWVersion string     `json:"hw_version,omitempty"`
-	Firmware  string     `json:"firmware"`
-	Site      string     `json:"site,omitempty"`
+	Worker    string `json:"worker"`
+	Address   string `json:"address"`
+	MAC       string `json:"mac"`
+	Brand     string `json:"brand"`
+	Model     string `json:"model"`
+	HWVersion string `json:"hw_version,omitempty"`
+	Firmware  string `json:"firmware"`
+	Site      string `json:"site,omitempty"`
+
+	Name   string            `json:"name,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+
 	FirstSeen *time.Time `json:"first_seen,omitempty"`
 	LastSeen  *time.Time `json:"last_seen,omitempty"`
 	Gone      bool       `json:"gone,omitempty"` // another dragon has its address
@@ -43,7 +47,7 @@ func addInventory(p *cli.Program) {
 // inventoryFamily is the command inventory with the flags of all subcommands.
 type inventoryFamily struct {
 	*cli.Program
-	data func() (string, config.Sites, error)
+	data func() (*config.InstanceData, error)
 	from cli.InstanceFlags
 }
 
@@ -52,7 +56,14 @@ func (f *inventoryFamily) list(ctx context.Context, stdout, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
-	table := cli.Table{Head: []string{"WORKER", "ADDRESS", "MAC", "BRAND", "MODEL", "HARDWARE", "FIRMWARE", "SITE", "LAST SEEN"}}
+	head, named := []string{"WORKER", "ADDRESS", "MAC", "BRAND", "MODEL", "HARDWARE", "FIRMWARE", "SITE", "LAST SEEN"}, !f.from.Table()
+	for _, d := range known {
+		named = named || d.Name != "" || len(d.Labels) > 0
+	}
+	if named {
+		head = append(head, "NAME", "LABELS")
+	}
+	table := cli.Table{Head: head}
 	for _, d := range known {
 		var seen time.Time
 		if d.LastSeen != nil {
@@ -62,7 +73,11 @@ func (f *inventoryFamily) list(ctx context.Context, stdout, stderr io.Writer) er
 		if d.Gone {
 			address = "gone"
 		}
-		table.Add(d.Worker, address, d.MAC, d.Brand, d.Model, d.HWVersion, d.Firmware, d.Site, f.Time(seen))
+		row := []string{d.Worker, address, d.MAC, d.Brand, d.Model, d.HWVersion, d.Firmware, d.Site, f.Time(seen)}
+		if named {
+			row = append(row, d.Name, labelText(d.Labels))
+		}
+		table.Add(row...)
 	}
 	if err := f.from.Write(stdout, &table, known); err != nil {
 		return err
@@ -70,10 +85,22 @@ func (f *inventoryFamily) list(ctx context.Context, stdout, stderr io.Writer) er
 	return f.missing(ctx, stderr)
 }
 
+// dir is the data directory of the instance; empty where it is elsewhere and not known.
+func (f *inventoryFamily) dir() (string, error) {
+	data, err := f.data()
+	switch {
+	case err == nil:
+		return data.Dir, nil
+	case f.from.URL != "":
+		return "", nil
+	}
+	return "", err
+}
+
 // missing lists what an instance has found and not let in. Without an instance, nothing is known of that.
 func (f *inventoryFamily) missing(ctx context.Context, w io.Writer) error {
-	dir, _, err := f.data()
-	if err != nil && f.from.URL == "" {
+	dir, err := f.dir()
+	if err != nil {
 		return err
 	}
 	var d web.DiscoveryAnswer
@@ -101,7 +128,7 @@ func (f *inventoryFamily) missing(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-func inventoryOf(ctx context.Context, data func() (string, config.Sites, error), url string) ([]knownDragon, error) {
+func inventoryOf(ctx context.Context, data func() (*config.InstanceData, error), url string) ([]knownDragon, error) {
 	known := []knownDragon{} // an empty list is [], not null
 	if url != "" {
 		// Service discovery needs no permission and has what is needed here.
@@ -116,24 +143,61 @@ func inventoryOf(ctx context.Context, data func() (string, config.Sites, error),
 			label := func(name string) string { return g.Labels["__meta_dragon_"+name] }
 			known = append(known, knownDragon{
 				Worker: label("worker"), Address: strings.Join(g.Targets, " "), MAC: label("mac"), Brand: label("brand"),
-				Model: label("model"), Firmware: label("firmware"), Site: label("site"),
+				Model: label("model"), Firmware: label("firmware"), Site: label("site"), Name: label("name"), Labels: labelsIn(g.Labels),
 			})
 		}
 		return known, nil
 	}
-	dir, sites, err := data()
+	instance, err := data()
 	if err != nil {
 		return nil, err
 	}
-	infos, err := fleet.Remembered(dir, sites.Of)
+	infos, err := fleet.Remembered(instance.Dir, instance.Sites.Of)
 	if err != nil {
 		return nil, fmt.Errorf("%w (name the data directory with --data-dir or --config.file, or an instance with --url)", err)
 	}
+	labels := labelsOf(ctx, instance)
 	for _, i := range infos {
+		name, pairs := labels(i.MAC)
 		known = append(known, knownDragon{
 			Worker: i.Worker, Address: i.Address, MAC: i.MAC, Brand: string(i.Brand), Model: i.Model, HWVersion: i.HWVersion, Firmware: i.Firmware, Site: i.Site,
 			FirstSeen: &i.FirstSeen, LastSeen: &i.LastSeen, Gone: i.IP == "", Conflict: i.Conflict,
+			Name: name, Labels: pairs,
 		})
 	}
 	return known, nil
+}
+
+// labelsIn are the labels of a target group.
+func labelsIn(group map[string]string) map[string]string {
+	labels := make(map[string]string)
+	for name, value := range group {
+		if label, ok := strings.CutPrefix(name, "__meta_dragon_label_"); ok {
+			labels[label] = value
+		}
+	}
+	return labels
+}
+
+// labelsOf returns the names and labels that the running instance has, or else its
+// configuration file.
+func labelsOf(ctx context.Context, instance *config.InstanceData) func(mac string) (string, map[string]string) {
+	type named struct {
+		MAC, Name string
+		Labels    map[string]string
+	}
+	var answer struct{ Dragons []named }
+	if cli.Connect("", instance.Dir).Call(ctx, http.MethodGet, "/api/v1/dragons", nil, &answer) != nil {
+		return func(mac string) (string, map[string]string) {
+			if l := instance.Labels(mac); l != nil {
+				return l.Name, l.Map()
+			}
+			return "", nil
+		}
+	}
+	byMAC := make(map[string]named, len(answer.Dragons))
+	for _, d := range answer.Dragons {
+		byMAC[d.MAC] = d
+	}
+	return func(mac string) (string, map[string]string) { return byMAC[mac].Name, byMAC[mac].Labels }
 }

@@ -61,6 +61,7 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 		return nil
 	})
 
+	f.addUnretire(parent)
 	retire := parent.Command("retire", "Retire dragons: they stay in the inventory with their history, "+
 		"the healer does not act on them, and their alerts are muted.")
 	var span time.Duration
@@ -78,7 +79,22 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(stdout, "retired %s until %s; end it with: healer resume %s\n", cli.Plain(name, 100), f.Time(time.Now().Add(d)), cli.Plain(p.ID, 20))
+			fmt.Fprintf(stdout, "retired %s until %s; pause %s; end it with: inventory unretire %[1]s\n", cli.Plain(name, 100), f.Time(time.Now().Add(d)), cli.Plain(p.ID, 20))
+		}
+		return nil
+	})
+}
+
+func (f *inventoryFamily) addUnretire(parent *kingpin.CmdClause) {
+	unretire := parent.Command("unretire", "End the retirement of dragons: the healer may act on them again, and their alerts fire.")
+	names := unretire.Arg("dragon", "Worker, MAC or address.").Required().Strings()
+	f.Add(unretire, func(ctx context.Context, stdout, stderr io.Writer) error {
+		for _, name := range *names {
+			worker, err := changeInventory[string](ctx, f, "unretire", inventoryChange{Dragon: name}, stderr)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(stdout, "unretired", cli.Plain(worker, 100))
 		}
 		return nil
 	})
@@ -103,8 +119,8 @@ func retireFor(d time.Duration, until string, now time.Time) (time.Duration, err
 }
 
 func changeInventory[T any](ctx context.Context, f *inventoryFamily, verb string, body inventoryChange, stderr io.Writer) (result T, err error) {
-	dir, _, err := f.data()
-	if err != nil && f.from.URL == "" {
+	dir, err := f.dir()
+	if err != nil {
 		return result, err
 	}
 	body.Owner = cmp.Or(cli.UserName(), "unknown")

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log"
@@ -133,12 +134,21 @@ func (c *planCall) show(p web.PlanAnswer) error {
 
 // planTable is the plan's dragons as a list.
 func planTable(p *healer.Plan) *cli.Table {
-	t := &cli.Table{Head: []string{"WORKER", "MAC", "MODEL", "SITE", "STATE", "REASON", "EVIDENCE", "DECISION", "ACTION", "BLOCKED BY", "NOTE"}}
+	t := &cli.Table{Head: []string{"WORKER", "MAC", "NAME", "LABELS", "MODEL", "SITE", "STATE", "REASON", "EVIDENCE", "DECISION", "ACTION", "BLOCKED BY", "NOTE"}}
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		t.Add(d.Worker, d.MAC, d.Model, d.Domain, string(d.State), string(d.Reason), explain.Evidence(d), string(d.Verb), string(d.Kind), string(d.Blocked), d.Note)
+		t.Add(d.Worker, d.MAC, d.Name, labelText(d.Labels), d.Model, d.Domain, string(d.State), string(d.Reason), explain.Evidence(d), string(d.Verb), string(d.Kind), string(d.Blocked), d.Note)
 	}
 	return t
+}
+
+// labelText is labels as one cell: owner=x rack=a12.
+func labelText(labels map[string]string) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		words = append(words, name+"="+labels[name])
+	}
+	return strings.Join(words, " ")
 }
 
 // compare asks the running instance to compare the policy of the file with its own.
@@ -244,6 +254,7 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why s
 		Client: dragon.Options{CredentialsFor: app.CredentialsFor(&dragons, passwords.Reader(c.DataDir), func() *config.Config { return c }),
 			Transport: app.NewTransport(), Timeout: c.Scrape.DragonTimeout},
 		Site:   c.Sites.Of,
+		Labels: c.LabelsOf,
 		Logger: logger,
 	})
 	if err != nil {

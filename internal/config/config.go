@@ -4,6 +4,7 @@ package config
 
 import (
 	"errors"
+	"path/filepath"
 	"reflect"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -126,36 +127,47 @@ func RegisterAccess(cmd flagger) func() (*Config, error) {
 func RegisterDataDir(cmd flagger) func() (string, error) {
 	data := RegisterData(cmd)
 	return func() (string, error) {
-		dir, _, err := data()
-		return dir, err
+		d, err := data()
+		if err != nil {
+			return "", err
+		}
+		return d.Dir, nil
 	}
 }
 
-// RegisterData is RegisterDataDir for commands that need the sites, too. Without a file there
-// are none.
-func RegisterData(cmd flagger) func() (dir string, sites Sites, err error) {
+// RegisterData is RegisterDataDir for commands that need the sites and labels, too. Without a
+// file there are none.
+func RegisterData(cmd flagger) func() (*InstanceData, error) {
 	var flags Settings
 	var file string
 	rowAt("data_dir").register(cmd, &flags)
 	Flag(cmd, "config.file", "Configuration file of the instance, for its data directory.", &file, Text).PlaceHolder("FILE")
-	return func() (string, Sites, error) { return Data(file, flags.DataDir) }
+	return func() (*InstanceData, error) { return Data(file, flags.DataDir) }
 }
 
-// Data returns the data directory and the sites of the instance that uses a configuration file;
-// without a file, dir and no sites. What else is wrong with the file is not this function's
-// concern.
-func Data(file, dir string) (string, Sites, error) {
+// InstanceData is what commands need of the configuration of an instance.
+type InstanceData struct {
+	Dir    string // its data directory
+	Sites  Sites
+	Labels func(mac string) *fleet.Labels
+}
+
+// Data returns the data of the instance that uses a configuration file; without a file, dir
+// and no sites and labels. What else is wrong with the file is not this function's concern.
+func Data(file, dir string) (*InstanceData, error) {
+	c := Config{Settings: Settings{DataDir: dir}}
 	if file == "" {
-		return dir, Sites{}, nil
+		return &InstanceData{Dir: dir, Labels: c.LabelsOf}, nil
 	}
 	data, err := ReadFile(file)
 	if err != nil {
-		return "", Sites{}, err
+		return nil, err
 	}
-	c, r := Config{Settings: Settings{DataDir: dir}}, newReader()
+	r := newReader()
 	r.document(data, &c.Settings)
 	c.adoptSites(r)
-	return c.DataDir, c.Sites, nil
+	c.adoptLabels(r, filepath.Dir(file))
+	return &InstanceData{Dir: c.DataDir, Sites: c.Sites, Labels: c.LabelsOf}, nil
 }
 
 // RegisterScan adds the arguments and flags of a single scan, and returns what they will set.

@@ -123,7 +123,8 @@ func sections() []section {
 		}},
 		{path: "dragons", about: `A dragon with a MAC may have a name and the labels that ` + "`inventory.labels`" + ` declares. They are on ` + "`dragon_info`" + `: each label
 by its own name, ` + "`name`, and `place`" + `, which is all of them in one text, such as "the old one, rack a12, slot 3". ` + "`place`" + ` is in alert texts and on the
-boards. ` + "`/sd`" + ` has ` + "`__meta_dragon_name` and `__meta_dragon_label_NAME`" + `. The fleet page filters and groups by labels. A long list is better in
+boards. ` + "`/sd`" + ` has ` + "`__meta_dragon_name` and `__meta_dragon_label_NAME`" + `. The fleet page filters and groups by labels, and
+` + "`healer pause --scope=label=rack=a12`" + ` takes all with a label. A long list is better in
 ` + "`inventory.labels_file`" + `, a CSV file such as "mac,name,rack,slot"; where both have a value, this file wins.`, rows: []setting{
 			{doc: "Dragons that are read without a search, and the names and labels of dragons by their MACs.", flag: "dragon", holder: "HOST[:PORT]", help: "Dragon to read without a search.",
 				example: "- {address: \"198.51.100.17:8080\", site: shed}\n- {mac: \"a0:b0:45:00:ad:e5\", name: the old one, labels: {rack: a12, slot: 3}}",

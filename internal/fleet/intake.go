@@ -230,7 +230,7 @@ func (f *Fleet) named(names []string) (found []*Dragon, err error) {
 var ErrUnknown = errors.New("no such dragon in the inventory")
 
 // Retire keeps a dragon, by worker, MAC or address, in the inventory until a time, also if
-// it is gone for longer than the retention time.
+// it is gone for longer than the retention time. A zero time ends that.
 func (f *Fleet) Retire(name string, until time.Time) (*Info, error) {
 	found, err := f.named([]string{name})
 	if err != nil {

@@ -3,6 +3,7 @@ package fleet
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Labels are what the operator says of a dragon: its name, and labels such as its rack. A
@@ -10,6 +11,9 @@ import (
 type Labels struct {
 	Name  string
 	Pairs []Label // without empty values, in the order of their declaration
+
+	mapped sync.Once
+	byName map[string]string
 }
 
 // Label is a label with its value.
@@ -25,6 +29,20 @@ func (l *Labels) Get(name string) string {
 		}
 	}
 	return ""
+}
+
+// Map returns the labels by name; nil where there are none. It is made once: do not change it.
+func (l *Labels) Map() map[string]string {
+	if l == nil || len(l.Pairs) == 0 {
+		return nil
+	}
+	l.mapped.Do(func() {
+		l.byName = make(map[string]string, len(l.Pairs))
+		for _, p := range l.Pairs {
+			l.byName[p.Name] = p.Value
+		}
+	})
+	return l.byName
 }
 
 // String is all of it in words, as in: Bertha, rack a12, slot 3.

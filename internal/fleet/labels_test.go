@@ -26,4 +26,7 @@ func TestLabelsInWords(t *testing.T) {
 	if !l.equal(&Labels{Pairs: []Label{{"rack", "a12"}, {"slot", "3"}}}) || !(*Labels)(nil).equal(nil) {
 		t.Error("equal labels are not equal")
 	}
+	if m := l.Map(); len(m) != 2 || m["slot"] != "3" || (*Labels)(nil).Map() != nil || (&Labels{Name: "x"}).Map() != nil {
+		t.Errorf("by name: %v", m)
+	}
 }

@@ -136,6 +136,7 @@ func (a *api) handler() http.Handler {
 		"POST /api/v1/inventory/accept":             a.accept,
 		"POST /api/v1/inventory/forget":             a.forget,
 		"POST /api/v1/inventory/retire":             a.retire,
+		"POST /api/v1/inventory/unretire":           a.unretire,
 		"POST /api/v1/inventory/look":               a.look,
 	} {
 		mux.Handle(path, a.change(do))
@@ -544,7 +545,7 @@ func refusal(err error) (code int, e ErrorAnswer) {
 		code, e.Try = http.StatusNotFound, "a worker, MAC or address from GET /api/v1/plan"
 	case errors.Is(err, fleet.ErrNotWaiting), errors.Is(err, fleet.ErrUnknown):
 		code, e.Try = http.StatusNotFound, "an entry of GET /api/v1/discovery or GET /api/v1/dragons"
-	case errors.Is(err, healer.ErrActing):
+	case errors.Is(err, healer.ErrActing), errors.Is(err, agent.ErrNotRetired):
 		code = http.StatusConflict
 	case errors.Is(err, agent.ErrUnknownScope):
 		code, e.Try = http.StatusNotFound, `"force": true for a scope that is not there yet`

@@ -299,7 +299,7 @@ func TestABadRequestIsRefusedWithWhatWouldDo(t *testing.T) {
 		{"a torn line", "POST", pause, `{"scope":"fleet","reason":"a\nb","owner":"o"}`, nil, 400, "printable characters"},
 		{"no owner", "POST", pause, `{"scope":"fleet","reason":"r"}`, nil, 400, "owner is missing"},
 		{"no reason", "POST", pause, `{"scope":"fleet","owner":"o"}`, nil, 400, "reason"},
-		{"no scope", "POST", pause, `{"reason":"r","owner":"o"}`, nil, 400, "expected fleet, site, pool, model, firmware or mac"},
+		{"no scope", "POST", pause, `{"reason":"r","owner":"o"}`, nil, 400, "expected fleet, site, pool, model, firmware, label or mac"},
 		{"an empty scope", "POST", pause, `{"scope":"model","reason":"r","owner":"o"}`, nil, 400, "does not mean all"},
 		{"invalid duration", "POST", pause, `{"scope":"fleet","reason":"r","owner":"o","for":"long"}`, nil, 400, "invalid duration"},
 		{"too long", "POST", pause, `{"scope":"fleet","reason":"r","owner":"o","for":"200h"}`, nil, 400, "expected at most"},

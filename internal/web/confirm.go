@@ -72,6 +72,10 @@ var changes = map[string]change{
 		title: "Retire %s", text: "It stays in the inventory with its history. The healer does not act on it, and its alerts are muted until then.",
 		button: "Retire", tone: "warn", about: "dragon", asks: []string{"reason", "retire"}, back: toDragon, do: (*api).retire,
 	},
+	"unretire": {
+		title: "Unretire %s", text: "The healer may act on it again, and its alerts fire.",
+		button: "Unretire", about: "dragon", back: toDragon, do: (*api).unretire,
+	},
 	"accept": {
 		title: "Take in the new dragons: %s", text: "They join the fleet within a minute.",
 		button: "Take in", tone: "warn", about: "dragon", back: toFleet, do: (*api).accept,

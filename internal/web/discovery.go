@@ -137,6 +137,15 @@ func (a *api) retire(ctx context.Context, q *request) (any, error) {
 	return withEnd(p), err
 }
 
+// unretire ends the retirement of a dragon.
+func (a *api) unretire(ctx context.Context, q *request) (any, error) {
+	info, err := a.Fleet.Retire(q.Dragon, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	return info.Worker, a.Healer.Unretire(ctx, q.Dragon, q.Owner)
+}
+
 // Missing reports whether there is something that a person has to look at.
 func (a *DiscoveryAnswer) Missing() bool {
 	return len(a.Unanswered)+len(a.Locked)+a.Waits+len(a.TargetsDown()) > 0

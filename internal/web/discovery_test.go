@@ -43,6 +43,15 @@ func TestARetiredDragonIsSilentForAsLongAsItTakes(t *testing.T) {
 	if c.fleet.Lookup(c.worker) == nil {
 		t.Error("it is no longer known")
 	}
+	if page := c.look(true, "/dragon?worker="+c.worker); !strings.Contains(page, "do=unretire") || strings.Contains(page, "do=retire") {
+		t.Error("its page has no way to unretire it")
+	}
+	if code, body := c.send(true, url.Values{"do": {"unretire"}, "dragon": {c.worker}, "owner": {"o"}}, nil); code != 200 || len(c.pauses()) != 0 {
+		t.Errorf("%d %s, pauses %+v", code, body, c.pauses())
+	}
+	if code, _ := c.send(true, url.Values{"do": {"unretire"}, "dragon": {c.worker}, "owner": {"o"}}, nil); code != 409 {
+		t.Errorf("a second time: %d", code)
+	}
 }
 
 func TestWhatIsMissingIsShown(t *testing.T) {

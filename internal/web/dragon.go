@@ -114,6 +114,11 @@ func lookAt(h *agent.Healer) look {
 	return l
 }
 
+// retired reports whether a dragon is retired.
+func (l look) retired(mac string) bool {
+	return l.status != nil && slices.ContainsFunc(l.status.Plan.Pauses, func(p healer.Pause) bool { return p.Retired && p.Scope == "mac" && p.Value == mac })
+}
+
 func (l look) action(a *healer.Action) ActionAnswer {
 	return ActionAnswer{
 		ID: a.ID, Kind: a.Kind, Reason: a.Reason, Actor: a.Actor, At: l.status.Plan.Time(a.At).UTC(), Age: l.status.Plan.At.Since(a.At).Seconds(),
@@ -127,7 +132,7 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	a := DragonAnswer{
 		Worker: i.Worker, MAC: i.MAC, Address: i.Address, Link: linkTo(i), Brand: string(i.Brand), Model: i.Model,
 		Algorithm: dragon.ModelOf(i.Model).Algorithm, Firmware: i.Firmware, HWVersion: i.HWVersion,
-		Site: i.Site, Labels: labelsOf(i.Labels), Place: i.Labels.String(), Conflict: i.Conflict,
+		Site: i.Site, Labels: i.Labels.Map(), Place: i.Labels.String(), Conflict: i.Conflict,
 		Up: h.Up, Down: h.Reason, Busy: h.Busy, FirstSeen: i.FirstSeen.UTC(), LastSeen: i.LastSeen.UTC(),
 	}
 	if i.Labels != nil {

@@ -4,26 +4,12 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-
-	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // labelChoice is a label of the fleet with its values, for the filter of the page.
 type labelChoice struct {
 	Name   string
 	Values []string
-}
-
-// labelsOf are the labels of a dragon as the API has them.
-func labelsOf(l *fleet.Labels) map[string]string {
-	if l == nil || len(l.Pairs) == 0 {
-		return nil
-	}
-	m := make(map[string]string, len(l.Pairs))
-	for _, p := range l.Pairs {
-		m[p.Name] = p.Value
-	}
-	return m
 }
 
 // hasLabel reports whether a dragon has a label, as in rack=a12.

@@ -248,13 +248,13 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if p.mayChange(r) == nil {
-		page.Changes = changesOf(&one.DragonAnswer)
+		page.Changes = changesOf(&one.DragonAnswer, l.retired(one.MAC))
 	}
 	p.show(w, r, http.StatusOK, "dragon", frame{Title: one.Worker, Refresh: refreshEvery, Page: &page})
 }
 
 // changesOf are the changes that the state of a dragon allows.
-func changesOf(a *DragonAnswer) []changeLink {
+func changesOf(a *DragonAnswer, retired bool) []changeLink {
 	if a.Healer == nil || a.MAC == "" || a.Conflict {
 		return nil
 	}
@@ -271,10 +271,14 @@ func changesOf(a *DragonAnswer) []changeLink {
 	default:
 		list = append(list, link("quarantine", "Quarantine", ""))
 	}
+	retire := link("retire", "Retire", "")
+	if retired {
+		retire = link("unretire", "Unretire", "")
+	}
 	return append(list,
 		changeLink{"confirm?" + url.Values{"do": {"maintenance"}, "scope": {"mac"}, "value": {a.Worker}}.Encode(), "Maintenance", ""},
 		link("restart", "Restart miner process", "warn"), link("reboot", "Reboot", "bad"),
-		link("retire", "Retire", ""), link("forget", "Forget", "bad"))
+		retire, link("forget", "Forget", "bad"))
 }
 
 // healerPage is the data of the healer's page.

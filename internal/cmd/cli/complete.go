@@ -119,9 +119,12 @@ func (l *line) flagValues(ctx context.Context, flag string) (values []string) {
 }
 
 // knownFleet is what completion knows of the fleet.
-type knownFleet struct{ workers, macs, models, sites []string }
+type knownFleet struct{ workers, macs, models, sites, labels []string }
 
-func (f *knownFleet) add(worker, mac, model, site string) {
+func (f *knownFleet) add(worker, mac, model, site string, labels map[string]string) {
+	for name, value := range labels {
+		f.labels = append(f.labels, name+"="+value)
+	}
 	f.workers, f.macs = append(f.workers, worker), append(f.macs, mac)
 	if model != "" {
 		f.models = append(f.models, model)
@@ -133,7 +136,7 @@ func (f *knownFleet) add(worker, mac, model, site string) {
 
 func (f *knownFleet) scopes() []string {
 	scopes := []string{"fleet"}
-	for kind, values := range map[string][]string{"mac": f.macs, "model": f.models, "site": f.sites, "worker": f.workers} {
+	for kind, values := range map[string][]string{"label": f.labels, "mac": f.macs, "model": f.models, "site": f.sites, "worker": f.workers} {
 		for _, v := range values {
 			scopes = append(scopes, kind+"="+v)
 		}
@@ -150,22 +153,25 @@ func (l *line) fleet(ctx context.Context) *knownFleet {
 		return cmp.Or(l.flags[flag], os.Getenv("MOTHER_OF_DRAGONS_"+strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))))
 	}
 	known := &knownFleet{}
-	dir, sites, err := config.Data(value("config.file"), cmp.Or(value("data-dir"), "data"))
+	instance, err := config.Data(value("config.file"), cmp.Or(value("data-dir"), "data"))
 	if err != nil {
 		return known
 	}
 	var answer struct {
-		Dragons []struct{ Worker, MAC, Model, Site string }
+		Dragons []struct {
+			Worker, MAC, Model, Site string
+			Labels                   map[string]string
+		}
 	}
-	if Connect(value("url"), dir).Call(ctx, http.MethodGet, "/api/v1/dragons", nil, &answer) == nil {
+	if Connect(value("url"), instance.Dir).Call(ctx, http.MethodGet, "/api/v1/dragons", nil, &answer) == nil {
 		for _, d := range answer.Dragons {
-			known.add(d.Worker, d.MAC, d.Model, d.Site)
+			known.add(d.Worker, d.MAC, d.Model, d.Site, d.Labels)
 		}
 		return known
 	}
-	infos, _ := fleet.Remembered(dir, sites.Of) // without an inventory nothing is known
+	infos, _ := fleet.Remembered(instance.Dir, instance.Sites.Of) // without an inventory nothing is known
 	for _, i := range infos {
-		known.add(i.Worker, i.MAC, i.Model, i.Site)
+		known.add(i.Worker, i.MAC, i.Model, i.Site, instance.Labels(i.MAC).Map())
 	}
 	return known
 }

@@ -106,12 +106,12 @@ func reasonFlag(cmd *kingpin.CmdClause, r *request) {
 }
 
 func scopeFlags(cmd *kingpin.CmdClause, r *request) {
-	cmd.Flag("scope", "The part of the fleet: fleet, site=NAME, pool=URL, model=NAME, firmware=VERSION, worker=NAME or "+
-		"mac=MAC.").NoEnvar().Required().PlaceHolder("SCOPE").SetValue(scopeValue{r})
+	cmd.Flag("scope", "The part of the fleet: fleet, site=NAME, pool=URL, model=NAME, firmware=VERSION, label=NAME=VALUE, "+
+		"worker=NAME or mac=MAC.").NoEnvar().Required().PlaceHolder("SCOPE").SetValue(scopeValue{r})
 }
 
 func forceScopeFlag(cmd *kingpin.CmdClause, r *request) {
-	cmd.Flag("force", "Also for a site, pool, model or firmware that no known dragon has yet.").NoEnvar().BoolVar(&r.Force)
+	cmd.Flag("force", "Also for a site, pool, model, firmware or label that no known dragon has yet.").NoEnvar().BoolVar(&r.Force)
 }
 
 // scopeValue parses fleet, model=T1 and the like.
@@ -120,6 +120,9 @@ type scopeValue struct{ r *request }
 func (v scopeValue) String() string { return "" }
 
 func (v scopeValue) Set(s string) error {
+	if label, ok := strings.CutPrefix(s, "label:"); ok {
+		s = "label=" + label
+	}
 	kind, value, _ := strings.Cut(s, "=")
 	switch kind {
 	case "all":
@@ -127,8 +130,8 @@ func (v scopeValue) Set(s string) error {
 	case "domain": // as the API called a site
 		kind = "site"
 	}
-	if !slices.Contains([]string{"fleet", "site", "pool", "model", "firmware", "worker", "mac"}, kind) || (kind == "fleet") != (value == "") {
-		return fmt.Errorf("--scope: invalid value %q: want fleet, or site=, pool=, model=, firmware=, worker= or mac= with a value", s)
+	if !slices.Contains([]string{"fleet", "site", "pool", "model", "firmware", "label", "worker", "mac"}, kind) || (kind == "fleet") != (value == "") {
+		return fmt.Errorf("--scope: invalid value %q: want fleet, or site=, pool=, model=, firmware=, label=NAME=, worker= or mac= with a value", s)
 	}
 	v.r.Scope, v.r.Value = kind, value
 	return nil

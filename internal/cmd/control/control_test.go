@@ -48,7 +48,7 @@ func TestTheDataDirectoryIsTheFiles(t *testing.T) {
 }
 
 func TestScopesAreSaidInFull(t *testing.T) {
-	for _, bad := range []string{"", "fleet=x", "model", "model=", "everything", "=x"} {
+	for _, bad := range []string{"", "fleet=x", "model", "model=", "everything", "=x", "label"} {
 		_, _, err := invoke(t, "healer", "pause", "--data-dir="+t.TempDir(), "--reason=r", "--scope="+bad)
 		if err == nil || !strings.Contains(err.Error(), "want fleet, or site=") {
 			t.Errorf("%q: %v", bad, err)
@@ -58,6 +58,7 @@ func TestScopesAreSaidInFull(t *testing.T) {
 		t.Errorf("without a scope: %v", err)
 	}
 	for s, want := range map[string]request{"fleet": {Scope: "fleet"}, "all": {Scope: "fleet"}, "model=T1": {Scope: "model", Value: "T1"},
+		"label=rack=a12": {Scope: "label", Value: "rack=a12"}, "label:rack=a12": {Scope: "label", Value: "rack=a12"},
 		"pool=a://b?c=d": {Scope: "pool", Value: "a://b?c=d"}} {
 		var w request
 		if err := (scopeValue{&w}).Set(s); err != nil || w.Scope != want.Scope || w.Value != want.Value {
