@@ -105,7 +105,7 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 	options := dragon.Options{Transport: transport}
 	labels := &fleet.Labels{Name: "Bertha", Pairs: []fleet.Label{{Name: "rack", Value: "a12"}}}
 	named := func(mac string) *fleet.Labels { // the first one
-		if mac == herd.Dragon(0).Spec().MAC {
+		if mac == dragons.Dragon(0).Spec().MAC {
 			return labels
 		}
 		return nil

@@ -122,14 +122,15 @@ func TestEveryPanelHasData(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	config := fmt.Sprintf(hasty, "enforce") + "  rollout: {mode: observe}\n" + fmt.Sprintf(`
 networks: [{cidr: %q, site: hall}]
-dragons: [{address: %q, site: hall}]
+dragons: [{address: %q, site: hall}, {mac: %q, labels: {rack: a12}}, {mac: %q, labels: {rack: a12}}]
+inventory: {labels: [rack]}
 discovery: {interval: 2s, port: %d}
 statsd: {host: 127.0.0.1, port: %s, interval: 1s}
 profiles:
   - name: everyone
     match: {all: true}
     wish: {autotune: {mode: factory}}
-`, dragons.Networks()[0], dragons.Addr(0), dragons.Port(), port)
+`, dragons.Networks()[0], dragons.Addr(0), dragons.Dragon(0).Spec().MAC, dragons.Dragon(9).Spec().MAC, dragons.Port(), port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +177,16 @@ profiles:
 		return n == dragons.Len()
 	})
 
+	// A text in the labels narrows the sums to those that have it.
+	for expr, want := range countedByLabel(t) {
+		eventually(t, expr, func() bool {
+			for _, n := range prom.query(t, expr) {
+				return n == want
+			}
+			return want == 0
+		})
+	}
+
 	spared := map[string]bool{}
 	open := slices.DeleteFunc(questions(t), func(q question) bool {
 		for part := range rightlyEmpty {
@@ -202,6 +213,23 @@ profiles:
 		return len(open) == 0
 	})
 	w.p.stop(t)
+}
+
+// countedByLabel are queries of the fleet's board about the two dragons with a label, of
+// which one is degraded and one is down, and how many they count.
+func countedByLabel(t *testing.T) map[string]float64 {
+	t.Helper()
+	exprs := map[string]float64{}
+	for _, q := range questions(t) {
+		want, ok := map[string]float64{"Known": 2, "Degraded": 1, "Down": 1, "Dead": 0, "Hashing": 0}[q.panel]
+		if ok && q.board == "Dragons: fleet" {
+			exprs[strings.NewReplacer("$site", ".*", "$place", "rack a12", "$model", ".*").Replace(q.expr)] = want
+		}
+	}
+	if len(exprs) != 5 {
+		t.Fatalf("%d tiles of the fleet's board, want 5: %v", len(exprs), exprs)
+	}
+	return exprs
 }
 
 // hastyRules are the shipped rules, all of them evaluated as often as the first.

@@ -43,9 +43,15 @@ var words = template.FuncMap{
 	"actor":    func(s string) string { return strings.TrimPrefix(s, "user:") },
 	"offset":   offset,
 	"window":   window,
-	"share":    share,
-	"part":     func(a, b int64) string { return share(float64(a), float64(b)) },
-	"squares":  squares,
+	"siteScope": func(s string) string {
+		if site, ok := strings.CutPrefix(s, "domain="); ok {
+			return "site " + site
+		}
+		return s
+	},
+	"share":   share,
+	"part":    func(a, b int64) string { return share(float64(a), float64(b)) },
+	"squares": squares,
 }
 
 func spaced[T any](s T) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") }

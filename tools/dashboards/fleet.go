@@ -11,18 +11,25 @@ import (
 // chosen are the labels of the dragons that the reader looks at, and known those
 // dragons, one series each.
 const (
-	chosen = `site=~"$site", model=~"$model"`
-	known  = `worker:dragon_info:any{` + chosen + `}`
+	chosen  = `site=~"$site", model=~"$model"`
+	ofPlace = `, place=~"(?i).*$place.*"` // those with a text in their name or labels
+	known   = `worker:dragon_info:any{` + chosen + ofPlace + `}`
 )
 
-// ofPlace narrows the tables of dragons to those with a text in their name or labels. The
-// series of the other panels are sums, which have neither.
-const ofPlace = `, place=~"(?i).*$place.*"`
+// Sums over a time range come from few recorded series, which have no labels of dragons,
+// while no text of labels is chosen; else from the series of each dragon. No series has the
+// label unset: with these matchers only one of the two has any series, so that the other
+// costs nothing.
+const (
+	recorded   = chosen + `, unset=~"$place"`
+	single     = `unset!~"$place"`
+	withLabels = `worker:dragon_info:any{` + chosen + ofPlace + `, ` + single + `}`
+)
 
 // placeVariable is the text for ofPlace.
 func placeVariable() *dashboard.TextBoxVariableBuilder {
 	return dashboard.NewTextBoxVariableBuilder("place").Label("Labels").DefaultValue(dashboard.StringOrMap{String: new("")}).
-		Description("A text in the name or the labels of the dragons in the tables, such as rack a12.")
+		Description("A text in the name or the labels of the dragons, such as rack a12.")
 }
 
 // of leaves of an expression, one series a worker, the dragons that are looked at.
@@ -34,23 +41,55 @@ func once(expr string) string { return "max by (worker) (" + expr + ")" }
 // orNone is 0 rather than nothing, as long as any dragon is known at all.
 func orNone(expr string) string { return expr + " or 0 * sum(model:dragon_state:count)" }
 
-// spread is a quantile, which band puts in, of the dragons that are looked at.
-func spread(buckets string) func(quantile string) string {
+// spread is a quantile, which band puts in, of the dragons that are looked at: of recorded
+// buckets, or of a series of each dragon.
+func spread(buckets, each string) func(quantile string) string {
 	return func(quantile string) string {
-		return "histogram_quantile(" + quantile + ", sum by (le) (" + buckets + "{" + chosen + "}))"
+		return "histogram_quantile(" + quantile + ", sum by (le) (" + buckets + "{" + recorded + "})) or quantile(" + quantile + ", " + each + "{" + chosen + ofPlace + ", " + single + "})"
 	}
+}
+
+// hottestBuckets are the bounds of model:dragon_hottest_board:celsius_bucket.
+var hottestBuckets = []string{"40", "50", "60", "65", "70", "75", "80", "85", "90", "95", "100", "110"}
+
+// hottest is how many dragons have their hottest board how hot.
+func hottest() string {
+	series := "worker:dragon_hottest_board:celsius{" + chosen + ofPlace + ", " + single + "}"
+	expr := "sum by (le) (model:dragon_hottest_board:celsius_bucket{" + recorded + "})"
+	for _, le := range hottestBuckets {
+		expr += ` or label_replace(sum(` + series + ` <= bool ` + le + `), "le", "` + le + `", "", "")`
+	}
+	return expr + ` or label_replace(count(` + series + `), "le", "+Inf", "", "")`
+}
+
+// counted is how many dragons are in the states of a matcher, by labels or in all.
+func counted(by, states string) string {
+	return "sum" + by + "(model:dragon_state:count{" + recorded + states + "}) or count" + by + "(worker:dragon_state:info{" + chosen + ofPlace + ", " + single + states + "})"
+}
+
+// hashing is a hash rate by model: of a recorded sum, or of a series of each dragon.
+func hashing(sum, each string) string {
+	return "sum by (model) (" + sum + "{" + recorded + "}) or sum by (model) (max by (worker) (" + each + "{" + single + "}) * on (worker) group_left (model) " + withLabels + ")"
+}
+
+// shares are the shares per second by labels, of some results.
+func shares(by, results string) string {
+	return `sum by (` + by + `) (pool:dragon_pool_shares:rate5m{` + recorded + `, ` + results + `}) or sum by (` + by + `) (` +
+		`max by (worker, pool) (rate(dragon_pool_shares_total{` + single + `, ` + results + `}[$__rate_interval])) ` +
+		`* on (worker, pool) group_left (url) max by (worker, pool, url) (dragon_pool_info{` + single + `}) ` +
+		`* on (worker) group_left (model, firmware) ` + withLabels + `)`
 }
 
 // hashingRatio is what each dragon makes of its expected hash rate; who shows nothing
 // makes nothing.
-const hashingRatio = `worker:dragon_hashrate_of_expected:ratio{` + chosen + `}`
+const hashingRatio = `worker:dragon_hashrate_of_expected:ratio{` + chosen + ofPlace + `}`
 
 // dragonsPanel is the table that the fleet's tiles open.
 const dragonsPanel = 100
 
 // state is a tile of the first screen: the dragons in some states, and the way to them.
 func state(title, about, colour string, states ...string) *stat.PanelBuilder {
-	pattern, url := "", "/d/"+fleetUID+"?"+keeping+"&${site:queryparam}&${model:queryparam}"
+	pattern, url := "", "/d/"+fleetUID+"?"+keeping+"&${site:queryparam}&${model:queryparam}&${place:queryparam}"
 	for i, s := range states {
 		if i > 0 {
 			pattern += "|"
@@ -58,9 +97,9 @@ func state(title, about, colour string, states ...string) *stat.PanelBuilder {
 		pattern += s
 		url += "&var-state=" + s
 	}
-	expr := "sum(model:dragon_state:count{" + chosen + "})"
+	expr := counted("", "")
 	if len(states) > 0 {
-		expr = `sum(model:dragon_state:count{` + chosen + `, state=~"` + pattern + `"})`
+		expr = counted("", `, state=~"`+pattern+`"`)
 	} else {
 		url += "&var-state=$__all"
 	}
@@ -97,10 +136,10 @@ func fleetBoard(limits thresholds) *board {
 	refused := func() *dashboard.ThresholdsConfigBuilder { return colours("green", limits.at("rejected_ratio"), "red") }
 	healer := func(p *stat.PanelBuilder) *stat.PanelBuilder { return p.DataLinks(leadsTo(openHealer, toHealer)) }
 	unanswered := func(by string) string {
-		return `sum by (` + by + `) (pool:dragon_pool_shares:rate5m{` + chosen + `, result=~"rejected|stale"}) / (sum by (` + by + `) (pool:dragon_pool_shares:rate5m{` + chosen + `, result=~"accepted|rejected|stale"}) > 0)`
+		return "(" + shares(by, `result=~"rejected|stale"`) + ") / ((" + shares(by, `result=~"accepted|rejected|stale"`) + ") > 0)"
 	}
 	// Of each board that is not well: who, where, and in what words.
-	sickBoards := `max by (worker, board, status) (dragon_board_status{status!="Alive"}) * on (worker) group_left (ip, model, site, place) worker:dragon_info:any{` + chosen + ofPlace + `}`
+	sickBoards := `max by (worker, board, status) (dragon_board_status{status!="Alive"}) * on (worker) group_left (ip, model, site, place) ` + known
 
 	listed := `worker:dragon_state:info{` + chosen + ofPlace + `, state=~"$state"}`
 
@@ -121,7 +160,7 @@ func fleetBoard(limits thresholds) *board {
 				{tile("Hashing as it should", "Mean over the dragons of what each makes of its expected hash rate; one that is down makes nothing. What is expected is the policy's figure, else what the dragon did when it was well, else what its model does: known after a quarter of an hour, of fewer than five of a model after a day.", ratio,
 					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground).Mappings(yet("not yet")), 4, 4, 0},
 				{tile("Hash rate", "Of the boards that are alive, by model. Models of different algorithms cannot be added up; where a model solves Equihash, hashes are solutions.", hashes,
-					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"}).Decimals(1), 8, 4, 0},
+					query{hashing("model:dragon_hashrate_hashes_per_second:sum", "worker:dragon_hashrate_hashes_per_second:sum"), "{{model}}"}).Decimals(1), 8, 4, 0},
 				{state("Known", "Dragons that were ever found, and not forgotten.", "text"), 3, 4, 0},
 				{state("Up", "Dragons that answer.", "green", "hashing", "degraded", "dead", "busy"), 3, 4, 0},
 				{state("Hashing", "Dragons that hash as they should, or nearly.", "green", "hashing"), 3, 4, 0},
@@ -137,24 +176,24 @@ func fleetBoard(limits thresholds) *board {
 				{ranking("The ten worst", "Dragons that make the least of what they should. What that is, is known after a quarter of an hour.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
 					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("not yet")), 8, 9, 0},
 				{bars("Actions of the healer", "What the healer sent to dragons.", query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval])) > 0`, "{{action}}"}), 8, 9, 0},
-				{byState(heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{`sum by (state) (model:dragon_state:count{` + chosen + `})`, "{{state}}"}).Decimals(0)), 8, 9, 0},
+				{byState(heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{counted(" by (state) ", ""), "{{state}}"}).Decimals(0)), 8, 9, 0},
 			}},
 			{"Hash rate", []panel{
 				{dashed(lines("Hash rate by model", "What the dragons make, and as a dashed line what they should.", hashes,
-					query{`sum by (model) (model:dragon_hashrate_hashes_per_second:sum{` + chosen + `})`, "{{model}}"},
-					query{`sum by (model) (model:dragon_hashrate_expected_hashes_per_second:sum{` + chosen + `})`, "{{model}}, expected"}).Min(0), "/expected/"), 12, 9, 0},
-				{limit(band("How the dragons compare", "What each dragon makes of its expected hash rate: 1 is as it should be.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket")).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "red")), 12, 9, 0},
+					query{hashing("model:dragon_hashrate_hashes_per_second:sum", "worker:dragon_hashrate_hashes_per_second:sum"), "{{model}}"},
+					query{hashing("model:dragon_hashrate_expected_hashes_per_second:sum", "dragon_hashrate_expected_hashes_per_second"), "{{model}}, expected"}).Min(0), "/expected/"), 12, 9, 0},
+				{limit(band("How the dragons compare", "What each dragon makes of its expected hash rate: 1 is as it should be.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket", "worker:dragon_hashrate_of_expected:ratio")).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "red")), 12, 9, 0},
 			}},
 			{"Heat and fans", []panel{
-				{heat("Temperature", "How many dragons have their hottest board how hot.", celsius, "sum by (le) (model:dragon_hottest_board:celsius_bucket{"+chosen+"})"), 10, 9, 0},
-				{ranking("The ten hottest", "The hottest board of each.", celsius, query{"topk(10, " + "worker:dragon_hottest_board:celsius{" + chosen + "})", "{{worker}}"}).
+				{heat("Temperature", "How many dragons have their hottest board how hot.", celsius, hottest()), 10, 9, 0},
+				{ranking("The ten hottest", "The hottest board of each.", celsius, query{"topk(10, " + "worker:dragon_hottest_board:celsius{" + chosen + ofPlace + "})", "{{worker}}"}).
 					Max(limits.at("temperature_critical_celsius") + 10).Thresholds(hot()).DataLinks(leadsTo(openDragon, toLabel)), 6, 9, 0},
-				{band("Fans", "Duty of the fans. At the end of their range the heat has nowhere to go.", ratio, spread("model:dragon_fan_duty:ratio_bucket")).Min(0).Max(1), 8, 9, 0},
+				{band("Fans", "Duty of the fans. At the end of their range the heat has nowhere to go.", ratio, spread("model:dragon_fan_duty:ratio_bucket", "worker:dragon_fan_duty:ratio")).Min(0).Max(1), 8, 9, 0},
 			}},
 			{"Shares and pools", []panel{
 				{limit(lines("Rejected and stale, by pool", "Share of the shares that the pool did not pay for.", ratio, query{unanswered("url"), "{{url}}"}).Min(0), refused()), 8, 8, 0},
 				{limit(lines("Rejected and stale, by firmware", "The same by what the dragons run.", ratio, query{unanswered("model, firmware"), "{{model}} {{firmware}}"}).Min(0), refused()), 8, 8, 0},
-				{heaps("Accepted shares", "By pool.", perSec, query{`sum by (url) (pool:dragon_pool_shares:rate5m{` + chosen + `, result="accepted"})`, "{{url}}"}), 8, 8, 0},
+				{heaps("Accepted shares", "By pool.", perSec, query{shares("url", `result="accepted"`), "{{url}}"}), 8, 8, 0},
 				{grid("Pools in use", "The pools that dragons mine for now, and for whom: the account is the user up to the first dot.",
 					[]query{{`count by (url, account) (worker:dragon_pool_active:info and on (worker) ` + known + `)`, ""}},
 					column{"url", "Pool", nil}, column{"account", "Account", []dashboard.DynamicConfigValue{width(110)}}, column{"Value", "Dragons", []dashboard.DynamicConfigValue{width(90)}}).SortBy(falling("Dragons")), 8, 9, 0},

@@ -140,7 +140,7 @@ func (s series) of(expr parser.Expr, wrong func(format string, args ...any)) lab
 			return labels{}
 		}
 		for _, m := range e.LabelMatchers {
-			if m.Name != "__name__" && !have[m.Name] {
+			if m.Name != "__name__" && m.Name != "unset" && !have[m.Name] { // no series has unset, see fleet.go
 				wrong("%s: has no label %q, only %s", e.Name, m.Name, have)
 			}
 		}
@@ -178,7 +178,9 @@ func (s series) of(expr parser.Expr, wrong func(format string, args ...any)) lab
 		}
 		switch e.Func.Name {
 		case "label_replace":
-			want(out, []string{e.Args[3].(*parser.StringLiteral).Val}, e.String())
+			if from := e.Args[3].(*parser.StringLiteral).Val; from != "" || e.Args[4].(*parser.StringLiteral).Val != "" {
+				want(out, []string{from}, e.String())
+			}
 			return out.with(e.Args[1].(*parser.StringLiteral).Val)
 		case "histogram_quantile":
 			want(out, []string{"le"}, e.String())
@@ -244,5 +246,20 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		if _, ok := unitOf(e); expr == "dragon_upp" && !ok {
 			t.Errorf("%s has no unit", expr)
 		}
+	}
+}
+
+// The heat map of labelled dragons has the buckets of the recorded one.
+func TestHottestBucketsAreTheRecordedOnes(t *testing.T) {
+	data, err := os.ReadFile("../../alerts/dashboards.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded []string
+	for _, m := range regexp.MustCompile(`(?s)record: model:dragon_hottest_board:celsius_bucket\s+labels: \{le: "([^"]+)"\}`).FindAllStringSubmatch(string(data), -1) {
+		recorded = append(recorded, m[1])
+	}
+	if want := append(slices.Clone(hottestBuckets), "+Inf"); !slices.Equal(recorded, want) {
+		t.Errorf("recorded %v, on the board %v", recorded, want)
 	}
 }
