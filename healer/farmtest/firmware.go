@@ -93,7 +93,11 @@ func (d *Dragon) flash(version string, by string) {
 			d.add(&defect{kind: "slow", slot: i, since: d.at, factor: 0.9})
 		}
 	case "loses-board":
-		d.add(&defect{kind: "missing", slot: boardsPerDragon - 1, since: d.at})
+		last := boardsPerDragon - 1
+		for last > 0 && d.boards[last].none {
+			last--
+		}
+		d.add(&defect{kind: "missing", slot: last, since: d.at})
 	case "errors":
 		d.worse = 5
 	case "hot":
