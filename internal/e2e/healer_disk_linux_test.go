@@ -40,9 +40,10 @@ func TestAFullDisk(t *testing.T) {
 	if n := strings.Count(get(t, w.base+"/metrics"), "\ndragon_boards{"); n != 30 {
 		t.Errorf("%d dragons exported, want 30", n)
 	}
-	if out, status := w.plan(); status != 3 || !strings.Contains(out, "state") {
-		t.Errorf("the plan, exit status %d:\n%s", status, out)
-	}
+	eventually(t, "the plan says what holds the sick dragon", func() bool {
+		out, status := w.plan()
+		return status == 3 && strings.Contains(out, "state")
+	})
 	limit(unix.RLIM_INFINITY)
 	w.waitFor(7, healer.StateProbation)
 	if n := len(w.writes()); n != 1 || w.value("mother_state_writable") != 1 {

@@ -225,7 +225,8 @@ func TestAFleetOfAHundred(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than a minute")
 	}
-	w := newFarm(t, 100, quick, shipped, "--dragon-health-reboot", "--dragon-timeout=2")
+	// Not so quick: the hold of 45 minutes after a power cut must be long enough to be seen.
+	w := newFarm(t, 100, quick/2, shipped, "--dragon-health-reboot", "--dragon-timeout=2")
 	all := w.dragons.Dragons()
 	const bait = 50
 	lures := func() {
