@@ -88,6 +88,9 @@ func TestEveryDetectorIsWhole(t *testing.T) {
 // A row that somebody adds is whole, or the test above names what is missing.
 func TestWhatADetectorLacksIsNamed(t *testing.T) {
 	reasons := constants(t, "detectors.go", "Reason")
+	if len(detectorFaults(detectors, reasons)) > 0 {
+		t.Skip("see TestEveryDetectorIsWhole")
+	}
 	with := func(reason Reason, change func(*detector)) []detector {
 		rows := slices.Clone(detectors)
 		change(&rows[rank(reason)])

@@ -92,6 +92,9 @@ func TestEveryGateIsWhole(t *testing.T) {
 // A row that somebody adds is whole, or the test above names what is missing.
 func TestWhatAGateLacksIsNamed(t *testing.T) {
 	names := constants(t, "gates.go", "Gate")
+	if len(gateFaults(gates, names)) > 0 {
+		t.Skip("see TestEveryGateIsWhole")
+	}
 	with := func(name Gate, change func(*gate)) []gate {
 		rows := slices.Clone(gates)
 		change(&rows[slices.IndexFunc(rows, func(g gate) bool { return g.name == name })])
