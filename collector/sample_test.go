@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"reflect"
 	"testing"
 	"time"
 
@@ -42,6 +43,10 @@ func aDragon(n int) (*fleet.Info, fleet.Health, *fleet.Reading) {
 			WorkDifficulty: k(65536), StratumDifficulty: k(65536), BestShare: k(98745123), BlockHeight: dragon.Known(923000),
 		})
 	}
+	for i := range s.Boards { // what a new row reads
+		say(&s.Boards[i], k(1))
+		say(&s.Pools[i], k(1))
+	}
 	o := &dragon.Overview{
 		Answer: dragon.Answer{At: noon.Add(-time.Minute), Raw: []byte(`{"success":true,"type":"T1"}`)}, Model: "T1", MAC: info.MAC, HWVersion: "g19", Firmware: info.Firmware,
 		Uptime: dragon.Known(3540), Load1: dragon.Known(0.07), MemoryUsed: dragon.Known(60e6), MemoryFree: dragon.Known(190e6), MemoryTotal: dragon.Known(250e6),
@@ -64,6 +69,16 @@ func aDragon(n int) (*fleet.Info, fleet.Health, *fleet.Reading) {
 		facts.Chips.Value = append(facts.Chips.Value, b)
 	}
 	return info, health, &fleet.Reading{Summary: s, Overview: o, Facts: facts, At: noon, Took: 5 * time.Millisecond}
+}
+
+// say gives every number of an answer that has none a value.
+func say[T any](answer *T, value dragon.Number) {
+	v := reflect.ValueOf(answer).Elem()
+	for i := range v.NumField() {
+		if n, ok := v.Field(i).Addr().Interface().(*dragon.Number); ok && !n.IsKnown() {
+			*n = value
+		}
+	}
 }
 
 // aFleet is n samples of healthy dragons.

@@ -37,25 +37,28 @@ func parse(args ...string) (*Config, error) {
 	return load()
 }
 
+// The default of every setting is in docs/configuration.md. These stay.
 func TestDefaultsAreTheOriginals(t *testing.T) {
 	got, err := parse("--network=127.1.0.0/24")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Settings{
-		Networks:        []Network{{CIDR: discovery.RangeOf(netip.MustParsePrefix("127.1.0.0/24"))}},
-		DataDir:         "data",
-		Collectors:      Collectors{true, true, true, true, true, true, true, true, false},
-		SimulationSpeed: 1,
-	}
-	want.Inventory.File, want.Inventory.Retention, want.Inventory.Max = "dragon-inventory.json", 30*24*time.Hour, 20000
-	want.Discovery.Interval, want.Discovery.Port, want.Discovery.Timeout, want.Discovery.ConnectTimeout = 300*time.Second, 80, 10*time.Second, time.Second
-	want.Scrape.DragonTimeout, want.Scrape.TimeoutOffset, want.Scrape.Workers, want.Scrape.MaxRequests = 10*time.Second, 500*time.Millisecond, 256, 40
-	want.Statsd.Port, want.Statsd.Prefix, want.Statsd.Interval = 8125, "dragons", time.Minute
-	want.HA.Lease, want.HA.Etcd.Prefix = 10*time.Second, "/mother-of-dragons/"
-	want.Firmware.Path, want.Firmware.AllowedHosts = "firmwares/", firmware.VendorHosts()
-	if diff := cmp.Diff(want, got.Settings, comparable, cmpopts.IgnoreFields(Settings{}, "Policy"), cmp.AllowUnexported(Settings{})); diff != "" {
-		t.Error(diff)
+	for _, x := range []struct{ name, got, want any }{
+		{"networks", got.Networks, []Network{{CIDR: discovery.RangeOf(netip.MustParsePrefix("127.1.0.0/24"))}}},
+		{"data_dir", got.DataDir, "data"},
+		{"collectors", got.Collectors, Collectors{true, true, true, true, true, true, true, true, false}},
+		{"inventory", []any{got.Inventory.File, got.Inventory.Retention, got.Inventory.Max}, []any{"dragon-inventory.json", 30 * 24 * time.Hour, 20000}},
+		{"discovery", []any{got.Discovery.Interval, got.Discovery.Port, got.Discovery.Timeout, got.Discovery.ConnectTimeout},
+			[]any{300 * time.Second, uint16(80), 10 * time.Second, time.Second}},
+		{"scrape", []any{got.Scrape.DragonTimeout, got.Scrape.TimeoutOffset, got.Scrape.Workers, got.Scrape.MaxRequests},
+			[]any{10 * time.Second, 500 * time.Millisecond, 256, 40}},
+		{"statsd", []any{got.Statsd.Host, got.Statsd.Port, got.Statsd.Prefix, got.Statsd.Interval}, []any{"", uint16(8125), "dragons", time.Minute}},
+		{"ha", []any{got.HA.Lease, got.HA.Etcd.Prefix}, []any{10 * time.Second, "/mother-of-dragons/"}},
+		{"firmware", []any{got.Firmware.Path, got.Firmware.AllowedHosts}, []any{"firmwares/", firmware.VendorHosts()}},
+	} {
+		if diff := cmp.Diff(x.want, x.got, comparable, cmp.AllowUnexported(Settings{})); diff != "" {
+			t.Errorf("%s: %s", x.name, diff)
+		}
 	}
 	policy := healer.DefaultPolicy()
 	policy.Default.Detect.MinPerBoard, policy.Default.Detect.Min.For = 1000e9, time.Hour
