@@ -240,8 +240,9 @@ func (c *cycle) absent(conflicts []*subject) {
 }
 
 // conflictFor is how long a MAC counts as contested after the last sign of it: of two
-// twins one may be silent for hours, and nothing tells which of them is still there.
-const conflictFor = 24 * time.Hour
+// twins one may be silent for hours, and nothing tells which of them is still there. The sign
+// is written down to the hour.
+const conflictFor = 24*time.Hour + seenGranularity
 
 // contested reports whether it is not known which dragon the MAC belongs to.
 func (c *cycle) contested(f *Facts, twice bool) bool {

@@ -85,7 +85,9 @@ func (d *Dragon) poll() {
 		}
 	}
 	if n := len(d.Restarts); n > 0 {
-		d.Restarts[n-1].shown = true
+		// A healer that starts later knows of the last boot, and of no start of the process.
+		last := &d.Restarts[n-1]
+		last.shown = last.shown || d.world.watched(last.At) || last.System && d.world.healer.Alive()
 	}
 	d.answered()
 }
@@ -215,12 +217,12 @@ func (d *Dragon) look(now time.Time) {
 
 var renamed = []string{"DEVS.Total MH"}
 
-// contested reports whether the dragon's MAC was told by another of late: the healer looks
-// at neither of them.
+// contested reports whether the dragon tells no MAC of its own, or its MAC was told by
+// another of late: then nothing that is seen of it counts.
 func (d *Dragon) contested() bool {
 	o := d.world.healer.Watch
-	if o == nil {
-		return false
+	if d.Shown != d.MAC || o == nil {
+		return d.Shown != d.MAC
 	}
 	at, twins := o.twins[d.MAC]
 	return twins && d.world.Now-at < day
