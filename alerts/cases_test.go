@@ -316,7 +316,7 @@ func TestAlertsAboutMany(t *testing.T) {
 }
 
 // TestNobodyIsWokenForNothing: neither where all is well, nor where counters begin anew
-// with the mining process and with the program.
+// with the miner process and with the program.
 func TestNobodyIsWokenForNothing(t *testing.T) {
 	s := scenario{begins: 20, lasts: 120}
 	anew := world()

@@ -82,8 +82,8 @@ func dragonTable() table[sample] {
 			{name: "dragon_clock_offset_seconds", help: "How far the dragon's clock is ahead of ours, to the second.", typ: gauge, unit: "seconds", source: "HTTP Date", get: func(s *sample) dragon.Number { return s.reading.ClockOffset() }},
 			{name: "dragon_fan_duty_ratio", help: "Duty of the fans, one figure for all of them.", typ: gauge, unit: "ratio", source: "summary.HARDWARE.Fan duty", get: func(s *sample) dragon.Number { return s.summary().FanDuty }},
 			{name: "dragon_tuning", help: "Whether the autotuner runs.", typ: gauge, source: "summary.tuning", get: func(s *sample) dragon.Number { return s.summary().Tuning }},
-			{name: "dragon_miner_uptime_seconds", help: "Time since the mining process started or finished tuning.", typ: gauge, unit: "seconds", source: "summary.DEVS.Device Elapsed", get: func(s *sample) dragon.Number { return s.summary().Elapsed() }},
-			{name: "dragon_boards", help: "Hash boards that the mining process sees.", typ: gauge, source: "summary.DEVS", get: boards},
+			{name: "dragon_miner_uptime_seconds", help: "Time since the miner process started or finished tuning.", typ: gauge, unit: "seconds", source: "summary.DEVS.Device Elapsed", get: func(s *sample) dragon.Number { return s.summary().Elapsed() }},
+			{name: "dragon_boards", help: "Hash boards that the miner process sees.", typ: gauge, source: "summary.DEVS", get: boards},
 			{name: "dragon_boards_expected", help: "Hash boards that the dragon should have.", typ: gauge, source: "boards shown, healing profile, model table", get: func(s *sample) dragon.Number {
 				return knownIf(s.health.Boards.Boards > 0, float64(s.health.Boards.Boards))
 			}},

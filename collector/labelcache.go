@@ -92,11 +92,11 @@ func pair(name, value string) *dto.LabelPair {
 }
 
 const (
-	miner  = -1 // the slot of the mining process in labelCache.starts
+	miner  = -1 // the slot of the miner process in labelCache.starts
 	jitter = 10 * time.Second
 )
 
-// start returns when the counters of a board, or of the mining process, were zero: when
+// start returns when the counters of a board, or of the miner process, were zero: when
 // they began. That has its jitter, and a start that moved would look like a restart, so
 // one close to the last is the last one.
 func (f *labelCache) start(slot int, began time.Time, known bool) *timestamppb.Timestamp {

@@ -24,7 +24,7 @@ func parts() []part {
 		{tables: []grouped{healthTable(), parseErrorTable()}},
 		{Switch{"system", "System, fans and tuning of a dragon.", true}, "", []grouped{dragonTable()}},
 		{Switch{"boards", "Hash boards.", true}, "", []grouped{boardTable()}},
-		{Switch{"pools", "Pools, as the mining process uses them.", true}, "", []grouped{poolTable()}},
+		{Switch{"pools", "Pools, as the miner process uses them.", true}, "", []grouped{poolTable()}},
 		{Switch{"restarts", "Restarts that readings showed.", true}, "", []grouped{restartTable()}},
 		{Switch{"autotune", "Autotune profile.", true}, fleet.AutoTune, []grouped{autotuneTable()}},
 		{Switch{"errors", "Errors that a dragon found in itself.", true}, fleet.Errors, []grouped{errorTable()}},

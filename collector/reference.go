@@ -27,7 +27,7 @@ configuration), its ` + "`name`, and `place`" + `, which is all of them in one t
 
 A dragon that could not be read has ` + "`dragon_up`" + ` 0 and no data. What a dragon does not report, or
 reports in a way that makes no sense, has no series: unknown is not zero. Counters begin
-anew with the dragon's mining process; those of the table "Every known dragon" and the
+anew with the dragon's miner process; those of the table "Every known dragon" and the
 program's with the program; the restarts are counted as long as the dragon is known.
 ` + "`/metrics`" + ` and ` + "`/probe`" + ` give the same series of a dragon;
 only what the healer makes of it is on ` + "`/metrics`" + ` alone.

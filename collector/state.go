@@ -20,7 +20,7 @@ func restartTable() table[restarts] {
 		title: "Restarts",
 		each:  func(s *sample) []item[restarts] { return s.restarts[:] },
 		rows: []row[restarts]{
-			{name: "dragon_restarts_observed_total", help: "Restarts of the mining process (miner) or of the whole dragon (system) that readings showed.", typ: counter, source: "summary.DEVS.Device Elapsed, overview.hardware.status", labels: []labelOf[restarts]{{"initiator", func(r *restarts) string { return r.initiator }}, {"kind", func(r *restarts) string { return r.kind }}}, get: func(r *restarts) dragon.Number { return dragon.Known(float64(r.count)) }},
+			{name: "dragon_restarts_observed_total", help: "Restarts of the miner process (miner) or of the whole dragon (system) that readings showed.", typ: counter, source: "summary.DEVS.Device Elapsed, overview.hardware.status", labels: []labelOf[restarts]{{"initiator", func(r *restarts) string { return r.initiator }}, {"kind", func(r *restarts) string { return r.kind }}}, get: func(r *restarts) dragon.Number { return dragon.Known(float64(r.count)) }},
 		},
 	}
 }

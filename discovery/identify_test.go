@@ -197,7 +197,7 @@ func TestANewDragonAtTheAddressOfOneThatIsDownIsFound(t *testing.T) {
 		fault dragontest.Fault // of the new dragon at first
 	}{
 		{"in order", ""},
-		{"its mining process is not ready", dragontest.NotReady},
+		{"its miner process is not ready", dragontest.NotReady},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

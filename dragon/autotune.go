@@ -35,14 +35,14 @@ var autoTuneFields = table(
 )
 
 // AutoTune reads /api/getAutoTune: the stored profile, which need not be what the
-// mining process runs. DragonMint gives the mode as text, Innosilicon since August
+// miner process runs. DragonMint gives the mode as text, Innosilicon since August
 // 2018 an object with a level.
 func (c *Client) AutoTune(ctx context.Context) (*AutoTune, error) {
 	a, _, err := call(ctx, c, read("getAutoTune"), nil, &autoTuneFields)
 	return a, err
 }
 
-// SetAutoTune stores a profile by /api/setAutoTune, which restarts the mining process
+// SetAutoTune stores a profile by /api/setAutoTune, which restarts the miner process
 // also if nothing changes; the dragon then tunes for up to half an hour. A level that
 // is unknown is not sent. Success proves nothing: the device ignores a mode that it
 // does not know (those are refused here), and balanced where its configuration names
@@ -64,7 +64,7 @@ func (c *Client) SetAutoTune(ctx context.Context, a AutoTune) error {
 
 // AutoTuneStatus is what the tuner does.
 type AutoTuneStatus struct {
-	Running Number // isRunning: 1 while the mining process runs, 0 while it restarts
+	Running Number // isRunning: 1 while the miner process runs, 0 while it restarts
 	Tuning  Number // isTuning: 1 or 0
 	Mode    string
 	Level   Number // Innosilicon only

@@ -8,7 +8,7 @@ import (
 // DebugStats are the boards down to their chips: /api/getDebugStats.
 type DebugStats struct {
 	Answer
-	Boards     []DebugBoard // none while the mining process does not answer
+	Boards     []DebugBoard // none while the miner process does not answer
 	Hashes     BuildHashes
 	Unreadable []string
 }

@@ -27,7 +27,7 @@ var (
 	ErrNotDragon = errors.New("not a dragon")
 	// ErrBadResponse: an answer that cannot be read.
 	ErrBadResponse = errors.New("bad response")
-	// ErrNotReady: the dragon answers, its mining process does not (yet).
+	// ErrNotReady: the dragon answers, its miner process does not (yet).
 	ErrNotReady = errors.New("not ready")
 	// ErrRejected: the dragon understood the request and said no, or the client
 	// refused to send what the device would silently spoil.

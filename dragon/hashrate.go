@@ -69,7 +69,7 @@ func (s *reported) givesUnits() bool {
 }
 
 // selected is the MHS figure that the firmware shows as Hash Rate: the window that
-// the age of the mining process can fill. Vendor backend source.
+// the age of the miner process can fill. Vendor backend source.
 func (b *reportedBoard) selected() Number {
 	age, ok := b.Elapsed.Get()
 	switch {

@@ -42,7 +42,7 @@ type All struct {
 	Network   Network
 	AutoTune  AutoTune // running_mode
 	Boards    []AllBoard
-	Pools     []PoolConfig // the active one first; none while the mining process does not answer
+	Pools     []PoolConfig // the active one first; none while the miner process does not answer
 	Hashrate  Number       // total_hash, hashes per second
 	FanDuty   Number       // fansSpeed in percent, as a ratio
 	Power     Number       // power, W as far as known; newer firmware

@@ -20,7 +20,7 @@ const (
 )
 
 // Overview is the identity and the system of a dragon: /api/overview. It answers
-// also while the mining process does not.
+// also while the miner process does not.
 type Overview struct {
 	Answer
 

@@ -198,7 +198,7 @@ func (u *PoolsUpdate) compare(sent []PoolConfig) {
 	}
 }
 
-// RuntimePools are the pools of the mining process.
+// RuntimePools are the pools of the miner process.
 type RuntimePools struct {
 	Answer
 	Pools      []Pool

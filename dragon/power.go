@@ -16,7 +16,7 @@ func (c *Client) FactoryReset(ctx context.Context) error {
 	return c.tell(ctx, write("factoryReset"), nil)
 }
 
-// RestartCgMiner restarts the mining process by /api/restartCgMiner. It answers at
+// RestartCgMiner restarts the miner process by /api/restartCgMiner. It answers at
 // once; Summary then fails with ErrNotReady until the process is up.
 func (c *Client) RestartCgMiner(ctx context.Context) error {
 	return c.tell(ctx, write("restartCgMiner"), nil)

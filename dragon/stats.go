@@ -2,7 +2,7 @@ package dragon
 
 import "context"
 
-// Stats reads /api/stats: the mining process's own reply to "stats", which every
+// Stats reads /api/stats: the miner process's own reply to "stats", which every
 // driver words differently. Raw is it; DebugStats is the same in words.
 func (c *Client) Stats(ctx context.Context) (*Answer, error) {
 	_, a, err := call(ctx, c, read("stats"), nil, &noFields)

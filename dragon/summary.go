@@ -14,7 +14,7 @@ type Answer struct {
 	Raw        []byte        // the body as the device sent it
 }
 
-// Summary is the state of the mining process: /api/summary. All figures are in
+// Summary is the state of the miner process: /api/summary. All figures are in
 // base units; a missing or unreadable figure is unknown.
 type Summary struct {
 	Answer
@@ -44,7 +44,7 @@ type Board struct {
 	// Hash rates in hashes (Equihash: solutions) per second. "MHS …" times the
 	// factor of the model's algorithm, or what "Hash Rate H" shows the factor to be.
 	Hashrate5s, Hashrate1m, Hashrate5m, Hashrate15m Number
-	HashrateAvg                                     Number // MHS av: since the mining process started
+	HashrateAvg                                     Number // MHS av: since the miner process started
 	Hashrate                                        Number // "Hash Rate H", else "Hash Rate": the window that the device thinks fit for its age
 	Hashes                                          Number // Total MH, in hashes
 
@@ -57,13 +57,13 @@ type Board struct {
 	LastSharePool       Number // index of a pool; unknown where the device says -1
 	LastShareTime       Number // Unix seconds by the device's clock; unknown where it says 0
 	LastValidWork       Number // Unix seconds by the device's clock; unknown where it says 0
-	Elapsed             Number // Device Elapsed, seconds since the mining process started or finished tuning
+	Elapsed             Number // Device Elapsed, seconds since the miner process started or finished tuning
 }
 
 // Alive reports whether the device calls the board Alive.
 func (b *Board) Alive() bool { return b.Status == "Alive" }
 
-// Pool is one pool as the mining process uses it: an element of POOLS.
+// Pool is one pool as the miner process uses it: an element of POOLS.
 type Pool struct {
 	Index  int // POOL; unique in a Summary
 	URL    string
@@ -90,7 +90,7 @@ type Pool struct {
 // Alive reports whether the device calls the pool Alive.
 func (p *Pool) Alive() bool { return p.Status == "Alive" }
 
-// Elapsed is the age of the mining process in seconds: the largest Device Elapsed.
+// Elapsed is the age of the miner process in seconds: the largest Device Elapsed.
 func (s *Summary) Elapsed() Number {
 	var largest Number
 	for i := range s.Boards {

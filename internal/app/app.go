@@ -367,7 +367,7 @@ func CredentialsFor(dragons **fleet.Fleet, given *passwords.Store, current func(
 
 // statsdNames are the original tool's names for an action.
 func statsdNames(a *healer.Action) (names []string) {
-	if a.Kind == healer.Reboot { // the original did not restart the mining process alone
+	if a.Kind == healer.Reboot { // the original did not restart the miner process alone
 		names = append(names, "rebooted")
 	}
 	if a.Kind == healer.Upgrade {

@@ -168,7 +168,7 @@ func healingDefaultSections() []section {
 	return []section{
 		{path: "healing.default", about: "The part of the policy that may differ between dragons: a profile may set any of these keys.", rows: []setting{
 			{key: "mode", flag: "dragon-health-reboot", toggle: true, def: "false", doc: "observe: the healer decides and explains, and sends nothing. enforce: it heals.",
-				help: "Heal sick dragons: restart their mining process or reboot them, within limits. Without it the healer only explains what it would do.",
+				help: "Heal sick dragons: restart their miner process or reboot them, within limits. Without it the healer only explains what it would do.",
 				set: func(s *Settings, text string) error {
 					s.Policy.Default.Mode = map[string]healer.Mode{"true": healer.Enforce, "false": healer.Observe}[text]
 					return nil
@@ -178,13 +178,13 @@ func healingDefaultSections() []section {
 		}},
 		{path: "healing.default.grace", rows: []setting{
 			{key: "system_boot", from: "0s", to: longest, doc: "A dragon is not judged this soon after its boot."},
-			{key: "dead_hot", from: "0s", to: longest, doc: "A board that died of heat counts only if the mining process is this old."},
-			{key: "dead_board", from: "0s", to: longest, doc: "A dead board counts only if the mining process is this old."},
-			{key: "bogus_temp", from: "0s", to: longest, doc: "An impossible temperature counts only if the mining process is this old."},
-			{key: "missing_board", from: "0s", to: longest, doc: "A missing board counts only if the mining process is this old."},
-			{key: "no_work", from: "0s", to: longest, doc: "Missing work counts only if the mining process is this old."},
-			{key: "not_mining", from: "0s", to: longest, doc: "A mining process that does not answer counts only if the system is up for this long."},
-			{key: "rate", from: "0s", to: longest, doc: "A low hash rate counts only if the mining process is this old."},
+			{key: "dead_hot", from: "0s", to: longest, doc: "A board that died of heat counts only if the miner process is this old."},
+			{key: "dead_board", from: "0s", to: longest, doc: "A dead board counts only if the miner process is this old."},
+			{key: "bogus_temp", from: "0s", to: longest, doc: "An impossible temperature counts only if the miner process is this old."},
+			{key: "missing_board", from: "0s", to: longest, doc: "A missing board counts only if the miner process is this old."},
+			{key: "no_work", from: "0s", to: longest, doc: "Missing work counts only if the miner process is this old."},
+			{key: "not_mining", from: "0s", to: longest, doc: "A miner process that does not answer counts only if the system is up for this long."},
+			{key: "rate", from: "0s", to: longest, doc: "A low hash rate counts only if the miner process is this old."},
 			{key: "tuning_max", from: "0s", to: longest, doc: "A dragon that tunes for longer than this is stuck."},
 			{key: "after_config", from: "0s", to: longest, doc: "A dragon is not judged this soon after its configuration was changed."},
 		}},
@@ -198,7 +198,7 @@ func healingDefaultSections() []section {
 			{key: "flatline", doc: "The evidence for counters that stand still."},
 			{key: "bogus_temp", doc: "The evidence for an impossible temperature."},
 			{key: "no_work", doc: "The evidence for missing work while neighbours have work."},
-			{key: "not_mining", doc: "The evidence for a mining process that does not answer while the web server does."},
+			{key: "not_mining", doc: "The evidence for a miner process that does not answer while the web server does."},
 			{key: "board_low", doc: "The evidence for a board that is far below its sister boards."},
 			{key: "board_ratio", doc: "A board is low below this share of the median hash rate of its sister boards."},
 			{key: "tuning_stuck", doc: "The evidence for tuning that does not end."},
@@ -236,7 +236,7 @@ func healingDefaultSections() []section {
 			{key: "frozen_swing", from: "1", to: "100", doc: "By how many °C every other board of the dragon must vary for `frozen_for`."},
 		}},
 		{path: "healing.default.ladder", about: "The steps that are tried on a sick dragon, one after the other.", rows: []setting{
-			{key: "steps", doc: "The steps in order: restart (of the mining process) or reboot."},
+			{key: "steps", doc: "The steps in order: restart (of the miner process) or reboot."},
 			{key: "hold", doc: "How long nothing more is done after each step. One duration for each."},
 			{key: "hold[]", from: "1m", to: longest},
 			{key: "judge", from: "1m", to: longest, doc: "When the effect of a step is judged, in addition to the dragon's tuning time."},
@@ -249,7 +249,7 @@ func healingDefaultSections() []section {
 			{key: "tune", from: "1m", to: longest, doc: "The tuning time after a reboot, until it is learned."},
 		}},
 		{path: "healing.default.device", about: "Limits for each dragon.", rows: []setting{
-			{key: "restarts_24h", from: "0", to: "100", doc: "The most restarts of the mining process in 24 hours."},
+			{key: "restarts_24h", from: "0", to: "100", doc: "The most restarts of the miner process in 24 hours."},
 			{key: "reboots_24h", from: "0", to: "100", doc: "The most reboots in 24 hours."},
 			{key: "reboots_7d", from: "0", to: "100", doc: "The most reboots in seven days."},
 			{key: "config_writes_24h", from: "0", to: "100", doc: "The most changes of the configuration in 24 hours."},

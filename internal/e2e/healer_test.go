@@ -200,7 +200,7 @@ func TestAPauseIsEffective(t *testing.T) {
 		t.Errorf("the plan does not show the pause\n%s", out)
 	}
 	if n := starts(); n != 1 {
-		t.Errorf("%d starts of the mining process under a pause, want 1", n)
+		t.Errorf("%d starts of the miner process under a pause, want 1", n)
 	}
 	if out, status := w.invoke("healer", "reboot", "--yes", "--reason=impatience", w.worker(0)); status != 1 || !strings.Contains(out, "pause") {
 		t.Errorf("a reboot under a pause: exit status %d\n%s", status, out)

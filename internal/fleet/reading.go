@@ -178,7 +178,7 @@ func (d *Dragon) readAt(ctx context.Context, p *endpoint) (*Reading, error) {
 	return &Reading{Summary: summary, Overview: s.overview, Facts: d.Facts(), At: now, Took: now.Sub(start), pace: d.fleet.pace}, nil
 }
 
-// IdleError says that a dragon answers and its mining process does not. The overview
+// IdleError says that a dragon answers and its miner process does not. The overview
 // still tells how long its system is up; it may be minutes older than At.
 type IdleError struct {
 	Overview *dragon.Overview
@@ -191,7 +191,7 @@ func (e *IdleError) Error() string { return e.Err.Error() }
 // Unwrap returns what the dragon answered.
 func (e *IdleError) Unwrap() error { return e.Err }
 
-// idle makes the error of a dragon whose mining process does not answer. The overview is
+// idle makes the error of a dragon whose miner process does not answer. The overview is
 // read again when it is due: a reboot is seen in nothing else.
 func (d *Dragon) idle(ctx context.Context, p *endpoint, err error) error {
 	s := &p.session

@@ -36,7 +36,7 @@ func TestTheOverviewIsReadWhenItMayHaveChanged(t *testing.T) {
 	}{
 		{"nothing happened", func(*hall, *dragontest.Dragon) { time.Sleep(time.Minute) }, 0},
 		{"it is six minutes old", func(*hall, *dragontest.Dragon) { time.Sleep(6 * time.Minute) }, 1},
-		{"the mining process restarted", func(h *hall, _ *dragontest.Dragon) {
+		{"the miner process restarted", func(h *hall, _ *dragontest.Dragon) {
 			h.post("10.1.0.8", "restartCgMiner")
 			time.Sleep(40 * time.Second)
 		}, 1},

@@ -10,7 +10,7 @@ import (
 // Restart is the kind of a restart.
 type Restart string
 
-// The kinds of restart. One of the system takes the mining process with it, and
+// The kinds of restart. One of the system takes the miner process with it, and
 // counts as itself only.
 const (
 	MinerRestart  Restart = "miner"
@@ -39,12 +39,12 @@ const (
 	longestTuning = time.Hour // of half an hour that the vendor's pages speak of
 )
 
-// life is when the dragon's system and mining process started, as readings showed it. It tells
+// life is when the dragon's system and miner process started, as readings showed it. It tells
 // a restart from continued work. The inventory keeps it, so that a restart while this program
 // was away is seen, and none is counted twice.
 type life struct {
 	Booted   beginning         `json:"booted,omitzero"`
-	Started  beginning         `json:"started,omitzero"` // of the mining process, or of its figures
+	Started  beginning         `json:"started,omitzero"` // of the miner process, or of its figures
 	Tuning   bool              `json:"tuning,omitempty"`
 	Restarts Restarts          `json:"restarts,omitzero"`
 	Expected map[Restart]until `json:"expected,omitempty"`
@@ -74,7 +74,7 @@ func (b beginning) startedAfter(a beginning, tolerance time.Duration) bool {
 }
 
 // observe takes in a reading and returns the restart that it shows: what started, and when. At
-// the end of tuning the mining process resets its figures, Device Elapsed among them, and
+// the end of tuning the miner process resets its figures, Device Elapsed among them, and
 // keeps running; that is not a restart. After a restart it tunes again, so that the end of
 // tuning is not taken for one.
 func (l *life) observe(r *Reading) (kind Restart, at time.Time) {
