@@ -252,7 +252,8 @@ func (x *upgrade) soak() {
 	case boot == nil && x.bootsInSoak(x.Upgrading) && x.ro.State != RolloutAborted:
 		return // the gates are in the way
 	}
-	due := x.Since.Add(p.soak(x.Wave))
+	_, soak := p.wave(x.Wave, 0)
+	due := x.Since.Add(soak)
 	if boot != nil {
 		due = max(due, boot.Ended.Add(p.RebootAt))
 	}
@@ -287,7 +288,8 @@ func (c *cycle) giveUpUpgrade(s *subject, ended *Action) {
 	case UpgradeVerifying:
 		over = over || age >= p.Verify
 	case UpgradeSoaking:
-		over = over || age >= p.soak(x.Wave)+p.Hashing
+		_, soak := p.wave(x.Wave, 0)
+		over = over || age >= soak+p.Hashing
 	default: // it waited for the action
 		over = true
 	}

@@ -117,7 +117,7 @@ func (c *cycle) showFirmware() {
 	all := make([]FirmwareShown, len(c.m.Fleet.Firmware))
 	for i, ro := range c.m.Fleet.Firmware {
 		x := &all[i]
-		*x = FirmwareShown{FirmwareRollout: *ro, Waves: c.p.Firmware.lastWave() + 1, Phases: make(map[string]int)}
+		*x = FirmwareShown{FirmwareRollout: *ro, Waves: c.p.Firmware.waves(), Phases: make(map[string]int)}
 		shown[ro.ID] = x
 		if ro.open() {
 			open = append(open, x)
