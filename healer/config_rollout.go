@@ -237,8 +237,7 @@ func (c *cycle) rollbackTarget(s *subject) *DesiredState {
 	if s.phase != PhaseFailed || s.rollout.proven() || !r.canRollBack(s.rollout.ID) {
 		return nil
 	}
-	w := r.Old.desiredState()
-	w.Heat = s.f.Desired.Heat
+	w := r.Old.desiredState(s.f.Desired.Heat)
 	unread := slices.ContainsFunc(w.items(), func(i Item) bool { return !s.f.Configured.known(i) })
 	if !unread && len(w.Differences(s.f.Configured)) == 0 {
 		return nil // nothing differs

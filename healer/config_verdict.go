@@ -21,26 +21,16 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	if x == nil {
 		return // Conclude ends it
 	}
-	var target *DesiredState
-	r := s.r.Config
-	ro := c.m.configRollout(x.Rollout)
-	switch {
-	case r == nil || r.Rollout != x.Rollout || ro == nil:
-	case x.Restore && r.Old != nil:
-		target = r.Old.desiredState()
-	case !x.Restore && s.f.Desired != nil && s.f.Desired.Key == ro.Key:
-		target = s.f.Desired
-	}
-	if target == nil { // the desired state is another one by now
+	r, ro := s.r.Config, c.m.configRollout(x.Rollout)
+	target := c.m.target(r, &x.ConfigStep, s.f.Desired)
+	if target == nil || ro == nil || r == nil || r.Rollout != x.Rollout { // the desired state is another one by now
 		if s.fresh {
 			c.end(s, a, Recovered, "the wish has changed meanwhile")
 		}
 		return
 	}
 	right, wrong, unread := c.effect(a, target, s.f.Configured)
-	stuck, expected := slices.Clone(x.Told), *target
-	right = slices.DeleteFunc(right, func(i Item) bool { return isStuck(stuck, i) })
-	wrong = slices.DeleteFunc(wrong, func(d Difference) bool { return isStuck(stuck, d.Item) })
+	stuck, expected := x.Told, *target
 	if isStuck(stuck, ItemPools) { // it goes on at the pools that it had
 		expected.Pools = nil
 	}
@@ -106,7 +96,8 @@ func (c *cycle) failure(s *subject, a *Action, ro *ConfigRollout, r *ConfigRecor
 	}
 }
 
-// effect sorts the items of an action: right, wrong, and not read since.
+// effect sorts the items of an action that the dragon has not refused: right, wrong, and not
+// read since.
 func (c *cycle) effect(a *Action, target *DesiredState, have *Configured) (right []Item, wrong []Difference, unread []Item) {
 	different := target.Differences(have)
 	for _, item := range a.Change.Items {
@@ -122,6 +113,7 @@ func (c *cycle) effect(a *Action, target *DesiredState, have *Configured) (right
 		switch {
 		case !read:
 			unread = append(unread, item)
+		case isStuck(a.Change.Told, item):
 		case i >= 0:
 			wrong = append(wrong, different[i])
 		default:

@@ -145,7 +145,7 @@ type StoredPool struct {
 
 // String leaves passwords out.
 func (s ConfigSnapshot) String() string {
-	w := s.desiredState()
+	w := s.desiredState(false)
 	var words []string
 	if len(w.Pools) > 0 {
 		words = append(words, PoolsText(w.Pools))
@@ -176,9 +176,9 @@ func snapshotOf(c *Configured, items []Item) *ConfigSnapshot {
 	return s
 }
 
-// desiredState is the snapshot as something to be written.
-func (s *ConfigSnapshot) desiredState() *DesiredState {
-	w := &DesiredState{Name: "as before", Mode: s.Mode}
+// desiredState is the snapshot as something to be written; heat: to a dragon that was too hot.
+func (s *ConfigSnapshot) desiredState(heat bool) *DesiredState {
+	w := &DesiredState{Name: "as before", Mode: s.Mode, Heat: heat}
 	for _, p := range s.Pools {
 		w.Pools = append(w.Pools, dragon.PoolConfig{URL: p.URL, User: p.User, Password: dragon.Secret(p.Password)})
 	}
@@ -191,24 +191,27 @@ func (s *ConfigSnapshot) desiredState() *DesiredState {
 // Desired returns what a decision writes to its dragon's configuration; nil: nothing, or the
 // desired state is another one by now. own is the desired state of the policy.
 func (m *Memory) Desired(d *Decision, own *DesiredState) *DesiredState {
-	r, x := m.Dragons[d.MAC], d.Change
-	switch {
-	case r == nil || x == nil:
+	r := m.Dragons[d.MAC]
+	if r == nil || d.Change == nil {
 		return nil
-	case x.Restore && (r.Config == nil || r.Config.Old == nil):
-		return nil
-	case x.Restore:
-		w := r.Config.Old.desiredState()
-		w.Heat = x.Heat
-		return w
 	}
 	if r.Downshift != nil {
 		own = r.Downshift.desiredState(own)
 	}
-	if ro := m.configRollout(x.Rollout); own == nil || ro == nil || ro.Key != own.Key {
-		return nil
+	return m.target(r.Config, d.Change, own)
+}
+
+// target is what a step writes to a dragon with the desired state own; nil: it has another one
+// by now, or what it had is not known.
+func (m *Memory) target(r *ConfigRecord, x *ConfigStep, own *DesiredState) *DesiredState {
+	ro := m.configRollout(x.Rollout)
+	switch {
+	case x.Restore && r != nil && r.Old != nil:
+		return r.Old.desiredState(x.Heat)
+	case !x.Restore && own != nil && ro != nil && ro.Key == own.Key:
+		return own
 	}
-	return own
+	return nil
 }
 
 // Found compares what a dragon has, read right before a write, with what is desired. It returns
