@@ -145,8 +145,8 @@ func attempts(t *testing.T) map[string]func() (f *farm, d *Decision, actor strin
 			return f, first(f, func() []Decision { return f.plan.Dragons }), ""
 		},
 		"rollout": func() (*farm, *Decision, string) {
-			f := wishful(t, 20)
-			f.wish("typo", poolTypo, "balanced")
+			f := configuredFarm(t, 20)
+			f.desire("typo", poolTypo, "balanced")
 			d := first(f, func() []Decision { return f.plan.Changes })
 			return f, d, d.Actor()
 		},

@@ -25,7 +25,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	target := c.m.target(r, &x.ConfigStep, s.f.Desired)
 	if target == nil || ro == nil || r == nil || r.Rollout != x.Rollout { // the desired state is another one by now
 		if s.fresh {
-			c.end(s, a, Recovered, "the wish has changed meanwhile")
+			c.end(s, a, Recovered, "the desired state has changed meanwhile")
 		}
 		return
 	}

@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// Firmware that is wished is shown, and is nothing that the healer would write.
-func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
+// A desired firmware is shown, and never written.
+func TestFirmwareIsDesiredWhereItFits(t *testing.T) {
 	w := &DesiredState{Name: "house", Firmware: "t1_20180803_143208"}
 	for name, x := range map[string]struct {
 		who          Who
 		known, drift bool
 	}{
-		"as wished":     {Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180803_143208"}, true, false},
+		"in sync":       {Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180803_143208"}, true, false},
 		"another":       {Who{Model: "T1", HWVer: "g19", Firmware: "t1_20180515_060842"}, true, true},
 		"not told":      {Who{Model: "T1", HWVer: "g19"}, false, false},
 		"another model": {Who{Model: "B29", HWVer: "g19", Firmware: "b29_20180515_060842"}, false, false},
@@ -38,12 +38,12 @@ func TestFirmwareIsWishedOfWhomItFits(t *testing.T) {
 	}
 }
 
-// The plan says how far the firmware that is wished has come, in the words of its rollout.
+// The plan says how far a dragon is on its way to its desired firmware.
 func TestThePlanSaysHowFarTheFirmwareIs(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t, 20).settle()
 	for _, u := range f.units {
-		u.wish = &DesiredState{Key: "k", Name: "house", Firmware: "t1_20191101_120000"}
+		u.desired = &DesiredState{Key: "k", Name: "house", Firmware: "t1_20191101_120000"}
 	}
 	f.sends = false
 	is := func(i int) FirmwareIs { f.tick(); return f.of(i).Desired.Firmware }

@@ -64,7 +64,7 @@ func TestNoDownshiftWhere(t *testing.T) {
 		"healing only observes":       func(f *farm, _ *unit) { f.policy.Default.Mode = Observe },
 		"it is not that hot":          func(_ *farm, u *unit) { u.warm(94) },
 		"it is as cool as can be":     func(_ *farm, u *unit) { u.has.Mode = "efficient" },
-		"nobody knows its mode":       func(_ *farm, u *unit) { u.mute = true },
+		"its mode is not known":       func(_ *farm, u *unit) { u.mute = true },
 		"only a dead board is so hot": func(_ *farm, u *unit) { u.warm(70); killBoard(u, 1, 97) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,14 +82,14 @@ func TestNoDownshiftWhere(t *testing.T) {
 	}
 }
 
-// The operator's wish for the mode waits until the heat is over, and what he wishes of
+// The operator's desired mode waits until the heat is over, and what is desired of
 // pools holds all the time.
 func TestADownshiftGivesWayToTheOperatorsWish(t *testing.T) {
 	f := hotFarm(t)
-	f.wish("house", poolA, "performance")
+	f.desire("house", poolA, "performance")
 	f.run(6 * time.Hour)
 	if f.right() != 10 {
-		t.Fatalf("%d as wished, want 10", f.right())
+		t.Fatalf("%d in sync, want 10", f.right())
 	}
 	u := f.units[3]
 	pools := u.has.Pools
@@ -105,7 +105,7 @@ func TestADownshiftGivesWayToTheOperatorsWish(t *testing.T) {
 		t.Errorf("mode %s, pools %v after the heat", u.has.Mode, u.has.Pools)
 	}
 	if n := len(f.sentTo(3)); n != 3 {
-		t.Errorf("%d writes, want the wish, the downshift and its end", n)
+		t.Errorf("%d writes, want the desired state, the downshift and its end", n)
 	}
 }
 

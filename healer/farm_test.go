@@ -45,7 +45,7 @@ type unit struct {
 	frozen  bool // the counters stand still
 	pace    int  // in how many polls it is asked once
 
-	wish    *DesiredState
+	desired *DesiredState
 	has     Configured // as it says when it is asked
 	mute    bool       // it does not say
 	refuses []Item     // written, and not taken
@@ -99,14 +99,14 @@ func (f *farm) facts(u *unit) Facts {
 	has := u.has
 	has.HasPools, has.HasMode, has.PoolsAt, has.ModeAt = !u.mute, !u.mute, f.now.Mono, f.now.Mono
 	if u.reach != Reached {
-		return Facts{Who: u.who, Status: u.reach, At: f.now.Mono, Desired: u.wish, Configured: &has}
+		return Facts{Who: u.who, Status: u.reach, At: f.now.Mono, Desired: u.desired, Configured: &has}
 	}
 	elapsed := (f.now.Mono - u.start).Seconds()
 	x := Facts{
 		Who: u.who, Status: Reached, At: f.now.Mono, HasSample: true,
 		Uptime: dragon.Known((f.now.Mono - u.boot).Truncate(time.Minute).Seconds()), Elapsed: dragon.Known(elapsed),
 		Pace:   u.pace,
-		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan), MemoryFree: dragon.Known(u.memory), Desired: u.wish, Configured: &has,
+		Tuning: dragon.Known(0), FanDuty: dragon.Known(u.fan), MemoryFree: dragon.Known(u.memory), Desired: u.desired, Configured: &has,
 	}
 	if u.tuning {
 		x.Tuning = dragon.Known(1)
@@ -195,7 +195,7 @@ func (f *farm) decide() {
 	}
 }
 
-// configure does what the shell does with a decision about a wish.
+// configure does what the shell does with a decision to configure.
 func (f *farm) configure(d *Decision) {
 	f.t.Helper()
 	u := f.unit(d.MAC)
@@ -250,20 +250,20 @@ func (u *unit) take(w *DesiredState, items []Item) {
 	}
 }
 
-// wish has the units be something; without any, all of them.
-func (f *farm) wish(key, url, mode string, units ...int) {
+// desire gives units a desired state; without any, all of them.
+func (f *farm) desire(key, url, mode string, units ...int) {
 	for i, u := range f.units {
 		if len(units) > 0 && !slices.Contains(units, i) {
 			continue
 		}
-		u.wish = &DesiredState{Key: key, Name: key, Mode: mode}
+		u.desired = &DesiredState{Key: key, Name: key, Mode: mode}
 		if url != "" {
-			u.wish.Pools = []dragon.PoolConfig{{URL: url, User: "acct." + u.who.Worker, Password: "hunter2"}}
+			u.desired.Pools = []dragon.PoolConfig{{URL: url, User: "acct." + u.who.Worker, Password: "hunter2"}}
 		}
 	}
 }
 
-// standing counts the units that are in a phase of their wish.
+// standing counts the units that are in a phase.
 func (f *farm) standing(p Phase) int {
 	n := 0
 	for i := range f.units {
@@ -274,13 +274,13 @@ func (f *farm) standing(p Phase) int {
 	return n
 }
 
-// right counts the units that are as wished.
+// right counts the units that are in sync.
 func (f *farm) right() int {
 	n := 0
 	for _, u := range f.units {
 		has := u.has
 		has.HasPools, has.HasMode = true, true
-		if u.wish != nil && len(u.wish.Differences(&has)) == 0 {
+		if u.desired != nil && len(u.desired.Differences(&has)) == 0 {
 			n++
 		}
 	}

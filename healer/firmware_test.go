@@ -55,13 +55,13 @@ func TestFirmwareOnlyGoesUpwardsAndToItsOwn(t *testing.T) {
 func TestRolloutsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*FirmwareRequest){
-		"nobody wants it": func(q *FirmwareRequest) { q.Owner = "" },
-		"no reason":       func(q *FirmwareRequest) { q.Reason = "" },
-		"no digest":       func(q *FirmwareRequest) { q.Release.SHA256 = "" },
-		"no size":         func(q *FirmwareRequest) { q.Release.Size = 0 },
-		"too large":       func(q *FirmwareRequest) { q.Release.Size = 1 << 30 },
-		"another model":   func(q *FirmwareRequest) { q.Release.Model = "T2" },
-		"no version":      func(q *FirmwareRequest) { q.Release.Version = "latest" },
+		"no owner":      func(q *FirmwareRequest) { q.Owner = "" },
+		"no reason":     func(q *FirmwareRequest) { q.Reason = "" },
+		"no digest":     func(q *FirmwareRequest) { q.Release.SHA256 = "" },
+		"no size":       func(q *FirmwareRequest) { q.Release.Size = 0 },
+		"too large":     func(q *FirmwareRequest) { q.Release.Size = 1 << 30 },
+		"another model": func(q *FirmwareRequest) { q.Release.Model = "T2" },
+		"no version":    func(q *FirmwareRequest) { q.Release.Version = "latest" },
 	} {
 		q := FirmwareRequest{Release: aRelease(), Owner: "ann", Reason: "a test"}
 		change(&q)
@@ -299,7 +299,7 @@ func TestThePlanTellsOfRollouts(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
 	}
-	// Who is short of memory comes last, and is in nobody's way.
+	// A dragon that is short of memory comes last and holds up no other.
 	if d := f.plan.Upgrades[0]; d.MAC != f.units[1].who.MAC || d.Verb != Act || !strings.Contains(next.String(), "firmware  rollout f1, wave 4") {
 		t.Errorf("who is next: %s %s\n%s", d.Worker, d.Verb, next.String())
 	}

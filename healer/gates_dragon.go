@@ -82,7 +82,7 @@ func (q *gateRequest) flapping() answer {
 }
 
 // newDevice lets a dragon be watched before it is judged. What it is to be is no
-// judgement: until it has been told it may be working for somebody else.
+// judgement: until it is configured it may be working for someone else.
 func (q *gateRequest) newDevice() answer {
 	watched := q.c.now.Since(q.s.r.Observe)
 	if watched < q.c.p.NewObserve || q.s.r.Samples < q.c.p.NewSamples {
@@ -142,7 +142,7 @@ func (q *gateRequest) tuning() answer {
 		return yes("tuning, which does not matter for " + string(q.reason))
 	}
 	if q.change != nil {
-		return yes("tuning, perhaps for somebody else")
+		return yes("tuning, perhaps for someone else")
 	}
 	if q.step != nil && q.c.now.Since(q.s.w.tuned) > q.s.p.Grace.TuningMax { // nothing is lost by a restart
 		return yes("stuck in tuning")
@@ -280,7 +280,7 @@ func (q *gateRequest) deviceBudget() answer {
 	case Configure:
 		a := limit(Configure, day, d.ConfigWrites24h)
 		if n := rollbacks(r, day, now); !a.open && count(r, Configure, day, now)-n < d.ConfigWrites24h {
-			return yes(fmt.Sprintf("%s, %d of them undoings", a.detail, n))
+			return yes(fmt.Sprintf("%s, %d of them rollbacks", a.detail, n))
 		}
 		return a
 	case Restart:

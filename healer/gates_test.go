@@ -22,19 +22,19 @@ func (f *farm) open(name, scope string, state BreakerState) {
 
 // gateCase closes one gate, and no other, in front of a dragon that would be acted on.
 type gateCase struct {
-	before func(*farm) // the dragon falls ill; default: unit 3 has a dead board
-	close  func(*farm)
-	ask    *Request // the question comes from a human or a rollout: unit 3's MAC is filled in
-	stays  bool     // the gate is firm: force does not open it
-	wished bool     // the question is whether unit 3 is configured
-	rolls  bool     // the question comes from a rollout of firmware, about its canary
+	before     func(*farm) // the dragon falls ill; default: unit 3 has a dead board
+	close      func(*farm)
+	ask        *Request // the question comes from a human or a rollout: unit 3's MAC is filled in
+	stays      bool     // the gate is firm: force does not open it
+	configures bool     // the question is whether unit 3 is configured
+	rolls      bool     // the question comes from a rollout of firmware, about its canary
 }
 
 var byHand = &Request{Kind: Reboot, Actor: "user:ann"}
 
 func gateCases() map[Gate]gateCase {
 	healthy := func(*farm) {}
-	wish := func(f *farm) { f.wish("house", "stratum+tcp://wanted.example:3333", "", 3) }
+	desire := func(f *farm) { f.desire("house", "stratum+tcp://wanted.example:3333", "", 3) }
 	breaker := func(name, scope string) func(*farm) {
 		return func(f *farm) { f.open(name, scope, BreakerOpen) }
 	}
@@ -170,17 +170,17 @@ func gateCases() map[Gate]gateCase {
 		GateHour:     {close: ring(40*time.Minute, 20*time.Minute)},
 		GateDay:      {close: ring(5*time.Hour, 4*time.Hour, 3*time.Hour, 2*time.Hour)},
 		GateExternal: {close: func(f *farm) { f.policy.External.Query = "up" }},
-		GateRollout: {wished: true, before: wish, close: func(f *farm) {
+		GateRollout: {configures: true, before: desire, close: func(f *farm) {
 			ro := f.mem.Fleet.Rollouts[0]
 			ro.State, ro.Canary = RolloutCanary, f.units[15].who.MAC
 			f.policy.Fleet.InFlightMin, f.units[15].who.Domain = 5, "elsewhere"
 			f.record(15).Config = &ConfigRecord{Rollout: ro.ID}
-			f.wish("house", "stratum+tcp://wanted.example:3333", "", 15)
+			f.desire("house", "stratum+tcp://wanted.example:3333", "", 15)
 			f.past(15, Configure, 5*time.Minute, func(a *Action) {
 				a.Outcome, a.Change = Open, &ConfigChange{ConfigStep: ConfigStep{Rollout: ro.ID, Items: []Item{ItemPools}}}
 			})
 		}},
-		GateWave: {wished: true, before: wish, close: func(f *farm) {
+		GateWave: {configures: true, before: desire, close: func(f *farm) {
 			for range 2 {
 				f.mem.Fleet.Ring = append(f.mem.Fleet.Ring, FleetAction{"0-0", "x", Configure, f.plan.At.Add(-5 * time.Minute)})
 			}
@@ -208,7 +208,7 @@ func TestEveryGateAloneStopsAnAction(t *testing.T) {
 			}
 			f.run(25 * time.Minute)
 			ask := func(force bool) Decision {
-				if x.wished {
+				if x.configures {
 					return *f.plan.ChangeOf(f.units[3].who.MAC)
 				}
 				if x.rolls {
@@ -243,7 +243,7 @@ func TestEveryGateAloneStopsAnAction(t *testing.T) {
 			if d.Verb != Blocked && d.Verb != Wait || d.Blocked != name || !slices.Equal(closed, []Gate{name}) {
 				t.Errorf("%s %s, closed %v, want blocked by %s alone", d.State, d.Verb, closed, name)
 			}
-			if forced := ask(true); gateOf(name).holds&requests != 0 && !x.wished && !x.rolls && (forced.Verb == Blocked) != x.stays {
+			if forced := ask(true); gateOf(name).holds&requests != 0 && !x.configures && !x.rolls && (forced.Verb == Blocked) != x.stays {
 				t.Errorf("forced: %s by %s, want firm %v", forced.Verb, forced.Blocked, x.stays)
 			}
 			f.mem, f.policy = before, WithoutGate(t, f.policy, name)

@@ -12,11 +12,11 @@ import (
 // A plan is data: as JSON and back it is the same, whatever is in it.
 func TestAPlanSurvivesJSON(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]*farm{"sick": sickFarm(t), "configured": wishful(t, 20), "upgraded": newFarm(t, 20).settle()} {
+	for name, f := range map[string]*farm{"sick": sickFarm(t), "configured": configuredFarm(t, 20), "upgraded": newFarm(t, 20).settle()} {
 		f.sends = name == "configured"
 		switch name {
 		case "configured":
-			f.wish("typo", poolTypo, "balanced")
+			f.desire("typo", poolTypo, "balanced")
 		case "upgraded":
 			rollOut(f)
 		}

@@ -84,8 +84,8 @@ func TestPlanTable(t *testing.T) {
 // On a terminal the plan is as wide as that, and a rollout of many dragons is a few lines.
 func TestPlanOnATerminal(t *testing.T) {
 	t.Parallel()
-	f := wishful(t, 60)
-	f.wish("house", poolA, "efficient")
+	f := configuredFarm(t, 60)
+	f.desire("house", poolA, "efficient")
 	f.run(40 * time.Minute)
 	var out bytes.Buffer
 	if err := explainPlan(&out, f.plan, false, 100); err != nil {

@@ -17,13 +17,13 @@ const (
 	poolTypo = "stratum+tcp://typo.example:3333"
 )
 
-// wishful is a farm that is configured for pool A, as everybody wishes.
-func wishful(t *testing.T, n int) *farm {
+// configuredFarm is a farm that is in sync: all of it is configured for pool A.
+func configuredFarm(t *testing.T, n int) *farm {
 	f := newFarm(t, n)
 	f.policy.Default.Mode = Observe
-	f.wish("a", poolA, "balanced")
+	f.desire("a", poolA, "balanced")
 	for _, u := range f.units {
-		u.take(u.wish, u.wish.items())
+		u.take(u.desired, u.desired.items())
 	}
 	return f.settle()
 }
@@ -31,7 +31,7 @@ func wishful(t *testing.T, n int) *farm {
 // phase is where unit i stands.
 func (f *farm) phase(i int) Phase { return f.of(i).Desired.Phase }
 
-// rollout is that of a wish.
+// rollout is that of a desired state.
 func (f *farm) rollout(key string) *ConfigRollout {
 	for _, ro := range f.mem.Fleet.Rollouts {
 		if ro.Key == key {
@@ -42,9 +42,9 @@ func (f *farm) rollout(key string) *ConfigRollout {
 	return nil
 }
 
-func TestAChangedWishGoesToOneDragonFirst(t *testing.T) {
-	f := wishful(t, 20)
-	f.wish("b", poolB, "balanced")
+func TestAChangedDesiredStateGoesToOneDragonFirst(t *testing.T) {
+	f := configuredFarm(t, 20)
+	f.desire("b", poolB, "balanced")
 	f.cure = func(u *unit, _ Kind) { u.pools[0].Status = "Dead"; f.sends = false } // it takes its time
 	f.run(10 * time.Minute)
 	if n, ro := len(f.sent), f.rollout("b"); n != 1 || ro.State != RolloutCanary {
@@ -61,10 +61,10 @@ func TestAChangedWishGoesToOneDragonFirst(t *testing.T) {
 	if ro := f.rollout("b"); ro.State != RolloutWaves {
 		t.Fatalf("the rollout is %s, want waves", ro.State)
 	}
-	// Two in ten minutes, and nobody twice.
+	// two in ten minutes, and none twice.
 	f.run(3 * time.Hour)
 	if n := f.right(); n != 20 || f.rollout("b").State != RolloutDone {
-		t.Errorf("%d as wished, rollout %s", n, f.rollout("b").State)
+		t.Errorf("%d in sync, rollout %s", n, f.rollout("b").State)
 	}
 	for i := range f.sent[2:] {
 		if gap := f.sent[i+2].At.Since(f.sent[i].At); gap < 10*time.Minute {
@@ -78,10 +78,10 @@ func TestAChangedWishGoesToOneDragonFirst(t *testing.T) {
 
 // S31: a typo in a pool's URL costs one dragon a quarter of an hour.
 func TestATypoCostsOneDragonAFewMinutes(t *testing.T) {
-	f := wishful(t, 20)
-	f.wish("typo", poolTypo, "balanced")
+	f := configuredFarm(t, 20)
+	f.desire("typo", poolTypo, "balanced")
 	before := f.age()
-	for f.rollout2("typo") != RolloutAborted && f.age() < before+time.Hour {
+	for f.stateOf("typo") != RolloutAborted && f.age() < before+time.Hour {
 		f.tick()
 	}
 	if took := f.age() - before; took > 20*time.Minute {
@@ -90,7 +90,7 @@ func TestATypoCostsOneDragonAFewMinutes(t *testing.T) {
 	f.run(2 * time.Hour)
 	// The canary has its pools again, the others were not touched.
 	if len(f.sent) != 2 || f.sent[1].Change == nil || !f.sent[1].Change.Restore {
-		t.Fatalf("sent %v, want the canary and its undoing", f.sent)
+		t.Fatalf("sent %v, want the canary and its rollback", f.sent)
 	}
 	for i, u := range f.units {
 		if want := []dragon.PoolConfig{{URL: poolA, User: "acct." + u.who.Worker, Password: "hunter2"}}; !slices.Equal(u.has.Pools, want) {
@@ -102,22 +102,22 @@ func TestATypoCostsOneDragonAFewMinutes(t *testing.T) {
 		t.Fatalf("breaker %+v", b)
 	}
 	if got := f.sent[1].At.Since(f.sent[0].At); got > 17*time.Minute {
-		t.Errorf("undone after %s", got)
+		t.Errorf("rolled back after %s", got)
 	}
 
-	// A correction is another wish, with a canary of its own.
-	f.wish("b", poolB, "balanced")
+	// A correction is another desired state, with a canary of its own.
+	f.desire("b", poolB, "balanced")
 	f.run(5 * time.Hour)
 	if n := f.right(); n != 20 {
 		t.Errorf("%d of 20 as corrected: %+v", n, f.rollout("b"))
 	}
 
 	// What was right after all is taken up when a human says so.
-	f.wish("typo", poolTypo, "balanced")
+	f.desire("typo", poolTypo, "balanced")
 	f.run(time.Hour)
 	writes := len(f.sent)
-	if f.rollout2("typo") != RolloutAborted {
-		t.Fatalf("the aborted wish is %s", f.rollout2("typo"))
+	if f.stateOf("typo") != RolloutAborted {
+		t.Fatalf("the aborted rollout is %s", f.stateOf("typo"))
 	}
 	if err := f.mem.Ack(f.now, "rollout", f.rollout("typo").ID, "ann"); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestATypoCostsOneDragonAFewMinutes(t *testing.T) {
 	}
 }
 
-func (f *farm) rollout2(key string) RolloutState {
+func (f *farm) stateOf(key string) RolloutState {
 	for _, ro := range f.mem.Fleet.Rollouts {
 		if ro.Key == key {
 			return ro.State
@@ -138,21 +138,21 @@ func (f *farm) rollout2(key string) RolloutState {
 	return ""
 }
 
-// A dragon of a wish of its own is its own canary, and no other is touched.
+// A dragon with a desired state of its own is its own canary, and no other is touched.
 func TestADragonOfItsOwnIsItsOwnCanary(t *testing.T) {
-	f := wishful(t, 20)
-	f.wish("own", poolTypo, "", 7)
+	f := configuredFarm(t, 20)
+	f.desire("own", poolTypo, "", 7)
 	f.run(3 * time.Hour)
 	if len(f.sent) != 2 || f.phase(7) != PhaseFailed || f.sentTo(7)[0] != Configure {
 		t.Errorf("sent %v, unit 7 is %s", f.sent, f.phase(7))
 	}
 	if n := f.right(); n != 19 {
-		t.Errorf("%d as wished, want the 19 others", n)
+		t.Errorf("%d in sync, want the 19 others", n)
 	}
 }
 
 func TestDriftIsPutRight(t *testing.T) {
-	f := wishful(t, 20)
+	f := configuredFarm(t, 20)
 	stranger := []dragon.PoolConfig{{URL: "stratum+tcp://thief.example:3333", User: "thief", Password: "x"}}
 	f.units[3].has.Pools = stranger
 	f.units[3].pools = []PoolFacts{{URL: stranger[0].URL, User: "thief", Status: "Alive", Active: true}}
@@ -166,13 +166,13 @@ func TestDriftIsPutRight(t *testing.T) {
 	}
 	f.run(10 * time.Minute)
 	if n := f.right(); n != 20 || len(f.sent) != 1 {
-		t.Errorf("%d as wished after %d writes", n, len(f.sent))
+		t.Errorf("%d in sync after %d writes", n, len(f.sent))
 	}
 }
 
 // A password that differs is said to, and never shown.
 func TestAPasswordOnlyDiffers(t *testing.T) {
-	f := wishful(t, 3)
+	f := configuredFarm(t, 3)
 	f.policy.Rollout.Mode = Observe
 	f.units[1].has.Pools = slices.Clone(f.units[1].has.Pools)
 	f.units[1].has.Pools[0].Password = "other secret"
@@ -195,18 +195,18 @@ func TestAPasswordOnlyDiffers(t *testing.T) {
 }
 
 // S18: what somebody else changes back twice in a day is left, and said.
-func TestWhatIsUndoneTwiceIsLeft(t *testing.T) {
-	f := wishful(t, 10)
-	undo := func() {
+func TestWhatIsRevertedTwiceIsLeft(t *testing.T) {
+	f := configuredFarm(t, 10)
+	revert := func() {
 		f.units[3].has.Mode = "performance"
 		f.run(90 * time.Minute)
 	}
-	undo() // this was nobody's undoing: we had not written it
-	undo()
+	revert() // no revert: the healer had not written it
+	revert()
 	if f.phase(3) != PhaseInSync || len(f.sent) != 2 {
 		t.Fatalf("unit 3 is %s after %d writes", f.phase(3), len(f.sent))
 	}
-	undo()
+	revert()
 	if f.phase(3) != PhaseConflict || len(f.sent) != 2 {
 		t.Fatalf("unit 3 is %s after %d writes, want it left", f.phase(3), len(f.sent))
 	}
@@ -225,12 +225,12 @@ func TestWhatIsUndoneTwiceIsLeft(t *testing.T) {
 
 // What cannot take effect is tried once, and the others are not kept waiting by it.
 func TestWhatCannotTakeEffectIsTriedOnce(t *testing.T) {
-	f := wishful(t, 6)
+	f := configuredFarm(t, 6)
 	for _, u := range f.units[:2] {
 		u.refuses = []Item{ItemAutotune}
 		u.told = []Stuck{{Item: ItemAutotune, Why: "it was accepted, and is balanced"}}
 	}
-	f.wish("b", poolB, "efficient")
+	f.desire("b", poolB, "efficient")
 	f.run(8 * time.Hour)
 	for i := range f.units {
 		if got := len(f.sentTo(i)); got != 1 {
@@ -247,7 +247,7 @@ func TestWhatCannotTakeEffectIsTriedOnce(t *testing.T) {
 			t.Errorf("unit %d has the pools %v", i, f.units[i].has.Pools)
 		}
 	}
-	if s := f.rollout2("b"); s != RolloutDone {
+	if s := f.stateOf("b"); s != RolloutDone {
 		t.Errorf("the rollout is %s", s)
 	}
 }
@@ -255,26 +255,26 @@ func TestWhatCannotTakeEffectIsTriedOnce(t *testing.T) {
 // Where nothing at all takes effect, another canary is looked for, and after three the
 // rollout is given up.
 func TestARolloutThatNobodyTakesIsGivenUp(t *testing.T) {
-	f := wishful(t, 6)
+	f := configuredFarm(t, 6)
 	for _, u := range f.units {
 		u.refuses = []Item{ItemPools, ItemAutotune}
 		u.told = []Stuck{{Item: ItemPools, Why: PinnedPools}}
 	}
-	f.wish("b", poolB, "")
+	f.desire("b", poolB, "")
 	f.run(8 * time.Hour)
-	if len(f.sent) != 3 || f.rollout2("b") != RolloutAborted {
-		t.Errorf("%d writes, the rollout is %s, want three canaries and an end", len(f.sent), f.rollout2("b"))
+	if len(f.sent) != 3 || f.stateOf("b") != RolloutAborted {
+		t.Errorf("%d writes, the rollout is %s, want three canaries and an end", len(f.sent), f.stateOf("b"))
 	}
 }
 
 // Silence is failure: a canary that is heard of no more stops the rollout.
 func TestASilentCanaryStopsTheRollout(t *testing.T) {
-	f := wishful(t, 20)
+	f := configuredFarm(t, 20)
 	f.units[0].die = true
-	f.wish("b", poolB, "")
+	f.desire("b", poolB, "")
 	f.run(4 * time.Hour)
-	if len(f.sent) != 1 || f.rollout2("b") != RolloutAborted {
-		t.Errorf("%d writes, the rollout is %s", len(f.sent), f.rollout2("b"))
+	if len(f.sent) != 1 || f.stateOf("b") != RolloutAborted {
+		t.Errorf("%d writes, the rollout is %s", len(f.sent), f.stateOf("b"))
 	}
 	if a := f.record(0).Actions[0]; a.Outcome != LostOutcome {
 		t.Errorf("the outcome is %s", a.Outcome)
@@ -284,16 +284,16 @@ func TestASilentCanaryStopsTheRollout(t *testing.T) {
 // Once it is on its way, more than one dragon that is worse afterwards stops a rollout too.
 // That is harm, after which nothing at all is done until a human has looked.
 func TestFailuresInTheWavesStopARollout(t *testing.T) {
-	f := wishful(t, 40)
+	f := configuredFarm(t, 40)
 	written := 0
 	f.cure = func(u *unit, _ Kind) {
 		if written++; written == 4 || written == 6 {
 			u.boards[2].gone = true
 		}
 	}
-	f.wish("b", poolB, "")
+	f.desire("b", poolB, "")
 	f.run(12 * time.Hour)
-	if s := f.rollout2("b"); s != RolloutAborted {
+	if s := f.stateOf("b"); s != RolloutAborted {
 		t.Fatalf("the rollout is %s after %d writes", s, len(f.sent))
 	}
 	if len(f.sent) > 8 || f.mem.breaker("harm", "") == nil {
@@ -304,8 +304,8 @@ func TestFailuresInTheWavesStopARollout(t *testing.T) {
 // A pool that is out for all that have moved to it holds the rollout, and does not keep
 // the places in flight for ever.
 func TestAPoolThatGoesOutHoldsTheRollout(t *testing.T) {
-	f := wishful(t, 40)
-	f.wish("b", poolB, "")
+	f := configuredFarm(t, 40)
+	f.desire("b", poolB, "")
 	for len(f.sent) < 6 {
 		f.tick()
 	}
@@ -321,23 +321,23 @@ func TestAPoolThatGoesOutHoldsTheRollout(t *testing.T) {
 	}
 	dead("Dead")
 	f.run(3 * time.Hour)
-	if len(f.sent) != 6 || f.rollout2("b") != RolloutWaves || f.plan.Budgets[0].Used != 0 {
-		t.Fatalf("%d writes, the rollout is %s, in flight %d", len(f.sent), f.rollout2("b"), f.plan.Budgets[0].Used)
+	if len(f.sent) != 6 || f.stateOf("b") != RolloutWaves || f.plan.Budgets[0].Used != 0 {
+		t.Fatalf("%d writes, the rollout is %s, in flight %d", len(f.sent), f.stateOf("b"), f.plan.Budgets[0].Used)
 	}
 	if n := f.standing(PhaseDrifted); n != 40-6 {
 		t.Errorf("%d have drifted after hours in which nothing went on, want 34", n)
 	}
 	dead("Alive")
 	f.run(8 * time.Hour)
-	if n := f.right(); n != 40 || f.rollout2("b") != RolloutDone {
-		t.Errorf("%d as wished, the rollout is %s", n, f.rollout2("b"))
+	if n := f.right(); n != 40 || f.stateOf("b") != RolloutDone {
+		t.Errorf("%d in sync, the rollout is %s", n, f.stateOf("b"))
 	}
 }
 
 // A power cut, a pause, a storm: configuration waits like everything else. Here: nothing is
 // written while a pool is out that the dragons are to have, but they may be moved off it.
 func TestAPoolThatIsOutHoldsOnlyThoseWhoAreToHaveIt(t *testing.T) {
-	f := wishful(t, 20)
+	f := configuredFarm(t, 20)
 	for _, u := range f.units {
 		u.pools[0].Status = "Dead"
 	}
@@ -347,7 +347,7 @@ func TestAPoolThatIsOutHoldsOnlyThoseWhoAreToHaveIt(t *testing.T) {
 	if len(f.sent) != 0 {
 		t.Fatalf("written in an outage: %v", f.sent)
 	}
-	f.wish("b", poolB, "")
+	f.desire("b", poolB, "")
 	f.run(8 * time.Hour)
 	if n := f.right(); n != 20 {
 		t.Errorf("%d of 20 were moved off the pool that is out: %+v\n%v", n, f.rollout("b"), f.plan.Breakers)
@@ -356,9 +356,9 @@ func TestAPoolThatIsOutHoldsOnlyThoseWhoAreToHaveIt(t *testing.T) {
 
 // A new dragon is configured within minutes, without the hour that healing waits.
 func TestANewDragonIsConfiguredWithinMinutes(t *testing.T) {
-	f := wishful(t, 5)
+	f := configuredFarm(t, 5)
 	u := f.add(5)
-	f.wish("a", poolA, "balanced", 5)
+	f.desire("a", poolA, "balanced", 5)
 	u.start, u.boot = f.now.Mono, f.now.Mono
 	u.who.Address = "127.9.9.9"
 	began := f.age()
@@ -372,14 +372,14 @@ func TestANewDragonIsConfiguredWithinMinutes(t *testing.T) {
 
 // The store holds all that a rollout is about.
 func TestARolloutSurvivesAKill(t *testing.T) {
-	f := wishful(t, 20)
-	f.wish("typo", poolTypo, "efficient")
+	f := configuredFarm(t, 20)
+	f.desire("typo", poolTypo, "efficient")
 	for len(f.sent) == 0 {
 		f.tick()
 	}
 	f.reload()
 	f.run(2 * time.Hour)
-	if len(f.sent) != 2 || !f.sent[1].Change.Restore || f.rollout2("typo") != RolloutAborted {
+	if len(f.sent) != 2 || !f.sent[1].Change.Restore || f.stateOf("typo") != RolloutAborted {
 		t.Fatalf("sent %v", f.sent)
 	}
 	for i, u := range f.units {
@@ -391,8 +391,8 @@ func TestARolloutSurvivesAKill(t *testing.T) {
 
 // A plan for ten thousand dragons asks the gates about those that may have their turn.
 func TestAPlanForManyAsksAboutFew(t *testing.T) {
-	f := wishful(t, 400)
-	f.wish("b", poolB, "")
+	f := configuredFarm(t, 400)
+	f.desire("b", poolB, "")
 	f.run(30 * time.Minute)
 	if n := len(f.plan.Changes); n > shownAtLeast {
 		t.Errorf("%d changes in a plan", n)
@@ -402,32 +402,32 @@ func TestAPlanForManyAsksAboutFew(t *testing.T) {
 	}
 }
 
-// A wish that is corrected before anybody knew whether it works leaves behind what it replaced.
-func TestACorrectionThatFailsTooGivesBackWhatWorked(t *testing.T) {
-	f := wishful(t, 1)
-	f.wish("typo", poolTypo, "balanced")
+// A desired state that is corrected before it has worked leaves behind what it replaced.
+func TestACorrectionThatFailsTooRollsBackToWhatWorked(t *testing.T) {
+	f := configuredFarm(t, 1)
+	f.desire("typo", poolTypo, "balanced")
 	for len(f.sent) == 0 {
 		f.tick()
 	}
-	f.wish("another typo", "stratum+tcp://typo2.example:3333", "balanced")
+	f.desire("another typo", "stratum+tcp://typo2.example:3333", "balanced")
 	f.run(3 * time.Hour)
 	if len(f.sent) != 3 || !f.sent[2].Change.Restore {
-		t.Fatalf("sent %+v, want two wishes and an undoing", f.sent)
+		t.Fatalf("sent %+v, want two desired states and a rollback", f.sent)
 	}
 	if got := f.units[0].has.Pools[0].URL; got != poolA {
-		t.Errorf("it was given back %s, want %s", got, poolA)
+		t.Errorf("it was rolled back to %s, want %s", got, poolA)
 	}
 }
 
-// Who has by other hands what it is to be given back is not asked again and again.
-func TestWhatItHasAgainIsNotGivenBack(t *testing.T) {
-	f := wishful(t, 2)
-	f.wish("typo", poolTypo, "balanced")
+// A dragon that already has what a rollback would write is not written to again and again.
+func TestNothingIsRolledBackWhereNothingDiffers(t *testing.T) {
+	f := configuredFarm(t, 2)
+	f.desire("typo", poolTypo, "balanced")
 	for len(f.sent) == 0 {
 		f.tick()
 	}
 	f.policy.Rollout.Mode = Observe
-	for f.rollout2("typo") != RolloutAborted {
+	for f.stateOf("typo") != RolloutAborted {
 		f.tick()
 	}
 	u := f.unit(f.rollout("typo").Canary)
@@ -435,13 +435,13 @@ func TestWhatItHasAgainIsNotGivenBack(t *testing.T) {
 	f.policy.Rollout.Mode = Enforce
 	f.run(time.Hour)
 	if len(f.sent) != 1 {
-		t.Errorf("sent %+v, want no undoing", f.sent)
+		t.Errorf("sent %+v, want no rollback", f.sent)
 	}
 }
 
 // What is measured after an upgrade is not given another mode meanwhile.
 func TestWhatIsMeasuredIsNotConfigured(t *testing.T) {
-	f := wishful(t, 1)
+	f := configuredFarm(t, 1)
 	c := decide(f.now, f.seen, f.mem, &f.policy)
 	s := c.all[0]
 	q := &gateRequest{c: c, s: s, kind: Configure, change: &change{want: s.f.Desired}}
@@ -453,11 +453,11 @@ func TestWhatIsMeasuredIsNotConfigured(t *testing.T) {
 	}
 }
 
-// While harm is latched nothing is given back either, and that is said of whom it concerns.
-func TestWhatIsStillOwedIsSaid(t *testing.T) {
+// A latched breaker harm holds rollbacks too, and the plan shows each that is pending.
+func TestAPendingRollbackIsShown(t *testing.T) {
 	t.Parallel()
-	f := wishful(t, 20)
-	f.wish("typo", poolTypo, "balanced")
+	f := configuredFarm(t, 20)
+	f.desire("typo", poolTypo, "balanced")
 	f.run(10 * time.Minute)
 	f.open("harm", "", BreakerLatched)
 	f.run(time.Hour)
@@ -467,15 +467,15 @@ func TestWhatIsStillOwedIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "\n  " + canary + " still has the failed configuration; its rollback waits for harm: latched"
-	if f.rollout2("typo") != RolloutAborted || len(f.sent) != 1 || !strings.Contains(out.String(), want) {
-		t.Fatalf("%s, sent %v, want the line %q in\n%s", f.rollout2("typo"), f.sent, want, out.String())
+	if f.stateOf("typo") != RolloutAborted || len(f.sent) != 1 || !strings.Contains(out.String(), want) {
+		t.Fatalf("%s, sent %v, want the line %q in\n%s", f.stateOf("typo"), f.sent, want, out.String())
 	}
 	if err := f.mem.Ack(f.now, "harm", "", "ann"); err != nil {
 		t.Fatal(err)
 	}
 	f.run(2 * time.Minute)
 	if len(f.sent) != 2 || !f.sent[1].Change.Restore {
-		t.Errorf("sent %v, want the undoing", f.sent)
+		t.Errorf("sent %v, want the rollback", f.sent)
 	}
 	f.run(5 * time.Minute)
 	out.Reset()
