@@ -14,7 +14,7 @@
 //	rollouts   bringing a change to the dragons, in waves    rollout.go, and what it brings:
 //	             a configuration                             desired.go, drift.go, config_rollout.go, config_verdict.go
 //	             firmware                                    firmware_rollout.go, firmware_waves.go, firmware_phases.go, firmware_trial.go
-//	breakers   when to stop                                  breakers.go
+//	breakers   when to stop                                  breakers.go, slow.go
 //	ladder     what the next step would be                   ladder.go
 //	gates      everything that must agree before it is taken gates.go, budget.go
 //	plan       the decisions, and why                        plan.go, audit.go; as text: explain/

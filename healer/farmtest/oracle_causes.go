@@ -78,7 +78,8 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 		if c.Kind == "switch" && w.domain(y) != w.domain(d) { // a /24 may hold dragons of many switches
 			continue
 		}
-		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood()) && (c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
+		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood()) &&
+			(c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
 			hit++
 		}
 		if y.seenSick() && !o.aside[i] {
@@ -189,7 +190,8 @@ func (o *Oracle) writtenTo(n int, at time.Duration) bool {
 func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 	var times []time.Duration
 	for _, r := range d.Restarts {
-		if (r.Why == "itself" || r.Why == "stranger") && r.shown && r.At > max(o.corrupt, d.released) && now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
+		if (r.Why == "itself" || r.Why == "stranger") && r.shown && r.At > max(o.corrupt, d.released) &&
+			now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
 			(len(times) == 0 || r.At-times[len(times)-1] > 8*time.Minute) {
 			times = append(times, r.At)
 		}

@@ -177,7 +177,8 @@ func (o *Oracle) fulfilment(h *Healer) {
 		changed := slices.ContainsFunc(w.Writes, func(x Write) bool { // it has had its budget, or somebody else wants it so
 			return x.N == d.N && (x.Actor == "stranger" || w.Now-x.At < 25*time.Hour)
 		})
-		if !works || changed || d.answer != "" || d.phase != running || h.taken[d.N] || o.aside[d.N] || w.forgets[d.N] > 0 || d.web() != "" || !w.known(d) || o.flaps(d, w.Now) || d.Known != d.Address {
+		if !works || changed || d.answer != "" || d.phase != running || h.taken[d.N] ||
+			o.aside[d.N] || w.forgets[d.N] > 0 || d.web() != "" || !w.known(d) || o.flaps(d, w.Now) || d.Known != d.Address {
 			o.wants[d.N] = w.Now
 			continue
 		}

@@ -139,7 +139,8 @@ func (o *Oracle) alone(d *Dragon) bool {
 	}
 	fine := 0
 	for _, x := range o.w.Dragons {
-		if i := x.pool(); x != d && i >= 0 && o.w.pools[i].idle == 0 && x.phase == running && x.understood() && !x.freeze && !x.stopped && o.w.known(x) && o.w.forgets[x.N] == 0 {
+		if i := x.pool(); x != d && i >= 0 && o.w.pools[i].idle == 0 && x.phase == running && x.understood() &&
+			!x.freeze && !x.stopped && o.w.known(x) && o.w.forgets[x.N] == 0 {
 			fine++
 		}
 	}

@@ -202,7 +202,8 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 		if x.reason == s.reason && age < 6*time.Hour {
 			nowork++
 		}
-		if x.Actor == "healer" && s.Actor == "healer" && x.rung > 0 && x.At > d.released && age < []time.Duration{0, 30 * time.Minute, 30 * time.Minute, 2 * time.Hour, 8 * time.Hour}[min(x.rung, 4)] {
+		hold := []time.Duration{0, 30 * time.Minute, 30 * time.Minute, 2 * time.Hour, 8 * time.Hour}[min(x.rung, 4)]
+		if x.Actor == "healer" && s.Actor == "healer" && x.rung > 0 && x.At > d.released && age < hold {
 			o.fail("I2 %s comes %s after step %d", what, age, x.rung)
 		}
 	}

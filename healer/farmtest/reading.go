@@ -156,6 +156,21 @@ func (d *Dragon) read() healer.Facts {
 		}
 		s.Boards = append(s.Boards, shown)
 	}
+	d.shownPools(s)
+	if elapsed < d.elapsed {
+		d.overview.At = time.Time{}
+	}
+	d.look(s.At)
+	d.elapsed = elapsed
+	f := healer.FactsOf(who, reach, s, &d.overview, w.mono())
+	d.most = max(d.most, len(f.Boards))
+	f.Shown = d.most
+	d.tell(&f)
+	return f
+}
+
+// shownPools writes what the dragon says of its pools.
+func (d *Dragon) shownPools(s *dragon.Summary) {
 	active := d.pool()
 	s.Pools = s.Pools[:0]
 	for i, l := range d.conf {
@@ -171,16 +186,6 @@ func (d *Dragon) read() healer.Facts {
 		}
 		s.Pools = append(s.Pools, p)
 	}
-	if elapsed < d.elapsed {
-		d.overview.At = time.Time{}
-	}
-	d.look(s.At)
-	d.elapsed = elapsed
-	f := healer.FactsOf(who, reach, s, &d.overview, w.mono())
-	d.most = max(d.most, len(f.Boards))
-	f.Shown = d.most
-	d.tell(&f)
-	return f
 }
 
 // shownTemperature is what the board says of its own temperature.

@@ -80,7 +80,10 @@ type hold struct {
 
 // NewHealer installs a healer on the world's host.
 func NewHealer(w *World, policy healer.Policy) *Healer {
-	h := &Healer{Policy: policy, world: w, recovered: never, dragons: make(map[string][]byte), cold: make(map[string][]byte), taken: make(map[int]bool), intended: make(map[string]time.Duration)}
+	h := &Healer{
+		Policy: policy, world: w, recovered: never, dragons: make(map[string][]byte), cold: make(map[string][]byte),
+		taken: make(map[int]bool), intended: make(map[string]time.Duration),
+	}
 	w.healer = h
 	if w.script.Learned {
 		h.learn()

@@ -463,7 +463,8 @@ func (p *command) stranger() func(*World) {
 
 func (p *command) ask() func(*World) {
 	i := p.dragon()
-	kind := map[string]healer.Kind{"restart": healer.Restart, "reboot": healer.Reboot, "configure": healer.Configure, "firmware": healer.Upgrade}[p.oneOf("restart", "reboot", "configure", "firmware")]
+	kinds := map[string]healer.Kind{"restart": healer.Restart, "reboot": healer.Reboot, "configure": healer.Configure, "firmware": healer.Upgrade}
+	kind := kinds[p.oneOf("restart", "reboot", "configure", "firmware")]
 	r := healer.Request{Kind: kind, Actor: "user:ann", Note: "asked for"}
 	if p.next("by") {
 		if r.Actor = p.word(); p.err == nil && r.Actor == "healer" {

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,6 +19,7 @@ import (
 )
 
 // A shown board is a committed file, as Grafana reads it.
+
 type shown struct {
 	ID            *int
 	UID           string
@@ -106,6 +106,7 @@ func shownBoards(t *testing.T) (all []*shown) {
 var builtIn = []string{"__rate_interval", "__range", "__url_time_range"}
 
 // substituted is a query as Prometheus gets it.
+
 func substituted(expr string) string {
 	return strings.NewReplacer("$__rate_interval", "4m", "$__range", "6h", "$site", ".*", "$model", ".*", "$state", ".*", "$place", "", "$instance", ".*",
 		"$worker", "dragon-4500e3ab").Replace(expr)
@@ -148,6 +149,7 @@ func TestBoardsCanBeImportedAndProvisioned(t *testing.T) {
 }
 
 // Nothing may know the data source of the machine that it was made on.
+
 func TestEveryDataSourceIsTheChosenOne(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		var all any
@@ -230,7 +232,9 @@ func TestPanelsSayWhatTheyShow(t *testing.T) {
 }
 
 // An option that the SDK leaves empty is no default to Grafana but none of the choices:
+
 // of several figures a tile would show the first.
+
 func TestNoOptionIsEmpty(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -242,7 +246,9 @@ func TestNoOptionIsEmpty(t *testing.T) {
 }
 
 // To Grafana a figure above 80 is red unless the board says otherwise, and one that is not
+
 // there has the colour of the lowest.
+
 func TestColoursAreChosen(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -256,7 +262,9 @@ func TestColoursAreChosen(t *testing.T) {
 }
 
 // A bar counts what happened in four scrapes at least; as many bars as a screen has points
+
 // would count everything several times.
+
 func TestBarsDoNotOverlap(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -270,7 +278,9 @@ func TestBarsDoNotOverlap(t *testing.T) {
 }
 
 // The rows of several queries are one where all that they have in common is the same, the
+
 // name of the series included.
+
 func TestRowsOfTablesAreMerged(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -310,198 +320,10 @@ func TestRowsOfTablesAreMerged(t *testing.T) {
 }
 
 // keepsName reports whether what an expression gives is still called as its series.
-func keepsName(e parser.Expr) bool {
-	switch e := e.(type) {
-	case *parser.VectorSelector:
-		return true
-	case *parser.ParenExpr:
-		return keepsName(e.Expr)
-	case *parser.AggregateExpr:
-		return e.Op == parser.TOPK || e.Op == parser.BOTTOMK
-	case *parser.BinaryExpr:
-		return (e.Op.IsSetOperator() || e.Op.IsComparisonOperator() && !e.ReturnBool) && keepsName(e.LHS)
-	}
-	return false
-}
-
-var legendLabel = regexp.MustCompile(`{{(\w+)}}`)
-
-func TestQueriesAskForWhatThereIs(t *testing.T) {
-	known := knownSeries(t)
-	check := func(where, expr string, alsoNamed ...string) {
-		have := known.of(parsed(t, where, expr), func(format string, args ...any) { t.Errorf(where+": "+format, args...) })
-		for _, n := range alsoNamed {
-			if !have[n] {
-				t.Errorf("%s: shows the label %q, of which %s has none (%s)", where, n, expr, have)
-			}
-		}
-	}
-	for _, b := range shownBoards(t) {
-		for _, p := range b.Panels {
-			fields := labels{"Value": true}
-			for _, q := range p.Targets {
-				where := b.file + ": " + p.Title
-				var named []string
-				for _, m := range legendLabel.FindAllStringSubmatch(q.LegendFormat, -1) {
-					named = append(named, m[1])
-				}
-				check(where, q.Expr, named...)
-				fields["Value #"+q.RefID] = true
-				for l := range known.of(parsed(t, where, q.Expr), nil) {
-					fields[l] = true
-				}
-			}
-			for _, tr := range p.Transformations {
-				for field := range tr.Options.RenameByName {
-					if !fields[field] || field == "Value" && len(p.Targets) > 1 {
-						t.Errorf("%s: %s: the column %q is none of %s", b.file, p.Title, field, fields)
-					}
-				}
-			}
-		}
-		for _, a := range b.Annotations.List {
-			named := strings.Split(a.TagKeys, ",")
-			for _, m := range legendLabel.FindAllStringSubmatch(a.TitleFormat+a.TextFormat, -1) {
-				named = append(named, m[1])
-			}
-			check(b.file+": "+a.Name, a.Expr, named...)
-		}
-		if len(b.Annotations.List) != 1 {
-			t.Errorf("%s: %d annotations, want what the healer did", b.file, len(b.Annotations.List))
-		}
-		for _, v := range b.Templating.List {
-			args, ok := strings.CutPrefix(v.Query, "label_values(")
-			if !ok {
-				continue
-			}
-			i := strings.LastIndex(args, ", ")
-			check(b.file+": variable "+v.Name, args[:i], strings.TrimSuffix(args[i+2:], ")"))
-			if v.Refresh != 2 {
-				t.Errorf("%s: variable %s is not refreshed with the time range", b.file, v.Name)
-			}
-		}
-	}
-}
 
 // A topk over a time range shows all that were among the k at any time, and a fleet has
+
 // too many dragons for a line each.
-func TestRangesAreAskedRight(t *testing.T) {
-	known := knownSeries(t)
-	for _, b := range shownBoards(t) {
-		for _, p := range b.Panels {
-			for _, q := range p.Targets {
-				where := b.file + ": " + p.Title
-				if q.Instant != slices.Contains([]string{"stat", "bargauge", "table"}, p.Type) {
-					t.Errorf("%s: instant is %v for a %s", where, q.Instant, p.Type)
-				}
-				if (q.Format == "table") != (p.Type == "table") {
-					t.Errorf("%s: format %q for a %s", where, q.Format, p.Type)
-				}
-				if b.UID != dragonUID {
-					parser.Inspect(parsed(t, where, q.Expr), func(n parser.Node, _ []parser.Node) error {
-						if m, ok := n.(*parser.MatrixSelector); ok && m.Range > 10*time.Minute && strings.HasPrefix(m.VectorSelector.(*parser.VectorSelector).Name, "dragon_") {
-							t.Errorf("%s: hours of every dragon, which is for a recording rule: %s", where, q.Expr)
-						}
-						return nil
-					})
-				}
-				if q.Instant {
-					continue
-				}
-				if q.Interval != sparsest {
-					t.Errorf("%s: asked every %q", where, q.Interval)
-				}
-				if strings.Contains(q.Expr, "topk") || strings.Contains(q.Expr, "bottomk") {
-					t.Errorf("%s: topk over a range: %s", where, q.Expr)
-				}
-				e := parsed(t, where, q.Expr)
-				if have := known.of(e, nil); b.UID != dragonUID && (have["worker"] || have["board"]) {
-					t.Errorf("%s: a line for each dragon: %s", where, q.Expr)
-				}
-				parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
-					if m, ok := n.(*parser.MatrixSelector); ok && m.Range < time.Hour && m.Range != 4*time.Minute {
-						t.Errorf("%s: a range that is not $__rate_interval: %s", where, q.Expr)
-					}
-					return nil
-				})
-			}
-		}
-	}
-}
-
-func TestUnitsAreTheMetrics(t *testing.T) {
-	same := map[string][]string{
-		"": {noValues, count, plain}, count: {count, noValues, plain}, "hashes": {hashed},
-	}
-	for _, b := range shownBoards(t) {
-		for _, p := range b.Panels {
-			titles, units := map[string]string{}, map[string]string{}
-			for _, tr := range p.Transformations {
-				maps.Copy(titles, tr.Options.RenameByName)
-			}
-			for _, o := range p.FieldConfig.Overrides {
-				for _, property := range o.Properties {
-					if property.ID == "unit" {
-						units[fmt.Sprint(o.Matcher.Options)] = fmt.Sprint(property.Value)
-					}
-				}
-			}
-			for _, q := range p.Targets {
-				got := p.FieldConfig.Defaults.Unit
-				if p.Type == "table" {
-					field := "Value"
-					if len(p.Targets) > 1 {
-						field += " #" + q.RefID
-					}
-					title, visible := titles[field]
-					if !visible {
-						continue
-					}
-					if got = units[title]; got == "" {
-						got = noValues
-					}
-				}
-				want, ok := unitOf(parsed(t, p.Title, q.Expr))
-				if p.Type == "heatmap" { // the unit is that of le
-					for _, end := range []string{seconds, celsius} {
-						if strings.Contains(q.Expr, map[string]string{seconds: "_seconds_bucket", celsius: ":celsius_bucket"}[end]) {
-							want = end
-						}
-					}
-				}
-				if !ok {
-					t.Errorf("%s: %s: the unit of %s cannot be told", b.file, p.Title, q.Expr)
-				} else if got != want && !slices.Contains(same[want], got) {
-					t.Errorf("%s: %s: unit %q, but %s is in %q", b.file, p.Title, got, q.Expr, want)
-				}
-			}
-		}
-	}
-}
-
-var usedVariable = regexp.MustCompile(`\$\{?(\w+)`)
-
-func TestVariablesAreThereAndUsed(t *testing.T) {
-	for _, b := range shownBoards(t) {
-		there := map[string]bool{}
-		for _, v := range b.Templating.List {
-			there[v.Name] = false
-		}
-		for _, m := range usedVariable.FindAllStringSubmatch(b.raw, -1) {
-			name := m[1]
-			if _, ok := there[name]; ok {
-				there[name] = true
-			} else if !slices.Contains(builtIn, name) && !strings.HasPrefix(name, "__data") && !strings.HasPrefix(name, "__field") && name != "__all" && name != "1" {
-				t.Errorf("%s: there is no variable %s", b.file, m[0])
-			}
-		}
-		for name, used := range there {
-			if !used {
-				t.Errorf("%s: nobody uses the variable %s", b.file, name)
-			}
-		}
-	}
-}
 
 func TestLinksLeadSomewhereAndKeepWhatIsChosen(t *testing.T) {
 	all := shownBoards(t)
@@ -562,6 +384,7 @@ func TestLinksLeadSomewhereAndKeepWhatIsChosen(t *testing.T) {
 }
 
 // What the original tool sent to statsd, its users had on their boards.
+
 func TestWhatTheOriginalShowedIsThere(t *testing.T) {
 	page, err := os.ReadFile("../../docs/statsd.md")
 	if err != nil {
@@ -583,6 +406,7 @@ func TestWhatTheOriginalShowedIsThere(t *testing.T) {
 }
 
 // Each tile of the fleet's first screen opens a table of the very dragons it counts.
+
 func TestATileOpensTheDragonsThatItCounts(t *testing.T) {
 	states := regexp.MustCompile(`state=~"([a-z|]+)"`)
 	tiles := 0
@@ -616,6 +440,7 @@ func TestATileOpensTheDragonsThatItCounts(t *testing.T) {
 }
 
 // What Grafana's own schema does not know stands only where older ones want it.
+
 func TestBoardsFollowGrafanasSchema(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	for _, b := range shownBoards(t) {
@@ -646,6 +471,7 @@ func TestBoardsFollowGrafanasSchema(t *testing.T) {
 }
 
 // Who follows docs/grafana.md mounts the boards where they are looked for.
+
 func TestProvisioningFindsTheBoards(t *testing.T) {
 	data, err := os.ReadFile(committed + "/provisioning/dashboards/dragons.yml")
 	if err != nil {
@@ -692,6 +518,7 @@ func TestProvisioningFindsTheBoards(t *testing.T) {
 }
 
 // An alert's link leads to a board, and to a dragon on it.
+
 func TestAlertsLinkToBoards(t *testing.T) {
 	files, err := filepath.Glob("../../alerts/*.yml")
 	if err != nil {
