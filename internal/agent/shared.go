@@ -3,7 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
@@ -14,6 +18,10 @@ func (c *Config) ShareIn(etcd store.EtcdConfig) {
 	if c.Clock == nil {
 		c.Clock = NewHostClock()
 	}
+	logger, dir := c.Logger, c.Dir
+	if logger == nil {
+		logger = log.NewNopLogger()
+	}
 	clock := NewHostClock() // a lease knows nothing of a simulation's clock
 	etcd.Boot = func() time.Duration { return clock.Now().Mono }
 	c.Shared, c.ID, c.URL = true, etcd.Self.ID, etcd.Self.URL
@@ -21,6 +29,16 @@ func (c *Config) ShareIn(etcd store.EtcdConfig) {
 		e, state, err := store.OpenEtcd(ctx, etcd, floor)
 		if err != nil {
 			return nil, state, err
+		}
+		if state.Empty() {
+			local, from, err := e.Adopt(dir)
+			if err != nil {
+				return nil, state, errors.Join(fmt.Errorf("moving the state of this host to etcd: %w", err), e.Close())
+			}
+			if from != "" {
+				level.Info(logger).Log("msg", "healer state moved to etcd", "from", from, "dragons", len(local.Dragons), "generation", local.Generation)
+				state = local
+			}
 		}
 		return e, state, nil
 	}

@@ -32,7 +32,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/gate"
 	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
-	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
@@ -201,17 +200,12 @@ func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 		Logger:     a.loggerOf("healer"),
 		Registerer: a.registry,
 	}
-	if e := &c.HA.Etcd; len(e.Endpoints) > 0 {
-		id := c.HA.ID
-		if id == "" {
-			if id, err = os.Hostname(); err != nil {
-				return nil, fmt.Errorf("ha.id: %w", err)
-			}
+	if shares(c) {
+		etcd, err := etcdConfig(c)
+		if err != nil {
+			return nil, err
 		}
-		settings.ShareIn(store.EtcdConfig{
-			Endpoints: e.Endpoints, TLS: c.Coordinator.TLS, Username: e.Username, Password: c.Coordinator.Password,
-			Prefix: e.Prefix, Self: store.Instance{ID: id, URL: c.HA.URL}, TTL: c.HA.Lease,
-		})
+		settings.ShareIn(etcd)
 	}
 	return agent.New(settings)
 }
@@ -335,6 +329,9 @@ func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads 
 		return nil
 	})
 	group.Go(func() error { return a.healer.Run(ctx) })
+	if shares(c) && c.Coordinator.Private {
+		group.Go(func() error { return a.sharePasswords(ctx, c) })
+	}
 	group.Go(func() error {
 		every := time.Duration(float64(upgradeEvery) / c.SimulationSpeed)
 		wanted := func() bool { return a.current.Load().Firmware.AutoUpgrade }

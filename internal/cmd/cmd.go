@@ -21,7 +21,7 @@ func New(listening func(net.Addr)) *cli.Program {
 	}
 	for _, add := range []func(*cli.Program){
 		addRun, addCheckConfig, addConvertConfig, addScan, addInventory, addPlan, addAudit, addCapture, addDemo, addCompletion, addMan,
-		control.Add, addFirmware,
+		addLeaveHA, control.Add, addFirmware,
 	} {
 		add(p)
 	}

@@ -34,6 +34,9 @@ type etcdSettings struct {
 type Coordinator struct {
 	TLS      *tls.Config // nil: not encrypted
 	Password string
+	// Private says that etcd is reached by TLS and asks for a login: then it may be given the
+	// passwords of dragons.
+	Private bool
 }
 
 func haSections() []section {
@@ -103,8 +106,12 @@ func (c *Config) adoptHA(r *reader, dir string) {
 	if c.Coordinator.TLS, err = e.tls(base); err != nil {
 		r.at("ha.etcd", "%s", err)
 	}
-	if c.Coordinator.TLS == nil {
-		c.warn("ha.etcd: the healer's state, which holds the pool passwords of rollouts, goes to etcd without TLS")
+	c.Coordinator.Private = c.Coordinator.TLS != nil && (e.Username != "" || e.CertFile != "")
+	switch {
+	case c.Coordinator.TLS == nil:
+		c.warn("ha.etcd: the healer's state, which holds the pool passwords of rollouts, goes to etcd without TLS; passwords of dragons are not shared")
+	case !c.Coordinator.Private:
+		c.warn("ha.etcd: without ha.etcd.username or ha.etcd.cert_file the passwords of dragons are not shared")
 	}
 }
 

@@ -176,9 +176,13 @@ func (s *Store) change(mac string, fn func(*entry)) error {
 	}
 	e := next[mac]
 	fn(&e)
-	e.At = time.Now().UTC().Truncate(time.Second)
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	if !at.After(e.At) { // of two entries for a dragon the newer one counts
+		at = e.At.Add(time.Millisecond)
+	}
+	e.At = at
 	next[mac] = e
-	if e.Password == "" && e.Pending == "" {
+	if len(e.credentials()) == 0 {
 		delete(next, mac)
 	}
 	if err := write(s.path, next); err != nil {

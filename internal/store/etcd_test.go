@@ -229,3 +229,82 @@ func TestWithoutAQuorumNothingHangs(t *testing.T) {
 	}
 	must(t, e.Close())
 }
+
+// A state in a file moves to etcd and back, and nothing goes on with what is left behind.
+func TestAStateMovesToEtcdAndBack(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	dir := t.TempDir()
+	local, _, err := Open(dir, 0)
+	must(t, err)
+	must(t, local.Commit(some(200)))
+	generation := local.Generation()
+	c := etcdConfig(cluster, "a")
+	e, state := openEtcd(t, c, generation)
+	if !state.Empty() || state.Lost == "" {
+		t.Fatalf("%d dragons, lost %q", len(state.Dragons), state.Lost)
+	}
+	if _, _, err := e.Adopt(dir); !errors.Is(err, ErrHeld) {
+		t.Errorf("while a process owns the file: %v", err)
+	}
+	must(t, local.Close())
+	state, from, err := e.Adopt(dir)
+	if err != nil || from == "" || !equal(state.Records, some(200)) || state.Lost != "" || state.Generation <= generation {
+		t.Fatalf("%v, from %q, %d dragons, lost %q, generation %d", err, from, len(state.Dragons), state.Lost, state.Generation)
+	}
+	if state, from, err = e.Adopt(dir); err != nil || from != "" {
+		t.Errorf("a second time: %v, from %q", err, from)
+	}
+	must(t, e.Commit(Records{Fleet: []byte(`{"fleet":3}`)}))
+	must(t, e.Close())
+
+	e, state = openEtcd(t, c, 0)
+	written, aside, err := e.Export(dir, state)
+	if err != nil || aside == "" || written.Generation <= state.Generation {
+		t.Fatalf("%v, aside %q, generation %d", err, aside, written.Generation)
+	}
+	must(t, e.Close())
+	want := some(200)
+	want.Fleet = []byte(`{"fleet":3}`)
+	local, back, err := Open(dir, state.Generation)
+	if err != nil || back.Lost != "" || !equal(back.Records, want) {
+		t.Errorf("%v, lost %q, %d dragons", err, back.Lost, len(back.Dragons))
+	}
+	must(t, local.Close())
+	if left, err := PeekEtcd(t.Context(), c); err != nil || !left.Empty() {
+		t.Errorf("%v, %d dragons are left in etcd", err, len(left.Dragons))
+	}
+}
+
+// With TLS and a login the state is kept below the prefix that the user may write to, and
+// not below another one.
+func TestEtcdWithTLSAndALogin(t *testing.T) {
+	const north = "/mother-of-dragons/north/"
+	cluster, secure := etcdtest.StartSecure(t, 1, north)
+	c := EtcdConfig{
+		Endpoints: cluster.Endpoints(), Prefix: north, Self: Instance{ID: "a"}, TTL: 3 * time.Second,
+		TLS: secure.TLS(), Username: secure.Username, Password: secure.Password,
+	}
+	e, _ := openEtcd(t, c, 0)
+	must(t, e.Commit(some(3)))
+	must(t, e.Close())
+	for name, change := range map[string]func(*EtcdConfig){
+		"another site's prefix":  func(c *EtcdConfig) { c.Prefix = "/mother-of-dragons/south/" },
+		"a wrong password":       func(c *EtcdConfig) { c.Password = "wrong" },
+		"no login":               func(c *EtcdConfig) { c.Username, c.Password = "", "" },
+		"no TLS":                 func(c *EtcdConfig) { c.TLS, c.Endpoints = nil, []string{"http://" + c.Endpoints[0][len("https://"):]} },
+		"no client certificate":  func(c *EtcdConfig) { c.TLS = secure.TLS(); c.TLS.Certificates = nil },
+		"an unknown authority's": func(c *EtcdConfig) { c.TLS = secure.TLS(); c.TLS.RootCAs = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := c
+			change(&bad)
+			if e, _, err := OpenEtcd(t.Context(), bad, 0); err == nil || errors.Is(err, ErrHeld) {
+				t.Errorf("it opens the state: %v", err)
+				_ = e.Close()
+			}
+		})
+	}
+	if _, state := openEtcd(t, c, 1); !equal(state.Records, some(3)) || state.Lost != "" {
+		t.Errorf("%d dragons, lost %q", len(state.Dragons), state.Lost)
+	}
+}

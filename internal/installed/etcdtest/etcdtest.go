@@ -25,6 +25,7 @@ type Cluster struct {
 	path    string
 	dir     string
 	members []*member
+	secure  *Secure // nil: without TLS and login
 }
 
 type member struct {
@@ -35,7 +36,12 @@ type member struct {
 // Start starts n servers, and waits until they have a leader.
 func Start(t testing.TB, n int) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, path: installed.Tool(t, "etcd", "etcd-server"), dir: t.TempDir()}
+	return start(t, n, nil)
+}
+
+func start(t testing.TB, n int, secure *Secure) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, path: installed.Tool(t, "etcd", "etcd-server"), dir: t.TempDir(), secure: secure}
 	for range n {
 		c.members = append(c.members, &member{client: free(t), peer: free(t)})
 	}
@@ -73,11 +79,15 @@ func (c *Cluster) start(i int, state string) {
 		c.t.Fatal(err)
 	}
 	defer log.Close()
+	scheme := c.scheme()
 	m.cmd = exec.Command(c.path,
 		"--name", fmt.Sprintf("m%d", i), "--data-dir", filepath.Join(c.dir, fmt.Sprintf("m%d", i)),
-		"--listen-client-urls", "http://"+m.client, "--advertise-client-urls", "http://"+m.client,
+		"--listen-client-urls", scheme+m.client, "--advertise-client-urls", scheme+m.client,
 		"--listen-peer-urls", "http://"+m.peer, "--initial-advertise-peer-urls", "http://"+m.peer,
 		"--initial-cluster", strings.Join(all, ","), "--initial-cluster-state", state)
+	if x := c.secure; x != nil {
+		m.cmd.Args = append(m.cmd.Args, "--cert-file", x.ServerCert, "--key-file", x.ServerKey, "--trusted-ca-file", x.CA, "--client-cert-auth")
+	}
 	m.cmd.Stdout, m.cmd.Stderr = log, log
 	if err := m.cmd.Start(); err != nil {
 		c.t.Fatal(err)
@@ -88,9 +98,12 @@ func (c *Cluster) start(i int, state string) {
 func (c *Cluster) wait(i int) {
 	c.t.Helper()
 	client := http.Client{Timeout: time.Second}
+	if c.secure != nil {
+		client.Transport = &http.Transport{TLSClientConfig: c.secure.client}
+	}
 	defer client.CloseIdleConnections()
 	for end := time.Now().Add(60 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		r, err := client.Get("http://" + c.members[i].client + "/health")
+		r, err := client.Get(c.scheme() + c.members[i].client + "/health")
 		if err == nil {
 			body, _ := io.ReadAll(r.Body)
 			r.Body.Close()
@@ -108,9 +121,16 @@ func (c *Cluster) wait(i int) {
 // Endpoints are the addresses for clients.
 func (c *Cluster) Endpoints() (all []string) {
 	for _, m := range c.members {
-		all = append(all, "http://"+m.client)
+		all = append(all, c.scheme()+m.client)
 	}
 	return all
+}
+
+func (c *Cluster) scheme() string {
+	if c.secure != nil {
+		return "https://"
+	}
+	return "http://"
 }
 
 // Kill ends a server at once.
@@ -170,7 +190,7 @@ func NewProxy(t testing.TB, endpoint string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, to: strings.TrimPrefix(endpoint, "http://"), conns: make(map[net.Conn]bool)}
+	p := &Proxy{listener: l, to: endpoint[strings.LastIndex(endpoint, "/")+1:], conns: make(map[net.Conn]bool)}
 	p.wait.Go(p.accept)
 	t.Cleanup(func() {
 		l.Close()
