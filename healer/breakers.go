@@ -32,7 +32,7 @@ func (s BreakerState) String() string {
 //	isolation   the healer is cut off
 //	fleet_boot  the power was off
 //	schema      a firmware version cannot be read
-//	foreign     somebody else restarts dragons (Scope is a MAC, or empty for several)
+//	foreign     someone else restarts dragons (Scope is a MAC, or empty for several)
 //	efficacy    open: a step of the ladder does not help, and is skipped (Scope is step/reason/model);
 //	            latched: the whole ladder does not (Scope is ladder/reason/model)
 //	harm        what is done does harm
@@ -159,7 +159,7 @@ func (c *cycle) track(x condition) {
 		c.m.TouchFleet()
 		return
 	}
-	// Half open with nobody sick, nothing can be tried, and after another cooldown
+	// Half open and no dragon sick: nothing can be tried, and after another cooldown
 	// nothing has to be.
 	if b.State == BreakerHalfOpen && (b.Trial != "" || quiet < c.p.Breakers.Cooldown || c.anySick(b)) {
 		return
@@ -206,9 +206,9 @@ func (m *Memory) open(b *Breaker) {
 	m.TouchFleet()
 }
 
-// PastHold is a breaker that has closed of late: opened again, it is as old as it was. A
+// PastHold is a breaker that has closed recently: opened again, it is as old as it was. A
 // cause that is out of sight for a while, since its members are out of reach, would hold
-// them for ever.
+// them forever.
 type PastHold struct {
 	Name   string `json:"name"`
 	Scope  string `json:"scope,omitempty"`
@@ -253,7 +253,7 @@ func (m *Memory) closeBreaker(b *Breaker) {
 type sickTally struct{ n, sick, fresh, silent int }
 
 // breakers counts the sick and the silent, and shows the numbers to the breakers that
-// go by them. They are evaluated in every cycle, also with nobody sick.
+// go by them. They are evaluated in every cycle, also with no dragon sick.
 func (c *cycle) breakers() {
 	bp := &c.p.Breakers
 	fleet, scopes := c.countSick()
@@ -377,7 +377,7 @@ func scopesOf(f *Facts) [4]scopeKey {
 	return out
 }
 
-// foreign looks for restarts that nobody explains: a second healer, a timer on the
+// foreign looks for restarts that nothing explains: a second healer, a timer on the
 // dragons, a human with a script.
 func (c *cycle) foreign() {
 	bp := &c.p.Breakers

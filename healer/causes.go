@@ -58,7 +58,7 @@ func (c *cycle) poolsDown() {
 			detail: func() string { return fmt.Sprintf("%d of %d members without work", p.bad, p.members) }})
 		c.out.Pools = append(c.out.Pools, CauseState{url, p.members, p.bad, limit, down, c.m.breaker("pool", url) != nil})
 	}
-	// A pool that nobody answers for any more keeps its hold, and then loses it.
+	// A pool without members keeps its hold, and then loses it.
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name == "pool" && pools[b.Scope] == nil {
 			c.track(condition{name: "pool", inside: true, scope: b.Scope, clear: true, cooldown: c.p.Causes.PoolHold})
@@ -196,8 +196,8 @@ func (c *cycle) fleetBoot() {
 	limit := atLeast(c.p.Causes.BootFleet, counted, c.p.Causes.BootFloor)
 	tripped := n >= limit
 	if tripped {
-		// What the power did is no sign of a dragon that flaps, nor of a stranger; what
-		// happens while its consequences are waited for is.
+		// A power cut does not make a dragon flap, and is not a foreign restart; what
+		// happens later, while the healer waits for its end, does.
 		together := func(at Moment) bool {
 			from, _ := slices.BinarySearch(boots, at.Add(-c.p.Causes.BootSpan))
 			to, _ := slices.BinarySearch(boots, at.Add(c.p.Causes.BootSpan)+1)
@@ -256,7 +256,7 @@ func (c *cycle) schemaDrift() {
 }
 
 // upstream names a cause of the whole fleet that explains why many are sick, if one is
-// known. A cause of some is none: those are not counted at all, see covered.
+// known. A cause of some dragons does not explain it: those are not counted, see covered.
 func (c *cycle) upstream() string {
 	for _, name := range [...]string{"fleet_boot", "isolation"} {
 		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {

@@ -25,7 +25,7 @@ const (
 	pauseMax     = 7 * 24 * time.Hour
 )
 
-// Pause keeps the healer's hands off a part of the fleet. Several may overlap, and
+// Pause pauses the healer for a part of the fleet. Several may overlap, and
 // each goes away by itself alone.
 type Pause struct {
 	ID          string    `json:"id"`

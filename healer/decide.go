@@ -197,7 +197,7 @@ func (c *cycle) present(view *View) (conflicts []*subject) {
 		mac := s.f.MAC
 		if c.contested(s.f, twice[mac]) {
 			// Which of them the past belongs to is not known, so it is left alone, and
-			// what was seen of it of late is dropped.
+			// what was seen of it recently is dropped.
 			s.conflict, s.r, s.w = true, &Record{Who: s.f.Who}, newWatch()
 			delete(c.m.run.dragons, mac)
 			delete(c.byMAC, mac)
@@ -311,7 +311,7 @@ func (c *cycle) examine(s *subject) {
 	}
 }
 
-// doubtful reports whether any detector that leads to actions has had a bad sample of late.
+// doubtful reports whether any detector that leads to actions has had a bad sample recently.
 func (w *watch) doubtful() bool {
 	for i := range w.evidence {
 		if detectors[i].maxRung > 0 && (w.evidence[i].since != 0 || w.evidence[i].muted != 0) {
@@ -330,8 +330,8 @@ func (c *cycle) detectorInput(s *subject) *detectorInput {
 	if s.w.tuning {
 		e.muted |= byTuning
 	}
-	// A pool that has long been held may have nothing to do with it. Where it has, nobody
-	// else has work of it either.
+	// A pool that has long been held may have nothing to do with it. If it has, the others
+	// have no work of it either.
 	if b := c.m.breaker("pool", s.poolHeld); b != nil && !b.Slow {
 		e.muted |= byPool
 	}

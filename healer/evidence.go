@@ -12,7 +12,7 @@ const (
 	rateWindow = 15 * time.Minute // that rates and frozen counters are measured over
 	goodInARow = 5                // samples that end a suspicion
 	freshInRow = 3                // samples that must be bad to act, or good to call it off
-	gapPolls   = 3                // without a sample: evidence starts anew
+	gapPolls   = 3                // without a sample: evidence starts again
 	heatMemory = 10 * time.Minute
 )
 
@@ -99,9 +99,9 @@ type tempRange struct {
 	low, high float64
 }
 
-// frozen reports whether the sensor says the same for so long, and while the others
-// went so far, that it says nothing any more. A board whose fans hold it at one
-// temperature is not alone in that.
+// frozen reports whether the sensor has said the same for so long, while the others
+// went so far, that it must be broken. A board that its fans hold at one
+// temperature has sister boards that stand still too.
 func (b *boardWatch) frozen(at Moment, p *HeatPolicy) bool {
 	switch {
 	case p.FrozenFor <= 0:
@@ -130,7 +130,7 @@ func (b *boardWatch) trackPeer(o *BoardFacts, warm bool) {
 	i := slices.IndexFunc(b.swings[:], func(s *tempRange) bool { return s != nil && s.slot == o.Slot })
 	t := o.Temperature.Or(0)
 	switch {
-	case !warm || !credible(o.Temperature): // it no longer vouches for the air
+	case !warm || !credible(o.Temperature): // it says nothing of the air any more
 		if i >= 0 {
 			b.swings[i] = nil
 		}
@@ -163,8 +163,8 @@ type watch struct {
 	samples      int    // since this process started
 	ok           Moment // the newest attempt that reached it
 	misses       int    // cycles in a row in which it was silent
-	silent       Moment // since when; 0: it is not
-	unsent       Moment // when it was to be configured last, and that came to nothing before anything was sent
+	silent       Moment // since when it is silent; 0: it is not
+	unsent       Moment // the last attempt to configure it that ended before anything was sent
 	stale        int    // readings in a row that were no valid sample
 	bare         Moment // the newest answer without a sample
 	invalid      bool   // the newest reading lacked what every firmware sends
@@ -196,7 +196,7 @@ func (w *watch) clone() *watch {
 	return &c
 }
 
-// forgetEvidence starts all evidence anew: after a gap, a restart, a mute.
+// forgetEvidence starts all evidence again: after a gap, a restart, a mute.
 func (w *watch) forgetEvidence() {
 	clear(w.evidence)
 	w.heatEvidence = evidence{}
@@ -418,8 +418,8 @@ func (f *Facts) alive() int {
 	return n
 }
 
-// valid reports whether a sample has what every firmware sends. Without, it is no
-// evidence of anything.
+// valid reports whether a sample has what every firmware sends. Without it, a sample is not
+// evidence.
 func (f *Facts) valid() bool {
 	if !f.HasSample {
 		return false

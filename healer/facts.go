@@ -24,7 +24,7 @@ const (
 	AuthFailed  ReadStatus = "auth"
 	BadResponse ReadStatus = "response"
 	Busy        ReadStatus = "busy"   // a write of ours holds its lane
-	Budget      ReadStatus = "budget" // nobody had the time to ask it
+	Budget      ReadStatus = "budget" // the scrape had no time left to ask it
 	Absent      ReadStatus = "absent" // remembered, but not in the view
 )
 
@@ -190,7 +190,7 @@ func uptimeAt(s *dragon.Summary, o *dragon.Overview, elapsed dragon.Number) drag
 	return dragon.Known(up + age)
 }
 
-// sane turns what no counter, temperature or clock can be into unknown.
+// sane makes values unknown that no counter, temperature or clock can have.
 func sane(n dragon.Number) dragon.Number {
 	if v, ok := n.Get(); !ok || math.IsNaN(v) || math.IsInf(v, 0) {
 		return dragon.Number{}
@@ -198,7 +198,7 @@ func sane(n dragon.Number) dragon.Number {
 	return n
 }
 
-// DomainOf returns the fault domain of an address that nobody named one for: its
+// DomainOf returns the site of an address for which none is configured: its
 // /24, or /64 for IPv6; the host itself where it is a name.
 func DomainOf(address string) string {
 	host := address
@@ -237,7 +237,7 @@ func (v *View) Of(mac string) *Facts {
 	return nil
 }
 
-// Host is the state of the healer's own footing. Its zero value closes every gate
+// Host is the healer's own preconditions: clock, lock, disk, STOP. Its zero value closes every gate
 // that depends on it.
 type Host struct {
 	ClockSynced   bool // the kernel says that NTP keeps the clock

@@ -81,8 +81,8 @@ func (q *gateRequest) flapping() answer {
 	return yes("")
 }
 
-// newDevice lets a dragon be watched before it is judged. What it is to be is no
-// judgement: until it is configured it may be working for someone else.
+// newDevice lets the healer watch a dragon before it judges it. Its desired state is not a
+// judgement: until it is configured it may work for someone else.
 func (q *gateRequest) newDevice() answer {
 	watched := q.c.now.Since(q.s.r.Observe)
 	if watched < q.c.p.NewObserve || q.s.r.Samples < q.c.p.NewSamples {
@@ -131,9 +131,9 @@ func (q *gateRequest) uptimeGate() answer {
 	return no(q.s.p.Grace.SystemBoot-seconds(up), "up for %s", ShortDuration(seconds(up)))
 }
 
-// tuning keeps its hands off a tuning dragon: a restart throws the work away. Boards
-// that are dead or missing do not come back by tuning, and tuning that never ends is
-// a complaint of its own.
+// tuning holds actions on a dragon that tunes: a restart throws the work away. Boards
+// that are dead or missing do not come back by tuning, and for tuning that never ends there is
+// a detector.
 func (q *gateRequest) tuning() answer {
 	if !q.s.w.tuning {
 		return yes("")
@@ -165,8 +165,8 @@ func (q *gateRequest) afterConfig() answer {
 }
 
 // cooling waits until a board that died of heat is cold. A dead board may report the
-// temperature that it died with for ever; then time has to do. Whatever else a dragon
-// suffers from, while it overheats its next boards die of heat, and a restart helps none.
+// temperature that it died with forever: then the gate waits for a time. While a dragon
+// overheats, more boards may die of heat, and a restart does not help, whatever else is wrong.
 func (q *gateRequest) cooling() answer {
 	h, w := &q.s.p.Heat, q.s.w
 	limit := h.Crit

@@ -7,8 +7,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// pool holds those that suffer from a pool's outage. To be moved to another one that
-// works is what helps them, and nobody is moved to one that does not.
+// pool holds dragons whose pool is down. A change to a pool that
+// works helps them, and passes; a change to one that is down waits.
 func (q *gateRequest) pool() answer {
 	if q.change != nil && len(q.change.want.Pools) > 0 {
 		for _, p := range q.change.want.Pools {
@@ -57,7 +57,7 @@ func (q *gateRequest) breaker(b *Breaker) answer {
 	return no(max(0, time.Duration(b.Until-q.c.now)), "%s: %s", b.State, b.Detail)
 }
 
-// slow admits few actions at a time, and rarely.
+// slow admits a few actions at a time, with long gaps.
 func (q *gateRequest) slow(b *Breaker) answer {
 	every, slots, used := q.c.slowEvery(b), q.c.slowSlots(b), q.c.flight
 	if q.taken() != nil {
@@ -111,8 +111,8 @@ func (q *gateRequest) spacing() answer {
 	return yes("")
 }
 
-// hour bounds the writes of an hour, day the dragons of a day: what was begun with one may
-// be brought to an end.
+// hour limits the writes of an hour, day the dragons of a day: a treatment that has begun may
+// be completed.
 func (q *gateRequest) hour() answer {
 	used, free := q.c.m.Fleet.begun(Kind.heals, time.Hour, q.c.now)
 	return q.rate(time.Hour, used, q.c.p.Fleet.hourLimit(q.c.n), free)
@@ -174,7 +174,7 @@ func (q *gateRequest) wave() answer {
 func (q *gateRequest) external() answer {
 	a := q.c.external()
 	if q.upgrade != nil && a.open && q.c.p.External.Query != "" && q.c.host.External.Err != "" {
-		a.open = false // firmware is in no hurry
+		a.open = false // firmware can wait
 	}
 	return a
 }

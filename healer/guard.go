@@ -76,7 +76,7 @@ func judged(now Instant, mem *Memory, seen PolicyView) map[string]Found {
 	return out
 }
 
-// WorkersOf lists whom something was found about: some of them where they are many.
+// WorkersOf lists the workers that something was found about, at most ten.
 func WorkersOf(list []Found) string {
 	const most = 10
 	var b strings.Builder

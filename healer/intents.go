@@ -94,8 +94,8 @@ func (m *Memory) Sent(now Instant, mac, id string, result Result, note string) e
 	return nil
 }
 
-// answered counts the steps of the ladder that the dragon says no to. What was not sent
-// says nothing of what it would have said.
+// answered counts the steps of the ladder that the dragon rejects. What was not sent
+// does not count.
 func (r *Record) answered(a *Action) {
 	switch {
 	case !a.heals() || a.Result == NotSent:
@@ -123,7 +123,7 @@ func (m *Memory) Conclude(now Instant, mac, id string, outcome Outcome, note str
 	return nil
 }
 
-// cancelTrial lets a half-open breaker look for another trial.
+// cancelTrial gives a half-open breaker its trial back.
 func (m *Memory) cancelTrial(id string) {
 	for _, b := range m.Fleet.Breakers {
 		if b.Trial == id {
@@ -157,7 +157,7 @@ func (m *Memory) Start(now Instant, p *Policy) (unknown []Action) {
 	if n := len(f.Unclean); n > p.Breakers.SafeStarts && f.SafeMode == nil {
 		f.SafeMode = &Mark{By: HealerActor, Reason: fmt.Sprintf("%d unclean starts in 30m", n), At: t, Wall: now.Wall}
 	} else if f.SafeMode != nil && n > 0 && f.Running {
-		f.SafeMode.At = t // six clean hours start anew
+		f.SafeMode.At = t // six clean hours start again
 	}
 	f.Running = true
 	f.Epoch++
@@ -189,9 +189,9 @@ func (m *Memory) Stop(now Instant) {
 	m.TouchFleet()
 }
 
-// Recover marks a memory that replaces a lost or corrupt one: nobody knows what was
-// done before, so every budget counts as used up until its window is over. Nor does
-// anybody know how often the healer had been started, and an action's ID must not be
+// Recover marks a memory that replaces a lost or corrupt one: it is not known what was
+// done before, so every budget counts as used up until its window is over. Nor is it
+// known how often the healer was started, and an action's ID must not be
 // used again: epochs go on from the time of day, which is beyond any count of starts.
 func (m *Memory) Recover(now Instant, reason string) {
 	m.run.time.advance(m.Fleet.Anchor, now, false)

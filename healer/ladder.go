@@ -39,7 +39,7 @@ func (c *cycle) step(s *subject) step {
 		}
 	}
 	if n := len(l.Steps); n > 0 && s.r.Refused >= n {
-		// Also for what does not climb: it would be asked for ever.
+		// Also for what does not climb: it would be asked forever.
 		st.rung, st.kind = min(rung, n), l.Steps[min(rung, n)-1]
 		if st.hold == 0 {
 			st.exhausted = "it refuses" + refusals(s.r)

@@ -17,7 +17,7 @@ type Kind string
 
 // The kinds. The healer's own ladder knows the first two; the others are here since
 // every kind draws from the same budgets. Poweroff, factory reset and the like have
-// no name, so that nobody can ask for them.
+// no name, so that they cannot be requested.
 const (
 	Restart   Kind = "restartCgMiner"
 	Reboot    Kind = "reboot"
@@ -37,7 +37,7 @@ const (
 	Worse       Outcome = "worse" // fewer boards than before
 	LostOutcome Outcome = "lost"  // it did not come back
 	NotExecuted Outcome = "not_executed"
-	NotKnown    Outcome = "unknown" // nobody could say in time whose MAC it is
+	NotKnown    Outcome = "unknown" // several dragons claimed its MAC until the deadline
 )
 
 // Result is what the sender learned.
@@ -47,8 +47,8 @@ type Result string
 const (
 	Pending  Result = ""
 	Accepted Result = "accepted"
-	Refusal  Result = "refused"  // the dragon said no
-	NotSent  Result = "not_sent" // it was not sent after all, or nobody was there to take it
+	Refusal  Result = "refused"  // the dragon rejected it
+	NotSent  Result = "not_sent" // it was not sent after all, or no host took it
 	Unknown  Result = "unknown"
 )
 
@@ -94,7 +94,7 @@ type Sample struct {
 
 // RestartSeen is a restart that the dragon's clock showed.
 type RestartSeen struct {
-	At     Moment `json:"at"`               // when it started anew
+	At     Moment `json:"at"`               // when it started again
 	System bool   `json:"system,omitempty"` // not only the mining process
 	Cause  Cause  `json:"cause"`
 }
@@ -104,15 +104,15 @@ type Cause string
 
 // The causes of a restart.
 const (
-	CauseUnknown   Cause = "unknown"   // nobody we know of: see Flapping and the foreign breaker
+	CauseUnknown   Cause = "unknown"   // not by us: see Flapping and the foreign breaker
 	CauseHealer    Cause = "healer"    // a write of ours
 	CauseFleet     Cause = "fleet"     // a power cut: many booted together
-	CauseTuning    Cause = "tuning"    // the device's counters start anew when tuning ends
+	CauseTuning    Cause = "tuning"    // the device's counters start again when tuning ends
 	CauseReleased  Cause = "released"  // unexplained, and a human has seen it
 	CauseAnnounced Cause = "announced" // it was in maintenance
 )
 
-// Mark is a state that somebody put a dragon, or the healer, in.
+// Mark is a state that someone put a dragon, or the healer, in.
 type Mark struct {
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
@@ -133,11 +133,11 @@ type Record struct {
 	State     State  `json:"state"`
 	Since     Moment `json:"since"`
 	Reason    Reason `json:"reason,omitempty"`
-	SickSince Moment `json:"sick_since,omitempty"` // for the duration of an illness, and to tell a fresh one
+	SickSince Moment `json:"sick_since,omitempty"` // for the duration of a fault, and to tell a new one
 	CleanAt   Moment `json:"clean_at,omitempty"`   // when it became healthy; the ladder is forgotten some time after
 
 	Rung     int           `json:"rung,omitempty"`    // of the last step taken; 0: none
-	Refused  int           `json:"refused,omitempty"` // steps of the ladder in a row that the dragon said no to
+	Refused  int           `json:"refused,omitempty"` // steps of the ladder in a row that the dragon rejected
 	Actions  []Action      `json:"actions,omitempty"`
 	Restarts []RestartSeen `json:"restarts,omitempty"`
 
@@ -225,10 +225,10 @@ type FleetRecord struct {
 
 // Memory is all that Decide remembers. Fleet and Dragons must survive a kill: they
 // are what the store holds, and Changes says which of it is new. The running
-// evidence is unexported and must not survive: a healer that starts looks afresh.
+// evidence is unexported and must not survive: a healer that starts collects it again.
 //
-// Decide changes the Memory that it is given. Who wants a plan without consequences
-// gives it a Clone.
+// Decide changes the Memory that it is given. To plan without consequences,
+// give it a Clone.
 type Memory struct {
 	Fleet   FleetRecord
 	Dragons map[string]*Record // by MAC
@@ -323,8 +323,8 @@ type Changes struct {
 	Cold    map[string][]byte // the same; see LoadCold
 }
 
-// Changes returns what changed since the last call, encoded. Whoever cannot write it
-// must say so in Host.StateWritable, and write Everything once he can.
+// Changes returns what changed since the last call, encoded. A caller that cannot write it
+// must say so in Host.StateWritable, and write Everything as soon as it can.
 func (m *Memory) Changes() (Changes, error) {
 	var c Changes
 	if m.fleet {

@@ -31,7 +31,7 @@ func (c *cycle) conclude(s *subject) {
 		return
 	}
 	if !(a.Proof != 0 && c.seenLately(s)) && c.now.Since(a.At) >= c.deadline(s, a) {
-		// An action that cannot be judged keeps no slot for ever, whatever the cause: silence,
+		// An action that cannot be judged keeps no slot forever, whatever the cause: silence,
 		// a refused login, garbage, a clock that cannot be read.
 		if why := c.hidden(s); why != "" {
 			c.abandon(s, a, "no verdict in time: "+why)
@@ -58,7 +58,7 @@ func (c *cycle) conclude(s *subject) {
 			return
 		}
 	}
-	// Silence is failure, too.
+	// No verdict in time is a failure, too.
 	if c.now.Since(a.At) >= due+s.p.Grace.TuningMax {
 		c.end(s, a, NoEffect, "no verdict in time")
 	}
@@ -116,7 +116,7 @@ func (c *cycle) failRollout(s *subject, a *Action, why string) {
 	}
 }
 
-// hidden names the common cause that keeps a dragon out of sight; empty: there is none.
+// hidden names the common cause that keeps a dragon out of sight; empty: none.
 func (c *cycle) hidden(s *subject) string {
 	switch {
 	case s.w.misses == 0:
@@ -153,7 +153,7 @@ func (c *cycle) rolloutFor(a *Action) *ConfigRollout {
 	return c.m.configRollout(a.Change.Rollout)
 }
 
-// window is how long after an action one looks for its verdict at least, where nothing can
+// window is how long after an action its verdict is awaited at least, if nothing can
 // be seen of the dragon.
 func (c *cycle) window(s *subject, a *Action) time.Duration {
 	switch f := &c.p.Firmware; a.Kind {
@@ -345,7 +345,7 @@ func (c *cycle) cost(s *subject, a *Action) float64 {
 	return lost
 }
 
-// relapse turns a recovery that did not last into what it was.
+// relapse records that a recovery did not last.
 func (c *cycle) relapse(s *subject, a *Action) {
 	a.Outcome = Relapsed
 	c.m.touch(s.f.MAC)

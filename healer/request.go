@@ -7,7 +7,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Request is a write that somebody other than the ladder wants.
+// Request is a write that someone other than the ladder wants.
 type Request struct {
 	MAC   string
 	Kind  Kind

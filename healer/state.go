@@ -41,7 +41,7 @@ const (
 	bootDrift       = 90 * time.Second // followed without being taken for a reboot
 	sendSlack       = time.Minute      // of a start against the intent, for the same reason
 	restartsKept    = 7 * 24 * time.Hour
-	restartsMost    = 64 // of them; more make a flapping dragon no more flapping
+	restartsMost    = 64 // of them; more change nothing
 	actionsKept     = 30 * 24 * time.Hour
 	seenGranularity = time.Hour
 	tunesKept       = 50
@@ -79,7 +79,7 @@ func (c *cycle) ingest(s *subject) {
 // every is the time between two samples of a dragon.
 func (c *cycle) every(s *subject) time.Duration { return c.p.Poll * time.Duration(max(1, s.f.Pace)) }
 
-// gap is the time without a sample after which evidence starts anew: more than three of
+// gap is the time without a sample after which evidence starts again: more than three of
 // its polls. One that is asked half as often needs as many samples as any other, and
 // twice the time to give them.
 func (c *cycle) gap(s *subject) time.Duration { return gapPolls * c.every(s) }
@@ -103,7 +103,7 @@ func (c *cycle) sample(s *subject) {
 		w.stale++
 		return
 	}
-	// A mining process whose clock stands still answers from memory.
+	// If the clock of the mining process stands still, it repeats an old answer.
 	if e, ok := f.Elapsed.Get(); ok && w.seen && w.elapsed == dragon.Known(e) {
 		w.stale++
 		return
@@ -153,7 +153,7 @@ func (c *cycle) watched(s *subject) {
 	}
 }
 
-// restarted looks whether the dragon, or its mining process, has started anew.
+// restarted looks whether the dragon, or its mining process, has started again.
 func (c *cycle) restarted(s *subject, at Moment) {
 	w, f := s.w, s.f
 	var seen *RestartSeen
@@ -181,7 +181,7 @@ func (c *cycle) restarted(s *subject, at Moment) {
 	w.forgetEvidence()
 	seen.Cause = c.causeOf(s, seen)
 	if seen.Cause != CauseTuning {
-		w.tuning, w.tuned = false, 0 // if it tunes, it has begun anew
+		w.tuning, w.tuned = false, 0 // if it tunes, it has begun again
 	}
 	s.r.Restarts = append(s.r.Restarts, *seen)
 	old := max(0, len(s.r.Restarts)-restartsMost)
@@ -193,8 +193,8 @@ func (c *cycle) restarted(s *subject, at Moment) {
 	c.out.Restarts = append(c.out.Restarts, Restarted{f.MAC, f.Worker, *seen})
 }
 
-// causeOf tells our own restarts, and the one that ends tuning, from those that
-// nobody we know of caused.
+// causeOf tells our own restarts, and the one at the end of tuning, from those that
+// have no known cause.
 func (c *cycle) causeOf(s *subject, seen *RestartSeen) Cause {
 	for i := len(s.r.Actions) - 1; i >= 0; i-- {
 		a := &s.r.Actions[i]
@@ -226,7 +226,7 @@ func (c *cycle) tuning(s *subject, at Moment) {
 	case on && !w.tuning:
 		w.tuning, w.tuned, w.tuneKnew = true, at, w.seen
 	case !on && w.tuning:
-		// A tuning that got stuck, and was ended by a restart at last, is no measure.
+		// A tuning that got stuck, and was ended by a restart at last, is not a measure.
 		if w.tuneKnew && at.Since(w.tuned) <= s.p.Grace.TuningMax {
 			t := append(c.m.Fleet.Tunes[s.f.Model], math.Round(at.Since(w.tuned).Seconds()))
 			c.m.Fleet.Tunes[s.f.Model] = t[max(0, len(t)-tunesKept):]
@@ -253,7 +253,7 @@ func (c *cycle) deadHot(s *subject, at Moment) {
 	}
 }
 
-// flapping counts the restarts that nobody explains.
+// flapping counts the restarts that nothing explains.
 func (c *cycle) flapping(s *subject) {
 	hour, day := 0, 0
 	var newest Moment
@@ -393,8 +393,8 @@ func (c *cycle) reason(s *subject, state State) Reason {
 	return ""
 }
 
-// unreadableReason says why nothing is known of a dragon; empty if something is. One failed
-// attempt does not make it dark.
+// unreadableReason says why nothing is known of a dragon; empty: something is. One failed
+// attempt does not make it unreadable.
 func (c *cycle) unreadableReason(s *subject) Reason {
 	switch {
 	case s.silent:
@@ -419,7 +419,7 @@ func (c *cycle) starting(s *subject) bool {
 	return c.m.run.time.alive < c.p.StartObserve || s.w.samples < c.p.StartSamples
 }
 
-// quarantined lets a dragon out that has been well for long enough by itself.
+// quarantined releases a dragon that has been well for long enough by itself.
 func (c *cycle) quarantined(s *subject) {
 	q := s.r.Quarantine
 	if q == nil {
@@ -442,7 +442,7 @@ func (c *cycle) quarantined(s *subject) {
 }
 
 // firmlyHealthy reports whether the detectors have judged the dragon, and found
-// nothing: an absence of evidence does not end a quarantine.
+// nothing: without evidence a quarantine does not end.
 func (c *cycle) firmlyHealthy(s *subject) bool {
 	n := 0
 	for i := range s.w.evidence {

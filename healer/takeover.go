@@ -1,7 +1,7 @@
 package healer
 
 // TakeOver goes on with what a standby has seen for itself, so that it need not watch the
-// fleet anew before it acts. The memory is the one that the last leader wrote; the standby
+// fleet again before it acts. The memory is the one that the last leader wrote; the standby
 // has followed an earlier one, and so has its line of time.
 func (m *Memory) TakeOver(standby *Memory) {
 	run := standby.run

@@ -83,7 +83,7 @@ func routeOf(name string, api int) (route, bool) {
 }
 
 // route answers a request: first the token is looked at, before anything else and
-// also when somebody logs in, then the endpoint. The caller holds d.mu.
+// also when someone logs in, then the endpoint. The caller holds d.mu.
 func (d *Dragon) route(out *reply, a *request, r *http.Request) {
 	a.who = d.caller(r, a.deviceNow)
 	if a.who == stale {

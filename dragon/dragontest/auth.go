@@ -209,7 +209,7 @@ func (d *Dragon) updatePassword(out *reply, a *request) {
 	}
 }
 
-// SetPassword changes a user's password as somebody else would, and makes all
+// SetPassword changes a user's password as someone else would, and makes all
 // tokens invalid as a reboot after it would.
 func (d *Dragon) SetPassword(user, password string) {
 	d.mu.Lock()

@@ -6,10 +6,10 @@
 // counters, its firmware upload. [NewServer] puts one on a port of 127.0.0.1,
 // [NewFleet] puts many on addresses of 127.0.0.0/8 or on a network in memory that
 // also works inside a testing/synctest bubble. A [Fault] is something that goes wrong
-// on request; a [Stranger] is a host that is no dragon.
+// on request; a [Stranger] is a host that is not a dragon.
 //
 // A dragon has no goroutine and no timer of its own: its state is computed from the
-// time when somebody asks. What it knows about itself, and what others did to it,
+// time when someone asks. What it knows about itself, and what others did to it,
 // is in [Dragon.Truth] and [Dragon.Traffic].
 //
 // Nothing here ever listens on or dials an address outside 127.0.0.0/8.

@@ -14,10 +14,10 @@ type Fault string
 const (
 	Hang        Fault = "hang"         // reads the request and never answers
 	HangReading Fault = "hang-reading" // stops reading the request after its header; gives up after 60 s as nginx does
-	Trickle     Fault = "trickle"      // one byte of the answer every Delay (1 s), blanks for ever after the last
-	Endless     Fault = "endless"      // an answer that goes on for ever, at the 12 MB a second of the device's network
+	Trickle     Fault = "trickle"      // one byte of the answer every Delay (1 s), blanks forever after the last
+	Endless     Fault = "endless"      // an answer that goes on forever, at the 12 MB a second of the device's network
 	Reset       Fault = "reset"        // the connection is reset in place of an answer
-	Redirect    Fault = "redirect"     // 302 to Text (another port of loopback where nobody listens)
+	Redirect    Fault = "redirect"     // 302 to Text (another port of loopback without a listener)
 	Slow        Fault = "slow"         // each answer takes Delay (2 s) longer
 	Status500   Fault = "status-500"   // nginx's page, the answer of a dead PHP
 	Status502   Fault = "status-502"   // nginx's page, no PHP at all
@@ -50,10 +50,10 @@ const (
 	NotReady         Fault = "not-ready"         // the mining process never answers
 	DeadBoard        Fault = "dead-board"        // Board (the last) is Dead; its averages decay
 	DeadBoardHot     Fault = "dead-board-hot"    // Board (the last) is Dead at 111 °C, fan at 100 %
-	DeadBoardFrozen  Fault = "dead-board-frozen" // Board (the last) is Dead and keeps its averages for ever, as one recorded T1 did
+	DeadBoardFrozen  Fault = "dead-board-frozen" // Board (the last) is Dead and keeps its averages forever, as one recorded T1 did
 	MissingBoard     Fault = "missing-board"     // Board (the last) is not listed
 	LowHashrate      Fault = "low-hashrate"      // Board (all) hashes at Amount (0.4) of its rate
-	Flatline         Fault = "flatline"          // averages as ever, counters stand still: nothing is mined
+	Flatline         Fault = "flatline"          // averages as always, counters stand still: nothing is mined
 	BogusTemperature Fault = "bogus-temperature" // Board (the last) reports Amount (9999) °C
 	Overheat         Fault = "overheat"          // Board (all) is Alive at Amount (98) °C, fan at 100 %
 	HardwareErrors   Fault = "hardware-errors"   // Board (all) has Amount (50) times as many
@@ -153,7 +153,7 @@ type fault struct {
 	delay     time.Duration
 	text      string
 	lasting   time.Duration
-	until     time.Time // zero: for ever
+	until     time.Time // zero: forever
 	cure      Cure
 }
 

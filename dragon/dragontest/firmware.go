@@ -74,7 +74,7 @@ func (zeros) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// parseImage reads the beginning of an uploaded file; nil where it is no image.
+// parseImage reads the beginning of an uploaded file; nil where it is not an image.
 func parseImage(head []byte) *Image {
 	text, _, found := bytes.Cut(head, []byte("\n\n"))
 	lines := strings.Split(string(text), "\n")

@@ -265,7 +265,7 @@ func (d *Dragon) moved(to netip.Addr) {
 }
 
 // DialContext connects to a host of the fleet, for http.Transport.DialContext and
-// for whoever dials by himself. It never leaves loopback: an address that is not
+// for code that dials itself. It never leaves loopback: an address that is not
 // within 127.0.0.0/8 is an error.
 func (h *Fleet) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	name, port, err := net.SplitHostPort(address)
@@ -303,7 +303,7 @@ func (h *Fleet) DialContext(ctx context.Context, network, address string) (net.C
 }
 
 // Dials returns how often DialContext was asked for each address, also for those
-// where nobody lives.
+// without a host.
 func (h *Fleet) Dials() map[netip.Addr]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -420,7 +420,7 @@ func writeErrorPage(w http.ResponseWriter, status int) {
 // logo is a static file that older scans looked for; its name is a build hash.
 const logo = "/static/media/logo-inverse.74ec0f24.png"
 
-// serveStatic serves the start page, for every path that is no file: the status
+// serveStatic serves the start page, for every path that is not a file: the status
 // proves nothing.
 func (d *Dragon) serveStatic(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()

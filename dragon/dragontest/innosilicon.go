@@ -18,7 +18,7 @@ func (d *Dragon) setMonitor(out *reply, a *request) {
 	}
 }
 
-// SetError writes the device's error file: code "0" is no error, an empty code an
+// SetError writes the device's error file: code "0" is not an error, an empty code an
 // empty file, which getErrorMessage answers with nothing.
 func (d *Dragon) SetError(code, text string) {
 	d.mu.Lock()

@@ -27,7 +27,7 @@ type state struct {
 	down     downKind // what happens at downAt
 	downAt   time.Time
 	flashAt  time.Time // an upload is in its slot here and the system reboots; zero: none under way
-	flashing *Image    // nil: what was uploaded is no image for this dragon
+	flashing *Image    // nil: what was uploaded is not an image for this dragon
 
 	imageRefused bool // the last upload was none that it takes
 
@@ -135,7 +135,7 @@ func (d *Dragon) firstState() state {
 	return s
 }
 
-// startMiner starts the mining process anew.
+// startMiner restarts the mining process.
 func (s *state) startMiner(d *Dragon, at time.Time) {
 	s.starts++
 	s.minerAt = at.Add(d.spec.MinerStart)
@@ -249,7 +249,7 @@ func (d *Dragon) goDown(at time.Time) {
 	d.boot(at, CuredByReboot)
 }
 
-// boot starts the system anew. Tokens die with the key in /tmp.
+// boot restarts the system. Tokens die with the key in /tmp.
 func (d *Dragon) boot(at time.Time, c Cure) {
 	s := &d.state
 	s.boots++
@@ -271,7 +271,7 @@ func (s *state) answers(now time.Time) bool {
 
 // ready reports whether the mining process answers. The caller holds d.mu.
 func (d *Dragon) ready(s *state, now time.Time) bool {
-	// cgminer without a pool ends at once and is started again, for ever.
+	// cgminer without a pool ends at once and is started again, forever.
 	return !s.off && !now.Before(s.minerAt) && len(s.pools) > 0 && d.has(NotReady) == nil
 }
 

@@ -39,7 +39,7 @@ func (d *Dragon) goingDown(out *reply, a *request, what downKind) {
 	d.state.down, d.state.downAt = what, a.now.Add(d.spec.SleepTime)
 }
 
-// Reboot makes the dragon start anew at once, as if somebody else had asked it to.
+// Reboot makes the dragon start again at once, as if someone else had asked it to.
 func (d *Dragon) Reboot() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -49,7 +49,7 @@ func (d *Dragon) Reboot() {
 	}
 }
 
-// RestartMiner makes the mining process start anew at once.
+// RestartMiner restarts the mining process at once.
 func (d *Dragon) RestartMiner() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

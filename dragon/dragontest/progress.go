@@ -27,11 +27,11 @@ func (d *Dragon) upgrading(now time.Time) upgradeState {
 	return upgradeState{Status: "IDLE"}
 }
 
-// serveProgress is swupdate's websocket: whoever asks is told, without a login, and
-// in frames as swupdate prints them, one of which is no JSON.
+// serveProgress is swupdate's websocket: it answers without a login, and
+// in frames as swupdate prints them, one of which is not JSON.
 func (d *Dragon) serveProgress(w http.ResponseWriter, r *http.Request) {
 	d.setDate(w.Header())
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // it asks nobody where they come from
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the device checks no origin
 	if err != nil {
 		return
 	}

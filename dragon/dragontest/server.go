@@ -222,7 +222,7 @@ func (o *door) listener() net.Listener {
 		}
 		l, err := listen(o.addr)
 		if err != nil {
-			continue // somebody else has the port for a moment
+			continue // someone else has the port for a moment
 		}
 		o.mu.Lock()
 		select {

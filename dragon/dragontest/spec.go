@@ -85,7 +85,7 @@ type Network struct {
 // Release is an answer of the vendor's update service.
 type Release struct {
 	Version string // as in platform_v; empty: the version that runs
-	URL     string // default one that nobody serves
+	URL     string // default: one without a server
 	Info    string
 	Fails   bool // the service is gone: "can't fetch firmware versions"
 }

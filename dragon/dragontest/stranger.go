@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// StrangerKind is a kind of host that a scan meets and that is no dragon.
+// StrangerKind is a kind of host that a scan meets and that is not a dragon.
 type StrangerKind string
 
 // The kinds of strangers.
@@ -21,8 +21,8 @@ const (
 	Router        StrangerKind = "router"         // 46 KB of HTML with an empty title, 200 for every path and method
 	Switch        StrangerKind = "switch"         // 401 with a clock in 1993
 	Antminer      StrangerKind = "antminer"       // a modified Antminer S9: its start page says DragonMint, its tokens AntMiner
-	SSH           StrangerKind = "ssh"            // a banner, and HTTP is no protocol
-	EndlessStream StrangerKind = "endless-stream" // HTTP, and an answer that goes on for ever
+	SSH           StrangerKind = "ssh"            // a banner, and HTTP is not a protocol
+	EndlessStream StrangerKind = "endless-stream" // HTTP, and an answer that goes on forever
 	Mute          StrangerKind = "mute"           // takes connections and says nothing
 	TLSOnly       StrangerKind = "tls-only"       // a TLS alert is its answer to HTTP
 	ToHTTPS       StrangerKind = "to-https"       // redirects every path to https
@@ -34,7 +34,7 @@ func StrangerKinds() []StrangerKind {
 	return []StrangerKind{Router, Switch, Antminer, SSH, EndlessStream, Mute, TLSOnly, ToHTTPS, LoginPage}
 }
 
-// Stranger is a host that is no dragon. It counts what others send to it.
+// Stranger is a host that is not a dragon. It counts what others send to it.
 type Stranger struct {
 	kind   StrangerKind
 	dragon *Dragon // of an Antminer: it talks like one
@@ -106,7 +106,7 @@ func (s *Stranger) serveConn(c net.Conn) {
 		if _, err := io.WriteString(c, "SSH-2.0-dropbear_2017.75\r\n"); err != nil {
 			return
 		}
-		// It hangs up on the first line that is no banner of its own kind.
+		// It hangs up on the first line that is not a banner of its own kind.
 		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		line, _ := bufio.NewReaderSize(c, 256).ReadString('\n')
 		s.count(strings.Contains(line, "HTTP/"), false)

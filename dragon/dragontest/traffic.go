@@ -21,7 +21,7 @@ type Traffic struct {
 	RefusedLogins int                       // wrong password, no such user
 	Stale         int                       // requests answered "token expired"
 	Credentials   map[dragon.Credential]int // every user with a password that was tried, by any means
-	Forbidden     map[string]int            // calls of endpoints that nobody should ever call, see Forbidden
+	Forbidden     map[string]int            // calls of endpoints that must never be called, see Forbidden
 }
 
 // Total returns the number of requests.

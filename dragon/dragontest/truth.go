@@ -31,12 +31,12 @@ type Truth struct {
 	RedLight   bool
 
 	Hashrate float64 // really hashed, per second
-	Hashes   float64 // really hashed since the dragon was made; never starts anew
+	Hashes   float64 // really hashed since the dragon was made; never starts again
 	Boards   []BoardTruth
 	Pools    []PoolTruth
 }
 
-// BoardTruth is what there is to know about a board. Its counts start anew with the
+// BoardTruth is what there is to know about a board. Its counts start again with the
 // mining process and when the autotuner ends.
 type BoardTruth struct {
 	Listed bool // summary shows it

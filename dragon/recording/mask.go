@@ -18,7 +18,7 @@ import (
 
 // masker gives the same stand-in for the same original throughout a recording, so
 // that what belonged together still does. It works on the text of an answer, not on
-// its meaning: an answer that is no JSON, or cut short, must lose its secrets too, and
+// its meaning: an answer that is not JSON, or cut short, must lose its secrets too, and
 // what a decoder would stumble over is what a recording is made for.
 //
 // What a key gives away as a secret is one wherever else it stands, so a masker that
@@ -196,7 +196,7 @@ func stringEnd(s string, from, level int) int {
 // content masks the content of a string.
 func (m *masker) content(k kind, s string) string {
 	switch {
-	case s == "" || s == "expired": // what the device says of a token is no secret
+	case s == "" || s == "expired": // what the device says of a token is not secret
 		return s
 	case k == secret:
 		m.learn(s, masked)
@@ -227,7 +227,7 @@ func (m *masker) content(k kind, s string) string {
 
 var schemeOf = regexp.MustCompile(`^[\w+.-]*:(?:\\*/){2}`)
 
-// bare masks a value that is no string. What is a number remains one.
+// bare masks a value that is not a string. What is a number remains one.
 func (m *masker) bare(k kind, s string) string {
 	switch {
 	case k == url || k == mac || s == "" || s == "true" || s == "false" || s == "null":
@@ -446,7 +446,7 @@ func cutEnd(s string) string {
 }
 
 // replace is ReplaceAllStringFunc with the neighbours of what was found; 0 is none. The
-// end of an escape, such as \n, is no neighbour.
+// end of an escape, such as \n, is not a neighbour.
 func replace(is *regexp.Regexp, s string, by func(found string, before, after byte) string) string {
 	var out strings.Builder
 	last := 0

@@ -25,7 +25,7 @@ type Recording struct {
 	Answers []Answer  `json:"answers"`
 }
 
-// Answer is what came for one path. Body holds text; what is no UTF-8 is in Bytes.
+// Answer is what came for one path. Body holds text; what is not UTF-8 is in Bytes.
 type Answer struct {
 	Path        string `json:"path"`
 	Status      int    `json:"status,omitempty"`

@@ -15,7 +15,7 @@ type defect struct {
 	sensor  string        // frozen, nan, 0, 150
 	frozen  float64       // what a frozen sensor says
 	hot     bool          // it died of heat
-	looked  bool          // somebody has seen it since
+	looked  bool          // someone has seen it since
 	told    bool          // and could tell that it was heat
 	restart float64       // chance that a restart of the mining process cures it
 	reboot  float64       // chance that a boot does
@@ -156,7 +156,7 @@ func (d *Dragon) seenSick() bool {
 	return d.unwell() && d.world.known(d) && d.web() == "" && d.world.forgets[d.N] == 0
 }
 
-// known reports whether a dragon's MAC is its own, and nobody else's: the others are
+// known reports whether a dragon's MAC is its own alone: the others are
 // in conflict, and count for nothing.
 func (w *World) known(d *Dragon) bool {
 	return !w.masked || d.Shown == d.MAC && !slices.ContainsFunc(w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC })

@@ -92,7 +92,7 @@ func (g *denseScript) some() string {
 	return g.pick("5%", "10%", "20%", "30%")
 }
 
-// stays is a fault that lasts until a write of the healer ends it, or for ever.
+// stays is a fault that lasts until a write of the healer ends it, or forever.
 func (g *denseScript) stays() string {
 	r, d := g.r, g.dragon()
 	board := func(who string) string { return fmt.Sprintf("board %s/%d ", who, r.IntN(boardsPerDragon)) }

@@ -140,7 +140,7 @@ func newDragon(w *World, n int) *Dragon {
 	d.show(d.MAC)
 	d.firmware, d.worse, d.memory, d.fans = firmware(n), 1, memoryFree, -1
 	d.told = d.firmware
-	// The farm has been running for a while, and nobody was there to see it.
+	// The farm has been running for a while before the script begins.
 	up := 40*time.Hour + time.Duration(draw(s.Seed, n, "up", 0)*float64(200*time.Hour))
 	d.boot, d.start, d.count = -up, -up+time.Minute, -up+time.Minute
 	for i := range d.boards {
@@ -207,7 +207,7 @@ func (d *Dragon) advance(to time.Duration) {
 	}
 }
 
-// reset begins the counters anew.
+// reset begins the counters again.
 func (d *Dragon) reset() {
 	d.count = d.at
 	clear(d.works[:])
@@ -287,21 +287,21 @@ func (d *Dragon) hidden(b *board) bool {
 	return b.missing || b.late > 0 && d.at-d.start < b.late
 }
 
-// restart starts the mining process anew.
+// restart restarts the mining process.
 func (d *Dragon) restart(why string) {
 	if d.phase != running && d.phase != starting {
 		return
 	}
 	d.starts++
 	d.phase, d.ready = starting, d.at+20*time.Second+time.Duration(d.chance("start", d.starts)*float64(20*time.Second))
-	if d.tuned != 0 { // tuning is what the process does, and begins anew with it
+	if d.tuned != 0 { // tuning is what the process does, and begins again with it
 		d.tuned = d.ready + d.tunes()
 	}
 	d.Restarts = append(d.Restarts, Restart{At: d.at, System: false, Why: why})
 	d.mend(false)
 }
 
-// reboot starts everything anew.
+// reboot restarts everything.
 func (d *Dragon) reboot(why string) {
 	if d.phase == off {
 		return

@@ -51,7 +51,7 @@ func (p *command) rollout() func(*World) {
 	}
 }
 
-// human does what somebody asks of a healer that runs, and reports whether that could be
+// human does what someone asks of a healer that runs, and reports whether that could be
 // done.
 func (h *Healer) human(what string, do func(*healer.Memory) error) bool {
 	if h.mem == nil {

@@ -27,7 +27,7 @@ type Oracle struct {
 	epoch   int
 	forced  map[string]bool
 	well    []time.Duration // since when a dragon has shown nothing wrong; -1: it does
-	wants   []time.Duration // since when a dragon could have been made as wished
+	wants   []time.Duration // since when a dragon could have been brought in sync
 	needs   []time.Duration // since when a dragon could have been acted on
 	skew    time.Duration
 	jump    time.Duration // of the wall clock, the last one; -1: none
@@ -36,7 +36,7 @@ type Oracle struct {
 	many    time.Duration // since when so many are sick that a storm is not over; longest: they are not
 	starts  int
 	unclean []time.Duration
-	corrupt time.Duration // when the store was last begun anew; -1: never
+	corrupt time.Duration // when the store last started empty; -1: never
 	judged  map[string][]bool
 	latched map[string]time.Duration
 	lost    []time.Duration
@@ -189,10 +189,10 @@ func (o *Oracle) tells(a *healer.Audit) {
 	}
 }
 
-// granted is called with a write that somebody else wants and the plan allows.
+// granted is called with a write that someone else wants and the plan allows.
 func (o *Oracle) granted(d *Dragon, r healer.Request, _ *healer.Decision) { o.forced[d.MAC] = r.Force }
 
-// dragon is the number of the dragon that a MAC belongs to; -1: there is none.
+// dragon is the number of the dragon that a MAC belongs to; -1: none.
 func (o *Oracle) dragon(mac string) int {
 	if n, ok := o.w.byMAC[mac]; ok {
 		return n

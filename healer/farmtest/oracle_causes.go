@@ -121,7 +121,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	return extent{}, false
 }
 
-// movedOff reports whether a wish has another pool than the one that is down, or was.
+// movedOff reports whether a desired state has another pool than the one that is down, or was.
 func (w *World) movedOff(wish *healer.DesiredState, c *Cause) bool {
 	return c.Name != "all" && slices.ContainsFunc(wish.Pools, func(p dragon.PoolConfig) bool { return p.URL != c.Name })
 }

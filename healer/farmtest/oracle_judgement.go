@@ -59,9 +59,9 @@ func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 	}
 }
 
-// judgement: I7. Whom it may judge at all.
+// judgement: I7. Which dragons may be judged at all.
 func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
-	if s.Wish != nil { // which judges nobody
+	if s.Wish != nil { // a configuration is not a judgement
 		if up := s.At - d.bootBefore; up < 4*time.Minute {
 			o.fail("I7 %s, which is up for %s", what, up)
 		}

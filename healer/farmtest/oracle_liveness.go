@@ -153,13 +153,13 @@ func (o *Oracle) hardTimes(h *Healer) bool {
 	return struck >= 2
 }
 
-// idleFor reports whether a pool outage strikes nobody: all have another pool.
+// idleFor reports whether a pool outage affects no dragon: all have another pool.
 func (w *World) idleFor(c *Cause) bool {
 	return c.To == unending && !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return !w.spared(d, c) })
 }
 
 // fulfilment: I22 for wishes. Where nothing speaks against it, and others show that it
-// works, a dragon is made as wished within hours.
+// works, a dragon is brought in sync within hours.
 func (o *Oracle) fulfilment(h *Healer) {
 	w := o.w
 	if !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return d.wish != nil }) {
@@ -174,7 +174,7 @@ func (o *Oracle) fulfilment(h *Healer) {
 		works := slices.ContainsFunc(w.Dragons, func(y *Dragon) bool {
 			return y.wish != nil && y.wish.Key == d.wish.Key && y.phase == running && y.right() && y.earns(d.wish)
 		})
-		changed := slices.ContainsFunc(w.Writes, func(x Write) bool { // it has had its budget, or somebody else wants it so
+		changed := slices.ContainsFunc(w.Writes, func(x Write) bool { // its budget is used up, or it was changed externally
 			return x.N == d.N && (x.Actor == "stranger" || w.Now-x.At < 25*time.Hour)
 		})
 		if !works || changed || d.answer != "" || d.phase != running || h.taken[d.N] ||

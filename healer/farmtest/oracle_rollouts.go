@@ -8,9 +8,9 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// wishes: I12 for what is brought to the dragons by wish, before it is sent. The first that
-// gets a wish has to show that it works before anybody else does; few get it at a time;
-// who is as wished is left alone; and nobody is written to again and again.
+// wishes: I12 for configurations, before they are sent. The canary
+// has to show that the desired state works before the others get it; few get it at a time;
+// a dragon in sync is left alone; and no dragon is written to again and again.
 func (o *Oracle) wishes(d *Dragon, x *Write) {
 	w := o.w
 	what := fmt.Sprintf("%s of %s as %s", x.ID, worker(d.MAC), x.Wish.Name)

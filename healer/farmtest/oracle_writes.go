@@ -106,7 +106,7 @@ func (o *Oracle) intended(h *Healer, a *healer.Action, what string) {
 	}
 }
 
-// ceilings: what holds whoever asks.
+// ceilings: the limits that hold for every actor.
 func (o *Oracle) ceilings(d *Dragon, s *sent, what string) {
 	reboots := 0
 	for _, x := range o.sent {
@@ -242,7 +242,7 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 	}
 }
 
-// heals reports whether a write is one that may cure a dragon, and not one of a wish.
+// heals reports whether a write is one that may cure a dragon, and not a configuration.
 func heals(k healer.Kind) bool { return k == healer.Restart || k == healer.Reboot }
 
 // conflicts notes which MACs more than one dragon tells. Who has taken another's since the

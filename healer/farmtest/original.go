@@ -9,7 +9,7 @@ import (
 // Original is the policy of the tool that this one replaces, to compare with. Every
 // five minutes it looks at each dragon on its own: one that has a dead board, or a
 // board whose decaying average of 15 minutes is below a minimum, and has been so for
-// the duration, is rebooted at once. A reboot does not begin the duration anew.
+// the duration, is rebooted at once. A reboot does not begin the duration again.
 type Original struct {
 	Minimum  float64 // hashes per second and board, of the 15 minutes' average
 	Duration time.Duration

@@ -54,7 +54,7 @@ func RandomFirmware(seed uint64) string {
 }
 
 // RandomWishes is a script of Random in which the dragons are to be this and that, and
-// somebody else has other ideas.
+// other actors write too.
 func RandomWishes(seed uint64) string {
 	r := rand.New(rand.NewPCG(seed, 6))
 	script := Random(seed)

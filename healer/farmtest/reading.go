@@ -60,7 +60,7 @@ func (d *Dragon) poll() {
 		defer func() { d.facts.Pace = 2 }()
 	}
 	d.facts = d.read()
-	if d.facts.Desired == nil && d.wish != nil { // what it was to be is known, and what it said before
+	if d.facts.Desired == nil && d.wish != nil { // the desired state is known, and what it said before
 		said := d.said
 		d.facts.Desired, d.facts.Configured = d.wish, &said
 	}
@@ -223,7 +223,7 @@ func (d *Dragon) look(now time.Time) {
 var renamed = []string{"DEVS.Total MH"}
 
 // contested reports whether the dragon tells no MAC of its own, or its MAC was told by
-// another of late: then nothing that is seen of it counts.
+// another recently: then nothing that is seen of it counts.
 func (d *Dragon) contested() bool {
 	o := d.world.healer.Watch
 	if d.Shown != d.MAC || o == nil {

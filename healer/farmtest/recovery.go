@@ -60,7 +60,7 @@ func (s RecoverySize) Healed() (Recovery, *Oracle, error) {
 	return w.recover(func() { h.Tick(w); o.Step(h) }), o, nil
 }
 
-// Kept runs a row with somebody else looking after the farm.
+// Kept runs a row with another caretaker of the farm.
 func (s RecoverySize) Kept(k Keeper) (Recovery, error) {
 	script, err := s.script()
 	if err != nil {

@@ -52,7 +52,7 @@ func Run(s *Script, o Options) *Result {
 	return &Result{w, h, oracle}
 }
 
-// Leave runs a script with somebody else, or nobody, looking after the farm.
+// Leave runs a script with another caretaker of the farm, or none.
 func Leave(s *Script, k Keeper) *World {
 	w := NewWorld(s)
 	w.healer = &Healer{Policy: s.Policy, world: w}
@@ -65,7 +65,7 @@ func Leave(s *Script, k Keeper) *World {
 
 // Harm checks that the farm did not do worse than without a healer (I4) by more than
 // half a percent, or, where farm and time are small, than an hour and a half of each
-// dragon that was written to: what a ladder costs that helps nobody. Where reboots break boards, no more than two dragons may have been broken.
+// dragon that was written to: what a ladder costs that does not help. Where reboots break boards, no more than two dragons may have been broken.
 func (r *Result) Harm(without *World) error {
 	if n := r.World.broken; n > 0 {
 		if n > 2 {

@@ -276,7 +276,7 @@ func (p *command) positive() time.Duration {
 	return d
 }
 
-// span reads an optional duration; for ever if there is none.
+// span reads an optional duration; forever if there is none.
 func (p *command) span() time.Duration {
 	p.next("for")
 	if p.err != nil || len(p.words) == 0 || strings.Contains(p.words[0], "=") {

@@ -16,7 +16,7 @@ import (
 // Keeper looks after the farm; it is called after every step.
 type Keeper interface{ Tick(*World) }
 
-// Nobody looks after the farm.
+// Nobody is a farm without a caretaker.
 type Nobody struct{}
 
 // Tick does nothing.
@@ -35,7 +35,7 @@ type Healer struct {
 	Stages             []string // what each commit was for
 	Stood              []string // and how far the rollouts were then
 	Starts             []time.Duration
-	// Trust leaves the identity unproved before a send, to show that somebody notices.
+	// Trust leaves the identity unproved before a send, to show that someone notices.
 	Trust bool
 	// Watch is called with what the healer is about to do and has done.
 	Watch *Oracle
@@ -58,14 +58,14 @@ type Healer struct {
 	pauses  []hold
 	acked   time.Duration
 	dirty   bool // what could not be committed must be, as soon as it can
-	// When the store was begun anew the last time; never, unless it was corrupt.
+	// When the store last started empty; never, unless it was corrupt.
 	recovered time.Duration
 	taken     map[int]bool // dragons that a human has quarantined
 	intents   []time.Duration
 	intended  map[string]time.Duration // the last one, by MAC
 }
 
-// wish is a write that somebody else wants.
+// wish is a request: a write that a human or a rollout wants.
 type wish struct {
 	dragon  int
 	request healer.Request
@@ -386,7 +386,7 @@ func (h *Healer) standing() healer.Standing {
 	return healer.Standing{Now: h.world.instant(), Host: h.world.hostState(), Memory: h.mem, Policy: &h.Policy, Plan: h.Plan}
 }
 
-// look reads whoever is at the address.
+// look reads the host at the address.
 func (h *Healer) look(d *healer.Decision) healer.Facts {
 	f := h.world.at(d.Address).read()
 	if h.Trust {
@@ -395,7 +395,7 @@ func (h *Healer) look(d *healer.Decision) healer.Facts {
 	return f
 }
 
-// identify has whoever is at the address say who it is. last is the one right before the send.
+// identify asks the host at the address who it is. last is the one right before the send.
 func (h *Healer) identify(d *healer.Decision, step healer.Step, last bool) healer.Reply {
 	if last {
 		for _, f := range h.onSend {
@@ -429,7 +429,7 @@ func (h *Healer) persist(a *healer.Attempt, step healer.Step) bool {
 	return h.commit("intent")
 }
 
-// send writes to whoever is at the address.
+// send writes to the host at the address.
 func (h *Healer) send(a *healer.Attempt, step healer.Step) healer.Reply {
 	w, d, action := h.world, a.Decision(), a.Action()
 	write := &Write{
@@ -464,7 +464,7 @@ func (h *Healer) throughJSON(decided *healer.Decision) *healer.Decision {
 }
 
 // conclude looks, some time after a configuration was written, what became of it:
-// healer.Decide leaves that to whoever wrote it.
+// healer.Decide leaves that to the sender.
 func (h *Healer) conclude(mac, id string) {
 	mem := h.mem
 	h.world.after(20*time.Minute, func(w *World) {

@@ -21,7 +21,7 @@ func (d *Dragon) configured() healer.Configured {
 	return c
 }
 
-// tell adds to the facts what is wished of the dragon, and what it has said of itself.
+// tell adds to the facts the desired state, and what the dragon has said of itself.
 func (d *Dragon) tell(f *healer.Facts) {
 	if h := d.world.healer; d.wish == nil && (h == nil || !h.Policy.Default.Heat.DownshiftEnabled) {
 		return
@@ -33,7 +33,7 @@ func (d *Dragon) tell(f *healer.Facts) {
 	f.Desired, f.Configured = d.wish, &said
 }
 
-// right reports whether the dragon is as wished.
+// right reports whether the dragon is in sync.
 func (d *Dragon) right() bool {
 	if d.wish == nil {
 		return true
@@ -42,7 +42,7 @@ func (d *Dragon) right() bool {
 	return len(d.wish.Differences(&c)) == 0
 }
 
-// earns reports whether the dragon has had work of the first pool that a wish is about.
+// earns reports whether the dragon has had work of the first pool of a desired state.
 func (d *Dragon) earns(wish *healer.DesiredState) bool {
 	if len(wish.Pools) == 0 {
 		return slices.ContainsFunc(d.works[:], func(s float64) bool { return s > 0 })
@@ -51,7 +51,7 @@ func (d *Dragon) earns(wish *healer.DesiredState) bool {
 	return i >= 0 && d.works[i] > 0
 }
 
-// poolAt is the index of the pool at a URL; -1: nobody is there.
+// poolAt is the index of the pool at a URL; -1: none.
 func (w *World) poolAt(url string) int {
 	return slices.IndexFunc(w.pools, func(p pool) bool { return p.url == url || p.login == url })
 }
@@ -84,7 +84,7 @@ func (d *Dragon) take(wish *healer.DesiredState, items []healer.Item, why string
 }
 
 // wishes reads: wish d3 pools slush,backup mode efficient. The pool typo is one that
-// nobody runs. Without pools and mode nothing is wished any more.
+// does not exist. Without pools and mode there is no desired state any more.
 func (p *command) wishes() func(*World) {
 	who := p.dragons()
 	var names []string
@@ -119,7 +119,7 @@ func (p *command) wishes() func(*World) {
 	})
 }
 
-// robbed has somebody else configure the dragon, to work for him.
+// robbed has a stranger configure the dragon to work for the stranger.
 func (d *Dragon) robbed() {
 	d.conf = []lead{{0, d.world.pools[0].url, "thief", "x"}}
 	d.restart("stranger")

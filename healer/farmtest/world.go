@@ -89,7 +89,7 @@ type Write struct {
 	At    time.Duration
 	N     int // of the dragon that it reached; -1: none
 	Kind  healer.Kind
-	ID    string // of the healer's action; empty: somebody else's
+	ID    string // of the healer's action; empty: someone else's
 	Actor string
 	MAC   string               // that it was meant for
 	Image string               // version of the firmware

@@ -31,7 +31,7 @@ type device interface {
 	WatchUpgrade(context.Context, func(dragon.UpgradeProgress) bool) error
 }
 
-// writes are the kinds of write that can be carried out, and what each makes begin anew.
+// writes are the kinds of write that can be carried out, and what each of them restarts.
 var writes = map[healer.Kind]struct {
 	// send does it. Before each request but the first it asks whether it may go on.
 	send     func(j *job, ctx context.Context, dev device, step healer.Step, goOn func() error) (cannotApply, error)
@@ -118,7 +118,7 @@ func (h *Healer) runJob(ctx context.Context, j job) {
 }
 
 // carryOut does what the job's attempt says until it is finished: the looks first, the rest
-// in the dragon's lane, where nobody else talks to it.
+// in the dragon's lane, where no other request runs.
 func (h *Healer) carryOut(ctx context.Context, doing string, j *job) error {
 	d := h.config.Fleet.Lookup(j.decision().MAC)
 	if d == nil {

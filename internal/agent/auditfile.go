@@ -27,7 +27,7 @@ const (
 
 // auditFile is audit.jsonl: the healer's history for people and log shippers. The
 // store is what the healer itself remembers by; still nothing is sent while this file
-// cannot be written, since nobody could say afterwards why.
+// cannot be written: afterwards the reason could not be told.
 //
 // Lines about actions are on the disk before the dragon's lane is free. Lines about decisions
 // are left to the system, which takes a few seconds: after a power cut the last of them
@@ -195,7 +195,7 @@ func (h *Healer) appendAudit(records ...healer.Audit) {
 		h.auditSeq++
 		r.Seq, r.HealerID, r.Generation = h.auditSeq, h.config.ID, h.generation()
 		line, err := json.Marshal(r)
-		if err != nil { // a number that is none; the rest is said all the same
+		if err != nil { // NaN, for example; the rest is written
 			level.Error(h.logger).Log("msg", "audit record not writable", "worker", r.Worker, "err", err)
 			continue
 		}
@@ -255,7 +255,7 @@ func fieldsOf(r *healer.Audit) []any {
 	return fields
 }
 
-// ReadAudit reads lines of an audit, for whoever shows them. A torn line is left out.
+// ReadAudit reads lines of an audit. A torn line is left out.
 func ReadAudit(data []byte) (records []healer.Audit, err error) {
 	for line := range bytes.Lines(data) {
 		var a healer.Audit

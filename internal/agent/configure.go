@@ -57,7 +57,7 @@ func (j *job) read(ctx context.Context, dev device, want *healer.DesiredState) e
 	return nil
 }
 
-// configure writes what is otherwise than wished: pools, then autotune, and reads each
+// configure writes what differs from the desired state: pools, then autotune, and reads each
 // back, since a dragon says success to what it ignores. goOn says between two writes
 // whether a human has forbidden the next.
 func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn func() error) (cannotApply, error) {
@@ -99,7 +99,7 @@ func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn fun
 }
 
 // rest is the error of the last of several writes: where another one has succeeded, what
-// was refused is no refusal of the whole.
+// was refused is not a refusal of the whole.
 func rest(err error, items int) error {
 	if items > 1 {
 		return nil

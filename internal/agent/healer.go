@@ -31,7 +31,7 @@ type Clock interface {
 	Synced() bool
 }
 
-// Config says whom a Healer looks after, and by which rules.
+// Config says which fleet a Healer looks after, and by which rules.
 type Config struct {
 	Fleet *fleet.Fleet
 	Dir   string // of the state, the audit and the STOP file
@@ -87,7 +87,7 @@ var (
 // allowed, and answers people. Its methods may be called from any goroutine; those that
 // change something are answered by Run.
 //
-// The memory belongs to the one goroutine of Run. Whoever else needs it asks (see ask);
+// The memory belongs to the one goroutine of Run. Others have it do what they need (see onLoop);
 // nothing that talks to a dragon runs there, so that a human is heard at any time.
 type Healer struct {
 	config  Config
@@ -107,7 +107,7 @@ type Healer struct {
 	mem           *healer.Memory
 	backend       Backend                      // nil: this process does not own the state
 	writer        *store.Writer[store.Records] // to backend
-	opening       chan struct{}                // closed when the state has been opened, or not; nil: nobody is at it
+	opening       chan struct{}                // closed when the state has been opened, or not; nil: no attempt is under way
 	held          bool                         // by another process
 	saidHeld      bool                         // what was logged last
 	storeErr      error                        // why there is no backend
@@ -322,7 +322,7 @@ func (a *arrival) pace() int {
 
 func (a *arrivals) init() { a.newest = make(map[*fleet.Dragon]arrival) }
 
-// OnReading takes a reading, whoever asked for it. It is for fleet.Config, and never blocks.
+// OnReading takes every reading of the fleet. It is for fleet.Config, and never blocks.
 func (h *Healer) OnReading(d *fleet.Dragon, r *fleet.Reading) {
 	at := h.clock.Now().Mono
 	h.arrivals.mu.Lock()

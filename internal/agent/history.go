@@ -42,7 +42,7 @@ func (h *Healer) History(mac string, n int) ([]healer.Audit, error) {
 		if err != nil {
 			return history, err
 		}
-		records, _ := ReadAudit(bytes.Join(lines, nil)) // what cannot be read is no history
+		records, _ := ReadAudit(bytes.Join(lines, nil)) // what cannot be read is not history
 		slices.Reverse(records)
 		history = append(history, records...)
 	}

@@ -38,8 +38,8 @@ func (c *HostClock) Now() healer.Instant {
 	return i
 }
 
-// Synced reports whether the kernel knows of somebody, such as NTP, who keeps its
-// clock right. A container that may not ask knows of nobody.
+// Synced reports whether the kernel says that NTP, or the like, keeps its
+// clock right. In a container that may not ask, it reports false.
 func (c *HostClock) Synced() bool {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)

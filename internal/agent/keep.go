@@ -148,7 +148,7 @@ func (h *Healer) load(ctx context.Context) (o opened) {
 }
 
 // peekLocal reads the state in a directory that cannot be written, so that it can be seen
-// what a human has decided and what is used up; nil: there is none.
+// what a human has decided and what is used up; nil: none.
 func peekLocal(dir string) *healer.Memory {
 	r, err := store.Peek(dir)
 	if err != nil {
@@ -305,7 +305,7 @@ func (h *Healer) wrote() func(error) {
 
 // refused notes that there is no state to write to.
 func (h *Healer) refused(err error) {
-	// Why it fails is often another reason at each attempt; that is no news.
+	// Why it fails is often another reason at each attempt; that is not news.
 	if h.storeErr == nil || h.held != h.saidHeld || h.held && h.storeErr.Error() != err.Error() {
 		h.saidHeld = h.held
 		msg := "healer state cannot be opened"

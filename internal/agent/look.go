@@ -53,7 +53,7 @@ func (h *Healer) pollLoop(ctx context.Context) {
 }
 
 // meetEvery is how soon a dragon is read that was found after a look. Nothing is decided
-// about it before the next one; but whoever has just started the program wants to see it.
+// about it before the next one; but who starts the program wants to see a plan.
 const meetEvery = 5 * time.Second
 
 // untilNext is the time until the next look. One comes as soon as a new leader may send.
@@ -70,7 +70,7 @@ func (h *Healer) untilNext(ctx context.Context, d time.Duration) time.Duration {
 	return d
 }
 
-// wait waits until the next look, and has those dragons read that nobody ever has.
+// wait waits until the next look, and has the dragons read that were never read.
 func (h *Healer) wait(ctx context.Context, d time.Duration) {
 	timer, meet := time.NewTimer(d), time.NewTicker(meetEvery)
 	defer timer.Stop()
@@ -120,7 +120,7 @@ func (h *Healer) speed() float64 {
 }
 
 // gather has a reading of each dragon that is newer than the last look and no older
-// than a poll. One that somebody else takes is as good as one of our own: a dragon
+// than a poll. One that someone else takes is as good as one of our own: a dragon
 // whose reading has just become, or is just becoming, too old gets a little time in
 // which a scrape at the same pace brings the next. So a scrape at whatever time between
 // two looks leaves nothing to ask for. One that is known to be down is not asked: the
@@ -152,7 +152,7 @@ func (h *Healer) gather(ctx context.Context, poll time.Duration, looked time.Tim
 	if len(later) == 0 {
 		return
 	}
-	// Nobody waits for longer than a look comes early, and the grace.
+	// No request waits for longer than a look comes early, and the grace.
 	timer := time.NewTimer(min(wait, 2*poll/refreshGrace))
 	defer timer.Stop()
 	select {
@@ -184,7 +184,7 @@ func (h *Healer) read(ctx context.Context, dragons []*fleet.Dragon, maxAge func(
 	_ = group.Wait()
 }
 
-// refresh reads the dragons that nobody has read lately.
+// refresh reads the dragons that were not read lately.
 func (h *Healer) refresh(ctx context.Context, maxAge time.Duration) {
 	h.read(ctx, h.config.Fleet.Dragons(), func() time.Duration { return h.pause(maxAge) })
 }

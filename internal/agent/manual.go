@@ -60,15 +60,15 @@ func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 // at once.
 type OfflineAudit struct {
 	mu   sync.Mutex // the audit has one owner at a time
-	held bool       // by somebody who has been waited for
+	held bool       // by someone who has been waited for
 }
 
 // recordPatience is how long a record waits for another command that writes one.
 const recordPatience = 5 * time.Second
 
 // Record writes a manual action into the audit in dir while no instance runs there. One that does
-// is store.ErrHeld: it is to be asked for its Record. Those who wait for it wait together,
-// and whoever comes later no more.
+// is store.ErrHeld: use its Record then. Records that wait for another command wait together;
+// later ones do not wait.
 func (o *OfflineAudit) Record(dir string, d ManualAction) (err error) {
 	if err := d.check(); err != nil {
 		return err

@@ -211,7 +211,7 @@ func (h *Healer) account(p *healer.Plan) {
 }
 
 // cost estimates the hashes that an action kept a dragon from making: all of its rate
-// before, until it started anew, and from then on what it made less than that. If it
+// before, until it started again, and from then on what it made less than that. If it
 // made more, and recovered, that is gained.
 func (h *Healer) cost(e *healer.Ended) (lost, gained float64) {
 	a := &e.Action

@@ -88,7 +88,7 @@ func (h *Healer) compare(ctx context.Context, other *healer.Policy, then func(*h
 	return x, err
 }
 
-// Pause keeps the healer's hands off a part of the fleet. For the scope mac the value
+// Pause pauses the healer for a part of the fleet. For the scope mac the value
 // may be a worker or an address too. When it returns nothing more is sent there.
 func (h *Healer) Pause(ctx context.Context, r healer.PauseRequest) (p healer.Pause, err error) {
 	err = h.change(ctx, "pausing", func(now healer.Instant) error {
@@ -222,7 +222,7 @@ func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
 	})
 }
 
-// WriteRequest is a human's wish to restart or reboot a dragon.
+// WriteRequest is a human's request to restart or reboot a dragon.
 type WriteRequest struct {
 	Target string      // worker, MAC or address
 	Kind   healer.Kind // Restart or Reboot

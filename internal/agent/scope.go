@@ -16,7 +16,7 @@ import (
 var ErrUnknownScope = errors.New("no known dragon")
 
 // checkScope brings the scope of a pause into its one form. It refuses a value that no
-// dragon has, unless forced: a typing error would pause nothing, and nobody would notice.
+// dragon has, unless forced: a typing error would pause nothing without a word.
 func (h *Healer) checkScope(r *healer.PauseRequest) error {
 	switch r.Scope {
 	case "site":

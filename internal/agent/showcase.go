@@ -14,7 +14,7 @@ import (
 )
 
 // statusCollector makes series of the published status. It is a collector of its own, so
-// that a scrape sees one cycle or the other and never half of each, and waits for nobody.
+// that a scrape sees one cycle or the other and never half of each, and never waits.
 type statusCollector struct {
 	status *atomic.Pointer[Status]
 	looked *atomic.Pointer[time.Time] // when the last look ended, or the healer began

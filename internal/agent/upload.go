@@ -15,7 +15,7 @@ import (
 )
 
 // UploadShown is an image on its way to a dragon, and what the dragon's updater says of
-// it. That is for people: the updater's word is no proof of anything.
+// it. That is for people: what the updater says proves nothing.
 type UploadShown struct {
 	MAC     string `json:"mac"`
 	Worker  string `json:"worker"`
@@ -84,7 +84,7 @@ func (j *job) image(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return healer.NotSentf("%v", err)
 	}
-	// Nobody else would fare better: somebody has to bring the image back.
+	// No other dragon would get it either: the image must be put back.
 	_ = j.healer.onLoop(ctx, "pausing a rollout", func(context.Context) error {
 		h := j.healer
 		if h.mem.PauseFirmware(h.clock.Now(), j.decision().Upgrade.Rollout, err.Error()) == nil {
