@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -68,7 +67,7 @@ func (c *Collector) reading(w io.Writer, f *family, s *sample) {
 			fmt.Fprintf(w, "%s: panic: %v\n", f.name, v)
 		}
 	}()
-	f.visit(s, nil, func(source string, value dragon.Number, _ *timestamppb.Timestamp, labels []*dto.LabelPair) {
+	f.visit(s, nil, func(source string, value dragon.Number, _ *timestamppb.Timestamp, labels []*labelPair) {
 		var pairs []string
 		for _, l := range labels[:len(labels)-1] { // the last is the worker
 			pairs = append(pairs, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))

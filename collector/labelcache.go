@@ -18,12 +18,12 @@ import (
 type labelCache struct {
 	shared *sharedLabels
 	mu     sync.Mutex
-	pairs  map[label]*dto.LabelPair // those that are its own
+	pairs  map[label]*labelPair // those that are its own
 	starts map[int]*timestamppb.Timestamp
 }
 
 func newLabelCache(c *sharedLabels) *labelCache {
-	return &labelCache{shared: c, pairs: map[label]*dto.LabelPair{}, starts: map[int]*timestamppb.Timestamp{}}
+	return &labelCache{shared: c, pairs: map[label]*labelPair{}, starts: map[int]*timestamppb.Timestamp{}}
 }
 
 // A dragon has some thirty labels. One that invents new ones for ever starts over.
@@ -33,10 +33,10 @@ const maxPairs = 256
 // model, the firmware, where they mine. A farm of ten thousand has them once.
 type sharedLabels struct {
 	mu    sync.RWMutex
-	pairs map[label]*dto.LabelPair
+	pairs map[label]*labelPair
 }
 
-func newSharedLabels() *sharedLabels { return &sharedLabels{pairs: map[label]*dto.LabelPair{}} }
+func newSharedLabels() *sharedLabels { return &sharedLabels{pairs: map[label]*labelPair{}} }
 
 // maxCommon is far more than a farm of one kind has in common. What comes after that is
 // each dragon's own, so that invented labels do not displace the others for good.
@@ -46,7 +46,7 @@ const maxCommon = 4096
 var ownLabels = []string{"worker", "mac", "ip", "user", "name", "place"}
 
 // pair returns the label that dragons share; nil if this one is not to be shared.
-func (c *sharedLabels) pair(l label) *dto.LabelPair {
+func (c *sharedLabels) pair(l label) *labelPair {
 	if slices.Contains(ownLabels, l.name) {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (c *sharedLabels) pair(l label) *dto.LabelPair {
 }
 
 // pair returns a label fit for the page, the same one for the same name and value.
-func (f *labelCache) pair(name, value string) *dto.LabelPair {
+func (f *labelCache) pair(name, value string) *labelPair {
 	value = value[:min(len(value), 4*maxLabel)]
 	l := label{name, value}
 	if p := f.shared.pair(l); p != nil {
@@ -87,8 +87,17 @@ func (f *labelCache) pair(name, value string) *dto.LabelPair {
 	return p
 }
 
-func pair(name, value string) *dto.LabelPair {
-	return &dto.LabelPair{Name: &name, Value: &value}
+// labelPair is a label with its text in a line: name="value".
+type labelPair struct {
+	*dto.LabelPair
+	text string
+}
+
+// inQuotes escapes a label's value as both text formats want it.
+var inQuotes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+
+func pair(name, value string) *labelPair {
+	return &labelPair{&dto.LabelPair{Name: &name, Value: &value}, name + `="` + inQuotes.Replace(value) + `"`}
 }
 
 const (

@@ -2,8 +2,6 @@ package collector
 
 import (
 	"bufio"
-	"bytes"
-	"io"
 	"net/http"
 	"time"
 
@@ -16,9 +14,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// write writes the page in the format that the client asks for, sorted by name. Each
-// family is made, written and its memory used again for the next: of ten
-// thousand the whole page would take some 300 MB.
+// write writes the page in the format that the client asks for, sorted by name.
 func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*family, samples []*sample, own []*dto.MetricFamily) {
 	format := begin(w, r)
 	limitWriting(w, r)
@@ -27,31 +23,25 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*fa
 	if c.Created {
 		options = append(options, expfmt.WithCreatedLines())
 	}
-	sheet := c.pageBuffers.Get().(*pageBuffer)
-	text := &continued{w: w}
-	out := sheet.out
-	out.Reset(text)
+	buffer := c.pageBuffers.Get().(*pageBuffer)
+	out := buffer.out
+	out.Reset(w)
 	defer func() {
 		out.Reset(nil)
-		c.pageBuffers.Put(sheet)
+		c.pageBuffers.Put(buffer)
 	}()
 	// All our names are plain, so there is nothing to escape in them; without this
 	// the encoder would look for it in every label of every series.
 	enc := expfmt.NewEncoder(out, format.WithEscapingScheme(model.NoEscaping), options...)
+	encode := func(mf *dto.MetricFamily) error { return enc.Encode(mf) }
 
-	sheet.most = batch
-	if format.FormatType() == expfmt.TypeProtoDelim {
-		sheet.most = 0 // in protobuf a family is one message
+	var err error
+	if kind := format.FormatType(); kind == expfmt.TypeProtoDelim {
+		err = c.each(families, samples, own, buffer, encode)
+	} else {
+		text := textWriter{pageBuffer: buffer, openMetrics: kind == expfmt.TypeOpenMetrics, created: c.Created}
+		err = merge(families, own, func(f *family) error { return c.writeText(&text, f, samples) }, encode)
 	}
-	err := c.each(families, samples, own, sheet, func(mf *dto.MetricFamily, goesOn bool) error {
-		if goesOn {
-			if err := out.Flush(); err != nil {
-				return err
-			}
-			text.goOn()
-		}
-		return enc.Encode(mf)
-	})
 	if err == nil {
 		err = enc.(expfmt.Closer).Close()
 	}
@@ -90,103 +80,67 @@ func limitWriting(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 }
 
-// batch is how many series of a family are made before they are written. All those of a
-// family of ten thousand dragons would take fifty megabytes.
-const batch = 4096
-
-// continued passes a page in text on. A family that is encoded in several pieces would
-// have its header in each; goOn says that another piece of the same family begins.
-type continued struct {
-	w      io.Writer
-	header bool // what comes is a header that was there already
-	inLine bool // of which a line is not yet at its end
-}
-
-func (c *continued) goOn() { c.header = true }
-
-func (c *continued) Write(b []byte) (int, error) {
-	n := len(b)
-	for c.header && len(b) > 0 {
-		if !c.inLine && b[0] != '#' {
-			c.header = false
-			break
-		}
-		end := bytes.IndexByte(b, '\n')
-		c.inLine = end < 0
-		if c.inLine {
-			return n, nil
-		}
-		b = b[end+1:]
-	}
-	if len(b) > 0 {
-		if _, err := c.w.Write(b); err != nil {
-			return 0, err
-		}
-	}
-	return n, nil
-}
-
-// each calls fn for each family that has a series: those of the samples, and the
-// program's own between them. The families made of samples are fn's only until it
-// returns; one that does not fit on the sheet comes in pieces, of which all but the
-// first go on with it.
-func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, sheet *pageBuffer, fn func(mf *dto.MetricFamily,
-	goesOn bool) error) error {
+// merge calls dragons for each family of theirs and program for each of the program's own, in
+// the order of the names.
+func merge(families []*family, own []*dto.MetricFamily, dragons func(*family) error, program func(*dto.MetricFamily) error) error {
 	for _, f := range families {
 		for len(own) > 0 && own[0].GetName() <= f.name {
 			if own[0].GetName() < f.name { // else it is a dragon's name, which comes from the rows alone
-				if err := fn(own[0], false); err != nil {
+				if err := program(own[0]); err != nil {
 					return err
 				}
 			}
 			own = own[1:]
 		}
-		goesOn := false
-		for next := 0; next < len(samples); {
-			for sheet.reset(); next < len(samples) && !sheet.full(); {
-				next = c.fill(sheet, f, samples, next)
-			}
-			if len(sheet.used()) == 0 {
-				continue
-			}
-			mf := &sheet.family
-			mf.Name, mf.Help, mf.Type, mf.Unit, mf.Metric = &f.name, &f.help, &f.typ, nil, sheet.used()
-			if f.unit != "" {
-				mf.Unit = &f.unit
-			}
-			if err := fn(mf, goesOn); err != nil {
-				return err
-			}
-			goesOn = true
+		if err := dragons(f); err != nil {
+			return err
 		}
 	}
 	for _, mf := range own {
-		if err := fn(mf, false); err != nil {
+		if err := program(mf); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fill adds a family's series of the samples from the first on. It returns where to go
-// on: the end, the sample that the sheet is full before, or after one that made a row panic.
-func (c *Collector) fill(sheet *pageBuffer, f *family, samples []*sample, first int) (next int) {
-	i := first
-	defer func() {
-		if v := recover(); v != nil {
-			c.panicked(samples[i].info.Worker, v)
-			next = i + 1
+// each calls fn for each family that has a series: those of the samples, and the
+// program's own between them. The families made of samples are fn's only until it
+// returns: their memory is used again for the next.
+func (c *Collector) each(families []*family, samples []*sample, own []*dto.MetricFamily, buffer *pageBuffer, fn func(*dto.MetricFamily) error) error {
+	return merge(families, own, func(f *family) error {
+		buffer.n = 0
+		c.visit(f, samples, buffer.scratch[:0], func(_ string, value dragon.Number, since *timestamppb.Timestamp, labels []*labelPair) {
+			if v, known := value.Get(); known {
+				buffer.add(f.typ, v, since, labels)
+			}
+		})
+		if buffer.n == 0 {
+			return nil
 		}
-	}()
-	add := func(_ string, value dragon.Number, since *timestamppb.Timestamp, labels []*dto.LabelPair) {
-		if v, known := value.Get(); known {
-			sheet.add(f.typ, v, since, labels)
+		mf := &buffer.family
+		mf.Name, mf.Help, mf.Type, mf.Unit, mf.Metric = &f.name, &f.help, &f.typ, nil, buffer.metrics[:buffer.n]
+		if f.unit != "" {
+			mf.Unit = &f.unit
 		}
+		return fn(mf)
+	}, fn)
+}
+
+// visit calls emit for each series of a family. A sample that makes a row panic costs its own
+// series only.
+func (c *Collector) visit(f *family, samples []*sample, scratch []*labelPair, emit emit) {
+	one := func(s *sample) {
+		defer func() {
+			if v := recover(); v != nil {
+				c.panicked(s.info.Worker, v)
+			}
+		}()
+		f.visit(s, scratch, emit)
 	}
-	for ; i < len(samples) && !sheet.full(); i++ {
-		f.visit(samples[i], sheet.scratch[:0], add)
+	for _, s := range samples {
+		one(s)
 	}
-	return i
 }
 
 // gather returns the program's own metrics. What cannot be gathered is missing and counted.
@@ -200,17 +154,18 @@ func (c *Collector) gather() []*dto.MetricFamily {
 	return own
 }
 
-// pageBuffer is the memory of one family's series, in few pieces, and of what else a page
-// needs. It is reused: a /probe has few series, and would allocate all of this.
+// pageBuffer is the memory that a page needs besides its own text. It is reused: a /probe has
+// few series, and would allocate all of this.
 type pageBuffer struct {
 	out     *bufio.Writer
+	line    []byte
 	family  dto.MetricFamily
-	scratch [20]*dto.LabelPair
+	scratch [20]*labelPair
 
+	// The series of one family, for protobuf, where a family is one message.
 	chunks  []*[chunk]cell
 	metrics []*dto.Metric // of all cells
 	n       int
-	most    int // with so many series, or more, it takes no further sample; 0: no limit
 }
 
 const chunk = 256
@@ -226,13 +181,7 @@ type cell struct {
 
 func newPageBuffer() *pageBuffer { return &pageBuffer{out: bufio.NewWriterSize(nil, 1<<16)} }
 
-func (s *pageBuffer) reset() { s.n = 0 }
-
-func (s *pageBuffer) full() bool { return s.most > 0 && s.n >= s.most }
-
-func (s *pageBuffer) used() []*dto.Metric { return s.metrics[:s.n] }
-
-func (s *pageBuffer) add(typ dto.MetricType, value float64, since *timestamppb.Timestamp, labels []*dto.LabelPair) {
+func (s *pageBuffer) add(typ dto.MetricType, value float64, since *timestamppb.Timestamp, labels []*labelPair) {
 	if s.n == len(s.metrics) {
 		cells := new([chunk]cell)
 		s.chunks = append(s.chunks, cells)
@@ -243,7 +192,10 @@ func (s *pageBuffer) add(typ dto.MetricType, value float64, since *timestamppb.T
 	c := &s.chunks[s.n/chunk][s.n%chunk]
 	s.n++
 	c.value = value
-	c.metric.Label = append(c.labels[:0], labels...)
+	c.metric.Label = c.labels[:0]
+	for _, l := range labels {
+		c.metric.Label = append(c.metric.Label, l.LabelPair)
+	}
 	c.metric.Gauge, c.metric.Counter = nil, nil
 	if typ == counter {
 		c.counter.Value, c.counter.CreatedTimestamp = &c.value, since

@@ -55,7 +55,7 @@ func parse(t *testing.T, page string) map[string]*dto.MetricFamily {
 func (c *Collector) gatherer(samples []*sample) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		var all []*dto.MetricFamily
-		err := c.each(c.families, samples, nil, &pageBuffer{}, func(mf *dto.MetricFamily, _ bool) error {
+		err := c.each(c.families, samples, nil, &pageBuffer{}, func(mf *dto.MetricFamily) error {
 			all = append(all, proto.Clone(mf).(*dto.MetricFamily))
 			return nil
 		})
@@ -155,34 +155,66 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// A family that is too large to be made at once has one header all the same, in every format.
-func TestALargePageIsWhatTheRegistrysEncoderMakes(t *testing.T) {
-	t.Parallel()
-	c := aCollector(t)
-	dragons := aFleet(700)
-	families, err := c.gatherer(dragons).Gather()
+// asExpfmt is the page of samples as the library's encoder makes it.
+func asExpfmt(t *testing.T, c *Collector, samples []*sample, format expfmt.Format) []byte {
+	t.Helper()
+	families, err := c.gatherer(samples).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if largest := slices.MaxFunc(families, func(a, b *dto.MetricFamily) int { return len(a.Metric) - len(b.Metric) }); len(largest.Metric) < 2*batch {
-		t.Fatalf("the largest family has %d series, and a batch %d", len(largest.Metric), batch)
+	var options []expfmt.EncoderOption
+	if c.Created {
+		options = append(options, expfmt.WithCreatedLines())
 	}
-	for _, accept := range []string{"text/plain", "application/openmetrics-text; version=1.0.0", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"} {
-		format := begin(httptest.NewRecorder(), &http.Request{Header: http.Header{"Accept": {accept}}})
-		var want bytes.Buffer
-		enc := expfmt.NewEncoder(&want, format)
-		for _, mf := range families {
-			if err := enc.Encode(mf); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := enc.(expfmt.Closer).Close(); err != nil {
+	var want bytes.Buffer
+	enc := expfmt.NewEncoder(&want, format, options...)
+	for _, mf := range families {
+		if err := enc.Encode(mf); err != nil {
 			t.Fatal(err)
 		}
-		if got := respond(c, dragons, "Accept", accept).Body.Bytes(); !bytes.Equal(got, want.Bytes()) {
-			t.Errorf("%s: %d bytes, want %d others", accept, len(got), want.Len())
+	}
+	if err := enc.(expfmt.Closer).Close(); err != nil {
+		t.Fatal(err)
+	}
+	return want.Bytes()
+}
+
+var formats = []string{"text/plain", "application/openmetrics-text; version=1.0.0", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"}
+
+func TestThePageIsWhatTheLibrarysEncoderMakes(t *testing.T) {
+	t.Parallel()
+	c := aCollector(t)
+	samples := append(aFleet(70), failed(101, dragon.ErrTimeout), failed(102, &fleet.BusyError{Action: "restart"}))
+	for _, c.Created = range []bool{false, true} {
+		for _, accept := range formats {
+			format := begin(httptest.NewRecorder(), &http.Request{Header: http.Header{"Accept": {accept}}})
+			want, got := asExpfmt(t, c, samples, format), respond(c, samples, "Accept", accept).Body.Bytes()
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s, created %v: %d bytes, want %d others", accept, c.Created, len(got), len(want))
+			}
 		}
 	}
+}
+
+func FuzzPageLikeTheLibrary(f *testing.F) {
+	f.Add("dragon-4500e3ab", "stratum+tcp://pool.example:3333", 70.5, 12.0)
+	f.Add("a\"b\\c\nd", "\xff\x00é", math.Copysign(0, -1), -1.0)
+	f.Add("", "", math.Inf(1), 1e300)
+	f.Fuzz(func(t *testing.T, worker, url string, temperature, shares float64) {
+		c := aCollector(t)
+		c.Created = true
+		info, health, reading := aDragon(1)
+		info.Worker = worker
+		reading.Summary.Pools[0].URL = url
+		reading.Summary.Boards[0].Temperature, reading.Summary.Pools[0].Accepted = dragon.Known(temperature), dragon.Known(shares)
+		samples := []*sample{newSample(info, health, newLabelCache(newSharedLabels()), reading, nil, time.Second)}
+		for _, accept := range formats[:2] {
+			format := begin(httptest.NewRecorder(), &http.Request{Header: http.Header{"Accept": {accept}}})
+			if want, got := asExpfmt(t, c, samples, format), respond(c, samples, "Accept", accept).Body.Bytes(); !bytes.Equal(got, want) {
+				t.Errorf("%s: %s\nwant\n%s", accept, got, want)
+			}
+		}
+	})
 }
 
 func TestPagesAreCompressedForThoseWhoAsk(t *testing.T) {

@@ -52,7 +52,7 @@ type table[T any] struct {
 // item is one object with series: a dragon, a board, a pool.
 type item[T any] struct {
 	of    *T
-	key   *dto.LabelPair         // nil if the table has no key
+	key   *labelPair             // nil if the table has no key
 	since *timestamppb.Timestamp // when its counters began at zero; nil if unknown
 }
 
@@ -69,10 +69,10 @@ type family struct {
 
 	// visit calls emit for each series of a sample, also for those without a value.
 	// It makes the label pairs in scratch, which is emit's only until it returns.
-	visit func(s *sample, scratch []*dto.LabelPair, emit emit)
+	visit func(s *sample, scratch []*labelPair, emit emit)
 }
 
-type emit func(source string, value dragon.Number, since *timestamppb.Timestamp, labels []*dto.LabelPair)
+type emit func(source string, value dragon.Number, since *timestamppb.Timestamp, labels []*labelPair)
 
 // families groups the rows by name, in their order.
 func (t table[T]) families() []*family {
@@ -91,7 +91,7 @@ func (t table[T]) families() []*family {
 func (t table[T]) family(rows []row[T]) *family {
 	first := rows[0]
 	f := &family{name: first.name, unit: first.unit, typ: first.typ, table: t.title, constant: first.with.name}
-	with := make([]*dto.LabelPair, len(rows))
+	with := make([]*labelPair, len(rows))
 	for i, r := range rows {
 		if !slices.Contains(f.sources, r.source) {
 			f.sources = append(f.sources, r.source)
@@ -112,7 +112,7 @@ func (t table[T]) family(rows []row[T]) *family {
 	}
 	f.may = first.may
 
-	f.visit = func(s *sample, scratch []*dto.LabelPair, emit emit) {
+	f.visit = func(s *sample, scratch []*labelPair, emit emit) {
 		for _, it := range t.each(s) {
 			for i := range rows {
 				r := &rows[i]

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -25,7 +24,7 @@ type sample struct {
 	busy    string // the action that holds the lane
 
 	labels *labelCache
-	worker *dto.LabelPair
+	worker *labelPair
 
 	self        [1]item[sample]
 	live        []item[sample] // self if read, else nothing
