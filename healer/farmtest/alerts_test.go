@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // What explains that a dragon is left untreated is an alert that exists.
@@ -21,9 +23,16 @@ func TestExplanationsAreAlerts(t *testing.T) {
 		}
 		rules.Write(text)
 	}
+	said := make(map[healer.Gate]string)
+	for _, g := range healer.GateDocs() {
+		said[g.Gate] = g.Alert
+	}
 	for gate, e := range explainedBy {
+		if e.alert != said[gate] {
+			t.Errorf("the gate %s is explained by %s, and its row names %q", gate, e.alert, said[gate])
+		}
 		if !strings.Contains(rules.String(), "alert: "+e.alert+"\n") {
-			t.Errorf("the gate %s is explained by %s, which is no alert", gate, e.alert)
+			t.Errorf("the gate %s is explained by %s, which is not an alert", gate, e.alert)
 		}
 	}
 }

@@ -158,7 +158,7 @@ func (w *World) idleFor(c *Cause) bool {
 	return c.To == unending && !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return !w.spared(d, c) })
 }
 
-// fulfilment: I22 for wishes. Where nothing speaks against it, and others show that it
+// fulfilment: I22 for desired states. Where nothing speaks against it, and others show that it
 // works, a dragon is brought in sync within hours.
 func (o *Oracle) fulfilment(h *Healer) {
 	w := o.w
@@ -183,7 +183,7 @@ func (o *Oracle) fulfilment(h *Healer) {
 			continue
 		}
 		if w.Now-o.wants[d.N] > 2*time.Hour+time.Duration(len(w.Dragons))*10*time.Minute {
-			o.fail("I22 d%d is not as wished, and nothing is done", d.N)
+			o.fail("I22 d%d is not in sync, and nothing is done", d.N)
 			o.wants[d.N] = w.Now + day
 		}
 	}

@@ -8,10 +8,10 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// wishes: I12 for configurations, before they are sent. The canary
+// configurations: I12 for configurations, before they are sent. The canary
 // has to show that the desired state works before the others get it; few get it at a time;
 // a dragon in sync is left alone; and no dragon is written to again and again.
-func (o *Oracle) wishes(d *Dragon, x *Write) {
+func (o *Oracle) configurations(d *Dragon, x *Write) {
 	w := o.w
 	what := fmt.Sprintf("%s of %s as %s", x.ID, worker(d.MAC), x.Wish.Name)
 	have := d.configured()

@@ -54,7 +54,7 @@ type Healer struct {
 	older   bool          // the same: it was put back from a backup
 	backup  *backup
 	onSend  []func()
-	asked   []wish
+	asked   []injectedRequest
 	pauses  []hold
 	acked   time.Duration
 	dirty   bool // what could not be committed must be, as soon as it can
@@ -65,8 +65,8 @@ type Healer struct {
 	intended  map[string]time.Duration // the last one, by MAC
 }
 
-// wish is a request: a write that a human or a rollout wants.
-type wish struct {
+// injectedRequest is a write that a human or a rollout wants.
+type injectedRequest struct {
 	dragon  int
 	request healer.Request
 	again   bool // until it is sent
@@ -311,7 +311,7 @@ type grant struct {
 // answer asks the plan about what others want.
 func (h *Healer) answer() []grant {
 	var out []grant
-	var left []wish
+	var left []injectedRequest
 	for _, a := range h.asked {
 		d := h.world.Dragons[a.dragon]
 		a.request.MAC = d.Shown
@@ -439,7 +439,7 @@ func (h *Healer) send(a *healer.Attempt, step healer.Step) healer.Reply {
 		write.Image = r.Version
 	}
 	if write.Wish != nil && h.Watch != nil {
-		h.Watch.wishes(w.at(d.Address), write)
+		h.Watch.configurations(w.at(d.Address), write)
 	}
 	result, why := w.Send(d.Address, write)
 	h.note("%s %s %s to %s: %s %s", action.ID, action.Actor, d.Kind, d.Worker, result, why)

@@ -477,5 +477,5 @@ func (p *command) ask() func(*World) {
 		p.oneOf("sent")
 		again = true
 	}
-	return func(w *World) { w.healer.asked = append(w.healer.asked, wish{i, r, again}) }
+	return func(w *World) { w.healer.asked = append(w.healer.asked, injectedRequest{i, r, again}) }
 }
