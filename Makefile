@@ -13,7 +13,7 @@ build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
 
 demo: build ## The whole program on simulated dragons.
-	$(BIN)/mother-of-dragons demo
+	@$(BIN)/mother-of-dragons demo
 
 test: ## All tests. Parts that need Debian packages say so and are skipped.
 	@for tool in prometheus promtool chromium; do command -v $$tool >/dev/null || \

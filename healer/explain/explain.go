@@ -22,6 +22,16 @@ type Layout struct {
 	Width int  // columns of the terminal; 0: any
 }
 
+// short cuts a text of people or dragons in a table, but not with All.
+func (l Layout) short(s string) string {
+	if r := []rune(s); len(r) > maxText && !l.All {
+		return string(r[:maxText-1]) + "…"
+	}
+	return s
+}
+
+const maxText = 24 // letters of a name with its labels
+
 // maxRows is how many dragons are listed without Layout.All.
 const maxRows = 50
 
@@ -140,7 +150,7 @@ func dragons(w io.Writer, p *healer.Plan, l Layout) error {
 			next++
 			turn, at = fmt.Sprint(next), when(d)
 		}
-		row(turn, d.MAC, d.Worker, dash(d.Place), string(d.State), dash(string(d.Reason)), dash(Evidence(d)), action(d), at, dash(d.BlockedBy()))
+		row(turn, d.MAC, d.Worker, dash(l.short(d.Place)), string(d.State), dash(string(d.Reason)), dash(Evidence(d)), action(d), at, dash(d.BlockedBy()))
 	}
 	if rows == 0 {
 		return nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 )
 
 // narrator tells the story of a fast demo: one dragon gets a fault and is healed, a new one
@@ -36,7 +36,7 @@ type chapter struct {
 	do   func()
 }
 
-// chapters lists the events. The healer only observes new dragons for an hour.
+// chapters lists the events.
 func (n *narrator) chapters() []chapter {
 	all := func(do func(*dragontest.Dragon)) func() {
 		return func() {
@@ -47,36 +47,32 @@ func (n *narrator) chapters() []chapter {
 	}
 	worker := func(i int) string { return dragon.WorkerName(n.dragons.Dragon(i).Spec().MAC) }
 	story := []chapter{
-		{130 * time.Minute, "every pool fails. No dragon has work, but none has a fault.", all(func(d *dragontest.Dragon) { d.Inject(dragontest.PoolDead) })},
-		{150 * time.Minute, "the pools are back.", all(func(d *dragontest.Dragon) { d.Clear(dragontest.PoolDead) })},
-		{170 * time.Minute, "end of the story. The dragons keep running; Ctrl-C stops them.", func() {}},
+		{100 * time.Minute, "every pool fails. No dragon has work, but none has a fault.", all(func(d *dragontest.Dragon) { d.Inject(dragontest.PoolDead) })},
+		{120 * time.Minute, "the pools are back.", all(func(d *dragontest.Dragon) { d.Clear(dragontest.PoolDead) })},
+		{140 * time.Minute, "end of the story. The dragons keep running; Ctrl-C stops them.", func() {}},
 	}
 	if i := newcomer(n.dragons.Len()); i > 0 {
 		text := worker(i) + " is new from the factory and is switched on. It mines for its vendor."
-		story = append([]chapter{{100 * time.Minute, text, n.dragons.Dragon(i).PowerOn}}, story...)
+		story = append([]chapter{{70 * time.Minute, text, n.dragons.Dragon(i).PowerOn}}, story...)
 	}
 	if n.dragons.Len() > 1 {
 		text := worker(1) + " loses a board. Restarting its miner process would help; the healer does not know that yet."
-		story = append([]chapter{{30 * time.Minute, text, func() {
+		story = append([]chapter{{n.sickAt(), text, func() {
 			n.dragons.Dragon(1).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+			injectFaults(n.dragons, 1)
 		}}}, story...)
 	}
 	return story
 }
 
-// introduce says what will happen.
-func (n *narrator) introduce(address net.Addr) {
-	fmt.Fprintf(n.out, `
-%d simulated dragons run on %v, %g times faster than real ones.
-http://%v/ shows them and the healer's plan; in a terminal:
-  mother-of-dragons plan --data-dir=%s
-The healer only observes new dragons for an hour. What happens, by the dragons' clock:
-
-`, n.dragons.Len(), n.dragons.Networks(), n.speed, address, n.dir)
+// sickAt is when the first dragons fall sick: after all of them were found.
+func (n *narrator) sickAt() time.Duration {
+	return max(3*time.Minute, time.Duration(float64(2*time.Second)*n.speed))
 }
 
 // tell tells the story until ctx is done.
 func (n *narrator) tell(ctx context.Context) {
+	fmt.Fprint(n.out, "What happens, by the dragons' clock:\n\n")
 	story := n.chapters()
 	ticker := time.NewTicker(250 * time.Millisecond)
 	defer ticker.Stop()
@@ -116,7 +112,7 @@ func (n *narrator) follow() {
 	records, _ := agent.ReadAudit(data)
 	for i := range records {
 		if text := narrate(&records[i]); text != "" {
-			n.line(records[i].At.Sub(n.start), text)
+			n.line(records[i].At.Sub(n.start), cli.Plain(text, 200))
 		}
 	}
 }

@@ -292,7 +292,7 @@ func contents(t *testing.T, dir string) string {
 
 func TestTheFastDemoTellsItsStory(t *testing.T) {
 	t.Parallel()
-	p := spawn(t, nil, binary, "demo", "--dragons=6", "--speed=400", "--web.listen-address=127.0.0.1:0")
+	p := spawn(t, nil, binary, "demo", "--dragons=6", "--speed=400", "--data-dir="+filepath.Join(t.TempDir(), "data"), "--web.listen-address=127.0.0.1:0")
 	for _, line := range []string{"loses a board", "restarts its miner process (step 1)", `outcome "recovered"`, "new from the factory", "is in sync, and a pool has accepted its work", "every pool fails", "the healer pauses", "the healer resumes"} {
 		eventually(t, "the story says: "+line, func() bool { return strings.Contains(p.logged(), line) })
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,9 +70,9 @@ func TestStopDuringAScrapeIsQuickAndClean(t *testing.T) {
 
 func TestDemoShowsEveryDragon(t *testing.T) {
 	t.Parallel()
-	p := spawn(t, nil, binary, "demo", "--dragons=24", "--web.listen-address=127.0.0.1:0")
-	eventually(t, "the demo says where to look", func() bool { return strings.Contains(p.logged(), "/probe?target=") })
-	base := "http://" + listeningOn.FindStringSubmatch(p.logged())[1]
+	p := spawn(t, nil, binary, "demo", "--dragons=24", "--speed=1", "--data-dir="+filepath.Join(t.TempDir(), "data"), "--web.listen-address=127.0.0.1:0")
+	eventually(t, "the demo says where to look", func() bool { return strings.Contains(p.logged(), "Ctrl-C") })
+	base := regexp.MustCompile(`http://[0-9.:]+`).FindString(p.logged())
 	eventually(t, "24 dragons with boards and pools", func() bool {
 		page := get(t, base+"/metrics")
 		return strings.Count(page, "\ndragon_boards{") == 24 && strings.Count(page, "\ndragon_pool_info{") >= 24

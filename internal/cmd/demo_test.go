@@ -1,0 +1,52 @@
+package cmd
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+)
+
+// The demo takes the directory in which every command looks, and nobody else's.
+func TestTheDemoTakesADataDirectoryThatIsFree(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir())
+	dir := func(named string) string {
+		got, err := demoDir(named)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := dir(""); got != "data" {
+		t.Errorf("a free one: %s", got)
+	}
+	if err := os.WriteFile("data/left", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("data/left"); dir("") != "data" || err != nil {
+		t.Error("what a demo left is not taken")
+	}
+	if _, err := os.Stat("data/left"); err == nil {
+		t.Error("what a demo left is still there")
+	}
+	socket, err := net.Listen("unix", filepath.Join("data", config.ControlSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := dir(""); got == "data" {
+		t.Error("that of a demo that runs is taken")
+	}
+	socket.Close()
+	if err := os.Remove(filepath.Join("data", demoMark)); err != nil {
+		t.Fatal(err)
+	}
+	if got := dir(""); got == "data" {
+		t.Error("somebody's data directory is taken")
+	}
+	if _, err := demoDir("data"); err == nil {
+		t.Error("somebody's data directory is taken, as it is named")
+	}
+}
