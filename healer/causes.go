@@ -68,12 +68,14 @@ func (c *cycle) poolsDown() {
 		if s.conflict {
 			continue
 		}
+		slow := false
 		for j := range s.f.Pools {
 			url := s.f.Pools[j].URL
 			// One that works for another pool does not suffer: a spare pool may be
 			// dead for months.
-			if c.m.breaker("pool", url) != nil && s.poolHeld == "" && (s.f.Pools[j].Active || s.noWork) {
-				s.poolHeld = url
+			b := c.m.breaker("pool", url)
+			if b != nil && (s.poolHeld == "" || slow && !b.Slow) && (s.f.Pools[j].Active || s.noWork) {
+				s.poolHeld, slow = url, b.Slow // of two, the one that is not held for long
 			}
 			if p := pools[url]; p != nil {
 				fine := p.fine

@@ -121,6 +121,7 @@ func (o *Oracle) Step(h *Healer) {
 		o.newest = wall
 	}
 	o.judge()
+	o.drifts()
 	sick := 0
 	o.conflicts(h)
 	o.quarantined(h)

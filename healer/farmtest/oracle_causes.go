@@ -96,15 +96,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	case "power":
 		return extent{5 * time.Minute, 44 * time.Minute, true}, hit >= max(3, (n+4)/5)
 	case "schema":
-		bad, size := 0, 0
-		for i, y := range w.Dragons {
-			if c.Members[i] && y.readable() {
-				if size++; !y.understood() {
-					bad++
-				}
-			}
-		}
-		return extent{5 * time.Minute, 14 * time.Minute, false}, s.At >= c.To || bad >= max(2, (size+4)/5)
+		return extent{5 * time.Minute, 14 * time.Minute, false}, c.bigLast-c.bigSince >= 5*time.Minute && s.At-c.bigLast < 14*time.Minute
 	case "domain-mass":
 		sick, size := 0, 0
 		for i, y := range w.Dragons {
@@ -119,6 +111,32 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 		return extent{13 * time.Minute, 0, true}, (c.Name == "dead" || c.Name == "missing") && sick >= max(2, (n+4)/5)
 	}
 	return extent{}, false
+}
+
+// drifts notes while the readings of how many dragons of a firmware make no sense: a write
+// changes that, and so does the end of the cause.
+func (o *Oracle) drifts() {
+	w := o.w
+	for _, c := range w.Causes {
+		if c.Kind != "schema" || c.To < w.Now {
+			continue
+		}
+		bad, size := 0, 0
+		for i, y := range w.Dragons {
+			if c.Members[i] && y.readable() {
+				if size++; y.reach() == healer.BadResponse || y.web() == "renamed" && y.phase == running && !y.stopped {
+					bad++
+				}
+			}
+		}
+		if bad < max(2, (size+4)/5) {
+			continue
+		}
+		if w.Now-c.bigLast > 2*poll {
+			c.bigSince = w.Now
+		}
+		c.bigLast = w.Now
+	}
 }
 
 // movedOff reports whether a desired state has another pool than the one that is down, or was.

@@ -19,7 +19,7 @@ func (d *Dragon) web() string {
 // readable reports whether there is an answer of the dragon, whatever it says.
 func (d *Dragon) readable() bool {
 	r := d.reach()
-	return (r == healer.Reached || r == healer.BadResponse) && d.phase == running && !d.stopped && d.world.known(d) && d.world.forgets[d.N] == 0
+	return (r == healer.Reached || r == healer.BadResponse) && d.world.known(d) && d.world.forgets[d.N] == 0
 }
 
 // understood reports whether its answer makes sense.

@@ -82,6 +82,8 @@ type Cause struct {
 	Members []bool
 	From    time.Duration
 	To      time.Duration // unending while it lasts
+	// Of a firmware that cannot be read: since when, and when last, that was so of many.
+	bigSince, bigLast time.Duration
 }
 
 // Write is something that reached a dragon from outside, as the dragon saw it.
