@@ -300,9 +300,11 @@ func (c *cycle) examine(s *subject) {
 			c.m.chill(s.f.MAC)
 		}
 	}
+	// Where the mining process does not answer, what its boards were like is old.
+	bare := s.w.bare > s.w.at && s.w.stale >= gapPolls
 	for i := range s.w.evidence {
 		ev := &s.w.evidence[i]
-		if ev.fired && s.fired < 0 {
+		if ev.fired && s.fired < 0 && (!bare || detectors[i].bare) {
 			s.fired = i
 		}
 		if (ev.since != 0 || ev.muted != 0) && detectors[i].maxRung > 0 && s.suspect < 0 {

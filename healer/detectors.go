@@ -266,14 +266,14 @@ func (e *detectorInput) old(d *detector) bool {
 		return true
 	}
 	elapsed, known := e.f.Elapsed.Get()
-	uptime, upKnown := e.f.Uptime.Get()
+	uptime, upKnown := e.w.up(e.f, e.at).Get()
 	if d.bare || len(e.f.Boards) == 0 && !known { // nothing that mines: the system's age has to do
 		elapsed, known = uptime, upKnown
 	}
 	if d.needs != nil && (!known || elapsed < d.needs(&e.p.Grace).Seconds()) {
 		return false
 	}
-	return !d.boot || booted(e.f, &e.p.Grace)
+	return !d.boot || booted(e.f, &e.p.Grace) || d.bare && uptime >= e.p.Grace.SystemBoot.Seconds()
 }
 
 // booted reports whether the system is past its boot grace. Where its uptime is

@@ -162,6 +162,7 @@ type watch struct {
 	at           Moment // the newest sample folded in
 	samples      int    // since this process started
 	ok           Moment // the newest attempt that reached it
+	heard        Moment // since when every attempt has; 0: the last did not
 	misses       int    // cycles in a row in which it was silent
 	silent       Moment // since when it is silent; 0: it is not
 	unsent       Moment // the last attempt to configure it that ended before anything was sent
@@ -185,6 +186,15 @@ type watch struct {
 	hourN        int
 	hourFrom     Moment
 	trial        trial // after an upgrade
+}
+
+// up is how long the system is up at least, where its uptime cannot be read and nothing
+// mines: as long as it has answered without a pause.
+func (w *watch) up(f *Facts, at Moment) dragon.Number {
+	if f.Uptime.IsKnown() || w.heard == 0 {
+		return f.Uptime
+	}
+	return dragon.Known(at.Since(w.heard).Seconds())
 }
 
 func newWatch() *watch { return &watch{evidence: make([]evidence, len(detectors))} }

@@ -121,7 +121,7 @@ func (q *gateRequest) uptimeGate() answer {
 	} else if q.change != nil && ok {
 		return no(q.c.p.Rollout.Boot-seconds(up), "up for %s", ShortDuration(seconds(up)))
 	}
-	if booted(f, &q.s.p.Grace) {
+	if up := q.s.w.up(f, q.c.now).Or(-1); booted(f, &q.s.p.Grace) || q.reason == NotMining && up >= q.s.p.Grace.SystemBoot.Seconds() {
 		return yes("")
 	}
 	up := max(f.Uptime.Or(-1), f.Elapsed.Or(-1))

@@ -61,8 +61,12 @@ func (c *cycle) ingest(s *subject) {
 		if w.misses++; w.misses == 1 {
 			w.silent = c.now
 		}
+		w.heard = 0
 	case f.Status == Reached || f.Status == AuthFailed || f.Status == BadResponse:
 		w.misses, w.silent, w.ok = 0, 0, c.now
+		if w.heard == 0 {
+			w.heard = c.now
+		}
 		if s.r.LastSeen == 0 || c.now.Since(s.r.LastSeen) >= seenGranularity {
 			s.r.LastSeen = c.now
 			c.m.chill(f.MAC)

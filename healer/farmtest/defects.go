@@ -153,7 +153,11 @@ func (d *Dragon) unwell() bool {
 
 // seenSick reports whether something is wrong with the dragon, and can be seen.
 func (d *Dragon) seenSick() bool {
-	return d.unwell() && d.world.known(d) && d.web() == "" && d.world.forgets[d.N] == 0
+	return d.unwell() && d.visible()
+}
+
+func (d *Dragon) visible() bool {
+	return d.world.known(d) && d.web() == "" && d.world.forgets[d.N] == 0
 }
 
 // known reports whether a dragon's MAC is its own alone: the others are

@@ -126,7 +126,8 @@ type Restart struct {
 	At     time.Duration
 	System bool
 	Why    string
-	shown  bool // by an answer after it, and before the next
+	shown  bool          // by an answer after it, and before the next
+	seen   time.Duration // when that was
 }
 
 func newDragon(w *World, n int) *Dragon {

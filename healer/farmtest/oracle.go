@@ -126,7 +126,7 @@ func (o *Oracle) Step(h *Healer) {
 	o.conflicts(h)
 	o.quarantined(h)
 	for i, d := range w.Dragons {
-		if d.seenSick() && !o.aside[i] {
+		if d.looksSick() && d.visible() && !o.aside[i] { // whatever of: any sick dragon may begin a storm
 			sick++
 		}
 	}

@@ -123,6 +123,7 @@ func (o *Oracle) drifts() {
 		}
 		bad, size := 0, 0
 		for i, y := range w.Dragons {
+			c.Members[i] = y.told == c.Name // another firmware may have come to it
 			if c.Members[i] && y.readable() {
 				if size++; y.reach() == healer.BadResponse || y.web() == "renamed" && y.phase == running && !y.stopped {
 					bad++
@@ -206,16 +207,16 @@ func (o *Oracle) writtenTo(n int, at time.Duration) bool {
 // six times in a day, within the last 24 hours, each time seen by the healer. What was
 // before the store was lost, or before a human released it, does not count.
 func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
-	var times []time.Duration
+	var times, seen []time.Duration
 	for _, r := range d.Restarts {
 		if (r.Why == "itself" || r.Why == "stranger") && r.shown && r.At > max(o.corrupt, d.released) &&
 			now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
 			(len(times) == 0 || r.At-times[len(times)-1] > 8*time.Minute) {
-			times = append(times, r.At)
+			times, seen = append(times, r.At), append(seen, r.seen)
 		}
 	}
 	for i := range times {
-		if i >= 5 || i >= 2 && times[i]-times[i-2] < 50*time.Minute {
+		if i >= 5 || i >= 2 && seen[i]-times[i-2] < 50*time.Minute {
 			return true
 		}
 	}

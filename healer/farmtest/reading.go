@@ -87,7 +87,9 @@ func (d *Dragon) poll() {
 	if n := len(d.Restarts); n > 0 {
 		// A healer that starts later knows of the last boot, and of no start of the process.
 		last := &d.Restarts[n-1]
-		last.shown = last.shown || d.world.watched(last.At) || last.System && d.world.healer.Alive()
+		if !last.shown && (d.world.watched(last.At) || last.System && d.world.healer.Alive()) {
+			last.shown, last.seen = true, d.at
+		}
 	}
 	d.answered()
 }
