@@ -8,7 +8,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// StepKind is what a shell has to do next for a write.
+// StepKind is what the caller has to do next for a write.
 type StepKind string
 
 // The steps. Persist comes twice: for the intent, and for the result.
@@ -24,7 +24,7 @@ const (
 type Step struct {
 	Do     StepKind
 	After  time.Duration // of a Look: how long to wait before it
-	Intent bool          // of a Persist: what is written is the intent; else it is the result
+	Intent bool          // of a Persist: it writes the intent; else the result
 
 	// Want is the desired state of a dragon that is to be configured; nil: it is not about
 	// that. With an Identify, what it has of it is to be read. With a Send, Items of it are to
@@ -47,7 +47,7 @@ type Reply struct {
 	Note   string  // of a Send: what was said of it
 }
 
-// Standing is what an attempt is judged by at one moment.
+// Standing is what an attempt depends on at one moment.
 type Standing struct {
 	Now    Instant
 	Host   Host
@@ -72,9 +72,9 @@ func (e *NotSentError) Error() string { return "not sent: " + e.Why }
 // NotSentf makes a NotSentError.
 func NotSentf(format string, args ...any) error { return &NotSentError{fmt.Sprintf(format, args...)} }
 
-// Attempt is the order of one write: what a shell does between a decision and its result.
-// The program and the simulated farm are driven by it alike: Next says what is to be done,
-// the shell does it, and Done takes how it went. See the package's documentation for the
+// Attempt is the order of one write: the steps between a decision and its result.
+// The agent and the simulated farm run it alike: Next says what to do next,
+// the caller does it, and Done takes the result. See the package's documentation for the
 // order.
 //
 // Whatever may have changed since the decision is asked again in every Next until the send.
@@ -100,7 +100,7 @@ type Attempt struct {
 func NewAttempt(d Decision, actor string, force bool, view *View, mem *Memory, policy *Policy) *Attempt {
 	a := &Attempt{decision: d, actor: actor, force: force, view: view, policy: policy, next: Look}
 	switch {
-	case !a.own(): // a human has looked himself
+	case !a.own(): // a human has looked at the dragon
 		a.next = Identify
 	case d.Change != nil || d.Upgrade != nil: // it is not sick
 		a.looks = 1
@@ -137,7 +137,7 @@ func (a *Attempt) Action() Action { return a.action }
 // Err says why nothing was sent; nil: something was, or may be yet.
 func (a *Attempt) Err() error { return a.err }
 
-// Next says what is to be done.
+// Next returns the next step.
 func (a *Attempt) Next(s Standing) Step {
 	if a.next != Finished && a.action.Result == Pending {
 		if err := a.Allowed(s); err != nil {
@@ -164,7 +164,7 @@ func (a *Attempt) Next(s Standing) Step {
 	return step
 }
 
-// Done takes how a step went. An error says that the memory does not know the write whose
+// Done takes the result of a step. An error says that the memory does not know the write whose
 // result it was to take.
 func (a *Attempt) Done(s Standing, step Step, r Reply) (err error) {
 	switch step.Do {
@@ -187,7 +187,7 @@ func (a *Attempt) Done(s Standing, step Step, r Reply) (err error) {
 	return err
 }
 
-// confirm holds a dragon that was read once more against the decision.
+// confirm compares a dragon that was read again with the decision.
 func (a *Attempt) confirm(s Standing, r Reply) {
 	err := r.Err
 	if err == nil {
@@ -228,7 +228,7 @@ func (a *Attempt) identified(s Standing, r Reply) {
 	a.next = Persist
 }
 
-// recognize holds who the dragon says that it is against the decision.
+// recognize compares the identity that the dragon gives with the decision.
 func (a *Attempt) recognize(r Reply) error {
 	d := &a.decision
 	switch {
@@ -344,7 +344,7 @@ func (a *Attempt) Allowed(s Standing) error {
 		if err := s.Memory.Interlock(s.Now, d.MAC, d.Kind, a.action.ID); err != nil {
 			return NotSentf("%v", err)
 		}
-		// Who has an address is the network's matter, which no simulation hurries.
+		// Addresses change at the network's pace, also in a fast simulation.
 		age := s.Now.Mono - a.proven
 		if s.Speed > 0 {
 			age = time.Duration(float64(age) / s.Speed)
@@ -367,7 +367,7 @@ func (a *Attempt) Allowed(s Standing) error {
 	case a.actor == "" && s.Policy.For(d.Profile).Mode != Enforce:
 		return NotSentf("the mode is observe")
 	}
-	if g := gateOf(s.Policy.without); g != nil && g.hold { // a test looks what happens without
+	if g := gateOf(s.Policy.without); g != nil && g.hold { // a test tries it without the gate
 		return nil
 	}
 	if err := s.Memory.CheckHold(s.Now, d.MAC); err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // Audit is one line of audit.jsonl: a changed decision, an action's outcome, or a
-// breaker. It names nothing that is secret. The shell adds seq and healer_id.
+// breaker. It has no secrets. The agent adds seq and healer_id.
 type Audit struct {
 	At       time.Time `json:"ts"`
 	Seq      int       `json:"seq"`
@@ -56,7 +56,7 @@ type Verified struct {
 	Verdict Outcome `json:"verdict"`
 }
 
-const auditAgain = time.Hour // an unchanged decision is said once more after this
+const auditAgain = time.Hour // an unchanged decision is written again after this
 
 // saying is what the audit said last about a dragon.
 type saying struct {
@@ -107,7 +107,7 @@ func (c *cycle) auditOutcome(s *subject, a *Action) {
 }
 
 // auditDecisions says what is new: the verb, the state, the reason or the gates in
-// the way. Numbers alone are no news, nor is a dragon that is well, or merely suspect.
+// the way. Changed numbers alone are not written, nor a dragon that is well or only suspect.
 func (c *cycle) auditDecisions() {
 	for i := range c.out.Dragons {
 		d := &c.out.Dragons[i]
@@ -168,7 +168,7 @@ func (s State) Quiet() bool {
 	return s == StateNew || s == StateObserving || s == StateHealthy
 }
 
-// what is the part of a decision that makes it another one.
+// what is the part of a decision whose change makes a new line.
 func (d *Decision) what() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %s %s %d", d.Verb, d.State, d.Reason, d.Kind, d.Rung)

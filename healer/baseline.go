@@ -20,8 +20,8 @@ const (
 )
 
 // Baseline is what one dragon does when it is well, in one mode: the rolling median
-// of seven days of healthy hours. Value falls slowly only, so that a dragon that gets
-// worse by little and little is not measured by its own decline.
+// of seven days of healthy hours. Value falls slowly, so that a dragon that gets
+// slowly worse is not measured by its own decline.
 type Baseline struct {
 	Mode  string    `json:"mode,omitempty"`
 	Slots []float64 `json:"slots,omitempty"` // mean rates of four healthy hours each, oldest first
@@ -64,8 +64,8 @@ func (b *Baseline) known(mode string) dragon.Number {
 // before the first question for it, is taken for the one that was.
 func (b *Baseline) holds(mode string) bool { return mode == "" || b.Mode == "" || mode == b.Mode }
 
-// learn adds a healthy sample to the dragon's running slot; anything else would
-// teach it that sick is normal.
+// learn adds a healthy sample to the dragon's running slot; others would
+// make a low rate the baseline.
 func (w *watch) learn(r *Record, mode string, at Moment, healthy bool, poll time.Duration, fall Ratio) (learned bool) {
 	rate, ok := w.rate.Get()
 	if !healthy || !ok || rate <= 0 {

@@ -35,8 +35,8 @@ func (s BreakerState) String() string {
 //	foreign     someone else restarts dragons (Scope is a MAC, or empty for several)
 //	efficacy    open: a step of the ladder does not help, and is skipped (Scope is step/reason/model);
 //	            latched: the whole ladder does not (Scope is ladder/reason/model)
-//	harm        what is done does harm
-//	rollout     what a rollout brings does not work (Scope is the rollout)
+//	harm        actions do harm
+//	rollout     the change of a rollout does not work (Scope is the rollout)
 type Breaker struct {
 	Name   string       `json:"name"`
 	Scope  string       `json:"scope,omitempty"`
@@ -125,7 +125,7 @@ func (c *cycle) track(x condition) {
 	if x.tripped {
 		detail := x.detail()
 		if b.State == BreakerHalfOpen {
-			// It was as good as over: this is another time, and its cause is looked for again.
+			// It was almost closed: this counts as a new one, and its cause is looked for again.
 			b.State, b.Trial, b.Blind, b.Pace, b.Wins = BreakerOpen, "", c.now, 0, 0
 			c.auditBreaker(Hold, x.name, x.scope, detail)
 			c.m.TouchFleet()
@@ -288,8 +288,8 @@ func (c *cycle) breakers() {
 	}
 }
 
-// countSick counts the dragons of the fleet, and of each scope of a breaker. It finds out on
-// the way how many dragons count, and whether the site is hot.
+// countSick counts the dragons of the fleet, and of each scope of a breaker. It also finds
+// how many dragons count, and whether the site is hot.
 func (c *cycle) countSick() (fleet sickTally, scopes map[string]*sickTally) {
 	keys := make(map[scopeKey]*sickTally)
 	hot := 0
@@ -302,7 +302,7 @@ func (c *cycle) countSick() (fleet sickTally, scopes map[string]*sickTally) {
 			continue
 		}
 		c.n++
-		if s.w.evidence[rank(Hot)].fired && s.f.alive() > 0 { // dead boards do not say that it is over
+		if s.w.evidence[rank(Hot)].fired && s.f.alive() > 0 { // a dead board keeps its last temperature
 			hot++
 		}
 		if c.covered(s) {
@@ -337,7 +337,7 @@ func (t *sickTally) add(x sickTally) {
 
 // tallyOf counts one dragon.
 func (c *cycle) tallyOf(s *subject) sickTally {
-	open := s.r.open() // who is under treatment still counts; who is only configured was not sick
+	open := s.r.open() // a dragon under treatment still counts; one that is only configured was not sick
 	sick := s.sick() || (s.r.State == StateSettling || s.r.State == StateActing) && (open == nil || open.heals())
 	t := sickTally{n: 1}
 	if sick && !c.beyondHelp(s) {
@@ -399,7 +399,7 @@ func (c *cycle) foreign() {
 		if n == 0 && c.m.breaker("foreign", s.f.MAC) == nil {
 			continue
 		}
-		// A dragon that flaps all by itself is known to; it says nothing about the others,
+		// A dragon that flaps restarts by itself; that says nothing about the others,
 		// unless a good part of the farm does so at the same time.
 		if n > 0 && s.r.Flapping == 0 {
 			dragons++
@@ -419,7 +419,7 @@ func (c *cycle) foreign() {
 		detail: func() string { return fmt.Sprintf("unexplained restarts of %d dragons in an hour", dragons) }})
 }
 
-// harm latches everything when actions have cost dragons.
+// harm latches its breaker, which holds everything, when actions made dragons worse or lost them.
 func (c *cycle) harm() {
 	f := &c.m.Fleet
 	if n := len(f.Harm); n > 0 && c.now.Since(f.Harm[0]) >= 24*time.Hour {
@@ -452,8 +452,8 @@ func (c *cycle) harmedLately() bool {
 	return harmful >= c.p.Breakers.HarmRecent.ceilOf(n)
 }
 
-// unharmed takes back the vote of a dragon that was lost and came back by itself. What
-// was latched by such votes alone is closed: nothing was harmed.
+// unharmed no longer counts a dragon as harmed that was lost and came back by itself. A breaker that
+// was latched by such dragons alone closes.
 func (m *Memory) unharmed(lost Moment) {
 	i := slices.Index(m.Fleet.Harm, lost)
 	if i < 0 {
@@ -494,7 +494,7 @@ func (c *cycle) tally(s *subject, a *Action) {
 	switch n := len(o.Last); {
 	case a.Outcome == NotKnown: // says nothing of what helps
 	case a.Outcome == Relapsed:
-		// It was counted as a success; the newest success turns out to be none.
+		// It was counted as a success, and did not last: the newest success no longer counts.
 		o.Totals[Recovered]--
 		for i := n - 1; i >= 0; i-- {
 			if o.Last[i] {
@@ -534,7 +534,7 @@ func (f *FleetRecord) outcomes(key string) *Outcomes {
 }
 
 // givenUp counts the dragons of a model that no step of the ladder has helped, and latches
-// that ladder when none of many got well.
+// that ladder when many in a row did not recover.
 func (c *cycle) givenUp(s *subject, reason Reason) {
 	key := ladderKey(reason, s.f.Model)
 	o := c.m.Fleet.outcomes(key)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// causes finds out what many dragons suffer from together, before any of them is judged.
+// causes finds common causes, before any dragon is judged.
 func (c *cycle) causes() {
 	c.poolsDown()
 	c.domainsDown()
@@ -221,7 +221,7 @@ func (c *cycle) fleetBoot() {
 		}})
 }
 
-// ours reports whether a start of the dragon at a moment was our doing.
+// ours reports whether the healer caused a start of the dragon at a moment.
 func (c *cycle) ours(s *subject, at Moment) bool {
 	for i := range s.r.Restarts {
 		if x := &s.r.Restarts[i]; x.Cause == CauseHealer && time.Duration(x.At-at).Abs() <= bootTolerance {
@@ -272,7 +272,7 @@ func (c *cycle) upstream() string {
 }
 
 // covered reports whether a common cause holds the dragon: its pool, its site, its
-// firmware, or a stranger who restarts it. What it suffers from says nothing of the others.
+// firmware, or a stranger who restarts it. Then its fault says nothing about the others.
 func (c *cycle) covered(s *subject) bool {
 	if s.poolHeld != "" {
 		return true

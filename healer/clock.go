@@ -35,7 +35,7 @@ type Anchor struct {
 const (
 	jumpTolerance = 30 * time.Second // of wall against monotonic clock, between two cycles
 	trustAfter    = 15 * time.Minute // alive, without NTP, with a wall clock that did not go back
-	anchorEvery   = 30 * time.Minute // seldom, for the sake of memory cards
+	anchorEvery   = 30 * time.Minute // rarely, to spare memory cards
 )
 
 // timeline is the running side of the healer's time.
@@ -44,8 +44,8 @@ type timeline struct {
 	last    Instant
 	moment  Moment
 	alive   time.Duration // of this process, by the monotonic clock
-	// gap is the wall clock's claim of how long the host was off. It is credited where NTP
-	// had set the clock before, and has again.
+	// gap is how long the host was off by the wall clock. It counts if NTP
+	// had set the clock before, and has set it again.
 	gapFrom   time.Time
 	gapOpen   bool
 	trusted   bool

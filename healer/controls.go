@@ -13,7 +13,7 @@ import (
 // PauseKind tells a pause from maintenance.
 type PauseKind string
 
-// The kinds. Both keep the healer away; a dragon in maintenance is not counted as
+// The kinds. Both stop the healer; a dragon in maintenance is not counted as
 // sick either, and its alerts are muted.
 const (
 	Paused     PauseKind = "pause"
@@ -26,7 +26,7 @@ const (
 )
 
 // Pause pauses the healer for a part of the fleet. Several may overlap, and
-// each goes away by itself alone.
+// each ends by itself.
 type Pause struct {
 	ID          string    `json:"id"`
 	Kind        PauseKind `json:"kind"`
@@ -50,7 +50,7 @@ type PauseRequest struct {
 	For          time.Duration
 	UntilResume  bool
 	Force        bool // also for a value that no dragon has
-	Retired      bool // For may be as long as it likes
+	Retired      bool // For may be of any length
 }
 
 // Pause adds a pause.
@@ -153,7 +153,7 @@ func (m *Memory) CheckHold(now Instant, mac string) error {
 	return nil
 }
 
-// facts is what was known of a dragon in the last cycle; else who it was.
+// facts is what was known of a dragon in the last cycle; else only its identity.
 func (m *Memory) facts(mac string) *Facts {
 	if w := m.run.dragons[mac]; w != nil && w.facts != nil {
 		return w.facts
@@ -195,7 +195,7 @@ func (m *Memory) paused(kind PauseKind, f *Facts, now Moment) *Pause {
 	return nil
 }
 
-// Quarantine takes a dragon out of the healer's hands.
+// Quarantine stops the healer from treating a dragon.
 func (m *Memory) Quarantine(now Instant, mac, by, reason string) error {
 	r := m.Dragons[mac]
 	if r == nil {

@@ -8,12 +8,12 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Decide takes one look at the fleet. It folds what is seen into mem, which it
-// changes, and says of every dragon where it stands and what is to be done: to at most
-// one of them at a time, since writes are spaced anyway and the next look will be
-// fresher. The same now, view, mem and policy give the same plan, byte for byte.
+// Decide decides about the fleet once. It adds what is seen to mem, which it
+// changes, and says for every dragon its state and what to do: to at most
+// one of them at a time, since writes are spaced anyway and the next cycle has newer
+// readings. The same now, view, mem and policy give the same plan, byte for byte.
 //
-// It takes each reading as at most one sample, however often it is shown one.
+// A reading is at most one sample, however often it is in a view.
 func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 	return decide(now, view, mem, policy).out
 }
@@ -40,7 +40,7 @@ func decide(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
 	return c
 }
 
-// survey is the first half of a cycle: what the fleet is like, before any dragon is judged.
+// survey is the first half of a cycle: the fleet as it is, before any dragon is judged.
 func survey(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
 	c := &cycle{p: policy, m: mem, host: view.Host, out: &Plan{}}
 	c.start(now)
@@ -100,7 +100,7 @@ type cycle struct {
 	rollouts     int            // those of them that are not the healer's
 	domainSize   map[string]int
 	granted      *subject // that this cycle's action goes to
-	observed     *subject // that it would go to, were its mode enforce
+	observed     *subject // that it would go to if its mode were enforce
 	siteHot      bool
 	exam         detectorInput   // of the dragon that is examined
 	today        map[string]bool // dragons that were written to within a day to heal them; nil: not counted yet
@@ -164,7 +164,7 @@ func (c *cycle) gather(view *View) {
 	if len(c.byMAC) == len(c.m.Dragons) {
 		return
 	}
-	// Who answers to their MAC is not known, but what was sent to them has no outcome yet.
+	// Their MAC is contested, but actions on them have no outcome yet.
 	for _, mac := range sortedKeys(c.m.Dragons) {
 		if c.byMAC[mac] == nil {
 			r := c.m.Dragons[mac]
@@ -196,7 +196,7 @@ func (c *cycle) present(view *View) (conflicts []*subject) {
 		s := &subjects[i]
 		mac := s.f.MAC
 		if c.contested(s.f, twice[mac]) {
-			// Which of them the past belongs to is not known, so it is left alone, and
+			// It is not known which of them the record belongs to. The record stays as it is, and
 			// what was seen of it recently is dropped.
 			s.conflict, s.r, s.w = true, &Record{Who: s.f.Who}, newWatch()
 			delete(c.m.run.dragons, mac)
@@ -239,8 +239,8 @@ func (c *cycle) absent(conflicts []*subject) {
 	}
 }
 
-// conflictFor is how long a MAC counts as contested after the last sign of it: of two
-// twins one may be silent for hours, and nothing tells which of them is still there. The sign
+// conflictFor is how long a MAC counts as contested after the last sign of it: one of two
+// twins may be silent for hours, and then it is not known which of them still runs. The sign
 // is written down to the hour.
 const conflictFor = 24*time.Hour + seenGranularity
 
@@ -350,7 +350,7 @@ func (c *cycle) detectorInput(s *subject) *detectorInput {
 	return e
 }
 
-// unsettled reports whether the dragon, or what it hangs on, has just come back or changed.
+// unsettled reports whether the dragon, its site or its pool has just come back or changed.
 func (c *cycle) unsettled(s *subject) bool {
 	if a := s.r.last(func(a *Action) bool { return a.Kind == Configure || a.Kind == Upgrade }); a != nil &&
 		c.now.Since(a.At) < s.p.Grace.AfterConfig {
@@ -414,12 +414,12 @@ func (c *cycle) expected(s *subject) int {
 	return dragon.ExpectedBoards(s.f.Shown, s.p.Boards, s.f.Model).Boards
 }
 
-// tunesNeeded is how many times a model must have been seen to tune before that says
-// how long it takes.
+// tunesNeeded is how many tunings of a model must have been seen before they say
+// how long tuning takes.
 const tunesNeeded = 10
 
 // TuneTime is how long autotuning takes a model: the 95th percentile of what was seen;
-// 0 where too little was seen.
+// 0 if too few were seen.
 func (m *Memory) TuneTime(model string) time.Duration {
 	t := m.Fleet.Tunes[model]
 	if len(t) < tunesNeeded {
@@ -493,7 +493,7 @@ func (c *cycle) decide(s *subject) {
 	}
 }
 
-// weigh remembers since when the next step does not pay.
+// weigh remembers since when the next step costs more than it may bring.
 func (c *cycle) weigh(s *subject, d *Decision) {
 	costly := slices.ContainsFunc(d.Gates, func(g GateState) bool { return g.Name == GateBenefit && !g.Open })
 	switch {

@@ -32,7 +32,7 @@ var ErrGuard = errors.New("the new policy would call too many dragons sick")
 
 // Guard dry-runs a new policy on what is seen now. Nothing is folded into mem. Every
 // detector's newest sample is judged by both policies, without waiting for durations:
-// it is the threshold that a typo spoils.
+// a typing error spoils thresholds.
 func Guard(now Instant, mem *Memory, before, after PolicyView) (Guarded, error) {
 	was, is := judged(now, mem, before), judged(now, mem, after)
 	lacks := func(from, in map[string]Found) (out []Found) {

@@ -9,7 +9,7 @@ import (
 type step struct {
 	kind      Kind
 	rung      int
-	hold      time.Duration // that the step before still asks for
+	hold      time.Duration // that remains of the step before
 	interval  time.Duration // the same for the reason's own gap
 	benefit   *Benefit
 	exhausted string // why there is no next step
@@ -39,7 +39,7 @@ func (c *cycle) step(s *subject) step {
 		}
 	}
 	if n := len(l.Steps); n > 0 && s.r.Refused >= n {
-		// Also for what does not climb: it would be asked forever.
+		// Also for a reason that must not climb: it would be tried forever.
 		st.rung, st.kind = min(rung, n), l.Steps[min(rung, n)-1]
 		if st.hold == 0 {
 			st.exhausted = "it refuses" + refusals(s.r)
@@ -217,11 +217,11 @@ func (c *cycle) firstTreated(s *subject, rung int) string {
 	return ""
 }
 
-// chronic reports whether a dragon is sick for long and known to be: what is done to it
-// has not helped, or does not pay, or is known not to help its model.
+// chronic reports whether a dragon stays sick: what was done to it
+// did not help, or costs too much, or is known not to help its model.
 func (c *cycle) chronic(s *subject) bool { return s.r.Rung > 0 || c.beyondHelp(s) }
 
-// beyondHelp reports whether the healer has given a sick dragon up, for now.
+// beyondHelp reports whether the healer does not treat a sick dragon for now.
 func (c *cycle) beyondHelp(s *subject) bool {
 	if !s.sick() {
 		return false
@@ -229,7 +229,7 @@ func (c *cycle) beyondHelp(s *subject) bool {
 	return s.r.Costly != 0 || c.m.breaker("efficacy", ladderKey(detectors[s.fired].reason, s.f.Model)) != nil
 }
 
-// refusals says how often in a row the dragon said no to the ladder, and what it said last.
+// refusals says how often in a row the dragon rejected a step, and its last answer.
 func refusals(r *Record) string {
 	last := r.last(func(a *Action) bool { return a.Result == Refusal && a.Actor == HealerActor && a.heals() })
 	if r.Refused == 0 || last == nil {

@@ -274,7 +274,7 @@ func timeLeft(p *healer.Plan, x *healer.SyncStatus) time.Duration {
 	return 0
 }
 
-// trouble says why a dragon stays as it is.
+// trouble says why a dragon is not brought in sync.
 func trouble(x *healer.SyncStatus) string {
 	var words []string
 	for _, d := range x.Drift {

@@ -16,7 +16,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
-// device is all that the healer can do to a dragon: what is not named here cannot be
+// device has all that the healer can do to a dragon: what is not here cannot be
 // asked for. What cannot be undone (power off, factory reset, another address or
 // password) has no place in it, see TestTheHealerCannotAskForWhatCannotBeUndone.
 type device interface {
@@ -43,7 +43,7 @@ var writes = map[healer.Kind]struct {
 	healer.Upgrade:   {(*job).upload, fleet.SystemRestart},
 }
 
-// plain is a write of one request, that says nothing.
+// plain is a write of one request without an answer of interest.
 func plain(send func(device, context.Context) error) func(*job, context.Context, device, healer.Step, func() error) (cannotApply, error) {
 	return func(_ *job, ctx context.Context, dev device, _ healer.Step, _ func() error) (cannotApply, error) {
 		return nil, send(dev, ctx)
@@ -193,7 +193,7 @@ func (h *Healer) finish(life context.Context, j *job, step healer.Step, r healer
 	}
 }
 
-// standing is what an attempt is judged by now. Only the owner may call it.
+// standing is what an attempt depends on now. Only the owner may call it.
 func (h *Healer) standing(life context.Context) healer.Standing {
 	s := healer.Standing{Now: h.clock.Now(), Host: h.host(), Memory: h.mem, Policy: h.policy, Plan: h.plan, Speed: h.speed()}
 	switch {
@@ -256,7 +256,7 @@ func (h *Healer) scheduleNext(ctx context.Context) {
 	})
 }
 
-// offLoop runs fn, which is not the owner's, and has him hear of a panic.
+// offLoop runs fn outside the owner's goroutine, and tells the owner of a panic.
 func (h *Healer) offLoop(doing string, fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -392,7 +392,7 @@ func (h *Healer) sent(j *job) {
 	h.appendAudit(r)
 }
 
-// notCarriedOut says why a decision came to nothing.
+// notCarriedOut says why a decision was not carried out.
 func (h *Healer) notCarriedOut(j *job, err error) {
 	r := h.recordOf(j.decision(), healer.Blocked)
 	r.Note = err.Error()
@@ -402,7 +402,7 @@ func (h *Healer) notCarriedOut(j *job, err error) {
 	h.appendAudit(r)
 }
 
-// unknownAtStart says that the last process did not live to see what came of a write.
+// unknownAtStart records that the last process ended before the result of a write was known.
 func (h *Healer) unknownAtStart(now healer.Instant, a *healer.Action) {
 	h.metrics.outcomes.WithLabelValues(string(a.Kind), reasonLabel(a.Reason), string(healer.Unknown)).Inc()
 	for mac, r := range h.mem.Dragons {
@@ -437,7 +437,7 @@ func resultOf(err error) healer.Result {
 		return healer.Accepted
 	case errors.Is(err, dragon.ErrUnknownOutcome):
 		return healer.Unknown
-	// A login that was good a moment ago and is not good for this is a no, too.
+	// A login that was accepted a moment ago and is not accepted for this is a refusal, too.
 	case errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrUnauthorized):
 		return healer.Refusal
 	// Nothing was sent: the client tells a request that may have arrived by

@@ -1,6 +1,6 @@
-// Package agent runs the healer: it has the dragons read, lets package healer decide,
-// writes down what must be remembered, carries out what the plan says, and answers
-// people. All effects of healing are here.
+// Package agent runs the healer: it reads the dragons, calls package healer to decide,
+// persists the memory, carries out the plan, and answers
+// requests of people. All effects of healing are here.
 package agent
 
 import (

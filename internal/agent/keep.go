@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	answerWithin = 800 * time.Millisecond // to a human, whether or not what he said is written down by then
+	answerWithin = 800 * time.Millisecond // to a human, whether or not the request is on the disk by then
 	closeWithin  = 3 * time.Second        // for the last writes of a process that ends
 )
 
@@ -94,7 +94,7 @@ func (h *Healer) acquire(ctx context.Context) bool {
 	return opened
 }
 
-// open opens the state, and gives it to the owner. It may hang for as long as it likes.
+// open opens the state, and gives it to the owner. It may hang without limit.
 func (h *Healer) open(ctx context.Context, done chan struct{}) {
 	o := h.load(ctx)
 	err := h.onLoop(context.WithoutCancel(ctx), "taking the state over", func(life context.Context) error {
@@ -240,7 +240,8 @@ func (h *Healer) giveUp(why error) {
 // isolatedRest is how long an instance that was cut off from the dragons does not lead.
 const isolatedRest = 5 * time.Minute
 
-// share does what an instance that shares its state owes the others. Only the owner may call it.
+// share keeps a shared state useful for the others: an isolated instance gives it up, and a STOP
+// file becomes a pause for all. Only the owner may call it.
 func (h *Healer) share(p *healer.Plan) {
 	if !h.config.Shared {
 		return
@@ -286,7 +287,7 @@ func (h *Healer) writing(b Backend) func(*store.Records) error {
 	}
 }
 
-// wrote returns what hears how each write ended.
+// wrote returns the callback for the end of each write.
 func (h *Healer) wrote() func(error) {
 	failing := false
 	return func(err error) {
@@ -341,7 +342,7 @@ type written struct {
 	wait func(context.Context) error
 }
 
-// within waits for it, beside the owner.
+// within waits for the write, outside the owner's goroutine.
 func (w *written) within(ctx context.Context, d time.Duration) error {
 	if w.err != nil || w.wait == nil {
 		return w.err
@@ -351,7 +352,7 @@ func (w *written) within(ctx context.Context, d time.Duration) error {
 	return w.wait(ctx)
 }
 
-// persist has what has changed in the memory written down, and does not wait for it. What
+// persist writes what has changed in the memory, without waiting for it. What
 // cannot be written now is written as soon as that is possible again.
 func (h *Healer) persist() written {
 	if h.writer == nil {
@@ -378,7 +379,7 @@ func (h *Healer) generation() uint64 {
 	return h.backend.Generation()
 }
 
-// close ends the healer in order, as far as the disk lets it.
+// close ends the healer in order, as far as the disk allows.
 func (h *Healer) close() {
 	if h.writer != nil {
 		h.mem.Stop(h.clock.Now())

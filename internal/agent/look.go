@@ -23,7 +23,7 @@ const stopFile = "STOP"
 // takes one itself. A look comes early by no more than that, too.
 const refreshGrace = 20
 
-// pollLoop has the dragons read and decided about, a little more or less often than the
+// pollLoop reads the dragons and decides, a little more or less often than the
 // policy's period, so that many healers, or a scrape, do not fall into step with it.
 func (h *Healer) pollLoop(ctx context.Context) {
 	var looked time.Time
@@ -119,7 +119,7 @@ func (h *Healer) speed() float64 {
 	return 1
 }
 
-// gather has a reading of each dragon that is newer than the last look and no older
+// gather gets a reading of each dragon that is newer than the last look and no older
 // than a poll. One that someone else takes is as good as one of our own: a dragon
 // whose reading has just become, or is just becoming, too old gets a little time in
 // which a scrape at the same pace brings the next. So a scrape at whatever time between
@@ -171,7 +171,7 @@ func (h *Healer) pace(d *fleet.Dragon) int {
 	return a.pace()
 }
 
-// read reads dragons, except where there is a reading that will do.
+// read reads the dragons that have no reading young enough.
 func (h *Healer) read(ctx context.Context, dragons []*fleet.Dragon, maxAge func() time.Duration) {
 	var group errgroup.Group
 	group.SetLimit(h.config.Workers)
@@ -189,7 +189,7 @@ func (h *Healer) refresh(ctx context.Context, maxAge time.Duration) {
 	h.read(ctx, h.config.Fleet.Dragons(), func() time.Duration { return h.pause(maxAge) })
 }
 
-// cycle decides, writes down, and begins what is to be done.
+// cycle decides, persists, and begins the next action.
 func (h *Healer) cycle(ctx context.Context) error {
 	start := time.Now()
 	now := h.clock.Now()
@@ -210,7 +210,7 @@ func (h *Healer) cycle(ctx context.Context) error {
 	return nil
 }
 
-// act begins to carry out what the plan says, which is one thing at most.
+// act begins the action of the plan, which is one at most.
 func (h *Healer) act(ctx context.Context) {
 	for i := range h.plan.Dragons {
 		if d := h.plan.Dragons[i]; d.Verb == healer.Act {
@@ -258,8 +258,8 @@ func (h *Healer) republish() {
 	h.publish(h.decide(now, h.view, h.mem.Clone(), h.enforced()))
 }
 
-// snapshot gathers what is known of the fleet, as a policy places it, and of the healer's
-// own footing.
+// snapshot gathers what is known of the fleet, with the sites and profiles of a policy, and the
+// healer's own preconditions.
 func (h *Healer) snapshot(p *healer.Policy) *healer.View {
 	dragons := h.config.Fleet.Dragons()
 	v := &healer.View{Host: h.host(), Dragons: make([]healer.Facts, 0, len(dragons))}
@@ -349,7 +349,7 @@ func (h *Healer) factsOf(d *fleet.Dragon, who healer.Who, r *fleet.Reading) heal
 	}
 	overview := r.Overview
 	if speed := h.speed(); speed != 1 && overview != nil && r.Summary != nil {
-		// What is a second to us is more to the dragon.
+		// A second here is longer for a simulated dragon.
 		o := *overview
 		o.At = r.Summary.At.Add(-time.Duration(float64(r.Summary.At.Sub(o.At)) * speed))
 		overview = &o
