@@ -56,7 +56,12 @@ func TestEveryCommandOfTheDemoWorksAsPrinted(t *testing.T) {
 	if err := demo.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(said.String(), "loses a board"); time.Sleep(50 * time.Millisecond) {
+	explained := func() bool { // the demo has begun, and the healer has looked at the first sick dragon
+		c := exec.CommandContext(t.Context(), "bin/mother-of-dragons", "plan", "--why=dragon-4500d1a8")
+		c.Dir = clone
+		return strings.Contains(said.String(), "loses a board") && c.Run() == nil
+	}
+	for deadline := time.Now().Add(3 * time.Minute); !explained(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the demo does not begin:\n%s", said.String())
 		}
@@ -112,7 +117,7 @@ func TestEveryCommandOfTheDemoWorksAsPrinted(t *testing.T) {
 // run has a shell run a command in a directory. It returns what the command prints.
 func run(t *testing.T, dir, command string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "sh", "-c", command)
 	var out, errs bytes.Buffer

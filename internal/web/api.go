@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -253,23 +252,16 @@ type HistoryAnswer struct {
 const mostHistory = 10000
 
 func (a *api) history(w http.ResponseWriter, r *http.Request) {
-	n, mac := historyShown, ""
-	if s := r.URL.Query().Get("n"); s != "" {
-		var err error
-		if n, err = strconv.Atoi(s); err != nil || n < 1 || n > mostHistory {
-			fail(w, http.StatusBadRequest, ErrorAnswer{Error: fmt.Sprintf("n %.50q, expected a number from 1 to %d", s, mostHistory)})
-			return
-		}
+	q, err := historyOf(r.URL.Query())
+	if err != nil {
+		fail(w, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
+		return
 	}
-	if name := r.URL.Query().Get("dragon"); name != "" {
-		d := a.Fleet.Lookup(name)
-		if d == nil || d.Info().MAC == "" {
-			a.refuse(w, fmt.Errorf("%w: %q", agent.ErrUnknownDragon, name))
-			return
-		}
-		mac = d.Info().MAC
+	history, err := q.read(a)
+	if errors.Is(err, agent.ErrUnknownDragon) {
+		a.refuse(w, err)
+		return
 	}
-	history, err := a.Healer.History(mac, n)
 	if err != nil {
 		fail(w, http.StatusInternalServerError, ErrorAnswer{Error: err.Error()})
 		return

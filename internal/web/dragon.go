@@ -324,9 +324,6 @@ type UpgradeAnswer struct {
 	At        time.Time     `json:"at"`
 }
 
-// historyShown is the number of audit lines shown.
-const historyShown = 100
-
 // everything returns all that is known of a dragon. The error is that of the history alone.
 func (l look) everything(d *fleet.Dragon, h *agent.Healer, now time.Time) (OneDragonAnswer, error) {
 	health := d.Health()

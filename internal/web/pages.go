@@ -209,12 +209,12 @@ var notYet = message{Tone: "calm", Title: "Starting", Text: "The healer has not 
 // dragonPage is the data of the page of one dragon.
 type dragonPage struct {
 	*OneDragonAnswer
-	HistoryError string
-	Closed       int // gates
-	AnyFailure   bool
-	Changes      []changeLink
-	Charts       []chart
-	Warm, Hot    float64
+	Audit      *historyPage
+	Closed     int // gates
+	AnyFailure bool
+	Changes    []changeLink
+	Charts     []chart
+	Warm, Hot  float64
 }
 
 // changeLink links to the confirmation of a change.
@@ -237,8 +237,12 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 	for _, n := range one.Failures {
 		page.AnyFailure = page.AnyFailure || n > 0
 	}
+	page.Audit = p.historyFor("dragon", one.Worker, r.URL.Query())
+	if q := &page.Audit.Query; q.Kind == "" && q.Since == "" {
+		page.Audit.Lines = one.History
+	}
 	if err != nil {
-		page.HistoryError = err.Error()
+		page.Audit.Failed = err.Error()
 	}
 	if one.Why != nil {
 		for _, g := range one.Why.Gates {
@@ -290,8 +294,7 @@ type healerPage struct {
 	Pools    []healer.CauseState
 	Domains  []healer.CauseState
 	External *healer.GateState
-	History  []healer.Audit
-	Failed   string // error of reading the history
+	History  *historyPage
 	Plan     *healer.Plan
 	Age      time.Duration
 	Budgets  []healer.BudgetUse
@@ -356,10 +359,7 @@ func (p *pages) healer(w http.ResponseWriter, r *http.Request) {
 			page.Budgets = append(page.Budgets, b)
 		}
 	}
-	var err error
-	if page.History, err = p.Healer.History("", historyShown); err != nil {
-		page.Failed = err.Error()
-	}
+	page.History = p.historyFor("healer", "", r.URL.Query())
 	f.Page = &page
 	p.show(w, r, http.StatusOK, "healer", f)
 }
