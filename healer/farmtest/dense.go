@@ -12,11 +12,10 @@ import (
 // have few and are left alone with what stays.
 func Dense(seed uint64, most int) string {
 	r := rand.New(rand.NewPCG(seed, 8))
-	sizes := []int{3, 3, 4, 5, 5, 6, 8, 8, 10, 10, 12, 12, 15, 15, 20, 20, 30, 30, 60, 100, 300, 1000}
-	n := min(most, sizes[r.IntN(len(sizes))])
+	n := min(most, farmSize(seed, r.IntN(len(farmSizes))))
 	days := 7
 	switch {
-	case n > 300:
+	case n >= 300:
 		days = 1
 	case n > 30:
 		days = 3
@@ -41,6 +40,20 @@ func Dense(seed uint64, most int) string {
 		}
 	}
 	return g.b.String()
+}
+
+// farmSizes are the sizes of dense farms.
+var farmSizes = []int{3, 3, 4, 5, 5, 6, 8, 8, 10, 10, 12, 12, 15, 15, 20, 20, 30, 30, 60, 100, 300, 1000}
+
+// farmSize is one of the sizes. Farms of hundreds take long, so most of those are small
+// after all: of 2,000, some 90 have 60 dragons, 55 have 100, 20 have 300 and 9 have 1,000.
+func farmSize(seed uint64, i int) int {
+	rare := map[int]int{100: 2, 300: 3, 1000: 10}
+	n := farmSizes[i]
+	if r := rand.New(rand.NewPCG(seed, 9)); rare[n] > 0 && r.IntN(rare[n]) > 0 {
+		return farmSizes[r.IntN(len(farmSizes)-4)]
+	}
+	return n
 }
 
 // denseScript is a script of Dense while it is written.

@@ -2,7 +2,9 @@ package farmtest
 
 import (
 	"flag"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -95,6 +97,29 @@ func TestSameSeedSameAudit(t *testing.T) {
 		if a, b := Run(s, Options{}).Log(), Run(s, Options{CheckPlan: 1}).Log(); a != b {
 			t.Errorf("I21 seed %d: the same script gives another log: %s", seed+100, firstDifference(a, b))
 		}
+	}
+}
+
+// A script of a thousand dragons and two hundred events, of which two matter, becomes a few
+// lines for a few dragons within as many runs as there is a minute for.
+func TestShrinkNeedsFewRuns(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("farm 1000\nswitches 40\npools slush\nrun 168h\n")
+	for i := range 200 {
+		fmt.Fprintf(&b, "at %dh board d%d/1 dead\n", i%160, (i*37)%1000)
+	}
+	b.WriteString("at 90h web d3 401\nat 100h board d3/2 dead\nat 101h board d700/2 dead\n")
+	const runs = 150
+	var tries atomic.Int64
+	got := Shrink(b.String(), runs, func(s string) bool {
+		tries.Add(1)
+		return strings.Contains(s, "web d3 401") && strings.Contains(s, "board d3/2 dead")
+	})
+	if n := tries.Load(); n > runs {
+		t.Errorf("%d runs, want at most %d", n, runs)
+	}
+	if lines := strings.Count(got, "\n"); lines > 6 || !strings.Contains(got, "web d3 401") {
+		t.Errorf("%d lines are left:\n%s", lines, got)
 	}
 }
 
