@@ -55,7 +55,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 			note = fmt.Sprintf("but %s: %s", stuck[0].Item, stuck[0].Why)
 		}
 		c.end(s, a, Recovered, note)
-		if !x.Restore && !ro.proven() && ro.State != RolloutAborted && !isStuck(stuck, ItemPools) {
+		if !x.Restore && !ro.proven() && !isStuck(stuck, ItemPools) {
 			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
 		}
 	case !late:

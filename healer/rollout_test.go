@@ -508,3 +508,18 @@ func TestRolloutsOnTheDiskKeepTheirForm(t *testing.T) {
 		}
 	}
 }
+
+// Only a human takes up what was aborted: neither a late canary nor a second wave that fails.
+func TestAnAbortedRolloutStaysAborted(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 3).settle()
+	for _, ro := range []rollout{&ConfigRollout{RolloutHead: RolloutHead{ID: "r1"}}, &FirmwareRollout{RolloutHead: RolloutHead{ID: "f1"}}} {
+		c := &cycle{m: f.mem, p: &f.policy, out: &Plan{}, now: f.plan.At}
+		for _, state := range []RolloutState{RolloutAborted, RolloutWaves, RolloutPaused, RolloutAborted} {
+			c.move(ro, state, "a test")
+		}
+		if h := ro.head(); h.State != RolloutAborted || len(c.out.Audit) != 2 || f.mem.breaker("rollout", h.ID) == nil {
+			t.Errorf("%s is %s, and the audit says %+v", h.ID, h.State, c.out.Audit)
+		}
+	}
+}
