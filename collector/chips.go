@@ -22,15 +22,15 @@ func chipTable() table[dragon.Chip] {
 			{name: "dragon_chip_temperature_celsius", help: "Temperature of the chip.", typ: gauge, unit: "celsius", source: "getDebugStats.chips.Temp", labels: place, get: func(c *chip) dragon.Number { return c.Temperature }},
 			{name: "dragon_chip_nonces_total", help: "Nonces that the chip found.", typ: counter, source: "getDebugStats.chips.Nonces found", labels: place, get: func(c *chip) dragon.Number { return c.NoncesFound }},
 			{name: "dragon_chip_hardware_errors_total", help: "Nonces that failed the dragon's own check.", typ: counter, source: "getDebugStats.chips.HW errors", labels: place, get: func(c *chip) dragon.Number { return c.HardwareErrors }},
-			{name: "dragon_chip_stale_nonces_total", help: "Nonces for work that was over.", typ: counter, source: "getDebugStats.chips.Stales", labels: place, get: func(c *chip) dragon.Number { return c.Stales }},
-			{name: "dragon_chip_duplicate_nonces_total", help: "Nonces that had been found before.", typ: counter, source: "getDebugStats.chips.Duplicates", labels: place, get: func(c *chip) dragon.Number { return c.Duplicates }},
+			{name: "dragon_chip_stale_nonces_total", help: "Nonces for stale work.", typ: counter, source: "getDebugStats.chips.Stales", labels: place, get: func(c *chip) dragon.Number { return c.Stales }},
+			{name: "dragon_chip_duplicate_nonces_total", help: "Duplicate nonces.", typ: counter, source: "getDebugStats.chips.Duplicates", labels: place, get: func(c *chip) dragon.Number { return c.Duplicates }},
 			{name: "dragon_chip_failures_total", help: "How often the chip failed.", typ: counter, source: "getDebugStats.chips.Fail count", labels: place, get: func(c *chip) dragon.Number { return c.FailCount }},
 		},
 	}
 }
 
-// chips are those that were read last. There may be some thousand of them, and mostly
-// they are not asked for, so that they are not made with the sample.
+// chips are the chips of the last reading. They are made on demand: there may be
+// thousands, and most scrapes do not need them.
 func (s *sample) chips() []item[dragon.Chip] {
 	if s.reading == nil || len(s.facts().Chips.Value) == 0 {
 		return nil

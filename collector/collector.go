@@ -28,8 +28,8 @@ type Config struct {
 	Limits
 	Created bool // also write _created lines in OpenMetrics 1.0, which Prometheus stores as series unless told otherwise
 
-	// Switches turns parts of the series on or off, by the names of Switches. A part
-	// that is not in it is as it is by default.
+	// Switches turns parts of the series on or off, by the names of Switches. Missing
+	// parts have their default.
 	Switches map[string]bool
 
 	// Find returns the dragon of a probe's target, or an error if the target is not
@@ -78,15 +78,15 @@ func New(c Config) *Collector {
 	return made
 }
 
-// Change takes over other limits, from the next scrape on.
+// Change sets other limits, from the next scrape on.
 func (c *Collector) Change(l Limits) { c.limits.Store(&l) }
 
-// Metrics serves all known dragons, read then and there, and the program's own metrics,
-// or of these what the parameters collect[] and exclude[] leave.
+// Metrics reads all known dragons and serves their series and the program's own metrics,
+// as the parameters collect[] and exclude[] select.
 //
-// A scrape that a stop of the program interrupts is answered 503: half of a farm would
-// look like the other half being down. The stop is told from a client that leaves by the
-// cause of the context's end, http.ErrServerClosed.
+// A scrape that a stop of the program interrupts is answered 503, because a partial page
+// would show the other dragons as down. The context's cause tells the stop
+// (http.ErrServerClosed) from a client that left.
 func (c *Collector) Metrics() http.Handler {
 	most := func() int { return c.limits.Load().MaxRequests }
 	return c.page(most, func(w http.ResponseWriter, r *http.Request) {

@@ -12,8 +12,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// explain writes a probe down for people: what a metric is missing for is to be seen
-// here.
+// explain writes a probe as text. It shows why a metric is missing.
 func (c *Collector) explain(w io.Writer, target string, s *sample, lines string) {
 	i, h := s.info, s.health
 	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
@@ -59,7 +58,7 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, lines string)
 	say("\n== Log of this probe ==\n%s", lines)
 }
 
-// reading writes what the rows of a family make of a sample.
+// reading writes the series of a family for a sample.
 func (c *Collector) reading(w io.Writer, f *family, s *sample) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -8,24 +8,24 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// healthTable is what every known dragon always has, whether it answers or not.
+// healthTable has the series of every known dragon, up or down.
 func healthTable() table[sample] {
 	t := table[sample]{
 		title: "Every known dragon",
 		each:  func(s *sample) []item[sample] { return s.self[:] },
 		rows: []row[sample]{
 			{name: "dragon_up", help: "Whether the dragon was read in this scrape.", typ: gauge, source: "reading", get: func(s *sample) dragon.Number { return boolValue(s.reading != nil) }},
-			{name: "dragon_down_info", help: "Why the dragon could not be read when it was last tried: a reason of dragon_scrape_failures_total; 1 while it is down.", typ: gauge, source: "reading", labels: []labelOf[sample]{{"reason", func(s *sample) string { return s.health.Reason }}}, get: func(s *sample) dragon.Number {
+			{name: "dragon_down_info", help: "1 while the dragon is down; the reason is one of dragon_scrape_failures_total.", typ: gauge, source: "reading", labels: []labelOf[sample]{{"reason", func(s *sample) string { return s.health.Reason }}}, get: func(s *sample) dragon.Number {
 				return knownIf(s.reading == nil && s.busy == "" && s.health.Reason != "", 1)
 			}},
-			{name: "dragon_info", help: "What is known of the dragon beside its readings; always 1.", typ: gauge, source: "overview, address", labels: identity(), more: operatorsLabels, may: []string{"name", "place"}, get: func(*sample) dragon.Number { return dragon.Known(1) }},
-			{name: "dragon_busy", help: "1 while a write holds the dragon, which is not read then.", typ: gauge, source: "lane", labels: []labelOf[sample]{{"action", func(s *sample) string { return s.busy }}}, get: func(s *sample) dragon.Number { return knownIf(s.busy != "", 1) }},
+			{name: "dragon_info", help: "Identity and place of the dragon; always 1.", typ: gauge, source: "overview, address", labels: identity(), more: operatorsLabels, may: []string{"name", "place"}, get: func(*sample) dragon.Number { return dragon.Known(1) }},
+			{name: "dragon_busy", help: "1 while a write is under way; the dragon is not read then.", typ: gauge, source: "lane", labels: []labelOf[sample]{{"action", func(s *sample) string { return s.busy }}}, get: func(s *sample) dragon.Number { return knownIf(s.busy != "", 1) }},
 			{name: "dragon_scrape_duration_seconds", help: "Time that this scrape waited for the dragon.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return dragon.Known(s.took.Seconds()) }},
 			{name: "dragon_last_success_timestamp_seconds", help: "When the dragon was last read.", typ: gauge, unit: "seconds", source: "reading", get: func(s *sample) dragon.Number { return unix(s.health.LastSuccess) }},
 		},
 	}
 	for i, reason := range fleet.Reasons {
-		t.rows = append(t.rows, row[sample]{name: "dragon_scrape_failures_total", help: "Readings that failed, or that a scrape had no time left for (budget).", typ: counter, source: "reading", with: label{"reason", reason}, get: func(s *sample) dragon.Number { return s.failures(i) }})
+		t.rows = append(t.rows, row[sample]{name: "dragon_scrape_failures_total", help: "Failed readings; budget: the scrape had no time left.", typ: counter, source: "reading", with: label{"reason", reason}, get: func(s *sample) dragon.Number { return s.failures(i) }})
 	}
 	return t
 }
@@ -78,9 +78,9 @@ func dragonTable() table[sample] {
 			{name: "dragon_uptime_seconds", help: "Time since the system booted.", typ: gauge, unit: "seconds", source: "overview.hardware.status", get: func(s *sample) dragon.Number { return s.reading.Uptime() }},
 			{name: "dragon_load1", help: "Load average over one minute.", typ: gauge, source: "overview.hardware.status", get: func(s *sample) dragon.Number { return s.overview().Load1 }},
 			{name: "dragon_memory_used_bytes", help: "Memory in use.", typ: gauge, unit: "bytes", source: "overview.hardware.memUsed", get: func(s *sample) dragon.Number { return s.overview().MemoryUsed }},
-			{name: "dragon_memory_total_bytes", help: "Memory there is.", typ: gauge, unit: "bytes", source: "overview.hardware.memTotal", get: func(s *sample) dragon.Number { return s.overview().MemoryTotal }},
-			{name: "dragon_clock_offset_seconds", help: "How far the dragon's clock is ahead of ours, to the second.", typ: gauge, unit: "seconds", source: "HTTP Date", get: func(s *sample) dragon.Number { return s.reading.ClockOffset() }},
-			{name: "dragon_fan_duty_ratio", help: "Duty of the fans, one figure for all of them.", typ: gauge, unit: "ratio", source: "summary.HARDWARE.Fan duty", get: func(s *sample) dragon.Number { return s.summary().FanDuty }},
+			{name: "dragon_memory_total_bytes", help: "Total memory.", typ: gauge, unit: "bytes", source: "overview.hardware.memTotal", get: func(s *sample) dragon.Number { return s.overview().MemoryTotal }},
+			{name: "dragon_clock_offset_seconds", help: "Seconds that the dragon's clock is ahead of this host's clock.", typ: gauge, unit: "seconds", source: "HTTP Date", get: func(s *sample) dragon.Number { return s.reading.ClockOffset() }},
+			{name: "dragon_fan_duty_ratio", help: "Duty of the fans; one value for all fans.", typ: gauge, unit: "ratio", source: "summary.HARDWARE.Fan duty", get: func(s *sample) dragon.Number { return s.summary().FanDuty }},
 			{name: "dragon_tuning", help: "Whether the autotuner runs.", typ: gauge, source: "summary.tuning", get: func(s *sample) dragon.Number { return s.summary().Tuning }},
 			{name: "dragon_miner_uptime_seconds", help: "Time since the miner process started or finished tuning.", typ: gauge, unit: "seconds", source: "summary.DEVS.Device Elapsed", get: func(s *sample) dragon.Number { return s.summary().Elapsed() }},
 			{name: "dragon_boards", help: "Hash boards that the miner process sees.", typ: gauge, source: "summary.DEVS", get: boards},
@@ -93,7 +93,7 @@ func dragonTable() table[sample] {
 	}
 }
 
-// boards is unknown, and not zero, where the dragon gave no list of boards.
+// boards is unknown, not zero, if the dragon gave no list of boards.
 func boards(s *sample) dragon.Number {
 	return knownIf(!slices.Contains(s.summary().Unreadable, "DEVS") || len(s.summary().Boards) > 0, float64(len(s.summary().Boards)))
 }
@@ -103,7 +103,7 @@ func nominal(s *sample) dragon.Number {
 	return knownIf(rate > 0, rate)
 }
 
-// knownIf is v where it is known, else unknown.
+// knownIf is v if known, else unknown.
 func knownIf(known bool, v float64) dragon.Number {
 	if !known {
 		return dragon.Number{}

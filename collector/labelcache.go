@@ -26,7 +26,8 @@ func newLabelCache(c *sharedLabels) *labelCache {
 	return &labelCache{shared: c, pairs: map[label]*labelPair{}, starts: map[int]*timestamppb.Timestamp{}}
 }
 
-// A dragon has some thirty labels. One that invents new ones for ever starts over.
+// A dragon has some thirty labels. Beyond maxPairs the cache starts over, because a dragon
+// may invent labels.
 const maxPairs = 256
 
 // common are the labels that many dragons have: the boards' and pools' numbers, the
@@ -38,14 +39,14 @@ type sharedLabels struct {
 
 func newSharedLabels() *sharedLabels { return &sharedLabels{pairs: map[label]*labelPair{}} }
 
-// maxCommon is far more than a farm of one kind has in common. What comes after that is
-// each dragon's own, so that invented labels do not displace the others for good.
+// maxCommon bounds the shared labels. Labels beyond it are cached per dragon, so that
+// invented labels do not displace the others.
 const maxCommon = 4096
 
-// ownLabels are those that no two dragons share.
+// ownLabels are the labels that differ between dragons.
 var ownLabels = []string{"worker", "mac", "ip", "user", "name", "place"}
 
-// pair returns the label that dragons share; nil if this one is not to be shared.
+// pair returns the shared label; nil if the label is not shared.
 func (c *sharedLabels) pair(l label) *labelPair {
 	if slices.Contains(ownLabels, l.name) {
 		return nil
@@ -66,7 +67,7 @@ func (c *sharedLabels) pair(l label) *labelPair {
 	return p
 }
 
-// pair returns a label fit for the page, the same one for the same name and value.
+// pair returns a cleaned label, the same pointer for the same name and value.
 func (f *labelCache) pair(name, value string) *labelPair {
 	value = value[:min(len(value), 4*maxLabel)]
 	l := label{name, value}
@@ -105,9 +106,9 @@ const (
 	jitter = 10 * time.Second
 )
 
-// start returns when the counters of a board, or of the miner process, were zero: when
-// they began. That has its jitter, and a start that moved would look like a restart, so
-// one close to the last is the last one.
+// start returns when the counters of a board, or of the miner process, began at zero. The
+// computed time jitters, and a moved start would look like a restart, so a start close to
+// the last one is the last one.
 func (f *labelCache) start(slot int, began time.Time, known bool) *timestamppb.Timestamp {
 	if !known {
 		return nil
@@ -128,8 +129,7 @@ func (f *labelCache) start(slot int, began time.Time, known bool) *timestamppb.T
 
 const maxLabel = 160 // bytes; the longest honest ones are pool URLs and users
 
-// clean makes a label of whatever a device or a pool's user calls itself: printable, and
-// of bounded length.
+// clean makes a text printable and bounds its length.
 func clean(s string) string {
 	s = dragon.Printable(s)
 	if len(s) <= maxLabel {

@@ -24,7 +24,7 @@ func newOwn(r prometheus.Registerer) own {
 		}, []string{"cause"}),
 		dragons: promauto.With(r).NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mother_dragons",
-			Help: "Dragons by state: known are all of them, each of them up or down; conflict are those without a MAC of their own.",
+			Help: "Dragons by state: known (all of them), up, down, conflict (without a MAC of their own).",
 		}, []string{"state"}),
 	}
 	for _, cause := range []string{"encoding", "gathering", "limit", "panic"} {
@@ -56,7 +56,7 @@ func (o own) count(dragons []*fleet.Dragon) {
 func NewRequestMetrics(r prometheus.Registerer) func(dragon.Call) {
 	requests := promauto.With(r).NewCounterVec(prometheus.CounterOpts{
 		Name: "mother_dragon_requests_total",
-		Help: "Requests to dragons by what came of them.",
+		Help: "Requests to dragons by outcome.",
 	}, []string{"endpoint", "outcome"})
 	durations := promauto.With(r).NewHistogramVec(prometheus.HistogramOpts{
 		Name: "mother_dragon_request_duration_seconds",

@@ -30,8 +30,8 @@ func (c *Collector) write(w http.ResponseWriter, r *http.Request, families []*fa
 		out.Reset(nil)
 		c.pageBuffers.Put(buffer)
 	}()
-	// All our names are plain, so there is nothing to escape in them; without this
-	// the encoder would look for it in every label of every series.
+	// All our names are plain. Without this the encoder would look for characters to
+	// escape in every label.
 	enc := expfmt.NewEncoder(out, format.WithEscapingScheme(model.NoEscaping), options...)
 	encode := func(mf *dto.MetricFamily) error { return enc.Encode(mf) }
 
@@ -65,18 +65,18 @@ func begin(w http.ResponseWriter, r *http.Request) expfmt.Format {
 // writingTime is the longest time that a client may take to read its page.
 const writingTime = 30 * time.Second
 
-// leastWriting is what a client gets that says it waits for less: an answer.
+// leastWriting is the least time for writing, whatever timeout the client announces.
 const leastWriting = time.Second
 
-// limitWriting ends the page of a client that does not read it when Prometheus would
-// have given up: as long as it is being written it takes the place of another.
+// limitWriting ends a page that the client does not read in time, because it occupies a
+// slot.
 func limitWriting(w http.ResponseWriter, r *http.Request) {
 	limit, ok := scrapeTimeout(r.Header.Get(timeoutHeader), 0)
 	if !ok {
 		limit = writingTime
 	}
 	limit = min(max(limit, leastWriting), writingTime)
-	// A ResponseWriter that cannot do it is one of a test.
+	// Only the ResponseWriter of a test cannot do this.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit))
 }
 
@@ -143,7 +143,8 @@ func (c *Collector) visit(f *family, samples []*sample, scratch []*labelPair, em
 	}
 }
 
-// gather returns the program's own metrics. What cannot be gathered is missing and counted.
+// gather returns the program's own metrics. Metrics that cannot be gathered are left out
+// and counted.
 func (c *Collector) gather() []*dto.MetricFamily {
 	c.own.count(c.Fleet.Dragons())
 	own, err := c.Registry.Gather()

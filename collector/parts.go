@@ -2,8 +2,8 @@ package collector
 
 import "github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 
-// A Switch turns a part of the series on or off. What is off leaves no trace: neither
-// on the pages nor, where it needs a fact, at the dragons.
+// A Switch turns a part of the series on or off. A part that is off has no series, and its
+// facts are not read from the dragons.
 type Switch struct {
 	Name string
 	Help string // what it is about
@@ -17,20 +17,20 @@ type part struct {
 	tables []grouped
 }
 
-// parts are all series of a dragon, in the order of the reference. The first
-// has no switch: without it a dragon would be neither there nor not there.
+// parts are all series of a dragon, in the order of the reference. The first has no
+// switch: dragon_up must always exist.
 func parts() []part {
 	return []part{
 		{tables: []grouped{healthTable(), parseErrorTable()}},
 		{Switch{"system", "System, fans and tuning of a dragon.", true}, "", []grouped{dragonTable()}},
 		{Switch{"boards", "Hash boards.", true}, "", []grouped{boardTable()}},
 		{Switch{"pools", "Pools, as the miner process uses them.", true}, "", []grouped{poolTable()}},
-		{Switch{"restarts", "Restarts that readings showed.", true}, "", []grouped{restartTable()}},
+		{Switch{"restarts", "Observed restarts.", true}, "", []grouped{restartTable()}},
 		{Switch{"autotune", "Autotune profile.", true}, fleet.AutoTune, []grouped{autotuneTable()}},
-		{Switch{"errors", "Errors that a dragon found in itself.", true}, fleet.Errors, []grouped{errorTable()}},
+		{Switch{"errors", "Errors that a dragon reports.", true}, fleet.Errors, []grouped{errorTable()}},
 		{Switch{"firmware", "Whether the vendor has a newer firmware. Each dragon asks its vendor once a day.", true}, fleet.Firmware, []grouped{firmwareTable()}},
-		{Switch{"facts", "When what is not read in each scrape was read.", true}, "", []grouped{factTable()}},
-		{Switch{"chips", "Chips, each of them: some thousand series a dragon.", false}, fleet.Chips, []grouped{chipTable()}},
+		{Switch{"facts", "When each fact was last read.", true}, "", []grouped{factTable()}},
+		{Switch{"chips", "Each chip: some thousand series a dragon.", false}, fleet.Chips, []grouped{chipTable()}},
 	}
 }
 
@@ -45,14 +45,13 @@ func Switches() []Switch {
 	return all
 }
 
-// isOn reports whether a part is wanted, by a choice that need not speak of it.
+// isOn reports whether a part is on; a choice without the part leaves its default.
 func (p *part) isOn(choice map[string]bool) bool {
 	on, chosen := choice[p.Name]
 	return p.Name == "" || chosen && on || !chosen && p.On
 }
 
-// Facts returns the facts that the parts need which are on by this choice; see
-// Config.Switches.
+// Facts returns the facts that the active parts of a choice need; see Config.Switches.
 func Facts(choice map[string]bool) []fleet.Fact {
 	var facts []fleet.Fact
 	for _, p := range parts() {

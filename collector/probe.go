@@ -17,9 +17,9 @@ import (
 // thousand dragons of which many hang.
 const maxProbes = 4096
 
-// Probe serves the series of the one dragon that the parameter target names, as
-// /metrics has them. A dragon that is down is dragon_up 0, not an error. With
-// debug=true it says, for people, what was asked, what came and how it was read.
+// Probe serves the series of the one dragon that the parameter target names, as /metrics
+// has them. A dragon that is down is dragon_up 0, not an error. With debug=true it shows
+// requests, answers and their decoding as text.
 func (c *Collector) Probe() http.Handler {
 	return c.page(func() int { return maxProbes }, func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()

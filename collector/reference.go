@@ -8,42 +8,42 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Reference returns docs/metrics.md: every metric in Markdown. Those of the dragons come
-// from the rows; own are the program's, as it serves them itself.
+// Reference returns docs/metrics.md: every metric in Markdown. The dragons' metrics come
+// from the rows; own are the program's metrics.
 func Reference(own []*dto.MetricFamily) string { return reference(parts(), own) }
 
 // referenceIntro is the beginning of docs/metrics.md.
 const referenceIntro = `# Metrics
 
-<!-- Made from the rows of the package collector and from what the program serves; make golden writes it anew. -->
+<!-- Made from the rows of the package collector and from what the program serves; make golden writes it. -->
 
 Every series of a dragon has the label ` + "`worker`" + `: ` + "`dragon-`" + ` and the last eight digits of its MAC,
-the name that its pool shows. What else names a dragon is on ` + "`dragon_info`" + `:
+the name that its pool shows. The other labels are on ` + "`dragon_info`" + `:
 
     dragon_board_temperature_celsius * on (worker) group_left (model, ip) dragon_info
 
-There it also has the labels that the operator gives it (` + "`dragons` and `inventory.labels`" + ` in the
-configuration), its ` + "`name`, and `place`" + `, which is all of them in one text for alerts.
+` + "`dragon_info`" + ` also has the labels of the configuration (` + "`dragons`" + ` and ` + "`inventory.labels`" + `), the ` + "`name`" + `, and
+` + "`place`" + `, which has all of them in one text for alerts.
 
-A dragon that could not be read has ` + "`dragon_up`" + ` 0 and no data. What a dragon does not report, or
-reports in a way that makes no sense, has no series: unknown is not zero. Counters begin
-anew with the dragon's miner process; those of the table "Every known dragon" and the
-program's with the program; the restarts are counted as long as the dragon is known.
+A dragon that could not be read has ` + "`dragon_up`" + ` 0 and no data. A value that a dragon does not report, or
+that is impossible, has no series: unknown is not zero. Counters restart
+with the dragon's miner process; those of the table "Every known dragon" and the
+program's with the program; restarts are counted as long as the dragon is known.
 ` + "`/metrics`" + ` and ` + "`/probe`" + ` give the same series of a dragon;
-only what the healer makes of it is on ` + "`/metrics`" + ` alone.
+only ` + "`/metrics`" + ` has the healer's.
 
-The last column is where a value comes from: a field of the answer of ` + "`/api/summary`" + ` or ` + "`/api/overview`" + `,
-or of another endpoint that is named. A scrape reads the summary, and the overview every five minutes.
-The others are facts, which are read in the background, each in its own rhythm: autotune every ten minutes,
-errors every three, chips every five, the firmware once a day, because that question makes the dragon call
-its vendor. ` + "`dragon_facts_timestamp_seconds`" + ` says when. A fact that could not be read for three of its
-intervals is not shown any more, and what a firmware does not offer is asked for once a day.
+The last column is the source of a value: a field of the answer of ` + "`/api/summary`" + ` or ` + "`/api/overview`" + `,
+or another endpoint. A scrape reads the summary, and the overview every five minutes.
+The others are facts, which are read in the background: autotune every ten minutes,
+errors every three, chips every five, the firmware once a day, because that request makes the dragon call
+its vendor. ` + "`dragon_facts_timestamp_seconds`" + ` has the time. A fact that could not be read for three
+intervals is not shown. A fact that the firmware does not offer is tried once a day.
 
-A restart is a beginning of ` + "`Device Elapsed`" + ` (miner) or of the uptime (system) after the dragon was last
-read. A restart of the system is not counted as one of the miner too, and the end of tuning, at which the
-dragon sets its figures to zero, is none. The ` + "`initiator`" + ` is who announced it.
+A restart is a new start of ` + "`Device Elapsed`" + ` (miner) or of the uptime (system) after the dragon was last
+read. A restart of the system does not also count as one of the miner, and neither does the end of tuning,
+when the dragon resets its counters. The ` + "`initiator`" + ` is ` + "`healer`" + ` if the healer announced the restart, else ` + "`unknown`" + `.
 
-Most of the tables can be switched:
+Most of the tables can be switched on or off:
 
 | flag | default | what |
 |---|---|---|
@@ -58,7 +58,7 @@ func reference(parts []part, own []*dto.MetricFamily) string {
 			fmt.Fprintf(&b, "| `--[no-]collector.%s` | %s | %s |\n", p.Name, map[bool]string{true: "on", false: "off"}[p.On], p.Help)
 		}
 	}
-	b.WriteString("\nWhat is off leaves no trace: no series, no HELP, and no request for a fact that nothing else needs.\n")
+	b.WriteString("\nA collector that is off has no series and no HELP, and its facts are not read.\n")
 	b.WriteString(`
 A single scrape selects among what is on with parameters, as with node_exporter: ` + "`/metrics?collect[]=boards&collect[]=pools`" + `
 gives these alone, ` + "`/metrics?exclude[]=firmware`" + ` all but that. Beside the names above there are ` + "`dragons`" + `, which is all of the

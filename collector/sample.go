@@ -35,11 +35,10 @@ type sample struct {
 	chipItems   []item[dragon.Chip] // see chips
 }
 
-// A dragon has eight boards at most and three pools. More would be its way to flood us.
+// A dragon has at most eight boards and three pools.
 const maxItems = 32
 
-// newSample is what came of reading a dragon. It sees the answer as a whole, so here it
-// is made sure that each series exists once.
+// newSample makes the sample of a reading. It ensures that each series exists once.
 func newSample(info *fleet.Info, health fleet.Health, f *labelCache, r *fleet.Reading, err error, took time.Duration) *sample {
 	if err == nil && (r == nil || r.Summary == nil) {
 		r, err = nil, errors.New("read nothing")
@@ -92,7 +91,7 @@ func since(f *labelCache, slot int, r *fleet.Reading, age dragon.Number) *timest
 	return f.start(slot, began, known)
 }
 
-// add appends it, unless its key is there already or there are too many.
+// add appends an item, unless its key exists already or there are too many.
 func add[T any](items []item[T], it item[T]) []item[T] {
 	for _, other := range items {
 		if other.key.GetValue() == it.key.GetValue() {

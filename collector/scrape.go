@@ -19,9 +19,8 @@ import (
 const (
 	timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
 
-	// A reading that takes longer than this gives its place among the workers back and
-	// goes on without one, so that however many dragons hang, the others do not wait
-	// for them. Waiting costs a goroutine, not work.
+	// A reading that takes longer than this frees its worker and continues without one, so
+	// dragons that hang do not delay the others. Waiting costs a goroutine, not work.
 	patience = 250 * time.Millisecond
 )
 
@@ -35,8 +34,7 @@ func scrapeContext(r *http.Request, offset time.Duration) (context.Context, cont
 	return context.WithTimeout(r.Context(), timeout)
 }
 
-// scrapeTimeout is what is left of the header's seconds without offset. A header that
-// makes no sense sets no timeout.
+// scrapeTimeout is the header's seconds less offset. An invalid header sets no timeout.
 func scrapeTimeout(header string, offset time.Duration) (time.Duration, bool) {
 	seconds, err := strconv.ParseFloat(header, 64)
 	if err != nil || !(seconds > 0 && seconds <= time.Hour.Seconds()) {
@@ -49,8 +47,8 @@ func scrapeTimeout(header string, offset time.Duration) (time.Duration, bool) {
 	return timeout / 2, true // better half of a very short time than none
 }
 
-// scrape reads all dragons at once, as far as ctx lets it. The samples are in the
-// fleet's order, one for each dragon.
+// scrape reads all dragons concurrently until ctx ends. The samples are in the fleet's
+// order, one for each dragon.
 func (c *Collector) scrape(ctx context.Context) []*sample {
 	dragons := c.Fleet.Dragons()
 	faces := c.labelCachesOf(dragons)
@@ -84,7 +82,7 @@ func (c *Collector) scrape(ctx context.Context) []*sample {
 	return unique(samples)
 }
 
-// read reads one dragon. A panic is this dragon's failure alone.
+// read reads one dragon. A panic makes only this reading fail.
 func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *labelCache) (s *sample) {
 	start := time.Now()
 	defer func() {
@@ -103,7 +101,7 @@ func (c *Collector) panicked(worker string, v any) {
 		string(debug.Stack()))
 }
 
-// unique drops samples whose worker is already there.
+// unique drops samples with a worker that occurred before.
 func unique(samples []*sample) []*sample {
 	seen := make(map[string]bool, len(samples))
 	kept := samples[:0]

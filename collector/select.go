@@ -13,9 +13,9 @@ type selection struct {
 	families []*family
 }
 
-// selected understands the parameters collect[] and exclude[], as node_exporter has
-// them. Names are those of Switches that are on, dragons for all that is of dragons, and
-// program. What every known dragon has comes with anything of them.
+// selected reads the parameters collect[] and exclude[], as in node_exporter. Names are
+// those of active Switches, dragons for all series of dragons, and program for the
+// program's own. Any series of dragons include the health series.
 func (c *Collector) selected(query url.Values) (selection, error) {
 	collect, exclude := query["collect[]"], query["exclude[]"]
 	switch {

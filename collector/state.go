@@ -7,20 +7,20 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// restarts are the restarts of one kind that one initiator brought about.
+// restarts are the restarts of one kind by one initiator.
 type restarts struct {
 	initiator, kind string
 	count           uint64
 }
 
-// restartTable is there for every known dragon, whether it answers or not: the counts
-// are ours, and survive a restart of the program.
+// restartTable has the restarts of every known dragon, up or down. The counts survive a
+// restart of the program.
 func restartTable() table[restarts] {
 	return table[restarts]{
 		title: "Restarts",
 		each:  func(s *sample) []item[restarts] { return s.restarts[:] },
 		rows: []row[restarts]{
-			{name: "dragon_restarts_observed_total", help: "Restarts of the miner process (miner) or of the whole dragon (system) that readings showed.", typ: counter, source: "summary.DEVS.Device Elapsed, overview.hardware.status", labels: []labelOf[restarts]{{"initiator", func(r *restarts) string { return r.initiator }}, {"kind", func(r *restarts) string { return r.kind }}}, get: func(r *restarts) dragon.Number { return dragon.Known(float64(r.count)) }},
+			{name: "dragon_restarts_observed_total", help: "Observed restarts of the miner process (miner) or of the whole dragon (system).", typ: counter, source: "summary.DEVS.Device Elapsed, overview.hardware.status", labels: []labelOf[restarts]{{"initiator", func(r *restarts) string { return r.initiator }}, {"kind", func(r *restarts) string { return r.kind }}}, get: func(r *restarts) dragon.Number { return dragon.Known(float64(r.count)) }},
 		},
 	}
 }
@@ -49,11 +49,11 @@ func autotuneTable() table[sample] {
 	}
 }
 
-// A deviceError is one of the errors that a dragon found in itself.
+// A deviceError is an error that a dragon reports.
 type deviceError struct{ code, message string }
 
-// errors are those of the last report, each with what its code means where that is known,
-// else with the dragon's own message.
+// errors are those of the last report, with the meaning of the code if it is known, else
+// with the dragon's own message.
 func (s *sample) errors() []item[deviceError] {
 	if s.reading == nil {
 		return nil
@@ -76,7 +76,7 @@ func errorTable() table[deviceError] {
 		title: "Errors",
 		each:  (*sample).errors,
 		rows: []row[deviceError]{
-			{name: "dragon_error_info", help: "An error that the dragon found in itself, decoded where the code is known; 1 while it lasts.", typ: gauge, source: "getErrorDetail.code, getErrorMessage.code", labels: []labelOf[deviceError]{{"board", func(*deviceError) string { return "" }}, {"code", func(e *deviceError) string { return e.code }}, {"message", func(e *deviceError) string { return e.message }}}, get: func(*deviceError) dragon.Number { return dragon.Known(1) }},
+			{name: "dragon_error_info", help: "Error that the dragon reports, decoded if the code is known; 1 while it lasts.", typ: gauge, source: "getErrorDetail.code, getErrorMessage.code", labels: []labelOf[deviceError]{{"board", func(*deviceError) string { return "" }}, {"code", func(e *deviceError) string { return e.code }}, {"message", func(e *deviceError) string { return e.message }}}, get: func(*deviceError) dragon.Number { return dragon.Known(1) }},
 		},
 	}
 }
@@ -86,7 +86,7 @@ func firmwareTable() table[sample] {
 		title: "Firmware",
 		each:  func(s *sample) []item[sample] { return s.live },
 		rows: []row[sample]{
-			{name: "dragon_firmware_upgrade_available", help: "Whether the dragon's vendor offers it a newer firmware than the one it runs.", typ: gauge, source: "getLatestFirmwareVersion.isUpdated", get: func(s *sample) dragon.Number { return s.facts().UpgradeAvailable(s.overview().Firmware) }},
+			{name: "dragon_firmware_upgrade_available", help: "Whether the vendor offers a newer firmware for the dragon.", typ: gauge, source: "getLatestFirmwareVersion.isUpdated", get: func(s *sample) dragon.Number { return s.facts().UpgradeAvailable(s.overview().Firmware) }},
 		},
 	}
 }
@@ -104,7 +104,7 @@ func factTable() table[sample] {
 		{string(fleet.Firmware), "getLatestFirmwareVersion", func(s *sample) dragon.Number { return unix(s.facts().Firmware.At) }},
 		{string(fleet.Chips), "getDebugStats", func(s *sample) dragon.Number { return unix(s.facts().Chips.At) }},
 	} {
-		t.rows = append(t.rows, row[sample]{name: "dragon_facts_timestamp_seconds", help: "When what is not read in each scrape was read.", typ: gauge, unit: "seconds", source: f.source, with: label{"fact", f.fact}, get: f.get})
+		t.rows = append(t.rows, row[sample]{name: "dragon_facts_timestamp_seconds", help: "When the fact was last read; facts are not read in each scrape.", typ: gauge, unit: "seconds", source: f.source, with: label{"fact", f.fact}, get: f.get})
 	}
 	return t
 }

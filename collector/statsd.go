@@ -44,7 +44,7 @@ type Statsd struct {
 	present int // of them
 }
 
-// mirrored is what became of a dragon so far.
+// mirrored is the state of a dragon in the mirror.
 type mirrored struct {
 	busy    bool      // it is being mirrored
 	present bool      // the last try succeeded
@@ -61,20 +61,17 @@ func newStatsdMetrics(r prometheus.Registerer) statsdMetrics {
 		}),
 		errors: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Name: "mother_statsd_errors_total",
-			Help: "Packets that were not sent, or that the statsd server's host refused, and answers of dragons that lines could not be made of.",
+			Help: "Packets that could not be sent or were refused, and answers that could not be converted to lines.",
 		}),
 	}
 }
 
 const (
-	// The dragons take turns: each has its slot of the interval, by its MAC, so that it
-	// has the same one as long as the program runs and the next time too.
+	// Each dragon has a fixed slot of the interval, by its MAC.
 	statsdSlots = 60
 
-	// A dragon that nobody else has read since the last time gets this part of the
-	// interval until we read it ourselves. A scrape that comes at about the same time as
-	// its slot may come a little later than the last time; it must find its dragon
-	// neither read already nor mirrored without it.
+	// The mirror waits for this part of the interval before it reads a dragon itself, so
+	// that a scrape that is a little late still provides the reading.
 	statsdGrace = 10
 
 	// Messages that wait to be sent while a name is being resolved.
@@ -86,8 +83,8 @@ func NewStatsd(c StatsdConfig) *Statsd {
 	return newStatsd(c, newStatsdMetrics(c.Registerer))
 }
 
-// With returns a Statsd for another configuration that has the metrics of s, and begins
-// anew. At most one of the two may Run at a time.
+// With returns a new Statsd with another configuration and the metrics of s. At most one
+// of the two may Run at a time.
 func (s *Statsd) With(c StatsdConfig) *Statsd { return newStatsd(c, s.metrics) }
 
 func newStatsd(c StatsdConfig, m statsdMetrics) *Statsd {
@@ -119,7 +116,7 @@ func (s *Statsd) Run(ctx context.Context) error {
 	defer running.Wait()
 	running.Go(func() { s.send(ctx) })
 
-	// The slots are counted from the start, so that no delay adds to another.
+	// Slots are counted from the start, so that delays do not add up.
 	start, step := time.Now(), s.Interval/statsdSlots
 	for n := 0; ; n++ {
 		due := start.Add(time.Duration(n) * step)
@@ -163,7 +160,7 @@ func (s *Statsd) Scanned(took time.Duration, found int) {
 	s.enqueue(m)
 }
 
-// Count counts one more of name, for example manager.dragons.health_exception.
+// Count adds one to a counter, for example manager.dragons.health_exception.
 func (s *Statsd) Count(name string) {
 	if s.off() {
 		return
@@ -173,8 +170,8 @@ func (s *Statsd) Count(name string) {
 	s.enqueue(m)
 }
 
-// Action counts something that was done to a dragon: rebooted, poolsChanged,
-// autotuneChanged or upgraded. The mirror itself counts added.
+// Action counts an action on a dragon: rebooted, poolsChanged, autotuneChanged or
+// upgraded. The mirror itself counts added.
 func (s *Statsd) Action(info *fleet.Info, action string) {
 	if s.off() {
 		return
@@ -209,9 +206,9 @@ func (s *Statsd) mirror(ctx context.Context, d *fleet.Dragon) {
 	s.sent(d, info, r.At, m)
 }
 
-// read returns a reading of d that is newer than last, and no older than an interval.
-// One that somebody else takes is as good as one of our own, so that a scrape at the
-// same pace, at whatever time in between, leaves us nothing to ask for.
+// read returns a reading of d that is newer than last and no older than an interval. It
+// prefers readings of scrapes: with scrapes at the same interval the mirror asks dragons
+// nothing.
 func (s *Statsd) read(ctx context.Context, d *fleet.Dragon, last time.Time) (*fleet.Reading, error) {
 	if r := d.Last(); r != nil && r.Summary.Raw != nil && r.At.After(last) && time.Since(r.At) <= s.Interval {
 		return r, nil
@@ -263,8 +260,8 @@ func (s *Statsd) end(d *fleet.Dragon) {
 	}
 }
 
-// sent sends the lines of a dragon. With the first ones since it was lost go those
-// that say so: the original knew only dragons that answered.
+// sent sends the lines of a dragon. After a loss it sends the lines for an added dragon
+// first, as the original did.
 func (s *Statsd) sent(d *fleet.Dragon, info *fleet.Info, at time.Time, m *message) {
 	s.mu.Lock()
 	state := s.dragons[d]

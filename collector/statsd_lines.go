@@ -49,9 +49,9 @@ var (
 	)
 )
 
-// A message is the lines that one occasion makes. The few lines that are no gauges of a
-// dragon come from the library's client. The gauges, some 120 a reading, are appended
-// here: the client allocates for each, and writes floats in another form than the original.
+// A message is a batch of lines. The gauges, some 120 a reading, are appended here,
+// because the library's client allocates for each and formats floats differently from the
+// original. Other lines come from that client.
 type message struct {
 	statsd.Statter
 	prefix  string
@@ -76,9 +76,10 @@ func (m *message) Send(line []byte) (int, error) {
 // Close does nothing; a statsd.Sender has it.
 func (m *message) Close() error { return nil }
 
-// gauge appends a gauge of a number as the device wrote it, if it is one. To a server a
-// negative value is a decrement, so a line that sets the gauge to zero goes before it, as
-// in the original. Both must arrive, and in this order: they stay in one packet.
+// gauge appends a gauge with a number as the device wrote it; anything else is dropped. To
+// a server a negative value is a decrement, so a line that sets the gauge to zero goes
+// before it, as in the original. Both must arrive, and in this order: they stay in one
+// packet.
 func (m *message) gauge(path []byte, name string, raw []byte) {
 	var buffer [maxNumber]byte
 	value, ok := appendPython(buffer[:0], raw)
@@ -108,8 +109,8 @@ func (m *message) line(path []byte, name string, value []byte) {
 	m.text = append(m.text, "|g\n"...)
 }
 
-// summary adds the lines of one /api/summary as the device sent it. What is not
-// there, or is no number, has no line.
+// summary adds the lines of one /api/summary as the device sent it. Missing values and
+// values that are not numbers have no line.
 func (m *message) summary(info *fleet.Info, body []byte) error {
 	s, err := scanSummary(body)
 	if err != nil {
@@ -164,8 +165,8 @@ func workerName(info *fleet.Info) string {
 // with its prefix always fits into a packet.
 const maxComponent = 100
 
-// component makes one level of a name of what may hold anything. What separates
-// levels, values and types, and what servers take for tags, is replaced.
+// component makes one level of a name from any text. It replaces characters that separate
+// levels, values, types or tags.
 func component(s string) string {
 	return strings.Map(func(r rune) rune {
 		if letterOrDigit(r) || strings.ContainsRune("_-+", r) {
@@ -187,8 +188,8 @@ func pythonText(raw []byte) (string, bool) {
 	return *s, true
 }
 
-// pythonName is what Python puts into a name for a value. Boards and pools are numbered;
-// another value is possible.
+// pythonName formats a value as part of a name, as Python does. Boards and pools have
+// numbers; other values are possible.
 func pythonName(raw []byte) (string, bool) {
 	if number, ok := appendPython(nil, raw); ok {
 		return component(string(number)), true
@@ -200,10 +201,9 @@ func pythonName(raw []byte) (string, bool) {
 // maxNumber bounds the digits of a number. No figure of a dragon has half of them.
 const maxNumber = 64
 
-// appendPython appends a JSON number as Python prints what its parser makes of it: an
-// integer stays one, whatever its size, and a float is the shortest decimal that
-// means the same float. A number in quotes, which some answers are full of, counts as
-// a number.
+// appendPython appends a JSON number as Python parses and prints it: an integer stays one,
+// whatever its size, and a float is the shortest decimal with the same value. A number in
+// quotes, frequent in some answers, counts as a number.
 func appendPython(to, raw []byte) (number []byte, ok bool) {
 	if len(raw) > 0 && raw[0] == '"' {
 		text, ok := pythonText(raw)

@@ -20,8 +20,8 @@ const (
 	resolveRetry = 10 * time.Second // after a failure
 )
 
-// gathering is how long a packet that is not full waits for more lines: the dragons of a
-// slot are read at about the same time.
+// gathering is how long a packet waits for more lines: the dragons of a slot are read at
+// about the same time.
 const gathering = 250 * time.Millisecond
 
 // packer makes packets of lines, in their order.
@@ -52,8 +52,8 @@ func (p *packer) flush(full func(packet []byte)) {
 	}
 }
 
-// enqueue leaves a message to send. Nobody waits for a statsd server: what does not
-// fit is lost, as it would be on the way.
+// enqueue queues a message. It never blocks: if the queue is full, the message is dropped,
+// as UDP would.
 func (s *Statsd) enqueue(m *message) {
 	select {
 	case s.queue <- m:
@@ -94,9 +94,9 @@ func (s *Statsd) send(ctx context.Context) {
 	}
 }
 
-// wire is the way to the server. The library's senders do not do here: one that cannot
-// resolve its name at the start is none, and their sockets are not connected, so that
-// the kernel does not tell them that nobody listens there.
+// wire is the connection to the server. The library's senders do not fit: they fail if the
+// name cannot be resolved at the start, and their sockets are not connected, so the kernel
+// does not report a closed port.
 type wire struct {
 	*Statsd
 	conn net.Conn  // nil while the name could not be resolved
@@ -107,7 +107,7 @@ type wire struct {
 	failed time.Time
 }
 
-// connect resolves the name. If that fails, the address that it had will do.
+// connect resolves the name. If that fails, the previous address stays.
 func (w *wire) connect(ctx context.Context) {
 	conn, err := w.Dial(ctx, "udp", w.Address)
 	if err != nil {
@@ -124,8 +124,8 @@ func (w *wire) close() {
 	}
 }
 
-// write sends a packet. An error may be that of an earlier one, as the news that
-// nobody listens takes its time.
+// write sends a packet. An error may belong to an earlier packet, because ICMP errors
+// arrive later.
 func (w *wire) write(ctx context.Context, packet []byte) (sent bool, err error) {
 	if !time.Now().Before(w.due) {
 		w.connect(ctx)
@@ -137,13 +137,13 @@ func (w *wire) write(ctx context.Context, packet []byte) (sent bool, err error) 
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err == nil, err
 	}
-	// The kernel gave the news in place of sending, and may send now.
+	// The kernel returned an earlier error instead of sending; try again.
 	_, again := w.conn.Write(packet)
 	return again == nil, err
 }
 
-// tell logs that the server is down or up again. It is up when nothing was refused for one
-// interval: routers and hosts do not report each packet.
+// tell logs that the server is down or up again. It is up after an interval without an
+// error: not every packet is reported.
 func (w *wire) tell(err error) {
 	now := time.Now()
 	if err != nil {

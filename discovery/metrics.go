@@ -39,15 +39,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		addresses: with.NewCounter(prometheus.CounterOpts{
 			Name: "mother_discovery_addresses_scanned_total",
-			Help: "Addresses that a scan came to a verdict about.",
+			Help: "Addresses that scans have finished.",
 		}),
 		last: with.NewGauge(prometheus.GaugeOpts{
 			Name: "mother_discovery_last_scan_timestamp_seconds",
-			Help: "When the last scan that went through all addresses ended; 0 before the first.",
+			Help: "When the last scan of all addresses ended; 0 before the first.",
 		}),
 		scans: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_scans_total",
-			Help: "Scans by how they ended: complete, incomplete (hosts accepted the connection but did not answer), cut (by the " +
+			Help: "Scans by outcome: complete, incomplete (hosts accepted the connection but did not answer), cut (by the " +
 				"interval), stopped, failed (addresses that could not be tried).",
 		}, []string{"outcome"}),
 		unanswered: with.NewGauge(prometheus.GaugeOpts{
@@ -56,11 +56,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		locked: with.NewGauge(prometheus.GaugeOpts{
 			Name: "mother_discovery_locked_hosts",
-			Help: "Dragons that were found and are not in the fleet, because they accept none of our credentials.",
+			Help: "Dragons that were found but reject all our credentials, so they are not in the fleet.",
 		}),
 		identified: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_identifications_total",
-			Help: "Hosts asked who they are, by what they turned out to be: dragon, stranger, locked (a dragon that accepts no " +
+			Help: "Identified hosts by result: dragon, stranger, locked (a dragon that accepts no " +
 				"credential), waiting (a new dragon, when too many were found at once), unanswered.",
 		}, []string{"outcome"}),
 		targetUp: with.NewGaugeVec(prometheus.GaugeOpts{
@@ -69,12 +69,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"target"}),
 		targetDown: with.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mother_target_down_info",
-			Help: "1 for why no dragon can be read at a static target: no_address, refused, unreachable, timeout, https (it " +
+			Help: "1 for the reason that a static target is down: no_address, refused, unreachable, timeout, https (it " +
 				"wants HTTPS), other_login, not_a_dragon, response, or of a dragon: password, lockout, change (of the password).",
 		}, []string{"target", "reason"}),
 		announcements: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_discovery_announcements_total",
-			Help: "Packets of dragons whose button was pressed, by what became of them: as of identifications; known or down " +
+			Help: "Announcements of dragons whose button was pressed, by outcome: the results of identifications; known or down " +
 				"(nothing new); repeated within seconds; elsewhere (outside the networks, or not of the sender's address), limited (too " +
 				"many), malformed.",
 		}, []string{"outcome"}),

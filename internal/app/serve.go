@@ -51,10 +51,10 @@ func (f *WebFlags) Register(cmd *kingpin.CmdClause, defaultAddress string) {
 	config.Flag(cmd, "web.telemetry-path", "Path of the metrics.", &f.telemetryPath, web.ParseTelemetryPath).Default("/metrics")
 	cmd.Flag("web.enable-pprof", "Serve profiles under /debug/pprof/.").BoolVar(&f.profiling)
 	cmd.Flag("web.enable-lifecycle", "Enable reload via POST /-/reload, as SIGHUP does.").BoolVar(&f.lifecycle)
-	cmd.Flag("web.enable-admin-api", "Take requests to pause, release, reboot and the like from clients that have logged in (--web.config.file); "+
+	cmd.Flag("web.enable-admin-api", "Accept requests to pause, release, reboot and the like from clients that have logged in (--web.config.file); "+
 		"without users, from this machine only.").BoolVar(&f.admin)
-	cmd.Flag("web.admin-api-without-login", "Without users, take these requests from every machine that reaches the port. Dangerous.").BoolVar(&f.withoutLogin)
-	cmd.Flag("web.allowed-hosts", "Names under which clients reach this program, beside IP addresses and localhost; .example.com for all that end "+
+	cmd.Flag("web.admin-api-without-login", "Without users, accept these requests from every machine that reaches the port. Dangerous.").BoolVar(&f.withoutLogin)
+	cmd.Flag("web.allowed-hosts", "Names under which clients reach this program, in addition to IP addresses and localhost; .example.com for all that end "+
 		"so.").PlaceHolder("NAME,...").StringsVar(&f.allowedHosts)
 	cmd.Flag("web.external-url", "URL under which clients reach this program, such as that of a reverse proxy; its name is an allowed "+
 		"one.").PlaceHolder("URL").StringVar(&f.externalURL)
@@ -81,7 +81,7 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		return err
 	}
 	for _, path := range narrowed {
-		level.Warn(logger).Log("msg", "taking other users' rights away", "path", path)
+		level.Warn(logger).Log("msg", "removing other users' permissions", "path", path)
 	}
 	a, err := newApp(ctx, c, load, logger)
 	if err != nil {

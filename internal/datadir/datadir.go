@@ -1,5 +1,4 @@
-// Package datadir makes sure that the data directory is the program's own: it holds
-// passwords, and what is in it decides what is done to dragons.
+// Package datadir protects the data directory, which has passwords and the healer's state.
 package datadir
 
 import (
@@ -11,9 +10,9 @@ import (
 	"syscall"
 )
 
-// Prepare makes the directory if it is not there, and takes the rights of other users away
-// from it and from the files in it. It returns the paths that it has changed. A symbolic
-// link is an error, and so is a directory of another user that others may read or write.
+// Prepare creates the directory if it is missing, and removes the permissions of other
+// users from it and its files. It returns the paths that it has changed. A symbolic link
+// is an error, and so is a directory of another user that others may read or write.
 func Prepare(dir string) (narrowed []string, err error) {
 	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 { //nolint:gosec // the operator names it
 		to, _ := os.Readlink(dir)
@@ -65,7 +64,7 @@ func mayNarrow(info fs.FileInfo) bool {
 	return os.Geteuid() == 0 || ownerOf(info) == os.Geteuid()
 }
 
-// ownerOf is the user that a file belongs to; -1: the system does not say.
+// ownerOf is the owner of a file; -1: unknown.
 func ownerOf(info fs.FileInfo) int {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(s.Uid)

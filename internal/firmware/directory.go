@@ -30,8 +30,8 @@ type entry struct {
 	file, version, hwver, digest string
 }
 
-// parseManifest reads what sha256sum wrote. Lines about other files say nothing; what
-// is wrong with a line is an error that does not keep the others from being read.
+// parseManifest reads the output of sha256sum. It skips other files. Each invalid line is
+// an error; the other lines still count.
 func parseManifest(data []byte) ([]entry, []error) {
 	var entries []entry
 	var wrong []error
@@ -84,8 +84,8 @@ func parseEntry(digest, file string) (entry, error) {
 	return e, err
 }
 
-// readDirectory returns the images that an operator's directory has and pins. One that
-// is not there has none.
+// readDirectory returns the images in an operator's directory that its manifest pins. A
+// missing directory has none.
 func readDirectory(dir string) (images []Image, wrong []error) {
 	if dir == "" {
 		return nil, nil
@@ -136,8 +136,7 @@ func readManifest(root *os.Root) ([]byte, error) {
 	return data, err
 }
 
-// unpinned says which images are there and not in the manifest: somebody may wonder
-// why they are not used.
+// unpinned names the images without a digest in the manifest, which are not used.
 func unpinned(root *os.Root, dir string, pinned map[string]bool) []error {
 	var wrong []error
 	for _, pattern := range []string{"*" + suffix, "*/*" + suffix} {

@@ -23,7 +23,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Offer is an image that a vendor's service says there is, as a dragon passed it on.
+// Offer is an image that a vendor's service offers, as a dragon reported it.
 type Offer struct {
 	Version string `json:"version"`
 	URL     string `json:"url"`
@@ -37,8 +37,8 @@ const (
 	fetchStall    = time.Minute      // without a byte
 )
 
-// fetches lets one download happen at a time: the vendors' hosts are few and slow, and
-// whoever waits for an image finds it there.
+// fetches allows one download at a time: the vendors' hosts are slow, and waiters reuse
+// the image.
 type fetches struct {
 	slot  chan struct{}
 	pause func(context.Context, time.Duration) error // between attempts; tests do not wait
@@ -54,7 +54,7 @@ func (f *fetches) init(r prometheus.Registerer) {
 	auto := promauto.With(r)
 	f.total = auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "mother_firmware_fetches_total",
-		Help: "Firmware images fetched from allowed hosts, by what came of it: ok, refused (the host, the address or the digest is not what it should be), failed.",
+		Help: "Firmware images fetched from allowed hosts, by outcome: ok, refused (the host, the address or the digest is not what it should be), failed.",
 	}, []string{"outcome"})
 	for _, o := range []string{"ok", "refused", "failed"} {
 		f.total.WithLabelValues(o)
@@ -76,9 +76,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Fetch returns the offered image, from this host if it is here, else from the host
-// that the offer names, if that is allowed. Its digest is pinned when it comes for the
-// first time.
+// Fetch returns the offered image: the local copy, else a download from the offered host
+// if it is allowed. The first download pins the digest.
 func (l *Library) Fetch(ctx context.Context, o Offer) (Image, error) {
 	u, err := l.allowed(o.URL)
 	if err == nil {
@@ -118,7 +117,7 @@ func (l *Library) Fetch(ctx context.Context, o Offer) (Image, error) {
 	switch {
 	case err == nil:
 		l.fetches.total.WithLabelValues("ok").Inc()
-		level.Info(l.config.Logger).Log("msg", "a firmware image was fetched", "version", i.Version, "bytes", i.Size, "sha256", i.SHA256, "from", i.Origin)
+		level.Info(l.config.Logger).Log("msg", "firmware image fetched", "version", i.Version, "bytes", i.Size, "sha256", i.SHA256, "from", i.Origin)
 	case errors.Is(err, ErrDigest), errors.Is(err, ErrNotAllowed):
 		l.fetches.total.WithLabelValues("refused").Inc()
 	default:
@@ -172,7 +171,7 @@ func (l *Library) fetch(ctx context.Context, o Offer, u *url.URL, p *pins, known
 		return Image{}, err
 	}
 	image := Image{Version: o.Version, HWVer: o.HWVer, SHA256: digest, Size: size, Origin: u.Redacted(), file: digest + suffix, own: true}
-	// The pin comes first: an image without one is no image, and only takes up room.
+	// The pin is written first: an image without one is never used.
 	if known == nil {
 		p.Images = append(p.Images, pin{image.Version, image.HWVer, digest, size, image.Origin, time.Now().UTC().Truncate(time.Second)})
 		if err := l.keepPins(p); err != nil {
@@ -182,15 +181,15 @@ func (l *Library) fetch(ctx context.Context, o Offer, u *url.URL, p *pins, known
 	return image, d.keep(image.file)
 }
 
-// finalError is one that another attempt would not mend.
+// finalError is an error that another attempt cannot fix.
 type finalError struct{ error }
 
 func (e *finalError) Unwrap() error { return e.error }
 
 func final(format string, args ...any) error { return &finalError{fmt.Errorf(format, args...)} }
 
-// download is an image on its way. Its part is named after the address, so that
-// another process goes on with it.
+// download is a download in progress. Its part file is named after the URL, so another
+// process can continue it.
 type download struct {
 	l         *Library
 	url       *url.URL
@@ -249,7 +248,7 @@ func (d *download) discard() {
 	_ = d.root.Remove(d.validatorName())
 }
 
-// keep puts the image in its place, when all of it is on the disk.
+// keep moves the complete image into place.
 func (d *download) keep(name string) error {
 	if err := d.part.Sync(); err != nil {
 		return err
@@ -266,7 +265,7 @@ func (d *download) keep(name string) error {
 	return dir.Sync()
 }
 
-// attempt receives what is missing.
+// attempt receives the missing bytes.
 func (d *download) attempt(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -339,7 +338,7 @@ func (d *download) attempt(ctx context.Context) error {
 	return nil
 }
 
-// restart begins the part anew, and notes by what the host will know the file again.
+// restart truncates the part and notes the host's validator of the file.
 func (d *download) restart(h http.Header) error {
 	d.validator = h.Get("ETag")
 	if d.validator == "" || strings.HasPrefix(d.validator, "W/") {
@@ -355,7 +354,7 @@ func (d *download) restart(h http.Header) error {
 	return d.root.WriteFile(d.validatorName(), []byte(d.validator), 0o600)
 }
 
-// contentRange reads bytes 100-199/200; of is -1 where the whole is not known.
+// contentRange reads bytes 100-199/200; of is -1 if the total is unknown.
 func contentRange(s string) (from, of int64, ok bool) {
 	spec, isBytes := strings.CutPrefix(s, "bytes ")
 	span, whole, _ := strings.Cut(spec, "/")
@@ -370,7 +369,7 @@ func contentRange(s string) (from, of int64, ok bool) {
 	return from, of, true
 }
 
-// meter tells how much was read.
+// meter counts bytes read.
 type meter struct {
 	r    io.Reader
 	read func(int)

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// Host is where images may come from: a name or address, and a port if not the
-// scheme's own.
+// Host is an allowed source of images: a name or address, and a port if not the scheme's
+// default.
 type Host struct {
 	Name string
 	Port string // empty: 80 of http, 443 of https
 }
 
-// VendorHosts are where the vendors' own update services say their images are.
+// VendorHosts are the hosts that the vendors' update services name.
 func VendorHosts() []Host {
 	return []Host{{Name: "download.halongmining.com"}, {Name: "www.innosilicon.com.cn"}}
 }
@@ -29,14 +29,14 @@ func VendorHosts() []Host {
 func ParseHost(s string) (Host, error) {
 	name, port := strings.ToLower(s), ""
 	if strings.ContainsAny(s, "/@?#* ") || s == "" {
-		return Host{}, fmt.Errorf("%q is no host: expected one like %s or 10.0.0.5:8080", s, VendorHosts()[0].Name)
+		return Host{}, fmt.Errorf("%q is not a host: expected one like %s or 10.0.0.5:8080", s, VendorHosts()[0].Name)
 	}
 	if h, p, err := net.SplitHostPort(name); err == nil {
 		name, port = h, p
 	}
 	u, err := url.Parse("http://" + s + "/")
 	if err != nil || name == "" || strings.Contains(name, ":") && !isAddress(name) || u.Host != s {
-		return Host{}, fmt.Errorf("%q is no host: expected one like %s or 10.0.0.5:8080", s, VendorHosts()[0].Name)
+		return Host{}, fmt.Errorf("%q is not a host: expected one like %s or 10.0.0.5:8080", s, VendorHosts()[0].Name)
 	}
 	return Host{strings.Trim(name, "[]"), port}, nil
 }
@@ -58,12 +58,12 @@ func (h Host) admits(u *url.URL) bool {
 	return strings.EqualFold(u.Hostname(), h.Name) && (u.Port() == h.Port || h.Port == "" && u.Port() == map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
-// allowed reads a URL that a vendor's service named, and says what is against it.
+// allowed parses an offered URL; the error says why it is not allowed.
 func (l *Library) allowed(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || len(address) > 2000:
-		return nil, errors.New("the address of the image is none") // it may be anything: the dragon said it
+		return nil, errors.New("invalid URL of the image") // it may be anything: the dragon said it
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("%.20q addresses are %w", u.Scheme, ErrNotAllowed)
 	case u.User != nil:
@@ -75,8 +75,8 @@ func (l *Library) allowed(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// dialer connects to allowed hosts only. A vendor's host is never in a network of one's
-// own, whatever a name server says; one that the operator names may be.
+// dialer connects to allowed hosts only. A vendor's host must resolve to a public address;
+// a host that the operator names may have any.
 func (l *Library) dialer(ctx context.Context, network, address string) (net.Conn, error) {
 	name, _, _ := net.SplitHostPort(address)
 	d := net.Dialer{Timeout: 15 * time.Second}
@@ -91,7 +91,7 @@ func (l *Library) dialer(ctx context.Context, network, address string) (net.Conn
 	return d.DialContext(ctx, network, address)
 }
 
-// notPublic are the networks that netip has no word for.
+// notPublic are the non-public networks that netip does not know.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"),

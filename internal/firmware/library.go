@@ -1,7 +1,6 @@
-// Package firmware has the images that dragons may be brought to: those of an
-// operator's directory, and those fetched from hosts that the operator allows. Each is
-// pinned by its digest, which is checked again whenever it is used. No name and no
-// address that a dragon says is followed beyond that.
+// Package firmware has the firmware images: those of an operator's directory, and those
+// fetched from hosts that the operator allows. Each is pinned by its digest, which is
+// checked at every use. Names and addresses that a dragon reports are not used otherwise.
 package firmware
 
 import (
@@ -36,7 +35,7 @@ type Image struct {
 	own  bool   // fetched, not the operator's
 }
 
-// Fits says what is against the image on a dragon of a model and hardware version.
+// Fits returns why the image does not fit a model and hardware version; nil if it fits.
 func (i Image) Fits(model, hwver string) error {
 	v, err := dragon.ParseFirmware(i.Version)
 	if err != nil {
@@ -50,15 +49,15 @@ func (i Image) Fits(model, hwver string) error {
 
 // The errors of a Library.
 var (
-	// ErrNoImage says that there is no such image here.
+	// ErrNoImage says that the image does not exist here.
 	ErrNoImage = errors.New("no such image")
-	// ErrDigest says that a file is not the one that was pinned.
+	// ErrDigest says that a file has another digest than the pinned one.
 	ErrDigest = errors.New("it is not the image that was pinned")
-	// ErrNotAllowed says that a host is none that images may come from.
+	// ErrNotAllowed says that a host is not an allowed source of images.
 	ErrNotAllowed = errors.New("not allowed")
 )
 
-// Config says where a Library has its images from.
+// Config has the sources of a Library.
 type Config struct {
 	Dir     string // the operator's; empty: none. It need not be there
 	Kept    string // where what was fetched is kept, with its pins
@@ -68,7 +67,7 @@ type Config struct {
 	Registerer prometheus.Registerer // default none
 }
 
-// Library is the images that are at hand. Its methods may be called from any goroutine.
+// Library is the set of available images. Its methods may be called from any goroutine.
 type Library struct {
 	config  Config
 	sources atomic.Pointer[sources]
@@ -81,7 +80,7 @@ type sources struct {
 	allowed []Host
 }
 
-// New returns a library. Nothing is read before it is asked.
+// New returns a library. It reads nothing yet.
 func New(c Config) *Library {
 	c.Logger = cmp.Or[log.Logger](c.Logger, log.NewNopLogger())
 	l := &Library{config: c}
@@ -91,11 +90,11 @@ func New(c Config) *Library {
 	return l
 }
 
-// Change has the library look elsewhere from now on: see Config. What was fetched stays.
+// Change sets other sources: see Config. Fetched images stay.
 func (l *Library) Change(dir string, allowed []Host) { l.sources.Store(&sources{dir, allowed}) }
 
-// Images returns all that is at hand, newest first by their own date, and what is
-// wrong with what is not.
+// Images returns the available images, newest first by build date, and errors for those
+// that cannot be used.
 func (l *Library) Images() ([]Image, []error) {
 	images, wrong := readDirectory(l.sources.Load().dir)
 	p, err := l.pins()
@@ -121,8 +120,8 @@ func (l *Library) Images() ([]Image, []error) {
 	return images, wrong
 }
 
-// Find returns the image of a version for a dragon of a model and hardware version. Two
-// that differ are none: a version has one digest.
+// Find returns the image of a version for a model and hardware version. Two images of one
+// version that differ are an error.
 func (l *Library) Find(version, model, hwver string) (Image, error) {
 	var found *Image
 	images, wrong := l.Images()
@@ -142,7 +141,7 @@ func (l *Library) Find(version, model, hwver string) (Image, error) {
 	return *found, nil
 }
 
-// Latest returns the newest image at hand for a dragon of a model and hardware version.
+// Latest returns the newest available image for a model and hardware version.
 func (l *Library) Latest(model, hwver string) (Image, error) {
 	images, wrong := l.Images()
 	for _, i := range images { // newest first
@@ -153,8 +152,7 @@ func (l *Library) Latest(model, hwver string) (Image, error) {
 	return Image{}, fmt.Errorf("firmware for a %s on %s: %w", model, cmp.Or(hwver, "any hardware"), errors.Join(append([]error{ErrNoImage}, wrong...)...))
 }
 
-// Open opens the image with a digest, after reading it through: what comes out is what
-// was pinned.
+// Open opens the image with a digest, after checking the digest of the whole file.
 func (l *Library) Open(ctx context.Context, digest string) (*os.File, int64, error) {
 	images, wrong := l.Images()
 	i := slices.IndexFunc(images, func(i Image) bool { return i.SHA256 == digest })
@@ -193,15 +191,15 @@ func (l *Library) open(i Image) (*os.File, error) {
 	return root.Open(i.file)
 }
 
-// archive is how a .swu begins: it is a CPIO archive.
+// archive is the beginning of a .swu, which is a CPIO archive.
 const archive = "07070"
 
-// digestOf reads a file through. It must be what a dragon may take.
+// digestOf computes the digest of a file, which must be an image of a valid size.
 func digestOf(ctx context.Context, f io.Reader) (digest string, size int64, err error) {
 	h := sha256.New()
 	head := make([]byte, len(archive))
 	if _, err := io.ReadFull(f, head); err != nil || string(head) != archive {
-		return "", 0, fmt.Errorf("it is no firmware image: it begins with %q, expected a CPIO archive (%s…)", head, archive)
+		return "", 0, fmt.Errorf("not a firmware image: it begins with %q, expected a CPIO archive (%s…)", head, archive)
 	}
 	h.Write(head)
 	size, err = io.Copy(h, io.LimitReader(untilDone{ctx, f}, dragon.MaxImage+1))

@@ -15,8 +15,8 @@ import (
 
 const pinsName = "pins.json"
 
-// pins are the digests of all that was ever fetched. They outlive the images: what is
-// fetched again must be the same.
+// pins are the digests of all images ever fetched. They outlive the images: a second fetch
+// must match.
 type pins struct {
 	Version int   `json:"version"`
 	Images  []pin `json:"images"`
@@ -44,11 +44,11 @@ func (p *pins) of(version, hwver string) *pin {
 	return nil
 }
 
-// path is where an image that was fetched is kept.
+// path is the file of a fetched image.
 func (l *Library) path(i Image) string { return filepath.Join(l.config.Kept, i.file) }
 
-// pins reads the pins. What cannot be read is an error and not nothing: whoever lost
-// them would take whatever comes.
+// pins reads the pins. An unreadable file is an error, not an empty list: without pins any
+// image would be accepted.
 func (l *Library) pins() (*pins, error) {
 	path := filepath.Join(l.config.Kept, pinsName)
 	data, err := os.ReadFile(path) //nolint:gosec // it is the operator's own directory

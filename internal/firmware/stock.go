@@ -14,7 +14,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// Stock is a library, and what the dragons say that their vendors have.
+// Stock is a library and the offers of the vendors, which the dragons report.
 type Stock struct {
 	*Library
 	Fleet *fleet.Fleet
@@ -23,10 +23,10 @@ type Stock struct {
 	asked map[kind]asked
 }
 
-// kind is what a firmware is for.
+// kind is a model and hardware version.
 type kind struct{ model, hwver string }
 
-// asked is what one dragon of a kind answered, and when it may be asked again.
+// asked is the answer of one dragon of a kind, and when to ask again.
 type asked struct {
 	offer Offer
 	again time.Time
@@ -37,11 +37,11 @@ const (
 	askRetry = time.Hour      // the same, where the answer was none
 )
 
-// Newest stands for the newest version there is.
+// Newest stands for the newest version.
 const Newest = "latest"
 
-// Offers returns what the vendors of the known dragons offer them from hosts that are
-// allowed, newest first.
+// Offers returns the offers of the known dragons' vendors from allowed hosts, newest
+// first.
 func (s *Stock) Offers() []Offer {
 	var offers []Offer
 	s.mu.Lock()
@@ -66,7 +66,7 @@ func (s *Stock) Offers() []Offer {
 	return offers
 }
 
-// offer is what a vendor said to a dragon, if it makes sense and is at an allowed host.
+// offer is a vendor's offer to a dragon, if it is valid and at an allowed host.
 func (s *Stock) offer(i *fleet.Info, latest *dragon.LatestFirmware) (Offer, bool) {
 	o := Offer{Version: latest.Version, URL: latest.URL, Model: i.Model, HWVer: i.HWVersion}
 	v, err := dragon.ParseFirmware(o.Version)
@@ -77,8 +77,8 @@ func (s *Stock) offer(i *fleet.Info, latest *dragon.LatestFirmware) (Offer, bool
 	return o, err == nil
 }
 
-// ask has one dragon of a kind ask its vendor, unless that is known: in a fleet's own
-// rhythm a day may go by until one does.
+// ask lets one dragon of a kind ask its vendor, unless the answer is known: the fleet
+// itself asks once a day only.
 func (s *Stock) ask(ctx context.Context, model, hwver string) {
 	if len(s.sources.Load().allowed) == 0 {
 		return
@@ -122,8 +122,8 @@ func built(a, b string) int {
 	return av.Built.Compare(bv.Built)
 }
 
-// Provide returns the image of a version, or of the newest, for a kind of dragon: it is
-// fetched if it is offered and not here yet.
+// Provide returns the image of a version, or the newest, for a kind of dragon. It fetches
+// an offered image that is not here yet.
 func (s *Stock) Provide(ctx context.Context, version, model, hwver string) (Image, error) {
 	var here Image
 	var err error
@@ -150,7 +150,7 @@ func (s *Stock) Provide(ctx context.Context, version, model, hwver string) (Imag
 	return here, err
 }
 
-// Open is Library.Open for who only reads it.
+// Open is Library.Open with a plain reader.
 func (s *Stock) Open(ctx context.Context, digest string) (io.ReadCloser, int64, error) {
 	f, size, err := s.Library.Open(ctx, digest)
 	if err != nil {

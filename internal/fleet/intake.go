@@ -118,7 +118,7 @@ func (f *Fleet) wait(mac string, s Sighting) {
 	if !i.said {
 		i.said = true
 		f.logLater(level.WarnValue(), "too many new dragons at once", "known", len(f.byWorker), "most_in_all", 2*i.most,
-			"advice", "look at them with mother-of-dragons inventory; take them in with mother-of-dragons inventory accept")
+			"advice", "mother-of-dragons inventory lists them, mother-of-dragons inventory accept adds them")
 	}
 }
 

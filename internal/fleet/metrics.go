@@ -26,7 +26,7 @@ func (f *Fleet) registerWaiting(r prometheus.Registerer) error {
 	}
 	return r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "mother_inventory_waiting_dragons",
-		Help: "New dragons that are not taken in, because too many were found at once; mother-of-dragons inventory accept takes them in.",
+		Help: "New dragons that wait for mother-of-dragons inventory accept, because too many were found at once.",
 	}, func() float64 {
 		f.mu.RLock()
 		defer f.mu.RUnlock()
@@ -44,7 +44,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"use"}),
 		abandoned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_lane_abandoned_total",
-			Help: "Waits for a dragon that were given up before it answered or was free.",
+			Help: "Requests that gave up before the dragon was free or answered.",
 		}, []string{"use"}),
 		unwritten: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_inventory_write_failures_total",

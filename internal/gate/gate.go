@@ -111,7 +111,7 @@ func read(status int, body []byte) (closed string, err error) {
 	return "", nil
 }
 
-// clip makes a foreign text fit into a line of a table.
+// clip shortens an external text to a line of a table.
 func clip(s string) string {
 	const longest = 200
 	s = strings.Map(func(r rune) rune {

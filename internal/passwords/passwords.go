@@ -36,7 +36,7 @@ const (
 // ErrHeld says that another process changes passwords.
 var ErrHeld = errors.New("another process changes passwords")
 
-// entry is what is known of one dragon's password.
+// entry has the passwords of one dragon.
 type entry struct {
 	Username string    `yaml:"username"`
 	Password string    `yaml:"password,omitempty"` // the dragon has accepted it
@@ -99,10 +99,10 @@ func Open(dir string) (*Store, error) {
 // Close lets other processes open the store.
 func (s *Store) Close() error { return s.lock.Close() }
 
-// Path is where the file is.
+// Path is the path of the file.
 func (s *Store) Path() string { return s.path }
 
-// For returns the credentials to try at the login of a dragon; none if it was given none.
+// For returns the credentials of a dragon, to try at its login; nil if the store has none.
 func (s *Store) For(mac string) []dragon.Credential {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +111,8 @@ func (s *Store) For(mac string) []dragon.Credential {
 	return e.credentials()
 }
 
-// ForAddress returns the credentials to try at an address whose dragon is not known: those
-// of the dragon that was there when it was last given a password.
+// ForAddress returns the credentials to try at an address with an unidentified dragon:
+// those of the dragon that was there at its last password change.
 func (s *Store) ForAddress(address string) []dragon.Credential {
 	s.mu.Lock()
 	defer s.mu.Unlock()

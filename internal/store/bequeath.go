@@ -6,9 +6,8 @@ import (
 	"syscall"
 )
 
-// Bequeath gives a file that root has made to the owner of the directory that it is in:
-// a command that an operator runs as root must not leave behind what the program, as
-// another user, cannot read.
+// Bequeath gives a file that root has created to the owner of its directory, so that the
+// program can read it as its own user.
 func Bequeath(path string) error {
 	if os.Geteuid() != 0 {
 		return nil

@@ -15,8 +15,8 @@ import (
 )
 
 // The layout of the keys, in bbolt's one bucket and in etcd below a site's prefix. The
-// seal keeps its key, and its fields, in every format, so that an older program can say
-// which program wrote what it does not understand.
+// seal has the same key and fields in every format, so that an older program can say which
+// version wrote the state.
 const (
 	format = 2
 
@@ -31,7 +31,7 @@ const (
 // ErrNewer says that a newer version of the program wrote the state. See NewerError.
 var ErrNewer = errors.New("written by a newer version")
 
-// NewerError is the state of a newer program, which is never set aside.
+// NewerError is the error for the state of a newer program, which is never moved aside.
 type NewerError struct {
 	Format    int
 	WrittenBy string // the version of the program
@@ -53,8 +53,8 @@ func programVersion() string {
 	return version.Version
 }
 
-// seal covers all records, so that one that is missing, or an old one in the place of a
-// new one, is found although its own checksum is right.
+// seal covers all records. It detects a missing record, and an old one in place of a new
+// one, whose own checksum is right.
 type seal struct {
 	Format     int    `json:"format"`
 	WrittenBy  string `json:"written_by"`
@@ -97,7 +97,7 @@ func decode(key string, v []byte, newest uint64) (data []byte, err error) {
 	return data, nil
 }
 
-// sumOf is the checksum that a stored record carries; 0: there is none.
+// sumOf is the checksum of a stored record; 0: none.
 func sumOf(v []byte) uint64 {
 	if len(v) < recordHeader {
 		return 0
@@ -129,7 +129,8 @@ func (s *seal) encode() ([]byte, error) {
 	return encode(keySeal, s.Generation, data), err
 }
 
-// add counts a change of a record from one stored value to another; nil: there is none.
+// add updates the sum for a change of a record from one stored value to another; nil:
+// none.
 func (s *seal) add(old, next []byte) {
 	if old != nil {
 		s.Records, s.Digest = s.Records-1, s.Digest-sumOf(old)
@@ -139,7 +140,7 @@ func (s *seal) add(old, next []byte) {
 	}
 }
 
-// unseal makes records of all stored values, which must be those that the seal covers.
+// unseal decodes all stored values, which must match the seal.
 func unseal(content map[string][]byte) (Records, seal, error) {
 	s, err := decodeSeal(content[keySeal])
 	if err != nil {
@@ -170,7 +171,7 @@ func unseal(content map[string][]byte) (Records, seal, error) {
 	return r, s, nil
 }
 
-// put sorts a stored record into where it belongs.
+// put stores a record in its field.
 func (r *Records) put(key string, data []byte) bool {
 	if key == keyFleet {
 		r.Fleet = data
@@ -187,8 +188,8 @@ func (r *Records) put(key string, data []byte) bool {
 	return ok
 }
 
-// changes calls fn with each record and its key, in the order of the keys: nil data is
-// a record to forget.
+// changes calls fn with each record, in the order of the keys; nil data deletes the
+// record.
 func (r *Records) changes(fn func(key string, data []byte) error) error {
 	for _, part := range []struct {
 		prefix  string
@@ -214,7 +215,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// unseal1 makes records of a state in format 1.
+// unseal1 decodes a state in format 1.
 func unseal1(buckets map[string]map[string][]byte) (Records, error) {
 	r := NewRecords()
 	open := func(key string, v []byte) ([]byte, error) {

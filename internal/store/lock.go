@@ -12,9 +12,9 @@ import (
 
 const lockName = "healer.lock"
 
-// Own owns the state in dir, without opening it, until release: for commands that write
-// beside it while no instance runs. It waits for another owner for as long as its patience
-// lasts; one that is still there then is ErrHeld.
+// Own locks the state in dir, without opening it, until release: for commands that write
+// other files while no instance runs. It waits for another owner for its patience, then
+// returns ErrHeld.
 func Own(dir string, patience time.Duration) (release func() error, err error) {
 	path := filepath.Join(dir, lockName)
 	for end := time.Now().Add(patience); ; <-time.After(again) { // no lock says when it is free
@@ -31,7 +31,7 @@ func Own(dir string, patience time.Duration) (release func() error, err error) {
 	}
 }
 
-// takeLock takes a lock that ends with the process, whatever ends that.
+// takeLock takes a lock that ends with the process.
 func takeLock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // it is the operator's own directory
 	if err != nil {
@@ -44,14 +44,15 @@ func takeLock(path string) (*os.File, error) {
 		}
 		return nil, err
 	}
-	// The owner's process ID is for people only, and nothing depends on whether it can be written.
+	// The owner's process ID is informational; a failed write does not matter.
 	if f.Truncate(0) == nil {
 		_, _ = fmt.Fprintln(f, os.Getpid())
 	}
 	return f, nil
 }
 
-// flock locks a file. Where another process holds it for longer than wait, it is ErrHeld.
+// flock locks a file. If another process holds it for longer than wait, the error is
+// ErrHeld.
 func flock(f *os.File, how int, wait time.Duration) error {
 	for end := time.Now().Add(wait); ; time.Sleep(again) { //nolint:forbidigo // no lock says when it is free
 		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
@@ -66,7 +67,7 @@ func flock(f *os.File, how int, wait time.Duration) error {
 	}
 }
 
-// heldBy is ErrHeld with the process that has written itself into the lock, if one has.
+// heldBy is ErrHeld with the process ID in the lock file, if there is one.
 func heldBy(lock io.Reader) error {
 	var pid int
 	if _, err := fmt.Fscan(io.LimitReader(lock, 20), &pid); err != nil || pid <= 0 {

@@ -9,10 +9,10 @@ import (
 	"math/bits"
 )
 
-// bbolt trusts its file: a child pointer that points at its parent makes it walk
-// forever, and nothing from outside can stop it. So the file is read here, by its
-// format alone (bbolt 1.x, file version 2), and bbolt only opens files that this
-// process wrote. Each page is read once, checked, and then used.
+// bbolt trusts its file: a child pointer to its parent makes it loop forever, and it
+// cannot be interrupted. So this file reads the format itself (bbolt 1.x, file version 2),
+// and bbolt only opens files that this process wrote. Each page is read once and checked
+// before use.
 const (
 	boltMagic   = 0xED0CDAED
 	boltVersion = 2
@@ -91,7 +91,7 @@ func (b *boltFile) metaAt(page, pageSize uint64) (m meta, err error) {
 	_, _ = sum.Write(body[:metaSummed])
 	switch {
 	case order.Uint32(body) != boltMagic:
-		return m, corrupt("meta page %d: it is no bbolt file", page)
+		return m, corrupt("meta page %d: not a bbolt file", page)
 	case order.Uint32(body[4:]) != boltVersion:
 		return m, corrupt("meta page %d: bbolt version %d, expected %d", page, order.Uint32(body[4:]), boltVersion)
 	case order.Uint64(body[56:]) != sum.Sum64():
@@ -100,8 +100,8 @@ func (b *boltFile) metaAt(page, pageSize uint64) (m meta, err error) {
 	return meta{uint64(order.Uint32(body[8:])), order.Uint64(body[16:]), order.Uint64(body[40:]), order.Uint64(body[48:])}, nil
 }
 
-// readMeta takes the newer one of the two meta pages. Both must be whole: one that is
-// damaged would have bbolt go on with the state before the last commit.
+// readMeta takes the newer one of the two meta pages. Both must be valid: with a damaged
+// one bbolt would continue with the state before the last commit.
 func (b *boltFile) readMeta() error {
 	first, err := b.metaAt(0, 0)
 	if err != nil {
@@ -141,7 +141,7 @@ func (b *boltFile) readAt(data []byte, at uint64) error {
 	return err
 }
 
-// page reads a page with those that overflow from it, once.
+// page reads a page with its overflow pages, once.
 func (b *boltFile) page(id uint64) ([]byte, error) {
 	if id < 2 || id >= b.pages {
 		return nil, corrupt("page %d of %d", id, b.pages)
@@ -206,7 +206,7 @@ func (b *boltFile) descend(id uint64, depth int, visit visit) error {
 	return nil
 }
 
-// walkBucket walks over a bucket, which is a tree of its own or one page inside of its element.
+// walkBucket walks over a bucket, which is a separate tree or one inline page.
 func (b *boltFile) walkBucket(value []byte, visit visit) error {
 	if len(value) < bucketHeader {
 		return corrupt("a bucket of %d bytes", len(value))

@@ -1,5 +1,5 @@
-// Package store keeps what must survive a kill: a fleet's record and the records of its
-// dragons, opaque to it, in one bbolt file that one process at a time owns.
+// Package store keeps the state that must survive a kill: a record of the fleet and one of
+// each dragon, opaque to it, in one bbolt file with one owner at a time.
 package store
 
 import (
@@ -38,7 +38,7 @@ var bucketState = []byte("state")
 var (
 	// ErrHeld says that another process owns the state.
 	ErrHeld = errors.New("held by another process")
-	// ErrCorrupt says that the state is there and cannot be understood.
+	// ErrCorrupt says that the state exists and cannot be decoded.
 	ErrCorrupt = errors.New("corrupt")
 )
 
@@ -55,7 +55,7 @@ func NewRecords() Records {
 	return Records{Dragons: make(map[string][]byte), Cold: make(map[string][]byte)}
 }
 
-// Empty reports whether there is no record.
+// Empty reports whether there are no records.
 func (r *Records) Empty() bool { return r.Fleet == nil && len(r.Dragons) == 0 && len(r.Cold) == 0 }
 
 // Merge adds newer changes.
@@ -79,8 +79,9 @@ type State struct {
 	Generation uint64 // commits since the state began
 	WrittenBy  string // version of the program that wrote it last; empty: 0.1.0 or nothing written
 
-	// Lost says why the records are not those that were written last: set aside, gone, or
-	// a backup that was restored. Empty: they are. It is said at each Open until the next commit.
+	// Lost says why the records are not the last ones written: moved aside, gone, or
+	// restored from a backup. Empty: they are the last ones. It stays until the next
+	// commit.
 	Lost string
 }
 
@@ -95,9 +96,10 @@ type Store struct {
 	commits    int64
 }
 
-// Open loads the state in dir, which is made if it is not there, and owns it until Close.
-// Another owner is ErrHeld, a newer program's state ErrNewer. What cannot be understood is
-// set aside under a dated name. floor is the newest generation that is known from elsewhere.
+// Open loads the state in dir, which it creates if missing, and owns it until Close.
+// Another owner is ErrHeld, a newer program's state ErrNewer. A state that cannot be
+// decoded is moved aside under a dated name. floor is the newest generation known from
+// elsewhere.
 //
 // The file is always written again from the records that were read: so bbolt, which
 // trusts its file, only opens what this process wrote.
@@ -143,10 +145,11 @@ func Open(dir string, floor uint64) (s *Store, state State, err error) {
 
 func (s *Store) path() string { return filepath.Join(s.dir, fileName) }
 
-// lost says why a state is not the one that was written last.
+// lost says why a state is not the last one written.
 func (s *Store) lost(state *State) (string, error) {
 	if state.Empty() {
-		// The process that set the last state aside may have ended before it wrote that it knows nothing.
+		// The process that moved the last state aside may have ended before it wrote a new
+		// one.
 		aside, err := lastAside(s.dir)
 		if err != nil || aside != "" {
 			return "the state was set aside as " + aside, err
@@ -185,7 +188,7 @@ func (s *Store) create(state State) error {
 	err := guarded(func() (err error) {
 		s.db, err = bolt.Open(fresh, 0o600, &bolt.Options{
 			Timeout: fileWait,
-			// Every start writes a new file, so the list of free pages has no reader.
+			// Every start writes a new file, so nothing reads the free list.
 			NoFreelistSync: true,
 			PageSize:       pageSize,
 			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
@@ -225,8 +228,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// read reads all of a state. One that is not there has no records. While a process owns
-// it, the error is ErrHeld.
+// read reads a whole state. A missing one has no records. While a process owns it, the
+// error is ErrHeld.
 func read(path string) (State, error) {
 	none := State{Records: NewRecords()}
 	info, err := os.Lstat(path)
@@ -306,8 +309,8 @@ func guarded(fn func() error) (err error) {
 	return fn()
 }
 
-// SetAside sets the state aside, whose content its reader could not understand, and
-// begins again without records. If that fails the Store is closed.
+// SetAside moves a state aside that its reader could not decode, and starts without
+// records. If that fails the Store is closed.
 func (s *Store) SetAside() (aside string, err error) {
 	s.floor = max(s.floor, s.generation.Load())
 	if err := s.db.Close(); err != nil {
@@ -322,8 +325,8 @@ func (s *Store) SetAside() (aside string, err error) {
 	return aside, err
 }
 
-// Peek returns the state in dir without owning it. It has no records where there is no
-// file. While a process owns it, the error is ErrHeld.
+// Peek returns the state in dir without owning it; no records if there is no file. While a
+// process owns it, the error is ErrHeld.
 func Peek(dir string) (State, error) {
 	path := filepath.Join(dir, fileName)
 	state, err := read(path)
@@ -345,7 +348,7 @@ func (s *Store) Generation() uint64 { return s.generation.Load() }
 // Remaining returns 0: the lock of an open state needs no lease.
 func (s *Store) Remaining() time.Duration { return 0 }
 
-// Wait returns 0: who has the lock may send at once.
+// Wait returns 0: the owner of the lock may send at once.
 func (s *Store) Wait() (time.Duration, string) { return 0, "" }
 
 // Confirm returns nil: the lock ends with the process.
@@ -416,5 +419,5 @@ func write(b *bolt.Bucket, r Records, s seal) error {
 	return b.Put([]byte(keySeal), data)
 }
 
-// Close gives the state up.
+// Close releases the state.
 func (s *Store) Close() error { return errors.Join(s.db.Close(), s.lock.Close()) }

@@ -15,16 +15,15 @@ const SlowAfter = 2 * time.Second
 const retryAfter = 5 * time.Second
 
 var (
-	// ErrSlow says that a write takes too long. It goes on, and may still succeed.
+	// ErrSlow says that a write takes too long. It continues and may still succeed.
 	ErrSlow = errors.New("the write takes too long")
 	// ErrEnded says that the Writer was closed.
 	ErrEnded = errors.New("the writer has ended")
 )
 
-// Writer writes in the background what is given to it, so that a disk or a server that
-// hangs keeps nobody waiting. What is given during a write is merged and written next; what
-// could not be written is written again, before anything newer. Its methods may be called
-// from any goroutine.
+// Writer writes in the background, so that its callers do not wait for a disk or a server
+// that hangs. Values added during a write are merged and written next; a failed write is
+// repeated before anything newer. Its methods may be called from any goroutine.
 type Writer[T any] struct {
 	write func(*T) error
 	merge func(into *T, newer T)
@@ -50,8 +49,8 @@ type waiter struct {
 	reply  chan error
 }
 
-// NewWriter starts a Writer. write gets what was added, and leaves in it what could not be
-// written; merge adds newer things to older ones. ended may be nil.
+// NewWriter starts a Writer. write gets the added value and leaves in it what could not be
+// written; merge adds a newer value to an older one. ended may be nil.
 func NewWriter[T any](write func(*T) error, merge func(into *T, newer T), ended func(error)) *Writer[T] {
 	if ended == nil {
 		ended = func(error) {}
@@ -61,7 +60,7 @@ func NewWriter[T any](write func(*T) error, merge func(into *T, newer T), ended 
 	return w
 }
 
-// Add has x written, and returns the ticket to wait with. It never blocks.
+// Add queues x and returns the ticket to wait with. It never blocks.
 func (w *Writer[T]) Add(x T) (ticket uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,7 +71,7 @@ func (w *Writer[T]) Add(x T) (ticket uint64) {
 	return w.added
 }
 
-// Last is the ticket of what was added last.
+// Last is the newest ticket.
 func (w *Writer[T]) Last() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,8 +146,7 @@ func (w *Writer[T]) finish(x T, ticket uint64, err error) {
 	}
 }
 
-// Wait waits until what got a ticket is written, or could not be. A write that takes longer
-// than ctx lasts is ErrSlow.
+// Wait waits until the write of a ticket ends. If ctx ends first, the error is ErrSlow.
 func (w *Writer[T]) Wait(ctx context.Context, ticket uint64) error {
 	w.mu.Lock()
 	switch {
@@ -172,8 +170,8 @@ func (w *Writer[T]) Wait(ctx context.Context, ticket uint64) error {
 	}
 }
 
-// Err says why what was added last may not be written: the last write failed, or one
-// has been under way for SlowAfter. Nil: all is well.
+// Err says why the newest values may not be written: the last write failed, or one takes
+// longer than SlowAfter. Nil: neither.
 func (w *Writer[T]) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -183,8 +181,8 @@ func (w *Writer[T]) Err() error {
 	return w.err
 }
 
-// Close has what was added written, once more where that failed, and ends the Writer.
-// A write that hangs longer than ctx lasts is left to itself: the error is ErrSlow.
+// Close writes what is left, retries once if that fails, and ends the Writer. It abandons
+// a write that outlasts ctx: the error is ErrSlow.
 func (w *Writer[T]) Close(ctx context.Context) error {
 	w.mu.Lock()
 	w.closing = true
