@@ -24,7 +24,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	observe(dragon.Call{Endpoint: "summary", Outcome: "ok", Took: 70 * time.Millisecond})
 	observe(dragon.Call{Endpoint: "auth", Outcome: "timeout", Took: 10 * time.Second})
 	err := testutil.GatherAndCompare(r, strings.NewReader(`
-# HELP mother_dragon_requests_total Requests to dragons by what came of them.
+# HELP mother_dragon_requests_total Requests to dragons by outcome.
 # TYPE mother_dragon_requests_total counter
 mother_dragon_requests_total{endpoint="auth",outcome="timeout"} 1
 mother_dragon_requests_total{endpoint="summary",outcome="ok"} 2

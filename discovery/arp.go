@@ -13,8 +13,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// arp asks the hosts of a link for themselves, past the kernel's neighbour table: only
-// those that answer need a place in that. It takes a packet socket, and so CAP_NET_RAW.
+// arp sends ARP requests itself, so that only hosts that answer occupy the kernel's
+// neighbour table. It needs a packet socket, and so CAP_NET_RAW.
 type arp struct {
 	conn net.PacketConn
 	mac  net.HardwareAddr
@@ -68,7 +68,7 @@ func firstIPv4(i *net.Interface) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// listen takes in answers until the connection is closed.
+// listen receives answers until the connection is closed.
 func (l *arp) listen() {
 	buffer := make([]byte, 128)
 	for {
@@ -125,8 +125,8 @@ func (l *arp) present(ctx context.Context, a netip.Addr, patience time.Duration)
 	return false, nil
 }
 
-// turn waits until another request may be sent. It is the limiter's Wait, which
-// however gives up early where a deadline is going to come first.
+// turn waits until another request may be sent: the limiter's Wait, which fails early if
+// the deadline comes first.
 func (l *arp) turn(ctx context.Context) error { return sleep(ctx, l.pace.Reserve().Delay()) }
 
 // request is the question who has a.
@@ -138,7 +138,7 @@ func (l *arp) request(a netip.Addr) []byte {
 	return append(b, a.AsSlice()...)
 }
 
-// sender returns who sent an ARP message.
+// sender returns the sender of an ARP message.
 func sender(b []byte) (netip.Addr, bool) {
 	if len(b) < arpLength || binary.BigEndian.Uint64(b)>>16 != 0x000108000604 {
 		return netip.Addr{}, false

@@ -25,8 +25,8 @@ const (
 
 const hello = "Hello, I'm a Miner."
 
-// How much is heard. Anybody on the network can send such a packet with any address in
-// it: what that costs us, and the host at that address, is bounded.
+// Limits for announcements. Every host on the network can send such packets with any
+// address in them.
 const (
 	heardPerSecond = 5
 	heardBurst     = 50
@@ -34,7 +34,7 @@ const (
 	heardMost      = 4096             // addresses that this is remembered of
 )
 
-// What became of an announcement: a verdict, or one of these.
+// The outcome of an announcement: a verdict, or one of these.
 const (
 	malformed = "malformed"
 	elsewhere = "elsewhere" // outside the networks, or of another address than the sender's
@@ -42,7 +42,7 @@ const (
 	limited   = "limited"
 )
 
-// Listener hears the dragons whose button is pressed.
+// Listener receives the announcements of dragons whose button is pressed.
 type Listener struct {
 	scanner func() *Scanner // the present one
 	logger  log.Logger
@@ -56,7 +56,7 @@ type Listener struct {
 }
 
 // Listen listens for announcements at the addresses, by default those that dragons
-// broadcast to. What it hears goes to the scanner that is the present one then.
+// broadcast to, and passes them to the current scanner.
 func Listen(ctx context.Context, scanner func() *Scanner, logger log.Logger, addresses ...netip.AddrPort) (*Listener, error) {
 	if logger == nil {
 		logger = log.NewNopLogger()
@@ -90,7 +90,7 @@ func (l *Listener) close() {
 	}
 }
 
-// Run hears until ctx is done. It returns nil.
+// Run listens until ctx is done. It returns nil.
 func (l *Listener) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, l.close)
 	defer stop()
@@ -124,8 +124,8 @@ func (l *Listener) hear(ctx context.Context, c net.PacketConn) {
 	}
 }
 
-// announced takes one packet. A dragon is believed nothing but that it is there: it is
-// asked who it is, as in a scan.
+// announced handles one packet. Its content is not trusted: the host is identified as in a
+// scan.
 func (l *Listener) announced(ctx context.Context, packet []byte, sender netip.Addr) {
 	s := l.scanner()
 	count := func(outcome string) { s.metrics.announcements.WithLabelValues(outcome).Inc() }
@@ -156,7 +156,7 @@ func (l *Listener) announced(ctx context.Context, packet []byte, sender netip.Ad
 	})
 }
 
-// fresh reports whether an address has not been heard of lately, and notes that it is now.
+// fresh reports whether an address was not announced lately, and notes the announcement.
 func (l *Listener) fresh(a netip.Addr, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -178,8 +178,8 @@ func (l *Listener) fresh(a netip.Addr, now time.Time) bool {
 	return true
 }
 
-// heard asks the host at an announced address who it is. What was known of
-// a stranger there is forgotten: it may be a dragon by now, or one whose password is right again.
+// heard identifies the host at an announced address. It forgets an earlier verdict about
+// that address, which may be outdated.
 func (s *Scanner) heard(ctx context.Context, sender netip.Addr) (a answer) {
 	select {
 	case s.found <- struct{}{}:
@@ -197,8 +197,8 @@ func (s *Scanner) heard(ctx context.Context, sender netip.Addr) (a answer) {
 	return a
 }
 
-// parseAnnouncement reads what a dragon broadcasts: ip,MAC, or a greeting, which has no
-// address in it. The MAC is not needed: a login will tell.
+// parseAnnouncement reads a broadcast: ip,MAC, or a greeting without an address. The MAC
+// is not used: a login tells it.
 func parseAnnouncement(packet []byte) (claimed netip.Addr, ok bool) {
 	text := strings.TrimRight(string(packet), "\x00\r\n ")
 	if text == hello {

@@ -9,8 +9,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// ErrUnknownTarget says that there is no dragon by that name which may be asked. It is
-// the same whether nothing answers there or the program does not look there.
+// ErrUnknownTarget says that the target is unknown or not allowed. The two are not
+// distinguished, so that the error reveals nothing.
 var ErrUnknownTarget = errors.New("no known dragon, and no dragon at an address of the configured networks")
 
 // Find returns the dragon that target names: a known one by worker, MAC or address,
@@ -45,8 +45,8 @@ func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error
 	return nil, ErrUnknownTarget
 }
 
-// Look asks at once who lives at an address of the networks or of a static target, also if
-// it refused our credentials lately. It reports whether a dragon does.
+// Look identifies the host at an address of the networks or of a static target at once,
+// also if it rejected our credentials lately. It reports whether it is a dragon.
 func (s *Scanner) Look(ctx context.Context, address string) bool {
 	e := endpoint(address)
 	named := slices.ContainsFunc(s.targets, func(t *target) bool { return t.name == address || t.status().Address == address })
@@ -61,9 +61,8 @@ func (s *Scanner) Look(ctx context.Context, address string) bool {
 	return v == isDragon || v == isKnown
 }
 
-// alone returns the one known dragon at a host that is named without a port. Only
-// what a person typed is understood so: of an address that was resolved, the port is a
-// part, and another dragon may live at another one.
+// alone returns the only known dragon at a host that is named without a port. This is for
+// typed targets only: a resolved address includes its port.
 func (s *Scanner) alone(host string) (found *fleet.Dragon) {
 	if _, err := netip.ParseAddr(host); err != nil {
 		return nil
@@ -94,7 +93,7 @@ func (s *Scanner) allowed(ctx context.Context, target string) (string, bool) {
 		}
 		return "", false
 	}
-	// Only where the address alone does not say which dragon is meant.
+	// Only if the address alone is ambiguous.
 	if e, err := netip.ParseAddrPort(target); err == nil && s.hosts.contains(e) && len(s.hosts.ports(e.Addr())) > 1 {
 		return key(e), true
 	}

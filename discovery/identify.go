@@ -14,7 +14,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// verdict is what a host turned out to be.
+// verdict is the result of an identification.
 type verdict string
 
 const (
@@ -33,7 +33,7 @@ const (
 	lockedFor   = 15 * time.Minute // refused credentials: a login is tried no more often
 )
 
-// answer is what came of asking a host who it is.
+// answer is the result of identifying a host.
 type answer struct {
 	verdict verdict
 	found   Found // of a dragon
@@ -46,8 +46,8 @@ func (a *answer) silent() bool {
 	return a.verdict == isUnanswered && !errors.Is(a.err, dragon.ErrRefused)
 }
 
-// ask finds out who answers at an address, and tells the fleet where it is a dragon.
-// named: the operator has named it.
+// ask identifies the host at an address and adds a dragon to the fleet. named: the
+// operator has named it.
 func (s *Scanner) ask(ctx context.Context, address string, named bool) answer {
 	if !s.asking.claim(ctx, address) {
 		return answer{verdict: isUnanswered}
@@ -84,7 +84,7 @@ func (s *Scanner) ask(ctx context.Context, address string, named bool) answer {
 	return a
 }
 
-// mostQuestions is how many questions an identification is, at most.
+// mostQuestions is the most requests of one identification.
 const mostQuestions = 6
 
 // note remembers, counts and logs an answer.
@@ -111,8 +111,8 @@ func (s *Scanner) note(address string, a answer) {
 	level.Debug(s.cfg.Logger).Log("msg", "host is not readable", "address", address, "verdict", string(a.verdict), "err", a.err)
 }
 
-// lock notes a dragon that accepts no credential, and reports whether it said so in the
-// log: the first time, and when the reason changes. A known dragon stays in the fleet.
+// lock notes a dragon that rejects all credentials, and reports whether it logged that:
+// the first time, and when the reason changes. A known dragon stays in the fleet.
 func (s *Scanner) lock(address string, a answer) (said bool) {
 	news := s.nonDragons.remember(address, a.verdict, lockedFor)
 	if s.fleet.Lookup(address) == nil {
@@ -130,12 +130,11 @@ func (s *Scanner) unlock(address string) {
 	s.metrics.locked.Set(float64(s.status.unlock(address)))
 }
 
-// errDown says that a known dragon is down; the fleet asks for it by itself.
+// errDown says that a known dragon is down; the fleet retries it.
 var errDown = errors.New("the dragon is down")
 
-// identify asks who answers at an address. At the address of a known dragon that is done
-// under its lane, with its own session: a second connection, and logins of its own, are
-// more than a device should bear.
+// identify identifies the host at an address. At the address of a known dragon it uses
+// that dragon's lane and session, to spare the device a second connection and login.
 func (s *Scanner) identify(ctx context.Context, address string) (client *dragon.Client, identity *dragon.Identity, err error) {
 	err = errMovedAway
 	for errors.Is(err, errMovedAway) { // to an address where it was seen, so it ends
@@ -163,16 +162,15 @@ func (s *Scanner) identify(ctx context.Context, address string) (client *dragon.
 // errMovedAway says that a dragon was sighted elsewhere while we waited for its lane.
 var errMovedAway = errors.New("the dragon has moved to another address")
 
-// isDownNow reports whether a dragon was asked in vain, so that the fleet asks it again
-// and again by itself. If another host has its address now, it is the fleet that
-// finds out.
+// isDownNow reports whether a dragon is down, so that the fleet retries it. The fleet also
+// finds out if another host has its address now.
 func isDownNow(d *fleet.Dragon) bool {
 	h := d.Health()
 	return !h.Up && h.Reason != ""
 }
 
-// identify is Identify with panics turned into errors: whatever a host on the network
-// says must not end the program.
+// identify is Identify with panics turned into errors, so that no answer can end the
+// program.
 func identify(ctx context.Context, c *dragon.Client) (id *dragon.Identity, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -194,8 +192,7 @@ func judge(err error) verdict {
 	return isUnanswered
 }
 
-// claims lets one goroutine at a time deal with an address: a dragon that is asked
-// twice at the same moment would be a second connection to it.
+// claims allows one goroutine per address, to avoid a second connection to a dragon.
 type claims struct {
 	mu   sync.Mutex
 	held map[string]chan struct{}
@@ -229,7 +226,7 @@ func (c *claims) release(address string) {
 	delete(c.held, address)
 }
 
-// nonDragons remembers hosts that need not be asked again for a while.
+// nonDragons remembers hosts that are not asked again for a while.
 type nonDragons struct {
 	mu    sync.Mutex
 	m     map[string]memory
@@ -246,7 +243,7 @@ const remembered = 1 << 16
 
 func newNonDragons() *nonDragons { return &nonDragons{m: make(map[string]memory)} }
 
-// remember notes a verdict, and reports whether it is another than the one before.
+// remember notes a verdict, and reports whether it changed.
 func (s *nonDragons) remember(address string, v verdict, d time.Duration) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,7 +278,8 @@ func (s *nonDragons) forget(address string) {
 	delete(s.m, address)
 }
 
-// forgetLocked has those asked again that accepted no credential: there are others now.
+// forgetLocked forgets the hosts that rejected all credentials, because the credentials
+// have changed.
 func (s *nonDragons) forgetLocked() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 )
 
 // Neighbour returns the MAC that the kernel has for an address on an attached network,
-// empty if it has none. It is a hint: anybody on the network can claim any MAC.
+// empty if it has none. It is a hint only: every host on the network can claim any MAC.
 func Neighbour(a netip.Addr) string {
 	f, err := os.Open("/proc/net/arp") // Linux; nowhere else is there a hint
 	if err != nil {

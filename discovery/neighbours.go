@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// How long an address keeps its place in Linux' neighbour table against newcomers.
+// How long an address occupies its entry in Linux' neighbour table.
 const (
 	// An address that does not answer is asked three times, a second apart
 	// (mcast_solicit and retrans_time_ms), and its entry cannot be dropped before. The
@@ -22,8 +22,8 @@ const (
 	answeredFor = 5 * time.Second
 )
 
-// neighbours keeps the scan of attached networks within the kernel's neighbour table,
-// of which it leaves an eighth to everybody else.
+// neighbours keeps the scan of attached networks within the kernel's neighbour table, and
+// leaves an eighth of it free.
 type neighbours struct {
 	routing *routing
 	places  *semaphore.Weighted
@@ -31,8 +31,8 @@ type neighbours struct {
 	hearing sync.WaitGroup
 }
 
-// newNeighbours prepares a scan of hosts. Where they do not fit into the table at once,
-// their links are asked directly, if this process may. The error says that it may not.
+// newNeighbours prepares a scan of hosts. If they do not fit into the table, it uses ARP
+// directly. The error says that the process may not do that.
 func newNeighbours(r *routing, h *hosts, table int) (*neighbours, error) {
 	n := &neighbours{routing: r, arps: make(map[string]*arp)}
 	places := table / 8 * 7
@@ -63,7 +63,7 @@ func newNeighbours(r *routing, h *hosts, table int) (*neighbours, error) {
 	return n, nil
 }
 
-// close ends the listening. Addresses are paced by the table from then on.
+// close stops using ARP. Then the table paces the addresses.
 func (n *neighbours) close() {
 	for _, l := range n.arps {
 		_ = l.conn.Close() // nothing is lost with it
@@ -72,7 +72,7 @@ func (n *neighbours) close() {
 	clear(n.arps)
 }
 
-// arp returns the link on which a can be asked for, nil if there is none.
+// arp returns the link for ARP requests to a; nil if there is none.
 func (n *neighbours) arp(a netip.Addr) *arp {
 	if len(n.arps) == 0 {
 		return nil
@@ -84,7 +84,7 @@ func (n *neighbours) arp(a netip.Addr) *arp {
 	return n.arps[device]
 }
 
-// enter waits for a place for a. It returns nil for an address that needs none.
+// enter waits for a slot for a. It returns nil if the address needs none.
 func (n *neighbours) enter(ctx context.Context, a netip.Addr) (*neighSlot, error) {
 	if _, ok := n.routing.device(a); !ok {
 		return nil, ctx.Err()
@@ -95,21 +95,21 @@ func (n *neighbours) enter(ctx context.Context, a netip.Addr) (*neighSlot, error
 	return &neighSlot{table: n.places}, nil
 }
 
-// neighSlot is one address' place in the neighbour table.
+// neighSlot is the entry of one address in the neighbour table.
 type neighSlot struct {
 	table *semaphore.Weighted
 	since time.Time
 }
 
-// tried says that a connect begins: the kernel starts to ask for the address, unless it
-// is still asking.
+// tried notes that a connect begins: the kernel sends ARP requests, unless it already
+// does.
 func (s *neighSlot) tried() {
 	if now := time.Now(); s != nil && now.Sub(s.since) >= silentFor {
 		s.since = now
 	}
 }
 
-// leave gives the place back as soon as the kernel does.
+// leave frees the slot when the kernel frees the entry.
 func (s *neighSlot) leave(answered bool) {
 	if s == nil {
 		return
@@ -121,8 +121,8 @@ func (s *neighSlot) leave(answered bool) {
 	time.AfterFunc(time.Until(free), func() { s.table.Release(1) })
 }
 
-// tableSize is how many neighbours the kernel keeps. In a container, where it cannot be
-// read, it is taken for the default.
+// tableSize is the size of the kernel's neighbour table; the default if it cannot be read,
+// as in a container.
 func tableSize() int {
 	const usual = 1024
 	b, err := os.ReadFile("/proc/sys/net/ipv4/neigh/default/gc_thresh3")

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Network is where a scan looks: addresses, and the ports of each.
+// Network is a set of addresses to scan, with the ports of each.
 type Network struct {
 	Range
 	Ports []PortRange // empty: Config.Port
@@ -30,7 +30,7 @@ func (n Network) String() string {
 // Equal reports whether two networks are written alike.
 func (n Network) Equal(o Network) bool { return n.Range == o.Range && slices.Equal(n.Ports, o.Ports) }
 
-// Check says what is wrong with a network; nil if it may be scanned.
+// Check returns why a network cannot be scanned; nil if it can.
 func (n Network) Check() error {
 	if err := n.check(); err != nil {
 		return err
@@ -113,8 +113,8 @@ func ParseRange(s string) (Range, error) {
 	return RangeOf(p), nil
 }
 
-// most is how many addresses a network may have: a million. A wider one is more likely a
-// slip of the keyboard than a farm, and no scan of it ends within a sensible interval.
+// most is the largest size of a network: a million addresses. A larger one is probably a
+// typo, and its scan would take too long.
 const (
 	widest = 12 // the shortest prefix
 	most   = 1 << (32 - widest)
@@ -147,7 +147,7 @@ func ParseCIDR(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// isHost reports whether an IPv4 address can be that of one host.
+// isHost reports whether an IPv4 address can belong to a host.
 func isHost(a netip.Addr) bool {
 	return !a.IsMulticast() && a.As4()[0] != 0 && a.As4()[0] < 240
 }
@@ -177,7 +177,7 @@ func (r Range) Overlaps(o Range) bool {
 	return r.IsValid() && o.IsValid() && !r.Last.Less(o.First) && !o.Last.Less(r.First)
 }
 
-// Size is the number of addresses; of a range that is valid.
+// Size is the number of addresses of a valid range.
 func (r Range) Size() uint64 { return uint64(number(r.Last)-number(r.First)) + 1 }
 
 // String is the form that ParseRange reads.
@@ -248,8 +248,8 @@ type hosts struct {
 	stride uint64
 }
 
-// expand flattens networks. What is excluded is in none of them. An address that several
-// networks hold is asked at the ports of each.
+// expand flattens networks and removes the excluded addresses. An address in several
+// networks has the ports of each.
 func expand(networks []Network, exclude []Range, usual uint16) hosts {
 	var cuts []uint64 // where an answer to the question "which networks hold this address" may change
 	for _, n := range networks {
@@ -285,7 +285,7 @@ func expand(networks []Network, exclude []Range, usual uint16) hosts {
 	return h
 }
 
-// ports are those of each address.
+// ports returns the ports of each address.
 func (n Network) ports(usual uint16) (ports []uint16) {
 	if len(n.Ports) == 0 {
 		return []uint16{usual}
@@ -300,9 +300,9 @@ func (n Network) ports(usual uint16) (ports []uint16) {
 
 func (s *span) size() uint64 { return (uint64(s.last-s.first) + 1) * uint64(len(s.ports)) }
 
-// stride returns a step that visits all of n places once before it returns to the
-// first: n divided by the golden ratio, which keeps successive places as far from each
-// other as can be, so that the probes of one moment meet many switches and not one.
+// stride returns a step that visits all of n places once before it returns to the first.
+// It is n divided by the golden ratio, so that successive places are far apart and
+// simultaneous connects meet many switches.
 func stride(n uint64) uint64 {
 	if n < 3 {
 		return 1

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// pulse tells whether this process had its share of the machine. On a busy one a
-// goroutine may wait longer for a processor than a connect may take: the connect has
-// then timed out here and not on the network, and says nothing about the address.
+// pulse detects that this process got no CPU time. On a busy host a goroutine may wait
+// longer for a CPU than a connect may take. Such a timeout says nothing about the address.
 type pulse struct {
 	mu   sync.Mutex
 	beat time.Time
@@ -50,8 +49,8 @@ func (p *pulse) note(now time.Time) {
 	p.beat = now
 }
 
-// missed returns the longest time since t in which the process did not run, the one
-// that may not be over included.
+// missed returns the longest time since t in which the process did not run, a current one
+// included.
 func (p *pulse) missed(t, now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

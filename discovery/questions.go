@@ -11,8 +11,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// questions asks hosts who they are, as many at once as the window allows. The queue has
-// no bound, so that hosts which hang do not hold up the connects.
+// questions identifies hosts, as many at once as the window allows. Its queue is
+// unbounded, so that hosts that hang do not delay the connects.
 type questions struct {
 	*Scanner
 	window  *window
@@ -30,7 +30,7 @@ func (s *Scanner) newQuestions(told func(netip.AddrPort, answer)) *questions {
 	return &questions{Scanner: s, window: newWindow(), told: told}
 }
 
-// add has hosts asked.
+// add queues hosts.
 func (q *questions) add(ctx context.Context, hosts ...netip.AddrPort) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -66,8 +66,8 @@ func (q *questions) one(ctx context.Context, e netip.AddrPort) {
 	q.dispatch(ctx)
 }
 
-// again asks those that gave no answer once more, and repeats that for as long as it
-// brings some of them to answer. It returns those that do not.
+// again asks the silent hosts once more, and repeats that while some of them answer. It
+// returns those that stay silent.
 func (q *questions) again(ctx context.Context) []netip.AddrPort {
 	q.repeating = true
 	for {
@@ -89,7 +89,7 @@ func (q *questions) again(ctx context.Context) []netip.AddrPort {
 	}
 }
 
-// askAgainAfter is how long hosts that did not answer are left alone.
+// askAgainAfter is the pause before silent hosts are asked again.
 const askAgainAfter = time.Minute
 
 // askAgain asks the hosts that did not answer the last scan, and new dragons that a human
@@ -144,7 +144,7 @@ func (s *Scanner) confirmed() (hosts []netip.AddrPort) {
 	return hosts
 }
 
-// remain notes the hosts that do not answer.
+// remain notes the silent hosts.
 func (s *Scanner) remain(silent []netip.AddrPort) {
 	s.status.setSilent(silent)
 	s.metrics.unanswered.Set(float64(len(silent)))

@@ -25,7 +25,7 @@ type routing struct {
 	own    map[netip.Addr]bool // addresses of this machine
 }
 
-// device returns the device on whose link a is, or false where a is reached in another way.
+// device returns the device whose link has a; false if a is behind a router.
 func (r *routing) device(a netip.Addr) (string, bool) {
 	if r.own[a] {
 		return "", false
@@ -39,9 +39,8 @@ func (r *routing) device(a netip.Addr) (string, bool) {
 	return best.device, best.attached
 }
 
-// kernelRouting reads of the main routing table what concerns networks. Where that
-// cannot be read, which is to say on other systems than Linux, no address counts as a
-// neighbour.
+// kernelRouting reads the routes of networks from the main routing table. If it cannot be
+// read, as on other systems than Linux, no address counts as a neighbour.
 func kernelRouting(networks []Network) *routing {
 	r := &routing{own: make(map[netip.Addr]bool)}
 	table, err := os.ReadFile("/proc/net/route")

@@ -17,7 +17,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// Result is what a scan found.
+// Result is the result of a scan.
 type Result struct {
 	Addresses  int // of the networks
 	Scanned    int // addresses with a verdict; the rest were cut off
@@ -32,7 +32,7 @@ type Result struct {
 	Duration   time.Duration
 }
 
-// Found is a dragon that was identified.
+// Found is an identified dragon.
 type Found struct {
 	Address  string // host, or host:port where it is not port 80
 	Identity *dragon.Identity
@@ -102,8 +102,8 @@ func (s *Scanner) Scan(ctx context.Context) (Result, error) {
 	}
 	sc.result.Duration = time.Since(start)
 
-	// Where a scan was cut, the next one goes on, so that every address has its turn.
-	// Those that were cut off in the middle are begun again.
+	// A scan begins where the last one was cut off, so that every address has its turn.
+	// Unfinished addresses are scanned again.
 	if done := uint64(sc.result.Scanned); done < s.hosts.total {
 		s.cursor = (s.cursor + min(started, done)) % s.hosts.total
 	}
@@ -133,7 +133,7 @@ func (sc *scan) feed(ctx context.Context) uint64 {
 	return sc.hosts.total
 }
 
-// leftAlone reports whether an address need not be asked, as the fleet does.
+// leftAlone reports whether the fleet asks an address already.
 func (s *Scanner) leftAlone(address string) bool {
 	if s.fleet.Answered(address, s.lately()) {
 		return true
@@ -142,7 +142,7 @@ func (s *Scanner) leftAlone(address string) bool {
 	return d != nil && isDownNow(d)
 }
 
-// admit waits until an address has its turn and returns what is to be done for it.
+// admit waits for the turn of an address and returns the work to do.
 func (sc *scan) admit(ctx context.Context, e netip.AddrPort) (work func(), err error) {
 	if l := sc.neighbours.arp(e.Addr()); l != nil {
 		if err := l.turn(ctx); err != nil {
@@ -167,8 +167,7 @@ func (sc *scan) admit(ctx context.Context, e netip.AddrPort) (work func(), err e
 	return func() { sc.address(ctx, e, slot) }, nil
 }
 
-// turn waits until an address may be connected to: for a place in the neighbour table
-// and for one of the connects.
+// turn waits until an address may be connected to: for a neighbour slot and for a connect.
 func (sc *scan) turn(ctx context.Context, a netip.Addr) (*neighSlot, error) {
 	slot, err := sc.neighbours.enter(ctx, a)
 	if err != nil {
@@ -177,8 +176,8 @@ func (sc *scan) turn(ctx context.Context, a netip.Addr) (*neighSlot, error) {
 	return slot, sc.connects.Acquire(ctx, 1)
 }
 
-// address takes one address to its verdict, or hands it over to identification. It is
-// called when its turn has come.
+// address scans one address: it ends with a verdict, or passes the address to
+// identification.
 func (sc *scan) address(ctx context.Context, e netip.AddrPort, slot *neighSlot) {
 	begun := time.Now()
 	slot.tried()
@@ -212,7 +211,7 @@ func (sc *scan) closed(ctx context.Context, e netip.AddrPort, err error) {
 		})
 		return
 	}
-	// The host that was here is gone, and the next one here is another.
+	// The host is gone; the next one here is another.
 	sc.nonDragons.forget(key(e))
 	sc.unlock(key(e))
 	sc.done(func(*Result) {})
@@ -243,8 +242,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// errOverslept says that a connect timed out while this process did not run, so that
-// nothing is known about the address.
+// errOverslept says that a connect timed out while this process did not run, which says
+// nothing about the address.
 var errOverslept = errors.New("this machine is too busy to connect in time")
 
 func (sc *scan) connect(ctx context.Context, e netip.AddrPort, timeout time.Duration) error {
@@ -262,14 +261,15 @@ func (sc *scan) connect(ctx context.Context, e netip.AddrPort, timeout time.Dura
 	return nil
 }
 
-// isTimeout reports whether a connect ended with its time. The dialer says so in its own
-// way, which may come before the context's.
+// isTimeout reports whether a connect timed out. The dialer has its own error for that,
+// which may come before the context's.
 func isTimeout(err error) bool {
 	t, ok := errors.AsType[net.Error](err)
 	return ok && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// ours reports whether a connect failed for want of something on this machine.
+// ours reports whether a connect failed because of this host, for example without file
+// descriptors.
 func ours(err error) bool {
 	for _, e := range []error{
 		errOverslept, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES,
@@ -281,7 +281,7 @@ func ours(err error) bool {
 	return false
 }
 
-// opened hands an address over to the second step, which has a parallelism of its own.
+// opened passes an address to the second step, which has its own parallelism.
 func (sc *scan) opened(ctx context.Context, e netip.AddrPort) {
 	sc.mu.Lock()
 	sc.result.Open++
@@ -289,7 +289,7 @@ func (sc *scan) opened(ctx context.Context, e netip.AddrPort) {
 	sc.questions.add(ctx, e)
 }
 
-// answered takes in who answers at an address, the first time and when it is asked again.
+// answered records an identification, the first one and repeated ones.
 func (sc *scan) answered(_ netip.AddrPort, a answer) {
 	count := func(r *Result) {
 		switch a.verdict {
@@ -331,8 +331,8 @@ func (sc *scan) done(count func(*Result)) {
 	}
 }
 
-// tellProgress calls Config.Progress from a goroutine of its own, until the function it
-// returns is called.
+// tellProgress calls Config.Progress from one goroutine, until the returned function is
+// called.
 func (sc *scan) tellProgress() (stop func()) {
 	if sc.cfg.Progress == nil {
 		return func() {}

@@ -132,8 +132,9 @@ func New(c Config) *Scanner {
 	})
 }
 
-// With returns a Scanner that goes on from s with another configuration: it has its
-// metrics and what it remembers, but for who refused the credentials. At most one of the two may Run at a time.
+// With returns a Scanner with another configuration that continues from s: it has its
+// metrics and memory, except for rejected credentials. At most one of the two may Run at a
+// time.
 func (s *Scanner) With(c Config) *Scanner {
 	s.nonDragons.forgetLocked()
 	next := newScanner(c, s)
@@ -147,7 +148,7 @@ func (s *Scanner) With(c Config) *Scanner {
 	return next
 }
 
-// trim forgets what is at addresses that are no longer asked.
+// trim forgets the addresses that are no longer scanned.
 func (s *Scanner) trim() {
 	asked := map[string]bool{}
 	for _, t := range s.targets {
@@ -160,7 +161,7 @@ func (s *Scanner) trim() {
 	s.metrics.unanswered.Set(float64(silent))
 }
 
-// newScanner makes a Scanner that shares with another one what all have in common.
+// newScanner makes a Scanner that shares metrics and memory with another one.
 func newScanner(c Config, with *Scanner) *Scanner {
 	if c.Port == 0 {
 		c.Port = 80
@@ -250,8 +251,8 @@ func (s *Scanner) Run(ctx context.Context) error {
 	}
 }
 
-// rest waits for the next scan, and asks meanwhile the hosts that did not answer the last one.
-// It reports false when ctx is done.
+// rest waits for the next scan and meanwhile asks the silent hosts of the last one. It
+// reports false when ctx is done.
 func (s *Scanner) rest(ctx context.Context, tick <-chan time.Time) bool {
 	for {
 		minute := time.NewTimer(askAgainAfter)

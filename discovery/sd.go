@@ -15,9 +15,9 @@ type targetGroup struct {
 }
 
 // SDHandler serves the known dragons as Prometheus HTTP service discovery, one target
-// group for each, for scraping them one by one through /probe. A dragon that is down is
-// in it too: its series say so. One whose address another dragon has is named by its
-// worker, since two targets of one address would be one.
+// group for each, for scraping them one by one through /probe. Dragons that are down are
+// included: their series say so. A dragon whose address another one has is named by its
+// worker, because two targets with one address would be merged.
 //
 // With probe=1 in the query no relabelling is needed: each target is this program, with
 // the labels that make Prometheus ask /probe for the dragon.
@@ -51,7 +51,7 @@ func SDHandler(f *fleet.Fleet) http.Handler {
 			groups = append(groups, targetGroup{Targets: []string{target}, Labels: labels})
 		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		// Only a client that went away makes this fail.
+		// This fails only if the client is gone.
 		_ = json.NewEncoder(w).Encode(groups)
 	})
 }

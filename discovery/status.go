@@ -11,7 +11,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Status is how discovery stands. It is a copy.
+// Status is the state of discovery. It is a copy.
 type Status struct {
 	Outcome    string    // of the last scan, as mother_discovery_scans_total has it; empty before the first
 	At         time.Time // when that ended
@@ -23,8 +23,8 @@ type Status struct {
 	Targets    []TargetStatus
 }
 
-// Locked is a dragon that was found and accepts none of our credentials. It is not in
-// the fleet: who it is, its MAC, only a login tells.
+// Locked is a dragon that was found and rejects all our credentials. It is not in the
+// fleet: only a login tells its MAC.
 type Locked struct {
 	Address string // host, or host:port where it is not port 80
 	Brand   dragon.Brand
@@ -56,7 +56,7 @@ func lockedReason(err error) LockedReason {
 // lockedKept bounds the list of locked dragons; the others are counted.
 const lockedKept = 4096
 
-// status is what Status is made of. A Scanner shares it with its successor.
+// status is the source of Status. A Scanner shares it with its successor.
 type status struct {
 	mu     sync.Mutex
 	last   Status
@@ -66,7 +66,7 @@ type status struct {
 
 func newStatus() *status { return &status{locked: map[string]*Locked{}} }
 
-// Status returns how discovery stands.
+// Status returns the state of discovery.
 func (s *Scanner) Status() Status {
 	now := s.status.copied()
 	for _, t := range s.targets {
@@ -123,7 +123,7 @@ func (s *status) silentHosts() []netip.AddrPort {
 	return slices.Clone(s.silent)
 }
 
-// setLocked notes a locked dragon, and reports whether that is news.
+// setLocked notes a locked dragon, and reports whether it is new.
 func (s *status) setLocked(address string, brand dragon.Brand, err error) (news bool, total int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +143,7 @@ func (s *status) setLocked(address string, brand dragon.Brand, err error) (news 
 	return news, len(s.locked)
 }
 
-// unlock forgets a locked dragon and returns how many are left.
+// unlock removes a locked dragon and returns how many are left.
 func (s *status) unlock(address string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +151,7 @@ func (s *status) unlock(address string) int {
 	return len(s.locked)
 }
 
-// keep forgets what is at addresses that are no longer asked.
+// keep forgets the addresses that are no longer asked.
 func (s *status) keep(asked func(address string) bool) (locked, silent int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

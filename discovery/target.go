@@ -17,13 +17,13 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// Target is a dragon that the operator names.
+// Target is a dragon named by the operator.
 type Target struct {
 	Name string // host or host:port; a name is resolved at each try
 	Site string // of the dragon, wherever its name leads; empty: the site of its address
 }
 
-// TargetStatus is how a static target is. It is a copy.
+// TargetStatus is the state of a static target. It is a copy.
 type TargetStatus struct {
 	Name    string
 	Address string // that the name leads to; empty before it was resolved
@@ -63,7 +63,7 @@ func downReason(err error) string {
 	return downResponse
 }
 
-// target is a Target, and how it is.
+// target is a Target with its state.
 type target struct {
 	name  string // host[:port] as the operator wrote it
 	asked time.Time
@@ -78,7 +78,7 @@ func (t *target) status() TargetStatus {
 	return t.now
 }
 
-// set takes in how the target is. It returns the reason that it was down for before.
+// set stores the state of the target and returns the previous reason.
 func (t *target) set(now TargetStatus) (before string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,12 +87,12 @@ func (t *target) set(now TargetStatus) (before string) {
 	return before
 }
 
-// look is how often static targets are looked after. One that was never found is asked
-// as often; one that is known is asked once in a scan interval, and otherwise the
-// fleet's own readings tell how it is.
+// look is the interval at which static targets are checked. A target that was never found
+// is asked each time; a known one once per scan interval, and otherwise the fleet's
+// readings tell its state.
 const look = 30 * time.Second
 
-// watch looks after a static target until ctx is done.
+// watch checks a static target until ctx is done.
 func (s *Scanner) watch(ctx context.Context, t *target) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
@@ -106,8 +106,8 @@ func (s *Scanner) watch(ctx context.Context, t *target) {
 	}
 }
 
-// visit asks a static target, and says once in the log why no dragon answers there. It
-// reports whether one does.
+// visit asks a static target, and logs once why no dragon answers there. It reports
+// whether one does.
 func (s *Scanner) visit(ctx context.Context, t *target) bool {
 	now := s.askTarget(ctx, t)
 	if ctx.Err() != nil {
@@ -132,7 +132,7 @@ func (s *Scanner) visit(ctx context.Context, t *target) bool {
 	return now.Up
 }
 
-// askTarget returns how a static target is now.
+// askTarget returns the current state of a static target.
 func (s *Scanner) askTarget(ctx context.Context, t *target) TargetStatus {
 	address, err := s.resolve(ctx, t.name)
 	if err != nil {
@@ -183,14 +183,14 @@ func (s TargetStatus) of(h fleet.Health) TargetStatus {
 	return s
 }
 
-// CheckTarget reports what is wrong with a static target, nil if it is a host or
-// host:port. It does not resolve names.
+// CheckTarget returns why a static target is invalid; nil for a host or host:port. It does
+// not resolve names.
 func CheckTarget(name string) error {
 	_, _, err := splitTarget(name, 80)
 	return err
 }
 
-// splitTarget takes a static target apart.
+// splitTarget splits a static target into host and port.
 func splitTarget(name string, usual uint16) (host string, port uint16, err error) {
 	if strings.Contains(name, "://") {
 		return "", 0, fmt.Errorf("dragon %q is not a host but a URL; write host or host:port", name)
@@ -216,8 +216,8 @@ func notOfName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
 }
 
-// resolve returns the fleet's name for a target. Names become addresses here, so that a
-// dragon that is found by name and by a scan is one and the same.
+// resolve returns the address of a target as the fleet writes it, so that a name and a
+// scan find the same dragon.
 func (s *Scanner) resolve(ctx context.Context, name string) (string, error) {
 	host, port, err := splitTarget(name, s.cfg.Port)
 	if err != nil {
@@ -245,7 +245,7 @@ func (s *Scanner) resolve(ctx context.Context, name string) (string, error) {
 // writes it; empty if there is none, or it has none.
 func (s *Scanner) Site(address string) string { return s.sites.at(address) }
 
-// sites are those of static targets, by the address that each name led to last.
+// sites are the sites of static targets, by the last resolved address.
 type sites struct {
 	named map[string]string // by name, as configured
 
@@ -254,7 +254,7 @@ type sites struct {
 	address map[string]string // site by address
 }
 
-// newSites are those of targets, whose names lead where they led before.
+// newSites are the sites of targets, with the addresses resolved before.
 func newSites(targets []Target, before *sites) *sites {
 	s := &sites{named: map[string]string{}, leads: map[string]string{}, address: map[string]string{}}
 	for _, t := range targets {
@@ -272,7 +272,7 @@ func newSites(targets []Target, before *sites) *sites {
 	return s
 }
 
-// set notes where a name leads, and reports whether the site there is another now.
+// set notes the address of a name, and reports whether the site there changed.
 func (s *sites) set(name, address string) bool {
 	site := s.named[name]
 	if site == "" {

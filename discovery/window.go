@@ -13,9 +13,9 @@ const (
 )
 
 // window is how many hosts are asked at once. It grows by one for each window of answers
-// and halves at a time-out, as TCP's congestion window does: time-outs that come in
-// numbers say that this machine, or the network, cannot bear more. A time-out of a
-// question that was asked before the last halving says nothing new.
+// and halves at a time-out, as TCP's congestion window does: many time-outs mean that this
+// host or the network is overloaded. A time-out of a request from before the last halving
+// is ignored.
 type window struct {
 	mu     sync.Mutex
 	size   float64
@@ -25,7 +25,7 @@ type window struct {
 
 func newWindow() *window { return &window{size: firstWindow} }
 
-// take takes a place, if one is free.
+// take takes a slot if one is free.
 func (w *window) take() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -36,7 +36,7 @@ func (w *window) take() bool {
 	return true
 }
 
-// give gives a place back that was taken at a time.
+// give returns a slot that was taken at a time.
 func (w *window) give(taken time.Time, timedOut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,13 +7,13 @@ import (
 	"strconv"
 )
 
-// AutoTune is the profile by which a dragon tunes its chips.
+// AutoTune is the autotune profile of a dragon.
 type AutoTune struct {
 	Mode  string // autoTuneMode: one of AutoTuneModes; off before April 2018
 	Level Number // 0 to 4, 2 being the middle; Innosilicon only
 }
 
-// AutoTuneModes are the modes that a dragon knows, from sparing to overclocked.
+// AutoTuneModes are the modes that a dragon knows, from least to most power.
 func AutoTuneModes() []string { return []string{"efficient", "balanced", "factory", "performance"} }
 
 var levelField = number("level", whole, func(a *AutoTune) *Number { return &a.Level })
@@ -62,7 +62,7 @@ func (c *Client) SetAutoTune(ctx context.Context, a AutoTune) error {
 	return c.tell(ctx, e, form)
 }
 
-// AutoTuneStatus is what the tuner does.
+// AutoTuneStatus is the state of the tuner.
 type AutoTuneStatus struct {
 	Running Number // isRunning: 1 while the miner process runs, 0 while it restarts
 	Tuning  Number // isTuning: 1 or 0

@@ -33,12 +33,12 @@ type Credential struct {
 	Password Secret
 }
 
-// DefaultCredentials are what the vendors deliver: DragonMint's, then Innosilicon's.
+// DefaultCredentials are the factory credentials: DragonMint's, then Innosilicon's.
 func DefaultCredentials() []Credential {
 	return []Credential{{"admin", "dragonadmin"}, {"admin", "admin"}}
 }
 
-// Options say how a Client talks. The zero value is usable.
+// Options configure a Client. The zero value is usable.
 type Options struct {
 	Credentials []Credential      // tried in order; default DefaultCredentials
 	Transport   http.RoundTripper // default a NewTransport of its own; share one between many clients
@@ -141,7 +141,7 @@ func (c *Client) factor(ctx context.Context) (float64, error) {
 		var err error
 		model, err = c.Type(ctx)
 		if err != nil && !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNotOffered) {
-			// A figure in wrong units would be a lie by a factor of up to a million.
+			// A figure in the wrong unit would be wrong by a factor of up to a million.
 			return 0, err
 		}
 		c.setModel(model)
@@ -170,7 +170,7 @@ func (c *Client) tokenIssuer() string {
 	return c.issuer
 }
 
-// endpoint is a place of the API and how it is to be called.
+// endpoint is an endpoint of the API and how to call it.
 type endpoint struct {
 	name    string // for metrics
 	path    string
@@ -203,7 +203,7 @@ func ordinary(o *Options) time.Duration {
 	return o.Timeout
 }
 
-// identifying is the time of one question of Identify.
+// identifying is the timeout of one request of Identify.
 func identifying(o *Options) time.Duration {
 	if o.IdentifyTimeout > 0 {
 		return o.IdentifyTimeout
@@ -251,18 +251,18 @@ func call[T any](ctx context.Context, c *Client, e endpoint, form url.Values, f 
 	return t, a, nil
 }
 
-// nothing is the table of answers that say only how it went.
+// nothing is the table of answers without data.
 type nothing struct{}
 
 var noFields = table[nothing]()
 
-// tell calls an endpoint whose answer has no data.
+// tell calls an endpoint without data in its answer.
 func (c *Client) tell(ctx context.Context, e endpoint, form url.Values) error {
 	_, _, err := call(ctx, c, e, form, &noFields)
 	return err
 }
 
-// judge finds out what an answer of the API means.
+// judge interprets an answer of the API.
 func judge(e endpoint, r *reader, musts []string, syntax error) error {
 	switch {
 	case syntax != nil:

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// DebugStats are the boards down to their chips: /api/getDebugStats.
+// DebugStats are the boards with their chips: /api/getDebugStats.
 type DebugStats struct {
 	Answer
 	Boards     []DebugBoard // none while the miner process does not answer
@@ -152,10 +152,10 @@ var chipFields = table(
 	number("cores", amount, func(c *Chip) *Number { return &c.Cores }),
 )
 
-// anything is a figure without a known meaning.
+// anything accepts every value: its meaning is unknown.
 func anything(v float64) (Number, bool) { return Known(v), true }
 
-// flagOrCount reads what some drivers give as a truth and others as a number.
+// flagOrCount reads a value that is a boolean in some drivers and a number in others.
 func flagOrCount(r *reader, n *Number) bool {
 	if kind := r.dec.PeekKind(); kind != 't' && kind != 'f' {
 		return r.number(n, amount)

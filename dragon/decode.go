@@ -23,7 +23,7 @@ type field[T any] struct {
 	must string                 // the name of a requirement that this key meets
 }
 
-// always marks a field that every firmware sends, so that its absence is reported.
+// always marks a field that every firmware sends: its absence is reported.
 func (f field[T]) always() field[T] {
 	f.must = f.key
 	return f
@@ -35,7 +35,7 @@ func (f field[T]) instead(key string) field[T] {
 	return f
 }
 
-// fields is the table of an object: what is not in it is skipped.
+// fields is the table of an object; other keys are skipped.
 type fields[T any] struct {
 	byKey map[string]int
 	rows  []field[T]
@@ -62,7 +62,7 @@ func table[T any](rows ...field[T]) fields[T] {
 	return f
 }
 
-// keys are those of the table, in order.
+// keys returns the keys of the table, in order.
 func (f *fields[T]) keys() []string {
 	keys := make([]string, len(f.rows))
 	for i := range f.rows {
@@ -89,7 +89,7 @@ type reader struct {
 	known      int // how many known fields were seen
 }
 
-// reply is what every answer of the API may hold beside its data.
+// reply has the fields that every answer of the API may have beside its data.
 type reply struct {
 	success, said bool // said: success was there
 	message       string
@@ -188,7 +188,7 @@ func readObject[T any](r *reader, name string, f *fields[T], t *T) bool {
 	return true
 }
 
-// pathOf spares the hot paths their concatenation.
+// pathOf avoids concatenation on hot paths.
 func pathOf(outer, name string) string {
 	if outer == "" {
 		switch name {
@@ -349,7 +349,7 @@ func (r *reader) text(limit int) (string, bool) {
 	return "", false
 }
 
-// flag reads a truth: true, "true", "on", 1 or their opposites.
+// flag reads a boolean: true, "true", "on", 1 or their opposites.
 func (r *reader) flag() (value, ok bool) {
 	kind, v := r.scalar()
 	switch kind {
@@ -395,11 +395,11 @@ func (r *reader) number(n *Number, is meaning) bool {
 	return ok
 }
 
-// largest is more than any device can have counted, and far enough from the end of
-// float64 that a change of unit stays finite.
+// largest is more than any device can count, and small enough that a change of unit stays
+// finite.
 const largest = 1e30
 
-// meaning turns a plain number into what it stands for; false if it cannot be.
+// meaning converts a plain number to its base unit; false if the value is impossible.
 type meaning func(float64) (Number, bool)
 
 // amount is a count or a measure that cannot be negative.
@@ -435,7 +435,7 @@ func percent(v float64) (Number, bool) {
 	return Known(v / 100), true
 }
 
-// moment is a time in Unix seconds; 0 is never.
+// moment is a time in Unix seconds; 0 means never.
 func moment(v float64) (Number, bool) {
 	if v == 0 {
 		return Number{}, true
@@ -459,7 +459,7 @@ func text[T any](key string, at func(*T) *string) field[T] {
 	})
 }
 
-// flag is a truth as 1 or 0.
+// flag is a boolean as 1 or 0.
 func flag[T any](key string, at func(*T) *Number) field[T] {
 	return own(key, func(r *reader, t *T) bool {
 		v, ok := r.flag()
@@ -479,7 +479,7 @@ func object[T, U any](key string, f *fields[U], at func(*T) *U) field[T] {
 	return own(key, func(r *reader, t *T) bool { return readObject(r, key, f, at(t)) })
 }
 
-// own is a field that needs a read of its own.
+// own is a field with its own read function.
 func own[T any](key string, read func(*reader, *T) bool) field[T] {
 	return field[T]{key: key, read: read}
 }

@@ -124,7 +124,7 @@ func TestUpdatedPoolsAreReadBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if u.AsWished() != c.want || u.Locked != c.locked || !slices.Equal(u.Dropped, c.dropped) || !slices.Equal(u.Differing, c.differing) {
+			if u.InSync() != c.want || u.Locked != c.locked || !slices.Equal(u.Dropped, c.dropped) || !slices.Equal(u.Differing, c.differing) {
 				t.Errorf("%+v", u)
 			}
 			want := url.Values{"Pool1": {"tcp://a.b:1"}, "UserName1": {"u"}, "Password1": {"x"}, "Pool2": {"tcp://c.d:2"}, "UserName2": {"v"}, "Password2": {"y"}}

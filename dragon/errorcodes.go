@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// ErrorText returns what a dragon's error code means, empty if it is not known; of
-// several, as in ErrorReport.Code, what those mean that are known. Codes: what other tools
-// know of Innosilicon's; no vendor document lists them.
+// ErrorText returns the meaning of a dragon's error code, or of several as in
+// ErrorReport.Code; empty if unknown. Source: other tools for Innosilicon; no vendor
+// document lists the codes.
 func ErrorText(code string) string {
 	var texts []string
 	for one := range strings.SplitSeq(code, ",") {
@@ -57,7 +57,7 @@ func errorText(code string) string {
 	return ""
 }
 
-// ErrorReport is what the dragon found wrong with itself.
+// ErrorReport is the error that the dragon reports.
 type ErrorReport struct {
 	Code        string // code; several are separated by commas; empty if there is none
 	Message     string // errmsg or msg, as the dragon puts it
@@ -120,8 +120,8 @@ var errorMessageFields = table(
 	text("errmsg", func(e *ErrorReport) *string { return &e.Message }),
 )
 
-// ErrorMessage reads /api/getErrorMessage, of Innosilicon. The Code is empty if the
-// dragon knows of no error; that is also what an empty answer says.
+// ErrorMessage reads /api/getErrorMessage, of Innosilicon. The Code is empty without an
+// error; an empty answer means the same.
 func (c *Client) ErrorMessage(ctx context.Context) (*ErrorReport, error) {
 	e := read("getErrorMessage")
 	e.emptyIsNothing = true

@@ -15,7 +15,7 @@ import (
 // *Error and matches at most one of them with errors.Is; a call whose context was
 // cancelled matches context.Canceled.
 var (
-	// ErrRefused: the host is there, nothing listens on the port.
+	// ErrRefused: the host answers, nothing listens on the port.
 	ErrRefused = errors.New("connection refused")
 	// ErrUnreachable: no route, no neighbour, network down, connection reset.
 	ErrUnreachable = errors.New("unreachable")
@@ -23,14 +23,14 @@ var (
 	ErrTimeout = errors.New("timeout")
 	// ErrUnauthorized: no credential was accepted, or an endpoint refused the one that was.
 	ErrUnauthorized = errors.New("unauthorized")
-	// ErrNotDragon: something answers there, and it is not a dragon.
+	// ErrNotDragon: the host answers and is not a dragon.
 	ErrNotDragon = errors.New("not a dragon")
-	// ErrBadResponse: an answer that cannot be read.
+	// ErrBadResponse: the answer cannot be decoded.
 	ErrBadResponse = errors.New("bad response")
 	// ErrNotReady: the dragon answers, its miner process does not (yet).
 	ErrNotReady = errors.New("not ready")
-	// ErrRejected: the dragon understood the request and said no, or the client
-	// refused to send what the device would silently spoil.
+	// ErrRejected: the dragon rejected the request, or the client refused to send values
+	// that the device would silently alter.
 	ErrRejected = errors.New("rejected")
 	// ErrUnknownOutcome: a write was sent and no answer came. It may have been done;
 	// after a reboot or a change of address that is the usual case. It is not sent again.
@@ -47,12 +47,12 @@ var (
 	// ErrLockedOut: after too many failed logins the dragon refuses all for a while. Each
 	// further try may make that longer.
 	ErrLockedOut = errors.New("locked out after failed logins")
-	// ErrPasswordChange: the password is right, and the dragon gives no token before
-	// somebody has changed it.
+	// ErrPasswordChange: the password is right, but the dragon gives no token until it is
+	// changed.
 	ErrPasswordChange = errors.New("the dragon wants its password changed")
 )
 
-// Causes of an ErrNotDragon that tell what answers there.
+// Causes of an ErrNotDragon that describe the host.
 var (
 	// ErrHTTPS: it wants HTTPS, which no known dragon speaks.
 	ErrHTTPS = errors.New("it wants HTTPS, and dragons speak HTTP")
@@ -60,7 +60,7 @@ var (
 	ErrOtherLogin = errors.New("it has a login that is not a dragon's")
 )
 
-// Error tells which call failed and how. It never holds a password or a token.
+// Error says which call failed and how. It never contains a password or a token.
 type Error struct {
 	Host     string // as given to New
 	Endpoint string // path, e.g. /api/summary
@@ -120,8 +120,8 @@ func Reason(err error) string {
 	return "response"
 }
 
-// kindOf classifies an error of the transport: its type shows how far the request came,
-// and an error that is not the network's is an answer that was not HTTP.
+// kindOf classifies an error of the transport: its type shows how far the request came.
+// Other errors mean an answer that is not HTTP.
 func kindOf(err error) error {
 	if err == nil {
 		return nil

@@ -32,7 +32,7 @@ func (e endpoint) limit() int { return cmp.Or(e.largest, maxBody) }
 // bigAnswers are the endpoints whose answers may be longer than others.
 var bigAnswers = []string{"getDebugStats", "getHashRates", "stats"}
 
-// answer is a whole answer and what was seen in it.
+// answer is a complete answer with its decoding.
 type answer struct {
 	Answer
 	unreadable []string
@@ -68,7 +68,7 @@ func (c *Client) exchangeRequest(ctx context.Context, e endpoint, req *http.Requ
 		if err = e.judgeStatus(resp.StatusCode); err == nil {
 			err = understand(&a)
 			if e.writes && len(bytes.TrimSpace(a.Raw)) == 0 {
-				// What restarts the device may take its own answer down with it.
+				// A restart of the device may end the connection before its answer.
 				err = &Error{Kind: ErrUnknownOutcome, Expected: "an answer"}
 			}
 		}
@@ -86,12 +86,12 @@ func (c *Client) observe(e endpoint, start time.Time, err error) {
 	}
 }
 
-// failed is the error of a request that never was.
+// failed is the error of a request that was not sent.
 func (c *Client) failed(ctx context.Context, e endpoint, err error) error {
 	return c.finish(ctx, e, err, nil, nil)
 }
 
-// finish makes an *Error of err, with all that a reader of it needs.
+// finish makes an *Error of err, with endpoint, expectation and excerpt.
 func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, secrets []string) error {
 	if err == nil {
 		return nil
@@ -104,8 +104,8 @@ func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, 
 	if out.Kind == nil {
 		out.Kind = kindOf(err)
 	}
-	// What broke off because of the context is told as the context's end, whatever
-	// the broken connection called it.
+	// A failure because the context ended is reported as the context's end, whatever the
+	// connection's error is.
 	if end := ended(ctx); end != nil && brokeOff(out.Kind) {
 		out.Err = end
 		switch {
@@ -123,8 +123,7 @@ func (c *Client) finish(ctx context.Context, e endpoint, err error, got []byte, 
 	return &out
 }
 
-// brokeOff reports whether a failure of this kind may come of a context's end. What
-// the dragon said stays said.
+// brokeOff reports whether a failure of this kind may be caused by a context's end.
 func brokeOff(kind error) bool {
 	return slices.ContainsFunc([]error{ErrTimeout, ErrRefused, ErrUnreachable, ErrBadResponse, ErrUnknownOutcome},
 		func(k error) bool { return errors.Is(kind, k) })
@@ -181,7 +180,7 @@ func (c *Client) send(ctx context.Context, e endpoint, req *http.Request) (resp 
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 		WroteRequest: func(info httptrace.WroteRequestInfo) {
-			// Half a request is not acted upon: nginx waits for its end.
+			// The device ignores half a request: nginx waits for its end.
 			broke.Store(info.Err != nil)
 		},
 	})
@@ -202,8 +201,7 @@ func neverConnected(err error) bool {
 
 var errTooLarge = errors.New("body too large")
 
-// bodies are the buffers that answers come into. What is kept of them, for as long as
-// a reading is the last one, is no longer than the answer.
+// bodies are the buffers for answers. A reading keeps a copy of the answer's length.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readBody reads a body of at most limit bytes and closes it.
@@ -227,7 +225,7 @@ func readBody(resp *http.Response, limit int) ([]byte, error) {
 	return body, err
 }
 
-// cutShort is the error of an answer that began and did not end as it should.
+// cutShort is the error of an incomplete answer.
 func cutShort(e endpoint, err error) error {
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -240,8 +238,8 @@ func cutShort(e endpoint, err error) error {
 	return &Error{Kind: ErrBadResponse, Expected: "a whole answer", Err: err}
 }
 
-// judgeStatus judges the status alone. The API gives 200 also when it refuses; a gateway error
-// is nginx's, when PHP is dead or slow.
+// judgeStatus judges the HTTP status. The API answers 200 even when it refuses; a gateway
+// error is nginx's, when PHP is dead or slow.
 func (e endpoint) judgeStatus(status int) error {
 	said := fmt.Errorf("HTTP status %d", status)
 	switch {

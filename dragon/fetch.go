@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Readable are the endpoints that Fetch takes: every question that changes nothing
-// and does not end in a journal. The first, index, is the start page; the last makes
-// the device call its vendor and may take two minutes.
+// Readable are the endpoints that Fetch takes: every request that changes nothing, except
+// the journals. The first, index, is the start page; the last makes the device call its
+// vendor and may take two minutes.
 func Readable() []string {
 	return []string{
 		"index", "summary", "overview", "network", "pools", "type", "ping", "getAutoTune", "getAutoTuneStatus",
@@ -19,7 +19,7 @@ func Readable() []string {
 	}
 }
 
-// Fetched is an answer as it came, whatever it contains.
+// Fetched is an undecoded answer.
 type Fetched struct {
 	Path        string // where it came from
 	Status      int
@@ -27,14 +27,14 @@ type Fetched struct {
 	Body        []byte // at most 128 KiB; 1 MiB of getDebugStats, getHashRates and stats
 }
 
-// Fetch asks one of Readable and returns the answer unjudged, for recordings: also one
-// that says no, or that no decoder could read. Only a failed login or connection, or a
-// body that ends badly, is an error. Beware that pools and getAll hold passwords.
+// Fetch asks one of Readable and returns the undecoded answer, for recordings, also if it
+// is a refusal or invalid. Only a failed login or connection, or a body that ends badly,
+// is an error. Beware that pools and getAll hold passwords.
 func (c *Client) Fetch(ctx context.Context, name string) (*Fetched, error) {
 	e := read(name)
 	switch {
 	case !slices.Contains(Readable(), name):
-		return nil, c.refuse(e, "%q is not among the questions", name)
+		return nil, c.refuse(e, "%q is not a readable endpoint", name)
 	case name == indexEndpoint.name:
 		e = indexEndpoint
 	case name == latestFirmware.name:

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// LatestFirmware is what the dragon's vendor offers it.
+// LatestFirmware is the vendor's offer to the dragon.
 type LatestFirmware struct {
 	Version            string // version, e.g. t1_20180515_060842
 	VersionDate        string // versionDate as reported
@@ -50,8 +50,8 @@ func (c *Client) LatestFirmware(ctx context.Context) (*LatestFirmware, error) {
 	return f, err
 }
 
-// FirmwareTime returns when a firmware was built, which its version says: the last
-// two parts of t1_20180515_060842 or t2t_a_20190102_030405.
+// FirmwareTime returns the build time in a firmware version: the last two parts of
+// t1_20180515_060842 or t2t_a_20190102_030405.
 func FirmwareTime(version string) (built time.Time, ok bool) {
 	parts := strings.Split(version, "_")
 	if len(parts) < 3 {
@@ -64,10 +64,10 @@ func FirmwareTime(version string) (built time.Time, ok bool) {
 // MaxImage is the largest firmware image that a dragon takes in bytes (vendor nginx.conf).
 const MaxImage = 100 << 20
 
-// UpgradeUpload sends a firmware image of size bytes to /upgrade/upload. It is read
-// as it is sent. progress, if set, is told how much has gone, from another goroutine
-// but not after the return. Success says that the image was received: the dragon
-// then checks and flashes it, and reboots, all by itself.
+// UpgradeUpload sends a firmware image of size bytes to /upgrade/upload. It streams the
+// image. progress, if set, gets the bytes sent so far, from another goroutine but not
+// after the return. Success means that the image was received: the dragon then checks and
+// flashes it, and reboots, by itself.
 func (c *Client) UpgradeUpload(ctx context.Context, name string, image io.Reader, size int64, progress func(sent int64)) error {
 	e := endpoint{
 		name: "upgrade_upload", path: "/upgrade/upload", method: http.MethodPost, writes: true,
@@ -79,7 +79,7 @@ func (c *Client) UpgradeUpload(ctx context.Context, name string, image io.Reader
 	case size <= 0 || size > MaxImage:
 		return c.refuse(e, "an image of %d bytes; a dragon takes 1 to %d", size, int64(MaxImage))
 	case name == "" || !plain(name) || strings.ContainsAny(name, `/\"`):
-		return c.refuse(e, "%q is no plain file name", name)
+		return c.refuse(e, "%q is not a plain file name", name)
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout(&c.opts))
 	defer cancel()
@@ -87,7 +87,7 @@ func (c *Client) UpgradeUpload(ctx context.Context, name string, image io.Reader
 		return err
 	}
 	defer c.give()
-	// The image can be read only once: a question first makes sure of the token.
+	// The image can be read only once: a request first makes sure of the token.
 	if _, err := c.authorized(ctx, read("type"), nil, func(a *answer) error {
 		r, err := readAnswer(a.Raw, &typeFields, new(typeAnswer))
 		return judge(read("type"), r, nil, err)
@@ -158,8 +158,8 @@ func (u *upload) Close() error {
 	return nil
 }
 
-// finish waits until nobody reads the image any more, and returns why it could not
-// be read whole. The transport may still hold it when the answer is there.
+// finish waits until the transport no longer reads the image, and returns a read error.
+// The transport may still read it when the answer has come.
 func (u *upload) finish(ctx context.Context) error {
 	select {
 	case <-u.closed:
@@ -208,13 +208,13 @@ func (i *imageReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// UpgradeDownload makes the dragon fetch an image itself, by /upgrade/download. The
-// original gave it up as unreliable; UpgradeUpload is the way.
+// UpgradeDownload makes the dragon fetch an image itself, by /upgrade/download. It is
+// unreliable, according to the Python tool; use UpgradeUpload.
 func (c *Client) UpgradeDownload(ctx context.Context, image string) error {
 	e := endpoint{name: "upgrade_download", path: "/upgrade/download", method: http.MethodPost, writes: true, timeout: restarting}
 	u, err := url.Parse(image)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return c.refuse(e, "%q is no http or https URL", hideLogin(image))
+		return c.refuse(e, "%q is not an http or https URL", hideLogin(image))
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout(&c.opts))
 	defer cancel()

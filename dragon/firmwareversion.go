@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// FirmwareVersion is what a firmware's version says of itself: t1_20180515_060842, or
+// FirmwareVersion is a parsed firmware version: t1_20180515_060842, or
 // t2t_a_20190102_030405 on soc boards.
 type FirmwareVersion struct {
 	Model string    // in lower case, such as t1
@@ -16,7 +16,7 @@ type FirmwareVersion struct {
 
 const maxVersion = 64 // letters; the longest known has 25
 
-// ParseFirmware reads a version strictly: what it takes is safe as a file name.
+// ParseFirmware parses a version strictly: a valid one is safe as a file name.
 func ParseFirmware(version string) (FirmwareVersion, error) {
 	bad := func(why string) (FirmwareVersion, error) {
 		return FirmwareVersion{}, fmt.Errorf("firmware version %.*q: %s; expected one like t1_20180515_060842 or t2t_a_20190102_030405", maxVersion, version, why)
@@ -50,8 +50,8 @@ func ParseFirmware(version string) (FirmwareVersion, error) {
 	return v, nil
 }
 
-// Fits says what is against this firmware on a dragon of a model and hardware
-// version, such as T1 and g19: another model, or the form of the other boards.
+// Fits returns why this firmware does not fit a model and hardware version, such as T1 and
+// g19; nil if it fits.
 func (v FirmwareVersion) Fits(model, hwver string) error {
 	if v.Model != strings.ToLower(model) {
 		return fmt.Errorf("it is for a %s, not for a %s", strings.ToUpper(v.Model), model)
@@ -62,8 +62,8 @@ func (v FirmwareVersion) Fits(model, hwver string) error {
 	return nil
 }
 
-// Follows says what is against going from an older version to this one: only what was
-// built later, and is of the same line, is an upgrade.
+// Follows returns why this is not an upgrade of an older version; nil if it was built
+// later and belongs to the same line.
 func (v FirmwareVersion) Follows(old FirmwareVersion) error {
 	switch {
 	case v.Model != old.Model || v.Line != old.Line:

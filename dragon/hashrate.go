@@ -68,8 +68,8 @@ func (s *reported) givesUnits() bool {
 	return true
 }
 
-// selected is the MHS figure that the firmware shows as Hash Rate: the window that
-// the age of the miner process can fill. Vendor backend source.
+// selected is the MHS figure that the firmware shows as Hash Rate: the longest window that
+// the miner process has run for. Vendor backend source.
 func (b *reportedBoard) selected() Number {
 	age, ok := b.Elapsed.Get()
 	switch {
@@ -117,8 +117,8 @@ func (s *reported) factor() (float64, bool) {
 	return factorOf(s.total.hashes().Or(0), shown)
 }
 
-// factorOf is what makes of a figure in MHS the rate in hashes per second: of the factors
-// that there are, the one that fits best.
+// factorOf returns the factor from MHS to hashes per second: of the known factors, the
+// best match.
 func factorOf(rate, shown float64) (float64, bool) {
 	if rate <= 0 || shown <= 0 {
 		return 0, false

@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// Identity is what Identify found.
+// Identity is the result of Identify.
 type Identity struct {
 	Brand    Brand
 	Overview *Overview // nil if no credential was accepted
 }
 
-// Identify finds out whether a dragon answers at the client's host. It looks at the
-// start page, then at the API's way to say no, and only then sends a credential.
-// The error is ErrNotDragon where something else answers. With ErrUnauthorized, a
-// dragon that takes none of the credentials, the Identity holds the brand.
+// Identify finds out whether the client's host is a dragon. It checks the start page, then
+// the API's refusal without a login, and only then sends a credential. The error is
+// ErrNotDragon if something else answers. With ErrUnauthorized, a dragon that rejects all
+// credentials, the Identity has the brand.
 //
 // Each of its four or more questions may take Options.IdentifyTimeout: a slow dragon that
 // answers all of them is not missed. ctx bounds the whole.
@@ -57,7 +57,7 @@ func (c *Client) Identify(ctx context.Context) (*Identity, error) {
 // a dragon in all else.
 func isAntminers(issuer string) bool { return strings.EqualFold(issuer, "AntMiner") }
 
-// introduced goes as far as the login, on one connection and in one turn.
+// introduced does the steps up to the login, on one connection.
 func (c *Client) introduced(ctx context.Context) (brand Brand, issuer string, err error) {
 	if err := c.take(ctx, indexEndpoint); err != nil {
 		return "", "", err
@@ -117,7 +117,7 @@ func (c *Client) brand(ctx context.Context) (Brand, error) {
 	case brand != "" && resp.StatusCode == http.StatusOK:
 		err = nil
 	case err != nil && silent:
-		// Whoever was still speaking may have been a dragon.
+		// A host that was still sending may be a dragon.
 	case resp != nil || errors.Is(kindOf(err), ErrBadResponse):
 		err = &Error{Kind: ErrNotDragon, Expected: "a start page with a dragon's title", Err: seen.instead(resp, body, err)}
 	}
@@ -126,8 +126,8 @@ func (c *Client) brand(ctx context.Context) (Brand, error) {
 	return brand, err
 }
 
-// refusal asks the API without a login and expects it to say no in its own way, so
-// that no credential goes to what only has a dragon's start page, or its address.
+// refusal asks the API without a login and expects its refusal, so that no credential goes
+// to a host that only has a dragon's start page or address.
 func (c *Client) refusal(ctx context.Context) error {
 	_, err := c.exchange(ctx, read("overview"), nil, "", func(a *answer) error {
 		r, err := readAnswer(a.Raw, &noFields, new(nothing))
@@ -145,7 +145,7 @@ func (c *Client) refusal(ctx context.Context) error {
 	return err
 }
 
-// unwell tells the gateway errors that a dragon gives while its PHP is down.
+// unwell recognises the gateway errors of a dragon whose PHP is down.
 func unwell(e *Error) bool {
 	return e.Err != nil && strings.HasPrefix(e.Err.Error(), "HTTP status 50")
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Logs writes the dragon's whole journal, many megabytes, to w as it comes from
-// /api/getLogs, and returns how many bytes came. Nothing else is asked meanwhile.
+// /api/getLogs, and returns how many bytes came. No other request runs meanwhile.
 func (c *Client) Logs(ctx context.Context, w io.Writer) (int64, error) {
 	e := read("getLogs")
 	e.timeout = restarting
@@ -32,15 +32,14 @@ func (c *Client) Logs(ctx context.Context, w io.Writer) (int64, error) {
 	return n, err
 }
 
-// FollowLogs writes the dragon's journal to w as it is written, from /stream/logs,
-// until ctx is done or the dragon ends it; only the latter is no error. The stream
-// comes from a server of its own on the device and is the one request that others
-// may go beside.
+// FollowLogs follows the dragon's journal, from /stream/logs, until ctx is done or the
+// dragon ends it, which is not an error. The stream comes from a separate server on the
+// device, so other requests may run beside it.
 func (c *Client) FollowLogs(ctx context.Context, w io.Writer) error {
 	e := endpoint{name: "stream_logs", path: "/stream/logs", method: http.MethodGet, timeout: ordinary}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	// The deadline is for the beginning only: a healthy dragon has nothing to say for hours.
+	// The deadline is for the beginning only: a healthy dragon may log nothing for hours.
 	slow := time.AfterFunc(e.timeout(&c.opts), func() { cancel(context.DeadlineExceeded) })
 	defer slow.Stop()
 	start := time.Now()
@@ -121,7 +120,7 @@ func (c *Client) drain(ctx context.Context, e endpoint, stream io.ReadCloser, w 
 	return n, c.finish(ctx, e, err, nil, nil)
 }
 
-// sink tells the errors of writing from those of reading.
+// sink separates write errors from read errors.
 type sink struct {
 	to  io.Writer
 	err error

@@ -2,9 +2,9 @@ package dragon
 
 import "strings"
 
-// ParseMAC returns a MAC address in the form a0:b0:45:00:ad:e5. It takes what
-// devices and people write: either case, any separators or none, and spaces (a T2
-// writes "a0: b0:45:21:5b: f0"). The all-zero address is one; UsableMAC tells it.
+// ParseMAC returns a MAC address in the form a0:b0:45:00:ad:e5. It takes what devices and
+// people write: either case, any separators or none, and spaces (a T2 writes "a0:
+// b0:45:21:5b: f0"). The all-zero address is valid here; UsableMAC rejects it.
 func ParseMAC(s string) (mac string, ok bool) {
 	out := make([]byte, 0, 17)
 	digits := 0
@@ -34,9 +34,8 @@ func ParseMAC(s string) (mac string, ok bool) {
 	return string(out), true
 }
 
-// UsableMAC reports whether mac, as ParseMAC returns it, can tell one dragon from
-// another: it is there, not all zero, not the broadcast address and not the default
-// of the board's maker, which every board without an address of its own has.
+// UsableMAC reports whether mac, as ParseMAC returns it, identifies a dragon: it is not
+// empty, all zero, the broadcast address or the default of the board's maker.
 func UsableMAC(mac string) bool {
 	switch mac {
 	case "", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "00:0a:35:00:00:00":
@@ -45,8 +44,8 @@ func UsableMAC(mac string) bool {
 	return true
 }
 
-// WorkerName returns the name by which a dragon goes at its pool: dragon- and the
-// last eight hex digits of its MAC address. Without an address it is dragon-unknown.
+// WorkerName returns the name of a dragon at its pool: dragon- and the last eight hex
+// digits of its MAC address. Without an address it is dragon-unknown.
 func WorkerName(mac string) string {
 	normal, ok := ParseMAC(mac)
 	if !ok {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Model is what is known of a type of dragon beside its own answers.
+// Model has the known facts about a type of dragon.
 type Model struct {
 	Algorithm string  // what it mines; empty if unknown
 	Factor    float64 // hashes (Equihash: solutions) per unit of the fields named MHS
@@ -62,9 +62,9 @@ var models = map[string]Model{
 	"A11*": {"Ethash", 1, 4, 0, "Innosilicon; its MHS are H/s"},
 }
 
-// ModelOf returns what is known of a type as a dragon reports it, e.g. T1 or A8+.
-// New types appear without notice: for an unknown one only the Factor is set, to the
-// vendor's default of a million.
+// ModelOf returns the facts about a type as a dragon reports it, e.g. T1 or A8+. New types
+// appear without notice: for an unknown one only the Factor is set, to the vendor's
+// default of a million.
 func ModelOf(model string) Model {
 	model = strings.ToUpper(strings.TrimSpace(model))
 	if m, ok := models[model]; ok {
@@ -116,8 +116,8 @@ func ExpectedBoards(shown, configured int, model string) BoardCount {
 	return BoardCount{}
 }
 
-// isAntminer tells the types of an Antminer with the mineralos firmware, which has
-// the dragons' pages and API on another machine.
+// isAntminer recognises Antminers with the mineralos firmware, which has the same pages
+// and API.
 func isAntminer(model string) bool {
 	model = strings.ToUpper(strings.TrimSpace(model))
 	for _, start := range []string{"ANTMINER", "BM", "S9", "T9", "L3", "D3"} {

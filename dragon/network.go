@@ -38,7 +38,7 @@ func (c *Client) UpdateNetwork(ctx context.Context, n Network) error {
 	})
 }
 
-// validate finds what would take the dragon off the network.
+// validate rejects settings that would disconnect the dragon.
 func (n Network) validate() error {
 	address, err := parseIPv4("ip address", n.IPAddress)
 	if err != nil {

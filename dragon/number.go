@@ -5,12 +5,11 @@ import (
 	"math"
 )
 
-// Number is a number that a dragon reported, or the fact that it reported none:
-// unknown is not zero. The zero Number is unknown.
+// Number is a number that a dragon reported, or unknown. Unknown is not zero. The zero
+// Number is unknown.
 //
-// A reading has some two hundred of them and a farm ten thousand readings, so that it
-// has no room of its own for the fact: unknown is a NaN that no
-// arithmetic makes.
+// A farm has millions of Numbers, so unknown takes no extra space: it is a NaN that
+// arithmetic never produces.
 type Number struct{ bits uint64 } // of the value, XOR unknown
 
 const unknown = 0x7ff8_5dc6_1e0b_a7d3
@@ -29,7 +28,7 @@ func (n Number) Get() (value float64, known bool) {
 // IsKnown reports whether there is a value.
 func (n Number) IsKnown() bool { return n.bits != 0 }
 
-// Or returns the value, or other where it is unknown.
+// Or returns the value, or other if it is unknown.
 func (n Number) Or(other float64) float64 {
 	if v, known := n.Get(); known {
 		return v
@@ -45,7 +44,7 @@ func (n Number) Times(f float64) Number {
 	return n
 }
 
-// MarshalJSON writes null where the value is unknown.
+// MarshalJSON writes null if the value is unknown.
 func (n Number) MarshalJSON() ([]byte, error) {
 	v, known := n.Get()
 	if !known || math.IsNaN(v) || math.IsInf(v, 0) {

@@ -125,9 +125,9 @@ func (c *Client) overview(ctx context.Context, e endpoint) (*Overview, error) {
 	return o, nil
 }
 
-// KnownOverview returns an answer of /api/overview with the keys alone that Overview is read
-// from, and success: fit to be kept, as JSON of a few hundred bytes whatever the device sent.
-// It is nil where the answer is not a JSON object.
+// KnownOverview reduces an answer of /api/overview to success and the keys that Overview
+// reads: JSON of a few hundred bytes, whatever the device sent. It is nil if the answer is
+// not a JSON object.
 func KnownOverview(answer []byte) []byte {
 	var kept knownOverview
 	if _, err := readAnswer(answer, &knownFields, &kept); err != nil {
@@ -200,7 +200,7 @@ func keepObject(key string, f fields[knownOverview]) field[knownOverview] {
 	})
 }
 
-// maxDigits bounds a number that is kept as it was written. No figure of a dragon has half of them.
+// maxDigits bounds a number that is kept as it was written.
 const maxDigits = 64
 
 func upper(model string) string { return strings.ToUpper(strings.TrimSpace(model)) }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// PoolConfig is a pool as the dragon is configured for it: an element of /api/pools.
+// PoolConfig is a configured pool: an element of /api/pools.
 type PoolConfig struct {
 	URL      string // url
 	User     string // user: account and worker
@@ -21,15 +21,15 @@ type PoolConfig struct {
 // MaxPools is how many pools a dragon keeps.
 const MaxPools = 3
 
-// poolURL is what the device takes for a pool's URL: only these schemes (no
-// stratum+ssl, no stratum2+tcp), and a dotted name or IPv4 address. Older firmware
-// takes anything and then does not mine. Vendor backend source, 2018.
+// poolURL matches the pool URLs that the device accepts: only these schemes (no
+// stratum+ssl, no stratum2+tcp), and a dotted name or IPv4 address. Older firmware accepts
+// anything and then does not mine. Vendor backend source, 2018.
 var poolURL = regexp.MustCompile(`^(?i:https?|stratum\+tcp|tcp)://(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)+` +
 	`[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?::([0-9]{1,5}))?(?:/[!-~]*)?$`)
 
-// ValidatePools finds what a dragon would silently drop, alter or never mine at: the
-// list is replaced as a whole, and a pool with an empty field, or all of an empty
-// list, is deleted while the device says success.
+// ValidatePools rejects pools that a dragon would silently drop, alter or never use. The
+// list is replaced as a whole; a pool with an empty field, or all pools with an empty
+// list, are deleted, and the device reports success.
 func ValidatePools(pools []PoolConfig) error {
 	switch {
 	case len(pools) == 0:
@@ -45,7 +45,7 @@ func ValidatePools(pools []PoolConfig) error {
 	return nil
 }
 
-// Validate finds what is wrong with one pool of a list: see ValidatePools.
+// Validate checks one pool of a list: see ValidatePools.
 func (p PoolConfig) Validate() error {
 	switch {
 	case p.URL == "":
@@ -114,8 +114,8 @@ var poolsFields = table(
 	}).always(),
 )
 
-// Pools reads /api/pools: the pools the dragon is configured for, in order. What it
-// really mines at is in Summary and RuntimePools.
+// Pools reads /api/pools: the configured pools, in order. Summary and RuntimePools have
+// the pools in use.
 func (c *Client) Pools(ctx context.Context) ([]PoolConfig, error) {
 	a, got, err := call(ctx, c, read("pools"), nil, &poolsFields)
 	if err != nil {
@@ -127,7 +127,7 @@ func (c *Client) Pools(ctx context.Context) ([]PoolConfig, error) {
 	return a.pools, nil
 }
 
-// PoolsUpdate is what became of an UpdatePools.
+// PoolsUpdate is the result of an UpdatePools.
 type PoolsUpdate struct {
 	// Locked: the dragon is pinned to a pool and the change, though stored, will not
 	// take effect. Innosilicon since September 2018.
@@ -137,15 +137,15 @@ type PoolsUpdate struct {
 	Differing []int        // indexes of pools that are there and not as sent
 }
 
-// AsWished reports whether the dragon now has the pools that were sent and will use them.
-func (u *PoolsUpdate) AsWished() bool {
+// InSync reports whether the dragon now has the pools that were sent and will use them.
+func (u *PoolsUpdate) InSync() bool {
 	return !u.Locked && len(u.Dropped) == 0 && len(u.Differing) == 0
 }
 
-// UpdatePools replaces the pools by /api/updatePools, which restarts the mining
-// process, and reads them back: the device's success proves nothing. A list that
-// ValidatePools refuses is not sent. An ErrUnknownOutcome from /api/pools says that
-// the change was accepted and could not be read back.
+// UpdatePools replaces the pools by /api/updatePools, which restarts the mining process,
+// and reads them back, because the device's success proves nothing. A list that
+// ValidatePools refuses is not sent. An ErrUnknownOutcome from /api/pools says that the
+// change was accepted and could not be read back.
 func (c *Client) UpdatePools(ctx context.Context, pools []PoolConfig) (*PoolsUpdate, error) {
 	e := write("updatePools")
 	if err := ValidatePools(pools); err != nil {
@@ -176,7 +176,7 @@ func (c *Client) UpdatePools(ctx context.Context, pools []PoolConfig) (*PoolsUpd
 	return u, nil
 }
 
-// cause is why a call failed, in words and without a kind of its own.
+// cause is the cause of a failed call as an error without a kind.
 func cause(e *Error) error {
 	switch {
 	case e.Err == nil:
@@ -214,8 +214,8 @@ var runtimePoolsFields = table(
 	}).always(),
 )
 
-// RuntimePools reads /api/getRuntimePools: what the dragon really mines at. Innosilicon
-// since September 2018.
+// RuntimePools reads /api/getRuntimePools: the pools in use. Innosilicon since September
+// 2018.
 func (c *Client) RuntimePools(ctx context.Context) (*RuntimePools, error) {
 	reported, a, err := call(ctx, c, read("getRuntimePools"), nil, &runtimePoolsFields)
 	if err != nil {

@@ -2,11 +2,11 @@ package dragon
 
 import "context"
 
-// Reboot reboots the dragon by /api/reboot. The device answers after four seconds, if
-// it still can: ErrUnknownOutcome is the usual end. All its tokens end with it.
+// Reboot reboots the dragon by /api/reboot. The device answers after four seconds, if it
+// still can: ErrUnknownOutcome is the usual end. All its tokens expire.
 func (c *Client) Reboot(ctx context.Context) error { return c.tell(ctx, write("reboot"), nil) }
 
-// PowerOff shuts the dragon down by /api/poweroff. Only pulling its plug brings it back.
+// PowerOff shuts the dragon down by /api/poweroff. Only a power cycle brings it back.
 func (c *Client) PowerOff(ctx context.Context) error { return c.tell(ctx, write("poweroff"), nil) }
 
 // FactoryReset deletes the configuration by /api/factoryReset and reboots. Passwords

@@ -19,8 +19,7 @@ var (
 
 const cutSecret = "<secret>"
 
-// excerpt returns the beginning of an answer fit for an error: printable and without
-// secrets.
+// excerpt returns the beginning of an answer for an error: printable and without secrets.
 func excerpt(body []byte, secrets []string) string {
 	// Far more than is shown, since cutting secrets out shortens it.
 	text := redact(string(body[:min(len(body), 4096)]), secrets)
@@ -49,8 +48,8 @@ func redact(text string, secrets []string) string {
 	return secretValues.ReplaceAllString(text, `${1}"`+cutSecret+`"`)
 }
 
-// hideLogin hides the user and password that some write into a URL. They may
-// hold any character, so all before the last @ may be theirs.
+// hideLogin hides the user and password in a URL. They may have any character, so
+// everything before the last @ is hidden.
 func hideLogin(pool string) string {
 	at := strings.LastIndexByte(pool, '@')
 	if at < 0 {
@@ -63,8 +62,8 @@ func hideLogin(pool string) string {
 	return scheme + "://" + cutSecret + pool[at:]
 }
 
-// PoolWithoutLogin cuts the user and password that some write into a pool's URL. They may
-// hold any character, so all before the last @ may be theirs.
+// PoolWithoutLogin removes the user and password from a pool's URL. They may have any
+// character, so everything before the last @ is removed.
 func PoolWithoutLogin(url string) string {
 	at := strings.LastIndexByte(url, '@')
 	if at < 0 {

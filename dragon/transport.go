@@ -26,8 +26,7 @@ const (
 )
 
 // Transport reads many dragons: one connection to each is kept open between requests. It
-// uses no proxy and speaks no TLS, and a Client follows no redirect. It is safe to share
-// and meant to be.
+// uses no proxy and speaks no TLS, and a Client follows no redirect. It is safe to share.
 //
 // net/http's own transport has two goroutines and two buffers waiting at every open
 // connection, some 14 kB, and reads are all that is done to ten thousand dragons every
@@ -139,7 +138,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // errStale is the error where the device closed a connection before the answer.
 var errStale = errors.New("connection closed before the answer")
 
-// staleError has no text of its own: the cause is what a reader wants to know.
+// staleError has the text of its cause.
 type staleError struct{ error }
 
 func (e staleError) Is(target error) bool { return target == errStale }
@@ -237,8 +236,8 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the connection, unless the body was read to its end: what a dragon still
-// has to say may be without end.
+// Close closes the connection, unless the body was read to its end: the rest may be
+// endless.
 func (b *answerBody) Close() error {
 	if b.err == nil {
 		b.err = http.ErrBodyReadAfterClose

@@ -74,7 +74,7 @@ func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn fun
 		switch {
 		case u.Locked:
 			says = append(says, healer.Stuck{Item: healer.ItemPools, Why: healer.PinnedPools})
-		case !u.AsWished():
+		case !u.InSync():
 			says = append(says, healer.Stuck{Item: healer.ItemPools, Why: "it was accepted, and is " + healer.PoolsText(u.Pools)})
 		}
 	}

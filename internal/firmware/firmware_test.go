@@ -121,7 +121,7 @@ func TestAnImageIsCheckedWheneverItIsUsed(t *testing.T) {
 		t.Errorf("changed: %v", err)
 	}
 	put(t, dir+"/"+t1New+".swu", []byte("<html>"))
-	if _, _, err := l.Open(t.Context(), sum(anImage(100))); err == nil || !strings.Contains(err.Error(), "no firmware image") {
+	if _, _, err := l.Open(t.Context(), sum(anImage(100))); err == nil || !strings.Contains(err.Error(), "not a firmware image") {
 		t.Errorf("a page: %v", err)
 	}
 	if err := os.Remove(dir + "/" + t1New + ".swu"); err != nil {
@@ -326,7 +326,7 @@ func TestWhatIsNotFetched(t *testing.T) {
 		"another host":            {offer: func(o *Offer) { o.URL = other.URL + "/x.swu" }, says: "host \"127.0.0.1", is: ErrNotAllowed},
 		"another port":            {offer: func(o *Offer) { o.URL = "http://127.0.0.1/x.swu" }, says: "host \"127.0.0.1\"", is: ErrNotAllowed},
 		"a file":                  {offer: func(o *Offer) { o.URL = "file:///etc/passwd" }, says: "\"file\" addresses", is: ErrNotAllowed},
-		"no address":              {offer: func(o *Offer) { o.URL = "::\x00secret" }, says: "the address of the image is none"},
+		"no address":              {offer: func(o *Offer) { o.URL = "::\x00secret" }, says: "invalid URL of the image"},
 		"a login":                 {offer: func(o *Offer) { o.URL = strings.Replace(o.URL, "//", "//user:secret@", 1) }, says: "a login is", is: ErrNotAllowed},
 		"no version":              {offer: func(o *Offer) { o.Version = "../../x" }, says: "expected one like"},
 		"another model":           {offer: func(o *Offer) { o.Model = "T2" }, says: "it is for a T1, not for a T2"},
@@ -350,7 +350,7 @@ func TestWhatIsNotFetched(t *testing.T) {
 		"a page": {handle: func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 			_, _ = io.WriteString(w, "<html>we are gone</html>")
 			return true
-		}, says: "no firmware image", asked: 1},
+		}, says: "not a firmware image", asked: 1},
 		"an ill host": {handle: func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(503)
 			return true

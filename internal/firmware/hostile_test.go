@@ -102,7 +102,7 @@ func TestAHostileVendorCostsLittle(t *testing.T) {
 			abort()
 			return true
 		}, "HTTP status 418", 2},
-		"nothing at all": {func(int, http.ResponseWriter, *http.Request) bool { return true }, "no firmware image", 1},
+		"nothing at all": {func(int, http.ResponseWriter, *http.Request) bool { return true }, "not a firmware image", 1},
 		"no HTTP": {func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
@@ -115,7 +115,7 @@ func TestAHostileVendorCostsLittle(t *testing.T) {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff})
 			return true
-		}, "no firmware image", 1},
+		}, "not a firmware image", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVendor(t, image)

@@ -347,7 +347,7 @@ func (t *target) setPools(ctx context.Context, sets []config.PoolSet) error {
 		return err
 	case u.Locked:
 		return errors.New("the dragon is locked to its vendor's pools: the change has no effect")
-	case !u.AsWished():
+	case !u.InSync():
 		return fmt.Errorf("the dragon reports success but has other pools: dropped %v, different %v", u.Dropped, u.Differing)
 	}
 	return nil
