@@ -315,9 +315,9 @@ func TestAlertsAboutMany(t *testing.T) {
 	}
 }
 
-// TestNobodyIsWokenForNothing: neither where all is well, nor where counters begin anew
+// TestNoAlertFiresWithoutCause: neither where all is well, nor where counters begin anew
 // with the miner process and with the program.
-func TestNobodyIsWokenForNothing(t *testing.T) {
+func TestNoAlertFiresWithoutCause(t *testing.T) {
 	s := scenario{begins: 20, lasts: 120}
 	anew := world()
 	for series, value := range anew {
@@ -346,10 +346,10 @@ func TestMissingThresholdsAreAnAlert(t *testing.T) {
 	promtoolTests(t, []unit{u}, slices.DeleteFunc(alertFiles(t), func(f string) bool { return f == "thresholds.yml" }))
 }
 
-// TestWhoIsDownMakesNothing: in the mean that the fleet's board opens with, a dragon that is
+// TestADragonThatIsDownCountsAsZero: in the mean that the fleet's board opens with, a dragon that is
 // down counts as one that makes nothing, also if it was never seen hashing; but not while
 // nothing is known of its model.
-func TestWhoIsDownMakesNothing(t *testing.T) {
+func TestADragonThatIsDownCountsAsZero(t *testing.T) {
 	u := unit{Name: "down", Step: "1m"}
 	for worker, up := range map[string]string{"a": "1", "down": "0", "lost": "0"} {
 		model := "T1"

@@ -45,7 +45,7 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-func TestAFaceMakesALabelOnce(t *testing.T) {
+func TestTheLabelCacheMakesALabelOnce(t *testing.T) {
 	f := newLabelCache(newSharedLabels())
 	first, second := f.pair("pool", "0"), f.pair("pool", "0")
 	if first != second {

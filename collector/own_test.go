@@ -52,7 +52,7 @@ mother_dragon_requests_total{endpoint="summary",outcome="ok"} 2
 	}
 }
 
-func TestWhatTheProgramCannotGatherIsMissingAndCounted(t *testing.T) {
+func TestMetricsThatCannotBeGatheredAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{})
 		defer f.close()
@@ -72,7 +72,7 @@ func TestWhatTheProgramCannotGatherIsMissingAndCounted(t *testing.T) {
 	})
 }
 
-func TestPromtoolHasNothingToSay(t *testing.T) {
+func TestPromtoolFindsNoFault(t *testing.T) {
 	promtool := installed.Tool(t, "promtool", "prometheus")
 	c := aCollector(t)
 	NewRequestMetrics(c.Registry)(dragon.Call{Endpoint: "summary", Outcome: "ok", Took: time.Millisecond})

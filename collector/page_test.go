@@ -100,7 +100,7 @@ func TestPageLints(t *testing.T) {
 	}
 }
 
-func TestAPedanticRegistryHasNothingToSay(t *testing.T) {
+func TestAPedanticRegistryFindsNoFault(t *testing.T) {
 	c := aCollector(t)
 	samples := append(aFleet(3), failed(7, dragon.ErrRefused))
 	// Gatherers check what a registry checks.
@@ -319,7 +319,7 @@ func TestOwnMetricsStandBetweenTheDragons(t *testing.T) {
 	}
 }
 
-func TestARowThatPanicsCostsOnlyTheDragonItPanicsOver(t *testing.T) {
+func TestAPanicInARowCostsOnlyItsDragon(t *testing.T) {
 	boards := boardTable()
 	boards.rows[0].get = func(b *dragon.Board) dragon.Number {
 		if b.Temperature.Or(0) == 71 && b.Slot == 1 {

@@ -118,7 +118,7 @@ func (f *family) faults() (all []string) {
 	return all
 }
 
-func TestRowsKeepTheHouseRules(t *testing.T) {
+func TestRowsFollowTheNamingRules(t *testing.T) {
 	seen := map[string]bool{}
 	for _, tab := range tables() {
 		for _, fault := range tab.(interface{ faults() []string }).faults() {

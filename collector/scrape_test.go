@@ -199,7 +199,7 @@ func TestHangingDragonsDoNotUseUpTheWorkers(t *testing.T) {
 	})
 }
 
-func TestDragonsThatNoTimeIsLeftForAreDownForTheBudget(t *testing.T) {
+func TestDragonsAfterTheDeadlineAreDownWithReasonBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{Count: 10}, func(c *Config) { c.Workers = 1 })
 		defer f.close()
@@ -286,7 +286,7 @@ func TestABusyDragonIsNotAsked(t *testing.T) {
 	})
 }
 
-func TestTwoScrapesAtOneMomentAreOneRequest(t *testing.T) {
+func TestSimultaneousScrapesAreOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{Count: 3})
 		defer f.close()
@@ -347,7 +347,7 @@ func TestAStopIsAnsweredAsOne(t *testing.T) {
 	})
 }
 
-func TestABoundOfZeroIsNone(t *testing.T) {
+func TestALimitOfZeroIsUnlimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{Count: 60}, func(c *Config) { c.MaxRequests, c.Workers, c.Offset = 0, 0, 0 })
 		defer f.close()
@@ -537,7 +537,7 @@ func TestAPanicInAWorkerIsItsDragonsFailure(t *testing.T) {
 	})
 }
 
-func TestFacesOfForgottenDragonsGo(t *testing.T) {
+func TestLabelCachesOfForgottenDragonsAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newFarm(t, dragontest.FleetConfig{Count: 4}), newFarm(t, dragontest.FleetConfig{Count: 4})
 		defer a.close()

@@ -24,7 +24,7 @@ func factsFor(choice map[string]bool) map[fleet.Fact]time.Duration {
 	return facts
 }
 
-func TestWhatIsOffLeavesNoTrace(t *testing.T) {
+func TestACollectorThatIsOffHasNoSeries(t *testing.T) {
 	endpoints := map[string][]string{
 		"autotune": {"getAutoTune"},
 		"errors":   {"getErrorDetail", "getErrorMessage"},

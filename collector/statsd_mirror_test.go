@@ -173,7 +173,7 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 	}
 }
 
-func TestAScrapeATickAndAnotherReaderAtOneMomentAreOneRequest(t *testing.T) {
+func TestSimultaneousReadersAreOneRequest(t *testing.T) {
 	inFarm(t, 1, func(t *testing.T, f *farm) {
 		d := f.Fleet.Dragons()[0]
 		f.dragons.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(50*time.Millisecond))
@@ -231,7 +231,7 @@ func TestAReadingIsMirroredOnce(t *testing.T) {
 	})
 }
 
-func TestAStatsdThatIsDownIsSaidOnceAndCostsNothing(t *testing.T) {
+func TestAStatsdServerThatIsDownIsLoggedOnceAndDelaysNothing(t *testing.T) {
 	for name, fail := range map[string]func(*statsdServer, bool){
 		"nobody listens": func(s *statsdServer, b bool) { s.down = b },
 		"no such name":   func(s *statsdServer, b bool) { s.unresolved = b },

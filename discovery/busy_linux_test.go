@@ -23,7 +23,7 @@ const (
 	busySpinner = "DISCOVERY_BUSY_SPINNER" // this process only computes
 )
 
-// beBusy is what a process of TestNobodyIsMissedOnABusyMachine does; false: it is none.
+// beBusy is what a process of TestABusyHostFindsEveryDragon does; false: it is none.
 func beBusy() bool {
 	switch {
 	case os.Getenv(busySpinner) != "":
@@ -71,9 +71,9 @@ func simulate(count string) error {
 	return nil
 }
 
-// TestNobodyIsMissedOnABusyMachine scans 5,000 dragons while four processes compute. It
+// TestABusyHostFindsEveryDragon scans 5,000 dragons while four processes compute. It
 // takes two minutes a scan, so it is asked for: DISCOVERY_BUSY_SCANS=20.
-func TestNobodyIsMissedOnABusyMachine(t *testing.T) {
+func TestABusyHostFindsEveryDragon(t *testing.T) {
 	scans, err := strconv.Atoi(os.Getenv(busyScans))
 	if err != nil {
 		t.Skip(busyScans + " says how many scans to make")

@@ -92,7 +92,7 @@ func TestAFarmThatGrowsAndNamedDragonsDoNotWait(t *testing.T) {
 	})
 }
 
-func TestWhatNoLongerAnswersDoesNotWait(t *testing.T) {
+func TestAWaitingDragonThatIsGoneIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := crowdedFarm(t, 1, 3, Config{Networks: networks(t, "127.10.0.0/29"), Interval: 5 * time.Minute})
 		for i := range 2 {

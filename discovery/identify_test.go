@@ -14,7 +14,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-func TestStrangersAreLeftAlone(t *testing.T) {
+func TestNonDragonsAreLeftAlone(t *testing.T) {
 	for _, kind := range dragontest.StrangerKinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAStrangerThatLeavesIsForgotten(t *testing.T) {
+func TestANonDragonThatLeavesIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})
 		f.nonDragons.remember("127.10.0.2", isStranger, time.Hour)
@@ -68,7 +68,7 @@ func TestAStrangerThatLeavesIsForgotten(t *testing.T) {
 	})
 }
 
-func TestTheMemoryOfStrangersIsBounded(t *testing.T) {
+func TestTheMemoryOfNonDragonsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newNonDragons()
 		for i := range 2 * remembered {
@@ -164,7 +164,7 @@ func TestADragonThatIsDownIsLeftToTheFleet(t *testing.T) {
 	})
 }
 
-func TestADragonThatNobodyReadIsAskedUnderItsLane(t *testing.T) {
+func TestAnUnreadDragonIsAskedUnderItsLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})
 		defer f.tend()()

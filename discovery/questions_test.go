@@ -90,7 +90,7 @@ func TestAHostThatDidNotAnswerIsAskedAgainInTheSameScan(t *testing.T) {
 	})
 }
 
-func TestAScanThatLostSomebodySaysSoAndAsksAgainTheNextMinute(t *testing.T) {
+func TestAnIncompleteScanSaysSoAndAsksAgainWithinAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		f := newFarm(t, dragontest.FleetConfig{Count: 5, Strangers: []dragontest.StrangerKind{dragontest.Mute}},
@@ -125,7 +125,7 @@ func TestAScanThatLostSomebodySaysSoAndAsksAgainTheNextMinute(t *testing.T) {
 	})
 }
 
-func TestAHostThatLeftIsNoLongerWaitedFor(t *testing.T) {
+func TestAHostThatLeftIsNotAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/30"), Interval: 10 * time.Minute})
 		f.simulated.Dragon(0).Inject(dragontest.Hang)

@@ -182,7 +182,7 @@ func TestALostConnectDoesNotLoseADragon(t *testing.T) {
 	}
 }
 
-func TestWhatThisMachineCannotTryIsSaid(t *testing.T) {
+func TestLocalFailuresOfAScanAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/24")})
 		f.fail = func(netip.Addr, int) error { return os.NewSyscallError("socket", syscall.EMFILE) }

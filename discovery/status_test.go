@@ -61,7 +61,7 @@ func TestDragonsThatRefuseOurPasswordsAreSeen(t *testing.T) {
 	})
 }
 
-func TestANamedTargetThatCannotBeReadIsSaidOnceWithItsReason(t *testing.T) {
+func TestASilentTargetIsLoggedOnceWithItsReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kinds := []dragontest.StrangerKind{dragontest.Router, dragontest.Switch, dragontest.TLSOnly, dragontest.ToHTTPS, dragontest.LoginPage}
 		want := []string{"password", "change", "", "not_a_dragon", "other_login", "https", "https", "other_login", "refused", "no_address"}

@@ -174,7 +174,7 @@ func TestAHostNameHasASite(t *testing.T) {
 	})
 }
 
-func TestTargetsThatAreNoHostsAreSaidSo(t *testing.T) {
+func TestInvalidTargetsAreReported(t *testing.T) {
 	for target, want := range map[string]string{
 		"":                    "not a host",
 		"http://127.0.0.1":    "port",

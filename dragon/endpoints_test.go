@@ -39,7 +39,7 @@ func TestPoolsAreRead(t *testing.T) {
 	}
 }
 
-func TestPoolsThatTheDeviceWouldSpoilAreNotSent(t *testing.T) {
+func TestPoolsThatTheDeviceWouldAlterAreNotSent(t *testing.T) {
 	good := PoolConfig{"stratum+tcp://pool.example.org:3333", "me.dragon-00112233", "x"}
 	with := func(change func(*PoolConfig)) []PoolConfig {
 		p := good
@@ -480,7 +480,7 @@ func TestSmallAnswers(t *testing.T) {
 	}
 }
 
-func TestFetchTakesWhatIsThere(t *testing.T) {
+func TestFetchReadsEveryEndpoint(t *testing.T) {
 	d := newDevice(map[string]any{"/": titled, "/api/summary": `{"success":false}`, "/api/getErrorMessage": "", "/api/network": []string{expired, ok}})
 	c := d.client(t, Options{})
 	for _, want := range [][2]string{{"index", titled}, {"summary", `{"success":false}`}, {"getErrorMessage", ""}, {"network", ok}, {"unit", invalid}, {"overview", overviewT1}} {

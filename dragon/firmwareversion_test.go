@@ -30,7 +30,7 @@ func TestFirmwareVersions(t *testing.T) {
 	}
 }
 
-func TestFirmwareFitsAModelAndOnlyFollowsWhatIsOlder(t *testing.T) {
+func TestFirmwareFitsAModelAndFollowsOlderVersions(t *testing.T) {
 	parse := func(s string) FirmwareVersion {
 		v, err := ParseFirmware(s)
 		if err != nil {

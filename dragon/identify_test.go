@@ -103,7 +103,7 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-func TestAntminerWithDragonFirmwareIsNone(t *testing.T) {
+func TestAnAntminerWithDragonFirmwareIsNotADragon(t *testing.T) {
 	for name, d := range map[string]*device{
 		"by its token": aDragon(map[string]any{"/api/auth": `{"success":true,"jwt":"h.eyJpc3MiOiJBbnRNaW5lciJ9.s"}`}),
 		"by its type":  aDragon(map[string]any{"/api/overview": strings.Replace(overviewT1, `"T1"`, `"Antminer S9"`, 1)}),
@@ -115,7 +115,7 @@ func TestAntminerWithDragonFirmwareIsNone(t *testing.T) {
 	}
 }
 
-func TestAnAntminerThatTookADragonsAddressIsNone(t *testing.T) {
+func TestAnAntminerAtADragonsAddressIsNotADragon(t *testing.T) {
 	d := aDragon(map[string]any{"/api/overview": []string{overviewT1, expired, overviewT1}})
 	c := d.client(t, Options{})
 	if _, err := c.Identify(t.Context()); err != nil {
@@ -136,13 +136,13 @@ func TestDragonWithAnUnknownPasswordIsADragon(t *testing.T) {
 	}
 }
 
-func TestDragonThatIsUnwellIsNotDenied(t *testing.T) {
+func TestAGatewayErrorMayBeADragon(t *testing.T) {
 	d := aDragon(map[string]any{refused: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }})
 	_, err := d.client(t, Options{}).Identify(t.Context())
 	wantKind(t, err, ErrBadResponse)
 }
 
-func TestOtherServicesAreNoDragons(t *testing.T) {
+func TestOtherServicesAreNotDragons(t *testing.T) {
 	for name, say := range map[string]string{"ssh": "SSH-2.0-OpenSSH_9.2\r\n", "noise": strings.Repeat("\x00\xff", 40<<10), "ftp": "220 welcome\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			host := rawServer(t, func(conn net.Conn) {

@@ -139,7 +139,7 @@ func TestTokenThatLastedIsRenewedWithoutWaiting(t *testing.T) {
 	})
 }
 
-func TestRefusedLoginIsBelievedForAWhile(t *testing.T) {
+func TestARefusedLoginIsNotRetriedForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDevice(map[string]any{"/api/auth": loginWrong})
 		c := New("dragon", Options{Transport: inMemory(t, d)})
@@ -179,7 +179,7 @@ func TestLoginThatCouldNotBeAskedIsNotRemembered(t *testing.T) {
 	}
 }
 
-func TestNobodyButADragonIsSentACredential(t *testing.T) {
+func TestOnlyDragonsGetCredentials(t *testing.T) {
 	text := func(code int, body string) func(http.ResponseWriter, *http.Request) {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(code)
@@ -210,7 +210,7 @@ func TestNobodyButADragonIsSentACredential(t *testing.T) {
 	}
 }
 
-func TestAPageInsteadOfALoginIsBelievedForAWhile(t *testing.T) {
+func TestAPageInsteadOfALoginIsNotRetriedForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDevice(map[string]any{"/api/auth": titled})
 		c := New("dragon", Options{Transport: inMemory(t, d)})
@@ -232,7 +232,7 @@ func TestAPageInsteadOfALoginIsBelievedForAWhile(t *testing.T) {
 	})
 }
 
-func TestATokenIsNotSentAgainToWhoeverTookTheAddress(t *testing.T) {
+func TestATokenIsNotSentToAnotherDragonAtTheAddress(t *testing.T) {
 	d := newDevice(map[string]any{"/api/summary": []string{summaryT1, titled, summaryT1}})
 	c := d.client(t, Options{})
 	if _, err := c.Summary(t.Context()); err != nil {

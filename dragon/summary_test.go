@@ -166,7 +166,7 @@ func TestTotalHash(t *testing.T) {
 	}
 }
 
-func TestWhatMakesNoSenseIsUnknownAndNamed(t *testing.T) {
+func TestImpossibleValuesAreUnknownAndCounted(t *testing.T) {
 	for name, c := range map[string]struct {
 		field string // of a board
 		get   func(*Board) Number

@@ -29,7 +29,7 @@ func updater(t *testing.T, say func(context.Context, *websocket.Conn)) *device {
 	}})
 }
 
-func TestFramesThatMakeNoSenseArePassedOver(t *testing.T) {
+func TestInvalidFramesAreSkipped(t *testing.T) {
 	d := updater(t, func(ctx context.Context, c *websocket.Conn) {
 		for _, frame := range []string{
 			"{\r\n\t\"type\": \"status\",\r\n\t\"status\": \"START\"\r\n}\r\n",
@@ -61,7 +61,7 @@ func TestFramesThatMakeNoSenseArePassedOver(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoUpdater(t *testing.T) {
+func TestOtherServersAreNotUpdaters(t *testing.T) {
 	elsewhere := newDevice(nil)
 	for name, c := range map[string]struct {
 		answer any

@@ -86,7 +86,7 @@ func TestDomainOf(t *testing.T) {
 	}
 }
 
-func TestNobodysLoginIsInAPoolsURL(t *testing.T) {
+func TestPoolURLsShowNoLogin(t *testing.T) {
 	for url, want := range map[string]string{
 		poolA: poolA, "stratum+tcp://bob:hunter2@a.example:3333": poolA, "bob:x@a.example:1": "a.example:1", "": "",
 		"stratum+tcp://bob:hun/ter@2@a.example:3333": poolA, "stratum+tcp://bob:hunter://2@a.example:3333": poolA,

@@ -191,7 +191,7 @@ func TestTheUnitChecksTheFileBeforeAReload(t *testing.T) {
 }
 
 // What the packages hold is there, but for what is built.
-func TestPackagesHoldWhatIsThere(t *testing.T) {
+func TestPackagesHaveEveryFile(t *testing.T) {
 	var p struct {
 		Contents []struct{ Src, Dst, Type string }
 		Scripts  map[string]string

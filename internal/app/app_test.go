@@ -21,6 +21,6 @@ func TestStatsdNamesOfWhatWasDone(t *testing.T) {
 }
 
 // Without --dragon-auto-upgrade neither the fleet nor the healer is asked: there is none here.
-func TestNoUpgradeIsLookedForUnasked(t *testing.T) {
+func TestNoAutomaticUpgradeByDefault(t *testing.T) {
 	(&upgrader{wanted: func() bool { return false }}).look(t.Context())
 }

@@ -50,7 +50,7 @@ func TestControlSocketIsItsOwnersAlone(t *testing.T) {
 	again.Close()
 }
 
-func TestAControlSocketThatCannotBeIsNoReasonToEnd(t *testing.T) {
+func TestTheProgramRunsWithoutAControlSocket(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

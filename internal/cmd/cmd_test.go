@@ -222,7 +222,7 @@ func TestBadCommandLinesEndWithOneLine(t *testing.T) {
 	}
 }
 
-func TestAVariableThatWillNotDoIsNamed(t *testing.T) {
+func TestAnInvalidEnvironmentVariableIsNamed(t *testing.T) {
 	t.Setenv("MOTHER_OF_DRAGONS_DRAGON_HEALTH_REBOOT", "yes")
 	err := run(t.Context(), []string{"--network=127.1.0.0/24"}, io.Discard, io.Discard, nil)
 	if err == nil || !strings.Contains(err.Error(), `$MOTHER_OF_DRAGONS_DRAGON_HEALTH_REBOOT: "yes" is neither true nor false`) {
@@ -238,7 +238,7 @@ func TestWithoutATargetNothingIsSent(t *testing.T) {
 	}
 }
 
-func TestTheHealerActsOnlyWhereItIsTold(t *testing.T) {
+func TestTheHealerActsInEnforceModeOnly(t *testing.T) {
 	for _, c := range []struct {
 		mode string
 		args []string

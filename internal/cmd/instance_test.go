@@ -114,7 +114,7 @@ func TestTheInventoryIsChangedByTheRunningInstance(t *testing.T) {
 	}
 }
 
-func TestWhatIsFoundAndNotLetInIsListed(t *testing.T) {
+func TestLockedDragonsAreListed(t *testing.T) {
 	l := cmdtest.NewFarm(t, dragontest.Spec{})
 	l.Dragon(0).Inject(dragontest.WrongPassword)
 	dir := t.TempDir()

@@ -11,7 +11,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-func TestAheadOpensWhatTimeOpens(t *testing.T) {
+func TestPlanAtOpensTimedGates(t *testing.T) {
 	wait := func(d time.Duration) healer.Until { return healer.Until{For: healer.Span(d), Known: true} }
 	plan := func() *healer.Plan {
 		blocked := func(worker string, gates ...healer.GateState) healer.Decision {

@@ -191,7 +191,7 @@ func TestNewCredentialsAndDragonsAreTakenOverAtOnce(t *testing.T) {
 	}
 }
 
-func TestAReloadWantsToBeAllowedAndAFile(t *testing.T) {
+func TestAReloadNeedsTheFlagAndAFile(t *testing.T) {
 	address, _, _ := start(t, "--dragon=127.70.0.1:9")
 	if status, answer := reload(t, "http://"+address); status != 403 || !strings.Contains(answer, "--web.enable-lifecycle") {
 		t.Errorf("%d %s", status, answer)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestWhatTakesARestart(t *testing.T) {
+func TestSettingsThatNeedARestart(t *testing.T) {
 	const base = "networks: [{cidr: 127.5.0.0/16}]\n"
 	for _, c := range []struct{ was, is, want string }{
 		{"", "", ""},

@@ -109,7 +109,7 @@ func TestTimesAreSecondsOrDurations(t *testing.T) {
 	}
 }
 
-func TestBadValuesSayWhichWhyAndWhatWouldDo(t *testing.T) {
+func TestErrorsNameValueReasonAndRange(t *testing.T) {
 	pool := func(id, url, user, password string) string {
 		return `{"id":` + id + `,"url":"` + url + `","username":"` + user + `","password":"` + password + `"}`
 	}
@@ -161,7 +161,7 @@ func TestBadValuesSayWhichWhyAndWhatWouldDo(t *testing.T) {
 	}
 }
 
-func TestNothingIsScannedThatNobodyNamed(t *testing.T) {
+func TestOnlyNamedAddressesAreScanned(t *testing.T) {
 	if _, err := parse(); !errors.Is(err, ErrNoTarget) {
 		t.Errorf("%v, want ErrNoTarget", err)
 	}

@@ -103,7 +103,7 @@ profiles:
       mode: observe
 `
 
-func TestTheOriginalsConfigurationIsConverted(t *testing.T) {
+func TestThePythonToolsConfigurationIsConverted(t *testing.T) {
 	got, err := Convert([]byte(originals), true)
 	if err != nil {
 		t.Fatal(err)
@@ -177,14 +177,14 @@ profiles:
 	}
 }
 
-func TestAResultThatIsWrongIsSaid(t *testing.T) {
+func TestAWrongResultIsReported(t *testing.T) {
 	got, err := Convert([]byte("[[configs]]\nautotune_mode = 'fast'\n[configs.apply_to]\nmac_addresses = ['12']\n"), true)
 	if err != nil || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "mended") || !strings.Contains(got.Notes[0], `"12" is not the MAC`) || !strings.Contains(got.Notes[0], `invalid value "fast"`) {
 		t.Errorf("%v %+v", err, got)
 	}
 }
 
-func TestWhatIsNoConfigurationIsNotConverted(t *testing.T) {
+func TestOtherFilesAreNotConverted(t *testing.T) {
 	for _, text := range []string{`{"main": hunter2`, "[main\nhunter2", "a = hunter2", "main = {password = \"hunter2\n\"}"} {
 		if _, err := Convert([]byte(text), true); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v", text, err)

@@ -88,7 +88,7 @@ func TestCredentialsThatSayTheSameAreEqual(t *testing.T) {
 	}
 }
 
-func TestAConfigurationIsReadAnewEachTime(t *testing.T) {
+func TestEveryLoadReadsTheFileAgain(t *testing.T) {
 	c := mustParse(t, "networks: [{cidr: 127.5.0.0/16}]\n", "--statsd-prefix=flag")
 	again, err := load(c.flags, written(t, "dragons: [{address: 127.6.0.1}]\n"))
 	if err != nil {

@@ -126,7 +126,7 @@ healing:
     ladder: {steps: [restart, reboot], hold: [10m, 1h]}
 `
 
-func TestWhatAFileSaysIsInForce(t *testing.T) {
+func TestTheFileApplies(t *testing.T) {
 	c := mustParse(t, whole, "--network=127.9.0.0/24", "--data-dir=flag", "--statsd-prefix=flag", "--dragon-timeout=7")
 	if diff := cmp.Diff("[127.5.0.0/16 127.5.7.0/24]", fmt.Sprint(c.Searched())); diff != "" {
 		t.Errorf("networks: %s", diff)
@@ -175,7 +175,7 @@ func TestWhatAFileSaysIsInForce(t *testing.T) {
 	}
 }
 
-func TestWhatAFileLeavesOutTheFlagsSay(t *testing.T) {
+func TestFlagsApplyWhereTheFileIsSilent(t *testing.T) {
 	c := mustParse(t, "statsd: {host: 127.0.0.1}\nhealing:\n  default:\n    # mode: observe\n",
 		"--network=127.9.0.0/24", "--statsd-prefix=flag", "--dragon-health-reboot", "--dragon-health-hashrate-min=900",
 		"--dragon-health-hashrate-duration=600", "--dragon-health-check-interval=20")
@@ -194,7 +194,7 @@ func TestWhatAFileLeavesOutTheFlagsSay(t *testing.T) {
 
 // Evidence is so many samples: with one in five minutes a low hash rate would have to
 // last for two and a half hours.
-func TestAScarceHealthCheckDoesNotStretchTheEvidence(t *testing.T) {
+func TestALongCheckIntervalDoesNotStretchTheEvidence(t *testing.T) {
 	c, err := parse("--network=127.9.0.0/24", "--dragon-health-check-interval=300")
 	if err != nil {
 		t.Fatal(err)
@@ -511,7 +511,7 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-func TestAFileIsReadSoFar(t *testing.T) {
+func TestAFileIsReadUpToItsLimit(t *testing.T) {
 	if _, err := os.Stat("/dev/zero"); err != nil {
 		t.Skip(err)
 	}

@@ -96,13 +96,13 @@ func eachKey(key string, t reflect.Type, visit func(string)) {
 	}
 }
 
-func TestEverySettingIsWhole(t *testing.T) {
+func TestEverySettingIsComplete(t *testing.T) {
 	for _, lack := range missing(table()) {
 		t.Error(lack)
 	}
 }
 
-func TestWhatASettingLacksIsNamed(t *testing.T) {
+func TestAnIncompleteSettingIsReported(t *testing.T) {
 	whole := func() []setting { return append([]setting{}, table()...) }
 	change := func(key string, fn func(*setting)) []setting {
 		rows := whole()
@@ -192,7 +192,7 @@ func printedScalar(t *testing.T, key string, v reflect.Value) string {
 }
 
 // A reload compares what has to be started anew, and nothing that is taken over alive.
-func TestAReloadComparesWhatTheRowsSay(t *testing.T) {
+func TestAReloadComparesTheRestartSettings(t *testing.T) {
 	c, err := parse("--network=127.5.0.0/16")
 	if err != nil {
 		t.Fatal(err)

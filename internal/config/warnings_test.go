@@ -9,7 +9,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-func TestWhatIsLegalAndFoolishIsSaid(t *testing.T) {
+func TestDangerousSettingsAreWarnedOf(t *testing.T) {
 	const here = "networks: [{cidr: 127.5.0.0/24}]\n"
 	for _, x := range []struct{ text, want string }{
 		{"networks: [{cidr: 127.5.0.0/16, site: a}, {cidr: 127.5.1.0/24, site: a}]\n", "networks[1].cidr: 127.5.0.0/16 and 127.5.1.0/24 overlap"},

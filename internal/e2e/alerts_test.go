@@ -128,9 +128,9 @@ func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 	})
 }
 
-// TestWhatIsOutOfReachHidesItsDragons: one alert for a site, and one for a network
+// TestAnUnreachableSiteHidesItsDragons: one alert for a site, and one for a network
 // that nobody named a site, in place of one for each of their dragons.
-func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
+func TestAnUnreachableSiteHidesItsDragons(t *testing.T) {
 	t.Parallel()
 	const speed, count, hall = 240, 40, 6
 	manager := startAlertmanager(t)
@@ -192,8 +192,8 @@ func TestWhatIsOutOfReachHidesItsDragons(t *testing.T) {
 	}
 }
 
-// TestWhatFollowsIsHidden gives Alertmanager alerts that follow from each other, all at once.
-func TestWhatFollowsIsHidden(t *testing.T) {
+// TestConsequentialAlertsAreInhibited gives Alertmanager alerts that follow from each other, all at once.
+func TestConsequentialAlertsAreInhibited(t *testing.T) {
 	t.Parallel()
 	manager := startAlertmanager(t)
 	want := map[string]bool{ // alert and dragon: hidden

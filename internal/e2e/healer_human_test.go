@@ -11,9 +11,9 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// TestAHealerThatObservesSaysWhatItWouldDo is also about the one who then allows it,
+// TestAnObservingHealerShowsItsDecisions is also about the one who then allows it,
 // with a file that says no.
-func TestAHealerThatObservesSaysWhatItWouldDo(t *testing.T) {
+func TestAnObservingHealerShowsItsDecisions(t *testing.T) {
 	t.Parallel()
 	w := newFarm(t, 30, quick, shipped)
 	const first, second = 2, 9
@@ -102,10 +102,10 @@ func TestAStopBetweenADecisionAndItsSend(t *testing.T) {
 	w.p.stop(t)
 }
 
-// TestASwapOfAddressesReachesNobodyElse lets sick dragons exchange their addresses
+// TestASwapOfAddressesReachesNoOtherDragon lets sick dragons exchange their addresses
 // with one that a human works on, which is as sick: while the heal is due, and at the
 // last moment.
-func TestASwapOfAddressesReachesNobodyElse(t *testing.T) {
+func TestASwapOfAddressesReachesNoOtherDragon(t *testing.T) {
 	t.Parallel()
 	const first, second, off = 5, 6, 14
 	w := newFarm(t, 30, unhurried, early, "--dragon-health-reboot")

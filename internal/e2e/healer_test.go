@@ -93,7 +93,7 @@ func (w *ward) plan(args ...string) (out string, status int) {
 	return w.invoke(append([]string{"plan"}, args...)...)
 }
 
-func TestThePlansExitStatusTellsWhatItAmountsTo(t *testing.T) {
+func TestThePlansExitStatus(t *testing.T) {
 	t.Parallel()
 	w := newWard(t, "observe")
 	if out, status := w.plan(); status != 0 {

@@ -80,7 +80,7 @@ func TestDemoShowsEveryDragon(t *testing.T) {
 	p.stop(t)
 }
 
-func TestSIGHUPReadsTheConfigurationAnew(t *testing.T) {
+func TestSIGHUPReloadsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	dragons, _ := fleetOf(t, dragontest.FleetConfig{Count: 2})
 	file := filepath.Join(t.TempDir(), "mother.yml")

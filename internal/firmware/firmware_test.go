@@ -135,7 +135,7 @@ func TestAnImageIsCheckedWheneverItIsUsed(t *testing.T) {
 	}
 }
 
-func TestNoDirectoryIsNoComplaint(t *testing.T) {
+func TestAMissingDirectoryIsNotAnError(t *testing.T) {
 	if images, wrong := New(Config{Dir: t.TempDir() + "/none", Kept: t.TempDir() + "/none"}).Images(); len(images)+len(wrong) > 0 {
 		t.Errorf("%v %v", images, wrong)
 	}
@@ -231,7 +231,7 @@ func TestAnImageIsFetchedOnceAndPinned(t *testing.T) {
 	}
 }
 
-func TestADownloadGoesOnWhereItBrokeOff(t *testing.T) {
+func TestAnInterruptedDownloadResumes(t *testing.T) {
 	image := anImage(200_000)
 	half := func(w http.ResponseWriter, from, to int, status int) {
 		w.Header().Set("ETag", `"1"`)
@@ -382,7 +382,7 @@ func TestWhatIsNotFetched(t *testing.T) {
 	}
 }
 
-func TestPinsThatCannotBeReadAreNoPins(t *testing.T) {
+func TestUnreadablePinsAreAnError(t *testing.T) {
 	v := newVendor(t, anImage(1000))
 	kept := t.TempDir()
 	put(t, kept+"/pins.json", []byte(`{"version":1,"images":[{"version":"../x","sha256":""}]}`))
@@ -405,7 +405,7 @@ func TestADirectoryThatContradictsAPinIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestVendorsAreNotInOnesOwnNetwork(t *testing.T) {
+func TestVendorsMustHavePublicAddresses(t *testing.T) {
 	for address, want := range map[string]bool{
 		"8.8.8.8": true, "2606:4700::1111": true,
 		"127.0.0.1": false, "10.0.0.1": false, "192.168.1.254": false, "172.16.0.1": false, "169.254.169.254": false, "100.64.0.1": false,

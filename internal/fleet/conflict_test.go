@@ -251,7 +251,7 @@ func TestAVanishedDragonIsForgottenInTheEnd(t *testing.T) {
 
 // Wherever dragons go, and whoever is sighted meanwhile, each is found in the end,
 // under one name, and read as itself.
-func TestDragonsThatWander(t *testing.T) {
+func TestDragonsThatChangeAddressesOften(t *testing.T) {
 	for seed := range uint64(30) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			inHall(t, Config{}, func(h *hall) {

@@ -161,7 +161,7 @@ func TestWhatAFirmwareDoesNotOfferIsAskedRarely(t *testing.T) {
 
 // A firmware that tells its errors in detail only is not taken for one that does not
 // tell them, for an answer that was spoilt.
-func TestAnErrorDetailThatWasSpoiltIsAskedAgain(t *testing.T) {
+func TestAGarbledErrorDetailIsAskedAgain(t *testing.T) {
 	for _, fault := range []dragontest.Fault{dragontest.Garbage, dragontest.HTML} {
 		t.Run(string(fault), func(t *testing.T) {
 			inHall(t, every(Errors), func(h *hall) {

@@ -181,7 +181,7 @@ func TestAnInventoryThatIsNotUnderstoodIsSetAside(t *testing.T) {
 	}
 }
 
-func TestEntriesThatMakeNoSenseAreLeftOut(t *testing.T) {
+func TestInvalidEntriesAreSkipped(t *testing.T) {
 	dir := t.TempDir()
 	content := `{"version":1,"dragons":[
 		{"mac":"a0:b0:45:00:00:0e","address":"10.1.0.8","last_seen":"2025-01-01T00:00:00Z"},
@@ -239,7 +239,7 @@ func TestADragonSeenInTheFutureIsAskedAndForgotten(t *testing.T) {
 }
 
 // A host without a clock of its own starts in the past: the bubble's year 2000 is that.
-func TestAClockThatStartsInThePastSpoilsNoInventory(t *testing.T) {
+func TestAClockInThePastDoesNotDamageTheInventory(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "inventory.json")
 	content := `{"version":1,"dragons":[{"mac":"a0:b0:45:00:00:0a","address":"10.1.0.8","first_seen":"2025-01-01T00:00:00Z","last_seen":"2026-01-02T00:00:00Z"}]}`

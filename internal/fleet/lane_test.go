@@ -48,7 +48,7 @@ func (h *hall) reader(d *Dragon, deadline time.Duration) *reader {
 	return r
 }
 
-func TestReadersWhoComeTogetherShareOneRequest(t *testing.T) {
+func TestConcurrentReadersShareOneRequest(t *testing.T) {
 	offered := 0
 	inHall(t, Config{OnReading: func(*Dragon, *Reading) { offered++ }}, func(h *hall) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
@@ -149,7 +149,7 @@ func TestAWaitersDeadlineIsItsOwn(t *testing.T) {
 	})
 }
 
-func TestADragonThatHangsIsFoundDownThoughEveryReaderGivesUpEarlier(t *testing.T) {
+func TestADragonThatHangsIsDownEvenIfReadersGiveUpEarlier(t *testing.T) {
 	for _, deadline := range []time.Duration{600 * time.Microsecond, time.Second, 5 * time.Second, 9500 * time.Millisecond} {
 		t.Run(deadline.String(), func(t *testing.T) {
 			inHall(t, Config{}, func(h *hall) {
@@ -493,7 +493,7 @@ func TestNothingIsReadAfterTheEnd(t *testing.T) {
 	})
 }
 
-func TestTheEndWaitsForRequestsAndForNobodyElse(t *testing.T) {
+func TestStopWaitsForRequestsOnly(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
 		other, _ := h.dragon("10.1.0.9", dragontest.Spec{Seed: 2})

@@ -66,7 +66,7 @@ func TestSimulatedDragonsMayTellOurTimeOfDay(t *testing.T) {
 	}
 }
 
-func TestAgesThatCannotBeHaveNoBeginning(t *testing.T) {
+func TestImpossibleAgesHaveNoStart(t *testing.T) {
 	var p *pace
 	for _, age := range []dragon.Number{{}, dragon.Known(-1), dragon.Known(math.NaN()), dragon.Known(math.Inf(1)), dragon.Known(1e12)} {
 		if began, known := p.began(age, time.Now()); known {

@@ -140,7 +140,7 @@ func TestADarkHallMakesNoStorm(t *testing.T) {
 	})
 }
 
-func TestARetryThatMeetsAWriteComesAgain(t *testing.T) {
+func TestARetryDuringAWriteIsRepeated(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
 		sim.Inject(dragontest.NotReady)

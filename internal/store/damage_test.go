@@ -201,7 +201,7 @@ func readTestdata(t testing.TB, name string) []byte {
 }
 
 // testdata/format-1.db.gz is the state of program 0.1.0 after a demo with twelve dragons.
-func TestTheStateOfProgram010IsTakenOver(t *testing.T) {
+func TestStateOfVersion010IsConverted(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, fileName), readTestdata(t, "format-1.db.gz"), 0o600))
 	peeked, err := Peek(dir)

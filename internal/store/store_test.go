@@ -92,7 +92,7 @@ func TestOneOwner(t *testing.T) {
 	open(t, dir)
 }
 
-func TestPeekWhereThereIsNothing(t *testing.T) {
+func TestPeekWithoutAFile(t *testing.T) {
 	dir := t.TempDir()
 	if r, err := Peek(dir); err != nil || !r.Empty() {
 		t.Errorf("%+v, %v", r, err)
@@ -102,7 +102,7 @@ func TestPeekWhereThereIsNothing(t *testing.T) {
 	}
 }
 
-func TestSetAsideBeginsAgain(t *testing.T) {
+func TestAfterSetAsideTheStoreIsEmpty(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := open(t, dir)
 	must(t, s.Commit(some(2)))
@@ -122,7 +122,7 @@ func TestSetAsideBeginsAgain(t *testing.T) {
 
 // A process that sets a state aside and is killed before it writes anything has not told the
 // next one that nothing is known. The next one says it all the same, until something is written.
-func TestALostStateIsSaidUntilTheNextCommit(t *testing.T) {
+func TestALostStateIsReportedUntilTheNextCommit(t *testing.T) {
 	for name, lose := range map[string]struct {
 		do    func(t *testing.T, dir string)
 		floor uint64
@@ -184,7 +184,7 @@ func TestALostStateIsSaidUntilTheNextCommit(t *testing.T) {
 	}
 }
 
-func TestWhereNothingCanBeWrittenItIsSaid(t *testing.T) {
+func TestAnUnwritableDataDirectoryIsReported(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o600))
 	if _, _, err := Open(filepath.Join(file, "data"), 0); err == nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrCorrupt) {

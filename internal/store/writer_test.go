@@ -59,7 +59,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func TestAHangingDiskKeepsNobodyWaiting(t *testing.T) {
+func TestAHangingDiskDelaysNoRequest(t *testing.T) {
 	inWriter(t, func(t *testing.T, d *disk, w *Writer[[]int]) {
 		d.set(nil, 10*time.Second)
 		start := time.Now()
@@ -98,7 +98,7 @@ func TestAHangingDiskKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
-func TestAFailedWriteIsRepeatedBeforeWhatIsNewer(t *testing.T) {
+func TestAFailedWriteIsRepeatedBeforeNewerOnes(t *testing.T) {
 	inWriter(t, func(t *testing.T, d *disk, w *Writer[[]int]) {
 		d.set(errFull, 0)
 		first := w.Add([]int{1})
@@ -122,7 +122,7 @@ func TestAFailedWriteIsRepeatedBeforeWhatIsNewer(t *testing.T) {
 	})
 }
 
-func TestAFailedWriteIsTriedAgainByItself(t *testing.T) {
+func TestAFailedWriteIsRetried(t *testing.T) {
 	inWriter(t, func(t *testing.T, d *disk, w *Writer[[]int]) {
 		d.set(errFull, 0)
 		w.Add([]int{1})
@@ -136,7 +136,7 @@ func TestAFailedWriteIsTriedAgainByItself(t *testing.T) {
 	})
 }
 
-func TestCloseWritesOnceMore(t *testing.T) {
+func TestCloseRetriesAFailedWriteOnce(t *testing.T) {
 	for name, x := range map[string]struct {
 		fail, want error
 		hang       time.Duration

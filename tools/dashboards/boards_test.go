@@ -385,7 +385,7 @@ func TestLinksLeadSomewhereAndKeepWhatIsChosen(t *testing.T) {
 
 // What the original tool sent to statsd, its users had on their boards.
 
-func TestWhatTheOriginalShowedIsThere(t *testing.T) {
+func TestEveryStatsdLineIsShown(t *testing.T) {
 	page, err := os.ReadFile("../../docs/statsd.md")
 	if err != nil {
 		t.Fatal(err)

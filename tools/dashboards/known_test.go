@@ -223,7 +223,7 @@ func (s series) of(expr parser.Expr, wrong func(format string, args ...any)) lab
 }
 
 // The checks must be able to fail.
-func TestWhatIsWrongIsFound(t *testing.T) {
+func TestErrorsAreFound(t *testing.T) {
 	known := knownSeries(t)
 	for expr, what := range map[string]string{
 		`dragon_upp`:                 "no such metric",

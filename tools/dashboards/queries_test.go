@@ -28,7 +28,7 @@ func keepsName(e parser.Expr) bool {
 
 var legendLabel = regexp.MustCompile(`{{(\w+)}}`)
 
-func TestQueriesAskForWhatThereIs(t *testing.T) {
+func TestQueriesUseExistingMetrics(t *testing.T) {
 	known := knownSeries(t)
 	check := func(where, expr string, alsoNamed ...string) {
 		have := known.of(parsed(t, where, expr), func(format string, args ...any) { t.Errorf(where+": "+format, args...) })

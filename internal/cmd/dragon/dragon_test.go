@@ -52,7 +52,7 @@ func TestEveryQuestionIsAnsweredAsATableAndAsJSON(t *testing.T) {
 	}
 }
 
-func TestOneOfManyThatFailsIsSaidAndTheOthersAreShown(t *testing.T) {
+func TestAFailureIsReportedAndTheOthersAreShown(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{}, dragontest.Spec{Password: "changed"}, dragontest.Spec{})
 	table, errs, err := l.dragon("overview", "--all")
 	if err == nil || !strings.Contains(err.Error(), "1 of 3 failed") {
@@ -99,7 +99,7 @@ func TestDragonsAreNamedByWorkerMACOrAddress(t *testing.T) {
 	}
 }
 
-func TestWhoAnswersMustBeWhoWasMeant(t *testing.T) {
+func TestAWriteNeedsTheNamedDragon(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{}, dragontest.Spec{})
 	if err := l.Swap(0, 1); err != nil {
 		t.Fatal(err)
@@ -268,7 +268,7 @@ func TestWhatCannotBeUndoneIsNamedTwice(t *testing.T) {
 	}
 }
 
-func TestSoManyDragonsAreTalkedToAtATime(t *testing.T) {
+func TestAtOnceBoundsTheDragonsAskedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &batch{family: &family{parallel: 3}, config: &config.Config{}, verb: "wait", stdout: io.Discard, stderr: io.Discard}
 		for i := range 10 {
@@ -374,7 +374,7 @@ func TestJournalsAreFollowedUntilTheUserHasSeenEnough(t *testing.T) {
 	}
 }
 
-func TestWhoCannotBeFollowedIsToldAtOnce(t *testing.T) {
+func TestLogsOfUnreachableDragonsFailAtOnce(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{}, dragontest.Spec{Password: "changed"})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -385,7 +385,7 @@ func TestWhoCannotBeFollowedIsToldAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhoWasNotAskedBeforeCtrlCIsSaid(t *testing.T) {
+func TestCtrlCNamesTheDragonsNotAsked(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{}, dragontest.Spec{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -141,7 +141,7 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 	}
 }
 
-func TestPasswordsThatAreNoneAreNotSent(t *testing.T) {
+func TestInvalidPasswordsAreNotSent(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{})
 	file := filepath.Join(t.TempDir(), "password")
 	for text, want := range map[string]string{"admin": "factory password", "has blanks in it": "rejected"} {
