@@ -346,8 +346,8 @@ func (w *watch) trackTemperature(f *Facts, at Moment, p *HeatPolicy) {
 		}
 		for j := range f.Boards {
 			if j != i && bw.still != 0 {
-				since := w.board(f.Boards[j].Slot, at).works
-				bw.trackPeer(&f.Boards[j], since != 0 && at.Since(since) >= p.FrozenFor)
+				peer := w.board(f.Boards[j].Slot, at)
+				bw.trackPeer(&f.Boards[j], peer.works != 0 && at.Since(peer.works) >= p.FrozenFor && !peer.stuck)
 			}
 		}
 		if ok && t != bw.temp {

@@ -40,11 +40,12 @@ type Oracle struct {
 	judged  map[string][]bool
 	latched map[string]time.Duration
 	lost    []time.Duration
-	aborted map[string]time.Duration // rollouts of firmware, by actor
-	twins   map[string]time.Duration // when more than one dragon told a MAC last
-	aside   []bool                   // dragons in quarantine
-	loose   []time.Duration          // how long a sick dragon has been neither treated nor explained
-	excused []time.Duration          // when something last spoke against treating it
+	aborted map[string]time.Duration      // rollouts of firmware, by actor
+	twins   map[string]time.Duration      // when more than one dragon told a MAC last
+	aside   []bool                        // dragons in quarantine
+	loose   []time.Duration               // how long a sick dragon has been neither treated nor explained
+	excused []time.Duration               // when something last spoke against treating it
+	held    [][len(passing)]time.Duration // when those gates were last open for it
 }
 
 // sent is a write of the healer that reached a dragon, or was to.
@@ -68,6 +69,7 @@ func NewOracle(w *World, h *Healer) *Oracle {
 	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
 		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)), wants: make([]time.Duration, len(w.Dragons)),
 		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)),
+		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
 		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
@@ -162,6 +164,11 @@ func (o *Oracle) quarantined(h *Healer) {
 			if n := o.dragon(x.MAC); n >= 0 {
 				o.aside[n] = true
 			}
+		}
+	}
+	for n := range h.taken { // who is well for a day by itself is let out, whoever put it in
+		if well := o.well[n]; !o.aside[n] && well >= 0 && o.w.Now-well >= day-time.Hour {
+			delete(h.taken, n)
 		}
 	}
 }

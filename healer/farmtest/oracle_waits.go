@@ -45,6 +45,23 @@ var explainedBy = map[healer.Gate]explanation{
 	healer.GateExternal:    {alert: "GateFailing"},
 }
 
+// passing are the gates of causes that some dragons have in common. Their alerts explain a
+// day of it, and within that they have to open, or to slow mode.
+var passing = [...]healer.Gate{healer.GatePool, healer.GateDomain, healer.GateSchema, healer.GateForeign}
+
+// passes reports whether one of those holds a dragon, for less than a day.
+func (o *Oracle) passes(i int, x *healer.Decision) bool {
+	young := false
+	for j, name := range passing {
+		if !slices.ContainsFunc(x.Gates, func(g healer.GateState) bool { return g.Name == name && !g.Open }) {
+			o.held[i][j] = o.w.Now
+		} else if o.w.Now-o.held[i][j] < day {
+			young = true
+		}
+	}
+	return young
+}
+
 // settled is how long after something in its way a dragon may be left alone again.
 const settled = time.Hour
 
@@ -77,7 +94,7 @@ func (o *Oracle) everyWaitEnds(h *Healer) {
 			o.excused[i] = w.Now
 		case x.State == healer.StateQuarantined, x.State == healer.StateLost, x.State == healer.StateConflict:
 			o.loose[i] = 0
-		case o.explained(x):
+		case o.passes(i, x), o.explained(x):
 			o.excused[i] = w.Now
 		default:
 			if o.loose[i] += w.script.Cycle; o.loose[i] > day {
