@@ -288,6 +288,7 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 			Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Firmware: a.stock, Recent: a.recent,
 			Admin: flags.admin, WithoutLogin: flags.withoutLogin, Logger: a.loggerOf("api"),
 			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
+			Grafana:       func() string { return a.current.Load().Web.Grafana },
 		},
 	})
 }

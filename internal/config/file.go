@@ -94,6 +94,7 @@ func (c *Config) check(r *reader, dir string) {
 	}
 	sites := c.adoptSites(r)
 	c.adoptLabels(r, dir)
+	c.checkWeb(r)
 	c.adoptCredentials(r, dir, sites)
 	c.adoptHA(r, dir)
 	c.Healing = newHealing(r, &c.Settings, sites)

@@ -48,6 +48,9 @@ type Settings struct {
 		Interval         time.Duration `yaml:"interval"`
 		OneLinePerPacket bool          `yaml:"one_line_per_packet"`
 	} `yaml:"statsd"`
+	Web struct {
+		Grafana string `yaml:"grafana"` // empty: none
+	} `yaml:"web"`
 	Policy   healer.Policy `yaml:"healing"`
 	Firmware struct {
 		Path         string          `yaml:"path"`          // empty: no directory
@@ -194,6 +197,10 @@ first, then at most eight of the others that fit the address. A password is sent
 			{key: "prefix", flag: "statsd-prefix", def: "dragons", as: statsdPrefix, doc: "The first part of every statsd name."},
 			{key: "interval", flag: "statsd-interval", def: "60", from: "1s", doc: "The time between two statsd updates of a dragon."},
 			{key: "one_line_per_packet", flag: "statsd-one-line", doc: "Whether each packet has a single line, for a statsd server that reads no more."},
+		}},
+		{path: "web", rows: []setting{
+			{key: "grafana", example: "http://grafana.example.net:3000", doc: "The base URL of the Grafana that has the boards: " +
+				"each dragon's page links to its board there; empty: none."},
 		}},
 	}, append(healingSections(), lastSections()...)...)
 }

@@ -44,6 +44,7 @@ type APIConfig struct {
 	PolicyOf func(file []byte) (*healer.Policy, error)
 	Firmware *firmware.Stock // nil: none
 	Recent   *Recent         // of the charts; nil: none
+	Grafana  func() string   // base URL of the Grafana that has the boards; empty, or nil: none
 	Logger   log.Logger
 }
 

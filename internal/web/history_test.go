@@ -54,3 +54,19 @@ func TestHistoryQueriesAreChecked(t *testing.T) {
 		t.Errorf("%+v, %v", q, err)
 	}
 }
+
+func TestADragonLinksToItsBoard(t *testing.T) {
+	for base, want := range map[string]string{
+		"":                             "",
+		"http://grafana:3000":          "http://grafana:3000/d/mother-dragon?var-worker=dragon-1%26x",
+		"https://grafana.example/sub/": "https://grafana.example/sub/d/mother-dragon?var-worker=dragon-1%26x",
+	} {
+		p := &pages{api: &api{APIConfig: APIConfig{Grafana: func() string { return base }}}}
+		if got := p.board("dragon-1&x"); got != want {
+			t.Errorf("%q: %s, want %s", base, got, want)
+		}
+	}
+	if got := (&pages{api: &api{}}).board("dragon-1"); got != "" {
+		t.Errorf("without a configuration: %s", got)
+	}
+}

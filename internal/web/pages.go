@@ -210,7 +210,8 @@ var notYet = message{Tone: "calm", Title: "Starting", Text: "The healer has not 
 type dragonPage struct {
 	*OneDragonAnswer
 	Audit      *historyPage
-	Closed     int // gates
+	Board      string // the board of the dragon in Grafana
+	Closed     int    // gates
 	AnyFailure bool
 	Changes    []changeLink
 	Charts     []chart
@@ -233,6 +234,7 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 	one, err := l.everything(d, p.Healer, time.Now())
 	page := dragonPage{OneDragonAnswer: &one}
 	page.Warm, page.Hot = heat(l.status, one.Profile)
+	page.Board = p.board(one.Worker)
 	page.Charts = chartsOf(p.Recent.last(one.MAC, time.Now()), &one.DragonAnswer)
 	for _, n := range one.Failures {
 		page.AnyFailure = page.AnyFailure || n > 0
@@ -255,6 +257,14 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 		page.Changes = changesOf(&one.DragonAnswer, l.retired(one.MAC))
 	}
 	p.show(w, r, http.StatusOK, "dragon", frame{Title: one.Worker, Refresh: refreshEvery, Page: &page})
+}
+
+// board is the URL of a dragon's board in Grafana; empty: there is no Grafana.
+func (p *pages) board(worker string) string {
+	if p.Grafana == nil || p.Grafana() == "" {
+		return ""
+	}
+	return strings.TrimSuffix(p.Grafana(), "/") + "/d/mother-dragon?" + url.Values{"var-worker": {worker}}.Encode()
 }
 
 // changesOf are the changes that the state of a dragon allows.
