@@ -72,7 +72,7 @@ func (d *Dragon) Model() Model { return d.model }
 // Now returns the time by the simulation's clock, not the device's.
 func (d *Dragon) Now() time.Time { return d.spec.Now() }
 
-// Close ends whatever hangs in the dragon. A server or fleet does it when it closes.
+// Close ends the requests that hang in the dragon. A server or fleet does it when it closes.
 func (d *Dragon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -60,7 +60,7 @@ const (
 	PoolDead         Fault = "pool-dead"         // Pool (all) is Dead; without any pool nothing is mined
 )
 
-// Faults of what is done to a dragon, and of its system.
+// Faults of writes to a dragon, and of its system.
 const (
 	RebootIgnored      Fault = "reboot-ignored"       // success, and nothing happens
 	RebootNeverReturns Fault = "reboot-never-returns" // goes down, and stays down until its power is cycled
@@ -115,7 +115,7 @@ const (
 	CuredByPowerCycle      // see Dragon.PowerOff
 )
 
-// FaultOption makes a fault more particular.
+// FaultOption narrows a fault down.
 type FaultOption func(*fault)
 
 // On limits a fault to endpoints: summary, overview, auth, …, upgrade/upload,
@@ -230,7 +230,7 @@ func (d *Dragon) dropFaults(drop func(*fault) bool) {
 	clear(d.faults[len(kept):before])
 	d.faults = kept
 	if len(kept) < before {
-		// Whatever hangs because of the fault looks again.
+		// Requests that hang because of the fault look again.
 		close(d.changed)
 		d.changed = make(chan struct{})
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Outcome is what becomes of a dragon that is flashed with an image.
+// Outcome is how a dragon is after it was flashed with an image.
 type Outcome string
 
 // What an image may do.
@@ -96,7 +96,7 @@ func parseImage(head []byte) *Image {
 	return &i
 }
 
-// mayUpgrade answers 401 to who is not admin: outside /api/ the status is honest.
+// mayUpgrade answers 401 to all users but admin: outside /api/ the status is honest.
 func (d *Dragon) mayUpgrade(w http.ResponseWriter, r *http.Request) bool {
 	d.mu.Lock()
 	ok := d.caller(r, d.deviceTime(d.advance())) == admin

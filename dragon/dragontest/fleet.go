@@ -119,7 +119,7 @@ func NewFleet(c FleetConfig) (*Fleet, error) {
 	return h, nil
 }
 
-// listen opens all doors on one port. A port that is free on the first address may
+// listen opens all listeners on one port. A port that is free on the first address may
 // be taken on another, so that a few are tried.
 func (h *Fleet) listen() error {
 	var err error
@@ -175,7 +175,7 @@ func (h *Fleet) Dragon(i int) *Dragon { return h.dragons[i] }
 // Dragons returns all dragons in order.
 func (h *Fleet) Dragons() []*Dragon { return slices.Clone(h.dragons) }
 
-// Strangers returns the hosts that are no dragons, in order.
+// Strangers returns the hosts that are not dragons, in order.
 func (h *Fleet) Strangers() []*Stranger { return slices.Clone(h.strangers) }
 
 // Port returns the port of all hosts.

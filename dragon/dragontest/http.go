@@ -95,7 +95,7 @@ func (d *Dragon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit lets happen what goes wrong before a request is looked at. It reports
+// admit applies the faults that strike before a request is looked at. It reports
 // whether the request goes on.
 func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) bool {
 	for {
@@ -292,7 +292,7 @@ func (d *Dragon) setDate(h http.Header) {
 	h["Date"] = []string{now.Format(http.TimeFormat)}
 }
 
-// send writes the body of a 200, and lets happen what goes wrong with it.
+// send writes the body of a 200, and applies the faults of the body.
 func (d *Dragon) send(w http.ResponseWriter, r *http.Request, endpoint string, body []byte) {
 	h := w.Header()
 	d.setDate(h)

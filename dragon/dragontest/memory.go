@@ -29,7 +29,7 @@ func (x *exchange) Accept() (net.Conn, error) {
 	}
 }
 
-func (x *exchange) Close() error   { return nil } // the house is what is closed
+func (x *exchange) Close() error   { return nil } // the hostServer is closed instead
 func (x *exchange) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 0)} }
 
 // dial connects to a host of the network.
@@ -61,7 +61,7 @@ func (x *exchange) dial(ctx context.Context, h *hostServer, at host, to netip.Ad
 	}
 }
 
-// silence is what an address without a host answers.
+// silence is a connection to an address without a host: it never answers.
 func silence(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	<-ctx.Done()
 	return nil, dialError(to, ctx.Err())
@@ -100,7 +100,7 @@ func (c *pipeConn) Write(b []byte) (int, error) {
 	return n, c.after("write", err)
 }
 
-// after makes the end of a connection that was reset look like that.
+// after makes a connection that was reset end with that error.
 func (c *pipeConn) after(op string, err error) error {
 	if (errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe)) && c.wasReset.Load() {
 		return &net.OpError{

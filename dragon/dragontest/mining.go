@@ -180,7 +180,7 @@ func (s *state) zeroStats(at time.Time) {
 	}
 }
 
-// event is what happens next of its own accord.
+// event is what happens next by itself.
 type event int
 
 const (

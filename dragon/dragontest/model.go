@@ -7,7 +7,7 @@ import (
 )
 
 // AntMiner is what modified Antminers call themselves in their tokens. Their start
-// page says DragonMint. They are no dragons. (Vendor backend source, Antminer port.)
+// page says DragonMint. They are not dragons. (Vendor backend source, Antminer port.)
 const AntMiner dragon.Brand = "AntMiner"
 
 // API generations. Each knows what the one before it knows.

@@ -14,7 +14,7 @@ type upgradeState struct {
 	Percent int
 }
 
-// upgrading returns what the updater is at. The caller holds d.mu and has called advance.
+// upgrading returns what the updater does now. The caller holds d.mu and has called advance.
 func (d *Dragon) upgrading(now time.Time) upgradeState {
 	s := &d.state
 	switch {

@@ -13,7 +13,7 @@ import (
 // host is what can live at an address: a dragon or a stranger.
 type host interface {
 	// reachable reports whether something takes a connection now, and whether
-	// anything says no where nothing does.
+	// a connection is refused where nothing takes it.
 	reachable() (takes, refuses bool)
 	connected()
 	// speaksHTTP returns the handler; nil for a host that serves its connections itself.
@@ -25,7 +25,7 @@ type host interface {
 func (d *Dragon) speaksHTTP() http.Handler { return d }
 func (d *Dragon) serveConn(c net.Conn)     { _ = c.Close() }
 
-// reachable: a system that boots refuses, one without power or cable does not answer.
+// reachable: a system that boots refuses connections, one without power or cable does not answer.
 func (d *Dragon) reachable() (takes, refuses bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -36,7 +36,7 @@ func (d *Dragon) reachable() (takes, refuses bool) {
 	return d.state.answers(now), true
 }
 
-// conn is a connection that a house took for one of its hosts.
+// conn is a connection that a hostServer took for one of its hosts.
 type conn struct {
 	net.Conn
 	host host
@@ -46,7 +46,7 @@ func (c conn) reset() { reset(c.Conn) }
 
 type connKey struct{}
 
-// house serves any number of hosts with one http.Server.
+// hostServer serves any number of hosts with one http.Server.
 type hostServer struct {
 	http    *http.Server
 	closed  chan struct{}
@@ -55,7 +55,7 @@ type hostServer struct {
 	conns   sync.WaitGroup // HTTP connections
 }
 
-// newHouse returns a house without hosts. lives, unless it is nil, says whether a
+// newHostServer returns a server without hosts. lives, unless it is nil, says whether a
 // host is still at the address where a connection was made.
 func newHostServer(lives func(host, netip.Addr) bool) *hostServer {
 	h := &hostServer{closed: make(chan struct{})}
@@ -86,7 +86,7 @@ func newHostServer(lives func(host, netip.Addr) bool) *hostServer {
 	return h
 }
 
-// serve accepts connections from l until the house is closed.
+// serve accepts connections from l until the server is closed.
 func (h *hostServer) serve(l net.Listener) {
 	h.serving.Go(func() { _ = h.http.Serve(l) })
 }
@@ -116,9 +116,9 @@ func (h *hostServer) close() {
 
 // door is the listener of one host on a real port of loopback.
 type door struct {
-	house *hostServer
-	host  host
-	addr  string
+	server *hostServer
+	host   host
+	addr   string
 
 	mu     sync.Mutex
 	l      net.Listener // nil while the host does not answer
@@ -135,7 +135,7 @@ func (h *hostServer) openDoor(at host, addr netip.AddrPort) (*door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dragontest: %w", err)
 	}
-	return &door{house: h, host: at, addr: l.Addr().String(), l: l, closed: make(chan struct{})}, nil
+	return &door{server: h, host: at, addr: l.Addr().String(), l: l, closed: make(chan struct{})}, nil
 }
 
 // listen opens a port; a listener lives longer than any context.
@@ -185,7 +185,7 @@ func (o *door) Accept() (net.Conn, error) {
 		}
 		o.host.connected()
 		if o.host.speaksHTTP() == nil {
-			o.house.serveRaw(o.host, c)
+			o.server.serveRaw(o.host, c)
 			continue
 		}
 		return conn{c, o.host}, nil
@@ -244,7 +244,7 @@ type Server struct {
 	URL  string // http://127.0.0.1:port, without a slash at the end
 	Addr string // 127.0.0.1:port
 
-	house *hostServer
+	server *hostServer
 }
 
 // NewServer returns a dragon that listens on a port of 127.0.0.1. The caller closes
@@ -263,11 +263,11 @@ func (d *Dragon) Start() *Server {
 		panic(err)
 	}
 	h.serve(door)
-	return &Server{Dragon: d, URL: "http://" + door.addr, Addr: door.addr, house: h}
+	return &Server{Dragon: d, URL: "http://" + door.addr, Addr: door.addr, server: h}
 }
 
 // Close ends the server with all its connections and waits for its goroutines.
 func (s *Server) Close() {
 	s.Dragon.Close()
-	s.house.close()
+	s.server.close()
 }

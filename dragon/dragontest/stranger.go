@@ -198,7 +198,7 @@ type StrangerServer struct {
 	URL  string
 	Addr string
 
-	house *hostServer
+	server *hostServer
 }
 
 // NewStranger returns a stranger that listens on a port of 127.0.0.1. The caller closes it.
@@ -210,11 +210,11 @@ func NewStranger(kind StrangerKind) *StrangerServer {
 		panic(err)
 	}
 	h.serve(door)
-	return &StrangerServer{Stranger: s, URL: "http://" + door.addr, Addr: door.addr, house: h}
+	return &StrangerServer{Stranger: s, URL: "http://" + door.addr, Addr: door.addr, server: h}
 }
 
 // Close ends the server with all its connections and waits for its goroutines.
 func (s *StrangerServer) Close() {
 	s.Stranger.Close()
-	s.house.close()
+	s.server.close()
 }
