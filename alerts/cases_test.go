@@ -125,6 +125,9 @@ type unitSample struct {
 	Value  float64 `yaml:"value"`
 }
 
+// another is the instance of a series, where it is not the usual one.
+var another = regexp.MustCompile(`instance="([^"]*)",`)
+
 // scraped adds what Prometheus adds: the farm in one scrape, or each dragon in its own.
 func scraped(series string, probed bool) string {
 	name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
@@ -135,6 +138,9 @@ func scraped(series string, probed bool) string {
 	}
 	if labels != "" {
 		labels += ","
+	}
+	if m := another.FindStringSubmatch(labels); m != nil { // that shares the healer's state
+		labels, instance = another.ReplaceAllString(labels, ""), m[1]
 	}
 	return fmt.Sprintf("%s{%sjob=%q,instance=%q}", name, labels, job, instance)
 }

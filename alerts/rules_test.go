@@ -145,7 +145,7 @@ func TestEveryAlertSaysWhatToDo(t *testing.T) {
 // worse until morning.
 var pages = []string{
 	"DuplicateMAC", "EfficacyLatched", "ExporterDown", "FleetHashrateDrop", "HarmLatched", "HealerDown", "HealerIsolated", "HealerReadOnly",
-	"LostAfterAction", "PoolForeign", "RolloutAborted", "SiteHot", "SiteUnreachable", "StormHold",
+	"LostAfterAction", "NoLeader", "PoolForeign", "RolloutAborted", "SiteHot", "SiteUnreachable", "StormHold", "TwoLeaders",
 }
 
 func TestOnlyWhatAPersonMustDoNowPages(t *testing.T) {

@@ -59,8 +59,12 @@ type Config struct {
 	Peek func(ctx context.Context, why error) *healer.Memory
 	// Shared says that instances on several hosts share the state, and one of them leads.
 	Shared bool
+	// Members tells the instances that share the state of each other; the Healer closes it. Nil:
+	// the state is not shared.
+	Members *store.Members
 
 	Workers    int                   // dragons read at once; default 64
+	Prefix     string                // of the shared state
 	URL        string                // of its pages, for the instances that it shares its state with
 	ID         string                // names this healer in the audit; default the host's name
 	Clock      Clock                 // default HostClock
@@ -101,6 +105,7 @@ type Healer struct {
 	arrivals  arrivals
 	uploads   uploads
 	published atomic.Pointer[Status]
+	met       atomic.Pointer[meeting]   // with the instances that share the state
 	looked    atomic.Pointer[time.Time] // when the last look ended, or Run began
 
 	// What follows belongs to the goroutine of Run.
@@ -158,6 +163,8 @@ type Status struct {
 	// nothing was done to is not in it.
 	Actions map[string][]healer.Action `json:"-"`
 
+	met       *atomic.Pointer[meeting]
+	prefix    string               // of the shared state
 	remaining func() time.Duration // of the lease
 	windows   []bool
 	uploads   *uploads
@@ -220,6 +227,9 @@ func (h *Healer) Run(ctx context.Context) error {
 	now := time.Now()
 	h.looked.Store(&now)
 	h.spawn(func() { h.pollLoop(ctx) })
+	if h.config.Members != nil {
+		h.spawn(func() { h.meetMembers(ctx) })
+	}
 	for done := ctx.Done(); ; {
 		select {
 		case call := <-h.calls:

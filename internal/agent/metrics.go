@@ -238,6 +238,7 @@ func (h *Healer) cost(e *healer.Ended) (lost, gained float64) {
 
 // publishLeader shows which instance leads.
 func (h *Healer) publishLeader(s *Status) {
+	s.met, s.prefix = &h.met, h.config.Prefix
 	s.Shared, s.remaining = h.config.Shared, func() time.Duration { return 0 }
 	leader := (*store.HeldError)(nil)
 	switch {

@@ -216,7 +216,9 @@ func (x *instance) start() {
 	for _, proxy := range x.proxies {
 		endpoints = append(endpoints, proxy.Endpoint())
 	}
-	c.ShareIn(store.EtcdConfig{Endpoints: endpoints, Prefix: x.prefix, Self: store.Instance{ID: x.id, URL: "http://" + x.id}, TTL: pairLease})
+	if err := c.ShareIn(store.EtcdConfig{Endpoints: endpoints, Prefix: x.prefix, Self: store.Instance{ID: x.id, URL: "http://" + x.id}, TTL: pairLease}); err != nil {
+		t.Fatal(err)
+	}
 	open := c.State
 	c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
 		b, state, err := open(ctx, floor)

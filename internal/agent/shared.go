@@ -14,7 +14,7 @@ import (
 )
 
 // ShareIn has the state kept in etcd, where instances of several hosts share it.
-func (c *Config) ShareIn(etcd store.EtcdConfig) {
+func (c *Config) ShareIn(etcd store.EtcdConfig) (err error) {
 	if c.Clock == nil {
 		c.Clock = NewHostClock()
 	}
@@ -25,6 +25,10 @@ func (c *Config) ShareIn(etcd store.EtcdConfig) {
 	clock := NewHostClock() // a lease knows nothing of a simulation's clock
 	etcd.Boot = func() time.Duration { return clock.Now().Mono }
 	c.Shared, c.ID, c.URL = true, etcd.Self.ID, etcd.Self.URL
+	c.Prefix = etcd.Prefix
+	if c.Members, err = store.OpenMembers(etcd); err != nil {
+		return err
+	}
 	c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
 		e, state, err := store.OpenEtcd(ctx, etcd, floor)
 		if err != nil {
@@ -52,4 +56,5 @@ func (c *Config) ShareIn(etcd store.EtcdConfig) {
 		}
 		return memoryOf(&state)
 	}
+	return nil
 }

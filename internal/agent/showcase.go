@@ -67,9 +67,26 @@ var shown = []struct {
 			put(s.remaining().Seconds())
 		}
 	}},
-	{gauge("mother_ha_coordinator_up", "1: what the instances share their state in can be reached; 0: it cannot. Only of instances that share their state."), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_ha_coordinator_up", "1: etcd, which the instances share their state in, answered within the last seconds; 0: it did not. Only of instances that share their state."), func(s *Status, put func(float64, ...string)) {
+		if m := s.meeting(); m != nil {
+			put(truth(m.up))
+		}
+	}},
+	{gauge("mother_ha_leaders", "Instances that lead according to etcd: 1, or 0 while none does. Only while etcd answers."), func(s *Status, put func(float64, ...string)) {
+		if m := s.meeting(); m != nil && m.up {
+			put(truth(m.leader.ID != ""))
+		}
+	}},
+	{gauge("mother_ha_member_info", "An instance that shares the state, this one included, as etcd knows it. The value is 1.", "id", "version", "config_hash"), func(s *Status, put func(float64, ...string)) {
+		if m := s.meeting(); m != nil {
+			for i := range m.all {
+				put(1, m.all[i].ID, m.all[i].Version, m.all[i].ConfigHash)
+			}
+		}
+	}},
+	{gauge("mother_ha_info", "The name of this instance, and the prefix in etcd that its site has. The value is 1. Only of instances that share their state.", "id", "prefix"), func(s *Status, put func(float64, ...string)) {
 		if s.Shared {
-			put(truth(s.Owner && s.Writable || s.Leader != nil && !s.Owner))
+			put(1, s.Healer, s.prefix)
 		}
 	}},
 	{gauge("mother_state_writable", "1: the healer's state and audit can be written; 0: it sends nothing."), func(s *Status, put func(float64, ...string)) {

@@ -205,7 +205,9 @@ func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 		if err != nil {
 			return nil, err
 		}
-		settings.ShareIn(etcd)
+		if err := settings.ShareIn(etcd); err != nil {
+			return nil, err
+		}
 	}
 	return agent.New(settings)
 }

@@ -176,6 +176,14 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 		if page := get(t, p.base[1-leader]+"/healer"); !strings.Contains(page, fmt.Sprintf("http://host-%d.example.net", leader)) {
 			t.Error("the page has no link to the leader")
 		}
+		eventually(t, "each knows the other one", func() bool {
+			return strings.Count(get(t, p.base[0]+"/metrics"), "\nmother_ha_member_info{") == 2 && strings.Count(get(t, p.base[1]+"/metrics"), "\nmother_ha_member_info{") == 2
+		})
+		for i := range p.all {
+			if n := p.is(i, "mother_ha_leaders"); n != 1 {
+				t.Errorf("instance %d sees %g leaders", i, n)
+			}
+		}
 		if n := p.is(leader, "mother_ha_lease_remaining_seconds"); n <= 0 || n > 5 {
 			t.Errorf("the lease has %g s left", n)
 		}

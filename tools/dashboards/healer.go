@@ -33,6 +33,10 @@ func healerBoard(limits thresholds) *board {
 				{is("Cut off", "Whether most of the fleet is out of reach at once, so that it takes itself for cut off.", "mother_healer_isolated", bad), 2, 4, 0},
 				{is("Site hot", "Whether many dragons are hot at once, which is the site's trouble.", "mother_site_hot", bad), 2, 4, 0},
 				{is("State lost", "Whether its state was lost or corrupt, so that every budget counts as used up for a while.", "mother_state_recovered", bad), 3, 4, 0},
+				{is("A leader", "Of instances that share the state, whether one leads according to etcd.", "mother_ha_leaders", good), 3, 4, 0},
+				{grid("Instances", "That share the state. All are to have the same version and the same policy.", []query{
+					{"max by (id, version, config_hash) (mother_ha_member_info)", ""},
+				}, column{"id", "Instance", nil}, column{"version", "Version", nil}, column{"config_hash", "Policy", nil}).SortBy(rising("Instance")).NoValue("The state is not shared"), 21, 4, 0},
 			}},
 			{"What is it doing?", []panel{
 				{painted(heaps("Dragons by state", "Each dragon is in one of the healer's states.", count, query{"max by (state) (mother_healer_devices) > 0", "{{state}}"}).Decimals(0),

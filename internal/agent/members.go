@@ -1,0 +1,46 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
+)
+
+// meetMembersEvery is how often an instance asks etcd who is there.
+const meetMembersEvery = 5 * time.Second
+
+// meeting is what etcd said last of the instances that share a state.
+type meeting struct {
+	up     bool // etcd answered; the rest is empty otherwise
+	all    []store.Member
+	leader store.Instance
+}
+
+// meetMembers asks etcd who is there until ctx is done.
+func (h *Healer) meetMembers(ctx context.Context) {
+	defer h.config.Members.Close()
+	tick := time.NewTicker(meetMembersEvery)
+	defer tick.Stop()
+	for {
+		hash := ""
+		if s := h.published.Load(); s != nil {
+			hash = s.Config
+		}
+		all, leader, err := h.config.Members.Meet(ctx, hash)
+		h.met.Store(&meeting{up: err == nil, all: all, leader: leader})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// meeting is the last one; nil: there was none.
+func (s *Status) meeting() *meeting {
+	if s.met == nil {
+		return nil
+	}
+	return s.met.Load()
+}
