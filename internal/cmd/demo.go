@@ -203,7 +203,8 @@ func (d *demo) config() (*config.Config, error) {
 		args = append(args, "--scan-interval=60")
 	} else {
 		interval := max(2*time.Second, time.Duration(float64(time.Minute)/d.speed))
-		args = append(args, fmt.Sprintf("--scan-interval=%v", interval), fmt.Sprintf("--simulation.speed=%g", d.speed), "--dragon-health-reboot", "--pools="+demoPools)
+		args = append(args, fmt.Sprintf("--scan-interval=%v", interval), fmt.Sprintf("--simulation.speed=%g", d.speed),
+			"--dragon-health-reboot", "--pools="+demoPools)
 	}
 	parser := kingpin.New("demo", "")
 	load := config.Register(parser)

@@ -79,7 +79,8 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(stdout, "retired %s until %s; pause %s; end it with: inventory unretire %[1]s\n", cli.Plain(name, 100), f.Time(time.Now().Add(d)), cli.Plain(p.ID, 20))
+			fmt.Fprintf(stdout, "retired %s until %s; pause %s; end it with: inventory unretire %[1]s\n",
+				cli.Plain(name, 100), f.Time(time.Now().Add(d)), cli.Plain(p.ID, 20))
 		}
 		return nil
 	})

@@ -137,7 +137,8 @@ func planTable(p *healer.Plan) *cli.Table {
 	t := &cli.Table{Head: []string{"WORKER", "MAC", "NAME", "LABELS", "MODEL", "SITE", "STATE", "REASON", "EVIDENCE", "DECISION", "ACTION", "BLOCKED BY", "NOTE"}}
 	for i := range p.Dragons {
 		d := &p.Dragons[i]
-		t.Add(d.Worker, d.MAC, d.Name, labelText(d.Labels), d.Model, d.Domain, string(d.State), string(d.Reason), explain.Evidence(d), string(d.Verb), string(d.Kind), string(d.Blocked), d.Note)
+		t.Add(d.Worker, d.MAC, d.Name, labelText(d.Labels), d.Model, d.Domain, string(d.State), string(d.Reason), explain.Evidence(d),
+			string(d.Verb), string(d.Kind), string(d.Blocked), d.Note)
 	}
 	return t
 }
