@@ -62,11 +62,11 @@ soak: ## FARMS dense random farms (2,000) and random scripts for SOAK in front o
 fuzz: ## Every fuzz target for FUZZ inputs each.
 	./scripts/fuzz $(or $(FUZZ),20000x)
 
-golden: ## Write the golden files and generated pages anew; read the diff.
+golden: ## Write the golden files and generated pages; read the diff.
 	$(GO) test ./docs -run Reference -update
 	$(GO) test ./collector/ ./internal/config/ -update
 
-dashboards: ## Write the Grafana boards anew.
+dashboards: ## Write the Grafana boards.
 	cd tools && $(GO) run ./dashboards ../alerts/thresholds.yml ../dashboards
 
 promu: ## A release build.

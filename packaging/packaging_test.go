@@ -159,8 +159,8 @@ func TestTheUnitsCommandIsOneThatTheProgramTakes(t *testing.T) {
 	}
 }
 
-// Before the service is told to read the file anew, the file is checked beside the same
-// flags, so that whoever wants it read hears what is wrong.
+// Before the service is signalled to reload, the file is checked with the same flags, so
+// that systemctl reload shows its errors.
 func TestTheUnitChecksTheFileBeforeAReload(t *testing.T) {
 	unit, err := os.ReadFile("packaging/mother-of-dragons.service")
 	if err != nil {

@@ -145,7 +145,7 @@ func fleetBoard(limits thresholds) *board {
 
 	return &board{
 		uid: fleetUID, title: "Dragons: fleet",
-		about: "Whether the fleet hashes as it should, which dragons do not, and what is being done about it. Needs the recording rules of alerts/.",
+		about: "Whether the fleet hashes as expected, which dragons do not, and what the healer does. Needs the recording rules of alerts/.",
 		variables: []cog.Builder[dashboard.VariableModel]{
 			choices("site", "Site", `label_values(dragon_info, site)`),
 			choices("model", "Model", `label_values(dragon_info, model)`),
@@ -157,54 +157,54 @@ func fleetBoard(limits thresholds) *board {
 		annotation: healerActions,
 		rows: []row{
 			{"Is all well?", []panel{
-				{tile("Hashing as it should", "Mean over the dragons of what each makes of its expected hash rate; one that is down makes nothing. What is expected is the policy's figure, else what the dragon did when it was well, else what its model does: known after a quarter of an hour, of fewer than five of a model after a day.", ratio,
+				{tile("Hashing as it should", "Mean over the dragons of hash rate divided by expected hash rate; 0 for one that is down. The expected rate is the policy's figure, else the dragon's baseline, else its model's: known after a quarter of an hour; for fewer than five dragons of a model after a day.", ratio,
 					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground).Mappings(yet("not yet")), 4, 4, 0},
 				{tile("Hash rate", "Of the boards that are alive, by model. Models of different algorithms cannot be added up; where a model solves Equihash, hashes are solutions.", hashes,
 					query{hashing("model:dragon_hashrate_hashes_per_second:sum", "worker:dragon_hashrate_hashes_per_second:sum"), "{{model}}"}).Decimals(1), 8, 4, 0},
-				{state("Known", "Dragons that were ever found, and not forgotten.", "text"), 3, 4, 0},
+				{state("Known", "All known dragons.", "text"), 3, 4, 0},
 				{state("Up", "Dragons that answer.", "green", "hashing", "degraded", "dead", "busy"), 3, 4, 0},
-				{state("Hashing", "Dragons that hash as they should, or nearly.", "green", "hashing"), 3, 4, 0},
-				{state("Busy", "Dragons that tune themselves, or are being written to.", "blue", "busy"), 3, 4, 0},
-				{state("Degraded", "Dragons that hash with a board dead or missing, or far below what they should.", "orange", "degraded"), 4, 4, 0},
-				{state("Dead", "Dragons that answer and hash nothing.", "red", "dead"), 4, 4, 0},
-				{state("Down", "Dragons that do not answer, or not in a way that can be read.", "red", "down"), 4, 4, 0},
-				{state("Unauthenticated", "Dragons that refuse every credential.", "purple", "unauthenticated"), 4, 4, 0},
-				{healer(word("Healer", "Whether the healer acts (enforce), only says what it would do (observe), or has stopped trusting itself (safe).", query{`max by (mode) (mother_healer_mode) == 1`, "{{mode}}"})), 2, 4, 0},
-				{healer(tile("In hand", "Dragons that were written to and whose outcome is not known yet.", count, query{`sum(max by (scope) (mother_healer_in_flight{scope="fleet"}))`, ""})), 2, 4, 0},
-				{healer(tile("Waiting", "Sick dragons that a gate holds back: a budget, a pause, a common cause.", count, query{`sum(max by (gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
-				{healer(tile("Given up", "Dragons in quarantine: a human must look at them.", count, query{`max(mother_healer_quarantined)`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
-				{ranking("The ten worst", "Dragons that make the least of what they should. What that is, is known after a quarter of an hour.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
+				{state("Hashing", "Dragons that hash as expected, or nearly.", "green", "hashing"), 3, 4, 0},
+				{state("Busy", "Dragons that tune, or are being written to.", "blue", "busy"), 3, 4, 0},
+				{state("Degraded", "Dragons with a board dead or missing, or far below the expected hash rate.", "orange", "degraded"), 4, 4, 0},
+				{state("Dead", "Dragons that answer and do not hash.", "red", "dead"), 4, 4, 0},
+				{state("Down", "Dragons that do not answer, or whose answers cannot be read.", "red", "down"), 4, 4, 0},
+				{state("Unauthenticated", "Dragons that reject all credentials.", "purple", "unauthenticated"), 4, 4, 0},
+				{healer(word("Healer", "enforce: the healer acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{`max by (mode) (mother_healer_mode) == 1`, "{{mode}}"})), 2, 4, 0},
+				{healer(tile("In hand", "Dragons with an action whose outcome is not known yet.", count, query{`sum(max by (scope) (mother_healer_in_flight{scope="fleet"}))`, ""})), 2, 4, 0},
+				{healer(tile("Waiting", "Sick dragons that wait for a gate: a budget, a pause, a common cause.", count, query{`sum(max by (gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
+				{healer(tile("Given up", "Quarantined dragons: someone must look at them.", count, query{`max(mother_healer_quarantined)`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
+				{ranking("The ten worst", "Dragons with the lowest share of their expected hash rate, which is known after a quarter of an hour.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
 					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("not yet")), 8, 9, 0},
 				{bars("Actions of the healer", "What the healer sent to dragons.", query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval])) > 0`, "{{action}}"}), 8, 9, 0},
 				{byState(heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{counted(" by (state) ", ""), "{{state}}"}).Decimals(0)), 8, 9, 0},
 			}},
 			{"Hash rate", []panel{
-				{dashed(lines("Hash rate by model", "What the dragons make, and as a dashed line what they should.", hashes,
+				{dashed(lines("Hash rate by model", "The hash rate; the dashed line is the expected rate.", hashes,
 					query{hashing("model:dragon_hashrate_hashes_per_second:sum", "worker:dragon_hashrate_hashes_per_second:sum"), "{{model}}"},
 					query{hashing("model:dragon_hashrate_expected_hashes_per_second:sum", "dragon_hashrate_expected_hashes_per_second"), "{{model}}, expected"}).Min(0), "/expected/"), 12, 9, 0},
-				{limit(band("How the dragons compare", "What each dragon makes of its expected hash rate: 1 is as it should be.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket", "worker:dragon_hashrate_of_expected:ratio")).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "red")), 12, 9, 0},
+				{limit(band("How the dragons compare", "Share of the expected hash rate of each dragon; 1 is as expected.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket", "worker:dragon_hashrate_of_expected:ratio")).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "red")), 12, 9, 0},
 			}},
 			{"Heat and fans", []panel{
-				{heat("Temperature", "How many dragons have their hottest board how hot.", celsius, hottest()), 10, 9, 0},
+				{heat("Temperature", "Dragons by the temperature of their hottest board.", celsius, hottest()), 10, 9, 0},
 				{ranking("The ten hottest", "The hottest board of each.", celsius, query{"topk(10, " + "worker:dragon_hottest_board:celsius{" + chosen + ofPlace + "})", "{{worker}}"}).
 					Max(limits.at("temperature_critical_celsius") + 10).Thresholds(hot()).DataLinks(leadsTo(openDragon, toLabel)), 6, 9, 0},
-				{band("Fans", "Duty of the fans. At the end of their range the heat has nowhere to go.", ratio, spread("model:dragon_fan_duty:ratio_bucket", "worker:dragon_fan_duty:ratio")).Min(0).Max(1), 8, 9, 0},
+				{band("Fans", "Duty of the fans. At full speed there is no reserve.", ratio, spread("model:dragon_fan_duty:ratio_bucket", "worker:dragon_fan_duty:ratio")).Min(0).Max(1), 8, 9, 0},
 			}},
 			{"Shares and pools", []panel{
-				{limit(lines("Rejected and stale, by pool", "Share of the shares that the pool did not pay for.", ratio, query{unanswered("url"), "{{url}}"}).Min(0), refused()), 8, 8, 0},
-				{limit(lines("Rejected and stale, by firmware", "The same by what the dragons run.", ratio, query{unanswered("model, firmware"), "{{model}} {{firmware}}"}).Min(0), refused()), 8, 8, 0},
+				{limit(lines("Rejected and stale, by pool", "Share of shares that the pool did not accept.", ratio, query{unanswered("url"), "{{url}}"}).Min(0), refused()), 8, 8, 0},
+				{limit(lines("Rejected and stale, by firmware", "The same by firmware.", ratio, query{unanswered("model, firmware"), "{{model}} {{firmware}}"}).Min(0), refused()), 8, 8, 0},
 				{heaps("Accepted shares", "By pool.", perSec, query{shares("url", `result="accepted"`), "{{url}}"}), 8, 8, 0},
-				{grid("Pools in use", "The pools that dragons mine for now, and for whom: the account is the user up to the first dot.",
+				{grid("Pools in use", "The pools and accounts in use; the account is the user up to the first dot.",
 					[]query{{`count by (url, account) (worker:dragon_pool_active:info and on (worker) ` + known + `)`, ""}},
 					column{"url", "Pool", nil}, column{"account", "Account", []dashboard.DynamicConfigValue{width(110)}}, column{"Value", "Dragons", []dashboard.DynamicConfigValue{width(90)}}).SortBy(falling("Dragons")), 8, 9, 0},
-				{grid("Firmware", "What the dragons run, and how many of them are offered something newer by their vendor.",
+				{grid("Firmware", "Firmware versions, and how many dragons are offered a newer one by their vendor.",
 					[]query{{`count by (model, firmware) (` + known + `)`, ""}, {`sum by (model, firmware) (` + once("dragon_firmware_upgrade_available") + ` * on (worker) group_left (model, firmware) ` + known + `)`, ""}},
 					column{"model", "Model", nil}, column{"firmware", "Firmware", nil}, column{"Value #A", "Dragons", nil}, column{"Value #B", "Newer is offered to", nil}).SortBy(falling("Dragons")), 8, 9, 0},
-				{ranking("The ten with the most hardware errors", "Share of the nonces of an hour that failed the dragon's own check.", ratio, query{"topk(10, " + of("worker:dragon_hardware_errors:ratio1h") + ")", "{{worker}}"}).
+				{ranking("The ten with the most hardware errors", "Share of an hour's nonces that failed the dragon's own check.", ratio, query{"topk(10, " + of("worker:dragon_hardware_errors:ratio1h") + ")", "{{worker}}"}).
 					Thresholds(colours("green", limits.at("hardware_error_ratio"), "red")).DataLinks(leadsTo(openDragon, toLabel)).NoValue("–"), 8, 9, 0},
 			}},
 			{"Dragons", []panel{
-				{grid("Boards that are not alive", "Each with the dragon's restarts in 24 hours and what the healer did to it last.", []query{
+				{grid("Boards that are not alive", "With the dragon's restarts in 24 hours and the healer's last action.", []query{
 					{sickBoards, ""},
 					{`(` + sickBoards + `) * on (worker) group_left () worker:dragon_restarts_observed:increase24h`, ""},
 					{`(` + sickBoards + `) * on (worker) group_left (action, outcome) topk by (worker) (1, max by (worker, action, outcome) (mother_healer_last_action_timestamp_seconds * 1000))`, ""},

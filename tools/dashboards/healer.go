@@ -20,18 +20,18 @@ func healerBoard(limits thresholds) *board {
 
 	return &board{
 		uid: healerUID, title: "Dragons: healer and rollouts",
-		about:      "What the healer decides and does, what comes of it, and what holds it back.",
+		about:      "What the healer decides and does, with which results, and what blocks it.",
 		annotation: healerActions,
 		rows: []row{
 			{"Is the healer well?", []panel{
-				{word("Mode", "Whether it acts (enforce), only says what it would do (observe), or has stopped trusting itself (safe).", query{"max by (mode) (mother_healer_mode) == 1", "{{mode}}"}), 3, 4, 0},
-				{tile("Last decision", "When it last looked at the fleet.", seconds, query{"time() - max(mother_healer_last_cycle_timestamp_seconds)", ""}).Decimals(0).Thresholds(colours("green", limits.at("healer_age_seconds"), "red")), 3, 4, 0},
-				{is("Owns its state", "Another instance may; then this one only watches.", "mother_healer_lock_held", good), 3, 4, 0},
-				{is("Can write", "Whether its state and audit can be written; if not, it sends nothing.", "mother_state_writable", good), 3, 4, 0},
+				{word("Mode", "enforce: it acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{"max by (mode) (mother_healer_mode) == 1", "{{mode}}"}), 3, 4, 0},
+				{tile("Last decision", "Time since its last decision about the fleet.", seconds, query{"time() - max(mother_healer_last_cycle_timestamp_seconds)", ""}).Decimals(0).Thresholds(colours("green", limits.at("healer_age_seconds"), "red")), 3, 4, 0},
+				{is("Owns its state", "If another instance owns it, this one only observes.", "mother_healer_lock_held", good), 3, 4, 0},
+				{is("Can write", "Whether its state and audit log can be written; if not, it sends nothing.", "mother_state_writable", good), 3, 4, 0},
 				{is("Trusts the clock", "Whether the host's wall clock is trusted.", "mother_clock_trusted", good), 3, 4, 0},
 				{is("STOP", "Whether the STOP file is there.", "mother_healer_stop", bad), 2, 4, 0},
-				{is("Cut off", "Whether most of the fleet is out of reach at once, so that it takes itself for cut off.", "mother_healer_isolated", bad), 2, 4, 0},
-				{is("Site hot", "Whether many dragons are hot at once, which is the site's trouble.", "mother_site_hot", bad), 2, 4, 0},
+				{is("Cut off", "Whether most of the fleet is unreachable at once, so that it considers itself disconnected.", "mother_healer_isolated", bad), 2, 4, 0},
+				{is("Site hot", "Whether many dragons are hot at once, which is a fault of the site.", "mother_site_hot", bad), 2, 4, 0},
 				{is("State lost", "Whether its state was lost or corrupt, so that every budget counts as used up for a while.", "mother_state_recovered", bad), 3, 4, 0},
 				{is("A leader", "Of instances that share the state, whether one leads according to etcd.", "mother_ha_leaders", good), 3, 4, 0},
 				{grid("Instances", "That share the state. All are to have the same version and the same policy.", []query{
@@ -42,14 +42,14 @@ func healerBoard(limits thresholds) *board {
 				{painted(heaps("Dragons by state", "Each dragon is in one of the healer's states.", count, query{"max by (state) (mother_healer_devices) > 0", "{{state}}"}).Decimals(0),
 					"healthy", "green", "new", "dark-green", "observing", "light-green", "suspect", "yellow", "sick", "red", "acting", "blue", "settling", "light-blue", "probation", "dark-blue",
 					"held", "orange", "flapping", "dark-orange", "quarantined", "purple", "lost", "dark-red", "unreachable", "light-red", "conflict", "light-purple", "maintenance", "text"), 12, 9, 0},
-				{bars("Actions", "That it sent, by what for.", query{sum("action, reason", "mother_healer_actions_total") + " > 0", "{{action}} for {{reason}}"}), 6, 9, 0},
-				{painted(bars("Outcomes", "What became of them.", query{sum("outcome", "mother_healer_outcomes_total") + " > 0", "{{outcome}}"}),
+				{bars("Actions", "By action and reason.", query{sum("action, reason", "mother_healer_actions_total") + " > 0", "{{action}} for {{reason}}"}), 6, 9, 0},
+				{painted(bars("Outcomes", "Outcomes of actions.", query{sum("outcome", "mother_healer_outcomes_total") + " > 0", "{{outcome}}"}),
 					"recovered", "green", "no_effect", "yellow", "worse", "orange", "lost", "red"), 6, 9, 0},
 				{bars("Decisions", "That changed, or were an hour old: what is done, would be done, or is blocked.", query{sum("decision", "mother_healer_decisions_total"), "{{decision}}"}), 8, 8, 0},
-				{grid("Dragons that need something", "All that are not well, and what the healer has them for.", []query{
+				{grid("Dragons that need something", "All that are not healthy, with their state.", []query{
 					{`max by (worker, state) (mother_healer_device_state{state!~"healthy|new|observing"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
 				}, dragonColumn(), column{"state", "State", nil}, addressColumn(), column{"model", "Model", nil}, column{"site", "Site", nil}).SortBy(rising("State")).NoValue("All are well"), 8, 8, 0},
-				{grid("The last actions", "The newest to each dragon, and what came of it.", []query{
+				{grid("The last actions", "The newest of each dragon, with its outcome.", []query{
 					{"topk(50, max by (worker, action, outcome) (mother_healer_last_action_timestamp_seconds * 1000))", ""},
 				}, dragonColumn(), column{"action", "Action", nil}, column{"outcome", "Outcome", nil}, column{"Value", "When", []dashboard.DynamicConfigValue{value(ago)}}).
 					SortBy(falling("When")).NoValue("None yet"), 8, 8, 0},
@@ -58,16 +58,16 @@ func healerBoard(limits thresholds) *board {
 				{lines("Longest wait", "How long a sick dragon has waited for each gate, at most. The plan and the healer page say what ends the wait.", seconds, query{"max by (gate) (mother_healer_waiting_seconds)", "{{gate}}"}).Min(0).NoValue("None"), 12, 8, 0},
 				{limit(lines("Left alone", "The longest time that a sick dragon has been left alone: since it is sick, or since its last action. Above the line an alert fires.", seconds, query{"max(mother_healer_untreated_seconds)", "longest"}).Min(0), colours("green", limits.at("waiting_seconds"), "red")), 12, 8, 0},
 				{heaps("Waiting", "Sick dragons, by the gate that holds them back.", count, query{"max by (gate) (mother_healer_blocked) > 0", "{{gate}}"}).Decimals(0).AxisSoftMax(1).NoValue("None"), 8, 8, 0},
-				{ranking("Budgets", "Used of what it may write.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).
+				{ranking("Budgets", "Share of the budget that is used.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).
 					Max(1).Thresholds(colours("green", 0.8, "orange", 1.0, "red")), 8, 8, 0},
-				{lines("Budgets over time", "Used of what it may write.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).Min(0).Max(1), 8, 8, 0},
-				{lanes("Breakers", "That stop it when many dragons fall sick, or its actions do harm. A latched one waits for a human.", words("0", "closed", "green", "1", "half-open", "yellow", "2", "open", "red", "3", "latched", "purple"),
+				{lines("Budgets over time", "Share of the budget that is used.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).Min(0).Max(1), 8, 8, 0},
+				{lanes("Breakers", "They stop it when many dragons are sick, or its actions do harm. A latched one waits for your acknowledgement.", words("0", "closed", "green", "1", "half-open", "yellow", "2", "open", "red", "3", "latched", "purple"),
 					query{"max by (breaker, scope) (mother_healer_breaker_state)", "{{breaker}} {{scope}}"}), 12, 8, 0},
 				{bars("Breakers that opened", "How often.", query{sum("breaker", "mother_healer_breaker_trips_total") + " > 0", "{{breaker}}"}), 6, 8, 0},
 				{bars("Dragons that came to wait", "By gate.", query{sum("gate", "mother_healer_blocked_total") + " > 0", "{{gate}}"}), 6, 8, 0},
-				{lanes("Pools", "Whether they give work. Dragons of one that does not are left alone.", causes, query{"max by (pool) (mother_pool_state)", "{{pool}}"}), 8, 7, 0},
-				{lanes("Fault domains", "Whether they are in reach. Dragons of one that is not are left alone.", causes, query{"max by (domain) (mother_domain_state)", "{{domain}}"}), 8, 7, 0},
-				{lines("Pauses and maintenances", "In force, by what they are about.", count, query{"max by (scope) (mother_pauses)", "{{scope}}"}).Min(0).Decimals(0).AxisSoftMax(1), 4, 7, 0},
+				{lanes("Pools", "Whether they give work. Dragons of a pool that does not are left alone.", causes, query{"max by (pool) (mother_pool_state)", "{{pool}}"}), 8, 7, 0},
+				{lanes("Fault domains", "Whether they are reachable. Dragons of a site that is not are left alone.", causes, query{"max by (domain) (mother_domain_state)", "{{domain}}"}), 8, 7, 0},
+				{lines("Pauses and maintenances", "Active ones, by scope.", count, query{"max by (scope) (mother_pauses)", "{{scope}}"}).Min(0).Decimals(0).AxisSoftMax(1), 4, 7, 0},
 				{lanes("Windows", "Whether the healing window is open.", words("0", "shut", "red", "1", "open", "green"), query{"max by (window) (mother_window_open)", "{{window}}"}), 4, 7, 0},
 			}},
 			{"Rollouts and desired state", []panel{
@@ -99,7 +99,7 @@ func healerBoard(limits thresholds) *board {
 					column{"reason", "Reason", nil}, column{"action", "Action", nil}, column{"outcome", "Outcome", nil}, column{"Value", "Times", []dashboard.DynamicConfigValue{{Id: "decimals", Value: 0}}}).SortBy(falling("Times")).NoValue("None yet"), 12, 8, 0},
 			}},
 			{"Is anything odd?", []panel{
-				{bars("Nobody known did it", "Restarts that nobody known caused, and configurations that somebody changed.", query{sum("kind", "mother_foreign_actions_total"), "{{kind}}"}), 8, 7, 0},
+				{bars("Foreign actions", "Unexplained restarts, and configurations that were changed externally.", query{sum("kind", "mother_foreign_actions_total"), "{{kind}}"}), 8, 7, 0},
 				{bars("Other oddities", "Events of the fleet and of the host.",
 					query{"sum(" + increase("mother_fleet_boot_events_total") + ")", "many booted together"}, query{"sum(" + increase("mother_clock_jumps_total") + ")", "clock jumped"},
 					query{"sum(" + increase("mother_identity_mismatch_total") + ")", "another dragon answered"}, query{"sum(" + increase("mother_config_refused_total") + ")", "policy refused"},
