@@ -85,6 +85,7 @@ var rightlyEmpty = map[string]string{
 	`dragon_busy{`:                      "a write holds a dragon for less than it takes to scrape",
 	`mother_rollout_device_state{`:      "no firmware is rolled out here: it takes a canary a day",
 	`mother_firmware_upload_ratio`:      "the same",
+	`mother_ha_`:                        "one instance shares its state with no other",
 	`dragon_firmware_upgrade_available`: "no vendor is asked in the first half hour, and then once a day",
 }
 
@@ -292,7 +293,9 @@ func (p prometheus) answers(t *testing.T, q question, w *ward, since time.Time) 
 func TestExampleForPrometheusIsValid(t *testing.T) {
 	t.Parallel()
 	promtool := installed.Tool(t, "promtool", "prometheus")
-	if out, err := exec.CommandContext(t.Context(), promtool, "check", "config", "../../examples/prometheus.yml").CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	for _, file := range []string{"prometheus.yml", "ha/prometheus-a.yml", "ha/prometheus-b.yml", "shards/prometheus.yml"} {
+		if out, err := exec.CommandContext(t.Context(), promtool, "check", "config", "../../examples/"+file).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
 	}
 }
