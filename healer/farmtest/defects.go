@@ -183,7 +183,7 @@ func (d *Dragon) ail(how string, span time.Duration) {
 		d.webs = nil
 		return
 	}
-	d.webs = append(d.webs, how)
+	d.webs, d.world.webbed = append(d.webs, how), true
 	d.world.after(span, func(*World) {
 		if i := slices.Index(d.webs, how); i >= 0 {
 			d.webs = slices.Delete(d.webs, i, i+1)

@@ -20,32 +20,33 @@ type Oracle struct {
 	CheckStore bool // memory and store at every commit: I23
 	CheckPlan  int  // the plan and what is done, in every so manieth cycle: I18; 0: never
 
-	w       *World
-	counts  map[string]int
-	sent    []sent
-	ids     map[string]bool
-	epoch   int
-	forced  map[string]bool
-	well    []time.Duration // since when a dragon has shown nothing wrong; -1: it does
-	wants   []time.Duration // since when a dragon could have been brought in sync
-	needs   []time.Duration // since when a dragon could have been acted on
-	skew    time.Duration
-	jump    time.Duration // of the wall clock, the last one; -1: none
-	newest  time.Time     // the last wall time that a process of the healer has seen
-	before  time.Time     // the same, of those before this one
-	many    time.Duration // since when so many are sick that a storm is not over; longest: they are not
-	starts  int
-	unclean []time.Duration
-	corrupt time.Duration // when the store last started empty; -1: never
-	judged  map[string][]bool
-	latched map[string]time.Duration
-	lost    []time.Duration
-	aborted map[string]time.Duration      // rollouts of firmware, by actor
-	twins   map[string]time.Duration      // when more than one dragon told a MAC last
-	aside   []bool                        // dragons in quarantine
-	loose   []time.Duration               // how long a sick dragon has been neither treated nor explained
-	excused []time.Duration               // when something last spoke against treating it
-	held    [][len(passing)]time.Duration // when those gates were last open for it
+	w        *World
+	counts   map[string]int
+	sent     []sent
+	ids      map[string]bool
+	epoch    int
+	forced   map[string]bool
+	well     []time.Duration // since when a dragon has shown nothing wrong; -1: it does
+	wants    []time.Duration // since when a dragon could have been brought in sync
+	needs    []time.Duration // since when a dragon could have been acted on
+	skew     time.Duration
+	jump     time.Duration // of the wall clock, the last one; -1: none
+	newest   time.Time     // the last wall time that a process of the healer has seen
+	before   time.Time     // the same, of those before this one
+	many     time.Duration // since when so many are sick that a storm is not over; longest: they are not
+	starts   int
+	unclean  []time.Duration
+	corrupt  time.Duration // when the store last started empty; -1: never
+	judged   map[string][]bool
+	latched  map[string]time.Duration
+	lost     []time.Duration
+	aborted  map[string]time.Duration      // rollouts of firmware, by actor
+	twins    map[string]time.Duration      // when more than one dragon told a MAC last
+	aside    []bool                        // dragons in quarantine
+	loose    []time.Duration               // how long a sick dragon has been neither treated nor explained
+	drifting map[string]*drift             // by firmware
+	excused  []time.Duration               // when something last spoke against treating it
+	held     [][len(passing)]time.Duration // when those gates were last open for it
 }
 
 // sent is a write of the healer that reached a dragon, or was to.
@@ -71,7 +72,8 @@ func NewOracle(w *World, h *Healer) *Oracle {
 		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)),
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
-		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
+		drifting: make(map[string]*drift),
+		jump:     -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
 }

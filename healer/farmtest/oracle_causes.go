@@ -67,6 +67,9 @@ func (o *Oracle) began(c *Cause) time.Duration {
 			from = x.From
 		}
 	}
+	if d := o.drifting[c.Name]; c.Kind == "schema" && d != nil {
+		from = min(from, d.since)
+	}
 	return from
 }
 
@@ -96,7 +99,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	case "power":
 		return extent{5 * time.Minute, 44 * time.Minute, true}, hit >= max(3, (n+4)/5)
 	case "schema":
-		return extent{5 * time.Minute, 14 * time.Minute, false}, c.bigLast-c.bigSince >= 5*time.Minute && s.At-c.bigLast < 14*time.Minute
+		return extent{5 * time.Minute, 14 * time.Minute, false}, o.drifted(c.Name, s.At)
 	case "domain-mass":
 		sick, size := 0, 0
 		for i, y := range w.Dragons {
@@ -113,31 +116,57 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	return extent{}, false
 }
 
-// drifts notes while the readings of how many dragons of a firmware make no sense: a write
-// changes that, and so does the end of the cause.
+// drift is how long many of a firmware's dragons have given readings that make no sense.
+type drift struct {
+	since     time.Duration // with gaps of a few hours at most
+	big, last time.Duration // without a gap
+}
+
+// drifts notes for which firmware that is so now, whatever has brought it about: a write
+// changes that, and so does the end of what was injected.
 func (o *Oracle) drifts() {
 	w := o.w
-	for _, c := range w.Causes {
-		if c.Kind != "schema" || c.To < w.Now {
-			continue
-		}
-		bad, size := 0, 0
-		for i, y := range w.Dragons {
-			c.Members[i] = y.told == c.Name // another firmware may have come to it
-			if c.Members[i] && y.readable() {
-				if size++; y.reach() == healer.BadResponse || y.web() == "renamed" && y.phase == running && !y.stopped {
-					bad++
-				}
+	if !w.webbed {
+		return
+	}
+	bad, size := make(map[string]int), make(map[string]int)
+	for _, y := range w.Dragons {
+		if y.readable() {
+			if size[y.told]++; y.reach() == healer.BadResponse || y.web() == "renamed" && y.phase == running && !y.stopped {
+				bad[y.told]++
 			}
 		}
-		if bad < max(2, (size+4)/5) {
+	}
+	for version, n := range bad {
+		if n < max(2, (size[version]+4)/5) {
 			continue
 		}
-		if w.Now-c.bigLast > 2*poll {
-			c.bigSince = w.Now
+		d := o.drifting[version]
+		if d == nil {
+			d = &drift{since: w.Now, big: w.Now}
+			o.drifting[version] = d
 		}
-		c.bigLast = w.Now
+		if w.Now-d.last > 6*time.Hour {
+			d.since = w.Now
+		}
+		if w.Now-d.last > 2*poll {
+			d.big = w.Now
+		}
+		d.last = w.Now
 	}
+	for _, c := range w.Causes {
+		for i := range c.Members {
+			if c.Kind == "schema" { // another firmware may have come to it
+				c.Members[i] = w.Dragons[i].told == c.Name
+			}
+		}
+	}
+}
+
+// drifted reports whether a firmware made no sense for some minutes, a short time ago.
+func (o *Oracle) drifted(version string, at time.Duration) bool {
+	d := o.drifting[version]
+	return d != nil && d.last-d.big >= 5*time.Minute && at-d.last < 14*time.Minute
 }
 
 // movedOff reports whether a desired state has another pool than the one that is down, or was.

@@ -43,6 +43,7 @@ type World struct {
 	lent   map[string]*Dragon // who has an address
 	byMAC  map[string]int     // the dragons, by their own MAC
 	masked bool               // a dragon has told another MAC than its own
+	webbed bool               // a web server has had a fault
 	images map[string]image   // by version
 
 	healer  *Healer
@@ -82,8 +83,6 @@ type Cause struct {
 	Members []bool
 	From    time.Duration
 	To      time.Duration // unending while it lasts
-	// Of a firmware that cannot be read: since when, and when last, that was so of many.
-	bigSince, bigLast time.Duration
 }
 
 // Write is something that reached a dragon from outside, as the dragon saw it.
