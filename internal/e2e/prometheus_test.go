@@ -38,7 +38,7 @@ func startPrometheus(t *testing.T, motherAddress string) prometheus {
 	return runPrometheus(t, fmt.Sprintf(scrapeConfig, motherAddress))
 }
 
-func runPrometheus(t *testing.T, config string) prometheus {
+func runPrometheus(t *testing.T, config string, args ...string) prometheus {
 	t.Helper()
 	program := installed.Tool(t, "prometheus", "prometheus")
 	dir := t.TempDir()
@@ -47,7 +47,8 @@ func runPrometheus(t *testing.T, config string) prometheus {
 		t.Fatal(err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	spawn(t, nil, program, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+	args = append(args, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+	spawn(t, nil, program, args...)
 	return prometheus{"http://" + address}
 }
 

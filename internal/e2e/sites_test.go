@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
+)
+
+const siteConfig = `
+global: {scrape_interval: 1s, scrape_timeout: 900ms, evaluation_interval: 1s, external_labels: {farm: %s}}
+rule_files: [%q]
+scrape_configs:
+  - job_name: dragons
+    static_configs: [{targets: [%q]}]
+remote_write:
+  - url: %s/api/v1/write
+`
+
+// TestTwoSitesInOnePrometheus has the Prometheus of each of two sites write to a third one. What
+// is known of each site is there, and the sums over both are right.
+func TestTwoSitesInOnePrometheus(t *testing.T) {
+	t.Parallel()
+	installed.Tool(t, "prometheus", "prometheus")
+	all := runPrometheus(t, "global: {}\n", "--web.enable-remote-write-receiver")
+	sizes := map[string]float64{"north": 4, "south": 7}
+	for farm, n := range sizes {
+		_, flags := fleetOf(t, dragontest.FleetConfig{Count: int(n)})
+		_, base := mother(t, append(flags, "--data-dir="+t.TempDir())...)
+		runPrometheus(t, fmt.Sprintf(siteConfig, farm, hastyRules(t), strings.TrimPrefix(base, "http://"), all.base))
+	}
+	byFarm := func(expr string) map[string]float64 {
+		return all.query(t, fmt.Sprintf(`label_replace(%s, "worker", "$1", "farm", "(.*)")`, expr))
+	}
+	for farm, n := range sizes {
+		eventually(t, "all dragons of "+farm+" are there", func() bool { return byFarm("sum by (farm) (dragon_up)")[farm] == n })
+	}
+	// The recorded series of each site, which the boards ask for.
+	for _, series := range []string{"worker:dragon_state:info", "worker:dragon_info:any"} {
+		for farm, n := range sizes {
+			eventually(t, series+" of "+farm, func() bool { return byFarm("count by (farm) (" + series + ")")[farm] == n })
+		}
+	}
+	for expr, want := range map[string]float64{
+		"sum(dragon_up)":                             11,
+		"count(worker:dragon_state:info)":            11,
+		"count(count by (farm) (mother_build_info))": 2,
+	} {
+		eventually(t, expr, func() bool { return all.query(t, expr)[""] == want })
+	}
+	eventually(t, "the sum over both is that of the parts", func() bool {
+		each := byFarm("sum by (farm) (dragon_boards)")
+		return each["north"] > 0 && each["south"] > 0 && all.query(t, "sum(dragon_boards)")[""] == each["north"]+each["south"]
+	})
+}
+
+const shardJob = `
+  - job_name: shard-%d
+    metrics_path: /probe
+    http_sd_configs: [{url: "%s/sd?probe=1", refresh_interval: 1s}]
+    relabel_configs:
+      - {source_labels: [__param_target], modulus: 3, target_label: __tmp_shard, action: hashmod}
+      - {source_labels: [__tmp_shard], regex: "%[1]d", action: keep}
+`
+
+// TestShardsShareTheDragons has three jobs as in examples/shards: each dragon is in one of them.
+func TestShardsShareTheDragons(t *testing.T) {
+	t.Parallel()
+	installed.Tool(t, "prometheus", "prometheus")
+	const n = 24
+	_, flags := fleetOf(t, dragontest.FleetConfig{Count: n})
+	_, base := mother(t, append(flags, "--data-dir="+t.TempDir())...)
+	config := "global: {scrape_interval: 1s, scrape_timeout: 900ms}\nscrape_configs:"
+	for i := range 3 {
+		config += fmt.Sprintf(shardJob, i, base)
+	}
+	prom := runPrometheus(t, config)
+	for expr, want := range map[string]float64{
+		"count(dragon_up == 1)":                     n, // each once
+		"count(count by (worker) (dragon_up == 1))": n, // and each of them
+		"count(count by (job) (dragon_up == 1))":    3,
+		"max(count by (worker) (dragon_boards))":    1,
+	} {
+		eventually(t, expr, func() bool { return prom.query(t, expr)[""] == want })
+	}
+}
