@@ -141,7 +141,7 @@ func TestEveryAlertSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// pages are the alerts that wake somebody: what only a person can mend, and what gets
+// pages are the alerts that page: what only a person can mend, and what gets
 // worse until morning.
 var pages = []string{
 	"DuplicateMAC", "EfficacyLatched", "ExporterDown", "FleetHashrateDrop", "HarmLatched", "HealerDown", "HealerIsolated", "HealerReadOnly",
@@ -240,7 +240,7 @@ func shown(t *testing.T) map[string][]string {
 var firstLook = regexp.MustCompile("(?s)```promql\n(.*?)\n```")
 
 // TestRulesSpeakOfWhatTheProgramShows: an alert on a metric that is not there is silent
-// for ever, and nobody notices.
+// for ever, unnoticed.
 func TestRulesSpeakOfWhatTheProgramShows(t *testing.T) {
 	metrics := shown(t)
 	all := rules(t)

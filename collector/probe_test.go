@@ -25,7 +25,7 @@ func TestAProbeReachesOnlyWhatFindGives(t *testing.T) {
 		case "forbidden":
 			return nil, errors.New("10.0.0.1 is outside the configured networks")
 		}
-		return nil, errors.New("nobody answers")
+		return nil, errors.New("no answer")
 	}
 	probe := c.Probe()
 	var bodies []string

@@ -15,7 +15,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-var update = flag.Bool("update", false, "write testdata anew")
+var update = flag.Bool("update", false, "write testdata")
 
 // golden compares got with a file, or writes the file with -update.
 func golden(t *testing.T, file, got string) {
@@ -133,7 +133,7 @@ func TestRowsFollowTheNamingRules(t *testing.T) {
 	}
 }
 
-// A row that somebody adds is whole, or the test above names what is missing.
+// A new row is complete, or the test above names what is missing.
 func TestAForgottenPieceOfARowIsNamed(t *testing.T) {
 	whole := row[dragon.Board]{
 		name: "dragon_board_fan_seconds", help: "How long the board's fan has run.", typ: gauge, unit: "seconds", source: "summary.DEVS.Fan",

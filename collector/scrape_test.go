@@ -321,7 +321,7 @@ func TestAClientThatLeavesEndsTheScrape(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		if w.Body.Len() > 0 {
-			t.Error("a page for nobody")
+			t.Error("a page for a client that left")
 		}
 	})
 }

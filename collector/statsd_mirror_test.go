@@ -147,7 +147,7 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 				for n := range rounds {
 					late := time.Duration(jitter[n%len(jitter)]) * time.Millisecond
 					due := start.Add(first + time.Duration(n+1)*time.Minute + late)
-					if n == settled { // counted from a moment at which nobody reads
+					if n == settled { // counted while nothing reads
 						time.Sleep(time.Until(due.Add(-time.Second)))
 						before = f.summaries()
 						server.take()
@@ -233,8 +233,8 @@ func TestAReadingIsMirroredOnce(t *testing.T) {
 
 func TestAStatsdServerThatIsDownIsLoggedOnceAndDelaysNothing(t *testing.T) {
 	for name, fail := range map[string]func(*statsdServer, bool){
-		"nobody listens": func(s *statsdServer, b bool) { s.down = b },
-		"no such name":   func(s *statsdServer, b bool) { s.unresolved = b },
+		"closed port":  func(s *statsdServer, b bool) { s.down = b },
+		"no such name": func(s *statsdServer, b bool) { s.unresolved = b },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inFarm(t, 10, func(t *testing.T, f *farm) {
@@ -392,7 +392,7 @@ func TestStatsdOverUDP(t *testing.T) {
 		t.Errorf("%v: %q, want %q", err, got, want)
 	}
 
-	// The kernel tells that nobody listens any more, and who listens next misses nothing.
+	// The kernel reports the closed port, and the next listener misses nothing.
 	address := server.LocalAddr().String()
 	server.Close()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -402,12 +402,12 @@ func TestStatsdOverUDP(t *testing.T) {
 		case <-tick.C:
 			s.Count("manager.dragons.exception")
 		case <-deadline:
-			t.Fatal("nobody listens, and no error is counted")
+			t.Fatal("a closed port, and no error is counted")
 		}
 	}
 	server, err = net.ListenPacket("udp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		t.Skip("somebody else took the port")
+		t.Skip("another process took the port")
 	} else if err != nil {
 		t.Fatal(err)
 	}

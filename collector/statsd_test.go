@@ -29,7 +29,7 @@ type statsdServer struct {
 	packets    []string
 	at         []time.Time
 	unresolved bool
-	down       bool // nobody listens: every third packet is refused, which the next one is told
+	down       bool // closed port: every third packet is refused, which the next one is told
 	lost       int
 	refused    bool
 	dials      int

@@ -77,7 +77,7 @@ func TestAHostAloneFindsItsOnlyDragon(t *testing.T) {
 			t.Errorf("the only dragon of a host: %v", err)
 		}
 		if o := f.fleet.Lookup("127.10.0.1"); o != nil {
-			t.Errorf("port 80, where nobody lives, is %s", o.Info().Address)
+			t.Errorf("port 80, which is unused, is %s", o.Info().Address)
 		}
 		f.fleet.Sighted(t.Context(), fleet.Sighting{Address: "127.10.0.1:8081", Identity: &dragon.Identity{Overview: &dragon.Overview{MAC: "a0:b0:45:00:00:02"}}})
 		if d, err := f.Find(t.Context(), "127.10.0.1"); !isUnknown(err) {
@@ -94,7 +94,7 @@ func TestAStaticTargetIsNotTheDragonAtAnotherPort(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{Port: 8080}, Config{Port: 8080, Networks: networks(t, "127.10.0.1/32"), Targets: targets("127.10.0.1:80")})
 		f.scan()
 		if f.visit(t.Context(), f.targets[0]) {
-			t.Error("port 80 is up, where nobody lives")
+			t.Error("port 80 is up, which is unused")
 		}
 		if d, err := f.Find(t.Context(), "127.10.0.1:80"); !isUnknown(err) {
 			t.Errorf("port 80 is %v", d)

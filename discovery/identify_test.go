@@ -61,7 +61,7 @@ func TestANonDragonThatLeavesIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})
 		f.nonDragons.remember("127.10.0.2", isStranger, time.Hour)
-		f.scan() // nobody lives there
+		f.scan() // no host there
 		if _, ok := f.nonDragons.recall("127.10.0.2"); ok {
 			t.Error("a dragon that gets the address would be taken for the stranger")
 		}

@@ -98,7 +98,7 @@ func beHosts() error {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}
-	go func() { // until whoever started it is gone
+	go func() { // until its parent is gone
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()

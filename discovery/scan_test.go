@@ -323,7 +323,7 @@ func TestDragonsThatAnsweredLatelyAreNotProbed(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		r := f.scan()
 		if r.Known != 0 || len(r.Found) != 5 {
-			t.Errorf("dragons that nobody read for six minutes: %+v", r)
+			t.Errorf("dragons not read for six minutes: %+v", r)
 		}
 		for _, found := range r.Found {
 			if found.Change != fleet.Unchanged {

@@ -42,7 +42,7 @@ func TestAStaticTargetIsFoundWithoutAScan(t *testing.T) {
 			t.Error("the target is not known at once")
 		}
 		if f.up("127.10.0.2") {
-			t.Error("a target where nobody lives is up")
+			t.Error("a target without a dragon is up")
 		}
 	})
 }
@@ -72,7 +72,7 @@ func TestAStaticTargetThatIsNotThereYetIsAskedOften(t *testing.T) {
 		}
 		time.Sleep(20 * time.Minute)
 		if n := d.Traffic().Total(); n == before {
-			t.Error("a dragon that nobody reads was not asked again after the interval")
+			t.Error("an unread dragon was not asked again after the interval")
 		}
 	})
 }

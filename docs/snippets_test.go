@@ -95,10 +95,10 @@ func TestDocsEverySnippetIsOfAKindThatIsChecked(t *testing.T) {
 			}
 		case "": // a drawing, or what something prints
 			if strings.Contains(s.text, "mother-of-dragons ") && strings.Contains(s.text, "--") {
-				t.Errorf("%s: a command line that nobody checks; say sh or console", &s)
+				t.Errorf("%s: an unchecked command line; say sh or console", &s)
 			}
 		default:
-			t.Errorf("%s: nobody checks %q", &s, s.language)
+			t.Errorf("%s: no test checks %q", &s, s.language)
 		}
 	}
 }
@@ -246,7 +246,7 @@ func TestDocsEveryCommandLineIsTaken(t *testing.T) {
 					}
 				}
 			case !slices.Contains(others, program):
-				t.Errorf("%s: nobody checks what %s does", &s, program)
+				t.Errorf("%s: no test checks %s", &s, program)
 			}
 		}
 	}

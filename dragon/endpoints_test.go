@@ -111,7 +111,7 @@ func TestUpdatedPoolsAreReadBack(t *testing.T) {
 		locked             bool
 		dropped, differing []int
 	}{
-		"as wished":      {ok, both, true, false, nil, nil},
+		"in sync":        {ok, both, true, false, nil, nil},
 		"nolock":         {`{"success":true,"message":"nolock"}`, both, true, false, nil, nil},
 		"lock":           {`{"success":true,"message":"lock"}`, both, false, true, nil, nil},
 		"one dropped":    {ok, `{"success":true,"pools":[{"url":"tcp://a.b:1","user":"u","pass":"x"}]}`, false, false, []int{1}, nil},

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// aDragon answers as one does, whoever asks.
+// aDragon answers like a dragon.
 func aDragon(more map[string]any) *device {
 	answers := map[string]any{"/": titled}
 	maps.Copy(answers, more)

@@ -85,7 +85,7 @@ func TestUnitsOfHashRates(t *testing.T) {
 		"without 15m the average is shown":   {`"MHS av":7,"Hash Rate H":7000`, 1e6, Number{}, Known(7000), Number{}},
 		"without 15m alone, too":             {`"MHS av":7,"MHS 5m":7000,"Total MH":3,"Hash Rate H":7000`, 1e6, Number{}, Known(7000), Known(3e3)},
 		"without 5m alone, too":              {`"MHS av":7,"MHS 15m":7000,"Hash Rate H":7000`, 1e6, Known(7000e3), Known(7000), Number{}},
-		"a unit nobody knows":                {windows + `,"Hash Rate":80,"Unit":"bananas"`, 1e3, Known(80e3), Number{}, Known(1000e3)},
+		"an unknown unit":                    {windows + `,"Hash Rate":80,"Unit":"bananas"`, 1e3, Known(80e3), Number{}, Known(1000e3)},
 		"zero says nothing about the factor": {`"MHS 15m":0,"Hash Rate H":0,"Total MH":3`, 1e3, Known(0), Known(0), Known(3e3)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -216,7 +216,7 @@ func TestPackagesHaveEveryFile(t *testing.T) {
 }
 
 // ProtectClock= would forbid adjtimex, and the healer would take every clock for one that
-// nobody keeps right.
+// NTP does not keep right.
 func TestTheUnitLetsTheClockBeAskedAbout(t *testing.T) {
 	data, err := os.ReadFile("packaging/mother-of-dragons.service")
 	if err != nil {

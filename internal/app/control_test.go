@@ -43,7 +43,7 @@ func TestControlSocketIsItsOwnersAlone(t *testing.T) {
 		c.Close()
 	}
 	l.Close()
-	again, err := listenControl(t.Context(), dir) // the socket is still there, and nobody answers
+	again, err := listenControl(t.Context(), dir) // the socket file is left, and no process answers
 	if err != nil {
 		t.Fatal(err)
 	}

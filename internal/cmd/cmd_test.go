@@ -63,7 +63,7 @@ func TestProgramFindsAndServesDragons(t *testing.T) {
 		t.Errorf("/probe of a known dragon: %d %.200s", status, body)
 	}
 	if status, _ := cmdtest.Get(t, base+"/probe?target=127.99.99.99"); status != 404 {
-		t.Errorf("/probe of an address that nobody named: %d, want 404", status)
+		t.Errorf("/probe of an unnamed address: %d, want 404", status)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("stopping: %v\n%s", err, logs)

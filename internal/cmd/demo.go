@@ -123,7 +123,7 @@ func (d *demo) run(ctx context.Context) error {
 const demoMark = "made-by-the-demo"
 
 // demoDir makes the data directory: the one that is named, or else data in this directory,
-// where every command looks for it, unless that is somebody else's.
+// where every command looks for it, unless another program uses it.
 func demoDir(dir string) (string, error) {
 	named := dir != ""
 	if !named {

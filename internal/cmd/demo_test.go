@@ -9,7 +9,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
 
-// The demo takes the directory in which every command looks, and nobody else's.
+// The demo uses the default data directory, unless it belongs to another program.
 func TestTheDemoTakesADataDirectoryThatIsFree(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("TMPDIR", t.TempDir())
@@ -44,9 +44,9 @@ func TestTheDemoTakesADataDirectoryThatIsFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := dir(""); got == "data" {
-		t.Error("somebody's data directory is taken")
+		t.Error("another program's data directory is used")
 	}
 	if _, err := demoDir("data"); err == nil {
-		t.Error("somebody's data directory is taken, as it is named")
+		t.Error("another program's data directory is used, as it is named")
 	}
 }

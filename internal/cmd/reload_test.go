@@ -133,7 +133,7 @@ func TestABadFileChangesNothing(t *testing.T) {
 		{"a typo", "dragons: [{address: '" + dragons.Addr(0) + "', site: there}]\nscrap: {workers: 3}\n", file + `:2: unknown key "scrap"; did you mean scrape?`},
 		{"no YAML", "dragons: [", "not YAML"},
 		{"another data directory", good + "data_dir: elsewhere\n", "data_dir:"},
-		{"nobody to look after", "statsd: {host: 127.0.0.1}\n", "no network and no dragon named"},
+		{"no network and no dragon", "statsd: {host: 127.0.0.1}\n", "no network and no dragon named"},
 	} {
 		cmdtest.Rewrite(t, file, x.text)
 		status, answer := reload(t, base)

@@ -179,7 +179,7 @@ func (c *converter) texts(t map[string]any, path, key string) (list []string) {
 	return list
 }
 
-// rest notes what nobody took.
+// rest notes the keys that are left.
 func (c *converter) rest(t map[string]any, path string) {
 	for key, v := range t {
 		if m, ok := v.(map[string]any); ok && len(m) > 0 {
@@ -275,14 +275,14 @@ func (c *converter) configs(tree map[string]any) {
 		sure := len(c.notes) == known
 		p.Healing, p.Wish = c.healing(t, path), c.wish(t, path)
 		upgrade, told := pop[bool](c, t, path, "auto_upgrade", "true or false")
-		for _, v := range t { // a table that nobody knows may have been meant for apply_to
+		for _, v := range t { // an unknown table may be a misspelt apply_to
 			_, table := v.(map[string]any)
 			sure = sure && !table
 		}
 		c.rest(t, path)
 		switch {
 		case !sure: // what was meant for some must not come to all
-			c.note(path, "left out, since it is not certain whom it is for")
+			c.note(path, "left out, because it is not clear which dragons it is for")
 			continue
 		case len(p.Match) > 0:
 			if told && upgrade {

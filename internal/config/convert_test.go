@@ -167,11 +167,11 @@ profiles:
 		"configs[1]: left out: it is for every dragon, and so is configs[0]",
 		"configs[2].health_reboot: left out, it is not true or false",
 		"configs[3].apply_to.models[1]: left out, it is not a text",
-		"configs[3]: left out, since it is not certain whom it is for",
+		"configs[3]: left out, because it is not clear which dragons it is for",
 		"configs[4].apply_to.mac_addresses: left out, it is not a list",
-		"configs[4]: left out, since it is not certain whom it is for",
+		"configs[4]: left out, because it is not clear which dragons it is for",
 		"configs[5].apply.models: left out, it is not known here",
-		"configs[5]: left out, since it is not certain whom it is for",
+		"configs[5]: left out, because it is not clear which dragons it is for",
 	}, got.Notes); diff != "" {
 		t.Error(diff)
 	}

@@ -42,7 +42,7 @@ func TestCredentialsOfTheMostSpecificMatchComeFirst(t *testing.T) {
 		{"a site", "127.5.0.9:8080", &fleet.Info{MAC: "a0:b0:45:00:00:09", Model: "T1"}, "admin/hall-a admin/everyone root/everyone"},
 		{"a network, a site and a model", "127.5.7.9", &fleet.Info{MAC: "a0:b0:45:00:00:09", Model: "T2"}, "admin/shelf admin/hall-a admin/t2 admin/everyone root/everyone"},
 		{"a MAC", "127.6.7.1", &fleet.Info{MAC: "a0:b0:45:00:00:01", Model: "T1"}, "admin/one admin/shelf admin/everyone root/everyone"},
-		{"nobody knows who is there", "127.5.0.1", nil, "admin/hall-a admin/everyone root/everyone admin/one admin/t2"},
+		{"an unidentified dragon", "127.5.0.1", nil, "admin/hall-a admin/everyone root/everyone admin/one admin/t2"},
 		{"a name", "dragon.example.net", nil, "admin/everyone root/everyone admin/one admin/t2"},
 	} {
 		if diff := cmp.Diff(x.want, passwords(c.Credentials.For(x.address, x.who))); diff != "" {

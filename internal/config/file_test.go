@@ -188,7 +188,7 @@ func TestFlagsApplyWhereTheFileIsSilent(t *testing.T) {
 		t.Error("the flag won over the file")
 	}
 	if c := mustParse(t, "", "--network=127.9.0.0/24"); c.Healing.Enforcing() {
-		t.Error("nobody asked for it and the healer enforces")
+		t.Error("the healer enforces by default")
 	}
 }
 
@@ -363,7 +363,7 @@ profiles:
 		{"a name has no network", "a0:b0:45:00:00:09", "T1", "", "everyone+t1", healer.Enforce, 5, 5},
 	} {
 		if x.ip != "" && !strings.Contains(p.Matches, "row [] 127.5.3.0/") {
-			t.Errorf("the policy does not say whom it matches: %q", p.Matches)
+			t.Errorf("the policy does not say which dragons it matches: %q", p.Matches)
 		}
 		_, profile := c.Healing.Place(healer.Device{MAC: x.mac, Model: x.model, IP: x.ip, Site: c.Sites.Of(x.ip)})
 		if profile != x.profile {

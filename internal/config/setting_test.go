@@ -191,7 +191,7 @@ func printedScalar(t *testing.T, key string, v reflect.Value) string {
 	return n.Value
 }
 
-// A reload compares what has to be started anew, and nothing that is taken over alive.
+// A reload compares the settings that need a restart, and no others.
 func TestAReloadComparesTheRestartSettings(t *testing.T) {
 	c, err := parse("--network=127.5.0.0/16")
 	if err != nil {

@@ -67,7 +67,7 @@ var raised = map[dragontest.Fault]string{
 	dragontest.Slow:             "",
 	// Not in so small a part of the hashes.
 	dragontest.HardwareErrors: "",
-	// Nobody reboots these.
+	// These are not rebooted.
 	dragontest.RebootIgnored:      "",
 	dragontest.RebootNeverReturns: "",
 	dragontest.RebootUnanswered:   "",
@@ -100,7 +100,7 @@ func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 	for i, f := range dragontest.Faults() {
 		alerts, known := raised[f.Fault]
 		if !known {
-			t.Fatalf("nobody says which alert %s raises", f.Fault)
+			t.Fatalf("no alert is named for %s", f.Fault)
 		}
 		w.dragons.Dragon(3 * i).Inject(f.Fault)
 		if alerts != "" {
@@ -116,7 +116,7 @@ func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 			t.Errorf("Alertmanager tells\n%v, want\n%v", got, want)
 		}
 	}()
-	eventually(t, "Alertmanager tells what ails each of the sick, and nothing else", func() bool {
+	eventually(t, "Alertmanager has the alert of each sick dragon, and no others", func() bool {
 		got = manager.told(t)
 		return maps.Equal(got, want)
 	})

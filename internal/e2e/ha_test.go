@@ -234,7 +234,7 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 		p.ward.t = t
 		p.etcd.Kill(1)
 		p.etcd.Kill(2)
-		eventually(t, "nobody leads", func() bool { return p.is(0, "mother_leader") == 0 && p.is(1, "mother_leader") == 0 })
+		eventually(t, "no instance leads", func() bool { return p.is(0, "mother_leader") == 0 && p.is(1, "mother_leader") == 0 })
 		before := len(p.writes())
 		p.sicken(7)
 		time.Sleep(10 * time.Second)

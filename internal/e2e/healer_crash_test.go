@@ -13,7 +13,7 @@ import (
 )
 
 // TestAHealerThatIsKilledInTheMiddleOfAHeal takes the program away while a dragon is
-// about to answer a reboot, so that nobody knows what became of it.
+// about to answer a reboot, so that its outcome is unknown.
 func TestAHealerThatIsKilledInTheMiddleOfAHeal(t *testing.T) {
 	t.Parallel()
 	const speed, patient, other = 200, 4, 20

@@ -260,7 +260,7 @@ func TestAFleetOfAHundred(t *testing.T) {
 	for i, d := range all {
 		d.Inject([]dragontest.Fault{dragontest.Unplugged, dragontest.Hang}[i%2])
 	}
-	eventually(t, "the healer takes itself for isolated", func() bool { return w.value("mother_healer_isolated") == 1 })
+	eventually(t, "the healer is isolated", func() bool { return w.value("mother_healer_isolated") == 1 })
 	w.live(20 * time.Minute)
 	for _, d := range all {
 		d.Clear()

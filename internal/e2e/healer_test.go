@@ -118,9 +118,9 @@ func TestThePlansExitStatus(t *testing.T) {
 		t.Errorf("the plan does not say which\n%s", out)
 	}
 	for what, args := range map[string][]string{
-		"nobody of that name": {"plan", "--data-dir=" + w.dir, "--why=nobody"},
-		"nobody there":        {"plan", "--url=http://127.99.0.1:9"},
-		"nothing there":       {"plan", "--data-dir=" + t.TempDir()},
+		"an unknown name": {"plan", "--data-dir=" + w.dir, "--why=nobody"},
+		"no instance":     {"plan", "--url=http://127.99.0.1:9"},
+		"nothing there":   {"plan", "--data-dir=" + t.TempDir()},
 	} {
 		if out, status := w.command(args...); status != 1 || strings.Count(out, "\n") != 1 {
 			t.Errorf("%s: exit status %d, want 1 and one line\n%s", what, status, out)
@@ -297,7 +297,7 @@ func TestTheFastDemoTellsItsStory(t *testing.T) {
 		eventually(t, "the story says: "+line, func() bool { return strings.Contains(p.logged(), line) })
 	}
 	if story := p.logged(); strings.Contains(story, "reboots it") {
-		t.Errorf("somebody was rebooted:\n%s", story)
+		t.Errorf("a dragon was rebooted:\n%s", story)
 	}
 	p.stop(t)
 }

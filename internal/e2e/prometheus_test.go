@@ -82,7 +82,7 @@ func (p prometheus) query(t *testing.T, promql string) map[string]float64 {
 	return values
 }
 
-// sick is what ails some dragons of the fleet; they are known before it begins.
+// sick are the faults of some dragons of the fleet; they are known before it begins.
 var sick = map[int]dragontest.Fault{
 	3: dragontest.Hang, 7: dragontest.Reset, 12: dragontest.Endless, 17: dragontest.Garbage, 22: dragontest.WrongPassword,
 	27: dragontest.NotReady, 32: dragontest.Status502, 37: dragontest.Trickle,

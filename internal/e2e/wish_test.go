@@ -68,7 +68,7 @@ func TestTheOriginalsCommandLineConfiguresAFleet(t *testing.T) {
 		truth := w.dragons.Dragon(i).Truth()
 		return slices.Equal(truth.Configured, wanted(w.dragons, i, i == own)) && truth.AutoTune.Mode == "balanced"
 	}
-	eventually(t, "every dragon is as wished", func() bool {
+	eventually(t, "every dragon is in sync", func() bool {
 		for i := range count {
 			if !asWished(i) {
 				return false
@@ -105,7 +105,7 @@ func TestTheOriginalsCommandLineConfiguresAFleet(t *testing.T) {
 			t.Errorf("dragon %d was written to: %v, want %v", i, seen, expected)
 		}
 	}
-	// One after another: nobody is written to in between.
+	// One after another, without other writes in between.
 	slices.SortStableFunc(all, func(a, b write) int { return a.at.Compare(b.at) })
 	order := slices.CompactFunc(all, func(a, b write) bool { return a.i == b.i })
 	if len(order) != count-1 {

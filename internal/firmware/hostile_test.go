@@ -80,7 +80,7 @@ func TestAHostileVendorCostsLittle(t *testing.T) {
 			abort()
 			return true
 		}, "HTTP status 206", 3},
-		"a part that nobody asked for": {func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+		"an unrequested part": {func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("Content-Range", "bytes 100-199999/200000")
 			w.WriteHeader(http.StatusPartialContent)
 			return true

@@ -244,7 +244,7 @@ func TestDragonsThatAreDownAreNotAsked(t *testing.T) {
 		}
 		time.Sleep(factSoon)
 		if d.Facts().AutoTune.At.Before(time.Now().Add(-2*factSoon)) || d.Facts().Chips.At.IsZero() {
-			h.Errorf("not asked anew after its return: %v", d.Facts().AutoTune.At)
+			h.Errorf("not asked again after its return: %v", d.Facts().AutoTune.At)
 		}
 	})
 }

@@ -59,7 +59,7 @@ func TestTheInventorySurvivesARestart(t *testing.T) {
 		}
 		again := h.Lookup(macA)
 		if g := again.Health(); g.Up || g.Reason != "" || !g.Since.IsZero() {
-			h.Errorf("a remembered dragon that nobody tried: %+v", g)
+			h.Errorf("a remembered dragon that was not tried: %+v", g)
 		}
 		h.read(again)
 		if _, err := h.Lookup("a0:b0:45:00:00:0e").Read(h.Context(), 0); err == nil {
@@ -228,7 +228,7 @@ func TestADragonSeenInTheFutureIsAskedAndForgotten(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		if h.Answered("10.1.0.8", time.Now().Add(-5*time.Minute)) {
-			h.Error("a dragon that nobody saw lately need not be asked")
+			h.Error("a dragon that was not seen lately is not asked")
 		}
 		_, _ = d.Read(h.Context(), 0)
 		time.Sleep(49 * time.Hour)

@@ -44,7 +44,7 @@ func newLAN() *lan {
 	return &lan{at: make(map[string]http.Handler), requests: make(map[string]int), expired: make(map[string]int), inFlight: make(map[string]int), most: make(map[string]int)}
 }
 
-// put makes h answer at address; nobody, if it is nil.
+// put makes h answer at address; nil: no host answers.
 func (l *lan) put(address string, h http.Handler) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -237,7 +237,7 @@ func (h *hall) dragon(address string, spec dragontest.Spec) (*Dragon, *dragontes
 	return h.Lookup(address), sim
 }
 
-// sight identifies whoever is at an address, as a scan does.
+// sight identifies the host at an address, as a scan does.
 func (h *hall) sight(address string) Change {
 	h.Helper()
 	c := dragon.New(address, dragon.Options{Transport: h.lan})
@@ -283,7 +283,7 @@ func (h *hall) check() {
 			if p := d.currentEndpoint(); p == nil {
 				homeless++
 			} else if h.byAddress[p.address] != d || i.Address != p.address {
-				h.Errorf("%s lives at %s, where somebody else is filed", i.Worker, p.address)
+				h.Errorf("%s lives at %s, where another dragon is filed", i.Worker, p.address)
 			}
 			if alone := len(h.byName[dragon.WorkerName(mac)]) == 1; i.Conflict == (alone && dragon.UsableMAC(mac)) {
 				h.Errorf("%s: Conflict %v, alone %v", i.Worker, i.Conflict, alone)

@@ -9,7 +9,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
-// Whoever lives sixty times faster restarts, tunes and tells the time as others do.
+// A dragon that lives sixty times faster restarts, tunes and tells the time like others.
 func TestSimulatedDragonsAreComparedByTheirOwnPace(t *testing.T) {
 	for _, speed := range []float64{1, 60, 600} {
 		inHall(t, Config{Speed: speed}, func(h *hall) {

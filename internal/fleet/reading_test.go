@@ -151,7 +151,7 @@ func TestANewSessionNeedsAnOverview(t *testing.T) {
 		time.Sleep(4 * time.Minute)
 		sim.Inject(dragontest.Garbage, dragontest.On("overview"))
 		if r, err := d.Read(h.Context(), 0); err == nil {
-			h.Errorf("whoever answers after a new login was taken for the dragon: %+v", r)
+			h.Errorf("another dragon after a new login was taken for the dragon: %+v", r)
 		}
 	})
 }

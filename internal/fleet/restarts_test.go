@@ -51,7 +51,7 @@ func TestRestartsAreToldFromWhatGoesOn(t *testing.T) {
 		"tuning ends":                               {[]moment{{0, 7200, 1200, true}, {1, 7260, 20, false}, {2, 7320, 80, false}}, ""},
 		"tuning ended long before the next look":    {[]moment{{0, 7200, 60, true}, {600, 43200, 36000, false}}, ""},
 		"a restart long after the tuning":           {[]moment{{0, 7200, 60, true}, {600, 43200, 300, false}}, miner},
-		"tuned after a restart that nobody saw":     {[]moment{{0, 7200, 7000, false}, {60, 10800, 1500, false}}, miner},
+		"tuned after an unobserved restart":         {[]moment{{0, 7200, 7000, false}, {60, 10800, 1500, false}}, miner},
 		"the miner restarts twice":                  {[]moment{{0, 7200, 7000, false}, {1, 7260, 20, true}, {2, 7320, 5, true}}, miner + miner},
 		"the system restarts":                       {[]moment{{0, 7200, 7000, false}, {4, 150, 20, true}, {5, 210, 80, true}}, system},
 		"and is told late":                          {[]moment{{0, 7200, 7000, false}, {600, 30000, 28000, false}}, system},
@@ -125,7 +125,7 @@ func TestAnAnnouncedRestartIsTheHealers(t *testing.T) {
 		time.Sleep(time.Minute)
 		h.read(d)
 		time.Sleep(time.Minute)
-		sim.RestartMiner() // nobody announced this one
+		sim.RestartMiner() // not announced
 		time.Sleep(time.Minute)
 		h.read(d)
 		time.Sleep(time.Hour)

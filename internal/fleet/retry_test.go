@@ -170,7 +170,7 @@ func TestADragonSightedElsewhereIsNotRetried(t *testing.T) {
 		before := h.lan.total()
 		time.Sleep(time.Hour)
 		if n := h.lan.total() - before; n != 0 {
-			h.Errorf("%d requests that nobody asked for", n)
+			h.Errorf("%d needless requests", n)
 		}
 	})
 }

@@ -294,7 +294,7 @@ func (f *Fleet) occupy(address string, d *Dragon) {
 	f.shareHost(host)
 }
 
-// vacate notes that nobody lives at an address. The caller holds f.mu, and no dragon's.
+// vacate notes that an address is unused. The caller holds f.mu, and no dragon's.
 func (f *Fleet) vacate(address string) {
 	d, host := f.byAddress[address], hostOf(address)
 	delete(f.byAddress, address)

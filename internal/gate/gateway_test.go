@@ -12,15 +12,15 @@ func TestAGatewayAnswersByTakingOrRefusing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := Answers(t.Context(), l.Addr().String()); err != nil {
-		t.Errorf("somebody listens: %v", err)
+		t.Errorf("a listening port: %v", err)
 	}
 	l.Close()
 	if err := Answers(t.Context(), l.Addr().String()); err != nil {
-		t.Errorf("somebody refuses: %v", err)
+		t.Errorf("a refusing port: %v", err)
 	}
 	// TCP has no way to everybody: the kernel says so, and sends nothing.
 	if err := Answers(t.Context(), "255.255.255.255:9"); err == nil {
-		t.Error("nobody is reported to answer")
+		t.Error("an unused address is reported to answer")
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()

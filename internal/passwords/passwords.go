@@ -29,8 +29,8 @@ const (
 	fileName = "passwords.yml"
 	lockName = "passwords.lock"
 	largest  = 64 << 20
-	head     = "# The passwords that mother-of-dragons has given to dragons, by MAC. Keep this file, and keep it secret:\n# without it nobody " +
-		"can log in to these dragons until their reset button is held.\n"
+	head     = "# The passwords that mother-of-dragons has given to dragons, by MAC. Keep this file, and keep it secret:\n# without it you cannot " +
+		"log in to these dragons until their reset button is held.\n"
 )
 
 // ErrHeld says that another process changes passwords.

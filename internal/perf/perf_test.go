@@ -86,7 +86,7 @@ func BenchmarkScrape(b *testing.B) {
 }
 
 // BenchmarkScan is a scan, by the command, of networks that are as small as has room for
-// the dragons. Loopback refuses at once where nobody is.
+// the dragons. Loopback refuses unused addresses at once.
 func BenchmarkScan(b *testing.B) {
 	bySize(b, sizes, func(b *testing.B, size int) {
 		h := newFleet(b, size)
@@ -204,7 +204,7 @@ func paced(b *testing.B, n, size int, pace time.Duration, do func(i int) error) 
 	return times
 }
 
-// BenchmarkIdle is three minutes in which nobody scrapes and the healer looks at each
+// BenchmarkIdle is three minutes without a scrape, in which the healer looks at each
 // dragon about thrice, of all sizes at the same time. They begin when every dragon has been
 // asked for its facts for the first time.
 func BenchmarkIdle(b *testing.B) {

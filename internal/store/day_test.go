@@ -90,7 +90,7 @@ func TestACalmDayWritesLittle(t *testing.T) {
 			}
 			memory.LoadCold(learned)
 			memory.Everything()
-			for range 120 { // until nobody is new
+			for range 120 { // until no dragon is new
 				step()
 			}
 			before, generation, keys := s.Written(), s.Generation(), 0

@@ -32,7 +32,7 @@ func TestCommittedBoardsAreTheGeneratedOnes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(string(got), string(want)); diff != "" {
-			t.Errorf("%s is stale; make dashboards writes it anew (-committed +generated)\n%s", b.file(), diff)
+			t.Errorf("%s is stale; make dashboards writes it (-committed +generated)\n%s", b.file(), diff)
 		}
 	}
 	files, err := filepath.Glob(committed + "/*.json")

@@ -197,7 +197,7 @@ func TestVariablesAreThereAndUsed(t *testing.T) {
 		}
 		for name, used := range there {
 			if !used {
-				t.Errorf("%s: nobody uses the variable %s", b.file, name)
+				t.Errorf("%s: the variable is unused: %s", b.file, name)
 			}
 		}
 	}

@@ -47,7 +47,7 @@ func TestWhatCannotBeUndoneIsTyped(t *testing.T) {
 	}
 }
 
-// Ctrl-C at a question is an answer: nothing is sent, and nobody has to press enter.
+// Ctrl-C at a question is an answer: nothing is sent, without pressing enter.
 func TestCtrlCAtAQuestion(t *testing.T) {
 	l := newFarm(t, dragontest.Spec{})
 	for _, c := range []struct {
@@ -93,7 +93,7 @@ func TestABarFitsIntoItsTerminal(t *testing.T) {
 			tty, human := cmdtest.Terminal(t, columns)
 			b := &batch{verb: verb, size: size, stderr: tty, hosts: make([]host, 199)}
 			bar := b.progress()
-			bar(0, 20*size, size == 0) // a bar is drawn anew at a whole percent
+			bar(0, 20*size, size == 0) // a bar is redrawn at a whole percent
 			if _, err := tty.WriteString("\rend"); err != nil {
 				t.Fatal(err)
 			}

@@ -57,7 +57,7 @@ func TestNoDragonKeepsItsFactoryPassword(t *testing.T) {
 	if err := os.Rename(filepath.Join(l.Dir, fleet.InventoryName), filepath.Join(l.Dir, "aside")); err != nil {
 		t.Fatal(err)
 	}
-	if out, errs, err := l.dragon("overview", l.Addr(0), l.Addr(1)); err != nil { // nobody knows who lives there
+	if out, errs, err := l.dragon("overview", l.Addr(0), l.Addr(1)); err != nil { // the dragons are not identified yet
 		t.Errorf("%v\n%s%s", err, out, errs)
 	}
 	l.Remember()
@@ -83,7 +83,7 @@ func TestAKillBetweenAnyTwoStepsLosesNoPassword(t *testing.T) {
 					if b.client, err = f.clientOptions(t.Context(), c, io.Discard); err != nil {
 						return "", err
 					}
-					store, err := passwords.Open(l.Dir) // anew: nothing is in memory
+					store, err := passwords.Open(l.Dir) // a new store has nothing in memory
 					if err != nil {
 						return "", err
 					}
