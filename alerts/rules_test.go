@@ -4,6 +4,7 @@
 package alerts
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -122,21 +123,22 @@ func TestEveryAlertSaysWhatToDo(t *testing.T) {
 		if a.For == 0 {
 			t.Errorf("%s fires at once; one bad scrape is no reason", a.Alert)
 		}
-		if got := slices.Sorted(maps.Keys(a.Annotations)); !slices.Equal(got, []string{"dashboard_url", "description", "runbook_url", "summary"}) {
-			t.Errorf("%s has the annotations %v", a.Alert, got)
+		want := []string{"dashboard_url", "description", "runbook_url", "summary"}
+		if got := slices.Sorted(maps.Keys(a.Annotations)); !slices.Equal(got, want) {
+			t.Errorf("%s has the annotations %v, want %v", a.Alert, got, want)
 		}
 		if summary := a.Annotations["summary"]; strings.Contains(summary, "{{") || !strings.HasSuffix(summary, ".") {
 			t.Errorf("%s: the summary is to be one fixed sentence: %q", a.Alert, summary)
 		}
 		description := a.Annotations["description"]
 		if !doing.MatchString(description) {
-			t.Errorf("%s does not say what to do: %q", a.Alert, description)
+			t.Errorf("%s does not say what to do, in a sentence that begins with one of %s: %q", a.Alert, doing, description)
 		}
 		if !strings.Contains(description, "$value") && !strings.Contains(description, "$labels") {
 			t.Errorf("%s tells no value: %q", a.Alert, description)
 		}
 		if !strings.Contains(a.Annotations["dashboard_url"], "/d/mother-") {
-			t.Errorf("%s: dashboard %q", a.Alert, a.Annotations["dashboard_url"])
+			t.Errorf("%s: dashboard_url %q has no /d/mother-…", a.Alert, a.Annotations["dashboard_url"])
 		}
 	}
 }
@@ -167,6 +169,22 @@ func TestOnlyWhatAPersonMustDoNowPages(t *testing.T) {
 	}
 	if !slices.Equal(got, pages) {
 		t.Errorf("pages are\n%v, want\n%v", got, pages)
+	}
+}
+
+func TestEveryAlertIsInTheListOfAll(t *testing.T) {
+	doc, err := os.ReadFile("../docs/alerting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(doc), "\n## All alerts\n")
+	if !found {
+		t.Fatal("docs/alerting.md has no list of all alerts")
+	}
+	for _, a := range alerts(t) {
+		if row := fmt.Sprintf("| [%s](runbooks/%s.md) | %s |", a.Alert, a.Alert, a.Labels["severity"]); !strings.Contains(list, row) {
+			t.Errorf("docs/alerting.md, All alerts: no row that begins with %q", row)
+		}
 	}
 }
 

@@ -90,7 +90,7 @@ func (f *family) faults() (all []string) {
 	case foreign.MatchString(f.name):
 		fault("not in base units, or an end that Prometheus uses itself")
 	case f.typ == counter != strings.HasSuffix(f.name, "_total"):
-		fault("counters, and only they, end in _total")
+		fault("typ is %s: a counter ends in _total, and a gauge does not", strings.ToLower(f.typ.String()))
 	case f.unit != "" && !strings.HasSuffix(base, "_"+f.unit):
 		fault("does not end in its unit %s", f.unit)
 	case f.unit == "" && slices.ContainsFunc(units, func(u string) bool { return strings.HasSuffix(base, "_"+u) }):
@@ -153,7 +153,7 @@ func TestAForgottenPieceOfARowIsNamed(t *testing.T) {
 		{"the unit", func(r *row[dragon.Board]) { r.unit = "" }, "no unit"},
 		{"the unit in the name", func(r *row[dragon.Board]) { r.name = "dragon_board_fan" }, "does not end in its unit"},
 		{"base units", func(r *row[dragon.Board]) { r.name = "dragon_board_fan_minutes" }, "not in base units"},
-		{"_total", func(r *row[dragon.Board]) { r.typ = counter }, "end in _total"},
+		{"_total", func(r *row[dragon.Board]) { r.typ = counter }, "a counter ends in _total"},
 		{"the source", func(r *row[dragon.Board]) { r.source = "" }, "no source"},
 		{"get", func(r *row[dragon.Board]) { r.get = nil }, "no get"},
 		{"the order of labels", func(r *row[dragon.Board]) { r.labels[0].name = "a" }, "not sorted"},

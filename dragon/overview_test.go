@@ -1,6 +1,8 @@
 package dragon
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -149,6 +151,36 @@ func TestModels(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: %+v, want %+v", model, got, want)
 		}
+	}
+}
+
+// modelFaults are what is wrong with rows of the table of models, or missing in them.
+func modelFaults(rows map[string]Model) (faults []string) {
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		m := rows[name]
+		fault := func(bad bool, what string) {
+			if bad {
+				faults = append(faults, name+": "+what)
+			}
+		}
+		fault(name != strings.ToUpper(name), "not in upper case, so ModelOf never finds it")
+		fault(!slices.Contains([]string{"SHA-256", "CryptoNight", "Blake256R14", "Blake2b", "Scrypt", "X11", "Ethash", "Equihash"}, m.Algorithm),
+			"no such algorithm here; for a new one add it to this list")
+		fault(m.Factor != 1 && m.Factor != 1e3 && m.Factor != 1e6, "Factor is neither 1, 1e3 nor 1e6")
+		fault(m.Boards < 0 || m.Boards > 8, "Boards is not 0 to 8")
+		fault(m.Hashrate < 0 || m.Hashrate > 0 && m.Hashrate < 1e3, "Hashrate is not in hashes per second")
+		fault(m.Note == "", "no Note: who makes it")
+	}
+	return faults
+}
+
+func TestEveryModelIsWhole(t *testing.T) {
+	for _, fault := range modelFaults(models) {
+		t.Error(fault)
+	}
+	bad := modelFaults(map[string]Model{"a12": {"Etchash", 0, 200, -5, ""}})
+	if len(bad) != 6 {
+		t.Errorf("an incomplete row has the faults %q", bad)
 	}
 }
 

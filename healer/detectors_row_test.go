@@ -2,6 +2,8 @@ package healer
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -45,18 +47,24 @@ func detectorFaults(rows []detector, reasons []string) (faults []string) {
 		fault(d.doc == "" || strings.HasSuffix(d.doc, "."), "doc %q is not a clause", d.doc)
 		fault(d.words == nil, "no words")
 		fault(d.words != nil && d.words(&Shown{Value: 1, Threshold: 2, Baseline: 3}, 1) == "", "no words")
-		fault(d.alert == "" || !runbook(d.alert), "no runbook of its alert %s", d.alert)
+		fault(d.alert == "", "no alert")
+		fault(d.alert != "" && !runbook(d.alert), "no runbook of its alert %s: docs/runbooks/%s.md", d.alert, d.alert)
 		fault(d.judge == nil, "no judge")
 		set := keys[d.setting]
 		used[d.setting] = true
-		fault(set == nil, "%q is not a setting of evidence", d.setting)
+		fault(set == nil, "its setting %q is no field of DetectPolicy (policy.go); it wants a default there and a row in internal/config/settings_healing.go", d.setting)
 		fault(d.need == nil, "no need")
 		if set != nil && d.need != nil {
 			p := DefaultPolicy().Default
 			e := d.need(&p)
-			fault(e.Of > 64 || e.Bad > e.Of || e.Bad < freshInRow, "it needs %+v", e)
+			fault(e == Evidence{}, "its evidence has no default in DefaultPolicy (policy.go)")
+			fault(e != Evidence{} && (e.Of > 64 || e.Bad > e.Of || e.Bad < freshInRow), "it needs %+v", e)
 			set(&p, 77*time.Minute)
 			fault(d.need(&p).For != 77*time.Minute, "need does not follow %s", d.setting)
+		}
+		if d.gap != nil {
+			device := DefaultPolicy().Default.Device
+			fault(d.gap(&device) == 0, "its gap has no default in DefaultPolicy (policy.go)")
 		}
 		fault(d.maxRung == 1 && d.gap == nil, "it does not climb, and has no gap between two restarts")
 		fault(d.maxRung != 1 && d.gap != nil, "it has a gap, and climbs")
@@ -72,6 +80,45 @@ func detectorFaults(rows []detector, reasons []string) (faults []string) {
 
 // notDetected are the reasons why a dragon is not judged.
 var notDetected = []string{string(NotReachable), string(NoLogin), string(Schema)}
+
+// TestMain names what a row lacks before any test runs: an incomplete row would panic in most.
+func TestMain(m *testing.M) {
+	var broken []string
+	for i := range detectors {
+		if d := &detectors[i]; d.judge == nil || d.need == nil || d.words == nil {
+			broken = append(broken, detectorFaults(detectors[i:i+1], []string{string(d.reason)})...)
+		}
+	}
+	if broken = slices.DeleteFunc(broken, func(f string) bool { return strings.HasSuffix(f, "no detector takes this evidence") }); len(broken) > 0 {
+		fmt.Println(strings.Join(broken, "\n"))
+		os.Exit(1)
+	}
+	m.Run()
+}
+
+// shownOnly are the reasons for which no script waits: nothing is ever done about them.
+var shownOnly = []Reason{BelowBaseline, Overheat}
+
+func TestEveryDetectorIsSeenInAFarm(t *testing.T) {
+	var all strings.Builder
+	for _, pattern := range []string{"farmtest/testdata/*", "story*_test.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, name := range names {
+			if data, err := os.ReadFile(name); err == nil {
+				all.Write(data)
+			}
+		}
+	}
+	all.WriteString(string(MinHashrate)) // by its constant, in TestMinimumHashratePerBoard
+	for i := range detectors {
+		if reason := detectors[i].reason; !slices.Contains(shownOnly, reason) && !strings.Contains(all.String(), string(reason)) {
+			t.Errorf("%s: no farm script finds it; add one to farmtest/testdata", reason)
+		}
+	}
+}
 
 func TestEveryDetectorIsWhole(t *testing.T) {
 	reasons := constants(t, "detectors.go", "Reason")
@@ -101,12 +148,12 @@ func TestWhatADetectorLacksIsNamed(t *testing.T) {
 		want []string
 	}{
 		{append(slices.Clone(detectors), detector{reason: "moon"}), []string{
-			"moon: no constant has this name", `moon: doc "" is not a clause`, "moon: no words", "moon: no runbook of its alert ", "moon: no judge",
-			`moon: "" is not a setting of evidence`, "moon: no need"}},
+			"moon: no constant has this name", `moon: doc "" is not a clause`, "moon: no words", "moon: no alert", "moon: no judge",
+			`moon: its setting "" is no field of DetectPolicy (policy.go); it wants a default there and a row in internal/config/settings_healing.go`, "moon: no need"}},
 		{append(slices.Clone(detectors), detectors[0]), []string{"dead_hot: it has two rows"}},
 		{with(DeadBoard, func(d *detector) { d.doc = "" }), []string{`dead_board: doc "" is not a clause`}},
 		{with(DeadBoard, func(d *detector) { d.words = nil }), []string{"dead_board: no words"}},
-		{with(DeadBoard, func(d *detector) { d.alert = "BoardGone" }), []string{"dead_board: no runbook of its alert BoardGone"}},
+		{with(DeadBoard, func(d *detector) { d.alert = "BoardGone" }), []string{"dead_board: no runbook of its alert BoardGone: docs/runbooks/BoardGone.md"}},
 		{with(DeadBoard, func(d *detector) { d.judge = nil }), []string{"dead_board: no judge"}},
 		{with(DeadBoard, func(d *detector) { d.setting = "detect.low" }), []string{
 			"dead_board: need does not follow detect.low", "detect.dead_board: no detector takes this evidence"}},

@@ -70,7 +70,7 @@ func missing(rows []setting) (lacks []string) {
 	}
 	eachKey("", reflect.TypeFor[Settings](), func(key string) {
 		if !keys[key] {
-			lacks = append(lacks, key+": a field of Settings without a row")
+			lacks = append(lacks, key+": a field of Settings without a row in settings.go (healing.*: settings_healing.go)")
 		}
 	})
 	return lacks
@@ -127,8 +127,8 @@ func TestAnIncompleteSettingIsReported(t *testing.T) {
 	}{
 		{append(whole(), setting{key: "scrape.colour", doc: "The colour."}), "scrape.colour: Settings has no field with this key"},
 		{append(whole(), setting{flag: "colour", doc: "The colour.", def: "red"}), "--colour: a row without a key needs a flag and what it sets"},
-		{without("discovery.port"), "discovery.port: a field of Settings without a row"},
-		{without("healing.default.heat.warn"), "healing.default.heat.warn: a field of Settings without a row"},
+		{without("discovery.port"), "discovery.port: a field of Settings without a row in settings.go (healing.*: settings_healing.go)"},
+		{without("healing.default.heat.warn"), "healing.default.heat.warn: a field of Settings without a row in settings.go (healing.*: settings_healing.go)"},
 		{change("scrape.workers", func(s *setting) { s.doc = "" }), "scrape.workers: it has no doc"},
 		{change("scrape.workers", func(s *setting) { s.doc = "and workers," }), `scrape.workers: its doc is not a sentence: "and workers,"`},
 		{change("scrape.workers", func(s *setting) { s.def = "many" }), `scrape.workers: its default: "many" is not an integer`},
