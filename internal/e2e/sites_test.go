@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
@@ -84,5 +85,51 @@ func TestShardsShareTheDragons(t *testing.T) {
 		"max(count by (worker) (dragon_boards))":    1,
 	} {
 		eventually(t, expr, func() bool { return prom.query(t, expr)[""] == want })
+	}
+}
+
+// TestARolloutWaitsForAnotherSite has the external gate of one site closed until a rollout of
+// firmware at another one has been soaked to its end.
+func TestARolloutWaitsForAnotherSite(t *testing.T) {
+	t.Parallel()
+	installed.Tool(t, "prometheus", "prometheus")
+	images, _ := firmwares(t, dragontest.Image{Version: newer, Outcome: dragontest.Good, Size: 1 << 20})
+	farm := func(policy string) *ward {
+		w := prepareFarm(t, 3, quick, policy, func(_ int, s *dragontest.Spec) { s.TuneTime = -1 })
+		w.start("--firmwares-path=" + images)
+		w.healthy()
+		return w
+	}
+	begin := func(w *ward) {
+		if out, status := w.invoke("firmware", "rollout", "start", "latest", "--model=T1", "--reason=a test", "--yes"); status != 0 {
+			t.Fatalf("%d: %s", status, out)
+		}
+	}
+	first := farm(swift)
+	prom := runPrometheus(t, fmt.Sprintf(`
+global: {scrape_interval: 1s, scrape_timeout: 900ms}
+scrape_configs:
+  - job_name: north
+    static_configs: [{targets: [%q], labels: {farm: north}}]
+`, strings.TrimPrefix(first.base, "http://")))
+	gate := fmt.Sprintf("  gate:\n    prometheus: %s\n    query: 'absent(max(mother_rollout_state{farm=\"north\",name=%q,state=\"done\"}) == 1)'\n", prom.base, newer)
+	second := farm(swift + gate)
+	begin(second)
+	begin(first)
+	state := func(w *ward, state string) bool {
+		return w.value(fmt.Sprintf(`mother_rollout_state{name=%q,rollout="f1",state=%q}`, newer, state)) == 1
+	}
+	for end := time.Now().Add(5 * time.Minute); !state(first, "done"); {
+		if time.Now().After(end) {
+			t.Fatal("the first site is not done within 5 minutes")
+		}
+		if n := second.uploads(); n > 0 && !state(first, "done") {
+			t.Fatalf("the second site was sent %d images before the first was done", n)
+		}
+		second.live(5 * time.Minute)
+	}
+	eventually(t, "the second site goes on", func() bool { return second.uploads() > 0 })
+	if n := first.uploads(); n != 3 {
+		t.Errorf("the first site was sent %d images, want 3", n)
 	}
 }
