@@ -73,9 +73,8 @@ func aDragon(n int) (*fleet.Info, fleet.Health, *fleet.Reading) {
 
 // say gives every number of an answer that has none a value.
 func say[T any](answer *T, value dragon.Number) {
-	v := reflect.ValueOf(answer).Elem()
-	for i := range v.NumField() {
-		if n, ok := v.Field(i).Addr().Interface().(*dragon.Number); ok && !n.IsKnown() {
+	for _, field := range reflect.ValueOf(answer).Elem().Fields() {
+		if n, ok := reflect.TypeAssert[*dragon.Number](field.Addr()); ok && !n.IsKnown() {
 			*n = value
 		}
 	}

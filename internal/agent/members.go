@@ -19,7 +19,7 @@ type meeting struct {
 
 // meetMembers asks etcd who is there until ctx is done.
 func (h *Healer) meetMembers(ctx context.Context) {
-	defer h.config.Members.Close()
+	defer func() { _ = h.config.Members.Close() }()
 	tick := time.NewTicker(meetMembersEvery)
 	defer tick.Stop()
 	for {

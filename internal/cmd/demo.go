@@ -88,7 +88,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	// The log is in a file, so that the terminal shows what to open and what happens.
-	log, err := os.OpenFile(filepath.Join(d.dir, "demo.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // the operator names it
+	log, err := os.OpenFile(filepath.Join(d.dir, "demo.log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func demoDir(dir string) (string, error) {
 
 // runs reports whether an instance uses a data directory.
 func runs(dir string) bool {
-	c, err := net.Dial("unix", filepath.Join(dir, config.ControlSocket))
+	c, err := (&net.Dialer{}).DialContext(context.Background(), "unix", filepath.Join(dir, config.ControlSocket))
 	if err == nil {
 		_ = c.Close()
 	}
