@@ -6,6 +6,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+	"strings"
 )
 
 // chosen are the labels of the dragons that the reader looks at, and known those
@@ -55,11 +56,11 @@ var hottestBuckets = []string{"40", "50", "60", "65", "70", "75", "80", "85", "9
 // hottest is how many dragons have their hottest board how hot.
 func hottest() string {
 	series := "worker:dragon_hottest_board:celsius{" + chosen + ofPlace + ", " + single + "}"
-	expr := "sum by (le) (model:dragon_hottest_board:celsius_bucket{" + recorded + "})"
+	either := []string{"sum by (le) (model:dragon_hottest_board:celsius_bucket{" + recorded + "})"}
 	for _, le := range hottestBuckets {
-		expr += ` or label_replace(sum(` + series + ` <= bool ` + le + `), "le", "` + le + `", "", "")`
+		either = append(either, `label_replace(sum(`+series+` <= bool `+le+`), "le", "`+le+`", "", "")`)
 	}
-	return expr + ` or label_replace(count(` + series + `), "le", "+Inf", "", "")`
+	return strings.Join(append(either, `label_replace(count(`+series+`), "le", "+Inf", "", "")`), " or ")
 }
 
 // counted is how many dragons are in the states of a matcher, by labels or in all.
