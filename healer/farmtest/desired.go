@@ -35,11 +35,13 @@ func (d *Dragon) tell(f *healer.Facts) {
 
 // right reports whether the dragon is in sync.
 func (d *Dragon) right() bool {
-	if d.wish == nil {
-		return true
+	w := d.wish
+	if w == nil || w.Mode != "" && w.Mode != d.mode {
+		return w == nil
 	}
-	c := d.configured()
-	return len(d.wish.Differences(&c)) == 0
+	return len(w.Pools) == 0 || slices.EqualFunc(w.Pools, d.conf, func(p dragon.PoolConfig, l lead) bool {
+		return p.URL == l.url && p.User == l.user && string(p.Password) == l.password
+	})
 }
 
 // earns reports whether the dragon has had work of the first pool of a desired state.

@@ -182,7 +182,8 @@ func (o *Oracle) current(h *Healer) bool {
 
 // committed is called after every commit of the healer's store.
 func (o *Oracle) committed(h *Healer, stage string) {
-	if o.CheckStore {
+	// What is not stored stays so, and is found some cycles later as well.
+	if o.CheckStore && (stage != "cycle" || h.Commits%3 == 0) {
 		if lacks := h.remembered(); lacks != "" {
 			o.fail("I23 after %s %d: %s", stage, h.Commits, lacks)
 		}

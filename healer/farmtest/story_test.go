@@ -50,7 +50,7 @@ func TestStories(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := load(t, name)
-			r := Run(s, Options{CheckStore: true, CheckPlan: 5})
+			r := Run(s, Options{CheckStore: true, CheckPlan: 7})
 			for _, f := range r.Oracle.Failures {
 				t.Error(f)
 			}
