@@ -178,6 +178,6 @@ func (o *Oracle) excuses(d *Dragon) bool {
 		return true
 	}
 	return slices.ContainsFunc(w.Causes, func(c *Cause) bool {
-		return c.To > w.Now && c.Members[d.N] && !(c.Kind == "pool" && w.spared(d, c)) && w.Now-c.From < day
+		return c.To > w.Now && c.Members[d.N] && !(c.Kind == "pool" && w.spared(d, c) && !d.nopool) && w.Now-o.began(c) < day
 	})
 }
