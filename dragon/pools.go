@@ -142,7 +142,7 @@ func (u *PoolsUpdate) InSync() bool {
 	return !u.Locked && len(u.Dropped) == 0 && len(u.Differing) == 0
 }
 
-// UpdatePools replaces the pools by /api/updatePools, which restarts the mining process,
+// UpdatePools replaces the pools by /api/updatePools, which restarts the miner process,
 // and reads them back, because the device's success proves nothing. A list that
 // ValidatePools refuses is not sent. An ErrUnknownOutcome from /api/pools says that the
 // change was accepted and could not be read back.

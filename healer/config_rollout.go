@@ -130,7 +130,7 @@ func (ro *ConfigRollout) watchCanary(c *cycle) {
 }
 
 // earns reports whether a dragon has had a share accepted at its desired first pool since its
-// mining process started; at any pool where none is desired.
+// miner process started; at any pool where none is desired.
 func (f *Facts) earns(w *DesiredState) bool {
 	for i := range f.Pools {
 		p := &f.Pools[i]

@@ -62,7 +62,7 @@ type subject struct {
 	conflict    bool
 	maintenance bool
 	fresh       bool     // a new sample was folded in
-	answered    bool     // a new answer was, of a dragon whose mining process does not answer
+	answered    bool     // a new answer was, of a dragon whose miner process does not answer
 	counts      bool     // is one of the N that limits are computed from
 	silent      bool     // as the breakers count: two cycles in a row
 	noWork      bool     // none of its pools is alive
@@ -300,7 +300,7 @@ func (c *cycle) examine(s *subject) {
 			c.m.chill(s.f.MAC)
 		}
 	}
-	// Where the mining process does not answer, what its boards were like is old.
+	// Where the miner process does not answer, what its boards were like is old.
 	bare := s.w.bare > s.w.at && s.w.stale >= gapPolls
 	for i := range s.w.evidence {
 		ev := &s.w.evidence[i]

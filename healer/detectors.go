@@ -27,7 +27,7 @@ const (
 	Hot           Reason = "hot"
 	Overheat      Reason = "overheat"
 
-	NotMining Reason = "not_mining" // it answers, its mining process does not
+	NotMining Reason = "not_mining" // it answers, its miner process does not
 	BoardLow  Reason = "board_low"
 
 	NotReachable Reason = "unreachable"
@@ -68,7 +68,7 @@ type detector struct {
 	alert  string                   // that tells a human
 
 	judge func(*detectorInput) finding
-	needs func(*GracePolicy) time.Duration // age of the mining process before it is judged
+	needs func(*GracePolicy) time.Duration // age of the miner process before it is judged
 	boot  bool                             // and the system must be past its boot grace
 	bare  bool                             // it also judges an answer without a sample, and needs is an age of the system
 
@@ -98,8 +98,8 @@ var detectors = []detector{
 		setting: "detect.dead_hot", need: func(p *DragonPolicy) Evidence { return p.Detect.DeadHot },
 		gap: func(d *DevicePolicy) time.Duration { return d.DeadHotGap }},
 	{reason: NotMining, alert: "DragonUntreated",
-		doc:   "the web server answers and the mining process does not, for 10 minutes, while the system is up for half an hour",
-		words: func(*Shown, int) string { return "no mining process" },
+		doc:   "the web server answers and the miner process does not, for 10 minutes, while the system is up for half an hour",
+		words: func(*Shown, int) string { return "no miner process" },
 		judge: judgeNotMining, boot: true, bare: true, maxRung: wholeLadder, tuning: true,
 		needs:   func(g *GracePolicy) time.Duration { return g.NotMining },
 		setting: "detect.not_mining", need: func(p *DragonPolicy) Evidence { return p.Detect.NotMining }},
@@ -277,7 +277,7 @@ func (e *detectorInput) old(d *detector) bool {
 }
 
 // booted reports whether the system is past its boot grace. Where its uptime is
-// unknown the mining process, which is younger, must be old enough.
+// unknown the miner process, which is younger, must be old enough.
 func booted(f *Facts, g *GracePolicy) bool {
 	return max(f.Uptime.Or(-1), f.Elapsed.Or(-1)) >= g.SystemBoot.Seconds()
 }
@@ -363,7 +363,7 @@ func judgeLow(limit func(*DetectPolicy) Ratio) func(*detectorInput) finding {
 	}
 }
 
-// judgeNotMining looks for a web server with no mining process behind it, or one that has
+// judgeNotMining looks for a web server with no miner process behind it, or one that has
 // no board at all: nothing is earned, and a restart of the process costs nothing.
 func judgeNotMining(e *detectorInput) finding {
 	return is(!e.f.HasSample || len(e.f.Boards) == 0, 0, 1, -1)

@@ -72,7 +72,7 @@ type Facts struct {
 
 	// At is when the reading was complete, by the monotonic clock of Instant. The
 	// rest is valid only where HasSample is set. A dragon that answers, but whose
-	// mining process does not (ErrNotReady), has no sample and is Reached.
+	// miner process does not (ErrNotReady), has no sample and is Reached.
 	At        time.Duration
 	HasSample bool
 
@@ -81,7 +81,7 @@ type Facts struct {
 	Pace int
 
 	Uptime  dragon.Number // of the system, seconds, at the time of the sample
-	Elapsed dragon.Number // age of the mining process, seconds; see Summary.Elapsed
+	Elapsed dragon.Number // age of the miner process, seconds; see Summary.Elapsed
 	Tuning  dragon.Number
 	FanDuty dragon.Number // ratio
 	// MemoryFree is in bytes, and as old as the overview is.
@@ -102,10 +102,10 @@ type BoardFacts struct {
 	Slot        int
 	Status      string
 	Temperature dragon.Number // °C; unknown where the device gives no credible number
-	Hashes      dragon.Number // Total MH, in hashes, since the mining process started
+	Hashes      dragon.Number // Total MH, in hashes, since the miner process started
 	Elapsed     dragon.Number // Device Elapsed, seconds
 	Accepted    dragon.Number
-	Errors      dragon.Number // hardware errors, since the mining process started
+	Errors      dragon.Number // hardware errors, since the miner process started
 }
 
 func (b *BoardFacts) dead() bool { return b.Status == "Dead" }
@@ -159,7 +159,7 @@ func FactsOf(who Who, reach ReadStatus, s *dragon.Summary, o *dragon.Overview, a
 	return f
 }
 
-// hashesOf is what a board has done since its mining process started. The A8+ leaves
+// hashesOf is what a board has done since its miner process started. The A8+ leaves
 // Total MH out; MHS av, which is that by Device Elapsed, gives it back.
 func hashesOf(b *dragon.Board) dragon.Number {
 	if b.Hashes.IsKnown() {

@@ -45,7 +45,7 @@ func TestFactsOfAReading(t *testing.T) {
 	}
 }
 
-// An overview that is older than the mining process may be older than the boot.
+// An overview that is older than the miner process may be older than the boot.
 func TestUptimeIsUnknownAfterAStartSinceTheOverview(t *testing.T) {
 	s, o := reading(120, 100_000, 4*time.Minute)
 	if f := FactsOf(Who{}, Reached, s, o, 0); f.Uptime.IsKnown() {

@@ -31,7 +31,7 @@ type unit struct {
 	who     Who
 	reach   ReadStatus
 	boot    time.Duration // farm time at which the system booted
-	start   time.Duration // and its mining process
+	start   time.Duration // and its miner process
 	tuning  bool
 	fan     float64
 	memory  float64 // free, bytes
@@ -132,7 +132,7 @@ func (f *farm) facts(u *unit) Facts {
 	return x
 }
 
-// restart begins the mining process anew.
+// restart begins the miner process anew.
 func (f *farm) restart(u *unit) {
 	u.start = f.now.Mono
 	for i := range u.boards {

@@ -95,7 +95,7 @@ type Sample struct {
 // RestartSeen is a restart that the dragon's clock showed.
 type RestartSeen struct {
 	At     Moment `json:"at"`               // when it started again
-	System bool   `json:"system,omitempty"` // not only the mining process
+	System bool   `json:"system,omitempty"` // not only the miner process
 	Cause  Cause  `json:"cause"`
 }
 

@@ -64,7 +64,7 @@ func (c *cycle) conclude(s *subject) {
 	}
 }
 
-// idle ends an action after which the dragon answers, and its mining process does not.
+// idle ends an action after which the dragon answers, and its miner process does not.
 func (c *cycle) idle(s *subject, a *Action) bool {
 	if !s.answered || !a.heals() || c.now.Since(a.At) < c.judgeAfter(s, a) || !s.w.evidence[rank(NotMining)].lastBad() {
 		return false
@@ -73,7 +73,7 @@ func (c *cycle) idle(s *subject, a *Action) bool {
 	if a.Reason == NotMining {
 		outcome = NoEffect
 	}
-	c.end(s, a, outcome, "its mining process does not answer")
+	c.end(s, a, outcome, "its miner process does not answer")
 	return true
 }
 
@@ -84,7 +84,7 @@ func (c *cycle) unproved(s *subject, a *Action) {
 		return
 	}
 	if a.Kind == Reboot && !s.f.Uptime.IsKnown() {
-		// A reboot restarts the mining process as well: its clock shows it where the uptime
+		// A reboot restarts the miner process as well: its clock shows it where the uptime
 		// cannot be read.
 		if at, ok := startedAfter(s, a, c.now); ok {
 			a.Proof = max(at, a.At)
@@ -203,14 +203,14 @@ func (c *cycle) proof(s *subject, a *Action) (Moment, bool) {
 	return startedAfter(s, a, c.now)
 }
 
-// startedAfter looks whether the mining process started after the action was intended.
+// startedAfter looks whether the miner process started after the action was intended.
 func startedAfter(s *subject, a *Action, now Moment) (Moment, bool) {
 	e, ok := s.f.Elapsed.Get()
 	if !ok {
 		return 0, false
 	}
 	start := s.w.at.Add(-seconds(e))
-	// The clock of the mining process also restarts when tuning ends, so an old one that was
+	// The clock of the miner process also restarts when tuning ends, so an old one that was
 	// young anyway proves nothing.
 	if start < a.At.Add(-sendSlack) || a.Before.Elapsed >= 0 && e >= a.Before.Elapsed+now.Since(a.At).Seconds()-sendSlack.Seconds() {
 		return 0, false

@@ -105,7 +105,7 @@ type DragonPolicy struct {
 // GracePolicy says how old things must be before they are judged.
 type GracePolicy struct {
 	SystemBoot   time.Duration `yaml:"system_boot"`
-	DeadHot      time.Duration `yaml:"dead_hot"`      // these are ages of the mining process
+	DeadHot      time.Duration `yaml:"dead_hot"`      // these are ages of the miner process
 	DeadBoard    time.Duration `yaml:"dead_board"`    //
 	BogusTemp    time.Duration `yaml:"bogus_temp"`    //
 	MissingBoard time.Duration `yaml:"missing_board"` //

@@ -107,7 +107,7 @@ func (c *cycle) sample(s *subject) {
 		w.stale++
 		return
 	}
-	// If the clock of the mining process stands still, it repeats an old answer.
+	// If the clock of the miner process stands still, it repeats an old answer.
 	if e, ok := f.Elapsed.Get(); ok && w.seen && w.elapsed == dragon.Known(e) {
 		w.stale++
 		return
@@ -127,7 +127,7 @@ func (c *cycle) sample(s *subject) {
 	c.deadHot(s, at)
 }
 
-// bare folds in an answer of a dragon whose mining process does not answer. It says
+// bare folds in an answer of a dragon whose miner process does not answer. It says
 // that, and how long the system is up.
 func (c *cycle) bare(s *subject) {
 	w, f := s.w, s.f
@@ -157,7 +157,7 @@ func (c *cycle) watched(s *subject) {
 	}
 }
 
-// restarted looks whether the dragon, or its mining process, has started again.
+// restarted looks whether the dragon, or its miner process, has started again.
 func (c *cycle) restarted(s *subject, at Moment) {
 	w, f := s.w, s.f
 	var seen *RestartSeen

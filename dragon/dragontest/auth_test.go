@@ -85,7 +85,7 @@ func TestTokenExpires(t *testing.T) {
 		{"not before six hours", func(*bench) { time.Sleep(6*time.Hour - time.Second) }, typeT1},
 		{"after six hours", func(*bench) { time.Sleep(6 * time.Hour) }, tokenExpired},
 		{"with a reboot", func(b *bench) { b.Reboot(); time.Sleep(2 * time.Minute) }, tokenExpired},
-		{"not with a restart of the mining process", func(b *bench) { b.RestartMiner() }, typeT1},
+		{"not with a restart of the miner process", func(b *bench) { b.RestartMiner() }, typeT1},
 		{"not with a changed password", func(b *bench) {
 			b.want("updatePassword", `{"success":true}`, "user", "admin", "currentPassword", "dragonadmin", "newPassword", "longenough")
 		}, typeT1},

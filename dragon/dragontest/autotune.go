@@ -1,6 +1,6 @@
 package dragontest
 
-// getAutoTune reports the profile that is stored, not what the mining process does.
+// getAutoTune reports the profile that is stored, not what the miner process does.
 func (d *Dragon) getAutoTune(out *reply, a *request) {
 	out.open()
 	out.boolField("success", true)
@@ -16,7 +16,7 @@ func (d *Dragon) getAutoTune(out *reply, a *request) {
 	out.close()
 }
 
-// setAutoTune stores a profile and restarts the mining process, also when nothing
+// setAutoTune stores a profile and restarts the miner process, also when nothing
 // changes. Two requests succeed without doing anything: an unknown mode, and
 // balanced where no other mode was ever set.
 func (d *Dragon) setAutoTune(out *reply, a *request) {

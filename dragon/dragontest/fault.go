@@ -47,7 +47,7 @@ const (
 
 // Faults of the mining.
 const (
-	NotReady         Fault = "not-ready"         // the mining process never answers
+	NotReady         Fault = "not-ready"         // the miner process never answers
 	DeadBoard        Fault = "dead-board"        // Board (the last) is Dead; its averages decay
 	DeadBoardHot     Fault = "dead-board-hot"    // Board (the last) is Dead at 111 °C, fan at 100 %
 	DeadBoardFrozen  Fault = "dead-board-frozen" // Board (the last) is Dead and keeps its averages forever, as one recorded T1 did
@@ -110,7 +110,7 @@ type Cure int
 // The cures. Each works where a weaker one works.
 const (
 	NoCure            Cure = iota
-	CuredByRestart         // of the mining process
+	CuredByRestart         // of the miner process
 	CuredByReboot          // of the system
 	CuredByPowerCycle      // see Dragon.PowerOff
 )

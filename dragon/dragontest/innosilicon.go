@@ -90,7 +90,7 @@ func (d *Dragon) getDNA(out *reply, _ *request) {
 }
 
 // getAll is everything in one answer. The active pool comes first; where none is
-// active an empty element stands in its place; without the mining process there are
+// active an empty element stands in its place; without the miner process there are
 // no pools and no chains, and success is still true.
 func (d *Dragon) getAll(out *reply, a *request) {
 	s := a.state

@@ -16,10 +16,10 @@ type state struct {
 	bricked   bool // no power cycle helps
 	brickNext bool // the next boot bricks
 
-	boots, starts int       // of the system, of the mining process
+	boots, starts int       // of the system, of the miner process
 	bootedAt      time.Time // the system's uptime counts from here
 	upAt          time.Time // the web server answers from here
-	minerAt       time.Time // the mining process answers from here
+	minerAt       time.Time // the miner process answers from here
 	statsAt       time.Time // Device Elapsed counts from here
 	tunedAt       time.Time // the autotuner ends here; zero: it does not run
 	outageUntil   time.Time // no network until here: what arrives is answered after it
@@ -69,7 +69,7 @@ var decayPerSecond = func() (rates [4]float64) {
 	return rates
 }()
 
-// board is what the mining process knows about a hash board. Amounts of work are in
+// board is what the miner process knows about a hash board. Amounts of work are in
 // the unit of the MHS fields.
 type board struct {
 	share float64 // of the dragon's rate
@@ -86,7 +86,7 @@ type board struct {
 	lifetime  float64 // hashes since New
 }
 
-// pool is what the mining process knows about a pool.
+// pool is what the miner process knows about a pool.
 type pool struct {
 	Pool
 	host     string // of the URL, without the port
@@ -135,7 +135,7 @@ func (d *Dragon) firstState() state {
 	return s
 }
 
-// startMiner restarts the mining process.
+// startMiner restarts the miner process.
 func (s *state) startMiner(d *Dragon, at time.Time) {
 	s.starts++
 	s.minerAt = at.Add(d.spec.MinerStart)
@@ -269,7 +269,7 @@ func (s *state) answers(now time.Time) bool {
 	return !s.off && !now.Before(s.upAt)
 }
 
-// ready reports whether the mining process answers. The caller holds d.mu.
+// ready reports whether the miner process answers. The caller holds d.mu.
 func (d *Dragon) ready(s *state, now time.Time) bool {
 	// cgminer without a pool ends at once and is started again, forever.
 	return !s.off && !now.Before(s.minerAt) && len(s.pools) > 0 && d.has(NotReady) == nil

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// overview answers also while the mining process does not.
+// overview answers also while the miner process does not.
 func (d *Dragon) overview(out *reply, a *request) {
 	s := a.state
 	// The figures of a board with 250 MB whose cache fills up.

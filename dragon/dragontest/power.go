@@ -2,7 +2,7 @@ package dragontest
 
 import "time"
 
-// restartMiner restarts the mining process at a time, which may lie a little ahead.
+// restartMiner restarts the miner process at a time, which may lie a little ahead.
 // The caller holds d.mu and has called advance.
 func (d *Dragon) restartMiner(at time.Time) {
 	d.cured(CuredByRestart)
@@ -49,7 +49,7 @@ func (d *Dragon) Reboot() {
 	}
 }
 
-// RestartMiner restarts the mining process at once.
+// RestartMiner restarts the miner process at once.
 func (d *Dragon) RestartMiner() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -154,7 +154,7 @@ func TestGetAll(t *testing.T) {
 		}
 		b.Inject(NotReady)
 		if got := pools(); len(got) != 0 {
-			b.t.Errorf("pools without the mining process: %v", got)
+			b.t.Errorf("pools without the miner process: %v", got)
 		}
 	})
 }

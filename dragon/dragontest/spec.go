@@ -44,9 +44,9 @@ type Spec struct {
 
 	// How long things take, by the simulation's clock. Negative: no time at all.
 	BootTime    time.Duration // from power to an answering web server; default 90 s
-	MinerStart  time.Duration // until the mining process answers; default 15 s
-	TuneTime    time.Duration // the autotuner's run after each start of the mining process; default 20 min
-	RestartTime time.Duration // how long updatePools and setAutoTune take to restart the mining process; default 1 s
+	MinerStart  time.Duration // until the miner process answers; default 15 s
+	TuneTime    time.Duration // the autotuner's run after each start of the miner process; default 20 min
+	RestartTime time.Duration // how long updatePools and setAutoTune take to restart the miner process; default 1 s
 	SleepTime   time.Duration // before the answer to reboot, poweroff, factoryReset; default 4 s
 	OutageTime  time.Duration // of the network after updateNetwork; default 4 s
 	FlashTime   time.Duration // from a complete upload to the reboot; default 2 min

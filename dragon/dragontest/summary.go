@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// summary is the state of the mining process.
+// summary is the state of the miner process.
 func (d *Dragon) summary(out *reply, a *request) {
 	s := a.state
 	if !d.ready(s, a.now) {

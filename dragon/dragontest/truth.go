@@ -13,15 +13,15 @@ type Truth struct {
 	On       bool // has power and is not hung
 	Bricked  bool // and no power cycle helps
 	Answers  bool // the web server can be reached, were it not for a fault of the connection
-	Ready    bool // the mining process answers
+	Ready    bool // the miner process answers
 	Tuning   bool
 	Flashing bool // an image is being written
 
 	BootedAt     time.Time
-	MinerStarted time.Time // when the mining process began to answer, or will
+	MinerStarted time.Time // when the miner process began to answer, or will
 	StatsSince   time.Time // what Device Elapsed counts from
 	Boots        int       // starts of the system, the first one too
-	MinerStarts  int       // starts of the mining process
+	MinerStarts  int       // starts of the miner process
 
 	Firmware   string
 	AutoTune   AutoTune
@@ -37,7 +37,7 @@ type Truth struct {
 }
 
 // BoardTruth is what there is to know about a board. Its counts start again with the
-// mining process and when the autotuner ends.
+// miner process and when the autotuner ends.
 type BoardTruth struct {
 	Listed bool // summary shows it
 	Alive  bool
@@ -49,7 +49,7 @@ type BoardTruth struct {
 	HardwareErrors uint64
 }
 
-// PoolTruth is what there is to know about a pool that the mining process uses.
+// PoolTruth is what there is to know about a pool that the miner process uses.
 type PoolTruth struct {
 	Pool
 	Alive    bool

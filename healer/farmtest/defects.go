@@ -11,13 +11,13 @@ type defect struct {
 	slot    int
 	since   time.Duration
 	factor  float64       // slow
-	late    time.Duration // late: after every start of the mining process
+	late    time.Duration // late: after every start of the miner process
 	sensor  string        // frozen, nan, 0, 150
 	frozen  float64       // what a frozen sensor says
 	hot     bool          // it died of heat
 	looked  bool          // someone has seen it since
 	told    bool          // and could tell that it was heat
-	restart float64       // chance that a restart of the mining process cures it
+	restart float64       // chance that a restart of the miner process cures it
 	reboot  float64       // chance that a boot does
 	tried   float64       // the chance that it would be gone by now
 }

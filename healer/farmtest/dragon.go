@@ -29,7 +29,7 @@ type phase int
 const (
 	off phase = iota
 	booting
-	starting // the system is up, its mining process is not
+	starting // the system is up, its miner process is not
 	running
 )
 
@@ -66,7 +66,7 @@ type Dragon struct {
 	defects  []*defect
 	nopool   bool
 	freeze   bool
-	stopped  bool          // its mining process is dead, its web server is not
+	stopped  bool          // its miner process is dead, its web server is not
 	webs     []string      // what its web server suffers from; the newest shows
 	released time.Duration // when a human last took it out of quarantine
 	answer   string        // to a reboot: empty, ignored, never, lostreply, refused
@@ -90,7 +90,7 @@ type Dragon struct {
 	phase  phase
 	ready  time.Duration // when the phase ends
 	boot   time.Duration // of its system
-	start  time.Duration // of its mining process
+	start  time.Duration // of its miner process
 	count  time.Duration // since when its counters count
 	tuned  time.Duration // when tuning ends; 0: it does not tune
 	at     time.Duration // simulated so far
@@ -121,7 +121,7 @@ type Dragon struct {
 	tuneBefore time.Duration // since when it tunes; never: it does not
 }
 
-// Restart is a start of a dragon's mining process, or of all of it.
+// Restart is a start of a dragon's miner process, or of all of it.
 type Restart struct {
 	At     time.Duration
 	System bool
@@ -288,7 +288,7 @@ func (d *Dragon) hidden(b *board) bool {
 	return b.missing || b.late > 0 && d.at-d.start < b.late
 }
 
-// restart restarts the mining process.
+// restart restarts the miner process.
 func (d *Dragon) restart(why string) {
 	if d.phase != running && d.phase != starting {
 		return

@@ -37,7 +37,7 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	if strings.HasSuffix(c.Kind, "mass") && o.many < c.From-2*poll {
 		return false
 	}
-	// A dragon whose mining process is dead has no pool, as far as anybody can see.
+	// A dragon whose miner process is dead has no pool, as far as anybody can see.
 	x, big := o.extent(c, d, s)
 	if !big || c.Kind == "pool" && (s.reason == "not_mining" || w.spared(d, c) || s.Wish != nil && w.movedOff(s.Wish, c)) {
 		return false

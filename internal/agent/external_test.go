@@ -136,7 +136,7 @@ func TestANewGateIsAskedBeforeItIsOpen(t *testing.T) {
 	})
 }
 
-// S4: without its gateway the healer takes itself for cut off. Nobody is asked that the
+// S4: without its gateway the healer assumes that it is cut off itself. Nobody is asked that the
 // operator has not named.
 func TestAGatewayThatDoesNotAnswerHoldsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -72,7 +72,7 @@ func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 			t.Errorf("the restart brought %g hashes, want some and less than an hour of a board", gained)
 		}
 		if r := w.fleet.Lookup(w.worker(2)).Health().Restarts; r.Miner.Healer != 1 || r.Miner.Unknown != 0 || r.System.Healer+r.System.Unknown != 0 {
-			t.Errorf("restarts by the fleet's count: %+v, want one of the mining process, by the healer", r)
+			t.Errorf("restarts by the fleet's count: %+v, want one of the miner process, by the healer", r)
 		}
 
 		var told []string
@@ -551,7 +551,7 @@ func TestPlanOffline(t *testing.T) {
 	})
 }
 
-// A dragon whose mining process is dead behind a living web server is restarted.
+// A dragon whose miner process is dead behind a living web server is restarted.
 
 func TestADeadMiningProcessIsRestarted(t *testing.T) {
 	if testing.Short() {

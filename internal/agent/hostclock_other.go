@@ -8,7 +8,7 @@ import (
 )
 
 // HostClock reads the clocks of this host, as far as Go gives them everywhere. Each
-// process takes itself for a boot of the host, and the wall clock for unkept.
+// process counts as a boot of the host, and the wall clock as not kept.
 type HostClock struct {
 	boot  string
 	start time.Time

@@ -357,7 +357,7 @@ func (h *Healer) factsOf(d *fleet.Dragon, who healer.Who, r *fleet.Reading) heal
 	return healer.FactsOf(who, healer.Reached, r.Summary, overview, a.at)
 }
 
-// idleFacts makes facts of an answer without a sample: the mining process does not answer.
+// idleFacts makes facts of an answer without a sample: the miner process does not answer.
 func (h *Healer) idleFacts(w healer.Who, idle *fleet.IdleError) healer.Facts {
 	speed := h.speed()
 	at := h.clock.Now().Mono - time.Duration(float64(time.Since(idle.At))*speed)
@@ -407,7 +407,7 @@ func reachOf(h fleet.Health) healer.ReadStatus {
 		return healer.Busy
 	case h.Reason == "" || h.Up:
 		return healer.Untried
-	case errors.Is(h.Err, dragon.ErrNotReady): // it answers, its mining process does not
+	case errors.Is(h.Err, dragon.ErrNotReady): // it answers, its miner process does not
 		return healer.Reached
 	}
 	return healer.ReadStatus(h.Reason)

@@ -57,7 +57,7 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 		actions:   vector("mother_healer_actions_total", "Writes to dragons that were written down, to be sent next.", "action", "reason"),
 		outcomes:  vector("mother_healer_outcomes_total", "What became of writes; unknown is what the sender learned, before the dragon's clock tells, and the end where others claim its MAC by then.", "action", "reason", "outcome"),
 		trips:     vector("mother_healer_breaker_trips_total", "Times that a breaker opened.", "breaker"),
-		foreign:   vector("mother_foreign_actions_total", "Restarts of dragons (miner, system) that nobody known has caused, and configurations of ours that somebody has changed.", "kind"),
+		foreign:   vector("mother_foreign_actions_total", "Restarts of dragons (miner process, system) without a known cause, and configurations of ours that were changed elsewhere.", "kind"),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "mother_healer_cycle_duration_seconds", Help: "Time that a decision about the whole fleet took, writing it down included.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30}, NativeHistogramBucketFactor: 1.1,

@@ -229,7 +229,7 @@ var shown = []struct {
 			put(causeState(&s.Plan.Domains[i]), s.Plan.Domains[i].Name)
 		}
 	}},
-	{gauge("mother_healer_isolated", "1: most of the fleet is out of reach at once, or the configured gateway does not answer, so that the healer takes itself for cut off."), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_healer_isolated", "1: most of the fleet is out of reach at once, or the configured gateway does not answer, so the healer assumes that it is cut off itself."), func(s *Status, put func(float64, ...string)) {
 		put(truth(s.Plan.BreakerState("isolation") >= healer.BreakerOpen))
 	}},
 	{gauge("dragon_config_drift", "1: the item differs from the desired state. Only for items that a profile desires and the dragon has told.", "worker", "item"), func(s *Status, put func(float64, ...string)) {

@@ -271,7 +271,7 @@ func TestAForcedActionIsCarriedOut(t *testing.T) {
 		t.Errorf("%d %s", code, body)
 	}
 	if n := c.simulated.Dragon(0).Truth().MinerStarts; n != 2 {
-		t.Errorf("its mining process started %d times, want 2", n)
+		t.Errorf("its miner process started %d times, want 2", n)
 	}
 }
 

@@ -106,7 +106,7 @@ var changes = map[string]change{
 		},
 	},
 	"restart": {
-		title: "Restart the miner process of %s", text: "The mining process restarts. The dragon mines nothing for a minute and may tune for half an hour.",
+		title: "Restart the miner process of %s", text: "The miner process restarts. The dragon mines nothing for a minute and may tune for half an hour.",
 		button: "Restart the miner process", tone: "warn", about: "dragon", asks: []string{"reason", "force"}, back: toDragon,
 		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.write(healer.Restart)(ctx, q) },
 	},

@@ -74,7 +74,7 @@ func TestWhatIsConfirmedIsDone(t *testing.T) {
 	}
 	do("do=restart&dragon="+c.worker, url.Values{"owner": {"o"}, "reason": {"r"}, "force": {"yes"}})
 	if n := c.simulated.Dragon(0).Truth().MinerStarts; n != 2 {
-		t.Errorf("its mining process started %d times, want 2", n)
+		t.Errorf("its miner process started %d times, want 2", n)
 	}
 	other := dragon.WorkerName(c.simulated.Dragon(1).Spec().MAC)
 	code, body := c.send(true, url.Values{"do": {"reboot"}, "dragon": {other}, "reason": {"r"}, "owner": {"o"}}, nil)
