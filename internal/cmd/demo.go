@@ -179,8 +179,10 @@ func (d *demo) demoFile() string {
 	if d.speed != 1 {
 		b.WriteString("healing: {new_device_observe: 15m}\n")
 	}
-	b.WriteString("dragons:\n")
 	for i, text := range d.sick() {
+		if i == 0 {
+			b.WriteString("dragons:\n")
+		}
 		fmt.Fprintf(&b, "  - {mac: %q, name: %q}\n", d.dragons.Dragon(i+1).Spec().MAC, text)
 	}
 	return b.String()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 )
 
@@ -48,5 +49,19 @@ func TestTheDemoTakesADataDirectoryThatIsFree(t *testing.T) {
 	}
 	if _, err := demoDir("data"); err == nil {
 		t.Error("another program's data directory is used, as it is named")
+	}
+}
+
+func TestADemoOfAnySizeHasAConfiguration(t *testing.T) {
+	for _, count := range []int{1, 2, 8, 24} {
+		dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: count, InMemory: true, Specs: demoSpecs(count, 60)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &demo{dragons: dragons, speed: 60, dir: t.TempDir()}
+		if _, err := d.config(); err != nil {
+			t.Errorf("%d dragons: %v", count, err)
+		}
+		dragons.Close()
 	}
 }
