@@ -225,7 +225,7 @@ func (h *Fleet) Move(i int, to netip.Addr) error {
 		return fmt.Errorf("dragontest: %v is taken", to)
 	}
 	if h.memory == nil {
-		o, err := h.server.openDoor(h.dragons[i], netip.AddrPortFrom(to, h.port))
+		o, err := h.openFreed(h.dragons[i], netip.AddrPortFrom(to, h.port))
 		if err != nil {
 			return err
 		}
@@ -239,6 +239,18 @@ func (h *Fleet) Move(i int, to netip.Addr) error {
 	h.addrs[i] = to
 	h.dragons[i].moved(to)
 	return nil
+}
+
+// openFreed listens at an address that another host may just have left: the kernel frees it
+// when the last Accept there has returned, a little after Close.
+func (h *Fleet) openFreed(at host, addr netip.AddrPort) (o *door, err error) {
+	for range 400 {
+		if o, err = h.server.openDoor(at, addr); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	return o, err
 }
 
 // Swap exchanges the addresses of two dragons.
