@@ -281,15 +281,13 @@ func (h *Healer) look(ctx context.Context, d *fleet.Dragon, j *job, step healer.
 	defer cancel()
 	r, err := d.Read(ctx, 0)
 	if idle := (*fleet.IdleError)(nil); errors.As(err, &idle) {
-		f := h.idleFacts(who(d, j.attempt.Policy()), idle)
-		f.Named = named(d)
+		f := h.idleFacts(d, who(d, j.attempt.Policy()), idle)
 		return healer.Reply{Facts: &f}
 	}
 	if err != nil {
 		return healer.Reply{Err: fmt.Errorf("looking again: %w", err)}
 	}
 	f := h.factsOf(d, who(d, j.attempt.Policy()), r)
-	f.Named = named(d)
 	return healer.Reply{Facts: &f}
 }
 

@@ -19,6 +19,21 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
+// T2 stands for the models whose table gives no board count: what counts is what the dragon
+// has shown, also when it is read again right before the write.
+func TestAMissingBoardOfAModelWithoutACountIsCured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixtureOf(t, 5, func(int) dragontest.Spec { return dragontest.Spec{Model: "T2"} }, nil)
+		if dragon.ModelOf("T2").Boards != 0 {
+			t.Fatal("the table gives T2 a board count")
+		}
+		w.start()
+		w.settle()
+		w.dragons.Dragon(2).Inject(dragontest.MissingBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+		w.until("the dragon is restarted", time.Hour, func() bool { return len(w.wrote(2)) > 0 })
+	})
+}
+
 func TestDeadBoardIsCuredByOneRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 5)

@@ -301,15 +301,15 @@ func (h *Healer) facts(d *fleet.Dragon, p *healer.Policy) healer.Facts {
 	w := who(d, p)
 	if last == nil || !health.Up {
 		f := healer.FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
-		if idle := (*fleet.IdleError)(nil); health.Busy == "" && errors.As(health.Err, &idle) {
-			f = h.idleFacts(w, idle)
-		}
 		f.Named, f.Shown = named(d), d.ShownBoards()
+		if idle := (*fleet.IdleError)(nil); health.Busy == "" && errors.As(health.Err, &idle) {
+			f = h.idleFacts(d, w, idle)
+		}
 		h.configured(d, &f, p)
 		return f
 	}
 	f := h.factsOf(d, w, last)
-	f.Named, f.Shown, f.Pace = named(d), d.ShownBoards(), h.pace(d)
+	f.Pace = h.pace(d)
 	h.configured(d, &f, p)
 	return f
 }
@@ -354,21 +354,25 @@ func (h *Healer) factsOf(d *fleet.Dragon, who healer.Who, r *fleet.Reading) heal
 		o.At = r.Summary.At.Add(-time.Duration(float64(r.Summary.At.Sub(o.At)) * speed))
 		overview = &o
 	}
-	return healer.FactsOf(who, healer.Reached, r.Summary, overview, a.at)
+	f := healer.FactsOf(who, healer.Reached, r.Summary, overview, a.at)
+	f.Named, f.Shown = named(d), d.ShownBoards()
+	return f
 }
 
 // idleFacts makes facts of an answer without a sample: the miner process does not answer.
-func (h *Healer) idleFacts(w healer.Who, idle *fleet.IdleError) healer.Facts {
+func (h *Healer) idleFacts(d *fleet.Dragon, w healer.Who, idle *fleet.IdleError) healer.Facts {
 	speed := h.speed()
-	at := h.clock.Now().Mono - time.Duration(float64(time.Since(idle.At))*speed)
-	if idle.Overview == nil {
-		return healer.FactsOf(w, healer.Reached, nil, nil, at)
+	overview := idle.Overview
+	if overview != nil {
+		o := *overview
+		if up, known := o.Uptime.Get(); known {
+			o.Uptime = dragon.Known(up + max(0, idle.At.Sub(o.At).Seconds())*speed)
+		}
+		overview = &o
 	}
-	o := *idle.Overview
-	if up, known := o.Uptime.Get(); known {
-		o.Uptime = dragon.Known(up + max(0, idle.At.Sub(o.At).Seconds())*speed)
-	}
-	return healer.FactsOf(w, healer.Reached, nil, &o, at)
+	f := healer.FactsOf(w, healer.Reached, nil, overview, h.clock.Now().Mono-time.Duration(float64(time.Since(idle.At))*speed))
+	f.Named, f.Shown = named(d), d.ShownBoards()
+	return f
 }
 
 // DeviceOf is a dragon as a policy places it.
