@@ -74,7 +74,7 @@ func (s *Sharer) Compare(ctx context.Context) error {
 	if s.shared != nil && remote == s.remote && sameFile(local, s.local) {
 		return nil
 	}
-	if err := s.exchange(ctx); err != nil {
+	if err := s.exchange(ctx, local != nil); err != nil {
 		return err
 	}
 	s.remote, s.local = remote, local
@@ -89,7 +89,8 @@ func sameFile(a, b fs.FileInfo) bool {
 }
 
 // exchange compares entry by entry. An entry without a password is one that was removed.
-func (s *Sharer) exchange(ctx context.Context) error {
+// present: this host has its file.
+func (s *Sharer) exchange(ctx context.Context, present bool) error {
 	all, err := s.values.All(ctx)
 	if err != nil {
 		return err
@@ -100,9 +101,11 @@ func (s *Sharer) exchange(ctx context.Context) error {
 	}
 	ours := make(map[string]entry)
 	maps.Copy(ours, here.entries)
-	for mac, e := range s.shared { // removed here since the last comparison
-		if _, there := ours[mac]; !there && len(e.credentials()) > 0 {
-			ours[mac] = entry{Username: e.Username, At: e.At.Add(time.Millisecond)}
+	if present { // a file that is gone has lost its passwords; it does not take them from the others
+		for mac, e := range s.shared { // removed here since the last comparison
+			if _, there := ours[mac]; !there && len(e.credentials()) > 0 {
+				ours[mac] = entry{Username: e.Username, At: e.At.Add(time.Millisecond)}
+			}
 		}
 	}
 	newer := make(map[string]entry) // elsewhere

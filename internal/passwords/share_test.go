@@ -1,6 +1,7 @@
 package passwords
 
 import (
+	"os"
 	"testing"
 
 	"github.com/go-kit/log"
@@ -74,5 +75,8 @@ func TestInstancesSharePasswords(t *testing.T) {
 	change(0, begin("fifth"), confirm)
 	late := NewSharer(dirs[1], sharers[1].values, log.NewNopLogger())
 	sharers[1] = late
+	want("fifth")
+	// One that loses its file gets it again, and takes nothing from the other.
+	do(t, os.Remove(Reader(dirs[1]).path))
 	want("fifth")
 }
