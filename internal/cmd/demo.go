@@ -122,6 +122,16 @@ func (d *demo) run(ctx context.Context) error {
 // demoMark is in a data directory that a demo made, which the next demo may remove.
 const demoMark = "made-by-the-demo"
 
+// demoLeft reports whether a directory is what a demo left that was killed, and nothing else
+// has used it since. A demo keeps no inventory, and passwords must not be lost.
+func demoLeft(dir string) bool {
+	there := func(file string) bool {
+		_, err := os.Lstat(filepath.Join(dir, file))
+		return err == nil
+	}
+	return there(demoMark) && !there("inventory.json") && !there("passwords.yml") && !runs(dir)
+}
+
 // demoDir makes the data directory: the one that is named, or else data in this directory,
 // where every command looks for it, unless another program uses it.
 func demoDir(dir string) (string, error) {
@@ -129,7 +139,7 @@ func demoDir(dir string) (string, error) {
 	if !named {
 		dir = "data"
 	}
-	if _, err := os.Stat(filepath.Join(dir, demoMark)); err == nil && !runs(dir) {
+	if demoLeft(dir) {
 		if err := os.RemoveAll(dir); err != nil {
 			return "", err
 		}

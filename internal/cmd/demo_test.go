@@ -33,6 +33,18 @@ func TestTheDemoTakesADataDirectoryThatIsFree(t *testing.T) {
 	if _, err := os.Stat("data/left"); err == nil {
 		t.Error("what a demo left is still there")
 	}
+	for _, used := range []string{"inventory.json", "passwords.yml"} {
+		file := filepath.Join("data", used)
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := dir(""); got == "data" {
+			t.Errorf("what a demo left is taken, although it has got %s since", used)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
 	socket, err := net.Listen("unix", filepath.Join("data", config.ControlSocket))
 	if err != nil {
 		t.Fatal(err)
