@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cactus/go-statsd-client/v5/statsd/statsdtest"
@@ -36,6 +37,18 @@ func TestManagerLines(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, server.take()); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+func TestAStopSendsWhatIsGathered(t *testing.T) {
+	inFarm(t, 1, func(t *testing.T, f *farm) {
+		s, server, stop := f.mirror(t)
+		s.Count("manager.dragons.health_exception")
+		synctest.Wait()
+		stop()
+		if got := server.take(); !slices.Contains(got, "dragons.manager.dragons.health_exception:1|c") {
+			t.Errorf("sent %q", got)
 		}
 	})
 }

@@ -68,19 +68,19 @@ func (s *Statsd) send(ctx context.Context) {
 	defer w.close()
 	one := func(packet []byte) {
 		sent, err := w.write(ctx, packet)
-		if ctx.Err() != nil {
-			return
-		}
 		if sent {
 			s.metrics.lines.Add(float64(1 + bytes.Count(packet, []byte{'\n'})))
 		}
-		w.tell(err)
+		if ctx.Err() == nil {
+			w.tell(err)
+		}
 	}
 	var p packer
 	var due <-chan time.Time // when what is gathered is sent, full or not
 	for {
 		select {
 		case <-ctx.Done():
+			p.flush(one) // through the connection that there is
 			return
 		case m := <-s.queue:
 			p.add(m, one)
