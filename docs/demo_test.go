@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
 // statuses are the exit statuses beside 0 of commands that tell something by them: what
@@ -45,6 +47,7 @@ func TestEveryCommandOfTheDemoWorksAsPrinted(t *testing.T) {
 		t.Skip("it builds the program and waits for the demo")
 	}
 	t.Parallel()
+	installed.Tool(t, "curl", "curl")
 	clone := t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(clone, "bin", "mother-of-dragons"), ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -61,8 +64,12 @@ func TestEveryCommandOfTheDemoWorksAsPrinted(t *testing.T) {
 		c.Dir = clone
 		return strings.Contains(said.String(), "loses a board") && c.Run() == nil
 	}
-	for deadline := time.Now().Add(3 * time.Minute); !explained(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(3 * time.Minute); !explained(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatalf("the demo does not begin:\n%s", said.String())
 		}
 	}

@@ -142,10 +142,27 @@ func (p *pair) check(perHour int) {
 	p.history.Check(p.t, writes, perHour)
 }
 
-// freeze stops an instance as a virtual machine is paused.
+// freeze stops an instance as a virtual machine is paused, and returns when each of its
+// threads stands still: on a busy machine some run on for a while after the signal.
 func (p *pair) freeze(i int) {
-	if err := p.all[i].Process.Signal(syscall.SIGSTOP); err != nil {
+	process := p.all[i].Process
+	if err := process.Signal(syscall.SIGSTOP); err != nil {
 		p.t.Error(err)
+		return
+	}
+	still := func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", process.Pid))
+		return !slices.ContainsFunc(threads, func(file string) bool {
+			stat, _ := os.ReadFile(file)
+			_, state, _ := bytes.Cut(stat, []byte(") "))
+			return !bytes.HasPrefix(state, []byte("T"))
+		})
+	}
+	for deadline := time.Now().Add(time.Minute); !still(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Error("it does not stand still")
+			return
+		}
 	}
 }
 
