@@ -415,7 +415,7 @@ func (c *cycle) foreign() {
 	}
 	boot := c.m.breaker("fleet_boot", "")
 	tripped := dragons >= atLeast(bp.ForeignShare, c.n, bp.ForeignDevices) && (boot == nil || boot.State != BreakerOpen)
-	c.track(condition{name: "foreign", tripped: tripped, clear: !tripped, hold: bp.ForeignHold, halfOpen: true,
+	c.track(condition{name: "foreign", inside: true, tripped: tripped, clear: !tripped, hold: bp.ForeignHold, halfOpen: true,
 		detail: func() string { return fmt.Sprintf("unexplained restarts of %d dragons in an hour", dragons) }})
 }
 

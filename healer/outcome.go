@@ -303,7 +303,7 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 		a.After = &after
 	}
 	c.m.touch(s.f.MAC)
-	ended := Ended{MAC: s.f.MAC, Action: *a, Lost: c.cost(s, a)}
+	ended := Ended{MAC: s.f.MAC, Action: *a}
 	if outcome == Recovered && a.heals() {
 		if s.r.SickSince != 0 {
 			ended.Sick = c.now.Since(s.r.SickSince)
@@ -327,22 +327,6 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 		c.rollouts--
 	}
 	c.auditOutcome(s, a)
-}
-
-// cost is what the dragon would have done since the action at the rate it had, less
-// what it did. The counters began again with the action.
-func (c *cycle) cost(s *subject, a *Action) float64 {
-	if a.Before.Rate < 0 || a.Outcome == NotExecuted || a.Outcome == NotKnown {
-		return 0
-	}
-	lost := a.Before.Rate * c.now.Since(a.At).Seconds()
-	if !s.fresh {
-		return lost
-	}
-	for i := range s.f.Boards {
-		lost -= s.f.Boards[i].Hashes.Or(0)
-	}
-	return lost
 }
 
 // relapse records that a recovery did not last.

@@ -91,7 +91,6 @@ type Ended struct {
 	MAC    string
 	Action Action
 	Sick   time.Duration // how long the dragon was sick until it recovered
-	Lost   float64       // hashes that it would have done, had it been left alone; less than zero: it gained
 }
 
 // Restarted is a restart of a dragon that its clock showed.
