@@ -85,7 +85,7 @@ func (c *cycle) failure(s *subject, a *Action, ro *ConfigRollout, r *ConfigRecor
 			stuck = append(stuck, Stuck{d.Item, "it was accepted, and is still " + d.Have, c.now})
 		}
 		r.addStuck(stuck, c.now)
-	case s.fresh && s.f.alive() < a.Before.Boards:
+	case s.w.at > a.At && s.f.alive() < a.Before.Boards:
 		outcome, why = Worse, fmt.Sprintf("%d boards before, %d after", a.Before.Boards, s.f.alive())
 	case len(target.Pools) > 0:
 		why = fmt.Sprintf("no accepted share at %s within %s", Text(dragon.PoolWithoutLogin(target.Pools[0].URL)), ShortDuration(c.p.Rollout.CanaryWait))

@@ -175,10 +175,11 @@ func (x *upgrade) boot() {
 }
 
 // overdue ends the upgrade of a dragon that answers and has not reached its next phase in time.
+// What its last sample showed counts: the deadline may pass in a tick without a new one.
 func (x *upgrade) overdue() {
 	f, p := x.s.f, &x.p.Firmware
 	switch {
-	case x.Phase == UpgradeRebooting && x.upload.Result == Unknown && x.s.fresh && f.Firmware == x.From:
+	case x.Phase == UpgradeRebooting && x.upload.Result == Unknown && f.Firmware == x.From:
 		why := "whether it was sent is not known, and it still runs " + x.From
 		x.endUpload(NotExecuted, why, UpgradeInconclusive, why)
 	case x.Phase == UpgradeRebooting:
@@ -186,7 +187,7 @@ func (x *upgrade) overdue() {
 	case x.Phase == UpgradeTelling:
 		x.endUpload(NoEffect, "another version than sent", UpgradeFailed,
 			fmt.Sprintf("it runs %s after the upgrade, expected %s", Text(f.Firmware), x.ro.Release.Version))
-	case x.s.fresh && f.alive() < x.Before.Boards:
+	case f.alive() < x.Before.Boards:
 		x.endUpload(Worse, "fewer boards", UpgradeFailed, fmt.Sprintf("%d boards before, %d after", x.Before.Boards, f.alive()))
 	default:
 		x.endUpload(NoEffect, "it does not hash", UpgradeFailed, "it does not hash "+ShortDuration(p.Hashing)+" after its reboot")

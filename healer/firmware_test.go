@@ -325,6 +325,39 @@ func TestABootThatDidNotHappenIsNotForEver(t *testing.T) {
 	}
 }
 
+// The verdict on an upload whose result is unknown does not hang on the tick that it falls
+// into: one poll may just then be missed.
+func TestAnUploadOfUnknownResultIsInconclusive(t *testing.T) {
+	t.Parallel()
+	for _, missed := range []bool{false, true} {
+		f := newFarm(t, 20).settle()
+		f.sends = false
+		rollOut(f)
+		for len(f.plan.Upgrades) == 0 || f.plan.Upgrades[0].Verb != Act {
+			f.tick()
+		}
+		d := &f.plan.Upgrades[0]
+		a, err := f.mem.Intend(f.now, d, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.mem.Sent(f.now, d.MAC, a.ID, Unknown, "cut"); err != nil {
+			t.Fatal(err)
+		}
+		u := f.unit(d.MAC)
+		r := f.mem.Dragons[d.MAC]
+		f.tick()
+		f.run(f.policy.Firmware.Rebooting - time.Minute)
+		if missed {
+			u.reach = Timeout
+		}
+		f.tick()
+		if r.Upgrade.Phase != UpgradeInconclusive || !strings.Contains(r.Upgrade.Why, "still runs "+u.who.Firmware) {
+			t.Errorf("a poll was missed %v: %s: %s", missed, r.Upgrade.Phase, r.Upgrade.Why)
+		}
+	}
+}
+
 // However many rollouts there are, what goes on is not forgotten, nor what a dragon is watched for.
 func TestARolloutThatGoesOnIsNotForgotten(t *testing.T) {
 	t.Parallel()
