@@ -194,6 +194,7 @@ func (a *Attempt) confirm(s Standing, r Reply) {
 		err = Confirm(s.Now, a.view, s.Memory, a.policy, &a.decision, r.Facts)
 	}
 	if err != nil {
+		s.Memory.Unsent(s.Now, a.decision.MAC)
 		a.Stop(s, NotSentf("%v", err))
 		return
 	}
@@ -206,6 +207,7 @@ func (a *Attempt) confirm(s Standing, r Reply) {
 // identified takes who the dragon says that it is: before the intent, and before the send.
 func (a *Attempt) identified(s Standing, r Reply) {
 	if err := a.recognize(r); err != nil {
+		s.Memory.Unsent(s.Now, a.decision.MAC)
 		a.Stop(s, err)
 		return
 	}

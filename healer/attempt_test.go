@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -219,5 +220,30 @@ func TestAWriteStopsAtAnyStep(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A dragon that cannot be looked at again does not keep the next one from its turn.
+func TestADragonThatCannotBeWrittenToLetsOthersGoFirst(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	killBoard(f.units[3], 0, 60)
+	killBoard(f.units[7], 0, 60)
+	for f.of(3).Verb != Act {
+		f.tick()
+	}
+	a := NewAttempt(*f.of(3), "", false, f.seen, f.mem, &f.policy)
+	s := Standing{Now: f.now, Host: f.host, Memory: f.mem, Policy: &f.policy, Plan: f.plan}
+	if err := a.Done(s, a.Next(s), Reply{Err: errors.New("no answer")}); err != nil || a.Err() == nil {
+		t.Fatalf("%v, %v", err, a.Err())
+	}
+	f.tick()
+	if d, next := f.of(3), f.of(7); d.Blocked != GateGap || next.Verb != Act {
+		t.Errorf("it is %s by %q, the next one %s", d.Verb, d.Blocked, next.Verb)
+	}
+	f.run(unsentGap)
+	if d := f.of(3); d.Verb != Act {
+		t.Errorf("%s later it is %s by %q", unsentGap, d.Verb, d.Blocked)
 	}
 }

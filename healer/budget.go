@@ -102,35 +102,23 @@ func (f *FleetRecord) charged(window time.Duration, now Moment) bool {
 // intent and again after it: the action with the ID intended does not count against
 // itself.
 func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) error {
-	t := m.Moment(now)
+	if _, err := m.ceiling(m.Moment(now), mac, kind, intended); err != nil {
+		return fmt.Errorf("interlock: %w", err)
+	}
+	return nil
+}
+
+// ceiling is Interlock with the time until the ceiling allows the write again; 0: not known.
+func (m *Memory) ceiling(t Moment, mac string, kind Kind, intended string) (wait time.Duration, err error) {
 	r := m.Dragons[mac]
 	if r == nil {
-		return fmt.Errorf("interlock: %s is no known dragon", mac)
+		return 0, fmt.Errorf("%s is no known dragon", mac)
 	}
 	if m.Fleet.charged(ceilingGap, t) {
-		return fmt.Errorf("interlock: the healer's memory was lost less than %s ago", ShortDuration(ceilingGap))
+		return ceilingGap - t.Since(m.Fleet.Recovered.At), fmt.Errorf("the healer's memory was lost less than %s ago", ShortDuration(ceilingGap))
 	}
-	reboots, changes := 0, 0
-	for i := range r.Actions {
-		a := &r.Actions[i]
-		if a.ID == intended {
-			continue
-		}
-		if t.Since(a.At) < ceilingGap {
-			return fmt.Errorf("interlock: %s was written to %s ago, less than %s", r.Who.Worker, ShortDuration(t.Since(a.At)), ShortDuration(ceilingGap))
-		}
-		if a.Kind == Reboot && t.Since(a.At) < day {
-			reboots++
-		}
-		if a.Kind == Configure && t.Since(a.At) < day {
-			changes++
-		}
-	}
-	if kind == Configure && changes >= ceilingChanges {
-		return fmt.Errorf("interlock: %s was configured %d times in 24h", r.Who.Worker, changes)
-	}
-	if kind == Reboot && reboots >= ceilingReboots {
-		return fmt.Errorf("interlock: %s was rebooted %d times in 24h", r.Who.Worker, reboots)
+	if wait, err = r.ceiling(t, kind, intended); err != nil {
+		return wait, err
 	}
 	known, flight, members, domain := 0, 0, 0, 0
 	for _, x := range m.Dragons {
@@ -147,26 +135,53 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 		}
 	}
 	if limit := max(1, Ratio(ceilingFlight).floorOf(known)); flight >= limit {
-		return fmt.Errorf("interlock: %d writes in flight, at most %d of %d dragons", flight, limit, known)
+		return 0, fmt.Errorf("%d writes in flight, at most %d of %d dragons", flight, limit, known)
 	}
 	if limit := max(1, Ratio(ceilingDomain).floorOf(members)); domain >= limit {
-		return fmt.Errorf("interlock: %d writes in flight in %s, at most %d of %d dragons", domain, r.Who.Domain, limit, members)
-	}
-	pace, treated := 0, m.Fleet.treated(day, t)
-	delete(treated, mac)
-	for _, a := range m.Fleet.Ring {
-		if a.ID != intended && a.Kind == Configure && t.Since(a.At) < ceilingPaceFor {
-			pace++
-		}
+		return 0, fmt.Errorf("%d writes in flight in %s, at most %d of %d dragons", domain, r.Who.Domain, limit, members)
 	}
 	if kind == Configure {
-		if limit := max(ceilingPaceFloor, Ratio(ceilingPace).floorOf(known)); pace >= limit {
-			return fmt.Errorf("interlock: %d dragons configured in %s, at most %d of %d", pace, ShortDuration(ceilingPaceFor), limit, known)
+		pace, free := m.Fleet.begun(Kind.configures, ceilingPaceFor, t)
+		if a := m.Action(mac, intended); a != nil && a.Kind == Configure && t.Since(a.At) < ceilingPaceFor {
+			pace--
 		}
-		return nil
+		if limit := max(ceilingPaceFloor, Ratio(ceilingPace).floorOf(known)); pace >= limit {
+			return free, fmt.Errorf("%d dragons configured in %s, at most %d of %d", pace, ShortDuration(ceilingPaceFor), limit, known)
+		}
+		return 0, nil
 	}
+	treated := m.Fleet.treated(day, t)
+	delete(treated, mac)
 	if limit := max(ceilingDayFloor, Ratio(ceilingDay).floorOf(known)); len(treated) >= limit {
-		return fmt.Errorf("interlock: %d dragons written to in 24h, at most %d of %d", len(treated), limit, known)
+		_, free := m.Fleet.begun(Kind.heals, day, t)
+		return free, fmt.Errorf("%d dragons written to in 24h, at most %d of %d", len(treated), limit, known)
 	}
-	return nil
+	return 0, nil
+}
+
+// ceiling is what is compiled in for one dragon.
+func (r *Record) ceiling(t Moment, kind Kind, intended string) (wait time.Duration, err error) {
+	used := 0
+	for i := range r.Actions {
+		a := &r.Actions[i]
+		age := t.Since(a.At)
+		switch {
+		case a.ID == intended:
+			continue
+		case age < ceilingGap:
+			return ceilingGap - age, fmt.Errorf("%s was written to %s ago, less than %s", r.Who.Worker, ShortDuration(age), ShortDuration(ceilingGap))
+		case age >= day || a.Kind != kind:
+			continue
+		}
+		if used++; used == 1 { // the oldest
+			wait = day - age
+		}
+	}
+	switch {
+	case kind == Configure && used >= ceilingChanges:
+		return wait, fmt.Errorf("%s was configured %d times in 24h", r.Who.Worker, used)
+	case kind == Reboot && used >= ceilingReboots:
+		return wait, fmt.Errorf("%s was rebooted %d times in 24h", r.Who.Worker, used)
+	}
+	return 0, nil
 }

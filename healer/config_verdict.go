@@ -192,9 +192,10 @@ func rollbacks(r *Record, window time.Duration, now Moment) int {
 }
 
 // unsentGap is how long other dragons come first after one could not be written to.
-const unsentGap = 10 * time.Minute
+const unsentGap = 5 * time.Minute
 
-// Unsent records that a configuration could not be sent to a dragon.
+// Unsent records that an attempt to write to a dragon ended before anything was sent, because
+// of the dragon: the others come first for a while.
 func (m *Memory) Unsent(now Instant, mac string) {
 	if w := m.run.dragons[mac]; w != nil {
 		w.unsent = m.Moment(now)

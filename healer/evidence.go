@@ -165,7 +165,7 @@ type watch struct {
 	heard        Moment // since when every attempt has; 0: the last did not
 	misses       int    // cycles in a row in which it was silent
 	silent       Moment // since when it is silent; 0: it is not
-	unsent       Moment // the last attempt to configure it that ended before anything was sent
+	unsent       Moment // the last attempt that ended before anything was sent
 	stale        int    // readings in a row that were no valid sample
 	bare         Moment // the newest answer without a sample
 	invalid      bool   // the newest reading lacked what every firmware sends

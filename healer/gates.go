@@ -58,6 +58,7 @@ const (
 	GateExternal    Gate = "external"
 	GateRollout     Gate = "rollout"
 	GateWave        Gate = "wave"
+	GateCeiling     Gate = "ceiling"
 )
 
 // writes is a set of kinds of writes to dragons.
@@ -85,6 +86,8 @@ type gateRequest struct {
 	change *change // of a rollout of a configuration; nil for all else
 
 	upgrade *FirmwareStep // of a rollout of firmware; nil for all else
+
+	closed bool // a gate that was asked before is closed
 }
 
 func (q *gateRequest) write() writes {
@@ -358,6 +361,10 @@ var gates = []gate{
 		event: "the next wave",
 		holds: anyChange, passes: rollbackWrites | firmwareWrites, fleetWide: true, turn: true,
 		ask: (*gateRequest).wave},
+	{name: GateCeiling, closed: "while a limit that is compiled in is reached, whatever the policy says",
+		event: "the end of the limit that is compiled in",
+		holds: allWrites, unforceable: true, turn: true, alert: "HealerWaiting",
+		ask: (*gateRequest).ceiling},
 }
 
 // gateOf is the row of a gate; nil: it has none.
@@ -420,6 +427,7 @@ func (q *gateRequest) ask() []GateState {
 		default:
 			a = g.ask(q)
 		}
+		q.closed = q.closed || !a.open
 		out = append(out, GateState{g.name, a.open, a.detail, Until{Span(a.wait), a.open || a.wait > 0}})
 	}
 	return out

@@ -243,7 +243,7 @@ func (q *gateRequest) interval() answer {
 }
 
 func (q *gateRequest) gap() answer {
-	if q.change != nil && q.s.w.unsent != 0 {
+	if q.s.w.unsent != 0 && q.write() != requests {
 		if wait := unsentGap - q.c.now.Since(q.s.w.unsent); wait > 0 {
 			return no(wait, "it could not be written to %s ago", ShortDuration(q.c.now.Since(q.s.w.unsent)))
 		}

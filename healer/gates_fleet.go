@@ -171,6 +171,19 @@ func (q *gateRequest) wave() answer {
 	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, ShortDuration(p.Every)), wait: free}
 }
 
+// ceiling asks what is asked again right before the write. It looks at every dragon, so it is
+// asked only where nothing else is in the way.
+func (q *gateRequest) ceiling() answer {
+	if q.closed {
+		return yes("")
+	}
+	wait, err := q.c.m.ceiling(q.c.now, q.s.f.MAC, q.kind, "")
+	if err != nil {
+		return no(wait, "%v", err)
+	}
+	return yes("")
+}
+
 func (q *gateRequest) external() answer {
 	a := q.c.external()
 	if q.upgrade != nil && a.open && q.c.p.External.Query != "" && q.c.host.External.Err != "" {

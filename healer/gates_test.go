@@ -185,6 +185,10 @@ func gateCases() map[Gate]gateCase {
 				f.mem.Fleet.Ring = append(f.mem.Fleet.Ring, FleetAction{"0-0", "x", Configure, f.plan.At.Add(-5 * time.Minute)})
 			}
 		}},
+		GateCeiling: {stays: true, close: func(f *farm) { // the policy allows what Interlock does not
+			f.policy.Default.Device.MinGap = 0
+			f.past(3, Restart, 8*time.Minute, nil)
+		}},
 	}
 }
 

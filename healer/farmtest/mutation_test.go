@@ -94,6 +94,7 @@ at 2h wish all pools slush mode efficient`, "I12"},
 // each of them. Their own tests are the healer's.
 var unreachable = map[healer.Gate]string{
 	healer.GateUploads: "in a farm it takes no time to send an image",
+	healer.GateCeiling: "Interlock asks the same right before the write",
 	healer.GateLost:    "a lost dragon gives no sample, or it is not lost any more: the gate fresh",
 }
 

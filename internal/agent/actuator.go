@@ -398,6 +398,7 @@ func (h *Healer) notCarriedOut(j *job, err error) {
 		r.Actor = j.attempt.Actor()
 	}
 	h.appendAudit(r)
+	level.Info(h.logger).Log("msg", "nothing was sent", "worker", r.Worker, "action", r.Action, "actor", r.Actor, "err", err)
 }
 
 // unknownAtStart records that the last process ended before the result of a write was known.
