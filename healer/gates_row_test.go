@@ -44,7 +44,7 @@ func runbook(alert string) bool {
 
 var (
 	whenClosed = regexp.MustCompile(`^(while|until|for|after|when|outside|to) .*[^. ]$`)
-	healerVerb = regexp.MustCompile(`healer (ack [a-z_]+|resume ID|release WORKER)`)
+	healerVerb = regexp.MustCompile(`healer (ack [a-z_]+|resume ID|(release|quarantine) WORKER)`)
 )
 
 // gateFaults are what is wrong with rows of the table of gates, or missing in them.
@@ -73,6 +73,7 @@ func gateFaults(rows []gate, names []string) (faults []string) {
 		}
 		fault(g.hold && !strings.Contains(g.human, "healer "), "a human holds the dragon, and human does not say how to release it")
 		fault(g.fleetWide && g.own, "fleetWide, and own")
+		fault(g.human != "" && g.alert == "", "a human opens it, and no alert calls one")
 		fault(g.alert != "" && !runbook(g.alert), "no runbook of its alert %s", g.alert)
 	}
 	for _, name := range names {
@@ -113,6 +114,7 @@ func TestWhatAGateLacksIsNamed(t *testing.T) {
 		{with(GatePool, func(g *gate) { g.human = "" }), []string{"pool: neither human nor event: nothing ends the wait"}},
 		{with(GatePool, func(g *gate) { g.ask = nil }), []string{"pool: no ask"}},
 		{with(GatePool, func(g *gate) { g.alert = "PoolGone" }), []string{"pool: no runbook of its alert PoolGone"}},
+		{with(GateCooling, func(g *gate) { g.alert = "" }), []string{"cooling: a human opens it, and no alert calls one"}},
 		{with(GateHarm, func(g *gate) { g.human = "wait" }), []string{"harm: latched, and human does not say: healer ack harm"}},
 		{with(GateStorm, func(g *gate) { g.human = "healer ack scope" }), []string{`storm: human "healer ack scope" acknowledges something else`}},
 		{with(GatePause, func(g *gate) { g.human = "wait" }), []string{"pause: a human holds the dragon, and human does not say how to release it"}},
