@@ -129,9 +129,9 @@ var detectors = []detector{
 		judge: judgeMin, needs: rateGrace, boot: true, mutes: byRate, maxRung: wholeLadder,
 		setting: "detect.min_hashrate", need: func(p *DragonPolicy) Evidence { return p.Detect.Min }},
 	{reason: BoardLow, alert: "BoardLow",
-		doc: "one board hashes less than 60 % of its sister boards, for 30 minutes, while the dragon as a whole is not low",
+		doc: "a board hashes less than 60 % of its sister boards, or of its usual rate, for 30 minutes, while the dragon as a whole is not low",
 		words: func(s *Shown, slot int) string {
-			return fmt.Sprintf("board %d at %.0f%% of the others", slot, 100*s.Value)
+			return fmt.Sprintf("board %d at %.0f%% of what it should do", slot, 100*s.Value)
 		},
 		judge: judgeBoardLow, needs: rateGrace, boot: true, mutes: byRate, maxRung: 2,
 		setting: "detect.board_low", need: func(p *DragonPolicy) Evidence { return p.Detect.BoardLow }},
@@ -369,8 +369,9 @@ func judgeNotMining(e *detectorInput) finding {
 	return is(!e.f.HasSample || len(e.f.Boards) == 0, 0, 1, -1)
 }
 
-// judgeBoardLow looks for one board that is far below its sisters, where the dragon as a
-// whole is not low.
+// judgeBoardLow looks for a board that is far below its sisters, or below its own share of what
+// the dragon usually does, where the dragon as a whole is not low. Two slow boards of three
+// hide each other from the comparison with sisters.
 func judgeBoardLow(e *detectorInput) finding {
 	rate, ok := e.w.rate.Get()
 	baseline, known := e.baseline.Get()
@@ -395,12 +396,16 @@ func judgeBoardLow(e *detectorInput) finding {
 		return finding{slot: -1}
 	}
 	slices.Sort(rates)
-	sisters := median(rates[1:])
-	if sisters <= 0 {
+	usual := median(rates[1:])
+	share := baseline / float64(max(e.expected, len(e.f.Boards)))
+	if best := rates[len(rates)-1]; known && best >= float64(e.p.Detect.BoardRatio)*share {
+		usual = max(usual, share)
+	}
+	if usual <= 0 {
 		return finding{slot: -1}
 	}
 	least := float64(e.p.Detect.BoardRatio)
-	return is(worst < least*sisters, worst/sisters, least, slot)
+	return is(worst < least*usual, worst/usual, least, slot)
 }
 
 // judgeMin is the original's rule: a minimum for each board.

@@ -129,7 +129,7 @@ type DetectPolicy struct {
 	NoWork      Evidence `yaml:"no_work"`
 	NotMining   Evidence `yaml:"not_mining"`
 	BoardLow    Evidence `yaml:"board_low"`
-	BoardRatio  Ratio    `yaml:"board_ratio"` // of the rate of its sister boards
+	BoardRatio  Ratio    `yaml:"board_ratio"` // of the rate of its sister boards, or of its usual share
 	TuningStuck Evidence `yaml:"tuning_stuck"`
 
 	// The original's rule. MinPerBoard is in hashes per second and board; 0: off.
