@@ -135,6 +135,37 @@ func TestEveryThreatHasItsTest(t *testing.T) {
 	}
 }
 
+// go test says nothing of a name in -run that no test has.
+func TestTheTestsThatTheMakefileNamesExist(t *testing.T) {
+	data, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := regexp.MustCompile(`test (\./\S+)(?:.*?)\s-run '?([A-Za-z|]+)'?`).FindAllStringSubmatch(strings.ReplaceAll(string(data), "\\\n", " "), -1)
+	if len(commands) < 4 {
+		t.Errorf("only %d commands with -run found", len(commands))
+	}
+	for _, command := range commands {
+		files, err := filepath.Glob(command[1] + "/*_test.go")
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s: no tests (%v)", command[1], err)
+		}
+		var tests strings.Builder
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(data)
+		}
+		for name := range strings.SplitSeq(command[2], "|") {
+			if !regexp.MustCompile(`(?m)^func Test\w*` + name).MatchString(tests.String()) {
+				t.Errorf("%s has no test of the name %s", command[1], name)
+			}
+		}
+	}
+}
+
 func TestCommandsAreDocumented(t *testing.T) {
 	data, err := os.ReadFile("docs/commands.md")
 	if err != nil {
