@@ -43,6 +43,7 @@ type Oracle struct {
 	aborted  map[string]time.Duration      // rollouts of firmware, by actor
 	twins    map[string]time.Duration      // when more than one dragon told a MAC last
 	aside    []bool                        // dragons in quarantine
+	served   []time.Duration               // when a pool last had work for each dragon
 	loose    []time.Duration               // how long a sick dragon has been neither treated nor explained
 	drifting map[string]*drift             // by firmware
 	excused  []time.Duration               // when something last spoke against treating it
@@ -69,7 +70,7 @@ const (
 func NewOracle(w *World, h *Healer) *Oracle {
 	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
 		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)), wants: make([]time.Duration, len(w.Dragons)),
-		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)),
+		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)), served: make([]time.Duration, len(w.Dragons)),
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
 		drifting: make(map[string]*drift),
@@ -126,6 +127,7 @@ func (o *Oracle) Step(h *Healer) {
 	}
 	o.judge()
 	o.drifts()
+	o.serve()
 	sick := 0
 	o.conflicts(h)
 	o.quarantined(h)

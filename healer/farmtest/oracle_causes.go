@@ -55,7 +55,11 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	if !x.everybody && s.At-o.began(c) >= day { // slow mode, so that a cause without an end holds its members no longer
 		return false
 	}
-	return s.At >= c.From+x.detect && (c.To == unending || s.At < c.To+x.after)
+	from := c.From
+	if c.Kind == "pool" { // before, another pool had work for it
+		from = max(from, o.served[d.N])
+	}
+	return s.At >= from+x.detect && (c.To == unending || s.At < c.To+x.after)
 }
 
 // began is when a cause began, or one of the same kind that it came upon, or that had been
@@ -177,14 +181,29 @@ func (w *World) movedOff(wish *healer.DesiredState, c *Cause) bool {
 // spared reports whether a dragon works for another pool than the one that is down, or
 // was.
 func (w *World) spared(d *Dragon, c *Cause) bool {
+	i := w.serving(d)
+	return i >= 0 && (w.Now < c.To || c.Name != "all" && c.Name != w.pools[i].url)
+}
+
+// serving is the pool that has work for a dragon, if only the dragon takes it; -1: none.
+func (w *World) serving(d *Dragon) int {
 	lost := d.nopool
 	d.nopool = false // that one is its own
 	i := d.pool()
 	d.nopool = lost
-	if i < 0 || w.pools[i].idle > 0 {
-		return false
+	if i >= 0 && w.pools[i].idle > 0 {
+		return -1
 	}
-	return w.Now < c.To || c.Name != "all" && c.Name != w.pools[i].url
+	return i
+}
+
+// serve notes which dragons a pool has work for.
+func (o *Oracle) serve() {
+	for i, d := range o.w.Dragons {
+		if o.w.serving(d) >= 0 {
+			o.served[i] = o.w.Now
+		}
+	}
 }
 
 // strangers: I3 for restarts that the healer did not cause. They hold those that were
