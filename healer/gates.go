@@ -349,7 +349,7 @@ var gates = []gate{
 		event: "the budget of the next day",
 		holds: allWrites, alert: "HealerWaiting",
 		ask: (*gateRequest).day},
-	{name: GateExternal, closed: "while the query of `healing.gate` returns anything, see below",
+	{name: GateExternal, closed: "while the query of `healing.gate` returns anything, see below; with `holds: rollouts`, only to rollouts",
 		human: "look at the query of the external gate",
 		holds: allWrites, fleetWide: true, alert: "GateFailing",
 		ask: (*gateRequest).external},

@@ -185,6 +185,9 @@ func (q *gateRequest) ceiling() answer {
 }
 
 func (q *gateRequest) external() answer {
+	if q.c.p.External.Holds == HoldsRollouts && q.write()&(configWrites|firmwareWrites|firmwareBoots) == 0 {
+		return yes("")
+	}
 	a := q.c.external()
 	if q.upgrade != nil && a.open && q.c.p.External.Query != "" && q.c.host.External.Err != "" {
 		a.open = false // firmware can wait

@@ -291,6 +291,29 @@ func TestExternalGateFailsClosed(t *testing.T) {
 	}
 }
 
+func TestAnExternalGateOfRolloutsHoldsNoHealing(t *testing.T) {
+	t.Parallel()
+	for holds, heals := range map[string]bool{HoldsAll: false, HoldsRollouts: true} {
+		f := newFarm(t, 20).settle()
+		f.sends = false
+		f.policy.External.Query, f.policy.External.Holds = "up", holds
+		rollOut(f)
+		killBoard(f.units[3], 0, 60)
+		f.run(30 * time.Minute)
+		if got := f.of(3).Verb == Act; got != heals {
+			t.Errorf("%s: the sick dragon is %s by %s", holds, f.of(3).Verb, f.of(3).Blocked)
+		}
+		if len(f.plan.Upgrades) == 0 {
+			t.Fatal("no rollout")
+		}
+		for _, d := range f.plan.Upgrades {
+			if !slices.ContainsFunc(d.Gates, func(g GateState) bool { return g.Name == GateExternal && !g.Open }) {
+				t.Errorf("%s: the gate is open to firmware", holds)
+			}
+		}
+	}
+}
+
 func TestObservingTakesNothingFromEnforcing(t *testing.T) {
 	f := newFarm(t, 40).settle()
 	f.policy.Override("watched", func(d *DragonPolicy) { d.Mode = Observe })

@@ -280,7 +280,14 @@ type External struct {
 	Prometheus string `yaml:"prometheus"` // base URL of who is asked
 	Query      string `yaml:"query"`      // empty: there is none
 	OnError    string `yaml:"on_error"`   // block, or allow
+	Holds      string `yaml:"holds"`      // HoldsAll, or HoldsRollouts
 }
+
+// What the external gate can hold.
+const (
+	HoldsAll      = "everything"
+	HoldsRollouts = "rollouts" // configuration and firmware; healing and rollbacks go on
+)
 
 // DefaultPolicy returns the numbers that the healer is shipped with.
 func DefaultPolicy() Policy {
@@ -315,7 +322,7 @@ func DefaultPolicy() Policy {
 			Wave: 0.05, WaveMin: 2, Every: 10 * minute, Failures: 0.02, ConflictAfter: 2,
 		},
 		Firmware: defaultFirmwarePolicy(),
-		External: External{OnError: "block"},
+		External: External{OnError: "block", Holds: HoldsAll},
 		Default: DragonPolicy{
 			Mode: Observe,
 			Grace: GracePolicy{

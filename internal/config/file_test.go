@@ -118,7 +118,7 @@ firmware: {path: "", allowed_hosts: [files.example.com, "10.0.0.5:8080"], auto_u
 healing:
   poll: 30s
   fleet: {in_flight: 3%, spacing: 1m}
-  gate: {prometheus: "https://prometheus.example.net/prefix/", query: "ALERTS > 0", on_error: allow}
+  gate: {prometheus: "https://prometheus.example.net/prefix/", query: "ALERTS > 0", on_error: allow, holds: rollouts}
   windows: [{days: Mon, start: "22:30", length: 6h, zone: Europe/Berlin}]
   default:
     mode: enforce
@@ -149,7 +149,7 @@ func TestTheFileApplies(t *testing.T) {
 	want := healer.DefaultPolicy()
 	want.Poll = 30 * time.Second
 	want.Fleet.InFlight, want.Fleet.Spacing = 0.03, time.Minute
-	want.External = healer.External{Prometheus: "https://prometheus.example.net/prefix/", Query: "ALERTS > 0", OnError: "allow"}
+	want.External = healer.External{Prometheus: "https://prometheus.example.net/prefix/", Query: "ALERTS > 0", OnError: "allow", Holds: healer.HoldsRollouts}
 	want.Default.Mode = healer.Enforce
 	want.Default.Detect.MinPerBoard, want.Default.Detect.Min.For = 1.5e12, time.Hour
 	want.Default.Detect.Low.Bad = 20

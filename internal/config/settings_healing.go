@@ -147,6 +147,7 @@ func healingSections() []section {
 			{key: "prometheus", example: "http://127.0.0.1:9090", doc: "The base URL of a Prometheus, such as http://127.0.0.1:9090, that is asked before every action; empty: none."},
 			{key: "query", example: `ALERTS{alertname=~"Cooling.*", alertstate="firing"}`, doc: "The PromQL query. Nothing is done while it returns any series."},
 			{key: "on_error", as: choice("block", "allow"), doc: "What happens while Prometheus cannot be asked. block: nothing is done. allow: the healer acts."},
+			{key: "holds", as: choice(healer.HoldsAll, healer.HoldsRollouts), doc: "What the gate holds. rollouts: configuration and firmware wait for it, and healing goes on."},
 		}},
 		{path: "healing.windows", rows: windowRows("When healing is allowed. None: always.",
 			`- {days: [Mon, Tue, Wed, Thu, Fri], start: "22:00", length: 8h, zone: Europe/Berlin}`)},

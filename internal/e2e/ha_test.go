@@ -426,7 +426,7 @@ const killing = shipped + `
 // sick or about to be. E2E_LEADER_KILLS says how often in all; make soak does it 100 times.
 func TestALeaderKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	const pairs, dragons, speed = 1, 64, 400 // no more than a quarter of them is ever healed in a day
+	const pairs, dragons, speed = 1, 128, 400 // no more than a quarter of them is ever healed in a day
 	kills, err := strconv.Atoi(os.Getenv("E2E_LEADER_KILLS"))
 	if err != nil || kills == 0 {
 		t.Skip("E2E_LEADER_KILLS=100 kills as many; make soak does, and TestTwoInstancesOneHealer kills one")

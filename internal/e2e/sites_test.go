@@ -112,7 +112,7 @@ scrape_configs:
   - job_name: north
     static_configs: [{targets: [%q], labels: {farm: north}}]
 `, strings.TrimPrefix(first.base, "http://")))
-	gate := fmt.Sprintf("  gate:\n    prometheus: %s\n    query: 'absent(max(mother_rollout_state{farm=\"north\",name=%q,state=\"done\"}) == 1)'\n", prom.base, newer)
+	gate := fmt.Sprintf("  gate:\n    prometheus: %s\n    query: 'absent(max(mother_rollout_state{farm=\"north\",name=%q,state=\"done\"}) == 1)'\n    holds: rollouts\n", prom.base, newer)
 	second := farm(swift + gate)
 	begin(second)
 	begin(first)
