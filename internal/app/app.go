@@ -291,6 +291,7 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 			Admin: flags.admin, WithoutLogin: flags.withoutLogin, Logger: a.loggerOf("api"),
 			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
 			Grafana:       func() string { return a.current.Load().Web.Grafana },
+			Prometheus:    func() string { return a.current.Load().Web.Prometheus },
 		},
 	})
 }

@@ -449,7 +449,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 		got, want := c.Settings, defaults.Settings
 		got.Networks, got.Exclude, got.Dragons, got.Logins, got.Profiles, got.Statsd.Host = want.Networks, nil, want.Dragons, nil, nil, ""
 		got.Inventory.Labels, got.Inventory.LabelsFile = nil, "" // examples, not defaults
-		got.HA.URL, got.HA.Etcd.Endpoints, got.Web.Grafana = "", nil, ""
+		got.HA.URL, got.HA.Etcd.Endpoints, got.Web.Grafana, got.Web.Prometheus = "", nil, "", ""
 		got.Policy, want.Policy = healer.Policy{}, healer.Policy{}
 		if diff := cmp.Diff(want, got, comparable, cmp.AllowUnexported(Settings{})); diff != "" {
 			t.Errorf("%s: not the defaults:\n%s", name, diff)

@@ -49,7 +49,8 @@ type Settings struct {
 		OneLinePerPacket bool          `yaml:"one_line_per_packet"`
 	} `yaml:"statsd"`
 	Web struct {
-		Grafana string `yaml:"grafana"` // empty: none
+		Grafana    string `yaml:"grafana"`    // empty: none
+		Prometheus string `yaml:"prometheus"` // empty: none
 	} `yaml:"web"`
 	Policy   healer.Policy `yaml:"healing"`
 	Firmware struct {
@@ -201,6 +202,8 @@ first, then at most eight of the others that fit the address. A password is sent
 		{path: "web", rows: []setting{
 			{key: "grafana", example: "http://grafana.example.net:3000", doc: "The base URL of the Grafana that has the boards: " +
 				"each dragon's page links to its board there; empty: none."},
+			{key: "prometheus", flag: "web.prometheus", holder: "URL", example: "http://127.0.0.1:9090", doc: "The base URL of the Prometheus that " +
+				"the charts of a dragon's page come from; empty: they show the last 6 hours, from memory."},
 		}},
 	}, append(healingSections(), lastSections()...)...)
 }

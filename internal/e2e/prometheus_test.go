@@ -4,10 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -97,8 +101,17 @@ var odd = map[int]dragontest.Fault{
 func TestPrometheusSeesWhatTheFleetKnows(t *testing.T) {
 	t.Parallel()
 	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 60, Specs: dragontest.Mixed})
-	p, base := mother(t, append(flags, "--dragon-timeout=1")...)
+	var front atomic.Pointer[url.URL] // the program starts first, with the address of this
+	server := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(front.Load()) }})
+	defer server.Close()
+	front.Store(&url.URL{Scheme: "http", Host: "127.0.0.1:9"})
+	p, base := mother(t, append(flags, "--dragon-timeout=1", "--web.prometheus="+server.URL)...)
 	prom := startPrometheus(t, base[len("http://"):])
+	at, err := url.Parse(prom.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front.Store(at)
 
 	eventually(t, "all 60 dragons are known and up", func() bool {
 		return prom.query(t, `count(dragon_up{job="dragons"} == 1)`)[""] == 60 && prom.query(t, `count(dragon_up{job="dragon"} == 1)`)[""] == 60
@@ -168,6 +181,11 @@ func TestPrometheusSeesWhatTheFleetKnows(t *testing.T) {
 			}
 		}
 	}
+
+	eventually(t, "a dragon's page has all charts from Prometheus", func() bool {
+		page, err := tryGet(base + "/dragon?worker=" + worker(dragons, 0))
+		return err == nil && strings.Contains(page, "From Prometheus at ") && strings.Count(page, `<path class="value"`) == 3
+	})
 
 	// Two jobs read every dragon, and each dragon saw one request at a time and one login.
 	for i := range dragons.Len() {

@@ -45,7 +45,9 @@ type APIConfig struct {
 	Firmware *firmware.Stock // nil: none
 	Recent   *Recent         // of the charts; nil: none
 	Grafana  func() string   // base URL of the Grafana that has the boards; empty, or nil: none
-	Logger   log.Logger
+	// Prometheus returns the base URL of the Prometheus that the charts come from; empty, or nil: none.
+	Prometheus func() string
+	Logger     log.Logger
 }
 
 // PlanAnswer is the answer to GET /api/v1/plan.

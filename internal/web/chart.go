@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
@@ -14,10 +15,11 @@ const (
 	chartHeight = 80.0
 )
 
-// chart is a line over the last six hours, as the path of an SVG.
+// chart is a line over some hours, as the path of an SVG.
 type chart struct {
 	Title, Path, Line string // Line: a second, dashed line; empty: none
 	Max, Min, Now     string // labels
+	Span              string // of time
 }
 
 // chartOf draws values between 0 or their minimum and their maximum; NaN is a gap. level is a
@@ -78,7 +80,7 @@ func chartsOf(samples []recentSample, a *DragonAnswer) []chart {
 		return values
 	}
 	expected := a.Expected.Or(a.Nominal.Or(math.NaN()))
-	return []chart{
+	list := []chart{
 		chartOf("Hash rate", pick(func(s recentSample) float32 { return s.hashrate }), expected, true,
 			func(v float64) string { return rate(dragon.Known(v), a.Algorithm) }),
 		chartOf("Hottest board", pick(func(s recentSample) float32 { return s.temperature }), math.NaN(), false,
@@ -86,4 +88,8 @@ func chartsOf(samples []recentSample, a *DragonAnswer) []chart {
 		chartOf("Accepted shares in 5 min", pick(func(s recentSample) float32 { return s.shares }), math.NaN(), true,
 			func(v float64) string { return countOf(dragon.Known(v)) }),
 	}
+	for i := range list {
+		list[i].Span = fmt.Sprintf("%.0f h", (time.Duration(len(samples)) * recentStep).Hours())
+	}
+	return list
 }

@@ -41,10 +41,11 @@ type pages struct {
 	profiling bool
 	stamp     string // hash of static, so that browsers may cache it
 	templates map[string]*template.Template
+	past      *past
 }
 
 func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
-	p := &pages{api: a, telemetry: strings.TrimPrefix(telemetry, "/"), profiling: profiling, templates: make(map[string]*template.Template)}
+	p := &pages{api: a, telemetry: strings.TrimPrefix(telemetry, "/"), profiling: profiling, past: newPast(), templates: make(map[string]*template.Template)}
 	sum := sha256.New()
 	err := fs.WalkDir(files, "static", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -215,6 +216,7 @@ type dragonPage struct {
 	AnyFailure bool
 	Changes    []changeLink
 	Charts     []chart
+	Source     string // of the charts
 	Warm, Hot  float64
 }
 
@@ -235,7 +237,7 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 	page := dragonPage{OneDragonAnswer: &one}
 	page.Warm, page.Hot = heat(l.status, one.Profile)
 	page.Board = p.board(one.Worker)
-	page.Charts = chartsOf(p.Recent.last(one.MAC, time.Now()), &one.DragonAnswer)
+	page.Charts, page.Source = p.chartsFor(r.Context(), &one.DragonAnswer, time.Now())
 	for _, n := range one.Failures {
 		page.AnyFailure = page.AnyFailure || n > 0
 	}
