@@ -46,8 +46,9 @@ func oldFirmware(phase string) map[string]string {
 var scenarios = []scenario{
 	// One dragon, a.
 	{alert: "DragonDown", with: deaf("timeout"), near: map[string]string{`dragon_busy{worker="a",action="reboot"}`: "none|1", `dragon_down_info{worker="a",reason="refused"}`: "none|1", `dragon_up{worker="a"}`: "1|0"}},
-	{alert: "DragonAuthFailed", with: deaf("auth")},
-	{alert: "DragonUnreadable", with: deaf("response")},
+	{alert: "DragonDown", with: deaf("timeout"), near: oursNow(deaf("refused"))},
+	{alert: "DragonAuthFailed", with: deaf("auth"), near: oursNow(deaf("auth"))},
+	{alert: "DragonUnreadable", with: deaf("response"), near: oursNow(deaf("response"))},
 	{alert: "BoardDead", with: map[string]string{`dragon_board_up{worker="a",board="1"}`: "1|0", `dragon_board_status{worker="a",board="1",status="Alive"}`: "1|none", `dragon_board_status{worker="a",board="1",status="Dead"}`: "none|1"}, also: []string{"HashrateLow"}, resolved: 16,
 		near: map[string]string{`dragon_board_up{worker="a",board="1"}`: "1|0", `mother_healer_device_state{worker="a",state="healthy"}`: "1|none", `mother_healer_device_state{worker="a",state="quarantined"}`: "none|1"}},
 	{alert: "BoardLow", lasts: 45, with: boardAt("0.5"), near: boardAt("0.7")},
@@ -67,7 +68,8 @@ var scenarios = []scenario{
 	{alert: "RejectRatioHigh", lasts: 90, fires: 85, resolved: 65, with: shares("rejected", "0.6"), near: shares("rejected", "0.3")},
 	{alert: "StaleShares", lasts: 90, fires: 85, resolved: 65, with: shares("stale", "0.6"), near: shares("stale", "0.3")},
 	{alert: "HardwareErrorsHigh", lasts: 90, fires: 85, resolved: 65, with: map[string]string{`dragon_board_hardware_errors_total{worker="a",board="0"}`: "+10|+9000"}, near: map[string]string{`dragon_board_hardware_errors_total{worker="a",board="0"}`: "+10|+4000"}},
-	{alert: "TuningStuck", lasts: 400, fires: 370, with: map[string]string{`dragon_tuning{worker="a"}`: "0|1"}},
+	{alert: "TuningStuck", lasts: 400, fires: 370, with: map[string]string{`dragon_tuning{worker="a"}`: "0|1"},
+		near: map[string]string{`dragon_tuning{worker="a"}`: "0|1", `mother_healer_last_action_timestamp_seconds{worker="a",action="configure",outcome="recovered"}`: "none|age"}},
 	{alert: "DragonFlapping", fires: 15, resolved: 95, with: map[string]string{`dragon_restarts_observed_total{worker="a",initiator="unknown",kind="miner"}`: "0|thrice"}, near: map[string]string{`dragon_restarts_observed_total{worker="a",initiator="healer",kind="miner"}`: "0|thrice", `dragon_restarts_observed_total{worker="a",initiator="unknown",kind="miner"}`: "0|once"}},
 	{alert: "DragonError", with: map[string]string{`dragon_error_info{worker="a",code="23",message="fan",board=""}`: "none|1"}},
 	{alert: "DeviceClockSkew", lasts: 45, with: map[string]string{`dragon_clock_offset_seconds{worker="a"}`: "0|-301"}, near: map[string]string{`dragon_clock_offset_seconds{worker="a"}`: "0|299"}},
@@ -87,6 +89,8 @@ var scenarios = []scenario{
 		near: map[string]string{`dragon_pool_active{worker="a",pool="0"}`: "1|0", `dragon_pool_active{worker="a",pool="1"}`: "0|1", `dragon_pool_info{worker="a",pool="0",url="p0",user="farm.a"}`: "none", `dragon_pool_info{worker="a",pool="0",url="p7",user="farm.a"}`: "1", `mother_pool_state{pool="p7"}`: "0|1"}},
 	{alert: "PoolForeign", with: map[string]string{`dragon_pool_info{worker="a",pool="0",url="p0",user="farm.a"}`: "1|none", `dragon_pool_info{worker="a",pool="0",url="p9",user="thief.a"}`: "none|1"},
 		near: map[string]string{`dragon_pool_info{worker="a",pool="0",url="p0",user="farm.a"}`: "1|none", `dragon_pool_info{worker="a",pool="0",url="p9",user="farm.elsewhere"}`: "none|1"}},
+	{alert: "PoolForeign", with: map[string]string{`dragon_pool_info{worker="a",pool="0",url="p0",user="farm.a"}`: "1|none", `dragon_pool_info{worker="a",pool="0",url="p9",user="thief.a"}`: "none|1", `mother_desired_pool_info{account="next"}`: "1"},
+		near: map[string]string{`dragon_pool_info{worker="a",pool="0",url="p0",user="farm.a"}`: "1|none", `dragon_pool_info{worker="a",pool="0",url="p9",user="next.a"}`: "none|1", `mother_desired_pool_info{account="next"}`: "1"}},
 
 	// Many.
 	{alert: "SiteUnreachable", with: map[string]string{`mother_domain_state{domain="hall-a"}`: "0|2"}, near: map[string]string{`mother_domain_state{domain="hall-a"}`: "0|1"}},
@@ -252,6 +256,11 @@ var (
 	ofA      = regexp.MustCompile(`^dragon_.*worker="a"`)
 	whenDown = regexp.MustCompile(`^dragon_(up|info|maintenance|scrape_.*|restarts_.*|hashrate_expected.*)\{`)
 )
+
+// oursNow is the same while the healer restarts the dragon.
+func oursNow(with map[string]string) map[string]string {
+	return also(with, `mother_healer_device_state{worker="a",state="healthy"}`, "1|none", `mother_healer_device_state{worker="a",state="acting"}`, "none|1")
+}
 
 var everythingGone = func() map[string]string {
 	with := map[string]string{`up{}`: "1|0"}

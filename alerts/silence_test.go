@@ -16,7 +16,9 @@ var silencers = map[string]map[string]string{
 	"quarantine": {`mother_healer_device_state{worker="a",state="healthy"}`: "none",
 		`mother_healer_device_state{worker="a",state="quarantined"}`: "1"},
 	"being written to": {`dragon_busy{worker="a",action="reboot"}`: "1"},
-	"none of these":    {},
+	"restarting (ours)": {`mother_healer_device_state{worker="a",state="healthy"}`: "none",
+		`mother_healer_device_state{worker="a",state="acting"}`: "1"},
+	"none of these": {},
 }
 
 // troubles are the columns of the table.

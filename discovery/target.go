@@ -127,7 +127,11 @@ func (s *Scanner) visit(ctx context.Context, t *target) bool {
 	}
 	if now.Reason != "" {
 		s.metrics.targetDown.WithLabelValues(t.name, now.Reason).Set(1)
-		level.Warn(s.cfg.Logger).Log("msg", "static target unreadable", "target", t.name, "address", now.Address, "reason", now.Reason, "err", now.Detail)
+		said := level.Warn(s.cfg.Logger)
+		if d := s.fleet.Lookup(now.Address); d != nil && d.Health().Expected != "" {
+			said = level.Info(s.cfg.Logger) // our own write restarts it, or a person works on it
+		}
+		_ = said.Log("msg", "static target unreadable", "target", t.name, "address", now.Address, "reason", now.Reason, "err", now.Detail)
 	}
 	return now.Up
 }

@@ -121,6 +121,17 @@ func shown(d *healer.Decision) bool {
 	return d.Verb != healer.Nothing || d.Note != "" || d.Reason != "" || !d.State.Quiet()
 }
 
+// State is a state in words. A restart that the healer has asked for is no trouble.
+func State(s healer.State) string {
+	switch s {
+	case healer.StateActing:
+		return "restarting (ours)"
+	case healer.StateSettling:
+		return "restarted (ours)"
+	}
+	return string(s)
+}
+
 // dragons writes the dragons that are not healthy.
 func dragons(w io.Writer, p *healer.Plan, l Layout) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -150,7 +161,7 @@ func dragons(w io.Writer, p *healer.Plan, l Layout) error {
 			next++
 			turn, at = fmt.Sprint(next), when(d)
 		}
-		row(turn, d.MAC, d.Worker, dash(l.short(d.Place)), string(d.State), dash(string(d.Reason)), dash(Evidence(d)), action(d), at, dash(d.BlockedBy()))
+		row(turn, d.MAC, d.Worker, dash(l.short(d.Place)), State(d.State), dash(string(d.Reason)), dash(Evidence(d)), action(d), at, dash(d.BlockedBy()))
 	}
 	if rows == 0 {
 		return nil
@@ -409,7 +420,7 @@ func decision(w io.Writer, p *healer.Plan, d *healer.Decision) {
 	if d.Place != "" {
 		fmt.Fprintf(w, "place     %s\n", d.Place)
 	}
-	fmt.Fprintf(w, "state     %s for %s", d.State, healer.ShortDuration(p.At.Since(d.Since)))
+	fmt.Fprintf(w, "state     %s for %s", State(d.State), healer.ShortDuration(p.At.Since(d.Since)))
 	if d.Note != "" {
 		fmt.Fprintf(w, " (%s)", d.Note)
 	}

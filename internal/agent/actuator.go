@@ -354,6 +354,9 @@ func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, 
 	j.learn(d)
 	r := healer.Reply{Result: resultOf(err), Told: says}
 	j.sending.Success = r.Result == healer.Accepted
+	if r.Result.NotExecuted() {
+		d.Unexpect(row.restarts)
+	}
 	if err != nil {
 		j.sending.Error = err.Error()
 	}

@@ -11,6 +11,7 @@ import (
 	"math/bits"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -167,6 +168,7 @@ type Status struct {
 	prefix    string               // of the shared state
 	remaining func() time.Duration // of the lease
 	windows   []bool
+	accounts  []string // that desired pools are for
 	uploads   *uploads
 	tunes     map[string]time.Duration // by model, as Memory.tuneTime has it
 }
@@ -254,6 +256,15 @@ func (h *Healer) Idle() time.Duration {
 		return time.Since(*looked)
 	}
 	return 0
+}
+
+// Maintained reports whether a person works on a dragon, as of the newest plan.
+func (h *Healer) Maintained(mac string) bool {
+	s := h.published.Load()
+	if s == nil || len(s.Plan.Pauses) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(s.Plan.Dragons, func(d healer.Decision) bool { return d.MAC == mac && d.State == healer.StateMaintenance })
 }
 
 // spawn runs fn beside the owner, who waits for it at the end.

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -292,5 +294,20 @@ func (h *Healer) publish(p *healer.Plan) {
 	for i := range h.policy.Windows {
 		s.windows = append(s.windows, h.policy.Windows[i].Open(p.Wall))
 	}
+	s.accounts = accountsOf(h.view)
 	h.published.Store(s)
+}
+
+// accountsOf are the accounts that the pools of desired states are for.
+func accountsOf(v *healer.View) []string {
+	all := make(map[string]bool)
+	for i := range v.Dragons {
+		if x := v.Dragons[i].Desired; x != nil {
+			for j := range x.Pools {
+				account, _, _ := strings.Cut(x.Pools[j].User, ".")
+				all[account] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
 }

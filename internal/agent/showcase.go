@@ -224,6 +224,11 @@ var shown = []struct {
 			put(causeState(&s.Plan.Pools[i]), s.Plan.Pools[i].Name)
 		}
 	}},
+	{gauge("mother_desired_pool_info", "An account that the pools of a profile mine for: the user up to the first dot. The value is 1.", "account"), func(s *Status, put func(float64, ...string)) {
+		for _, account := range s.accounts {
+			put(1, account)
+		}
+	}},
 	{gauge("mother_domain_state", "0: the fault domain is in reach; 1: it was not a short time ago, and its members are left alone; 2: it is not.", "domain"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Domains {
 			put(causeState(&s.Plan.Domains[i]), s.Plan.Domains[i].Name)

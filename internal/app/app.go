@@ -150,6 +150,7 @@ func (a *app) openFleet(c *config.Config) (*fleet.Fleet, error) {
 		Site:          a.siteOf,
 		Labels:        func(mac string) *fleet.Labels { return a.current.Load().LabelsOf(mac) },
 		Boards:        a.operatorsBoards,
+		Maintained:    func(mac string) bool { return a.healer != nil && a.healer.Maintained(mac) },
 		Facts:         facts,
 		OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
 			a.healer.OnReading(d, r)

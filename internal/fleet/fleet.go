@@ -28,6 +28,7 @@ type Config struct {
 	Site          func(address string) string // the site that an address, as Info.Address has it, belongs to; may be nil
 	Labels        func(mac string) *Labels    // the operator's name and labels of a dragon; may be nil
 	Boards        func(*Info) int             // boards of a dragon as configured, 0: not configured; may be nil
+	Maintained    func(mac string) bool       // a person works on the dragon; must not block; may be nil
 	Logger        log.Logger
 	Registerer    prometheus.Registerer   // may be nil
 	OnReading     func(*Dragon, *Reading) // offered every fresh reading; must not block; may be nil

@@ -25,6 +25,7 @@ type Health struct {
 	Restarts    Restarts
 	Boards      dragon.BoardCount // that it should have
 	Busy        string            // the action that holds the lane, or waits for it; empty if none
+	Expected    string            // while down: what explains it, HealerRestart or InMaintenance; empty if nothing
 }
 
 func (h Health) downError() error { return &DownError{Reason: h.Reason, Since: h.Since, Err: h.Err} }
@@ -62,6 +63,7 @@ type health struct {
 	lastSuccess time.Time
 	retryAt     time.Time // while down: the entry of the retry queue that counts
 	hangs       bool      // while down: it takes connections, and does not answer
+	expected    string    // while down: what explains it
 	last        *Reading  // nil unless up
 	stale       bool      // a write came after last
 	failures    [6]uint64 // by index of Reasons
@@ -88,7 +90,7 @@ func (h *health) unreadable(fields []string) {
 
 // reset forgets that the dragon is down: it was sighted at another address.
 func (h *health) reset() {
-	h.down, h.reason, h.err = false, "", nil
+	h.down, h.reason, h.err, h.expected = false, "", nil, ""
 }
 
 // reasonOf is the value of Reasons for a failed attempt.
@@ -115,6 +117,7 @@ func (d *Dragon) Health() Health {
 		ParseErrors: maps.Clone(h.parseErrors),
 		Restarts:    d.life.Restarts,
 		Boards:      boards,
+		Expected:    h.expected,
 	}
 	if len(d.lane.writes) > 0 {
 		health.Busy = d.lane.writes[0]
@@ -148,7 +151,7 @@ func (d *Dragon) cameUp(r *Reading) {
 	if cameUp {
 		h.since = r.At
 	}
-	h.up, h.down, h.reason, h.err = true, false, "", nil
+	h.up, h.down, h.reason, h.err, h.expected = true, false, "", nil, ""
 	h.last, h.stale, h.lastSuccess = r, false, r.At
 	d.sawItself(r.At)
 	if cameUp {
@@ -169,14 +172,43 @@ func (d *Dragon) wentDown(reason string, err error, hangs bool) {
 	d.fleet.retries.add(d, d.health.retryAt)
 }
 
-// failed notes a failed attempt. The caller holds d.mu.
+// What explains that a dragon is down.
+const (
+	HealerRestart = "healer"      // a write of the healer restarts it: Dragon.Expect
+	InMaintenance = "maintenance" // a person works on it
+)
+
+// expected says what explains that the dragon does not answer now; empty if nothing does. The
+// caller holds d.mu.
+func (d *Dragon) expected(now time.Time) string {
+	switch maintained := d.fleet.config.Maintained; {
+	case d.life.expects(now):
+		return HealerRestart
+	case maintained != nil && maintained(d.Info().MAC):
+		return InMaintenance
+	}
+	return ""
+}
+
+// failed notes a failed attempt. Only a dragon that is down for no known reason is a warning.
+// The caller holds d.mu.
 func (d *Dragon) failed(reason string, err error, now time.Time) {
 	h := &d.health
-	if !h.down {
-		d.fleet.logLater(level.WarnValue(), "dragon is down", "worker", d.Info().Worker,
-			"address", d.Info().Address, "reason", reason, "err", err)
+	expected, overdue := d.expected(now), false
+	if h.down {
+		overdue = h.expected != "" && expected == ""
+	} else {
 		h.since = now
 		d.publishLastSeen()
 	}
-	h.up, h.down, h.reason, h.err, h.last = false, true, reason, err, nil
+	about := []any{"worker", d.Info().Worker, "address", d.Info().Address, "reason", reason, "err", err}
+	switch {
+	case overdue:
+		d.fleet.logLater(level.WarnValue(), "dragon did not come back", about...)
+	case !h.down && expected != "":
+		d.fleet.logLater(level.InfoValue(), "dragon is down", append(about, "expected", expected)...)
+	case !h.down:
+		d.fleet.logLater(level.WarnValue(), "dragon is down", about...)
+	}
+	h.up, h.down, h.reason, h.err, h.last, h.expected = false, true, reason, err, nil, expected
 }

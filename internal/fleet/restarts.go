@@ -156,6 +156,16 @@ func (l *life) expect(kind Restart, from, to time.Time) {
 	l.Expected[kind] = until{from.UTC(), to.UTC()}
 }
 
+// expects reports whether a restart that was announced may be under way.
+func (l *life) expects(now time.Time) bool {
+	for _, e := range l.Expected {
+		if !now.Before(e.From) && now.Before(e.To) {
+			return true
+		}
+	}
+	return false
+}
+
 // Expect announces that the healer is about to restart something of the dragon: the
 // next restart of that kind which happens before until is counted as the healer's.
 // It counts for one restart.
@@ -163,6 +173,14 @@ func (d *Dragon) Expect(kind Restart, until time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.life.expect(kind, time.Now(), until)
+	d.fleet.file.changed()
+}
+
+// Unexpect takes back what Expect announced: the write was certainly not carried out.
+func (d *Dragon) Unexpect(kind Restart) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.life.Expected, kind)
 	d.fleet.file.changed()
 }
 

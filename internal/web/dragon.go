@@ -36,11 +36,14 @@ type DragonAnswer struct {
 	Profile  string `json:"profile"`
 	Conflict bool   `json:"conflict"` // another dragon claims the same MAC, or there is none
 
-	Up        bool          `json:"up"`
-	Down      string        `json:"down_reason,omitempty"` // a value of dragon_scrape_failures_total's reason
-	Busy      string        `json:"busy,omitempty"`        // the write that holds it now
-	ReadAt    *time.Time    `json:"read_at"`               // the last time that it was read
-	Age       dragon.Number `json:"age_s"`                 // of that reading
+	Up   bool   `json:"up"`
+	Down string `json:"down_reason,omitempty"` // a value of dragon_scrape_failures_total's reason
+	Busy string `json:"busy,omitempty"`        // the write that holds it now
+	// Restarting is "ours" while a write of the healer restarts the dragon: no reading of it then is no trouble.
+	Restarting string `json:"restarting,omitempty"`
+
+	ReadAt    *time.Time    `json:"read_at"` // the last time that it was read
+	Age       dragon.Number `json:"age_s"`   // of that reading
 	FirstSeen time.Time     `json:"first_seen"`
 	LastSeen  time.Time     `json:"last_seen"`
 
@@ -66,6 +69,8 @@ type DragonAnswer struct {
 	reading  *fleet.Reading // nil while it does not answer
 	decision *healer.Decision
 }
+
+const ours = "ours" // the value of DragonAnswer.Restarting
 
 // HealingAnswer is the healer's view of a dragon.
 type HealingAnswer struct {
@@ -145,6 +150,9 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 			a.LastSeen = at
 		}
 	}
+	if h.Expected == fleet.HealerRestart {
+		a.Restarting = ours
+	}
 	if rate := dragon.ModelOf(i.Model).Hashrate; rate > 0 {
 		a.Nominal = dragon.Known(rate)
 	}
@@ -162,6 +170,9 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	a.Healer = &HealingAnswer{
 		State: x.State, For: l.status.Plan.At.Since(x.Since).Seconds(), Reason: x.Reason, Evidence: explain.Evidence(x),
 		Decision: x.Verb, Action: x.Kind, Blocked: x.Blocked, Note: x.Note,
+	}
+	if x.State == healer.StateActing {
+		a.Restarting = ours
 	}
 	if x.Desired != nil {
 		a.Healer.Wish, a.Healer.Firmware = x.Desired.Phase, x.Desired.Firmware

@@ -192,8 +192,13 @@ func (a *DragonAnswer) needsALook() bool {
 	return inTrouble(a.State()) || unjudged(a.State()) && a.plainly() != ""
 }
 
+// inTrouble reports whether a state needs attention. What the healer itself is doing does not.
 func inTrouble(s healer.State) bool {
-	return !unjudged(s) && s != healer.StateHealthy && s != healer.StateMaintenance && s != healer.StateProbation
+	switch s {
+	case healer.StateHealthy, healer.StateMaintenance, healer.StateProbation, healer.StateActing, healer.StateSettling:
+		return false
+	}
+	return !unjudged(s)
 }
 
 // unjudged reports whether the healer still observes a dragon.
@@ -206,6 +211,7 @@ func unjudged(s healer.State) bool {
 func (a *DragonAnswer) plainly() string {
 	boards := a.BoardsExpected.Or(a.Boards.Or(0))
 	switch alive, known := a.BoardsAlive.Get(); {
+	case a.Restarting != "":
 	case !a.Up && a.Down != "":
 		return "down: " + a.Down
 	case known && alive < boards:

@@ -16,6 +16,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
@@ -516,6 +517,30 @@ func TestADragonThatIsPlainlyIllNeedsALookBeforeTheHealerKnowsIt(t *testing.T) {
 			if want := says != "" && state != healer.StateMaintenance; a.needsALook() != want || want && a.Because() != says {
 				t.Errorf("%s, %q: needs a look: %t because %q", state, says, a.needsALook(), a.Because())
 			}
+		}
+	}
+}
+
+// What the healer itself does to a dragon needs nobody's attention, and says whose doing it is.
+func TestARestartOfOursNeedsNoAttention(t *testing.T) {
+	down := DragonAnswer{Down: "timeout"}
+	for state, want := range map[healer.State]string{healer.StateActing: "restarting (ours)", healer.StateSettling: "restarted (ours)"} {
+		a := down
+		a.Healer = &HealingAnswer{State: state}
+		if a.needsALook() || tone(state) != "calm" || explain.State(state) != want {
+			t.Errorf("%s: needs a look: %t, %s, %q", state, a.needsALook(), tone(state), explain.State(state))
+		}
+	}
+	a := down
+	a.Restarting, a.Healer = ours, &HealingAnswer{State: healer.StateObserving}
+	if a.needsALook() {
+		t.Error("a young dragon that we restart needs a look")
+	}
+	for _, state := range []healer.State{healer.StateLost, healer.StateUnreachable, healer.StateSick} {
+		a := down
+		a.Healer = &HealingAnswer{State: state}
+		if !a.needsALook() {
+			t.Errorf("%s needs no look", state)
 		}
 	}
 }

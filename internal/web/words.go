@@ -10,6 +10,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 )
 
 // words are the template functions. An unknown value is a dash, never a zero.
@@ -35,6 +36,7 @@ var words = template.FuncMap{
 	"tone":     tone,
 	"phase":    func(p any) string { return phaseTone(fmt.Sprint(p)) },
 	"means":    func(s healer.State) string { return meanings[s] },
+	"stateIs":  func(s healer.State) string { return explain.State(s) },
 	"action":   actionWord,
 	"outcome":  outcomeWord,
 	"happened": happened,
@@ -197,7 +199,7 @@ func tone(s healer.State) string {
 	switch s {
 	case healer.StateHealthy:
 		return "good"
-	case healer.StateSuspect, healer.StateActing, healer.StateSettling, healer.StateFlapping:
+	case healer.StateSuspect, healer.StateFlapping:
 		return "warn"
 	case healer.StateSick, healer.StateHeld, healer.StateLost, healer.StateQuarantined, healer.StateUnreachable, healer.StateConflict:
 		return "bad"
@@ -214,8 +216,8 @@ var meanings = map[healer.State]string{
 	healer.StateSuspect:     "Looks wrong. Not enough evidence yet.",
 	healer.StateSick:        "Sick. The healer would act.",
 	healer.StateHeld:        "Sick. A gate blocks the healer.",
-	healer.StateActing:      "An action was sent. Its uptime does not show it yet.",
-	healer.StateSettling:    "Restarted. The result is not clear yet.",
+	healer.StateActing:      "We wrote to it, so it restarts. Its uptime does not show it yet.",
+	healer.StateSettling:    "We restarted it. The result is not clear yet.",
 	healer.StateProbation:   "Recovered. Watched for a relapse.",
 	healer.StateMaintenance: "In maintenance. The healer does not act.",
 	healer.StateFlapping:    "Restarts by itself again and again.",
