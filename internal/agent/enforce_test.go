@@ -23,17 +23,17 @@ func wantedPools(user, mac string) []dragon.PoolConfig {
 	}
 }
 
-// wished makes a ward whose dragons are to have wantedPools and a mode.
-func wished(t *testing.T, n int, mode string, specs func(int) dragontest.Spec) *fixture {
+// managedFixture makes a fixture whose dragons are to have wantedPools and a mode.
+func managedFixture(t *testing.T, n int, mode string, specs func(int) dragontest.Spec) *fixture {
 	t.Helper()
 	w := newFixtureOf(t, n, specs, map[fleet.Fact]time.Duration{fleet.Pools: 0, fleet.AutoTune: 0})
-	w.wishes(func(i healer.Device) *healer.DesiredState {
+	w.desire(func(i healer.Device) *healer.DesiredState {
 		return &healer.DesiredState{Key: "key", Name: "house", Pools: wantedPools("acct", i.MAC), Mode: mode}
 	})
 	return w
 }
 
-func (w *fixture) wishes(of func(healer.Device) *healer.DesiredState) {
+func (w *fixture) desire(of func(healer.Device) *healer.DesiredState) {
 	w.policy.Desired = of
 }
 
@@ -54,7 +54,7 @@ func (w *fixture) right(i int, mode string) bool {
 
 func TestAFleetIsConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wished(t, 5, "efficient", func(i int) dragontest.Spec {
+		w := managedFixture(t, 5, "efficient", func(i int) dragontest.Spec {
 			s := dragontest.Spec{Uptime: time.Duration(i+20) * time.Hour}
 			if i == 4 {
 				s.MAC = "a0:b0:45:00:00:04"
@@ -67,7 +67,7 @@ func TestAFleetIsConfigured(t *testing.T) {
 		})
 		w.policy.Default.Mode = healer.Observe // to configure is no healing
 		w.start()
-		w.until("all are as wished", 90*time.Minute, func() bool {
+		w.until("all are in sync", 90*time.Minute, func() bool {
 			for i := range 5 {
 				if !w.right(i, "efficient") {
 					return false
@@ -98,11 +98,11 @@ func TestAFleetIsConfigured(t *testing.T) {
 // is told what it has by default first.
 func TestBalancedIsHadOnAFreshInnosilicon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wished(t, 1, "balanced", func(int) dragontest.Spec {
+		w := managedFixture(t, 1, "balanced", func(int) dragontest.Spec {
 			return dragontest.Spec{Model: "a9", Uptime: 20 * time.Hour}
 		})
 		w.start()
-		w.until("it is as wished", time.Hour, func() bool { return w.right(0, "balanced") })
+		w.until("it is in sync", time.Hour, func() bool { return w.right(0, "balanced") })
 		pass(3 * time.Hour)
 		if got := w.wrote(0); !slices.Equal(got, []string{"updatePools", "setAutoTune", "setAutoTune", "setAutoTune"}) {
 			t.Errorf("it was written to: %v", got)
@@ -114,7 +114,7 @@ func TestBalancedIsHadOnAFreshInnosilicon(t *testing.T) {
 // is told once, and that is shown.
 func TestALockedDragonIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wished(t, 2, "", func(i int) dragontest.Spec {
+		w := managedFixture(t, 2, "", func(i int) dragontest.Spec {
 			s := dragontest.Spec{Model: "t2t", Uptime: 20 * time.Hour}
 			s.Locked = i == 0
 			return s
@@ -135,7 +135,7 @@ func TestALockedDragonIsToldOnce(t *testing.T) {
 // A human's STOP between two writes is heard: the rest is not written.
 func TestNothingIsWrittenBesideAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := wished(t, 3, "efficient", nil)
+		w := managedFixture(t, 3, "efficient", nil)
 		if err := os.WriteFile(w.dir+"/STOP", nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func TestNothingIsWrittenBesideAStop(t *testing.T) {
 func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixtureOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.Pools: 0})
-		w.wishes(func(healer.Device) *healer.DesiredState {
+		w.desire(func(healer.Device) *healer.DesiredState {
 			return &healer.DesiredState{Key: "k", Name: "typo", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://typo.example.net:3333", User: "a.b", Password: "hunter2"}}}
 		})
 		before := w.pools(0)
@@ -184,7 +184,7 @@ func TestAWaveIsAsFastAsItMayBe(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		const n = 200
-		w := wished(t, n, "", func(int) dragontest.Spec { return dragontest.Spec{Uptime: 20 * time.Hour} })
+		w := managedFixture(t, n, "", func(int) dragontest.Spec { return dragontest.Spec{Uptime: 20 * time.Hour} })
 		w.policy.Default.Mode = healer.Observe
 		w.policy.Fleet.InFlight, w.policy.Fleet.PerDomain = 0.05, 10 // as many as 500 dragons have
 		w.policy.Rollout.Wave = 0.10                                 // and 400

@@ -144,10 +144,8 @@ func TestObserveDecidesAndSendsNothing(t *testing.T) {
 	})
 }
 
-// A human wins at whatever moment he speaks: nothing is sent after the pause has been
-
-// acknowledged, or the file was there.
-
+// A human wins at any moment: nothing is sent after the pause has been acknowledged, or the
+// file is there.
 func TestNothingIsSentAfterAPause(t *testing.T) {
 	t.Parallel()
 	for name, forbid := range map[string]func(*fixture) error{
@@ -213,9 +211,7 @@ func TestAnUnansweredWriteIsNeverSentAgain(t *testing.T) {
 }
 
 // The addresses of two dragons are exchanged while one of them is about to be
-
 // restarted. Wherever that falls, the other is not touched.
-
 func TestSwappedAddressesHarmNobody(t *testing.T) {
 	t.Parallel()
 	swapped := func(t *testing.T, w *fixture) {
@@ -291,12 +287,6 @@ func TestSwappedAddressesHarmNobody(t *testing.T) {
 		})
 	})
 }
-
-// crash runs a scenario, killing the healer or failing at a commit, and returns whether
-
-// there was such a commit.
-
-// rebuilt holds what the next process remembers against what the killed one knew.
 
 func TestAHumanMayRebootWithinLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -442,8 +432,7 @@ func TestAPolicyThatCallsTheFarmSickIsRefused(t *testing.T) {
 	})
 }
 
-// Who loads a configuration asks before, and does not come with what is refused.
-
+// A policy is checked before it is offered: a refused one never comes into force.
 func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 6)
@@ -472,10 +461,8 @@ func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
 	})
 }
 
-// Whom a profile is for belongs to the policy: the guard judges by the new one's
-
-// profiles, and when it is refused everybody stays under the old one's.
-
+// The matches of profiles belong to the policy: the guard judges by the new policy's
+// profiles, and when that is refused every dragon stays under the old one's.
 func TestAPolicyComesWithItsProfilesOrNotAtAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 6)
@@ -567,7 +554,6 @@ func TestPlanOffline(t *testing.T) {
 }
 
 // A dragon whose miner process is dead behind a living web server is restarted.
-
 func TestADeadMiningProcessIsRestarted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long, and nothing in it is new to the race detector")

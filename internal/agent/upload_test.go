@@ -20,8 +20,8 @@ import (
 
 const newerFirmware = "t1_20191101_120000"
 
-// newFirmwareWard makes a ward of n dragons whose healer has an image.
-func newFirmwareWard(t *testing.T, n int, image dragontest.Image) (*fixture, healer.FirmwareRelease) {
+// newFirmwareFixture makes a fixture of n dragons whose healer has an image.
+func newFirmwareFixture(t *testing.T, n int, image dragontest.Image) (*fixture, healer.FirmwareRelease) {
 	t.Helper()
 	data := image.Bytes()
 	r := healer.FirmwareRelease{Version: image.Version, Model: "T1", HWVer: "g19", SHA256: fmt.Sprintf("%x", sha256.Sum256(data)), Size: int64(len(data))}
@@ -58,7 +58,7 @@ func (w *fixture) rollout() healer.FirmwareShown {
 
 func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, r := newFirmwareWard(t, 3, dragontest.Image{Version: newerFirmware, Size: 1 << 20})
+		w, r := newFirmwareFixture(t, 3, dragontest.Image{Version: newerFirmware, Size: 1 << 20})
 		w.start()
 		w.settle()
 		pass(20 * time.Minute) // until what they do is known
@@ -116,7 +116,7 @@ func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				image := dragontest.Image{Version: newerFirmware, Size: 1 << 20}
-				w, r := newFirmwareWard(t, 1, image)
+				w, r := newFirmwareFixture(t, 1, image)
 				w.start()
 				w.settle()
 				pass(20 * time.Minute) // until what they do is known
@@ -170,7 +170,7 @@ func (w *fixture) send(i int, image dragontest.Image) {
 
 func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, r := newFirmwareWard(t, 3, dragontest.Image{Version: newerFirmware})
+		w, r := newFirmwareFixture(t, 3, dragontest.Image{Version: newerFirmware})
 		w.start()
 		w.settle()
 		pass(20 * time.Minute) // until what they do is known

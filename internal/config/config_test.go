@@ -24,7 +24,7 @@ var comparable = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmpopts.IgnoreUnexported(healer.Policy{}, healer.Window{}),
-	cmpopts.IgnoreFields(healer.Policy{}, "Place", "Matches", "Desired"), // functions: file_test.go and wish_test.go ask them
+	cmpopts.IgnoreFields(healer.Policy{}, "Place", "Matches", "Desired"), // functions: file_test.go and desired_test.go ask them
 }
 
 // parse reads a command line the way the program does.

@@ -150,7 +150,7 @@ func TestAnUnreachableSiteHidesItsDragons(t *testing.T) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := &ward{t: t, dragons: dragons, dir: t.TempDir()}
+	w := &instance{t: t, dragons: dragons, dir: t.TempDir()}
 	w.p, w.base = mother(t, "--data-dir="+w.dir, "--config.file="+file, fmt.Sprintf("--simulation.speed=%d", speed), "--dragon-timeout=500ms", "--scrape-timeout-offset=200ms")
 	prom := startPrometheusWithRules(t, w.base[len("http://"):], manager, speed)
 	eventually(t, "Prometheus knows all", func() bool { return prom.query(t, `count(worker:dragon_info:any)`)[""] == count })

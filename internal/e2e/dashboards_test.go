@@ -135,7 +135,7 @@ profiles:
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := &ward{t: t, dragons: dragons, dir: t.TempDir()}
+	w := &instance{t: t, dragons: dragons, dir: t.TempDir()}
 	w.p, w.base = mother(t, "--data-dir="+w.dir, "--config.file="+file, fmt.Sprintf("--simulation.speed=%d", speed), "--dragon-timeout=1")
 
 	prom := runPrometheus(t, fmt.Sprintf(watchedConfig, hastyRules(t), strings.TrimPrefix(w.base, "http://")))
@@ -258,7 +258,7 @@ var ownInterval = regexp.MustCompile(`(?m)^    interval: .*\n`)
 
 // answers reports whether the query has a number for anything at any time since. One
 // about a dragon is asked about those to whom something happened.
-func (p prometheus) answers(t *testing.T, q question, w *ward, since time.Time) bool {
+func (p prometheus) answers(t *testing.T, q question, w *instance, since time.Time) bool {
 	t.Helper()
 	for _, i := range []int{0, 1, 2, 10} {
 		expr := strings.NewReplacer("$__rate_interval", "10s", "$__range", "5m", "$site", ".*", "$place", "", "$model", ".*", "$state", ".*",

@@ -50,7 +50,7 @@ func firmwares(t *testing.T, image dragontest.Image) (dir, digest string) {
 
 // firmwareFarm is a farm of dragons without a tuner, in networks of their own, since a
 // fault domain gives one dragon in the first waves.
-func firmwareFarm(t *testing.T, outcome dragontest.Outcome) *ward {
+func firmwareFarm(t *testing.T, outcome dragontest.Outcome) *instance {
 	t.Helper()
 	w := prepareFarm(t, 10, quick, swift, func(_ int, s *dragontest.Spec) { s.TuneTime = -1 })
 	dir, _ := firmwares(t, dragontest.Image{Version: newer, Outcome: outcome, Size: 3 << 20})
@@ -61,7 +61,7 @@ func firmwareFarm(t *testing.T, outcome dragontest.Outcome) *ward {
 }
 
 // upgraded counts the dragons that run the newer firmware, and those that are bricked.
-func (w *ward) upgraded() (newly, bricked int) {
+func (w *instance) upgraded() (newly, bricked int) {
 	for _, d := range w.dragons.Dragons() {
 		truth := d.Truth()
 		if truth.Firmware == newer {
@@ -74,7 +74,7 @@ func (w *ward) upgraded() (newly, bricked int) {
 	return newly, bricked
 }
 
-func (w *ward) uploads() (n int) {
+func (w *instance) uploads() (n int) {
 	for _, x := range w.writes() {
 		if x.Endpoint == "upgrade/upload" {
 			n++

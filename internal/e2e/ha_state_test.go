@@ -90,7 +90,7 @@ func TestARolloutOfFirmwareGoesOnAtTheOtherHost(t *testing.T) {
 	<-uploading // the canary
 	second := <-uploading
 	p.kill(leader)
-	p.base[leader], p.ward.base = "", p.base[1-leader]
+	p.base[leader], p.instance.base = "", p.base[1-leader]
 	eventually(t, "the other one leads", func() bool { return p.value("mother_leader") == 1 })
 	done := func() bool { return p.value(`mother_rollout_state{name="`+newer+`",rollout="f1",state="done"}`) == 1 }
 	p.dir = p.dirs[1-leader]

@@ -22,7 +22,7 @@ import (
 
 // pair is two instances on one farm that share their state.
 type pair struct {
-	*ward
+	*instance
 	whole   *testing.T // that the instances live as long as
 	etcd    *etcdtest.Cluster
 	history *etcdtest.History
@@ -43,13 +43,13 @@ func newPair(t *testing.T, cluster *etcdtest.Cluster, dragons int, speed float64
 	p := &pair{whole: t, etcd: cluster}
 	prefix := "/" + t.Name() + "/"
 	p.history = cluster.Record(prefix)
-	p.ward = prepareFarm(t, dragons, speed, policy, func(i int, s *dragontest.Spec) {
+	p.instance = prepareFarm(t, dragons, speed, policy, func(i int, s *dragontest.Spec) {
 		s.TuneTime = -1
 		if onRequest != nil {
 			s.OnRequest = func(endpoint string) { onRequest(i, endpoint) }
 		}
 	})
-	for _, arg := range p.ward.args {
+	for _, arg := range p.instance.args {
 		if !strings.HasPrefix(arg, "--data-dir=") {
 			p.args = append(p.args, arg)
 		}
@@ -210,7 +210,7 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 	})
 
 	t.Run("killed under load", func(t *testing.T) {
-		p.ward.t = t
+		p.instance.t = t
 		start := time.Now()
 		p.sicken(2)
 		p.kill(leader)
@@ -227,7 +227,7 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 	})
 
 	t.Run("stopped for longer than its lease", func(t *testing.T) {
-		p.ward.t = t
+		p.instance.t = t
 		p.dragons.Dragon(5).Inject(dragontest.Slow, dragontest.On("overview"), dragontest.Delay(time.Second))
 		p.sicken(5)
 		time.Sleep(3 * time.Second) // it is looked at, or about to be
@@ -248,7 +248,7 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 	})
 
 	t.Run("etcd without a quorum", func(t *testing.T) {
-		p.ward.t = t
+		p.instance.t = t
 		p.etcd.Kill(1)
 		p.etcd.Kill(2)
 		eventually(t, "no instance leads", func() bool { return p.is(0, "mother_leader") == 0 && p.is(1, "mother_leader") == 0 })
@@ -274,7 +274,7 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 	})
 
 	t.Run("a pause survives a takeover, and a stop in order is no waiting", func(t *testing.T) {
-		p.ward.t = t
+		p.instance.t = t
 		p.dir = p.dirs[leader]
 		if out, status := p.invoke("healer", "pause", "--scope=worker="+p.worker(9), "--for=7d", "--reason=test"); status != 0 {
 			t.Fatalf("%d: %s", status, out)

@@ -31,7 +31,7 @@ healing:
 
 // newFarm starts the program on count dragons that were switched on at different
 // times, waits until it knows them, and finds all of them healthy.
-func newFarm(t *testing.T, count int, speed float64, policy string, args ...string) *ward {
+func newFarm(t *testing.T, count int, speed float64, policy string, args ...string) *instance {
 	t.Helper()
 	w := prepareFarm(t, count, speed, policy, nil)
 	w.start(args...)
@@ -40,7 +40,7 @@ func newFarm(t *testing.T, count int, speed float64, policy string, args ...stri
 }
 
 // prepareFarm makes a farm without starting the program.
-func prepareFarm(t *testing.T, count int, speed float64, policy string, change func(i int, s *dragontest.Spec)) *ward {
+func prepareFarm(t *testing.T, count int, speed float64, policy string, change func(i int, s *dragontest.Spec)) *instance {
 	t.Helper()
 	clock := dragontest.SpedUp(speed)
 	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: count, Specs: func(i int) dragontest.Spec {
@@ -50,7 +50,7 @@ func prepareFarm(t *testing.T, count int, speed float64, policy string, change f
 		}
 		return s
 	}})
-	w := &ward{t: t, dragons: dragons, dir: t.TempDir()}
+	w := &instance{t: t, dragons: dragons, dir: t.TempDir()}
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
@@ -59,12 +59,12 @@ func prepareFarm(t *testing.T, count int, speed float64, policy string, change f
 	return w
 }
 
-func (w *ward) start(args ...string) {
+func (w *instance) start(args ...string) {
 	w.t.Helper()
 	w.p, w.base = mother(w.t, append(w.args, args...)...)
 }
 
-func (w *ward) healthy() {
+func (w *instance) healthy() {
 	w.t.Helper()
 	eventually(w.t, "all dragons are known and healthy", func() bool {
 		return w.value(`mother_healer_devices{state="healthy"}`) == float64(w.dragons.Len())
@@ -72,7 +72,7 @@ func (w *ward) healthy() {
 }
 
 // value is that of a series on the page of the metrics; -1 where there is none.
-func (w *ward) value(series string) float64 {
+func (w *instance) value(series string) float64 {
 	w.t.Helper()
 	return valueAt(w.t, w.base, series)
 }
@@ -95,21 +95,21 @@ func valueIn(t *testing.T, page, series string) float64 {
 	return v
 }
 
-func (w *ward) state(i int, state healer.State) bool {
+func (w *instance) state(i int, state healer.State) bool {
 	w.t.Helper()
 	return w.value(fmt.Sprintf("mother_healer_device_state{state=%q,worker=%q}", state, w.worker(i))) == 1
 }
 
-func (w *ward) waitFor(i int, state healer.State) {
+func (w *instance) waitFor(i int, state healer.State) {
 	w.t.Helper()
 	eventually(w.t, fmt.Sprintf("%s is %s", w.worker(i), state), func() bool { return w.state(i, state) })
 }
 
 // now is the time by the dragons' clock, which runs as fast as the healer's.
-func (w *ward) now() time.Time { return w.dragons.Dragon(0).Now() }
+func (w *instance) now() time.Time { return w.dragons.Dragon(0).Now() }
 
 // live lets a farm live for a while.
-func (w *ward) live(d time.Duration) {
+func (w *instance) live(d time.Duration) {
 	w.t.Helper()
 	until := w.now().Add(d)
 	eventually(w.t, fmt.Sprintf("%v pass on the farm", d), func() bool { return w.now().After(until) })
@@ -122,7 +122,7 @@ type written struct {
 }
 
 // writes are all that the fleet saw, in order.
-func (w *ward) writes() (all []written) {
+func (w *instance) writes() (all []written) {
 	for i, d := range w.dragons.Dragons() {
 		for _, x := range d.Writes() {
 			all = append(all, written{i, x})
@@ -132,7 +132,7 @@ func (w *ward) writes() (all []written) {
 	return all
 }
 
-func (w *ward) wantNoWrites(during string) {
+func (w *instance) wantNoWrites(during string) {
 	w.t.Helper()
 	if all := w.writes(); len(all) > 0 {
 		w.t.Fatalf("%s: %d writes, want none; the first is %s to %s at %v", during, len(all), all[0].Endpoint, w.worker(all[0].dragon), all[0].At)
@@ -140,7 +140,7 @@ func (w *ward) wantNoWrites(during string) {
 }
 
 // audit is what the healer wrote down for people.
-func (w *ward) audit() []healer.Audit {
+func (w *instance) audit() []healer.Audit {
 	w.t.Helper()
 	data, err := os.ReadFile(filepath.Join(w.dir, "audit.jsonl"))
 	if err != nil && !os.IsNotExist(err) {
@@ -161,7 +161,7 @@ func (w *ward) audit() []healer.Audit {
 }
 
 // sent are the audit's records of what became of a send, by action.
-func (w *ward) sent() map[string]healer.Audit {
+func (w *instance) sent() map[string]healer.Audit {
 	w.t.Helper()
 	sent := make(map[string]healer.Audit)
 	for _, r := range w.audit() {
@@ -176,7 +176,7 @@ func (w *ward) sent() map[string]healer.Audit {
 // hundred. What the farm's clock says of a write is later than what the healer's said
 // of the intent, by as much as the machine was busy; so the spans are shorter than
 // the policy's.
-func (w *ward) withinBudget(all []written) {
+func (w *instance) withinBudget(all []written) {
 	w.t.Helper()
 	for i, x := range all {
 		flight, hour := 0, 0

@@ -180,7 +180,7 @@ healing:
 // detain makes a dragon sick that takes its time to say who it is: two seconds of ours,
 // and little enough of its own for what is known of it not to grow stale. The healer
 // knows who it is by then, and asks again only right before it acts: asked reports that.
-func (w *ward) detain(i int) (asked func() bool) {
+func (w *instance) detain(i int) (asked func() bool) {
 	d := w.dragons.Dragon(i)
 	overviews := func() int { return d.Traffic().Requests["overview"] }
 	before := overviews()

@@ -39,8 +39,8 @@ healing:
 // typo is a line of the policy that calls every dragon sick, once its rate is known.
 const typo = "    hashrate: 500 TH/s\n"
 
-// ward is a running program with a fleet that lives 60 times faster.
-type ward struct {
+// instance is a running program with a fleet that lives 60 times faster.
+type instance struct {
 	t       *testing.T
 	dragons *dragontest.Fleet
 	dir     string
@@ -49,11 +49,11 @@ type ward struct {
 	args    []string
 }
 
-func newWard(t *testing.T, mode string, args ...string) *ward {
+func newInstance(t *testing.T, mode string, args ...string) *instance {
 	t.Helper()
 	clock := dragontest.SpedUp(60)
 	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 10, Specs: func(int) dragontest.Spec { return dragontest.Spec{Now: clock, Speed: 60} }})
-	w := &ward{t: t, dragons: dragons, dir: t.TempDir()}
+	w := &instance{t: t, dragons: dragons, dir: t.TempDir()}
 	file := filepath.Join(t.TempDir(), "mother.yml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, hasty, mode), 0o600); err != nil {
 		t.Fatal(err)
@@ -67,16 +67,16 @@ func newWard(t *testing.T, mode string, args ...string) *ward {
 	return w
 }
 
-func (w *ward) worker(i int) string { return dragon.WorkerName(w.dragons.Dragon(i).Spec().MAC) }
+func (w *instance) worker(i int) string { return dragon.WorkerName(w.dragons.Dragon(i).Spec().MAC) }
 
-// invoke runs a command on the ward's data directory and returns what it says and its
+// invoke runs a command on the instance's data directory and returns what it says and its
 // exit status.
-func (w *ward) invoke(args ...string) (out string, status int) {
+func (w *instance) invoke(args ...string) (out string, status int) {
 	w.t.Helper()
 	return w.command(append(args, "--data-dir="+w.dir)...)
 }
 
-func (w *ward) command(args ...string) (out string, status int) {
+func (w *instance) command(args ...string) (out string, status int) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), binary, args...)
 	cmd.Dir = w.t.TempDir()
@@ -89,14 +89,14 @@ func (w *ward) command(args ...string) (out string, status int) {
 	return string(b), 0
 }
 
-func (w *ward) plan(args ...string) (out string, status int) {
+func (w *instance) plan(args ...string) (out string, status int) {
 	w.t.Helper()
 	return w.invoke(append([]string{"plan"}, args...)...)
 }
 
 func TestThePlansExitStatus(t *testing.T) {
 	t.Parallel()
-	w := newWard(t, "observe")
+	w := newInstance(t, "observe")
 	if out, status := w.plan(); status != 0 {
 		t.Errorf("with nothing to do: exit status %d, want 0\n%s", status, out)
 	}
@@ -133,7 +133,7 @@ func TestThePlansExitStatus(t *testing.T) {
 }
 
 // compare shows the running instance files that it does not run on, while one dragon is sick.
-func (w *ward) compare() {
+func (w *instance) compare() {
 	w.t.Helper()
 	for _, x := range []struct {
 		name, file string
@@ -157,7 +157,7 @@ func (w *ward) compare() {
 }
 
 // reload loads other rules into the running instance, and waits for what it makes of them.
-func (w *ward) reload(mode, more string, refused float64) {
+func (w *instance) reload(mode, more string, refused float64) {
 	w.t.Helper()
 	for _, arg := range w.args {
 		if file, ok := strings.CutPrefix(arg, "--config.file="); ok {
@@ -180,7 +180,7 @@ func (w *ward) reload(mode, more string, refused float64) {
 
 func TestAPauseIsEffective(t *testing.T) {
 	t.Parallel()
-	w := newWard(t, "enforce")
+	w := newInstance(t, "enforce")
 	starts := func() int { return w.dragons.Dragon(0).Truth().MinerStarts }
 	if out, status := w.invoke("healer", "pause", "--scope=fleet", "--reason=a visit", "--owner=somebody"); status != 0 || !strings.Contains(out, "pause p1 of fleet") {
 		t.Fatalf("exit status %d\n%s", status, out)
@@ -229,7 +229,7 @@ func TestTheAdminAPIIsOffUnlessAskedFor(t *testing.T) {
 		_, _ = b.ReadFrom(resp.Body)
 		return resp.StatusCode, b.String()
 	}
-	w := newWard(t, "observe")
+	w := newInstance(t, "observe")
 	if code, body := post(w.base); code != http.StatusForbidden || !strings.Contains(body, "--web.enable-admin-api") {
 		t.Errorf("%d %s, want 403", code, body)
 	}
@@ -247,7 +247,7 @@ func TestTheAdminAPIIsOffUnlessAskedFor(t *testing.T) {
 
 func TestAPlanWithoutAnInstanceLeavesNoTrace(t *testing.T) {
 	t.Parallel()
-	w := newWard(t, "observe")
+	w := newInstance(t, "observe")
 	if out, status := w.invoke("healer", "quarantine", "--reason=r", w.worker(3)); status != 0 {
 		t.Fatalf("exit status %d\n%s", status, out)
 	}

@@ -25,7 +25,7 @@ func TestStandingStillForTenMinutes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("stands still for ten seconds")
 	}
-	w := newWard(t, "enforce")
+	w := newInstance(t, "enforce")
 	w.dragons.Dragon(4).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 	begun := w.now()
 	if err := w.p.Process.Signal(syscall.SIGSTOP); err != nil {

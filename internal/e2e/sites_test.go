@@ -94,13 +94,13 @@ func TestARolloutWaitsForAnotherSite(t *testing.T) {
 	t.Parallel()
 	installed.Tool(t, "prometheus", "prometheus")
 	images, _ := firmwares(t, dragontest.Image{Version: newer, Outcome: dragontest.Good, Size: 1 << 20})
-	farm := func(policy string) *ward {
+	farm := func(policy string) *instance {
 		w := prepareFarm(t, 3, quick, policy, func(_ int, s *dragontest.Spec) { s.TuneTime = -1 })
 		w.start("--firmwares-path=" + images)
 		w.healthy()
 		return w
 	}
-	begin := func(w *ward) {
+	begin := func(w *instance) {
 		if out, status := w.invoke("firmware", "rollout", "start", "latest", "--model=T1", "--reason=a test", "--yes"); status != 0 {
 			t.Fatalf("%d: %s", status, out)
 		}
@@ -116,7 +116,7 @@ scrape_configs:
 	second := farm(swift + gate)
 	begin(second)
 	begin(first)
-	state := func(w *ward, state string) bool {
+	state := func(w *instance, state string) bool {
 		return w.value(fmt.Sprintf(`mother_rollout_state{name=%q,rollout="f1",state=%q}`, newer, state)) == 1
 	}
 	for end := time.Now().Add(5 * time.Minute); !state(first, "done"); {

@@ -85,13 +85,13 @@ func impatient() *healer.Policy {
 	return &p
 }
 
-// newFixture makes a ward of n T1s. It is closed when the bubble's test ends.
+// newFixture makes a fixture of n T1s. It is closed when the bubble's test ends.
 func newFixture(t *testing.T, n int) *fixture {
 	t.Helper()
 	return newFixtureOf(t, n, nil, nil)
 }
 
-// newFixtureOf makes a ward of n dragons that are asked for facts.
+// newFixtureOf makes a fixture of n dragons that are asked for facts.
 func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts map[fleet.Fact]time.Duration) *fixture {
 	t.Helper()
 	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: n, InMemory: true, Specs: specs})
@@ -140,7 +140,7 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 	return w
 }
 
-// start runs a Healer on the ward.
+// start runs a Healer on the fixture.
 func (w *fixture) start() *Healer {
 	w.t.Helper()
 	h, run := w.make(w.dir)
