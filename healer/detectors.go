@@ -282,7 +282,7 @@ func booted(f *Facts, g *GracePolicy) bool {
 	return max(f.Uptime.Or(-1), f.Elapsed.Or(-1)) >= g.SystemBoot.Seconds()
 }
 
-// run shows the exam's sample to every detector.
+// run shows the sample to every detector.
 func (e *detectorInput) run() {
 	for i := range detectors {
 		d, ev := &detectors[i], &e.w.evidence[i]

@@ -137,7 +137,7 @@ type breakerKind uint8
 const (
 	noBreaker     breakerKind = iota
 	scopedBreaker             // one for each pool, site, rollout …
-	fleetBreaker              // one for the fleet, without a scope
+	fleetBreaker              // one for the fleet; foreign also has one for each dragon that is restarted
 )
 
 // gate is a row of the table below. Documentation, labels of metrics, waits and what a
@@ -387,7 +387,7 @@ func Gates() []Gate {
 }
 
 // BreakerNames returns the names of all breakers, each of which has a gate of its name, and of
-// those that are for the fleet as a whole and have no scope.
+// those that exist for the fleet, without a scope.
 func BreakerNames() (all, ofFleet []string) {
 	for i := range gates {
 		g := &gates[i]

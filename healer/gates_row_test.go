@@ -90,7 +90,7 @@ func TestEveryGateIsWhole(t *testing.T) {
 	}
 }
 
-// A row that somebody adds is whole, or the test above names what is missing.
+// A new row is whole, or the test above names what is missing.
 func TestWhatAGateLacksIsNamed(t *testing.T) {
 	names := constants(t, "gates.go", "Gate")
 	if len(gateFaults(gates, names)) > 0 {

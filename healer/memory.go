@@ -37,7 +37,7 @@ const (
 	Worse       Outcome = "worse" // fewer boards than before
 	LostOutcome Outcome = "lost"  // it did not come back
 	NotExecuted Outcome = "not_executed"
-	NotKnown    Outcome = "unknown" // several dragons claimed its MAC until the deadline
+	NotKnown    Outcome = "unknown" // at the deadline its MAC was contested, its site was out of reach or the healer isolated
 )
 
 // Result is what the sender learned.

@@ -15,7 +15,7 @@ const (
 	Act        Verb = "act"
 	WouldAct   Verb = "would_act"
 	Blocked    Verb = "blocked"
-	Wait       Verb = "wait" // an action is under way
+	Wait       Verb = "wait" // an action has no outcome yet
 	Recovery   Verb = "recovered"
 	Quarantine Verb = "quarantine"
 	Release    Verb = "release"

@@ -39,7 +39,6 @@ func TestClockJumpPausesAndRefillsNothing(t *testing.T) {
 }
 
 // S6: after a power cut of a host without a clock.
-
 func TestUntrustedClockOnlyObserves(t *testing.T) {
 	f := newFarm(t, 10).settle()
 	f.run(10 * time.Minute)
@@ -66,10 +65,7 @@ func TestUntrustedClockOnlyObserves(t *testing.T) {
 	}
 }
 
-// S12: a dragon that restarts by itself is not helped by more of it.
-
 // S15, S35: an intent without a result is never sent again, and stays charged.
-
 func TestKilledBetweenIntentAndResult(t *testing.T) {
 	for _, happened := range []bool{true, false} {
 		f := newFarm(t, 10).settle()
@@ -110,7 +106,6 @@ func TestKilledBetweenIntentAndResult(t *testing.T) {
 }
 
 // S16: a healer that keeps dying stops acting.
-
 func TestCrashLoopEndsInSafeMode(t *testing.T) {
 	f := newFarm(t, 5).settle()
 	for range 4 {
@@ -143,26 +138,7 @@ func TestCleanStartsAreNoCrashLoop(t *testing.T) {
 	}
 }
 
-// S18: somebody else restarts dragons. Those are left alone, the others are not.
-
-// S19: what is known of a dragon moves with its MAC.
-
-// S20: of two that claim one MAC neither is touched.
-
-// S24: a board that died hot is cooled, tried again and never rebooted.
-
-// Its next boards would die of heat, and no restart keeps them from it.
-
-// S22: a tuning dragon is slow, and left to it; S23: how long it takes is learned.
-
-// S25: a broken sensor is no fever.
-
-// S25: a sensor that says the same whatever the air does is as broken.
-
-// Boards that were cold get warm while another one, which never was, stands still.
-
-// S26: it says that it hashes, and nothing moves.
-
+// S34: a memory that was lost counts as used up.
 func TestRecoveredStateIsFullyCharged(t *testing.T) {
 	f := newFarm(t, 5)
 	f.mem.Recover(f.now, "healer.db: bad checksum")

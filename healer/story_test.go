@@ -37,9 +37,7 @@ func TestDeadBoardThatARestartCures(t *testing.T) {
 }
 
 // S14: a board that nothing brings back costs one restart and one reboot; then the
-
 // dragon mines on with what works, and a human is told.
-
 func TestPermanentlyDeadBoardIsQuarantinedAfterOneReboot(t *testing.T) {
 	f := newFarm(t, 4).settle()
 	killBoard(f.units[3], 1, 60)
@@ -53,7 +51,6 @@ func TestPermanentlyDeadBoardIsQuarantinedAfterOneReboot(t *testing.T) {
 }
 
 // S13: a dragon that does not mine at all gets the whole ladder, over at least 11 hours.
-
 func TestWholeLadderTakesElevenHours(t *testing.T) {
 	f := newFarm(t, 5).settle()
 	for i := range 3 {
@@ -76,20 +73,7 @@ func TestWholeLadderTakesElevenHours(t *testing.T) {
 	}
 }
 
-// S1: a pool outage is not the dragons' illness.
-
-// S1: after the outage the one that does not come back is restarted, never rebooted.
-
-// S2: its own dead pools get a dragon restarted, at most every six hours, and never rebooted.
-
-// S3: a switch takes a row with it.
-
-// S4: the healer itself is cut off.
-
-// S5: the power was off.
-
-// S10: a jump of the wall clock pauses, and changes nothing else.
-
+// S26: it says that it hashes, and nothing moves.
 func TestFlatlineIsHealed(t *testing.T) {
 	f := newFarm(t, 10).settle()
 	f.units[3].frozen = true
@@ -104,7 +88,6 @@ func TestFlatlineIsHealed(t *testing.T) {
 }
 
 // S27, S28: nothing can be done about a dragon that does not talk.
-
 func TestSilentDragonIsNotActedOn(t *testing.T) {
 	for _, reach := range []ReadStatus{Timeout, Refused, Unreachable, AuthFailed, BadResponse, Busy, Untried} {
 		t.Run(string(reach), func(t *testing.T) {
@@ -120,10 +103,7 @@ func TestSilentDragonIsNotActedOn(t *testing.T) {
 	}
 }
 
-// S29: what cannot be read is not zero, and a firmware that cannot be read is held.
-
 // S30: a threshold with a typo is refused before it is used.
-
 func TestConfigGuard(t *testing.T) {
 	f := newFarm(t, 20).settle()
 	typo := DefaultPolicy()
@@ -138,10 +118,6 @@ func TestConfigGuard(t *testing.T) {
 		t.Errorf("%v, %v newly sick, want none", err, g.Newly)
 	}
 }
-
-// S32: dragons that are no longer in the view are unreachable, not healthy, and not forgotten.
-
-// S34: a memory that was lost counts as used up.
 
 func TestLostAfterActionLatches(t *testing.T) {
 	f := newFarm(t, 20).settle()
@@ -185,7 +161,6 @@ func TestLostDragonThatReturnsIsWatchedAnew(t *testing.T) {
 }
 
 // S37: fewer boards than before is worse.
-
 func TestFewerBoardsIsWorse(t *testing.T) {
 	f := newFarm(t, 20).settle()
 	killBoard(f.units[1], 0, 60)
@@ -199,10 +174,7 @@ func TestFewerBoardsIsWorse(t *testing.T) {
 	}
 }
 
-// S39: cripples are quarantined, and the healer keeps working for the others.
-
-// S41: an announced reboot of many is nobody's doing.
-
+// S41: an announced reboot of many counts as no foreign restart.
 func TestMaintenanceExplainsRestarts(t *testing.T) {
 	f := newFarm(t, 30).settle()
 	if _, err := f.mem.Pause(f.now, PauseRequest{Kind: Maintained, Scope: "fleet", Owner: "user:ann", Reason: "new fans"}); err != nil {
@@ -224,7 +196,6 @@ func TestMaintenanceExplainsRestarts(t *testing.T) {
 }
 
 // S42: samples that come slowly are evidence, if they come often enough.
-
 func TestSlowPollingStillHeals(t *testing.T) {
 	f := newFarm(t, 10).settle()
 	f.policy.Poll = 2 * time.Minute
@@ -236,10 +207,7 @@ func TestSlowPollingStillHeals(t *testing.T) {
 	}
 }
 
-// Storms: many sick at once are left alone, until it is clear that nothing explains it.
-
 // The original's rule, in its own unit and for the models that it was made for.
-
 func TestMinimumHashratePerBoard(t *testing.T) {
 	f := newFarm(t, 10)
 	f.policy.Default.Detect.MinPerBoard = 4 * tera
@@ -286,7 +254,6 @@ func TestMissingBoardIsHealed(t *testing.T) {
 }
 
 // A relapse within the probation climbs the ladder; a day of health forgets it.
-
 func TestRelapseClimbsAndADayForgets(t *testing.T) {
 	f := newFarm(t, 20).settle()
 	f.cure = revive
@@ -331,9 +298,7 @@ func TestQuarantineEndsByItselfAfterACleanDay(t *testing.T) {
 }
 
 // A step that does not help is skipped, and holds up no step above it; now and then it is
-
 // tried again.
-
 func TestAStepThatDoesNotHelpIsSkipped(t *testing.T) {
 	for name, x := range map[string]struct {
 		skipped int
@@ -379,7 +344,6 @@ func TestAStepThatDoesNotHelpIsSkipped(t *testing.T) {
 }
 
 // Ten dragons that no step has helped latch the ladder, not the one that helped some.
-
 func TestALadderThatHelpsNoneIsLatched(t *testing.T) {
 	f := newFarm(t, 60).settle()
 	key := ladderKey(DeadBoard, "T1")
@@ -418,9 +382,7 @@ func TestBelowBaselineIsShownAndLeftAlone(t *testing.T) {
 }
 
 // Five of a hundred with a dead board: a restart each until it is known not to help, one
-
 // reboot each, and then they mine on with what they have.
-
 func TestFiveDeadBoardsOfAHundred(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t, 100)
@@ -443,7 +405,6 @@ func TestFiveDeadBoardsOfAHundred(t *testing.T) {
 }
 
 // I22: a curable sick dragon is acted on within two hours, on farms of every small size.
-
 func TestSmallFarmsAreHealed(t *testing.T) {
 	for n := 1; n <= 10; n++ {
 		f := newFarm(t, n).settle()

@@ -129,7 +129,7 @@ type Healer struct {
 	view          *healer.View    // of the last cycle
 	external      externalAnswers // as of the last cycle
 	upgrading     map[string]bool // MACs that firmware is on its way to, and not written down yet
-	acting        bool            // the ladder's own write is on its way
+	acting        bool            // a write is on its way: of the ladder, or a configuration
 	tripped       string          // a panic: nothing is sent any more
 	spawned       int             // goroutines that carry something out, and the one that looks
 	spawnEnded    chan struct{}
@@ -170,7 +170,7 @@ type Status struct {
 	windows   []bool
 	accounts  []string // that desired pools are for
 	uploads   *uploads
-	tunes     map[string]time.Duration // by model, as Memory.tuneTime has it
+	tunes     map[string]time.Duration // by model: Memory.TuneTime
 }
 
 // New makes a Healer. Nothing is read, written or sent before Run.

@@ -13,8 +13,8 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
-// metrics are what the healer counts. What it shows of the fleet is made of the
-// published status, in one piece, by showcase.
+// metrics are what the healer counts. The statusCollector shows the fleet, all of it from
+// one published Status.
 type metrics struct {
 	decisions, blocked, actions, outcomes   *prometheus.CounterVec
 	trips, foreign                          *prometheus.CounterVec
@@ -57,7 +57,7 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 		decisions: vector("mother_healer_decisions_total", "Decisions that changed, or were an hour old: what is done, would be done, or is blocked.", "action", "reason", "decision"),
 		blocked:   vector("mother_healer_blocked_total", "Dragons that came to wait for a gate.", "gate"),
 		actions:   vector("mother_healer_actions_total", "Writes to dragons that were written down, to be sent next.", "action", "reason"),
-		outcomes:  vector("mother_healer_outcomes_total", "What became of writes; unknown is what the sender learned, before the dragon's clock tells, and the end where others claim its MAC by then.", "action", "reason", "outcome"),
+		outcomes:  vector("mother_healer_outcomes_total", "What became of writes. Unknown: the sender got no clear answer, or at the deadline the dragon could not be judged, because its MAC was contested, its site out of reach or the healer isolated.", "action", "reason", "outcome"),
 		trips:     vector("mother_healer_breaker_trips_total", "Times that a breaker opened.", "breaker"),
 		foreign:   vector("mother_foreign_actions_total", "Restarts of dragons (miner process, system) without a known cause, and configurations of ours that were changed elsewhere.", "kind"),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{

@@ -106,7 +106,6 @@ func shownBoards(t *testing.T) (all []*shown) {
 var builtIn = []string{"__rate_interval", "__range", "__url_time_range"}
 
 // substituted is a query as Prometheus gets it.
-
 func substituted(expr string) string {
 	return strings.NewReplacer("$__rate_interval", "4m", "$__range", "6h", "$site", ".*", "$model", ".*", "$state", ".*", "$place", "", "$instance", ".*",
 		"$worker", "dragon-4500e3ab").Replace(expr)
@@ -149,7 +148,6 @@ func TestBoardsCanBeImportedAndProvisioned(t *testing.T) {
 }
 
 // Nothing may know the data source of the machine that it was made on.
-
 func TestEveryDataSourceIsTheChosenOne(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		var all any
@@ -232,9 +230,7 @@ func TestPanelsSayWhatTheyShow(t *testing.T) {
 }
 
 // An option that the SDK leaves empty is no default to Grafana but none of the choices:
-
 // of several figures a tile would show the first.
-
 func TestNoOptionIsEmpty(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -246,9 +242,7 @@ func TestNoOptionIsEmpty(t *testing.T) {
 }
 
 // To Grafana a figure above 80 is red unless the board says otherwise, and one that is not
-
 // there has the colour of the lowest.
-
 func TestColoursAreChosen(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -262,9 +256,7 @@ func TestColoursAreChosen(t *testing.T) {
 }
 
 // A bar counts what happened in four scrapes at least; as many bars as a screen has points
-
 // would count everything several times.
-
 func TestBarsDoNotOverlap(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -278,9 +270,7 @@ func TestBarsDoNotOverlap(t *testing.T) {
 }
 
 // The rows of several queries are one where all that they have in common is the same, the
-
 // name of the series included.
-
 func TestRowsOfTablesAreMerged(t *testing.T) {
 	for _, b := range shownBoards(t) {
 		for _, p := range b.Panels {
@@ -319,12 +309,8 @@ func TestRowsOfTablesAreMerged(t *testing.T) {
 	}
 }
 
-// keepsName reports whether what an expression gives is still called as its series.
-
 // A topk over a time range shows all that were among the k at any time, and a fleet has
-
 // too many dragons for a line each.
-
 func TestLinksLeadSomewhereAndKeepWhatIsChosen(t *testing.T) {
 	all := shownBoards(t)
 	urls := regexp.MustCompile(`"url": "([/h][^"]+)"`)
@@ -384,7 +370,6 @@ func TestLinksLeadSomewhereAndKeepWhatIsChosen(t *testing.T) {
 }
 
 // What the original tool sent to statsd, its users had on their boards.
-
 func TestEveryStatsdLineIsShown(t *testing.T) {
 	page, err := os.ReadFile("../../docs/statsd.md")
 	if err != nil {
@@ -406,7 +391,6 @@ func TestEveryStatsdLineIsShown(t *testing.T) {
 }
 
 // Each tile of the fleet's first screen opens a table of the very dragons it counts.
-
 func TestATileOpensTheDragonsThatItCounts(t *testing.T) {
 	states := regexp.MustCompile(`state=~"([a-z|]+)"`)
 	tiles := 0
@@ -440,7 +424,6 @@ func TestATileOpensTheDragonsThatItCounts(t *testing.T) {
 }
 
 // What Grafana's own schema does not know stands only where older ones want it.
-
 func TestBoardsFollowGrafanasSchema(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	for _, b := range shownBoards(t) {
@@ -471,7 +454,6 @@ func TestBoardsFollowGrafanasSchema(t *testing.T) {
 }
 
 // Who follows docs/grafana.md mounts the boards where they are looked for.
-
 func TestProvisioningFindsTheBoards(t *testing.T) {
 	data, err := os.ReadFile(committed + "/provisioning/dashboards/dragons.yml")
 	if err != nil {
@@ -518,7 +500,6 @@ func TestProvisioningFindsTheBoards(t *testing.T) {
 }
 
 // An alert's link leads to a board, and to a dragon on it.
-
 func TestAlertsLinkToBoards(t *testing.T) {
 	files, err := filepath.Glob("../../alerts/*.yml")
 	if err != nil {
