@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,24 @@ func TestTwoSitesInOnePrometheus(t *testing.T) {
 		"count(count by (farm) (mother_build_info))": 2,
 	} {
 		eventually(t, expr, func() bool { return all.query(t, expr)[""] == want })
+	}
+	// The fleet's board shows each farm, and both.
+	for _, panel := range []string{"Known", "Up", "Hashing", "Hash rate", "Hash rate by model", "Temperature"} {
+		of := func(farm string) (sum float64) {
+			for _, q := range questions(t) {
+				if q.board == "Dragons: fleet" && q.panel == panel {
+					expr := strings.NewReplacer("$farm", farm, "$site", ".*", "$place", "", "$model", ".*", "$__rate_interval", "1m").Replace(q.expr)
+					for _, v := range all.query(t, expr) {
+						sum += v
+					}
+				}
+			}
+			return sum
+		}
+		eventually(t, panel+" of both farms is the sum", func() bool {
+			north, south, both := of("north"), of("south"), of(".*")
+			return north > 0 && south > 0 && math.Abs(both-north-south) < 1e-6*both
+		})
 	}
 	eventually(t, "the sum over both is that of the parts", func() bool {
 		each := byFarm("sum by (farm) (dragon_boards)")

@@ -63,14 +63,15 @@ func (b *board) encode() ([]byte, error) {
 		Readonly().Tooltip(dashboard.DashboardCursorSyncCrosshair).Refresh(sparsest).Time("now-6h", "now").
 		Variables(append([]cog.Builder[dashboard.VariableModel]{
 			dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus"),
+			farmVariable(),
 		}, b.variables...)).
 		Links(append([]cog.Builder[dashboard.DashboardLink]{
 			dashboard.NewDashboardLinkBuilder("Dragons").Type(dashboard.DashboardLinkTypeDashboards).Tags([]string{tag}).
 				IncludeVars(true).KeepTime(true),
 		}, b.links...)).
 		Annotation(dashboard.NewAnnotationQueryBuilder().Name(b.annotation.name).Datasource(source()).Enable(true).
-			IconColor("purple").Expr(b.annotation.expr).
-			Target(prometheus.NewDataqueryBuilder().Expr(b.annotation.expr).RefId("Anno").Interval(sparsest).Range()))
+			IconColor("purple").Expr(ofFarm(b.annotation.expr)).
+			Target(prometheus.NewDataqueryBuilder().Expr(ofFarm(b.annotation.expr)).RefId("Anno").Interval(sparsest).Range()))
 	id := uint32(0)
 	for _, r := range b.rows {
 		id++
@@ -169,6 +170,7 @@ func source() common.DataSourceRef {
 
 // choice is a variable whose values are those of a label.
 func choice(name, label, query string) *dashboard.QueryVariableBuilder {
+	query = ofFarmQuery(query)
 	return dashboard.NewQueryVariableBuilder(name).Label(label).Datasource(source()).Query(dashboard.StringOrMap{String: &query}).
 		Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortNaturalAsc)
 }

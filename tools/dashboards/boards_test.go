@@ -107,7 +107,7 @@ var builtIn = []string{"__rate_interval", "__range", "__url_time_range"}
 
 // substituted is a query as Prometheus gets it.
 func substituted(expr string) string {
-	return strings.NewReplacer("$__rate_interval", "4m", "$__range", "6h", "$site", ".*", "$model", ".*", "$state", ".*", "$place", "", "$instance", ".*",
+	return strings.NewReplacer("$__rate_interval", "4m", "$__range", "6h", "$site", ".*", "$model", ".*", "$state", ".*", "$place", "", "$instance", ".*", "$farm", ".*",
 		"$worker", "dragon-4500e3ab").Replace(expr)
 }
 

@@ -172,9 +172,9 @@ func fleetBoard(limits thresholds) *board {
 				{state("Down", "Dragons that do not answer, or whose answers cannot be read.", "red", "down"), 4, 4, 0},
 				{state("Unauthenticated", "Dragons that reject all credentials.", "purple", "unauthenticated"), 4, 4, 0},
 				{healer(word("Healer", "enforce: the healer acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{`max by (mode) (mother_healer_mode) == 1`, "{{mode}}"})), 2, 4, 0},
-				{healer(tile("In hand", "Dragons with an action whose outcome is not known yet.", count, query{`sum(max by (scope) (mother_healer_in_flight{scope="fleet"}))`, ""})), 2, 4, 0},
-				{healer(tile("Waiting", "Sick dragons that wait for a gate: a budget, a pause, a common cause.", count, query{`sum(max by (gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
-				{healer(tile("Given up", "Quarantined dragons: someone must look at them.", count, query{`max(mother_healer_quarantined)`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
+				{healer(tile("In hand", "Dragons with an action whose outcome is not known yet.", count, query{`sum(max by (farm, scope) (mother_healer_in_flight{scope="fleet"}))`, ""})), 2, 4, 0},
+				{healer(tile("Waiting", "Sick dragons that wait for a gate: a budget, a pause, a common cause.", count, query{`sum(max by (farm, gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
+				{healer(tile("Given up", "Quarantined dragons: someone must look at them.", count, query{`sum(max by (farm) (mother_healer_quarantined))`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
 				{ranking("The ten worst", "Dragons with the lowest share of their expected hash rate, which is known after a quarter of an hour.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
 					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("not yet")), 8, 9, 0},
 				{bars("Actions of the healer", "What the healer sent to dragons.", query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval])) > 0`, "{{action}}"}), 8, 9, 0},

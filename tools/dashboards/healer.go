@@ -39,7 +39,7 @@ func healerBoard(limits thresholds) *board {
 				}, column{"id", "Instance", nil}, column{"version", "Version", nil}, column{"config_hash", "Policy", nil}).SortBy(rising("Instance")).NoValue("The state is not shared"), 21, 4, 0},
 			}},
 			{"What is it doing?", []panel{
-				{painted(heaps("Dragons by state", "Each dragon is in one of the healer's states.", count, query{"max by (state) (mother_healer_devices) > 0", "{{state}}"}).Decimals(0),
+				{painted(heaps("Dragons by state", "Each dragon is in one of the healer's states.", count, query{"sum by (state) (max by (farm, state) (mother_healer_devices)) > 0", "{{state}}"}).Decimals(0),
 					"healthy", "green", "new", "dark-green", "observing", "light-green", "suspect", "yellow", "sick", "red", "acting", "blue", "settling", "light-blue", "probation", "dark-blue",
 					"held", "orange", "flapping", "dark-orange", "quarantined", "purple", "lost", "dark-red", "unreachable", "light-red", "conflict", "light-purple", "maintenance", "text"), 12, 9, 0},
 				{bars("Actions", "By action and reason.", query{sum("action, reason", "mother_healer_actions_total") + " > 0", "{{action}} for {{reason}}"}), 6, 9, 0},
@@ -57,7 +57,7 @@ func healerBoard(limits thresholds) *board {
 			{"What holds it back?", []panel{
 				{lines("Longest wait", "How long a sick dragon has waited for each gate, at most. The plan and the healer page say what ends the wait.", seconds, query{"max by (gate) (mother_healer_waiting_seconds)", "{{gate}}"}).Min(0).NoValue("None"), 12, 8, 0},
 				{limit(lines("Left alone", "The longest time that a sick dragon has been left alone: since it is sick, or since its last action. Above the line an alert fires.", seconds, query{"max(mother_healer_untreated_seconds)", "longest"}).Min(0), colours("green", limits.at("waiting_seconds"), "red")), 12, 8, 0},
-				{heaps("Waiting", "Sick dragons, by the gate that holds them back.", count, query{"max by (gate) (mother_healer_blocked) > 0", "{{gate}}"}).Decimals(0).AxisSoftMax(1).NoValue("None"), 8, 8, 0},
+				{heaps("Waiting", "Sick dragons, by the gate that holds them back.", count, query{"sum by (gate) (max by (farm, gate) (mother_healer_blocked)) > 0", "{{gate}}"}).Decimals(0).AxisSoftMax(1).NoValue("None"), 8, 8, 0},
 				{ranking("Budgets", "Share of the budget that is used.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).
 					Max(1).Thresholds(colours("green", 0.8, "orange", 1.0, "red")), 8, 8, 0},
 				{lines("Budgets over time", "Share of the budget that is used.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).Min(0).Max(1), 8, 8, 0},
@@ -67,7 +67,7 @@ func healerBoard(limits thresholds) *board {
 				{bars("Dragons that came to wait", "By gate.", query{sum("gate", "mother_healer_blocked_total") + " > 0", "{{gate}}"}), 6, 8, 0},
 				{lanes("Pools", "Whether they give work. Dragons of a pool that does not are left alone.", causes, query{"max by (pool) (mother_pool_state)", "{{pool}}"}), 8, 7, 0},
 				{lanes("Fault domains", "Whether they are reachable. Dragons of a site that is not are left alone.", causes, query{"max by (domain) (mother_domain_state)", "{{domain}}"}), 8, 7, 0},
-				{lines("Pauses and maintenances", "Active ones, by scope.", count, query{"max by (scope) (mother_pauses)", "{{scope}}"}).Min(0).Decimals(0).AxisSoftMax(1), 4, 7, 0},
+				{lines("Pauses and maintenances", "Active ones, by scope.", count, query{"sum by (scope) (max by (farm, scope) (mother_pauses))", "{{scope}}"}).Min(0).Decimals(0).AxisSoftMax(1), 4, 7, 0},
 				{lanes("Windows", "Whether the healing window is open.", words("0", "shut", "red", "1", "open", "green"), query{"max by (window) (mother_window_open)", "{{window}}"}), 4, 7, 0},
 			}},
 			{"Rollouts and desired state", []panel{
@@ -108,7 +108,7 @@ func healerBoard(limits thresholds) *board {
 					query{"sum(" + increase("mother_healer_panics_total") + ")", "panics"}, query{"sum(" + increase("mother_state_write_errors_total") + ")", "state not written"},
 					query{"sum(" + increase("mother_audit_write_errors_total") + ")", "audit not written"}, query{"sum(" + increase("mother_gate_errors_total") + ")", "gate not asked"}), 8, 7, 0},
 				{lines("Dragons that answer slowly, or sense wrongly", "The former are asked half as often; the temperature of the latter's boards is not to be trusted.", count,
-					query{"max(mother_healer_slow_dragons)", "slow"}, query{"fleet:dragon_sensor_faults:count", "sensor faults"}).Min(0).Decimals(0).AxisSoftMax(1), 12, 7, 0},
+					query{"sum(max by (farm) (mother_healer_slow_dragons))", "slow"}, query{"fleet:dragon_sensor_faults:count", "sensor faults"}).Min(0).Decimals(0).AxisSoftMax(1), 12, 7, 0},
 				{is("Policy", "Whether the newest policy would call too many dragons sick at once, so that the one before it stays in force.", "mother_healer_policy_refused", words("0", "in force", "green", "1", "refused", "red")), 4, 7, 0},
 				{lines("Time to decide", "About the whole fleet, writing it down included.", seconds,
 					query{"histogram_quantile(0.5, sum by (le) (" + rate(cycles) + "))", "median"}, query{"histogram_quantile(0.99, sum by (le) (" + rate(cycles) + "))", "99 %"}).Min(0), 8, 7, 0},

@@ -127,7 +127,7 @@ func (s series) of(expr parser.Expr, wrong func(format string, args ...any)) lab
 	}
 	want := func(have labels, names []string, what string) {
 		for _, n := range names {
-			if !have[n] {
+			if !have[n] && n != farmLabel {
 				wrong("%s: the label %q is not there; %s are", what, n, have)
 			}
 		}
@@ -140,7 +140,7 @@ func (s series) of(expr parser.Expr, wrong func(format string, args ...any)) lab
 			return labels{}
 		}
 		for _, m := range e.LabelMatchers {
-			if m.Name != "__name__" && m.Name != "unset" && !have[m.Name] { // no series has unset, see fleet.go
+			if m.Name != "__name__" && m.Name != "unset" && m.Name != farmLabel && !have[m.Name] { // see fleet.go and farm.go
 				wrong("%s: has no label %q, only %s", e.Name, m.Name, have)
 			}
 		}

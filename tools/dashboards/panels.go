@@ -39,7 +39,7 @@ type query struct{ expr, legend string }
 
 // target is the query as a panel asks it, under the letter of its place.
 func (q query) target(i int) *prometheus.DataqueryBuilder {
-	b := prometheus.NewDataqueryBuilder().Expr(q.expr).RefId(string(rune('A' + i))).Datasource(source())
+	b := prometheus.NewDataqueryBuilder().Expr(ofFarm(q.expr)).RefId(string(rune('A' + i))).Datasource(source())
 	if q.legend != "" {
 		b.LegendFormat(q.legend)
 	}
@@ -226,7 +226,7 @@ func leadsTo(title, url string) []cog.Builder[dashboard.DashboardLink] {
 // The links between boards keep the time range and the data source. A dragon's name is
 // a cell of a table, or a label.
 const (
-	keeping     = "${__url_time_range}&${datasource:queryparam}"
+	keeping     = "${__url_time_range}&${datasource:queryparam}&${farm:queryparam}"
 	toCell      = "/d/" + dragonUID + "?" + keeping + "&var-worker=${__data.fields.Dragon}"
 	toLabel     = "/d/" + dragonUID + "?" + keeping + "&var-worker=${__field.labels.worker}"
 	toHealer    = "/d/" + healerUID + "?" + keeping
