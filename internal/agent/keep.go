@@ -172,6 +172,9 @@ func (h *Healer) take(o *opened) {
 	now := h.clock.Now()
 	h.held = errors.Is(o.err, store.ErrHeld)
 	if o.err != nil {
+		if h.config.Shared && errors.Is(o.err, healer.ErrNewerMemory) { // it led for as long as it read
+			h.rests = time.Now().Add(newerRest)
+		}
 		h.refused(o.err)
 		// A standby goes on from the leader's memory once, and so sees the fleet by the
 		// leader's line of time from then on.
@@ -236,6 +239,9 @@ func (h *Healer) giveUp(why error) {
 	h.backend, h.writer = nil, nil
 	go func() { _ = shut(writer, b) }()
 }
+
+// newerRest is how long an instance that cannot read the shared memory does not lead.
+const newerRest = 15 * time.Minute
 
 // isolatedRest is how long an instance that was cut off from the dragons does not lead.
 const isolatedRest = 5 * time.Minute

@@ -154,17 +154,24 @@ func OpenEtcd(ctx context.Context, c EtcdConfig, floor uint64) (_ *Etcd, state S
 	return e, state, nil
 }
 
-// lead takes the leader's key, with a lease and the next epoch.
+// lead takes the leader's key, with a lease and the next epoch. It does not where a newer
+// version wrote the state: an instance that knows that version would have to wait for it.
 func (e *Etcd) lead(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestWithin)
 	defer cancel()
 	leader, epochKey, resigned := e.config.key("leader"), e.config.key("epoch"), e.config.key("resigned")
-	now, err := e.client.Txn(ctx).Then(clientv3.OpGet(leader), clientv3.OpGet(epochKey), clientv3.OpGet(resigned)).Commit()
+	now, err := e.client.Txn(ctx).Then(clientv3.OpGet(leader), clientv3.OpGet(epochKey), clientv3.OpGet(resigned),
+		clientv3.OpGet(e.config.key("state/"+keySeal))).Commit()
 	if err != nil {
 		return err
 	}
 	if kvs := now.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		return heldError(kvs[0].Value)
+	}
+	if kvs := now.Responses[3].GetResponseRange().Kvs; len(kvs) > 0 {
+		if _, err := decodeSeal(kvs[0].Value); errors.Is(err, ErrNewer) {
+			return err
+		}
 	}
 	last, revision := number(now.Responses[1].GetResponseRange().Kvs)
 	left, _ := number(now.Responses[2].GetResponseRange().Kvs)

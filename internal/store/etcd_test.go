@@ -102,6 +102,33 @@ func TestADeposedLeaderWritesNothing(t *testing.T) {
 	}
 }
 
+// An instance that cannot read the state of a newer version does not lead for a moment, again
+// and again: the newer one would have to wait for it.
+func TestAnOlderInstanceDoesNotLead(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	config := etcdConfig(cluster, "old")
+	a, _ := openEtcd(t, config, 0)
+	must(t, a.Commit(some(2)))
+	_, err := a.client.Put(t.Context(), config.key("state/"+keySeal), string(encode(keySeal, 9, []byte(`{"format":99,"written_by":"7.1.0"}`))))
+	must(t, err)
+	must(t, a.Close())
+	client, err := config.client()
+	must(t, err)
+	defer client.Close()
+	epoch, err := client.Get(t.Context(), config.key("epoch"))
+	must(t, err)
+	for range 3 {
+		if _, _, err := OpenEtcd(t.Context(), config, 0); !errors.Is(err, ErrNewer) {
+			t.Fatalf("%v, want %v", err, ErrNewer)
+		}
+	}
+	after, err := client.Get(t.Context(), config.key("epoch"))
+	must(t, err)
+	if after.Kvs[0].ModRevision != epoch.Kvs[0].ModRevision {
+		t.Errorf("it has led: epoch %s, was %s", after.Kvs[0].Value, epoch.Kvs[0].Value)
+	}
+}
+
 // Of many that start at once one leads, and each leader has an epoch of its own.
 func TestOneLeads(t *testing.T) {
 	cluster := etcdtest.Start(t, 1)
