@@ -150,6 +150,8 @@ var scenarios = []scenario{
 	{alert: "ScrapeIncomplete", fires: 15, resolved: 17, with: map[string]string{`dragon_scrape_failures_total{worker="a",reason="budget"}`: "0|+1"}},
 	{alert: "ScrapeErrors", fires: 15, resolved: 17, with: map[string]string{`mother_scrape_errors_total{cause="panic"}`: "0|+1"}},
 	{alert: "StatsdFailing", fires: 20, resolved: 17, with: map[string]string{`mother_statsd_errors_total`: "0|+1"}, near: map[string]string{`mother_statsd_errors_total`: "0|once"}},
+	{alert: "NotificationsFailing", fires: 20, resolved: 17, with: map[string]string{`mother_notifications_total{webhook="ops",result="retried"}`: "0|+1"},
+		near: map[string]string{`mother_notifications_total{webhook="ops",result="sent"}`: "0|+1", `mother_notifications_total{webhook="ops",result="failed"}`: "0|once"}},
 	{alert: "TargetSilent", lasts: 45, with: map[string]string{`mother_target_up{target="192.0.2.77"}`: "none|0"}, near: map[string]string{`mother_target_up{target="192.0.2.77"}`: "1|0"}},
 	{alert: "ConfigReloadFailed", with: map[string]string{`mother_config_last_reload_successful`: "1|0"}},
 	{alert: "InventoryWriteFailing", fires: 10, resolved: 35, with: map[string]string{`mother_inventory_write_failures_total{file="own"}`: "0|once"}},

@@ -122,6 +122,9 @@ func (s *Scanner) lock(address string, a answer) (said bool) {
 	}
 	if news {
 		level.Warn(s.cfg.Logger).Log("msg", "dragon refuses our credentials", "address", address, "brand", a.brand, "reason", lockedReason(a.err), "err", a.err)
+		if s.cfg.OnLocked != nil {
+			s.cfg.OnLocked(address, string(a.brand), string(lockedReason(a.err)))
+		}
 	}
 	return news
 }

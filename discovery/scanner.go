@@ -85,6 +85,7 @@ type Config struct {
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // of the first step; default net.Dialer
 	Resolve  func(ctx context.Context, host string) ([]netip.Addr, error)         // of targets' names; default net.DefaultResolver
 	Progress func(done, total int)                                                // called after each address, never concurrently; may be nil
+	OnLocked func(address, brand, reason string)                                  // called when a dragon begins to refuse the credentials; may be nil
 	OnScan   func(Result)                                                         // called by Run after each scan; may be nil
 }
 

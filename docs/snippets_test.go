@@ -308,7 +308,7 @@ func TestCommandLinesAreTakenApart(t *testing.T) {
 // sitesOfDocs are the networks that snippets of a configuration leave out.
 const sitesOfDocs = "networks: [{cidr: 192.0.2.0/25, site: hall-a}, {cidr: 192.0.2.128/25, site: hall-b}]\n"
 
-var passwordFile = regexp.MustCompile(`password_file: ([^\s,}]+)`)
+var passwordFile = regexp.MustCompile(`(?:password|url|secret)_file: ([^\s,}]+)`)
 
 func TestDocsEveryYAMLIsTaken(t *testing.T) {
 	ours, theirs := 0, 0
@@ -351,9 +351,9 @@ func TestDocsEveryYAMLIsTaken(t *testing.T) {
 			}
 			for _, m := range passwordFile.FindAllStringSubmatch(text, -1) {
 				if !filepath.IsAbs(m[1]) {
-					write(m[1], "hunter2\n")
+					write(m[1], "https://hunter2.example.net/\n")
 				} else {
-					text = strings.ReplaceAll(text, m[1], write(filepath.Base(m[1]), "hunter2\n"))
+					text = strings.ReplaceAll(text, m[1], write(filepath.Base(m[1]), "https://hunter2.example.net/\n"))
 				}
 			}
 			var out bytes.Buffer

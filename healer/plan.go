@@ -25,6 +25,8 @@ const (
 	Refuse     Verb = "refuse" // it is not
 	Changed    Verb = "state"  // in the audit: nothing but the state
 	Manual     Verb = "manual" // in the audit: what a human did without the healer
+	Sighted    Verb = "found"  // in the audit: dragons that were not known
+	LockedOut  Verb = "locked" // in the audit: a dragon refuses the credentials
 )
 
 // Plan is the outcome of a cycle: a decision for every dragon, and what they rest on.

@@ -48,6 +48,7 @@ func TestPackagesImportOnlyWhatIsBelowThem(t *testing.T) {
 		"internal/agent":       {"internal/cmd", "internal/app", "internal/web", "internal/config", "collector", "discovery", "dragon/dragontest"},
 		"internal/gate":        append(running, "collector", "discovery", "dragon/dragontest", "internal/config"),
 		"internal/config":      running,
+		"internal/notify":      append(running, "collector", "discovery", "dragon/dragontest", "internal/config", "internal/fleet"),
 		"internal/web":         {"internal/cmd", "internal/app", "internal/config", "dragon/dragontest"},
 		"collector":            append(running, "discovery", "healer", "dragon/dragontest"),
 		"discovery":            append(running, "collector", "healer", "dragon/dragontest"),

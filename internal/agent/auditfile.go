@@ -194,6 +194,9 @@ func (h *Healer) appendAudit(records ...healer.Audit) {
 		}
 		h.auditSeq++
 		r.Seq, r.HealerID, r.Generation = h.auditSeq, h.config.ID, h.generation()
+		if h.config.OnAudit != nil {
+			h.config.OnAudit(r)
+		}
 		line, err := json.Marshal(r)
 		if err != nil { // NaN, for example; the rest is written
 			level.Error(h.logger).Log("msg", "audit record not writable", "worker", r.Worker, "err", err)
@@ -216,7 +219,7 @@ func (h *Healer) said() written {
 // logOf chooses the level: what is done, and what a human must know, is for everybody.
 func logOf(h *Healer, r *healer.Audit) interface{ Log(...any) error } {
 	switch r.Decision {
-	case healer.Nothing, healer.Blocked, healer.Wait, healer.Recovery:
+	case healer.Nothing, healer.Blocked, healer.Wait, healer.Recovery, healer.Sighted, healer.LockedOut: // the last two are logged by others
 		if r.Verify == nil && !byUser(r.Actor) {
 			return level.Debug(h.logger)
 		}

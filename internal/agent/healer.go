@@ -53,6 +53,10 @@ type Config struct {
 	// OnAction is told of every write that went out. It must not block.
 	OnAction func(*fleet.Info, *healer.Action)
 
+	// OnAudit is told of every audit record that this process writes. It must not block, nor keep
+	// the record.
+	OnAudit func(*healer.Audit)
+
 	// State opens what the memory is kept in, and owns it; default: healer.db in Dir. floor is the
 	// newest generation that is known of it. Another owner is store.ErrHeld.
 	State func(ctx context.Context, floor uint64) (Backend, store.State, error)

@@ -31,6 +31,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/gate"
+	"github.com/brndnmtthws/mother-of-dragons/internal/notify"
 	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
@@ -51,6 +52,7 @@ type app struct {
 	fleet     *fleet.Fleet // set before the first login
 	stock     *firmware.Stock
 	statsd    *runner[collector.Statsd]
+	notifier  *runner[notify.Notifier]
 	healer    *agent.Healer // set before the first reading
 	scanner   *runner[discovery.Scanner]
 	buttons   *discovery.Listener // nil without --discovery.listen
@@ -99,6 +101,11 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 		Registerer: a.registry,
 	})}
 	a.statsd = newRunner(collector.NewStatsd(a.statsdConfig(c)))
+	notifier, err := notify.New(notify.Config{Webhooks: c.Webhooks, Instance: instanceName(c), Logger: a.loggerOf("notify"), Registerer: a.registry})
+	if err != nil {
+		return nil, err
+	}
+	a.notifier = newRunner(notifier)
 	if a.healer, err = a.newHealer(c); err != nil {
 		return nil, err
 	}
@@ -197,6 +204,7 @@ func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 				a.statsd.current.Load().Action(d, name)
 			}
 		},
+		OnAudit:    a.notify,
 		Clock:      clock,
 		Logger:     a.loggerOf("healer"),
 		Registerer: a.registry,
@@ -243,6 +251,7 @@ func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 		Fleet:           a.fleet,
 		Logger:          a.loggerOf("discovery"),
 		Registerer:      a.registry,
+		OnLocked:        a.recordLocked,
 		OnScan: func(r discovery.Result) {
 			a.statsd.current.Load().Scanned(r.Duration, r.Known+len(r.Found)+r.Locked)
 		},
@@ -320,6 +329,7 @@ func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads 
 		group.Go(func() error { return a.buttons.Run(ctx) })
 	}
 	group.Go(func() error { return a.statsd.run(ctx, (*collector.Statsd).Run) })
+	group.Go(func() error { return a.notifier.run(ctx, (*notify.Notifier).Run) })
 	group.Go(func() error {
 		a.reloadOnSignal(ctx, reloads)
 		return nil

@@ -66,6 +66,9 @@ func (a *app) applyConfig(before, next *config.Config) {
 	if before.Statsd != next.Statsd {
 		a.statsd.set(a.statsd.current.Load().With(a.statsdConfig(next)))
 	}
+	if n := a.notifier.current.Load(); !n.SendsTo(next.Webhooks) {
+		a.notifier.set(n.With(next.Webhooks))
+	}
 	newCredentials := !before.Credentials.Equal(&next.Credentials)
 	if newCredentials || !before.SearchesAs(next) {
 		a.scanner.set(a.scanner.current.Load().With(a.discoveryConfig(next)))

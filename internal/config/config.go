@@ -12,6 +12,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/notify"
 )
 
 // Config is what the program runs on. Only the functions of this package make one, so whoever
@@ -24,8 +25,9 @@ type Config struct {
 	Sites       Sites
 	Credentials Credentials
 	Coordinator Coordinator // of HA.Etcd
-	Warnings    []string    // about settings that are valid and probably not meant
-	File        string      // that it was read from; empty: from flags alone
+	Webhooks    []notify.Webhook
+	Warnings    []string // about settings that are valid and probably not meant
+	File        string   // that it was read from; empty: from flags alone
 
 	labels map[string]*fleet.Labels // by MAC
 	flags  *Settings                // as they were before the file

@@ -97,6 +97,7 @@ func (c *Config) check(r *reader, dir string) {
 	c.checkWeb(r)
 	c.adoptCredentials(r, dir, sites)
 	c.adoptHA(r, dir)
+	c.adoptNotify(r, dir)
 	c.Healing = newHealing(r, &c.Settings, sites)
 	c.Desired = c.newDesiredStates(r, sites, dir)
 	c.Policy.Desired = c.Desired.Of

@@ -51,7 +51,8 @@ func written(t *testing.T, text string) string {
 func writeExampleFiles(t *testing.T, dir string) {
 	t.Helper()
 	for name, content := range map[string]string{
-		"admin.password": "dragonadmin\n", "hall-a.password": "dragonadmin\n", "labels.csv": "mac,rack\na0:b0:45:00:00:01,a12\n",
+		"admin.password": "dragonadmin\n", "hall-a.password": "dragonadmin\n", "ops.secret": "0123456789abcdef\n", "chat.url": "https://chat.example.net/hook\n",
+		"labels.csv": "mac,rack\na0:b0:45:00:00:01,a12\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -448,6 +449,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 	for name, c := range map[string]*Config{"as it stands": as, "with every setting": uncommented} {
 		got, want := c.Settings, defaults.Settings
 		got.Networks, got.Exclude, got.Dragons, got.Logins, got.Profiles, got.Statsd.Host = want.Networks, nil, want.Dragons, nil, nil, ""
+		got.Notify.Webhooks = nil
 		got.Inventory.Labels, got.Inventory.LabelsFile = nil, "" // examples, not defaults
 		got.HA.URL, got.HA.Etcd.Endpoints, got.Web.Grafana, got.Web.Prometheus = "", nil, "", ""
 		got.Policy, want.Policy = healer.Policy{}, healer.Policy{}

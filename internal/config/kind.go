@@ -14,6 +14,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
+	"github.com/brndnmtthws/mother-of-dragons/internal/notify"
 )
 
 // kind is how one type of value is written: in the file, after a flag, in the reference and
@@ -42,11 +43,18 @@ var kinds = func() map[reflect.Type]*kind {
 	anything := schema{"type": []string{"string", "number", "boolean"}}
 	mode := choice("observe", "enforce")
 	step := choice("restart", "reboot")
+	var events []string
+	for _, k := range notify.Kinds() {
+		events = append(events, string(k))
+	}
+	event := choice(events...)
 	same := func(s string) string { return s }
 	return map[reflect.Type]*kind{
 		reflect.TypeFor[string](): kindOf("string", "a string", Text, same, anything),
 		reflect.TypeFor[dragon.Secret](): kindOf("string", "a string", func(s string) (dragon.Secret, error) { return dragon.Secret(s), nil },
 			dragon.Secret.String, anything),
+		reflect.TypeFor[hookURL](): kindOf("URL", "a URL like https://hooks.example.net/dragons", func(s string) (hookURL, error) { return hookURL(s), nil },
+			hookURL.String, anything),
 		reflect.TypeFor[bool]():    kindOf("boolean", "true or false", parseBool, strconv.FormatBool, schema{"type": "boolean"}),
 		reflect.TypeFor[int]():     kindOf("integer", "an integer", parseInt, strconv.Itoa, schema{"type": "integer"}),
 		reflect.TypeFor[float64](): kindOf("number", "a number", parseNumber, showNumber, schema{"type": "number"}),
@@ -66,6 +74,10 @@ var kinds = func() map[reflect.Type]*kind {
 			_, err := mode.parse(s)
 			return healer.Mode(s), err
 		}, func(m healer.Mode) string { return string(m) }, mode.schema),
+		reflect.TypeFor[notify.Kind](): kindOf(event.name, event.wants, func(s string) (notify.Kind, error) {
+			_, err := event.parse(s)
+			return notify.Kind(s), err
+		}, func(k notify.Kind) string { return string(k) }, event.schema),
 		reflect.TypeFor[healer.Kind](): kindOf(step.name, step.wants, func(s string) (healer.Kind, error) {
 			_, err := step.parse(s)
 			return map[string]healer.Kind{"restart": healer.Restart, "reboot": healer.Reboot}[s], err

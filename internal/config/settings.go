@@ -60,6 +60,9 @@ type Settings struct {
 	} `yaml:"firmware"`
 	Profiles []profile `yaml:"profiles"`
 	HA       HA        `yaml:"ha"`
+	Notify   struct {
+		Webhooks []webhook `yaml:"webhooks"`
+	} `yaml:"notify"`
 
 	// These are set by flags alone.
 	Pools           []PoolSet     `yaml:"-"` // empty: left as they are
@@ -256,7 +259,7 @@ narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles
 				"`firmware rollout start` installs it."},
 		}},
 	}
-	return append(append(sections, haSections()...), section{rows: []setting{
+	return append(append(sections, append(haSections(), notifySection())...), section{rows: []setting{
 		{flag: "dragon-autotune-mode", holder: "MODE", doc: "Desired autotune mode: efficient, balanced, factory or performance. Default: left as it is.",
 			set: func(s *Settings, text string) (err error) {
 				s.AutotuneMode, err = Choice(dragon.AutoTuneModes()...)(text)

@@ -1,0 +1,48 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+const (
+	discoveryActor = "discovery"
+	namedFound     = 10 // new dragons with a record each; more have one together
+)
+
+// found are the audit records of the dragons that the newest plan has met first.
+func (h *Healer) found() []healer.Audit {
+	var all []healer.Audit
+	for mac, r := range h.mem.Dragons {
+		if r.FirstSeen != h.plan.At {
+			continue
+		}
+		w := &r.Who
+		all = append(all, healer.Audit{
+			At: h.plan.Wall, Epoch: h.mem.Fleet.Epoch, MAC: mac, Worker: w.Worker, IP: w.Address, Model: w.Model, Firmware: w.Firmware,
+			Domain: w.Domain, Decision: healer.Sighted, State: r.State, Actor: discoveryActor, Config: h.mem.Fleet.ConfigHash,
+		})
+	}
+	slices.SortFunc(all, func(a, b healer.Audit) int { return strings.Compare(a.Worker+a.MAC, b.Worker+b.MAC) })
+	if len(all) <= namedFound {
+		return all
+	}
+	note := fmt.Sprintf("%d new dragons:", len(all))
+	for i := range namedFound {
+		note += " " + all[i].Worker
+	}
+	return []healer.Audit{{At: h.plan.Wall, Epoch: h.mem.Fleet.Epoch, Decision: healer.Sighted, Actor: discoveryActor, Config: h.mem.Fleet.ConfigHash, Note: note + " …"}}
+}
+
+// Locked records that a dragon at an address refuses the credentials.
+func (h *Healer) Locked(ctx context.Context, address, brand, reason string) error {
+	return h.onLoop(ctx, "recording a locked dragon", func(context.Context) error {
+		h.appendAudit(healer.Audit{At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, IP: address, Decision: healer.LockedOut, Actor: discoveryActor,
+			Config: h.mem.Fleet.ConfigHash, Note: strings.TrimSpace(brand + " refuses our credentials: " + reason)})
+		return nil
+	})
+}
