@@ -30,6 +30,7 @@ type ConfigRollout struct {
 }
 
 func (ro *ConfigRollout) kind() Kind     { return Configure }
+func (ro *ConfigRollout) stops() Verb    { return Changed } // its breaker says hold
 func (ro *ConfigRollout) brings() string { return ro.Name }
 func (ro *ConfigRollout) title() string  { return fmt.Sprintf("rollout %s (%s):", ro.ID, ro.Name) }
 
@@ -62,7 +63,7 @@ type RolloutPolicy struct {
 // wave is how many of n dragons may be configured within Every.
 func (p *RolloutPolicy) wave(n int) int { return max(p.WaveMin, p.Wave.floorOf(n)) }
 
-// rolloutOf returns the rollout of a desired state, a new one if no dragon had it of late.
+// rolloutOf returns the rollout of a desired state. It begins one if there is none.
 func (c *cycle) rolloutOf(w *DesiredState) *ConfigRollout {
 	f := &c.m.Fleet
 	i := slices.IndexFunc(f.Rollouts, func(ro *ConfigRollout) bool { return ro.Key == w.Key })

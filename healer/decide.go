@@ -102,6 +102,7 @@ type cycle struct {
 	granted      *subject // that this cycle's action goes to
 	observed     *subject // that it would go to if its mode were enforce
 	siteHot      bool
+	peers        []float64       // sorted: see peersHottest; nil: not collected since an upgrade changed its phase
 	exam         detectorInput   // of the dragon that is examined
 	today        map[string]bool // dragons that were written to within a day to heal them; nil: not counted yet
 }

@@ -72,7 +72,7 @@ func (c *cycle) watchUpgrade(s *subject) {
 	x := c.upgradeOf(s)
 	switch {
 	case x.ro == nil:
-		s.r.Upgrade = nil
+		s.r.Upgrade, c.peers = nil, nil
 		c.m.touch(s.f.MAC)
 	case x.upload == nil:
 		x.enter(UpgradeInconclusive, "what was sent is not on record any more")
@@ -107,7 +107,7 @@ func (x *upgrade) enter(phase UpgradePhase, why string) {
 		r.Note += ": " + why
 	}
 	x.out.Audit = append(x.out.Audit, r)
-	x.Phase, x.Since, x.Why = phase, x.now, why
+	x.Phase, x.Since, x.Why, x.peers = phase, x.now, why, nil
 	x.m.touch(x.s.f.MAC)
 }
 

@@ -63,6 +63,7 @@ type FirmwareRollout struct {
 }
 
 func (ro *FirmwareRollout) kind() Kind     { return Upgrade }
+func (ro *FirmwareRollout) stops() Verb    { return Hold }
 func (ro *FirmwareRollout) brings() string { return "firmware " + ro.Release.Version }
 func (ro *FirmwareRollout) title() string  { return "firmware " + ro.ID + " " + ro.Release.Version }
 
@@ -91,7 +92,7 @@ func (m *Memory) StartFirmware(now Instant, q FirmwareRequest) (*FirmwareRollout
 	case q.Owner == "" || q.Reason == "":
 		return nil, errors.New("a rollout needs an owner and a reason")
 	case !strings.EqualFold(v.Model, r.Model):
-		return nil, fmt.Errorf("%s is no firmware for a %s", r.Version, r.Model)
+		return nil, fmt.Errorf("%s does not fit a %s", r.Version, r.Model)
 	case len(r.SHA256) != 64 || r.Size <= 0 || r.Size > dragon.MaxImage:
 		return nil, fmt.Errorf("%s: a rollout needs the image's digest and its size, 1 to %d bytes", r.Version, int64(dragon.MaxImage))
 	}
@@ -243,7 +244,10 @@ func (c *cycle) firmwareSteps() []rolloutStep {
 			}
 		}
 		room := w.room()
-		for _, s := range w.waiting {
+		if room <= 0 {
+			continue
+		}
+		for _, s := range c.byRisk(w) {
 			if room <= 0 {
 				break
 			}

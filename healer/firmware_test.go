@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 const newer = "t1_20191101_120000"
@@ -273,6 +275,42 @@ func TestATrialIsJudgedByWhatTheDragonDidBefore(t *testing.T) {
 				t.Errorf("%q, want %q", got, c.says)
 			}
 		})
+	}
+}
+
+// A dragon is compared with the others, whatever their number and phases.
+func TestPeersAreTheOthersThatAreNotUpgraded(t *testing.T) {
+	at := func(temperature float64, phase UpgradePhase) *subject {
+		s := &subject{f: &Facts{Boards: []BoardFacts{{Status: "Alive", Temperature: dragon.Known(temperature)}}}, r: &Record{}}
+		if phase != "" {
+			s.r.Upgrade = &Upgrading{Phase: phase}
+		}
+		return s
+	}
+	blind := &subject{f: &Facts{}, r: &Record{}}
+	a, b, c, d, e := at(60, ""), at(70, UpgradeDone), at(70, ""), at(80, UpgradeVerifying), at(90, UpgradeFailed)
+	for i, x := range []struct {
+		all  []*subject
+		of   *subject
+		want float64
+	}{
+		{[]*subject{a}, a, 0},
+		{[]*subject{blind, d}, d, 0},
+		{[]*subject{a, b, c, e}, a, 70},
+		{[]*subject{a, b, e}, a, 80},
+		{[]*subject{e, b, a}, b, 75},
+		{[]*subject{e, b, a}, e, 65},
+		{[]*subject{e, c, b, a}, c, 70},
+		{[]*subject{e, b, a, d, blind}, d, 70},
+		{[]*subject{e, b, a, d, blind}, blind, 70},
+		{[]*subject{e, c, b, a, d}, d, 70},
+	} {
+		y := &cycle{all: x.all}
+		for range 2 {
+			if got := y.peersHottest(x.of); got != x.want {
+				t.Errorf("%d: %g, want %g", i, got, x.want)
+			}
+		}
 	}
 }
 

@@ -19,8 +19,8 @@ type Condition struct {
 // errorsAllowed is a number of hardware errors that means nothing.
 const errorsAllowed = 20
 
-// rateBefore is the dragon's rate of late: the median of its last healthy day, or what it
-// does now where that was not seen.
+// rateBefore is the dragon's usual rate: the median of its last healthy day, or its present
+// rate where that was not seen.
 func (s *subject) rateBefore() dragon.Number {
 	b := &s.r.Baseline
 	if n := len(b.Slots); n >= slotsNeeded && b.Mode == s.f.Mode {
@@ -41,16 +41,38 @@ func (c *cycle) condition(s *subject) Condition {
 // peersHottest is the median of the hottest boards of the dragons that are not being upgraded:
 // the weather that they have in common. 0 where there are none.
 func (c *cycle) peersHottest(of *subject) float64 {
-	var all []float64
-	for _, s := range c.all {
-		if t, ok := s.f.hottest().Get(); ok && s != of && !s.conflict && (s.r.Upgrade == nil || s.r.Upgrade.Phase.Over()) {
-			all = append(all, t)
+	if c.peers == nil {
+		c.peers = make([]float64, 0, len(c.all))
+		for _, s := range c.all {
+			if t, ok := s.peer(); ok {
+				c.peers = append(c.peers, t)
+			}
 		}
+		slices.Sort(c.peers)
 	}
-	if len(all) == 0 {
+	n, own := len(c.peers), len(c.peers)
+	if t, ok := of.peer(); ok {
+		own, _ = slices.BinarySearch(c.peers, t)
+		n--
+	}
+	if n == 0 {
 		return 0
 	}
-	return median(all)
+	at := func(i int) float64 { // of the others, the i-th coolest
+		if i >= own {
+			i++
+		}
+		return c.peers[i]
+	}
+	return (at((n-1)/2) + at(n/2)) / 2
+}
+
+// peer is the hottest board of a dragon that others are compared with; false: none.
+func (s *subject) peer() (float64, bool) {
+	if s.conflict || s.r.Upgrade != nil && !s.r.Upgrade.Phase.Over() {
+		return 0, false
+	}
+	return s.f.hottest().Get()
 }
 
 // errors sums up hardware errors, -1 where they are unknown, and the hashes that they came with.

@@ -73,7 +73,7 @@ type wave struct {
 	members int        // dragons that it is for, whatever has become of them
 	before  int        // that began in earlier waves
 	begun   []*subject // in this wave
-	waiting []*subject // that have not begun, the healthiest first
+	waiting []*subject // that have not begun
 	left    int        // of those waiting, that are in no state to wait for
 	failed  int        // in this wave
 	lost    int        // in all waves
@@ -99,14 +99,19 @@ func (c *cycle) waveOf(ro *FirmwareRollout) *wave {
 			}
 		}
 	}
+	return w
+}
+
+// byRisk are the dragons that have not begun, the healthiest first.
+func (c *cycle) byRisk(w *wave) []*subject {
 	risk := make(map[*subject]float64, len(w.waiting))
 	for _, s := range w.waiting {
-		risk[s] = c.riskOf(s, &ro.Release)
+		risk[s] = c.riskOf(s, &w.ro.Release)
 	}
 	slices.SortStableFunc(w.waiting, func(a, b *subject) int {
 		return cmp.Or(cmp.Compare(risk[a], risk[b]), cmp.Compare(a.f.MAC, b.f.MAC))
 	})
-	return w
+	return w.waiting
 }
 
 // add counts a dragon that has begun.

@@ -45,6 +45,7 @@ type rollout interface {
 	kind() Kind       // of its writes
 	brings() string   // what it brings, for a breaker
 	title() string    // which rollout it is, for the audit
+	stops() Verb      // in the audit, where it is paused or aborted
 	advance(c *cycle) // judges it by its dragons: another state, or the next wave
 }
 
@@ -96,8 +97,8 @@ func (c *cycle) move(ro rollout, state RolloutState, why string) {
 	}
 	c.m.setState(ro, state, why, c.now)
 	verb, note := Changed, string(state)
-	if ro.kind() == Upgrade && (state == RolloutAborted || state == RolloutPaused) {
-		verb = Hold
+	if state == RolloutAborted || state == RolloutPaused {
+		verb = ro.stops()
 	}
 	if why != "" {
 		note += ": " + why
@@ -206,7 +207,7 @@ func (d *Decision) Actor() string {
 
 // auditSteps records which dragons are, or would be, written to by a rollout, and what is in
 // the way of a configuration. A dragon that only waits for its turn, or for the end of what
-// holds many, is no news.
+// holds many, is not news.
 func (c *cycle) auditSteps() {
 	due := make(map[string]bool, len(c.out.Changes))
 	for i := range c.out.Changes {
