@@ -24,18 +24,18 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 # Packages without goroutines: the race detector finds nothing there, slowly. The
 # end-to-end tests run a binary without it.
 SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /healer$$ -e /healer/explain$$ -e /packaging$$ -e /recording$$
-# Packages whose longest tests only "make test" runs.
+# Packages whose longest tests "make race" leaves out.
 LONG := -e /agent$$ -e /discovery$$ -e /store$$ -e /web$$
 
 race: ## The tests with the race detector, without the longest (needs gcc).
 	$(GO) test -race -short -timeout 20m $$($(GO) list ./... | grep -v $(SERIAL))
 
-# What "make race" leaves out, so that no test runs twice in check.
+# What "make race" leaves out. The short tests of the packages in LONG run in both.
 unraced:
 	$(GO) test -timeout 20m $$($(GO) list ./... | grep $(SERIAL) $(LONG))
 	cd tools && $(GO) test ./...
 
-check: build lint ## What must hold before a change lands: lint, every test once, those with goroutines under the race detector.
+check: build lint ## What must hold before a change lands: lint and every test, those with goroutines under the race detector.
 	$(MAKE) -j2 --output-sync=target unraced race # the end-to-end tests mostly wait
 	git diff --exit-code
 
