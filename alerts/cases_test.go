@@ -68,7 +68,7 @@ func (s *scenario) values(t *testing.T, notation string, minutes int) string {
 				counter++
 			}
 			next(counter)
-		case now == "anew":
+		case now == "reset":
 			if began {
 				counter = 0
 			}
@@ -321,18 +321,18 @@ func TestAlertsAboutMany(t *testing.T) {
 	}
 }
 
-// TestNoAlertFiresWithoutCause: neither where all is well, nor where counters begin anew
+// TestNoAlertFiresWithoutCause: neither where all is well, nor where counters begin again at zero
 // with the miner process and with the program.
 func TestNoAlertFiresWithoutCause(t *testing.T) {
 	s := scenario{begins: 20, lasts: 120}
-	anew := world()
-	for series, value := range anew {
+	reset := world()
+	for series, value := range reset {
 		if strings.HasPrefix(value, "+") {
-			anew[series] = value + "|anew"
+			reset[series] = value + "|reset"
 		}
 	}
 	var units []unit
-	for name, all := range map[string]map[string]string{"all is well": world(), "counters begin anew": anew} {
+	for name, all := range map[string]map[string]string{"all is well": world(), "counters are reset": reset} {
 		u := unit{Name: name, Step: "1m", Tests: []unitTest{firing(5, ""), firing(22, ""), firing(36, ""), firing(80, ""), firing(95, "")}}
 		for series, value := range all {
 			u.add(scraped(series, true), s.values(t, value, 100))

@@ -121,7 +121,7 @@ func TestEveryAlertSaysWhatToDo(t *testing.T) {
 			t.Errorf("%s: severity %q", a.Alert, a.Labels["severity"])
 		}
 		if a.For == 0 {
-			t.Errorf("%s fires at once; one bad scrape is no reason", a.Alert)
+			t.Errorf("%s fires at once; one bad scrape is not a reason", a.Alert)
 		}
 		want := []string{"dashboard_url", "description", "runbook_url", "summary"}
 		if got := slices.Sorted(maps.Keys(a.Annotations)); !slices.Equal(got, want) {
@@ -399,7 +399,7 @@ func TestTheExampleHidesWhatThereIs(t *testing.T) {
 }
 
 // TestMaintenanceMutes: every alert about a dragon knows of maintenance, but for those
-// that somebody at the dragon wants to hear too.
+// that a human at the dragon wants to know too.
 func TestMaintenanceMutes(t *testing.T) {
 	for _, a := range alerts(t) {
 		about := strings.Contains(a.Expr, "group_left (model, ip, site)")

@@ -13,7 +13,7 @@ import (
 //
 // Values are written for the time while all is well, and behind a bar for the time of
 // the trouble: "1|0". A number is a gauge; "+20" is a counter that grows by 20 a minute,
-// also over the trouble; "anew" a counter or an uptime that begins at zero with it;
+// also over the trouble; "reset" a counter or an uptime that begins at zero with it;
 // "once" a counter that is 1 higher from then on, "thrice" one that grows by 3;
 // "none" no series; "age" the seconds since the epoch.
 type scenario struct {
@@ -58,7 +58,7 @@ var scenarios = []scenario{
 	{alert: "HashrateLow", with: slow("0.5"), near: also(slow("0.5"), `dragon_miner_uptime_seconds{worker="a"}`, "4000|900")},
 	{alert: "HashrateFlatline", fires: 20, with: standing, near: also(standing, `dragon_pool_up{worker="a",pool="0"}`, "1|0", `dragon_pool_up{worker="a",pool="1"}`, "1|0")},
 	{alert: "NoShares", fires: 20, with: map[string]string{`dragon_pool_shares_total{worker="a",pool="0",result="accepted"}`: "+20|+0"},
-		near: map[string]string{`dragon_pool_shares_total{worker="a",pool="0",result="accepted"}`: "+20|anew"}},
+		near: map[string]string{`dragon_pool_shares_total{worker="a",pool="0",result="accepted"}`: "+20|reset"}},
 	{alert: "TemperatureHigh", with: hot("90"), near: hot("89.9")},
 	{alert: "TemperatureHigh", with: hot("99.9")},
 	{alert: "TemperatureCritical", with: hot("100"), near: hot("70")},

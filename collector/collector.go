@@ -20,7 +20,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// Config configures a Collector. A limit of zero is no limit.
+// Config configures a Collector. A limit of zero: none.
 type Config struct {
 	Fleet    *fleet.Fleet
 	Registry *prometheus.Registry // the program's own metrics, served with every scrape; the collector adds its own

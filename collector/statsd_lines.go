@@ -16,7 +16,7 @@ import (
 // lineTable is the fields of one object that the original tool sends, in its order.
 type lineTable struct {
 	fields map[string]int // the places of the fields by the device's names
-	names  []string       // of the lines, in order; empty for what is no line by itself
+	names  []string       // of the lines, in order; empty for a value without a line of its own
 }
 
 func newLineTable(fields ...string) *lineTable {

@@ -53,7 +53,7 @@ func TestAStopSendsWhatIsGathered(t *testing.T) {
 	})
 }
 
-// others are the lines that are no gauges of a dragon.
+// others are the lines that are not gauges of a dragon.
 func others(lines []string) []string {
 	return slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, "worker.") && !strings.Contains(l, ".action.") })
 }
@@ -79,7 +79,7 @@ func TestDragonsComeAndGo(t *testing.T) {
 		if diff := cmp.Diff(added, others(server.take())); diff != "" {
 			t.Errorf("back: %s", diff)
 		}
-		// A write is no reason to lose a dragon.
+		// A write is not a reason to lose a dragon.
 		err := f.Fleet.Dragons()[0].Write(t.Context(), "restart", func(context.Context, *dragon.Client) error {
 			time.Sleep(3 * time.Minute)
 			return nil
@@ -307,10 +307,10 @@ func TestAnAnswerWithoutLinesIsCounted(t *testing.T) {
 		s := NewStatsd(StatsdConfig{Fleet: f.Fleet})
 		err := s.lines(s.message(), &fleet.Info{}, &fleet.Reading{}) // no Summary: a panic
 		if err == nil {
-			t.Error("a panic is no error")
+			t.Error("a panic is not an error")
 		}
 		if err := s.lines(s.message(), &fleet.Info{}, &fleet.Reading{Summary: &dragon.Summary{Answer: dragon.Answer{Raw: []byte("{")}}}); err == nil {
-			t.Error("half an object is no error")
+			t.Error("half an object is not an error")
 		}
 	})
 }
@@ -365,7 +365,7 @@ func FuzzStatsdLines(f *testing.F) {
 		for _, oneLine := range []bool{false, true} {
 			m := newMessage(strings.Repeat("p", 100), oneLine)
 			if m.summary(&fleet.Info{Model: model, Worker: worker}, body) != nil && len(m.text) > 0 {
-				t.Error("lines of what is no JSON")
+				t.Error("an answer that is not JSON has lines")
 			}
 			for _, p := range packetsOf(m) {
 				if len(p) > maxPacket {

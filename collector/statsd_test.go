@@ -313,7 +313,7 @@ func TestNumbersAreWrittenAsPythonDoes(t *testing.T) {
 		"1e16": "1e+16", "1.5e16": "1.5e+16", "1e100": "1e+100", "1.7976931348623157e308": "1.7976931348623157e+308",
 		// In quotes, as a broken firmware does.
 		`"71"`: "71", `"71.50"`: "71.5", `" 7 "`: "7",
-		// What is no number has no line.
+		// What is not a number has no line.
 		"1e400": "", "-1e400": "", "": "", "null": "", "true": "", "false": "", `""`: "", `"x"`: "", `"0x10"`: "", `"1|g"`: "", `"NaN"`: "", `"1\n2"`: "", `"1 2"`: "", "{}": "", "[]": "", "[1]": "", `"[1]"`: "", `"01"`: "",
 		strings.Repeat("9", 65): "",
 	} {

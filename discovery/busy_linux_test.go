@@ -23,7 +23,7 @@ const (
 	busySpinner = "DISCOVERY_BUSY_SPINNER" // this process only computes
 )
 
-// beBusy is what a process of TestABusyHostFindsEveryDragon does; false: it is none.
+// beBusy is what a process of TestABusyHostFindsEveryDragon does; false: this is not one.
 func beBusy() bool {
 	switch {
 	case os.Getenv(busySpinner) != "":

@@ -104,7 +104,7 @@ func (l *Listener) Run(ctx context.Context) error {
 }
 
 func (l *Listener) hear(ctx context.Context, c net.PacketConn) {
-	packet := make([]byte, 256) // a longer one is none of a dragon's
+	packet := make([]byte, 256) // a longer one is not a dragon's
 	for {
 		n, from, err := c.ReadFrom(packet)
 		if errors.Is(err, net.ErrClosed) {

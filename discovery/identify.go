@@ -38,7 +38,7 @@ type answer struct {
 	verdict verdict
 	found   Found // of a dragon
 	brand   dragon.Brand
-	err     error // why it is none that can be read; nil where the host was not asked
+	err     error // why it cannot be read; nil where the host was not asked
 }
 
 // silent reports whether the host may be a dragon that has not answered yet.

@@ -189,7 +189,7 @@ func TestAnUnreadDragonIsAskedUnderItsLane(t *testing.T) {
 	})
 }
 
-// A scan leaves the address of a dragon that is down alone; whoever has it now is met
+// A scan leaves the address of a dragon that is down alone; the host that has it now is met
 // by the fleet.
 func TestANewDragonAtTheAddressOfOneThatIsDownIsFound(t *testing.T) {
 	for _, tc := range []struct {

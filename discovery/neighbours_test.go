@@ -173,7 +173,7 @@ func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 func TestALinkIsAskedForItsHosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		here, shy, nobody := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")
+		here, shy, gone := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")
 		w.hosts[here], w.hosts[shy] = 0, 1
 		l := newARP(w, net.HardwareAddr{2, 0, 0, 0, 0, 1}, netip.MustParseAddr("127.0.0.8"))
 		var hearing sync.WaitGroup
@@ -190,7 +190,7 @@ func TestALinkIsAskedForItsHosts(t *testing.T) {
 		}{
 			{here, true, 1, 0},
 			{shy, true, 2, time.Second},
-			{nobody, false, 2, 2 * time.Second},
+			{gone, false, 2, 2 * time.Second},
 		} {
 			begun, before := time.Now(), len(w.sent)
 			got, err := l.present(t.Context(), test.a, time.Second)

@@ -22,7 +22,7 @@ import (
 
 // The tests of this file run this test's binary again in network namespaces of its own:
 // one with the scanner, one with the hosts, and between them a cable on which an address
-// that nobody has is a real black hole, with a real ARP and a real neighbour table. The
+// without a host is a real black hole, with a real ARP and a real neighbour table. The
 // namespaces end with their processes. The addresses are those set aside for
 // benchmarks (RFC 2544).
 const (

@@ -456,7 +456,7 @@ func TestParallelLeavesFilesForOthers(t *testing.T) {
 }
 
 // BenchmarkScan scans a /22 of loopback on which half a hundred dragons live; loopback
-// refuses where nobody does.
+// refuses where there is no host.
 func BenchmarkScan(b *testing.B) {
 	simulated, err := dragontest.NewFleet(dragontest.FleetConfig{Count: 50})
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 
 // Every snippet of the documents is held against what it is for: command lines are
 // parsed, URLs asked for, configurations checked, queries parsed. One in a language that
-// nobody checks here is an error too.
+// is not checked here is an error too.
 
 // snippet is a fenced block of a document.
 type snippet struct {

@@ -50,7 +50,7 @@ func (c *Client) AutoTune(ctx context.Context) (*AutoTune, error) {
 func (c *Client) SetAutoTune(ctx context.Context, a AutoTune) error {
 	e := write("setAutoTune")
 	if !slices.Contains(AutoTuneModes(), a.Mode) {
-		return c.refuse(e, "mode %q is none of %q", a.Mode, AutoTuneModes())
+		return c.refuse(e, "mode %q is not one of %q", a.Mode, AutoTuneModes())
 	}
 	form := url.Values{"autotune": {a.Mode}}
 	if level, known := a.Level.Get(); known {

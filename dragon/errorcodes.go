@@ -81,7 +81,7 @@ const (
 	longestCode   = 32
 )
 
-// errorCodes reads a code, a list of them, or a text that holds several. 0 is no error.
+// errorCodes reads a code, a list of them, or a text that holds several. 0 is not an error.
 func errorCodes(r *reader, e *ErrorReport) (ok bool) {
 	var codes []string
 	add := func(text string) {

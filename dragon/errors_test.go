@@ -310,7 +310,7 @@ func TestWriteWithoutAnswerInTime(t *testing.T) {
 	})
 }
 
-// Whoever answers at a dragon's address may point to any place of the network, or of
+// A host at a dragon's address may point to any place of the network, or of
 // this machine.
 func TestNoRedirectIsFollowed(t *testing.T) {
 	visited := 0

@@ -80,7 +80,7 @@ func FuzzFirmwareVersion(f *testing.F) {
 			return
 		}
 		if !filepath.IsLocal(s) || filepath.Base(s) != s || len(s) > maxVersion {
-			t.Errorf("%q is no file name", s)
+			t.Errorf("%q is not a file name", s)
 		}
 		if built, ok := FirmwareTime(s); !ok || !built.Equal(v.Built) {
 			t.Errorf("%q: built %v, FirmwareTime says %v", s, v.Built, built)

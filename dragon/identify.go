@@ -98,7 +98,7 @@ var indexEndpoint = endpoint{name: "index", path: "/", method: http.MethodGet, t
 const indexBytes = 16 << 10
 
 // brand reads the start page. Only its beginning is read, and the connection is not
-// kept: most of what answers in a scan is no dragon.
+// kept: most of what answers in a scan is not a dragon.
 func (c *Client) brand(ctx context.Context) (Brand, error) {
 	start := time.Now()
 	req := c.request(indexEndpoint, nil, "")

@@ -57,7 +57,7 @@ func (p PoolConfig) Validate() error {
 	}
 	match := poolURL.FindStringSubmatch(p.URL)
 	if match == nil {
-		return fmt.Errorf("the url %q is none that a dragon takes: stratum+tcp://, tcp://, http:// or https://, then a name with a dot or an IPv4 "+
+		return fmt.Errorf("the url %q is not one that a dragon takes: stratum+tcp://, tcp://, http:// or https://, then a name with a dot or an IPv4 "+
 			"address", hideLogin(p.URL))
 	}
 	if port, err := strconv.Atoi(match[1]); match[1] != "" && (err != nil || port < 1 || port > 65535) {

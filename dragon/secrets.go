@@ -37,7 +37,7 @@ func excerpt(body []byte, secrets []string) string {
 
 func redact(text string, secrets []string) string {
 	for _, s := range secrets {
-		if len(s) < 3 { // a pool's "x" is no secret, and is part of every text
+		if len(s) < 3 { // a pool's "x" is not a secret, and is part of every text
 			continue
 		}
 		for _, form := range []string{s, url.QueryEscape(s), strings.Trim(strconv.Quote(s), `"`)} {

@@ -122,7 +122,7 @@ var authEndpoint = read("auth")
 //
 // An address may have changed hands since it was asked last, so no credential is sent
 // before the API has refused to answer without one. That costs a request where there
-// was no token. proven says that the API has just spoken.
+// was not a token. proven says that the API has just spoken.
 func (c *Client) login(ctx context.Context, proven bool) (renewed bool, err error) {
 	s := &c.session
 	var credentials []Credential

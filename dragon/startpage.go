@@ -17,7 +17,7 @@ type startPage struct {
 }
 
 // brand is the brand that the title names, empty if none. A page that speaks of dragons
-// elsewhere, also in a comment or a script, is none.
+// elsewhere, also in a comment or a script, does not count.
 func (p startPage) brand() Brand {
 	switch brand := Brand(p.title); brand {
 	case DragonMint, InnoMiner, AsicMiner:
@@ -82,7 +82,7 @@ func (p startPage) instead(resp *http.Response, body []byte, err error) error {
 	return errors.Join(errors.New("its page has no title"), err)
 }
 
-// isTLS reports whether an answer that is no HTTP is a record of TLS: an alert, or a
+// isTLS reports whether an answer that is not HTTP is a record of TLS: an alert, or a
 // handshake, of any version.
 func isTLS(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), `"\x15\x03`) || strings.Contains(err.Error(), `"\x16\x03`))

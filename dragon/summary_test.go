@@ -283,11 +283,11 @@ func TestSummaryAsksForTheModelOnlyWhereItMatters(t *testing.T) {
 		rate    Number
 		kind    error
 	}{
-		"once for many summaries":    {map[string]any{"/api/summary": summaryOf(board(0, kilo)), "/api/type": `{"success":true,"type":"a8+"}`}, 3, 1, Known(5e3), nil},
-		"not with units":             {map[string]any{"/api/summary": summaryOf(board(0, kilo+`,"Hash Rate H":5`))}, 2, 0, Known(5), nil},
-		"not for nothing":            {map[string]any{"/api/summary": summaryOf(board(0, `"MHS av":0,"MHS 15m":0`))}, 2, 0, Known(0), nil},
-		"never, if it is not there":  {map[string]any{"/api/summary": summaryOf(board(0, kilo)), "/api/type": invalid}, 2, 1, Known(5e6), nil},
-		"again, if it was no answer": {map[string]any{"/api/summary": summaryOf(board(0, kilo)), "/api/type": "<html>"}, 2, 2, Number{}, ErrBadResponse},
+		"once for many summaries":        {map[string]any{"/api/summary": summaryOf(board(0, kilo)), "/api/type": `{"success":true,"type":"a8+"}`}, 3, 1, Known(5e3), nil},
+		"not with units":                 {map[string]any{"/api/summary": summaryOf(board(0, kilo+`,"Hash Rate H":5`))}, 2, 0, Known(5), nil},
+		"not for nothing":                {map[string]any{"/api/summary": summaryOf(board(0, `"MHS av":0,"MHS 15m":0`))}, 2, 0, Known(0), nil},
+		"never, if it is not there":      {map[string]any{"/api/summary": summaryOf(board(0, kilo)), "/api/type": invalid}, 2, 1, Known(5e6), nil},
+		"again, if it was not an answer": {map[string]any{"/api/summary": summaryOf(board(0, kilo)), "/api/type": "<html>"}, 2, 2, Number{}, ErrBadResponse},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(c.answers)

@@ -55,7 +55,7 @@ func TestAnswersNestedTooDeepAreRefused(t *testing.T) {
 		}
 	}
 	if tooDeep([]byte(`{"a":"` + strings.Repeat(`[\"`, 100) + `"}`)) {
-		t.Error("brackets in a text are no levels")
+		t.Error("brackets in a text are not levels")
 	}
 }
 

@@ -108,7 +108,7 @@ func TestAConnectionIsNotUsedAgain(t *testing.T) {
 	}
 }
 
-// What a dragon says unasked, after an answer and before the next question, is no answer.
+// What a dragon says unasked, after an answer and before the next question, is not an answer.
 func TestAnUnrequestedAnswerIsDiscarded(t *testing.T) {
 	for name, surplus := range map[string]string{
 		"another answer": "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nnever",

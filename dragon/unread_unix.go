@@ -9,7 +9,7 @@ import (
 )
 
 // unread looks at what waits to be read, without reading it or waiting for it. A
-// connection that is no socket has nothing.
+// connection that is not a socket has nothing.
 func unread(conn net.Conn) (found waiting) {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// What was decided before somebody else's write waits for a plan that knows of it.
+// A decision from before another write waits for a plan that knows of that write.
 func TestAWriteAfterThePlanHoldsWhatItAllowed(t *testing.T) {
 	t.Parallel()
 	d := Decision{Who: Who{MAC: "a"}, Verb: Act, Kind: Restart}
@@ -55,7 +55,7 @@ func TestADragonThatHasChangedSinceTheDecisionIsSentNothing(t *testing.T) {
 }
 
 // writeOrder is the order of one write as the package's documentation tells it: the steps,
-// and how many looks there are for whom.
+// and how many looks each caller gets.
 func writeOrder(t *testing.T) (steps []StepKind, looks map[string]int) {
 	t.Helper()
 	doc, err := os.ReadFile("doc.go")
@@ -136,7 +136,7 @@ func attempts(t *testing.T) map[string]func() (f *farm, d *Decision, actor strin
 				}
 			}
 		}
-		t.Fatal("nobody is acted on")
+		t.Fatal("no dragon is acted on")
 		return nil
 	}
 	return map[string]func() (*farm, *Decision, string){

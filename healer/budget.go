@@ -112,7 +112,7 @@ func (m *Memory) Interlock(now Instant, mac string, kind Kind, intended string) 
 func (m *Memory) ceiling(t Moment, mac string, kind Kind, intended string) (wait time.Duration, err error) {
 	r := m.Dragons[mac]
 	if r == nil {
-		return 0, fmt.Errorf("%s is no known dragon", mac)
+		return 0, fmt.Errorf("%s is not a known dragon", mac)
 	}
 	if m.Fleet.charged(ceilingGap, t) {
 		return ceilingGap - t.Since(m.Fleet.Recovered.At), fmt.Errorf("the healer's memory was lost less than %s ago", ShortDuration(ceilingGap))

@@ -29,7 +29,7 @@ func TestTimeBetweenTwoProcessesOfOneBoot(t *testing.T) {
 	}
 }
 
-// What a clock says that NTP had not set, or that has jumped since, is no beginning of a gap.
+// What a clock says that NTP had not set, or that has jumped since, is not a beginning of a gap.
 func TestNoTimeBetweenTwoBootsWithoutNTPBefore(t *testing.T) {
 	for name, anchor := range map[string]Anchor{
 		"not set":                 {Moment(time.Hour), noon, time.Hour, "a", false, false},

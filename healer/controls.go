@@ -199,7 +199,7 @@ func (m *Memory) paused(kind PauseKind, f *Facts, now Moment) *Pause {
 func (m *Memory) Quarantine(now Instant, mac, by, reason string) error {
 	r := m.Dragons[mac]
 	if r == nil {
-		return fmt.Errorf("quarantine: %s is no known dragon", mac)
+		return fmt.Errorf("quarantine: %s is not a known dragon", mac)
 	}
 	if by == "" || reason == "" {
 		return errors.New("quarantine: it needs an owner and a reason")
@@ -214,7 +214,7 @@ func (m *Memory) Quarantine(now Instant, mac, by, reason string) error {
 func (m *Memory) Release(now Instant, mac, by string) error {
 	r := m.Dragons[mac]
 	if r == nil {
-		return fmt.Errorf("release: %s is no known dragon", mac)
+		return fmt.Errorf("release: %s is not a known dragon", mac)
 	}
 	if by == "" {
 		return errors.New("release: it needs an owner")

@@ -115,7 +115,7 @@ func TestHindranceBetweenDecisionAndSend(t *testing.T) {
 func TestQuarantineAndReleaseByHand(t *testing.T) {
 	f := newFarm(t, 10).settle()
 	mac := f.units[3].who.MAC
-	if f.mem.Quarantine(f.now, "nobody", "ann", "r") == nil || f.mem.Quarantine(f.now, mac, "", "r") == nil || f.mem.Release(f.now, mac, "ann") == nil {
+	if f.mem.Quarantine(f.now, "unknown", "ann", "r") == nil || f.mem.Quarantine(f.now, mac, "", "r") == nil || f.mem.Release(f.now, mac, "ann") == nil {
 		t.Error("nonsense is accepted")
 	}
 	if err := f.mem.Quarantine(f.now, mac, "user:ann", "noisy fan"); err != nil {
@@ -146,7 +146,7 @@ func TestAck(t *testing.T) {
 	f.open("efficacy", "reboot/flatline/T1", BreakerLatched)
 	f.mem.Fleet.Outcomes["reboot/flatline/T1"] = &Outcomes{Last: make([]bool, 10), Totals: map[Outcome]int{}}
 	if f.mem.Ack(f.now, "efficacy", "reboot/flatline/T1", "") == nil {
-		t.Error("acknowledged by nobody")
+		t.Error("acknowledged without an owner")
 	}
 	if err := f.mem.Ack(f.now, "efficacy", "reboot/flatline/T1", "ann"); err != nil {
 		t.Fatal(err)
@@ -212,12 +212,12 @@ func TestRefusalsInARow(t *testing.T) {
 		answers []answer
 		want    int
 	}{
-		"the dragon says no":         {[]answer{no, no, {Reboot, Refusal, ""}}, 3},
-		"what was not sent":          {[]answer{no, {Restart, NotSent, ""}, no, {Reboot, NotSent, ""}}, 2},
-		"it does what it is told":    {[]answer{no, no, {Reboot, Accepted, ""}}, 0},
-		"its answer is lost":         {[]answer{no, no, {Reboot, Unknown, ""}, no}, 1},
-		"a human who is told no":     {[]answer{no, {Reboot, Refusal, "user:ann"}}, 1},
-		"a configuration is no step": {[]answer{no, {Configure, Refusal, "rollout:r1"}, {Configure, Accepted, "rollout:r1"}}, 1},
+		"the dragon says no":            {[]answer{no, no, {Reboot, Refusal, ""}}, 3},
+		"what was not sent":             {[]answer{no, {Restart, NotSent, ""}, no, {Reboot, NotSent, ""}}, 2},
+		"it does what it is told":       {[]answer{no, no, {Reboot, Accepted, ""}}, 0},
+		"its answer is lost":            {[]answer{no, no, {Reboot, Unknown, ""}, no}, 1},
+		"a human who is told no":        {[]answer{no, {Reboot, Refusal, "user:ann"}}, 1},
+		"a configuration is not a step": {[]answer{no, {Configure, Refusal, "rollout:r1"}, {Configure, Accepted, "rollout:r1"}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFarm(t, 2).settle()
@@ -244,7 +244,7 @@ func TestRefusalsInARow(t *testing.T) {
 // A reboot that never reached the dragon has not failed to bring its board back.
 func TestOnlyWhatWasSentIsHopeless(t *testing.T) {
 	for result, want := range map[Result]string{
-		NotSent: "", Refusal: "it refuses, and its other boards mine on: it said no once, last to reboot: busy",
+		NotSent: "", Refusal: "it refuses, and its other boards mine on: refused once, the last was reboot: busy",
 		Unknown: "the last reboot did not bring the board back, and the others mine on",
 	} {
 		f := newFarm(t, 20).settle()
@@ -313,7 +313,7 @@ func TestConfirm(t *testing.T) {
 	}{
 		"still bad":       {func(*farm, *unit) {}, true},
 		"well again":      {func(_ *farm, u *unit) { revive(u, "") }, false},
-		"somebody else":   {func(_ *farm, u *unit) { u.who.MAC = "a0:b0:45:00:ff:ff" }, false},
+		"another MAC":     {func(_ *farm, u *unit) { u.who.MAC = "a0:b0:45:00:ff:ff" }, false},
 		"gone":            {func(_ *farm, u *unit) { u.reach = Timeout }, false},
 		"unreadable":      {func(_ *farm, u *unit) { u.garbage = true }, false},
 		"restarted":       {func(f *farm, u *unit) { f.restart(u) }, false},

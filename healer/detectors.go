@@ -453,7 +453,7 @@ func (w *watch) sensors() bool {
 	return slices.ContainsFunc(w.boards, func(b boardWatch) bool { return b.credible })
 }
 
-// sensorFault reports whether what a board says of its temperature is none.
+// sensorFault reports whether a board's temperature is missing, implausible or frozen.
 func (w *watch) sensorFault(b *BoardFacts, at Moment, p *HeatPolicy) bool {
 	if b.Status != "Alive" || !credible(b.Temperature) {
 		return b.Status == "Alive"

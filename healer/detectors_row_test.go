@@ -53,7 +53,7 @@ func detectorFaults(rows []detector, reasons []string) (faults []string) {
 		fault(d.judge == nil, "no judge")
 		set := keys[d.setting]
 		used[d.setting] = true
-		fault(set == nil, "its setting %q is no field of DetectPolicy (policy.go); it wants a default there and a row in internal/config/settings_healing.go", d.setting)
+		fault(set == nil, "its setting %q is not a field of DetectPolicy (policy.go); it wants a default there and a row in internal/config/settings_healing.go", d.setting)
 		fault(d.need == nil, "no need")
 		if set != nil && d.need != nil {
 			p := DefaultPolicy().Default
@@ -148,7 +148,7 @@ func TestWhatADetectorLacksIsNamed(t *testing.T) {
 	}{
 		{append(slices.Clone(detectors), detector{reason: "moon"}), []string{
 			"moon: no constant has this name", `moon: doc "" is not a clause`, "moon: no words", "moon: no alert", "moon: no judge",
-			`moon: its setting "" is no field of DetectPolicy (policy.go); it wants a default there and a row in internal/config/settings_healing.go`, "moon: no need"}},
+			`moon: its setting "" is not a field of DetectPolicy (policy.go); it wants a default there and a row in internal/config/settings_healing.go`, "moon: no need"}},
 		{append(slices.Clone(detectors), detectors[0]), []string{"dead_hot: it has two rows"}},
 		{with(DeadBoard, func(d *detector) { d.doc = "" }), []string{`dead_board: doc "" is not a clause`}},
 		{with(DeadBoard, func(d *detector) { d.words = nil }), []string{"dead_board: no words"}},

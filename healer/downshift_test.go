@@ -109,7 +109,7 @@ func TestADownshiftGivesWayToTheOperatorsWish(t *testing.T) {
 	}
 }
 
-// Somebody takes the policy back while a dragon is shifted: it gets back what it had.
+// The policy is taken back while a dragon is shifted: it gets back what it had.
 func TestADownshiftThatIsNoLongerAllowedEnds(t *testing.T) {
 	f := hotFarm(t)
 	u := f.units[3]

@@ -142,10 +142,10 @@ func (c *cycle) noteReverts(s *subject, r *ConfigRecord) {
 				times++
 			}
 		}
-		note := fmt.Sprintf("somebody has changed its %s: want %s, have %s", d.Item, d.Want, d.Have)
+		note := fmt.Sprintf("its %s changed without the healer: want %s, have %s", d.Item, d.Want, d.Have)
 		if times >= c.p.Rollout.ConflictAfter && !slices.Contains(r.Conflict, d.Item) {
 			r.Conflict = append(slices.Clone(r.Conflict), d.Item)
-			note += fmt.Sprintf("; for the %d. time in 24h: it is left so", times)
+			note += fmt.Sprintf("; change %d in 24h: left as it is", times)
 		}
 		c.audit(s, Changed, note)
 	}

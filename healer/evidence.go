@@ -166,7 +166,7 @@ type watch struct {
 	misses       int    // cycles in a row in which it was silent
 	silent       Moment // since when it is silent; 0: it is not
 	unsent       Moment // the last attempt that ended before anything was sent
-	stale        int    // readings in a row that were no valid sample
+	stale        int    // readings in a row without a valid sample
 	bare         Moment // the newest answer without a sample
 	invalid      bool   // the newest reading lacked what every firmware sends
 	elapsed      dragon.Number

@@ -16,7 +16,7 @@ func TestAGapIsMeasuredInTheDragonsOwnPolls(t *testing.T) {
 		u.pace = pace
 		killBoard(u, 0, 60)
 		f.run(8 * time.Minute)
-		u.reach = Untried // nobody has asked
+		u.reach = Untried // not asked yet
 		f.run(4 * time.Minute)
 		u.reach = Reached
 		f.run(time.Minute)
@@ -43,7 +43,7 @@ func TestEvidence(t *testing.T) {
 		"fired, two good":              {"xxxxxxxxxxx..", true, true},
 		"fired, three good":            {"xxxxxxxxxxx...", false, true},
 		"fired, five good":             {"xxxxxxxxxxx.....", false, false},
-		"five good start it all anew":  {"xxxxxxx.....xxxxxx", false, true},
+		"five good start again":        {"xxxxxxx.....xxxxxx", false, true},
 		"a suspicion that comes again": {"x.....xxxxxxxxxxx", true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestRateWithABoardThatCannotBeReadIsUnknown(t *testing.T) {
 	}
 }
 
-// A gap, a restart and a mute each start the evidence anew.
+// A gap, a restart and a mute each restart the evidence.
 func TestWhatStartsEvidenceAnew(t *testing.T) {
 	for name, x := range map[string]func(*farm){
 		"a gap": func(f *farm) {
@@ -233,7 +233,7 @@ func TestBaselineSources(t *testing.T) {
 	lone := newFarm(t, 2).settle()
 	c = decide(lone.now, lone.seen, lone.mem, &lone.policy)
 	if c.baseline(c.all[0]).IsKnown() {
-		t.Error("two dragons are no model median")
+		t.Error("two dragons make a median of the model")
 	}
 }
 

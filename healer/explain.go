@@ -36,7 +36,7 @@ func (c *cycle) describeIn(s *subject, d *Decision) {
 	}
 	switch {
 	case s.conflict:
-		d.State, d.Note = StateConflict, "its MAC is claimed by another dragon, or is none"
+		d.State, d.Note = StateConflict, "its MAC is claimed by another dragon, or invalid"
 	case s.r.Quarantine != nil:
 		d.Note = "by " + s.r.Quarantine.By + ": " + s.r.Quarantine.Reason
 	case d.Note == "" && s.r.Downshift != nil && s.r.Downshift.Back == 0:

@@ -46,7 +46,7 @@ type Who struct {
 	Domain   string `json:"domain,omitempty"`   // site or switch; empty: the /24 (IPv6: /64) of the address
 	Profile  string `json:"profile,omitempty"`  // whose DragonPolicy applies; empty: the default
 	Mode     string `json:"mode,omitempty"`     // autotune mode and level, where known: a baseline holds for one mode
-	Conflict bool   `json:"conflict,omitempty"` // another dragon claims the same MAC, or there is none
+	Conflict bool   `json:"conflict,omitempty"` // another dragon claims the same MAC, or it is invalid
 }
 
 // Named is what the operator says of a dragon: its name, its labels, and both in one text.

@@ -132,7 +132,7 @@ func (f *farm) facts(u *unit) Facts {
 	return x
 }
 
-// restart begins the miner process anew.
+// restart restarts the miner process.
 func (f *farm) restart(u *unit) {
 	u.start = f.now.Mono
 	for i := range u.boards {

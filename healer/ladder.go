@@ -239,7 +239,7 @@ func refusals(r *Record) string {
 	if r.Refused > 1 {
 		times = fmt.Sprintf("%d times in a row", r.Refused)
 	}
-	return fmt.Sprintf(": it said no %s, last to %s: %s", times, last.Kind, last.Note)
+	return fmt.Sprintf(": refused %s, the last was %s: %s", times, last.Kind, last.Note)
 }
 
 func holdOf(l *LadderPolicy, rung int) time.Duration {

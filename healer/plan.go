@@ -119,7 +119,7 @@ type Decision struct {
 	Skipped []string `json:"skipped,omitempty"`
 
 	Slot int `json:"board"` // that it is about; -1: none in particular
-	// Sensors is the number of boards whose temperature is none, or frozen.
+	// Sensors is the number of boards whose temperature is missing, implausible or frozen.
 	Sensors int `json:"sensor_faults,omitempty"`
 
 	Evidence Shown       `json:"evidence"`

@@ -194,7 +194,7 @@ func TestAPasswordOnlyDiffers(t *testing.T) {
 	}
 }
 
-// S18: what somebody else changes back twice in a day is left, and said.
+// S18: an item that is changed back twice in a day is left alone and reported.
 func TestWhatIsRevertedTwiceIsLeft(t *testing.T) {
 	f := configuredFarm(t, 10)
 	revert := func() {

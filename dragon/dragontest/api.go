@@ -96,7 +96,7 @@ func (d *Dragon) route(out *reply, a *request, r *http.Request) {
 		return
 	}
 	to, ok := routeOf(a.endpoint, d.model.api)
-	if !ok || a.who == nobody || a.who == guest && !to.guest {
+	if !ok || a.who == stranger || a.who == guest && !to.guest {
 		out.raw(invalidRequest)
 		return
 	}

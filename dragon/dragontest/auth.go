@@ -27,8 +27,8 @@ const (
 type who int
 
 const (
-	nobody who = iota
-	stale      // a Bearer token that cannot be decoded, for whatever reason
+	stranger who = iota
+	stale        // a Bearer token that cannot be decoded, for whatever reason
 	guest
 	admin
 )
@@ -53,13 +53,13 @@ func (d *Dragon) caller(r *http.Request, now time.Time) who {
 	}
 	user, password, ok := r.BasicAuth()
 	if !ok {
-		return nobody
+		return stranger
 	}
 	d.traffic.credentials[dragon.Credential{Username: user, Password: dragon.Secret(password)}]++
 	if d.basicOK(user, password) {
 		return whoIs(user)
 	}
-	return nobody
+	return stranger
 }
 
 func (d *Dragon) basicOK(user, password string) bool {

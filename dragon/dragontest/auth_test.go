@@ -20,7 +20,7 @@ func TestLogin(t *testing.T) {
 		{"guest", "t1", "guest", "dragonguest", ok},
 		{"Innosilicon's password", "t2t", "admin", "admin", ok},
 		{"wrong password", "t1", "admin", "x", `{"success":false,"message":"invalid password"}`},
-		{"nobody of that name", "t1", "root", "x", `{"success":false,"message":"user not found"}`},
+		{"no user of that name", "t1", "root", "x", `{"success":false,"message":"user not found"}`},
 		{"empty password", "t1", "admin", "", `{"success":false,"message":"missing username\/password fields"}`},
 		{"odd characters in the name are dropped by DragonMint", "t1", "ad.min", "dragonadmin", ok},
 		{"and not by Innosilicon", "t2t", "ad.min", "admin", `{"success":false,"message":"user not found"}`},
@@ -90,8 +90,8 @@ func TestTokenExpires(t *testing.T) {
 			b.want("updatePassword", `{"success":true}`, "user", "admin", "currentPassword", "dragonadmin", "newPassword", "longenough")
 		}, typeT1},
 		{"when the clock goes back before iat", func(b *bench) { b.Inject(WrongClock, Delay(-time.Hour)) }, tokenExpired},
-		{"when somebody tampers with it", func(b *bench) { b.auth = b.auth[:len(b.auth)-2] + "AA" }, tokenExpired},
-		{"when it is none", func(b *bench) { b.auth = "Bearer x" }, tokenExpired},
+		{"when it is altered", func(b *bench) { b.auth = b.auth[:len(b.auth)-2] + "AA" }, tokenExpired},
+		{"when it is not a token", func(b *bench) { b.auth = "Bearer x" }, tokenExpired},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onBench(t, Spec{}, func(b *bench) {
@@ -123,7 +123,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 		{"guest does not write", "t1", basic("guest", "dragonguest"), "restartCgMiner", false},
 		{"guest does not see the autotuner of a DragonMint", "t1", basic("guest", "dragonguest"), "getAutoTuneStatus", false},
 		{"guest sees that of an Innosilicon", "t2t", basic("guest", "guest"), "getAutoTuneStatus", true},
-		{"nobody", "t1", "none", "summary", false},
+		{"no login", "t1", "none", "summary", false},
 		{"wrong Basic password", "t1", basic("admin", "x"), "summary", false},
 		{"any Basic password while it is Innosilicon's default", "t2t", basic("admin", "x"), "summary", true},
 		{"endpoint of the other brand", "t1", "", "unit", false},

@@ -231,7 +231,7 @@ func TestHangingRequestGoesOnWhenTheFaultEnds(t *testing.T) {
 				b.Inject(f, Lasting(30*time.Second))
 				go func() {
 					time.Sleep(31 * time.Second)
-					b.Truth() // time is only looked at when somebody asks
+					b.Truth() // time only passes when it is asked
 				}()
 				start := time.Now()
 				b.summary()

@@ -93,7 +93,7 @@ func TestBootingServerRefusesAndComesBack(t *testing.T) {
 	s := NewServer(Spec{Now: clock})
 	defer s.Close()
 	s.Reboot()
-	// The first connection finds out and is reset, and then nobody listens.
+	// The first connection finds out and is reset, and then nothing listens.
 	refused := false
 	for range 2000 {
 		c, err := net.Dial("tcp", s.Addr)

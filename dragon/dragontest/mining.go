@@ -29,7 +29,7 @@ type state struct {
 	flashAt  time.Time // an upload is in its slot here and the system reboots; zero: none under way
 	flashing *Image    // nil: what was uploaded is not an image for this dragon
 
-	imageRefused bool // the last upload was none that it takes
+	imageRefused bool // it refused the last upload
 
 	firmware  string
 	lostBoard bool    // the firmware cannot see the last board

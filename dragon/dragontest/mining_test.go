@@ -88,7 +88,7 @@ func TestAskingMoreOftenChangesNothing(t *testing.T) {
 	}
 	h1, a1 := end(2 * time.Hour)
 	h2, a2 := end(7 * time.Second * 2)
-	near(t, "hashes", h2, h1, 0.003) // 7200 s is no multiple of 14
+	near(t, "hashes", h2, h1, 0.003) // 7200 s is not a multiple of 14
 	if a2+6 < a1 || a2 > a1 {
 		t.Errorf("accepted %d, want about %d", a2, a1)
 	}

@@ -113,7 +113,7 @@ func Models() []Model {
 }
 
 // modelOf finds the model that key names, by its key or by the type that the device
-// reports, in any case. A name that is none of them, and empty, is a T1 that says
+// reports, in any case. Any other name, and empty, is a T1 that says
 // it is that: model names are open-ended.
 func modelOf(key string) Model {
 	all := Models()

@@ -92,7 +92,7 @@ func (p *php) float(v float64, decimals int) {
 
 func (p *php) bool(v bool) { p.b = strconv.AppendBool(p.b, v) }
 
-// str writes s. Bytes that are no UTF-8 pass as they are: json_encode would refuse
+// str writes s. Bytes that are not UTF-8 pass as they are: json_encode would refuse
 // them, the fault InvalidUTF8 wants them.
 func (p *php) str(s string) { p.b = appendPHPString(p.b, s, p.plainSlashes) }
 

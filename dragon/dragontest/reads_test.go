@@ -80,7 +80,7 @@ func TestEveryReadIsJSON(t *testing.T) {
 						}
 						body := b.post(e)
 						if !json.Valid([]byte(body)) {
-							b.t.Errorf("%s is no JSON: %s", e, body)
+							b.t.Errorf("%s is not JSON: %s", e, body)
 						}
 						if ok == (body == invalidRequest) {
 							b.t.Errorf("%s of %s = %.80s", e, m.Key, body)

@@ -146,7 +146,7 @@ func listen(addr string) (net.Listener, error) {
 
 func loopback(a netip.Addr) error {
 	if !a.Is4() || !a.IsLoopback() {
-		return fmt.Errorf("dragontest: %v is no address of 127.0.0.0/8", a)
+		return fmt.Errorf("dragontest: %v is not an address of 127.0.0.0/8", a)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 type Traffic struct {
 	Requests    map[string]int // by endpoint: summary, auth, …, upgrade/upload, index
 	Connections int            // accepted by a server or fleet
-	MaxInFlight int            // greatest number of requests at the same time; who watches an upgrade is none
+	MaxInFlight int            // greatest number of requests at the same time; watching an upgrade does not count
 	InFlight    int            // now
 
 	Logins        int                       // that succeeded

@@ -12,7 +12,7 @@ func TestMasks(t *testing.T) {
 		`{"pools":[{"url":"a","user":"farm.rig-7","pass":"x"}]}`:  `{"pools":[{"url":"a","user":"user-1","pass":"masked"}]}`,
 		`{"success":false,"token":"expired","user":"","pass":""}`: `{"success":false,"token":"expired","user":"","pass":""}`,
 
-		// What is no string is masked as what it is.
+		// What is not a string is masked as what it is.
 		`{"pass":123456,"user":99887,"a":1}`:             `{"pass":0,"user":0,"a":1}`,
 		`{"pass":-1.5e3}`:                                `{"pass":0}`,
 		`{"pass":null,"user":true,"token":false}`:        `{"pass":null,"user":true,"token":false}`,
@@ -20,7 +20,7 @@ func TestMasks(t *testing.T) {
 		`{"users" : { "me": [ "you", "me" ] }, "f": 1}`:  `{"users" : { "user-1": [ "user-2", "user-1" ] }, "f": 1}`,
 		`{"pass":"a\\","b":"c\"d","pwd":"e\\\"f","g":1}`: `{"pass":"masked","b":"c\"d","pwd":"masked","g":1}`,
 
-		// JSON in JSON, form fields, messages, and what is no JSON at all.
+		// JSON in JSON, form fields, messages, and what is not JSON at all.
 		`{"m":"{\"user\":\"farm.x\",\"pass\":12}","n":1}`:       `{"m":"{\"user\":\"user-1\",\"pass\":0}","n":1}`,
 		`{"m":"{\"a\":\"{\\\"user\\\":\\\"farm.x\\\"}\"}"}`:     `{"m":"{\"a\":\"{\\\"user\\\":\\\"user-1\\\"}\"}"}`,
 		`Pool1=u&UserName1=farm.x&Password1=hunter2`:            `Pool1=u&UserName1=user-1&Password1=masked`,

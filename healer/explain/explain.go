@@ -121,7 +121,7 @@ func shown(d *healer.Decision) bool {
 	return d.Verb != healer.Nothing || d.Note != "" || d.Reason != "" || !d.State.Quiet()
 }
 
-// State is a state in words. A restart that the healer has asked for is no trouble.
+// State is a state in words. A restart by the healer needs no attention.
 func State(s healer.State) string {
 	switch s {
 	case healer.StateActing:
@@ -325,7 +325,7 @@ func dash(s string) string {
 }
 
 // Evidence is the evidence for the decision's reason in a few words; empty where there
-// is no reason.
+// is not a reason.
 func Evidence(d *healer.Decision) string {
 	e := &d.Evidence
 	if d.Reason == "" {

@@ -56,7 +56,7 @@ func lookAfter(t testing.TB, name, text string) (alone, original, ours row) {
 		}
 		return r
 	}
-	alone = count("nobody", Leave(s, Nobody{}))
+	alone = count("no healer", Leave(s, NoHealer{}))
 	original = count("the original", Leave(s, &Original{Minimum: 0.8 * nominal, Duration: time.Hour}))
 	r := Run(s, Options{})
 	for _, f := range r.Oracle.Failures {
@@ -138,7 +138,7 @@ func BenchmarkDifferential(b *testing.B) {
 				alone, original, ours = lookAfter(b, w.name, week+w.script)
 			}
 			b.Log("\n" + table("100 dragons, 7 days", []row{alone, original, ours}))
-			b.ReportMetric(100*alone.lost, "%lost-nobody")
+			b.ReportMetric(100*alone.lost, "%lost-without")
 			b.ReportMetric(100*original.lost, "%lost-original")
 			b.ReportMetric(100*ours.lost, "%lost-healer")
 			b.ReportMetric(float64(original.reboots), "reboots-original")

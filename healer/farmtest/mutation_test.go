@@ -98,7 +98,7 @@ var unreachable = map[healer.Gate]string{
 	healer.GateLost:    "a lost dragon gives no sample, or it is not lost any more: the gate fresh",
 }
 
-// A rule that nothing fails without is no rule.
+// A rule that nothing fails without is not a rule.
 func TestEveryGateIsNeeded(t *testing.T) {
 	for _, gate := range healer.Gates() {
 		m, ok := mutations[gate]
@@ -134,7 +134,7 @@ func TestEveryGateIsNeeded(t *testing.T) {
 
 func violations(s *Script, p healer.Policy) []string {
 	r := Run(s, Options{Policy: &p})
-	if err := r.Harm(Leave(s, Nobody{})); err != nil {
+	if err := r.Harm(Leave(s, NoHealer{})); err != nil {
 		return append(r.Oracle.Failures, "end "+err.Error())
 	}
 	return r.Oracle.Failures

@@ -9,7 +9,7 @@ import (
 
 var files = flag.String("script", "", "farm scripts to run, separated by commas: -run TestScriptFile -v prints what happened")
 
-// TestScriptFile runs scripts of somebody's own, and prints their audit log.
+// TestScriptFile runs the script of -script and prints its audit log.
 func TestScriptFile(t *testing.T) {
 	if *files == "" {
 		t.Skip("with -script FILE")

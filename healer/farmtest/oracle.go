@@ -157,7 +157,7 @@ func (o *Oracle) Step(h *Healer) {
 	o.everyWaitEnds(h)
 }
 
-// quarantined notes which dragons are in quarantine: they are no part of a mass.
+// quarantined notes which dragons are in quarantine: they are not part of a mass.
 func (o *Oracle) quarantined(h *Healer) {
 	if !o.current(h) {
 		return
@@ -170,7 +170,7 @@ func (o *Oracle) quarantined(h *Healer) {
 			}
 		}
 	}
-	for n := range h.taken { // who is well for a day by itself is let out, whoever put it in
+	for n := range h.taken { // every quarantine ends after a day of health
 		if well := o.well[n]; !o.aside[n] && well >= 0 && o.w.Now-well >= day-time.Hour {
 			delete(h.taken, n)
 		}

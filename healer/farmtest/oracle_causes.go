@@ -243,7 +243,7 @@ func (o *Oracle) strangers(s *sent, what string) {
 		return
 	}
 	if itself && struck >= max(3, (2*len(w.Dragons)+99)/100) && w.healer.acked < s.At-time.Hour {
-		o.fail("I3 %s while somebody else restarts dragons (%d of them)", what, struck)
+		o.fail("I3 %s while a stranger restarts dragons (%d of them)", what, struck)
 	}
 }
 

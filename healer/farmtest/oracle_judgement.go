@@ -185,7 +185,7 @@ func (o *Oracle) judge() {
 		if s.judge || s.refused || s.Actor != "healer" {
 			continue
 		}
-		// What strikes it later, of whatever kind, is no fault of the action.
+		// What strikes it later, of whatever kind, is not a fault of the action.
 		s.helped = s.helped || d.phase == running && d.start > s.At && !d.looksSick()
 		// What cannot be seen is judged when it can.
 		due := s.At + 45*time.Minute + o.w.script.TuneMax

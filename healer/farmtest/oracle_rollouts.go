@@ -49,7 +49,7 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 	case pace >= max(2, len(w.Dragons)/20):
 		o.fail("I12 %s is number %d within ten minutes", what, pace+1)
 	case tried && !works && !o.retried(x):
-		o.fail("I12 %s, though nobody works so yet", what)
+		o.fail("I12 %s, before any dragon works with it", what)
 	}
 }
 

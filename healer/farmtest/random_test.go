@@ -26,7 +26,7 @@ func broken(text string) []string {
 	failures := r.Oracle.Failures
 	// Dragons that reboots kill, and people who ask for them, are beyond the healer.
 	if !strings.Contains(text, "answer") && !strings.Contains(text, "ask ") && !strings.Contains(text, "wish ") {
-		if err := r.Harm(Leave(s, Nobody{})); err != nil {
+		if err := r.Harm(Leave(s, NoHealer{})); err != nil {
 			failures = append(failures, "end "+err.Error())
 		}
 	}

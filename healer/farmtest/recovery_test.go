@@ -7,7 +7,7 @@ import (
 )
 
 // A farm whose dragons need a reboot each gets it, nearly as soon as with no brakes at
-// all, and nobody who is well is touched.
+// all, and no healthy dragon is touched.
 func TestRecoveryTable(t *testing.T) {
 	for _, size := range RecoverySizes {
 		t.Run(size.name(), func(t *testing.T) {

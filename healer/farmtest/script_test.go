@@ -12,7 +12,7 @@ func TestScriptErrorsNameTheLine(t *testing.T) {
 	for script, want := range map[string]string{
 		"farm 0":                                `line 1: "farm 0": expected a number from 1 to 5000, got "0"`,
 		"farm 3\nat 1h board d3/0 dead":         `line 2: "at 1h board d3/0 dead": expected d0 to d2, got "d3"`,
-		"# nothing\n\nat 1h pool nobody down":   `line 3: "at 1h pool nobody down": expected a pool of slush, got "nobody"`,
+		"# nothing\n\nat 1h pool other down":    `line 3: "at 1h pool other down": expected a pool of slush, got "other"`,
 		"at soon kill healer":                   `expected a time such as 90s, 20m, 2h or 7d, got "soon"`,
 		"at 1h explode":                         `expected something that can happen, got "explode"`,
 		"at 1h kill healer; farm 3":             `settings come before the first event`,
@@ -25,7 +25,7 @@ func TestScriptErrorsNameTheLine(t *testing.T) {
 		"policy window 25:00 1h":                `expected a window`,
 		"at -1h kill healer":                    `expected a time between 0 and`,
 		"at 1h board d1/1 dead restart=2":       `expected a part such as 20%, got "2"`,
-		"at 1h ask d1 reboot by healer":         `expected somebody else than the healer`,
+		"at 1h ask d1 reboot by healer":         `expected an actor other than the healer`,
 		"at 1h stranger reboots d1 every 1s 1h": `expected at most once a minute`,
 		"tune 3h..1h":                           `expected a time, or two as in 10m..2h`,
 		"pools a a":                             `expected different names`,
@@ -86,7 +86,7 @@ func equal(a, b []int) bool {
 	return len(a) == len(b)
 }
 
-// FuzzScript: whatever somebody writes, the parser says what is wrong with it, and
+// FuzzScript: whatever a script says, the parser says what is wrong with it, and
 // what it takes can be run.
 func FuzzScript(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.farm")

@@ -16,11 +16,11 @@ import (
 // Keeper looks after the farm; it is called after every step.
 type Keeper interface{ Tick(*World) }
 
-// Nobody is a farm without a caretaker.
-type Nobody struct{}
+// NoHealer leaves a farm alone.
+type NoHealer struct{}
 
 // Tick does nothing.
-func (Nobody) Tick(*World) {}
+func (NoHealer) Tick(*World) {}
 
 // Healer is a stand-in for the process around healer.Decide: it commits what must be
 // remembered, and carries decisions out in the order intent, identity, send, result.
@@ -156,7 +156,7 @@ func (h *Healer) start() bool {
 		h.fleet, h.dragons, h.cold = nil, make(map[string][]byte), make(map[string][]byte)
 		mem.Recover(w.instant(), "the state was corrupt")
 		h.recovered = w.Now
-		h.note("the store is corrupt: begun anew")
+		h.note("the store is corrupt: started empty")
 	}
 	mem.LoadCold(h.cold)
 	unknown := mem.Start(w.instant(), &h.Policy)

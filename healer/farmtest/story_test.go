@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden audit logs anew")
+var update = flag.Bool("update", false, "write the golden audit logs")
 
 // A farm leaves much behind in little time, and needs little memory.
 func TestMain(m *testing.M) {
@@ -54,7 +54,7 @@ func TestStories(t *testing.T) {
 			for _, f := range r.Oracle.Failures {
 				t.Error(f)
 			}
-			if err := r.Harm(Leave(s, Nobody{})); err != nil {
+			if err := r.Harm(Leave(s, NoHealer{})); err != nil {
 				t.Error(err)
 			}
 			golden := "testdata/" + name + ".golden"
@@ -70,7 +70,7 @@ func TestStories(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("the audit log differs (-update writes it anew, then read the diff): %s", firstDifference(string(want), got))
+				t.Errorf("the audit log differs (-update writes it, then read the diff): %s", firstDifference(string(want), got))
 			}
 		})
 	}

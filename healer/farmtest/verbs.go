@@ -468,7 +468,7 @@ func (p *command) ask() func(*World) {
 	r := healer.Request{Kind: kind, Actor: "user:ann", Note: "asked for"}
 	if p.next("by") {
 		if r.Actor = p.word(); p.err == nil && r.Actor == "healer" {
-			p.fail("somebody else than the healer")
+			p.fail("an actor other than the healer")
 		}
 	}
 	r.Force = p.next("force")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// unattended is a farm that nobody visits for weeks: every few hours something happens
+// unattended is a farm without a human for weeks: every few hours something happens
 // of the kinds that farms have, and is over before the next.
 func unattended(seed uint64, n, days int) string {
 	r := rand.New(rand.NewPCG(seed, 7))

@@ -346,8 +346,8 @@ func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, 
 	}
 	d.Expect(row.restarts, time.Now().Add(h.pause(expected)))
 	j.sending.SentAt = h.clock.Now().Wall
-	// The token is the one of the dragon that has just said who it is. Whoever
-	// else might answer at its address by now does not know it.
+	// The token is of the dragon that has just been identified. Another host that might
+	// answer at its address by now does not know it.
 	says, err := row.send(j, dragon.WithoutLogin(ctx), dev, step, func() error {
 		return h.onLoop(ctx, "carrying out a decision", func(life context.Context) error { return j.attempt.Allowed(h.standing(life)) })
 	})

@@ -237,7 +237,7 @@ func TestALostMemoryChargesEveryBudget(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 4)
-		if err := os.WriteFile(filepath.Join(w.dir, "healer.db"), []byte("this is no database"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(w.dir, "healer.db"), []byte("this is not a database"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		w.start()

@@ -65,7 +65,7 @@ func TestAFleetIsConfigured(t *testing.T) {
 			}
 			return s
 		})
-		w.policy.Default.Mode = healer.Observe // to configure is no healing
+		w.policy.Default.Mode = healer.Observe // to configure is not healing
 		w.start()
 		w.until("all are in sync", 90*time.Minute, func() bool {
 			for i := range 5 {

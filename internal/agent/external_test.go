@@ -136,7 +136,7 @@ func TestANewGateIsAskedBeforeItIsOpen(t *testing.T) {
 	})
 }
 
-// S4: without its gateway the healer assumes that it is cut off itself. Nobody is asked that the
+// S4: without its gateway the healer assumes that it is isolated. It asks no gateway that the
 // operator has not named.
 func TestAGatewayThatDoesNotAnswerHoldsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestAGatewayThatDoesNotAnswerHoldsEverything(t *testing.T) {
 		w.start()
 		w.settle()
 		if len(asked) > 0 {
-			t.Errorf("asked %s, and nobody was named", <-asked)
+			t.Errorf("asked %s, and no gate was configured", <-asked)
 		}
 		p := impatient()
 		p.Causes.Gateway = "127.40.0.1:80"

@@ -336,8 +336,8 @@ type arrival struct {
 // if two of them were.
 const slowOf = 20
 
-// pace is in how many polls a dragon is asked once: its web server shall not be kept
-// from mining by those who ask how it is.
+// pace is in how many polls a dragon is asked once: polling must not keep a slow dragon
+// from mining.
 func (a *arrival) pace() int {
 	if bits.OnesCount32(a.slow&(1<<slowOf-1)) > 1 {
 		return 2

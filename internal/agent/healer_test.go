@@ -317,7 +317,7 @@ func TestAHumanMayRebootWithinLimits(t *testing.T) {
 			t.Errorf("an unknown dragon: %v", err)
 		}
 		if _, err := w.healer.Reboot(w.ctx, w.worker(2), "", "", true); err == nil {
-			t.Error("nobody rebooted for no reason")
+			t.Error("a reboot needs no reason")
 		}
 		w.until("it is back and well", 2*time.Hour, func() bool { return w.outcomes(healer.Reboot, "", healer.Recovered) == 1 })
 		if r := w.fleet.Lookup(w.worker(1)).Health().Restarts; r.System.Healer != 1 || r.System.Unknown+r.Miner.Unknown+r.Miner.Healer != 0 {
@@ -442,7 +442,7 @@ func TestAPolicyIsJudgedBeforeItIsOffered(t *testing.T) {
 		p := impatient()
 		p.Place, p.Default.Detect.MinPerBoard = w.place, 50e12
 		if x, err := w.healer.Compare(w.ctx, p); err != nil || x.Refused == "" || w.metric("mother_config_refused_total") != 0 {
-			t.Errorf("%+v, %v: want a refusal that nobody hears of", x, err)
+			t.Errorf("%+v, %v: want a silent refusal", x, err)
 		}
 		x, err := w.healer.Judge(w.ctx, p)
 		if err != nil || len(x.Newly) != 6 || w.metric("mother_config_refused_total") != 1 || w.metric("mother_healer_policy_refused") != 1 {

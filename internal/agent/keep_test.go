@@ -180,7 +180,7 @@ func TestTheStateKnowsItsAge(t *testing.T) {
 				w.killBoard(2)
 				pass(2 * time.Hour)
 				if n := len(w.wrote(2)); n != 0 {
-					t.Errorf("%d writes, and nobody knows what was done before", n)
+					t.Errorf("%d writes without knowing the earlier ones", n)
 				}
 				w.stop()
 				mem := peekLocal(w.dir)

@@ -34,7 +34,7 @@ func TestMetricsLint(t *testing.T) {
 		for _, f := range families {
 			there[f.GetName()] = len(f.GetMetric())
 			if f.GetHelp() == "" || !strings.HasSuffix(f.GetHelp(), ".") {
-				t.Errorf("%s: help %q is no sentence", f.GetName(), f.GetHelp())
+				t.Errorf("%s: help %q is not a sentence", f.GetName(), f.GetHelp())
 			}
 		}
 		// An alert on a series that is not there stays silent.
@@ -60,7 +60,7 @@ func TestMetricsLint(t *testing.T) {
 }
 
 // A page is whole also where two remembered dragons go by one name, and where a
-// device says what is no text.
+// device says something that is not a text.
 func TestNothingThatADragonSaysBreaksThePage(t *testing.T) {
 	h := &Healer{}
 	h.published.Store(&Status{Plan: &healer.Plan{

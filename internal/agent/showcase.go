@@ -140,7 +140,7 @@ var shown = []struct {
 			put(truth(d.State == healer.StateMaintenance), d.Worker)
 		}
 	}},
-	{gauge("dragon_sensor_faults", "Working boards whose temperature is none, cannot be one, or has stood still while the others' moved.", "worker"), func(s *Status, put func(float64, ...string)) {
+	{gauge("dragon_sensor_faults", "Working boards whose temperature is missing, implausible, or frozen while the others' moved.", "worker"), func(s *Status, put func(float64, ...string)) {
 		for i := range s.Plan.Dragons {
 			put(float64(s.Plan.Dragons[i].Sensors), s.Plan.Dragons[i].Worker)
 		}

@@ -71,7 +71,7 @@ func (j *job) image(ctx context.Context) error {
 	}
 	r := j.decision().Sends()
 	if r == nil {
-		return healer.NotSentf("nobody has said which firmware")
+		return healer.NotSentf("no firmware was chosen")
 	}
 	f, size, err := j.healer.config.Image(ctx, r.SHA256)
 	switch {

@@ -85,7 +85,7 @@ func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 				t.Errorf("dragon %d: %v, firmware %s, %d requests in flight", i, got, d.Truth().Firmware, d.Traffic().MaxInFlight)
 			}
 			if r := w.fleet.Lookup(w.worker(i)).Health().Restarts; r.System.Unknown != 0 {
-				t.Errorf("dragon %d: %+v restarts that nobody knows the cause of", i, r.System)
+				t.Errorf("dragon %d: %+v restarts without a known cause", i, r.System)
 			}
 		}
 		var phases []string
@@ -156,7 +156,7 @@ func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
 	}
 }
 
-// send sends an image to dragon i as somebody else would.
+// send sends an image to dragon i without the healer.
 func (w *fixture) send(i int, image dragontest.Image) {
 	w.t.Helper()
 	transport := dragon.NewTransport()

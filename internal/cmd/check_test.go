@@ -20,8 +20,8 @@ func TestCheckConfig(t *testing.T) {
 		out, errors string // wanted
 	}{
 		{name: "good", text: "networks: [{cidr: 127.70.0.0/24}]\n", out: "good.yml: OK\n"},
-		{name: "foolish", text: "networks: [{cidr: 127.70.0.0/24}]\nscrape: {dragon_timeout: 3m}\n", out: ": OK\n",
-			errors: "foolish.yml: warning: scrape.dragon_timeout"},
+		{name: "dangerous", text: "networks: [{cidr: 127.70.0.0/24}]\nscrape: {dragon_timeout: 3m}\n", out: ": OK\n",
+			errors: "dangerous.yml: warning: scrape.dragon_timeout"},
 		{name: "nobody", text: "scrape: {workers: 3}\n", out: ": OK\n", errors: "warning: neither a network"},
 		{name: "with-flags", text: "scrape: {workers: 3}\n", args: []string{"--dragon=127.70.0.1"}, out: ": OK\n"},
 		{name: "with-the-instances-flags", text: "scrape: {workers: 3}\n",

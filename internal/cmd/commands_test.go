@@ -336,6 +336,6 @@ func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
 		}
 	}
 	if _, _, err := invoke(t, "man", "scan"); err == nil {
-		t.Error("a command that is no family has a page of its own")
+		t.Error("a command that is not a family has a page of its own")
 	}
 }

@@ -105,7 +105,7 @@ func (f *inventoryFamily) missing(ctx context.Context, w io.Writer) error {
 	}
 	var d web.DiscoveryAnswer
 	if cli.Connect(f.from.URL, dir).Call(ctx, http.MethodGet, "/api/v1/discovery", nil, &d) != nil {
-		return nil //nolint:nilerr // an instance that does not answer is no error here
+		return nil //nolint:nilerr // an instance that does not answer is not an error here
 	}
 	if n := len(d.Locked); n > 0 {
 		fmt.Fprintf(w, "\nfound, not let in: %s\n", counted(n+d.LockedMore, "dragon refuses our credentials", "dragons refuse our credentials"))

@@ -153,7 +153,7 @@ func TestABadFileChangesNothing(t *testing.T) {
 	}
 	cmdtest.Rewrite(t, file, good+"scrape: {dragon_timeout: 2m}\n")
 	if status, answer := reload(t, base); status != 200 || !strings.Contains(answer, "warning: scrape.dragon_timeout: ") {
-		t.Errorf("a foolish file: %d %s", status, answer)
+		t.Errorf("a dangerous file: %d %s", status, answer)
 	}
 	if _, page := cmdtest.Get(t, base+"/metrics"); !strings.Contains(page, "\nmother_config_last_reload_successful 1") {
 		t.Error("a good file does not count")

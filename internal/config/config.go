@@ -15,7 +15,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/notify"
 )
 
-// Config is what the program runs on. Only the functions of this package make one, so whoever
+// Config is what the program runs on. Only the functions of this package make one, so code that
 // has one need not check it again.
 type Config struct {
 	Settings // as flags and file have them
@@ -100,7 +100,7 @@ func (s *Settings) Targets() []discovery.Target {
 // RegisterAccess adds the flags of a command that talks to dragons itself, and returns how to
 // get the configuration: the file's, where one is named, and the defaults. Port and timeout
 // win over the file, because they are meant for this one call. A configuration without a
-// network and a dragon is no error.
+// network and a dragon is not an error.
 func RegisterAccess(cmd flagger) func() (*Config, error) {
 	flags := defaults()
 	var file string

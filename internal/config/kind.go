@@ -117,7 +117,7 @@ var statsdPrefix = kindOf("string", "a string", func(s string) (string, error) {
 	return s, nil
 }, func(s string) string { return s }, schema{"type": []string{"string", "number", "boolean"}})
 
-// network is a range that is no single address, which is probably a typing error.
+// network is a range that is not a single address, which is probably a typing error.
 var network = kindOf("network or range", "a network like 192.0.2.0/24 or 192.0.2.10-192.0.2.99", func(s string) (discovery.Range, error) {
 	n, err := discovery.ParseNetwork(s)
 	if err == nil && len(n.Ports) > 0 {

@@ -28,7 +28,7 @@ type setting struct {
 	to      string
 	restart bool                                 // another value takes a restart
 	secret  bool                                 // a flag whose value is not shown
-	toggle  bool                                 // a flag without a value, of a key that is no boolean
+	toggle  bool                                 // a flag without a value, of a key that is not a boolean
 	holder  string                               // of the flag in --help, where it has no default
 	example string                               // for the example, in place of the default; of a list, its lines
 	set     func(s *Settings, text string) error // what the flag does; nil: it sets the key

@@ -46,7 +46,7 @@ func TestDangerousSettingsAreWarnedOf(t *testing.T) {
 	}
 }
 
-// A model that the table does not know yet is no mistake where a dragon has it.
+// A model that the table does not know yet is not a mistake where a dragon has it.
 func TestAModelOfAKnownDragonIsNotWarnedOf(t *testing.T) {
 	dir := t.TempDir()
 	inventory := `{"version": 1, "dragons": [{"mac": "a0:b0:45:00:00:01", "address": "127.5.0.1", "model": "X77"}]}`

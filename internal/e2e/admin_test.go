@@ -48,7 +48,7 @@ func TestTheAdminAPIBehindTLSAndAPassword(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}}
 	ask := func(method, path, user, password string) (int, string) {
 		t.Helper()
-		body := strings.NewReader(`{"scope":"fleet","reason":"a visit","owner":"somebody else"}`)
+		body := strings.NewReader(`{"scope":"fleet","reason":"a visit","owner":"another name"}`)
 		r, err := http.NewRequestWithContext(t.Context(), method, base+path, body)
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +100,7 @@ func TestTheAdminAPIBehindTLSAndAPassword(t *testing.T) {
 		origin string
 		code   int
 	}{{"https://elsewhere.example.net", http.StatusForbidden}, {base, http.StatusOK}} {
-		form := url.Values{"do": {"pause"}, "scope": {"fleet"}, "reason": {"by the page"}, "for": {"1h"}, "owner": {"somebody else"}}
+		form := url.Values{"do": {"pause"}, "scope": {"fleet"}, "reason": {"by the page"}, "for": {"1h"}, "owner": {"another name"}}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/confirm", strings.NewReader(form.Encode()))
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func TestTheAdminAPIBehindTLSAndAPassword(t *testing.T) {
 			t.Errorf("a form from %s: %d %s, want %d", x.origin, resp.StatusCode, body, x.code)
 		}
 	}
-	if _, history := ask(http.MethodGet, "/api/v1/history?n=50", "operator", "correct horse"); strings.Count(history, "by the page") != 1 || strings.Contains(history, "user:somebody") || !strings.Contains(history, `"actor":"user:operator"`) {
+	if _, history := ask(http.MethodGet, "/api/v1/history?n=50", "operator", "correct horse"); strings.Count(history, "by the page") != 1 || strings.Contains(history, "user:another") || !strings.Contains(history, `"actor":"user:operator"`) {
 		t.Errorf("the audit does not say who has paused it:\n%s", history)
 	}
 

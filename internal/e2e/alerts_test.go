@@ -76,7 +76,7 @@ var raised = map[dragontest.Fault]string{
 }
 
 // everyKind is a policy for a fleet that is sick in every way on purpose, at which the
-// healer only looks: so many at once are no storm here.
+// healer only looks: so many at once do not count as a storm here.
 const everyKind = `
 healing:
   breakers: {storm: 90%, storm_fresh: 90%, unreachable: 90%, scope: 90%}
@@ -87,7 +87,7 @@ healing:
 // the example in a real Alertmanager, with all times shortened as the dragons live faster.
 func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 	t.Parallel()
-	const speed, count = 240, 130 // so many that the sick ones are no drop of the fleet
+	const speed, count = 240, 130 // so many that the sick ones do not lower the fleet's rate much
 	manager := startAlertmanager(t)
 	w := prepareFarm(t, count, speed, everyKind, nil)
 	w.start("--dragon-timeout=500ms", "--scrape-timeout-offset=200ms")
@@ -129,7 +129,7 @@ func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 }
 
 // TestAnUnreachableSiteHidesItsDragons: one alert for a site, and one for a network
-// that nobody named a site, in place of one for each of their dragons.
+// that has no named site, in place of one for each of their dragons.
 func TestAnUnreachableSiteHidesItsDragons(t *testing.T) {
 	t.Parallel()
 	const speed, count, hall = 240, 40, 6

@@ -257,7 +257,7 @@ func hastyRules(t *testing.T) (pattern string) {
 var ownInterval = regexp.MustCompile(`(?m)^    interval: .*\n`)
 
 // answers reports whether the query has a number for anything at any time since. One
-// about a dragon is asked about those to whom something happened.
+// about a dragon is asked about those that something happened to.
 func (p prometheus) answers(t *testing.T, q question, w *instance, since time.Time) bool {
 	t.Helper()
 	for _, i := range []int{0, 1, 2, 10} {

@@ -273,7 +273,7 @@ func TestTwoInstancesOneHealer(t *testing.T) {
 		p.once(7)
 	})
 
-	t.Run("a pause survives a takeover, and a stop in order is no waiting", func(t *testing.T) {
+	t.Run("a pause survives a takeover, and an orderly stop makes no instance wait", func(t *testing.T) {
 		p.instance.t = t
 		p.dir = p.dirs[leader]
 		if out, status := p.invoke("healer", "pause", "--scope=worker="+p.worker(9), "--for=7d", "--reason=test"); status != 0 {

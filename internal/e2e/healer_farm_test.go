@@ -217,7 +217,7 @@ func (w *instance) withinBudget(all []written) {
 	}
 }
 
-// TestAFleetOfAHundred has a farm suffer from what is nobody's fault, each time with one
+// TestAFleetOfAHundred has a farm suffer from common causes, each time with one
 // dragon that is sick besides, and then lets five dragons really be sick. That the
 // same healer heals them says that it was able to all along.
 func TestAFleetOfAHundred(t *testing.T) {

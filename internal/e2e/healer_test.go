@@ -182,7 +182,7 @@ func TestAPauseIsEffective(t *testing.T) {
 	t.Parallel()
 	w := newInstance(t, "enforce")
 	starts := func() int { return w.dragons.Dragon(0).Truth().MinerStarts }
-	if out, status := w.invoke("healer", "pause", "--scope=fleet", "--reason=a visit", "--owner=somebody"); status != 0 || !strings.Contains(out, "pause p1 of fleet") {
+	if out, status := w.invoke("healer", "pause", "--scope=fleet", "--reason=a visit", "--owner=ann"); status != 0 || !strings.Contains(out, "pause p1 of fleet") {
 		t.Fatalf("exit status %d\n%s", status, out)
 	}
 	w.dragons.Dragon(0).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
@@ -190,7 +190,7 @@ func TestAPauseIsEffective(t *testing.T) {
 		out, _ := w.plan("--why", w.worker(0))
 		return strings.Contains(out, "state     held") && strings.Contains(out, "a visit")
 	})
-	if out, _ := w.plan(); !strings.Contains(out, "pause p1 of fleet by somebody: a visit") {
+	if out, _ := w.plan(); !strings.Contains(out, "pause p1 of fleet by ann: a visit") {
 		t.Errorf("the plan does not show the pause\n%s", out)
 	}
 	if n := starts(); n != 1 {

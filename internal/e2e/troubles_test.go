@@ -25,7 +25,7 @@ func (x trouble) String() string { return fmt.Sprintf("%s cure=%d with=%v", x.fa
 // everyTrouble has each fault once without a cure, and each fault of the mining once for
 // the restart and once for the reboot that cures it.
 func everyTrouble() (all []trouble) {
-	// A restart or reboot is no cure that the healer tries for these: the sensor lies, the
+	// The healer tries no restart or reboot for these: the sensor lies, the
 	// room is hot, the pool is dead.
 	untreated := []dragontest.Fault{dragontest.BogusTemperature, dragontest.Overheat, dragontest.PoolDead, dragontest.HardwareErrors}
 	for _, f := range dragontest.Faults() {

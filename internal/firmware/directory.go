@@ -72,7 +72,7 @@ func parseManifest(data []byte) ([]entry, []error) {
 func parseEntry(digest, file string) (entry, error) {
 	e := entry{file: file, digest: strings.ToLower(digest)}
 	if len(digest) != 64 || strings.Trim(e.digest, "0123456789abcdef") != "" {
-		return e, fmt.Errorf("%.70q is no SHA-256 digest", digest)
+		return e, fmt.Errorf("%.70q is not a SHA-256 digest", digest)
 	}
 	dir, base := path.Split(file)
 	e.hwver = strings.TrimSuffix(dir, "/")
@@ -110,7 +110,7 @@ func readDirectory(dir string) (images []Image, wrong []error) {
 		info, err := root.Stat(e.file)
 		switch {
 		case err == nil && !info.Mode().IsRegular():
-			err = fmt.Errorf("%s is no file", e.file)
+			err = fmt.Errorf("%s is not a file", e.file)
 		case err == nil && info.Size() > dragon.MaxImage:
 			err = fmt.Errorf("%s has %d bytes; a dragon takes %d at most", e.file, info.Size(), int64(dragon.MaxImage))
 		}

@@ -87,7 +87,7 @@ func (l *Library) Fetch(ctx context.Context, o Offer) (Image, error) {
 		}
 	}
 	if err == nil && (len(o.HWVer) > 16 || strings.ContainsAny(o.HWVer, "./\\")) {
-		err = fmt.Errorf("%.20q is no hardware version", o.HWVer)
+		err = fmt.Errorf("%.20q is not a hardware version", o.HWVer)
 	}
 	if err != nil {
 		l.fetches.total.WithLabelValues("refused").Inc()

@@ -80,7 +80,7 @@ func TestADirectoryHasWhatItsManifestPins(t *testing.T) {
 		t.Errorf("%v, want %s", got, want)
 	}
 	for _, want := range []string{
-		"t1_20190101_000000.swu is not used", "t1_20200101_000000.swu: no such file", "SHA256SUMS:7", "SHA256SUMS:8: \"123\" is no SHA-256",
+		"t1_20190101_000000.swu is not used", "t1_20200101_000000.swu: no such file", "SHA256SUMS:7", "SHA256SUMS:8: \"123\" is not a SHA-256",
 		"SHA256SUMS:9: t1_20180515_060842.swu is there twice",
 	} {
 		if !strings.Contains(says(wrong), want) {
@@ -330,7 +330,7 @@ func TestWhatIsNotFetched(t *testing.T) {
 		"a login":                 {offer: func(o *Offer) { o.URL = strings.Replace(o.URL, "//", "//user:secret@", 1) }, says: "a login is", is: ErrNotAllowed},
 		"no version":              {offer: func(o *Offer) { o.Version = "../../x" }, says: "expected one like"},
 		"another model":           {offer: func(o *Offer) { o.Model = "T2" }, says: "it is for a T1, not for a T2"},
-		"hardware that is a path": {offer: func(o *Offer) { o.HWVer = "../g19" }, says: "no hardware version"},
+		"hardware that is a path": {offer: func(o *Offer) { o.HWVer = "../g19" }, says: "not a hardware version"},
 		"a redirect elsewhere": {handle: func(_ int, w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, other.URL+"/x.swu", http.StatusFound)
 			return true

@@ -249,7 +249,7 @@ func TestAVanishedDragonIsForgottenInTheEnd(t *testing.T) {
 	})
 }
 
-// Wherever dragons go, and whoever is sighted meanwhile, each is found in the end,
+// Wherever dragons go, and whatever is sighted meanwhile, each is found in the end,
 // under one name, and read as itself.
 func TestDragonsThatChangeAddressesOften(t *testing.T) {
 	for seed := range uint64(30) {

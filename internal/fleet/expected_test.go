@@ -8,7 +8,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
-// A dragon that is down because it was written to is no warning; one that does not come back is.
+// A dragon that is down because it was written to is not a warning; one that does not come back is.
 func TestWhatWeDoOurselvesIsNoWarning(t *testing.T) {
 	for name, c := range map[string]struct {
 		config Config

@@ -15,7 +15,7 @@ import (
 
 // Fact is a part of a dragon's state that changes by the hour or the day. Facts are read in
 // the background, each at its own interval, never within a scrape. The network configuration
-// is no fact: the overview contains it.
+// is not a fact: the overview contains it.
 type Fact string
 
 // The facts.

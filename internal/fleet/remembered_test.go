@@ -39,7 +39,7 @@ func TestRememberedReadsAndTouchesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Remembered(dir, nil); err == nil {
-		t.Error("a torn inventory is no error")
+		t.Error("a torn inventory is not an error")
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {

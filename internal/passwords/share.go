@@ -31,7 +31,7 @@ type Sharer struct {
 	shared map[string]entry // by MAC, as of then; nil: they were not compared
 }
 
-// NewSharer returns a Sharer. Whoever can read the values reads the passwords.
+// NewSharer returns a Sharer. A reader of the values reads the passwords.
 func NewSharer(dir string, values *store.Values, logger log.Logger) *Sharer {
 	return &Sharer{dir: dir, values: values, logger: logger}
 }

@@ -239,7 +239,7 @@ func read(path string) (State, error) {
 	case err != nil:
 		return none, err
 	case !info.Mode().IsRegular(): // a link, too
-		return none, fmt.Errorf("it is no regular file, but %v", info.Mode().Type())
+		return none, fmt.Errorf("it is not a regular file, but %v", info.Mode().Type())
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0) //nolint:gosec // it is the operator's own directory
 	if err != nil {

@@ -190,7 +190,7 @@ func TestAnUnwritableDataDirectoryIsReported(t *testing.T) {
 	if _, _, err := Open(filepath.Join(file, "data"), 0); err == nil || errors.Is(err, ErrHeld) || errors.Is(err, ErrCorrupt) {
 		t.Errorf("%v", err)
 	}
-	// A directory in the place of the file is no corrupt file.
+	// A directory in the place of the file is not a corrupt file.
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, fileName), 0o700))
 	if _, _, err := Open(dir, 0); err == nil || errors.Is(err, ErrHeld) {

@@ -34,12 +34,12 @@ type DragonAnswer struct {
 	Place  string            `json:"place,omitempty"`  // name and labels in one text
 
 	Profile  string `json:"profile"`
-	Conflict bool   `json:"conflict"` // another dragon claims the same MAC, or there is none
+	Conflict bool   `json:"conflict"` // another dragon claims the same MAC, or it is invalid
 
 	Up   bool   `json:"up"`
 	Down string `json:"down_reason,omitempty"` // a value of dragon_scrape_failures_total's reason
 	Busy string `json:"busy,omitempty"`        // the write that holds it now
-	// Restarting is "ours" while a write of the healer restarts the dragon: no reading of it then is no trouble.
+	// Restarting is "ours" while a write of the healer restarts the dragon: that it is not read then is expected.
 	Restarting string `json:"restarting,omitempty"`
 
 	ReadAt    *time.Time    `json:"read_at"` // the last time that it was read

@@ -521,7 +521,7 @@ func TestADragonThatIsPlainlyIllNeedsALookBeforeTheHealerKnowsIt(t *testing.T) {
 	}
 }
 
-// What the healer itself does to a dragon needs nobody's attention, and says whose doing it is.
+// What the healer itself does to a dragon needs no attention, and names the healer.
 func TestARestartOfOursNeedsNoAttention(t *testing.T) {
 	down := DragonAnswer{Down: "timeout"}
 	for state, want := range map[healer.State]string{healer.StateActing: "restarting (ours)", healer.StateSettling: "restarted (ours)"} {

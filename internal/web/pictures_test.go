@@ -135,7 +135,7 @@ func TestPagesInABrowser(t *testing.T) {
 		}
 	}
 
-	t.Run("what somebody confirms is done", func(t *testing.T) {
+	t.Run("a confirmed action is done", func(t *testing.T) {
 		tab := b.open(1400, 900, "light")
 		defer tab.close()
 		tab.visit(server.URL + "/dragon?worker=" + worker(9))
@@ -170,15 +170,15 @@ func TestPagesInABrowser(t *testing.T) {
 		tab := b.open(1400, 900, "light")
 		defer tab.close()
 		tab.visit(server.URL + "/")
-		if _, err := c.healer.Pause(t.Context(), healer.PauseRequest{Scope: "fleet", Owner: "operator", Reason: "somebody visits"}); err != nil {
+		if _, err := c.healer.Pause(t.Context(), healer.PauseRequest{Scope: "fleet", Owner: "operator", Reason: "a visit"}); err != nil {
 			t.Fatal(err)
 		}
 		var shown bool
 		tab.eval(`new Promise(done => {
 			document.querySelector("input[name=q]").value = "half a wor";
-			const alerts = () => document.querySelector("[data-live=alerts]").textContent.includes("somebody visits");
+			const alerts = () => document.querySelector("[data-live=alerts]").textContent.includes("a visit");
 			new MutationObserver(() => alerts() && done(!document.getElementById("stale").checkVisibility())).observe(document.body, { childList: true, subtree: true });
-			document.dispatchEvent(new Event("visibilitychange")); // as if somebody came back to it
+			document.dispatchEvent(new Event("visibilitychange")); // as if the user came back to it
 			setTimeout(() => done(false), 20000);
 		})`, &shown)
 		if !shown {
@@ -187,7 +187,7 @@ func TestPagesInABrowser(t *testing.T) {
 		var typed string
 		tab.eval(`document.querySelector("input[name=q]").value`, &typed)
 		if typed != "half a wor" {
-			t.Errorf("what somebody was typing is %q now", typed)
+			t.Errorf("the text being typed is %q now", typed)
 		}
 		server.CloseClientConnections()
 		server.Close()

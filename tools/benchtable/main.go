@@ -87,7 +87,7 @@ func read(in io.Reader) (*results, error) {
 	for reader.Scan() {
 		result, ok := reader.Result().(*benchfmt.Result)
 		if !ok {
-			continue // a line that is none; go test prints many
+			continue // not a result; go test prints many
 		}
 		r.machine = fmt.Sprintf("%s, %s/%s", result.GetConfig("cpu"), result.GetConfig("goos"), result.GetConfig("goarch"))
 		base, parts := result.Name.Parts()
@@ -145,7 +145,7 @@ func (r *results) line(what, name string, values []benchfmt.Value) {
 	l := r.lines[i]
 	for _, v := range values {
 		if v.Unit == "ns/op" || v.OrigUnit == "ns/op" {
-			continue // the time that a simulation takes is no figure of it
+			continue // the time that a simulation takes is not a figure of it
 		}
 		if _, known := l.values[v.Unit]; !known {
 			l.units = append(l.units, v.Unit)

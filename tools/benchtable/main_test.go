@@ -72,6 +72,6 @@ func TestTablesShowGrowth(t *testing.T) {
 		t.Error("a page without marks is written to")
 	}
 	if err := run(strings.NewReader("PASS\n"), &out, "", now); err == nil {
-		t.Error("no benchmark is no error")
+		t.Error("no benchmark is not an error")
 	}
 }

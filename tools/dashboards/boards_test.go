@@ -229,7 +229,7 @@ func TestPanelsSayWhatTheyShow(t *testing.T) {
 	}
 }
 
-// An option that the SDK leaves empty is no default to Grafana but none of the choices:
+// An option that the SDK leaves empty is not a default to Grafana but none of the choices:
 // of several figures a tile would show the first.
 func TestNoOptionIsEmpty(t *testing.T) {
 	for _, b := range shownBoards(t) {
@@ -303,7 +303,7 @@ func TestRowsOfTablesAreMerged(t *testing.T) {
 					t.Errorf("%s: in no order", where)
 				}
 			} else if !titles[options.SortBy[0].DisplayName] {
-				t.Errorf("%s: sorted by %q, which is no column", where, options.SortBy[0].DisplayName)
+				t.Errorf("%s: sorted by %q, which is not a column", where, options.SortBy[0].DisplayName)
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func TestCommittedBoardsAreTheGeneratedOnes(t *testing.T) {
 	}
 	for _, f := range files {
 		if !made[filepath.Base(f)] {
-			t.Errorf("%s is no generated board", f)
+			t.Errorf("%s is not a generated board", f)
 		}
 	}
 }

@@ -123,7 +123,7 @@ func answered(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
 	return painted(p, "accepted", "green", "rejected", "red", "stale", "orange", "discarded", "text")
 }
 
-// healerActions mark what the healer did, to whomever.
+// healerActions mark what the healer did, to any dragon.
 var healerActions = annotation{
 	name: "Healer", expr: `sum by (action, reason) (increase(mother_healer_actions_total[$__rate_interval])) > 0`,
 	title: "{{action}}", text: "for {{reason}}", tags: "action,reason",

@@ -56,7 +56,7 @@ func TestQueriesUseExistingMetrics(t *testing.T) {
 			for _, tr := range p.Transformations {
 				for field := range tr.Options.RenameByName {
 					if !fields[field] || field == "Value" && len(p.Targets) > 1 {
-						t.Errorf("%s: %s: the column %q is none of %s", b.file, p.Title, field, fields)
+						t.Errorf("%s: %s: the column %q is not one of %s", b.file, p.Title, field, fields)
 					}
 				}
 			}

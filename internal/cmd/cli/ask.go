@@ -74,7 +74,7 @@ func Agree(ctx context.Context, stderr io.Writer, question, otherwise string) er
 // AskPassword asks for a password without showing it.
 func AskPassword(ctx context.Context, stderr io.Writer, what string) (dragon.Secret, error) {
 	if !IsTerminal() {
-		return "", fmt.Errorf("cannot ask for the %s: standard input is no terminal; use a file", what)
+		return "", fmt.Errorf("cannot ask for the %s: standard input is not a terminal; use a file", what)
 	}
 	stdin := int(os.Stdin.Fd())
 	before, err := term.GetState(stdin)

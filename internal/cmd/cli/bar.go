@@ -42,6 +42,6 @@ func DrawBar(stderr io.Writer, label string, options ...progressbar.Option) func
 				progressbar.OptionUseANSICodes(os.Getenv("TERM") != "dumb"),
 				progressbar.OptionClearOnFinish())...)
 		}
-		_ = bar.Set64(done) // a bar that cannot be drawn is no reason to stop
+		_ = bar.Set64(done) // a bar that cannot be drawn is not a reason to stop
 	}
 }

@@ -182,7 +182,7 @@ func TestEveryChangeIsSentOnceAndIsOnRecord(t *testing.T) {
 	if !strings.HasPrefix(records[1].Note, "a visit: ") {
 		t.Errorf("note %q", records[1].Note)
 	}
-	// A profile that is set already is not set again, and that is no failure.
+	// A profile that is set already is not set again, and that is not a failure.
 	if out, errs, err := l.dragon("set-autotune", "--yes", "efficient:3", worker); err != nil || !strings.Contains(out, "it has this profile") {
 		t.Errorf("%v %s%s", err, out, errs)
 	}
@@ -331,7 +331,7 @@ func TestPasswordsComeFromFilesAndAreNeverShown(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	if _, _, err := l.dragon("overview", "--ask-password", l.Worker(0)); err == nil || !strings.Contains(err.Error(), "no terminal") {
+	if _, _, err := l.dragon("overview", "--ask-password", l.Worker(0)); err == nil || !strings.Contains(err.Error(), "not a terminal") {
 		t.Errorf("%v", err)
 	}
 }

@@ -64,7 +64,7 @@ func (f *family) addUpgrade() {
 }
 
 // fits reports an error if the name of an image, such as t1_20180515_060842.swu, is that of
-// another model. A name that is no version tells nothing.
+// another model. A name that is not a version tells nothing.
 func fits(image string, o *dragon.Overview) error {
 	version, err := dragon.ParseFirmware(strings.TrimSuffix(filepath.Base(image), ".swu"))
 	if err == nil && o.Model != "" {
