@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -31,6 +32,10 @@ type Config struct {
 	// Switches turns parts of the series on or off, by the names of Switches. Missing
 	// parts have their default.
 	Switches map[string]bool
+
+	// Power returns the watts that the operator configured for a model and its autotune
+	// profile; unknown: none. It may be nil.
+	Power func(model string, a dragon.AutoTune) dragon.Number
 
 	// Find returns the dragon of a probe's target, or an error if the target is not
 	// allowed.

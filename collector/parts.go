@@ -29,6 +29,7 @@ func parts() []part {
 		{Switch{"autotune", "Autotune profile.", true}, fleet.AutoTune, []grouped{autotuneTable()}},
 		{Switch{"errors", "Errors that a dragon reports.", true}, fleet.Errors, []grouped{errorTable()}},
 		{Switch{"firmware", "Whether the vendor has a newer firmware. Each dragon asks its vendor once a day.", true}, fleet.Firmware, []grouped{firmwareTable()}},
+		{Switch{"power", "Power that a dragon draws, where it or the configuration says so.", true}, fleet.Power, []grouped{powerTable()}},
 		{Switch{"facts", "When each fact was last read.", true}, "", []grouped{factTable()}},
 		{Switch{"chips", "Each chip: some thousand series a dragon.", false}, fleet.Chips, []grouped{chipTable()}},
 	}

@@ -35,7 +35,7 @@ only ` + "`/metrics`" + ` has the healer's.
 The last column is the source of a value: a field of the answer of ` + "`/api/summary`" + ` or ` + "`/api/overview`" + `,
 or another endpoint. A scrape reads the summary, and the overview every five minutes.
 The others are facts, which are read in the background: autotune every ten minutes,
-errors every three, chips every five, the firmware once a day, because that request makes the dragon call
+errors every three, chips and power every five, the firmware once a day, because that request makes the dragon call
 its vendor. ` + "`dragon_facts_timestamp_seconds`" + ` has the time. A fact that could not be read for three
 intervals is not shown. A fact that the firmware does not offer is tried once a day.
 

@@ -39,7 +39,7 @@ func golden(t *testing.T, file, got string) {
 }
 
 // units are the ends of names that say in what a value is measured.
-var units = []string{"seconds", "bytes", "celsius", "ratio", "hashes_per_second", "hashes"}
+var units = []string{"seconds", "bytes", "celsius", "watts", "ratio", "hashes_per_second", "hashes"}
 
 // What names and labels look like.
 var (

@@ -23,6 +23,8 @@ type sample struct {
 	took    time.Duration
 	busy    string // the action that holds the lane
 
+	configuredPower func(model string, a dragon.AutoTune) dragon.Number // nil: none
+
 	labels *labelCache
 	worker *labelPair
 

@@ -60,6 +60,7 @@ func aDragon(n int) (*fleet.Info, fleet.Health, *fleet.Reading) {
 		Errors:   fleet.Dated[dragon.ErrorReport]{Value: dragon.ErrorReport{Code: "32", Message: "temp protect"}, At: said.Add(time.Second)},
 		Firmware: fleet.Dated[dragon.LatestFirmware]{Value: dragon.LatestFirmware{Version: "t1_20181101_120000", CurrentVersion: info.Firmware, UpToDate: dragon.Known(0)}, At: noon.Add(-5 * time.Hour)},
 		Chips:    fleet.Dated[[]dragon.DebugBoard]{At: said.Add(2 * time.Second)},
+		Power:    fleet.Dated[dragon.Number]{Value: k(1480), At: said.Add(3 * time.Second)},
 	}
 	for i := range 2 {
 		b := dragon.DebugBoard{Slot: i}

@@ -92,7 +92,9 @@ func (c *Collector) read(ctx context.Context, d *fleet.Dragon, f *labelCache) (s
 		}
 	}()
 	r, err := d.Read(ctx, 0)
-	return newSample(d.Info(), d.Health(), f, r, err, time.Since(start))
+	s = newSample(d.Info(), d.Health(), f, r, err, time.Since(start))
+	s.configuredPower = c.Power
+	return s
 }
 
 func (c *Collector) panicked(worker string, v any) {

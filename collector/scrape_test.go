@@ -54,7 +54,7 @@ func TestScrapeTimeoutIsOfOneRequestOnly(t *testing.T) {
 func up(worker string) string { return fmt.Sprintf("dragon_up{worker=%q}", worker) }
 
 func TestModels(t *testing.T) {
-	facts := map[fleet.Fact]time.Duration{fleet.AutoTune: 0, fleet.Errors: 0, fleet.Firmware: 30 * time.Minute}
+	facts := map[fleet.Fact]time.Duration{fleet.AutoTune: 0, fleet.Errors: 0, fleet.Power: 0, fleet.Firmware: 30 * time.Minute}
 	for _, m := range dragontest.Models() {
 		t.Run(m.Key, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -103,6 +103,7 @@ func factTable() table[sample] {
 		{string(fleet.Errors), "getErrorDetail, getErrorMessage", func(s *sample) dragon.Number { return unix(s.facts().Errors.At) }},
 		{string(fleet.Firmware), "getLatestFirmwareVersion", func(s *sample) dragon.Number { return unix(s.facts().Firmware.At) }},
 		{string(fleet.Chips), "getDebugStats", func(s *sample) dragon.Number { return unix(s.facts().Chips.At) }},
+		{string(fleet.Power), "getAll", func(s *sample) dragon.Number { return unix(s.facts().Power.At) }},
 	} {
 		t.rows = append(t.rows, row[sample]{name: "dragon_facts_timestamp_seconds", help: "When the fact was last read; facts are not read in each scrape.", typ: gauge, unit: "seconds", source: f.source, with: label{"fact", f.fact}, get: f.get})
 	}

@@ -30,6 +30,7 @@ func TestACollectorThatIsOffHasNoSeries(t *testing.T) {
 		"errors":   {"getErrorDetail", "getErrorMessage"},
 		"firmware": {"getLatestFirmwareVersion"},
 		"chips":    {"getDebugStats"},
+		"power":    {"getAll"},
 	}
 	everything := map[string]bool{}
 	for _, s := range Switches() {
@@ -41,7 +42,7 @@ func TestACollectorThatIsOffHasNoSeries(t *testing.T) {
 			facts[fleet.Firmware] = time.Hour // once a day would be a long day
 		}
 		synctest.Test(t, func(t *testing.T) {
-			f := newFarmWithFacts(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: "t1-innosilicon"} }},
+			f := newFarmWithFacts(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec { return dragontest.Spec{Model: "t3+"} }},
 				facts, func(c *Config) { c.Switches = choice })
 			defer f.close()
 			f.dragons.Dragon(0).SetError("24", "")
@@ -125,10 +126,10 @@ func TestChipsAreOffUnlessAskedFor(t *testing.T) {
 			on = append(on, s.Name)
 		}
 	}
-	if diff := cmp.Diff([]string{"system", "boards", "pools", "restarts", "autotune", "errors", "firmware", "facts"}, on); diff != "" {
+	if diff := cmp.Diff([]string{"system", "boards", "pools", "restarts", "autotune", "errors", "firmware", "power", "facts"}, on); diff != "" {
 		t.Error(diff)
 	}
-	if got := Facts(nil); slices.Contains(got, fleet.Chips) || len(got) != 3 {
+	if got := Facts(nil); slices.Contains(got, fleet.Chips) || len(got) != 4 {
 		t.Errorf("%v", got)
 	}
 	if got := Facts(map[string]bool{"chips": true, "firmware": false}); !slices.Contains(got, fleet.Chips) || slices.Contains(got, fleet.Firmware) {
@@ -181,7 +182,7 @@ func TestAScrapeCostsOneRequestWhateverIsOn(t *testing.T) {
 			time.Sleep(time.Minute / 2)
 			f.scraped(t)
 		}
-		atMost := map[string]int{"auth": 1, "overview": minutes/5 + 3, "getAutoTune": minutes / 10, "getErrorDetail": minutes/3 + 1, "getErrorMessage": minutes/3 + 1, "getDebugStats": minutes / 5, "getLatestFirmwareVersion": 1}
+		atMost := map[string]int{"auth": 1, "overview": minutes/5 + 3, "getAutoTune": minutes / 10, "getErrorDetail": minutes/3 + 1, "getErrorMessage": minutes/3 + 1, "getDebugStats": minutes / 5, "getAll": minutes / 5, "getLatestFirmwareVersion": 1}
 		for i := range 3 {
 			got := f.dragons.Dragon(i).Traffic()
 			if n := got.Requests["summary"]; n != scrapes {

@@ -89,6 +89,13 @@ func (d *Dragon) getDNA(out *reply, _ *request) {
 	out.close()
 }
 
+// What a dragon draws at its model's hash rate and without any, in watts: figures of the
+// simulation, of no machine.
+const (
+	fullPower = 2200.0
+	idlePower = 60.0
+)
+
 // getAll is everything in one answer. The active pool comes first; where none is
 // active an empty element stands in its place; without the miner process there are
 // no pools and no chains, and success is still true.
@@ -131,6 +138,9 @@ func (d *Dragon) getAll(out *reply, a *request) {
 	d.scaledRate(&out.php, total)
 	out.floatField("Hash Rate H", total, 2)
 	out.close()
+	if d.model.api >= inno2020 {
+		out.intField("power", int64(idlePower+(fullPower-idlePower)*total/d.model.Hashrate))
+	}
 	out.strField("mac", d.spec.MAC)
 	out.strField("hwver", d.model.HWVersion)
 	out.strField("platform", s.firmware)

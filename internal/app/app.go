@@ -121,7 +121,10 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 		Limits:   limits(c),
 		Switches: c.Collectors.Switches(),
 		Created:  c.Scrape.Created,
-		Logger:   a.loggerOf("collector"),
+		Power: func(model string, profile dragon.AutoTune) dragon.Number {
+			return a.current.Load().PowerOf(model, profile)
+		},
+		Logger: a.loggerOf("collector"),
 		Find: func(ctx context.Context, target string) (*fleet.Dragon, error) {
 			return a.scanner.current.Load().Find(ctx, target)
 		},

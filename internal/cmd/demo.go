@@ -183,12 +183,13 @@ func demoSpecs(count int, speed float64) func(i int) dragontest.Spec {
 
 // demoFile is the configuration file of the demo: the sick dragons have names that say
 // what is wrong with them. At speed, the healer acts on a new dragon after a quarter of an
-// hour rather than an hour.
+// hour rather than an hour. A T1 does not report its power, so the file has a figure.
 func (d *demo) demoFile() string {
 	var b strings.Builder
 	if d.speed != 1 {
 		b.WriteString("healing: {new_device_observe: 15m}\n")
 	}
+	b.WriteString("power: [{model: T1, watts: 1480}, {model: T1, mode: efficient, watts: 1210}]\n")
 	for i, text := range d.sick() {
 		if i == 0 {
 			b.WriteString("dragons:\n")

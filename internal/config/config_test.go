@@ -46,7 +46,7 @@ func TestDefaultsAreTheOriginals(t *testing.T) {
 	for _, x := range []struct{ name, got, want any }{
 		{"networks", got.Networks, []Network{{CIDR: discovery.RangeOf(netip.MustParsePrefix("127.1.0.0/24"))}}},
 		{"data_dir", got.DataDir, "data"},
-		{"collectors", got.Collectors, Collectors{true, true, true, true, true, true, true, true, false}},
+		{"collectors", got.Collectors, Collectors{true, true, true, true, true, true, true, true, true, false}},
 		{"inventory", []any{got.Inventory.File, got.Inventory.Retention, got.Inventory.Max}, []any{"dragon-inventory.json", 30 * 24 * time.Hour, 20000}},
 		{"discovery", []any{got.Discovery.Interval, got.Discovery.Port, got.Discovery.Timeout, got.Discovery.ConnectTimeout},
 			[]any{300 * time.Second, uint16(80), 10 * time.Second, time.Second}},

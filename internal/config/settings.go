@@ -58,8 +58,9 @@ type Settings struct {
 		AllowedHosts []firmware.Host `yaml:"allowed_hosts"` // empty: nothing is fetched
 		AutoUpgrade  bool            `yaml:"auto_upgrade"`
 	} `yaml:"firmware"`
-	Profiles []profile `yaml:"profiles"`
-	HA       HA        `yaml:"ha"`
+	Profiles []profile    `yaml:"profiles"`
+	Power    []ModelPower `yaml:"power"`
+	HA       HA           `yaml:"ha"`
 	Notify   struct {
 		Webhooks []webhook `yaml:"webhooks"`
 	} `yaml:"notify"`
@@ -102,6 +103,7 @@ type Collectors struct {
 	Autotune bool `yaml:"autotune"`
 	Errors   bool `yaml:"errors"`
 	Firmware bool `yaml:"firmware"`
+	Power    bool `yaml:"power"`
 	Facts    bool `yaml:"facts"`
 	Chips    bool `yaml:"chips"`
 }
@@ -259,7 +261,7 @@ narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles
 				"`firmware rollout start` installs it."},
 		}},
 	}
-	return append(append(sections, append(haSections(), notifySection())...), section{rows: []setting{
+	return append(append(sections, append(haSections(), powerSection(), notifySection())...), section{rows: []setting{
 		{flag: "dragon-autotune-mode", holder: "MODE", doc: "Desired autotune mode: efficient, balanced, factory or performance. Default: left as it is.",
 			set: func(s *Settings, text string) (err error) {
 				s.AutotuneMode, err = Choice(dragon.AutoTuneModes()...)(text)

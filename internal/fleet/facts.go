@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,7 @@ const (
 	Errors   Fact = "errors"   // getErrorDetail or getErrorMessage, where the firmware has them; default every three minutes
 	Firmware Fact = "firmware" // getLatestFirmwareVersion; default once a day, and never more often
 	Chips    Fact = "chips"    // getDebugStats, some 40 KB of memory a dragon; default every five minutes
+	Power    Fact = "power"    // getAll, where the firmware has it and a power figure in it; default every five minutes
 )
 
 const (
@@ -58,6 +61,8 @@ func (c *Config) interval(fact Fact) time.Duration {
 		return max(every, firmwareLeast)
 	case Chips:
 		return cmp.Or(every, 5*time.Minute)
+	case Power:
+		return cmp.Or(every, 5*time.Minute)
 	}
 	return 0
 }
@@ -74,6 +79,7 @@ type Facts struct {
 	Errors   Dated[dragon.ErrorReport] // its Code is empty where the dragon knows of no error
 	Firmware Dated[dragon.LatestFirmware]
 	Chips    Dated[[]dragon.DebugBoard]
+	Power    Dated[dragon.Number] // W
 }
 
 // Dated is a fact with the time when it was read: zero if it never was, or so long ago
@@ -96,6 +102,8 @@ func (f *Facts) at(fact Fact) time.Time {
 		return f.Firmware.At
 	case Chips:
 		return f.Chips.At
+	case Power:
+		return f.Power.At
 	}
 	return time.Time{}
 }
@@ -112,6 +120,8 @@ func (f *Facts) forget(fact Fact) {
 		f.Firmware = Dated[dragon.LatestFirmware]{}
 	case Chips:
 		f.Chips = Dated[[]dragon.DebugBoard]{}
+	case Power:
+		f.Power = Dated[dragon.Number]{}
 	}
 }
 
@@ -161,7 +171,7 @@ func (d *Dragon) learnFact(learn func(*Facts)) {
 // planFacts has a dragon that came up asked for its facts. What is known from before
 // it went may be long out of date. The caller holds d.mu.
 func (d *Dragon) planFacts(now time.Time) {
-	for _, fact := range []Fact{AutoTune, Pools, Errors, Firmware, Chips} {
+	for _, fact := range []Fact{AutoTune, Pools, Errors, Firmware, Chips, Power} {
 		every, e := d.fleet.config.interval(fact), d.factPoll(fact)
 		if every <= 0 {
 			continue
@@ -197,7 +207,7 @@ func (d *Dragon) firmwareDue(now time.Time, every time.Duration) time.Time {
 // holds d.mu.
 func (d *Dragon) refreshFactsSoon() {
 	now := time.Now()
-	for _, fact := range []Fact{AutoTune, Pools, Errors} {
+	for _, fact := range []Fact{AutoTune, Pools, Errors, Power} {
 		if d.fleet.config.interval(fact) > 0 && d.health.up && d.factPoll(fact).failures == 0 {
 			d.plan(fact, now.Add(d.fleet.pace.ours(time.Second+d.fleet.jitter(factAgain))))
 		}
@@ -431,8 +441,28 @@ func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (fun
 			d.countUnreadable("chips.", s.Unreadable)
 		}
 		return func(f *Facts) { f.Chips = Dated[[]dragon.DebugBoard]{s.Boards, time.Now()} }, err
+	case Power:
+		watts, err := d.reportedPower(ctx, c)
+		return func(f *Facts) { f.Power = Dated[dragon.Number]{watts, time.Now()} }, err
 	}
 	return nil, errors.New("no such fact: " + string(fact))
+}
+
+// reportedPower reads the power that the dragon reports. Only the newer of the firmwares that
+// have getAll report any, so an answer without a figure counts as not offered: the dragon is
+// asked again after a day. No dragon that answers draws nothing: 0 is no figure.
+func (d *Dragon) reportedPower(ctx context.Context, c *dragon.Client) (dragon.Number, error) {
+	all, err := c.All(ctx)
+	if err != nil {
+		return dragon.Number{}, err
+	}
+	if slices.Contains(all.Unreadable, "all.power") {
+		d.countUnreadable("power.", []string{"all.power"})
+	}
+	if all.Power.Or(0) <= 0 {
+		return dragon.Number{}, fmt.Errorf("getAll has no power figure: %w", dragon.ErrNotOffered)
+	}
+	return all.Power, nil
 }
 
 // countUnreadable counts the unreadable fields of a fact.

@@ -22,6 +22,7 @@ const (
 	askMessage  = "/api/getErrorMessage"
 	askVendor   = "/api/getLatestFirmwareVersion"
 	askChips    = "/api/getDebugStats"
+	askAll      = "/api/getAll"
 )
 
 // every asks for the facts in their own rhythms.
@@ -91,6 +92,33 @@ func TestFactsAreReadEachInItsRhythm(t *testing.T) {
 			h.Errorf("%d logins", n)
 		}
 	})
+}
+
+// What a firmware does not report is asked for once a day.
+func TestPowerIsReadWhereItIsReported(t *testing.T) {
+	for model, reports := range map[string]bool{"t3+": true, "t2t": false, "t1": false} { // t2t: getAll without a figure; t1: no getAll
+		inHall(t, every(Power), func(h *hall) {
+			const a = "10.1.0.8"
+			d, sim := h.dragon(a, dragontest.Spec{Model: model})
+			h.read(d)
+			time.Sleep(time.Hour)
+			power := d.Facts().Power
+			if watts := power.Value.Or(0); reports != (watts > 1900 && watts < 2500) || reports == power.At.IsZero() {
+				h.Errorf("%s: %+v", model, power)
+			}
+			if n := h.lan.asked(a, askAll); !reports && n > 2 {
+				h.Errorf("%s: asked %d times in an hour for what it does not have", model, n)
+			}
+			if !reports {
+				return
+			}
+			sim.Inject(dragontest.PoolDead) // it hashes no more
+			time.Sleep(20 * time.Minute)
+			if watts := d.Facts().Power.Value.Or(0); watts <= 0 || watts > 1000 {
+				h.Errorf("%g W without a pool", watts)
+			}
+		})
+	}
 }
 
 // To wake up for one question costs more than the question.
