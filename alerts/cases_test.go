@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/installed"
 )
 
@@ -374,6 +375,89 @@ func TestADragonThatIsDownCountsAsZero(t *testing.T) {
 		{Expr: `sum by (worker, model) (worker:dragon_hashrate_of_expected:ratio)`, At: "25m", Want: []unitSample{{`{model="T1", worker="a"}`, 0.9}, {`{model="T1", worker="down"}`, 0}}},
 	}
 	promtoolTests(t, []unit{u}, []string{"thresholds.yml", "recording.yml", "dashboards.yml"})
+}
+
+// TestEnergyIsThatOfTheDragonsWhosePowerIsKnown: no source, no series; the sums of a model that
+// hashes otherwise are its own; and cost needs a price.
+func TestEnergyIsThatOfTheDragonsWhosePowerIsKnown(t *testing.T) {
+	farm := func(name string, tests ...unitTest) unit {
+		u := unit{Name: name, Step: "1m", Tests: tests}
+		add := func(series, value string) { u.add(scraped(series, false), value+"x200") }
+		for worker, is := range map[string]struct{ model, site, hashrate string }{
+			"a": {"T1", "north", "15e12"}, "b": {"T1", "north", "10e12"}, "unknown": {"T1", "north", "16e12"},
+			"c": {"T2T", "south", "25e12"}, "d": {"B52", "south", "4e12"}, "idle": {"T1", "south", "0"},
+		} {
+			add(fmt.Sprintf("dragon_info{worker=%q,model=%q,site=%q,ip=%[1]q,mac=%[1]q}", worker, is.model, is.site), "1")
+			add(fmt.Sprintf("dragon_board_up{worker=%q,board=\"0\"}", worker), "1")
+			add(fmt.Sprintf("dragon_board_hashrate_hashes_per_second{worker=%q,board=\"0\",window=\"15m\"}", worker), is.hashrate)
+		}
+		add(`dragon_power_watts{worker="a",source="dragon"}`, "1500")
+		add(`dragon_power_watts{worker="b",source="operator"}`, "1000")
+		add(`dragon_power_watts{worker="b",source="pdu"}`, "1100")
+		add(`dragon_power_watts{worker="c",source="pdu"}`, "2000")
+		add(`dragon_power_watts{worker="d",source="dragon"}`, "1400")
+		add(`dragon_power_watts{worker="idle",source="dragon"}`, "60")
+		return u
+	}
+	is := func(expr string, want ...unitSample) unitTest { return unitTest{expr, "70m", want} }
+	of := func(labels string, value float64) unitSample { return unitSample{"{" + labels + "}", value} }
+	energy := []unitTest{
+		is(`max by (worker) (worker:dragon_power_watts:any)`, of(`worker="a"`, 1500), of(`worker="b"`, 1000), of(`worker="c"`, 2000), of(`worker="d"`, 1400), of(`worker="idle"`, 60)),
+		is(`sum by (site, model) (model:dragon_power_watts:sum)`, of(`model="B52", site="south"`, 1400), of(`model="T1", site="north"`, 2500), of(`model="T1", site="south"`, 60), of(`model="T2T", site="south"`, 2000)),
+		is(`sum by (site) (site:dragon_power_watts:sum)`, of(`site="north"`, 2500), of(`site="south"`, 3460)),
+		is(`sum(fleet:dragon_power_watts:sum)`, of("", 5960)),
+		is(`sum by (worker) (worker:dragon_energy:joules_per_terahash)`, of(`worker="a"`, 100), of(`worker="b"`, 100), of(`worker="c"`, 80), of(`worker="d"`, 350)),
+		is(`sum by (site, model) (model:dragon_energy:joules_per_terahash)`, of(`model="B52", site="south"`, 350), of(`model="T1", site="north"`, 100), of(`model="T2T", site="south"`, 80)),
+		is(`sum by (site) (site:dragon_energy:joules_per_terahash)`, of(`site="north"`, 100), of(`site="south"`, 82.4)), // without the B52, with the power of the idle one
+		is(`round(sum(fleet:dragon_energy:joules_per_terahash), 0.1)`, of("", 91.2)),
+		is(`round(sum by (site) (site:dragon_energy_kilowatt_hours:sum24h), 0.5)`, of(`site="north"`, 3), of(`site="south"`, 4)),
+	}
+	files := []string{"thresholds.yml", "recording.yml", "dashboards.yml"}
+	promtoolTests(t, []unit{farm("energy", append(energy, is(`fleet:dragon_energy_cost:sum24h`))...)}, files)
+
+	prices, err := os.ReadFile("thresholds.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const price = `{record: "threshold:energy_price_per_kilowatt_hour", expr: vector(`
+	files[0] = filepath.Join(t.TempDir(), "thresholds.yml")
+	if err := os.WriteFile(files[0], []byte(strings.Replace(string(prices), price+"0)", price+"0.5)", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	promtoolTests(t, []unit{farm("cost", is(`sum(fleet:dragon_energy_cost:sum24h) / sum(fleet:dragon_energy_kilowatt_hours:sum24h)`, of("", 0.5)))}, files)
+}
+
+// TestAPDUGivesItsDragonsTheirPower: by the labels pdu and outlet of the dragons.
+func TestAPDUGivesItsDragonsTheirPower(t *testing.T) {
+	u := unit{Name: "PDU", Step: "1m"}
+	for worker, labels := range map[string]string{"a": `,pdu="pdu-1.example.net",outlet="7"`, "b": `,pdu="pdu-2.example.net",outlet="7"`, "c": `,pdu="pdu-2.example.net"`, "d": ""} {
+		u.add(scraped(fmt.Sprintf(`dragon_info{worker=%q,model="T1",site="hall"%s}`, worker, labels), false), "1x30")
+	}
+	for outlet, watts := range map[string]string{`instance="pdu-1.example.net",rPDU2OutletMeteredStatusIndex="7"`: "1480",
+		`instance="pdu-2.example.net:161",rPDU2OutletMeteredStatusIndex="7"`: "1210", `instance="pdu-2.example.net",rPDU2OutletMeteredStatusIndex="8"`: "1300"} {
+		u.add(`rPDU2OutletMeteredStatusPower{job="pdu",`+outlet+"}", watts+"x30")
+	}
+	u.Tests = []unitTest{{`max by (worker, source) (dragon_power_watts)`, "10m", []unitSample{{`{source="pdu", worker="a"}`, 1480}, {`{source="pdu", worker="b"}`, 1210}}}}
+	promtoolTests(t, []unit{u}, []string{"../examples/pdu.yml"})
+}
+
+// TestSHA256ModelsAreThoseOfTheRules: the matcher of the rules is what the program knows.
+func TestSHA256ModelsAreThoseOfTheRules(t *testing.T) {
+	rules, err := os.ReadFile("recording.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	matchers := regexp.MustCompile(`model=~"([^"]*)"`).FindAllStringSubmatch(string(rules), -1)
+	if len(matchers) != 4 {
+		t.Fatalf("%q", matchers)
+	}
+	for _, m := range matchers {
+		for _, name := range append(dragon.Models(), "T2TURBO", "T3-50T", "A8+", "D9+") {
+			if got, want := regexp.MustCompile("^(?:"+m[1]+")$").MatchString(name), dragon.ModelOf(name).Algorithm == "SHA-256"; got != want {
+				t.Errorf("%s fits %s: %v, want %v", name, m[1], got, want)
+			}
+		}
+	}
 }
 
 func TestEveryAlertHasAScenario(t *testing.T) {

@@ -339,7 +339,7 @@ func check(t *testing.T, what, expr string, metrics map[string][]string, used ma
 							known[l] = true
 						}
 						if strings.Contains(name, ":") {
-							for _, l := range []string{"worker", "model", "brand", "firmware", "ip", "mac", "site", "place", "url", "account", "result", "state"} {
+							for _, l := range []string{"worker", "model", "brand", "firmware", "ip", "mac", "site", "place", "url", "account", "result", "state", "mode", "level"} {
 								known[l] = true
 							}
 						}

@@ -56,6 +56,8 @@ var scenarios = []scenario{
 	{alert: "HashrateLow", with: slow("0.74"), near: slow("0.76")},
 	{alert: "HashrateLow", with: slow("0.5"), near: also(slow("0.5"), `dragon_tuning{worker="a"}`, "0|1")},
 	{alert: "HashrateLow", with: slow("0.5"), near: also(slow("0.5"), `dragon_miner_uptime_seconds{worker="a"}`, "4000|900")},
+	{alert: "EfficiencyLow", with: draws("2000"), near: draws("1800")},
+	{alert: "EfficiencyLow", with: draws("2000"), near: also(draws("2000"), `dragon_power_watts{worker="a",source="dragon"}`, "none", `dragon_power_watts{worker="a",source="operator"}`, "1500|2000")},
 	{alert: "HashrateFlatline", fires: 20, with: standing, near: also(standing, `dragon_pool_up{worker="a",pool="0"}`, "1|0", `dragon_pool_up{worker="a",pool="1"}`, "1|0")},
 	{alert: "NoShares", fires: 20, with: map[string]string{`dragon_pool_shares_total{worker="a",pool="0",result="accepted"}`: "+20|+0"},
 		near: map[string]string{`dragon_pool_shares_total{worker="a",pool="0",result="accepted"}`: "+20|reset"}},
@@ -189,7 +191,7 @@ func world() map[string]string {
 // alerts about many need.
 var (
 	dragons    = []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
-	shownByAll = regexp.MustCompile(`^dragon_(up|info|maintenance|scrape_duration_seconds|hashrate_expected_hashes_per_second|boards|board_up|board_hashrate_hashes_per_second|miner_uptime_seconds|(pool_info|pool_active)\{.*pool="0".*|restarts_observed_total\{.*kind="system".*)(\{.*)?$`)
+	shownByAll = regexp.MustCompile(`^dragon_(up|info|maintenance|power_watts|autotune_info|scrape_duration_seconds|hashrate_expected_hashes_per_second|boards|board_up|board_hashrate_hashes_per_second|miner_uptime_seconds|(pool_info|pool_active)\{.*pool="0".*|restarts_observed_total\{.*kind="system".*)(\{.*)?$`)
 )
 
 // as makes a series of the dragon a one of another.
@@ -213,6 +215,8 @@ func dragonA() map[string]string {
 	of("dragon_hashrate_expected_hashes_per_second", "", "1000")
 	of("dragon_miner_uptime_seconds", "", "4000")
 	of("dragon_tuning", "", "0")
+	of("dragon_autotune_info", `,mode="balanced"`, "1")
+	of("dragon_power_watts", `,source="dragon"`, "1500")
 	of("dragon_fan_duty_ratio", "", "0.6")
 	of("dragon_clock_offset_seconds", "", "0")
 	of("dragon_firmware_upgrade_available", "", "0")
@@ -285,6 +289,11 @@ func slow(ratio string) map[string]string {
 		with[`dragon_board_hashrate_hashes_per_second{worker="a",board="`+board+`",window="15m"}`] = fmt.Sprintf("500|%v", 500*v)
 	}
 	return with
+}
+
+// draws is the same hash rate for more power than the others need.
+func draws(watts string) map[string]string {
+	return map[string]string{`dragon_power_watts{worker="a",source="dragon"}`: "1500|" + watts}
 }
 
 // boardAt has one board at a part of what it did, while its sister does as before.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -127,6 +128,7 @@ dragons: [{address: %q, site: hall}, {mac: %q, labels: {rack: a12}}, {mac: %q, l
 inventory: {labels: [rack]}
 discovery: {interval: 2s, port: %d}
 statsd: {host: 127.0.0.1, port: %s, interval: 1s}
+power: [{model: T1, watts: 1480}]
 profiles:
   - name: everyone
     match: {all: true}
@@ -247,6 +249,8 @@ func hastyRules(t *testing.T) (pattern string) {
 			t.Fatal(err)
 		}
 		data = ownInterval.ReplaceAll(data, nil)
+		data = bytes.ReplaceAll(data, []byte("[1d:1m]"), []byte("[10m:1s]"))
+		data = bytes.Replace(data, []byte(`price_per_kilowatt_hour", expr: vector(0)`), []byte(`price_per_kilowatt_hour", expr: vector(0.1)`), 1)
 		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), data, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -192,6 +192,7 @@ func fleetBoard(limits thresholds) *board {
 					Max(limits.at("temperature_critical_celsius") + 10).Thresholds(hot()).DataLinks(leadsTo(openDragon, toLabel)), 6, 9, 0},
 				{band("Fans", "Duty of the fans. At full speed there is no reserve.", ratio, spread("model:dragon_fan_duty:ratio_bucket", "worker:dragon_fan_duty:ratio")).Min(0).Max(1), 8, 9, 0},
 			}},
+			{"Energy", energyPanels()},
 			{"Shares and pools", []panel{
 				{limit(lines("Rejected and stale, by pool", "Share of shares that the pool did not accept.", ratio, query{unanswered("url"), "{{url}}"}).Min(0), refused()), 8, 8, 0},
 				{limit(lines("Rejected and stale, by firmware", "The same by firmware.", ratio, query{unanswered("model, firmware"), "{{model}} {{firmware}}"}).Min(0), refused()), 8, 8, 0},
