@@ -3,6 +3,7 @@ package healer
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -164,7 +165,7 @@ type change struct {
 }
 
 // configSteps lists the dragons that a configuration is to be written to: rollbacks first,
-// then the healthiest.
+// then those of the highest priority, then the healthiest.
 func (c *cycle) configSteps() []rolloutStep {
 	var steps []rolloutStep
 	for _, s := range c.all {
@@ -185,7 +186,8 @@ func (c *cycle) configSteps() []rolloutStep {
 		steps = append(steps, step)
 	}
 	slices.SortStableFunc(steps, func(a, b rolloutStep) int {
-		return cmp.Or(cmp.Compare(urgency(&a), urgency(&b)), cmp.Compare(fitness(a.s), fitness(b.s)), cmp.Compare(a.s.f.MAC, b.s.f.MAC))
+		return cmp.Or(cmp.Compare(priority(&b), priority(&a)), cmp.Compare(urgency(&a), urgency(&b)),
+			cmp.Compare(fitness(a.s), fitness(b.s)), cmp.Compare(a.s.f.MAC, b.s.f.MAC))
 	})
 	return steps
 }
@@ -199,6 +201,14 @@ func urgency(x *rolloutStep) int {
 		return 2
 	}
 	return 1
+}
+
+// priority is that of the desired state. Rollbacks come first.
+func priority(x *rolloutStep) int {
+	if x.change.Restore {
+		return math.MaxInt
+	}
+	return x.change.want.Priority
 }
 
 // fitness sorts healthy dragons first: they show best whether a change works.

@@ -19,6 +19,8 @@ type DesiredState struct {
 	Level    dragon.Number       // of the mode, where the dragon has levels
 	Firmware string              // a version; shown and never written: only a rollout of firmware brings it
 
+	Priority int // dragons of a higher one are written to first; not a part of the key
+
 	Heat bool // against heat, by the healer itself: see downshift
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // RolloutShown is a rollout of a configuration as people see it.
@@ -19,7 +18,10 @@ type RolloutShown struct {
 	Phases  map[string]int    `json:"dragons"` // in each phase
 	Members int               `json:"members"`
 	Pending []PendingRollback `json:"owed,omitempty"`
-	Left    Span              `json:"left_s,omitempty"` // estimate until no dragon waits, by the pace so far; 0: not known
+	Left    Span              `json:"left_s,omitempty"` // estimate until no dragon waits; 0: not known, or none waits
+	Waits   *Waiting          `json:"waits_for,omitempty"`
+	// Priority of its dragons: those of a higher one come first.
+	Priority int `json:"priority,omitempty"`
 }
 
 // PendingRollback is a dragon that still has what did not work on it, and what its rollback waits for.
@@ -40,27 +42,6 @@ func (c *cycle) waitsFor(s *subject) string {
 	}
 }
 
-// left estimates how long a rollout takes for the dragons that wait, by the pace of its writes
-// so far; 0 before the second write.
-func (c *cycle) left(ro *ConfigRollout, waiting int) Span {
-	first, written := c.now, 0
-	for _, s := range c.all {
-		if s.rollout != ro {
-			continue
-		}
-		for i := range s.r.Actions {
-			if a := &s.r.Actions[i]; a.Change != nil && a.Change.Rollout == ro.ID && !a.Change.Restore {
-				first = min(first, a.At)
-				written++
-			}
-		}
-	}
-	if written < 2 {
-		return 0
-	}
-	return Span(c.now.Since(first) / time.Duration(written) * time.Duration(waiting))
-}
-
 // showRollouts puts the rollouts of configurations into the plan that have dragons, or are latched.
 func (c *cycle) showRollouts() {
 	for _, ro := range c.m.Fleet.Rollouts {
@@ -75,6 +56,9 @@ func (c *cycle) showRollouts() {
 			}
 			x.Members++
 			x.Phases[string(s.phase)]++
+			if s.f.Desired != nil {
+				x.Priority = max(x.Priority, s.f.Desired.Priority)
+			}
 			if c.rollbackTarget(s) != nil {
 				x.Pending = append(x.Pending, PendingRollback{s.f.Worker, c.waitsFor(s)})
 			}
@@ -84,7 +68,9 @@ func (c *cycle) showRollouts() {
 				x.Pending = append(x.Pending, PendingRollback{s.f.Worker, contested})
 			}
 		}
-		x.Left = c.left(ro, x.Phases[string(PhaseWaiting)]+x.Phases[string(PhaseDrifted)])
+		waiting := x.Phases[string(PhaseWaiting)] + x.Phases[string(PhaseDrifted)]
+		x.Waits = c.rolloutWaits(ro, waiting)
+		x.Left = c.left(ro, waiting, x.Priority, x.Waits)
 		if x.Members > 0 || ro.State == RolloutAborted {
 			c.out.Rollouts = append(c.out.Rollouts, x)
 		}
@@ -99,8 +85,10 @@ type FirmwareShown struct {
 	Members int            `json:"members"`
 	Phases  map[string]int `json:"phases"` // dragons in each phase, PhaseWaiting included
 	Failed  int            `json:"failed"`
-	Dragons []UpgradeShown `json:"dragons"`           // that have begun
-	Waiting []string       `json:"waiting,omitempty"` // workers of those that have not
+	Left    Span           `json:"left_s,omitempty"`    // that it takes at least; 0: not known
+	Waits   *Waiting       `json:"waits_for,omitempty"` // what the next dragon waits for; nil: nothing
+	Dragons []UpgradeShown `json:"dragons"`             // that have begun
+	Waiting []string       `json:"waiting,omitempty"`   // workers of those that have not
 }
 
 // UpgradeShown is a dragon in a rollout of firmware.
@@ -118,6 +106,7 @@ func (c *cycle) showFirmware() {
 	for i, ro := range c.m.Fleet.Firmware {
 		x := &all[i]
 		*x = FirmwareShown{FirmwareRollout: *ro, Waves: c.p.Firmware.waves(), Phases: make(map[string]int)}
+		x.Waits, x.Left = c.firmwareWaits(ro)
 		shown[ro.ID] = x
 		if ro.open() {
 			open = append(open, x)

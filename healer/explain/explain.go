@@ -187,10 +187,16 @@ func rollouts(w io.Writer, p *healer.Plan, l Layout) error {
 				parts = append(parts, fmt.Sprintf("%d %s", n, phaseText(phase)))
 			}
 		}
-		if ro.Left > 0 {
-			parts = append(parts, fmt.Sprintf("about %s left", healer.ShortDuration(time.Duration(ro.Left))))
+		if left := Left(ro); left != "" {
+			parts = append(parts, left)
+		}
+		if ro.Priority > 0 {
+			parts = append(parts, fmt.Sprintf("priority %d", ro.Priority))
 		}
 		fmt.Fprintf(w, "; %d dragons: %s\n", ro.Members, strings.Join(parts, ", "))
+		if ro.Waits != nil {
+			fmt.Fprintf(w, "  the next one waits for %s\n", Wait(ro.Waits))
+		}
 		for _, x := range ro.Pending {
 			fmt.Fprintf(w, "  %s still has the failed configuration; its rollback waits for %s\n", x.Worker, x.Waits)
 		}
@@ -201,6 +207,26 @@ func rollouts(w io.Writer, p *healer.Plan, l Layout) error {
 	}
 	groups(w, p)
 	return nil
+}
+
+// Left says how long a rollout takes until none of its dragons waits; empty: none waits.
+func Left(ro *healer.RolloutShown) string {
+	switch {
+	case ro.Left > 0:
+		return fmt.Sprintf("about %s left", healer.ShortDuration(time.Duration(ro.Left)))
+	case ro.Phases[string(healer.PhaseWaiting)]+ro.Phases[string(healer.PhaseDrifted)] > 0:
+		return "time left unknown"
+	}
+	return ""
+}
+
+// Wait says what a rollout waits for, and what ends the wait.
+func Wait(w *healer.Waiting) string {
+	text := strings.ReplaceAll(string(w.Gate), "_", " ")
+	if w.Detail != "" {
+		text += " (" + w.Detail + ")"
+	}
+	return text + "; ends: " + w.EndedBy()
 }
 
 func phaseText(p healer.Phase) string {
@@ -512,6 +538,12 @@ func Firmware(x *healer.FirmwareShown, now healer.Moment) string {
 		if n := x.Phases[string(phase)]; n > 0 {
 			fmt.Fprintf(&b, " %d %s", n, phase)
 		}
+	}
+	if x.Left > 0 {
+		fmt.Fprintf(&b, "; at least %s left", healer.ShortDuration(time.Duration(x.Left)))
+	}
+	if x.Waits != nil {
+		fmt.Fprintf(&b, "; waits for %s", Wait(x.Waits))
 	}
 	return b.String()
 }

@@ -25,6 +25,7 @@ type desired struct {
 		Level int    `yaml:"level"`
 	} `yaml:"autotune"`
 	Firmware string `yaml:"firmware"`
+	Priority int    `yaml:"priority"`
 }
 
 type desiredPool struct {
@@ -52,6 +53,7 @@ type desiredLayer struct {
 	level  dragon.Number
 
 	firmware string
+	priority dragon.Number
 }
 
 // template is the desired state of several layers together, without the dragon's own name.
@@ -66,6 +68,9 @@ type template struct {
 	// Firmware is shown and never written, so it is neither in the key nor in the names: another
 	// firmware does not begin another rollout of the pools.
 	Firmware, firmwareName string
+
+	// Priority is not in the key either: another one changes the order, not the rollout.
+	Priority int
 }
 
 // Pools reports whether any dragon has desired pools.
@@ -101,7 +106,7 @@ func (d *DesiredStates) Of(i healer.Device) *healer.DesiredState {
 	if i.IP == "" && strings.Contains(t.Worker, "{ip}") {
 		return nil // until its address is known
 	}
-	wish := &healer.DesiredState{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level, Firmware: t.Firmware}
+	wish := &healer.DesiredState{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level, Firmware: t.Firmware, Priority: t.Priority}
 	if len(t.Pools) == 0 && t.Mode == "" {
 		wish.Name = t.firmwareName
 	}
@@ -133,6 +138,7 @@ func (d *DesiredStates) merge(matching []byte) *template {
 		if l.firmware != "" {
 			t.Firmware, t.firmwareName = l.firmware, l.name
 		}
+		t.Priority = int(l.priority.Or(float64(t.Priority)))
 	}
 	for _, name := range []string{pools, worker, mode} {
 		if name != "" && !slices.Contains(t.Names, name) {
@@ -209,7 +215,7 @@ func (c *Config) newDesiredStates(r *reader, sites []string, dir string) *Desire
 // desiredBy checks the desired state of a profile, and lists the keys that it sets.
 func (c *Config) desiredBy(r *reader, p *profile, path, dir string) (l desiredLayer, fields []string) {
 	wish := &p.Wish
-	for _, key := range []string{"pools", "worker_name", "autotune.mode", "autotune.level", "firmware"} {
+	for _, key := range []string{"pools", "worker_name", "autotune.mode", "autotune.level", "firmware", "priority"} {
 		if r.has(path + "." + key) {
 			fields = append(fields, key)
 		}
@@ -240,6 +246,9 @@ func (c *Config) desiredBy(r *reader, p *profile, path, dir string) (l desiredLa
 		if !r.has(path + ".autotune.mode") {
 			r.at(path+".autotune.level", "a level needs a mode")
 		}
+	}
+	if r.has(path + ".priority") {
+		l.priority = dragon.Known(float64(wish.Priority))
 	}
 	if l.firmware = wish.Firmware; r.has(path + ".firmware") {
 		if _, err := dragon.ParseFirmware(wish.Firmware); err != nil {

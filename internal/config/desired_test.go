@@ -27,6 +27,9 @@ func stateOf(c *Config, i healer.Device) string {
 	if w.Firmware != "" {
 		words = append(words, w.Firmware)
 	}
+	if w.Priority != 0 {
+		words = append(words, fmt.Sprintf("priority %d", w.Priority))
+	}
 	return strings.Join(words, " ")
 }
 
@@ -73,13 +76,13 @@ networks:
 profiles:
   - name: everyone
     match: {all: true}
-    wish: {pools: [{url: "stratum+tcp://file.net:1", username: f, password: x}]}
+    wish: {pools: [{url: "stratum+tcp://file.net:1", username: f, password: x}], priority: 2}
   - name: hall
     match: {site: hall-a}
     wish: {worker_name: "{user}_{mac}_{ip}", autotune: {mode: efficient, level: 1}}
   - name: t2
     match: {model: T2T}
-    wish: {autotune: {mode: performance}, firmware: t2t_20190102_030405}
+    wish: {autotune: {mode: performance}, firmware: t2t_20190102_030405, priority: 0}
   - name: unrelated
     match: {model: T1}
     healing: {boards: 3}
@@ -87,10 +90,10 @@ profiles:
 	for _, x := range []struct {
 		mac, model, ip, want string
 	}{
-		{"a0:b0:45:00:11:02", "T1", "127.5.1.1", "f.dragon-45001102/x@file.net:1 balanced"},
+		{"a0:b0:45:00:11:02", "T1", "127.5.1.1", "f.dragon-45001102/x@file.net:1 balanced priority 2"},
 		{"a0:b0:45:00:11:02", "T2T", "127.5.1.1", "f.dragon-45001102/x@file.net:1 performance t2t_20190102_030405"},
 		{"a0:b0:45:00:11:02", "T2T", "127.5.7.1", "f_a0b045001102_127.5.7.1/x@file.net:1 efficient level 1 t2t_20190102_030405"},
-		{"a0:b0:45:00:ad:e5", "T1", "127.5.7.1", "own_a0b04500ade5_127.5.7.1/x@own.net:1 efficient level 1"},
+		{"a0:b0:45:00:ad:e5", "T1", "127.5.7.1", "own_a0b04500ade5_127.5.7.1/x@own.net:1 efficient level 1 priority 2"},
 	} {
 		i := healer.Device{MAC: x.mac, Model: x.model, IP: x.ip}
 		if x.ip == "127.5.7.1" {

@@ -259,6 +259,7 @@ narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles
 			{key: "[].wish.autotune.level", from: "0", to: "4", doc: "The desired autotune level, for models that have levels. Not set: left as it is."},
 			{key: "[].wish.firmware", doc: "The exact firmware version that the dragons should run, such as t1_20180803_143208. A difference is shown; only " +
 				"`firmware rollout start` installs it."},
+			{key: "[].wish.priority", from: "0", to: "9", doc: "The order of rollouts: dragons with a higher priority are written to first. Not set: 0."},
 		}},
 	}
 	return append(append(sections, append(haSections(), powerSection(), notifySection())...), section{rows: []setting{

@@ -299,14 +299,16 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 		Rollouts: []healer.RolloutShown{{
 			ID: "r3", Kind: healer.Configure, Name: "<b>house</b>", State: healer.RolloutAborted, Since: hour(6), Canary: "dragon-2", Members: 4,
 			Failed: []healer.Failure{{MAC: "m", At: hour(4), Why: "no share was accepted"}}, Phases: map[string]int{"in_sync": 1, "failed": 1, "unknown": 2},
-			Pending: []healer.PendingRollback{{Worker: "dragon-5", Waits: "harm: latched: <b>2 lost"}},
+			Pending: []healer.PendingRollback{{Worker: "dragon-5", Waits: "harm: latched: <b>2 lost"}}, Priority: 3,
+			Waits: &healer.Waiting{Gate: healer.GateRollout, Worker: "dragon-6", Detail: "latched: <b>1 failed", Human: "healer ack rollout r3"},
 		}},
 		Firmware: []healer.FirmwareShown{{
 			FirmwareRollout: healer.FirmwareRollout{
 				RolloutHead: healer.RolloutHead{ID: "f1", State: healer.RolloutAborted, Since: hour(8), Why: "a canary failed"},
 				Release:     healer.FirmwareRelease{Version: "t1_20190101_000000", Model: "T1"}, Owner: "o", Reason: "r",
 			},
-			Waves: 5, Members: 10, Phases: map[string]int{"done": 1, "failed": 1, healer.PhaseWaiting: 8},
+			Waves: 5, Members: 10, Left: healer.Span(7 * time.Hour), Waits: &healer.Waiting{Gate: healer.GateWave, Event: "the end of their checks"},
+			Phases:  map[string]int{"done": 1, "failed": 1, healer.PhaseWaiting: 8},
 			Dragons: []healer.UpgradeShown{{Worker: "dragon-3", Upgrading: healer.Upgrading{Phase: healer.UpgradeFailed, Since: hour(7), Why: "two boards of three"}}},
 		}},
 	}
@@ -319,9 +321,11 @@ func TestRolloutsThatFailedSaySo(t *testing.T) {
 	}
 	for _, want := range []string{
 		"&lt;b&gt;house", "aborted", "dragon-2", "no share was accepted", "dragon-1", "5 h ago", "in sync 1", "unknown 2", "breaker=rollout&amp;scope=r3",
-		"T1 to t1_20190101_000000", "wave 0 of 5", "a canary failed", "two boards of three", "dragon-3", "done 1", "waiting 8", `x="20.0" width="80.0"`,
+		"T1 to t1_20190101_000000", "wave 1 of 5", "a canary failed", "two boards of three", "dragon-3", "done 1", "waiting 8", `x="20.0" width="80.0"`,
 		"do=firmware-pause&amp;id=f2", "do=firmware-abort&amp;id=f2", "dragon-4", "25.0 %", "flash &lt;b&gt;",
 		"dragon-5</a> still has the failed configuration", "harm: latched: &lt;b&gt;2 lost",
+		"priority 3", `dragon-6</a>, waits for <span class="gate">rollout</span> latched: &lt;b&gt;1 failed.`, "<b>A person opens it:</b> healer ack rollout r3",
+		"at least 7 h left", `It waits for <span class="gate">wave</span>.`, "It ends with the end of their checks.",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not there:\n%s", want, b.String())

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
@@ -22,6 +23,9 @@ type rolloutShown struct {
 	Phases []phaseCount
 	Failed []failure
 }
+
+// LeftText says how long the rollout takes.
+func (x *rolloutShown) LeftText() string { return explain.Left(&x.RolloutShown) }
 
 type firmwareShown struct {
 	FirmwareAnswer
