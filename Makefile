@@ -65,6 +65,7 @@ fuzz: ## Every fuzz target for FUZZ inputs each.
 golden: ## Write the golden files and generated pages; read the diff.
 	$(GO) test ./docs -run Reference -update
 	$(GO) test ./collector/ ./internal/config/ -update
+	cd tools && $(GO) test ./chart -update
 
 dashboards: ## Write the Grafana boards.
 	cd tools && $(GO) run ./dashboards ../alerts/thresholds.yml ../dashboards
