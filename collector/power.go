@@ -12,7 +12,10 @@ func powerTable() table[sample] {
 		title: "Power",
 		each:  func(s *sample) []item[sample] { return s.live },
 		rows: []row[sample]{
-			{name: "dragon_power_watts", help: "Power that the dragon draws; source: dragon, as it reports; operator, as the configuration says for a dragon that hashes.", typ: gauge, unit: "watts", source: "getAll.power", with: label{"source", "dragon"}, get: reportedPower},
+			{
+				name: "dragon_power_watts", typ: gauge, unit: "watts", source: "getAll.power", with: label{"source", "dragon"}, get: reportedPower,
+				help: "Power that the dragon draws; source: dragon, as it reports; operator, as the configuration says for a dragon that hashes.",
+			},
 			{name: "dragon_power_watts", typ: gauge, source: "configuration", with: label{"source", "operator"}, get: operatorsPower},
 		},
 	}

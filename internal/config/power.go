@@ -71,7 +71,7 @@ func (c *Config) checkPower(r *reader) {
 }
 
 func powerSection() section {
-	return section{path: "power", about: `What dragons draw while they hash, measured at the wall, for those that do not report it themselves: [energy.md](energy.md).
+	return section{path: "power", about: `What dragons draw while they hash, for those that do not report it: [energy.md](energy.md). Measure it at the wall.
 For a dragon the entry counts that says most: model, mode and level, then model and mode, then the model alone. Without an entry that fits, and
 without a figure of its own, a dragon counts in no sum of energy and cost.`, rows: []setting{
 		{doc: "The power of a model by its autotune mode and level, as the operator measured it.", example: powerExample},

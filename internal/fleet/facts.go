@@ -448,9 +448,8 @@ func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (fun
 	return nil, errors.New("no such fact: " + string(fact))
 }
 
-// reportedPower reads the power that the dragon reports. Only the newer of the firmwares that
-// have getAll report any, so an answer without a figure counts as not offered: the dragon is
-// asked again after a day. No dragon that answers draws nothing: 0 is no figure.
+// reportedPower reads the power that the dragon reports. Older firmware has getAll without it,
+// which counts as not offered. No dragon that answers draws nothing: 0 is no figure.
 func (d *Dragon) reportedPower(ctx context.Context, c *dragon.Client) (dragon.Number, error) {
 	all, err := c.All(ctx)
 	if err != nil {
