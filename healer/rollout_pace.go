@@ -40,13 +40,18 @@ func (c *cycle) left(ro *ConfigRollout, waiting, priority int, waits *Waiting) S
 	if !ro.proven() {
 		held += c.p.Rollout.CanaryWait
 	}
-	return Span(held + c.configPace()*time.Duration(waiting+c.ahead(ro, priority)))
+	return Span(held + c.p.configPace(c.n)*time.Duration(waiting+c.ahead(ro, priority)))
 }
 
-// configPace is the time between two writes of configurations at best.
-func (c *cycle) configPace() time.Duration {
-	p := &c.p.Rollout
-	return max(p.Every/time.Duration(p.wave(c.n)), min(c.p.Fleet.Spacing, time.Hour/time.Duration(max(1, c.p.Fleet.hourLimit(c.n)))))
+// configPace is the time between two writes of configurations in a fleet of n at best.
+func (p *Policy) configPace(n int) time.Duration {
+	return max(p.Rollout.Every/time.Duration(p.Rollout.wave(n)), min(p.Fleet.Spacing, time.Hour/time.Duration(max(1, p.Fleet.hourLimit(n)))))
+}
+
+// ConfigTime is how long a rollout of a configuration takes for some dragons of a fleet of n: its
+// canary, and the waves.
+func (p *Policy) ConfigTime(n, dragons int) time.Duration {
+	return p.Rollout.CanaryWait + p.configPace(n)*time.Duration(max(0, dragons-1))
 }
 
 // ahead is how many dragons of other rollouts may be written to before a rollout ends.

@@ -46,6 +46,8 @@ func TestTheTimeThatARolloutTakesIsEstimated(t *testing.T) {
 	x := f.shownRollout("b") // its canary is written to; three dragons follow every ten minutes
 	if want := Span(f.policy.Rollout.CanaryWait + 59*f.policy.Rollout.Every/3); x.State != RolloutCanary || x.Left != want {
 		t.Errorf("%s, about %s left, want %s", x.State, time.Duration(x.Left), time.Duration(want))
+	} else if takes := f.policy.ConfigTime(60, 60); Span(takes) != want || f.policy.ConfigTime(60, 1) != f.policy.Rollout.CanaryWait {
+		t.Errorf("all of it takes %s, want %s", takes, time.Duration(want))
 	}
 	if w := x.Waits; w == nil || w.Gate != GateRollout || w.Human != "" || w.EndedBy() != "the end of the canary's trial" || w.Dragons != 59 {
 		t.Errorf("it waits for %+v", w)

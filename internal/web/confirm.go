@@ -173,6 +173,15 @@ func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
 	if !p.may(w, r) {
 		return
 	}
+	if x, ok := settings[r.URL.Query().Get("do")]; ok {
+		workers, err := selected(r.URL.Query()["dragon"])
+		if err != nil {
+			p.sorry(w, r, http.StatusBadRequest, ErrorAnswer{Error: err.Error()})
+			return
+		}
+		p.setting(w, r, x, workers)
+		return
+	}
 	name, c, q, err := form(r.URL.Query())
 	var workers []string
 	if err == nil {

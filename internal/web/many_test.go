@@ -154,7 +154,29 @@ func TestSeveralDragonsAreChangedWithOneConfirmation(t *testing.T) {
 	if code, body := c.send(true, form, nil); code != 200 || !strings.Contains(body, "0 of 3 done.") || strings.Count(body, "not done: ") != 3 || c.simulated.Dragon(0).Truth().Boots != 1 {
 		t.Errorf("%d %s", code, body)
 	}
+	for do, want := range map[string][]string{
+		"pools":    {"Set the pools of 3 dragons", "0 of 3 can be written to now. healing.rollout.mode is observe", "password_file: pool.password", "waits for clock: "},
+		"autotune": {"Set the autotune mode of 3 dragons", "autotune: {mode: efficient}", html.EscapeString(`"` + c.simulated.Dragon(2).Spec().MAC + `"]`)},
+		"password": {"Change the password of 3 dragons", "dragon password " + worker(0) + " " + worker(1) + " " + worker(2) + "</pre>", "the budgets do not hold it"},
+	} {
+		page := c.look(true, "/confirm?do="+do+"&"+three.Encode())
+		for _, text := range want {
+			if !strings.Contains(page, text) || strings.Contains(page, "<form") {
+				t.Errorf("%s: no %q:\n%s", do, text, page)
+			}
+		}
+		if code, _ := c.send(true, url.Values{"do": {do}, "dragon": three["dragon"], "owner": {"o"}}, nil); code != http.StatusBadRequest {
+			t.Errorf("%s can be sent: %d", do, code)
+		}
+		if w := httptest.NewRecorder(); true {
+			c.surface(false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/confirm?do="+do+"&"+three.Encode(), nil))
+			if w.Code != http.StatusForbidden {
+				t.Errorf("%s where nothing may be changed: %d", do, w.Code)
+			}
+		}
+	}
 	for query, want := range map[string]string{
+		"do=pools": "no dragon is selected", "do=autotune&dragon=a": "unknown dragon",
 		"do=reboot": "no dragon is selected", "do=pause": "no dragon is selected", "do=reboot&dragon=a&dragon=b": "unknown dragon",
 		"do=reboot&dragon=" + strings.Join(strings.Fields(strings.Repeat("x ", 3)), "&dragon="): "",
 	} {

@@ -63,7 +63,7 @@ func newPages(a *api, telemetry string, profiling bool) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"fleet", "dragon", "healer", "rollouts", "configuration", "confirm", "many", "message"} {
+	for _, name := range []string{"fleet", "dragon", "healer", "rollouts", "configuration", "confirm", "many", "setting", "message"} {
 		t, err := layout.Clone()
 		if err == nil {
 			p.templates[name], err = t.ParseFS(files, "templates/"+name+".html")

@@ -82,7 +82,7 @@ func TestPagesInABrowser(t *testing.T) {
 	for _, p := range []struct{ name, path string }{
 		{"fleet", "/"}, {"dragon", "/dragon?worker=" + worker(2)}, {"hostile", "/dragon?worker=" + worker(1)}, {"long", "/dragon?worker=" + worker(5)},
 		{"silent", "/dragon?worker=" + worker(6)}, {"healer", "/healer"}, {"rollouts", "/rollouts"}, {"configuration", "/configuration"}, {"confirm", "/confirm?do=reboot&dragon=" + worker(2)}, {"nobody", "/dragon?worker=nobody"},
-		{"groups", "/fleet?group=model"}, {"many", "/confirm?do=restart&dragon=" + worker(2) + "&dragon=" + worker(3) + "&dragon=" + worker(9)},
+		{"groups", "/fleet?group=model"}, {"setting", "/confirm?do=pools&dragon=" + worker(2) + "&dragon=" + worker(3)}, {"many", "/confirm?do=restart&dragon=" + worker(2) + "&dragon=" + worker(3) + "&dragon=" + worker(9)},
 	} {
 		for _, screen := range []struct {
 			name          string
