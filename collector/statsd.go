@@ -160,16 +160,6 @@ func (s *Statsd) Scanned(took time.Duration, found int) {
 	s.enqueue(m)
 }
 
-// Count adds one to a counter, for example manager.dragons.health_exception.
-func (s *Statsd) Count(name string) {
-	if s.off() {
-		return
-	}
-	m := s.message()
-	_ = m.Inc(name, 1, 1)
-	s.enqueue(m)
-}
-
 // Action counts an action on a dragon: rebooted, poolsChanged, autotuneChanged or
 // upgraded. The mirror itself counts added.
 func (s *Statsd) Action(info *fleet.Info, action string) {

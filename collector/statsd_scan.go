@@ -2,7 +2,6 @@ package collector
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"iter"
 
@@ -69,8 +68,6 @@ func scanSummary(body []byte) (*scanned, error) {
 	})
 }
 
-var errNoKey = errors.New("expected a key")
-
 // members calls each with every key of the object that comes next; each reads the value.
 func (s *summaryScanner) members(each func(key []byte) error) error {
 	if _, err := s.dec.ReadToken(); err != nil {
@@ -82,9 +79,7 @@ func (s *summaryScanner) members(each func(key []byte) error) error {
 			return err
 		}
 		if bytes.IndexByte(key, '\\') >= 0 {
-			if key, err = jsontext.AppendUnquote(nil, key); err != nil {
-				return errNoKey
-			}
+			key, _ = jsontext.AppendUnquote(nil, key) // invalid UTF-8 is an error here, and leaves the text
 		} else {
 			key = key[1 : len(key)-1]
 		}
