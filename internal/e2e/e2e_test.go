@@ -186,14 +186,20 @@ func get(t *testing.T, url string) string {
 // the limit is wide.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
+	within(t, 90*time.Second, what, is)
+}
+
+// within is eventually with another deadline.
+func within(t *testing.T, limit time.Duration, what string, is func() bool) {
+	t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(90 * time.Second)
+	deadline := time.After(limit)
 	for !is() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("not within 90 s: %s", what)
+			t.Fatalf("not within %s: %s", limit, what)
 		}
 	}
 }
