@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -314,20 +313,6 @@ func TestLatestFirmware(t *testing.T) {
 	}
 	_, err = newDevice(map[string]any{"/api/getLatestFirmwareVersion": `{"success":false,"message":"can't fetch firmware versions"}`}).client(t, Options{}).LatestFirmware(t.Context())
 	wantKind(t, err, ErrRejected)
-
-	for version, want := range map[string]time.Time{
-		"t1_20180515_060842":    time.Date(2018, 5, 15, 6, 8, 42, 0, time.UTC),
-		"t3_x_20190102_235959":  time.Date(2019, 1, 2, 23, 59, 59, 0, time.UTC),
-		"t1_20181315_060842":    {},
-		"t1_20180515":           {},
-		"":                      {},
-		"20180515_060842":       {},
-		"t1_20180515_060842_rc": {},
-	} {
-		if got, ok := FirmwareTime(version); ok != !want.IsZero() || ok && !got.Equal(want) {
-			t.Errorf("%q: %v, %v", version, got, ok)
-		}
-	}
 }
 
 const debugT1 = `{"success":true,"boards":[` +

@@ -50,17 +50,6 @@ func (c *Client) LatestFirmware(ctx context.Context) (*LatestFirmware, error) {
 	return f, err
 }
 
-// FirmwareTime returns the build time in a firmware version: the last two parts of
-// t1_20180515_060842 or t2t_a_20190102_030405.
-func FirmwareTime(version string) (built time.Time, ok bool) {
-	parts := strings.Split(version, "_")
-	if len(parts) < 3 {
-		return time.Time{}, false
-	}
-	built, err := time.Parse("20060102150405", strings.Join(parts[len(parts)-2:], ""))
-	return built, err == nil
-}
-
 // MaxImage is the largest firmware image that a dragon takes in bytes (vendor nginx.conf).
 const MaxImage = 100 << 20
 

@@ -17,7 +17,7 @@ const (
 	Trickle     Fault = "trickle"      // one byte of the answer every Delay (1 s), blanks forever after the last
 	Endless     Fault = "endless"      // an answer that goes on forever, at the 12 MB a second of the device's network
 	Reset       Fault = "reset"        // the connection is reset in place of an answer
-	Redirect    Fault = "redirect"     // 302 to Text (another port of loopback without a listener)
+	Redirect    Fault = "redirect"     // 302 to a port of loopback without a listener
 	Slow        Fault = "slow"         // each answer takes Delay (2 s) longer
 	Status500   Fault = "status-500"   // nginx's page, the answer of a dead PHP
 	Status502   Fault = "status-502"   // nginx's page, no PHP at all
@@ -136,9 +136,6 @@ func Amount(a float64) FaultOption { return func(f *fault) { f.amount = a } }
 // Delay sets the time that the fault's comment calls Delay.
 func Delay(t time.Duration) FaultOption { return func(f *fault) { f.delay = t } }
 
-// Text sets the text that the fault's comment calls Text.
-func Text(s string) FaultOption { return func(f *fault) { f.text = s } }
-
 // Lasting ends the fault after a time.
 func Lasting(t time.Duration) FaultOption { return func(f *fault) { f.lasting = t } }
 
@@ -151,7 +148,6 @@ type fault struct {
 	index     int      // of a board or pool; anyIndex: the fault's default
 	amount    float64
 	delay     time.Duration
-	text      string
 	lasting   time.Duration
 	until     time.Time // zero: forever
 	cure      Cure
@@ -169,9 +165,6 @@ func (f *fault) withDefaults() {
 	}
 	if f.delay == 0 {
 		f.delay = delays[f.kind]
-	}
-	if f.kind == Redirect {
-		f.text = or(f.text, "http://127.255.255.254:9/")
 	}
 }
 

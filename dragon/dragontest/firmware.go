@@ -27,11 +27,6 @@ const (
 	SignatureFail Outcome = "signature-fail"   // is received and not taken
 )
 
-// Outcomes returns all outcomes.
-func Outcomes() []Outcome {
-	return []Outcome{Good, BricksNow, BricksNext, WrongVersion, LosesBoard, SlowHash, SignatureFail}
-}
-
 // Image is a firmware image that simulated dragons understand. Anything else that
 // is uploaded fails its signature check: received, and nothing happens.
 type Image struct {

@@ -118,10 +118,7 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 		if f := d.onEndpoint(Slow, endpoint); f != nil {
 			slow = f.delay
 		}
-		elsewhere := ""
-		if f := d.onEndpoint(Redirect, endpoint); f != nil {
-			elsewhere = f.text
-		}
+		redirect := d.onEndpoint(Redirect, endpoint) != nil
 		endless := d.onEndpoint(Endless, endpoint) != nil
 		d.mu.Unlock()
 
@@ -152,9 +149,9 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 		case status != 0:
 			d.errorPage(w, status)
 			return false
-		case elsewhere != "":
+		case redirect:
 			d.setDate(w.Header())
-			http.Redirect(w, r, elsewhere, http.StatusFound)
+			http.Redirect(w, r, "http://127.255.255.254:9/", http.StatusFound)
 			return false
 		case endless:
 			d.endless(w, r)

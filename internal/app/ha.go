@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func LeaveHA(ctx context.Context, c *config.Config, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	if state.Lost != "" || state.Empty() {
-		return fmt.Errorf("leave-ha: etcd has no state below %s: %s", etcd.Prefix, state.Lost)
+		return fmt.Errorf("leave-ha: no state below %s in etcd: %s", etcd.Prefix, cmp.Or(state.Lost, "no instance has written one"))
 	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return fmt.Errorf("leave-ha: %w", err)

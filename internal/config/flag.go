@@ -19,13 +19,6 @@ func Flag[T any](cmd flagger, name, help string, to *T, parse func(string) (T, e
 	return clause
 }
 
-// Flags adds a flag that may be given many times.
-func Flags[T any](cmd flagger, name, help string, to *[]T, parse func(string) (T, error)) *kingpin.FlagClause {
-	clause := cmd.Flag(name, help)
-	clause.SetValue(&value[T]{name: "--" + name, many: true, parse: parse, take: func(v T) { *to = append(*to, v) }})
-	return clause
-}
-
 // Text parses any string.
 func Text(s string) (string, error) { return s, nil }
 

@@ -99,9 +99,6 @@ func Open(dir string) (*Store, error) {
 // Close lets other processes open the store.
 func (s *Store) Close() error { return s.lock.Close() }
 
-// Path is the path of the file.
-func (s *Store) Path() string { return s.path }
-
 // For returns the credentials of a dragon, to try at its login; nil if the store has none.
 func (s *Store) For(mac string) []dragon.Credential {
 	s.mu.Lock()

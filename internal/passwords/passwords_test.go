@@ -61,7 +61,7 @@ func TestEveryStepIsOnTheDiskAndFollowed(t *testing.T) {
 	if diff := cmp.Diff(credentials("third"), reader.ForAddress("127.78.0.1")); diff != "" || reader.ForAddress("127.78.0.2") != nil {
 		t.Errorf("by its address: %s", diff)
 	}
-	info, err := os.Stat(b.Path())
+	info, err := os.Stat(b.path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v; want the mode 0600", info, err)
 	}
@@ -70,7 +70,7 @@ func TestEveryStepIsOnTheDiskAndFollowed(t *testing.T) {
 	}
 	do(t, b.Begin("00:11:22:33:44:55", "127.78.0.1", "admin", "never"))
 	do(t, b.Refuse("00:11:22:33:44:55"))
-	if data, _ := os.ReadFile(b.Path()); strings.Contains(string(data), "00:11") {
+	if data, _ := os.ReadFile(b.path); strings.Contains(string(data), "00:11") {
 		t.Errorf("an entry without a password is left in\n%s", data)
 	}
 	do(t, b.Close())

@@ -300,7 +300,7 @@ func (e *Etcd) leads() clientv3.Cmp {
 
 // load reads the state at one revision.
 func (e *Etcd) load(ctx context.Context) (State, error) {
-	content, revisions, err := e.config.content(ctx, e.client)
+	content, sealed, err := e.config.content(ctx, e.client)
 	if err != nil {
 		return State{}, err
 	}
@@ -324,7 +324,7 @@ func (e *Etcd) load(ctx context.Context) (State, error) {
 			state.Records = NewRecords()
 		}
 		if content != nil {
-			e.seal, e.sealRevision = s, revisions[keySeal]
+			e.seal, e.sealRevision = s, sealed
 		}
 		for key, v := range content {
 			if key != keySeal {
@@ -343,27 +343,14 @@ func (e *Etcd) load(ctx context.Context) (State, error) {
 	return state, nil
 }
 
-// content reads all keys of the state, by their names, at one revision.
-func (c *EtcdConfig) content(ctx context.Context, client *clientv3.Client) (content map[string][]byte, revisions map[string]int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, loadWithin)
-	defer cancel()
-	prefix := c.key("state/")
-	from, end, at := prefix, clientv3.GetPrefixRangeEnd(prefix), int64(0)
-	content, revisions = make(map[string][]byte), make(map[string]int64)
-	for {
-		r, err := client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageOfKeys), clientv3.WithRev(at))
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, kv := range r.Kvs {
-			name := strings.TrimPrefix(string(kv.Key), prefix)
-			content[name], revisions[name] = kv.Value, kv.ModRevision
-			from = string(kv.Key) + "\x00"
-		}
-		if at = r.Header.Revision; !r.More {
-			return content, revisions, nil
-		}
+// content reads all keys of the state, by their names, and the revision of the seal.
+func (c *EtcdConfig) content(ctx context.Context, client *clientv3.Client) (content map[string][]byte, sealed int64, err error) {
+	all, err := readBelow(ctx, client, c.key("state/"))
+	content = make(map[string][]byte, len(all))
+	for name, v := range all {
+		content[name] = v.Data
 	}
+	return content, all[keySeal].Revision, err
 }
 
 // PeekEtcd returns the state without owning it.
@@ -380,25 +367,6 @@ func PeekEtcd(ctx context.Context, c EtcdConfig) (State, error) {
 	}
 	r, s, err := unseal(content)
 	return State{Records: r, Generation: s.Generation, WrittenBy: s.WrittenBy}, err
-}
-
-// LeaderOf returns the instance that leads; an empty ID: none does.
-func LeaderOf(ctx context.Context, c EtcdConfig) (Instance, error) {
-	c = c.withDefaults()
-	client, err := c.client()
-	if err != nil {
-		return Instance{}, err
-	}
-	defer func() { _ = client.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, requestWithin)
-	defer cancel()
-	r, err := client.Get(ctx, c.key("leader"))
-	if err != nil || len(r.Kvs) == 0 {
-		return Instance{}, err
-	}
-	held := &HeldError{}
-	_ = errors.As(heldError(r.Kvs[0].Value), &held)
-	return held.Leader, nil
 }
 
 // setAside moves the keys of a state out of the way.

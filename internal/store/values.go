@@ -43,17 +43,22 @@ func (v *Values) Newest(ctx context.Context) (int64, error) {
 
 // All reads all values by key.
 func (v *Values) All(ctx context.Context) (map[string]Value, error) {
+	return readBelow(ctx, v.client, v.prefix)
+}
+
+// readBelow reads all keys below a prefix, by the rest of their names, at one revision.
+func readBelow(ctx context.Context, client *clientv3.Client, prefix string) (map[string]Value, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadWithin)
 	defer cancel()
 	all := make(map[string]Value)
-	from, end, at := v.prefix, clientv3.GetPrefixRangeEnd(v.prefix), int64(0)
+	from, end, at := prefix, clientv3.GetPrefixRangeEnd(prefix), int64(0)
 	for {
-		r, err := v.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageOfKeys), clientv3.WithRev(at))
+		r, err := client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageOfKeys), clientv3.WithRev(at))
 		if err != nil {
 			return nil, err
 		}
 		for _, kv := range r.Kvs {
-			all[strings.TrimPrefix(string(kv.Key), v.prefix)] = Value{kv.Value, kv.ModRevision}
+			all[strings.TrimPrefix(string(kv.Key), prefix)] = Value{kv.Value, kv.ModRevision}
 			from = string(kv.Key) + "\x00"
 		}
 		if at = r.Header.Revision; !r.More {
