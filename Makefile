@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz golden dashboards promu packages test-vm reproducible arm clean help
+.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz golden dashboards gallery promu packages test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -69,6 +69,10 @@ golden: ## Write the golden files and generated pages; read the diff.
 
 dashboards: ## Write the Grafana boards.
 	cd tools && $(GO) run ./dashboards ../alerts/thresholds.yml ../dashboards
+
+gallery: ## The Grafana boards as grafana.com wants them, in bin/grafana.com.
+	mkdir -p $(BIN)/grafana.com
+	cd tools && $(GO) run ./dashboards -grafana.com ../alerts/thresholds.yml ../$(BIN)/grafana.com
 
 promu: ## A release build.
 	$(TOOLS) promu build --prefix $(BIN)
