@@ -126,6 +126,12 @@ func (a *DragonAnswer) Bar() *bar {
 // Stale reports whether the last reading is old.
 func (a *DragonAnswer) Stale() bool { return a.Age.Or(0) > stale }
 
+// longList is the number of rows from which a table is laid out row by row: only those in sight.
+const longList = 200
+
+// Long reports whether the table has many rows.
+func (p *fleetPage) Long() bool { return len(p.Dragons) > longList }
+
 // stale is the age in seconds of an old reading. The healer reads every dragon once a minute.
 const stale = 90
 

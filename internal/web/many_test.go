@@ -67,6 +67,15 @@ func TestTheFleetIsGrouped(t *testing.T) {
 	}
 }
 
+func TestALongFleetIsLaidOutRowByRow(t *testing.T) {
+	c := newClinicOf(t, dragontest.FleetConfig{Count: longList + 1})
+	for path, want := range map[string]bool{"/fleet": false, "/fleet?per=5000": true} {
+		if page := c.look(false, path); strings.Contains(page, `<table class="fleet long">`) != want {
+			t.Errorf("%s is long: %t", path, !want)
+		}
+	}
+}
+
 func TestTheFleetIsATableForASpreadsheet(t *testing.T) {
 	c := newClinicOf(t, dragontest.FleetConfig{Count: 5, Specs: func(i int) dragontest.Spec {
 		spec := dragontest.Mixed(i)

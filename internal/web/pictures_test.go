@@ -149,6 +149,32 @@ func TestPagesInABrowser(t *testing.T) {
 			t.Errorf("%v %s: %s", err, d.State, text)
 		}
 	})
+	// Beyond longList rows the rows are laid out one by one, and must agree with the head.
+	for _, width := range []int{1400, 1010, 390} {
+		t.Run(fmt.Sprintf("a long table is aligned at %d", width), func(t *testing.T) {
+			tab := b.open(width, 900, "light")
+			defer tab.close()
+			tab.visit(server.URL + "/")
+			var wrong []string
+			tab.eval(`(() => {
+				const table = document.querySelector("table.fleet");
+				table.classList.add("long");
+				const lefts = (row) => [...row.cells].filter(c => c.checkVisibility()).map(c => Math.round(c.getBoundingClientRect().left)).join();
+				const head = lefts(table.tHead.rows[0]);
+				const rows = innerWidth > 860 ? [...table.tBodies[0].rows].slice(0, 8).map(lefts).filter(x => x != head) : [];
+				return document.documentElement.scrollWidth > innerWidth ? ["too wide", ...rows] : rows;
+			})()`, &wrong)
+			if len(wrong) > 0 {
+				t.Errorf("rows that are not below the head: %v", wrong)
+			}
+			if *pictures != "" {
+				if err := os.WriteFile(filepath.Join(*pictures, fmt.Sprintf("long-%d.png", width)), tab.picture(), 0o644); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+
 	t.Run("what a page elsewhere sends is not done", func(t *testing.T) {
 		elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(w, `<!doctype html><form method="post" action="%s/confirm">
