@@ -44,6 +44,9 @@ func (s *Sharer) Run(ctx context.Context) {
 	failing := false
 	for {
 		err := s.Compare(ctx)
+		if errors.Is(err, ErrHeld) { // a command changes passwords: a later comparison takes the newer ones over
+			err = nil
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -102,8 +105,10 @@ func (s *Sharer) exchange(ctx context.Context, present bool) error {
 	ours := make(map[string]entry)
 	maps.Copy(ours, here.entries)
 	if present { // a file that is gone has lost its passwords; it does not take them from the others
-		for mac, e := range s.shared { // removed here since the last comparison
-			if _, there := ours[mac]; !there && len(e.credentials()) > 0 {
+		// Removed here since the last comparison. Only a refused password is ever removed: an
+		// accepted one that is missing was lost with its file, and comes back from the others.
+		for mac, e := range s.shared {
+			if _, there := ours[mac]; !there && e.Password == "" && e.Pending != "" {
 				ours[mac] = entry{Username: e.Username, At: e.At.Add(time.Millisecond)}
 			}
 		}

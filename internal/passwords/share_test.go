@@ -1,6 +1,7 @@
 package passwords
 
 import (
+	"errors"
 	"os"
 	"testing"
 
@@ -79,4 +80,18 @@ func TestInstancesSharePasswords(t *testing.T) {
 	// One that loses its file gets it again, and takes nothing from the other.
 	do(t, os.Remove(Reader(dirs[1]).path))
 	want("fifth")
+	// Nor does it if a new file is there at the next comparison.
+	do(t, os.Remove(Reader(dirs[1]).path))
+	change(1, func(s *Store) error { return s.Begin("a0:b0:45:00:00:99", "127.78.0.2", "admin", "sixth") })
+	want("fifth")
+	// While a command changes passwords, a comparison takes nothing over.
+	command, err := Open(dirs[1])
+	do(t, err)
+	change(0, begin("seventh"), confirm)
+	do(t, sharers[0].Compare(t.Context()))
+	if err := sharers[1].Compare(t.Context()); !errors.Is(err, ErrHeld) {
+		t.Errorf("%v, want ErrHeld", err)
+	}
+	do(t, command.Close())
+	want("seventh")
 }
