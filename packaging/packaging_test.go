@@ -198,7 +198,7 @@ func TestPackagesHaveEveryFile(t *testing.T) {
 	}
 	readYAML(t, "packaging/nfpm.yaml", &p)
 	for _, c := range p.Contents {
-		if c.Type == "dir" || strings.HasPrefix(c.Src, "${BUILT}/") {
+		if c.Type == "dir" || c.Type == "symlink" || strings.HasPrefix(c.Src, "${BUILT}/") {
 			continue
 		}
 		if found, err := filepath.Glob(c.Src); err != nil || len(found) == 0 {
@@ -212,6 +212,67 @@ func TestPackagesHaveEveryFile(t *testing.T) {
 		if out, err := exec.CommandContext(t.Context(), "sh", "-n", s).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v %s", s, err, out)
 		}
+	}
+}
+
+// The documents are packed as they are in the repository: a link leads to a file that is there.
+func TestLinksOfThePackedDocumentsLeadSomewhere(t *testing.T) {
+	var p struct {
+		Contents []struct{ Src, Dst, Type string }
+	}
+	readYAML(t, "packaging/nfpm.yaml", &p)
+	const docs = "/usr/share/doc/mother-of-dragons/"
+	packed, links := map[string]bool{}, map[string]string{} // files by their path in the package
+	for _, c := range p.Contents {
+		if c.Type == "symlink" {
+			links[c.Dst] = c.Src
+		}
+		found, err := filepath.Glob(c.Src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			if strings.HasSuffix(c.Dst, "/") {
+				packed[c.Dst+filepath.Base(f)] = true
+			} else {
+				packed[c.Dst] = true
+			}
+		}
+	}
+	isThere := func(path string) bool {
+		for link, to := range links {
+			if rest, ok := strings.CutPrefix(path, link); ok && (rest == "" || rest[0] == '/') {
+				path = to + rest
+			}
+		}
+		for file := range packed {
+			if file == path || strings.HasPrefix(file, strings.TrimSuffix(path, "/")+"/") {
+				return true
+			}
+		}
+		return false
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]+)[)#]`)
+	n := 0
+	for file := range packed {
+		page, ok := strings.CutPrefix(file, docs)
+		if !ok || filepath.Ext(page) != ".md" {
+			continue
+		}
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(data), -1) {
+			n++
+			to := filepath.Join(docs, filepath.Dir(page), m[1])
+			if !isThere(to) && !strings.HasPrefix(to, docs+"packaging/") { // of use in the repository alone
+				t.Errorf("%s: %s is not packed", page, m[1])
+			}
+		}
+	}
+	if n < 200 {
+		t.Errorf("only %d links", n)
 	}
 }
 
