@@ -68,7 +68,7 @@ func (c *cycle) poolsDown() {
 		if s.conflict {
 			continue
 		}
-		slow := false
+		slow, works := false, false
 		for j := range s.f.Pools {
 			url := s.f.Pools[j].URL
 			// One that works for another pool does not suffer: a spare pool may be
@@ -83,7 +83,11 @@ func (c *cycle) poolsDown() {
 					fine--
 				}
 				s.fine = max(s.fine, fine)
+				works = works || b == nil && fine >= c.p.Causes.Neighbours
 			}
+		}
+		if works && s.noWork { // another of its pools works for others: its fault is its own
+			s.poolHeld = ""
 		}
 	}
 }

@@ -272,6 +272,8 @@ func (c *cycle) unfit(s *subject, r *FirmwareRelease) string {
 	switch {
 	case s.r.State != StateHealthy:
 		return "it is " + string(s.r.State)
+	case s.noWork || s.idle: // what it does afterwards could not be compared
+		return "it has no work"
 	case heated(s.f, s.r, &s.p.Heat):
 		return "it is hot"
 	case s.f.alive() < c.expected(s):

@@ -108,7 +108,7 @@ func (p *command) wishes() func(*World) {
 	}
 	key := strings.Join(append(slices.Clone(names), mode), "/")
 	return each(who, func(w *World, d *Dragon) {
-		d.wish = nil
+		d.wish, d.wished = nil, append(d.wished, w.Now)
 		if key == "" {
 			return
 		}

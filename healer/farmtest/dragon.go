@@ -98,11 +98,12 @@ type Dragon struct {
 	starts int
 	works  [4]float64 // seconds of work, by pool
 
-	conf  []lead // the pools that it is configured for, in order
-	mode  string // of its autotuner
-	wish  *healer.DesiredState
-	asked time.Duration     // when the fleet read its configuration last
-	said  healer.Configured // what it said then
+	conf   []lead // the pools that it is configured for, in order
+	mode   string // of its autotuner
+	wish   *healer.DesiredState
+	wished []time.Duration   // when that was said
+	asked  time.Duration     // when the fleet read its configuration last
+	said   healer.Configured // what it said then
 
 	Earned   float64 // hashes, ever
 	Restarts []Restart
@@ -123,11 +124,13 @@ type Dragon struct {
 
 // Restart is a start of a dragon's miner process, or of all of it.
 type Restart struct {
-	At     time.Duration
-	System bool
-	Why    string
-	shown  bool          // by an answer after it, and before the next
-	seen   time.Duration // when that was
+	At        time.Duration
+	System    bool
+	Why       string
+	tuning    bool          // the process restarts while it tunes, which may look like the end of that
+	shown     bool          // by an answer after it, and before the next
+	seen      time.Duration // when that was
+	announced bool          // the dragon was in maintenance then
 }
 
 func newDragon(w *World, n int) *Dragon {
@@ -298,7 +301,7 @@ func (d *Dragon) restart(why string) {
 	if d.tuned != 0 { // tuning is what the process does, and begins again with it
 		d.tuned = d.ready + d.tunes()
 	}
-	d.Restarts = append(d.Restarts, Restart{At: d.at, System: false, Why: why})
+	d.Restarts = append(d.Restarts, Restart{At: d.at, Why: why, tuning: d.tuned != 0})
 	d.mend(false)
 }
 

@@ -46,6 +46,7 @@ type Oracle struct {
 	served   []time.Duration               // when a pool last had work for each dragon
 	loose    []time.Duration               // how long a sick dragon has been neither treated nor explained
 	drifting map[string]*drift             // by firmware
+	proven   map[string]time.Duration      // desired states that have worked, by key
 	excused  []time.Duration               // when something last spoke against treating it
 	held     [][len(passing)]time.Duration // when those gates were last open for it
 }
@@ -73,8 +74,8 @@ func NewOracle(w *World, h *Healer) *Oracle {
 		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)), served: make([]time.Duration, len(w.Dragons)),
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
-		drifting: make(map[string]*drift),
-		jump:     -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
+		drifting: make(map[string]*drift), proven: make(map[string]time.Duration),
+		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
 }

@@ -258,7 +258,7 @@ func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 	var times, seen []time.Duration
 	for _, r := range d.Restarts {
 		if (r.Why == "itself" || r.Why == "stranger") && r.shown && r.At > max(o.corrupt, d.released) &&
-			now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) &&
+			now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) && !r.tuning && !r.announced &&
 			(len(times) == 0 || r.At-times[len(times)-1] > 8*time.Minute) {
 			times, seen = append(times, r.At), append(seen, r.seen)
 		}

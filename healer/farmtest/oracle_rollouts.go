@@ -2,6 +2,7 @@ package farmtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,14 +35,17 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 				undone++
 			}
 		}
-		// What was tried before the store was lost is not known any more.
-		tried = tried || s.At > o.corrupt && !s.Undo && s.Wish.Key == x.Wish.Key && s.want != d.N && s.N == s.want
+		tried = tried || !s.Undo && s.Wish.Key == x.Wish.Key && s.want != d.N && s.N == s.want && o.shows(s)
 	}
 	for _, y := range w.Dragons {
 		has := y.configured()
 		works = works || y.wish != nil && y.wish.Key == x.Wish.Key && y.right() && y.earns(x.Wish) ||
 			len(x.Wish.Pools) == 0 && len(x.Wish.Differences(&has)) == 0 && y.earns(x.Wish) // the healer's own, against heat
 	}
+	if works && w.Now > o.corrupt {
+		o.proven[x.Wish.Key] = w.Now
+	}
+	works = works || o.proven[x.Wish.Key] > max(0, o.corrupt)
 	switch {
 	case today >= 4 || !x.Undo && today-undone >= 2:
 		o.fail("I12 %s is its configuration number %d within a day", what, today+1)
@@ -51,6 +55,17 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 	case tried && !works && !o.retried(x):
 		o.fail("I12 %s, before any dragon works with it", what)
 	}
+}
+
+// shows reports whether a canary can show anything: not if the store was lost since, if it is to
+// have something else by now, or if a common cause has hit it.
+func (o *Oracle) shows(s *sent) bool {
+	// The verdict takes a quarter of an hour.
+	soon := func(at time.Duration) bool { return at > s.At && at < s.At+20*time.Minute }
+	if s.At <= o.corrupt || slices.ContainsFunc(o.w.Dragons[s.want].wished, soon) {
+		return false
+	}
+	return !slices.ContainsFunc(o.w.Causes, func(c *Cause) bool { return c.Members[s.want] && c.From < s.At+time.Hour && c.To > s.At })
 }
 
 // retried reports whether the canaries so far could not be changed at all, or a human
@@ -130,7 +145,9 @@ func (o *Oracle) silence(h *Healer) {
 			if d.gone && u.Phase != healer.UpgradeDone && o.w.Now-since > 24*time.Minute { // a later write may be what it did not survive
 				o.fail("I12 %s is gone for %s, and is called %s", u.Worker, o.w.Now-d.goneAt, u.Phase)
 			}
-			if u.Phase == healer.UpgradeDone && d.spoilt() {
+			// After an abort a canary is not rebooted once more, and only that would show it.
+			unshown := ro.State == healer.RolloutAborted && slices.Contains(d.flashed, "bricks-next-boot")
+			if u.Phase == healer.UpgradeDone && d.spoilt() && !unshown {
 				o.fail("I12 %s is called %s, and the firmware has spoilt it: %s", u.Worker, u.Phase, fmt.Sprint(d.flashed))
 			}
 		}

@@ -2,6 +2,7 @@ package farmtest
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -89,6 +90,10 @@ func (d *Dragon) poll() {
 		last := &d.Restarts[n-1]
 		if !last.shown && (d.world.watched(last.At) || last.System && d.world.healer.Alive()) {
 			last.shown, last.seen = true, d.at
+			if h := d.world.healer; h.Alive() {
+				err := h.mem.CheckHold(d.world.instant(), d.MAC)
+				last.announced = err != nil && strings.HasPrefix(err.Error(), string(healer.Maintained))
+			}
 		}
 	}
 	d.answered()
