@@ -19,7 +19,9 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 	@for tool in prometheus promtool chromium; do command -v $$tool >/dev/null || \
 		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus chromium)"; done
 	$(GO) test -timeout 20m ./...
-	cd tools && $(GO) test ./...
+	cd tools && $(GO) test -count=1 ./...
+
+# Go caches a result although files outside the module tools have changed: -count=1.
 
 # Packages without goroutines: the race detector finds nothing there, slowly. The
 # end-to-end tests run a binary without it.
@@ -33,7 +35,7 @@ race: ## The tests with the race detector, without the longest (needs gcc).
 # What "make race" leaves out. The short tests of the packages in LONG run in both.
 unraced:
 	$(GO) test -timeout 20m $$($(GO) list ./... | grep $(SERIAL) $(LONG))
-	cd tools && $(GO) test ./...
+	cd tools && $(GO) test -count=1 ./...
 
 check: build lint ## What must hold before a change lands: lint and every test, those with goroutines under the race detector.
 	$(MAKE) -j2 --output-sync=target unraced race # the end-to-end tests mostly wait

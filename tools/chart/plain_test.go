@@ -3,7 +3,6 @@ package chart
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,14 +24,7 @@ func TestPlainManifestsAreTheCharts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kustomization struct {
-		Namespace string
-		Resources []string
-		Generator []struct {
-			Name  string
-			Files []string
-		} `yaml:"configMapGenerator"`
-	}
+	var kustomization struct{ Resources []string }
 	if err := yaml.Unmarshal([]byte(read(t, plainDir+"/kustomization.yaml")), &kustomization); err != nil {
 		t.Fatal(err)
 	}
@@ -52,17 +44,6 @@ func TestPlainManifestsAreTheCharts(t *testing.T) {
 		}
 		made = append(made, file)
 		golden(t, filepath.Join(plainDir, file), "# Generated from packaging/helm by make golden.\n"+ofHelm.ReplaceAllString(text, ""))
-	}
-	if g := kustomization.Generator; len(g) != 1 || g[0].Name != "mother-of-dragons" || !slices.Equal(g[0].Files, []string{"mother-of-dragons.yml"}) {
-		t.Errorf("%+v", g)
-	}
-	if kustomization.Namespace != "dragons" { // it is in --web.allowed-hosts
-		t.Errorf("the namespace is %s", kustomization.Namespace)
-	}
-	for _, file := range kustomization.Resources {
-		if _, err := os.Stat(filepath.Join(plainDir, file)); err != nil {
-			t.Error(err)
-		}
 	}
 	slices.Sort(made)
 	for _, file := range made {
