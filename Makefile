@@ -15,13 +15,12 @@ build: ## The program, as bin/mother-of-dragons.
 demo: build ## The whole program on simulated dragons.
 	@$(BIN)/mother-of-dragons demo
 
+# In tools with -count=1: Go's test cache does not see files outside of the module.
 test: ## All tests. Parts that need Debian packages say so and are skipped.
 	@for tool in prometheus promtool chromium; do command -v $$tool >/dev/null || \
 		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus chromium)"; done
 	$(GO) test -timeout 20m ./...
 	cd tools && $(GO) test -count=1 ./...
-
-# Go caches a result although files outside the module tools have changed: -count=1.
 
 # Packages without goroutines: the race detector finds nothing there, slowly. The
 # end-to-end tests run a binary without it.
