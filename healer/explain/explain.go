@@ -30,7 +30,10 @@ func (l Layout) short(s string) string {
 	return s
 }
 
-const maxText = 24 // letters of a name with its labels
+const (
+	maxText = 24  // letters of a name with its labels
+	maxNote = 200 // of a line about many dragons: a dragon's own texts can be long
+)
 
 // maxRows is how many dragons are listed without Layout.All.
 const maxRows = 50
@@ -293,6 +296,9 @@ func groups(w io.Writer, p *healer.Plan) {
 		}
 		if g.note != "" {
 			line += ", " + g.note
+		}
+		if r := []rune(line); len(r) > maxNote {
+			line = string(r[:maxNote-1]) + "…"
 		}
 		fmt.Fprintln(w, line)
 	}

@@ -424,7 +424,7 @@ func TestPagesLinkToEachOtherWhereverTheyAre(t *testing.T) {
 	outer.Handle("/dragons/", http.StripPrefix("/dragons", c.surface(true))) // as a proxy may do
 	seen, todo := map[string]bool{}, []string{"/dragons/"}
 	for len(todo) > 0 {
-		path := todo[0]
+		path, _, _ := strings.Cut(todo[0], "#") // a browser does not send the fragment
 		todo = todo[1:]
 		if seen[path] || len(seen) > 200 {
 			continue

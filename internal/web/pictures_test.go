@@ -135,6 +135,42 @@ func TestPagesInABrowser(t *testing.T) {
 		}
 	}
 
+	t.Run("the keyboard reaches what the mouse does", func(t *testing.T) {
+		tab := b.open(1400, 600, "light")
+		defer tab.close()
+		tab.visit(server.URL + "/")
+		press := func(key string, modifiers int) (focused string) {
+			for _, kind := range []string{"rawKeyDown", "keyUp"} {
+				tab.do("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": 9, "modifiers": modifiers}, nil)
+			}
+			tab.eval(`(() => {
+				const e = document.activeElement, r = e.getBoundingClientRect(), head = document.querySelector(".top").getBoundingClientRect().bottom;
+				const ring = getComputedStyle(e).outlineStyle != "none" ? "" : " without a ring";
+				const hidden = !e.closest(".top, .skip") && (r.top < head - 1 || r.bottom > innerHeight + 1) ? " out of sight" : "";
+				return e.tagName + ring + hidden + " " + (e.name || e.textContent).trim().slice(0, 20);
+			})()`, &focused)
+			return focused
+		}
+		if first := press("Tab", 0); first != "A Skip to the content" {
+			t.Errorf("the first stop is %q", first)
+		}
+		seen, wrong := map[string]bool{}, []string{}
+		for i := range 120 {
+			modifiers := 0
+			if i >= 90 {
+				modifiers = 8 // back, below the head
+			}
+			focused := press("Tab", modifiers)
+			seen[strings.Fields(focused)[0]] = true
+			if strings.Contains(focused, "without a ring") || strings.Contains(focused, "out of sight") {
+				wrong = append(wrong, focused)
+			}
+		}
+		if len(wrong) > 0 || !seen["A"] || !seen["INPUT"] || !seen["SELECT"] || !seen["BUTTON"] {
+			t.Errorf("%v %v", seen, wrong)
+		}
+	})
+
 	t.Run("a confirmed action is done", func(t *testing.T) {
 		tab := b.open(1400, 900, "light")
 		defer tab.close()
