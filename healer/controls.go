@@ -38,7 +38,8 @@ type Pause struct {
 	Wall        time.Time `json:"wall"`
 	Until       Moment    `json:"until,omitempty"`
 	UntilResume bool      `json:"until_resume,omitempty"`
-	Retired     bool      `json:"retired,omitempty"` // maintenance of a retired dragon
+	Retired     bool      `json:"retired,omitempty"`  // maintenance of a retired dragon
+	Calendar    string    `json:"calendar,omitempty"` // that has made it; empty: a person has
 }
 
 // PauseRequest asks for a pause. A zero For is four hours.
@@ -51,6 +52,7 @@ type PauseRequest struct {
 	UntilResume  bool
 	Force        bool // also for a value that no dragon has
 	Retired      bool // For may be of any length
+	Calendar     string
 }
 
 // Pause adds a pause.
@@ -83,7 +85,7 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 	m.Fleet.NextPause++
 	p := Pause{
 		ID: fmt.Sprintf("p%d", m.Fleet.NextPause), Kind: r.Kind, Scope: r.Scope, Value: r.Value,
-		Owner: r.Owner, Reason: r.Reason, At: t, Wall: now.Wall, UntilResume: r.UntilResume, Retired: r.Retired,
+		Owner: r.Owner, Reason: r.Reason, At: t, Wall: now.Wall, UntilResume: r.UntilResume, Retired: r.Retired, Calendar: r.Calendar,
 	}
 	if !r.UntilResume {
 		p.Until = t.Add(r.For)

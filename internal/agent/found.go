@@ -31,10 +31,11 @@ func (h *Healer) found() []healer.Audit {
 	if len(all) <= namedFound {
 		return all
 	}
-	note := fmt.Sprintf("%d new dragons:", len(all))
+	var names []string
 	for i := range namedFound {
-		note += " " + all[i].Worker
+		names = append(names, all[i].Worker)
 	}
+	note := fmt.Sprintf("%d new dragons: %s", len(all), strings.Join(names, " "))
 	return []healer.Audit{{At: h.plan.Wall, Epoch: h.mem.Fleet.Epoch, Decision: healer.Sighted, Actor: discoveryActor, Config: h.mem.Fleet.ConfigHash, Note: note + " …"}}
 }
 

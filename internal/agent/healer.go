@@ -42,6 +42,8 @@ type Config struct {
 	// call too many dragons sick at once (see Guard), and then the old one stays. It says
 	// nothing of sending unless a DragonPolicy's Mode is Enforce.
 	Policy func() *healer.Policy
+	// Calendars are asked in every cycle. Nil: there are none.
+	Calendars func() []healer.Calendar
 	// ExternalGate asks the gate of Policy.External what keeps it closed; empty: nothing does.
 	// It is called once a cycle, and must come to an end. Nil: it cannot be asked.
 	ExternalGate func(context.Context, healer.External) (closed string, err error)
@@ -138,6 +140,7 @@ type Healer struct {
 	spawned       int             // goroutines that carry something out, and the one that looks
 	spawnEnded    chan struct{}
 	counted       counted
+	calendarUntil map[string]healer.Moment // when the newest pause of a calendar is over; only while it is its time
 
 	decide func(healer.Instant, *healer.View, *healer.Memory, *healer.Policy) *healer.Plan
 	// commit writes to the store; tests put themselves in its place to kill the healer there.
@@ -173,6 +176,7 @@ type Status struct {
 	remaining func() time.Duration // of the lease
 	windows   []bool
 	accounts  []string // that desired pools are for
+	calendars map[string]bool
 	uploads   *uploads
 	tunes     map[string]time.Duration // by model: Memory.TuneTime
 }

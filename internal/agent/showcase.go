@@ -210,10 +210,17 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_pauses", "Pauses and maintenances in force.", "scope"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_calendar_open", "1: the maintenance or the pause of the calendar is in force; 0: it is not.", "calendar"), func(s *Status, put func(float64, ...string)) {
+		for name, open := range s.calendars {
+			put(truth(open), name)
+		}
+	}},
+	{gauge("mother_pauses", "Pauses and maintenances of people that are in force.", "scope"), func(s *Status, put func(float64, ...string)) {
 		n := make(map[string]int)
 		for i := range s.Plan.Pauses {
-			n[s.Plan.Pauses[i].Scope]++
+			if s.Plan.Pauses[i].Calendar == "" {
+				n[s.Plan.Pauses[i].Scope]++
+			}
 		}
 		for _, scope := range []string{"fleet", "domain", "pool", "model", "firmware", "label", "mac"} {
 			put(float64(n[scope]), scope)

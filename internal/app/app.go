@@ -208,6 +208,7 @@ func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 			}
 		},
 		OnAudit:    a.notify,
+		Calendars:  func() []healer.Calendar { return a.current.Load().Calendars },
 		Clock:      clock,
 		Logger:     a.loggerOf("healer"),
 		Registerer: a.registry,

@@ -26,6 +26,7 @@ type Config struct {
 	Credentials Credentials
 	Coordinator Coordinator // of HA.Etcd
 	Webhooks    []notify.Webhook
+	Calendars   []healer.Calendar
 	Warnings    []string // about settings that are valid and probably not meant
 	File        string   // that it was read from; empty: from flags alone
 

@@ -98,6 +98,7 @@ func (c *Config) check(r *reader, dir string) {
 	c.adoptCredentials(r, dir, sites)
 	c.adoptHA(r, dir)
 	c.adoptNotify(r, dir)
+	c.adoptCalendars(r)
 	c.checkPower(r)
 	c.Healing = newHealing(r, &c.Settings, sites)
 	c.Desired = c.newDesiredStates(r, sites, dir)

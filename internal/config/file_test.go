@@ -449,7 +449,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 	for name, c := range map[string]*Config{"as it stands": as, "with every setting": uncommented} {
 		got, want := c.Settings, defaults.Settings
 		got.Networks, got.Exclude, got.Dragons, got.Logins, got.Profiles, got.Power, got.Statsd.Host = want.Networks, nil, want.Dragons, nil, nil, nil, ""
-		got.Notify.Webhooks = nil
+		got.Notify.Webhooks, got.CalendarList = nil, nil
 		got.Inventory.Labels, got.Inventory.LabelsFile = nil, "" // examples, not defaults
 		got.HA.URL, got.HA.Etcd.Endpoints, got.Web.Grafana, got.Web.Prometheus = "", nil, "", ""
 		got.Policy, want.Policy = healer.Policy{}, healer.Policy{}

@@ -56,7 +56,8 @@ func notifySection() section {
 		{key: "[].name", doc: "The name in the log and in `mother_notifications_total`."},
 		{key: "[].url", doc: "The URL that messages are posted to. It is not shown, because it may contain a token."},
 		{key: "[].url_file", doc: "A file whose only line is the URL. A relative path starts at the directory of the configuration file."},
-		{key: "[].secret_file", doc: "A file whose only line is the secret that messages are signed with, 16 characters or more, or whsec_ and base64. Not set: they are not signed."},
+		{key: "[].secret_file", doc: "A file whose only line is the secret that messages are signed with, 16 characters or more, or whsec_ and base64. " +
+			"Not set: they are not signed."},
 		{key: "[].events", doc: "The events: acted, healed, not_healed, lost, quarantined, released, held, latched, resumed, paused, rollout, new, locked, policy. " +
 			"Default: healed, lost, quarantined, latched, rollout, new and locked."},
 		{key: "[].template", doc: "The body as a Go text/template; not set: JSON."},

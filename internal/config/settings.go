@@ -58,10 +58,11 @@ type Settings struct {
 		AllowedHosts []firmware.Host `yaml:"allowed_hosts"` // empty: nothing is fetched
 		AutoUpgrade  bool            `yaml:"auto_upgrade"`
 	} `yaml:"firmware"`
-	Profiles []profile    `yaml:"profiles"`
-	Power    []ModelPower `yaml:"power"`
-	HA       HA           `yaml:"ha"`
-	Notify   struct {
+	Profiles     []profile    `yaml:"profiles"`
+	Power        []ModelPower `yaml:"power"`
+	HA           HA           `yaml:"ha"`
+	CalendarList []calendar   `yaml:"calendars"`
+	Notify       struct {
 		Webhooks []webhook `yaml:"webhooks"`
 	} `yaml:"notify"`
 
@@ -262,7 +263,7 @@ narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles
 			{key: "[].wish.priority", from: "0", to: "9", doc: "The order of rollouts: dragons with a higher priority are written to first. Not set: 0."},
 		}},
 	}
-	return append(append(sections, append(haSections(), powerSection(), notifySection())...), section{rows: []setting{
+	return append(append(sections, append(haSections(), powerSection(), notifySection(), calendarSection())...), section{rows: []setting{
 		{flag: "dragon-autotune-mode", holder: "MODE", doc: "Desired autotune mode: efficient, balanced, factory or performance. Default: left as it is.",
 			set: func(s *Settings, text string) (err error) {
 				s.AutotuneMode, err = Choice(dragon.AutoTuneModes()...)(text)

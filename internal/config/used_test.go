@@ -49,6 +49,7 @@ func selected(t *testing.T) map[string]bool {
 var readHere = map[string]string{
 	"AutotuneMode":  "of its flag; the desired state follows from it",
 	"CheckInterval": "of its flag; healing.poll follows from it",
+	"CalendarList":  "Calendars follow from it",
 	"beside":        "Beside returns it",
 }
 

@@ -129,6 +129,7 @@ inventory: {labels: [rack]}
 discovery: {interval: 2s, port: %d}
 statsd: {host: 127.0.0.1, port: %s, interval: 1s}
 power: [{model: T1, watts: 1480}]
+calendars: [{name: long-ago, scope: fleet, reason: none, time_intervals: [{years: [2001]}]}]
 profiles:
   - name: everyone
     match: {all: true}

@@ -65,10 +65,11 @@ func healerBoard(limits thresholds) *board {
 					query{"max by (breaker, scope) (mother_healer_breaker_state)", "{{breaker}} {{scope}}"}), 12, 8, 0},
 				{bars("Breakers that opened", "How often.", query{sum("breaker", "mother_healer_breaker_trips_total") + " > 0", "{{breaker}}"}), 6, 8, 0},
 				{bars("Dragons that came to wait", "By gate.", query{sum("gate", "mother_healer_blocked_total") + " > 0", "{{gate}}"}), 6, 8, 0},
-				{lanes("Pools", "Whether they give work. Dragons of a pool that does not are left alone.", causes, query{"max by (pool) (mother_pool_state)", "{{pool}}"}), 8, 7, 0},
-				{lanes("Fault domains", "Whether they are reachable. Dragons of a site that is not are left alone.", causes, query{"max by (domain) (mother_domain_state)", "{{domain}}"}), 8, 7, 0},
+				{lanes("Pools", "Whether they give work. Dragons of a pool that does not are left alone.", causes, query{"max by (pool) (mother_pool_state)", "{{pool}}"}), 6, 7, 0},
+				{lanes("Fault domains", "Whether they are reachable. Dragons of a site that is not are left alone.", causes, query{"max by (domain) (mother_domain_state)", "{{domain}}"}), 6, 7, 0},
 				{lines("Pauses and maintenances", "Active ones, by scope.", count, query{"sum by (scope) (max by (farm, scope) (mother_pauses))", "{{scope}}"}).Min(0).Decimals(0).AxisSoftMax(1), 4, 7, 0},
 				{lanes("Windows", "Whether the healing window is open.", words("0", "shut", "red", "1", "open", "green"), query{"max by (window) (mother_window_open)", "{{window}}"}), 4, 7, 0},
+				{lanes("Calendars", "Whether the maintenance or the pause of a calendar is in force.", words("0", "no", "text", "1", "yes", "blue"), query{"max by (calendar) (mother_calendar_open)", "{{calendar}}"}).NoValue("None"), 4, 7, 0},
 			}},
 			{"Rollouts and desired state", []panel{
 				{grid("Rollouts", "Of pools, autotune and firmware. An aborted one waits for a human.", []query{

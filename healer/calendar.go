@@ -1,0 +1,31 @@
+package healer
+
+import "time"
+
+// Calendar is a maintenance or a pause that comes again and again. To the decisions it is a Pause
+// like a person's, which is made and ended at its times.
+type Calendar struct {
+	Name   string
+	Kind   PauseKind
+	Scope  string // as a Pause has it
+	Value  string
+	Reason string
+	Open   func(time.Time) bool // whether it is time
+}
+
+const calendarStep = time.Minute
+
+// Made reports whether a pause is the calendar's, as it is now configured.
+func (c *Calendar) Made(p *Pause) bool {
+	return p.Calendar == c.Name && p.Kind == c.Kind && p.Scope == c.Scope && p.Value == c.Value && p.Reason == c.Reason
+}
+
+// Left is how long the interval at a time still lasts, to the minute, and as long as a pause may
+// last at most.
+func (c *Calendar) Left(from time.Time) time.Duration {
+	at := from.Truncate(calendarStep)
+	for at.Sub(from) < pauseMax && (!at.After(from) || c.Open(at)) {
+		at = at.Add(calendarStep)
+	}
+	return min(at.Sub(from), pauseMax)
+}

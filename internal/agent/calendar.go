@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// keepCalendars begins and ends the pauses of the calendars: to the decisions they are pauses
+// like a person's. It waits while the host's clock is not trusted. A pause ends by itself at the
+// end of its interval, also where this process does not run any more. One that a person has ended
+// does not come back within its interval.
+func (h *Healer) keepCalendars(now healer.Instant) {
+	if h.config.Calendars == nil || h.plan == nil || !h.plan.ClockTrusted || !h.writable() || h.held {
+		return
+	}
+	calendars := h.config.Calendars()
+	t := h.mem.Moment(now)
+	for _, p := range slices.Clone(h.mem.Fleet.Pauses) {
+		if p.Calendar == "" || slices.ContainsFunc(calendars, func(c healer.Calendar) bool { return c.Made(&p) && c.Open(now.Wall) }) {
+			continue
+		}
+		if err := h.mem.Resume(p.ID); err == nil {
+			delete(h.calendarUntil, p.Calendar) // it may be configured otherwise now
+			h.auditRequest(healer.Resume, "", calendarActor(p.Calendar), "pause "+p.ID)
+		}
+	}
+	for i := range calendars {
+		c := &calendars[i]
+		if !c.Open(now.Wall) {
+			delete(h.calendarUntil, c.Name)
+			continue
+		}
+		made := slices.ContainsFunc(h.mem.Fleet.Pauses, func(p healer.Pause) bool { return p.Calendar == c.Name })
+		if made || t < h.calendarUntil[c.Name] {
+			continue
+		}
+		p, err := h.mem.Pause(now, healer.PauseRequest{Kind: c.Kind, Scope: c.Scope, Value: c.Value, Owner: "calendar " + c.Name, Reason: c.Reason,
+			For: c.Left(now.Wall), Calendar: c.Name})
+		if err != nil {
+			level.Error(h.logger).Log("msg", "calendar cannot pause the healer", "calendar", c.Name, "err", err)
+			continue
+		}
+		if h.calendarUntil == nil {
+			h.calendarUntil = make(map[string]healer.Moment)
+		}
+		h.calendarUntil[c.Name] = p.Until
+		h.auditRequest(healer.Hold, "", calendarActor(c.Name), fmt.Sprintf("%s %s of %s %s: %s", p.Kind, p.ID, p.Scope, p.Value, p.Reason))
+	}
+}
+
+func calendarActor(name string) string { return "calendar:" + name }

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/alertmanager/timeinterval"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// calendar is a maintenance or a pause that comes again and again.
+type calendar struct {
+	Name      string             `yaml:"name"`
+	Kind      string             `yaml:"kind"`
+	Scope     string             `yaml:"scope"`
+	Reason    string             `yaml:"reason"`
+	Intervals []calendarInterval `yaml:"time_intervals"`
+}
+
+// calendarInterval is a time interval as Alertmanager writes it.
+type calendarInterval struct {
+	Times       []calendarTimes `yaml:"times"`
+	Weekdays    []string        `yaml:"weekdays"`
+	DaysOfMonth []string        `yaml:"days_of_month"`
+	Months      []string        `yaml:"months"`
+	Years       []string        `yaml:"years"`
+	Location    string          `yaml:"location"`
+}
+
+type calendarTimes struct {
+	Start string `yaml:"start_time"`
+	End   string `yaml:"end_time"`
+}
+
+func calendarSection() section {
+	return section{path: "calendars", about: `Maintenance that comes again and again, per scope: [healing.md](healing.md#calendars). In a maintenance the healer does not
+act, the dragons do not count as sick, and their alerts are silent. A pause only keeps the healer from acting: it says when healing is *not* allowed, where
+` + "`healing.windows`" + ` says when it is. The intervals are written
+as Alertmanager's time_intervals. One that goes over midnight is two.`, rows: []setting{
+		{doc: "The calendars; none unless one is named.", example: calendarsExample},
+		{key: "[].name", doc: "The name in the log, the plan and the audit, of a-z, 0-9, -, _ and ."},
+		{key: "[].kind", doc: "maintenance or pause. Default: maintenance."},
+		{key: "[].scope", doc: "The dragons: fleet, or site=, pool=, model=, firmware=, label=NAME= or mac= with a value."},
+		{key: "[].reason", doc: "Why, for others and for the audit."},
+		{key: "[].time_intervals", doc: "When. One of them is enough. In one, every key that is set must fit."},
+		{key: "[].time_intervals[].times", doc: "Times of the day."},
+		{key: "[].time_intervals[].times[].start_time", doc: "The beginning, such as \"06:00\"."},
+		{key: "[].time_intervals[].times[].end_time", doc: "The end, later on the same day; \"24:00\" is midnight."},
+		{key: "[].time_intervals[].weekdays", doc: "Days of the week, such as saturday or \"monday:friday\"."},
+		{key: "[].time_intervals[].days_of_month", doc: "Days of the month, such as 1, \"1:7\" or -1 for the last one."},
+		{key: "[].time_intervals[].months", doc: "Months, such as december, 12 or \"november:december\"."},
+		{key: "[].time_intervals[].years", doc: "Years, such as 2027 or \"2027:2029\"."},
+		{key: "[].time_intervals[].location", doc: "The time zone, such as Europe/Berlin; Local is the host's. Default: UTC."},
+	}}
+}
+
+const calendarsExample = `- {name: filters, scope: site=hall-a, reason: filters are cleaned,
+  time_intervals: [{weekdays: [tuesday], times: [{start_time: "06:00", end_time: "08:00"}], location: Europe/Berlin}]}
+- {name: peak, kind: pause, scope: fleet, reason: nothing restarts at peak price,
+  time_intervals: [{months: ["november:december"], times: [{start_time: "17:00", end_time: "20:00"}]}]}`
+
+// adoptCalendars checks the calendars.
+func (c *Config) adoptCalendars(r *reader) {
+	names := make(map[string]bool)
+	for i := range c.CalendarList {
+		x := &c.CalendarList[i]
+		path := fmt.Sprintf("calendars[%d]", i)
+		if !webhookName.MatchString(x.Name) {
+			r.at(path, "has the name %s; want one of a-z, 0-9, -, _ and .", shown(x.Name))
+		} else if names[x.Name] {
+			r.at(path, "has the name %s, as another one has", shown(x.Name))
+		}
+		names[x.Name] = true
+		k := healer.Calendar{Name: x.Name, Kind: healer.Maintained, Reason: x.Reason}
+		switch x.Kind {
+		case "", string(healer.Maintained):
+		case string(healer.Paused):
+			k.Kind = healer.Paused
+		default:
+			r.at(path+".kind", "%s: want maintenance or pause", shown(x.Kind))
+		}
+		if x.Reason == "" {
+			r.at(path, "has no reason")
+		}
+		var err error
+		if k.Scope, k.Value, err = calendarScope(x.Scope); err != nil {
+			r.at(path, "has the scope %s: %s", shown(x.Scope), err)
+		}
+		if len(x.Intervals) == 0 {
+			r.at(path, "has no time_intervals")
+		}
+		var all []timeinterval.TimeInterval
+		for j := range x.Intervals {
+			one, err := x.Intervals[j].parse()
+			if err != nil {
+				r.at(fmt.Sprintf("%s.time_intervals[%d]", path, j), "%s", err)
+			}
+			all = append(all, one)
+		}
+		k.Open = func(at time.Time) bool {
+			return slices.ContainsFunc(all, func(one timeinterval.TimeInterval) bool { return one.ContainsTime(at.UTC()) })
+		}
+		c.Calendars = append(c.Calendars, k)
+	}
+}
+
+// parse has Alertmanager's own parser read the interval, so that it means the same here.
+func (i *calendarInterval) parse() (parsed timeinterval.TimeInterval, err error) {
+	var times []map[string]string
+	for _, t := range i.Times {
+		times = append(times, map[string]string{"start_time": t.Start, "end_time": t.End})
+	}
+	text := make(map[string]any)
+	if len(times) > 0 {
+		text["times"] = times
+	}
+	for key, list := range map[string][]string{"weekdays": i.Weekdays, "days_of_month": i.DaysOfMonth, "months": i.Months, "years": i.Years} {
+		if len(list) > 0 {
+			text[key] = list
+		}
+	}
+	if i.Location != "" {
+		text["location"] = i.Location
+	}
+	if len(text) == 0 {
+		return parsed, fmt.Errorf("is empty: it would be always")
+	}
+	data, err := yaml.Marshal(text)
+	if err == nil {
+		err = yaml.Unmarshal(data, &parsed)
+	}
+	return parsed, err
+}
+
+// calendarScope splits a scope as the healer's pauses have it.
+func calendarScope(s string) (scope, value string, err error) {
+	scope, value, _ = strings.Cut(s, "=")
+	if scope == "site" {
+		scope = "domain"
+	}
+	if scope == "mac" {
+		mac, ok := dragon.ParseMAC(value)
+		if !ok {
+			return scope, value, fmt.Errorf("no MAC")
+		}
+		value = mac
+	}
+	name, rest, _ := strings.Cut(value, "=")
+	if !slices.Contains([]string{"fleet", "domain", "pool", "model", "firmware", "label", "mac"}, scope) ||
+		(scope == "fleet") != (value == "") || scope == "label" && (name == "" || rest == "") {
+		err = fmt.Errorf("want fleet, or site=, pool=, model=, firmware=, label=NAME= or mac= with a value")
+	}
+	return scope, value, err
+}
