@@ -88,7 +88,7 @@ func snippets(t *testing.T) (all []snippet) {
 func TestDocsEverySnippetIsOfAKindThatIsChecked(t *testing.T) {
 	for _, s := range snippets(t) {
 		switch s.language {
-		case "sh", "console", "yaml", "promql", "ini":
+		case "sh", "console", "yaml", "promql", "ini", "toml":
 		case "json":
 			if !json.Valid([]byte(s.text)) {
 				t.Errorf("%s: no JSON", &s)
