@@ -24,7 +24,7 @@ func powerTable() table[sample] {
 func reportedPower(s *sample) dragon.Number { return s.facts().Power.Value }
 
 // operatorsPower is a figure for a dragon that hashes. One whose boards are all dead, or whose
-// miner process does not run, draws an amount that nobody knows.
+// miner process does not run, draws an unknown amount.
 func operatorsPower(s *sample) dragon.Number {
 	hashes := slices.ContainsFunc(s.summary().Boards, func(b dragon.Board) bool { return b.Alive() })
 	if s.configuredPower == nil || !hashes || reportedPower(s).IsKnown() {

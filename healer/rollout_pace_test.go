@@ -58,7 +58,7 @@ func TestTheTimeThatARolloutTakesIsEstimated(t *testing.T) {
 	if x = f.shownRollout("b"); x.State != RolloutWaves || x.Left == 0 || x.Waits == nil || !x.Waits.Ends.Known || x.Waits.Gate != GateWave {
 		t.Errorf("%s, about %s left, waits for %+v", x.State, time.Duration(x.Left), x.Waits)
 	}
-	// Nobody can say when a person ends a pause.
+	// It is unknown when a person ends a pause.
 	p, err := f.mem.Pause(f.now, PauseRequest{Kind: Paused, Scope: "fleet", Owner: "user:ann", Reason: "a visit", UntilResume: true})
 	if err != nil {
 		t.Fatal(err)

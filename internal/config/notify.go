@@ -159,7 +159,7 @@ func (c *Config) webhookTemplate(r *reader, path, dir string, w *webhook, x *not
 	}
 }
 
-// readText reads a file of the operator's that is no secret.
+// readText reads a file of the operator without secrets.
 func readText(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -449,7 +449,7 @@ func (d *Dragon) question(ctx context.Context, c *dragon.Client, fact Fact) (fun
 }
 
 // reportedPower reads the power that the dragon reports. Older firmware has getAll without it,
-// which counts as not offered. No dragon that answers draws nothing: 0 is no figure.
+// which counts as not offered. A dragon that answers draws power: 0 is not a figure.
 func (d *Dragon) reportedPower(ctx context.Context, c *dragon.Client) (dragon.Number, error) {
 	all, err := c.All(ctx)
 	if err != nil {

@@ -189,7 +189,7 @@ func TestFailedAttemptsAreRepeated(t *testing.T) {
 	}
 }
 
-// A receiver that hangs keeps nobody waiting, and what is dropped is counted and told.
+// A receiver that hangs delays no other, and dropped events are counted and reported.
 func TestTheQueueIsBounded(t *testing.T) {
 	var well atomic.Bool
 	inBubble(t, Webhook{}, func(_ int, w http.ResponseWriter) {
