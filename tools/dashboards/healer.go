@@ -46,8 +46,8 @@ func healerBoard(limits thresholds) *board {
 				{painted(bars("Outcomes", "Outcomes of actions.", query{sum("outcome", "mother_healer_outcomes_total") + " > 0", "{{outcome}}"}),
 					"recovered", "green", "no_effect", "yellow", "worse", "orange", "lost", "red"), 6, 9, 0},
 				{bars("Decisions", "That changed, or were an hour old: what is done, would be done, or is blocked.", query{sum("decision", "mother_healer_decisions_total"), "{{decision}}"}), 8, 8, 0},
-				{grid("Dragons that need something", "All that are not healthy, with their state.", []query{
-					{`max by (worker, state) (mother_healer_device_state{state!~"healthy|new|observing"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
+				{grid("Dragons that need something", "All that are not well, with their state, but for those that the healer restarts or people work on.", []query{
+					{`max by (worker, state) (mother_healer_device_state{state!~"healthy|new|observing|acting|settling|probation|maintenance"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
 				}, dragonColumn(), column{"state", "State", nil}, addressColumn(), column{"model", "Model", nil}, column{"site", "Site", nil}).SortBy(rising("State")).NoValue("All are well"), 8, 8, 0},
 				{grid("The last actions", "The newest of each dragon, with its outcome.", []query{
 					{"topk(50, max by (worker, action, outcome) (mother_healer_last_action_timestamp_seconds * 1000))", ""},
