@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestDragonsThatRefuseOurPasswordsAreSeen(t *testing.T) {
@@ -100,6 +102,36 @@ func TestASilentTargetIsLoggedOnceWithItsReason(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		if s := f.Status().Targets[0]; !s.Up || testutil.CollectAndCount(f.metrics.targetDown) != 8 {
 			t.Errorf("its password is right again: %+v", s)
+		}
+		stop()
+	})
+}
+
+// A static target that the healer restarts is no warning.
+func TestATargetThatWeRestartIsNoWarning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.FleetConfig{Count: 2}, Config{Targets: targets("127.10.0.1", "127.10.0.2"), Interval: time.Minute})
+		said := &journal{}
+		f.cfg.Logger = said
+		stop := f.run()
+		time.Sleep(5 * time.Minute)
+		for i := range 2 {
+			d := f.fleet.Lookup(fmt.Sprintf("127.10.0.%d", i+1))
+			if i == 0 {
+				d.Expect(fleet.SystemRestart, time.Now().Add(15*time.Minute))
+			}
+			f.simulated.Dragon(i).Inject(dragontest.Unplugged)
+			_, _ = d.Read(t.Context(), 0)
+		}
+		time.Sleep(5 * time.Minute)
+		levels := make(map[string]int)
+		for _, line := range *said {
+			if slices.Contains(line, any("static target unreadable")) {
+				levels[fmt.Sprint(line[1])]++
+			}
+		}
+		if levels["info"] != 1 || levels["warn"] != 1 || len(levels) != 2 {
+			t.Errorf("%v", levels)
 		}
 		stop()
 	})
