@@ -124,6 +124,7 @@ func TestATargetThatWeRestartIsNoWarning(t *testing.T) {
 			_, _ = d.Read(t.Context(), 0)
 		}
 		time.Sleep(5 * time.Minute)
+		stop()
 		levels := make(map[string]int)
 		for _, line := range *said {
 			if slices.Contains(line, any("static target unreadable")) {
@@ -133,7 +134,6 @@ func TestATargetThatWeRestartIsNoWarning(t *testing.T) {
 		if levels["info"] != 1 || levels["warn"] != 1 || len(levels) != 2 {
 			t.Errorf("%v", levels)
 		}
-		stop()
 	})
 }
 
