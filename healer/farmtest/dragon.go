@@ -87,16 +87,17 @@ type Dragon struct {
 	memory         float64
 	flashed        []string // what the images did that it was flashed with
 
-	phase  phase
-	ready  time.Duration // when the phase ends
-	boot   time.Duration // of its system
-	start  time.Duration // of its miner process
-	count  time.Duration // since when its counters count
-	tuned  time.Duration // when tuning ends; 0: it does not tune
-	at     time.Duration // simulated so far
-	boots  int
-	starts int
-	works  [4]float64 // seconds of work, by pool
+	phase   phase
+	ready   time.Duration // when the phase ends
+	boot    time.Duration // of its system
+	start   time.Duration // of its miner process
+	count   time.Duration // since when its counters count
+	tuned   time.Duration // when tuning ends; 0: it does not tune
+	tuneEnd time.Duration // when it last ended
+	at      time.Duration // simulated so far
+	boots   int
+	starts  int
+	works   [4]float64 // seconds of work, by pool
 
 	conf   []lead // the pools that it is configured for, in order
 	mode   string // of its autotuner
@@ -203,7 +204,7 @@ func (d *Dragon) advance(to time.Duration) {
 			d.phase, d.start = running, d.at
 			d.reset()
 		case d.phase == running && d.tuned != 0 && d.at >= d.tuned && !d.has("tuning"):
-			d.tuned = 0
+			d.tuned, d.tuneEnd = 0, d.at
 			d.reset()
 		case d.phase == running && d.tuned != 0 && d.at >= d.tuned:
 			d.tuned += time.Hour // it never gets done
@@ -301,7 +302,7 @@ func (d *Dragon) restart(why string) {
 	if d.tuned != 0 { // tuning is what the process does, and begins again with it
 		d.tuned = d.ready + d.tunes()
 	}
-	d.Restarts = append(d.Restarts, Restart{At: d.at, Why: why, tuning: d.tuned != 0})
+	d.Restarts = append(d.Restarts, Restart{At: d.at, Why: why, tuning: d.tuned != 0 || d.tuneEnd != 0 && d.at-d.tuneEnd < 2*poll})
 	d.mend(false)
 }
 
