@@ -118,6 +118,7 @@ func (a *api) handler() http.Handler {
 		mux.HandleFunc("POST /api/v1/plan/compare", a.compare)
 	}
 	mux.HandleFunc("GET /api/v1/firmware", a.firmware)
+	mux.HandleFunc("GET /api/v1/openapi.json", a.openAPI)
 	for path, do := range map[string]func(context.Context, *request) (any, error){
 		"POST /api/v1/firmware/start":               a.rollOut,
 		"POST /api/v1/firmware/pause":               a.changeFirmware((*agent.Healer).PauseFirmware),
