@@ -42,7 +42,7 @@ check: build lint ## What must hold before a change lands: lint and every test, 
 
 lint: ## gofmt, vet and the linters of .golangci.yml.
 	$(TOOLS) golangci-lint run
-	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./dashboards
+	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./chart ./dashboards ./mixin
 
 vulncheck: ## Known vulnerabilities in what the program calls.
 	./scripts/vulncheck

@@ -427,7 +427,7 @@ func judgeMin(e *detectorInput) finding {
 }
 
 func judgeNoWork(e *detectorInput) finding {
-	if len(e.f.Pools) == 0 || e.fine < e.need.Neighbours {
+	if len(e.f.Pools) == 0 || e.noWork && e.fine < e.need.Neighbours {
 		return finding{slot: -1}
 	}
 	return is(e.noWork, 0, 0, -1)

@@ -69,6 +69,9 @@ func (d *Dragon) feel() {
 	d.nopool, d.freeze, d.stopped = d.has("nopool"), d.has("freeze"), d.has("process")
 	for i := range d.boards {
 		b := &d.boards[i]
+		if b.sensor != nil && b.sensor.sensor == "frozen" {
+			b.froze = b.sensor
+		}
 		b.dead, b.missing, b.factor, b.late, b.sensor = false, b.none, 1, 0, nil
 	}
 	for _, f := range d.defects {

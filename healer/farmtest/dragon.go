@@ -41,6 +41,7 @@ type board struct {
 	none    bool // it was built without it
 	late    time.Duration
 	sensor  *defect
+	froze   *defect // what froze its sensor before, while that still says the same
 	temp    float64
 	hashes  float64 // since the counters began
 	mhs15m  float64 // the decaying average, hashes per second
@@ -99,8 +100,10 @@ type Dragon struct {
 	starts  int
 	works   [4]float64 // seconds of work, by pool
 
-	conf   []lead // the pools that it is configured for, in order
-	mode   string // of its autotuner
+	conf []lead        // the pools that it is configured for, in order
+	mode string        // of its autotuner
+	same time.Duration // when a sensor that was frozen last said the same as then
+
 	wish   *healer.DesiredState
 	wished []time.Duration   // when that was said
 	asked  time.Duration     // when the fleet read its configuration last

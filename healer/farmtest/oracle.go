@@ -44,6 +44,7 @@ type Oracle struct {
 	twins    map[string]time.Duration      // when more than one dragon told a MAC last
 	aside    []bool                        // dragons in quarantine
 	served   []time.Duration               // when a pool last had work for each dragon
+	lame     time.Duration                 // since when many dragons take no work; 0: few do
 	loose    []time.Duration               // how long a sick dragon has been neither treated nor explained
 	drifting map[string]*drift             // by firmware
 	proven   map[string]time.Duration      // desired states that have worked, by key

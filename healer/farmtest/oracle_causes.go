@@ -74,6 +74,9 @@ func (o *Oracle) began(c *Cause) time.Duration {
 	if d := o.drifting[c.Name]; c.Kind == "schema" && d != nil {
 		from = min(from, d.since)
 	}
+	if c.Kind == "pool" && o.lame != 0 { // those with a fault of their own make the pool look idle, too
+		from = min(from, o.lame)
+	}
 	return from
 }
 
@@ -197,9 +200,22 @@ func (w *World) serving(d *Dragon) int {
 	return i
 }
 
-// serve notes which dragons a pool has work for.
+// serve notes which dragons a pool has work for, and since when so many take none that their
+// pool looks idle.
 func (o *Oracle) serve() {
+	lame, n := 0, len(o.w.Dragons)
+	defer func() {
+		switch {
+		case lame < max(2, (3*n+9)/10):
+			o.lame = 0
+		case o.lame == 0:
+			o.lame = o.w.Now
+		}
+	}()
 	for i, d := range o.w.Dragons {
+		if d.freeze || d.nopool || d.stopped {
+			lame++
+		}
 		if o.w.serving(d) >= 0 {
 			o.served[i] = o.w.Now
 		}

@@ -29,6 +29,10 @@ func (o *Oracle) recoveries(h *Healer) {
 		switch x.Reason {
 		case healer.LowHashrate, healer.MinHashrate, healer.Flatline, "board_low":
 			patience = 25 * time.Minute
+		case healer.BogusTemp:
+			if o.w.Now-d.same <= patience { // nothing shows that the sensor is not frozen any more
+				continue
+			}
 		}
 		if d.phase != running || d.at-d.start < 20*time.Minute || o.w.Now-o.well[n] <= patience || o.well[n] < 0 || d.tuned != 0 {
 			continue

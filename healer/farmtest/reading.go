@@ -79,6 +79,11 @@ func (d *Dragon) poll() {
 		if b := &d.boards[i]; listed && b.sensor == nil && math.Round(b.temp) >= 100 {
 			b.hotSeen = d.at
 		}
+		if b := &d.boards[i]; b.froze != nil && b.shownTemperature() == dragon.Known(math.Round(b.froze.frozen)) {
+			d.same = d.at
+		} else {
+			b.froze = nil
+		}
 	}
 	for _, f := range d.defects {
 		if f.hot && !f.looked && listed {

@@ -36,7 +36,10 @@ func (h *Healer) found() []healer.Audit {
 		names = append(names, all[i].Worker)
 	}
 	note := fmt.Sprintf("%d new dragons: %s", len(all), strings.Join(names, " "))
-	return []healer.Audit{{At: h.plan.Wall, Epoch: h.mem.Fleet.Epoch, Decision: healer.Sighted, Actor: discoveryActor, Config: h.mem.Fleet.ConfigHash, Note: note + " …"}}
+	return []healer.Audit{{
+		At: h.plan.Wall, Epoch: h.mem.Fleet.Epoch, Decision: healer.Sighted, Actor: discoveryActor,
+		Config: h.mem.Fleet.ConfigHash, Note: note + " …",
+	}}
 }
 
 // Locked records that a dragon at an address refuses the credentials.

@@ -38,8 +38,9 @@ type calendarTimes struct {
 }
 
 func calendarSection() section {
-	return section{path: "calendars", about: `Maintenance that comes again and again, per scope: [healing.md](healing.md#calendars). In a maintenance the healer does not
-act, the dragons do not count as sick, and their alerts are silent. A pause only keeps the healer from acting: it says when healing is *not* allowed, where
+	return section{path: "calendars", about: `Maintenance that comes again and again, per scope: [healing.md](healing.md#calendars).
+In a maintenance the healer does not act, the dragons do not count as sick, and their alerts are silent.
+A pause only keeps the healer from acting: it says when healing is *not* allowed, where
 ` + "`healing.windows`" + ` says when it is. The intervals are written
 as Alertmanager's time_intervals. One that goes over midnight is two.`, rows: []setting{
 		{doc: "The calendars; none unless one is named.", example: calendarsExample},
