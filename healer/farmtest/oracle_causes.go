@@ -203,15 +203,7 @@ func (w *World) serving(d *Dragon) int {
 // serve notes which dragons a pool has work for, and since when so many take none that their
 // pool looks idle.
 func (o *Oracle) serve() {
-	lame, n := 0, len(o.w.Dragons)
-	defer func() {
-		switch {
-		case lame < max(2, (3*n+9)/10):
-			o.lame = 0
-		case o.lame == 0:
-			o.lame = o.w.Now
-		}
-	}()
+	lame := 0
 	for i, d := range o.w.Dragons {
 		if d.freeze || d.nopool || d.stopped {
 			lame++
@@ -219,6 +211,12 @@ func (o *Oracle) serve() {
 		if o.w.serving(d) >= 0 {
 			o.served[i] = o.w.Now
 		}
+	}
+	switch {
+	case lame < max(2, (3*len(o.w.Dragons)+9)/10):
+		o.lame = 0
+	case o.lame == 0:
+		o.lame = o.w.Now
 	}
 }
 

@@ -87,7 +87,7 @@ func TestAnswersAreAsOpenAPISays(t *testing.T) {
 		{"GET /api/v1/dragons", "/api/v1/dragons?group=model", "", 200},
 		{"GET /api/v1/dragons", "/api/v1/dragons?format=xml", "", 400},
 		{"GET /api/v1/dragon/{worker}", "/api/v1/dragon/" + c.worker, "", 200},
-		{"GET /api/v1/dragon/{worker}", "/api/v1/dragon/nobody", "", 404},
+		{"GET /api/v1/dragon/{worker}", "/api/v1/dragon/unknown", "", 404},
 		{"POST /api/v1/healer/pause", "/api/v1/healer/pause", body, 200},
 		{"POST /api/v1/healer/pause", "/api/v1/healer/pause", `{"scope": "fleet"}`, 400},
 		{"POST /api/v1/healer/maintenance", "/api/v1/healer/maintenance", body, 200},
