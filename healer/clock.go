@@ -45,7 +45,7 @@ type timeline struct {
 	moment  Moment
 	alive   time.Duration // of this process, by the monotonic clock
 	// gap is how long the host was off by the wall clock. It counts if NTP
-	// had set the clock before, and has set it again.
+	// had set the clock before, and has set it again before the healer may act.
 	gapFrom   time.Time
 	gapOpen   bool
 	trusted   bool
@@ -54,7 +54,6 @@ type timeline struct {
 	jumps     int
 	lastJump  time.Duration // alive when it was seen; meaningful if jumps > 0
 	credited  bool          // in this very advance: everything running is stale
-	afterGap  time.Duration // alive when the gap was opened
 	storedMax time.Time     // the newest wall time that the store holds
 }
 
@@ -91,10 +90,11 @@ func (t *timeline) advance(a Anchor, now Instant, synced bool) {
 	t.synced = synced
 	t.trusted = synced || t.alive >= trustAfter && !now.Wall.Before(t.storedMax)
 	// A clock that NTP has not set may claim any gap: until it has, only the time that this
-	// process was alive counts.
-	if synced && t.gapOpen {
+	// process was alive counts. Once it may act without NTP the gap never counts: it would
+	// age what was done since.
+	if t.trusted && t.gapOpen {
 		t.gapOpen = false
-		if off := now.Wall.Sub(t.gapFrom) - (t.alive - t.afterGap); off > 0 {
+		if off := now.Wall.Sub(t.gapFrom) - t.alive; synced && off > 0 {
 			t.moment = t.moment.Add(off)
 			t.credited = true
 		}
