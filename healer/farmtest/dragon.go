@@ -128,13 +128,13 @@ type Dragon struct {
 
 // Restart is a start of a dragon's miner process, or of all of it.
 type Restart struct {
-	At        time.Duration
-	System    bool
-	Why       string
-	tuning    bool          // the process restarts while it tunes, which may look like the end of that
-	shown     bool          // by an answer after it, and before the next
-	seen      time.Duration // when that was
-	announced bool          // the dragon was in maintenance then
+	At      time.Duration
+	System  bool
+	Why     string
+	tuning  bool          // the process restarts while it tunes, which may look like the end of that
+	shown   bool          // by an answer after it, and before the next
+	seen    time.Duration // when that was
+	excused bool          // the dragon was in maintenance then, or its MAC contested
 }
 
 func newDragon(w *World, n int) *Dragon {

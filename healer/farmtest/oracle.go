@@ -44,9 +44,9 @@ type Oracle struct {
 	twins    map[string]time.Duration      // when more than one dragon told a MAC last
 	aside    []bool                        // dragons in quarantine
 	served   []time.Duration               // when a pool last had work for each dragon
-	lame     time.Duration                 // since when many dragons take no work; 0: few do
 	loose    []time.Duration               // how long a sick dragon has been neither treated nor explained
 	drifting map[string]*drift             // by firmware
+	idle     drift                         // many dragons that take no work
 	proven   map[string]time.Duration      // desired states that have worked, by key
 	excused  []time.Duration               // when something last spoke against treating it
 	held     [][len(passing)]time.Duration // when those gates were last open for it
@@ -76,7 +76,7 @@ func NewOracle(w *World, h *Healer) *Oracle {
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
 		drifting: make(map[string]*drift), proven: make(map[string]time.Duration),
-		jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
+		idle: drift{last: never}, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
 }

@@ -74,8 +74,8 @@ func (o *Oracle) began(c *Cause) time.Duration {
 	if d := o.drifting[c.Name]; c.Kind == "schema" && d != nil {
 		from = min(from, d.since)
 	}
-	if c.Kind == "pool" && o.lame != 0 { // those with a fault of their own make the pool look idle, too
-		from = min(from, o.lame)
+	if c.Kind == "pool" {
+		from = min(from, o.idle.since)
 	}
 	return from
 }
@@ -123,7 +123,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	return extent{}, false
 }
 
-// drift is how long many of a firmware's dragons have given readings that make no sense.
+// drift is how long something has been so for many.
 type drift struct {
 	since     time.Duration // with gaps of a few hours at most
 	big, last time.Duration // without a gap
@@ -200,25 +200,32 @@ func (w *World) serving(d *Dragon) int {
 	return i
 }
 
-// serve notes which dragons a pool has work for, and since when so many take none that their
-// pool looks idle.
+// serve notes which dragons a pool has work for, and since when so many are seen to take none
+// that their pool looks idle: those with a fault of their own are among them.
 func (o *Oracle) serve() {
-	lame := 0
+	idle, n := 0, 0
 	for i, d := range o.w.Dragons {
-		if d.freeze || d.nopool || d.stopped {
-			lame++
-		}
-		if o.w.serving(d) >= 0 {
+		works := o.w.serving(d) >= 0
+		if works {
 			o.served[i] = o.w.Now
 		}
+		if d.readable() && d.understood() && !d.stopped && !d.contested() {
+			if n++; !works || d.freeze || d.nopool {
+				idle++
+			}
+		}
 	}
-	switch {
-	case lame < max(2, (3*len(o.w.Dragons)+9)/10):
-		o.lame = 0
-	case o.lame == 0:
-		o.lame = o.w.Now
+	if idle < max(2, (3*n+9)/10) {
+		return
 	}
+	if o.w.Now-o.idle.last > reopens {
+		o.idle.since = o.w.Now
+	}
+	o.idle.last = o.w.Now
 }
+
+// reopens is how soon a cause that comes again is the same one: six hours after its hold.
+const reopens = 6*time.Hour + 15*time.Minute
 
 // strangers: I3 for restarts that the healer did not cause. They hold those that were
 // restarted.
@@ -272,7 +279,7 @@ func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 	var times, seen []time.Duration
 	for _, r := range d.Restarts {
 		if (r.Why == "itself" || r.Why == "stranger") && r.shown && r.At > max(o.corrupt, d.released) &&
-			now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) && !r.tuning && !r.announced &&
+			now-r.At < day && now-r.At > 12*time.Minute && !o.writtenTo(d.N, r.At) && !(r.System && o.together(r.At)) && !r.tuning && !r.excused &&
 			(len(times) == 0 || r.At-times[len(times)-1] > 8*time.Minute) {
 			times, seen = append(times, r.At), append(seen, r.seen)
 		}

@@ -60,6 +60,7 @@ func (d *Dragon) poll() {
 		}
 		defer func() { d.facts.Pace = 2 }()
 	}
+	repeats := d.repeats()
 	d.facts = d.read()
 	if d.facts.Desired == nil && d.wish != nil { // the desired state is known, and what it said before
 		said := d.said
@@ -68,7 +69,7 @@ func (d *Dragon) poll() {
 	if d.stopped && d.facts.Status == healer.Reached && d.phase == running { // that is an answer, too
 		d.answered()
 	}
-	if !d.facts.HasSample || d.web() == "stale" || d.web() == "renamed" {
+	if !d.facts.HasSample || repeats || d.web() == "renamed" {
 		return
 	}
 	if d.seen == never {
@@ -97,7 +98,7 @@ func (d *Dragon) poll() {
 			last.shown, last.seen = true, d.at
 			if h := d.world.healer; h.Alive() {
 				err := h.mem.CheckHold(d.world.instant(), d.MAC)
-				last.announced = err != nil && strings.HasPrefix(err.Error(), string(healer.Maintained))
+				last.excused = err != nil && strings.HasPrefix(err.Error(), string(healer.Maintained)) || d.contested()
 			}
 		}
 	}
@@ -111,10 +112,15 @@ func (d *Dragon) answered() {
 	}
 }
 
+// repeats reports whether the dragon tells what it told before.
+func (d *Dragon) repeats() bool {
+	return d.web() == "stale" && d.facts.HasSample && d.reach() == healer.Reached
+}
+
 func (d *Dragon) read() healer.Facts {
 	w := d.world
 	d.lastRead = d.at
-	if d.web() == "stale" && d.facts.HasSample { // it tells what it told before
+	if d.repeats() {
 		f := d.facts
 		f.At = w.mono()
 		return f
