@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -328,6 +329,8 @@ func (w *watch) trackTemperature(f *Facts, at Moment, p *HeatPolicy) {
 		hashes := b.Hashes.Or(0)
 		switch {
 		case b.Status != "Alive" || hashes <= bw.hashes: // what does not work need not get warm
+			bw.works = 0
+		case bw.credible && math.Abs(b.Temperature.Or(bw.temp)-bw.temp) >= p.FrozenSwing: // a sensor that was frozen: no air leaps
 			bw.works = 0
 		case bw.works == 0:
 			bw.works = at

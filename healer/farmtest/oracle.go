@@ -113,7 +113,7 @@ func (o *Oracle) Step(h *Healer) {
 		}
 		o.starts = len(h.Starts)
 		if h.recovered > o.corrupt {
-			o.corrupt, o.epoch = h.recovered, 0
+			o.corrupt, o.epoch, o.before = h.recovered, 0, time.Time{}
 			clear(o.judged) // what helped and what did not was lost with the store
 			clear(o.latched)
 			clear(o.twins)

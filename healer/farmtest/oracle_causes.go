@@ -88,7 +88,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 		if c.Kind == "switch" && w.domain(y) != w.domain(d) { // a /24 may hold dragons of many switches
 			continue
 		}
-		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood()) &&
+		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood() && y.web() != "timeless") && // its boot is seen
 			(c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
 			hit++
 		}
