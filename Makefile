@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz golden dashboards gallery promu packages test-vm reproducible arm clean help
+.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz golden dashboards gallery prometheus3 promu packages test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -75,6 +75,9 @@ gallery: ## The Grafana boards as grafana.com wants them, in bin/grafana.com.
 	mkdir -p $(BIN)/grafana.com
 	cd tools && $(GO) run ./dashboards -grafana.com ../alerts/thresholds.yml ../$(BIN)/grafana.com
 
+prometheus3: ## The rules, the boards and a farm with a Prometheus 3, which is built from its Go module (ten minutes the first time).
+	./scripts/prometheus3
+
 promu: ## A release build.
 	$(TOOLS) promu build --prefix $(BIN)
 
@@ -94,4 +97,4 @@ clean:
 	rm -rf $(BIN)
 
 help: ## This list.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
