@@ -10,76 +10,40 @@ type route struct {
 	write bool // changes something
 }
 
-// routeOf knows the endpoints, exactly as they are spelled.
-func routeOf(name string, api int) (route, bool) {
-	var r route
-	switch name {
-	case "summary":
-		r = route{serve: (*Dragon).summary, guest: true}
-	case "overview":
-		r = route{serve: (*Dragon).overview, guest: true}
-	case "pools":
-		r = route{serve: (*Dragon).configuredPools, guest: true}
-	case "network":
-		r = route{serve: (*Dragon).networkSettings, guest: true}
-	case "type":
-		r = route{serve: (*Dragon).typeOf, guest: true}
-	case "ping":
-		r = route{serve: (*Dragon).ping, guest: true}
-	case "stats":
-		r = route{serve: (*Dragon).stats, guest: true}
-	case "getHashRates":
-		r = route{serve: (*Dragon).getHashRates, guest: true}
-	case "getDebugStats":
-		r = route{serve: (*Dragon).getDebugStats, guest: true}
-	case "getAutoTune":
-		r = route{serve: (*Dragon).getAutoTune}
-	case "getAutoTuneStatus":
-		r = route{serve: (*Dragon).getAutoTuneStatus, guest: api >= inno2018}
-	case "getLatestFirmwareVersion":
-		r = route{serve: (*Dragon).getLatestFirmwareVersion}
-	case "getLogs":
-		r = route{serve: (*Dragon).getLogs}
+// routes are the endpoints, exactly as they are spelled.
+var routes = map[string]route{
+	"summary":                  {serve: (*Dragon).summary, guest: true},
+	"overview":                 {serve: (*Dragon).overview, guest: true},
+	"pools":                    {serve: (*Dragon).configuredPools, guest: true},
+	"network":                  {serve: (*Dragon).networkSettings, guest: true},
+	"type":                     {serve: func(d *Dragon, out *reply, _ *request) { out.success("type", d.model.Type) }, guest: true},
+	"ping":                     {serve: func(_ *Dragon, out *reply, _ *request) { out.success() }, guest: true},
+	"stats":                    {serve: (*Dragon).stats, guest: true},
+	"getHashRates":             {serve: (*Dragon).getHashRates, guest: true},
+	"getDebugStats":            {serve: (*Dragon).getDebugStats, guest: true},
+	"getAutoTune":              {serve: (*Dragon).getAutoTune},
+	"getAutoTuneStatus":        {serve: (*Dragon).getAutoTuneStatus}, // on Innosilicon also for guest
+	"getLatestFirmwareVersion": {serve: (*Dragon).getLatestFirmwareVersion},
+	"getLogs":                  {serve: (*Dragon).getLogs},
 
-	case "updatePools":
-		r = route{serve: (*Dragon).updatePools, write: true}
-	case "updatePassword":
-		r = route{serve: (*Dragon).updatePassword, write: true}
-	case "updateNetwork":
-		r = route{serve: (*Dragon).updateNetwork, write: true}
-	case "setAutoTune":
-		r = route{serve: (*Dragon).setAutoTune, write: true}
-	case "restartCgMiner":
-		r = route{serve: (*Dragon).restartCgMiner, write: true}
-	case "reboot":
-		r = route{serve: (*Dragon).reboot, write: true}
-	case "poweroff":
-		r = route{serve: (*Dragon).poweroff, write: true}
-	case "factoryReset":
-		r = route{serve: (*Dragon).factoryReset, write: true}
+	"updatePools":    {serve: (*Dragon).updatePools, write: true},
+	"updatePassword": {serve: (*Dragon).updatePassword, write: true},
+	"updateNetwork":  {serve: (*Dragon).updateNetwork, write: true},
+	"setAutoTune":    {serve: (*Dragon).setAutoTune, write: true},
+	"restartCgMiner": {serve: (*Dragon).restartCgMiner, write: true},
+	"reboot":         {serve: func(d *Dragon, out *reply, a *request) { d.goingDown(out, a, reboots) }, write: true},
+	"poweroff":       {serve: func(d *Dragon, out *reply, a *request) { d.goingDown(out, a, powersOff) }, write: true},
+	"factoryReset":   {serve: (*Dragon).factoryReset, write: true},
 
-	case "unit":
-		r = route{serve: (*Dragon).unit, since: inno2018, guest: true}
-	case "SetMonitor":
-		r = route{serve: (*Dragon).setMonitor, since: inno2018, write: true}
-	case "getErrorMessage":
-		r = route{serve: (*Dragon).getErrorMessage, since: inno2018}
-	case "getFreqVol":
-		r = route{serve: (*Dragon).getFreqVol, since: inno2018}
-	case "getLockState":
-		r = route{serve: (*Dragon).getLockState, since: inno2018b}
-	case "getDNA":
-		r = route{serve: (*Dragon).getDNA, since: inno2018b}
-	case "getRuntimePools":
-		r = route{serve: (*Dragon).runtimePools, since: inno2018b, guest: true}
-	case "getAll":
-		r = route{serve: (*Dragon).getAll, since: inno2018b}
-	case "getErrorDetail":
-		r = route{serve: (*Dragon).getErrorDetail, since: inno2020}
-	default:
-		return r, false
-	}
-	return r, api >= r.since
+	"unit":            {serve: func(d *Dragon, out *reply, _ *request) { out.success("unit", d.model.Unit) }, since: inno2018, guest: true},
+	"SetMonitor":      {serve: (*Dragon).setMonitor, since: inno2018, write: true},
+	"getErrorMessage": {serve: (*Dragon).getErrorMessage, since: inno2018},
+	"getFreqVol":      {serve: func(_ *Dragon, out *reply, _ *request) { out.success("freq", "1332", "vol", "414") }, since: inno2018},
+	"getLockState":    {serve: (*Dragon).getLockState, since: inno2018b},
+	"getDNA":          {serve: func(d *Dragon, out *reply, _ *request) { out.success("dna", d.dna()) }, since: inno2018b},
+	"getRuntimePools": {serve: (*Dragon).runtimePools, since: inno2018b, guest: true},
+	"getAll":          {serve: (*Dragon).getAll, since: inno2018b},
+	"getErrorDetail":  {serve: (*Dragon).getErrorDetail, since: inno2020},
 }
 
 // route answers a request: first the token is looked at, before anything else and
@@ -87,7 +51,7 @@ func routeOf(name string, api int) (route, bool) {
 func (d *Dragon) route(out *reply, a *request, r *http.Request) {
 	a.who = d.caller(r, a.deviceNow)
 	if a.who == stale {
-		d.traffic.stale++
+		d.traffic.Stale++
 		out.raw(tokenExpired)
 		return
 	}
@@ -95,8 +59,9 @@ func (d *Dragon) route(out *reply, a *request, r *http.Request) {
 		d.login(&out.php, a)
 		return
 	}
-	to, ok := routeOf(a.endpoint, d.model.api)
-	if !ok || a.who == stranger || a.who == guest && !to.guest {
+	to, ok := routes[a.endpoint]
+	guests := to.guest || a.endpoint == "getAutoTuneStatus" && d.model.innosilicon()
+	if !ok || d.model.api < to.since || a.who == stranger || a.who == guest && !guests {
 		out.raw(invalidRequest)
 		return
 	}
@@ -106,13 +71,4 @@ func (d *Dragon) route(out *reply, a *request, r *http.Request) {
 		d.writes = append(d.writes, Write{At: a.now, Endpoint: a.endpoint, Form: a.form})
 	}
 	to.serve(d, out, a)
-}
-
-func (d *Dragon) ping(out *reply, _ *request) { out.success() }
-
-func (d *Dragon) typeOf(out *reply, _ *request) {
-	out.open()
-	out.boolField("success", true)
-	out.strField("type", d.model.Type)
-	out.close()
 }

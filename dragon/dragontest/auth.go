@@ -55,7 +55,7 @@ func (d *Dragon) caller(r *http.Request, now time.Time) who {
 	if !ok {
 		return stranger
 	}
-	d.traffic.credentials[dragon.Credential{Username: user, Password: dragon.Secret(password)}]++
+	d.traffic.Credentials[dragon.Credential{Username: user, Password: dragon.Secret(password)}]++
 	if d.basicOK(user, password) {
 		return whoIs(user)
 	}
@@ -92,38 +92,31 @@ func (d *Dragon) login(p *php, a *request) {
 			return -1
 		}, user)
 	}
-	d.traffic.credentials[dragon.Credential{Username: user, Password: dragon.Secret(password)}]++
+	d.traffic.Credentials[dragon.Credential{Username: user, Password: dragon.Secret(password)}]++
 	actual, exists := d.users[user]
 	switch {
 	case d.has(LockedOut) != nil:
-		d.traffic.refused++
+		d.traffic.RefusedLogins++
 		p.failure("user locked, try again in 30 minutes")
 	case !exists:
-		d.traffic.refused++
+		d.traffic.RefusedLogins++
 		p.failure("user not found")
 	case d.model.api >= inno2018b && user == "guest" && password == "guest":
 		// Always let in, whatever guest's password is now.
 		d.accept(p, user, a.deviceNow)
 	case d.has(WrongPassword) != nil || password != actual:
-		d.traffic.refused++
+		d.traffic.RefusedLogins++
 		p.failure("invalid password")
 	case d.has(PasswordChange) != nil:
-		p.open()
-		p.boolField("success", true)
-		p.boolField("needChange", true)
-		p.strField("message", "please change the password")
-		p.close()
+		p.success("needChange", true, "message", "please change the password")
 	default:
 		d.accept(p, user, a.deviceNow)
 	}
 }
 
 func (d *Dragon) accept(p *php, user string, now time.Time) {
-	d.traffic.logins++
-	p.open()
-	p.boolField("success", true)
-	p.strField("jwt", d.token(user, now))
-	p.close()
+	d.traffic.Logins++
+	p.success("jwt", d.token(user, now))
 }
 
 // Token returns a token as a login by user at this moment would.

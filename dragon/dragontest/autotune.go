@@ -1,19 +1,15 @@
 package dragontest
 
+import "cmp"
+
 // getAutoTune reports the profile that is stored, not what the miner process does.
 func (d *Dragon) getAutoTune(out *reply, a *request) {
-	out.open()
-	out.boolField("success", true)
-	out.key("autoTuneMode")
+	is := a.state.autotune
 	if d.model.innosilicon() {
-		out.open()
-		out.strField("mode", a.state.autotune.Mode)
-		out.strField("level", a.state.autotune.Level)
-		out.close()
-	} else {
-		out.str(a.state.autotune.Mode)
+		out.success("autoTuneMode", object{"mode", is.Mode, "level", is.Level})
+		return
 	}
-	out.close()
+	out.success("autoTuneMode", is.Mode)
 }
 
 // setAutoTune stores a profile and restarts the miner process, also when nothing
@@ -41,7 +37,7 @@ func (d *Dragon) setAutoTune(out *reply, a *request) {
 	}
 	s.autotune = AutoTune{Mode: mode}
 	if d.model.innosilicon() {
-		s.autotune.Level = or(a.form.Get("level"), "2")
+		s.autotune.Level = cmp.Or(a.form.Get("level"), "2")
 	}
 	out.wait = d.spec.RestartTime
 	d.restartMiner(a.now.Add(d.spec.RestartTime))
@@ -52,12 +48,9 @@ func (d *Dragon) getAutoTuneStatus(out *reply, a *request) {
 	s := a.state
 	running := d.ready(s, a.now)
 	out.open()
-	out.boolField("success", true)
-	out.boolField("isRunning", running)
-	out.boolField("isTuning", running && s.tuning(a.now))
-	out.strField("mode", s.autotune.Mode)
+	out.members("success", true, "isRunning", running, "isTuning", running && s.tuning(a.now), "mode", s.autotune.Mode)
 	if d.model.innosilicon() {
-		out.strField("level", s.autotune.Level)
+		out.members("level", s.autotune.Level)
 	}
 	out.close()
 }

@@ -14,101 +14,56 @@ func (d *Dragon) chips(i int) int {
 	return d.model.Chips
 }
 
-// statsEntry writes the members of one board in cgminer's stats.
-func (d *Dragon) statsEntry(out *reply, a *request, i, index int) {
+// statsEntry is one board in cgminer's stats.
+func (d *Dragon) statsEntry(a *request, i, index int) object {
 	b := &a.state.boards[i]
-	temperature := d.temperature(a, i)
-	out.intField("STATS", int64(index))
-	out.strField("ID", fmt.Sprintf("%s%d", d.label(a.endpoint, d.model.driver), index))
-	out.intField("Elapsed", int64(a.now.Sub(a.state.statsAt).Seconds()))
-	out.intField("Chain ID", int64(i))
-	out.intField("Num chips", int64(d.model.Chips))
-	out.intField("Num cores", int64(d.model.Chips*d.model.Cores))
-	out.intField("Num active chips", int64(d.chips(i)))
-	out.intField("Chain skew", 0)
-	out.floatField("Temp max", temperature+6, 1)
-	out.floatField("Temp min", temperature-9, 1)
-	out.floatField("Temp", temperature, 1)
-	out.intField("Fan duty", int64(d.fanDuty(a.state, i)))
-	out.intField("iVid", 8)
-	out.intField("PLL", 108)
-	out.floatField("Voltage Max", 425+5*d.noise(uint64(i), 13), 2)
-	out.floatField("Voltage Min", 402+5*d.noise(uint64(i), 14), 2)
-	out.floatField("Voltage Avg", 414+5*d.noise(uint64(i), 15), 2)
-	out.boolField("VidOptimal", !a.state.tuning(a.now))
-	out.boolField("pllOptimal", !a.state.tuning(a.now))
-	out.intField("Chain num", int64(d.model.Boards))
-	out.floatField("MHS av", perMinute(b.work, a.now.Sub(a.state.statsAt).Seconds())/60, 2)
-	out.boolField("Disabled", d.boardDead(i))
-	out.boolField("Throttled", false)
-	out.strField("Enabled chips", fmt.Sprintf("%x", uint64(1)<<min(d.chips(i), 60)-1))
+	temperature, seconds := d.temperature(a, i), a.now.Sub(a.state.statsAt).Seconds()
+	return object{
+		"STATS", index, "ID", fmt.Sprintf("%s%d", d.label(a.endpoint, d.model.driver), index),
+		"Elapsed", int64(seconds), "Chain ID", i, "Num chips", d.model.Chips,
+		"Num cores", d.model.Chips * d.model.Cores, "Num active chips", d.chips(i), "Chain skew", 0,
+		"Temp max", decimal{temperature + 6, 1}, "Temp min", decimal{temperature - 9, 1}, "Temp", decimal{temperature, 1},
+		"Fan duty", d.fanDuty(a.state, i), "iVid", 8, "PLL", 108, "Voltage Max", decimal{425 + 5*d.noise(uint64(i), 13), 2},
+		"Voltage Min", decimal{402 + 5*d.noise(uint64(i), 14), 2}, "Voltage Avg", decimal{414 + 5*d.noise(uint64(i), 15), 2},
+		"VidOptimal", !a.state.tuning(a.now), "pllOptimal", !a.state.tuning(a.now), "Chain num", d.model.Boards,
+		"MHS av", decimal{perMinute(b.work, seconds) / 60, 2}, "Disabled", d.boardDead(i), "Throttled", false,
+		"Enabled chips", fmt.Sprintf("%x", uint64(1)<<min(d.chips(i), 60)-1),
+	}
 }
 
 // getDebugStats shows every board with its chips. It succeeds without the mining
 // process, and then shows no board.
 func (d *Dragon) getDebugStats(out *reply, a *request) {
-	s := a.state
-	out.open()
-	out.boolField("success", true)
-	out.key("boards")
-	if !d.ready(s, a.now) {
-		out.raw("[]")
-	} else {
-		out.list(len(s.boards))
-		index := 0
-		for i := range s.boards {
-			if d.boardMissing(s, i) {
-				continue
-			}
-			out.item()
-			out.open()
-			out.key("board")
-			out.open()
-			d.statsEntry(out, a, i, index)
-			out.close()
-			out.key("chips")
-			out.list(d.chips(i))
+	boards := list{}
+	if d.ready(a.state, a.now) {
+		for index, i := range d.listed(a.state) {
+			chips := list{}
 			for c := range d.chips(i) {
-				out.item()
-				d.chipEntry(out, a, i, c)
+				chips = append(chips, d.chipEntry(a, i, c))
 			}
-			out.endList()
-			out.close()
-			index++
+			boards = append(boards, object{"board", d.statsEntry(a, i, index), "chips", chips})
 		}
-		out.endList()
 	}
-	out.key("hashes")
+	hash := func(k uint64) string {
+		h := mix(d.spec.Seed + k)
+		return fmt.Sprintf("%016x%016x%08x", h, mix(h), uint32(mix(h+1)))
+	}
+	var hashes any = object{"firmware", hash(0), "backend", hash(1), "cgminer", hash(2)}
 	if out.arrays {
-		out.raw("[]")
-	} else {
-		out.open()
-		for k, name := range []string{"firmware", "backend", "cgminer"} {
-			h := mix(d.spec.Seed + uint64(k))
-			out.strField(name, fmt.Sprintf("%016x%016x%08x", h, mix(h), uint32(mix(h+1))))
-		}
-		out.close()
+		hashes = list{}
 	}
-	out.close()
+	out.success("boards", boards, "hashes", hashes)
 }
 
-func (d *Dragon) chipEntry(out *reply, a *request, i, c int) {
-	b := &a.state.boards[i]
+func (d *Dragon) chipEntry(a *request, i, c int) object {
+	b, chips := &a.state.boards[i], float64(d.model.Chips)
 	id := uint64(i)<<8 | uint64(c)
-	out.open()
-	out.intField("HW errors", int64(b.errors/float64(d.model.Chips)*(1+d.noise(id, 16))))
-	out.intField("Stales", 0)
-	out.intField("Duplicates", 0)
-	out.intField("Nonces found", int64(b.work/d.model.diff1/float64(d.model.Chips)*(1+0.02*d.noise(id, 17))))
-	out.intField("Nonce ranges", 0)
-	out.intField("Cooldown", 0)
-	out.intField("Fail count", 0)
-	out.intField("Fail reset", 0)
-	out.floatField("Temp", d.temperature(a, i)+7*d.noise(id, 18), 1)
-	out.floatField("nVol", 414+8*d.noise(id, 19), 2)
-	out.intField("PLL", 108)
-	out.intField("cores", int64(d.model.Cores))
-	out.close()
+	return object{
+		"HW errors", int64(b.errors / chips * (1 + d.noise(id, 16))), "Stales", 0, "Duplicates", 0,
+		"Nonces found", int64(b.work / d.model.diff1 / chips * (1 + 0.02*d.noise(id, 17))), "Nonce ranges", 0, "Cooldown", 0,
+		"Fail count", 0, "Fail reset", 0, "Temp", decimal{d.temperature(a, i) + 7*d.noise(id, 18), 1},
+		"nVol", decimal{414 + 8*d.noise(id, 19), 2}, "PLL", 108, "cores", d.model.Cores,
+	}
 }
 
 // stats is cgminer's own answer with success beside it: its boards and its pools.
@@ -118,47 +73,18 @@ func (d *Dragon) stats(out *reply, a *request) {
 		out.raw(noSuccess)
 		return
 	}
-	out.open()
-	out.key("STATUS")
-	out.list(1)
-	out.item()
-	out.open()
-	out.strField("STATUS", "S")
-	out.intField("When", a.deviceNow.Unix())
-	out.intField("Code", 70)
-	out.strField("Msg", "CGMiner stats")
-	out.strField("Description", "cgminer 4.10.0")
-	out.close()
-	out.endList()
-	out.key("STATS")
-	out.list(len(s.boards) + len(s.pools))
-	index := 0
-	for i := range s.boards {
-		if d.boardMissing(s, i) {
-			continue
-		}
-		out.item()
-		out.open()
-		d.statsEntry(out, a, i, index)
-		out.close()
-		index++
+	stats := list{}
+	for index, i := range d.listed(s) {
+		stats = append(stats, d.statsEntry(a, i, index))
 	}
-	for i := range s.pools {
-		out.item()
-		out.open()
-		out.intField("STATS", int64(index))
-		out.strField("ID", fmt.Sprintf("POOL%d", i))
-		out.intField("Elapsed", int64(a.now.Sub(s.statsAt).Seconds()))
-		out.intField("Calls", 0)
-		out.boolField("Work Had Roll Time", false)
-		out.intField("Times Sent", int64(s.pools[i].accepted+s.pools[i].rejected))
-		out.close()
-		index++
+	for i, p := range s.pools {
+		stats = append(stats, object{
+			"STATS", len(stats), "ID", fmt.Sprintf("POOL%d", i), "Elapsed", int64(a.now.Sub(s.statsAt).Seconds()), "Calls", 0,
+			"Work Had Roll Time", false, "Times Sent", int64(p.accepted + p.rejected),
+		})
 	}
-	out.endList()
-	out.intField("id", 1)
-	out.boolField("success", true)
-	out.close()
+	status := object{"STATUS", "S", "When", a.deviceNow.Unix(), "Code", 70, "Msg", "CGMiner stats", "Description", "cgminer 4.10.0"}
+	out.object("STATUS", list{status}, "STATS", stats, "id", 1, "success", true)
 }
 
 // getHashRates is the history that a monitor keeps, a sample every two minutes
@@ -180,31 +106,17 @@ func (d *Dragon) getHashRates(out *reply, a *request) {
 		return
 	}
 	last := a.deviceNow.Truncate(every)
-	out.open()
-	out.boolField("success", true)
-	out.key("stats")
-	out.list(len(a.state.boards))
-	for i := range a.state.boards {
-		if d.boardMissing(a.state, i) {
-			continue
-		}
-		rate, _ := d.boardRates(a.state, i, false, true)
-		out.item()
-		out.raw("[")
-		for k := range n {
-			t := last.Add(-time.Duration(n-1-k) * every)
-			out.comma()
-			out.float(math.Round(rate*factor*(1+0.02*d.noise(uint64(i), uint64(t.Unix())))), 0)
-		}
-		out.raw("]")
-	}
-	out.endList()
-	out.key("times")
-	out.raw("[")
+	stats, times := list{}, array{}
 	for k := range n {
-		out.comma()
-		out.int(last.Add(-time.Duration(n-1-k) * every).Unix())
+		times = append(times, last.Add(-time.Duration(n-1-k)*every).Unix())
 	}
-	out.raw("]")
-	out.close()
+	for _, i := range d.listed(a.state) {
+		rate, _ := d.boardRates(a.state, i, false, true)
+		rates := array{}
+		for _, t := range times {
+			rates = append(rates, decimal{math.Round(rate * factor * (1 + 0.02*d.noise(uint64(i), uint64(t.(int64))))), 0})
+		}
+		stats = append(stats, rates)
+	}
+	out.success("stats", stats, "times", times)
 }

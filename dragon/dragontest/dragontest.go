@@ -35,7 +35,7 @@ type Dragon struct {
 	users   map[string]string
 	keys    uint64 // how often SetPassword made a new key for tokens
 	latest  Release
-	traffic traffic
+	traffic Traffic
 	writes  []Write
 
 	workers chan struct{} // places in php-fpm; made when first needed
@@ -52,10 +52,10 @@ func New(spec Spec) *Dragon {
 		model:   model,
 		users:   maps.Clone(spec.Users),
 		latest:  spec.Latest,
+		traffic: newTraffic(),
 		closed:  make(chan struct{}),
 		changed: make(chan struct{}),
 	}
-	d.traffic.init()
 	d.state = d.firstState()
 	for _, f := range spec.Faults {
 		d.Inject(f)

@@ -2,6 +2,7 @@ package dragontest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,7 @@ func (i Image) Name() string { return i.Version + ".swu" }
 
 // Open returns a reader of the file, which is made while it is read.
 func (i Image) Open() io.Reader {
-	head := fmt.Sprintf("%s\nversion %s\nmodel %s\noutcome %s\n\n", imageMagic, i.Version, i.model(), or(string(i.Outcome), string(Good)))
+	head := fmt.Sprintf("%s\nversion %s\nmodel %s\noutcome %s\n\n", imageMagic, i.Version, i.model(), cmp.Or(string(i.Outcome), string(Good)))
 	return io.MultiReader(strings.NewReader(head), io.LimitReader(zeros{}, max(0, i.Size-int64(len(head)))))
 }
 
@@ -222,7 +223,7 @@ func (d *Dragon) flash(at time.Time) {
 func (d *Dragon) SetLatest(r Release) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r.Info = or(r.Info, "important")
+	r.Info = cmp.Or(r.Info, "important")
 	d.latest = r
 }
 
@@ -234,18 +235,12 @@ func (d *Dragon) getLatestFirmwareVersion(out *reply, a *request) {
 		return
 	}
 	current := a.state.firmware
-	version := or(d.latest.Version, current)
+	version := cmp.Or(d.latest.Version, current)
 	model := strings.ToLower(d.model.Type)
-	out.open()
-	out.boolField("success", true)
-	out.strField("version", version)
-	out.strField("versionDate", buildDate(version))
-	out.strField("url", or(d.latest.URL, "https://firmware.example.com/files/"+model+"/"+version+".swu"))
-	out.strField("info", d.latest.Info)
-	out.strField("currentVersion", current)
-	out.strField("currentVersionDate", buildDate(current))
-	out.boolField("isUpdated", !buildTime(current).Before(buildTime(version)))
-	out.close()
+	out.success(
+		"version", version, "versionDate", buildDate(version),
+		"url", cmp.Or(d.latest.URL, "https://firmware.example.com/files/"+model+"/"+version+".swu"), "info", d.latest.Info,
+		"currentVersion", current, "currentVersionDate", buildDate(current), "isUpdated", !buildTime(current).Before(buildTime(version)))
 }
 
 // buildTime is the time in a firmware's name; zero where there is none.

@@ -1,6 +1,7 @@
 package dragontest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func NewFleet(c FleetConfig) (*Fleet, error) {
 		if spec.Seed == 0 {
 			spec.Seed = uint64(i) + 1
 		}
-		spec.Network.IPAddress = or(spec.Network.IPAddress, addr.String())
+		spec.Network.IPAddress = cmp.Or(spec.Network.IPAddress, addr.String())
 		d := New(spec)
 		h.dragons = append(h.dragons, d)
 		h.addrs = append(h.addrs, addr)

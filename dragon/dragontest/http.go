@@ -31,17 +31,6 @@ type reply struct {
 	drop        bool          // the connection dies instead
 }
 
-func (p *php) success() { p.open(); p.boolField("success", true); p.close() }
-
-func (p *php) failure(message string) {
-	p.open()
-	p.boolField("success", false)
-	p.strField("message", message)
-	p.close()
-}
-
-func (p *php) raw(s string) { p.b = append(p.b, s...) }
-
 var replies = sync.Pool{New: func() any { return new(reply) }}
 
 // endpointOf names what a path is for: the part after /api/, upgrade/upload,
@@ -69,7 +58,7 @@ func (d *Dragon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !aside(endpoint) {
 		defer func() {
 			d.mu.Lock()
-			d.traffic.inFlight--
+			d.traffic.InFlight--
 			d.mu.Unlock()
 		}()
 	}

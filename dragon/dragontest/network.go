@@ -5,22 +5,14 @@ import (
 	"time"
 )
 
-func (p *php) networkFields(n Network) {
+func (n Network) object() object {
 	dns := [2]string{}
 	copy(dns[:], n.DNS)
-	p.strField("dhcp", n.DHCP)
-	p.strField("ipaddress", n.IPAddress)
-	p.strField("netmask", n.Netmask)
-	p.strField("gateway", n.Gateway)
-	p.strField("dns1", dns[0])
-	p.strField("dns2", dns[1])
+	return object{"dhcp", n.DHCP, "ipaddress", n.IPAddress, "netmask", n.Netmask, "gateway", n.Gateway, "dns1", dns[0], "dns2", dns[1]}
 }
 
 func (d *Dragon) networkSettings(out *reply, a *request) {
-	out.open()
-	out.networkFields(a.state.network)
-	out.boolField("success", true)
-	out.close()
+	out.object(append(a.state.network.object(), "success", true)...)
 }
 
 // updateNetwork restarts the network inside the request. Where the address becomes

@@ -13,36 +13,17 @@ func (d *Dragon) overview(out *reply, a *request) {
 	const total = 250564
 	used := int64(60000 + 20000*(0.5+0.5*d.noise(uint64(a.now.Unix()/60), 7)))
 	cached := int64(41000 + 2000*d.noise(uint64(a.now.Unix()/60), 8))
-
-	out.open()
-	out.boolField("success", true)
-	out.strField("type", d.model.Type)
-	out.key("hardware")
-	if out.arrays {
-		out.raw("[]")
-	} else {
-		out.open()
-		out.strField("status", d.uptimeText(a))
-		out.intField("memUsed", used)
-		out.intField("memFree", total-used)
-		out.intField("memTotal", total)
-		out.intField("cacheUsed", cached)
-		out.intField("cacheFree", total-used+cached)
-		out.intField("cacheTotal", total-used+2*cached)
-		out.close()
+	var hardware any = object{
+		"status", d.uptimeText(a), "memUsed", used, "memFree", total - used, "memTotal", total, "cacheUsed", cached,
+		"cacheFree", total - used + cached, "cacheTotal", total - used + 2*cached,
 	}
-	out.key("network")
-	out.open()
-	out.networkFields(s.network)
-	out.close()
-	out.key("version")
-	out.open()
-	out.strField("hwver", d.label(a.endpoint, d.model.HWVersion))
-	out.strField("ethaddr", d.spec.MAC)
-	out.strField("build_date", buildDate(s.firmware))
-	out.strField("platform_v", d.label(a.endpoint, s.firmware))
-	out.close()
-	out.close()
+	if out.arrays {
+		hardware = list{}
+	}
+	out.success("type", d.model.Type, "hardware", hardware, "network", s.network.object(), "version", object{
+		"hwver", d.label(a.endpoint, d.model.HWVersion), "ethaddr", d.spec.MAC, "build_date", buildDate(s.firmware),
+		"platform_v", d.label(a.endpoint, s.firmware),
+	})
 }
 
 // uptimeText is busybox's uptime line.

@@ -90,16 +90,76 @@ func (p *php) float(v float64, decimals int) {
 	p.quoteNumber()
 }
 
-func (p *php) bool(v bool) { p.b = strconv.AppendBool(p.b, v) }
-
 // str writes s. Bytes that are not UTF-8 pass as they are: json_encode would refuse
 // them, the fault InvalidUTF8 wants them.
 func (p *php) str(s string) { p.b = appendPHPString(p.b, s, p.plainSlashes) }
 
-func (p *php) intField(k string, v int64)            { p.key(k); p.int(v) }
-func (p *php) floatField(k string, v float64, d int) { p.key(k); p.float(v, d) }
-func (p *php) boolField(k string, v bool)            { p.key(k); p.bool(v) }
-func (p *php) strField(k, v string)                  { p.key(k); p.str(v) }
+// decimal is a float with so many decimals.
+type decimal struct {
+	v        float64
+	decimals int
+}
+
+// These are values: an object of names and values in turn, a list, and one that no fault
+// makes an object.
+type (
+	object []any
+	list   []any
+	array  []any
+)
+
+func (p *php) value(v any) {
+	switch v := v.(type) {
+	case int:
+		p.int(int64(v))
+	case int64:
+		p.int(v)
+	case decimal:
+		p.float(v.v, v.decimals)
+	case bool:
+		p.b = strconv.AppendBool(p.b, v)
+	case string:
+		p.str(v)
+	case object:
+		p.object(v...)
+	case list:
+		p.list(len(v))
+		for _, item := range v {
+			p.item()
+			p.value(item)
+		}
+		p.endList()
+	case array:
+		p.raw("[")
+		for _, item := range v {
+			p.comma()
+			p.value(item)
+		}
+		p.raw("]")
+	}
+}
+
+// members writes members of an object: names and values in turn.
+func (p *php) members(pairs ...any) {
+	for ; len(pairs) >= 2; pairs = pairs[2:] {
+		p.key(pairs[0].(string))
+		p.value(pairs[1])
+	}
+}
+
+func (p *php) object(pairs ...any) { p.open(); p.members(pairs...); p.close() }
+
+// success is an answer that begins with success.
+func (p *php) success(pairs ...any) {
+	p.open()
+	p.members("success", true)
+	p.members(pairs...)
+	p.close()
+}
+
+func (p *php) failure(message string) { p.object("success", false, "message", message) }
+
+func (p *php) raw(s string) { p.b = append(p.b, s...) }
 
 func roundTo(v float64, decimals int) float64 {
 	scale := 1.0

@@ -58,7 +58,7 @@ func FuzzPHPRoundTrip(f *testing.F) {
 		}
 		p := php{}
 		p.open()
-		p.strField("s", s)
+		p.members("s", s)
 		p.key("v")
 		p.b = appendPHPFloat(p.b, v)
 		p.close()

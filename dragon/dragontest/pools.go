@@ -14,20 +14,11 @@ func VendorPools() []Pool {
 // configuredPools shows what stands in cgminer.conf, passwords and all.
 func (d *Dragon) configuredPools(out *reply, a *request) {
 	out.plainSlashes = true
-	out.open()
-	out.boolField("success", true)
-	out.key("pools")
-	out.list(len(a.state.configured))
+	pools := list{}
 	for _, p := range a.state.configured {
-		out.item()
-		out.open()
-		out.strField("url", p.URL)
-		out.strField("user", d.label(a.endpoint, p.User))
-		out.strField("pass", p.Password)
-		out.close()
+		pools = append(pools, object{"url", p.URL, "user", d.label(a.endpoint, p.User), "pass", p.Password})
 	}
-	out.endList()
-	out.close()
+	out.success("pools", pools)
 }
 
 // runtimePools shows what is really mined.
@@ -37,7 +28,7 @@ func (d *Dragon) runtimePools(out *reply, a *request) {
 		return
 	}
 	out.open()
-	out.boolField("success", true)
+	out.members("success", true)
 	out.key("POOLS")
 	d.poolEntries(out, a)
 	out.close()
@@ -69,13 +60,13 @@ func (d *Dragon) updatePools(out *reply, a *request) {
 	d.restartMiner(a.now.Add(d.spec.RestartTime))
 
 	out.open()
-	out.boolField("success", true)
+	out.members("success", true)
 	if d.model.api >= inno2018b {
 		lock := "nolock"
 		if d.spec.Locked {
 			lock = "lock"
 		}
-		out.strField("message", lock)
+		out.members("message", lock)
 	}
 	out.close()
 }

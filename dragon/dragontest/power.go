@@ -15,9 +15,6 @@ func (d *Dragon) restartCgMiner(out *reply, a *request) {
 	out.success()
 }
 
-func (d *Dragon) reboot(out *reply, a *request)   { d.goingDown(out, a, reboots) }
-func (d *Dragon) poweroff(out *reply, a *request) { d.goingDown(out, a, powersOff) }
-
 // factoryReset deletes passwords, pools, network settings and the autotuner's profile.
 func (d *Dragon) factoryReset(out *reply, a *request) {
 	s := &d.state

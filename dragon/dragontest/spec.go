@@ -1,6 +1,7 @@
 package dragontest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -100,8 +101,8 @@ func (s Spec) withDefaults() (Spec, Model) {
 	if s.Hashrate > 0 {
 		m.Hashrate = s.Hashrate
 	}
-	m.Firmware = or(s.Firmware, m.Firmware)
-	m.HWVersion = or(s.HWVersion, m.HWVersion)
+	m.Firmware = cmp.Or(s.Firmware, m.Firmware)
+	m.HWVersion = cmp.Or(s.HWVersion, m.HWVersion)
 	s.Model, s.Brand, s.Boards, s.Hashrate = m.Key, m.Brand, m.Boards, m.Hashrate
 	s.Firmware, s.HWVersion = m.Firmware, m.HWVersion
 	if s.MAC == "" {
@@ -119,7 +120,7 @@ func (s Spec) withDefaults() (Spec, Model) {
 	s.Password = s.Users["admin"]
 
 	if s.Pools == nil {
-		worker := workerName(s.MAC)
+		worker := dragon.WorkerName(s.MAC)
 		s.Pools = []Pool{
 			{"stratum+tcp://one.pool.example.com:3333", "farm." + worker, "x"},
 			{"stratum+tcp://two.pool.example.com:3333", "farm." + worker, "x"},
@@ -130,10 +131,10 @@ func (s Spec) withDefaults() (Spec, Model) {
 		s.AutoTune = m.defaultAutoTune()
 	}
 	if m.innosilicon() {
-		s.AutoTune.Level = or(s.AutoTune.Level, "2")
+		s.AutoTune.Level = cmp.Or(s.AutoTune.Level, "2")
 	}
 	s.Network = s.Network.withDefaults()
-	s.Latest.Info = or(s.Latest.Info, "important")
+	s.Latest.Info = cmp.Or(s.Latest.Info, "important")
 
 	switch {
 	case s.Now != nil:
@@ -173,10 +174,10 @@ func (s Spec) withDefaults() (Spec, Model) {
 }
 
 func (n Network) withDefaults() Network {
-	n.DHCP = or(n.DHCP, "dhcp")
-	n.IPAddress = or(n.IPAddress, "127.0.0.1")
-	n.Netmask = or(n.Netmask, "255.0.0.0")
-	n.Gateway = or(n.Gateway, "127.0.0.1")
+	n.DHCP = cmp.Or(n.DHCP, "dhcp")
+	n.IPAddress = cmp.Or(n.IPAddress, "127.0.0.1")
+	n.Netmask = cmp.Or(n.Netmask, "255.0.0.0")
+	n.Gateway = cmp.Or(n.Gateway, "127.0.0.1")
 	if n.DNS == nil {
 		n.DNS = []string{n.Gateway}
 	}
@@ -197,25 +198,4 @@ func defaultUsers(b dragon.Brand) map[string]string {
 		return map[string]string{"admin": "dragonadmin", "guest": "dragonguest"}
 	}
 	return map[string]string{"admin": "admin", "guest": "guest"}
-}
-
-// workerName is the name under which a dragon mines: the last eight hex digits of its MAC.
-func workerName(mac string) string {
-	var hex []byte
-	for _, c := range []byte(mac) {
-		switch {
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
-			hex = append(hex, c)
-		case c >= 'A' && c <= 'F':
-			hex = append(hex, c+'a'-'A')
-		}
-	}
-	return "dragon-" + string(hex[max(0, len(hex)-8):])
-}
-
-func or(s, otherwise string) string {
-	if s != "" {
-		return s
-	}
-	return otherwise
 }

@@ -1,6 +1,7 @@
 package dragontest
 
 import (
+	"iter"
 	"math"
 	"time"
 )
@@ -13,59 +14,48 @@ func (d *Dragon) summary(out *reply, a *request) {
 		return
 	}
 	out.open()
-	out.boolField("success", true)
-
+	out.members("success", true)
 	out.key("DEVS")
 	out.list(len(s.boards))
-	duty := 0
-	index := 0
-	for i := range s.boards {
-		if d.boardMissing(s, i) {
-			continue
-		}
+	duty, total := 0, 0.0
+	for index, i := range d.listed(s) {
 		out.item()
 		d.boardEntry(out, a, i, index)
 		duty = max(duty, d.fanDuty(s, i))
-		index++
+		total += d.hashRate(a, i) * d.model.Factor
 	}
 	out.endList()
-
 	out.key("POOLS")
 	d.poolEntries(out, a)
-
-	out.key("HARDWARE")
+	var hardware any = object{"Fan duty", duty}
 	switch {
 	case out.arrays:
-		out.raw("[]")
+		hardware = list{}
 	case d.model.fanObjects:
-		out.open()
-		out.key("Fan duty")
-		out.open()
-		out.intField("1", int64(duty)*60)
-		out.intField("2", int64(duty)*60)
-		out.close()
-		out.close()
-	default:
-		out.open()
-		out.intField("Fan duty", int64(duty))
-		out.close()
+		hardware = object{"Fan duty", object{"1", duty * 60, "2", duty * 60}}
 	}
-	out.boolField("tuning", s.tuning(a.now))
+	out.members("HARDWARE", hardware, "tuning", s.tuning(a.now))
 	if d.model.innosilicon() {
-		out.key("TotalHash")
-		out.open()
-		total := 0.0
-		for i := range s.boards {
-			if !d.boardMissing(s, i) {
-				total += d.hashRate(a, i) * d.model.Factor
-			}
-		}
-		d.scaledRate(&out.php, total)
-		out.close()
+		out.members("TotalHash", d.scaledRate(total))
 	}
-	out.key("hashrates")
-	out.raw("[]")
+	out.members("hashrates", list{})
 	out.close()
+}
+
+// listed goes through the boards that the dragon shows, with how many come before each.
+func (d *Dragon) listed(s *state) iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		index := 0
+		for i := range s.boards {
+			if d.boardMissing(s, i) {
+				continue
+			}
+			if !yield(index, i) {
+				return
+			}
+			index++
+		}
+	}
 }
 
 // boardEntry writes an element of DEVS, as recorded from a T1 and as the vendor
@@ -86,61 +76,46 @@ func (d *Dragon) boardEntry(out *reply, a *request, i, index int) {
 	difficulty := d.difficulty()
 
 	out.open()
-	out.intField("ASC", int64(slot))
-	out.strField("Name", d.label(a.endpoint, m.driver))
-	out.intField("ID", int64(index))
-	out.strField("Enabled", "Y")
-	out.strField("Status", status)
-	out.floatField("Temperature", d.temperature(a, i), 2)
+	out.members("ASC", slot, "Name", d.label(a.endpoint, m.driver), "ID", index, "Enabled", "Y", "Status", status,
+		"Temperature", decimal{d.temperature(a, i), 2})
 	if m.chipCore {
-		out.intField("CHIP", int64(m.Chips))
-		out.intField("CORE", int64(m.Cores))
-		out.intField("DUTY", int64(d.fanDuty(s, i)))
+		out.members("CHIP", m.Chips, "CORE", m.Cores, "DUTY", d.fanDuty(s, i))
 	}
 	mean := 0.0
 	if elapsed > 0 {
 		mean = b.work / elapsed
 	}
-	out.floatField("MHS av", mean, 2)
-	out.floatField("MHS 5s", d.shownAverage(a, i, 0), 2)
-	out.floatField("MHS 1m", d.shownAverage(a, i, 1), 2)
+	out.members("MHS av", decimal{mean, 2}, "MHS 5s", decimal{d.shownAverage(a, i, 0), 2}, "MHS 1m", decimal{d.shownAverage(a, i, 1), 2})
 	if !m.shortAvg {
-		out.floatField("MHS 5m", d.shownAverage(a, i, 2), 2)
-		out.floatField("MHS 15m", d.shownAverage(a, i, 3), 2)
+		out.members("MHS 5m", decimal{d.shownAverage(a, i, 2), 2}, "MHS 15m", decimal{d.shownAverage(a, i, 3), 2})
 	}
-	out.intField("Accepted", int64(accepted))
-	out.intField("Rejected", int64(b.rejected))
-	out.intField("Hardware Errors", int64(b.errors))
-	out.floatField("Utility", perMinute(accepted, elapsed), 2)
+	out.members("Accepted", int64(accepted), "Rejected", int64(b.rejected), "Hardware Errors", int64(b.errors),
+		"Utility", decimal{perMinute(accepted, elapsed), 2})
 	if !m.chipCore {
-		out.intField("Last Share Pool", int64(b.lastPool))
-		out.intField("Last Share Time", d.deviceUnix(a, b.lastShare))
-		out.intField("Total MH", int64(math.Round(b.work)))
+		out.members("Last Share Pool", b.lastPool, "Last Share Time", d.deviceUnix(a, b.lastShare), "Total MH", int64(math.Round(b.work)))
 		if !m.tuneHash {
-			out.intField("Diff1 Work", int64(diff1))
+			out.members("Diff1 Work", int64(diff1))
 		}
-		out.intField("Difficulty Accepted", int64(accepted*difficulty))
-		out.intField("Difficulty Rejected", int64(float64(b.rejected)*difficulty))
+		out.members("Difficulty Accepted", int64(accepted*difficulty), "Difficulty Rejected", int64(float64(b.rejected)*difficulty))
 		last := int64(0)
 		if b.shares > 0 {
 			last = int64(difficulty)
 		}
-		out.intField("Last Share Difficulty", last)
-		out.intField("Last Valid Work", d.deviceUnix(a, b.lastWork))
-		out.floatField("Device Hardware%", percent(math.Floor(b.errors), math.Floor(b.errors)+diff1), 4)
-		out.floatField("Device Rejected%", percent(float64(b.rejected)*difficulty, diff1), 4)
+		out.members("Last Share Difficulty", last, "Last Valid Work", d.deviceUnix(a, b.lastWork),
+			"Device Hardware%", decimal{percent(math.Floor(b.errors), math.Floor(b.errors)+diff1), 4},
+			"Device Rejected%", decimal{percent(float64(b.rejected)*difficulty, diff1), 4})
 	}
-	out.intField("Device Elapsed", int64(elapsed))
+	out.members("Device Elapsed", int64(elapsed))
 	if m.tuneHash {
-		out.floatField("Tune hash", d.nominal(b), 2)
+		out.members("Tune hash", decimal{d.nominal(b), 2})
 	}
 	if i < m.hashRateBoards() {
 		rate := d.hashRate(a, i)
 		if m.innosilicon() {
-			d.scaledRate(&out.php, rate*m.Factor)
-			out.floatField("Hash Rate H", rate*m.Factor, 2)
+			out.members(d.scaledRate(rate * m.Factor)...)
+			out.members("Hash Rate H", decimal{rate * m.Factor, 2})
 		} else {
-			out.floatField("Hash Rate", rate, 2)
+			out.members("Hash Rate", decimal{rate, 2})
 		}
 	}
 	out.close()
@@ -173,16 +148,15 @@ func (d *Dragon) hashRate(a *request, i int) float64 {
 	return roundTo(d.shownAverage(a, i, 3), 2)
 }
 
-// scaledRate writes a rate for people: divided by 1000 until it is below, with its unit.
-func (d *Dragon) scaledRate(p *php, rate float64) {
+// scaledRate is a rate for people: divided by 1000 until it is below, with its unit.
+func (d *Dragon) scaledRate(rate float64) object {
 	prefixes := [...]string{"", "K", "M", "G", "T", "P", "E"}
 	n := 0
 	for rate >= 1000 && n < len(prefixes)-1 {
 		rate /= 1000
 		n++
 	}
-	p.floatField("Hash Rate", rate, 2)
-	p.strField("Unit", prefixes[n]+d.model.Unit)
+	return object{"Hash Rate", decimal{rate, 2}, "Unit", prefixes[n] + d.model.Unit}
 }
 
 // shownAverage is an average with the scatter that shares bring into it: the
@@ -267,51 +241,29 @@ func (d *Dragon) poolEntry(out *reply, a *request, i, active int) {
 
 	out.item()
 	out.open()
-	out.intField("POOL", int64(number))
-	out.strField("URL", p.URL)
-	out.strField("Status", status)
-	out.intField("Priority", int64(i))
-	out.intField("Quota", 1)
-	out.strField("Long Poll", "N")
-	out.intField("Getworks", int64(math.Ceil(p.active/27)))
-	out.intField("Accepted", int64(p.accepted))
-	out.intField("Rejected", int64(p.rejected))
-	out.intField("Works", int64(p.active*22))
-	out.intField("Discarded", int64(p.active*0.57))
-	out.intField("Stale", 0)
-	out.intField("Get Failures", int64(p.failures))
-	out.intField("Remote Failures", 0)
-	out.strField("User", d.label(a.endpoint, p.User))
-	out.intField("Last Share Time", d.deviceUnix(a, p.last))
+	out.members("POOL", number, "URL", p.URL, "Status", status, "Priority", i, "Quota", 1, "Long Poll", "N",
+		"Getworks", int64(math.Ceil(p.active/27)), "Accepted", int64(p.accepted), "Rejected", int64(p.rejected),
+		"Works", int64(p.active*22), "Discarded", int64(p.active*0.57), "Stale", 0, "Get Failures", int64(p.failures),
+		"Remote Failures", 0, "User", d.label(a.endpoint, p.User), "Last Share Time", d.deviceUnix(a, p.last))
 	if !m.leanPools {
-		out.intField("Diff1 Shares", int64((accepted+rejected)*difficulty))
+		out.members("Diff1 Shares", int64((accepted+rejected)*difficulty))
 	}
-	out.strField("Proxy Type", "")
-	out.strField("Proxy", "")
-	out.intField("Difficulty Accepted", int64(accepted*difficulty))
-	out.intField("Difficulty Rejected", int64(rejected*difficulty))
-	out.intField("Difficulty Stale", 0)
-	out.intField("Last Share Difficulty", int64(last))
+	out.members("Proxy Type", "", "Proxy", "", "Difficulty Accepted", int64(accepted*difficulty),
+		"Difficulty Rejected", int64(rejected*difficulty), "Difficulty Stale", 0, "Last Share Difficulty", int64(last))
 	if !m.leanPools {
-		out.intField("Work Difficulty", int64(work))
+		out.members("Work Difficulty", int64(work))
 	}
-	out.boolField("Has Stratum", true)
-	out.boolField("Stratum Active", i == active)
-	out.strField("Stratum URL", stratumURL)
+	out.members("Has Stratum", true, "Stratum Active", i == active, "Stratum URL", stratumURL)
 	if !m.leanPools {
-		out.intField("Stratum Difficulty", int64(work))
-		out.boolField("Has Vmask", true)
+		out.members("Stratum Difficulty", int64(work), "Has Vmask", true)
 	}
-	out.boolField("Has GBT", false)
+	out.members("Has GBT", false)
 	if !m.leanPools {
-		out.intField("Best Share", int64(p.best))
+		out.members("Best Share", int64(p.best))
 	}
-	out.floatField("Pool Rejected%", percent(rejected, accepted+rejected), 4)
-	out.floatField("Pool Stale%", 0, 4)
+	out.members("Pool Rejected%", decimal{percent(rejected, accepted+rejected), 4}, "Pool Stale%", decimal{0, 4})
 	if !m.leanPools {
-		out.intField("Bad Work", int64(p.active/600))
-		out.intField("Current Block Height", height)
-		out.intField("Current Block Version", 536870912)
+		out.members("Bad Work", int64(p.active/600), "Current Block Height", height, "Current Block Version", 536870912)
 	}
 	out.close()
 }

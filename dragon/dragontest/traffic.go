@@ -45,40 +45,17 @@ func Forbidden() []string {
 	return []string{"setLock", "setPlatform", "setFreqVol"}
 }
 
-type traffic struct {
-	requests    map[string]int
-	forbidden   map[string]int
-	credentials map[dragon.Credential]int
-	connections int
-	inFlight    int
-	maxInFlight int
-	logins      int
-	refused     int
-	stale       int
-}
-
-func (t *traffic) init() {
-	t.requests = make(map[string]int)
-	t.forbidden = make(map[string]int)
-	t.credentials = make(map[dragon.Credential]int)
+func newTraffic() Traffic {
+	return Traffic{Requests: make(map[string]int), Credentials: make(map[dragon.Credential]int), Forbidden: make(map[string]int)}
 }
 
 // Traffic returns what others did to the dragon so far.
 func (d *Dragon) Traffic() Traffic {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	t := &d.traffic
-	return Traffic{
-		Requests:      maps.Clone(t.requests),
-		Connections:   t.connections,
-		MaxInFlight:   t.maxInFlight,
-		InFlight:      t.inFlight,
-		Logins:        t.logins,
-		RefusedLogins: t.refused,
-		Stale:         t.stale,
-		Credentials:   maps.Clone(t.credentials),
-		Forbidden:     maps.Clone(t.forbidden),
-	}
+	t := d.traffic
+	t.Requests, t.Credentials, t.Forbidden = maps.Clone(t.Requests), maps.Clone(t.Credentials), maps.Clone(t.Forbidden)
+	return t
 }
 
 // ForgetTraffic sets everything that Traffic counts back to none, but for the
@@ -86,9 +63,9 @@ func (d *Dragon) Traffic() Traffic {
 func (d *Dragon) ForgetTraffic() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := d.traffic.inFlight
-	d.traffic = traffic{inFlight: now, maxInFlight: now}
-	d.traffic.init()
+	now := d.traffic.InFlight
+	d.traffic = newTraffic()
+	d.traffic.InFlight, d.traffic.MaxInFlight = now, now
 }
 
 // Writes returns the requests so far that were meant to change something, oldest first.
@@ -101,20 +78,20 @@ func (d *Dragon) Writes() []Write {
 func (d *Dragon) connected() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.traffic.connections++
+	d.traffic.Connections++
 }
 
 // enter counts a request and says what it is for. The caller holds d.mu.
 func (d *Dragon) enter(r *http.Request) (endpoint string) {
 	endpoint = endpointOf(r.URL.Path)
 	t := &d.traffic
-	t.requests[endpoint]++
+	t.Requests[endpoint]++
 	if !aside(endpoint) {
-		t.inFlight++
-		t.maxInFlight = max(t.maxInFlight, t.inFlight)
+		t.InFlight++
+		t.MaxInFlight = max(t.MaxInFlight, t.InFlight)
 	}
 	if slices.Contains(Forbidden(), endpoint) {
-		t.forbidden[endpoint]++
+		t.Forbidden[endpoint]++
 	}
 	return endpoint
 }
