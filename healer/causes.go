@@ -33,16 +33,20 @@ func (c *cycle) poolsDown() {
 			if f.URL == "" || f.Status == "Disabled" || slices.ContainsFunc(s.f.Pools[:j], f.same) {
 				continue
 			}
+			idle := j < len(s.w.pools) && c.now.Since(s.w.pools[j].moved) >= c.p.Causes.PoolIdle
+			s.idle = s.idle || f.Active && idle
+			bad := !f.alive() || f.Active && idle
+			if bad && s.r.Quarantine != nil { // known to be its own fault
+				continue
+			}
 			p := pools[f.URL]
 			if p == nil {
 				p = new(pool)
 				pools[f.URL] = p
 			}
 			p.members++
-			idle := j < len(s.w.pools) && c.now.Since(s.w.pools[j].moved) >= c.p.Causes.PoolIdle
-			s.idle = s.idle || f.Active && idle
 			switch {
-			case !f.alive() || f.Active && idle:
+			case bad:
 				p.bad++
 			case !idle && j < len(s.w.pools) && s.w.pools[j].grew: // not one that has only just been heard of again
 				p.fine++

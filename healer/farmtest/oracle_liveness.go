@@ -134,7 +134,16 @@ func (o *Oracle) hardTimes(h *Healer) bool {
 			return true
 		}
 	}
+	tune := 0
+	for _, d := range w.Dragons {
+		if d.tuned != 0 {
+			tune++
+		}
+	}
 	for _, c := range w.Causes {
+		if c.Kind == "power" && c.To > now-8*time.Hour && tune >= (len(w.Dragons)+4)/5 { // the hold lasts while they tune
+			return true
+		}
 		if c.To > now-2*time.Hour {
 			if c.Kind == "pool" && w.idleFor(c) {
 				continue
@@ -181,7 +190,7 @@ func (o *Oracle) fulfilment(h *Healer) {
 		changed := slices.ContainsFunc(w.Writes, func(x Write) bool { // its budget is used up, or it was changed externally
 			return x.N == d.N && (x.Actor == "stranger" || w.Now-x.At < 25*time.Hour)
 		})
-		if !works || changed || d.answer != "" || d.phase != running || h.taken[d.N] ||
+		if !works || changed || d.answer != "" || d.phase != running || d.stopped || h.taken[d.N] ||
 			o.aside[d.N] || w.forgets[d.N] > 0 || d.web() != "" || !w.known(d) || o.flaps(d, w.Now) || d.Known != d.Address {
 			o.wants[d.N] = w.Now
 			continue
