@@ -1,8 +1,12 @@
 package healer
 
-import "time"
+import (
+	"time"
 
-// Calendar is a maintenance or a pause that comes again and again. To the decisions it is a Pause
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Calendar is a maintenance, a pause or a curtailment that comes again and again. To the decisions it is a Pause
 // like a person's, which is made and ended at its times.
 type Calendar struct {
 	Name   string
@@ -10,6 +14,8 @@ type Calendar struct {
 	Scope  string // as a Pause has it
 	Value  string
 	Reason string
+	Mode   string // of a curtailment
+	Level  dragon.Number
 	Open   func(time.Time) bool // whether it is time
 }
 
@@ -17,7 +23,8 @@ const calendarStep = time.Minute
 
 // Made reports whether a pause is the calendar's, as it is now configured.
 func (c *Calendar) Made(p *Pause) bool {
-	return p.Calendar == c.Name && p.Kind == c.Kind && p.Scope == c.Scope && p.Value == c.Value && p.Reason == c.Reason
+	return p.Calendar == c.Name && p.Kind == c.Kind && p.Scope == c.Scope && p.Value == c.Value && p.Reason == c.Reason &&
+		p.Mode == c.Mode && p.Level == c.Level
 }
 
 // Left is how long the interval at a time still lasts, to the minute, and as long as a pause may

@@ -231,12 +231,14 @@ func fitness(s *subject) int {
 func (c *cycle) wanted(s *subject) *change {
 	if s.phase == PhaseFailed {
 		if w := c.rollbackTarget(s); w != nil {
-			return &change{ConfigStep{s.rollout.ID, w.items(), true, w.Heat}, s.rollout, w}
+			return &change{ConfigStep{Rollout: s.rollout.ID, Items: w.items(), Restore: true, Heat: w.Heat}, s.rollout, w}
 		}
 		return nil
 	}
 	if items := s.pending(); len(items) > 0 {
-		return &change{ConfigStep{s.rollout.ID, items, false, s.f.Desired.Heat}, s.rollout, s.f.Desired}
+		w := s.f.Desired
+		step := ConfigStep{Rollout: s.rollout.ID, Items: items, Heat: w.Heat, Curtail: w.Curtail && slices.Equal(items, []Item{ItemAutotune})}
+		return &change{step, s.rollout, w}
 	}
 	return nil
 }

@@ -180,17 +180,6 @@ func (m *Memory) refused(mac string, a *Action) {
 	r.Config.addStuck(a.Change.Told, a.Ended)
 }
 
-// rollbacks is how many of a dragon's configurations in a window were rollbacks.
-func rollbacks(r *Record, window time.Duration, now Moment) int {
-	n := 0
-	for i := range r.Actions {
-		if a := &r.Actions[i]; a.Change != nil && a.Change.Restore && now.Since(a.At) < window {
-			n++
-		}
-	}
-	return n
-}
-
 // unsentGap is how long other dragons come first after one could not be written to.
 const unsentGap = 5 * time.Minute
 

@@ -8,16 +8,20 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // PauseKind tells a pause from maintenance.
 type PauseKind string
 
-// The kinds. Both stop the healer; a dragon in maintenance is not counted as
-// sick either, and its alerts are muted.
+// The kinds. The first two stop the healer; a dragon in maintenance is not counted as
+// sick either, and its alerts are muted. A curtailment stops nothing: its dragons are to
+// have another autotune mode while it lasts.
 const (
 	Paused     PauseKind = "pause"
 	Maintained PauseKind = "maintenance"
+	Curtailed  PauseKind = "curtailment"
 )
 
 const (
@@ -40,6 +44,17 @@ type Pause struct {
 	UntilResume bool      `json:"until_resume,omitempty"`
 	Retired     bool      `json:"retired,omitempty"`  // maintenance of a retired dragon
 	Calendar    string    `json:"calendar,omitempty"` // that has made it; empty: a person has
+
+	Mode  string        `json:"mode,omitempty"` // of the autotuner, of a curtailment
+	Level dragon.Number `json:"level,omitzero"`
+}
+
+// InWords is the kind, of a curtailment with its autotune mode.
+func (p *Pause) InWords() string {
+	if p.Kind == Curtailed {
+		return "curtailment (" + ModeText(p.Mode, p.Level) + ")"
+	}
+	return string(p.Kind)
 }
 
 // PauseRequest asks for a pause. A zero For is four hours.
@@ -53,6 +68,8 @@ type PauseRequest struct {
 	Force        bool // also for a value that no dragon has
 	Retired      bool // For may be of any length
 	Calendar     string
+	Mode         string // of a curtailment
+	Level        dragon.Number
 }
 
 // Pause adds a pause.
@@ -74,8 +91,10 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 	}
 	r.For = cmp.Or(r.For, pauseDefault)
 	switch {
-	case r.Kind != Paused && r.Kind != Maintained:
-		return Pause{}, fmt.Errorf("pause: kind %q, expected pause or maintenance", r.Kind)
+	case r.Kind != Paused && r.Kind != Maintained && r.Kind != Curtailed:
+		return Pause{}, fmt.Errorf("pause: kind %q, expected pause, maintenance or curtailment", r.Kind)
+	case (r.Kind == Curtailed) != (r.Mode != ""):
+		return Pause{}, fmt.Errorf("pause: a %s with the autotune mode %q", r.Kind, r.Mode)
 	case r.Owner == "" || r.Reason == "":
 		return Pause{}, errors.New("pause: it needs an owner and a reason")
 	case !r.UntilResume && (r.For < 0 || r.For > pauseMax && !r.Retired):
@@ -86,6 +105,7 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 	p := Pause{
 		ID: fmt.Sprintf("p%d", m.Fleet.NextPause), Kind: r.Kind, Scope: r.Scope, Value: r.Value,
 		Owner: r.Owner, Reason: r.Reason, At: t, Wall: now.Wall, UntilResume: r.UntilResume, Retired: r.Retired, Calendar: r.Calendar,
+		Mode: r.Mode, Level: r.Level,
 	}
 	if !r.UntilResume {
 		p.Until = t.Add(r.For)

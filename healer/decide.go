@@ -21,6 +21,7 @@ func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 func decide(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
 	c := survey(now, view, mem, policy)
 	for _, s := range c.all {
+		c.curtail(s)
 		c.downshift(s)
 	}
 	for _, s := range c.all {
@@ -76,6 +77,7 @@ type subject struct {
 	rollout     *ConfigRollout // of its desired state; nil: it has none
 	drift       []Difference   // of what it is known to be configured for
 	phase       Phase
+	turned      bool // a curtailment of it has just begun or ended
 }
 
 // sick reports whether a detector that leads to actions has fired.

@@ -21,7 +21,8 @@ type DesiredState struct {
 
 	Priority int // dragons of a higher one are written to first; not a part of the key
 
-	Heat bool // against heat, by the healer itself: see downshift
+	Heat    bool // against heat, by the healer itself: see downshift
+	Curtail bool // its mode begins or ends a curtailment
 }
 
 // Configured is the configuration that a dragon has told, and when, by the monotonic clock of
@@ -196,6 +197,9 @@ func (m *Memory) Desired(d *Decision, own *DesiredState) *DesiredState {
 	r := m.Dragons[d.MAC]
 	if r == nil || d.Change == nil {
 		return nil
+	}
+	if r.Curtailed != nil {
+		own = r.Curtailed.desiredState(own)
 	}
 	if r.Downshift != nil {
 		own = r.Downshift.desiredState(own)

@@ -7,13 +7,16 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
-// Downshift is what must be remembered of a dragon that was too hot: the autotune mode that it
-// had, and gets again once it has been cool for long enough.
+// Downshift is what must be remembered of a dragon that was too hot, or is curtailed: the
+// autotune mode that it had, and gets again once it has been cool for long enough, or when the
+// curtailment is over.
 type Downshift struct {
 	Since Moment   `json:"since"`
 	Mode  string   `json:"mode"`
 	Level *float64 `json:"level,omitempty"`
 	Back  Moment   `json:"back,omitempty"` // since when the mode is to be restored; 0: not yet
+
+	To *Curtailment `json:"to,omitempty"` // nil: against heat
 }
 
 const (
@@ -86,13 +89,9 @@ func (c *cycle) trackHeat(s *subject) {
 
 // beginDownshift remembers the dragon's autotune mode, so that it can be restored.
 func (c *cycle) beginDownshift(s *subject) {
-	have := s.f.Configured
-	if !have.known(ItemAutotune) || have.Mode == coolest {
+	x := c.tunedNow(s)
+	if x == nil || x.Mode == coolest {
 		return
-	}
-	x := &Downshift{Since: c.now, Mode: have.Mode}
-	if l, ok := have.Level.Get(); ok {
-		x.Level = &l
 	}
 	s.r.Downshift = x
 	c.m.touch(s.f.MAC)
@@ -123,7 +122,11 @@ func (x *Downshift) desiredState(own *DesiredState) *DesiredState {
 	if own != nil {
 		*w = *own
 	}
-	w.Heat = true
+	if x.To != nil {
+		x.curtail(w)
+		return w
+	}
+	w.Heat, w.Curtail = true, false
 	if x.Back == 0 {
 		w.Key, w.Name, w.Mode, w.Level = w.Key+" heat", "less heat", coolest, dragon.Number{}
 	} else {

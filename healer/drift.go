@@ -95,6 +95,9 @@ func (c *cycle) compare(s *subject) {
 		return
 	}
 	s.rollout = c.rolloutOf(w)
+	if s.turned && s.rollout.State == RolloutDone {
+		c.move(s.rollout, RolloutWaves, "a curtailment has begun or ended")
+	}
 	s.drift = w.Differences(s.f.Configured)
 	r := s.r.Config
 	if r != nil && r.Rollout != s.rollout.ID && s.r.open() == nil {

@@ -278,11 +278,7 @@ func (q *gateRequest) deviceBudget() answer {
 	}
 	switch q.kind {
 	case Configure:
-		a := limit(Configure, day, d.ConfigWrites24h)
-		if n := rollbacks(r, day, now); !a.open && count(r, Configure, day, now)-n < d.ConfigWrites24h {
-			return yes(fmt.Sprintf("%s, %d of them rollbacks", a.detail, n))
-		}
-		return a
+		return q.configBudget()
 	case Restart:
 		return limit(Restart, day, d.Restarts24h)
 	case Reboot:

@@ -147,6 +147,7 @@ type Record struct {
 	Flapping   Moment     `json:"flapping,omitempty"`  // the last unexplained restart of a flapping dragon
 	DeadHot    []int      `json:"dead_hot,omitempty"`  // boards that died of heat and have not been alive since
 	Downshift  *Downshift `json:"downshift,omitempty"` // never changed once made
+	Curtailed  *Downshift `json:"curtailed,omitempty"` // the same for a curtailment
 	Baseline   Baseline   `json:"baseline"`
 	Boot       Moment     `json:"boot,omitempty"` // of its system, as the last sample has it
 

@@ -75,15 +75,16 @@ func (p *Plan) Time(m Moment) time.Time { return p.Wall.Add(time.Duration(m - p.
 
 // Counts is the fleet in numbers.
 type Counts struct {
-	Fleet   int           `json:"fleet"` // known
-	N       int           `json:"n"`     // that the limits are computed from
-	States  map[State]int `json:"states"`
-	Sick    int           `json:"sick"`    // as the storm breaker counts
-	Storm   int           `json:"storm"`   // its limit
-	Silent  int           `json:"silent"`  // unreachable, as the breakers count
-	Slow    int           `json:"slow"`    // asked less often, since their answers take long
-	Shifted int           `json:"shifted"` // that are to run in a cooler mode, until the heat is over
-	Blocked map[Gate]int  `json:"blocked"` // dragons that wait for a gate
+	Fleet     int           `json:"fleet"` // known
+	N         int           `json:"n"`     // that the limits are computed from
+	States    map[State]int `json:"states"`
+	Sick      int           `json:"sick"`      // as the storm breaker counts
+	Storm     int           `json:"storm"`     // its limit
+	Silent    int           `json:"silent"`    // unreachable, as the breakers count
+	Slow      int           `json:"slow"`      // asked less often, since their answers take long
+	Shifted   int           `json:"shifted"`   // that are to run in a cooler mode, until the heat is over
+	Curtailed int           `json:"curtailed"` // that are to run in the mode of a curtailment, until it is over
+	Blocked   map[Gate]int  `json:"blocked"`   // dragons that wait for a gate
 
 	Untreated Span `json:"untreated_s"` // how long a sick dragon has been left alone, at most
 }
@@ -143,6 +144,7 @@ type ConfigStep struct {
 	Items   []Item `json:"items"`
 	Restore bool   `json:"restore,omitempty"` // a rollback: back to what the dragon had
 	Heat    bool   `json:"heat,omitempty"`    // against heat, by the healer itself
+	Curtail bool   `json:"curtail,omitempty"` // begins or ends a curtailment, and nothing else
 }
 
 // FirmwareStep is what a decision is to a rollout of firmware: an upload, or a canary's

@@ -23,7 +23,7 @@ func (d *Dragon) configured() healer.Configured {
 
 // tell adds to the facts the desired state, and what the dragon has said of itself.
 func (d *Dragon) tell(f *healer.Facts) {
-	if h := d.world.healer; d.wish == nil && (h == nil || !h.Policy.Default.Heat.DownshiftEnabled) {
+	if h := d.world.healer; d.wish == nil && (h == nil || !h.Policy.Default.Heat.DownshiftEnabled && !h.curtails(d.MAC)) {
 		return
 	}
 	if d.at-d.asked >= rereads {
@@ -31,6 +31,11 @@ func (d *Dragon) tell(f *healer.Facts) {
 	}
 	said := d.said
 	f.Desired, f.Configured = d.wish, &said
+}
+
+// curtails reports whether the configuration of a dragon without a desired state must be known.
+func (h *Healer) curtails(mac string) bool {
+	return h.mem != nil && (h.mem.Curtails() || h.mem.Dragons[mac] != nil && h.mem.Dragons[mac].Curtailed != nil)
 }
 
 // right reports whether the dragon is in sync.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
@@ -148,10 +149,11 @@ func (p *command) kill() func(*World) {
 
 func (p *command) pause() func(*World) {
 	verb := p.verb
-	r := healer.PauseRequest{Kind: healer.Paused, Scope: p.oneOf("fleet", "domain", "pool", "model", "mac"), Owner: "ann", Reason: "asked for"}
-	if verb == "maintenance" {
-		r.Kind = healer.Maintained
+	r := healer.PauseRequest{Kind: healer.PauseKind(verb), Owner: "ann", Reason: "asked for"}
+	if r.Kind == healer.Curtailed {
+		r.Mode, r.Calendar = p.oneOf(dragon.AutoTuneModes()...), "peak"
 	}
+	r.Scope = p.oneOf("fleet", "domain", "pool", "model", "mac")
 	switch r.Scope {
 	case "mac":
 		if i := p.dragon(); p.err == nil {
@@ -177,7 +179,7 @@ func (p *command) pause() func(*World) {
 		}
 		_, err := h.mem.Pause(w.instant(), r)
 		h.said(strings.TrimSpace(verb+" "+r.Scope+" "+r.Value), err)
-		if err == nil {
+		if err == nil && r.Kind != healer.Curtailed {
 			h.pauses = append(h.pauses, hold{r, w.Now, w.Now + min(r.For, unending)})
 			if r.UntilResume {
 				h.pauses[len(h.pauses)-1].to = unending

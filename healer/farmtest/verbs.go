@@ -31,7 +31,7 @@ import (
 //	kill healer [at wal=intent|sent|result] [for 10m]
 //	store readonly [1h]|corrupt|backup|restored               owner lost [1h]        stop file [1h]
 //	gate closed|error|open [1h]        observe|enforce
-//	pause|maintenance fleet|domain sw1|pool slush|model T1|mac d3|  [4h]
+//	pause|maintenance fleet|domain sw1|pool slush|model T1|mac d3|  [4h]      curtailment efficient fleet|…  [4h]
 //	quarantine d3                      release d3             ack harm|foreign|…
 //	ask d3 restart|reboot|configure|firmware [by rollout:x] [force] [until sent]
 //	config low_ratio 0.99              firmware …: see rollout
@@ -47,8 +47,8 @@ var verbs = map[string]func(*command) func(*World){
 
 	"clock": (*command).clock, "ntp": (*command).ntp, "kill": (*command).kill, "store": (*command).store, "owner": (*command).owner,
 	"stop": (*command).stop, "gate": (*command).gate, "observe": (*command).mode, "enforce": (*command).mode,
-	"pause": (*command).pause, "maintenance": (*command).pause, "quarantine": (*command).quarantine, "release": (*command).release,
-	"ack": (*command).ack, "config": (*command).config,
+	"pause": (*command).pause, "maintenance": (*command).pause, "curtailment": (*command).pause, "quarantine": (*command).quarantine,
+	"release": (*command).release, "ack": (*command).ack, "config": (*command).config,
 }
 
 // does reads what happens at a time.

@@ -39,7 +39,7 @@ func (h *Healer) keepCalendars(now healer.Instant) {
 			continue
 		}
 		p, err := h.mem.Pause(now, healer.PauseRequest{Kind: c.Kind, Scope: c.Scope, Value: c.Value, Owner: "calendar " + c.Name, Reason: c.Reason,
-			For: c.Left(now.Wall), Calendar: c.Name})
+			For: c.Left(now.Wall), Calendar: c.Name, Mode: c.Mode, Level: c.Level})
 		if err != nil {
 			level.Error(h.logger).Log("msg", "calendar cannot pause the healer", "calendar", c.Name, "err", err)
 			continue
@@ -48,7 +48,7 @@ func (h *Healer) keepCalendars(now healer.Instant) {
 			h.calendarUntil = make(map[string]healer.Moment)
 		}
 		h.calendarUntil[c.Name] = p.Until
-		h.auditRequest(healer.Hold, "", calendarActor(c.Name), fmt.Sprintf("%s %s of %s %s: %s", p.Kind, p.ID, p.Scope, p.Value, p.Reason))
+		h.auditRequest(healer.Hold, "", calendarActor(c.Name), fmt.Sprintf("%s %s of %s %s: %s", p.InWords(), p.ID, p.Scope, p.Value, p.Reason))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 // withCalendar gives the fixture a calendar for a dragon, which is open for an hour from an hour
@@ -102,6 +103,45 @@ func TestACalendarGivesWay(t *testing.T) {
 		pass(3 * time.Minute)
 		if p := w.pauses(); len(p) != 1 || p[0].Owner != "eva" {
 			t.Errorf("without a calendar: %+v", p)
+		}
+	})
+}
+
+// Price hours by a calendar: one dragon tries the mode first, then the others have it, then all
+// have what they had before.
+func TestACalendarCurtailsItsDragons(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixtureOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.AutoTune: 0})
+		list := w.withCalendar(1)
+		c := (*list.Load())[0]
+		c.Kind, c.Scope, c.Value, c.Mode = healer.Curtailed, "fleet", "", "efficient"
+		list.Store(&[]healer.Calendar{c})
+		w.start()
+		w.settle()
+		before := w.dragons.Dragon(0).Truth().AutoTune.Mode
+		have := func(mode string) func() bool {
+			return func() bool {
+				for _, d := range w.dragons.Dragons() {
+					if d.Truth().AutoTune.Mode != mode {
+						return false
+					}
+				}
+				return true
+			}
+		}
+		w.until("all run in it", 2*time.Hour, have("efficient"))
+		if n := w.metric("mother_healer_curtailed"); n != 3 || w.metric("mother_calendar_open", "calendar", "filters") != 1 {
+			t.Errorf("%g dragons are curtailed", n)
+		}
+		w.stop() // it is remembered what they had
+		w.start()
+		w.until("all have again what they had", 3*time.Hour, have(before))
+		w.until("it is over", time.Hour, func() bool { return w.metric("mother_healer_curtailed") == 0 })
+		for i := range w.dragons.Len() {
+			if got := w.wrote(i); !slices.Equal(got, []string{"setAutoTune", "setAutoTune"}) {
+				t.Errorf("%s was written %v", w.worker(i), got)
+			}
 		}
 	})
 }

@@ -325,7 +325,7 @@ func (h *Healer) configured(d *fleet.Dragon, f *healer.Facts, p *healer.Policy) 
 		f.Desired = p.Desired(DeviceOf(d.Info()))
 	}
 	r := h.mem.Dragons[f.MAC]
-	if f.Desired == nil && !p.For(f.Profile).Heat.DownshiftEnabled && (r == nil || r.Downshift == nil) {
+	if f.Desired == nil && !p.For(f.Profile).Heat.DownshiftEnabled && !h.mem.Curtails() && (r == nil || r.Downshift == nil && r.Curtailed == nil) {
 		return
 	}
 	now, facts := h.clock.Now().Mono, d.Facts()

@@ -166,6 +166,9 @@ var shown = []struct {
 	{gauge("mother_healer_slow_dragons", "Dragons that the healer asks half as often, because more than 5 % of their answers take too long."), func(s *Status, put func(float64, ...string)) {
 		put(float64(s.Plan.Counts.Slow))
 	}},
+	{gauge("mother_healer_curtailed", "Dragons that are to run in the autotune mode of a curtailment until it is over."), func(s *Status, put func(float64, ...string)) {
+		put(float64(s.Plan.Counts.Curtailed))
+	}},
 	{gauge("mother_healer_downshifted", "Dragons that are to run in the autotune mode efficient until the heat is over."), func(s *Status, put func(float64, ...string)) {
 		put(float64(s.Plan.Counts.Shifted))
 	}},
@@ -210,12 +213,12 @@ var shown = []struct {
 			}
 		}
 	}},
-	{gauge("mother_calendar_open", "1: the maintenance or the pause of the calendar is in force; 0: it is not.", "calendar"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_calendar_open", "1: the maintenance, the pause or the curtailment of the calendar is in force; 0: it is not.", "calendar"), func(s *Status, put func(float64, ...string)) {
 		for name, open := range s.calendars {
 			put(truth(open), name)
 		}
 	}},
-	{gauge("mother_pauses", "Pauses and maintenances of people that are in force.", "scope"), func(s *Status, put func(float64, ...string)) {
+	{gauge("mother_pauses", "Pauses, maintenances and curtailments of people that are in force.", "scope"), func(s *Status, put func(float64, ...string)) {
 		n := make(map[string]int)
 		for i := range s.Plan.Pauses {
 			if s.Plan.Pauses[i].Calendar == "" {

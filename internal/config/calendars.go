@@ -13,12 +13,13 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// calendar is a maintenance or a pause that comes again and again.
+// calendar is a maintenance, a pause or a curtailment that comes again and again.
 type calendar struct {
 	Name      string             `yaml:"name"`
 	Kind      string             `yaml:"kind"`
 	Scope     string             `yaml:"scope"`
 	Reason    string             `yaml:"reason"`
+	Autotune  autotune           `yaml:"autotune"`
 	Intervals []calendarInterval `yaml:"time_intervals"`
 }
 
@@ -40,14 +41,16 @@ type calendarTimes struct {
 func calendarSection() section {
 	return section{path: "calendars", about: `Maintenance that comes again and again, per scope: [healing.md](healing.md#calendars).
 In a maintenance the healer does not act, the dragons do not count as sick, and their alerts are silent.
-A pause only keeps the healer from acting: it says when healing is *not* allowed, where
-` + "`healing.windows`" + ` says when it is. The intervals are written
+A pause only keeps the healer from acting. In a curtailment the dragons have another autotune mode:
+[curtailment.md](curtailment.md). The intervals are written
 as Alertmanager's time_intervals. One that goes over midnight is two.`, rows: []setting{
 		{doc: "The calendars; none unless one is named.", example: calendarsExample},
 		{key: "[].name", doc: "The name in the log, the plan and the audit, of a-z, 0-9, -, _ and ."},
-		{key: "[].kind", doc: "maintenance or pause. Default: maintenance."},
+		{key: "[].kind", doc: "maintenance, pause or curtailment. Default: maintenance."},
 		{key: "[].scope", doc: "The dragons: fleet, or site=, pool=, model=, firmware=, label=NAME= or mac= with a value."},
 		{key: "[].reason", doc: "Why, for others and for the audit."},
+		{key: "[].autotune.mode", doc: "The autotune mode in a curtailment: efficient, balanced, factory or performance."},
+		{key: "[].autotune.level", from: "0", to: "4", doc: "The level of that mode; Innosilicon only."},
 		{key: "[].time_intervals", doc: "When. One of them is enough. In one, every key that is set must fit."},
 		{key: "[].time_intervals[].times", doc: "Times of the day."},
 		{key: "[].time_intervals[].times[].start_time", doc: "The beginning, such as \"06:00\"."},
@@ -63,7 +66,9 @@ as Alertmanager's time_intervals. One that goes over midnight is two.`, rows: []
 const calendarsExample = `- {name: filters, scope: site=hall-a, reason: filters are cleaned,
   time_intervals: [{weekdays: [tuesday], times: [{start_time: "06:00", end_time: "08:00"}], location: Europe/Berlin}]}
 - {name: peak, kind: pause, scope: fleet, reason: nothing restarts at peak price,
-  time_intervals: [{months: ["november:december"], times: [{start_time: "17:00", end_time: "20:00"}]}]}`
+  time_intervals: [{months: ["november:december"], times: [{start_time: "17:00", end_time: "20:00"}]}]}
+- {name: tariff, kind: curtailment, scope: site=hall-b, reason: power is expensive, autotune: {mode: efficient},
+  time_intervals: [{weekdays: ["monday:friday"], times: [{start_time: "16:00", end_time: "21:00"}], location: Europe/Berlin}]}`
 
 // adoptCalendars checks the calendars.
 func (c *Config) adoptCalendars(r *reader) {
@@ -80,10 +85,13 @@ func (c *Config) adoptCalendars(r *reader) {
 		k := healer.Calendar{Name: x.Name, Kind: healer.Maintained, Reason: x.Reason}
 		switch x.Kind {
 		case "", string(healer.Maintained):
-		case string(healer.Paused):
-			k.Kind = healer.Paused
+		case string(healer.Paused), string(healer.Curtailed):
+			k.Kind = healer.PauseKind(x.Kind)
 		default:
-			r.at(path+".kind", "%s: want maintenance or pause", shown(x.Kind))
+			r.at(path+".kind", "%s: want maintenance, pause or curtailment", shown(x.Kind))
+		}
+		if k.Mode, k.Level = x.Autotune.check(r, path+".autotune"); (k.Kind == healer.Curtailed) != (k.Mode != "") {
+			r.at(path, "a curtailment needs autotune.mode, and nothing else has one")
 		}
 		if x.Reason == "" {
 			r.at(path, "has no reason")

@@ -18,7 +18,11 @@ func TestCalendars(t *testing.T) {
 		"an empty site":     {"{name: a, scope: site=, reason: r" + times + "}", "want fleet, or site="},
 		"a label alone":     {"{name: a, scope: label=rack, reason: r" + times + "}", "want fleet, or site="},
 		"no MAC":            {"{name: a, scope: mac=dragon-1, reason: r" + times + "}", "no MAC"},
-		"another kind":      {"{name: a, kind: silence, scope: fleet, reason: r" + times + "}", "want maintenance or pause"},
+		"another kind":      {"{name: a, kind: silence, scope: fleet, reason: r" + times + "}", "want maintenance, pause or curtailment"},
+		"no mode":           {"{name: a, kind: curtailment, scope: fleet, reason: r" + times + "}", "needs autotune.mode"},
+		"a mode in a pause": {"{name: a, kind: pause, autotune: {mode: efficient}, scope: fleet, reason: r" + times + "}", "needs autotune.mode"},
+		"another mode":      {"{name: a, kind: curtailment, autotune: {mode: off}, scope: fleet, reason: r" + times + "}", "autotune.mode"},
+		"a level alone":     {"{name: a, kind: curtailment, autotune: {level: 1}, scope: fleet, reason: r" + times + "}", "a level needs a mode"},
 		"no times":          {"{name: a, scope: fleet, reason: r}", "has no time_intervals"},
 		"an empty interval": {"{name: a, scope: fleet, reason: r, time_intervals: [{}]}", "would be always"},
 		"over midnight":     {"{name: a, scope: fleet, reason: r, time_intervals: [{times: [{start_time: '22:00', end_time: '06:00'}]}]}", "time_intervals[0]"},
@@ -36,13 +40,19 @@ calendars:
   - {name: filters, scope: site=hall-a, reason: filters, time_intervals: [{weekdays: [tuesday], times: [{start_time: "06:00", end_time: "08:00"}], location: Europe/Berlin}]}
   - {name: peak, kind: pause, scope: label=rack=a12, reason: price, time_intervals: [{months: ["november:december"], days_of_month: [1, -1]}, {years: [2031]}]}
   - {name: one, scope: "mac=A0:B0:45:00:E3:AB", reason: r, time_intervals: [{weekdays: sunday}]}
+  - {name: tariff, kind: curtailment, scope: model=T2T, reason: r, autotune: {mode: efficient, level: 1}, time_intervals: [{years: [2032]}]}
 `)
-	if err != nil || len(c.Calendars) != 3 {
+	if err != nil || len(c.Calendars) != 4 {
 		t.Fatalf("%v: %+v", err, c)
 	}
-	for i, want := range []string{"filters maintenance domain hall-a filters", "peak pause label rack=a12 price", "one maintenance mac a0:b0:45:00:e3:ab r"} {
+	for i, want := range []string{"filters maintenance domain hall-a filters", "peak pause label rack=a12 price", "one maintenance mac a0:b0:45:00:e3:ab r",
+		"tariff curtailment model T2T r efficient level 1"} {
 		k := &c.Calendars[i]
-		if got := strings.Join([]string{k.Name, string(k.Kind), k.Scope, k.Value, k.Reason}, " "); got != want {
+		got := strings.Join([]string{k.Name, string(k.Kind), k.Scope, k.Value, k.Reason}, " ")
+		if k.Mode != "" {
+			got += " " + healer.ModeText(k.Mode, k.Level)
+		}
+		if got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}

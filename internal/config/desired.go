@@ -20,12 +20,30 @@ import (
 type desired struct {
 	Pools      []desiredPool `yaml:"pools"`
 	WorkerName string        `yaml:"worker_name"`
-	Autotune   struct {
-		Mode  string `yaml:"mode"`
-		Level int    `yaml:"level"`
-	} `yaml:"autotune"`
-	Firmware string `yaml:"firmware"`
-	Priority int    `yaml:"priority"`
+	Autotune   autotune      `yaml:"autotune"`
+	Firmware   string        `yaml:"firmware"`
+	Priority   int           `yaml:"priority"`
+}
+
+type autotune struct {
+	Mode  string `yaml:"mode"`
+	Level int    `yaml:"level"`
+}
+
+// check checks an autotune mode, if there is one, and its level.
+func (a *autotune) check(r *reader, path string) (mode string, level dragon.Number) {
+	if r.has(path + ".mode") {
+		if _, err := Choice(dragon.AutoTuneModes()...)(a.Mode); err != nil {
+			r.at(path+".mode", "%s", err)
+		}
+	}
+	if r.has(path + ".level") {
+		level = dragon.Known(float64(a.Level))
+		if !r.has(path + ".mode") {
+			r.at(path+".level", "a level needs a mode")
+		}
+	}
+	return a.Mode, level
 }
 
 type desiredPool struct {
@@ -235,18 +253,7 @@ func (c *Config) desiredBy(r *reader, p *profile, path, dir string) (l desiredLa
 			r.at(path+".worker_name", "invalid name %s: want {user} in it, as in %s, and no spaces", shown(wish.WorkerName), workerTemplate)
 		}
 	}
-	if r.has(path + ".autotune.mode") {
-		if _, err := Choice(dragon.AutoTuneModes()...)(wish.Autotune.Mode); err != nil {
-			r.at(path+".autotune.mode", "%s", err)
-		}
-		l.mode = wish.Autotune.Mode
-	}
-	if r.has(path + ".autotune.level") {
-		l.level = dragon.Known(float64(wish.Autotune.Level))
-		if !r.has(path + ".autotune.mode") {
-			r.at(path+".autotune.level", "a level needs a mode")
-		}
-	}
+	l.mode, l.level = wish.Autotune.check(r, path+".autotune")
 	if r.has(path + ".priority") {
 		l.priority = dragon.Known(float64(wish.Priority))
 	}

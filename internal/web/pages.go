@@ -129,6 +129,11 @@ type frame struct {
 	Page      any
 }
 
+// pauseKinds are the kinds of pauses on top of every page.
+var pauseKinds = map[healer.PauseKind]struct{ tone, says string }{
+	healer.Paused: {"warn", "Paused"}, healer.Maintained: {"warn", "Maintenance"}, healer.Curtailed: {"calm", "Curtailment"},
+}
+
 // alert is a message on top of every page.
 type alert struct {
 	Tone, Says string
@@ -176,7 +181,7 @@ func alerts(s *agent.Status) []alert {
 	}
 	for _, x := range s.Plan.Pauses {
 		if x.Scope == "fleet" {
-			add("warn", "%s by %s: %s", map[healer.PauseKind]string{healer.Paused: "Paused", healer.Maintained: "Maintenance"}[x.Kind], x.Owner, x.Reason)
+			add(pauseKinds[x.Kind].tone, pauseKinds[x.Kind].says+" by %s: %s", x.Owner, x.Reason)
 		}
 	}
 	for _, b := range s.Plan.Breakers[:min(len(s.Plan.Breakers), 3)] {

@@ -181,7 +181,7 @@ func (f *family) describe(p *web.PauseAnswer) string {
 	if p.Ends != nil {
 		end = "until " + f.program.Time(*p.Ends)
 	}
-	return fmt.Sprintf("%s %s of %s %s by %s: %s", p.Kind, p.ID, scope(p.Scope, p.Value), end, cli.Plain(p.Owner, 100), cli.Plain(p.Reason, 500))
+	return fmt.Sprintf("%s %s of %s %s by %s: %s", p.InWords(), p.ID, scope(p.Scope, p.Value), end, cli.Plain(p.Owner, 100), cli.Plain(p.Reason, 500))
 }
 
 // scope is the scope of a pause or breaker in words.

@@ -1,0 +1,132 @@
+package healer
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
+)
+
+// Curtailment is what a dragon is under, or was last: a Pause of that kind.
+type Curtailment struct {
+	Name  string        `json:"name"` // of the calendar, so that its rollout is the same every day, or the pause's ID
+	Mode  string        `json:"mode"`
+	Level dragon.Number `json:"level,omitzero"`
+}
+
+// curtailWrites is how often a dragon's mode is written in 24 hours to begin and to end
+// curtailments: the third is tomorrow's, which may come a little earlier in the day.
+const curtailWrites = 3
+
+// curtail makes the mode of a curtailment the desired state of the dragons in its scope, and the
+// old mode again when it is over. A rollout brings both, like any desired state.
+//
+// It comes before downshift: heat is stronger.
+func (c *cycle) curtail(s *subject) {
+	if s.conflict {
+		return
+	}
+	if s.fresh { // else it is not known which pool it works for, for one
+		c.beginOrEndCurtailment(s)
+	}
+	x := s.r.Curtailed
+	if x == nil {
+		return
+	}
+	w := x.desiredState(s.f.Desired)
+	if x.Back != 0 && s.r.open() == nil && s.f.Configured.known(ItemAutotune) && c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.Tuned(s.f.Configured) {
+		s.r.Curtailed = nil
+		c.m.touch(s.f.MAC)
+		return
+	}
+	f := *s.f // the view's facts are not to be changed
+	f.Desired = w
+	s.f = &f
+}
+
+func (c *cycle) beginOrEndCurtailment(s *subject) {
+	p, x := c.m.paused(Curtailed, s.f, c.now), s.r.Curtailed
+	switch {
+	case p == nil && (x == nil || x.Back != 0):
+		return
+	case p == nil:
+		x = x.at(c.now)
+	default:
+		to := Curtailment{cmp.Or(p.Calendar, p.ID), p.Mode, p.Level}
+		if x != nil && x.Back == 0 && *x.To == to {
+			return
+		}
+		had := x
+		if had == nil {
+			had = s.r.Downshift // the mode that it had before the heat
+		}
+		if had == nil {
+			had = c.tunedNow(s)
+		}
+		if had == nil { // not known yet, or it has no modes
+			return
+		}
+		x = &Downshift{Since: c.now, Mode: had.Mode, Level: had.Level, To: &to}
+	}
+	s.r.Curtailed, s.turned = x, true
+	c.m.touch(s.f.MAC)
+}
+
+// tunedNow is the mode that a dragon has; nil: it has not told it.
+func (c *cycle) tunedNow(s *subject) *Downshift {
+	have := s.f.Configured
+	if !have.known(ItemAutotune) {
+		return nil
+	}
+	x := &Downshift{Since: c.now, Mode: have.Mode}
+	if l, ok := have.Level.Get(); ok {
+		x.Level = &l
+	}
+	return x
+}
+
+// curtail changes the operator's desired state: to the mode of the curtailment, or after it to
+// the one before, unless the operator wants one.
+func (x *Downshift) curtail(w *DesiredState) {
+	w.Curtail = true
+	switch {
+	case x.Back == 0:
+		w.Name, w.Mode, w.Level = "curtailment "+x.To.Name, x.To.Mode, x.To.Level
+		w.Key += " " + w.Name + " " + ModeText(w.Mode, w.Level)
+	case w.Mode == "":
+		w.Key, w.Name = w.Key+" after a curtailment "+x.words(), "as before the curtailment"
+		w.Mode, w.Level = x.Mode, x.level()
+	}
+}
+
+// configBudget is how often one dragon may be configured in a day. Curtailments have a budget of
+// their own, or those of every day would leave nothing for corrections. Rollbacks are free.
+func (q *gateRequest) configBudget() answer {
+	most, name := q.s.p.Device.ConfigWrites24h, string(Configure)
+	curtail := q.change != nil && q.change.Curtail
+	if curtail {
+		most, name = curtailWrites, "curtailment"
+	}
+	used, wait := 0, day
+	for i := range q.s.r.Actions {
+		a := &q.s.r.Actions[i]
+		age := q.c.now.Since(a.At)
+		if a.Kind != Configure || age >= day || a.Change != nil && (a.Change.Restore || a.Change.Curtail != curtail) {
+			continue
+		}
+		if used++; used == 1 { // the oldest
+			wait = day - age
+		}
+	}
+	detail := fmt.Sprintf("%s %d/%d in %s", name, used, most, ShortDuration(day))
+	if used < most {
+		return yes(detail)
+	}
+	return answer{detail: detail, wait: wait}
+}
+
+// Curtails reports whether there is a curtailment. The modes of the dragons must be known then.
+func (m *Memory) Curtails() bool {
+	return slices.ContainsFunc(m.Fleet.Pauses, func(p Pause) bool { return p.Kind == Curtailed })
+}
