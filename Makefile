@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz golden dashboards gallery prometheus3 promu packages test-vm reproducible arm clean help
+.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -40,9 +40,10 @@ check: build lint ## What must hold before a change lands: lint and every test, 
 	$(MAKE) -j2 --output-sync=target unraced race # the end-to-end tests mostly wait
 	git diff --exit-code
 
-lint: ## gofmt, vet and the linters of .golangci.yml.
+lint: ## gofmt, vet, the linters of .golangci.yml, and the workflows.
 	$(TOOLS) golangci-lint run
-	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./chart ./dashboards ./mixin
+	$(TOOLS) actionlint
+	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./chart ./dashboards ./image ./mixin ./sbom
 
 vulncheck: ## Known vulnerabilities in what the program calls.
 	./scripts/vulncheck
@@ -81,7 +82,7 @@ prometheus3: ## The rules, the boards and a farm with a Prometheus 3, which is b
 promu: ## A release build.
 	$(TOOLS) promu build --prefix $(BIN)
 
-packages: ## The release for all architectures: tarballs, .deb, .rpm, checksums, in bin/release.
+release: ## The release for all architectures: tarballs, .deb, .rpm, image, chart, SBOMs, checksums, in bin/release.
 	./scripts/release $(BIN)/release
 
 test-vm: ## The .deb under a systemd, clock jumps and a lossy network, in a virtual machine (root, debootstrap, qemu-system-x86).
