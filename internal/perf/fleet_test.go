@@ -97,12 +97,15 @@ type dragons struct {
 	flags    []string // that point the program at it
 }
 
-func newFleet(b *testing.B, size int) *dragons {
+func newFleet(b *testing.B, size int) *dragons { return newFleetAt(b, 90, size) }
+
+// newFleetAt is a fleet whose networks begin at 127.first.0.0/16.
+func newFleetAt(b *testing.B, first, size int) *dragons {
 	b.Helper()
 	h := &dragons{size: size, port: "0"}
 	for i := 0; i*fleetAtMost < size; i++ {
 		n := min(fleetAtMost, size-i*fleetAtMost)
-		p, said := startFleet(b, fmt.Sprintf("%d,127.%d.0.0/16,%s", n, 90+i, h.port))
+		p, said := startFleet(b, fmt.Sprintf("%d,127.%d.0.0/16,%s", n, first+i, h.port))
 		var network string
 		if _, err := fmt.Sscan(said, &h.port, &network); err != nil {
 			b.Fatalf("fleet: %v: %q", err, said)

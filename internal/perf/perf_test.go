@@ -4,6 +4,7 @@ package perf
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -240,6 +241,51 @@ func BenchmarkIdle(b *testing.B) {
 		b.ReportMetric(float64(used[n].Microseconds())/float64(asked[n].Requests), "cpu-µs/request")
 		b.ReportMetric(0, "ns/op")
 	})
+}
+
+var sites = flag.Int("sites", 0, "how many instances of 10,000 dragons BenchmarkSites runs; 0: it is skipped")
+
+// BenchmarkSites is many instances on one machine, each with a farm of its own: one minute of
+// them all, in which each is scraped once, one after the other.
+func BenchmarkSites(b *testing.B) {
+	const size, every = 10_000, time.Minute
+	if *sites == 0 {
+		b.Skip("-sites=10 runs ten instances of 10,000 dragons; takes 5 GB and some ten minutes")
+	}
+	if err := build(); err != nil {
+		b.Fatal(err)
+	}
+	programs := make([]*program, *sites)
+	for i := range programs {
+		programs[i] = start(b, newFleetAt(b, 90+(size+fleetAtMost-1)/fleetAtMost*i, size))
+	}
+	used := func() (cpu time.Duration) {
+		for _, p := range programs {
+			cpu += p.cpu()
+		}
+		return cpu
+	}
+	before, began := used(), time.Now()
+	var took []time.Duration
+	for b.Loop() {
+		next := time.NewTicker(every / time.Duration(len(programs)))
+		for _, p := range programs {
+			begun := time.Now()
+			p.scrape()
+			took = append(took, time.Since(begun))
+			<-next.C
+		}
+		next.Stop()
+	}
+	resident := 0.0
+	for _, p := range programs {
+		resident += p.peak()
+	}
+	b.ReportMetric(100*float64(used()-before)/float64(time.Since(began)), "%core")
+	b.ReportMetric(resident, "MB-resident")
+	b.ReportMetric(quantile(took, 0.5).Seconds()*1000, "p50-ms")
+	b.ReportMetric(quantile(took, 0.95).Seconds()*1000, "p95-ms")
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkStatsd is what mirroring a dragon costs together with the reading that it
