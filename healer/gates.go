@@ -313,7 +313,7 @@ var gates = []gate{
 		event: "the next action for this reason",
 		holds: ladderSteps,
 		ask:   (*gateRequest).interval},
-	{name: GateGap, closed: "for the least time between two actions on one dragon",
+	{name: GateGap, closed: "for the least time between two actions on one dragon, and five minutes after it could not be written to",
 		event: "the gap after its last write",
 		holds: allWrites, turn: true,
 		ask: (*gateRequest).gap},
