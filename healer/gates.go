@@ -182,7 +182,7 @@ var gates = []gate{
 			return openUnless(reasonIf(!q.c.host.StateWritable, "the state cannot be written"))
 		}},
 	{name: GateClock, closed: "until the host's clock is trusted: kept by NTP, or 15 minutes without going back; and " +
-		"for 10 minutes after a jump. Without NTP, the time that the host was off is not counted",
+		"for 10 minutes after a jump. Without NTP until then, the time that the host was off never counts",
 		human: "let NTP set the clock of this host",
 		holds: allWrites, fleetWide: true, alert: "ClockUntrusted",
 		ask: (*gateRequest).clock},
