@@ -36,7 +36,7 @@ func (c *cycle) poolsDown() {
 			idle := j < len(s.w.pools) && c.now.Since(s.w.pools[j].moved) >= c.p.Causes.PoolIdle
 			s.idle = s.idle || f.Active && idle
 			bad := !f.alive() || f.Active && idle
-			if bad && s.r.Quarantine != nil { // known to be its own fault
+			if bad && s.r.gaveUpWork() {
 				continue
 			}
 			p := pools[f.URL]
@@ -94,6 +94,16 @@ func (c *cycle) poolsDown() {
 			s.poolHeld = ""
 		}
 	}
+}
+
+// gaveUpWork reports whether a dragon is in quarantine since it takes no work: that is known to
+// be its own fault.
+func (r *Record) gaveUpWork() bool {
+	if r.Quarantine == nil {
+		return false
+	}
+	a := r.last((*Action).heals)
+	return a != nil && (a.Reason == Flatline || a.Reason == NoWorkLocal)
 }
 
 // same reports whether another pool counts as the same one of a dragon.
