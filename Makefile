@@ -21,6 +21,7 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 		echo "$$tool is not installed: its tests are skipped (apt-get install prometheus chromium)"; done
 	$(GO) test -timeout 20m ./...
 	cd tools && $(GO) test -count=1 ./...
+	cd examples/client && $(GO) test -count=1 ./...
 
 # Packages without goroutines: the race detector finds nothing there, slowly. The
 # end-to-end tests run a binary without it.
@@ -35,6 +36,7 @@ race: ## The tests with the race detector, without the longest (needs gcc).
 unraced:
 	$(GO) test -timeout 20m $$($(GO) list ./... | grep $(SERIAL) $(LONG))
 	cd tools && $(GO) test -count=1 ./...
+	cd examples/client && $(GO) test -count=1 ./...
 
 check: build lint ## What must hold before a change lands: lint and every test, those with goroutines under the race detector.
 	$(MAKE) -j2 --output-sync=target unraced race # the end-to-end tests mostly wait
@@ -68,6 +70,7 @@ golden: ## Write the golden files and generated pages; read the diff.
 	$(GO) test ./docs -run Reference -update
 	$(GO) test ./collector/ ./internal/config/ -update
 	cd tools && $(GO) test ./chart -update
+	cd examples/client && $(GO) test . -update
 
 dashboards: ## Write the Grafana boards.
 	cd tools && $(GO) run ./dashboards ../alerts/thresholds.yml ../dashboards

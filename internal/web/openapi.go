@@ -88,7 +88,7 @@ var openAPI = sync.OnceValue(func() object {
 			}}
 		}
 		described := object{
-			"summary": o.summary, "parameters": parameters, "responses": object{
+			"operationId": operationID(o.request), "tags": []string{tag(method)}, "summary": o.summary, "parameters": parameters, "responses": object{
 				"200":     object{"description": "The answer.", "content": asJSON(answer)},
 				"default": object{"description": "The request was refused.", "content": asJSON(s.of(reflect.TypeFor[ErrorAnswer]()))},
 			},
@@ -110,6 +110,24 @@ var openAPI = sync.OnceValue(func() object {
 	}
 })
 
+// operationID is what a generated client calls an operation: getDragons, postHealerPause.
+func operationID(request string) string {
+	method, where, _ := strings.Cut(request, " ")
+	words := strings.FieldsFunc(placeholder.ReplaceAllString(strings.TrimPrefix(where, "/api/v1/"), ""), func(r rune) bool { return r == '/' || r == '.' })
+	for i, word := range words {
+		words[i] = strings.ToUpper(word[:1]) + word[1:]
+	}
+	return strings.ToLower(method) + strings.Join(words, "")
+}
+
+// tag is the group of an operation: one that reads changes nothing.
+func tag(method string) string {
+	if method == http.MethodGet {
+		return "read"
+	}
+	return "control"
+}
+
 func asJSON(schema object) object {
 	return object{"application/json": object{"schema": schema}}
 }
@@ -128,11 +146,11 @@ func (s *schemas) of(t reflect.Type) object {
 	case t == nil:
 		return object{}
 	case t == reflect.TypeFor[dragon.Number]():
-		return object{"type": []string{"number", "null"}}
+		return object{"type": []string{"number", "null"}, "format": "double"}
 	case t == reflect.TypeFor[time.Time]():
 		return object{"type": "string", "format": "date-time"}
 	case t == reflect.TypeFor[healer.Span]():
-		return object{"type": "number", "description": "seconds"}
+		return object{"type": "number", "format": "double", "description": "seconds"}
 	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
 		return object{"type": "string"}
 	case t.Implements(reflect.TypeFor[json.Marshaler]()):
@@ -144,9 +162,9 @@ func (s *schemas) of(t reflect.Type) object {
 	case reflect.String:
 		return object{"type": "string"}
 	case reflect.Float64:
-		return object{"type": "number"}
+		return object{"type": "number", "format": "double"}
 	case reflect.Int, reflect.Int64, reflect.Uint16, reflect.Uint64:
-		return object{"type": "integer"}
+		return object{"type": "integer", "format": "int64"}
 	case reflect.Pointer:
 		return object{"anyOf": []object{s.of(t.Elem()), {"type": "null"}}}
 	case reflect.Slice, reflect.Array:

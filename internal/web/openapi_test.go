@@ -158,9 +158,17 @@ func TestOpenAPIHasEveryRequest(t *testing.T) {
 		served[m[1]] = true
 	}
 	delete(served, "POST /api/v1/plan/compare")
-	described := map[string]bool{}
+	described, ids := map[string]bool{}, map[string]string{}
 	for _, o := range operations() {
 		described[o.request] = true
+		id := operationID(o.request)
+		if other := ids[id]; other != "" {
+			t.Errorf("%s and %s are both %s", o.request, other, id)
+		}
+		ids[id] = o.request
+	}
+	if ids["postHealerPause"] != "POST /api/v1/healer/pause" {
+		t.Errorf("%v", ids)
 	}
 	if !maps.Equal(served, described) {
 		t.Errorf("served:\n%q\ndescribed:\n%q", slices.Sorted(maps.Keys(served)), slices.Sorted(maps.Keys(described)))
