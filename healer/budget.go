@@ -145,7 +145,7 @@ func (m *Memory) ceiling(t Moment, mac string, kind Kind, intended string) (wait
 		if a := m.Action(mac, intended); a != nil && a.Kind == Configure && t.Since(a.At) < ceilingPaceFor {
 			pace--
 		}
-		if limit := max(ceilingPaceFloor, Ratio(ceilingPace).floorOf(known)); pace >= limit {
+		if limit := fastWave(known); pace >= limit {
 			return free, fmt.Errorf("%d dragons configured in %s, at most %d of %d", pace, ShortDuration(ceilingPaceFor), limit, known)
 		}
 		return 0, nil

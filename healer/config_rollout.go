@@ -28,6 +28,7 @@ type ConfigRollout struct {
 	Canary string    `json:"canary,omitempty"` // MAC
 	Tried  []string  `json:"tried,omitempty"`  // canaries that could not be written to
 	Failed []Failure `json:"failed,omitempty"` // of the last 24 hours
+	Fast   bool      `json:"fast,omitempty"`   // see SetPace
 }
 
 func (ro *ConfigRollout) kind() Kind     { return Configure }

@@ -93,6 +93,9 @@ func (q *gateRequest) domainFlight() answer {
 // rolloutShare leaves half of the slots to the healer.
 func (q *gateRequest) rolloutShare() answer {
 	limit := max(1, q.c.p.Fleet.RolloutShare.floorOf(q.c.p.Fleet.flightLimit(q.c.n)))
+	if q.change.fast() {
+		limit = max(1, q.c.p.Fleet.flightLimit(q.c.n)-1)
+	}
 	return answer{open: q.c.rollouts < limit, detail: fmt.Sprintf("%d/%d", q.c.rollouts, limit)}
 }
 
@@ -100,13 +103,9 @@ func (q *gateRequest) spacing() answer {
 	if g := q.taken(); g != nil {
 		return no(q.c.p.Fleet.Spacing, "after %s", g.f.Worker)
 	}
-	ring := q.c.m.Fleet.Ring
-	if len(ring) == 0 {
-		return yes("")
-	}
-	last := ring[len(ring)-1]
-	if wait := q.c.p.Fleet.SpacingAfter(q.c.p.Seed, last.ID, q.c.n) - q.c.now.Since(last.At); wait > 0 {
-		return no(wait, "the last write was %s ago", ShortDuration(q.c.now.Since(last.At)))
+	if wait := q.c.m.UntilNext(q.c.p, q.c.n, q.c.now); wait > 0 {
+		ring := q.c.m.Fleet.Ring
+		return no(wait, "the last write was %s ago", ShortDuration(q.c.now.Since(ring[len(ring)-1].At)))
 	}
 	return yes("")
 }
@@ -163,12 +162,15 @@ func (q *gateRequest) rollout() answer {
 // wave is the pace at which dragons are changed.
 func (q *gateRequest) wave() answer {
 	p := &q.c.p.Rollout
-	limit := p.wave(q.c.n)
-	used, free := q.c.m.Fleet.begun(Kind.configures, p.Every, q.c.now)
+	limit, every := p.wave(q.c.n), p.Every
+	if q.change.fast() {
+		limit, every = fastWave(q.c.n), ceilingPaceFor
+	}
+	used, free := q.c.m.Fleet.begun(Kind.configures, every, q.c.now)
 	if used < limit {
 		free = 0
 	}
-	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, ShortDuration(p.Every)), wait: free}
+	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d in %s", used, limit, ShortDuration(every)), wait: free}
 }
 
 // ceiling asks what is asked again right before the write. It looks at every dragon, so it is

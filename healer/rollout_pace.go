@@ -40,7 +40,49 @@ func (c *cycle) left(ro *ConfigRollout, waiting, priority int, waits *Waiting) S
 	if !ro.proven() {
 		held += c.p.Rollout.CanaryWait
 	}
-	return Span(held + c.p.configPace(c.n)*time.Duration(waiting+c.ahead(ro, priority)))
+	pace := c.p.configPace(c.n)
+	if ro.Fast {
+		pace = min(pace, ceilingPaceFor/time.Duration(fastWave(c.n)))
+	}
+	return Span(held + pace*time.Duration(waiting+c.ahead(ro, priority)))
+}
+
+// SetPace makes a rollout of a configuration fast, or not. A fast one has its canary, too. After
+// it, it goes as fast as the compiled-in ceilings allow, and leaves one place in flight to the
+// healer. It stays fast until it is told otherwise.
+func (m *Memory) SetPace(id string, fast bool) error {
+	ro := m.configRollout(id)
+	switch {
+	case ro == nil:
+		return fmt.Errorf("%s: %w of a configuration", id, ErrNoRollout)
+	case ro.Fast == fast:
+		return fmt.Errorf("%s: %w: it has that pace", id, ErrRollout)
+	}
+	ro.Fast = fast
+	m.TouchFleet()
+	return nil
+}
+
+// fast reports whether a change may go at the pace of the ceilings.
+func (x *change) fast() bool { return x != nil && x.ro.Fast && x.ro.proven() }
+
+// fastWave is how many of n dragons may be configured in ceilingPaceFor.
+func fastWave(n int) int { return max(ceilingPaceFloor, Ratio(ceilingPace).floorOf(n)) }
+
+// UntilNext is how long the next write has to wait after the last one, in a fleet of n.
+func (m *Memory) UntilNext(p *Policy, n int, now Moment) (wait time.Duration) {
+	ring := m.Fleet.Ring
+	if len(ring) == 0 {
+		return 0
+	}
+	last := ring[len(ring)-1]
+	gap := p.Fleet.SpacingAfter(p.Seed, last.ID, n)
+	if a := m.Action(last.MAC, last.ID); a != nil && a.Change != nil {
+		if ro := m.configRollout(a.Change.Rollout); ro != nil && ro.Fast && ro.proven() {
+			gap = min(gap, ceilingPaceFor/time.Duration(fastWave(n)))
+		}
+	}
+	return max(0, gap-now.Since(last.At))
 }
 
 // configPace is the time between two writes of configurations in a fleet of n at best.

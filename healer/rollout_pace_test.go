@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -151,5 +152,60 @@ func TestTheRestOfAWave(t *testing.T) {
 		if got := w.rest(Moment(2 * time.Hour)); got != x.want {
 			t.Errorf("%s: %s, want %s", name, got, x.want)
 		}
+	}
+}
+
+// Faster is the pace of the ceilings, 10 % in ten minutes, and never before the canary works.
+func TestAFastRollout(t *testing.T) {
+	synced := make(map[bool]int)
+	for _, fast := range []bool{false, true} {
+		f := configuredFarm(t, 60)
+		f.desire("b", poolB, "balanced")
+		f.cure = func(u *unit, _ Kind) { u.pools[0].Status = "Dead"; f.sends = false }
+		f.tick()
+		if fast {
+			if err := f.mem.SetPace(f.rollout("b").ID, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.run(5 * time.Minute)
+		if x := f.shownRollout("b"); x.State != RolloutCanary || len(f.sent) != 1 || x.Fast != fast {
+			t.Errorf("fast %v: %v after %d writes", fast, x, len(f.sent))
+		}
+		f.cure, f.sends = nil, true
+		f.unit(f.rollout("b").Canary).pools[0].Status = "Alive"
+		f.run(40 * time.Minute)
+		ring := f.mem.Fleet.Ring
+		for i := range ring {
+			if i >= 6 && ring[i].At.Since(ring[i-6].At) < 10*time.Minute {
+				t.Errorf("fast %v: seven writes in %s", fast, ring[i].At.Since(ring[i-6].At))
+			}
+		}
+		synced[fast] = f.shownRollout("b").Phases[string(PhaseInSync)]
+		if err := f.mem.SetPace(f.rollout("b").ID, fast); err == nil {
+			t.Errorf("fast %v: it is set twice", fast)
+		}
+	}
+	if synced[false] > 14 || synced[true] < 20 {
+		t.Errorf("in sync are %v, by the pace", synced)
+	}
+	if err := NewMemory().SetPace("r9", true); !errors.Is(err, ErrNoRollout) {
+		t.Errorf("an unknown rollout: %v", err)
+	}
+}
+
+// In a large fleet the gap between two writes is what a rollout waits for.
+func TestTheGapAfterAFastWrite(t *testing.T) {
+	f := configuredFarm(t, 60)
+	f.desire("b", poolB, "balanced")
+	f.run(10 * time.Minute)
+	ro, ring := f.rollout("b"), f.mem.Fleet.Ring
+	now := ring[len(ring)-1].At
+	normal := f.mem.UntilNext(&f.policy, 1000, now)
+	if err := f.mem.SetPace(ro.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	if fast := f.mem.UntilNext(&f.policy, 1000, now); normal < 24*time.Second || fast != 6*time.Second {
+		t.Errorf("%s after a write, %s after a fast one", normal, fast)
 	}
 }

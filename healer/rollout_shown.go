@@ -21,7 +21,8 @@ type RolloutShown struct {
 	Left    Span              `json:"left_s,omitempty"` // estimate until no dragon waits; 0: not known, or none waits
 	Waits   *Waiting          `json:"waits_for,omitempty"`
 	// Priority of its dragons: those of a higher one come first.
-	Priority int `json:"priority,omitempty"`
+	Priority int  `json:"priority,omitempty"`
+	Fast     bool `json:"fast,omitempty"` // see SetPace
 }
 
 // PendingRollback is a dragon that still has what did not work on it, and what its rollback waits for.
@@ -45,7 +46,7 @@ func (c *cycle) waitsFor(s *subject) string {
 // showRollouts puts the rollouts of configurations into the plan that have dragons, or are latched.
 func (c *cycle) showRollouts() {
 	for _, ro := range c.m.Fleet.Rollouts {
-		x := RolloutShown{ID: ro.ID, Kind: ro.Kind, Name: ro.Name, State: ro.State, Since: ro.Since, Phases: make(map[string]int)}
+		x := RolloutShown{ID: ro.ID, Kind: ro.Kind, Name: ro.Name, State: ro.State, Since: ro.Since, Fast: ro.Fast, Phases: make(map[string]int)}
 		x.Failed = slices.Clone(ro.Failed)
 		if ro.Canary != "" {
 			x.Canary = c.m.name(ro.Canary)

@@ -196,6 +196,9 @@ func rollouts(w io.Writer, p *healer.Plan, l Layout) error {
 		if ro.Priority > 0 {
 			parts = append(parts, fmt.Sprintf("priority %d", ro.Priority))
 		}
+		if ro.Fast {
+			parts = append(parts, "fast")
+		}
 		fmt.Fprintf(w, "; %d dragons: %s\n", ro.Members, strings.Join(parts, ", "))
 		if ro.Waits != nil {
 			fmt.Fprintf(w, "  the next one waits for %s\n", Wait(ro.Waits))

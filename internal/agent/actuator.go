@@ -209,12 +209,7 @@ func (h *Healer) standing(life context.Context) healer.Standing {
 
 // nextWrite is how long until the writes are far enough apart. Only the owner may call it.
 func (h *Healer) nextWrite() time.Duration {
-	ring := h.mem.Fleet.Ring
-	if len(ring) == 0 {
-		return 0
-	}
-	last := ring[len(ring)-1]
-	return h.policy.Fleet.SpacingAfter(h.policy.Seed, last.ID, len(h.mem.Dragons)) - h.mem.Moment(h.clock.Now()).Since(last.At)
+	return h.mem.UntilNext(h.policy, len(h.mem.Dragons), h.mem.Moment(h.clock.Now()))
 }
 
 // scheduleNext lets the next dragon be healed or configured as soon as the spacing of the writes

@@ -222,6 +222,17 @@ func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
 	})
 }
 
+// SetPace makes a rollout of a configuration fast, or not.
+func (h *Healer) SetPace(ctx context.Context, id string, fast bool, by string) error {
+	return h.change(ctx, "setting the pace of a rollout", func(healer.Instant) error {
+		if err := h.mem.SetPace(id, fast); err != nil {
+			return err
+		}
+		h.auditRequest(healer.Changed, "", userActor(by), fmt.Sprintf("rollout %s: pace %s", id, map[bool]string{true: "fast", false: "normal"}[fast]))
+		return nil
+	})
+}
+
 // WriteRequest is a human's request to restart or reboot a dragon.
 type WriteRequest struct {
 	Target string      // worker, MAC or address

@@ -133,6 +133,7 @@ func (a *api) handler() http.Handler {
 		"POST /api/v1/healer/release":               a.release,
 		"DELETE /api/v1/healer/quarantine/{dragon}": a.release,
 		"POST /api/v1/healer/ack":                   a.ack,
+		"POST /api/v1/healer/pace":                  a.pace,
 		"POST /api/v1/healer/restart":               a.write(healer.Restart),
 		"POST /api/v1/healer/reboot":                a.write(healer.Reboot),
 		"POST /api/v1/healer/record":                a.record,
@@ -370,7 +371,8 @@ type request struct {
 	Scope       string `json:"scope"` // fleet, or site, pool, model, firmware, worker or mac with a value
 	Value       string `json:"value"`
 	Dragon      string `json:"dragon"` // worker, MAC or address
-	ID          string `json:"id"`     // of a pause
+	ID          string `json:"id"`     // of a pause or a rollout
+	Pace        string `json:"pace"`   // of a rollout: fast or normal
 	Breaker     string `json:"breaker"`
 	Action      string `json:"action"` // done without the healer
 	For         string `json:"for"`    // such as 4h
@@ -455,7 +457,7 @@ func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err err
 // check refuses long or unprintable values.
 func (q *request) check() error {
 	for name, s := range map[string]string{
-		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For,
+		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For, "pace": q.Pace,
 		"reason": q.Reason, "owner": q.Owner, "version": q.Version, "model": q.Model, "hwver": q.HWVer, "from": strings.Join(q.From, " "),
 	} {
 		if len(s) > 500 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -499,6 +501,13 @@ func (a *api) release(ctx context.Context, q *request) (any, error) {
 
 func (a *api) ack(ctx context.Context, q *request) (any, error) {
 	return strings.TrimSpace(q.Breaker + " " + q.Scope), a.Healer.Ack(ctx, q.Breaker, q.Scope, q.Owner)
+}
+
+func (a *api) pace(ctx context.Context, q *request) (any, error) {
+	if q.Pace != "fast" && q.Pace != "normal" {
+		return nil, fmt.Errorf("pace %q: expected fast or normal", q.Pace)
+	}
+	return q.ID, a.Healer.SetPace(ctx, q.ID, q.Pace == "fast", q.Owner)
 }
 
 func (a *api) record(ctx context.Context, q *request) (any, error) {

@@ -84,6 +84,17 @@ var changes = map[string]change{
 		title: "Acknowledge the breaker %s", text: "The breaker closes, and its counters start from zero. Do this once you know the cause.",
 		button: "Acknowledge", tone: "warn", about: "breaker", back: toHealer, do: (*api).ack,
 	},
+	"pace-fast": {
+		title: "Go faster with the rollout %s", text: "After its canary, up to 10 % of the fleet are configured in ten minutes, and all actions in flight but one " +
+			"are for rollouts. The gates and the limits that are compiled in stay.",
+		button: "Go faster", tone: "warn", about: "id", back: toRollouts,
+		do: func(a *api, ctx context.Context, q *request) (any, error) { q.Pace = "fast"; return a.pace(ctx, q) },
+	},
+	"pace-normal": {
+		title: "Normal pace of the rollout %s", text: "The waves of healing.rollout apply again.",
+		button: "Normal pace", about: "id", back: toRollouts,
+		do: func(a *api, ctx context.Context, q *request) (any, error) { q.Pace = "normal"; return a.pace(ctx, q) },
+	},
 	"firmware-pause": {
 		title: "Pause the rollout %s", text: "No more dragons start. Upgrades in progress continue.",
 		button: "Pause the rollout", tone: "warn", about: "id", asks: []string{"reason"}, back: toRollouts,

@@ -53,6 +53,7 @@ func operations() []operation {
 		{"POST /api/v1/healer/release", "Release a dragon from quarantine.", nil, text},
 		{"DELETE /api/v1/healer/quarantine/{dragon}", "Release a dragon from quarantine.", nil, text},
 		{"POST /api/v1/healer/ack", "Acknowledge a breaker or an aborted rollout.", nil, text},
+		{"POST /api/v1/healer/pace", "Make a rollout of a configuration fast, or not.", nil, text},
 		{"POST /api/v1/healer/restart", "Restart the miner process of a dragon.", nil, action},
 		{"POST /api/v1/healer/reboot", "Reboot a dragon.", nil, action},
 		{"POST /api/v1/healer/record", "Record what was done without the healer.", nil, text},

@@ -42,6 +42,11 @@ func Add(p *cli.Program) {
 			"conflict.").Required().StringVar(&r.Breaker)
 		cmd.Arg("scope", "Its scope, as status shows it.").StringVar(&r.Scope)
 	})
+	f.add("pace", "Make a rollout of pools or autotune modes fast, within the limits that are compiled in, or normal again.", (*call).pace,
+		func(cmd *kingpin.CmdClause, r *request) {
+			cmd.Arg("rollout", "Its ID, as plan shows it, such as r3.").Required().StringVar(&r.ID)
+			cmd.Arg("pace", "fast or normal.").Required().EnumVar(&r.Pace, "fast", "normal")
+		})
 	f.add("restart", "Restart the miner process of dragons, within the healer's limits.", (*call).each, dragonArgs, reasonFlag, writeFlags)
 	f.add("reboot", "Reboot dragons, within the healer's limits.", (*call).each, dragonArgs, reasonFlag, writeFlags)
 }
@@ -90,6 +95,7 @@ type request struct {
 	Value       string `json:"value,omitempty"`
 	Dragon      string `json:"dragon,omitempty"`
 	ID          string `json:"id,omitempty"`
+	Pace        string `json:"pace,omitempty"`
 	Breaker     string `json:"breaker,omitempty"`
 	For         string `json:"for,omitempty"`
 	UntilResume bool   `json:"until_resume,omitempty"`
@@ -249,4 +255,8 @@ func (c *call) one(ctx context.Context, target string) error {
 
 func (c *call) ack(ctx context.Context) error {
 	return post(ctx, c, func(what string) string { return "acknowledged " + what })
+}
+
+func (c *call) pace(ctx context.Context) error {
+	return post(ctx, c, func(id string) string { return id + ": pace " + c.Pace + "; plan shows the time left" })
 }
