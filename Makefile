@@ -56,12 +56,12 @@ bench: ## Benchmarks, in a form that benchstat reads, then as tables; INTO=docs/
 	cd discovery && DISCOVERY_TEST_NETWORKS='198.18.4.0/22 198.18.16.0/20' DISCOVERY_TEST_NMAP=$$(command -v nmap) \
 		$(GO) test -run BlackHoles -v -count 1 .
 
-soak: ## FARMS dense random farms (2,000) and random scripts for SOAK in front of the healer, a crash at every commit, and the program itself for SOAK; 20,000 damaged states; 1,000 starts of four instances at once, 100 killed leaders; SCANS scans on a busy machine.
+soak: ## FARMS dense random farms (2,000) and random scripts for SOAK in front of the healer, a crash at every commit, and the program itself for SOAK, and with every trouble at once; 20,000 damaged states; 1,000 starts of four instances at once, 100 killed leaders; SCANS scans on a busy machine.
 	$(GO) test ./internal/store -run 'Damage|CalmDay|OneLeads' -soak -timeout 0 -v
 	$(GO) test ./healer/farmtest -soak -soak.farms $(or $(FARMS),2000) -soak.for $(or $(SOAK),10m) -v -timeout 0
 	DISCOVERY_BUSY_SCANS=$(or $(SCANS),20) $(GO) test ./discovery -run ABusyHostFindsEveryDragon -v -timeout 0
-	E2E_ENDURE=$(or $(SOAK),10m) E2E_KILLS=100 E2E_LEADER_KILLS=100 E2E_LOSSY=1 $(GO) test ./internal/e2e \
-		-run 'Endurance|KilledAtAnyMoment|LeaderKilled|EverySecondPacket' -v -timeout 0
+	E2E_ENDURE=$(or $(SOAK),10m) E2E_KILLS=100 E2E_LEADER_KILLS=100 E2E_LOSSY=1 E2E_TROUBLES=30h $(GO) test ./internal/e2e \
+		-run 'Endurance|KilledAtAnyMoment|LeaderKilled|EverySecondPacket|EveryTroubleAtOnce' -v -timeout 0
 
 fuzz: ## Every fuzz target for FUZZ inputs each.
 	./scripts/fuzz $(or $(FUZZ),20000x)
