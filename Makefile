@@ -72,12 +72,12 @@ golden: ## Write the golden files and generated pages; read the diff.
 	cd tools && $(GO) test ./chart -update
 	cd examples/client && $(GO) test . -update
 
-dashboards: ## Write the Grafana boards.
-	cd tools && $(GO) run ./dashboards ../alerts/thresholds.yml ../dashboards
+dashboards: ## Write the Grafana boards and Grafana's own rules.
+	cd tools && $(GO) run ./dashboards ../alerts ../dashboards
 
 gallery: ## The Grafana boards as grafana.com wants them, in bin/grafana.com.
 	mkdir -p $(BIN)/grafana.com
-	cd tools && $(GO) run ./dashboards -grafana.com ../alerts/thresholds.yml ../$(BIN)/grafana.com
+	cd tools && $(GO) run ./dashboards -grafana.com ../alerts ../$(BIN)/grafana.com
 
 prometheus3: ## The rules, the boards and a farm with a Prometheus 3, which is built from its Go module (ten minutes the first time).
 	./scripts/prometheus3

@@ -15,7 +15,7 @@ import (
 // data source chosen.
 func TestBoardsForGrafanaComAreTheSameOnceImported(t *testing.T) {
 	dir := t.TempDir()
-	if err := run("../../alerts/thresholds.yml", dir, true); err != nil {
+	if err := run("../../alerts", dir, true); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range boards(limits(t)) {

@@ -1,7 +1,7 @@
 // Command dashboards writes the Grafana boards of ../dashboards: a file for each board,
 // fleet.go, dragon.go, healer.go and exporter.go, says what is on it; panels.go knows
 // what a panel looks like, and board.go what all boards have in common. With -grafana.com they are for
-// grafana.com, see grafanacom.go.
+// grafana.com, see grafanacom.go. alerting.go makes Grafana's own rules of those in ../alerts.
 package main
 
 import (
@@ -15,7 +15,7 @@ func main() {
 	published := flag.Bool("grafana.com", false, "Write the boards as grafana.com wants them.")
 	flag.Parse()
 	if flag.NArg() != 2 {
-		fmt.Fprintln(os.Stderr, "usage: dashboards [-grafana.com] THRESHOLDS DIRECTORY")
+		fmt.Fprintln(os.Stderr, "usage: dashboards [-grafana.com] ALERTS DIRECTORY")
 		os.Exit(2)
 	}
 	if err := run(flag.Arg(0), flag.Arg(1), *published); err != nil {
@@ -24,10 +24,17 @@ func main() {
 	}
 }
 
-func run(thresholdsFile, dir string, published bool) error {
-	limits, err := readThresholds(thresholdsFile)
+func run(alertsDir, dir string, published bool) error {
+	limits, err := readThresholds(filepath.Join(alertsDir, "thresholds.yml"))
 	if err != nil {
 		return err
+	}
+	files, err := managedRules(alertsDir)
+	if err != nil {
+		return err
+	}
+	if published {
+		clear(files)
 	}
 	for _, b := range boards(limits) {
 		data, err := b.encode()
@@ -37,7 +44,10 @@ func run(thresholdsFile, dir string, published bool) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.uid, err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, b.file()), data, 0o644); err != nil { //nolint:gosec // for everybody to read
+		files[b.file()] = data
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil { //nolint:gosec // for everybody to read
 			return err
 		}
 	}
