@@ -528,7 +528,8 @@ func TestDocsEverySeriesIsThere(t *testing.T) {
 			name, rest := text[at[0]:at[1]], text[at[1]:]
 			before := text[max(0, at[0]-1):at[0]]
 			open := strings.HasPrefix(rest, "_*") || strings.HasPrefix(rest, "*") || strings.HasPrefix(rest, "_…")
-			if known[name] || open || strings.ContainsAny(before, ":_/.-") || strings.HasPrefix(rest, ":") {
+			role := strings.HasPrefix(name, "mother_of_dragons") // Ansible's, and its variables
+			if known[name] || open || role || strings.ContainsAny(before, ":_/.-") || strings.HasPrefix(rest, ":") {
 				continue // a recording rule, or a part of something else
 			}
 			t.Errorf("%s: there is no series %s", file, name)
