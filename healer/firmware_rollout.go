@@ -306,8 +306,7 @@ func (q *gateRequest) uploads() answer {
 
 // firmwareWindow is closed outside the windows for firmware.
 func (q *gateRequest) firmwareWindow() answer {
-	w := q.c.p.Firmware.Windows
-	if q.upgrade == nil || len(w) == 0 || slices.ContainsFunc(w, func(x Window) bool { return x.Open(q.c.m.run.time.last.Wall) }) {
+	if q.upgrade == nil || allowed(q.c.p.Firmware.Windows, q.c.m.run.time.last.Wall) {
 		return yes("")
 	}
 	return no(0, "outside the windows for firmware")

@@ -197,13 +197,8 @@ func (q *gateRequest) window() answer {
 	if a := q.firmwareWindow(); !a.open {
 		return a
 	}
-	if len(q.c.p.Windows) == 0 {
+	if allowed(q.c.p.Windows, q.c.m.run.time.last.Wall) {
 		return yes("")
-	}
-	for i := range q.c.p.Windows {
-		if q.c.p.Windows[i].Open(q.c.m.run.time.last.Wall) {
-			return yes("")
-		}
 	}
 	return no(0, "outside the healing windows")
 }

@@ -9,21 +9,65 @@ import (
 )
 
 // Window is a daily time in which something is allowed: from Start, for Length, by
-// the clocks of Zone.
+// the clocks of Zone. One with Not is open except in these intervals, and has nothing else.
 type Window struct {
-	Days   []string      `yaml:"days"` // Mon … Sun on which it starts; none: every day
-	Start  string        `yaml:"start"`
-	Length time.Duration `yaml:"length"`
-	Zone   string        `yaml:"zone"` // IANA; empty is UTC
+	Days   []string       `yaml:"days"` // Mon … Sun on which it starts; none: every day
+	Start  string         `yaml:"start"`
+	Length time.Duration  `yaml:"length"`
+	Zone   string         `yaml:"zone"` // IANA; empty is UTC
+	Not    []TimeInterval `yaml:"not" json:",omitempty"`
 
 	from     time.Duration
 	location *time.Location
+	not      func(time.Time) bool
 	valid    bool
 }
 
-// Validate checks a window and makes it usable: one that was not validated is closed. The error
+// TimeInterval is a time interval as Alertmanager writes it. What it means is for the parser of
+// the configuration.
+type TimeInterval struct {
+	Times       []TimeRange `yaml:"times"`
+	Weekdays    []string    `yaml:"weekdays"`
+	DaysOfMonth []string    `yaml:"days_of_month"`
+	Months      []string    `yaml:"months"`
+	Years       []string    `yaml:"years"`
+	Location    string      `yaml:"location"`
+}
+
+// TimeRange is a part of the day.
+type TimeRange struct {
+	Start string `yaml:"start_time"`
+	End   string `yaml:"end_time"`
+}
+
+// Exclude makes a window with Not usable: in says whether a time is in one of the intervals.
+func (w *Window) Exclude(in func(time.Time) bool) { w.not, w.valid = in, in != nil }
+
+// allowed reports whether windows allow something at a time: one of those that say when, if there
+// are any, and each that says when not.
+func allowed(windows []Window, t time.Time) bool {
+	some, open := false, false
+	for i := range windows {
+		w := &windows[i]
+		is := w.Open(t)
+		if len(w.Not) > 0 && !is {
+			return false
+		}
+		some, open = some || len(w.Not) == 0, open || len(w.Not) == 0 && is
+	}
+	return open || !some
+}
+
+// Validate checks a window and makes it usable: one that was not validated is closed, and one with
+// Not that has not been told what to Exclude. The error
 // has a line for everything that is wrong.
 func (w *Window) Validate() error {
+	if len(w.Not) > 0 {
+		if len(w.Days) > 0 || w.Start != "" || w.Length != 0 || w.Zone != "" {
+			return errors.New("window: it has not, and something else")
+		}
+		return nil
+	}
 	var errs []error
 	start, err := time.Parse("15:04", w.Start)
 	if err != nil {
@@ -59,6 +103,9 @@ func (w *Window) on(d time.Weekday) bool {
 func (w *Window) Open(t time.Time) bool {
 	if !w.valid {
 		return false
+	}
+	if len(w.Not) > 0 {
+		return !w.not(t)
 	}
 	if w.Length >= day && len(w.Days) == 0 {
 		return true

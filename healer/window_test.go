@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"slices"
 	"testing"
 	"time"
 	_ "time/tzdata"
@@ -62,5 +63,41 @@ func TestWindowRefusesNonsense(t *testing.T) {
 		if w.Open(time.Date(2026, 5, 1, 10, 30, 0, 0, time.UTC)) {
 			t.Errorf("%s: open", name)
 		}
+	}
+}
+
+// A window that says when not holds whatever the others say.
+func TestAWindowThatSaysWhenNot(t *testing.T) {
+	at := func(hour int) time.Time { return time.Date(2026, 5, 1, hour, 0, 0, 0, time.UTC) }
+	day := Window{Start: "08:00", Length: 10 * time.Hour}
+	noon := Window{Not: []TimeInterval{{Weekdays: []string{"friday"}}}}
+	noon.Exclude(func(t time.Time) bool { return t.Hour() == 12 })
+	for _, w := range []*Window{&day, &noon} {
+		if err := w.Validate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, x := range map[string]struct {
+		windows []Window
+		open    []int
+	}{
+		"none":     {nil, []int{7, 9, 12, 20}},
+		"when":     {[]Window{day}, []int{9, 12}},
+		"when not": {[]Window{noon}, []int{7, 9, 20}},
+		"both":     {[]Window{noon, day}, []int{9}},
+		"not told": {[]Window{{Not: noon.Not}, day}, nil},
+	} {
+		var open []int
+		for _, hour := range []int{7, 9, 12, 20} {
+			if allowed(x.windows, at(hour)) {
+				open = append(open, hour)
+			}
+		}
+		if !slices.Equal(open, x.open) {
+			t.Errorf("%s: open at %v, want %v", name, open, x.open)
+		}
+	}
+	if err := (&Window{Not: noon.Not, Start: "08:00"}).Validate(); err == nil {
+		t.Error("a window says both")
 	}
 }

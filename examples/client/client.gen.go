@@ -638,6 +638,7 @@ type RolloutAnswer struct {
 	Canary  *string           `json:"canary,omitempty"`
 	Dragons *map[string]int64 `json:"dragons"`
 	Failed  *[]Failure        `json:"failed,omitempty"`
+	Fast    *bool             `json:"fast,omitempty"`
 	ForS    float64           `json:"for_s"`
 	Id      string            `json:"id"`
 	Kind    string            `json:"kind"`
@@ -658,6 +659,7 @@ type RolloutShown struct {
 	Canary  *string           `json:"canary,omitempty"`
 	Dragons *map[string]int64 `json:"dragons"`
 	Failed  *[]Failure        `json:"failed,omitempty"`
+	Fast    *bool             `json:"fast,omitempty"`
 	Id      string            `json:"id"`
 	Kind    string            `json:"kind"`
 

@@ -15,27 +15,12 @@ import (
 
 // calendar is a maintenance, a pause or a curtailment that comes again and again.
 type calendar struct {
-	Name      string             `yaml:"name"`
-	Kind      string             `yaml:"kind"`
-	Scope     string             `yaml:"scope"`
-	Reason    string             `yaml:"reason"`
-	Autotune  autotune           `yaml:"autotune"`
-	Intervals []calendarInterval `yaml:"time_intervals"`
-}
-
-// calendarInterval is a time interval as Alertmanager writes it.
-type calendarInterval struct {
-	Times       []calendarTimes `yaml:"times"`
-	Weekdays    []string        `yaml:"weekdays"`
-	DaysOfMonth []string        `yaml:"days_of_month"`
-	Months      []string        `yaml:"months"`
-	Years       []string        `yaml:"years"`
-	Location    string          `yaml:"location"`
-}
-
-type calendarTimes struct {
-	Start string `yaml:"start_time"`
-	End   string `yaml:"end_time"`
+	Name      string                `yaml:"name"`
+	Kind      string                `yaml:"kind"`
+	Scope     string                `yaml:"scope"`
+	Reason    string                `yaml:"reason"`
+	Autotune  autotune              `yaml:"autotune"`
+	Intervals []healer.TimeInterval `yaml:"time_intervals"`
 }
 
 func calendarSection() section {
@@ -43,7 +28,7 @@ func calendarSection() section {
 In a maintenance the healer does not act, the dragons do not count as sick, and their alerts are silent.
 A pause only keeps the healer from acting. In a curtailment the dragons have another autotune mode:
 [curtailment.md](curtailment.md). The intervals are written
-as Alertmanager's time_intervals. One that goes over midnight is two.`, rows: []setting{
+as Alertmanager's time_intervals. One that goes over midnight is two.`, rows: append([]setting{
 		{doc: "The calendars; none unless one is named.", example: calendarsExample},
 		{key: "[].name", doc: "The name in the log, the plan and the audit, of a-z, 0-9, -, _ and ."},
 		{key: "[].kind", doc: "maintenance, pause or curtailment. Default: maintenance."},
@@ -52,15 +37,20 @@ as Alertmanager's time_intervals. One that goes over midnight is two.`, rows: []
 		{key: "[].autotune.mode", doc: "The autotune mode in a curtailment: efficient, balanced, factory or performance."},
 		{key: "[].autotune.level", from: "0", to: "4", doc: "The level of that mode; Innosilicon only."},
 		{key: "[].time_intervals", doc: "When. One of them is enough. In one, every key that is set must fit."},
-		{key: "[].time_intervals[].times", doc: "Times of the day."},
-		{key: "[].time_intervals[].times[].start_time", doc: "The beginning, such as \"06:00\"."},
-		{key: "[].time_intervals[].times[].end_time", doc: "The end, later on the same day; \"24:00\" is midnight."},
-		{key: "[].time_intervals[].weekdays", doc: "Days of the week, such as saturday or \"monday:friday\"."},
-		{key: "[].time_intervals[].days_of_month", doc: "Days of the month, such as 1, \"1:7\" or -1 for the last one."},
-		{key: "[].time_intervals[].months", doc: "Months, such as december, 12 or \"november:december\"."},
-		{key: "[].time_intervals[].years", doc: "Years, such as 2027 or \"2027:2029\"."},
-		{key: "[].time_intervals[].location", doc: "The time zone, such as Europe/Berlin; Local is the host's. Default: UTC."},
-	}}
+	}, intervalRows("[].time_intervals[]")...)}
+}
+
+func intervalRows(of string) []setting {
+	return []setting{
+		{key: of + ".times", doc: "Times of the day."},
+		{key: of + ".times[].start_time", doc: "The beginning, such as \"06:00\"."},
+		{key: of + ".times[].end_time", doc: "The end, later on the same day; \"24:00\" is midnight."},
+		{key: of + ".weekdays", doc: "Days of the week, such as saturday or \"monday:friday\"."},
+		{key: of + ".days_of_month", doc: "Days of the month, such as 1, \"1:7\" or -1 for the last one."},
+		{key: of + ".months", doc: "Months, such as december, 12 or \"november:december\"."},
+		{key: of + ".years", doc: "Years, such as 2027 or \"2027:2029\"."},
+		{key: of + ".location", doc: "The time zone, such as Europe/Berlin; Local is the host's. Default: UTC."},
+	}
 }
 
 const calendarsExample = `- {name: filters, scope: site=hall-a, reason: filters are cleaned,
@@ -103,23 +93,28 @@ func (c *Config) adoptCalendars(r *reader) {
 		if len(x.Intervals) == 0 {
 			r.at(path, "has no time_intervals")
 		}
-		var all []timeinterval.TimeInterval
-		for j := range x.Intervals {
-			one, err := x.Intervals[j].parse()
-			if err != nil {
-				r.at(fmt.Sprintf("%s.time_intervals[%d]", path, j), "%s", err)
-			}
-			all = append(all, one)
-		}
-		k.Open = func(at time.Time) bool {
-			return slices.ContainsFunc(all, func(one timeinterval.TimeInterval) bool { return one.ContainsTime(at.UTC()) })
-		}
+		k.Open = timesOf(x.Intervals, func(j int, err error) { r.at(fmt.Sprintf("%s.time_intervals[%d]", path, j), "%s", err) })
 		c.Calendars = append(c.Calendars, k)
 	}
 }
 
-// parse has Alertmanager's own parser read the interval, so that it means the same here.
-func (i *calendarInterval) parse() (parsed timeinterval.TimeInterval, err error) {
+// timesOf parses time intervals, and returns whether a time is in one of them.
+func timesOf(intervals []healer.TimeInterval, wrong func(i int, err error)) func(time.Time) bool {
+	var all []timeinterval.TimeInterval
+	for i := range intervals {
+		one, err := parseInterval(&intervals[i])
+		if err != nil {
+			wrong(i, err)
+		}
+		all = append(all, one)
+	}
+	return func(at time.Time) bool {
+		return slices.ContainsFunc(all, func(one timeinterval.TimeInterval) bool { return one.ContainsTime(at.UTC()) })
+	}
+}
+
+// parseInterval has Alertmanager's own parser read the interval, so that it means the same here.
+func parseInterval(i *healer.TimeInterval) (parsed timeinterval.TimeInterval, err error) {
 	var times []map[string]string
 	for _, t := range i.Times {
 		times = append(times, map[string]string{"start_time": t.Start, "end_time": t.End})

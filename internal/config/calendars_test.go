@@ -105,3 +105,31 @@ calendars:
 		t.Error("it does not know its own pauses")
 	}
 }
+
+func TestAWindowThatSaysWhenNot(t *testing.T) {
+	c, err := parseFile(t, `
+networks: [{cidr: 127.5.0.0/24}]
+healing:
+  windows: [{not: [{weekdays: ["monday:friday"], times: [{start_time: "06:00", end_time: "22:00"}], location: Europe/Berlin}]}]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &c.Healing.Policy().Windows[0]
+	for at, want := range map[string]bool{"2026-07-07T03:59:00Z": true, "2026-07-07T04:00:00Z": false, "2026-07-07T20:00:00Z": true, "2026-07-05T12:00:00Z": true} {
+		when, _ := time.Parse(time.RFC3339, at)
+		if w.Open(when) != want {
+			t.Errorf("%s: open %v", at, !want)
+		}
+	}
+	for file, wrong := range map[string]string{
+		"{not: [{weekdays: [caturday]}]}":               "windows[0].not[0]",
+		"{not: [{weekdays: [monday]}], start: '08:00'}": "not, and something else",
+		"{not: [{}]}": "would be always",
+		"{not: [{weekdays: [monday], from: '08:00'}]}": "unknown key",
+	} {
+		if _, err := parseFile(t, "networks: [{cidr: 127.5.0.0/24}]\nhealing: {windows: ["+file+"]}\n"); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v, want an error with %q", file, err, wrong)
+		}
+	}
+}

@@ -59,6 +59,9 @@ func checkPolicy(p *healer.Policy, say rule) {
 // checkWindows also makes the windows usable.
 func checkWindows(key string, windows []healer.Window, say rule) {
 	for i := range windows {
+		if w := &windows[i]; len(w.Not) > 0 {
+			w.Exclude(timesOf(w.Not, func(j int, err error) { say(fmt.Sprintf("%s[%d].not[%d]", key, i, j), "%s", err) }))
+		}
 		if err := windows[i].Validate(); err != nil {
 			say(fmt.Sprintf("%s[%d]", key, i), "%s", strings.ReplaceAll(strings.TrimPrefix(err.Error(), "window: "), "\nwindow: ", "; "))
 		}

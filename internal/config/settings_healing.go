@@ -150,18 +150,20 @@ func healingSections() []section {
 			{key: "holds", as: choice(healer.HoldsAll, healer.HoldsRollouts), doc: "What the gate holds. rollouts: configuration and firmware wait for it, and healing goes on."},
 		}},
 		{path: "healing.windows", rows: windowRows("When healing is allowed. None: always.",
-			`- {days: [Mon, Tue, Wed, Thu, Fri], start: "22:00", length: 8h, zone: Europe/Berlin}`)},
+			`- {days: [Mon, Tue, Wed, Thu, Fri], start: "22:00", length: 8h, zone: Europe/Berlin}
+- {not: [{months: [december], days_of_month: ["24:31"], location: Europe/Berlin}]}`)},
 	}, healingDefaultSections()...)
 }
 
 func windowRows(doc, example string) []setting {
-	return []setting{
+	return append([]setting{
 		{doc: doc, example: example},
 		{key: "[].days", doc: "The days on which the window begins, Mon to Sun. None: every day."},
 		{key: "[].start", doc: `The time at which the window begins, such as "22:30".`},
 		{key: "[].length", doc: "How long the window lasts, at most 168h."},
 		{key: "[].zone", doc: "The IANA time zone, such as Europe/Berlin; empty: UTC."},
-	}
+		{key: "[].not", doc: "In place of all of these: when it is *not* allowed, as Alertmanager's time_intervals. It holds whatever other windows say."},
+	}, intervalRows("[].not[]")...)
 }
 
 // healingDefaultSections are the keys of healer.DragonPolicy.
