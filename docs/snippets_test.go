@@ -93,6 +93,8 @@ func TestDocsEverySnippetIsOfAKindThatIsChecked(t *testing.T) {
 			if !json.Valid([]byte(s.text)) {
 				t.Errorf("%s: no JSON", &s)
 			}
+		case "nix":
+			checkWith(t, &s, "nix-bin", "nix-instantiate", "--parse", "-E", s.text)
 		case "": // a drawing, or what something prints
 			if strings.Contains(s.text, "mother-of-dragons ") && strings.Contains(s.text, "--") {
 				t.Errorf("%s: an unchecked command line; say sh or console", &s)
@@ -342,7 +344,7 @@ func TestDocsEveryYAMLIsTaken(t *testing.T) {
 		case has("route", "receivers"):
 			theirs++
 			checkWith(t, &s, "prometheus-alertmanager", "amtool", "check-config", write("alertmanager.yml", s.text))
-		case has("mappings", "services", "tls_server_config", "basic_auth_users", "apiVersion", "config", "podAnnotations"): // of statsd_exporter, compose, the web configuration, Grafana, Kubernetes, the chart
+		case has("mappings", "services", "tls_server_config", "basic_auth_users", "apiVersion", "config", "podAnnotations", "mother_of_dragons_config"): // of statsd_exporter, compose, the web configuration, Grafana, Kubernetes, the chart, the role
 		default:
 			ours++
 			text := s.text
