@@ -58,7 +58,6 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, lines string)
 	say("\n== Log of this probe ==\n%s", lines)
 }
 
-// reading writes the series of a family for a sample.
 func (c *Collector) reading(w io.Writer, f *family, s *sample) {
 	defer func() {
 		if v := recover(); v != nil {

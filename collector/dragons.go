@@ -69,7 +69,6 @@ func parseErrorTable() table[parseError] {
 	}
 }
 
-// dragonTable has the series of a dragon as a whole.
 func dragonTable() table[sample] {
 	return table[sample]{
 		title: "A dragon that was read",
@@ -103,7 +102,6 @@ func nominal(s *sample) dragon.Number {
 	return knownIf(rate > 0, rate)
 }
 
-// knownIf is v if known, else unknown.
 func knownIf(known bool, v float64) dragon.Number {
 	if !known {
 		return dragon.Number{}

@@ -34,7 +34,6 @@ func newOwn(r prometheus.Registerer) own {
 	return o
 }
 
-// count counts the dragons by state.
 func (o own) count(dragons []*fleet.Dragon) {
 	var up, conflict int
 	for _, d := range dragons {

@@ -116,7 +116,6 @@ func unique(samples []*sample) []*sample {
 	return kept
 }
 
-// labelCachesOf returns the label caches of the dragons.
 func (c *Collector) labelCachesOf(dragons []*fleet.Dragon) []*labelCache {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -44,7 +44,6 @@ type Statsd struct {
 	present int // of them
 }
 
-// mirrored is the state of a dragon in the mirror.
 type mirrored struct {
 	busy    bool      // it is being mirrored
 	present bool      // the last try succeeded

@@ -147,7 +147,6 @@ func (m *message) summary(info *fleet.Info, body []byte) error {
 	return nil
 }
 
-// rows adds a line for each value that has a name.
 func (m *message) rows(path []byte, t *lineTable, values [][]byte) {
 	for i, raw := range values {
 		if t.names[i] != "" && raw != nil {

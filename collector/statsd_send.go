@@ -24,7 +24,6 @@ const (
 // about the same time.
 const gathering = 250 * time.Millisecond
 
-// packer makes packets of lines, in their order.
 type packer struct{ packet []byte }
 
 // add adds the lines of a message, and calls full with each packet that is. The packet is

@@ -138,7 +138,6 @@ func (l *arp) request(a netip.Addr) []byte {
 	return append(b, a.AsSlice()...)
 }
 
-// sender returns the sender of an ARP message.
 func sender(b []byte) (netip.Addr, bool) {
 	if len(b) < arpLength || binary.BigEndian.Uint64(b)>>16 != 0x000108000604 {
 		return netip.Addr{}, false

@@ -14,7 +14,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
-// verdict is the result of an identification.
 type verdict string
 
 const (
@@ -246,7 +245,6 @@ const remembered = 1 << 16
 
 func newNonDragons() *nonDragons { return &nonDragons{m: make(map[string]memory)} }
 
-// remember notes a verdict, and reports whether it changed.
 func (s *nonDragons) remember(address string, v verdict, d time.Duration) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -285,7 +285,6 @@ func expand(networks []Network, exclude []Range, usual uint16) hosts {
 	return h
 }
 
-// ports returns the ports of each address.
 func (n Network) ports(usual uint16) (ports []uint16) {
 	if len(n.Ports) == 0 {
 		return []uint16{usual}
@@ -336,7 +335,6 @@ func (h *hosts) at(i uint64) netip.AddrPort {
 	return netip.AddrPortFrom(address(s.first+uint32(i%addresses)), s.ports[i/addresses])
 }
 
-// ports returns the ports at which a is asked; none if a is not scanned.
 func (h *hosts) ports(a netip.Addr) []uint16 {
 	if !a.Is4() {
 		return nil
@@ -349,7 +347,6 @@ func (h *hosts) ports(a netip.Addr) []uint16 {
 	return h.spans[i].ports
 }
 
-// contains reports whether an endpoint is scanned.
 func (h *hosts) contains(e netip.AddrPort) bool { return slices.Contains(h.ports(e.Addr()), e.Port()) }
 
 func number(a netip.Addr) uint32 {

@@ -144,7 +144,6 @@ func (s *Scanner) confirmed() (hosts []netip.AddrPort) {
 	return hosts
 }
 
-// remain notes the silent hosts.
 func (s *Scanner) remain(silent []netip.AddrPort) {
 	s.status.setSilent(silent)
 	s.metrics.unanswered.Set(float64(len(silent)))

@@ -39,7 +39,6 @@ type Found struct {
 	Change   fleet.Change
 }
 
-// scan is one scan under way.
 type scan struct {
 	*Scanner
 	connects   *semaphore.Weighted
@@ -319,7 +318,6 @@ func (sc *scan) answered(_ netip.AddrPort, a answer) {
 	count(&sc.result)
 }
 
-// done counts one address as scanned.
 func (sc *scan) done(count func(*Result)) {
 	sc.mu.Lock()
 	count(&sc.result)

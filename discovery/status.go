@@ -93,7 +93,6 @@ func (s *status) copied() Status {
 	return now
 }
 
-// compareAddresses orders addresses as numbers.
 func compareAddresses(a, b string) int {
 	host := func(s string) netip.Addr {
 		if e, err := netip.ParseAddrPort(s); err == nil {

@@ -44,7 +44,6 @@ const (
 	downResponse    = "response" // an answer that cannot be read
 )
 
-// downReason is the reason for an error of an identification.
 func downReason(err error) string {
 	switch {
 	case errors.Is(err, dragon.ErrUnauthorized):
@@ -63,7 +62,6 @@ func downReason(err error) string {
 	return downResponse
 }
 
-// target is a Target with its state.
 type target struct {
 	name  string // host[:port] as the operator wrote it
 	asked time.Time
@@ -194,7 +192,6 @@ func CheckTarget(name string) error {
 	return err
 }
 
-// splitTarget splits a static target into host and port.
 func splitTarget(name string, usual uint16) (host string, port uint16, err error) {
 	if strings.Contains(name, "://") {
 		return "", 0, fmt.Errorf("dragon %q is not a host but a URL; write host or host:port", name)
@@ -258,7 +255,6 @@ type sites struct {
 	address map[string]string // site by address
 }
 
-// newSites are the sites of targets, with the addresses resolved before.
 func newSites(targets []Target, before *sites) *sites {
 	s := &sites{named: map[string]string{}, leads: map[string]string{}, address: map[string]string{}}
 	for _, t := range targets {

@@ -25,7 +25,6 @@ type window struct {
 
 func newWindow() *window { return &window{size: firstWindow} }
 
-// take takes a slot if one is free.
 func (w *window) take() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

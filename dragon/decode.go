@@ -44,7 +44,6 @@ type fields[T any] struct {
 	alias func(key []byte) string // of a key that is not in the table; may be nil
 }
 
-// table makes the fields of an object from its rows.
 func table[T any](rows ...field[T]) fields[T] {
 	f := fields[T]{byKey: make(map[string]int, len(rows)), rows: rows, meets: make([]uint64, len(rows))}
 	for i, row := range rows {
@@ -62,7 +61,6 @@ func table[T any](rows ...field[T]) fields[T] {
 	return f
 }
 
-// keys returns the keys of the table, in order.
 func (f *fields[T]) keys() []string {
 	keys := make([]string, len(f.rows))
 	for i := range f.rows {
@@ -479,7 +477,6 @@ func object[T, U any](key string, f *fields[U], at func(*T) *U) field[T] {
 	return own(key, func(r *reader, t *T) bool { return readObject(r, key, f, at(t)) })
 }
 
-// own is a field with its own read function.
 func own[T any](key string, read func(*reader, *T) bool) field[T] {
 	return field[T]{key: key, read: read}
 }

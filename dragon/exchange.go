@@ -225,7 +225,6 @@ func readBody(resp *http.Response, limit int) ([]byte, error) {
 	return body, err
 }
 
-// cutShort is the error of an incomplete answer.
 func cutShort(e endpoint, err error) error {
 	switch {
 	case errors.Is(err, errTooLarge):

@@ -104,7 +104,6 @@ func begun(e endpoint, resp *http.Response, isNew bool) (io.ReadCloser, []byte, 
 	return nil, bytes.Clone(got), err
 }
 
-// drain copies a stream to its end.
 func (c *Client) drain(ctx context.Context, e endpoint, stream io.ReadCloser, w io.Writer) (int64, error) {
 	defer stream.Close()
 	sink := &sink{to: w}

@@ -114,7 +114,6 @@ func withoutSecrets(err error, secrets []string) error {
 // maxCause bounds the text of a cause: an error is kept as long as a dragon is down.
 const maxCause = 512
 
-// secretFields are the form fields that hold passwords.
 var secretFields = []string{"password", "currentPassword", "newPassword", "Password1", "Password2", "Password3"}
 
 // secretsOf returns what must not be shown of a request.

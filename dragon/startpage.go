@@ -26,7 +26,6 @@ func (p startPage) brand() Brand {
 	return ""
 }
 
-// readStartPage reads the beginning of a page.
 func readStartPage(body []byte) (p startPage) {
 	z := html.NewTokenizer(bytes.NewReader(body))
 	titled := false

@@ -67,7 +67,6 @@ func NewTransport() *Transport {
 	}
 }
 
-// connection is an open connection to a dragon.
 type connection struct {
 	net.Conn
 	expiry *time.Timer // while it is idle
@@ -135,7 +134,6 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.exchange(c, host, req)
 }
 
-// errStale is the error where the device closed a connection before the answer.
 var errStale = errors.New("connection closed before the answer")
 
 // staleError has the text of its cause.
@@ -212,7 +210,6 @@ func (t *Transport) exchange(c *connection, host string, req *http.Request) (*ht
 	return resp, nil
 }
 
-// answerBody is the body of an answer.
 type answerBody struct {
 	body io.Reader
 	ctx  context.Context //nolint:containedctx // a body is read under its request's context, by net/http's contract

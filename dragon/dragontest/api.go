@@ -2,7 +2,6 @@ package dragontest
 
 import "net/http"
 
-// route is one endpoint of the API.
 type route struct {
 	serve func(*Dragon, *reply, *request)
 	since int  // the API generation that has it first

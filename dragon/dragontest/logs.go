@@ -6,7 +6,6 @@ import (
 	"time"
 )
 
-// getLogs is the journal as a file.
 func (d *Dragon) getLogs(out *reply, a *request) {
 	out.contentType, out.attachment = "text/plain", "miner-logs.txt"
 	const lines = 200

@@ -32,7 +32,6 @@ func (x *exchange) Accept() (net.Conn, error) {
 func (x *exchange) Close() error   { return nil } // the hostServer is closed instead
 func (x *exchange) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 0)} }
 
-// dial connects to a host of the network.
 func (x *exchange) dial(ctx context.Context, h *hostServer, at host, to netip.AddrPort) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, dialError(to, err)

@@ -135,7 +135,6 @@ func (d *Dragon) firstState() state {
 	return s
 }
 
-// startMiner restarts the miner process.
 func (s *state) startMiner(d *Dragon, at time.Time) {
 	s.starts++
 	s.minerAt = at.Add(d.spec.MinerStart)

@@ -152,7 +152,6 @@ func (m Model) ofBrand(b dragon.Brand) Model {
 // innosilicon reports whether the backend is Innosilicon's, whatever the brand is called.
 func (m *Model) innosilicon() bool { return m.api >= inno2018 }
 
-// title is the <title> of the start page.
 func (m *Model) title() string {
 	if m.Brand == AntMiner {
 		return string(dragon.DragonMint)

@@ -121,7 +121,6 @@ func (d *Dragon) boardEntry(out *reply, a *request, i, index int) {
 	out.close()
 }
 
-// hashRateBoards is how many boards get a Hash Rate.
 func (m *Model) hashRateBoards() int {
 	if m.api >= inno2018b {
 		return 9
@@ -200,7 +199,6 @@ func (d *Dragon) fanDuty(s *state, i int) int {
 	return int(min(100, 30+32*b.average[1]/d.nominal(b)+4*d.noise(uint64(i), 5)))
 }
 
-// poolEntries writes POOLS.
 func (d *Dragon) poolEntries(out *reply, a *request) {
 	s := a.state
 	active := d.activePool(s)
@@ -211,7 +209,6 @@ func (d *Dragon) poolEntries(out *reply, a *request) {
 	out.endList()
 }
 
-// poolEntry writes an element of POOLS.
 func (d *Dragon) poolEntry(out *reply, a *request, i, active int) {
 	m, s := &d.model, a.state
 	difficulty := d.difficulty()

@@ -99,7 +99,6 @@ var (
 	assignment = regexp.MustCompile(`(?i)((?:pass|pwd|secret|token|jwt|user|worker|account|login)[\w-]*'?[ \t]*[=:][ \t]*\\*["']?)([^\s'"&,;<>{}\[\]\\]+)`)
 )
 
-// values masks the values of keys.
 func (m *masker) values(s string) string {
 	var out strings.Builder
 	for {
@@ -193,7 +192,6 @@ func stringEnd(s string, from, level int) int {
 	return len(s)
 }
 
-// content masks the content of a string.
 func (m *masker) content(k kind, s string) string {
 	switch {
 	case s == "" || s == "expired": // what the device says of a token is not secret
@@ -301,7 +299,6 @@ func written(s string) string {
 	return is.String()
 }
 
-// known masks what was learned.
 func (m *masker) known(s string) string {
 	text := spoken(s)
 	there := func(known string) bool { return strings.Contains(text, known) }

@@ -33,7 +33,6 @@ type device interface {
 
 // writes are the kinds of write that can be carried out, and what each of them restarts.
 var writes = map[healer.Kind]struct {
-	// send does it. Before each request but the first it asks whether it may go on.
 	send     func(j *job, ctx context.Context, dev device, step healer.Step, goOn func() error) (cannotApply, error)
 	restarts fleet.Restart
 }{
@@ -72,7 +71,6 @@ type job struct {
 
 func (j *job) decision() *healer.Decision { return j.attempt.Decision() }
 
-// runJob carries out a job, as its attempt says.
 func (h *Healer) runJob(ctx context.Context, j job) {
 	doing := "acting on " + j.decision().Worker
 	j.healer, j.sentOff = h, make(chan struct{})
@@ -328,7 +326,6 @@ func (h *Healer) confirm(ctx context.Context) error {
 	return b.Confirm(ctx)
 }
 
-// send writes to the dragon.
 func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, step healer.Step) healer.Reply {
 	if err := h.confirm(ctx); err != nil { // as late as can be
 		return healer.Reply{Result: healer.NotSent, Note: err.Error()}
@@ -388,7 +385,6 @@ func (h *Healer) sent(j *job) {
 	h.appendAudit(r)
 }
 
-// notCarriedOut says why a decision was not carried out.
 func (h *Healer) notCarriedOut(j *job, err error) {
 	r := h.recordOf(j.decision(), healer.Blocked)
 	r.Note = err.Error()

@@ -23,7 +23,6 @@ func (t cannotApply) String() string {
 	return strings.Join(words, "; ")
 }
 
-// changedInWords says what was written.
 func changedInWords(x *healer.ConfigChange) string {
 	words := make([]string, len(x.Items))
 	for i, item := range x.Items {

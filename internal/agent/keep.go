@@ -50,7 +50,6 @@ func openLocal(dir string) func(context.Context, uint64) (Backend, store.State, 
 	}
 }
 
-// opened is what came of opening the state.
 type opened struct {
 	backend Backend
 	memory  *healer.Memory // nil where there is an error: nothing can be read either
@@ -112,7 +111,6 @@ func (h *Healer) open(ctx context.Context, done chan struct{}) {
 	}
 }
 
-// load opens and reads the state.
 func (h *Healer) load(ctx context.Context) (o opened) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -284,7 +282,6 @@ func (h *Healer) notOwner() error {
 	return ErrNotOwner
 }
 
-// writing returns what writes to a backend.
 func (h *Healer) writing(b Backend) func(*store.Records) error {
 	return func(r *store.Records) error {
 		start := time.Now()

@@ -297,7 +297,6 @@ func (h *Healer) stopped() bool {
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// facts says what is known of a dragon now.
 func (h *Healer) facts(d *fleet.Dragon, p *healer.Policy) healer.Facts {
 	health, last := d.Health(), d.Last()
 	w := who(d, p)
@@ -406,7 +405,6 @@ func named(d *fleet.Dragon) healer.Named {
 	return healer.Named{Name: l.Name, Labels: l.Map(), Place: l.String()}
 }
 
-// reachOf says why there is no reading.
 func reachOf(h fleet.Health) healer.ReadStatus {
 	switch {
 	case h.Busy != "":

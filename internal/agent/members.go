@@ -10,7 +10,6 @@ import (
 // meetMembersEvery is how often an instance asks etcd who is there.
 const meetMembersEvery = 5 * time.Second
 
-// meeting is what etcd said last of the instances that share a state.
 type meeting struct {
 	up     bool // etcd answered; the rest is empty otherwise
 	all    []store.Member
@@ -37,7 +36,6 @@ func (h *Healer) meetMembers(ctx context.Context) {
 	}
 }
 
-// meeting is the last one; nil: there was none.
 func (s *Status) meeting() *meeting {
 	if s.met == nil {
 		return nil

@@ -129,7 +129,6 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 	return m, nil
 }
 
-// decided counts a record of the audit.
 func (m *metrics) decided(r *healer.Audit) {
 	switch r.Decision {
 	case healer.Act, healer.WouldAct, healer.Blocked:
@@ -139,14 +138,12 @@ func (m *metrics) decided(r *healer.Audit) {
 	}
 }
 
-// counted is what was counted of the plans so far.
 type counted struct {
 	jumps    int
 	blocked  map[string]healer.Gate // by MAC
 	breakers map[string]healer.BreakerState
 }
 
-// account counts what is new in a plan.
 func (h *Healer) account(p *healer.Plan) {
 	n, m := &h.counted, h.metrics
 	if p.ClockJumps < n.jumps { // the memory is another one
@@ -251,7 +248,6 @@ func (h *Healer) publishLeader(s *Status) {
 	}
 }
 
-// publish shows a plan, and where the healer stands.
 func (h *Healer) publish(p *healer.Plan) {
 	s := &Status{
 		Mode: string(healer.Observe), Owner: h.backend != nil, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,

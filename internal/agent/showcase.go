@@ -43,7 +43,6 @@ func gauge(name, help string, labels ...string) StatusMetric {
 	return StatusMetric{name, help, labels, prometheus.NewDesc(name, help, labels, nil)}
 }
 
-// shown are the series of a status, one row a name.
 var shown = []struct {
 	StatusMetric
 	show func(s *Status, put func(v float64, labels ...string))

@@ -24,7 +24,6 @@ type UploadShown struct {
 	Updater string `json:"updater,omitempty"`
 }
 
-// uploads are the images that are on their way.
 type uploads struct {
 	mu  sync.Mutex
 	all map[string]UploadShown // by MAC

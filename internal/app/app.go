@@ -225,7 +225,6 @@ func (a *app) newHealer(c *config.Config) (*agent.Healer, error) {
 	return agent.New(settings)
 }
 
-// statsdConfig is the statsd part of a configuration.
 func (a *app) statsdConfig(c *config.Config) collector.StatsdConfig {
 	s := collector.StatsdConfig{
 		Fleet:            a.fleet,
@@ -262,7 +261,6 @@ func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 	}
 }
 
-// discovery returns how discovery stands.
 func (a *app) discovery() discovery.Status { return a.scanner.current.Load().Status() }
 
 // look asks at once who lives at an address.

@@ -19,7 +19,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
-// errRunning says that another instance answers at the socket.
 var errRunning = errors.New("another instance uses this data directory")
 
 // listenControl listens at the socket in dir, which only its owner may open.

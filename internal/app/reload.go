@@ -86,7 +86,6 @@ func Warn(c *config.Config, logger log.Logger) {
 	}
 }
 
-// reloadOnSignal reloads at each signal, until ctx is done.
 func (a *app) reloadOnSignal(ctx context.Context, signals <-chan os.Signal) {
 	for {
 		select {
@@ -131,7 +130,6 @@ func newRunner[T any](first *T) *runner[T] {
 	return r
 }
 
-// set replaces the current one.
 func (r *runner[T]) set(next *T) {
 	r.current.Store(next)
 	select {

@@ -100,7 +100,6 @@ func (u *upgrader) logOnce(ctx context.Context, kind string, err error) {
 	}
 }
 
-// releaseOf returns the release of an image for a kind of dragon.
 func releaseOf(i firmware.Image, model, hwver string) healer.FirmwareRelease {
 	return healer.FirmwareRelease{Version: i.Version, Model: model, HWVer: cmp.Or(hwver, i.HWVer), SHA256: i.SHA256, Size: i.Size}
 }

@@ -91,7 +91,6 @@ func addAudit(p *cli.Program) {
 // tail is the last n of a list, in memory of its own.
 func tail[T any](list []T, n int) []T { return slices.Clone(list[max(0, len(list)-n):]) }
 
-// parseMoment parses a time, or how long ago it was.
 func parseMoment(s string) (time.Time, error) {
 	if d, err := config.ParseInterval(s); err == nil {
 		return time.Now().Add(-d), nil

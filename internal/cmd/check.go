@@ -45,7 +45,6 @@ func addCheckConfig(p *cli.Program) {
 	})
 }
 
-// printConfig prints the configuration in force.
 func printConfig(w io.Writer, c *config.Config) error {
 	text, err := c.Print()
 	if err != nil {

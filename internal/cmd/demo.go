@@ -41,7 +41,6 @@ const faultsAfter = 5 * time.Second
 // demoPort is the port of the simulated dragons, if it is free.
 const demoPort = 8101
 
-// demo is one run of the command.
 type demo struct {
 	*cli.Program
 	dragons *dragontest.Fleet
@@ -252,7 +251,6 @@ func (d *demo) sick() (texts []string) {
 	return texts
 }
 
-// injectFaults injects the faults from one on.
 func injectFaults(dragons *dragontest.Fleet, from int) {
 	for i, f := range faults[:sickOf(dragons.Len())] {
 		if i >= from {

@@ -39,7 +39,6 @@ type firmwareCall struct {
 	stdout, stderr io.Writer
 }
 
-// addFirmware adds the command firmware with its subcommands.
 func addFirmware(p *cli.Program) {
 	parent := p.Command("firmware", "Show the firmware of the fleet and run rollouts. It asks the running instance.")
 	var at cli.InstanceFlags
@@ -167,7 +166,6 @@ func (c *firmwareCall) change(ctx context.Context, verb string) error {
 	return nil
 }
 
-// print prints an answer as it came, if there is no error.
 func (c *firmwareCall) print(raw json.RawMessage, err error) error {
 	if err == nil {
 		_, err = c.stdout.Write(raw)

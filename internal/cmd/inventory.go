@@ -168,7 +168,6 @@ func inventoryOf(ctx context.Context, data func() (*config.InstanceData, error),
 	return known, nil
 }
 
-// labelsIn are the labels of a target group.
 func labelsIn(group map[string]string) map[string]string {
 	labels := make(map[string]string)
 	for name, value := range group {

@@ -32,7 +32,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
-// planCall is one run of plan.
 type planCall struct {
 	program *cli.Program
 	from    cli.InstanceFlags
@@ -231,7 +230,6 @@ func ahead(p *healer.Plan, d time.Duration) {
 	}
 }
 
-// planOffline makes a plan without an instance.
 func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why string) (web.PlanAnswer, error) {
 	// The fleet gets a copy of the inventory, since it writes to it and this command must not.
 	inventory, err := os.ReadFile(filepath.Join(c.DataDir, fleet.InventoryName))

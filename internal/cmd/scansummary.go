@@ -10,7 +10,6 @@ import (
 // exitIncomplete is the exit status of a scan that some hosts did not answer.
 const exitIncomplete = 3
 
-// scanSummary is the result of a scan in one line.
 func scanSummary(dragons int, s discovery.Status) string {
 	text := counted(dragons, "dragon", "dragons")
 	if n := len(s.Unanswered); n > 0 {

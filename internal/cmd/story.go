@@ -36,7 +36,6 @@ type chapter struct {
 	do   func()
 }
 
-// chapters lists the events.
 func (n *narrator) chapters() []chapter {
 	all := func(do func(*dragontest.Dragon)) func() {
 		return func() {

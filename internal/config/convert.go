@@ -145,7 +145,6 @@ func (c *converter) number(t map[string]any, path, key string) (float64, bool) {
 	return v, ok
 }
 
-// tables takes out a list of tables.
 func (c *converter) tables(t map[string]any, path, key string) (list []map[string]any) {
 	switch v := t[key].(type) {
 	case []map[string]any:
@@ -166,7 +165,6 @@ func (c *converter) tables(t map[string]any, path, key string) (list []map[strin
 	return list
 }
 
-// texts takes out a list of texts.
 func (c *converter) texts(t map[string]any, path, key string) (list []string) {
 	raw, _ := pop[[]any](c, t, path, key, "a list")
 	for i, item := range raw {

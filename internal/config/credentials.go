@@ -85,7 +85,6 @@ func (c *Credentials) Equal(o *Credentials) bool {
 	})
 }
 
-// adoptCredentials checks the credentials and orders them.
 func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 	c.Credentials = Credentials{sites: &c.Sites}
 	for i, cred := range c.Logins {
@@ -120,7 +119,6 @@ func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 	}
 }
 
-// readPassword reads the password of a credential from its file.
 func (c *Config) readPassword(cred *credential, dir string) error {
 	password, err := c.secretIn(cred.PasswordFile, dir)
 	cred.Password = dragon.Secret(password)

@@ -265,7 +265,6 @@ func (c *Config) desiredBy(r *reader, p *profile, path, dir string) (l desiredLa
 	return l, fields
 }
 
-// poolOf checks one pool of a profile.
 func (c *Config) poolOf(r *reader, p *desiredPool, path, dir string) dragon.PoolConfig {
 	pool := dragon.PoolConfig{URL: p.URL, User: p.Username, Password: p.Password}
 	if p.PasswordFile != "" {

@@ -181,7 +181,6 @@ func kindAt(path string, t reflect.Type) *kind {
 	return kinds[t]
 }
 
-// assign parses text into the value at a path.
 func assign(text, path string, v reflect.Value) error {
 	parsed, err := kindAt(path, v.Type()).parse(text)
 	if err == nil {
@@ -206,7 +205,6 @@ func (s *setting) outOfRange(v reflect.Value) string {
 	return fmt.Sprintf("invalid value %s: want %s", k.show(v.Interface()), s.limits())
 }
 
-// limits is the range of a setting in words.
 func (s *setting) limits() string {
 	if s.to == "" {
 		return s.from + " or more"

@@ -12,7 +12,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/notify"
 )
 
-// webhook is where events are sent.
 type webhook struct {
 	Name         string        `yaml:"name"`
 	URL          hookURL       `yaml:"url"`

@@ -188,7 +188,6 @@ func newHealing(r *reader, d *Settings, sites []string) Healing {
 	return h
 }
 
-// layers checks a profile and returns its layers.
 func (p *profile) layers(r *reader, path string, sites []string) []layer {
 	odd := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' }
 	if p.Name == "" || len(p.Name) > 40 || strings.ContainsFunc(p.Name, odd) {
@@ -206,7 +205,6 @@ func (p *profile) layers(r *reader, path string, sites []string) []layer {
 	return p.Match.layers(r, path+".match", sites, l)
 }
 
-// layers checks a match at path, and returns a layer like l for each of its networks.
 func (m *match) layers(r *reader, path string, sites []string, l layer) []layer {
 	l.sites = m.Site
 	named, empty := 0, false

@@ -34,7 +34,6 @@ type setting struct {
 	set     func(s *Settings, text string) error // what the flag does; nil: it sets the key
 }
 
-// section is a part of the file.
 type section struct {
 	path  string // of its keys
 	about string // all of it, for the reference and the example
@@ -132,7 +131,6 @@ func each(v reflect.Value, at, key string, visit func(path string, v reflect.Val
 	}
 }
 
-// apply does what the flag of a row does.
 func (s *setting) apply(to *Settings, text string) error {
 	if s.set != nil {
 		return s.set(to, text)

@@ -289,7 +289,6 @@ func vendorHosts() (list string) {
 	return list
 }
 
-// addFirmwareHost adds a host, or none.
 func addFirmwareHost(s *Settings, text string) error {
 	if text == "none" {
 		return nil

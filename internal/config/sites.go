@@ -18,7 +18,6 @@ type Sites struct {
 	named    []namedSite
 }
 
-// namedSite is the site of a static dragon.
 type namedSite struct {
 	ip   netip.Addr
 	port string // empty: the usual one

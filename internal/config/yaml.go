@@ -272,7 +272,6 @@ func nodeKind(n *yaml.Node) string {
 	return "a single value"
 }
 
-// fieldsOf returns the fields by key.
 func fieldsOf(v reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range v.NumField() {

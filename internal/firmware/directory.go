@@ -25,7 +25,6 @@ const (
 	maxManifests = 1000 // entries
 )
 
-// entry is a line of a manifest.
 type entry struct {
 	file, version, hwver, digest string
 }

@@ -53,7 +53,6 @@ func (h Host) String() string {
 	return net.JoinHostPort(h.Name, h.Port)
 }
 
-// admits reports whether a URL is at the host.
 func (h Host) admits(u *url.URL) bool {
 	return strings.EqualFold(u.Hostname(), h.Name) && (u.Port() == h.Port || h.Port == "" && u.Port() == map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }

@@ -44,7 +44,6 @@ func (p *pins) of(version, hwver string) *pin {
 	return nil
 }
 
-// path is the file of a fetched image.
 func (l *Library) path(i Image) string { return filepath.Join(l.config.Kept, i.file) }
 
 // pins reads the pins. An unreadable file is an error, not an empty list: without pins any

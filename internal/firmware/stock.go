@@ -23,7 +23,6 @@ type Stock struct {
 	asked map[kind]asked
 }
 
-// kind is a model and hardware version.
 type kind struct{ model, hwver string }
 
 // asked is the answer of one dragon of a kind, and when to ask again.

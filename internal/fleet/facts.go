@@ -140,14 +140,12 @@ func (f *Facts) UpgradeAvailable(running string) dragon.Number {
 	return dragon.Number{}
 }
 
-// factPoll is the schedule of one fact of one dragon.
 type factPoll struct {
 	next     time.Time // the entry of the queue that counts; zero: none, until the dragon comes up
 	failures int       // in a row
 	lacking  string    // the firmware that does not offer the fact; empty: it may
 }
 
-// factOf is an entry of the queue.
 type factOf struct {
 	dragon *Dragon
 	fact   Fact
@@ -225,7 +223,6 @@ func (f *Fleet) jitter(limit time.Duration) time.Duration {
 // jittered returns every, or up to a tenth more.
 func (f *Fleet) jittered(every time.Duration) time.Duration { return every + f.jitter(every/10) }
 
-// factPoll returns the schedule of a fact. The caller holds d.mu.
 func (d *Dragon) factPoll(fact Fact) *factPoll {
 	e := d.factPolls[fact]
 	if e == nil {
@@ -464,7 +461,6 @@ func (d *Dragon) reportedPower(ctx context.Context, c *dragon.Client) (dragon.Nu
 	return all.Power, nil
 }
 
-// countUnreadable counts the unreadable fields of a fact.
 func (d *Dragon) countUnreadable(of string, fields []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -45,7 +45,6 @@ type document struct {
 	Dragons   []record `json:"dragons"`
 }
 
-// record is a dragon as it is remembered.
 type record struct {
 	MAC       string          `json:"mac"`
 	Address   string          `json:"address"`
@@ -67,7 +66,6 @@ type record struct {
 	Latest        *latestFirmware `json:"latest_firmware,omitempty"`
 }
 
-// latestFirmware is the fact Firmware as it is remembered.
 type latestFirmware struct {
 	Version  string    `json:"version"`
 	URL      string    `json:"url,omitempty"`

@@ -59,7 +59,6 @@ func (q *queue[T]) next(ctx context.Context) (e due[T], ok bool) {
 	}
 }
 
-// dueHeap is a container/heap.
 type dueHeap[T any] []due[T]
 
 func (h dueHeap[T]) Len() int           { return len(h) }

@@ -105,7 +105,6 @@ func (l *life) observe(r *Reading) (kind Restart, at time.Time) {
 	return kind, at
 }
 
-// clone returns a copy as the inventory has it.
 func (l life) clone() life {
 	l.Expected = maps.Clone(l.Expected)
 	for _, b := range []*beginning{&l.Booted, &l.Started} {
@@ -133,7 +132,6 @@ func (c *RestartCount) add(o RestartCount) {
 	c.Unknown += o.Unknown
 }
 
-// count counts a restart and returns its initiator.
 func (l *life) count(kind Restart, at time.Time, tolerance time.Duration) (initiator string) {
 	count := &l.Restarts.Miner
 	if kind == SystemRestart {

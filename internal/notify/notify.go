@@ -65,7 +65,6 @@ type Notifier struct {
 	hooks  []*hook
 }
 
-// hook is one webhook and what waits for it.
 type hook struct {
 	Webhook
 	events  chan Event

@@ -36,7 +36,6 @@ const (
 // ErrHeld says that another process changes passwords.
 var ErrHeld = errors.New("another process changes passwords")
 
-// entry has the passwords of one dragon.
 type entry struct {
 	Username string    `yaml:"username"`
 	Password string    `yaml:"password,omitempty"` // the dragon has accepted it

@@ -298,7 +298,6 @@ func (e *Etcd) leads() clientv3.Cmp {
 	return clientv3.Compare(clientv3.CreateRevision(e.config.key("leader")), "=", e.mine)
 }
 
-// load reads the state at one revision.
 func (e *Etcd) load(ctx context.Context) (State, error) {
 	content, sealed, err := e.config.content(ctx, e.client)
 	if err != nil {

@@ -81,7 +81,6 @@ func encode(key string, generation uint64, data []byte) []byte {
 	return append(v, data...)
 }
 
-// decode returns a record's data.
 func decode(key string, v []byte, newest uint64) (data []byte, err error) {
 	if len(v) < recordHeader {
 		return nil, corrupt("record %q: %d bytes", key, len(v))
@@ -171,7 +170,6 @@ func unseal(content map[string][]byte) (Records, seal, error) {
 	return r, s, nil
 }
 
-// put stores a record in its field.
 func (r *Records) put(key string, data []byte) bool {
 	if key == keyFleet {
 		r.Fleet = data

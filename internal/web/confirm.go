@@ -128,7 +128,6 @@ var changes = map[string]change{
 	},
 }
 
-// confirmPage is the data of a confirmation.
 type confirmPage struct {
 	Do, Title, Text, Button, Tone string
 	Request                       *request
@@ -137,7 +136,6 @@ type confirmPage struct {
 	Back                          string
 }
 
-// spans are the durations of a pause.
 var spans = [][2]string{{"1h", "one hour"}, {"4h", "four hours"}, {"12h", "twelve hours"}, {"24h", "a day"}, {"72h", "three days"}, {"", "until ended by hand"}}
 
 // form reads the request of a form, or of the link to one.
@@ -155,7 +153,6 @@ func form(v url.Values) (string, change, *request, error) {
 	return name, c, q, q.check()
 }
 
-// about is the target of a request in words.
 func (q *request) about(c change) string {
 	switch c.about {
 	case "id":

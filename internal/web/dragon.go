@@ -119,7 +119,6 @@ func lookAt(h *agent.Healer) look {
 	return l
 }
 
-// retired reports whether a dragon is retired.
 func (l look) retired(mac string) bool {
 	return l.status != nil && slices.ContainsFunc(l.status.Plan.Pauses, func(p healer.Pause) bool { return p.Retired && p.Scope == "mac" && p.Value == mac })
 }

@@ -105,7 +105,6 @@ func (q fleetQuery) values(per int) url.Values {
 	return v
 }
 
-// describeFleet answers a query.
 func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAnswer {
 	dragons := f.Dragons()
 	a := &FleetAnswer{At: now.UTC(), Known: len(dragons), states: make(map[healer.State]int), hashrates: make(map[string]float64)}
@@ -159,7 +158,6 @@ func names(set map[string]bool) []string {
 	return list[:min(len(list), mostNames)]
 }
 
-// count adds a dragon to the totals.
 func (a *FleetAnswer) count(x *DragonAnswer) {
 	if x.Up {
 		a.Up++
@@ -187,7 +185,6 @@ func (a *DragonAnswer) State() healer.State {
 	return a.Healer.State
 }
 
-// needsALook reports whether the dragon needs attention.
 func (a *DragonAnswer) needsALook() bool {
 	return inTrouble(a.State()) || unjudged(a.State()) && a.plainly() != ""
 }
@@ -252,7 +249,6 @@ var urgency = func() map[healer.State]int {
 	return m
 }()
 
-// orders are the sort orders of the fleet.
 var orders = map[string]func(a, b *DragonAnswer, descending bool) int{
 	"state": by(func(a *DragonAnswer) int {
 		if a.needsALook() {

@@ -12,7 +12,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
-// fleetPage is the data of the fleet page.
 type fleetPage struct {
 	*FleetAnswer
 	Query        fleetQuery
@@ -35,7 +34,6 @@ type fleetPage struct {
 	Selects      bool // dragons may be selected for a change
 }
 
-// groupRow is a group and the link to its dragons.
 type groupRow struct {
 	*GroupAnswer
 	Link string
@@ -53,7 +51,6 @@ type algorithmRate struct {
 	Rate      dragon.Number
 }
 
-// column is a sortable table column.
 type column struct {
 	Name, Text, Link, Sorted string // Sorted: ascending, descending or empty
 }
@@ -102,7 +99,6 @@ func (a *DragonAnswer) Because() string {
 	return because
 }
 
-// bar is a value and its maximum.
 type bar struct{ Tone, Share string }
 
 // Bar compares the hash rate with the expected one, or with the maker's value while that is

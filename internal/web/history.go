@@ -49,7 +49,6 @@ type historyQuery struct {
 	is    func(*healer.Audit) bool
 }
 
-// historyOf reads a query.
 func historyOf(v url.Values) (historyQuery, error) {
 	q := historyQuery{Dragon: strings.TrimSpace(v.Get("dragon")), Kind: v.Get("kind"), Since: v.Get("since"), N: historyShown}
 	if s := v.Get("n"); s != "" {
@@ -102,7 +101,6 @@ func (q *historyQuery) read(a *api) ([]healer.Audit, error) {
 	return history[:min(len(history), q.N)], err
 }
 
-// historyPage is the data of the history on a page, with its filter.
 type historyPage struct {
 	Action string // the page
 	Worker string // whose page it is; empty: of all dragons

@@ -18,7 +18,6 @@ func (a *DragonAnswer) hasLabel(label string) bool {
 	return value != "" && a.Labels[name] == value
 }
 
-// addLabels collects the labels of a dragon.
 func addLabels(to map[string]map[string]bool, a *DragonAnswer) {
 	for name, value := range a.Labels {
 		if to[name] == nil {

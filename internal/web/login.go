@@ -40,7 +40,6 @@ type Logins struct {
 	wrong map[netip.Addr]*wrongAddress // by address, in IPv6 by its /64
 }
 
-// wrongAddress is an address from which wrong logins came.
 type wrongAddress struct {
 	count int
 	until time.Time // the next try

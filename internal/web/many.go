@@ -26,7 +26,6 @@ type manyPage struct {
 	Done                          bool   // this is the result
 }
 
-// manyRow is one of the selected dragons.
 type manyRow struct {
 	Worker   string
 	State    healer.State
@@ -60,7 +59,6 @@ func actionOf(do string) healer.Kind {
 	return ""
 }
 
-// of returns the request for one of the selected dragons.
 func (q *request) of(c change, worker string) *request {
 	one := *q
 	if c.about == "scope" {

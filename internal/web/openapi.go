@@ -141,7 +141,6 @@ type schemas struct {
 	names map[string]reflect.Type
 }
 
-// of returns the schema of a type; nil is a value of any kind.
 func (s *schemas) of(t reflect.Type) object {
 	switch {
 	case t == nil:

@@ -140,7 +140,6 @@ type alert struct {
 	Link, Text string
 }
 
-// show writes a page.
 func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name string, f frame) {
 	f.Admin, f.Metrics, f.Profiling, f.Stamp, f.Version, f.At = p.mayChange(r) == nil, p.telemetry, p.profiling, p.stamp, version.Version, time.Now()
 	f.Config = p.Configuration != nil
@@ -196,12 +195,10 @@ func alerts(s *agent.Status) []alert {
 	return list
 }
 
-// sorry writes an error page.
 func (p *pages) sorry(w http.ResponseWriter, r *http.Request, code int, e ErrorAnswer) {
 	p.show(w, r, code, "message", frame{Title: http.StatusText(code), Page: message{Tone: "bad", Title: http.StatusText(code), Error: &e}})
 }
 
-// message is a page with one message.
 type message struct {
 	Tone, Title string
 	Text        string
@@ -212,7 +209,6 @@ type message struct {
 
 var notYet = message{Tone: "calm", Title: "Starting", Text: "The healer has not examined the fleet yet. The first cycle takes up to a minute."}
 
-// dragonPage is the data of the page of one dragon.
 type dragonPage struct {
 	*OneDragonAnswer
 	Audit      *historyPage
@@ -225,7 +221,6 @@ type dragonPage struct {
 	Warm, Hot  float64
 }
 
-// changeLink links to the confirmation of a change.
 type changeLink struct{ Link, Text, Tone string }
 
 func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
@@ -274,7 +269,6 @@ func (p *pages) board(worker string) string {
 	return strings.TrimSuffix(p.Grafana(), "/") + "/d/mother-dragon?" + url.Values{"var-worker": {worker}}.Encode()
 }
 
-// changesOf are the changes that the state of a dragon allows.
 func changesOf(a *DragonAnswer, retired bool) []changeLink {
 	if a.Healer == nil || a.MAC == "" || a.Conflict {
 		return nil
@@ -302,7 +296,6 @@ func changesOf(a *DragonAnswer, retired bool) []changeLink {
 		retire, link("forget", "Forget", "bad"))
 }
 
-// healerPage is the data of the healer's page.
 type healerPage struct {
 	*HealerAnswer
 	Planned  []planned

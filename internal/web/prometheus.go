@@ -62,7 +62,6 @@ func newPast() *past {
 	}
 }
 
-// errNoSeries says that Prometheus does not know the dragon.
 var errNoSeries = errors.New("it has no series of this dragon")
 
 // chartsFor are the charts of a dragon, and the sentence that says where they come from.

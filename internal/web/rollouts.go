@@ -10,7 +10,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
-// rolloutsPage is the data of the rollouts page.
 type rolloutsPage struct {
 	Rollouts []rolloutShown
 	Firmware []firmwareShown // the newest first
@@ -114,7 +113,6 @@ func phasesOf(counts map[string]int, members int) []phaseCount {
 	return list
 }
 
-// phaseTone is the color class of a phase.
 func phaseTone(phase string) string {
 	switch phase {
 	case string(healer.PhaseInSync), string(healer.UpgradeDone):

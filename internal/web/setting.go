@@ -37,7 +37,6 @@ var settings = map[string]setting{
 	},
 }
 
-// settingPage is the data of the page of a setting.
 type settingPage struct {
 	Title, Why string
 	Profile    string // for the configuration file; empty: none
@@ -115,7 +114,6 @@ func (p *pages) settingGates(r *http.Request, page *settingPage, l look) error {
 	return nil
 }
 
-// dragonsOf counts dragons in words.
 func dragonsOf(n int) string {
 	if n == 1 {
 		return "1 dragon"

@@ -158,7 +158,6 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%d d", int(d.Hours())/24)
 }
 
-// offset formats the clock offset of a dragon.
 func offset(n dragon.Number) string {
 	v, ok := n.Get()
 	switch {
@@ -194,7 +193,6 @@ func cut(n int, s string) string {
 	return string(r[:n-1]) + "…"
 }
 
-// tone is the color class of a state.
 func tone(s healer.State) string {
 	switch s {
 	case healer.StateHealthy:
@@ -207,7 +205,6 @@ func tone(s healer.State) string {
 	return "calm"
 }
 
-// meanings explain the states.
 var meanings = map[healer.State]string{
 	"":                      "Not examined by the healer yet.",
 	healer.StateNew:         "New. The healer watches it for an hour before it judges.",
@@ -261,7 +258,6 @@ func happened(a *healer.Audit) string {
 	return decided(a.Decision, a.Action)
 }
 
-// decided is a decision in words.
 func decided(verb healer.Verb, kind healer.Kind) string {
 	word, ok := map[healer.Verb]string{
 		healer.Act: "decided", healer.WouldAct: "would do", healer.Blocked: "blocked", healer.Wait: "in progress", healer.Recovery: "recovered",

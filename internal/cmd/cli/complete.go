@@ -72,7 +72,6 @@ func completions(ctx context.Context, app *kingpin.ApplicationModel, words []str
 	return slices.Compact(found)
 }
 
-// argValues are the known values of an argument.
 func (l *line) argValues(ctx context.Context, arg string) []string {
 	switch arg {
 	case "host", "dragon":

@@ -20,7 +20,6 @@ The most important flags of run, which is also what happens without a command:
 More: {{.App.Name}} help <command>, or --help-long for every flag of every command.
 `
 
-// importantFlags are the flags that --help shows.
 var importantFlags = []string{
 	"config.file", "network", "dragon", "data-dir", "web.listen-address", "web.config.file", "dragon-health-reboot", "pools", "statsd-host", "log.level",
 }
@@ -59,7 +58,6 @@ func (p *Program) setHelp(model *kingpin.ApplicationModel, args []string) {
 	}
 }
 
-// firstSentence is the first sentence of a help text.
 func firstSentence(help string) string {
 	if first, _, ok := strings.Cut(help, ". "); ok {
 		return first + "."

@@ -147,7 +147,6 @@ func similar(wrong string, candidates []string) (like []string) {
 	return nil
 }
 
-// flagNames lists the flags that are not hidden.
 func flagNames(flags []*kingpin.FlagModel) (found []string) {
 	for _, f := range flags {
 		if !f.Hidden {

@@ -88,7 +88,6 @@ func commandFirst(app *kingpin.ApplicationModel, args []string) []string {
 	return slices.Concat(args[l.before:n], args[:l.before], args[n:])
 }
 
-// commandOf is the command of a group that a word names; nil if there is none.
 func commandOf(group *kingpin.CmdGroupModel, word string) *kingpin.CmdModel {
 	i := slices.IndexFunc(group.Commands, func(c *kingpin.CmdModel) bool { return c.Name == word })
 	if i < 0 {
@@ -108,7 +107,6 @@ func flagOf(flags []*kingpin.FlagModel, word string) *kingpin.FlagModel {
 	return flags[i]
 }
 
-// everyFlag lists the flags of all commands.
 func everyFlag(flags *kingpin.FlagGroupModel, group *kingpin.CmdGroupModel) []*kingpin.FlagModel {
 	all := slices.Clone(flags.Flags)
 	for _, c := range group.Commands {

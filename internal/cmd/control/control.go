@@ -60,7 +60,6 @@ type family struct {
 	owner   string
 }
 
-// call is one run of a subcommand.
 type call struct {
 	*family
 	*request
@@ -89,7 +88,6 @@ func (f *family) add(verb, help string, do func(*call, context.Context) error, f
 	})
 }
 
-// request is the body of a request to the API.
 type request struct {
 	Scope       string `json:"scope,omitempty"`
 	Value       string `json:"value,omitempty"`

@@ -14,7 +14,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 )
 
-// target is one dragon of a batch.
 type target struct {
 	*batch
 	host
@@ -23,7 +22,6 @@ type target struct {
 	progress func(sent int64) // of an upload
 }
 
-// outcome is the result of one target.
 type outcome struct {
 	Dragon  string `json:"dragon"`
 	Address string `json:"address"`
@@ -92,7 +90,6 @@ func (b *batch) progress() func(i int, sent int64, done bool) {
 	}
 }
 
-// describe is an error in words for the user.
 func describe(ctx context.Context, err error) string {
 	if e, ok := errors.AsType[*dragon.Error](err); ok && errors.Is(err, dragon.ErrNotOffered) {
 		return fmt.Sprintf("%s: %v", e.Endpoint, dragon.ErrNotOffered)

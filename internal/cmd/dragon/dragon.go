@@ -64,7 +64,6 @@ func Add(p *cli.Program, offline func(dir string, d Done) error) {
 	f.addLogs()
 }
 
-// host is a dragon as it was named.
 type host struct {
 	Name    string // the worker if it is known, else what was typed
 	Address string
@@ -206,7 +205,6 @@ func (f *family) clientOptions(ctx context.Context, c *config.Config, stderr io.
 	return o, err
 }
 
-// readPassword reads a password from the only line of a file.
 func readPassword(path string) (dragon.Secret, error) {
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if err != nil {

@@ -124,7 +124,6 @@ func (f *family) addSetNetwork() {
 	})
 }
 
-// addChange adds a subcommand that changes something.
 func (f *family) addChange(c change) {
 	var yes bool
 	var meant, reason string
