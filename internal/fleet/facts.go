@@ -41,30 +41,25 @@ const (
 	factExpires   = 3               // intervals after which a fact that was not read again is forgotten
 )
 
+// factEvery is how often a fact is read by default.
+var factEvery = map[Fact]time.Duration{
+	AutoTune: 10 * time.Minute, Pools: 5 * time.Minute, Errors: 3 * time.Minute, Firmware: firmwareLeast, Chips: 5 * time.Minute, Power: 5 * time.Minute,
+}
+
 // interval is how often a fact is read; zero for one that is not.
 func (c *Config) interval(fact Fact) time.Duration {
 	every, wanted := c.Facts[fact]
 	if !wanted {
 		return 0
 	}
-	switch fact {
-	case AutoTune:
-		return c.simulated(cmp.Or(every, 10*time.Minute))
-	case Pools:
-		return c.simulated(cmp.Or(every, 5*time.Minute))
-	case Errors:
-		return cmp.Or(every, 3*time.Minute)
-	case Firmware:
-		if c.Jitter != nil && every > 0 { // tests choose the time of each question
-			return every
-		}
+	every = cmp.Or(every, factEvery[fact])
+	switch {
+	case fact == AutoTune, fact == Pools:
+		return c.simulated(every)
+	case fact == Firmware && c.Jitter == nil: // tests with a jitter choose the time of each question
 		return max(every, firmwareLeast)
-	case Chips:
-		return cmp.Or(every, 5*time.Minute)
-	case Power:
-		return cmp.Or(every, 5*time.Minute)
 	}
-	return 0
+	return every
 }
 
 // simulated is a time by the clock of simulated dragons, which may run faster.
@@ -89,40 +84,18 @@ type Dated[T any] struct {
 	At    time.Time
 }
 
-// at returns when a fact was read.
-func (f *Facts) at(fact Fact) time.Time {
-	switch fact {
-	case AutoTune:
-		return f.AutoTune.At
-	case Pools:
-		return f.Pools.At
-	case Errors:
-		return f.Errors.At
-	case Firmware:
-		return f.Firmware.At
-	case Chips:
-		return f.Chips.At
-	case Power:
-		return f.Power.At
-	}
-	return time.Time{}
+// dated is a Dated of any kind.
+type dated interface {
+	at() time.Time
+	forget()
 }
 
-func (f *Facts) forget(fact Fact) {
-	switch fact {
-	case AutoTune:
-		f.AutoTune = Dated[dragon.AutoTune]{}
-	case Pools:
-		f.Pools = Dated[[]dragon.PoolConfig]{}
-	case Errors:
-		f.Errors = Dated[dragon.ErrorReport]{}
-	case Firmware:
-		f.Firmware = Dated[dragon.LatestFirmware]{}
-	case Chips:
-		f.Chips = Dated[[]dragon.DebugBoard]{}
-	case Power:
-		f.Power = Dated[dragon.Number]{}
-	}
+func (d *Dated[T]) at() time.Time { return d.At }
+func (d *Dated[T]) forget()       { *d = Dated[T]{} }
+
+// of returns a fact of what is known.
+func (f *Facts) of(fact Fact) dated {
+	return map[Fact]dated{AutoTune: &f.AutoTune, Pools: &f.Pools, Errors: &f.Errors, Firmware: &f.Firmware, Chips: &f.Chips, Power: &f.Power}[fact]
 }
 
 // UpgradeAvailable reports whether the vendor has a newer firmware than the running one. It is
@@ -246,8 +219,8 @@ func (d *Dragon) plan(fact Fact, at time.Time) {
 
 // expireFact forgets a fact that is too old to be shown. The caller holds d.mu.
 func (d *Dragon) expireFact(fact Fact, now time.Time) {
-	if at := d.Facts().at(fact); !at.IsZero() && now.Sub(at) > factExpires*d.fleet.config.interval(fact) {
-		d.learnFact(func(f *Facts) { f.forget(fact) })
+	if at := d.Facts().of(fact).at(); !at.IsZero() && now.Sub(at) > factExpires*d.fleet.config.interval(fact) {
+		d.learnFact(func(f *Facts) { f.of(fact).forget() })
 	}
 }
 

@@ -133,7 +133,7 @@ func TestFactsAreReadTogether(t *testing.T) {
 		time.Sleep(time.Hour)
 		for _, d := range h.Dragons() {
 			for _, fact := range []Fact{AutoTune, Errors} {
-				if at := d.Facts().at(fact); at.IsZero() || at.Sub(h.began)%factBeat != 0 {
+				if at := d.Facts().of(fact).at(); at.IsZero() || at.Sub(h.began)%factBeat != 0 {
 					h.Errorf("%s of %s was read %v after the start", fact, d.Info().Worker, at.Sub(h.began))
 				}
 			}
