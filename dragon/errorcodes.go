@@ -12,49 +12,20 @@ import (
 func ErrorText(code string) string {
 	var texts []string
 	for one := range strings.SplitSeq(code, ",") {
-		if text := errorText(one); text != "" {
+		if text := errorTexts[strings.TrimLeft(strings.TrimSpace(one), "0")]; text != "" {
 			texts = append(texts, text)
 		}
 	}
 	return strings.Join(texts, "; ")
 }
 
-func errorText(code string) string {
-	switch strings.TrimLeft(strings.TrimSpace(code), "0") {
-	case "21":
-		return "plug signal missing"
-	case "22", "29":
-		return "no I2C connection to the power supply"
-	case "23":
-		return "SPI blocked on all boards"
-	case "24":
-		return "SPI blocked on some boards"
-	case "25":
-		return "setting the frequency failed"
-	case "26":
-		return "setting the voltage failed"
-	case "27":
-		return "chip self-test failed"
-	case "28":
-		return "SPI communication abnormal"
-	case "30":
-		return "no connection to a pool"
-	case "31":
-		return "chips damaged"
-	case "32":
-		return "too hot"
-	case "33", "36", "42":
-		return "hash board fault"
-	case "34":
-		return "cables in the wrong order"
-	case "35":
-		return "no power output"
-	case "37":
-		return "boards do not match"
-	case "40", "41":
-		return "power output abnormal"
-	}
-	return ""
+var errorTexts = map[string]string{
+	"21": "plug signal missing", "22": "no I2C connection to the power supply", "23": "SPI blocked on all boards",
+	"24": "SPI blocked on some boards", "25": "setting the frequency failed", "26": "setting the voltage failed",
+	"27": "chip self-test failed", "28": "SPI communication abnormal", "29": "no I2C connection to the power supply",
+	"30": "no connection to a pool", "31": "chips damaged", "32": "too hot", "33": "hash board fault",
+	"34": "cables in the wrong order", "35": "no power output", "36": "hash board fault", "37": "boards do not match",
+	"40": "power output abnormal", "41": "power output abnormal", "42": "hash board fault",
 }
 
 // ErrorReport is the error that the dragon reports.
@@ -123,9 +94,13 @@ var errorMessageFields = table(
 // ErrorMessage reads /api/getErrorMessage, of Innosilicon. The Code is empty without an
 // error; an empty answer means the same.
 func (c *Client) ErrorMessage(ctx context.Context) (*ErrorReport, error) {
-	e := read("getErrorMessage")
+	return c.errorReport(ctx, "getErrorMessage", &errorMessageFields)
+}
+
+func (c *Client) errorReport(ctx context.Context, name string, f *fields[ErrorReport]) (*ErrorReport, error) {
+	e := read(name)
 	e.emptyIsNothing = true
-	report, a, err := call(ctx, c, e, nil, &errorMessageFields)
+	report, a, err := call(ctx, c, e, nil, f)
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +129,5 @@ var errorDetailDetailFields = table(
 // ErrorDetail reads /api/getErrorDetail, of Innosilicon since 2020. Its shape is known
 // from the vendor's user interface only.
 func (c *Client) ErrorDetail(ctx context.Context) (*ErrorReport, error) {
-	e := read("getErrorDetail")
-	e.emptyIsNothing = true
-	report, a, err := call(ctx, c, e, nil, &errorDetailFields)
-	if err != nil {
-		return nil, err
-	}
-	report.Unreadable = a.unreadable
-	return report, nil
+	return c.errorReport(ctx, "getErrorDetail", &errorDetailFields)
 }

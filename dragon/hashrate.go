@@ -16,29 +16,15 @@ import (
 func unitFactor(unit string) (float64, bool) {
 	unit = strings.ToUpper(strings.TrimSpace(unit))
 	for _, base := range []string{"H/S", "SOL/S"} {
-		prefix, ok := strings.CutSuffix(unit, base)
-		if !ok {
-			continue
-		}
-		switch prefix {
-		case "":
-			return 1, true
-		case "K":
-			return 1e3, true
-		case "M":
-			return 1e6, true
-		case "G":
-			return 1e9, true
-		case "T":
-			return 1e12, true
-		case "P":
-			return 1e15, true
-		case "E":
-			return 1e18, true
+		if prefix, ok := strings.CutSuffix(unit, base); ok {
+			f, known := prefixes[prefix]
+			return f, known
 		}
 	}
 	return 0, false
 }
+
+var prefixes = map[string]float64{"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 
 // hashes returns the rate in hashes per second.
 func (t totalHash) hashes() Number {
