@@ -398,17 +398,14 @@ func (h *Healer) notCarriedOut(j *job, err error) {
 // unknownAtStart records that the last process ended before the result of a write was known.
 func (h *Healer) unknownAtStart(now healer.Instant, a *healer.Action) {
 	h.metrics.outcomes.WithLabelValues(string(a.Kind), reasonLabel(a.Reason), string(healer.Unknown)).Inc()
-	for mac, r := range h.mem.Dragons {
+	for mac := range h.mem.Dragons {
 		if h.mem.Action(mac, a.ID) == nil {
 			continue
 		}
-		w := r.Who
-		h.appendAudit(healer.Audit{
-			At: now.Wall, Epoch: h.mem.Fleet.Epoch, MAC: w.MAC, Worker: w.Worker, IP: w.Address, Model: w.Model,
-			Firmware: w.Firmware, Domain: w.Domain, Decision: healer.Act, State: r.State, Action: a.Kind, Rung: a.Rung,
-			Reason: a.Reason, ActionID: a.ID, Actor: a.Actor, Config: h.mem.Fleet.ConfigHash,
-			Result: &healer.Sending{SentAt: a.Wall, Error: a.Note}, Note: "result " + string(healer.Unknown),
-		})
+		r := h.record(now.Wall, healer.Act, mac, a.Actor, "result "+string(healer.Unknown))
+		r.Action, r.Rung, r.Reason, r.ActionID = a.Kind, a.Rung, a.Reason, a.ID
+		r.Result = &healer.Sending{SentAt: a.Wall, Error: a.Note}
+		h.appendAudit(r)
 		return
 	}
 }

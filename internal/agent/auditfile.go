@@ -161,7 +161,7 @@ func (f *auditFile) rotate() error {
 	if err := os.Rename(f.path, stem+"-"+time.Now().UTC().Format("20060102T150405.000000Z")+".jsonl"); err != nil {
 		return err
 	}
-	old, err := auditFiles(filepath.Dir(f.path))
+	old, err := AuditFiles(filepath.Dir(f.path))
 	if err != nil {
 		return err
 	}

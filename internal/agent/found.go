@@ -21,11 +21,7 @@ func (h *Healer) found() []healer.Audit {
 		if r.FirstSeen != h.plan.At {
 			continue
 		}
-		w := &r.Who
-		all = append(all, healer.Audit{
-			At: h.plan.Wall, Epoch: h.mem.Fleet.Epoch, MAC: mac, Worker: w.Worker, IP: w.Address, Model: w.Model, Firmware: w.Firmware,
-			Domain: w.Domain, Decision: healer.Sighted, State: r.State, Actor: discoveryActor, Config: h.mem.Fleet.ConfigHash,
-		})
+		all = append(all, h.record(h.plan.Wall, healer.Sighted, mac, discoveryActor, ""))
 	}
 	slices.SortFunc(all, func(a, b healer.Audit) int { return strings.Compare(a.Worker+a.MAC, b.Worker+b.MAC) })
 	if len(all) <= namedFound {
@@ -35,18 +31,16 @@ func (h *Healer) found() []healer.Audit {
 	for i := range namedFound {
 		names = append(names, all[i].Worker)
 	}
-	note := fmt.Sprintf("%d new dragons: %s", len(all), strings.Join(names, " "))
-	return []healer.Audit{{
-		At: h.plan.Wall, Epoch: h.mem.Fleet.Epoch, Decision: healer.Sighted, Actor: discoveryActor,
-		Config: h.mem.Fleet.ConfigHash, Note: note + " …",
-	}}
+	note := fmt.Sprintf("%d new dragons: %s …", len(all), strings.Join(names, " "))
+	return []healer.Audit{h.record(h.plan.Wall, healer.Sighted, "", discoveryActor, note)}
 }
 
 // Locked records that a dragon at an address refuses the credentials.
 func (h *Healer) Locked(ctx context.Context, address, brand, reason string) error {
 	return h.onLoop(ctx, "recording a locked dragon", func(context.Context) error {
-		h.appendAudit(healer.Audit{At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, IP: address, Decision: healer.LockedOut, Actor: discoveryActor,
-			Config: h.mem.Fleet.ConfigHash, Note: strings.TrimSpace(brand + " refuses our credentials: " + reason)})
+		a := h.record(h.clock.Now().Wall, healer.LockedOut, "", discoveryActor, strings.TrimSpace(brand+" refuses our credentials: "+reason))
+		a.IP = address
+		h.appendAudit(a)
 		return nil
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
@@ -26,7 +25,7 @@ const historyFiles = 2
 // MAC it returns those about that dragon. It reads the newest files, and so tells also
 // what an earlier process did, or the one that owns the state.
 func (h *Healer) History(mac string, n int) ([]healer.Audit, error) {
-	paths, err := auditFiles(h.config.Dir)
+	paths, err := AuditFiles(h.config.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -47,17 +46,6 @@ func (h *Healer) History(mac string, n int) ([]healer.Audit, error) {
 		history = append(history, records...)
 	}
 	return history, nil
-}
-
-// auditFiles returns the files of the audit in dir, the oldest first.
-func auditFiles(dir string) ([]string, error) {
-	path := filepath.Join(dir, auditName)
-	paths, err := filepath.Glob(strings.TrimSuffix(path, ".jsonl") + "-*.jsonl")
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(paths) // the names are dates
-	return append(paths, path), nil
 }
 
 // lastLines returns the last n lines of a file that have mac in them, the oldest first.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,13 +40,8 @@ func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 		if h.held {
 			return h.notOwner()
 		}
-		a := healer.Audit{At: h.clock.Now().Wall, MAC: d.MAC, Worker: d.Worker}
-		if r := h.mem.Dragons[d.MAC]; r != nil {
-			w := r.Who
-			a.Worker, a.IP, a.Model, a.Firmware, a.Domain, a.State = w.Worker, w.Address, w.Model, w.Firmware, w.Domain, r.State
-		}
-		a.Epoch, a.Config = h.mem.Fleet.Epoch, h.mem.Fleet.ConfigHash
-		a.Decision, a.Action, a.Actor, a.Note = healer.Manual, healer.Kind(d.Action), userActor(d.Owner), d.Note
+		a := h.record(h.clock.Now().Wall, healer.Manual, d.MAC, userActor(d.Owner), d.Note)
+		a.MAC, a.Worker, a.Action = d.MAC, cmp.Or(a.Worker, d.Worker), healer.Kind(d.Action)
 		h.appendAudit(a)
 		return nil
 	})

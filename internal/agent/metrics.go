@@ -85,8 +85,8 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 		lostLeases:    counter("mother_ha_lost_leases_total", "Times that this instance led and lost the lease on the shared state."),
 		uncleanStarts: counter("mother_unclean_starts_total", "Starts of the last 30 minutes before this one that followed no orderly end, this one included."),
 	}
-	for _, kind := range ladderKinds {
-		for _, reason := range actionable {
+	show := func(kind healer.Kind, reasons []healer.Reason) {
+		for _, reason := range reasons {
 			for _, verb := range decisionSaid {
 				m.decisions.WithLabelValues(string(kind), reasonLabel(reason), string(verb))
 			}
@@ -96,15 +96,10 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 			m.actions.WithLabelValues(string(kind), reasonLabel(reason))
 		}
 	}
-	for _, reason := range wishReasons {
-		for _, verb := range decisionSaid {
-			m.decisions.WithLabelValues(string(healer.Configure), string(reason), string(verb))
-		}
-		for _, outcome := range outcomesSaid {
-			m.outcomes.WithLabelValues(string(healer.Configure), string(reason), outcome)
-		}
-		m.actions.WithLabelValues(string(healer.Configure), string(reason))
+	for _, kind := range ladderKinds {
+		show(kind, actionable)
 	}
+	show(healer.Configure, wishReasons)
 	for _, g := range healer.Gates() {
 		m.blocked.WithLabelValues(string(g))
 	}

@@ -342,12 +342,17 @@ func (h *Healer) macOf(target string) (string, error) {
 }
 
 func (h *Healer) auditRequest(verb healer.Verb, mac, actor, note string) {
-	a := healer.Audit{At: h.clock.Now().Wall, Epoch: h.mem.Fleet.Epoch, Decision: verb, Actor: actor, Config: h.mem.Fleet.ConfigHash, Note: note}
+	h.appendAudit(h.record(h.clock.Now().Wall, verb, mac, actor, note))
+}
+
+// record is an audit record, about a dragon if the healer remembers one with the MAC.
+func (h *Healer) record(at time.Time, verb healer.Verb, mac, actor, note string) healer.Audit {
+	a := healer.Audit{At: at, Epoch: h.mem.Fleet.Epoch, Decision: verb, Actor: actor, Config: h.mem.Fleet.ConfigHash, Note: note}
 	if r := h.mem.Dragons[mac]; r != nil {
 		w := r.Who
 		a.MAC, a.Worker, a.IP, a.Model, a.Firmware, a.Domain, a.State = w.MAC, w.Worker, w.Address, w.Model, w.Firmware, w.Domain, r.State
 	}
-	h.appendAudit(a)
+	return a
 }
 
 // Unverified is put before the name of an owner that no login has proven.
