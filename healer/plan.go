@@ -296,12 +296,20 @@ func (d *Decision) BlockedBy() string {
 // ClosedGates lists the gates that are closed.
 func (d *Decision) ClosedGates() string {
 	var closed []string
-	for _, g := range d.Gates {
-		if !g.Open {
-			closed = append(closed, string(g.Name))
-		}
+	for _, g := range Closed(d.Gates) {
+		closed = append(closed, string(g.Name))
 	}
 	return strings.Join(closed, ", ")
+}
+
+// Closed are the gates that are closed.
+func Closed(gates []GateState) (closed []GateState) {
+	for _, g := range gates {
+		if !g.Open {
+			closed = append(closed, g)
+		}
+	}
+	return closed
 }
 
 // Finding is what the detector of the decision's reason has found, in a few words.

@@ -242,10 +242,8 @@ func fieldsOf(r *healer.Audit) []any {
 	}
 	if r.Decision == healer.Blocked {
 		var closed []string
-		for _, g := range r.Gates {
-			if !g.Open {
-				closed = append(closed, string(g.Name))
-			}
+		for _, g := range healer.Closed(r.Gates) {
+			closed = append(closed, string(g.Name))
 		}
 		fields = append(fields, "blocked_by", strings.Join(closed, ","))
 	}

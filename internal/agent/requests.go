@@ -273,7 +273,7 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 		d := healer.Ask(h.clock.Now(), h.view, h.mem, h.enforced(), healer.Request{MAC: mac, Kind: r.Kind, Actor: userActor(r.Owner), Note: r.Reason, Force: r.Force})
 		if d.Verb != healer.Act {
 			blocked := h.recordOf(&d, healer.Blocked)
-			blocked.Actor, blocked.Gates, blocked.Note = userActor(r.Owner), closedGates(d.Gates), r.Reason
+			blocked.Actor, blocked.Gates, blocked.Note = userActor(r.Owner), healer.Closed(d.Gates), r.Reason
 			h.appendAudit(blocked)
 			return &BlockedError{d}
 		}
@@ -367,14 +367,4 @@ func userActor(name string) string {
 
 func byUser(actor string) bool {
 	return strings.HasPrefix(actor, "user:") || strings.HasPrefix(actor, Unverified)
-}
-
-func closedGates(all []healer.GateState) []healer.GateState {
-	var closed []healer.GateState
-	for _, g := range all {
-		if !g.Open {
-			closed = append(closed, g)
-		}
-	}
-	return closed
 }

@@ -149,12 +149,8 @@ func note(a *healer.Audit) string {
 	if a.Result != nil && a.Result.Error != "" {
 		return a.Result.Error
 	}
-	if a.Decision == healer.Blocked {
-		for _, g := range a.Gates {
-			if !g.Open {
-				return string(g.Name) + ": " + g.Detail
-			}
-		}
+	if closed := healer.Closed(a.Gates); a.Decision == healer.Blocked && len(closed) > 0 {
+		return string(closed[0].Name) + ": " + closed[0].Detail
 	}
 	return a.Note
 }

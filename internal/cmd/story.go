@@ -152,10 +152,8 @@ func narrate(r *healer.Audit) string {
 // closedGate is the details of the closed gates.
 func closedGate(r *healer.Audit) string {
 	var closed []string
-	for _, g := range r.Gates {
-		if !g.Open {
-			closed = append(closed, g.Detail)
-		}
+	for _, g := range healer.Closed(r.Gates) {
+		closed = append(closed, g.Detail)
 	}
 	return strings.Join(closed, "; ")
 }

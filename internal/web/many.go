@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,13 +117,9 @@ func (p *pages) preview(ctx context.Context, page *manyPage, kind healer.Kind) e
 			allowed++
 			continue
 		}
-		row := &page.Rows[i]
-		row.Tone, row.Says = "warn", "blocked"
-		for _, g := range decisions[i].Gates {
-			if !g.Open {
-				row.Says = fmt.Sprintf("blocked by %s: %s", spaced(g.Name), cut(120, g.Detail))
-				break
-			}
+		page.Rows[i].Tone, page.Rows[i].Says = "warn", "blocked"
+		if closed := firstClosed(&decisions[i]); closed != "" {
+			page.Rows[i].Says += " by " + closed
 		}
 	}
 	page.Budget = fmt.Sprintf("%d of %d pass all gates now.", allowed, len(page.Rows))
@@ -159,7 +156,7 @@ func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, 
 		case err == nil, errors.Is(err, agent.ErrUnwritten):
 			done++
 		case errors.As(err, &blocked):
-			row.Tone, row.Says = "warn", "not done: "+firstClosed(&blocked.Decision)
+			row.Tone, row.Says = "warn", "not done: "+cmp.Or(firstClosed(&blocked.Decision), "refused")
 		default:
 			row.Tone, row.Says = "bad", "not done: "+cut(most, err.Error())
 		}
@@ -170,10 +167,8 @@ func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, 
 }
 
 func firstClosed(d *healer.Decision) string {
-	for _, g := range d.Gates {
-		if !g.Open {
-			return fmt.Sprintf("%s: %s", spaced(g.Name), cut(120, g.Detail))
-		}
+	if closed := healer.Closed(d.Gates); len(closed) > 0 {
+		return fmt.Sprintf("%s: %s", spaced(closed[0].Name), cut(120, closed[0].Detail))
 	}
-	return "refused"
+	return ""
 }

@@ -249,11 +249,7 @@ func (p *pages) dragon(w http.ResponseWriter, r *http.Request) {
 		page.Audit.Failed = err.Error()
 	}
 	if one.Why != nil {
-		for _, g := range one.Why.Gates {
-			if !g.Open {
-				page.Closed++
-			}
-		}
+		page.Closed = len(healer.Closed(one.Why.Gates))
 	}
 	if p.mayChange(r) == nil {
 		page.Changes = changesOf(&one.DragonAnswer, l.retired(one.MAC))

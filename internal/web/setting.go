@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -101,7 +102,7 @@ func (p *pages) settingGates(r *http.Request, page *settingPage, l look) error {
 			free++
 			continue
 		}
-		page.Rows[i].Tone, page.Rows[i].Says = "warn", "waits for "+firstClosed(&decisions[i])
+		page.Rows[i].Tone, page.Rows[i].Says = "warn", "waits for "+cmp.Or(firstClosed(&decisions[i]), "refused")
 	}
 	page.Budget = fmt.Sprintf("%d of %d can be written to now.", free, len(decisions))
 	switch policy := l.status.Policy; {
