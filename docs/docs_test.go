@@ -241,3 +241,26 @@ func TestEveryFlagHasAKeyInTheFile(t *testing.T) {
 		t.Errorf("--%s is an exception and no flag", name)
 	}
 }
+
+func TestThePortThatIsDocumentedIsTheDefault(t *testing.T) {
+	port := ""
+	for _, command := range cmd.New(nil).Model().FlattenedCommands() {
+		for _, f := range command.Flags {
+			if command.Default && f.Name == "web.listen-address" {
+				port = strings.TrimPrefix(f.Default[0], ":")
+			}
+		}
+	}
+	if len(port) != 4 {
+		t.Fatalf("the default is %q", port)
+	}
+	for file, want := range map[string]string{
+		"docs/prometheus-lists.md": "| " + port + " | [mother-of-dragons",
+		"docs/prometheus.md":       "port **" + port + "**",
+		"packaging/Dockerfile":     "EXPOSE " + port + "\n",
+	} {
+		if !strings.Contains(readDocument(t, file), want) {
+			t.Errorf("%s does not say %q", file, want)
+		}
+	}
+}
