@@ -23,6 +23,7 @@ func atLeast(part Ratio, n, floor int) int { return max(floor, part.ceilOf(n)) }
 func (c *cycle) poolsDown() {
 	type pool struct{ members, bad, fine int }
 	pools := make(map[string]*pool)
+	c.earned = make(map[string]bool)
 	for _, s := range c.all {
 		if s.conflict || !s.w.seen || c.now.Since(s.w.at) > c.gap(s) || !s.f.HasSample {
 			continue
@@ -45,6 +46,7 @@ func (c *cycle) poolsDown() {
 				pools[f.URL] = p
 			}
 			p.members++
+			c.earned[f.URL] = c.earned[f.URL] || f.Accepted.Or(0) > 0
 			switch {
 			case bad:
 				p.bad++

@@ -41,6 +41,9 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 		late = waited >= c.p.Rollout.CanaryWait+2*s.p.Ladder.LostAfter
 	}
 	excuse := c.unrelatedCause(s)
+	if excuse == poolIsDown && !ro.proven() && !c.earned[s.poolHeld] { // it may not exist
+		excuse = ""
+	}
 	switch {
 	case len(stuck) > 0 && len(right)+len(wrong)+len(unread) == 0:
 		r.addStuck(stuck, c.now)

@@ -90,7 +90,8 @@ type cycle struct {
 	host Host
 	out  *Plan
 
-	all       []*subject // by MAC; those in conflict last
+	all       []*subject      // by MAC; those in conflict last
+	earned    map[string]bool // the pools that some dragon has an accepted share at, since its process began
 	byMAC     map[string]*subject
 	frozen    []*subject // that are remembered, and whose MAC several claim by now; not in all
 	order     []*subject // those of all, as the plan has them

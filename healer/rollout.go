@@ -132,10 +132,12 @@ func (c *cycle) unrelatedCause(s *subject) string {
 		return "domain " + s.f.Domain + ": " + b.Detail
 	}
 	if s.poolHeld != "" {
-		return "its pool is down, or was just now"
+		return poolIsDown
 	}
 	return ""
 }
+
+const poolIsDown = "its pool is down, or was just now"
 
 // shownAtLeast is how many changes a plan has, if there are so many. To ask every gate about
 // each of ten thousand dragons, of which one gets its turn, would take a while.

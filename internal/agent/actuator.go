@@ -272,7 +272,7 @@ func (h *Healer) look(ctx context.Context, d *fleet.Dragon, j *job, step healer.
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
-	r, err := d.Read(ctx, 0)
+	r, err := d.ReadNow(ctx) // one whose miner process does not answer is known to be down
 	if idle := (*fleet.IdleError)(nil); errors.As(err, &idle) {
 		f := h.idleFacts(d, who(d, j.attempt.Policy()), idle)
 		return healer.Reply{Facts: &f}

@@ -559,7 +559,23 @@ func TestADeadMiningProcessIsRestarted(t *testing.T) {
 		t.Skip("long, and nothing in it is new to the race detector")
 	}
 	synctest.Test(t, func(t *testing.T) {
-		w := newFixture(t, 4)
+		var looked atomic.Int64 // when it was asked last, before a write
+		specs := func(i int) (spec dragontest.Spec) {
+			if i == 1 {
+				spec.OnRequest = func(endpoint string) {
+					switch endpoint {
+					case "summary":
+						looked.Store(time.Now().UnixNano())
+					case string(healer.Restart), string(healer.Reboot):
+						if since := time.Since(time.Unix(0, looked.Load())); since > time.Second {
+							t.Errorf("%s, and the last look was %s before", endpoint, since)
+						}
+					}
+				}
+			}
+			return spec
+		}
+		w := newFixtureOf(t, 4, specs, nil)
 		w.start()
 		w.settle()
 		w.dragons.Dragon(1).Inject(dragontest.NotReady, dragontest.CuredBy(dragontest.CuredByReboot))

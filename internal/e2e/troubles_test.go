@@ -75,21 +75,21 @@ func TestEveryTroubleAtOnce(t *testing.T) {
 		w.dragons.Dragon(i).Inject(x.fault, options...)
 	}
 	t.Logf("%d of %d dragons are sick", len(sick), count)
-	left := func() (n int) {
+	left := func() (left []int) {
 		for i, x := range sick {
 			stays := slices.Contains(x.with, dragontest.RebootIgnored) || slices.Contains(x.with, dragontest.RebootNeverReturns)
 			if x.cure != dragontest.NoCure && !stays && slices.Contains(w.dragons.Dragon(i).ActiveFaults(), x.fault) {
-				n++
+				left = append(left, i)
 			}
 		}
-		return n
+		return left
 	}
 	for hour := time.Hour; hour <= lasting; hour += time.Hour {
 		w.live(since.Add(hour).Sub(w.now()))
-		t.Logf("after %v %d that a restart or reboot cures are left, %d writes", hour, left(), len(w.writes()))
+		t.Logf("after %v %d that a restart or reboot cures are left, %d writes", hour, len(left()), len(w.writes()))
 	}
-	if n := left(); n > 0 {
-		t.Errorf("after %v %d are still sick that a restart or a reboot cures", lasting, n)
+	for _, i := range left() {
+		t.Errorf("after %v %s still has %v: %s", lasting, w.worker(i), sick[i], get(t, w.base+"/api/v1/plan?why="+w.worker(i)))
 	}
 	page := get(t, w.base+"/metrics")
 	for i, d := range w.dragons.Dragons() {

@@ -63,6 +63,10 @@ func (d *Dragon) Read(ctx context.Context, maxAge time.Duration) (*Reading, erro
 	return d.read(ctx, maxAge, false)
 }
 
+// ReadNow returns a new reading, also of a dragon that is known to be down. Otherwise it is as
+// Read.
+func (d *Dragon) ReadNow(ctx context.Context) (*Reading, error) { return d.read(ctx, 0, true) }
+
 func (d *Dragon) read(ctx context.Context, maxAge time.Duration, evenIfDown bool) (*Reading, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, d.gaveUp(err)

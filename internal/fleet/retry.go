@@ -54,7 +54,7 @@ func (f *Fleet) retry(ctx context.Context) {
 		}
 		wg.Go(func() {
 			defer func() { <-workers }()
-			_, err := e.what.read(ctx, 0, true)
+			_, err := e.what.ReadNow(ctx)
 			if err != nil {
 				e.what.retryLater(e.at)
 			}
