@@ -36,3 +36,19 @@ func (c *Calendar) Left(from time.Time) time.Duration {
 	}
 	return min(at.Sub(from), pauseMax)
 }
+
+// calendarAhead is how far Next looks.
+const calendarAhead = 8 * 24 * time.Hour
+
+// Next is when the calendar opens next, to the minute; zero: not within eight days.
+func (c *Calendar) Next(from time.Time) time.Time {
+	at := from.Truncate(calendarStep)
+	for open := c.Open(from); at.Sub(from) < calendarAhead; {
+		at = at.Add(calendarStep)
+		was := open
+		if open = c.Open(at); open && !was {
+			return at
+		}
+	}
+	return time.Time{}
+}

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/go-kit/log/level"
 
@@ -53,3 +54,63 @@ func (h *Healer) keepCalendars(now healer.Instant) {
 }
 
 func calendarActor(name string) string { return "calendar:" + name }
+
+// CalendarShown is a calendar as people see it.
+type CalendarShown struct {
+	Name   string     `json:"name"`
+	Does   string     `json:"does"`  // pause, maintenance, or curtailment with its mode
+	Scope  string     `json:"scope"` // as the file has it
+	Reason string     `json:"reason"`
+	Open   bool       `json:"open"`           // its pause is in force
+	Next   *time.Time `json:"next,omitempty"` // when it begins next; null: not within eight days
+}
+
+func (h *Healer) showCalendars(p *healer.Plan) (list []CalendarShown) {
+	if h.config.Calendars == nil {
+		return nil
+	}
+	calendars := h.config.Calendars()
+	for i := range calendars {
+		c := &calendars[i]
+		x := CalendarShown{Name: c.Name, Scope: calendarScope(c), Reason: c.Reason,
+			Does: (&healer.Pause{Kind: c.Kind, Mode: c.Mode, Level: c.Level}).InWords(),
+			Open: slices.ContainsFunc(p.Pauses, func(x healer.Pause) bool { return x.Calendar == c.Name })}
+		if next := h.calendarNext(c, p.Wall); !next.IsZero() {
+			x.Next = &next
+		}
+		list = append(list, x)
+	}
+	return list
+}
+
+// calendarNext is when a calendar begins next. It is looked for only when the last answer is over,
+// or does not fit another configuration, and each hour where there is none.
+func (h *Healer) calendarNext(c *healer.Calendar, now time.Time) time.Time {
+	known, found := h.calendarBegins[c.Name]
+	if found && now.Before(known.until) && (known.next.IsZero() || c.Open(known.next) && !c.Open(known.next.Add(-time.Minute))) {
+		return known.next
+	}
+	next := c.Next(now)
+	until := next
+	if next.IsZero() {
+		until = now.Add(time.Hour)
+	}
+	if h.calendarBegins == nil {
+		h.calendarBegins = make(map[string]calendarBegin)
+	}
+	h.calendarBegins[c.Name] = calendarBegin{next.UTC(), until}
+	return next.UTC()
+}
+
+// calendarBegin is an answer of calendarNext, and when it is to be looked for again.
+type calendarBegin struct{ next, until time.Time }
+
+func calendarScope(c *healer.Calendar) string {
+	switch c.Scope {
+	case "fleet":
+		return c.Scope
+	case "domain":
+		return "site=" + c.Value
+	}
+	return c.Scope + "=" + c.Value
+}

@@ -43,8 +43,16 @@ func TestACalendarHoldsItsDragons(t *testing.T) {
 			}
 		}
 		shown("before", 0)
+		next := func() *time.Time { return w.healer.Status().Calendars[0].Next }
+		if from := time.Now().Add(time.Hour).Truncate(time.Hour); next() == nil || next().Sub(from).Abs() > time.Hour ||
+			w.metric("mother_calendar_next_timestamp_seconds", "calendar", "filters") != float64(next().Unix()) {
+			t.Errorf("it begins at %v", next())
+		}
 		w.until("it is time", 2*time.Hour, func() bool { return len(w.pauses()) > 0 })
 		shown("in it", 1)
+		if x := w.healer.Status().Calendars[0]; !x.Open || x.Next != nil || x.Scope != "mac="+w.dragons.Dragon(1).Spec().MAC || x.Does != "maintenance" {
+			t.Errorf("shown as %+v", x)
+		}
 		w.killBoard(1)
 		pass(50 * time.Minute)
 		if w.wroteAnything() || !w.healer.Maintained(w.dragons.Dragon(1).Spec().MAC) || w.healer.Maintained(w.dragons.Dragon(2).Spec().MAC) {

@@ -116,31 +116,32 @@ type Healer struct {
 	looked    atomic.Pointer[time.Time] // when the last look ended, or Run began
 
 	// What follows belongs to the goroutine of Run.
-	mem           *healer.Memory
-	backend       Backend                      // nil: this process does not own the state
-	writer        *store.Writer[store.Records] // to backend
-	opening       chan struct{}                // closed when the state has been opened, or not; nil: no attempt is under way
-	held          bool                         // by another process
-	saidHeld      bool                         // what was logged last
-	storeErr      error                        // why there is no backend
-	follows       bool                         // the memory is by the line of time of the instance that leads
-	rests         time.Time                    // until when it does not lead
-	audit         *auditFile
-	auditor       *store.Writer[auditLines] // to audit
-	auditSeq      int
-	policy        *healer.Policy  // in force
-	offered       *healer.Policy  // that Policy returned last
-	policyRefused string          // why it is not in force
-	plan          *healer.Plan    // of the last cycle
-	view          *healer.View    // of the last cycle
-	external      externalAnswers // as of the last cycle
-	upgrading     map[string]bool // MACs that firmware is on its way to, and not written down yet
-	acting        bool            // a write is on its way: of the ladder, or a configuration
-	tripped       string          // a panic: nothing is sent any more
-	spawned       int             // goroutines that carry something out, and the one that looks
-	spawnEnded    chan struct{}
-	counted       counted
-	calendarUntil map[string]healer.Moment // when the newest pause of a calendar is over; only while it is its time
+	mem            *healer.Memory
+	backend        Backend                      // nil: this process does not own the state
+	writer         *store.Writer[store.Records] // to backend
+	opening        chan struct{}                // closed when the state has been opened, or not; nil: no attempt is under way
+	held           bool                         // by another process
+	saidHeld       bool                         // what was logged last
+	storeErr       error                        // why there is no backend
+	follows        bool                         // the memory is by the line of time of the instance that leads
+	rests          time.Time                    // until when it does not lead
+	audit          *auditFile
+	auditor        *store.Writer[auditLines] // to audit
+	auditSeq       int
+	policy         *healer.Policy  // in force
+	offered        *healer.Policy  // that Policy returned last
+	policyRefused  string          // why it is not in force
+	plan           *healer.Plan    // of the last cycle
+	view           *healer.View    // of the last cycle
+	external       externalAnswers // as of the last cycle
+	upgrading      map[string]bool // MACs that firmware is on its way to, and not written down yet
+	acting         bool            // a write is on its way: of the ladder, or a configuration
+	tripped        string          // a panic: nothing is sent any more
+	spawned        int             // goroutines that carry something out, and the one that looks
+	spawnEnded     chan struct{}
+	counted        counted
+	calendarUntil  map[string]healer.Moment // when the newest pause of a calendar is over; only while it is its time
+	calendarBegins map[string]calendarBegin
 
 	decide func(healer.Instant, *healer.View, *healer.Memory, *healer.Policy) *healer.Plan
 	// commit writes to the store; tests put themselves in its place to kill the healer there.
@@ -164,6 +165,7 @@ type Status struct {
 	Config    string          `json:"config_hash"`
 	Declined  string          `json:"config_refused,omitempty"` // why the newest policy is not the one in force
 	LastCycle time.Time       `json:"last_cycle"`
+	Calendars []CalendarShown `json:"calendars,omitempty"`
 	Plan      *healer.Plan    `json:"-"`
 	Policy    *healer.Policy  `json:"-"` // that the plan was made by
 
@@ -176,7 +178,6 @@ type Status struct {
 	remaining func() time.Duration // of the lease
 	windows   []bool
 	accounts  []string // that desired pools are for
-	calendars map[string]bool
 	uploads   *uploads
 	tunes     map[string]time.Duration // by model: Memory.TuneTime
 }

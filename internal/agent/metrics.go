@@ -286,12 +286,7 @@ func (h *Healer) publish(p *healer.Plan) {
 		s.windows = append(s.windows, h.policy.Windows[i].Open(p.Wall))
 	}
 	s.accounts = accountsOf(h.view)
-	if h.config.Calendars != nil {
-		s.calendars = make(map[string]bool)
-		for _, c := range h.config.Calendars() {
-			s.calendars[c.Name] = slices.ContainsFunc(p.Pauses, func(x healer.Pause) bool { return x.Calendar == c.Name })
-		}
-	}
+	s.Calendars = h.showCalendars(p)
 	h.published.Store(s)
 }
 

@@ -194,12 +194,19 @@ var shown = []statusRow{
 			}
 		}
 	}},
-	{gauge("mother_calendar_open", "1: the maintenance or the pause of the calendar is in force; 0: it is not.", "calendar"), func(s *Status, put putter) {
-		for name, open := range s.calendars {
-			put(truth(open), name)
+	{gauge("mother_calendar_open", "1: the maintenance, the pause or the curtailment of the calendar is in force; 0: it is not.", "calendar"), func(s *Status, put putter) {
+		for i := range s.Calendars {
+			put(truth(s.Calendars[i].Open), s.Calendars[i].Name)
 		}
 	}},
-	{gauge("mother_pauses", "Pauses and maintenances of people that are in force.", "scope"), func(s *Status, put putter) {
+	{gauge("mother_calendar_next_timestamp_seconds", "When the calendar begins next, if within eight days.", "calendar"), func(s *Status, put putter) {
+		for i := range s.Calendars {
+			if next := s.Calendars[i].Next; next != nil {
+				put(float64(next.Unix()), s.Calendars[i].Name)
+			}
+		}
+	}},
+	{gauge("mother_pauses", "Pauses, maintenances and curtailments of people that are in force.", "scope"), func(s *Status, put putter) {
 		n := make(map[string]int)
 		for i := range s.Plan.Pauses {
 			if s.Plan.Pauses[i].Calendar == "" {

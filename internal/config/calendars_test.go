@@ -97,6 +97,11 @@ calendars:
 			t.Errorf("%s: %v, want %v", c.Calendars[i].Name, got, want)
 		}
 	}
+	for i, want := range map[int]time.Time{0: time.Date(2026, 7, 8, 22, 0, 0, 0, time.UTC), 1: {}} {
+		if got := c.Calendars[i].Next(from); !got.Equal(want) {
+			t.Errorf("%s begins next at %v, want %v", c.Calendars[i].Name, got, want)
+		}
+	}
 	k := c.Calendars[0]
 	p := healer.Pause{Calendar: "night", Kind: healer.Maintained, Scope: "fleet", Reason: "r"}
 	other := p

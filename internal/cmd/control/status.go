@@ -79,6 +79,17 @@ func (f *family) showStatus(w io.Writer, s *web.HealerAnswer) error {
 	for i := range s.Pauses {
 		row("pause", "%s", f.describe(&s.Pauses[i]))
 	}
+	for i := range s.Calendars {
+		c := &s.Calendars[i]
+		when := "not within eight days"
+		if c.Next != nil {
+			when = f.program.Time(*c.Next)
+		}
+		if c.Open {
+			when = "now; " + when
+		}
+		row("calendar", "%s: %s of %s, next %s: %s", c.Name, c.Does, c.Scope, when, c.Reason)
+	}
 	for i := range s.Apart {
 		d := &s.Apart[i]
 		row(string(d.State), "%s %s %s", d.Worker, d.MAC, d.Note)
