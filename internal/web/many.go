@@ -100,27 +100,28 @@ func (p *pages) confirmMany(w http.ResponseWriter, r *http.Request, do string, c
 	p.show(w, r, http.StatusOK, "many", frame{Title: c.button, Page: &page})
 }
 
-// preview says for each dragon which gate is closed, and for all of them what the budgets
-// of the fleet have left.
-func (p *pages) preview(ctx context.Context, page *manyPage, kind healer.Kind) error {
+// previewRows says for each dragon which gate is closed, and counts those for which none is.
+func (p *pages) previewRows(ctx context.Context, rows []manyRow, kind healer.Kind, blocked string) (free int, err error) {
 	var workers []string
-	for i := range page.Rows {
-		workers = append(workers, page.Rows[i].Worker)
+	for i := range rows {
+		workers = append(workers, rows[i].Worker)
 	}
 	decisions, err := p.Healer.Preview(ctx, kind, false, workers)
-	if err != nil {
-		return err
-	}
-	allowed := 0
 	for i := range decisions {
 		if decisions[i].Verb == healer.Act {
-			allowed++
-			continue
+			free++
+		} else {
+			rows[i].Tone, rows[i].Says = "warn", blocked+cmp.Or(firstClosed(&decisions[i]), "the healer")
 		}
-		page.Rows[i].Tone, page.Rows[i].Says = "warn", "blocked"
-		if closed := firstClosed(&decisions[i]); closed != "" {
-			page.Rows[i].Says += " by " + closed
-		}
+	}
+	return free, err
+}
+
+// preview says which gates are closed, and what the budgets of the fleet have left.
+func (p *pages) preview(ctx context.Context, page *manyPage, kind healer.Kind) error {
+	allowed, err := p.previewRows(ctx, page.Rows, kind, "blocked by ")
+	if err != nil {
+		return err
 	}
 	page.Budget = fmt.Sprintf("%d of %d pass all gates now.", allowed, len(page.Rows))
 	if status := p.Healer.Status(); status != nil {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -88,23 +87,11 @@ func (p *pages) setting(w http.ResponseWriter, r *http.Request, x setting, worke
 
 // settingGates says which dragons a rollout would have to wait for, and how long it takes.
 func (p *pages) settingGates(r *http.Request, page *settingPage, l look) error {
-	var workers []string
-	for i := range page.Rows {
-		workers = append(workers, page.Rows[i].Worker)
-	}
-	decisions, err := p.Healer.Preview(r.Context(), healer.Configure, false, workers)
+	free, err := p.previewRows(r.Context(), page.Rows, healer.Configure, "waits for ")
 	if err != nil {
 		return err
 	}
-	free := 0
-	for i := range decisions {
-		if decisions[i].Verb == healer.Act {
-			free++
-			continue
-		}
-		page.Rows[i].Tone, page.Rows[i].Says = "warn", "waits for "+cmp.Or(firstClosed(&decisions[i]), "refused")
-	}
-	page.Budget = fmt.Sprintf("%d of %d can be written to now.", free, len(decisions))
+	page.Budget = fmt.Sprintf("%d of %d can be written to now.", free, len(page.Rows))
 	switch policy := l.status.Policy; {
 	case policy.Rollout.Mode != healer.Enforce:
 		page.Budget += " healing.rollout.mode is " + string(policy.Rollout.Mode) + ": nothing is written."
