@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -118,11 +120,21 @@ func (d *demo) run(ctx context.Context) error {
 	})
 }
 
-// demoMark is in a data directory that a demo made, which the next demo may remove.
+// demoMark is in a data directory that a demo made, which the next demo may remove. A real start
+// takes it away, see keepData.
 const demoMark = "made-by-the-demo"
 
+// keepData makes a data directory one that no demo removes, whoever made it.
+func keepData(dir string) error {
+	if err := os.Remove(filepath.Join(dir, demoMark)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // demoLeft reports whether a directory is what a demo left that was killed, and nothing else
-// has used it since. A demo keeps no inventory, and passwords must not be lost.
+// has used it since. A demo keeps no inventory, and passwords, which a command may have written,
+// must not be lost.
 func demoLeft(dir string) bool {
 	there := func(file string) bool {
 		_, err := os.Lstat(filepath.Join(dir, file))

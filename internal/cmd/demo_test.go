@@ -53,8 +53,10 @@ func TestTheDemoTakesADataDirectoryThatIsFree(t *testing.T) {
 		t.Error("that of a demo that runs is taken")
 	}
 	socket.Close()
-	if err := os.Remove(filepath.Join("data", demoMark)); err != nil {
-		t.Fatal(err)
+	for range 2 { // the second time there is nothing to do
+		if err := keepData("data"); err != nil { // a real start
+			t.Fatal(err)
+		}
 	}
 	if got := dir(""); got == "data" {
 		t.Error("another program's data directory is used")

@@ -35,6 +35,9 @@ func addRun(p *cli.Program) {
 		} else if err != nil {
 			return err
 		}
+		if err := keepData(c.DataDir); err != nil {
+			return err
+		}
 		logger := p.Logs.Logger(stderr)
 		app.Warn(c, logger)
 		return app.Serve(ctx, c, load, web, logger, p.Listening)

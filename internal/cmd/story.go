@@ -149,11 +149,11 @@ func narrate(r *healer.Audit) string {
 	return ""
 }
 
-// closedGate is the details of the closed gates.
+// closedGate is the closed gates with their details.
 func closedGate(r *healer.Audit) string {
 	var closed []string
 	for _, g := range healer.Closed(r.Gates) {
-		closed = append(closed, g.Detail)
+		closed = append(closed, strings.ReplaceAll(string(g.Name), "_", " ")+": "+g.Detail)
 	}
 	return strings.Join(closed, "; ")
 }
