@@ -41,8 +41,6 @@ func (c *cycle) describeIn(s *subject, d *Decision) {
 		d.Note = "by " + s.r.Quarantine.By + ": " + s.r.Quarantine.Reason
 	case d.Note == "" && s.r.Downshift != nil && s.r.Downshift.Back == 0:
 		d.Note = fmt.Sprintf("in the mode %s until it has cooled; it had %s", coolest, s.r.Downshift.words())
-	case d.Note == "" && s.r.Curtailed != nil && s.r.Curtailed.Back == 0:
-		d.Note = fmt.Sprintf("in the mode %s until the curtailment %s is over", ModeText(s.r.Curtailed.To.Mode, s.r.Curtailed.To.Level), s.r.Curtailed.To.Name)
 	case s.suspect >= 0 && s.w.evidence[s.suspect].muted != 0 && !s.sick():
 		d.Note = s.w.evidence[s.suspect].muted.String()
 	}

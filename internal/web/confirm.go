@@ -91,7 +91,7 @@ var changes = map[string]change{
 		do: func(a *api, ctx context.Context, q *request) (any, error) { q.Pace = "fast"; return a.pace(ctx, q) },
 	},
 	"pace-normal": {
-		title: "Normal pace of the rollout %s", text: "The waves of healing.rollout apply again.",
+		title: "Set the rollout %s to the normal pace", text: "The waves of healing.rollout apply again.",
 		button: "Normal pace", about: "id", back: toRollouts,
 		do: func(a *api, ctx context.Context, q *request) (any, error) { q.Pace = "normal"; return a.pace(ctx, q) },
 	},

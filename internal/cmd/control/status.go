@@ -86,9 +86,9 @@ func (f *family) showStatus(w io.Writer, s *web.HealerAnswer) error {
 			when = f.program.Time(*c.Next)
 		}
 		if c.Open {
-			when = "now; " + when
+			when = "now, then " + when
 		}
-		row("calendar", "%s: %s of %s, next %s: %s", c.Name, c.Does, c.Scope, when, c.Reason)
+		row("calendar", "%s: %s of %s, %s: %s", c.Name, c.Does, c.Scope, when, c.Reason)
 	}
 	for i := range s.Apart {
 		d := &s.Apart[i]
