@@ -162,74 +162,50 @@ func (h *Healer) Forget(ctx context.Context, mac, by string, forget func() error
 
 // Resume ends one pause or maintenance.
 func (h *Healer) Resume(ctx context.Context, id, by string) error {
-	return h.change(ctx, "resuming", func(healer.Instant) error {
+	return h.changeOne(ctx, "resuming", healer.Resume, by, func(healer.Instant) (mac, note string, err error) {
 		if by == "" {
-			return errors.New("resume: it needs an owner")
+			return "", "", errors.New("resume: it needs an owner")
 		}
-		if err := h.mem.Resume(id); err != nil {
-			return err
-		}
-		h.auditRequest(healer.Resume, "", userActor(by), "pause "+id)
-		return nil
+		return "", "pause " + id, h.mem.Resume(id)
 	})
 }
 
 // Quarantine takes a dragon, by worker, MAC or address, out of the healer's hands.
 func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) error {
-	return h.change(ctx, "quarantining", func(now healer.Instant) error {
-		mac, err := h.macOf(target)
-		if err != nil {
-			return err
+	return h.changeOne(ctx, "quarantining", healer.Quarantine, by, func(now healer.Instant) (mac, note string, err error) {
+		if mac, err = h.macOf(target); err == nil {
+			err = h.mem.Quarantine(now, mac, by, reason)
 		}
-		if err := h.mem.Quarantine(now, mac, by, reason); err != nil {
-			return err
-		}
-		h.auditRequest(healer.Quarantine, mac, userActor(by), reason)
-		return nil
+		return mac, reason, err
 	})
 }
 
 // Release puts a quarantined or flapping dragon back into the healer's hands.
 func (h *Healer) Release(ctx context.Context, target, by string) error {
-	return h.change(ctx, "releasing", func(now healer.Instant) error {
-		mac, err := h.macOf(target)
-		if err != nil {
-			return err
+	return h.changeOne(ctx, "releasing", healer.Release, by, func(now healer.Instant) (mac, note string, err error) {
+		if mac, err = h.macOf(target); err == nil {
+			err = h.mem.Release(now, mac, by)
 		}
-		if err := h.mem.Release(now, mac, by); err != nil {
-			return err
-		}
-		h.auditRequest(healer.Release, mac, userActor(by), "")
-		return nil
+		return mac, "", err
 	})
 }
 
 // Ack closes a breaker that a human has looked into: see Memory.Ack for the names.
 func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
-	return h.change(ctx, "acknowledging", func(now healer.Instant) error {
+	return h.changeOne(ctx, "acknowledging", healer.Resume, by, func(now healer.Instant) (mac, note string, err error) {
 		if name == "config" {
-			mac, err := h.macOf(scope)
-			if err != nil {
-				return err
+			if scope, err = h.macOf(scope); err != nil {
+				return "", "", err
 			}
-			scope = mac
 		}
-		if err := h.mem.Ack(now, name, scope, by); err != nil {
-			return err
-		}
-		h.auditRequest(healer.Resume, "", userActor(by), "acknowledged breaker "+name+" "+scope)
-		return nil
+		return "", "acknowledged breaker " + name + " " + scope, h.mem.Ack(now, name, scope, by)
 	})
 }
 
 // SetPace makes a rollout of a configuration fast, or not.
 func (h *Healer) SetPace(ctx context.Context, id string, fast bool, by string) error {
-	return h.change(ctx, "setting the pace of a rollout", func(healer.Instant) error {
-		if err := h.mem.SetPace(id, fast); err != nil {
-			return err
-		}
-		h.auditRequest(healer.Changed, "", userActor(by), fmt.Sprintf("rollout %s: pace %s", id, map[bool]string{true: "fast", false: "normal"}[fast]))
-		return nil
+	return h.changeOne(ctx, "setting the pace of a rollout", healer.Changed, by, func(healer.Instant) (mac, note string, err error) {
+		return "", fmt.Sprintf("rollout %s: pace %s", id, map[bool]string{true: "fast", false: "normal"}[fast]), h.mem.SetPace(id, fast)
 	})
 }
 
@@ -323,6 +299,17 @@ func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instan
 		return fmt.Errorf("%w: %w", ErrUnwritten, err)
 	}
 	return nil
+}
+
+// changeOne is change with one audit record, about the dragon that fn returns, if any.
+func (h *Healer) changeOne(ctx context.Context, doing string, verb healer.Verb, by string, fn func(healer.Instant) (mac, note string, err error)) error {
+	return h.change(ctx, doing, func(now healer.Instant) error {
+		mac, note, err := fn(now)
+		if err == nil {
+			h.auditRequest(verb, mac, userActor(by), note)
+		}
+		return err
+	})
 }
 
 // macOf finds the MAC of a dragon that the healer remembers.

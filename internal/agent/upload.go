@@ -176,31 +176,16 @@ func (h *Healer) StartFirmware(ctx context.Context, q healer.FirmwareRequest) (r
 	return ro, err
 }
 
-// PauseFirmware lets no more dragons begin: see Memory.PauseFirmware.
-func (h *Healer) PauseFirmware(ctx context.Context, id, owner, reason string) error {
-	return h.changeFirmware(ctx, "pause", id, owner, reason, (*healer.Memory).PauseFirmware)
-}
-
-// ResumeFirmware goes on with a paused rollout: see Memory.ResumeFirmware.
-func (h *Healer) ResumeFirmware(ctx context.Context, id, owner, reason string) error {
-	return h.changeFirmware(ctx, "resume", id, owner, reason, (*healer.Memory).ResumeFirmware)
-}
-
-// AbortFirmware ends a rollout for good.
-func (h *Healer) AbortFirmware(ctx context.Context, id, owner, reason string) error {
-	return h.changeFirmware(ctx, "abort", id, owner, reason, (*healer.Memory).AbortFirmware)
-}
-
-func (h *Healer) changeFirmware(ctx context.Context, verb, id, owner, reason string, do func(*healer.Memory, healer.Instant, string, string) error) error {
+// ChangeFirmware pauses, resumes or aborts a rollout: see the methods of healer.Memory.
+func (h *Healer) ChangeFirmware(ctx context.Context, verb, id, owner, reason string) error {
 	if owner == "" || reason == "" {
 		return errors.New("it needs an owner and a reason")
 	}
-	return h.change(ctx, verb+" of a rollout", func(now healer.Instant) error {
-		if err := do(h.mem, now, id, owner+": "+reason); err != nil {
-			return err
-		}
-		h.auditRequest(healer.Changed, "", userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
-		return nil
+	return h.changeOne(ctx, verb+" of a rollout", healer.Changed, owner, func(now healer.Instant) (mac, note string, err error) {
+		do := map[string]func(healer.Instant, string, string) error{
+			"pause": h.mem.PauseFirmware, "resume": h.mem.ResumeFirmware, "abort": h.mem.AbortFirmware,
+		}[verb]
+		return "", fmt.Sprintf("firmware %s: %s: %s", id, verb, reason), do(now, id, owner+": "+reason)
 	})
 }
 

@@ -121,9 +121,9 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/openapi.json", a.openAPI)
 	for path, do := range map[string]func(context.Context, *request) (any, error){
 		"POST /api/v1/firmware/start":               a.rollOut,
-		"POST /api/v1/firmware/pause":               a.changeFirmware((*agent.Healer).PauseFirmware),
-		"POST /api/v1/firmware/resume":              a.changeFirmware((*agent.Healer).ResumeFirmware),
-		"POST /api/v1/firmware/abort":               a.changeFirmware((*agent.Healer).AbortFirmware),
+		"POST /api/v1/firmware/pause":               a.changeFirmware("pause"),
+		"POST /api/v1/firmware/resume":              a.changeFirmware("resume"),
+		"POST /api/v1/firmware/abort":               a.changeFirmware("abort"),
 		"POST /api/v1/healer/pause":                 a.pause,
 		"POST /api/v1/healer/maintenance":           a.maintenance,
 		"POST /api/v1/healer/resume":                a.resume,

@@ -98,23 +98,17 @@ var changes = map[string]change{
 	"firmware-pause": {
 		title: "Pause the rollout %s", text: "No more dragons start. Upgrades in progress continue.",
 		button: "Pause the rollout", tone: "warn", about: "id", asks: []string{"reason"}, back: toRollouts,
-		do: func(a *api, ctx context.Context, q *request) (any, error) {
-			return a.changeFirmware((*agent.Healer).PauseFirmware)(ctx, q)
-		},
+		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.changeFirmware("pause")(ctx, q) },
 	},
 	"firmware-resume": {
 		title: "Resume the rollout %s", text: "The next dragons start in their wave.",
 		button: "Resume", about: "id", asks: []string{"reason"}, back: toRollouts,
-		do: func(a *api, ctx context.Context, q *request) (any, error) {
-			return a.changeFirmware((*agent.Healer).ResumeFirmware)(ctx, q)
-		},
+		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.changeFirmware("resume")(ctx, q) },
 	},
 	"firmware-abort": {
 		title: "Abort the rollout %s", text: "The rollout ends for good. Upgraded dragons keep their firmware. You can start another rollout.",
 		button: "Abort the rollout", tone: "bad", about: "id", asks: []string{"reason"}, back: toRollouts,
-		do: func(a *api, ctx context.Context, q *request) (any, error) {
-			return a.changeFirmware((*agent.Healer).AbortFirmware)(ctx, q)
-		},
+		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.changeFirmware("abort")(ctx, q) },
 	},
 	"restart": {
 		title: "Restart the miner process of %s", text: "The miner process restarts. The dragon mines nothing for a minute and may tune for half an hour.",

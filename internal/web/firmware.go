@@ -115,9 +115,9 @@ func (a *api) kindOf(model, hwver string) (string, string, error) {
 }
 
 // changeFirmware pauses, resumes or aborts a rollout, and returns its state.
-func (a *api) changeFirmware(do func(*agent.Healer, context.Context, string, string, string) error) func(context.Context, *request) (any, error) {
+func (a *api) changeFirmware(verb string) func(context.Context, *request) (any, error) {
 	return func(ctx context.Context, q *request) (any, error) {
-		err := do(a.Healer, ctx, q.ID, q.Owner, q.Reason)
+		err := a.Healer.ChangeFirmware(ctx, verb, q.ID, q.Owner, q.Reason)
 		if plan, planErr := a.Healer.Plan(); planErr == nil {
 			return plan.Rollout(q.ID), err
 		}
