@@ -109,15 +109,15 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/dragons", a.dragons)
 	mux.HandleFunc("GET /api/v1/dragon/{worker}", a.dragon)
 	mux.HandleFunc("GET /api/v1/history", a.history)
-	mux.HandleFunc("GET /api/v1/rollouts", a.rollouts)
+	mux.HandleFunc("GET /api/v1/rollouts", a.shows(a.rollouts))
 	mux.HandleFunc("GET /api/v1/config", a.config)
 	mux.HandleFunc("GET /api/v1/discovery", a.discovery)
-	mux.HandleFunc("GET /api/v1/plan", a.plan)
-	mux.HandleFunc("GET /api/v1/healer", a.healer)
+	mux.HandleFunc("GET /api/v1/plan", a.shows(a.plan))
+	mux.HandleFunc("GET /api/v1/healer", a.shows(a.healer))
 	if a.PolicyOf != nil {
 		mux.HandleFunc("POST /api/v1/plan/compare", a.compare)
 	}
-	mux.HandleFunc("GET /api/v1/firmware", a.firmware)
+	mux.HandleFunc("GET /api/v1/firmware", a.shows(a.firmware))
 	mux.HandleFunc("GET /api/v1/openapi.json", a.openAPI)
 	for path, do := range map[string]func(context.Context, *request) (any, error){
 		"POST /api/v1/firmware/start":               a.rollOut,
@@ -152,6 +152,19 @@ func (a *api) handler() http.Handler {
 		})
 	})
 	return mux
+}
+
+// shows answers with what do shows of the healer's status.
+func (a *api) shows(do func(*http.Request, *agent.Status) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if status := a.Healer.Status(); status == nil {
+			a.refuse(w, agent.ErrNotYet)
+		} else if x, err := do(r, status); err != nil {
+			a.refuse(w, err)
+		} else {
+			answer(w, http.StatusOK, x)
+		}
+	}
 }
 
 func (a *api) dragons(w http.ResponseWriter, r *http.Request) {
@@ -202,13 +215,8 @@ type FirmwareAnswer struct {
 	For float64 `json:"for_s"`
 }
 
-func (a *api) rollouts(w http.ResponseWriter, _ *http.Request) {
-	status := a.Healer.Status()
-	if status == nil {
-		a.refuse(w, agent.ErrNotYet)
-		return
-	}
-	answer(w, http.StatusOK, rolloutsAnswer(status.Plan))
+func (a *api) rollouts(_ *http.Request, status *agent.Status) (any, error) {
+	return rolloutsAnswer(status.Plan), nil
 }
 
 func rolloutsAnswer(p *healer.Plan) RolloutsAnswer {
@@ -274,26 +282,20 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, HistoryAnswer{append([]healer.Audit{}, history...)})
 }
 
-func (a *api) plan(w http.ResponseWriter, r *http.Request) {
-	status := a.Healer.Status()
-	if status == nil {
-		a.refuse(w, agent.ErrNotYet)
-		return
-	}
+func (a *api) plan(r *http.Request, status *agent.Status) (any, error) {
+	plan := status.Plan
 	if target := r.URL.Query().Get("why"); target != "" {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		d, err := a.Healer.Explain(ctx, target)
 		if err != nil {
-			a.refuse(w, err)
-			return
+			return nil, err
 		}
-		one := *status.Plan
+		one := *plan
 		one.Dragons = []healer.Decision{d}
-		answer(w, http.StatusOK, PlanAnswer{status.Mode, one.ExitCode(), &one})
-		return
+		plan = &one
 	}
-	answer(w, http.StatusOK, PlanAnswer{status.Mode, status.Plan.ExitCode(), status.Plan})
+	return PlanAnswer{status.Mode, plan.ExitCode(), plan}, nil
 }
 
 // CompareRequest is the body of POST /api/v1/plan/compare. The answer is a healer.Comparison.
@@ -325,13 +327,8 @@ func (a *api) compare(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, x)
 }
 
-func (a *api) healer(w http.ResponseWriter, _ *http.Request) {
-	status := a.Healer.Status()
-	if status == nil {
-		a.refuse(w, agent.ErrNotYet)
-		return
-	}
-	answer(w, http.StatusOK, healerAnswer(status))
+func (a *api) healer(_ *http.Request, status *agent.Status) (any, error) {
+	return healerAnswer(status), nil
 }
 
 func healerAnswer(status *agent.Status) *HealerAnswer {

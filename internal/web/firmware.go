@@ -33,12 +33,7 @@ type RunningAnswer struct {
 	Dragons int    `json:"dragons"`
 }
 
-func (a *api) firmware(w http.ResponseWriter, _ *http.Request) {
-	status := a.Healer.Status()
-	if status == nil {
-		a.refuse(w, agent.ErrNotYet)
-		return
-	}
+func (a *api) firmware(_ *http.Request, status *agent.Status) (any, error) {
 	x := FirmwaresAnswer{At: status.Plan.At, Rollouts: status.Plan.Firmware, Upgrades: status.Plan.Upgrades, Uploads: a.Healer.Uploads(), Running: a.running()}
 	if a.Firmware != nil {
 		var wrong []error
@@ -48,7 +43,7 @@ func (a *api) firmware(w http.ResponseWriter, _ *http.Request) {
 		}
 		x.Offers = a.Firmware.Offers()
 	}
-	answer(w, http.StatusOK, x)
+	return x, nil
 }
 
 // running counts the dragons by firmware.
