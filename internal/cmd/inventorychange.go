@@ -47,21 +47,10 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 		return err
 	})
 
-	forget := parent.Command("forget", "Forget dragons: out of the inventory, the series, the healer and the alerts, at once. "+
+	f.addEach(parent, "forget", "forgot", "Forget dragons: out of the inventory, the series, the healer and the alerts, at once. "+
 		"One that still answers comes back as a new dragon.")
-	forgotten := forget.Arg("dragon", "Worker, MAC or address.").Required().Strings()
-	f.Add(forget, func(ctx context.Context, stdout, stderr io.Writer) error {
-		for _, name := range *forgotten {
-			worker, err := changeInventory[string](ctx, f, "forget", inventoryChange{Dragon: name}, stderr)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(stdout, "forgot", cli.Plain(worker, 100))
-		}
-		return nil
-	})
+	f.addEach(parent, "unretire", "unretired", "End the retirement of dragons: the healer may act on them again, and their alerts fire.")
 
-	f.addUnretire(parent)
 	retire := parent.Command("retire", "Retire dragons: they stay in the inventory with their history, "+
 		"the healer does not act on them, and their alerts are muted.")
 	var span time.Duration
@@ -86,16 +75,17 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 	})
 }
 
-func (f *inventoryFamily) addUnretire(parent *kingpin.CmdClause) {
-	unretire := parent.Command("unretire", "End the retirement of dragons: the healer may act on them again, and their alerts fire.")
-	names := unretire.Arg("dragon", "Worker, MAC or address.").Required().Strings()
-	f.Add(unretire, func(ctx context.Context, stdout, stderr io.Writer) error {
+// addEach adds a command that asks for one change of each dragon.
+func (f *inventoryFamily) addEach(parent *kingpin.CmdClause, verb, past, help string) {
+	cmd := parent.Command(verb, help)
+	names := cmd.Arg("dragon", "Worker, MAC or address.").Required().Strings()
+	f.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
 		for _, name := range *names {
-			worker, err := changeInventory[string](ctx, f, "unretire", inventoryChange{Dragon: name}, stderr)
+			worker, err := changeInventory[string](ctx, f, verb, inventoryChange{Dragon: name}, stderr)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(stdout, "unretired", cli.Plain(worker, 100))
+			fmt.Fprintln(stdout, past, cli.Plain(worker, 100))
 		}
 		return nil
 	})
