@@ -123,6 +123,12 @@ func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 	if n := prom.query(t, `count(ALERTS{alertstate="firing",severity="critical"}) or vector(0)`)[""]; n != 0 {
 		t.Errorf("%v alerts page", n)
 	}
+	for _, q := range questions(t) {
+		if q.panel == "Firing alerts" {
+			expr := strings.ReplaceAll(q.expr, "$farm", ".*")
+			eventually(t, "the fleet's board shows that alerts fire: "+expr[:40], func() bool { return len(prom.query(t, expr)) > 0 })
+		}
+	}
 	eventually(t, "Alertmanager has the dead board, with what to do", func() bool {
 		return strings.Contains(manager.alerts(t, `alertname="BoardDead"`, `worker="`+dead+`"`), "reseat the cables")
 	})

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -23,8 +25,11 @@ import (
 type dashboard struct {
 	Title  string
 	Panels []struct {
-		Title   string
-		Targets []struct{ Expr, RefID string }
+		Title       string
+		Targets     []struct{ Expr, RefID string }
+		FieldConfig struct {
+			Defaults struct{ NoValue string }
+		}
 	}
 	Annotations struct {
 		List []struct{ Name, Expr string }
@@ -34,8 +39,8 @@ type dashboard struct {
 	}
 }
 
-// question is a query of a board.
-type question struct{ board, panel, expr string }
+// question is a query of a board, and what its panel shows without an answer.
+type question struct{ board, panel, expr, noValue string }
 
 func (q question) String() string { return q.board + ": " + q.panel + ": " + q.expr }
 
@@ -57,16 +62,16 @@ func questions(t *testing.T) (all []question) {
 		}
 		for _, p := range d.Panels {
 			for _, target := range p.Targets {
-				all = append(all, question{d.Title, p.Title, target.Expr})
+				all = append(all, question{d.Title, p.Title, target.Expr, p.FieldConfig.Defaults.NoValue})
 			}
 		}
 		for _, a := range d.Annotations.List {
-			all = append(all, question{d.Title, "annotation " + a.Name, a.Expr})
+			all = append(all, question{d.Title, "annotation " + a.Name, a.Expr, "no mark"})
 		}
 		for _, v := range d.Templating.List {
 			if args, ok := strings.CutPrefix(v.Query, "label_values("); ok && v.Name != "farm" { // there is one farm
 				series, label, _ := cutLast(strings.TrimSuffix(args, ")"), ", ")
-				all = append(all, question{d.Title, "variable " + v.Name, fmt.Sprintf(`count by (%s) (%s) unless count by (nothing) (%[2]s)`, label, series)})
+				all = append(all, question{d.Title, "variable " + v.Name, fmt.Sprintf(`count by (%s) (%s) unless count by (nothing) (%[2]s)`, label, series), "no choice"})
 			}
 		}
 	}
@@ -87,6 +92,7 @@ var rightlyEmpty = map[string]string{
 	`mother_rollout_device_state{`:      "no firmware is rolled out here: it takes a canary a day",
 	`mother_firmware_upload_ratio`:      "the same",
 	`mother_ha_`:                        "one instance shares its state with no other",
+	`ALERTS{`:                           "an alert lasts for minutes before it fires",
 	`dragon_firmware_upgrade_available`: "no vendor is asked in the first half hour, and then once a day",
 }
 
@@ -109,6 +115,9 @@ func TestEveryPanelHasData(t *testing.T) {
 	defer statsd.Close()
 	_, port, _ := net.SplitHostPort(statsd.LocalAddr().String())
 
+	chat := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer chat.Close()
+
 	const speed = 100
 	clock := dragontest.SpedUp(speed)
 	dragons, _ := fleetOf(t, dragontest.FleetConfig{Count: 12, Specs: func(i int) dragontest.Spec {
@@ -128,13 +137,14 @@ dragons: [{address: %q, site: hall}, {mac: %q, labels: {rack: a12}}, {mac: %q, l
 inventory: {labels: [rack]}
 discovery: {interval: 2s, port: %d}
 statsd: {host: 127.0.0.1, port: %s, interval: 1s}
+notify: {webhooks: [{name: chat, url: %q, events: [acted, new]}]}
 power: [{model: T1, watts: 1480}]
 calendars: [{name: long-ago, scope: fleet, reason: none, time_intervals: [{years: [2001]}]}]
 profiles:
   - name: everyone
     match: {all: true}
     wish: {autotune: {mode: factory}}
-`, dragons.Networks()[0], dragons.Addr(0), dragons.Dragon(0).Spec().MAC, dragons.Dragon(9).Spec().MAC, dragons.Port(), port)
+`, dragons.Networks()[0], dragons.Addr(0), dragons.Dragon(0).Spec().MAC, dragons.Dragon(9).Spec().MAC, dragons.Port(), port, chat.URL)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +156,9 @@ profiles:
 
 	w.healthy()
 	eventually(t, "Prometheus sees all hashing", func() bool { return prom.query(t, `count(worker:dragon_state:info{state="hashing"})`)[""] == 12 })
+	eventually(t, "what they should hash is known while they are well", func() bool {
+		return prom.query(t, `count(dragon_hashrate_expected_hashes_per_second)`)[""] >= 10
+	})
 
 	// One is healed. Then so many fall sick that the healer holds.
 	dragons.Dragon(0).SetError("51", "a board was lost")
@@ -219,6 +232,39 @@ profiles:
 	w.p.stop(t)
 }
 
+// TestAPanelThatIsEmptyWhenAllIsWellSaysSo: of a farm where nothing happens, every panel has data, or says in words that there is none.
+func TestAPanelThatIsEmptyWhenAllIsWellSaysSo(t *testing.T) {
+	t.Parallel()
+	dragons, flags := fleetOf(t, dragontest.FleetConfig{Count: 6})
+	w := &instance{t: t, dragons: dragons}
+	_, w.base = mother(t, append(flags, "--data-dir="+t.TempDir())...)
+	prom := runPrometheus(t, fmt.Sprintf(watchedConfig, hastyRules(t), strings.TrimPrefix(w.base, "http://")))
+	began := time.Now()
+	eventually(t, "Prometheus sees all", func() bool { return prom.query(t, `count(worker:dragon_state:info)`)[""] == 6 })
+	silent := make(map[string]bool) // by board and panel
+	var open []question
+	for _, q := range questions(t) {
+		if q.noValue == "" {
+			silent[q.board+": "+q.panel] = true
+			open = append(open, q)
+		}
+	}
+	defer func() {
+		for panel := range silent {
+			t.Errorf("empty, and does not say so: %s", panel)
+		}
+	}()
+	eventually(t, "every panel without words has data", func() bool {
+		open = slices.DeleteFunc(open, func(q question) bool {
+			if silent[q.board+": "+q.panel] && prom.answers(t, q, w, began) {
+				delete(silent, q.board+": "+q.panel)
+			}
+			return !silent[q.board+": "+q.panel]
+		})
+		return len(silent) == 0
+	})
+}
+
 // countedByLabel are queries of the fleet's board about the two dragons with a label, of
 // which one is degraded and one is down, and how many they count.
 func countedByLabel(t *testing.T) map[string]float64 {
@@ -265,10 +311,10 @@ var ownInterval = regexp.MustCompile(`(?m)^    interval: .*\n`)
 // about a dragon is asked about those that something happened to.
 func (p prometheus) answers(t *testing.T, q question, w *instance, since time.Time) bool {
 	t.Helper()
-	for _, i := range []int{0, 1, 2, 10} {
+	for _, i := range []int{0, 1, 2, w.dragons.Len() - 2} {
 		expr := strings.NewReplacer("$__rate_interval", "10s", "$__range", "5m", "$site", ".*", "$place", "", "$model", ".*", "$state", ".*",
 			"$instance", ".*", "$farm", ".*", "$worker", w.worker(i)).Replace(q.expr)
-		if strings.Contains(expr, "$") && !strings.Contains(expr, `"$1"`) {
+		if strings.Contains(expr, "$") && !strings.Contains(expr, "$1") {
 			t.Fatalf("%v: a variable that is not known here", q)
 		}
 		body, err := tryGet(fmt.Sprintf("%s/api/v1/query_range?query=%s&start=%d&end=%d&step=1", p.base, url.QueryEscape(expr), since.Unix(), time.Now().Unix()))

@@ -75,13 +75,12 @@ type managedGroup struct {
 	Rules    []managedRule `yaml:"rules"`
 }
 
-// managedRules are the files of Grafana-managed rules, by their names.
-func managedRules(alertsDir string) (map[string][]byte, error) {
+// readRules are the groups of all files of a directory.
+func readRules(alertsDir string) (all []prometheusGroup, err error) {
 	files, err := filepath.Glob(filepath.Join(alertsDir, "*.yml"))
 	if err != nil {
 		return nil, err
 	}
-	groups := make(map[string][]managedGroup)
 	for _, file := range files {
 		data, err := os.ReadFile(file) //nolint:gosec // whose directory the Makefile gives
 		if err != nil {
@@ -91,20 +90,41 @@ func managedRules(alertsDir string) (map[string][]byte, error) {
 		if err := yaml.Unmarshal(data, &rules); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		for _, g := range rules.Groups {
-			m := managedGroup{OrgID: 1, Name: g.Name, Folder: "Dragons", Interval: g.Interval}
-			if m.Interval == "" {
-				m.Interval = sparsest
+		all = append(all, rules.Groups...)
+	}
+	return all, nil
+}
+
+// alertNames are the names of the alerts, as alternatives.
+func alertNames(rules []prometheusGroup) string {
+	var names []string
+	for _, g := range rules {
+		for _, r := range g.Rules {
+			if r.Alert != "" {
+				names = append(names, r.Alert)
 			}
-			for _, r := range g.Rules {
-				m.Rules = append(m.Rules, r.managed())
-			}
-			name := recordingFile
-			if g.Rules[0].Alert != "" {
-				name = alertsFile
-			}
-			groups[name] = append(groups[name], m)
 		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, "|")
+}
+
+// managedRules are the files of Grafana-managed rules, by their names.
+func managedRules(rules []prometheusGroup) (map[string][]byte, error) {
+	groups := make(map[string][]managedGroup)
+	for _, g := range rules {
+		m := managedGroup{OrgID: 1, Name: g.Name, Folder: "Dragons", Interval: g.Interval}
+		if m.Interval == "" {
+			m.Interval = sparsest
+		}
+		for _, r := range g.Rules {
+			m.Rules = append(m.Rules, r.managed())
+		}
+		name := recordingFile
+		if g.Rules[0].Alert != "" {
+			name = alertsFile
+		}
+		groups[name] = append(groups[name], m)
 	}
 	encoded := make(map[string][]byte)
 	for name, g := range groups {

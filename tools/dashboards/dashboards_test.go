@@ -10,15 +10,6 @@ import (
 
 const committed = "../../dashboards"
 
-func limits(t *testing.T) thresholds {
-	t.Helper()
-	limits, err := readThresholds("../../alerts/thresholds.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return limits
-}
-
 func TestCommittedFilesAreTheGeneratedOnes(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "alerting"), 0o700); err != nil {

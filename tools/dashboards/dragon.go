@@ -146,7 +146,7 @@ func dragonBoard(limits thresholds) *board {
 				{lanes("Being written to, tuning, in maintenance", "Reasons for a healthy dragon not to hash.", words("0", "no", "transparent", "1", "yes", "blue"),
 					query{each("action", its("dragon_busy")), "{{action}}"}, query{each("worker", its("dragon_tuning")), "tuning"}, query{each("worker", its("dragon_maintenance")), "maintenance"}), 8, 6, 0},
 				{lanes("Out of sync", "Differences from the desired state, with their state.", words("0", "no", "transparent", "1", "yes", "orange"),
-					query{each("item", its("dragon_config_drift")), "{{item}}"}, query{each("state", itsWith("mother_enforce_state", `state!="in_sync"`)), "{{state}}"}), 8, 6, 0},
+					query{each("item", its("dragon_config_drift")), "{{item}}"}, query{each("state", itsWith("mother_enforce_state", `state!="in_sync"`)), "{{state}}"}).NoValue("In sync, or no desired state"), 8, 6, 0},
 				{grid("Errors", "Errors that the dragon reports, decoded if the code is known.", []query{{each("code, board, message", its("dragon_error_info")), ""}},
 					column{"code", "Code", nil}, column{"board", "Board", nil}, column{"message", "Meaning", nil}).SortBy(rising("Code")).NoValue("None"), 8, 6, 0},
 			}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
@@ -129,7 +130,30 @@ var healerActions = annotation{
 	title: "{{action}}", text: "for {{reason}}", tags: "action,reason",
 }
 
-func fleetBoard(limits thresholds) *board {
+// holds are the things that hold the healer back, in words.
+func holds() string {
+	var all []string
+	for _, x := range []struct{ expr, label, words string }{
+		{"min(mother_state_writable) == 0", "", "its state cannot be written"},
+		{"min(mother_clock_trusted) == 0", "", "the clock is not trusted"},
+		{"max(mother_healer_stop) == 1", "", "the STOP file is there"},
+		{"max(mother_healer_isolated) == 1", "", "cut off from most of the fleet"},
+		{"max(mother_site_hot) == 1", "", "the site is hot"},
+		{"max(mother_healer_policy_refused) == 1", "", "the newest policy is refused"},
+		{"max by (scope) (mother_pauses) > 0", "scope", "a pause or maintenance, $1"},
+		{"max by (breaker) (mother_healer_breaker_state) > 1", "breaker", "the breaker $1 is open"},
+		{"max by (gate) (mother_healer_blocked) > 0", "gate", "dragons wait for $1"},
+	} {
+		pattern := ""
+		if x.label != "" {
+			pattern = "(.*)"
+		}
+		all = append(all, fmt.Sprintf("label_replace(%s, %q, %q, %q, %q)", x.expr, "holds", x.words, x.label, pattern))
+	}
+	return strings.Join(all, " or ")
+}
+
+func fleetBoard(limits thresholds, alertNames string) *board {
 	slow := limits.at("hashrate_ratio")
 	atLeast := func() *dashboard.ThresholdsConfigBuilder { return colours("red", slow, "yellow", 0.9, "green") }
 	hot := func() *dashboard.ThresholdsConfigBuilder {
@@ -142,6 +166,8 @@ func fleetBoard(limits thresholds) *board {
 	}
 	// Of each board that is not well: who, where, and in what words.
 	sickBoards := `max by (worker, board, status) (dragon_board_status{status!="Alive"}) * on (worker) group_left (ip, model, site, place) ` + known
+
+	firing := `ALERTS{alertstate="firing", alertname=~"` + alertNames + `"}`
 
 	listed := `worker:dragon_state:info{` + chosen + ofPlace + `, state=~"$state"}`
 
@@ -176,15 +202,23 @@ func fleetBoard(limits thresholds) *board {
 				{healer(tile("Waiting", "Sick dragons that wait for a gate: a budget, a pause, a common cause.", count, query{`sum(max by (farm, gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
 				{healer(tile("Given up", "Quarantined dragons: someone must look at them.", count, query{`sum(max by (farm) (mother_healer_quarantined))`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
 				{ranking("The ten worst", "Dragons with the lowest share of their expected hash rate, which is known after a quarter of an hour.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
-					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("not yet")), 8, 9, 0},
+					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("not yet")).NoValue("Not known yet"), 8, 9, 0},
 				{bars("Actions of the healer", "What the healer sent to dragons.", query{`sum by (action) (increase(mother_healer_actions_total[$__rate_interval])) > 0`, "{{action}}"}), 8, 9, 0},
 				{byState(heaps("Dragons by state", "Each known dragon is in one of these states.", count, query{counted(" by (state) ", ""), "{{state}}"}).Decimals(0)), 8, 9, 0},
+				{grid("Firing alerts", "Those of the rules of alerts/ in Prometheus, with how many dragons or other things each is about. A name leads to its runbook.", []query{
+					{"count by (alertname, severity) (" + firing + ")", ""},
+					{`min by (alertname, severity) (ALERTS_FOR_STATE * 1000 and ignoring (alertstate) ` + firing + ")", ""},
+				}, column{"alertname", "Alert", []dashboard.DynamicConfigValue{link("Open the runbook", toRunbook)}},
+					column{"severity", "Severity", []dashboard.DynamicConfigValue{{Id: "mappings", Value: words("critical", "critical", "red", "warning", "warning", "orange", "info", "info", "blue")}, {Id: "custom.displayMode", Value: "color-text"}}},
+					column{"Value #A", "About", nil}, column{"Value #B", "Since", []dashboard.DynamicConfigValue{value(ago)}}).SortBy(rising("Severity")).NoValue("None"), 14, 7, 0},
+				{healer(saying("Healer, in words", "Its mode, and all that holds it back.",
+					query{"max by (mode) (mother_healer_mode) == 1", "mode {{mode}}"}, query{holds(), "{{holds}}"})).NoValue("There is none"), 10, 7, 0},
 			}},
 			{"Hash rate", []panel{
 				{dashed(lines("Hash rate by model", "The hash rate; the dashed line is the expected rate.", hashes,
 					query{hashing("model:dragon_hashrate_hashes_per_second:sum", "worker:dragon_hashrate_hashes_per_second:sum"), "{{model}}"},
 					query{hashing("model:dragon_hashrate_expected_hashes_per_second:sum", "dragon_hashrate_expected_hashes_per_second"), "{{model}}, expected"}).Min(0), "/expected/"), 12, 9, 0},
-				{limit(band("How the dragons compare", "Share of the expected hash rate of each dragon; 1 is as expected.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket", "worker:dragon_hashrate_of_expected:ratio")).Min(0).AxisSoftMax(1.1), colours("transparent", slow, "red")), 12, 9, 0},
+				{limit(band("How the dragons compare", "Share of the expected hash rate of each dragon; 1 is as expected.", ratio, spread("model:dragon_hashrate_of_expected:ratio_bucket", "worker:dragon_hashrate_of_expected:ratio")).Min(0).AxisSoftMax(1.1).NoValue("Not known yet"), colours("transparent", slow, "red")), 12, 9, 0},
 			}},
 			{"Heat and fans", []panel{
 				{heat("Temperature", "Dragons by the temperature of their hottest board.", celsius, hottest()), 10, 9, 0},

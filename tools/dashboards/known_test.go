@@ -55,6 +55,8 @@ func knownSeries(t *testing.T) series {
 	for _, name := range everybodys {
 		known[name] = labelled("job", "instance")
 	}
+	known["ALERTS_FOR_STATE"] = labelled("alertname", "severity")
+	known["ALERTS"] = known["ALERTS_FOR_STATE"].with("alertstate")
 	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)

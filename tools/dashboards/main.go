@@ -25,18 +25,22 @@ func main() {
 }
 
 func run(alertsDir, dir string, published bool) error {
-	limits, err := readThresholds(filepath.Join(alertsDir, "thresholds.yml"))
+	rules, err := readRules(alertsDir)
 	if err != nil {
 		return err
 	}
-	files, err := managedRules(alertsDir)
+	all, err := boards(rules)
+	if err != nil {
+		return err
+	}
+	files, err := managedRules(rules)
 	if err != nil {
 		return err
 	}
 	if published {
 		clear(files)
 	}
-	for _, b := range boards(limits) {
+	for _, b := range all {
 		data, err := b.encode()
 		if err == nil && published {
 			data, err = forGrafanaCom(data)
@@ -55,6 +59,10 @@ func run(alertsDir, dir string, published bool) error {
 }
 
 // boards are all of them, in the order in which one looks at them.
-func boards(limits thresholds) []*board {
-	return []*board{fleetBoard(limits), dragonBoard(limits), healerBoard(limits), exporterBoard(limits)}
+func boards(rules []prometheusGroup) ([]*board, error) {
+	limits, err := thresholdsOf(rules)
+	if err != nil {
+		return nil, err
+	}
+	return []*board{fleetBoard(limits, alertNames(rules)), dragonBoard(limits), healerBoard(limits), exporterBoard(limits)}, nil
 }

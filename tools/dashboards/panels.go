@@ -147,6 +147,11 @@ func word(title, about string, q query) *stat.PanelBuilder {
 	return tile(title, about, noValues, q).TextMode(common.BigValueTextModeName)
 }
 
+// saying is what is so now, in words: the legends of the series that there are.
+func saying(title, about string, qs ...query) *stat.PanelBuilder {
+	return tile(title, about, noValues, qs...).TextMode(common.BigValueTextModeName).Orientation(common.VizOrientationHorizontal)
+}
+
 // ranking is a few things at this moment, the worst of many.
 func ranking(title, about, unit string, q query) *bargauge.PanelBuilder {
 	return bargauge.NewPanelBuilder().Title(title).Description(about).Unit(unit).Targets(now([]query{q})).
@@ -233,6 +238,7 @@ const (
 	openDragon  = "Open the dragon"
 	openHealer  = "Open the healer"
 	openDragons = "Show these dragons"
+	toRunbook   = "https://github.com/brndnmtthws/mother-of-dragons/blob/main/docs/runbooks/${__data.fields.Alert}.md"
 	toDevice    = "http://${__data.fields.Address}/"
 )
 

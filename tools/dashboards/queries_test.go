@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -129,6 +130,58 @@ func TestRangesAreAskedRight(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A rate over fewer scrapes has holes as soon as one fails.
+func TestNoRateOverLessThanFourScrapes(t *testing.T) {
+	scrape, err := model.ParseDuration(sparsest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exprs := make(map[string]string)
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			for _, q := range p.Targets {
+				exprs[b.file+": "+p.Title+" "+q.RefID] = q.Expr
+			}
+		}
+		for _, a := range b.Annotations.List {
+			exprs[b.file+": "+a.Name] = a.Expr
+		}
+	}
+	rules, err := readRules("../../alerts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range rules {
+		for _, r := range g.Rules {
+			exprs[fmt.Sprint(r.Alert, r.Record, r.Labels)] = r.Expr
+		}
+	}
+	rates := 0
+	for where, expr := range exprs {
+		parser.Inspect(parsed(t, where, expr), func(n parser.Node, _ []parser.Node) error {
+			call, ok := n.(*parser.Call)
+			if !ok || !slices.Contains([]string{"rate", "irate", "increase", "delta", "idelta", "deriv", "resets", "changes"}, call.Func.Name) {
+				return nil
+			}
+			rates++
+			over := time.Duration(0)
+			switch a := call.Args[0].(type) {
+			case *parser.MatrixSelector:
+				over = a.Range
+			case *parser.SubqueryExpr:
+				over = a.Range
+			}
+			if over < 4*time.Duration(scrape) {
+				t.Errorf("%s: over %v: %s", where, over, call)
+			}
+			return nil
+		})
+	}
+	if rates < 80 {
+		t.Errorf("only %d rates", rates)
 	}
 }
 

@@ -2,32 +2,17 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // thresholds are what the alerts measure by, so that a line on a board is where an
 // alert is: name, without threshold:, to value.
 type thresholds map[string]float64
 
-func readThresholds(file string) (thresholds, error) {
-	data, err := os.ReadFile(file) //nolint:gosec // whose path the Makefile gives
-	if err != nil {
-		return nil, err
-	}
-	var rules struct {
-		Groups []struct {
-			Rules []struct{ Record, Expr string }
-		}
-	}
-	if err := yaml.Unmarshal(data, &rules); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
+func thresholdsOf(rules []prometheusGroup) (thresholds, error) {
 	all := make(thresholds)
-	for _, g := range rules.Groups {
+	for _, g := range rules {
 		for _, r := range g.Rules {
 			name, ok := strings.CutPrefix(r.Record, "threshold:")
 			if !ok {
@@ -36,7 +21,7 @@ func readThresholds(file string) (thresholds, error) {
 			number, _ := strings.CutPrefix(r.Expr, "vector(")
 			v, err := strconv.ParseFloat(strings.TrimSuffix(number, ")"), 64)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %s: expected vector(NUMBER), found %q", file, r.Record, r.Expr)
+				return nil, fmt.Errorf("%s: expected vector(NUMBER), found %q", r.Record, r.Expr)
 			}
 			all[name] = v
 		}

@@ -17,8 +17,8 @@ func unitOf(expr parser.Expr) (unit string, ok bool) {
 			name = strings.TrimSuffix(name, stem)
 		}
 		for end, unit := range map[string]string{
-			"_timestamp_seconds": moment, "start_time_seconds": moment, "_hashes_per_second": hashes, "_celsius": celsius, "_ratio": ratio, ":ratio": ratio,
-			":ratio1h": ratio, "_watts": watts, ":joules_per_terahash": perTerahash, "_kilowatt_hours:sum24h": kilowattHours, ":celsius": celsius, "_bytes": bytesSI,
+			"_timestamp_seconds": moment, "start_time_seconds": moment, "ALERTS_FOR_STATE": moment, "_hashes_per_second": hashes, "_celsius": celsius, "_ratio": ratio,
+			":ratio": ratio, ":ratio1h": ratio, "_watts": watts, ":joules_per_terahash": perTerahash, "_kilowatt_hours:sum24h": kilowattHours, ":celsius": celsius, "_bytes": bytesSI,
 		} {
 			if strings.HasSuffix(name, end) {
 				return unit, true
