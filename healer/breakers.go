@@ -47,6 +47,7 @@ type Breaker struct {
 	Slow   bool         `json:"slow,omitempty"`  // few actions are allowed, rarely: see Pace
 	Pace   int          `json:"pace,omitempty"`  // in slow mode, how often its pace was doubled; negative: halved
 	Wins   int          `json:"wins,omitempty"`  // verified successes since the pace changed last
+	Cured  bool         `json:"cured,omitempty"` // slow mode has cured a dragon
 	Trial  string       `json:"trial,omitempty"` // the action that decides whether it closes
 	Detail string       `json:"detail"`
 }
@@ -126,7 +127,8 @@ func (c *cycle) track(x condition) {
 		detail := x.detail()
 		if b.State == BreakerHalfOpen {
 			// It was almost closed: this counts as a new one, and its cause is looked for again.
-			b.State, b.Trial, b.Blind, b.Pace, b.Wins = BreakerOpen, "", c.now, 0, 0
+			b.State, b.Trial, b.Blind = BreakerOpen, "", c.now
+			b.forgetPace()
 			c.auditBreaker(Hold, x.name, x.scope, detail)
 			c.m.TouchFleet()
 		}

@@ -448,7 +448,12 @@ func (c *cycle) choose() {
 		}
 	}
 	sick := len(c.order)
+	slow := slices.ContainsFunc(c.m.Fleet.Breakers, func(b *Breaker) bool { return b.Slow })
 	slices.SortFunc(c.order, func(a, b *subject) int {
+		// Turns are rare in slow mode: a dragon that a reboot did not cure comes after the others.
+		if x, y := a.r.Rung > 1, b.r.Rung > 1; slow && x != y {
+			return cmp.Compare(a.r.Rung, b.r.Rung)
+		}
 		return cmp.Or(cmp.Compare(a.fired, b.fired), cmp.Compare(a.r.SickSince, b.r.SickSince), cmp.Compare(a.f.MAC, b.f.MAC))
 	})
 	for _, s := range c.all {

@@ -14,13 +14,15 @@ func (c *cycle) slow(b *Breaker, x condition) {
 		return
 	case c.upstream() != "":
 		if b.Slow || c.now.Since(b.Blind) > 0 {
-			b.Blind, b.Slow, b.Pace, b.Wins = c.now, false, 0, 0
+			b.Blind, b.Slow = c.now, false
+			b.forgetPace()
 			c.m.TouchFleet()
 		}
 		return
 	}
 	if !b.Slow && b.State == BreakerOpen && c.now.Since(b.Blind) >= after {
-		b.Slow, b.Pace, b.Wins = true, 0, 0
+		b.Slow = true
+		b.forgetPace()
 		c.m.TouchFleet()
 	}
 }
@@ -33,28 +35,52 @@ const (
 
 // learnPace moves the pace of slow mode by how an action of the ladder ended: a storm of
 // truly broken dragons is over in a day, a storm of something else stops at its first
-// failures. A step that leaves a stronger one to try has not failed yet.
+// failures. Once a dragon was cured, failures stop nothing: some are broken for good. A step
+// that leaves a stronger one to try has not failed yet, and a dragon fails once.
 func (c *cycle) learnPace(s *subject, a *Action) {
-	if a.Outcome == NotKnown || a.Outcome == NotExecuted && a.Result.NotExecuted() {
+	if a.Outcome == NotKnown || a.Outcome == NotExecuted && a.Result.NotExecuted() || a.leavesStronger() {
 		return
 	}
-	i := rank(a.Reason)
-	harmless := a.Kind == Restart && i < len(detectors) && a.Rung < detectors[i].maxRung && (a.Outcome == NoEffect || a.Outcome == NotExecuted)
 	for _, b := range c.m.Fleet.Breakers {
-		if !b.Slow || !b.covers(s.f, s.r) || harmless {
+		if !b.Slow || !b.covers(s.f, s.r) {
 			continue
 		}
 		switch {
 		case a.Outcome != Recovered:
-			b.Pace, b.Wins = max(paceLeast, b.Pace-1), 0
+			if s.r.failedSince(b.Since, a) {
+				continue
+			}
+			least := paceLeast
+			if b.Cured {
+				least = 0
+			}
+			b.Pace, b.Wins = max(least, b.Pace-1), 0
+		case b.Pace < 0:
+			b.Pace, b.Wins, b.Cured = 0, 0, true
 		case b.Wins+1 < winsToDouble:
-			b.Wins++
+			b.Wins, b.Cured = b.Wins+1, true
 		default:
-			b.Pace, b.Wins = min(paceMost, b.Pace+1), 0
+			b.Pace, b.Wins, b.Cured = min(paceMost, b.Pace+1), 0, true
 		}
 		c.m.TouchFleet()
 	}
 }
+
+// leavesStronger reports whether a restart did nothing, and a reboot comes next.
+func (a *Action) leavesStronger() bool {
+	i := rank(a.Reason)
+	return a.Kind == Restart && i < len(detectors) && a.Rung < detectors[i].maxRung && (a.Outcome == NoEffect || a.Outcome == NotExecuted)
+}
+
+// failedSince reports whether another action of the ladder has failed on the dragon since then.
+func (r *Record) failedSince(since Moment, but *Action) bool {
+	return nil != r.last(func(a *Action) bool {
+		return a.ID != but.ID && a.heals() && a.At >= since && a.Outcome != Open && a.Outcome != Recovered && a.Outcome != NotKnown && !a.leavesStronger()
+	})
+}
+
+// forgetPace starts slow mode from its beginning.
+func (b *Breaker) forgetPace() { b.Pace, b.Wins, b.Cured = 0, 0, false }
 
 // slowSlots and slowEvery are how many writes may be in flight in slow mode, and how far
 // apart they begin: at most half of what is normal.

@@ -89,7 +89,7 @@ func TestEveryTroubleAtOnce(t *testing.T) {
 		t.Logf("after %v %d that a restart or reboot cures are left, %d writes", hour, len(left()), len(w.writes()))
 	}
 	for _, i := range left() {
-		t.Errorf("after %v %s still has %v: %s", lasting, w.worker(i), sick[i], get(t, w.base+"/api/v1/plan?why="+w.worker(i)))
+		t.Errorf("after %v %s still has %v", lasting, w.worker(i), sick[i])
 	}
 	page := get(t, w.base+"/metrics")
 	for i, d := range w.dragons.Dragons() {
