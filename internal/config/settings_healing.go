@@ -57,7 +57,7 @@ func healingSections() []section {
 			{key: "cooldown", from: "1m", to: longest, doc: "The numbers must stay well below the limits for this long before the healer tries one dragon."},
 			{key: "reopen", from: "1m", to: longest, doc: "If that dragon does not recover, the healer stops again for this long."},
 			{key: "slow_mode_after", from: "1m", to: longest,
-				doc: "After a stop of this long without a common cause, the healer goes on in slow mode: one dragon per `slow_mode_every` at first, twice as fast after every two successes, half as fast after a failure."},
+				doc: "After a stop of this long without a common cause, the healer goes on in slow mode: one dragon per `slow_mode_every` at first, twice as fast after every two successes, half as fast after a failure, until a dragon was cured."},
 			{key: "slow_mode_every", from: "1m", to: longest, doc: "The time between the first two actions in slow mode."},
 			{key: "slow_mode_inside", from: "1m", to: longest,
 				doc: "A pool, site or firmware that is down for this long no longer stops the healer for its dragons: slow mode applies to them."},
