@@ -2,10 +2,8 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -126,10 +124,11 @@ const demoMark = "made-by-the-demo"
 
 // keepData makes a data directory one that no demo removes, whoever made it.
 func keepData(dir string) error {
-	if err := os.Remove(filepath.Join(dir, demoMark)); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	mark := filepath.Join(dir, demoMark)
+	if _, err := os.Lstat(mark); err != nil {
+		return nil //nolint:nilerr // no mark; what is wrong with the directory is found elsewhere
 	}
-	return nil
+	return os.Remove(mark)
 }
 
 // demoLeft reports whether a directory is what a demo left that was killed, and nothing else
