@@ -2,9 +2,11 @@ package dragon
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // AutoTune is the autotune profile of a dragon.
@@ -15,6 +17,23 @@ type AutoTune struct {
 
 // AutoTuneModes are the modes that a dragon knows, from least to most power.
 func AutoTuneModes() []string { return []string{"efficient", "balanced", "factory", "performance"} }
+
+// ParseAutoTune parses a mode, or a mode and its level as in balanced:2.
+func ParseAutoTune(s string) (a AutoTune, err error) {
+	mode, level, hasLevel := strings.Cut(s, ":")
+	if !slices.Contains(AutoTuneModes(), mode) {
+		return a, fmt.Errorf("invalid autotune mode %q: want %s", mode, strings.Join(AutoTuneModes(), ", "))
+	}
+	if hasLevel {
+		n, err := strconv.Atoi(level)
+		if err != nil || n < 0 || n > 4 {
+			return a, fmt.Errorf("invalid autotune level %q: want 0 to 4", level)
+		}
+		a.Level = Known(float64(n))
+	}
+	a.Mode = mode
+	return a, nil
+}
 
 var levelField = number("level", whole, func(a *AutoTune) *Number { return &a.Level })
 

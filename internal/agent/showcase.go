@@ -206,11 +206,11 @@ var shown = []statusRow{
 			}
 		}
 	}},
-	{gauge("mother_pauses", "Pauses, maintenances and curtailments of people that are in force.", "scope"), func(s *Status, put putter) {
+	{gauge("mother_pauses", "Pauses and maintenances of people that are in force.", "scope"), func(s *Status, put putter) {
 		n := make(map[string]int)
 		for i := range s.Plan.Pauses {
-			if s.Plan.Pauses[i].Calendar == "" {
-				n[s.Plan.Pauses[i].Scope]++
+			if p := &s.Plan.Pauses[i]; p.Calendar == "" && p.Kind != healer.Curtailed {
+				n[p.Scope]++
 			}
 		}
 		for _, scope := range []string{"fleet", "domain", "pool", "model", "firmware", "label", "mac"} {

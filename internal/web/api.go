@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
@@ -126,6 +127,7 @@ func (a *api) handler() http.Handler {
 		"POST /api/v1/firmware/abort":               a.changeFirmware("abort"),
 		"POST /api/v1/healer/pause":                 a.pause,
 		"POST /api/v1/healer/maintenance":           a.maintenance,
+		"POST /api/v1/healer/curtailment":           a.curtailment,
 		"POST /api/v1/healer/resume":                a.resume,
 		"DELETE /api/v1/healer/pause/{id}":          a.resume,
 		"DELETE /api/v1/healer/maintenance/{id}":    a.resume,
@@ -371,8 +373,9 @@ type request struct {
 	ID          string `json:"id"`     // of a pause or a rollout
 	Pace        string `json:"pace"`   // of a rollout: fast or normal
 	Breaker     string `json:"breaker"`
-	Action      string `json:"action"` // done without the healer
-	For         string `json:"for"`    // such as 4h
+	Action      string `json:"action"`   // done without the healer
+	For         string `json:"for"`      // such as 4h
+	Autotune    string `json:"autotune"` // of a curtailment: a mode, or one with its level as in balanced:2
 	UntilResume bool   `json:"until_resume"`
 	Force       bool   `json:"force"`
 	Reason      string `json:"reason"`
@@ -454,7 +457,8 @@ func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err err
 // check refuses long or unprintable values.
 func (q *request) check() error {
 	for name, s := range map[string]string{
-		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For, "pace": q.Pace,
+		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For,
+		"pace": q.Pace, "autotune": q.Autotune,
 		"reason": q.Reason, "owner": q.Owner, "version": q.Version, "model": q.Model, "hwver": q.HWVer, "from": strings.Join(q.From, " "),
 	} {
 		if len(s) > 500 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -472,6 +476,10 @@ func (a *api) maintenance(ctx context.Context, q *request) (any, error) {
 	return a.hold(ctx, q, healer.Maintained)
 }
 
+func (a *api) curtailment(ctx context.Context, q *request) (any, error) {
+	return a.hold(ctx, q, healer.Curtailed)
+}
+
 func (a *api) hold(ctx context.Context, q *request, kind healer.PauseKind) (any, error) {
 	r := healer.PauseRequest{Kind: kind, Scope: q.Scope, Value: q.Value, Owner: q.Owner, Reason: q.Reason, UntilResume: q.UntilResume, Force: q.Force}
 	if q.For != "" {
@@ -479,6 +487,13 @@ func (a *api) hold(ctx context.Context, q *request, kind healer.PauseKind) (any,
 		if r.For, err = time.ParseDuration(q.For); err != nil || r.For <= 0 {
 			return nil, fmt.Errorf("invalid duration for=%q: expected one like 30m or 4h", q.For)
 		}
+	}
+	if kind == healer.Curtailed {
+		x, err := dragon.ParseAutoTune(q.Autotune)
+		if err != nil {
+			return nil, err
+		}
+		r.Mode, r.Level = x.Mode, x.Level
 	}
 	p, err := a.Healer.Pause(ctx, r)
 	return withEnd(p), err

@@ -189,7 +189,7 @@ func TestWhyIsAboutOneDragon(t *testing.T) {
 func TestNothingIsChangedWithoutTheAdminAPI(t *testing.T) {
 	c := newClinic(t)
 	for _, x := range [][2]string{
-		{"POST", "/api/v1/healer/pause"}, {"POST", "/api/v1/healer/maintenance"}, {"POST", "/api/v1/healer/resume"},
+		{"POST", "/api/v1/healer/pause"}, {"POST", "/api/v1/healer/maintenance"}, {"POST", "/api/v1/healer/curtailment"}, {"POST", "/api/v1/healer/pace"}, {"POST", "/api/v1/healer/resume"},
 		{"POST", "/api/v1/healer/quarantine"}, {"POST", "/api/v1/healer/release"}, {"POST", "/api/v1/healer/ack"},
 		{"POST", "/api/v1/healer/restart"}, {"POST", "/api/v1/healer/reboot"},
 		{"DELETE", "/api/v1/healer/pause/p1"}, {"DELETE", "/api/v1/healer/maintenance/p1"}, {"DELETE", "/api/v1/healer/quarantine/" + c.worker},
@@ -238,6 +238,17 @@ func TestRequestsAreCarriedOut(t *testing.T) {
 	if p = c.pauses(); len(p) != 0 {
 		t.Errorf("%+v", p)
 	}
+	do("POST", "/api/v1/healer/curtailment", `{"scope":"model","value":"T1","autotune":"efficient:1","reason":"r","owner":"o"}`)
+	if p = c.pauses(); len(p) != 1 || p[0].InWords() != "curtailment (efficient level 1)" {
+		t.Errorf("%+v", p)
+	}
+	for _, autotune := range []string{"", "loud", "efficient:5", "efficient:"} {
+		code, body := c.ask(true, "POST", "/api/v1/healer/curtailment", `{"scope":"fleet","autotune":"`+autotune+`","reason":"r","owner":"o"}`)
+		if code != http.StatusBadRequest || !strings.Contains(body, "invalid autotune") {
+			t.Errorf("%q: %d %s", autotune, code, body)
+		}
+	}
+	do("POST", "/api/v1/healer/resume", `{"id":"p3","owner":"o"}`)
 	do("POST", "/api/v1/healer/quarantine", `{"dragon":"`+c.worker+`","reason":"r","owner":"o"}`)
 	if state() != healer.StateQuarantined {
 		t.Errorf("state %s", state())
@@ -246,9 +257,9 @@ func TestRequestsAreCarriedOut(t *testing.T) {
 	if state() == healer.StateQuarantined {
 		t.Error("it is still in quarantine")
 	}
-	eventually(t, "the audit has all six", func() bool { // which is written beside
+	eventually(t, "the audit has all eight", func() bool { // which is written beside
 		audit, err := os.ReadFile(filepath.Join(c.dir, "audit.jsonl"))
-		return err == nil && strings.Count(string(audit), `"actor":"user:o"`) == 6
+		return err == nil && strings.Count(string(audit), `"actor":"user:o"`) == 8
 	})
 }
 

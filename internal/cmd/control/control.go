@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
@@ -32,7 +33,15 @@ func Add(p *cli.Program) {
 		forceScopeFlag)
 	f.add("maintenance", "Pause the healer and silence the alerts for part of the fleet. Its dragons do not count as sick.", (*call).pause, scopeFlags,
 		durationFlags, reasonFlag, forceScopeFlag)
-	f.add("resume", "End pauses or maintenances.", (*call).resume, func(cmd *kingpin.CmdClause, r *request) {
+	f.add("curtailment", "Give part of the fleet another autotune mode for a while, by a rollout, and then the one it had.", (*call).pause, scopeFlags,
+		durationFlags, reasonFlag, forceScopeFlag, func(cmd *kingpin.CmdClause, r *request) {
+			config.Flag(cmd, "autotune", "The mode: efficient, balanced, factory or performance, and on Innosilicon a level from 0 to 4, as in balanced:2.",
+				&r.Autotune, func(s string) (string, error) {
+					_, err := dragon.ParseAutoTune(s)
+					return s, err
+				}).NoEnvar().Default("efficient")
+		})
+	f.add("resume", "End pauses, maintenances or curtailments.", (*call).resume, func(cmd *kingpin.CmdClause, r *request) {
 		cmd.Arg("id", "The IDs that status shows; all for all.").Required().StringsVar(&r.targets)
 	})
 	f.add("quarantine", "Exclude dragons from healing until they are released.", (*call).each, dragonArgs, reasonFlag)
@@ -94,6 +103,7 @@ type request struct {
 	Dragon      string `json:"dragon,omitempty"`
 	ID          string `json:"id,omitempty"`
 	Pace        string `json:"pace,omitempty"`
+	Autotune    string `json:"autotune,omitempty"`
 	Breaker     string `json:"breaker,omitempty"`
 	For         string `json:"for,omitempty"`
 	UntilResume bool   `json:"until_resume,omitempty"`

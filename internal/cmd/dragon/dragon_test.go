@@ -246,7 +246,7 @@ func TestWhatCannotBeUndoneIsNamedTwice(t *testing.T) {
 		{[]string{"set-network", "--yes", "--dhcp", "--address=127.78.0.9", a}, "give --dhcp, or --address"},
 		{[]string{"set-network", "--yes", "--address=127.78.0.9", a, b}, "an address is for one dragon"},
 		{[]string{"upgrade", "--yes", a}, "give --image or --url"},
-		{[]string{"set-autotune", "--yes", "loud", a}, "invalid mode"},
+		{[]string{"set-autotune", "--yes", "loud", a}, "invalid autotune mode"},
 		{[]string{"set-pools", "--yes", "--pools-file=/nowhere", a}, "/nowhere"},
 	} {
 		if _, _, err := l.dragon(c.args...); err == nil || !strings.Contains(err.Error(), c.want) {

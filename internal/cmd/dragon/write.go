@@ -78,7 +78,7 @@ func (f *family) addSetAutotune() {
 		verb: "set-autotune", help: "Set the autotune profile: efficient, balanced, factory or performance, and on Innosilicon a level from 0 to 4, as " +
 			"in balanced:2. The dragon then tunes for up to half an hour.",
 		flags:  func(cmd *kingpin.CmdClause) { cmd.Arg("mode", "MODE or MODE:LEVEL.").Required().StringVar(&mode) },
-		check:  func(*batch) (err error) { profile, err = parseProfile(mode); return err },
+		check:  func(*batch) (err error) { profile, err = dragon.ParseAutoTune(mode); return err },
 		before: func(ctx context.Context, t *target) (string, error) { return t.hasProfile(ctx, profile) },
 		away:   45 * time.Minute,
 		send:   func(ctx context.Context, t *target) error { return t.setProfile(ctx, profile) },
@@ -266,23 +266,6 @@ func (b *batch) warn(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	fmt.Fprintln(b.stderr, "warning:", cli.Plain(fmt.Sprintf(format, args...), 1000))
-}
-
-// parseProfile parses MODE or MODE:LEVEL.
-func parseProfile(s string) (p dragon.AutoTune, err error) {
-	mode, level, hasLevel := strings.Cut(s, ":")
-	p.Mode = mode
-	if hasLevel {
-		n, err := config.Whole(0, 4)(level)
-		if err != nil {
-			return p, fmt.Errorf("the level of %q: %w", s, err)
-		}
-		p.Level = dragon.Known(float64(n))
-	}
-	if !slices.Contains(dragon.AutoTuneModes(), mode) {
-		return p, fmt.Errorf("invalid mode %q: want %s", mode, strings.Join(dragon.AutoTuneModes(), ", "))
-	}
-	return p, nil
 }
 
 // hasProfile reports that the profile is set already: setting it again costs half an hour of
