@@ -465,7 +465,7 @@ func TestExampleStatesTheDefaults(t *testing.T) {
 }
 
 func TestExampleIsGenerated(t *testing.T) {
-	golden(t, "../../examples/mother-of-dragons.yml", Example())
+	golden(t, "../../examples/mother-of-dragons.yml", exampleFile())
 }
 
 func FuzzFile(f *testing.F) {

@@ -27,6 +27,8 @@ type kind struct {
 	schema schema
 }
 
+type schema = map[string]any
+
 func kindOf[T any](name, wants string, parse func(string) (T, error), show func(T) string, s schema) *kind {
 	return &kind{
 		name: name, wants: wants, schema: s,

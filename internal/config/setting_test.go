@@ -147,7 +147,7 @@ func TestAnIncompleteSettingIsReported(t *testing.T) {
 func TestEverySettingIsShown(t *testing.T) {
 	app := kingpin.New("test", "").Terminate(nil).UsageWriter(io.Discard)
 	Register(app)
-	schema, err := Schema()
+	schema, err := schemaFile()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestEverySettingIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reference, example, inForce := Reference(), Example(), printed(t, c)
+	reference, example, inForce := referenceFile(), exampleFile(), printed(t, c)
 	for _, row := range table() {
 		if row.flag != "" && app.GetFlag(row.flag) == nil {
 			t.Errorf("there is no flag --%s", row.flag)

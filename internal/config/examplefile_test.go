@@ -21,8 +21,8 @@ const exampleHead = `# Mother of Dragons: a configuration file with every settin
 # yaml-language-server: $schema=mother-of-dragons.schema.json
 `
 
-// Example is examples/mother-of-dragons.yml.
-func Example() string {
+// exampleFile is examples/mother-of-dragons.yml.
+func exampleFile() string {
 	var b strings.Builder
 	b.WriteString(exampleHead)
 	in := reflect.ValueOf(defaults()).Elem()
