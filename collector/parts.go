@@ -73,12 +73,3 @@ func chosen(choice map[string]bool) []grouped {
 	}
 	return all
 }
-
-// tables returns all tables, whatever is on.
-func tables() []grouped {
-	var all []grouped
-	for _, p := range parts() {
-		all = append(all, p.tables...)
-	}
-	return all
-}

@@ -226,3 +226,12 @@ func added(t *testing.T, before, after string) []string {
 	}
 	return more
 }
+
+// tables returns all tables, whatever is on.
+func tables() []grouped {
+	var all []grouped
+	for _, p := range parts() {
+		all = append(all, p.tables...)
+	}
+	return all
+}

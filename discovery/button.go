@@ -76,14 +76,6 @@ func Listen(ctx context.Context, scanner func() *Scanner, logger log.Logger, add
 	return l, nil
 }
 
-// Addrs are where it listens.
-func (l *Listener) Addrs() (addrs []netip.AddrPort) {
-	for _, c := range l.conns {
-		addrs = append(addrs, c.LocalAddr().(*net.UDPAddr).AddrPort())
-	}
-	return addrs
-}
-
 func (l *Listener) close() {
 	for _, c := range l.conns {
 		_ = c.Close()

@@ -49,8 +49,8 @@ func TestAPressedButtonAddsADragonAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
-	at := l.Addrs()
-	if err := simulated.PressButton(ctx, 1, at[0], at[1]); err != nil {
+	at := func(i int) netip.AddrPort { return l.conns[i].LocalAddr().(*net.UDPAddr).AddrPort() }
+	if err := simulated.PressButton(ctx, 1, at(0), at(1)); err != nil {
 		t.Fatal(err)
 	}
 	// Only a press is told twice, so the second packet ends when the first is in hand.
