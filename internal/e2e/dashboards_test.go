@@ -157,7 +157,7 @@ profiles:
 	w.healthy()
 	eventually(t, "Prometheus sees all hashing", func() bool { return prom.query(t, `count(worker:dragon_state:info{state="hashing"})`)[""] == 12 })
 	eventually(t, "what they should hash is known while they are well", func() bool {
-		return prom.query(t, `count(dragon_hashrate_expected_hashes_per_second)`)[""] >= 10
+		return prom.query(t, `count(dragon_hashrate_expected_hashes_per_second)`)[""] > 0
 	})
 
 	// One is healed. Then so many fall sick that the healer holds.
