@@ -47,6 +47,7 @@ type Oracle struct {
 	loose    []time.Duration               // how long a sick dragon has been neither treated nor explained
 	drifting map[string]*drift             // by firmware
 	idle     drift                         // many dragons that take no work
+	unlisted time.Duration                 // when many dragons were last not listed
 	proven   map[string]time.Duration      // desired states that have worked, by key
 	excused  []time.Duration               // when something last spoke against treating it
 	held     [][len(passing)]time.Duration // when those gates were last open for it
@@ -76,7 +77,7 @@ func NewOracle(w *World, h *Healer) *Oracle {
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
 		drifting: make(map[string]*drift), proven: make(map[string]time.Duration),
-		idle: drift{last: never}, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
+		idle: drift{last: never}, unlisted: never, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
 }
@@ -130,13 +131,19 @@ func (o *Oracle) Step(h *Healer) {
 	o.judge()
 	o.drifts()
 	o.serve()
-	sick := 0
+	sick, gone := 0, 0
 	o.conflicts(h)
 	o.quarantined(h)
 	for i, d := range w.Dragons {
+		if w.forgets[i] > 0 {
+			gone++
+		}
 		if d.looksSick() && d.visible() && !o.aside[i] { // whatever of: any sick dragon may begin a storm
 			sick++
 		}
+	}
+	if 10*gone >= 3*len(w.Dragons) {
+		o.unlisted = w.Now
 	}
 	switch {
 	case 2*sick <= max(2, (len(w.Dragons)+4)/5):

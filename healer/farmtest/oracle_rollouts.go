@@ -62,12 +62,13 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 	}
 }
 
-// shows reports whether a canary can show anything: not if the store was lost since, if it is to
-// have something else by now, or if a common cause has hit it.
+// shows reports whether a canary can show anything: not if the store was lost since, if many
+// dragons have left the list since, which looks like an outage, if it is to have something else by
+// now, or if a common cause has hit it.
 func (o *Oracle) shows(s *sent) bool {
 	// The verdict takes a quarter of an hour.
 	soon := func(at time.Duration) bool { return at > s.At && at < s.At+20*time.Minute }
-	if s.At <= o.corrupt || slices.ContainsFunc(o.w.Dragons[s.want].wished, soon) {
+	if s.At <= o.corrupt || s.At <= o.unlisted || slices.ContainsFunc(o.w.Dragons[s.want].wished, soon) {
 		return false
 	}
 	return !slices.ContainsFunc(o.w.Causes, func(c *Cause) bool { return c.Members[s.want] && c.From < s.At+time.Hour && c.To > s.At })

@@ -181,7 +181,7 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 		if last.At < x.At {
 			last = x
 		}
-		if strings.HasPrefix(x.Actor, "rollout") && age < x.least() {
+		if strings.HasPrefix(x.Actor, "rollout") && age < x.least() && !x.refused {
 			rollouts++
 		}
 		if x.want != d.N {
