@@ -77,7 +77,8 @@ func NewOracle(w *World, h *Healer) *Oracle {
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
 		drifting: make(map[string]*drift), proven: make(map[string]time.Duration),
-		idle: drift{last: never}, unlisted: never, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool), latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
+		idle: drift{last: never}, unlisted: never, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool),
+		latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
 }

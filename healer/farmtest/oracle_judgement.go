@@ -93,7 +93,8 @@ func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
 		}
 	}
 	// Where no process runs, it is not the heat that is rebooted for.
-	if s.Kind == healer.Reboot && s.Actor == "healer" && s.reason != healer.NotMining && slices.ContainsFunc(d.justBefore, func(f *defect) bool { return f.told }) {
+	if s.Kind == healer.Reboot && s.Actor == "healer" && s.reason != healer.NotMining &&
+		slices.ContainsFunc(d.justBefore, func(f *defect) bool { return f.told }) {
 		o.fail("I7 %s, which suffers from heat", what)
 	}
 }

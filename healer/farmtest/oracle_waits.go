@@ -175,7 +175,8 @@ func (o *Oracle) excuses(d *Dragon) bool {
 		return true
 	}
 	// The alert PoolDown says that its pool looks idle.
-	if w.Now-o.idle.last < 20*time.Minute && w.Now-max(o.idle.since, o.corrupt) < day && !slices.ContainsFunc(d.treatable(), func(f *defect) bool { return !f.poolish() }) {
+	if w.Now-o.idle.last < 20*time.Minute && w.Now-max(o.idle.since, o.corrupt) < day &&
+		!slices.ContainsFunc(d.treatable(), func(f *defect) bool { return !f.poolish() }) {
 		return true
 	}
 	if w.gateway > 0 || w.uplink > 0 || w.switches[d.Switch] > 0 || w.healer.Policy.Default.Mode != healer.Enforce {

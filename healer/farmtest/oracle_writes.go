@@ -33,7 +33,8 @@ func (o *Oracle) attempt(h *Healer, d *healer.Decision, _ string) {
 	if i < 0 {
 		return
 	}
-	if x := w.Dragons[i]; !o.forced[d.MAC] && d.Reason != healer.NotMining && !w.replaced(x) && (len(x.Answered) == 0 || w.Now-x.Answered[len(x.Answered)-1] > 3*poll) {
+	x := w.Dragons[i]
+	if !o.forced[d.MAC] && d.Reason != healer.NotMining && !w.replaced(x) && (len(x.Answered) == 0 || w.Now-x.Answered[len(x.Answered)-1] > 3*poll) {
 		o.fail("I6 %s on samples that are too old", what)
 	}
 	for j := range o.sent {
