@@ -176,6 +176,9 @@ func (w *World) idleFor(c *Cause) bool {
 func (o *Oracle) fulfilment(h *Healer) {
 	w := o.w
 	if !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return d.wish != nil }) {
+		for i := range o.wants {
+			o.wants[i] = w.Now
+		}
 		return
 	}
 	hard := o.hardTimes(h) || o.stormy()
