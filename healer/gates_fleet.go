@@ -2,6 +2,7 @@ package healer
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -12,7 +13,9 @@ import (
 func (q *gateRequest) pool() answer {
 	if q.change != nil && len(q.change.want.Pools) > 0 {
 		for _, p := range q.change.want.Pools {
-			if q.c.m.breaker("pool", Text(dragon.PoolWithoutLogin(p.URL))) == nil {
+			// While its own pool is out, it is not moved to one where nobody has work.
+			url := Text(dragon.PoolWithoutLogin(p.URL))
+			if q.c.m.breaker("pool", url) == nil && (q.s.poolHeld == "" || !q.c.idleForAll(url)) {
 				return yes("")
 			}
 		}
@@ -22,6 +25,11 @@ func (q *gateRequest) pool() answer {
 		return q.breaker(b)
 	}
 	return yes("")
+}
+
+// idleForAll reports whether a pool has members, and work for none of them.
+func (c *cycle) idleForAll(url string) bool {
+	return slices.ContainsFunc(c.out.Pools, func(p CauseState) bool { return p.Name == url && p.Bad == p.Members })
 }
 
 // closedBy makes the gate of a breaker.
