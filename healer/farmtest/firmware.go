@@ -80,6 +80,9 @@ func (d *Dragon) flash(version string, by string) {
 	if d.phase == off || does == "ignored" {
 		return
 	}
+	if does == "hot" && d.soak > 0 { // it is heated by something else, and nothing would tell the two apart
+		does = "good"
+	}
 	d.flashed = append(d.flashed, does)
 	if does != "wrong" {
 		d.firmware = version
