@@ -80,7 +80,7 @@ func (d *Dragon) flash(version string, by string) {
 	if d.phase == off || does == "ignored" {
 		return
 	}
-	if does == "hot" && d.soak > 0 { // it is heated by something else, and nothing would tell the two apart
+	if does == "hot" && d.heated > 0 && d.at < d.heated+day { // what it is compared with is of a hot day, too
 		does = "good"
 	}
 	d.flashed = append(d.flashed, does)

@@ -353,6 +353,7 @@ func (p *command) dragonFault() func(*World) {
 		by, span := p.float(), p.span()
 		return each(who, func(w *World, d *Dragon) {
 			d.soak += by
+			d.heated = max(d.heated, w.Now+span)
 			w.after(span, func(*World) { d.soak -= by })
 		})
 	case "fans":
