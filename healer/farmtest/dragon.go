@@ -86,7 +86,7 @@ type Dragon struct {
 	bricksNext     bool   // the next boot is its last
 	worse          float64
 	memory         float64
-	flashed        []string // what the images did that it was flashed with
+	flashed        []string      // what the images did that it was flashed with
 	heated         time.Duration // until when it was hotter than the air makes it; 0: it was not
 
 	phase   phase
