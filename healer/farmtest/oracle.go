@@ -34,6 +34,7 @@ type Oracle struct {
 	newest   time.Time     // the last wall time that a process of the healer has seen
 	before   time.Time     // the same, of those before this one
 	many     time.Duration // since when so many are sick that a storm is not over; longest: they are not
+	stormed  time.Duration // when they last were
 	starts   int
 	unclean  []time.Duration
 	corrupt  time.Duration // when the store last started empty; -1: never
@@ -77,7 +78,7 @@ func NewOracle(w *World, h *Healer) *Oracle {
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
 		drifting: make(map[string]*drift), proven: make(map[string]time.Duration),
-		idle: drift{last: never}, unlisted: never, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool),
+		idle: drift{last: never}, unlisted: never, stormed: never, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool),
 		latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
 	return o
@@ -147,10 +148,11 @@ func (o *Oracle) Step(h *Healer) {
 		o.unlisted = w.Now
 	}
 	switch {
-	case 2*sick <= max(2, (len(w.Dragons)+4)/5):
+	case 2*sick > max(2, (len(w.Dragons)+4)/5):
+		o.stormed = w.Now
+		o.many = min(o.many, w.Now)
+	case w.Now-o.stormed >= time.Hour: // a storm ends with a calm, and with trials
 		o.many = longest
-	case o.many == longest:
-		o.many = w.Now
 	}
 	for i, d := range w.Dragons {
 		switch {

@@ -88,7 +88,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 		if c.Kind == "switch" && w.domain(y) != w.domain(d) { // a /24 may hold dragons of many switches
 			continue
 		}
-		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood() && y.web() != "timeless") && // its boot is seen
+		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood() && y.web() != "timeless" && y.showsCut(c.From)) &&
 			(c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
 			hit++
 		}
@@ -121,6 +121,12 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 		return extent{13 * time.Minute, 0, true}, (c.Name == "dead" || c.Name == "missing") && sick >= max(2, (n+4)/5)
 	}
 	return extent{}, false
+}
+
+// showsCut reports whether a power cut since then has been seen of the dragon: it is away, or an
+// answer has shown its boot.
+func (d *Dragon) showsCut(since time.Duration) bool {
+	return d.phase != running || slices.ContainsFunc(d.Restarts, func(r Restart) bool { return r.Why == "power" && r.At >= since && r.shown })
 }
 
 // drift is how long something has been so for many.
