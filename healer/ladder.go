@@ -254,7 +254,7 @@ func holdOf(l *LadderPolicy, rung int) time.Duration {
 // would cost.
 func (c *cycle) hopeless(s *subject) bool {
 	reason := detectors[s.fired].reason
-	if !detectors[s.fired].boards {
+	if !detectors[s.fired].boards && reason != BoardLow {
 		return false
 	}
 	expected := max(c.expected(s), len(s.f.Boards))
