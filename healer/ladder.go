@@ -180,7 +180,7 @@ func (c *cycle) bestStart(s *subject) int {
 	best, chance := 1, -1.0
 	seen := make(map[Kind]bool)
 	for i, kind := range l.Steps {
-		if seen[kind] {
+		if seen[kind] || kind == Reboot && c.m.Fleet.charged(week, c.now) { // a restart is allowed sooner
 			continue
 		}
 		seen[kind] = true
