@@ -90,6 +90,7 @@ type BoardAnswer struct {
 // Breaker defines model for Breaker.
 type Breaker struct {
 	Blind  *int64  `json:"blind,omitempty"`
+	Cured  *bool   `json:"cured,omitempty"`
 	Detail string  `json:"detail"`
 	Name   string  `json:"name"`
 	Pace   *int64  `json:"pace,omitempty"`
@@ -110,6 +111,16 @@ type BudgetUse struct {
 
 	// WindowS seconds
 	WindowS float64 `json:"window_s"`
+}
+
+// CalendarShown defines model for CalendarShown.
+type CalendarShown struct {
+	Does   string  `json:"does"`
+	Name   string  `json:"name"`
+	Next   *string `json:"next,omitempty"`
+	Open   bool    `json:"open"`
+	Reason string  `json:"reason"`
+	Scope  string  `json:"scope"`
 }
 
 // CauseState defines model for CauseState.
@@ -402,25 +413,26 @@ type GroupAnswer struct {
 
 // HealerAnswer defines model for HealerAnswer.
 type HealerAnswer struct {
-	Apart         *[]Decision    `json:"apart"`
-	Breakers      *[]Breaker     `json:"breakers"`
-	Budgets       *[]BudgetUse   `json:"budgets"`
-	ClockTrusted  bool           `json:"clock_trusted"`
-	ConfigHash    string         `json:"config_hash"`
-	ConfigRefused *string        `json:"config_refused,omitempty"`
-	Counts        Counts         `json:"counts"`
-	Epoch         int64          `json:"epoch"`
-	Error         *string        `json:"error,omitempty"`
-	Healer        string         `json:"healer"`
-	LastCycle     time.Time      `json:"last_cycle"`
-	Leader        *Instance      `json:"leader,omitempty"`
-	Mode          string         `json:"mode"`
-	Owner         bool           `json:"owner"`
-	Pauses        *[]PauseAnswer `json:"pauses"`
-	Recovered     *string        `json:"recovered,omitempty"`
-	Shared        *bool          `json:"shared,omitempty"`
-	Stop          bool           `json:"stop"`
-	Writable      bool           `json:"writable"`
+	Apart         *[]Decision      `json:"apart"`
+	Breakers      *[]Breaker       `json:"breakers"`
+	Budgets       *[]BudgetUse     `json:"budgets"`
+	Calendars     *[]CalendarShown `json:"calendars,omitempty"`
+	ClockTrusted  bool             `json:"clock_trusted"`
+	ConfigHash    string           `json:"config_hash"`
+	ConfigRefused *string          `json:"config_refused,omitempty"`
+	Counts        Counts           `json:"counts"`
+	Epoch         int64            `json:"epoch"`
+	Error         *string          `json:"error,omitempty"`
+	Healer        string           `json:"healer"`
+	LastCycle     time.Time        `json:"last_cycle"`
+	Leader        *Instance        `json:"leader,omitempty"`
+	Mode          string           `json:"mode"`
+	Owner         bool             `json:"owner"`
+	Pauses        *[]PauseAnswer   `json:"pauses"`
+	Recovered     *string          `json:"recovered,omitempty"`
+	Shared        *bool            `json:"shared,omitempty"`
+	Stop          bool             `json:"stop"`
+	Writable      bool             `json:"writable"`
 }
 
 // HealingAnswer defines model for HealingAnswer.
