@@ -48,6 +48,7 @@ type Oracle struct {
 	loose    []time.Duration               // how long a sick dragon has been neither treated nor explained
 	drifting map[string]*drift             // by firmware
 	idle     drift                         // many dragons that take no work
+	dark     map[string]*drift             // many dragons of a switch that are out of reach
 	unlisted time.Duration                 // when many dragons were last not listed
 	proven   map[string]time.Duration      // desired states that have worked, by key
 	excused  []time.Duration               // when something last spoke against treating it
@@ -77,7 +78,7 @@ func NewOracle(w *World, h *Healer) *Oracle {
 		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)), served: make([]time.Duration, len(w.Dragons)),
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
-		drifting: make(map[string]*drift), proven: make(map[string]time.Duration),
+		drifting: make(map[string]*drift), dark: make(map[string]*drift), proven: make(map[string]time.Duration),
 		idle: drift{last: never}, unlisted: never, stormed: never, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool),
 		latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
 	h.Watch = o
@@ -132,6 +133,7 @@ func (o *Oracle) Step(h *Healer) {
 	}
 	o.judge()
 	o.drifts()
+	o.darken()
 	o.serve()
 	sick, gone := 0, 0
 	o.conflicts(h)

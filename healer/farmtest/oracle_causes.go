@@ -74,6 +74,9 @@ func (o *Oracle) began(c *Cause) time.Duration {
 	if d := o.drifting[c.Name]; c.Kind == "schema" && d != nil {
 		from = min(from, d.since)
 	}
+	if d := o.dark[c.Name]; c.Kind == "switch" && d != nil {
+		from = min(from, d.since)
+	}
 	if c.Kind == "pool" {
 		from = min(from, o.idle.since)
 	}
@@ -173,6 +176,32 @@ func (o *Oracle) drifts() {
 				c.Members[i] = w.Dragons[i].told == c.Name
 			}
 		}
+	}
+}
+
+// darken notes behind which switches many dragons are out of reach, whatever has brought it about.
+func (o *Oracle) darken() {
+	w := o.w
+	if !w.webbed {
+		return
+	}
+	away, size := make([]int, w.script.Switches), make([]int, w.script.Switches)
+	for i, y := range w.Dragons {
+		if w.known(y) && w.forgets[i] == 0 {
+			if size[y.Switch]++; y.reach() != healer.Reached && !y.readable() {
+				away[y.Switch]++
+			}
+		}
+	}
+	for i, n := range away {
+		if n < max(3, (3*size[i]+9)/10) {
+			continue
+		}
+		name := w.domainNames[i]
+		if d := o.dark[name]; d == nil || w.Now-d.last > reopens {
+			o.dark[name] = &drift{since: w.Now}
+		}
+		o.dark[name].last = w.Now
 	}
 }
 
