@@ -126,10 +126,11 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	return extent{}, false
 }
 
-// showsCut reports whether a power cut since then has been seen of the dragon: it is away, or an
-// answer has shown its boot.
+// showsCut reports whether the boot after a power cut has been seen of a dragon, and looked at.
 func (d *Dragon) showsCut(since time.Duration) bool {
-	return d.phase != running || slices.ContainsFunc(d.Restarts, func(r Restart) bool { return r.Why == "power" && r.At >= since && r.shown })
+	return slices.ContainsFunc(d.Restarts, func(r Restart) bool {
+		return r.Why == "power" && r.At >= since && r.shown && d.at-r.seen >= 2*poll
+	})
 }
 
 // drift is how long something has been so for many.
