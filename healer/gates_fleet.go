@@ -13,7 +13,7 @@ import (
 func (q *gateRequest) pool() answer {
 	if q.change != nil && len(q.change.want.Pools) > 0 {
 		for _, p := range q.change.want.Pools {
-			// While its own pool is out, it is not moved to one where nobody has work.
+			// While its own pool is out, it is not moved to one that has work for no dragon.
 			url := Text(dragon.PoolWithoutLogin(p.URL))
 			if q.c.m.breaker("pool", url) == nil && (q.s.poolHeld == "" || !q.c.idleForAll(url)) {
 				return yes("")

@@ -122,7 +122,7 @@ func (d *demo) run(ctx context.Context) error {
 // takes it away, see keepData.
 const demoMark = "made-by-the-demo"
 
-// keepData makes a data directory one that no demo removes, whoever made it.
+// keepData makes a data directory one that no demo removes, also if a demo made it.
 func keepData(dir string) error {
 	mark := filepath.Join(dir, demoMark)
 	if _, err := os.Lstat(mark); err != nil {
