@@ -57,6 +57,7 @@ func (bubbleClock) Synced() bool { return true }
 type fixture struct {
 	t       *testing.T
 	dragons *dragontest.Fleet
+	client  dragon.Options
 	fleet   *fleet.Fleet
 	clock   bubbleClock
 	dir     string
@@ -102,7 +103,7 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 	w.place = func(i healer.Device) (string, string) { return "row-" + i.IP, "" }
 	transport := dragon.NewTransport()
 	transport.DialContext = dragons.DialContext
-	options := dragon.Options{Transport: transport}
+	w.client = dragon.Options{Transport: transport}
 	labels := &fleet.Labels{Name: "Bertha", Pairs: []fleet.Label{{Name: "rack", Value: "a12"}}}
 	named := func(mac string) *fleet.Labels { // the first one
 		if mac == dragons.Dragon(0).Spec().MAC {
@@ -110,7 +111,7 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 		}
 		return nil
 	}
-	w.fleet, err = fleet.Open(fleet.Config{Client: options, Facts: facts, Labels: named, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
+	w.fleet, err = fleet.Open(fleet.Config{Client: w.client, Facts: facts, Labels: named, OnReading: func(d *fleet.Dragon, r *fleet.Reading) {
 		if h := w.current.Load(); h != nil {
 			h.OnReading(d, r)
 		}
@@ -123,12 +124,7 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 	var running sync.WaitGroup
 	running.Go(func() { _ = w.fleet.Run(ctx) })
 	for i := range n {
-		client := dragon.New(dragons.Addr(i), options)
-		identity, err := client.Identify(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.fleet.Sighted(ctx, fleet.Sighting{Address: dragons.Addr(i), Client: client, Identity: identity})
+		w.sight(i)
 	}
 	t.Cleanup(func() {
 		w.stop()
@@ -138,6 +134,17 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 		transport.CloseIdleConnections()
 	})
 	return w
+}
+
+// sight has the fleet find dragon i, as discovery would.
+func (w *fixture) sight(i int) {
+	w.t.Helper()
+	client := dragon.New(w.dragons.Addr(i), w.client)
+	identity, err := client.Identify(w.ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.fleet.Sighted(w.ctx, fleet.Sighting{Address: w.dragons.Addr(i), Client: client, Identity: identity})
 }
 
 // start runs a Healer on the fixture.

@@ -81,8 +81,8 @@ type Config struct {
 
 // The errors that a Healer answers requests with.
 var (
-	// ErrNotYet says that the healer has not had its first look at the fleet.
-	ErrNotYet = errors.New("the healer has not looked at the fleet yet")
+	// ErrNotYet says that the healer has not had its first look at the fleet, or at the dragon.
+	ErrNotYet = errors.New("the healer has not looked yet")
 	// ErrEnded says that the healer has ended.
 	ErrEnded = errors.New("the healer has ended")
 	// ErrNotOwner says that another process owns the state: it is the one to ask.

@@ -38,7 +38,8 @@ func (h *Healer) Plan() (*healer.Plan, error) {
 	return s.Plan, nil
 }
 
-// Why returns the decision about one dragon, by worker, MAC or address.
+// Why returns the decision about one dragon, by worker, MAC or address. The error is ErrNotYet
+// for one that was found since the last look.
 func (h *Healer) Why(target string) (healer.Decision, error) {
 	p, err := h.Plan()
 	if err != nil {
@@ -50,7 +51,16 @@ func (h *Healer) Why(target string) (healer.Decision, error) {
 			return *d, nil
 		}
 	}
-	return healer.Decision{}, fmt.Errorf("%w: %q", ErrUnknownDragon, target)
+	return healer.Decision{}, h.unknown(target)
+}
+
+// unknown is the error for a dragon that the healer does not have. The fleet finds a dragon
+// before the healer looks at it: such a dragon is new, not unknown.
+func (h *Healer) unknown(target string) error {
+	if h.config.Fleet.Lookup(target) != nil {
+		return fmt.Errorf("%q is new: %w", target, ErrNotYet)
+	}
+	return fmt.Errorf("%w: %q", ErrUnknownDragon, target)
 }
 
 // Compare says what another policy would make of the fleet as it is now. Nothing comes
@@ -325,7 +335,7 @@ func (h *Healer) macOf(target string) (string, error) {
 			return mac, nil
 		}
 	}
-	return "", fmt.Errorf("%w: %q", ErrUnknownDragon, target)
+	return "", h.unknown(target)
 }
 
 func (h *Healer) auditRequest(verb healer.Verb, mac, actor, note string) {
