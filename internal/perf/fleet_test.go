@@ -39,7 +39,11 @@ func beFleet(config string) error {
 	if err != nil {
 		return err
 	}
-	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: n, Prefix: netip.MustParsePrefix(part[1]), Port: uint16(port)})
+	prefix := netip.MustParsePrefix(part[1])
+	specs := func(i int) dragontest.Spec { // no two processes have a MAC in common
+		return dragontest.Spec{Seed: uint64(prefix.Addr().As4()[1])<<16 + uint64(i) + 1, Uptime: 73*time.Hour + time.Duration(i%97)*41*time.Minute}
+	}
+	dragons, err := dragontest.NewFleet(dragontest.FleetConfig{Count: n, Prefix: prefix, Port: uint16(port), Specs: specs})
 	if err != nil {
 		return err
 	}

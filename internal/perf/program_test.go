@@ -54,7 +54,7 @@ func start(b *testing.B, h *dragons, args ...string) *program {
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	deadline := time.After(5 * time.Minute)
-	for again := time.NewTicker(time.Second); ; {
+	for again := time.NewTicker(time.Duration(1+h.size/2000) * time.Second); ; {
 		page, err := p.get("/metrics", "identity")
 		if n := bytes.Count(page, []byte("\ndragon_boards{")); err == nil && n == h.size {
 			again.Stop()
