@@ -38,6 +38,7 @@ type Statsd struct {
 	StatsdConfig
 	metrics statsdMetrics
 	queue   chan *message
+	slots   int // of the interval
 
 	mu      sync.Mutex // never held across I/O
 	dragons map[*fleet.Dragon]*mirrored
@@ -66,7 +67,9 @@ func newStatsdMetrics(r prometheus.Registerer) statsdMetrics {
 }
 
 const (
-	// Each dragon has a fixed slot of the interval, by its MAC.
+	// Each dragon has a fixed slot of the interval, by its MAC. There are as many as the
+	// interval has seconds, at most this many: the dragons of a slot are read together, and
+	// to wake up for each costs more than to read it.
 	statsdSlots = 60
 
 	// The mirror waits for this part of the interval before it reads a dragon itself, so
@@ -100,6 +103,7 @@ func newStatsd(c StatsdConfig, m statsdMetrics) *Statsd {
 		StatsdConfig: c,
 		metrics:      m,
 		queue:        make(chan *message, statsdQueue),
+		slots:        int(min(max(c.Interval/time.Second, 1), statsdSlots)),
 		dragons:      map[*fleet.Dragon]*mirrored{},
 	}
 }
@@ -116,11 +120,11 @@ func (s *Statsd) Run(ctx context.Context) error {
 	running.Go(func() { s.send(ctx) })
 
 	// Slots are counted from the start, so that delays do not add up.
-	start, step := time.Now(), s.Interval/statsdSlots
+	start, step := time.Now(), s.Interval/time.Duration(s.slots)
 	for n := 0; ; n++ {
 		due := start.Add(time.Duration(n) * step)
 		if missed := int(time.Since(due) / s.Interval); missed > 0 { // the machine slept
-			n += missed * statsdSlots
+			n += missed * s.slots
 			due = start.Add(time.Duration(n) * step)
 		}
 		select {
@@ -129,11 +133,11 @@ func (s *Statsd) Run(ctx context.Context) error {
 		case <-time.After(time.Until(due)):
 		}
 		dragons := s.Fleet.Dragons()
-		if n%statsdSlots == 0 {
+		if n%s.slots == 0 {
 			s.forget(dragons)
 		}
 		for _, d := range dragons {
-			if statsdSlot(d.Info().MAC) == n%statsdSlots {
+			if statsdSlot(d.Info().MAC, s.slots) == n%s.slots {
 				running.Go(func() { s.mirror(ctx, d) })
 			}
 		}
@@ -142,10 +146,10 @@ func (s *Statsd) Run(ctx context.Context) error {
 
 func (s *Statsd) off() bool { return s == nil || s.Address == "" }
 
-func statsdSlot(mac string) int {
+func statsdSlot(mac string, slots int) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(mac))
-	return int(h.Sum32() % statsdSlots)
+	return int(h.Sum32() % uint32(slots))
 }
 
 // Scanned mirrors the end of a scan that found so many dragons, known ones included.

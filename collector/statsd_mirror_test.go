@@ -108,13 +108,13 @@ func TestEachDragonHasItsTurnOnTime(t *testing.T) {
 			}
 			delay := time.Duration(i+1) * 100 * time.Millisecond
 			for n, got := range at {
-				want := start.Add(time.Duration(n)*time.Minute + time.Duration(statsdSlot(info.MAC))*time.Second + 6*time.Second + delay)
+				want := start.Add(time.Duration(n)*time.Minute + time.Duration(statsdSlot(info.MAC, statsdSlots))*time.Second + 6*time.Second + delay)
 				if !got.Equal(want) && !got.Equal(want.Add(delay)) { // a reading takes two requests now and then
 					t.Errorf("%s came the time %d at %v, want %v", info.Worker, n, got.Sub(start), want.Sub(start))
 					break
 				}
 			}
-			turns[statsdSlot(info.MAC)] = true
+			turns[statsdSlot(info.MAC, statsdSlots)] = true
 		}
 		if len(turns) < 12 {
 			t.Errorf("20 dragons have %d different turns", len(turns))
@@ -126,7 +126,7 @@ func TestTurnsAreSpread(t *testing.T) {
 	const dragons = 6000
 	var n [statsdSlots]int
 	for i := range dragons {
-		n[statsdSlot(fmt.Sprintf("a0:b0:45:%02x:%02x:%02x", i>>16, i>>8&255, i&255))]++
+		n[statsdSlot(fmt.Sprintf("a0:b0:45:%02x:%02x:%02x", i>>16, i>>8&255, i&255), statsdSlots)]++
 	}
 	if least, most := slices.Min(n[:]), slices.Max(n[:]); least < 50 || most > 200 {
 		t.Errorf("%d to %d of %d dragons at once", least, most, dragons)
@@ -147,7 +147,7 @@ func TestStatsdAddsNoRequestToScrapesAtTheSamePace(t *testing.T) {
 				for i := range f.dragons.Len() {
 					f.dragons.Dragon(i).Inject(dragontest.Slow, dragontest.Delay(time.Duration(i+1)*50*time.Millisecond+7*time.Millisecond))
 				}
-				first := time.Duration(statsdSlot(f.Fleet.Lookup(f.dragons.Addr(0)).Info().MAC))*time.Second + after
+				first := time.Duration(statsdSlot(f.Fleet.Lookup(f.dragons.Addr(0)).Info().MAC, statsdSlots))*time.Second + after
 				start := time.Now()
 				_, server, stop := f.mirror(t)
 				defer stop()
@@ -187,7 +187,7 @@ func TestSimultaneousReadersAreOneRequest(t *testing.T) {
 	inFarm(t, 1, func(t *testing.T, f *farm) {
 		d := f.Fleet.Dragons()[0]
 		f.dragons.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(50*time.Millisecond))
-		turn := time.Duration(statsdSlot(d.Info().MAC)) * time.Second
+		turn := time.Duration(statsdSlot(d.Info().MAC, statsdSlots)) * time.Second
 		start := time.Now()
 		_, server, stop := f.mirror(t)
 		defer stop()

@@ -205,14 +205,14 @@ func paced(b *testing.B, n, size int, pace time.Duration, do func(i int) error) 
 	return times
 }
 
+// settled is when every dragon has been asked for its facts for the first time.
+const settled = 130 * time.Second
+
 // BenchmarkIdle is three minutes without a scrape, in which the healer looks at each
 // dragon about thrice, of all sizes at the same time. They begin when every dragon has been
 // asked for its facts for the first time.
 func BenchmarkIdle(b *testing.B) {
-	const (
-		settled = 130 * time.Second
-		minutes = 3
-	)
+	const minutes = 3
 	if err := build(); err != nil {
 		b.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func BenchmarkStatsd(b *testing.B) {
 		}()
 		h := newFleet(b, size)
 		p := start(b, h, "--statsd-host=127.0.0.1", "--statsd-port="+port, fmt.Sprintf("--statsd-interval=%g", interval.Seconds()))
-		<-time.After(interval) // the readings of the start have been mirrored
+		<-time.After(settled)
 		h.ask("forget")
 		before := p.cpu()
 		for b.Loop() {
