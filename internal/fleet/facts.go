@@ -492,7 +492,7 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 }
 
 // askVendor has the dragon ask its vendor, outside the lane, since that may take two minutes.
-// The time of the question is saved first: a program that restarts often must not ask more
+// The time of the question is in the inventory: a program that restarts often must not ask more
 // often.
 func (d *Dragon) askVendor(ctx context.Context) {
 	every := d.fleet.config.interval(Firmware)
@@ -506,7 +506,6 @@ func (d *Dragon) askVendor(ctx context.Context) {
 	d.firmwareAsked = time.Now()
 	d.plan(Firmware, d.firmwareAsked.Add(d.fleet.jittered(every)))
 	d.mu.Unlock()
-	d.fleet.file.changed()
 
 	var latest *dragon.LatestFirmware
 	err := d.OutOfBand(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
@@ -524,7 +523,6 @@ func (d *Dragon) askVendor(ctx context.Context) {
 		d.fleet.logLater(level.DebugValue(), "fact not read", "worker", d.Info().Worker, "address", d.Info().Address, "fact", Firmware, "err", err)
 	}
 	d.mu.Unlock()
-	d.fleet.file.changed()
 	d.fleet.flushLog()
 }
 

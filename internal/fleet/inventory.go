@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,8 +29,18 @@ const (
 	inventoryName    = "inventory.json"
 	inventoryVersion = 1
 
-	saveDelay    = time.Second     // after a change, so that a scan's many make one write
-	saveInterval = 5 * time.Minute // for LastSeen
+	saveDelay = time.Second // after a change, so that a scan's many make one write
+
+	// LastSeen, and when a dragon asked its vendor, are written this long after the start,
+	// then twice as long after that, and so on: they change all the time, and after a crash a
+	// program that has run for long asks a few vendors again.
+	saveLeast = 5 * time.Minute
+	saveMost  = 6 * time.Hour
+
+	// The file of ten thousand dragons has 9 MB. Writes are limited to this many bytes a
+	// second on average, with as many files as that at once.
+	saveRate  = 8 << 10
+	saveBurst = 4
 
 )
 
@@ -300,15 +312,23 @@ func (f *Fleet) save(ctx context.Context) {
 	if f.file.path == "" && f.file.copy == "" {
 		return
 	}
-	tick := time.NewTicker(saveInterval)
+	var (
+		every = saveLeast
+		tick  = time.NewTimer(every)
+		took  time.Duration
+		cost  time.Duration // of the last write, at saveRate
+		paid  = time.Now()  // when all writes are paid for
+	)
 	defer tick.Stop()
-	delay := saveDelay
 	for {
 		select {
 		case <-tick.C:
+			every = min(2*every, saveMost)
 		case <-f.file.dirty:
+			// A slow disk is not kept busy by it, and an SD card not worn out.
+			wait := max(saveDelay, 10*took, time.Until(paid.Add(-saveBurst*cost)))
 			select {
-			case <-time.After(delay):
+			case <-time.After(wait):
 			case <-ctx.Done():
 				return
 			}
@@ -316,39 +336,41 @@ func (f *Fleet) save(ctx context.Context) {
 			return
 		}
 		start := time.Now()
-		f.saveNow()
-		delay = max(saveDelay, 10*time.Since(start)) // a slow disk is not kept busy by it
+		size := f.saveNow()
+		took, cost = time.Since(start), time.Duration(size)*time.Second/saveRate
+		if paid.Before(start) {
+			paid = start
+		}
+		paid = paid.Add(cost)
+		if len(f.file.failing) > 0 {
+			every = saveLeast
+		}
+		tick.Reset(every)
 	}
 }
 
-// saveNow writes the inventory and its copy. Only one goroutine may call it at a time.
-func (f *Fleet) saveNow() {
+// saveNow writes the inventory and its copy and returns how many bytes were written. Only one
+// goroutine may call it at a time.
+func (f *Fleet) saveNow() (size int) {
 	if f.file.path == "" && f.file.copy == "" {
-		return
+		return 0
 	}
 	select {
 	case <-f.file.dirty:
 	default:
 	}
-	doc := document{Version: inventoryVersion, WrittenBy: version.Version, Dragons: []record{}}
-	entries := []copyEntry{}
-	for _, d := range f.Dragons() {
-		r := d.record()
-		doc.Dragons = append(doc.Dragons, r)
-		if f.file.copy != "" {
-			entries = append(entries, d.copyEntry(r))
-		}
-	}
+	dragons := f.Dragons()
 	switch {
 	case f.file.path == "":
 	case f.file.newer != nil:
 		f.metrics.unwritten.WithLabelValues(fileOwn).Inc()
 	default:
-		f.file.write(fileOwn, f.file.path, 0o600, encode(doc, ""))
+		size += f.file.write(fileOwn, f.file.path, 0o600, func(w io.Writer) error { return writeInventory(w, dragons) })
 	}
 	if f.file.copy != "" {
-		f.file.write(fileCopy, f.file.copy, 0o644, encode(entries, "  "))
+		size += f.file.write(fileCopy, f.file.copy, 0o644, func(w io.Writer) error { return writeCopy(w, dragons) })
 	}
+	return size
 }
 
 func (d *Dragon) record() record {
@@ -367,38 +389,95 @@ func (d *Dragon) record() record {
 		Life: d.life.clone(), Boards: d.boards.most, Retired: d.retired, FirmwareAsked: d.firmwareAsked.UTC(), Latest: remembered(d.Facts().Firmware)}
 }
 
-// encode writes v as JSON. What comes in is ours or was checked before, so that
-// it cannot fail; nothing is written if it does.
-func encode(v any, indent string) []byte {
+// writeInventory writes the inventory, a dragon at a time: the whole text of ten thousand takes
+// tens of megabytes.
+func writeInventory(w io.Writer, dragons []*Dragon) error {
+	head, err := json.Marshal(document{Version: inventoryVersion, WrittenBy: version.Version, Dragons: []record{}})
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	_, _ = out.Write(bytes.TrimSuffix(head, []byte("]}")))
+	if err := writeElements(out, dragons, ",", "", "", func(d *Dragon) any { return d.record() }); err != nil {
+		return err
+	}
+	_, _ = out.WriteString("]}\n")
+	return out.Flush()
+}
+
+// writeCopy writes the inventory in the original tool's form.
+func writeCopy(w io.Writer, dragons []*Dragon) error {
+	if len(dragons) == 0 {
+		_, err := io.WriteString(w, "[]\n")
+		return err
+	}
+	out := bufio.NewWriter(w)
+	_, _ = out.WriteString("[\n  ")
+	if err := writeElements(out, dragons, ",\n  ", "  ", "  ", func(d *Dragon) any { return d.copyEntry(d.record()) }); err != nil {
+		return err
+	}
+	_, _ = out.WriteString("\n]\n")
+	return out.Flush()
+}
+
+// writeElements writes the elements of a JSON array. A bufio.Writer keeps its first error.
+func writeElements(out *bufio.Writer, dragons []*Dragon, separator, prefix, indent string, element func(*Dragon) any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.SetIndent("", indent)
-	if err := e.Encode(v); err != nil {
-		return nil
+	e.SetIndent(prefix, indent)
+	for i, d := range dragons {
+		if i > 0 {
+			_, _ = out.WriteString(separator)
+		}
+		b.Reset()
+		if err := e.Encode(element(d)); err != nil {
+			return err
+		}
+		_, _ = out.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 	}
-	return b.Bytes()
+	return nil
 }
 
-// write replaces a file if its content changed. Each failure is counted, the first of a row is
-// logged.
-func (f *inventoryFile) write(which, path string, perm os.FileMode, content []byte) {
-	sum := sha256.Sum256(content)
-	if content == nil || sum == f.written[path] && !f.failing[path] {
-		return
+// write replaces a file if its content changed, and returns how many bytes it wrote. Each failure
+// is counted, the first of a row is logged. The content may be asked for twice.
+func (f *inventoryFile) write(which, path string, perm os.FileMode, content func(io.Writer) error) (size int) {
+	sum := sha256.New()
+	err := content(sum)
+	if err == nil && [sha256.Size]byte(sum.Sum(nil)) == f.written[path] && !f.failing[path] {
+		return 0
 	}
-	err := renameio.WriteFile(path, content, perm, renameio.WithTempDir(filepath.Dir(path)))
+	sum.Reset()
+	if err == nil {
+		size, err = replaceFile(path, perm, func(w io.Writer) error { return content(io.MultiWriter(w, sum)) })
+	}
 	switch {
 	case err != nil:
 		f.metrics.unwritten.WithLabelValues(which).Inc()
 		if !f.failing[path] {
 			level.Error(f.logger).Log("msg", "inventory not written, retrying", "file", path, "err", err)
 		}
+		f.failing[path] = true
+		return size
 	case f.failing[path]:
 		level.Info(f.logger).Log("msg", "inventory written again", "file", path)
 	}
-	f.failing[path] = err != nil
-	if err == nil {
-		f.written[path] = sum
+	delete(f.failing, path)
+	f.written[path] = [sha256.Size]byte(sum.Sum(nil))
+	return size
+}
+
+func replaceFile(path string, perm os.FileMode, content func(io.Writer) error) (size int, err error) {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(perm), renameio.WithExistingPermissions(), renameio.WithTempDir(filepath.Dir(path)))
+	if err != nil {
+		return 0, err
 	}
+	defer file.Cleanup() //nolint:errcheck // it is gone by then, or of no use
+	if err := content(file); err != nil {
+		return 0, err
+	}
+	if at, err := file.Seek(0, io.SeekCurrent); err == nil {
+		size = int(at)
+	}
+	return size, file.CloseAtomicallyReplace()
 }

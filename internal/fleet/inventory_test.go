@@ -3,6 +3,7 @@ package fleet
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -88,13 +89,58 @@ func TestTheInventoryIsSavedSoonAfterAChange(t *testing.T) {
 		// LastSeen goes on without any change.
 		time.Sleep(time.Hour)
 		h.read(h.Dragons()[0])
-		time.Sleep(saveInterval)
+		time.Sleep(saveMost)
 		synctest.Wait()
 		later, _ := os.ReadFile(file)
 		if bytes.Equal(b, later) {
 			h.Error("LastSeen was not saved")
 		}
 	})
+}
+
+func TestTheInventoryDoesNotWearOutAnSDCard(t *testing.T) {
+	const dragons = 200
+	for name, x := range map[string]struct {
+		lasts  time.Duration
+		change bool // every ten seconds
+		most   int
+	}{
+		"a calm day": {24 * time.Hour, false, 12},
+		"turmoil":    {time.Hour, true, 3600*saveRate/(dragons*600) + saveBurst + 12},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			inHall(t, Config{Dir: dir, Facts: map[Fact]time.Duration{Firmware: 0}}, func(h *hall) {
+				for i := range dragons {
+					d, _ := h.dragon(fmt.Sprintf("10.1.1.%d", i), dragontest.Spec{Seed: uint64(i) + 1})
+					h.read(d)
+				}
+				writes, file := 0, filepath.Join(dir, "inventory.json")
+				var last os.FileInfo
+				for began := time.Now(); time.Since(began) < x.lasts; time.Sleep(10 * time.Second) {
+					if x.change {
+						h.file.changed()
+					}
+					h.read(h.Dragons()[0])
+					if now, err := os.Stat(file); err == nil && (last == nil || !os.SameFile(now, last)) {
+						writes, last = writes+1, now
+					}
+				}
+				if writes < 5 || writes > x.most {
+					h.Errorf("the inventory of %d bytes was written %d times, want at most %d", last.Size(), writes, x.most)
+				}
+				asked := 0
+				for _, d := range h.Dragons() {
+					if !d.record().FirmwareAsked.IsZero() {
+						asked++
+					}
+				}
+				if !x.change && asked < dragons/2 {
+					h.Errorf("%d dragons asked their vendor", asked)
+				}
+			})
+		})
+	}
 }
 
 // testdata/inventory-1.json is of program 0.1.0. inventory-2.json is what a later one
@@ -333,7 +379,7 @@ func TestADiskThatCannotBeWrittenStopsNothing(t *testing.T) {
 		if err := os.RemoveAll(file); err != nil {
 			h.Fatal(err)
 		}
-		time.Sleep(saveInterval)
+		time.Sleep(saveLeast)
 		synctest.Wait()
 		if b, err := os.ReadFile(file); err != nil || !bytes.Contains(b, []byte("10.1.0.8")) {
 			h.Errorf("not written again: %v", err)
@@ -417,13 +463,11 @@ func FuzzInventory(f *testing.F) {
 			fl.remember(records)
 			h := &hall{T: t, Fleet: fl}
 			h.check()
-			doc := document{Version: inventoryVersion, Dragons: []record{}}
-			for _, d := range fl.Dragons() {
-				r := d.record()
-				d.copyEntry(r)
-				doc.Dragons = append(doc.Dragons, r)
+			var text, copied bytes.Buffer
+			if err := errors.Join(writeInventory(&text, fl.Dragons()), writeCopy(&copied, fl.Dragons())); err != nil || !json.Valid(copied.Bytes()) {
+				t.Fatalf("%v: %s", err, copied.Bytes())
 			}
-			return h, encode(doc, "")
+			return h, text.Bytes()
 		}
 		h, first := open(content)
 		if h == nil {
@@ -464,9 +508,9 @@ func TestAnInventoryDoesNotGrowWithWhatADragonSays(t *testing.T) {
 			d.mu.Lock()
 			d.learn("", &dragon.Overview{Answer: dragon.Answer{Raw: []byte(answer)}})
 			d.mu.Unlock()
-			r := d.record()
-			if own, copied := encode(r, ""), encode(d.copyEntry(r), "  "); len(own) > 2000 || len(copied) > 2000 {
-				h.Errorf("%s: %d bytes became %d in the inventory, %d in the copy", name, len(answer), len(own), len(copied))
+			var own, copied bytes.Buffer
+			if err := errors.Join(writeInventory(&own, h.Fleet.Dragons()), writeCopy(&copied, h.Fleet.Dragons())); err != nil || own.Len() > 2000 || copied.Len() > 2000 {
+				h.Errorf("%s: %d bytes became %d in the inventory, %d in the copy: %v", name, len(answer), own.Len(), copied.Len(), err)
 			}
 			if kept := withShortAnswer(&dragon.Overview{Answer: dragon.Answer{Raw: []byte(answer)}}); cap(kept.Raw) > 2*maxOverview {
 				h.Errorf("%s: %d bytes are kept", name, cap(kept.Raw))
