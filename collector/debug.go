@@ -13,7 +13,7 @@ import (
 )
 
 // explain writes a probe as text. It shows why a metric is missing.
-func (c *Collector) explain(w io.Writer, target string, s *sample, lines string) {
+func (c *Collector) explain(w io.Writer, target string, s *sample, overview dragon.Answer, lines string) {
 	i, h := s.info, s.health
 	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
@@ -42,8 +42,8 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, lines string)
 	} else {
 		say("read in %s", s.took)
 		body(w, "/api/summary", s.summary().Answer)
-		if s.reading.Overview != nil {
-			body(w, "/api/overview", s.overview().Answer)
+		if overview.Raw != nil {
+			body(w, "/api/overview", overview)
 		}
 	}
 

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -59,8 +60,24 @@ func (c *Collector) Probe() http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		limitWriting(w, r)
-		c.explain(w, targets[0], s, lines.String())
+		var overview dragon.Answer
+		if s.err == nil {
+			overview = overviewOf(ctx, d)
+		}
+		c.explain(w, targets[0], s, overview, lines.String())
 	})
+}
+
+// overviewOf asks for the overview as the dragon sends it: a reading has it without its text.
+func overviewOf(ctx context.Context, d *fleet.Dragon) (a dragon.Answer) {
+	_ = d.Do(ctx, func(ctx context.Context, c *dragon.Client) error {
+		ov, err := c.Overview(ctx)
+		if err == nil {
+			a = ov.Answer
+		}
+		return err
+	})
+	return a
 }
 
 // tee logs to lines as well, whatever the level.

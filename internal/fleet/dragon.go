@@ -58,7 +58,7 @@ type Dragon struct {
 	life     life
 	boards   shownBoards
 
-	factPolls     map[Fact]*factPoll
+	factPolls     [len(facts)]factPoll
 	firmwareAsked time.Time
 
 	noDetail string // the firmware that has no getErrorDetail; guarded by the lane

@@ -41,6 +41,9 @@ const (
 	factExpires   = 3               // intervals after which a fact that was not read again is forgotten
 )
 
+// facts are all of them.
+var facts = [...]Fact{AutoTune, Pools, Errors, Firmware, Chips, Power}
+
 // factEvery is how often a fact is read by default.
 var factEvery = map[Fact]time.Duration{
 	AutoTune: 10 * time.Minute, Pools: 5 * time.Minute, Errors: 3 * time.Minute, Firmware: firmwareLeast, Chips: 5 * time.Minute, Power: 5 * time.Minute,
@@ -142,7 +145,7 @@ func (d *Dragon) learnFact(learn func(*Facts)) {
 // planFacts has a dragon that came up asked for its facts. What is known from before
 // it went may be long out of date. The caller holds d.mu.
 func (d *Dragon) planFacts(now time.Time) {
-	for _, fact := range []Fact{AutoTune, Pools, Errors, Firmware, Chips, Power} {
+	for _, fact := range facts {
 		every, e := d.fleet.config.interval(fact), d.factPoll(fact)
 		if every <= 0 {
 			continue
@@ -196,17 +199,7 @@ func (f *Fleet) jitter(limit time.Duration) time.Duration {
 // jittered returns every, or up to a tenth more.
 func (f *Fleet) jittered(every time.Duration) time.Duration { return every + f.jitter(every/10) }
 
-func (d *Dragon) factPoll(fact Fact) *factPoll {
-	e := d.factPolls[fact]
-	if e == nil {
-		if d.factPolls == nil {
-			d.factPolls = make(map[Fact]*factPoll)
-		}
-		e = &factPoll{}
-		d.factPolls[fact] = e
-	}
-	return e
-}
+func (d *Dragon) factPoll(fact Fact) *factPoll { return &d.factPolls[slices.Index(facts[:], fact)] }
 
 // plan has a fact asked at a time, or at the next beat: with others, so that the program
 // wakes up for all of them at once. The caller holds d.mu.
@@ -492,7 +485,7 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 }
 
 // askVendor has the dragon ask its vendor, outside the lane, since that may take two minutes.
-// The time of the question is in the inventory: a program that restarts often must not ask more
+// The time of the question is saved first: a program that restarts often must not ask more
 // often.
 func (d *Dragon) askVendor(ctx context.Context) {
 	every := d.fleet.config.interval(Firmware)
@@ -504,8 +497,10 @@ func (d *Dragon) askVendor(ctx context.Context) {
 		return
 	}
 	d.firmwareAsked = time.Now()
-	d.plan(Firmware, d.firmwareAsked.Add(d.fleet.jittered(every)))
+	at := d.firmwareAsked
+	d.plan(Firmware, at.Add(d.fleet.jittered(every)))
 	d.mu.Unlock()
+	d.fleet.file.asked(d.mac, at)
 
 	var latest *dragon.LatestFirmware
 	err := d.OutOfBand(ctx, func(ctx context.Context, c *dragon.Client) (err error) {

@@ -515,14 +515,15 @@ func TestAProgramKilledWhileTheVendorIsAskedDoesNotAskAgain(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		time.Sleep(2 * time.Second)
-		onDisk, err := os.ReadFile(filepath.Join(dir, inventoryName)) // as a kill would leave it
-		if err != nil {
+		killed := t.TempDir() // the files as a kill leaves them
+		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
 			t.Fatal(err)
 		}
 		h.stop()
-		if err := os.WriteFile(filepath.Join(dir, inventoryName), onDisk, 0o600); err != nil {
-			t.Fatal(err)
+		if _, err := os.Stat(filepath.Join(dir, questionsName)); err == nil {
+			t.Error("the questions are kept beside an inventory that has them")
 		}
+		c.Dir = killed
 		h = openHall(t, c, l)
 		h.read(h.Lookup("10.1.0.8"))
 		time.Sleep(23 * time.Hour)

@@ -57,7 +57,7 @@ type Fleet struct {
 	began      time.Time      // from which the beats are counted
 	pace       *pace
 	pendingLog pendingLog
-	file       inventoryFile
+	file       *inventoryFile
 	outOfBand  dragon.Options // of the clients that Aside uses
 
 	keepAnswers atomic.Bool

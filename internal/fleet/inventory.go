@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-kit/log"
@@ -27,13 +28,13 @@ import (
 
 const (
 	inventoryName    = "inventory.json"
+	questionsName    = "inventory.asked"
 	inventoryVersion = 1
 
 	saveDelay = time.Second // after a change, so that a scan's many make one write
 
-	// LastSeen, and when a dragon asked its vendor, are written this long after the start,
-	// then twice as long after that, and so on: they change all the time, and after a crash a
-	// program that has run for long asks a few vendors again.
+	// LastSeen and what vendors answered change all the time: they are written this long after
+	// the start, then twice as long after that, and so on.
 	saveLeast = 5 * time.Minute
 	saveMost  = 6 * time.Hour
 
@@ -41,7 +42,6 @@ const (
 	// second on average, with as many files as that at once.
 	saveRate  = 8 << 10
 	saveBurst = 4
-
 )
 
 // The values of the label file of mother_inventory_write_failures_total.
@@ -119,10 +119,12 @@ type inventoryFile struct {
 	written map[string][sha256.Size]byte // by path, of the content: to write only what changed
 	failing map[string]bool              // by path, to log only transitions
 	newer   error                        // a newer version of the program wrote it: it is read and never written
+
+	askedMu sync.Mutex // of the file with questions
 }
 
-func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (inventoryFile, error) {
-	f := inventoryFile{
+func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (*inventoryFile, error) {
+	f := &inventoryFile{
 		copy:    copyPath,
 		logger:  logger,
 		metrics: m,
@@ -196,7 +198,49 @@ func (f *inventoryFile) load() ([]record, error) {
 	if skipped > 0 {
 		level.Warn(f.logger).Log("msg", "inventory entries without address skipped", "file", f.path, "entries", skipped)
 	}
+	f.recallQuestions(records)
 	return records, nil
+}
+
+// asked writes down at once that a dragon has its vendor asked, in a file of its own that ends
+// with the next inventory: a program that is killed often must not ask more often.
+func (f *inventoryFile) asked(mac string, at time.Time) {
+	if f.path == "" || f.newer != nil {
+		return
+	}
+	f.askedMu.Lock()
+	defer f.askedMu.Unlock()
+	file, err := os.OpenFile(f.questions(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintf(file, "%s %s\n", mac, at.UTC().Format(time.RFC3339))
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		f.metrics.unwritten.WithLabelValues(fileOwn).Inc()
+	}
+}
+
+func (f *inventoryFile) questions() string { return filepath.Join(filepath.Dir(f.path), questionsName) }
+
+// recallQuestions takes in the questions since the inventory was written. Lines that are not
+// understood are left out.
+func (f *inventoryFile) recallQuestions(records []record) {
+	text, err := os.ReadFile(f.questions())
+	if err != nil {
+		return
+	}
+	asked := make(map[string]time.Time)
+	for line := range strings.Lines(string(text)) {
+		mac, at, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if t, err := time.Parse(time.RFC3339, at); err == nil {
+			asked[normalMAC(mac)] = t
+		}
+	}
+	for i := range records {
+		if t := asked[records[i].MAC]; t.After(records[i].FirmwareAsked) {
+			records[i].FirmwareAsked = t
+		}
+	}
 }
 
 // newerError is an inventory of a newer version of the program.
@@ -365,7 +409,12 @@ func (f *Fleet) saveNow() (size int) {
 	case f.file.newer != nil:
 		f.metrics.unwritten.WithLabelValues(fileOwn).Inc()
 	default:
+		f.file.askedMu.Lock()
 		size += f.file.write(fileOwn, f.file.path, 0o600, func(w io.Writer) error { return writeInventory(w, dragons) })
+		if !f.file.failing[f.file.path] {
+			_ = os.Remove(f.file.questions())
+		}
+		f.file.askedMu.Unlock()
 	}
 	if f.file.copy != "" {
 		size += f.file.write(fileCopy, f.file.copy, 0o644, func(w io.Writer) error { return writeCopy(w, dragons) })

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,7 @@ import (
 // Reading is one dragon read once. It is shared between its consumers: do not change it.
 type Reading struct {
 	Summary  *dragon.Summary
-	Overview *dragon.Overview // up to six minutes older than Summary, more where the dragon refuses a newer one
+	Overview *dragon.Overview // without Raw; up to six minutes older than Summary, more where the dragon refuses a newer one
 	Facts    *Facts           // as known then
 	At       time.Time        // when the reading was complete
 	Took     time.Duration
@@ -76,17 +75,12 @@ func (s *session) holds(p *endpoint) bool {
 	return s.overview != nil && s.logins == p.client.Logins()
 }
 
-// maxOverview is how many bytes of an overview's answer are kept, to be shown beside a
-// probe. Recorded ones have 480; that of each dragon is kept for as long as it answers.
-const maxOverview = 4 << 10
-
-func withShortAnswer(ov *dragon.Overview) *dragon.Overview {
-	if len(ov.Raw) <= maxOverview {
-		return ov
-	}
-	short := *ov
-	short.Raw = bytes.Clone(ov.Raw[:maxOverview])
-	return &short
+// withoutText returns the overview without its Raw, half a kilobyte that nobody reads again. That
+// of each dragon is kept for as long as it answers.
+func withoutText(ov *dragon.Overview) *dragon.Overview {
+	lean := *ov
+	lean.Raw = nil
+	return &lean
 }
 
 // strangerError is the error of a reading that another dragon answered.
@@ -216,7 +210,7 @@ func (d *Dragon) readOverview(ctx context.Context, p *endpoint) error {
 	if mac := normalMAC(ov.MAC); dragon.UsableMAC(mac) && mac != d.mac {
 		return &strangerError{address: p.address, want: d.mac, overview: ov}
 	}
-	s.overview, s.logins, s.due = withShortAnswer(ov), p.client.Logins(), time.Now().Add(d.fleet.overviewDue(d.mac))
+	s.overview, s.logins, s.due = withoutText(ov), p.client.Logins(), time.Now().Add(d.fleet.overviewDue(d.mac))
 	d.mu.Lock()
 	d.health.unreadable(ov.Unreadable)
 	changed := p.ctx.Err() == nil && d.learn("", ov)

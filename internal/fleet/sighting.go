@@ -246,7 +246,7 @@ func (f *Fleet) sightedEndpoint(s Sighting) *endpoint {
 		s.Client = dragon.New(s.Address, f.config.Client)
 	}
 	p := f.newEndpoint(s.Address, s.Client)
-	p.session = session{overview: withShortAnswer(s.Identity.Overview), logins: s.Client.Logins(),
+	p.session = session{overview: withoutText(s.Identity.Overview), logins: s.Client.Logins(),
 		due: time.Now().Add(f.overviewDue(normalMAC(s.Identity.Overview.MAC)))}
 	return p
 }
