@@ -100,6 +100,10 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	requests, endRequests := context.WithCancelCause(context.WithoutCancel(ctx))
 	var servers []*http.Server
 	group.Go(func() error { return a.fleet.Run(fleetCtx) })
+	group.Go(func() error {
+		boundMemory(ctx, func() int { return len(a.fleet.Dragons()) })
+		return nil
+	})
 	a.start(ctx, group, pauses, reloads)
 	for _, flags := range eachAddress(flags.Listen) {
 		server := a.server(requests, handler, logins, listening)
