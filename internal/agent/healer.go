@@ -255,6 +255,7 @@ func (h *Healer) Run(ctx context.Context) error {
 			break
 		}
 	}
+	h.awaitOpening(ctx)
 	_ = h.recoverToSafeMode("ending", func() error { h.close(); return nil })
 	return nil
 }

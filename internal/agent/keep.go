@@ -95,19 +95,34 @@ func (h *Healer) acquire(ctx context.Context) bool {
 
 // open opens the state, and gives it to the owner. It may hang without limit.
 func (h *Healer) open(ctx context.Context, done chan struct{}) {
+	defer close(done)
 	o := h.load(ctx)
+	late := false // it is ending, and may not wait for the start to be written
 	err := h.onLoop(context.WithoutCancel(ctx), "taking the state over", func(life context.Context) error {
 		h.opening = nil
-		defer close(done)
-		if life.Err() != nil && o.backend != nil { // it is ending, and may not wait for the start to be written
-			go func() { _ = o.backend.Close() }()
-			return nil
+		if late = life.Err() != nil && o.backend != nil; !late {
+			h.take(&o)
 		}
-		h.take(&o)
 		return nil
 	})
-	if errors.Is(err, ErrEnded) && o.backend != nil {
+	if (late || errors.Is(err, ErrEnded)) && o.backend != nil {
 		_ = o.backend.Close()
+	}
+}
+
+// awaitOpening waits until an attempt to open the state has ended, which would leave files behind
+// a program that has stopped.
+func (h *Healer) awaitOpening(ctx context.Context) {
+	opening, patience := h.opening, time.After(closeWithin)
+	for opening != nil {
+		select {
+		case call := <-h.calls:
+			call(ctx)
+		case <-opening:
+			return
+		case <-patience:
+			return
+		}
 	}
 }
 

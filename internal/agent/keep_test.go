@@ -137,6 +137,33 @@ func TestAStateThatHangsWhenOpenedIsSaid(t *testing.T) {
 	})
 }
 
+func TestAProcessThatEndsWhileItStartsLeavesNothingBehind(t *testing.T) {
+	for _, x := range []struct{ takes, least, most time.Duration }{
+		{time.Second, time.Second, closeWithin}, {time.Hour, closeWithin, 2 * closeWithin},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newFixture(t, 2)
+			var opened atomic.Bool
+			w.configs = append(w.configs, func(c *Config) {
+				open := openLocal(w.dir)
+				c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
+					time.Sleep(x.takes)
+					defer opened.Store(true)
+					return open(ctx, floor)
+				}
+			})
+			w.start()
+			synctest.Wait()
+			start := time.Now()
+			w.stop()
+			if took := time.Since(start); took < x.least || took > x.most || opened.Load() != (x.takes < closeWithin) {
+				t.Errorf("it ended after %s, the state was opened: %t", took, opened.Load())
+			}
+			time.Sleep(2 * time.Hour)
+		})
+	}
+}
+
 // A backup that was restored, or a state that is gone, is found by the audit: every budget
 // counts as used up, and no ID of an action is used again.
 func TestTheStateKnowsItsAge(t *testing.T) {
