@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
+.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -45,7 +45,7 @@ check: build lint ## What must hold before a change lands: lint and every test, 
 lint: ## gofmt, vet, the linters of .golangci.yml, and the workflows.
 	$(TOOLS) golangci-lint run
 	$(TOOLS) actionlint
-	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./chart ./dashboards ./image ./mixin ./sbom
+	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./chart ./dashboards ./image ./mixin ./mutation ./sbom
 
 vulncheck: ## Known vulnerabilities in what the program calls.
 	./scripts/vulncheck
@@ -65,6 +65,11 @@ soak: ## FARMS dense random farms (2,000) and random scripts for SOAK in front o
 
 fuzz: ## Every fuzz target for FUZZ inputs each.
 	./scripts/fuzz $(or $(FUZZ),20000x)
+
+# At the lowest priority, since it runs tests for an hour and more.
+mutation: ## Small faults in SAMPLE (40) lines of each of PACKAGES, by SEED (1), and which of them no test notices; SHORT=1 for the short tests alone.
+	cd tools && nice -n 19 $(GO) run ./mutation -sample $(or $(SAMPLE),40) -seed $(or $(SEED),1) $(if $(SHORT),-short) $(if $(MATCH),-match '$(MATCH)') \
+		$(or $(PACKAGES),dragon collector discovery internal/config internal/store internal/fleet internal/agent healer)
 
 golden: ## Write the golden files and generated pages; read the diff.
 	$(GO) test ./docs -run Reference -update
