@@ -130,7 +130,9 @@ func TestAnAntminerAtADragonsAddressIsNotADragon(t *testing.T) {
 
 func TestDragonWithAnUnknownPasswordIsADragon(t *testing.T) {
 	id, err := aDragon(map[string]any{"/api/auth": loginWrong}).client(t, Options{}).Identify(t.Context())
-	wantKind(t, err, ErrUnauthorized)
+	if e := wantKind(t, err, ErrUnauthorized); e.Endpoint != "/api/auth" {
+		t.Errorf("%v: the login was refused, and nothing else is asked", err)
+	}
 	if id == nil || id.Brand != DragonMint || id.Overview != nil {
 		t.Errorf("%+v", id)
 	}

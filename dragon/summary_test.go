@@ -3,6 +3,7 @@ package dragon
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,15 +154,30 @@ func TestUnitsOfAnA8P(t *testing.T) {
 }
 
 func TestTotalHash(t *testing.T) {
-	for body, want := range map[string]Number{
-		`{"Hash Rate":14.9,"Unit":"TH/s"}`: Known(14.9e12),
-		`{"Hash Rate":50,"Unit":"KSol/s"}`: Known(50e3),
-		`{"Hash Rate":50,"Unit":"?"}`:      {},
-		`[]`:                               {},
+	for body, c := range map[string]struct {
+		want    Number
+		unknown bool // its unit
+	}{
+		`{"Hash Rate":14.9,"Unit":"TH/s"}`: {Known(14.9e12), false},
+		`{"Hash Rate":50,"Unit":"KSol/s"}`: {Known(50e3), false},
+		`{"Hash Rate":50,"Unit":"?"}`:      {Number{}, true},
+		`[]`:                               {Number{}, true},
 	} {
 		s := parse(t, `{"success":true,"DEVS":[],"TotalHash":`+body+`}`, 1e6)
-		if s.Hashrate != want {
-			t.Errorf("%s: %v, want %v", body, s.Hashrate, want)
+		if s.Hashrate != c.want || slices.Contains(s.Unreadable, "TotalHash.Unit") != c.unknown {
+			t.Errorf("%s: %v, unreadable %v; want %v, %v", body, s.Hashrate, s.Unreadable, c.want, c.unknown)
+		}
+	}
+}
+
+func TestTheShortestHashRateMayBeOfAnyInterval(t *testing.T) {
+	for key, want := range map[string]Number{
+		"MHS 5s": Known(7), "MHS 0s": Known(7), "MHS 9s": Known(7), "MHS 190s": Known(7),
+		"MHS s": {}, "MHS 5": {}, "MHS 9m": {}, "MHS :s": {}, "MHS /s": {}, "MHS 1.s": {}, "KHS 5s": {},
+	} {
+		s := parse(t, summaryOf(board(0, fmt.Sprintf("%q:7", key))), 1)
+		if got := s.Boards[0].Hashrate5s; got != want {
+			t.Errorf("%s: %v, want %v", key, got, want)
 		}
 	}
 }

@@ -95,6 +95,8 @@ func TestUploadsThatFail(t *testing.T) {
 		"no answer":             {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "a.swu", &anImage{100}, 100, ErrUnknownOutcome, 1},
 		"too large":             {ok, "a.swu", &anImage{1}, MaxImage + 1, ErrRejected, 0},
 		"empty":                 {ok, "a.swu", &anImage{0}, 0, ErrRejected, 0},
+		"no name":               {ok, "", &anImage{1}, 1, ErrRejected, 0},
+		"a name of two lines":   {ok, "a\nb.swu", &anImage{1}, 1, ErrRejected, 0},
 		"a path for a name":     {ok, "../a.swu", &anImage{1}, 1, ErrRejected, 0},
 		"a name that breaks":    {ok, "a\".swu\r\n", &anImage{1}, 1, ErrRejected, 0},
 	} {

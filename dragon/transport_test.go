@@ -252,6 +252,92 @@ func TestABodyThatIsNotReadToItsEndEndsTheConnection(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsClosedUnreadEndsItsConnectionIfItHasABody(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string
+		dials  int
+	}{
+		"no body":                {"HTTP/1.1 204 No Content\r\n\r\n", 1},
+		"a body that is to come": {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr, dials := peer(t, func(_ int, conn net.Conn) { answering(conn, c.answer) })
+			for range 2 {
+				req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://dragon/", nil)
+				resp, err := tr.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+			}
+			if *dials != c.dials {
+				t.Errorf("%d connections, want %d", *dials, c.dials)
+			}
+		})
+	}
+}
+
+// An answer to a request that was not sent whole is not an answer to it.
+func TestARequestThatCannotBeSentIsAnErrorWhateverComes(t *testing.T) {
+	broken := errors.New("no route")
+	tr := NewTransport()
+	tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			defer theirs.Close()
+			_, _ = io.WriteString(theirs, said)
+		}()
+		return unwritable{ours, broken}, nil
+	}
+	if got, err := asked(t.Context(), tr); !errors.Is(err, broken) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+type unwritable struct {
+	net.Conn
+	err error
+}
+
+func (u unwritable) Write([]byte) (int, error) { return 0, u.err }
+
+func TestAConnectionThatMadeRoomIsForgotten(t *testing.T) {
+	dials := map[string]int{}
+	tr := NewTransport()
+	tr.DialContext = func(_ context.Context, _, address string) (net.Conn, error) {
+		dials[address]++
+		ours, theirs := net.Pipe()
+		go answering(theirs, said)
+		return ours, nil
+	}
+	defer tr.CloseIdleConnections()
+	tr.Limit(2)
+	request := func(host string) io.ReadCloser {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/", nil)
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Body
+	}
+	whole := func(host string) {
+		body := request(host)
+		defer body.Close()
+		if _, err := io.ReadAll(body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole("a")
+	b, c := request("b"), request("c") // in the place of the idle one
+	b.Close()
+	c.Close()
+	whole("a")
+	whole("a")
+	if dials["a:80"] != 2 {
+		t.Errorf("%d connections, want 2: one is kept again", dials["a:80"])
+	}
+}
+
 func TestAHeaderWithoutEndIsAnError(t *testing.T) {
 	tr, _ := peer(t, func(_ int, c net.Conn) {
 		defer c.Close()
