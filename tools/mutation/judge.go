@@ -217,12 +217,13 @@ func (s *settings) overlay(name, clause string, batch []mutant) error {
 func (s *settings) judge(ctx context.Context, name string, number int, m mutant, tests []test) (verdict, by string) {
 	program := filepath.Join(s.dir, "0")
 	sets := [][]test{nil, nil, nil}
-	var sum time.Duration
+	took := []time.Duration{0, 0, 4 * time.Minute}
 	for _, t := range reaching(m, tests) {
 		i := 0
-		if sum += t.took; sum > 3*time.Second {
+		if took[0]+t.took > 3*time.Second {
 			i = 1
 		}
+		took[i] += t.took
 		sets[i], sets[2] = append(sets[i], t), append(sets[2], t)
 	}
 	sets[2] = append(sets[2], slices.DeleteFunc(slices.Clone(tests), func(t test) bool { return !t.skipped })...)
@@ -230,16 +231,15 @@ func (s *settings) judge(ctx context.Context, name string, number int, m mutant,
 		if len(set) == 0 || i == 2 && s.short {
 			continue
 		}
-		pattern, timeout := "", 5*sum+10*time.Second
+		pattern := ""
 		for _, t := range set {
 			pattern += "|" + t.name
 		}
 		arguments := []string{"-test.failfast", "-test.run=^(" + pattern[1:] + ")$"}
 		if i < 2 {
 			arguments = append(arguments, "-test.short")
-		} else {
-			timeout = 20 * time.Minute
 		}
+		timeout := 5*took[i] + 10*time.Second
 		out, err := s.start(ctx, program, name, number, append(arguments, "-test.timeout="+timeout.String())...)
 		if err != nil {
 			return failure(out)
