@@ -1,10 +1,12 @@
 package discovery
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -78,6 +80,20 @@ func TestShutdownWhileWaitingForTheNeighbourTable(t *testing.T) {
 			t.Errorf("took %v: %v", r.Duration, err)
 		}
 	})
+}
+
+func TestOnlyAScannerOfTheRealNetworkReadsItsRoutes(t *testing.T) {
+	if _, err := os.Stat("/proc/net/route"); err != nil {
+		t.Skip(err)
+	}
+	us := netip.MustParseAddr("127.0.0.1")
+	if !New(Config{}).routing().own[us] {
+		t.Error("our own address is not known")
+	}
+	pretended := Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") }}
+	if New(pretended).routing().own[us] {
+		t.Error("a network that is not this host's has this host's routes")
+	}
 }
 
 func TestRoutes(t *testing.T) {

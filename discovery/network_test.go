@@ -177,6 +177,14 @@ func TestParseNetworkSaysWhatToWrite(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatIsNotIPv4IsNoRange(t *testing.T) {
+	for _, in := range []string{"fd00::1", "::ffff:10.1.0.5", "miner"} {
+		if r, err := ParseRange(in); err == nil || !strings.Contains(err.Error(), "10.1.0.0/22") {
+			t.Errorf("ParseRange(%q) = %v, %v, want an error that says what to write", in, r, err)
+		}
+	}
+}
+
 func FuzzParseNetwork(f *testing.F) {
 	for _, s := range []string{"10.1.0.0/22", "10.1.0.5/22", "10.0.0.0/8", "fd00::/64", "1.2.3.4", "/", "10.1.0.0/255.255.0.0", "127.0.0.1/32",
 		"192.0.2.10-192.0.2.99", "192.0.2.7/32:80,8101-8120", "192.0.2.9-192.0.2.1", "192.0.2.7/32:", "1.1.1.1-"} {

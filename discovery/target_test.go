@@ -185,12 +185,18 @@ func TestInvalidTargetsAreReported(t *testing.T) {
 		"admin@127.0.0.1":     "not a host",
 		"127.0.0.1/24":        "not a host",
 		"a b":                 "not a host",
+		"miner`":              "not a host",
+		"miner{":              "not a host",
+		"miner@":              "not a host",
+		"miner[":              "not a host",
+		"miner/":              "not a host",
+		"miner;":              "not a host",
 	} {
 		if err := CheckTarget(target); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("CheckTarget(%q) = %v, want an error about %s", target, err, want)
 		}
 	}
-	for _, target := range []string{"127.0.0.1", "127.0.0.1:8080", "miner-1.example", "miner_1:81", "::1", "[::1]:80"} {
+	for _, target := range []string{"127.0.0.1", "127.0.0.1:8080", "miner-1.example", "miner_1:81", "azAZ09._-:65535", "::1", "[::1]:80"} {
 		if err := CheckTarget(target); err != nil {
 			t.Errorf("CheckTarget(%q) = %v", target, err)
 		}
