@@ -74,7 +74,7 @@ func (q *request) of(c change, worker string) *request {
 // budgets make of it.
 func (p *pages) confirmMany(w http.ResponseWriter, r *http.Request, do string, c change, q *request, workers []string) {
 	page := manyPage{
-		Do: do, Title: fmt.Sprintf(c.title, fmt.Sprintf("%d dragons", len(workers))), Text: c.text, Button: c.button, Tone: c.tone, Request: q,
+		Do: do, Title: fmt.Sprintf(c.title, dragonsOf(len(workers))), Text: c.text, Button: c.button, Tone: c.tone, Request: q,
 		Asks: make(map[string]bool), Spans: spans,
 	}
 	for _, field := range c.asks {
@@ -147,7 +147,7 @@ func roomOf(budgets []healer.BudgetUse) (room int, tightest string) {
 func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, q *request, workers []string) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	page := manyPage{Title: fmt.Sprintf(c.title, fmt.Sprintf("%d dragons", len(workers))), Done: true}
+	page := manyPage{Title: fmt.Sprintf(c.title, dragonsOf(len(workers))), Done: true}
 	done := 0
 	for _, worker := range workers {
 		row := manyRow{Worker: worker, Tone: "good", Says: "done"}

@@ -27,6 +27,7 @@ var words = template.FuncMap{
 	"spanD":    func(d healer.Span) string { return short(time.Duration(d)) },
 	"known":    func(n dragon.Number) bool { return n.IsKnown() },
 	"yes":      func(n dragon.Number) bool { return n.Or(0) != 0 },
+	"dragons":  dragonsOf,
 	"spaced":   func(s any) string { return spaced(s) },
 	"dash":     func(s any) string { return dash(fmt.Sprint(s)) },
 	"clock":    func(t time.Time) string { return t.UTC().Format("15:04:05") },
