@@ -306,6 +306,11 @@ type healerPage struct {
 	Budgets  []healer.BudgetUse
 }
 
+// Wide reports whether a table needs the width of the page.
+func (p *healerPage) Wide() bool {
+	return len(p.Pauses)+len(p.Calendars)+len(p.Breakers)+len(p.Pools)+len(p.Domains) > 0
+}
+
 // Since formats the time since m.
 func (p *healerPage) Since(m healer.Moment) string { return short(p.Plan.At.Since(m)) }
 
