@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"strings"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -17,6 +18,14 @@ type Calendar struct {
 	Mode   string // of a curtailment
 	Level  dragon.Number
 	Open   func(time.Time) bool // whether it is time
+}
+
+// Of says what the pause is for, such as "site hall-a".
+func (p *Pause) Of() string {
+	if p.Scope == "domain" {
+		return "site " + p.Value
+	}
+	return strings.TrimSpace(p.Scope + " " + p.Value)
 }
 
 const calendarStep = time.Minute

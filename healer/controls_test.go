@@ -359,3 +359,15 @@ func TestConfirmOfALowRate(t *testing.T) {
 		t.Error("confirmed although it is put down to heat")
 	}
 }
+
+func TestAPauseSaysWhatItIsOf(t *testing.T) {
+	for want, p := range map[string]Pause{
+		"fleet":         {Scope: "fleet"},
+		"site hall-a":   {Scope: "domain", Value: "hall-a"},
+		"label rack=a3": {Scope: "label", Value: "rack=a3"},
+	} {
+		if got := p.Of(); got != want {
+			t.Errorf("%q, expected %q", got, want)
+		}
+	}
+}

@@ -86,7 +86,7 @@ func plan(w io.Writer, p *healer.Plan, l Layout) error {
 		fmt.Fprintf(w, "breaker %s: %s%s: %s\n", strings.TrimSpace(b.Name+" "+b.Scope), b.State, slow, b.Detail)
 	}
 	for _, x := range p.Pauses {
-		fmt.Fprintf(w, "%s %s of %s by %s: %s\n", x.Kind, x.ID, strings.TrimSpace(x.Scope+" "+x.Value), x.Owner, x.Reason)
+		fmt.Fprintf(w, "%s %s of %s by %s: %s\n", x.Kind, x.ID, x.Of(), x.Owner, x.Reason)
 	}
 	if e := p.External; e != nil {
 		state := "open"

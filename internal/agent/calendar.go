@@ -49,7 +49,7 @@ func (h *Healer) keepCalendars(now healer.Instant) {
 			h.calendarUntil = make(map[string]healer.Moment)
 		}
 		h.calendarUntil[c.Name] = p.Until
-		h.auditRequest(healer.Hold, "", calendarActor(c.Name), fmt.Sprintf("%s %s of %s %s: %s", p.InWords(), p.ID, p.Scope, p.Value, p.Reason))
+		h.auditRequest(healer.Hold, "", calendarActor(c.Name), fmt.Sprintf("%s %s of %s: %s", p.InWords(), p.ID, p.Of(), p.Reason))
 	}
 }
 

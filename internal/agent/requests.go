@@ -111,7 +111,7 @@ func (h *Healer) Pause(ctx context.Context, r healer.PauseRequest) (p healer.Pau
 		if p, err = h.mem.Pause(now, r); err != nil {
 			return err
 		}
-		h.auditRequest(healer.Hold, "", userActor(p.Owner), fmt.Sprintf("%s %s of %s %s: %s", p.Kind, p.ID, p.Scope, p.Value, p.Reason))
+		h.auditRequest(healer.Hold, "", userActor(p.Owner), fmt.Sprintf("%s %s of %s: %s", p.InWords(), p.ID, p.Of(), p.Reason))
 		return nil
 	})
 	return p, err

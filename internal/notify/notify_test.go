@@ -318,7 +318,7 @@ func TestEventsOfTheAudit(t *testing.T) {
 		Held:        {{Decision: healer.Hold, Note: "breaker storm: 3 sick"}, {Decision: healer.Hold, Note: "breaker efficacy reboot/dead_board/T1: 1 of the last 10 helped"}},
 		Latched:     {{Decision: healer.Hold, Note: "breaker harm: 2 lost"}, {Decision: healer.Hold, Note: "breaker efficacy ladder/dead_board/T1: 10"}, {Decision: healer.Hold, Note: "breaker rollout r1: aborted"}},
 		Resumed:     {{Decision: healer.Resume, Note: "breaker storm"}},
-		Paused:      {{Decision: healer.Hold, Note: "maintenance p1 of fleet : fans", Actor: "user:ada"}},
+		Paused:      {{Decision: healer.Hold, Note: "maintenance p1 of fleet: fans", Actor: "user:ada"}},
 		Rollout:     {{Decision: healer.Changed, Action: healer.Configure, Actor: "rollout:r1", Note: "pools canary"}, {Decision: healer.Hold, Action: healer.Upgrade, Actor: "rollout:f1"}},
 		Found:       {{Decision: healer.Sighted, Worker: "a"}},
 		Locked:      {{Decision: healer.LockedOut, IP: "192.0.2.7"}},
