@@ -4,9 +4,12 @@
 (() => {
   const seconds = Number(document.body.dataset.refresh);
 
-  // A choice from a list needs no button.
+  // A choice from a list needs no button, except with the keyboard: each arrow is a change.
   for (const list of document.querySelectorAll("form.filter select")) {
-    list.addEventListener("change", () => list.form.submit());
+    let typed = false;
+    list.addEventListener("keydown", () => { typed = true; });
+    list.addEventListener("pointerdown", () => { typed = false; });
+    list.addEventListener("change", () => { if (!typed) list.form.submit(); });
   }
   if (!seconds) return;
 
