@@ -50,7 +50,7 @@ func newClinic(t *testing.T) *clinic {
 }
 
 // newClinicOf returns a clinic whose healer has had its first look at the whole fleet.
-func newClinicOf(t testing.TB, config dragontest.FleetConfig) *clinic {
+func newClinicOf(t testing.TB, config dragontest.FleetConfig, calendars ...healer.Calendar) *clinic {
 	t.Helper()
 	config.InMemory = true
 	simulated, err := dragontest.NewFleet(config)
@@ -87,7 +87,8 @@ func newClinicOf(t testing.TB, config dragontest.FleetConfig) *clinic {
 		return &healer.DesiredState{Key: "k", Name: "house pools", Pools: []dragon.PoolConfig{{URL: "stratum+tcp://house.example.com:3333", User: "house", Password: "housesecret"}}, Mode: "efficient"}
 	}
 	c.fleet = dragons
-	c.healer, err = agent.New(agent.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy }})
+	c.healer, err = agent.New(agent.Config{Fleet: dragons, Dir: c.dir, Policy: func() *healer.Policy { return &policy },
+		Calendars: func() []healer.Calendar { return calendars }})
 	if err != nil {
 		t.Fatal(err)
 	}

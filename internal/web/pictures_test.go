@@ -59,7 +59,10 @@ func TestPagesInABrowser(t *testing.T) {
 			spec.Faults = []dragontest.Fault{f}
 		}
 		return spec
-	}})
+	}}, healer.Calendar{Name: "tariff-of-the-grid-operator-in-winter", Kind: healer.Curtailed, Mode: "efficient", Scope: "domain", Value: "hall-a",
+		Reason: strings.Repeat("power is expensive on weekdays ", 5), Open: func(time.Time) bool { return true }},
+		healer.Calendar{Name: "peak", Kind: healer.Paused, Scope: "mac", Value: "a0:b0:45:00:00:01", Reason: "nothing restarts at peak price",
+			Open: func(at time.Time) bool { return at.UTC().Hour() == time.Now().UTC().Add(3*time.Hour).Hour() }})
 	worker := func(i int) string { return dragon.WorkerName(c.simulated.Dragon(i).Spec().MAC) }
 	for _, err := range []error{
 		c.healer.Quarantine(t.Context(), worker(2), "operator", "waits for a board"),
@@ -82,7 +85,7 @@ func TestPagesInABrowser(t *testing.T) {
 	for _, p := range []struct{ name, path string }{
 		{"fleet", "/"}, {"dragon", "/dragon?worker=" + worker(2)}, {"hostile", "/dragon?worker=" + worker(1)}, {"long", "/dragon?worker=" + worker(5)},
 		{"silent", "/dragon?worker=" + worker(6)}, {"healer", "/healer"}, {"rollouts", "/rollouts"}, {"configuration", "/configuration"}, {"confirm", "/confirm?do=reboot&dragon=" + worker(2)}, {"nobody", "/dragon?worker=nobody"},
-		{"groups", "/fleet?group=model"}, {"setting", "/confirm?do=pools&dragon=" + worker(2) + "&dragon=" + worker(3)}, {"many", "/confirm?do=restart&dragon=" + worker(2) + "&dragon=" + worker(3) + "&dragon=" + worker(9)},
+		{"groups", "/fleet?group=model"}, {"history", "/healer?kind=hold&since=24h"}, {"setting", "/confirm?do=pools&dragon=" + worker(2) + "&dragon=" + worker(3)}, {"many", "/confirm?do=restart&dragon=" + worker(2) + "&dragon=" + worker(3) + "&dragon=" + worker(9)},
 	} {
 		for _, screen := range []struct {
 			name          string
@@ -104,6 +107,11 @@ func TestPagesInABrowser(t *testing.T) {
 						var wide []string
 						tab.eval(`[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest(".scroll, .chips")).map(e => e.tagName + "." + e.className).slice(0, 5)`, &wide)
 						t.Errorf("it is %d wide on a screen of %d: %v", width, screen.width, wide)
+					}
+					var cut []string
+					tab.eval(`[...document.querySelectorAll(".scroll:has(.stack)")].filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText.slice(0, 40))`, &cut)
+					if len(cut) > 0 && p.name == "healer" {
+						t.Errorf("tables that are wider than the page: %q", cut)
 					}
 					var faint []string
 					tab.eval(contrast, &faint)
