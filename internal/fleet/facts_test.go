@@ -277,6 +277,43 @@ func TestDragonsThatAreDownAreNotAsked(t *testing.T) {
 	})
 }
 
+// It waits for its turn at the site, and may go down before that.
+func TestADragonThatWentDownDoesNotAskItsVendor(t *testing.T) {
+	inHall(t, Config{Facts: map[Fact]time.Duration{Firmware: 0}, Jitter: hurried}, func(h *hall) {
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
+		h.read(d)
+		h.lan.put("10.1.0.8", nil)
+		_, _ = d.Read(h.Context(), 0)
+		d.askVendor(h.Context())
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !d.firmwareAsked.IsZero() || !d.factPoll(Firmware).next.IsZero() {
+			h.Errorf("asked at %v, to be asked at %v: want neither", d.firmwareAsked, d.factPoll(Firmware).next)
+		}
+	})
+}
+
+func TestFactsAreAskedSoonAfterAWriteAndNotAllAtOnce(t *testing.T) {
+	for name, c := range map[string]struct{ jitter, least time.Duration }{
+		"the first": {0, time.Second},
+		"the last":  {factAgain - 1, time.Second + factAgain - 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			jitter := func(time.Duration) time.Duration { return c.jitter }
+			inHall(t, Config{Facts: map[Fact]time.Duration{Pools: 0}, Jitter: jitter}, func(h *hall) {
+				d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
+				h.read(d)
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				d.refreshFactsSoon()
+				if got := time.Until(d.factPoll(Pools).next); got < c.least || got > c.least+factBeat {
+					h.Errorf("asked in %v, want %v or at the beat after", got, c.least)
+				}
+			})
+		})
+	}
+}
+
 func TestAFactThatFailsIsAskedLessAndThenForgotten(t *testing.T) {
 	inHall(t, every(AutoTune, Errors), func(h *hall) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{Model: "t2t"})

@@ -78,6 +78,30 @@ func TestRetriesSlowDown(t *testing.T) {
 	})
 }
 
+func TestTheTimeToTheNextRetryGrowsInSteps(t *testing.T) {
+	f := &Fleet{pace: newPace(1, time.Now())}
+	for _, c := range []struct {
+		hangs       bool
+		down, least time.Duration
+	}{
+		{false, 0, 8 * time.Second},
+		{false, 10*time.Minute - 1, 8 * time.Second},
+		{false, 10 * time.Minute, 30 * time.Second},
+		{false, 24 * time.Hour, 30 * time.Second},
+		{true, 0, time.Minute},
+		{true, 10*time.Minute - 1, time.Minute},
+		{true, 10 * time.Minute, 5 * time.Minute},
+		{true, time.Hour - 1, 5 * time.Minute},
+		{true, time.Hour, 15 * time.Minute},
+	} {
+		for range 20 {
+			if got := f.retryDelay(c.hangs, c.down); got < c.least || got >= c.least*3/2 {
+				t.Errorf("hangs %v, down for %v: retried after %v, want %v to half as long again", c.hangs, c.down, got, c.least)
+			}
+		}
+	}
+}
+
 // One that takes connections and does not answer is asked ever more seldom; one of which
 // nothing is heard is not, as it may have been switched off.
 func TestADragonThatHangsIsAskedSeldom(t *testing.T) {
