@@ -519,7 +519,8 @@ func (c *cycle) tally(s *subject, a *Action) {
 		c.drop("efficacy", key)
 	}
 	if a.Outcome == Recovered {
-		c.m.Fleet.outcomes(ladderKey(a.Reason, s.f.Model)).Quarantined = 0
+		o := c.m.Fleet.outcomes(ladderKey(a.Reason, s.f.Model))
+		o.Quarantined, o.GivenUp = 0, nil
 	}
 }
 
@@ -535,11 +536,18 @@ func (f *FleetRecord) outcomes(key string) *Outcomes {
 	return o
 }
 
-// givenUp counts the dragons of a model that no step of the ladder has helped, and latches
-// that ladder when many in a row did not recover.
+// givenUp counts the dragons of a model that no step of the ladder has helped, each once, and
+// latches that ladder when many in a row did not recover. A dragon on which no step ran says
+// nothing of the ladder.
 func (c *cycle) givenUp(s *subject, reason Reason) {
 	key := ladderKey(reason, s.f.Model)
 	o := c.m.Fleet.outcomes(key)
+	tried := func(a *Action) bool { return a.Actor == HealerActor && a.heals() && a.At >= s.r.SickSince }
+	ran := func(a *Action) bool { return tried(a) && !a.saysNothing() }
+	if s.r.last(tried) != nil && s.r.last(ran) == nil || slices.Contains(o.GivenUp, s.f.MAC) {
+		return
+	}
+	o.GivenUp = append(o.GivenUp, s.f.MAC)
 	o.Quarantined++
 	c.m.TouchFleet()
 	if o.Quarantined >= c.p.Breakers.LadderMax {

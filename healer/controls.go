@@ -256,7 +256,7 @@ func (m *Memory) Release(now Instant, mac, by string) error {
 
 func (m *Memory) release(r *Record, now Moment) {
 	r.Quarantine, r.Rung, r.Refused, r.SickSince, r.CleanAt = nil, 0, 0, 0, 0
-	r.State, r.Since = StateObserving, now
+	r.State, r.Since, r.Released = StateObserving, now, now
 	m.touch(r.Who.MAC)
 }
 
@@ -299,7 +299,7 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 	switch name {
 	case "efficacy":
 		if o := m.Fleet.Outcomes[scope]; o != nil {
-			o.Last, o.Skipped, o.Quarantined = nil, 0, 0
+			o.Last, o.Skipped, o.Quarantined, o.GivenUp = nil, 0, 0, nil
 		}
 	case "harm":
 		m.Fleet.Harm = nil

@@ -241,27 +241,44 @@ func TestRefusalsInARow(t *testing.T) {
 	}
 }
 
-// A reboot that never reached the dragon has not failed to bring its board back.
-func TestOnlyWhatWasSentIsHopeless(t *testing.T) {
-	for result, want := range map[Result]string{
-		NotSent: "", Refusal: "it refuses, and its other boards mine on: refused once, the last was reboot: busy",
-		Unknown: "the last reboot did not bring the board back, and the others mine on",
+// A reboot that never ran has not failed to bring its board back; what was before a release says
+// nothing of a board that may be another one.
+func TestOnlyARebootThatRanIsHopeless(t *testing.T) {
+	const hopeless = "the last reboot did not bring the board back, and the others mine on"
+	for name, x := range map[string]struct {
+		result   Result
+		outcome  Outcome
+		released bool
+		want     string
+	}{
+		"not sent":            {NotSent, NotExecuted, false, ""},
+		"refused":             {Refusal, NotExecuted, false, ""},
+		"ignored":             {Accepted, NotExecuted, false, ""},
+		"not known":           {Unknown, NotKnown, false, ""},
+		"without effect":      {Accepted, NoEffect, false, hopeless},
+		"relapsed":            {Accepted, Relapsed, false, hopeless},
+		"released since then": {Accepted, NoEffect, true, ""},
 	} {
-		f := newFarm(t, 20).settle()
-		r := f.record(3)
-		r.Rung = 2
-		a := Action{ID: "1-1", Kind: Reboot, Reason: DeadBoard, Rung: 2, Actor: HealerActor, At: f.plan.At.Add(-time.Hour), Result: result, Outcome: NotExecuted, Note: "busy"}
-		r.Actions = append(r.Actions, a)
-		r.answered(&a)
-		killBoard(f.units[3], 0, 60)
-		f.run(15 * time.Minute)
-		got := ""
-		if q := f.record(3).Quarantine; q != nil {
-			got = q.Reason
-		}
-		if got != want {
-			t.Errorf("after a reboot that was %s: quarantined for %q, want %q", result, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 20).settle()
+			r := f.record(3)
+			r.Rung = 2
+			a := Action{ID: "1-1", Kind: Reboot, Reason: DeadBoard, Rung: 2, Actor: HealerActor, At: f.plan.At.Add(-time.Hour), Result: x.result, Outcome: x.outcome, Note: "busy"}
+			r.Actions = append(r.Actions, a)
+			r.answered(&a)
+			if x.released {
+				r.Released = f.plan.At
+			}
+			killBoard(f.units[3], 0, 60)
+			f.run(15 * time.Minute)
+			got := ""
+			if q := f.record(3).Quarantine; q != nil {
+				got = q.Reason
+			}
+			if got != x.want {
+				t.Errorf("quarantined for %q, want %q", got, x.want)
+			}
+		})
 	}
 }
 

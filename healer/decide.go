@@ -381,11 +381,19 @@ func (c *cycle) baseline(s *subject) dragon.Number {
 	if c.baselines == nil {
 		c.baselines = c.modelBaselines()
 	}
-	return c.baselines[s.f.Model+"\x00"+s.f.Mode]
+	perBoard, known := c.baselines[s.f.Model+"\x00"+s.f.Mode].Get()
+	n := c.boardsOf(s)
+	if !known || n == 0 {
+		return dragon.Number{}
+	}
+	return dragon.Known(perBoard * float64(n))
 }
 
-// modelBaselines is the median of what the dragons of a model have learned, else of
-// what the healthy ones do now.
+// boardsOf is the number of boards that a dragon should have, or has.
+func (c *cycle) boardsOf(s *subject) int { return cmp.Or(c.expected(s), len(s.f.Boards)) }
+
+// modelBaselines is, of each board, the median of what the dragons of a model have learned,
+// else of what the healthy ones do now: one dragon may have been built with fewer boards.
 func (c *cycle) modelBaselines() map[string]dragon.Number {
 	learned, present := make(map[string][]float64), make(map[string][]float64)
 	for _, s := range c.all {
@@ -394,10 +402,10 @@ func (c *cycle) modelBaselines() map[string]dragon.Number {
 		}
 		key := s.f.Model + "\x00" + s.f.Mode
 		if v, ok := s.r.Baseline.known(s.f.Mode).Get(); ok {
-			learned[key] = append(learned[key], v)
+			learned[key] = append(learned[key], v/float64(max(1, c.boardsOf(s))))
 		}
 		if v, ok := s.w.rate.Get(); ok && !s.w.tuning && !s.w.doubtful() {
-			present[key] = append(present[key], v)
+			present[key] = append(present[key], v/float64(max(1, s.f.alive())))
 		}
 	}
 	out := make(map[string]dragon.Number)

@@ -65,8 +65,6 @@ func (c *cycle) step(s *subject) step {
 		return st
 	}
 	switch {
-	case c.hopeless(s) && s.r.Refused > 0:
-		st.exhausted = "it refuses, and its other boards mine on" + refusals(s.r)
 	case c.hopeless(s):
 		st.exhausted = "the last reboot did not bring the board back, and the others mine on"
 	case s.r.Costly != 0 && c.now.Since(s.r.Costly) >= costlyMost:
@@ -195,6 +193,10 @@ func (c *cycle) bestStart(s *subject) int {
 	return best
 }
 
+// firstMost is how long others wait for the first dragon that a step is tried on: it may not be
+// readable any more.
+const firstMost = 20 * time.Minute
+
 // firstTreated names the dragon that tries a step first, where nothing is known of the
 // step yet: its verdict comes in minutes, and spares all others a step that does not help.
 func (c *cycle) firstTreated(s *subject, rung int) string {
@@ -210,7 +212,7 @@ func (c *cycle) firstTreated(s *subject, rung int) string {
 		if x.conflict || x == s || x.f.Model != s.f.Model {
 			continue
 		}
-		if a := x.r.open(); a != nil && a.Reason == reason && a.Rung == rung {
+		if a := x.r.open(); a != nil && a.Reason == reason && a.Rung == rung && c.now.Since(a.At) < firstMost {
 			return x.f.Worker
 		}
 	}
@@ -250,8 +252,9 @@ func holdOf(l *LadderPolicy, rung int) time.Duration {
 }
 
 // hopeless reports whether a reboot has already failed to bring back the same
-// board, or was refused, while at least half of the boards earn something that another
-// would cost.
+// board, while at least half of the boards earn something that another would cost. What
+// never ran says nothing, and neither does what was before a release: a human may have
+// repaired the board.
 func (c *cycle) hopeless(s *subject) bool {
 	reason := detectors[s.fired].reason
 	if !detectors[s.fired].boards && reason != BoardLow {
@@ -261,9 +264,9 @@ func (c *cycle) hopeless(s *subject) bool {
 	if expected == 0 || 2*s.f.alive() < expected {
 		return false
 	}
-	last := s.r.last(func(a *Action) bool { return a.Kind == Reboot && a.Actor == HealerActor && a.Result != NotSent })
+	last := s.r.last(func(a *Action) bool { return a.Kind == Reboot && a.Actor == HealerActor && !a.saysNothing() })
 	return last != nil && last.Reason == reason && last.Slot == s.w.evidence[s.fired].slot &&
-		last.Outcome != Recovered && c.now.Since(last.At) < week
+		last.Outcome != Recovered && last.At >= s.r.Released && c.now.Since(last.At) < week
 }
 
 // benefit compares what a reboot may bring in a day with what it costs while the

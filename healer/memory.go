@@ -55,6 +55,10 @@ const (
 // NotExecuted reports whether the write was certainly not carried out.
 func (r Result) NotExecuted() bool { return r == Refusal || r == NotSent }
 
+// saysNothing reports whether an action tells nothing of what helps: it never ran, or nobody
+// knows how it ended.
+func (a *Action) saysNothing() bool { return a.Outcome == NotExecuted || a.Outcome == NotKnown }
+
 // Action is one write: its intent, what came of it, and the verdict.
 type Action struct {
 	ID     string `json:"id"` // epoch-sequence; never used twice
@@ -142,6 +146,7 @@ type Record struct {
 	Restarts []RestartSeen `json:"restarts,omitempty"`
 
 	Quarantine *Mark      `json:"quarantine,omitempty"`
+	Released   Moment     `json:"released,omitempty"`  // from the last quarantine
 	Lost       Moment     `json:"lost,omitempty"`      // when it did not come back from an action
 	Costly     Moment     `json:"costly,omitempty"`    // since when the next step costs more than it may bring; 0: it does not
 	Flapping   Moment     `json:"flapping,omitempty"`  // the last unexplained restart of a flapping dragon
@@ -190,8 +195,9 @@ type Outcomes struct {
 	// Of a step that is skipped: how often, since it was tried last, and when that was.
 	Skipped int    `json:"skipped,omitempty"`
 	Tried   Moment `json:"tried,omitempty"`
-	// Of a whole ladder: dragons quarantined in a row.
-	Quarantined int `json:"quarantined,omitempty"`
+	// Of a whole ladder: dragons quarantined in a row, and their MACs.
+	Quarantined int      `json:"quarantined,omitempty"`
+	GivenUp     []string `json:"given_up,omitempty"`
 }
 
 // FleetRecord is what must be remembered beside the dragons.

@@ -320,7 +320,7 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 		c.tally(s, a)
 		c.learnPace(s, a)
 	}
-	c.tried(a.ID, outcome)
+	c.tried(a)
 	c.flight--
 	c.flightDomain[s.f.Domain]--
 	if a.Actor != HealerActor {
@@ -341,19 +341,22 @@ func (c *cycle) relapse(s *subject, a *Action) {
 	c.auditOutcome(s, a)
 }
 
-// tried closes or opens the breakers that had made the action their trial.
-func (c *cycle) tried(id string, outcome Outcome) {
+// tried closes or opens the breakers that had made the action their trial. A restart that
+// leaves a reboot to try is not the end of a trial.
+func (c *cycle) tried(a *Action) {
 	for _, b := range append([]*Breaker(nil), c.m.Fleet.Breakers...) {
-		if b.Trial != id {
-			continue
-		}
-		if outcome == Recovered {
+		switch {
+		case b.Trial != a.ID:
+		case a.Outcome == Recovered:
 			c.drop(b.Name, b.Scope)
-			continue
+		case a.leavesStronger():
+			b.Trial = ""
+			c.m.TouchFleet()
+		default:
+			b.State, b.Trial, b.Until = BreakerOpen, "", c.now.Add(c.p.Breakers.Reopen)
+			c.m.TouchFleet()
+			c.auditBreaker(Hold, b.Name, b.Scope, "the trial "+a.ID+" ended "+string(a.Outcome))
 		}
-		b.State, b.Trial, b.Until = BreakerOpen, "", c.now.Add(c.p.Breakers.Reopen)
-		c.m.TouchFleet()
-		c.auditBreaker(Hold, b.Name, b.Scope, "the trial "+id+" ended "+string(outcome))
 	}
 }
 

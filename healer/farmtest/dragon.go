@@ -70,6 +70,7 @@ type Dragon struct {
 	stopped  bool          // its miner process is dead, its web server is not
 	webs     []string      // what its web server suffers from; the newest shows
 	released time.Duration // when a human last took it out of quarantine
+	shared   time.Duration // when its MAC was last told by another
 	answer   string        // to a reboot: empty, ignored, never, lostreply, refused
 	dies     float64       // chance that a reboot is the last
 	gone     bool          // it was
@@ -168,12 +169,19 @@ func newDragon(w *World, n int) *Dragon {
 	for i := range w.pools {
 		d.conf = append(d.conf, lead{i, w.pools[i].login, "farm.worker", secret})
 	}
-	d.seen, d.released = never, never
+	d.seen, d.released, d.shared = never, never, never
 	return d
 }
 
 // show lets the dragon tell a MAC.
-func (d *Dragon) show(mac string) { d.Shown, d.worker = mac, worker(mac) }
+func (d *Dragon) show(mac string) {
+	for _, x := range d.world.Dragons { // nobody knows for a day which of two it was
+		if x.MAC == d.Shown || x.MAC == mac {
+			x.shared = d.world.Now
+		}
+	}
+	d.Shown, d.worker = mac, worker(mac)
+}
 
 // Nominal is what the dragon does when it is well, in hashes per second.
 func (d *Dragon) Nominal() float64 {

@@ -102,7 +102,7 @@ func (o *Oracle) actable(d *Dragon) bool {
 	if slices.ContainsFunc(d.defects, func(f *defect) bool { return f.hot }) || o.w.healer.taken[d.N] {
 		return false
 	}
-	if slices.ContainsFunc(o.w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC }) || o.w.forgets[d.N] > 0 {
+	if now-d.shared < 25*time.Hour || slices.ContainsFunc(o.w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC }) || o.w.forgets[d.N] > 0 {
 		return false
 	}
 	for i := len(d.Restarts) - 1; i >= 0 && now-d.Restarts[i].At < 25*time.Hour; i-- {
