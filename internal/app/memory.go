@@ -13,30 +13,27 @@ const (
 	largeFarm   = 5000
 	largeFarmGC = 40 // percent
 
-	memoryInterval = 10 * time.Second
+	memoryInterval = time.Minute
 )
 
-// boundMemory has the garbage collector run earlier while there are many dragons, until ctx is
-// done. GOGC in the environment overrules it.
+// boundMemory has the garbage collector run earlier while there are many dragons, and at the
+// start, which may find many; until ctx is done. GOGC in the environment overrules it.
 func boundMemory(ctx context.Context, dragons func() int) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
 	tick := time.NewTicker(memoryInterval)
 	defer tick.Stop()
-	for now := 0; ; {
-		percent := 100
-		if dragons() >= largeFarm {
-			percent = largeFarmGC
-		}
-		if percent != now {
-			debug.SetGCPercent(percent)
-			now = percent
-		}
+	for percent := largeFarmGC; ; {
+		debug.SetGCPercent(percent)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+		percent = 100
+		if dragons() >= largeFarm {
+			percent = largeFarmGC
 		}
 	}
 }
