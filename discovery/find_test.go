@@ -102,6 +102,24 @@ func TestAStaticTargetIsNotTheDragonAtAnotherPort(t *testing.T) {
 	})
 }
 
+func TestAPortIsNamedOnlyWhereTheNetworksHaveSeveral(t *testing.T) {
+	s := New(Config{Port: 8080, Networks: networks(t, "127.10.0.1/32", "127.10.0.2/32:8080-8081")})
+	for target, want := range map[string]string{
+		"127.10.0.1":      "127.10.0.1:8080",
+		"127.10.0.1:8080": "",
+		"127.10.0.2":      "", // which of the two?
+		"127.10.0.2:8080": "127.10.0.2:8080",
+		"127.10.0.2:8081": "127.10.0.2:8081",
+		"127.10.0.2:8082": "",
+		"127.10.0.3:8080": "",
+		"miner":           "",
+	} {
+		if got, ok := s.allowed(t.Context(), target); got != want || ok != (want != "") {
+			t.Errorf("%s: %q, %v, want %q", target, got, ok, want)
+		}
+	}
+}
+
 // isUnknown reports whether err says that the target is unknown, and nothing more.
 func isUnknown(err error) bool {
 	return errors.Is(err, ErrUnknownTarget) && err.Error() == ErrUnknownTarget.Error()

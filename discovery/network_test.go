@@ -169,6 +169,8 @@ func TestParseNetworkSaysWhatToWrite(t *testing.T) {
 		"10.1.0.0/24:80,http":        "8101-8120",
 		"10.0.0.0/12:80-81":          "name fewer",
 		"239.255.255.255-240.0.0.10": "holds no hosts",
+		"223.255.255.0-224.0.0.9":    "holds no hosts",
+		"0.255.255.0-1.0.0.9":        "holds no hosts",
 	} {
 		_, err := ParseNetwork(in)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), strings.SplitN(in, ":80-81", 2)[0]) {
