@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-kit/log"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -513,5 +516,40 @@ func TestAnInventoryDoesNotGrowWithWhatADragonSays(t *testing.T) {
 				h.Errorf("%s: %d bytes became %d in the inventory, %d in the copy: %v", name, len(answer), own.Len(), copied.Len(), err)
 			}
 		})
+	}
+}
+
+func TestAnInventoryThatIsNotWrittenWholeStaysAsItWas(t *testing.T) {
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := openInventory(t.TempDir(), "", log.NewNopLogger(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string, failsAt int) {
+		asked := 0
+		f.write(fileOwn, f.path, 0o600, func(w io.Writer) error {
+			if asked++; asked == failsAt {
+				return errors.New("no more dragons")
+			}
+			_, err := io.WriteString(w, text)
+			return err
+		})
+	}
+	write("before", 0)
+	for failsAt := 1; failsAt <= 2; failsAt++ { // what it is, and to the file
+		write("after", failsAt)
+		if got, err := os.ReadFile(f.path); err != nil || string(got) != "before" {
+			t.Errorf("failed at %d: %q, %v", failsAt, got, err)
+		}
+		if n := testutil.ToFloat64(m.unwritten.WithLabelValues(fileOwn)); n != float64(failsAt) {
+			t.Errorf("%v failures counted, want %d", n, failsAt)
+		}
+	}
+	write("after", 0)
+	if got, err := os.ReadFile(f.path); err != nil || string(got) != "after" {
+		t.Errorf("written again: %q, %v", got, err)
 	}
 }

@@ -89,8 +89,15 @@ func TestOtherCredentialsAreTriedOnThoseThatRefused(t *testing.T) {
 		if health := d.Health(); health.Up || health.Reason != "auth" {
 			t.Fatalf("%+v, want it to refuse", health)
 		}
+		h.Sighted(h.Context(), Sighting{Address: "10.1.0.9", Identity: &dragon.Identity{Overview: &dragon.Overview{MAC: macB}}})
+		absent := h.Lookup("10.1.0.9")
+		_, _ = absent.Read(h.Context(), 0)
+		due := absent.health.retryAt
 		known.Store(&[]dragon.Credential{{Username: "admin", Password: "dragonadmin"}})
 		h.RetryRefused()
+		if !absent.health.retryAt.Equal(due) {
+			t.Error("one that is not there is asked earlier than it was to be")
+		}
 		time.Sleep(time.Second)
 		if !d.Health().Up {
 			t.Errorf("%+v, want it up at once", d.Health())

@@ -128,6 +128,7 @@ func TestADragonThatWasDownIsReadAtOnceWhereItIsSighted(t *testing.T) {
 		t.Run(at, func(t *testing.T) {
 			inHall(t, Config{}, func(h *hall) {
 				d, sim := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
+				before := d.endpoint
 				h.move(map[string]*dragontest.Dragon{"10.1.0.8": nil})
 				_, _ = d.Read(h.Context(), 0)
 				time.Sleep(time.Hour)
@@ -135,6 +136,9 @@ func TestADragonThatWasDownIsReadAtOnceWhereItIsSighted(t *testing.T) {
 				h.sight(at)
 				synctest.Wait()
 				h.lives(d, macA, at)
+				if before.ctx.Err() == nil {
+					h.Error("what was asked by its session before goes on")
+				}
 			})
 		})
 	}
@@ -341,6 +345,23 @@ func TestADragonWhoseAddressIsTakenIsNotAskedThere(t *testing.T) {
 			h.Errorf("found again: %+v", i)
 		}
 	})
+}
+
+func TestOnlyANewAddressIsOneTooManyForAMAC(t *testing.T) {
+	for _, c := range []struct {
+		claims  int
+		address string
+		want    bool
+	}{
+		{mostClaims - 1, "10.1.0.9", false},
+		{mostClaims, "10.1.0.9", true},
+		{mostClaims, "10.1.0.8", false}, // it is one of them
+	} {
+		f := &Fleet{byMAC: map[string][]*Dragon{macA: make([]*Dragon, c.claims)}, byAddress: map[string]*Dragon{"10.1.0.8": {}}}
+		if got := f.crowded(macA, c.address); got != c.want {
+			t.Errorf("%s beside %d addresses: %v, want %v", c.address, c.claims, got, c.want)
+		}
+	}
 }
 
 func TestAChainOfMoves(t *testing.T) {
