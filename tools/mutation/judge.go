@@ -29,11 +29,11 @@ func (s *settings) judgePackage(ctx context.Context, name string, sum score) err
 	if err != nil {
 		return err
 	}
-	found = slices.DeleteFunc(found, func(m mutant) bool {
-		return len(reaching(m, tests)) == 0 || !s.match.MatchString(fmt.Sprintf("%s:%d %s", m.file, m.line, m))
-	})
-	if s.sample > 0 && len(found) > s.sample {
-		found = found[:s.sample]
+	all := found
+	for found = nil; len(all) > 0 && (s.sample == 0 || len(found) < s.sample); all = all[1:] {
+		if m := all[0]; s.match.MatchString(fmt.Sprintf("%s:%d %s", m.file, m.line, m)) && len(reaching(m, tests)) > 0 {
+			found = append(found, m)
+		}
 	}
 	for len(found) > 0 {
 		var batch []mutant
@@ -114,7 +114,7 @@ type test struct {
 	name    string
 	took    time.Duration
 	skipped bool // it is a long one
-	covered []block
+	covered lines
 }
 
 // measure runs each test alone, unchanged. The cheapest come first.
@@ -147,7 +147,7 @@ func (s *settings) measure(ctx context.Context, name string) ([]test, error) {
 
 func reaching(m mutant, tests []test) []test {
 	return slices.DeleteFunc(slices.Clone(tests), func(t test) bool {
-		return !slices.ContainsFunc(t.covered, func(b block) bool { return b.has(m.file, m.line) })
+		return !t.covered[line{filepath.Base(m.file), m.line}]
 	})
 }
 
@@ -165,10 +165,10 @@ func (s *settings) build(ctx context.Context, name, clause string, batch []mutan
 		}
 		wrong := map[string]bool{}
 		for _, at := range regexp.MustCompile(`(?m)(\w+\.go):(\d+):\d+: `).FindAllStringSubmatch(string(out), -1) {
-			line, _ := strconv.Atoi(at[2])
+			number, _ := strconv.Atoi(at[2])
 			best := mutant{}
 			for _, m := range batch {
-				if m.file == name+"/"+at[1] && m.line <= line && m.line > best.line {
+				if m.file == name+"/"+at[1] && m.line <= number && m.line > best.line {
 					best = m
 				}
 			}
@@ -241,6 +241,10 @@ func (s *settings) judge(ctx context.Context, name string, number int, m mutant,
 		}
 		timeout := 5*took[i] + 10*time.Second
 		out, err := s.start(ctx, program, name, number, append(arguments, "-test.timeout="+timeout.String())...)
+		if err != nil && timedOut(out) { // or other programs took the processor
+			timeout = 10 * max(timeout, time.Minute)
+			out, err = s.start(ctx, program, name, number, append(arguments, "-test.timeout="+timeout.String())...)
+		}
 		if err != nil {
 			return failure(out)
 		}
@@ -264,11 +268,13 @@ func (s *settings) judge(ctx context.Context, name string, number int, m mutant,
 }
 
 func failure(out []byte) (verdict, by string) {
-	if bytes.Contains(out, []byte("panic: test timed out")) {
+	if timedOut(out) {
 		return "timeout", ""
 	}
 	return "killed", " by " + string(regexp.MustCompile(`(?:--- FAIL: |panic: )(.{0,60})`).Find(out))
 }
+
+func timedOut(out []byte) bool { return bytes.Contains(out, []byte("panic: test timed out")) }
 
 func (s *settings) compile(ctx context.Context, program, name string, arguments ...string) ([]byte, error) {
 	return s.command(ctx, s.root, 0, "go", append(append([]string{"test", "-c", "-vet=off", "-gcflags=-e", "-o", program}, arguments...), "./"+name)...)
@@ -285,27 +291,24 @@ func (s *settings) command(ctx context.Context, dir string, number int, program 
 	return cmd.CombinedOutput()
 }
 
-// A block is lines of a file that a test ran.
-type block struct {
-	file        string // ends in the file's path from the root
-	first, last int
-}
+// lines are those that a test ran, by the names of the files of its package.
+type lines map[line]bool
 
-func (b block) has(file string, line int) bool {
-	return strings.HasSuffix(b.file, "/"+file) && b.first <= line && line <= b.last
+type line struct {
+	file   string
+	number int
 }
 
 // covered reads a profile of go test.
-func covered(profile string) []block {
-	var blocks []block
-	for line := range strings.Lines(profile) {
-		file, rest, _ := strings.Cut(line, ":")
-		b := block{file: file}
-		var from, to, statements, count int
-		n, _ := fmt.Sscanf(rest, "%d.%d,%d.%d %d %d", &b.first, &from, &b.last, &to, &statements, &count)
-		if n == 6 && count > 0 {
-			blocks = append(blocks, b)
+func covered(profile string) lines {
+	ran := lines{}
+	for text := range strings.Lines(profile) {
+		file, rest, _ := strings.Cut(text, ":")
+		var first, from, last, to, statements, count int
+		n, _ := fmt.Sscanf(rest, "%d.%d,%d.%d %d %d", &first, &from, &last, &to, &statements, &count)
+		for ; n == 6 && count > 0 && first <= last; first++ {
+			ran[line{filepath.Base(file), first}] = true
 		}
 	}
-	return blocks
+	return ran
 }
