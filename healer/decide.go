@@ -401,11 +401,11 @@ func (c *cycle) modelBaselines() map[string]dragon.Number {
 			continue
 		}
 		key := s.f.Model + "\x00" + s.f.Mode
-		if v, ok := s.r.Baseline.known(s.f.Mode).Get(); ok {
-			learned[key] = append(learned[key], v/float64(max(1, c.boardsOf(s))))
+		if v, ok := s.r.Baseline.known(s.f.Mode).Get(); ok && c.boardsOf(s) > 0 {
+			learned[key] = append(learned[key], v/float64(c.boardsOf(s)))
 		}
-		if v, ok := s.w.rate.Get(); ok && !s.w.tuning && !s.w.doubtful() {
-			present[key] = append(present[key], v/float64(max(1, s.f.alive())))
+		if v, ok := s.w.rate.Get(); ok && !s.w.tuning && !s.w.doubtful() && s.f.alive() > 0 {
+			present[key] = append(present[key], v/float64(s.f.alive()))
 		}
 	}
 	out := make(map[string]dragon.Number)

@@ -116,11 +116,11 @@ func (o *Oracle) explained(x *healer.Decision) bool {
 	moves := slices.ContainsFunc(o.sent, func(s sent) bool { return o.w.Now-s.At < day && heals(s.Kind) })
 	return slices.ContainsFunc(x.Gates, func(g healer.GateState) bool {
 		e, ok := explainedBy[g.Name]
-		switch since := o.w.Now - o.w.healer.recovered; g.Name { // StateCorrupt says that a lost store has charged them
-		case healer.GateDevice:
+		switch since := o.w.Now - o.w.healer.recovered; { // StateCorrupt says that a lost store has charged them
+		case g.Name == healer.GateDevice:
 			e, ok = explanation{alert: "StateCorrupt"}, since < 7*day
-		case healer.GateDay:
-			e, ok = explanation{alert: "StateCorrupt"}, since < day
+		case g.Name == healer.GateDay && since < day:
+			e, ok = explanation{alert: "StateCorrupt"}, true
 		}
 		return !g.Open && ok && (!e.moves || moves)
 	})
