@@ -52,9 +52,11 @@ var words = template.FuncMap{
 		}
 		return s
 	},
-	"share":   share,
-	"part":    func(a, b int64) string { return share(float64(a), float64(b)) },
-	"squares": squares,
+	"share":  share,
+	"part":   func(a, b int64) string { return share(float64(a), float64(b)) },
+	"badge":  badge,
+	"boards": boardsCell,
+	"bar":    barCell,
 }
 
 func spaced[T any](s T) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") }
