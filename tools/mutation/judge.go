@@ -65,7 +65,7 @@ func (s *settings) find(name string) (found []mutant, clause string, err error) 
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
-		src, err := os.ReadFile(path)
+		src, err := os.ReadFile(path) //nolint:gosec // of this tree
 		if err != nil {
 			return nil, "", err
 		}
@@ -91,7 +91,7 @@ func (s *settings) find(name string) (found []mutant, clause string, err error) 
 // rank is a mutant's place in the order of a seed. A change elsewhere does not move it.
 func (m mutant) rank(seed string) uint64 {
 	h := fnv.New64a()
-	io.WriteString(h, m.String()+" "+seed)
+	_, _ = io.WriteString(h, m.String()+" "+seed)
 	x := h.Sum64()
 	return (x ^ x>>33) * 0xff51afd7ed558ccd // else the last letters do not reach the high bits
 }
@@ -135,7 +135,7 @@ func (s *settings) measure(ctx context.Context, name string) ([]test, error) {
 			return nil, fmt.Errorf("%s fails unchanged: %w\n%s", one, err, out)
 		}
 		took := time.Since(begin)
-		text, err := os.ReadFile(profile)
+		text, err := os.ReadFile(profile) //nolint:gosec // of this run
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +194,7 @@ func (s *settings) overlay(name, clause string, batch []mutant) error {
 		m := batch[i]
 		path := filepath.Join(s.root, m.file)
 		if sources[path] == "" {
-			src, err := os.ReadFile(path)
+			src, err := os.ReadFile(path) //nolint:gosec // of this tree
 			if err != nil {
 				return err
 			}
@@ -231,11 +231,11 @@ func (s *settings) judge(ctx context.Context, name string, number int, m mutant,
 		if len(set) == 0 || i == 2 && s.short {
 			continue
 		}
-		pattern := ""
+		var names []string
 		for _, t := range set {
-			pattern += "|" + t.name
+			names = append(names, t.name)
 		}
-		arguments := []string{"-test.failfast", "-test.run=^(" + pattern[1:] + ")$"}
+		arguments := []string{"-test.failfast", "-test.run=^(" + strings.Join(names, "|") + ")$"}
 		if i < 2 {
 			arguments = append(arguments, "-test.short")
 		}
@@ -285,7 +285,7 @@ func (s *settings) start(ctx context.Context, program, name string, number int, 
 }
 
 func (s *settings) command(ctx context.Context, dir string, number int, program string, arguments ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, program, arguments...)
+	cmd := exec.CommandContext(ctx, program, arguments...) //nolint:gosec // what was just built
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+s.dir, "MUTANT="+strconv.Itoa(number))
 	cmd.WaitDelay = time.Minute
 	return cmd.CombinedOutput()

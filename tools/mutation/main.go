@@ -50,7 +50,7 @@ func main() {
 }
 
 func (s *settings) run(ctx context.Context, list, match string, packages []string) error {
-	text, err := os.ReadFile(list)
+	text, err := os.ReadFile(list) //nolint:gosec // a flag
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (s *settings) run(ctx context.Context, list, match string, packages []strin
 	if s.dir, err = os.MkdirTemp("", "mut"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(s.dir)
+	defer func() { _ = os.RemoveAll(s.dir) }()
 	all := score{}
 	for _, name := range packages {
 		one := score{}
