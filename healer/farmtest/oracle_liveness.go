@@ -29,6 +29,9 @@ func (o *Oracle) recoveries(h *Healer) {
 		switch x.Reason {
 		case healer.LowHashrate, healer.MinHashrate, healer.Flatline, "board_low":
 			patience = 25 * time.Minute
+			if x.Reason == healer.Flatline && slices.Contains(closed(x), healer.GatePool) && o.well[n] >= 0 { // nothing is judged while its pool is in doubt
+				o.well[n] = o.w.Now
+			}
 		case healer.BogusTemp:
 			if o.w.Now-d.same <= patience { // nothing shows that the sensor is not frozen any more
 				continue
