@@ -67,10 +67,12 @@ func newStatsdMetrics(r prometheus.Registerer) statsdMetrics {
 }
 
 const (
-	// Each dragon has a fixed slot of the interval, by its MAC. There are as many as the
-	// interval has seconds, at most this many: the dragons of a slot are read together, and
-	// to wake up for each costs more than to read it.
+	// Each dragon has a fixed slot of the interval, by its MAC: the dragons of a slot are read
+	// together, since to wake up for each costs more than to read it. There are at most this
+	// many slots, and none is shorter than statsdBeat: more lines at once than a server's socket
+	// holds would be lost.
 	statsdSlots = 60
+	statsdBeat  = 250 * time.Millisecond
 
 	// The mirror waits for this part of the interval before it reads a dragon itself, so
 	// that a scrape that is a little late still provides the reading.
@@ -103,7 +105,7 @@ func newStatsd(c StatsdConfig, m statsdMetrics) *Statsd {
 		StatsdConfig: c,
 		metrics:      m,
 		queue:        make(chan *message, statsdQueue),
-		slots:        int(min(max(c.Interval/time.Second, 1), statsdSlots)),
+		slots:        int(min(max(c.Interval/statsdBeat, 1), statsdSlots)),
 		dragons:      map[*fleet.Dragon]*mirrored{},
 	}
 }
