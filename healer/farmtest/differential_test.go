@@ -112,8 +112,8 @@ func TestDifferential(t *testing.T) {
 	if r := by["pool outage of 2 h"]; r[2].reboots+r[2].restarts != 0 || r[1].reboots < 10_000 || r[1].lost < 0.3 {
 		t.Errorf("pool outage: want a storm of reboots by the original, nothing by this one: %+v", r)
 	}
-	if r := by["5 boards dead for good"]; r[2].reboots != 5 || r[2].restarts != 5 || r[1].reboots < 1000 {
-		t.Errorf("dead boards: want one restart and one reboot each: %+v", r)
+	if r := by["5 boards dead for good"]; r[2].reboots != 5 || r[2].restarts < 1 || r[2].restarts > 5 || r[1].reboots < 1000 {
+		t.Errorf("dead boards: want a reboot each, and a restart until it is known not to help: %+v", r)
 	}
 	if r := by["5 boards that a restart cures"]; r[2].reboots != 0 || r[2].restarts != 5 || r[2].lost >= r[0].lost {
 		t.Errorf("curable boards: want five restarts, and less hash lost than without: %+v", r)
