@@ -519,8 +519,7 @@ func (c *cycle) tally(s *subject, a *Action) {
 		c.drop("efficacy", key)
 	}
 	if a.Outcome == Recovered {
-		o := c.m.Fleet.outcomes(ladderKey(a.Reason, s.f.Model))
-		o.Quarantined, o.GivenUp = 0, nil
+		c.m.Fleet.outcomes(ladderKey(a.Reason, s.f.Model)).GivenUp = nil
 	}
 }
 
@@ -548,9 +547,8 @@ func (c *cycle) givenUp(s *subject, reason Reason) {
 		return
 	}
 	o.GivenUp = append(o.GivenUp, s.f.MAC)
-	o.Quarantined++
 	c.m.TouchFleet()
-	if o.Quarantined >= c.p.Breakers.LadderMax {
-		c.latch("efficacy", key, fmt.Sprintf("%d dragons quarantined in a row, none got well", o.Quarantined))
+	if len(o.GivenUp) >= c.p.Breakers.LadderMax {
+		c.latch("efficacy", key, fmt.Sprintf("%d dragons quarantined in a row, none got well", len(o.GivenUp)))
 	}
 }

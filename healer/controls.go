@@ -299,7 +299,7 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 	switch name {
 	case "efficacy":
 		if o := m.Fleet.Outcomes[scope]; o != nil {
-			o.Last, o.Skipped, o.Quarantined, o.GivenUp = nil, 0, 0, nil
+			o.Last, o.Skipped, o.GivenUp = nil, 0, nil
 		}
 	case "harm":
 		m.Fleet.Harm = nil

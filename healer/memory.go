@@ -55,8 +55,8 @@ const (
 // NotExecuted reports whether the write was certainly not carried out.
 func (r Result) NotExecuted() bool { return r == Refusal || r == NotSent }
 
-// saysNothing reports whether an action tells nothing of what helps: it never ran, or nobody
-// knows how it ended.
+// saysNothing reports whether an action does not show what helps: it never ran, or its end is
+// not known.
 func (a *Action) saysNothing() bool { return a.Outcome == NotExecuted || a.Outcome == NotKnown }
 
 // Action is one write: its intent, what came of it, and the verdict.
@@ -195,9 +195,8 @@ type Outcomes struct {
 	// Of a step that is skipped: how often, since it was tried last, and when that was.
 	Skipped int    `json:"skipped,omitempty"`
 	Tried   Moment `json:"tried,omitempty"`
-	// Of a whole ladder: dragons quarantined in a row, and their MACs.
-	Quarantined int      `json:"quarantined,omitempty"`
-	GivenUp     []string `json:"given_up,omitempty"`
+	// Of a whole ladder: the MACs of the dragons quarantined in a row.
+	GivenUp []string `json:"given_up,omitempty"`
 }
 
 // FleetRecord is what must be remembered beside the dragons.
@@ -395,7 +394,7 @@ func (m *Memory) Clone() *Memory {
 	f.Outcomes = make(map[string]*Outcomes, len(m.Fleet.Outcomes))
 	for k, o := range m.Fleet.Outcomes {
 		x := *o
-		x.Last, x.Totals = slices.Clone(o.Last), maps.Clone(o.Totals)
+		x.Last, x.Totals, x.GivenUp = slices.Clone(o.Last), maps.Clone(o.Totals), slices.Clone(o.GivenUp)
 		f.Outcomes[k] = &x
 	}
 	f.Breakers = make([]*Breaker, len(m.Fleet.Breakers))

@@ -249,6 +249,18 @@ func TestSameSeedSameBytes(t *testing.T) {
 	}
 }
 
+func TestACloneHasItsOwnListOfDragonsGivenUp(t *testing.T) {
+	m := NewMemory()
+	o := m.Fleet.outcomes("ladder")
+	o.GivenUp = append(make([]string, 0, 4), "a")
+	clone := m.Clone().Fleet.outcomes("ladder")
+	clone.GivenUp = append(clone.GivenUp, "b")
+	o.GivenUp = append(o.GivenUp, "c")
+	if clone.GivenUp[1] != "b" {
+		t.Errorf("the clone has %q", clone.GivenUp)
+	}
+}
+
 func TestCloneSharesNothing(t *testing.T) {
 	w := newWorld(t, 3, 12)
 	for range 600 {

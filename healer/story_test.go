@@ -347,7 +347,9 @@ func TestAStepThatDoesNotHelpIsSkipped(t *testing.T) {
 func TestALadderThatHelpsNoneIsLatched(t *testing.T) {
 	f := newFarm(t, 60).settle()
 	key := ladderKey(DeadBoard, "T1")
-	f.mem.Fleet.outcomes(key).Quarantined = 9
+	for i := range 9 {
+		f.mem.Fleet.outcomes(key).GivenUp = append(f.mem.Fleet.outcomes(key).GivenUp, f.units[20+i].who.MAC)
+	}
 	killBoard(f.units[3], 0, 60)
 	f.run(8 * time.Hour)
 	b := f.mem.breaker("efficacy", key)
@@ -365,7 +367,7 @@ func TestALadderThatHelpsNoneIsLatched(t *testing.T) {
 	}
 	f.cure = revive
 	f.run(time.Hour)
-	if len(f.sentTo(9)) == 0 || f.mem.Fleet.outcomes(key).Quarantined != 0 {
+	if len(f.sentTo(9)) == 0 || len(f.mem.Fleet.outcomes(key).GivenUp) != 0 {
 		t.Errorf("sent %v, want it healed once a human has looked", f.sent[n:])
 	}
 }

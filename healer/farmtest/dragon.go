@@ -175,7 +175,7 @@ func newDragon(w *World, n int) *Dragon {
 
 // show lets the dragon tell a MAC.
 func (d *Dragon) show(mac string) {
-	for _, x := range d.world.Dragons { // nobody knows for a day which of two it was
+	for _, x := range d.world.Dragons { // for a day it is not known which of two it was
 		if x.MAC == d.Shown || x.MAC == mac {
 			x.shared = d.world.Now
 		}

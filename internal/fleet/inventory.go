@@ -381,11 +381,14 @@ func (f *Fleet) save(ctx context.Context) {
 		}
 		start := time.Now()
 		size := f.saveNow()
-		took, cost = time.Since(start), time.Duration(size)*time.Second/saveRate
+		took = time.Since(start)
 		if paid.Before(start) {
 			paid = start
 		}
-		paid = paid.Add(cost)
+		if size > 0 {
+			cost = time.Duration(size) * time.Second / saveRate
+			paid = paid.Add(cost)
+		}
 		if len(f.file.failing) > 0 {
 			every = saveLeast
 		}

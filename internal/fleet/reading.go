@@ -75,8 +75,8 @@ func (s *session) holds(p *endpoint) bool {
 	return s.overview != nil && s.logins == p.client.Logins()
 }
 
-// withoutText returns the overview without its Raw, half a kilobyte that nobody reads again. That
-// of each dragon is kept for as long as it answers.
+// withoutText returns the overview without its Raw: half a kilobyte of each dragon, which is not
+// read again.
 func withoutText(ov *dragon.Overview) *dragon.Overview {
 	lean := *ov
 	lean.Raw = nil
