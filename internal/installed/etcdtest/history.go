@@ -19,9 +19,12 @@ import (
 
 // History is every record of a dragon that instances have ever committed to a shared state.
 type History struct {
-	stop func()
+	client *clientv3.Client
+	prefix string
+	stop   func()
 
 	mu      sync.Mutex
+	seen    int64                               // revision of the latest record that was taken
 	actions map[string]map[string]healer.Action // by MAC and ID, as it was committed last
 	wrong   []string
 }
@@ -43,14 +46,14 @@ func (c *Cluster) Record(prefix string) *History {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &History{actions: make(map[string]map[string]healer.Action)}
-	watch := client.Watch(ctx, prefix+"state/dragon/", clientv3.WithPrefix(), clientv3.WithRev(1))
+	h := &History{client: client, prefix: prefix + "state/dragon/", actions: make(map[string]map[string]healer.Action)}
+	watch := client.Watch(ctx, h.prefix, clientv3.WithPrefix(), clientv3.WithRev(1))
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		for r := range watch {
 			for _, e := range r.Events {
 				if e.Type == clientv3.EventTypePut {
-					h.take(strings.TrimPrefix(string(e.Kv.Key), prefix+"state/dragon/"), e.Kv.Value)
+					h.take(strings.TrimPrefix(string(e.Kv.Key), h.prefix), e.Kv.Value, e.Kv.ModRevision)
 				}
 			}
 		}
@@ -64,9 +67,10 @@ func (c *Cluster) Record(prefix string) *History {
 	return h
 }
 
-func (h *History) take(mac string, value []byte) {
+func (h *History) take(mac string, value []byte, revision int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.seen = revision
 	var r struct{ Actions []healer.Action }
 	if len(value) < recordHeader || json.Unmarshal(value[recordHeader:], &r) != nil {
 		h.wrong = append(h.wrong, "unreadable record of "+mac)
@@ -90,11 +94,43 @@ func (h *History) Intents(mac string) int {
 	return len(h.actions[mac])
 }
 
+// catchUp waits until the watch has delivered all that is committed by now: on a busy
+// machine a dragon receives a write before this test hears of its intent.
+func (h *History) catchUp(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	r, err := h.client.Get(ctx, h.prefix, clientv3.WithPrefix())
+	if err != nil {
+		t.Errorf("what is committed cannot be read: %v", err)
+		return
+	}
+	var newest int64
+	for _, kv := range r.Kvs {
+		newest = max(newest, kv.ModRevision)
+	}
+	for {
+		h.mu.Lock()
+		seen := h.seen
+		h.mu.Unlock()
+		if seen >= newest {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Errorf("the watch stands at revision %d, want %d", seen, newest)
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // Check holds what dragons have received against what was committed: each write has an
 // intent of its own, nothing that was accepted is missing, and all instances together keep
 // within the budgets of one healer, of perHour writes in an hour.
 func (h *History) Check(t testing.TB, writes []Write, perHour int) {
 	t.Helper()
+	h.catchUp(t)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, w := range h.wrong {
