@@ -256,7 +256,7 @@ func (x *upgrade) soak() {
 	_, soak := p.wave(x.Wave, 0)
 	due := x.Since.Add(soak)
 	if boot != nil {
-		due = max(due, boot.Ended.Add(p.RebootAt))
+		due = max(due, boot.Ended.Add(max(p.RebootAt, s.p.Ladder.Probation)))
 	}
 	switch excuse := x.unrelatedCause(s); {
 	case x.now < due:

@@ -203,6 +203,8 @@ func (p *command) policy(to *healer.Policy) {
 		d.Device.MinGap = p.duration()
 	case "recovered_observe":
 		to.Breakers.RecoveredObserve = p.positive()
+	case "probation":
+		d.Ladder.Probation = p.positive()
 	case "soaks":
 		f := &to.Firmware
 		f.CanarySoak = p.positive()
