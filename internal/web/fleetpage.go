@@ -122,11 +122,17 @@ func (a *DragonAnswer) Bar() *bar {
 // Stale reports whether the last reading is old.
 func (a *DragonAnswer) Stale() bool { return a.Age.Or(0) > stale }
 
-// longList is the number of rows from which a table is laid out row by row: only those in sight.
-const longList = 200
+const (
+	longList = 200 // a table of more rows is laid out where it is in sight alone
+	bodyRows = 50  // of a body of the table
+)
 
 // Long reports whether the table has many rows.
 func (p *fleetPage) Long() bool { return len(p.Dragons) > longList }
+
+// Breaks reports whether a body of the table begins with row i: a browser styles and lays
+// out the bodies of a long table in sight alone.
+func (p *fleetPage) Breaks(i int) bool { return i > 0 && i%bodyRows == 0 }
 
 // stale is the age in seconds of an old reading. The healer reads every dragon once a minute.
 const stale = 90
