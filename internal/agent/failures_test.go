@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/installed/etcdtest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
@@ -91,11 +94,29 @@ func newerVersion(p *pair) {
 		s := p.all[0].healer.published.Load()
 		return s != nil && !s.Owner && strings.Contains(s.Error, "newer")
 	})
+	epoch := p.epoch()
 	p.sicken(1)
 	p.live(30*time.Minute, "it sends something", func() bool { return p.written(1) > 0 })
 	if state, err := store.PeekEtcd(context.Background(), direct); err != nil || !bytes.Equal(state.Fleet, newer) {
 		p.t.Errorf("the state of the newer version is %q, %v", state.Fleet, err)
 	}
+	if now := p.epoch(); now != epoch {
+		p.t.Errorf("it led again, epoch %s after %s: another instance has to get the chance", now, epoch)
+	}
+}
+
+// epoch is how often an instance has led.
+func (p *pair) epoch() string {
+	client, err := clientv3.New(clientv3.Config{Endpoints: p.direct, Logger: zap.NewNop()})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer client.Close()
+	r, err := client.Get(p.t.Context(), p.prefix+"epoch")
+	if err != nil || len(r.Kvs) != 1 {
+		p.t.Fatalf("the epoch: %v, %v", r, err)
+	}
+	return string(r.Kvs[0].Value)
 }
 
 // The leader reaches the dragons and no etcd any more. It sends nothing after its lease is
