@@ -46,9 +46,12 @@ func write(w io.Writer, binary, version string, made time.Time) error {
 	// What the logger would say is checked below: a component without a license.
 	quiet := zerolog.Nop()
 	// The licenses are read from the module cache, whose sums go.sum checked when the program was
-	// built: there is no need for a network.
-	if err := os.Setenv("GOSUMDB", "off"); err != nil {
-		return err
+	// built: there is no need for a network. Without sums no other toolchain is trusted, and the
+	// one at hand can tell where the cache is.
+	for name, value := range map[string]string{"GOSUMDB": "off", "GOTOOLCHAIN": "local"} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
 	}
 	generator, err := bin.NewGenerator(binary, bin.WithIncludeStdlib(true), bin.WithLogger(quiet),
 		bin.WithLicenseDetector(local.NewDetector(quiet)), bin.WithVersionOverride("v"+version))
