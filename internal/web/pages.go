@@ -1,7 +1,7 @@
 package web
 
 import (
-	"bytes"
+	"bufio"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -148,18 +148,50 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name stri
 		f.Mode = status.Mode
 		f.Alerts = append(f.Alerts, alerts(status)...)
 	}
-	var b bytes.Buffer
-	if err := p.templates[name].Execute(&b, f); err != nil {
-		level.Error(p.Logger).Log("msg", "page failed; please report this", "page", name, "err", err)
-		http.Error(w, "The page cannot be rendered. The log has the error.", http.StatusInternalServerError)
+	page := &pageWriter{ResponseWriter: w, code: code}
+	// A browser draws the beginning of a long page while the rest is made.
+	b := bufio.NewWriterSize(page, pageBuffer)
+	err := p.templates[name].Execute(b, f)
+	switch {
+	case page.err != nil: // the client is gone
+		return
+	case err == nil:
+		_ = b.Flush()
 		return
 	}
-	h := w.Header()
-	guard(h)
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(code)
-	_, _ = b.WriteTo(w)
+	level.Error(p.Logger).Log("msg", "page failed; please report this", "page", name, "err", err)
+	if page.begun {
+		panic(http.ErrAbortHandler) // a client must not take the half for the whole
+	}
+	http.Error(w, "The page cannot be rendered. The log has the error.", http.StatusInternalServerError)
+}
+
+// pageBuffer is how much of a page is made before its first byte is sent: an error up to
+// there has a status of its own.
+const pageBuffer = 64 << 10
+
+// pageWriter sends a page, with its headers before the first byte.
+type pageWriter struct {
+	http.ResponseWriter
+	code  int
+	begun bool
+	err   error
+}
+
+func (w *pageWriter) Write(b []byte) (int, error) {
+	if !w.begun {
+		w.begun = true
+		h := w.Header()
+		guard(h)
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Cache-Control", "no-store")
+		w.WriteHeader(w.code)
+	}
+	n, err := w.ResponseWriter.Write(b)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // alerts are the reasons that block the healer as a whole.

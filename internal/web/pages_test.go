@@ -1,8 +1,10 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"html"
+	"html/template"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -545,6 +547,34 @@ func TestARestartOfOursNeedsNoAttention(t *testing.T) {
 		a.Healer = &HealingAnswer{State: state}
 		if !a.needsALook() {
 			t.Errorf("%s needs no look", state)
+		}
+	}
+}
+
+// A page that cannot be made is an error, and half of a page breaks off: nobody takes it for
+// the whole.
+func TestAPageThatFails(t *testing.T) {
+	a := config(t, "/metrics").API
+	a.Logger = log.NewNopLogger()
+	p, err := newPages(&api{APIConfig: a}, "/metrics", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fails := template.FuncMap{"fails": func() (string, error) { return "", errors.New("no such figure") }}
+	for text, begun := range map[string]bool{
+		"{{fails}}": false,
+		strings.Repeat("x", pageBuffer-1) + "{{fails}}": false,
+		strings.Repeat("x", pageBuffer+1) + "{{fails}}": true,
+	} {
+		p.templates["test"] = template.Must(template.New("test").Funcs(fails).Parse(text))
+		w := httptest.NewRecorder()
+		broke := func() (v any) {
+			defer func() { v = recover() }()
+			p.show(w, httptest.NewRequest(http.MethodGet, "/", nil), http.StatusOK, "test", frame{})
+			return nil
+		}()
+		if begun != (broke == http.ErrAbortHandler) || !begun && w.Code != http.StatusInternalServerError {
+			t.Errorf("%d bytes: status %d, then %v", len(text), w.Code, broke)
 		}
 	}
 }
