@@ -27,7 +27,7 @@ import (
 )
 
 // parallel is how many tests run at once, unless -parallel says so: they mostly wait.
-const parallel = 7
+const parallel = 5
 
 // binary is the program as a user builds it, or where E2E_BINARY says.
 var binary string

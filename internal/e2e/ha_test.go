@@ -383,7 +383,7 @@ func TestALeaderThatStandsStillAtAnyStep(t *testing.T) {
 			t.Run(step, func(t *testing.T) {
 				t.Parallel()
 				s := &stopper{step: step}
-				p := newPair(t, cluster, 10, 100, pairPolicy, s.request)
+				p := newPair(t, cluster, 10, 200, pairPolicy, s.request)
 				leader := p.leader()
 				for _, proxy := range p.proxies[leader] {
 					proxy.OnData(s.data)
