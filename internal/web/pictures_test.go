@@ -143,6 +143,27 @@ func TestPagesInABrowser(t *testing.T) {
 		}
 	}
 
+	t.Run("a refresh keeps what is chosen and where the keyboard is", func(t *testing.T) {
+		tab := b.open(1400, 900, "light")
+		defer tab.close()
+		tab.visit(server.URL + "/")
+		for _, what := range []string{`tbody input[value="` + worker(9) + `"]`, `tbody a.name[href$="` + worker(8) + `"]`, ".chips a:nth-child(2)", ".bulk button"} {
+			var kept bool
+			tab.eval(`(async () => {
+				const find = () => document.querySelector('`+what+`'), part = find().closest("[data-live]");
+				find().focus();
+				if (find().type == "checkbox") find().checked = true;
+				part.append("changed");
+				document.dispatchEvent(new Event("visibilitychange"));
+				for (const end = Date.now() + 30000; part.isConnected && Date.now() < end;) await new Promise((done) => setTimeout(done, 20));
+				return !part.isConnected && document.activeElement === find() && find().checked !== false;
+			})()`, &kept)
+			if !kept {
+				t.Errorf("%s has lost the focus or its mark", what)
+			}
+		}
+	})
+
 	t.Run("the keyboard reaches what the mouse does", func(t *testing.T) {
 		tab := b.open(1400, 600, "light")
 		defer tab.close()

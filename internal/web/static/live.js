@@ -15,6 +15,9 @@
 
   const busy = () => document.hidden || !document.getSelection().isCollapsed;
 
+  // What a link, a checkbox, a button or a summary has in common with its newer self.
+  const key = (e) => [e.getAttribute("href"), e.name, e.value, e.closest("details")?.id].join();
+
   const refresh = async () => {
     if (busy()) return;
     const stale = document.getElementById("stale");
@@ -30,7 +33,9 @@
           const same = next.querySelector(`details[id="${details.id}"]`);
           if (same) same.open = details.open;
         }
-        const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+        if (part.querySelector("select:focus")) continue; // its list may be open
+        const active = document.activeElement;
+        const focused = part.contains(active) && { tag: active.tagName, key: key(active) };
         const checked = new Set([...part.querySelectorAll("input:checked")].map((e) => e.value));
         const chosen = [...part.querySelectorAll("select")].map((e) => e.value);
         const scrolled = [...part.querySelectorAll(".scroll")].map((e) => e.scrollLeft);
@@ -38,7 +43,7 @@
         for (const box of next.querySelectorAll("input[type=checkbox]")) box.checked = checked.has(box.value);
         [...next.querySelectorAll("select")].forEach((e, i) => { if (chosen[i]) e.value = chosen[i]; });
         [...next.querySelectorAll(".scroll")].forEach((e, i) => { e.scrollLeft = scrolled[i] || 0; });
-        if (focused) [...next.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
+        if (focused) [...next.querySelectorAll(focused.tag)].find((e) => key(e) === focused.key)?.focus({ preventScroll: true });
       }
       stale.hidden = true;
     } catch {
