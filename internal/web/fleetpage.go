@@ -156,7 +156,11 @@ func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
 	}
 	slices.SortFunc(page.Rates, func(a, b algorithmRate) int { return strings.Compare(a.Algorithm, b.Algorithm) })
 	page.link()
-	p.show(w, r, http.StatusOK, "fleet", frame{Title: "Fleet", Here: "fleet", Refresh: refreshEvery, Page: &page})
+	refresh := refreshEvery
+	if page.Long() {
+		refresh = refreshLong
+	}
+	p.show(w, r, http.StatusOK, "fleet", frame{Title: "Fleet", Here: "fleet", Refresh: refresh, Page: &page})
 }
 
 // linkTo is the fleet page with a changed query, from its first page on.

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"html"
 	"net/http"
 	"net/http/httptest"
@@ -211,5 +212,16 @@ func TestTheTightestBudgetCounts(t *testing.T) {
 	budgets := []healer.BudgetUse{{Scope: "fleet", Used: 0, Limit: 2}, {Scope: "fleet", Window: healer.Span(3600e9), Used: 4, Limit: 5}, {Scope: "domain=x", Limit: 0}}
 	if room, tightest := roomOf(budgets); room != 1 || tightest != "Per hour: 4 of 5 used" {
 		t.Errorf("%d, %s", room, tightest)
+	}
+}
+
+// A long list has bodies that a browser can leave out, and is made again less often.
+func TestALongList(t *testing.T) {
+	c := newClinicOf(t, dragontest.FleetConfig{Count: longList + 1})
+	for path, want := range map[string][2]int{"/fleet": {2, refreshEvery}, "/fleet?per=5000": {5, refreshLong}} {
+		page := c.look(false, path)
+		if n := strings.Count(page, "<tbody>"); n != want[0] || !strings.Contains(page, fmt.Sprintf(`data-refresh="%d"`, want[1])) {
+			t.Errorf("%s has %d bodies, want %d and a refresh every %d s", path, n, want[0], want[1])
+		}
 	}
 }

@@ -25,9 +25,12 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// refreshEvery is the interval in seconds at which a visible page is refreshed. No dragon is
-// read for a page.
-const refreshEvery = 15
+// The intervals in seconds at which a visible page is refreshed. No dragon is read for a
+// page, but a list of thousands is half a second of work for both sides.
+const (
+	refreshEvery = 15
+	refreshLong  = 60
+)
 
 const (
 	dragonsShown = 100 // a page, unless more are asked for
