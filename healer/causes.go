@@ -21,9 +21,9 @@ func atLeast(part Ratio, n, floor int) int { return max(floor, part.ceilOf(n)) }
 
 // poolsDown finds the pools that are out for many of their members.
 func (c *cycle) poolsDown() {
-	type pool struct{ members, bad, fine int }
+	type pool struct{ members, bad, fine, able int }
 	pools := make(map[string]*pool)
-	c.earned = make(map[string]bool)
+	c.earned, c.workless = make(map[string]bool), make(map[string]bool)
 	for _, s := range c.all {
 		if s.conflict || !s.w.seen || c.now.Since(s.w.at) > c.gap(s) || !s.f.HasSample {
 			continue
@@ -46,6 +46,9 @@ func (c *cycle) poolsDown() {
 				pools[f.URL] = p
 			}
 			p.members++
+			if s.r.Quarantine == nil && s.f.alive() > 0 {
+				p.able++
+			}
 			c.earned[f.URL] = c.earned[f.URL] || f.Accepted.Or(0) > 0
 			switch {
 			case bad:
@@ -62,6 +65,7 @@ func (c *cycle) poolsDown() {
 		down := p.bad >= limit
 		c.track(condition{name: "pool", inside: true, scope: url, tripped: down, clear: !down, cooldown: c.p.Causes.PoolHold,
 			detail: func() string { return fmt.Sprintf("%d of %d members without work", p.bad, p.members) }})
+		c.workless[url] = p.bad == p.members && p.able > 0
 		c.out.Pools = append(c.out.Pools, CauseState{url, p.members, p.bad, limit, down, c.m.breaker("pool", url) != nil})
 	}
 	// A pool without members keeps its hold, and then loses it.

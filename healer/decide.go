@@ -92,6 +92,7 @@ type cycle struct {
 
 	all       []*subject      // by MAC; those in conflict last
 	earned    map[string]bool // the pools that some dragon has an accepted share at, since its process began
+	workless  map[string]bool // the pools that have members, and work for none that could do any
 	byMAC     map[string]*subject
 	frozen    []*subject // that are remembered, and whose MAC several claim by now; not in all
 	order     []*subject // those of all, as the plan has them
@@ -300,7 +301,7 @@ func (c *cycle) examine(s *subject) {
 		e := c.detectorInput(s)
 		e.run()
 		healthy := e.muted == 0 && !s.w.tuning && s.r.open() == nil && s.r.Quarantine == nil && !s.w.doubtful() &&
-			s.r.Curtailed == nil // what it does otherwise would be forgotten every day
+			(s.r.Curtailed == nil || c.now.Since(s.r.Curtailed.Since) >= day) // what it does otherwise would be forgotten every day
 		if s.w.learn(s.r, s.f.Mode, s.w.at, healthy, c.every(s), c.p.Causes.BaselineFall) {
 			c.m.chill(s.f.MAC)
 		}

@@ -262,7 +262,7 @@ func (x *upgrade) soak() {
 	case x.now < due:
 	case s.fresh && s.r.State == StateHealthy && s.f.works(x.Before.Boards):
 		x.enter(UpgradeDone, "")
-	case x.now.Since(due) < p.Hashing || x.m.run.time.alive < upgradeGrace:
+	case x.now.Since(due) < p.Hashing || x.m.run.time.alive < x.p.StartObserve+upgradeGrace: // until then none is called healthy
 	case excuse != "":
 		x.enter(UpgradeInconclusive, excuse)
 	default:

@@ -2,7 +2,6 @@ package healer
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -15,7 +14,7 @@ func (q *gateRequest) pool() answer {
 		for _, p := range q.change.want.Pools {
 			// While its own pool is out, it is not moved to one that has work for no dragon.
 			url := Text(dragon.PoolWithoutLogin(p.URL))
-			if q.c.m.breaker("pool", url) == nil && (q.s.poolHeld == "" || !q.c.idleForAll(url)) {
+			if q.c.m.breaker("pool", url) == nil && (q.s.poolHeld == "" || !q.c.workless[url]) {
 				return yes("")
 			}
 		}
@@ -25,11 +24,6 @@ func (q *gateRequest) pool() answer {
 		return q.breaker(b)
 	}
 	return yes("")
-}
-
-// idleForAll reports whether a pool has members, and work for none of them.
-func (c *cycle) idleForAll(url string) bool {
-	return slices.ContainsFunc(c.out.Pools, func(p CauseState) bool { return p.Name == url && p.Bad == p.Members })
 }
 
 // closedBy makes the gate of a breaker.

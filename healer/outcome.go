@@ -320,7 +320,7 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 		c.tally(s, a)
 		c.learnPace(s, a)
 	}
-	c.tried(a)
+	c.tried(s, a)
 	c.flight--
 	c.flightDomain[s.f.Domain]--
 	if a.Actor != HealerActor {
@@ -343,13 +343,13 @@ func (c *cycle) relapse(s *subject, a *Action) {
 
 // tried closes or opens the breakers that had made the action their trial. A restart that
 // leaves a reboot to try is not the end of a trial.
-func (c *cycle) tried(a *Action) {
+func (c *cycle) tried(s *subject, a *Action) {
 	for _, b := range append([]*Breaker(nil), c.m.Fleet.Breakers...) {
 		switch {
 		case b.Trial != a.ID:
 		case a.Outcome == Recovered:
 			c.drop(b.Name, b.Scope)
-		case a.leavesStronger():
+		case c.leavesStronger(s, a):
 			b.Trial = ""
 			c.m.TouchFleet()
 		default:

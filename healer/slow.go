@@ -1,6 +1,9 @@
 package healer
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // slow lets a breaker admit a few actions when it has been open for long and no upstream cause
 // explains it. Without it a farm of three with two broken machines would never be healed.
@@ -38,7 +41,7 @@ const (
 // failures. Once a dragon was cured, failures stop nothing: some are broken for good. A step
 // that leaves a stronger one to try has not failed yet, and a dragon fails once.
 func (c *cycle) learnPace(s *subject, a *Action) {
-	if a.Outcome == NotKnown || a.Outcome == NotExecuted && a.Result.NotExecuted() || a.leavesStronger() {
+	if a.Outcome == NotKnown || a.Outcome == NotExecuted && a.Result.NotExecuted() || c.leavesStronger(s, a) {
 		return
 	}
 	for _, b := range c.m.Fleet.Breakers {
@@ -47,7 +50,7 @@ func (c *cycle) learnPace(s *subject, a *Action) {
 		}
 		switch {
 		case a.Outcome != Recovered:
-			if s.r.failedSince(b.Since, a) {
+			if c.failedSince(s, b.Since, a) {
 				continue
 			}
 			least := paceLeast
@@ -67,15 +70,16 @@ func (c *cycle) learnPace(s *subject, a *Action) {
 }
 
 // leavesStronger reports whether a restart did nothing, and a reboot comes next.
-func (a *Action) leavesStronger() bool {
-	i := rank(a.Reason)
-	return a.Kind == Restart && i < len(detectors) && a.Rung < detectors[i].maxRung && (a.Outcome == NoEffect || a.Outcome == NotExecuted)
+func (c *cycle) leavesStronger(s *subject, a *Action) bool {
+	i, steps := rank(a.Reason), s.p.Ladder.Steps
+	return a.Kind == Restart && i < len(detectors) && a.Rung < min(detectors[i].maxRung, len(steps)) && slices.Contains(steps[a.Rung:], Reboot) &&
+		!c.m.Fleet.charged(week, c.now) && (a.Outcome == NoEffect || a.Outcome == NotExecuted)
 }
 
 // failedSince reports whether another action of the ladder has failed on the dragon since then.
-func (r *Record) failedSince(since Moment, but *Action) bool {
-	return nil != r.last(func(a *Action) bool {
-		return a.ID != but.ID && a.heals() && a.At >= since && a.Outcome != Open && a.Outcome != Recovered && a.Outcome != NotKnown && !a.leavesStronger()
+func (c *cycle) failedSince(s *subject, since Moment, but *Action) bool {
+	return nil != s.r.last(func(a *Action) bool {
+		return a.ID != but.ID && a.heals() && a.At >= since && a.Outcome != Open && a.Outcome != Recovered && a.Outcome != NotKnown && !c.leavesStronger(s, a)
 	})
 }
 
