@@ -119,7 +119,7 @@ func TestATargetThatWeRestartIsNoWarning(t *testing.T) {
 		for i := range 2 {
 			d := f.fleet.Lookup(fmt.Sprintf("127.10.0.%d", i+1))
 			if i == 0 {
-				d.Expect(fleet.SystemRestart, time.Now().Add(15*time.Minute))
+				d.Expect(fleet.SystemRestart, time.Now(), time.Now().Add(15*time.Minute))
 			}
 			f.simulated.Dragon(i).Inject(dragontest.Unplugged)
 			_, _ = d.Read(t.Context(), 0)

@@ -332,11 +332,7 @@ func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, 
 	}
 	kind := j.decision().Kind
 	row := writes[kind]
-	expected := expectedFor
-	if kind == healer.Upgrade {
-		expected = uploadExpected(&j.attempt.Policy().Firmware)
-	}
-	d.Expect(row.restarts, time.Now().Add(h.pause(expected)))
+	d.Expect(row.restarts, time.Now(), time.Now().Add(h.pause(restartsWithin(kind, j.attempt.Policy()))))
 	j.sending.SentAt = h.clock.Now().Wall
 	// The token is of the dragon that has just been identified. Another host that might
 	// answer at its address by now does not know it.
@@ -396,6 +392,30 @@ func (h *Healer) notCarriedOut(j *job, err error) {
 }
 
 // unknownAtStart records that the last process ended before the result of a write was known.
+// expectOpen announces the restarts by what was sent before this process led: the last
+// inventory may be older.
+func (h *Healer) expectOpen(now healer.Instant) {
+	policy := h.config.Policy()
+	for mac, r := range h.mem.Dragons {
+		for i := range r.Actions {
+			a := &r.Actions[i]
+			row, writes := writes[a.Kind]
+			if d := h.config.Fleet.Lookup(mac); d != nil && writes && a.Outcome == healer.Open && a.Proof == 0 {
+				from := time.Now().Add(-h.pause(max(0, now.Wall.Sub(a.Wall))))
+				d.Expect(row.restarts, from, from.Add(h.pause(restartsWithin(a.Kind, policy))))
+			}
+		}
+	}
+}
+
+// restartsWithin is how long after a write a restart is ours.
+func restartsWithin(kind healer.Kind, p *healer.Policy) time.Duration {
+	if kind == healer.Upgrade {
+		return p.Firmware.Uploading + p.Firmware.Rebooting
+	}
+	return expectedFor
+}
+
 func (h *Healer) unknownAtStart(now healer.Instant, a *healer.Action) {
 	h.metrics.outcomes.WithLabelValues(string(a.Kind), reasonLabel(a.Reason), string(healer.Unknown)).Inc()
 	for mac := range h.mem.Dragons {

@@ -231,6 +231,29 @@ func TestOfTwoOnOneDirectoryOneObservesUntilTheOtherEnds(t *testing.T) {
 	})
 }
 
+// The inventory is written rarely, and a kill loses what the fleet was told. The healer's own state has
+// what was sent.
+func TestARestartIsOursAfterAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 4)
+		w.start()
+		w.settle()
+		w.killBoard(1)
+		w.until("the dragon is restarted", time.Hour, func() bool { return len(w.wrote(1)) == 1 && !w.acting() })
+		d := w.fleet.Lookup(w.worker(1))
+		if d.Health().Restarts.Miner.Healer != 0 {
+			t.Fatal("the restart was seen too soon for this test")
+		}
+		w.stop()
+		d.Unexpect(fleet.MinerRestart)
+		w.start()
+		w.until("the restart is seen", time.Hour, func() bool { return d.Health().Restarts.Miner != (fleet.RestartCount{}) })
+		if got := d.Health().Restarts.Miner; got != (fleet.RestartCount{Healer: 1}) {
+			t.Errorf("%+v, want the healer's", got)
+		}
+	})
+}
+
 func TestALostMemoryChargesEveryBudget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long, and nothing in it is new to the race detector")

@@ -220,6 +220,7 @@ func (h *Healer) take(o *opened) {
 	}
 	h.metrics.uncleanStarts.Add(float64(len(h.mem.Fleet.Unclean)))
 	h.persist()
+	h.expectOpen(now)
 	for i := range unknown {
 		h.unknownAtStart(now, &unknown[i])
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
@@ -188,6 +187,3 @@ func (h *Healer) ChangeFirmware(ctx context.Context, verb, id, owner, reason str
 		return "", fmt.Sprintf("firmware %s: %s: %s", id, verb, reason), do(now, id, owner+": "+reason)
 	})
 }
-
-// uploadExpected is for how long a restart after an upload is ours.
-func uploadExpected(p *healer.FirmwarePolicy) time.Duration { return p.Uploading + p.Rebooting }

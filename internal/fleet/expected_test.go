@@ -18,19 +18,19 @@ func TestWhatWeDoOurselvesIsNoWarning(t *testing.T) {
 	}{
 		"nothing explains it": {down: "level warn msg dragon is down"},
 		"the healer restarts it": {
-			before: func(d *Dragon) { d.Expect(SystemRestart, time.Now().Add(15*time.Minute)) },
+			before: func(d *Dragon) { d.Expect(SystemRestart, time.Now(), time.Now().Add(15*time.Minute)) },
 			down:   "level info msg dragon is down", late: 1,
 		},
 		"the write was not carried out": {
 			before: func(d *Dragon) {
-				d.Expect(SystemRestart, time.Now().Add(15*time.Minute))
+				d.Expect(SystemRestart, time.Now(), time.Now().Add(15*time.Minute))
 				d.Unexpect(SystemRestart)
 			},
 			down: "level warn msg dragon is down",
 		},
 		"the announcement is over": {
 			before: func(d *Dragon) {
-				d.Expect(SystemRestart, time.Now().Add(time.Minute))
+				d.Expect(SystemRestart, time.Now(), time.Now().Add(time.Minute))
 				time.Sleep(2 * time.Minute)
 			},
 			down: "level warn msg dragon is down",

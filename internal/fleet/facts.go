@@ -500,7 +500,7 @@ func (d *Dragon) askVendor(ctx context.Context) {
 	at := d.firmwareAsked
 	d.plan(Firmware, at.Add(d.fleet.jittered(every)))
 	d.mu.Unlock()
-	d.fleet.file.asked(d.mac, at)
+	d.fleet.file.asked(d.mac, at, nil)
 
 	var latest *dragon.LatestFirmware
 	err := d.OutOfBand(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
@@ -518,6 +518,9 @@ func (d *Dragon) askVendor(ctx context.Context) {
 		d.fleet.logLater(level.DebugValue(), "fact not read", "worker", d.Info().Worker, "address", d.Info().Address, "fact", Firmware, "err", err)
 	}
 	d.mu.Unlock()
+	if err == nil {
+		d.fleet.file.asked(d.mac, at, remembered(d.Facts().Firmware))
+	}
 	d.fleet.flushLog()
 }
 

@@ -570,6 +570,32 @@ func TestAProgramKilledWhileTheVendorIsAskedDoesNotAskAgain(t *testing.T) {
 	})
 }
 
+func TestAKilledProgramRemembersWhatTheVendorSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, l := t.TempDir(), newLAN()
+		c := every(Firmware)
+		c.Dir = dir
+		h := openHall(t, c, l)
+		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
+		h.read(d)
+		time.Sleep(2 * saveLeast) // the inventory is written before the question
+		for d.Facts().Firmware.At.IsZero() {
+			time.Sleep(time.Second)
+		}
+		said := d.Facts().Firmware.Value
+		killed := t.TempDir()
+		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		h.stop()
+		c.Dir = killed
+		h = openHall(t, c, l)
+		if got := h.Lookup("10.1.0.8").Facts().Firmware.Value; got.Version != said.Version || got.Version == "" || got.URL != said.URL || got.UpToDate != said.UpToDate {
+			t.Errorf("%+v, want %+v", got, said)
+		}
+	})
+}
+
 func TestWhetherAnUpgradeIsThere(t *testing.T) {
 	old, now, other := "t1_20180515_060842", "t1_20191231_000000", "t1_20180101_000000"
 	said := func(latest, current string, upToDate dragon.Number) *Facts {

@@ -205,6 +205,7 @@ func (f *Fleet) Forget(names ...string) ([]*Info, error) {
 		f.drop(d)
 	}
 	f.mu.Unlock()
+	f.file.atOnce()
 	f.flushLog()
 	return infos, nil
 }
@@ -240,7 +241,7 @@ func (f *Fleet) Retire(name string, until time.Time) (*Info, error) {
 	d.mu.Lock()
 	d.retired = until.Round(0)
 	d.mu.Unlock()
-	f.file.changed()
+	f.file.atOnce()
 	return d.Info(), nil
 }
 

@@ -116,6 +116,7 @@ type inventoryFile struct {
 	logger  log.Logger
 	metrics *metrics
 	dirty   chan struct{}
+	urgent  chan struct{}                // a human changed something
 	written map[string][sha256.Size]byte // by path, of the content: to write only what changed
 	failing map[string]bool              // by path, to log only transitions
 	newer   error                        // a newer version of the program wrote it: it is read and never written
@@ -129,6 +130,7 @@ func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (*invent
 		logger:  logger,
 		metrics: m,
 		dirty:   make(chan struct{}, 1),
+		urgent:  make(chan struct{}, 1),
 		written: make(map[string][sha256.Size]byte),
 		failing: make(map[string]bool),
 	}
@@ -156,6 +158,15 @@ func openInventory(dir, copyPath string, logger log.Logger, m *metrics) (*invent
 func (f *inventoryFile) changed() {
 	select {
 	case f.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// atOnce has what a human changed written down without a wait.
+func (f *inventoryFile) atOnce() {
+	f.changed()
+	select {
+	case f.urgent <- struct{}{}:
 	default:
 	}
 }
@@ -202,17 +213,22 @@ func (f *inventoryFile) load() ([]record, error) {
 	return records, nil
 }
 
-// asked writes down at once that a dragon has its vendor asked, in a file of its own that ends
-// with the next inventory: a program that is killed often must not ask more often.
-func (f *inventoryFile) asked(mac string, at time.Time) {
+// asked writes down at once that a dragon has its vendor asked, and then what it answered, in a
+// file of its own that ends with the next inventory: a program that is killed often must not ask
+// more often, and the next question comes in a day.
+func (f *inventoryFile) asked(mac string, at time.Time, answer *latestFirmware) {
 	if f.path == "" || f.newer != nil {
 		return
 	}
 	f.askedMu.Lock()
 	defer f.askedMu.Unlock()
+	line := mac + " " + at.UTC().Format(time.RFC3339)
+	if text, err := json.Marshal(answer); err == nil && answer != nil {
+		line += " " + string(text)
+	}
 	file, err := os.OpenFile(f.questions(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
-		_, err = fmt.Fprintf(file, "%s %s\n", mac, at.UTC().Format(time.RFC3339))
+		_, err = io.WriteString(file, line+"\n")
 		err = errors.Join(err, file.Close())
 	}
 	if err != nil {
@@ -229,16 +245,24 @@ func (f *inventoryFile) recallQuestions(records []record) {
 	if err != nil {
 		return
 	}
-	asked := make(map[string]time.Time)
-	for line := range strings.Lines(string(text)) {
-		mac, at, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if t, err := time.Parse(time.RFC3339, at); err == nil {
-			asked[normalMAC(mac)] = t
-		}
-	}
+	byMAC := make(map[string]*record, len(records))
 	for i := range records {
-		if t := asked[records[i].MAC]; t.After(records[i].FirmwareAsked) {
-			records[i].FirmwareAsked = t
+		byMAC[records[i].MAC] = &records[i]
+	}
+	for line := range strings.Lines(string(text)) {
+		mac, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		at, answer, _ := strings.Cut(rest, " ")
+		r := byMAC[normalMAC(mac)]
+		t, err := time.Parse(time.RFC3339, at)
+		if r == nil || err != nil {
+			continue
+		}
+		if t.After(r.FirmwareAsked) {
+			r.FirmwareAsked = t
+		}
+		var latest *latestFirmware
+		if json.Unmarshal([]byte(answer), &latest) == nil && latest != nil && (r.Latest == nil || latest.At.After(r.Latest.At)) {
+			r.Latest = latest
 		}
 	}
 }
@@ -373,6 +397,12 @@ func (f *Fleet) save(ctx context.Context) {
 			wait := max(saveDelay, 10*took, time.Until(paid.Add(-saveBurst*cost)))
 			select {
 			case <-time.After(wait):
+			case <-f.file.urgent:
+				select {
+				case <-time.After(saveDelay):
+				case <-ctx.Done():
+					return
+				}
 			case <-ctx.Done():
 				return
 			}
@@ -389,7 +419,7 @@ func (f *Fleet) save(ctx context.Context) {
 			cost = time.Duration(size) * time.Second / saveRate
 			paid = paid.Add(cost)
 		}
-		if len(f.file.failing) > 0 {
+		if len(f.file.failing) > 0 || f.file.newer != nil { // each try is counted, for the alert
 			every = saveLeast
 		}
 		tick.Reset(every)

@@ -171,6 +171,10 @@ func TestAnInventoryOfAnotherVersion(t *testing.T) {
 					h.Errorf("%d dragons, expected %d", n, x.dragons)
 				}
 				h.dragon("10.1.0.8", dragontest.Spec{})
+				time.Sleep(24 * time.Hour)
+				if n := testutil.ToFloat64(h.metrics.unwritten.WithLabelValues(fileOwn)); (n > 250) != x.newer { // for the alert, in each hour
+					h.Errorf("%v failures are counted in a day", n)
+				}
 				h.stop()
 				after, err := os.ReadFile(file)
 				if err != nil || bytes.Equal(after, x.content) != x.newer {

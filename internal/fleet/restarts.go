@@ -164,13 +164,13 @@ func (l *life) expects(now time.Time) bool {
 	return false
 }
 
-// Expect announces that the healer is about to restart something of the dragon: the
-// next restart of that kind which happens before until is counted as the healer's.
-// It counts for one restart.
-func (d *Dragon) Expect(kind Restart, until time.Time) {
+// Expect announces that the healer restarts something of the dragon: the next restart of
+// that kind which happens between from and until is counted as the healer's. It counts for
+// one restart.
+func (d *Dragon) Expect(kind Restart, from, until time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.life.expect(kind, time.Now(), until)
+	d.life.expect(kind, from, until)
 	d.fleet.file.changed()
 }
 

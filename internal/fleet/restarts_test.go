@@ -120,7 +120,7 @@ func TestAnAnnouncedRestartIsTheHealers(t *testing.T) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{Seed: 1})
 		h.read(d)
 		time.Sleep(time.Minute)
-		d.Expect(MinerRestart, time.Now().Add(5*time.Minute))
+		d.Expect(MinerRestart, time.Now(), time.Now().Add(5*time.Minute))
 		sim.RestartMiner()
 		time.Sleep(time.Minute)
 		h.read(d)
@@ -130,11 +130,11 @@ func TestAnAnnouncedRestartIsTheHealers(t *testing.T) {
 		h.read(d)
 		time.Sleep(time.Hour)
 		h.read(d)
-		d.Expect(SystemRestart, time.Now().Add(5*time.Minute))
+		d.Expect(SystemRestart, time.Now(), time.Now().Add(5*time.Minute))
 		sim.Reboot()
 		time.Sleep(time.Hour) // it is seen late, and was in time
 		h.read(d)
-		d.Expect(SystemRestart, time.Now().Add(5*time.Minute))
+		d.Expect(SystemRestart, time.Now(), time.Now().Add(5*time.Minute))
 		time.Sleep(time.Hour)
 		h.read(d)
 		sim.Reboot() // too late for that
@@ -174,7 +174,7 @@ func TestRestartsAreKnownOverOurOwn(t *testing.T) {
 				t.Errorf("step %d: %+v, want %+v", i, got, step.want)
 			}
 		}
-		d.Expect(SystemRestart, time.Now().Add(time.Minute))
+		d.Expect(SystemRestart, time.Now(), time.Now().Add(time.Minute))
 		h.stop()
 		sim.Reboot()
 		time.Sleep(10 * time.Minute)

@@ -1,0 +1,59 @@
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+)
+
+func TestWhatAHumanChangesIsWrittenAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	inHall(t, Config{Dir: dir}, func(h *hall) {
+		for i := range 200 {
+			h.dragon(fmt.Sprintf("10.1.1.%d", i), dragontest.Spec{Seed: uint64(i) + 1})
+		}
+		for range 240 { // in twenty minutes of turmoil
+			h.read(h.Dragons()[0])
+			h.file.changed()
+			time.Sleep(5 * time.Second)
+		}
+		// The next write is furthest away just after one.
+		file := filepath.Join(dir, inventoryName)
+		for was, _ := os.Stat(file); ; time.Sleep(time.Second) {
+			h.read(h.Dragons()[0])
+			h.file.changed()
+			if now, _ := os.Stat(file); !os.SameFile(was, now) {
+				break
+			}
+		}
+		written := func() map[string]record {
+			time.Sleep(3 * time.Second)
+			b, err := os.ReadFile(file)
+			if err != nil {
+				h.Fatal(err)
+			}
+			all := make(map[string]record)
+			records, _, _ := decodeInventory(b)
+			for _, r := range records {
+				all[r.Address] = r
+			}
+			return all
+		}
+		if _, err := h.Retire("10.1.1.3", time.Now().Add(time.Hour)); err != nil {
+			h.Fatal(err)
+		}
+		if written()["10.1.1.3"].Retired.IsZero() {
+			h.Error("the retirement is not written")
+		}
+		if _, err := h.Forget("10.1.1.4"); err != nil {
+			h.Fatal(err)
+		}
+		if _, there := written()["10.1.1.4"]; there {
+			h.Error("the forgotten dragon is in the inventory")
+		}
+	})
+}
