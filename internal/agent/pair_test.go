@@ -315,9 +315,9 @@ func (p *pair) eventually(what string, is func() bool) {
 	p.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(90 * time.Second); !is(); <-tick.C {
+	for end := time.Now().Add(4 * time.Minute); !is(); <-tick.C {
 		if time.Now().After(end) {
-			p.t.Fatalf("not within 90 s: %s", what)
+			p.t.Fatalf("not within 4 min: %s", what)
 		}
 	}
 }

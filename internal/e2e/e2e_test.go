@@ -186,7 +186,7 @@ func get(t *testing.T, url string) string {
 // the limit is wide.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	within(t, 90*time.Second, what, is)
+	within(t, 4*time.Minute, what, is)
 }
 
 // within is eventually with another deadline.
