@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -59,26 +60,33 @@ func (c *Collector) Probe() http.Handler {
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		limitWriting(w, r)
 		var overview dragon.Answer
 		if s.err == nil {
-			overview = overviewOf(ctx, d)
+			if overview, err = overviewOf(ctx, d); err != nil {
+				level.Debug(logger).Log("msg", "overview not read again", "err", dragon.Secretless(err.Error()))
+			}
 		}
+		limitWriting(w, r)
 		c.explain(w, targets[0], s, overview, lines.String())
 	})
 }
 
 // overviewOf asks for the overview as the dragon sends it: a reading has it without its text.
-func overviewOf(ctx context.Context, d *fleet.Dragon) (a dragon.Answer) {
-	_ = d.Do(ctx, func(ctx context.Context, c *dragon.Client) error {
+// An upload of firmware may hold the dragon for minutes: nobody waits for it here.
+func overviewOf(ctx context.Context, d *fleet.Dragon) (a dragon.Answer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, overviewTimeout)
+	defer cancel()
+	err = d.Do(ctx, func(ctx context.Context, c *dragon.Client) error {
 		ov, err := c.Overview(ctx)
 		if err == nil {
 			a = ov.Answer
 		}
 		return err
 	})
-	return a
+	return a, err
 }
+
+const overviewTimeout = 10 * time.Second
 
 // tee logs to lines as well, whatever the level.
 func (c *Collector) tee(lines io.Writer) log.Logger {

@@ -57,7 +57,11 @@ func (h *Healer) Why(target string) (healer.Decision, error) {
 // unknown is the error for a dragon that the healer does not have. The fleet finds a dragon
 // before the healer looks at it: such a dragon is new, not unknown.
 func (h *Healer) unknown(target string) error {
-	if h.config.Fleet.Lookup(target) != nil {
+	switch d := h.config.Fleet.Lookup(target); {
+	case d == nil:
+	case d.Info().Conflict: // it may never have a record
+		return fmt.Errorf("%w: %q: it has no MAC of its own, so the healer has no record of it", ErrUnknownDragon, target)
+	default:
 		return fmt.Errorf("%q is new: %w", target, ErrNotYet)
 	}
 	return fmt.Errorf("%w: %q", ErrUnknownDragon, target)

@@ -21,6 +21,10 @@
   const refresh = async () => {
     if (busy()) return;
     const stale = document.getElementById("stale");
+    if (document.querySelector("[data-live] select:focus")) { // its list may be open
+      stale.hidden = false;
+      return;
+    }
     try {
       const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (!answer.ok) throw new Error(answer.statusText);
@@ -33,7 +37,6 @@
           const same = next.querySelector(`details[id="${details.id}"]`);
           if (same) same.open = details.open;
         }
-        if (part.querySelector("select:focus")) continue; // its list may be open
         const active = document.activeElement;
         const focused = part.contains(active) && { tag: active.tagName, key: key(active) };
         const checked = new Set([...part.querySelectorAll("input:checked")].map((e) => e.value));
