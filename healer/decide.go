@@ -301,7 +301,7 @@ func (c *cycle) examine(s *subject) {
 		e := c.detectorInput(s)
 		e.run()
 		healthy := e.muted == 0 && !s.w.tuning && s.r.open() == nil && s.r.Quarantine == nil && !s.w.doubtful() &&
-			(s.r.Curtailed == nil || c.now.Since(s.r.Curtailed.Since) >= day) // what it does otherwise would be forgotten every day
+			(s.r.Curtailed == nil || c.now.Since(s.r.Curtailed.Since) >= 2*day) // what it does otherwise would be forgotten every day
 		if s.w.learn(s.r, s.f.Mode, s.w.at, healthy, c.every(s), c.p.Causes.BaselineFall) {
 			c.m.chill(s.f.MAC)
 		}

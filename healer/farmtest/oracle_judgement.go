@@ -110,9 +110,13 @@ func (o *Oracle) evidence(d *Dragon, s *sent, what string) {
 	case healer.NoWorkLocal:
 		need = 12
 	}
+	gap := 3 * poll
+	if d.web() == "sluggish" { // it is asked half as often
+		gap *= 2
+	}
 	run := 0
 	last := s.At
-	for i := len(d.Answered) - 1; i >= 0 && last-d.Answered[i] <= 3*poll; i-- {
+	for i := len(d.Answered) - 1; i >= 0 && last-d.Answered[i] <= gap; i-- {
 		last = d.Answered[i]
 		run++
 	}
