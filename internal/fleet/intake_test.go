@@ -55,5 +55,23 @@ func TestWhatAHumanChangesIsWrittenAtOnce(t *testing.T) {
 		if _, there := written()["10.1.1.4"]; there {
 			h.Error("the forgotten dragon is in the inventory")
 		}
+
+		// Many such writes do not hold up the others for long.
+		for i := range 50 {
+			if _, err := h.Retire("10.1.1.3", time.Now().Add(time.Duration(i+2)*time.Hour)); err != nil {
+				h.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		was, err := os.Stat(file)
+		if err != nil {
+			h.Fatal(err)
+		}
+		h.read(h.Dragons()[0])
+		h.file.changed()
+		time.Sleep(time.Duration(2*was.Size()/saveRate) * time.Second)
+		if now, _ := os.Stat(file); os.SameFile(was, now) {
+			h.Error("an ordinary change waits for longer than twice what a write costs")
+		}
 	})
 }

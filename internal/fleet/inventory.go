@@ -399,7 +399,7 @@ func (f *Fleet) save(ctx context.Context) {
 			case <-time.After(wait):
 			case <-f.file.urgent:
 				select {
-				case <-time.After(saveDelay):
+				case <-time.After(max(saveDelay, 10*took)):
 				case <-ctx.Done():
 					return
 				}
@@ -418,6 +418,9 @@ func (f *Fleet) save(ctx context.Context) {
 		if size > 0 {
 			cost = time.Duration(size) * time.Second / saveRate
 			paid = paid.Add(cost)
+			if most := start.Add((saveBurst + 1) * cost); paid.After(most) { // many urgent writes do not hold up the others for hours
+				paid = most
+			}
 		}
 		if len(f.file.failing) > 0 || f.file.newer != nil { // each try is counted, for the alert
 			every = saveLeast
