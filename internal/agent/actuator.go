@@ -391,7 +391,6 @@ func (h *Healer) notCarriedOut(j *job, err error) {
 	level.Info(h.logger).Log("msg", "nothing was sent", "worker", r.Worker, "action", r.Action, "actor", r.Actor, "err", err)
 }
 
-// unknownAtStart records that the last process ended before the result of a write was known.
 // expectOpen announces the restarts by what was sent before this process led: the last
 // inventory may be older.
 func (h *Healer) expectOpen(now healer.Instant) {
@@ -416,6 +415,7 @@ func restartsWithin(kind healer.Kind, p *healer.Policy) time.Duration {
 	return expectedFor
 }
 
+// unknownAtStart records that the last process ended before the result of a write was known.
 func (h *Healer) unknownAtStart(now healer.Instant, a *healer.Action) {
 	h.metrics.outcomes.WithLabelValues(string(a.Kind), reasonLabel(a.Reason), string(healer.Unknown)).Inc()
 	for mac := range h.mem.Dragons {

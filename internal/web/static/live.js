@@ -18,13 +18,15 @@
   // What a link, a checkbox, a button or a summary has in common with its newer self.
   const key = (e) => [e.getAttribute("href"), e.name, e.value, e.closest("details")?.id].join();
 
+  let held = 0; // refreshes in a row
   const refresh = async () => {
     if (busy()) return;
     const stale = document.getElementById("stale");
-    if (document.querySelector("[data-live] select:focus")) { // its list may be open
+    if (document.querySelector("[data-live] select:focus") && held++ < 2) { // its list may be open
       stale.hidden = false;
       return;
     }
+    held = 0;
     try {
       const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (!answer.ok) throw new Error(answer.statusText);
