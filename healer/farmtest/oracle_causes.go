@@ -260,8 +260,9 @@ func (o *Oracle) serve() {
 	o.idle.last = o.w.Now
 }
 
-// reopens is how soon a cause that comes again is the same one: six hours after its hold.
-const reopens = 6*time.Hour + 15*time.Minute
+// reopens is how soon a cause that comes again is the same one: six hours after its hold, which
+// lasts for the boots and 25 minutes more.
+const reopens = 6*time.Hour + 40*time.Minute
 
 // strangers: I3 for restarts that the healer did not cause. They hold those that were
 // restarted.
