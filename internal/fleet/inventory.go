@@ -22,6 +22,7 @@ import (
 	"github.com/go-kit/log/level"
 	"github.com/google/renameio/v2"
 	"github.com/prometheus/common/version"
+	"golang.org/x/time/rate"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
@@ -116,7 +117,7 @@ type inventoryFile struct {
 	logger  log.Logger
 	metrics *metrics
 	dirty   chan struct{}
-	urgent  chan struct{}                // a human changed something
+	urgent  chan struct{}                // a human waits for the next write
 	written map[string][sha256.Size]byte // by path, of the content: to write only what changed
 	failing map[string]bool              // by path, to log only transitions
 	newer   error                        // a newer version of the program wrote it: it is read and never written
@@ -223,7 +224,8 @@ func (f *inventoryFile) asked(mac string, at time.Time, answer *latestFirmware) 
 	f.askedMu.Lock()
 	defer f.askedMu.Unlock()
 	line := mac + " " + at.UTC().Format(time.RFC3339)
-	if text, err := json.Marshal(answer); err == nil && answer != nil {
+	if answer != nil {
+		text, _ := json.Marshal(answer) // of strings, a boolean and a time
 		line += " " + string(text)
 	}
 	file, err := os.OpenFile(f.questions(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -245,24 +247,27 @@ func (f *inventoryFile) recallQuestions(records []record) {
 	if err != nil {
 		return
 	}
-	byMAC := make(map[string]*record, len(records))
+	byMAC := make(map[string][]*record, len(records))
 	for i := range records {
-		byMAC[records[i].MAC] = &records[i]
+		byMAC[records[i].MAC] = append(byMAC[records[i].MAC], &records[i])
 	}
 	for line := range strings.Lines(string(text)) {
 		mac, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		at, answer, _ := strings.Cut(rest, " ")
-		r := byMAC[normalMAC(mac)]
-		t, err := time.Parse(time.RFC3339, at)
-		if r == nil || err != nil {
+		asked, err := time.Parse(time.RFC3339, at)
+		if err != nil {
 			continue
 		}
-		if t.After(r.FirmwareAsked) {
-			r.FirmwareAsked = t
-		}
 		var latest *latestFirmware
-		if json.Unmarshal([]byte(answer), &latest) == nil && latest != nil && (r.Latest == nil || latest.At.After(r.Latest.At)) {
-			r.Latest = latest
+		_ = json.Unmarshal([]byte(answer), &latest)
+		claimants := byMAC[normalMAC(mac)]
+		for _, r := range claimants {
+			if asked.After(r.FirmwareAsked) {
+				r.FirmwareAsked = asked
+			}
+			if latest != nil && len(claimants) == 1 { // of several, it is unknown which one it was
+				r.Latest = latest
+			}
 		}
 	}
 }
@@ -384,8 +389,7 @@ func (f *Fleet) save(ctx context.Context) {
 		every = saveLeast
 		tick  = time.NewTimer(every)
 		took  time.Duration
-		cost  time.Duration // of the last write, at saveRate
-		paid  = time.Now()  // when all writes are paid for
+		turns = rate.NewLimiter(rate.Inf, saveBurst) // of writes, so that an SD card is not worn out
 	)
 	defer tick.Stop()
 	for {
@@ -393,16 +397,16 @@ func (f *Fleet) save(ctx context.Context) {
 		case <-tick.C:
 			every = min(2*every, saveMost)
 		case <-f.file.dirty:
-			// A slow disk is not kept busy by it, and an SD card not worn out.
-			wait := max(saveDelay, 10*took, time.Until(paid.Add(-saveBurst*cost)))
+			turn := turns.Reserve()
 			select {
-			case <-time.After(wait):
+			case <-time.After(max(saveDelay, 10*took)): // a slow disk is not kept busy by it
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case <-time.After(turn.Delay()):
 			case <-f.file.urgent:
-				select {
-				case <-time.After(max(saveDelay, 10*took)):
-				case <-ctx.Done():
-					return
-				}
+				turn.Cancel()
 			case <-ctx.Done():
 				return
 			}
@@ -412,15 +416,8 @@ func (f *Fleet) save(ctx context.Context) {
 		start := time.Now()
 		size := f.saveNow()
 		took = time.Since(start)
-		if paid.Before(start) {
-			paid = start
-		}
 		if size > 0 {
-			cost = time.Duration(size) * time.Second / saveRate
-			paid = paid.Add(cost)
-			if most := start.Add((saveBurst + 1) * cost); paid.After(most) { // many urgent writes do not hold up the others for hours
-				paid = most
-			}
+			turns.SetLimit(saveRate / rate.Limit(size))
 		}
 		if len(f.file.failing) > 0 || f.file.newer != nil { // each try is counted, for the alert
 			every = saveLeast

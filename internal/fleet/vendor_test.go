@@ -10,11 +10,22 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
+// kill opens the fleet again with its files as a kill leaves them.
+func kill(t *testing.T, h *hall, c Config, l *lan) *hall {
+	t.Helper()
+	left := t.TempDir()
+	if err := os.CopyFS(left, os.DirFS(c.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	h.stop()
+	c.Dir = left
+	return openHall(t, c, l)
+}
+
 func TestAProgramKilledWhileTheVendorIsAskedDoesNotAskAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, l := t.TempDir(), newLAN()
-		c := every(Firmware)
-		c.Dir = dir
+		c, l := every(Firmware), newLAN()
+		c.Dir = t.TempDir()
 		h := openHall(t, c, l)
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
 		sim.Inject(dragontest.Hang, dragontest.On("getLatestFirmwareVersion"))
@@ -23,16 +34,10 @@ func TestAProgramKilledWhileTheVendorIsAskedDoesNotAskAgain(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		time.Sleep(2 * time.Second)
-		killed := t.TempDir() // the files as a kill leaves them
-		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
-		h.stop()
-		if _, err := os.Stat(filepath.Join(dir, questionsName)); err == nil {
+		h = kill(t, h, c, l)
+		if _, err := os.Stat(filepath.Join(c.Dir, questionsName)); err == nil { // that one ended in order afterwards
 			t.Error("the questions are kept beside an inventory that has them")
 		}
-		c.Dir = killed
-		h = openHall(t, c, l)
 		h.read(h.Lookup("10.1.0.8"))
 		time.Sleep(23 * time.Hour)
 		if n := l.asked("10.1.0.8", askVendor); n != 1 {
@@ -43,9 +48,8 @@ func TestAProgramKilledWhileTheVendorIsAskedDoesNotAskAgain(t *testing.T) {
 
 func TestAKilledProgramRemembersWhatTheVendorSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, l := t.TempDir(), newLAN()
-		c := every(Firmware)
-		c.Dir = dir
+		c, l := every(Firmware), newLAN()
+		c.Dir = t.TempDir()
 		h := openHall(t, c, l)
 		d, _ := h.dragon("10.1.0.8", dragontest.Spec{})
 		h.read(d)
@@ -54,13 +58,7 @@ func TestAKilledProgramRemembersWhatTheVendorSaid(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		said := d.Facts().Firmware.Value
-		killed := t.TempDir()
-		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
-		h.stop()
-		c.Dir = killed
-		h = openHall(t, c, l)
+		h = kill(t, h, c, l)
 		if got := h.Lookup("10.1.0.8").Facts().Firmware.Value; got.Version != said.Version || got.Version == "" || got.URL != said.URL || got.UpToDate != said.UpToDate {
 			t.Errorf("%+v, want %+v", got, said)
 		}
