@@ -72,7 +72,7 @@ func (c *Collector) Probe() http.Handler {
 }
 
 // overviewOf asks for the overview as the dragon sends it: a reading has it without its text.
-// An upload of firmware may hold the dragon for minutes: nobody waits for it here.
+// An upload of firmware may hold the dragon for minutes: the page does not wait for it.
 func overviewOf(ctx context.Context, d *fleet.Dragon) (a dragon.Answer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, overviewTimeout)
 	defer cancel()

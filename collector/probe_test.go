@@ -72,6 +72,20 @@ func TestAProbeOfADragonThatIsDownIsAnAnswer(t *testing.T) {
 	})
 }
 
+// The page says why a part of it is missing.
+func TestDebugWithoutASecondOverview(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.FleetConfig{})
+		defer f.close()
+		f.probed(t, f.worker(0)) // a later reading needs no overview of its own
+		f.dragons.Dragon(0).Inject(dragontest.Hang, dragontest.On("overview"))
+		page := get(t.Context(), f.Probe(), "/probe?debug=true&target="+f.worker(0)).Body.String()
+		if strings.Contains(page, "-- /api/overview") || !strings.Contains(page, "-- /api/summary: complete") || !strings.Contains(page, `msg="overview not read again"`) {
+			t.Error(page)
+		}
+	})
+}
+
 func TestDebugTellsHowADragonWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{Specs: func(int) dragontest.Spec {

@@ -39,6 +39,29 @@ func TestACurtailmentKeepsTheBaseline(t *testing.T) {
 	}
 }
 
+// In a curtailment of more than two days the dragons are judged by what they do in it: on a small
+// farm nothing else could tell that one does too little.
+func TestALongCurtailmentIsLearned(t *testing.T) {
+	f := configuredFarm(t, 4)
+	if _, err := f.mem.Pause(f.now, PauseRequest{Kind: Curtailed, Scope: "fleet", Mode: "efficient", Owner: "user:ann", Reason: "price", For: 5 * 24 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	for day := range 4 {
+		for range 24 * 60 {
+			for _, u := range f.units {
+				u.who.Mode = u.has.Mode
+			}
+			f.tick()
+		}
+		for i := range f.units {
+			b := f.record(i).Baseline
+			if learned := b.known("efficient").IsKnown() && b.Mode == "efficient"; learned != (day >= 3) {
+				t.Errorf("unit %d after %d days: %+v", i, day+1, b)
+			}
+		}
+	}
+}
+
 // A curtailment needs a mode, and nothing else has one.
 func TestACurtailmentNeedsAMode(t *testing.T) {
 	f := configuredFarm(t, 4)

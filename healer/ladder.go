@@ -265,9 +265,8 @@ func (c *cycle) hopeless(s *subject) bool {
 		return false
 	}
 	last := s.r.last(func(a *Action) bool { return a.Kind == Reboot && a.Actor == HealerActor && !a.saysNothing() })
-	// Of two low boards now one is the lowest, now the other.
-	same := reason == BoardLow || last != nil && last.Slot == s.w.evidence[s.fired].slot
-	return last != nil && last.Reason == reason && same &&
+	return last != nil && last.Reason == reason &&
+		(reason == BoardLow || last.Slot == s.w.evidence[s.fired].slot) && // of two low boards now one is the lowest, now the other
 		last.Outcome != Recovered && last.At >= s.r.Released && c.now.Since(last.At) < week
 }
 

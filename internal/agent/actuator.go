@@ -398,10 +398,12 @@ func (h *Healer) expectOpen(now healer.Instant) {
 	for mac, r := range h.mem.Dragons {
 		for i := range r.Actions {
 			a := &r.Actions[i]
-			row, writes := writes[a.Kind]
-			if d := h.config.Fleet.Lookup(mac); d != nil && writes && a.Outcome == healer.Open && a.Proof == 0 {
+			if a.Outcome != healer.Open || a.Proof != 0 {
+				continue
+			}
+			if d := h.config.Fleet.Lookup(mac); d != nil {
 				from := time.Now().Add(-h.pause(max(0, now.Wall.Sub(a.Wall))))
-				d.Expect(row.restarts, from, from.Add(h.pause(restartsWithin(a.Kind, policy))))
+				d.Expect(writes[a.Kind].restarts, from, from.Add(h.pause(restartsWithin(a.Kind, policy))))
 			}
 		}
 	}

@@ -164,7 +164,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request, code int, name stri
 	}
 	level.Error(p.Logger).Log("msg", "page failed; please report this", "page", name, "err", err)
 	if page.begun {
-		panic(http.ErrAbortHandler) // a client must not take the half for the whole
+		panic(http.ErrAbortHandler) // so that half of a page is not taken for the whole
 	}
 	http.Error(w, "The page cannot be rendered. The log has the error.", http.StatusInternalServerError)
 }

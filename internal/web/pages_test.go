@@ -551,8 +551,8 @@ func TestARestartOfOursNeedsNoAttention(t *testing.T) {
 	}
 }
 
-// A page that cannot be made is an error, and half of a page breaks off: nobody takes it for
-// the whole.
+// A page that cannot be made is an error. One that fails half-way breaks off, so that it is not
+// taken for the whole.
 func TestAPageThatFails(t *testing.T) {
 	a := config(t, "/metrics").API
 	a.Logger = log.NewNopLogger()
