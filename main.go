@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -20,20 +19,12 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 )
 
-// gcPercent is how much the heap may grow, in percent, before it is collected: half of
-// Go's default. The live heap is small and lasts, the garbage of a scrape is large, and
-// the host may be a Raspberry Pi. The variable GOGC overrides it.
-const gcPercent = 50
-
 // heapShare is Go's share of the cgroup's memory limit. The rest is for the kernel, some
 // 5 kB for each open connection, and for the pages of the binary. The variable GOMEMLIMIT
 // overrides it.
 const heapShare = 0.75
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	if err := app.DisableCoreDumps(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: core dumps are not disabled: %v\n", cli.Name, err)
 	}

@@ -30,11 +30,12 @@ const (
 	arpLength    = 28 // of an ARP message of IPv4 over Ethernet
 )
 
-// Every request goes to all hosts of the link, and dragons are small machines. Twice
-// 65,534 requests at this rate take 44 s, in 1.4 Mbit/s.
+// Every request goes to all hosts of the link, and dragons are small machines: some
+// microseconds of each, so that a scan takes a few percent of them. Twice 65,534 requests
+// at this rate take 28 s, in 2.2 Mbit/s.
 const (
-	requestsPerSecond = 3000
-	requestsInARow    = 30
+	requestsPerSecond = 4700
+	requestsInARow    = 47
 )
 
 // listenARP opens the link of a device.

@@ -448,7 +448,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 }
 
 func TestParallelLeavesFilesForOthers(t *testing.T) {
-	for files, want := range map[uint64]int{0: 900, 1: 1, 256: 192, 1024: 768, 1200: 900, 1 << 20: 900, 1<<64 - 1: 900} {
+	for files, want := range map[uint64]int{0: 1600, 1: 1, 256: 192, 1024: 768, 1200: 900, 4096: 1024, 6400: 1600, 1 << 20: 1600, 1<<64 - 1: 1600} {
 		if got := parallel(files); got != want {
 			t.Errorf("%d open files allow %d connects, want %d", files, got, want)
 		}

@@ -13,27 +13,27 @@ const (
 	largeFarm   = 5000
 	largeFarmGC = 40 // percent
 
-	memoryInterval = time.Minute
+	memoryInterval = 5 * time.Second
 )
 
-// boundMemory has the garbage collector run earlier while there are many dragons, and at the
-// start, which may find many; until ctx is done. GOGC in the environment overrules it.
+// boundMemory has the garbage collector run earlier while there are many dragons, until ctx
+// is done. GOGC in the environment overrules it.
 func boundMemory(ctx context.Context, dragons func() int) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
 	tick := time.NewTicker(memoryInterval)
 	defer tick.Stop()
-	for percent := largeFarmGC; ; {
+	for {
+		percent := 100
+		if dragons() >= largeFarm {
+			percent = largeFarmGC
+		}
 		debug.SetGCPercent(percent)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
-		}
-		percent = 100
-		if dragons() >= largeFarm {
-			percent = largeFarmGC
 		}
 	}
 }
