@@ -32,7 +32,7 @@ const (
 
 const (
 	factWorkers   = 32              // concurrent reads of facts other than firmware
-	factBeat      = time.Second     // at whose whole multiples dragons are asked: to wake up for each costs more than to ask
+	factBeat      = 5 * time.Second // at whose whole multiples dragons are asked: to wake up for each costs more than to ask
 	factSoon      = 2 * time.Minute // within which a dragon that came up is asked
 	factAgain     = 5 * time.Second // within which one whose lane was taken is asked again
 	firmwareLeast = 24 * time.Hour  // between questions to the vendor, whatever is configured
@@ -201,11 +201,13 @@ func (f *Fleet) jittered(every time.Duration) time.Duration { return every + f.j
 
 func (d *Dragon) factPoll(fact Fact) *factPoll { return &d.factPolls[slices.Index(facts[:], fact)] }
 
-// plan has a fact asked at a time, or at the next beat: with others, so that the program
-// wakes up for all of them at once. The caller holds d.mu.
+// plan has a fact asked at the next beat after a time: with others, so that the program
+// wakes up for all of them at once. The vendor's is rare, and does not wait for the lane.
+// The caller holds d.mu.
 func (d *Dragon) plan(fact Fact, at time.Time) {
-	beat := d.fleet.pace.ours(factBeat)
-	at = at.Add(-at.Sub(d.fleet.began) % beat).Add(beat)
+	if beat := d.fleet.pace.ours(factBeat); fact != Firmware {
+		at = at.Add(-at.Sub(d.fleet.began) % beat).Add(beat)
+	}
 	d.factPoll(fact).next = at
 	d.fleet.factQueue.add(factOf{d, fact}, at)
 }
