@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"time"
 )
@@ -114,7 +115,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Port() == "" {
 		host = net.JoinHostPort(req.URL.Hostname(), "80")
 	}
+	trace := httptrace.ContextClientTrace(req.Context())
 	if c := t.take(host); c != nil {
+		gotConnection(trace, httptrace.GotConnInfo{Conn: c, Reused: true})
 		resp, err := t.exchange(c, host, req)
 		if !errors.Is(err, errStale) || req.Context().Err() != nil {
 			return resp, err
@@ -131,7 +134,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	gotConnection(trace, httptrace.GotConnInfo{Conn: c})
 	return t.exchange(c, host, req)
+}
+
+func gotConnection(trace *httptrace.ClientTrace, info httptrace.GotConnInfo) {
+	if trace != nil && trace.GotConn != nil {
+		trace.GotConn(info)
+	}
 }
 
 var errStale = errors.New("connection closed before the answer")

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,6 +81,20 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 				t.Errorf("%d connections", *dials)
 			}
 		})
+	}
+}
+
+func TestATraceSeesNewAndKeptConnections(t *testing.T) {
+	tr, _ := peer(t, func(_ int, c net.Conn) { answering(c, said) })
+	var reused []bool
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = append(reused, c.Reused) }})
+	for range 2 {
+		if _, err := asked(ctx, tr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []bool{false, true}; !slices.Equal(reused, want) {
+		t.Errorf("reused %v, want %v", reused, want)
 	}
 }
 

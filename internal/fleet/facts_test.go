@@ -514,6 +514,7 @@ func TestAVendorThatHangsDelaysNothing(t *testing.T) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
 		h.read(d)
 		sim.Inject(dragontest.Hang, dragontest.On("getLatestFirmwareVersion"))
+		time.Sleep(time.Second) // between two beats, at which other facts are asked for
 		hung := 0
 		for end := time.Now().Add(5 * time.Hour); time.Now().Before(end); time.Sleep(15 * time.Second) {
 			start := time.Now()

@@ -36,7 +36,7 @@ type sharedRead struct {
 	hurried  bool      // a reader timed out: the reading goes on without readers
 	endpoint *endpoint // where it asks; nil until it has the slot
 
-	connected atomic.Bool // the device accepted the connection
+	connected atomic.Bool // the device accepted a new connection
 
 	done    chan struct{} // closed when reading and err are set
 	reading *Reading
@@ -152,7 +152,11 @@ func (d *Dragon) readShared(ctx context.Context, f *sharedRead) {
 		return
 	}
 	defer d.release() // after publishing: a write cancels a reading that is not published
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { f.connected.Store(true) }})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		if !c.Reused { // a kept one says nothing: the dragon may have lost its power since
+			f.connected.Store(true)
+		}
+	}})
 	r, err := d.readSelf(ctx, f)
 	d.publish(f, r, err)
 }

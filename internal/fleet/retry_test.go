@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -228,4 +229,38 @@ func TestSimulatedDragonsAreRetriedAsMuchSoonerAsTheyLiveFaster(t *testing.T) {
 			h.Errorf("%d retries with the hour after, want one more in 30 to 60 s", n)
 		}
 	})
+}
+
+// The other tests have a network of their own; this one has the program's own transport.
+func TestAHangIsSeenOnARealConnection(t *testing.T) {
+	sim := dragontest.New(dragontest.Spec{})
+	server := httptest.NewServer(sim)
+	defer server.Close()
+	f, err := Open(Config{Client: dragon.Options{Transport: dragon.NewTransport(), Timeout: 200 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := server.Listener.Addr().String()
+	client := dragon.New(address, f.config.Client)
+	id, err := client.Identify(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Sighted(t.Context(), Sighting{Address: address, Client: client, Identity: id})
+	d := f.Lookup(address)
+	if _, err := d.Read(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	sim.Inject(dragontest.Hang)
+	for _, want := range []bool{false, true} { // at first on the kept connection, which says nothing
+		if _, err := d.ReadNow(t.Context()); dragon.Reason(err) != "timeout" {
+			t.Fatal(err)
+		}
+		d.mu.Lock()
+		hangs := d.health.hangs
+		d.mu.Unlock()
+		if hangs != want {
+			t.Errorf("hangs %v, want %v", hangs, want)
+		}
+	}
 }
