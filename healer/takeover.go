@@ -4,6 +4,13 @@ package healer
 // fleet again before it acts. The memory is the one that the last leader wrote; the standby
 // has followed an earlier one, and so has its line of time.
 func (m *Memory) TakeOver(standby *Memory) {
+	m.Follow(standby)
+	m.run.lastAudited = make(map[string]saying)
+}
+
+// Follow does the same for a standby that stays one: the memory is what the leader has written
+// meanwhile.
+func (m *Memory) Follow(standby *Memory) {
 	run := standby.run
 	if !run.time.started {
 		return
@@ -12,6 +19,6 @@ func (m *Memory) TakeOver(standby *Memory) {
 	if wall := m.Fleet.Anchor.Wall; wall.After(run.time.storedMax) {
 		run.time.storedMax = wall
 	}
-	run.lastAudited, run.slice, run.allCold = make(map[string]saying), m.run.slice, m.run.allCold
+	run.slice, run.allCold = m.run.slice, m.run.allCold
 	m.run = run
 }

@@ -38,6 +38,7 @@ func TestFailuresOfTwoInstances(t *testing.T) {
 			{"slow commit", slowCommit},
 			{"answer of the intent lost", lostAnswer},
 			{"both start at once", bothAtOnce},
+			{"the other one starts during a pause", pausedAtTheStart},
 			{"state of a newer version", newerVersion},
 		} {
 			t.Run(row.name, func(t *testing.T) {
@@ -97,7 +98,7 @@ func newerVersion(p *pair) {
 	epoch := p.epoch()
 	p.sicken(1)
 	p.live(30*time.Minute, "it sends something", func() bool { return p.written(1) > 0 })
-	if state, err := store.PeekEtcd(context.Background(), direct); err != nil || !bytes.Equal(state.Fleet, newer) {
+	if state, err := store.PeekEtcd(context.Background(), direct, 0); err != nil || !bytes.Equal(state.Fleet, newer) {
 		p.t.Errorf("the state of the newer version is %q, %v", state.Fleet, err)
 	}
 	if now := p.epoch(); now != epoch {
@@ -138,6 +139,32 @@ func cutOffFromEtcd(p *pair) {
 	leader.cutFromEtcd(false)
 	p.eventually("the deposed leader follows", func() bool { return leader.healer.published.Load().Leader != nil && !leader.leads() })
 	p.live(30*time.Minute, "both lead", func() bool { return leader.leads() })
+}
+
+// The other one starts while the leader is paused, and sees the pause end.
+func pausedAtTheStart(p *pair) {
+	leader := p.start().leader()
+	other := leader.other()
+	other.stop()
+	pause, err := leader.healer.Pause(p.t.Context(), healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "a visit", UntilResume: true})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	other.start()
+	pauses := func(n int) func() bool {
+		return func() bool {
+			plan, err := other.healer.Plan()
+			return err == nil && len(plan.Pauses) == n
+		}
+	}
+	p.eventually("the other one knows of the pause", pauses(1))
+	if err := leader.healer.Resume(p.t.Context(), pause.ID, "eva"); err != nil {
+		p.t.Fatal(err)
+	}
+	p.eventually("the other one knows that it is over", pauses(0))
+	p.eventually("it has seen the dragons for itself", other.knowsAll)
+	p.sicken(1)
+	p.eventually("the leader heals", func() bool { return p.written(1) == 1 })
 }
 
 // The leader reaches etcd and no dragon. It gives the lead up to one that does.

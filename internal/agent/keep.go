@@ -189,10 +189,15 @@ func (h *Healer) take(o *opened) {
 			h.rests = time.Now().Add(newerRest)
 		}
 		h.refused(o.err)
-		// A standby goes on from the leader's memory once, and so sees the fleet by the
-		// leader's line of time from then on.
-		if o.memory != nil && !h.follows {
-			h.mem, h.follows = o.memory, h.held && h.config.Shared
+		// A standby goes on from the leader's memory, and so sees the fleet by the leader's
+		// line of time from then on.
+		switch {
+		case o.memory == nil:
+		case h.follows:
+			o.memory.Follow(h.mem)
+			h.mem = o.memory
+		default:
+			h.mem, h.follows = o.memory, true
 			h.mem.Start(now, h.config.Policy())
 		}
 		return

@@ -46,14 +46,16 @@ func (c *Config) ShareIn(etcd store.EtcdConfig) (err error) {
 		}
 		return e, state, nil
 	}
+	seen := uint64(0) // a standby asks every few seconds, and the leader writes once a minute
 	c.Peek = func(ctx context.Context, why error) *healer.Memory {
 		if !errors.Is(why, store.ErrHeld) {
 			return nil
 		}
-		state, err := store.PeekEtcd(ctx, etcd)
-		if err != nil {
+		state, err := store.PeekEtcd(ctx, etcd, seen)
+		if err != nil || state.Empty() {
 			return nil
 		}
+		seen = state.Generation
 		return memoryOf(&state)
 	}
 	return nil

@@ -352,14 +352,28 @@ func (c *EtcdConfig) content(ctx context.Context, client *clientv3.Client) (cont
 	return content, all[keySeal].Revision, err
 }
 
-// PeekEtcd returns the state without owning it.
-func PeekEtcd(ctx context.Context, c EtcdConfig) (State, error) {
+// PeekEtcd returns the state without owning it. It has no records while it is still of the
+// generation that the caller has seen; 0: none.
+func PeekEtcd(ctx context.Context, c EtcdConfig, seen uint64) (State, error) {
 	c = c.withDefaults()
 	client, err := c.client()
 	if err != nil {
 		return State{}, err
 	}
 	defer func() { _ = client.Close() }()
+	if seen > 0 {
+		ctx, cancel := context.WithTimeout(ctx, requestWithin)
+		defer cancel()
+		r, err := client.Get(ctx, c.key("state/"+keySeal))
+		if err != nil {
+			return State{}, err
+		}
+		if len(r.Kvs) > 0 {
+			if s, err := decodeSeal(r.Kvs[0].Value); err == nil && s.Generation == seen {
+				return State{Records: NewRecords(), Generation: seen, WrittenBy: s.WrittenBy}, nil
+			}
+		}
+	}
 	content, _, err := c.content(ctx, client)
 	if err != nil || len(content) == 0 {
 		return State{Records: NewRecords()}, err
