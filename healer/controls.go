@@ -111,8 +111,22 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 		p.Until = t.Add(r.For)
 	}
 	m.Fleet.Pauses = append(m.Fleet.Pauses, p)
+	if p.Calendar != "" {
+		if m.Fleet.Calendars == nil {
+			m.Fleet.Calendars = make(map[string]Moment)
+		}
+		m.Fleet.Calendars[p.Calendar] = p.Until
+	}
 	m.TouchFleet()
 	return p, nil
+}
+
+// ForgetCalendar lets a calendar pause again within its interval.
+func (m *Memory) ForgetCalendar(name string) {
+	if _, ok := m.Fleet.Calendars[name]; ok {
+		delete(m.Fleet.Calendars, name)
+		m.TouchFleet()
+	}
 }
 
 // Resume ends one pause.

@@ -217,8 +217,9 @@ type FleetRecord struct {
 	Breakers   []*Breaker           `json:"breakers,omitempty"` // those that are not closed, by name and scope
 	Pauses     []Pause              `json:"pauses,omitempty"`
 	NextPause  int                  `json:"next_pause,omitempty"`
-	Tunes      map[string][]float64 `json:"tunes,omitempty"` // seconds that autotuning took, by model
-	Boots      map[string][]float64 `json:"boots,omitempty"` // seconds from a reboot to the first answer, by model
+	Calendars  map[string]Moment    `json:"calendars,omitempty"` // when the newest pause of each is over, also where a person has ended it before
+	Tunes      map[string][]float64 `json:"tunes,omitempty"`     // seconds that autotuning took, by model
+	Boots      map[string][]float64 `json:"boots,omitempty"`     // seconds from a reboot to the first answer, by model
 	PastHolds  []PastHold           `json:"past_holds,omitempty"`
 	Conflicts  map[string]Moment    `json:"conflicts,omitempty"` // MACs that several claimed, and the last sign of it, to the hour
 	ConfigHash string               `json:"config_hash,omitempty"`
@@ -401,7 +402,7 @@ func (m *Memory) Clone() *Memory {
 	for i, b := range m.Fleet.Breakers {
 		f.Breakers[i] = cloned(b)
 	}
-	f.Conflicts = maps.Clone(m.Fleet.Conflicts)
+	f.Conflicts, f.Calendars = maps.Clone(m.Fleet.Conflicts), maps.Clone(m.Fleet.Calendars)
 	f.Tunes, f.Boots = clonedLists(m.Fleet.Tunes), clonedLists(m.Fleet.Boots)
 	f.Rollouts = make([]*ConfigRollout, len(m.Fleet.Rollouts))
 	for i, ro := range m.Fleet.Rollouts {

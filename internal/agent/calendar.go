@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,18 +26,23 @@ func (h *Healer) keepCalendars(now healer.Instant) {
 			continue
 		}
 		if err := h.mem.Resume(p.ID); err == nil {
-			delete(h.calendarUntil, p.Calendar) // it may be configured otherwise now
+			h.mem.ForgetCalendar(p.Calendar) // it may be configured otherwise now
 			h.auditRequest(healer.Resume, "", calendarActor(p.Calendar), "pause "+p.ID)
+		}
+	}
+	for name := range maps.Clone(h.mem.Fleet.Calendars) {
+		if !slices.ContainsFunc(calendars, func(c healer.Calendar) bool { return c.Name == name }) {
+			h.mem.ForgetCalendar(name)
 		}
 	}
 	for i := range calendars {
 		c := &calendars[i]
 		if !c.Open(now.Wall) {
-			delete(h.calendarUntil, c.Name)
+			h.mem.ForgetCalendar(c.Name)
 			continue
 		}
 		made := slices.ContainsFunc(h.mem.Fleet.Pauses, func(p healer.Pause) bool { return p.Calendar == c.Name })
-		if made || t < h.calendarUntil[c.Name] {
+		if made || t < h.mem.Fleet.Calendars[c.Name] {
 			continue
 		}
 		p, err := h.mem.Pause(now, healer.PauseRequest{Kind: c.Kind, Scope: c.Scope, Value: c.Value, Owner: "calendar " + c.Name, Reason: c.Reason,
@@ -45,10 +51,6 @@ func (h *Healer) keepCalendars(now healer.Instant) {
 			level.Error(h.logger).Log("msg", "calendar cannot pause the healer", "calendar", c.Name, "err", err)
 			continue
 		}
-		if h.calendarUntil == nil {
-			h.calendarUntil = make(map[string]healer.Moment)
-		}
-		h.calendarUntil[c.Name] = p.Until
 		h.auditRequest(healer.Hold, "", calendarActor(c.Name), fmt.Sprintf("%s %s of %s: %s", p.InWords(), p.ID, p.Of(), p.Reason))
 	}
 }

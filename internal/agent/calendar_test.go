@@ -93,12 +93,21 @@ func TestACalendarGivesWay(t *testing.T) {
 		if _, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "mine"}); err != nil {
 			t.Fatal(err)
 		}
+		w.stop()
+		w.start()
+		pass(3 * time.Minute)
 		if err := w.healer.Resume(w.ctx, w.pauses()[0].ID, "eva"); err != nil {
 			t.Fatal(err)
 		}
 		pass(10 * time.Minute)
 		if p := w.pauses(); len(p) != 1 || p[0].Owner != "eva" {
 			t.Errorf("after a person's word: %+v", p)
+		}
+		w.stop()
+		w.start()
+		pass(10 * time.Minute)
+		if p := w.pauses(); len(p) != 1 || p[0].Owner != "eva" {
+			t.Errorf("after a person's word and a restart: %+v", p)
 		}
 		again := slices.Clone(other)
 		again[0].Name = "again"

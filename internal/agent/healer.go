@@ -140,7 +140,6 @@ type Healer struct {
 	spawned        int             // goroutines that carry something out, and the one that looks
 	spawnEnded     chan struct{}
 	counted        counted
-	calendarUntil  map[string]healer.Moment // when the newest pause of a calendar is over; only while it is its time
 	calendarBegins map[string]calendarBegin
 
 	decide func(healer.Instant, *healer.View, *healer.Memory, *healer.Policy) *healer.Plan
