@@ -153,15 +153,24 @@ func (m *Memory) Retirements(mac string) (ids []string) {
 // ErrActing says that the outcome of an action on a dragon is not known yet.
 var ErrActing = errors.New("an action on the dragon is not judged yet; wait until it is")
 
+// forgottenFor is how long other hosts have to forget a dragon.
+const forgottenFor = 30 * 24 * time.Hour
+
 // Forget drops all that is known of a dragon, and the pauses of it alone. It refuses while
 // an action on it is not judged.
-func (m *Memory) Forget(mac string) error {
+func (m *Memory) Forget(mac string, wall time.Time) error {
 	r := m.Dragons[mac]
+	if r != nil && r.open() != nil {
+		return ErrActing
+	}
+	maps.DeleteFunc(m.Fleet.Forgotten, func(_ string, at time.Time) bool { return wall.Sub(at) > forgottenFor })
+	if m.Fleet.Forgotten == nil {
+		m.Fleet.Forgotten = make(map[string]time.Time)
+	}
+	m.Fleet.Forgotten[mac] = wall.UTC()
+	m.TouchFleet()
 	if r == nil {
 		return nil
-	}
-	if r.open() != nil {
-		return ErrActing
 	}
 	delete(m.Dragons, mac)
 	delete(m.run.dragons, mac)

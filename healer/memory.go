@@ -217,6 +217,7 @@ type FleetRecord struct {
 	Breakers   []*Breaker           `json:"breakers,omitempty"` // those that are not closed, by name and scope
 	Pauses     []Pause              `json:"pauses,omitempty"`
 	NextPause  int                  `json:"next_pause,omitempty"`
+	Forgotten  map[string]time.Time `json:"forgotten,omitempty"` // MACs that a person made unknown in the last 30 days, for the inventories of other hosts
 	Calendars  map[string]Moment    `json:"calendars,omitempty"` // when the newest pause of each is over, also where a person has ended it before
 	Tunes      map[string][]float64 `json:"tunes,omitempty"`     // seconds that autotuning took, by model
 	Boots      map[string][]float64 `json:"boots,omitempty"`     // seconds from a reboot to the first answer, by model
@@ -402,7 +403,7 @@ func (m *Memory) Clone() *Memory {
 	for i, b := range m.Fleet.Breakers {
 		f.Breakers[i] = cloned(b)
 	}
-	f.Conflicts, f.Calendars = maps.Clone(m.Fleet.Conflicts), maps.Clone(m.Fleet.Calendars)
+	f.Conflicts, f.Calendars, f.Forgotten = maps.Clone(m.Fleet.Conflicts), maps.Clone(m.Fleet.Calendars), maps.Clone(m.Fleet.Forgotten)
 	f.Tunes, f.Boots = clonedLists(m.Fleet.Tunes), clonedLists(m.Fleet.Boots)
 	f.Rollouts = make([]*ConfigRollout, len(m.Fleet.Rollouts))
 	for i, ro := range m.Fleet.Rollouts {

@@ -39,6 +39,7 @@ func TestFailuresOfTwoInstances(t *testing.T) {
 			{"answer of the intent lost", lostAnswer},
 			{"both start at once", bothAtOnce},
 			{"the other one starts during a pause", pausedAtTheStart},
+			{"the inventory changes at the leader", sharedInventory},
 			{"state of a newer version", newerVersion},
 		} {
 			t.Run(row.name, func(t *testing.T) {
@@ -163,6 +164,34 @@ func pausedAtTheStart(p *pair) {
 	}
 	p.eventually("the other one knows that it is over", pauses(0))
 	p.eventually("it has seen the dragons for itself", other.knowsAll)
+	p.sicken(1)
+	p.eventually("the leader heals", func() bool { return p.written(1) == 1 })
+}
+
+// What a person forgets and retires at the leader is so at the other one. What is found again stays.
+func sharedInventory(p *pair) {
+	leader := p.start().leader()
+	other := leader.other()
+	ours, theirs := leader.healer.config.Fleet, other.healer.config.Fleet
+	gone, kept := p.dragons.Addr(3), p.dragons.Addr(4)
+	forget := func() error { _, err := ours.Forget(gone); return err }
+	if err := leader.healer.Forget(p.t.Context(), p.mac(3), "eva", forget); err != nil {
+		p.t.Fatal(err)
+	}
+	p.eventually("the other one forgets it", func() bool { return theirs.Lookup(gone) == nil })
+	other.sight(3)
+	p.live(10*time.Minute, "the other one forgets what it has found again", func() bool { return theirs.Lookup(gone) == nil })
+	if _, err := leader.healer.Retire(p.t.Context(), kept, 8760*time.Hour, "eva", "on the shelf"); err != nil {
+		p.t.Fatal(err)
+	}
+	retired := func(want bool) func() bool {
+		return func() bool { return theirs.Lookup(kept).RetiredUntil().After(time.Now().Add(time.Hour)) == want }
+	}
+	p.eventually("the other one retires it", retired(true))
+	if err := leader.healer.Unretire(p.t.Context(), kept, "eva"); err != nil {
+		p.t.Fatal(err)
+	}
+	p.eventually("the other one ends that", retired(false))
 	p.sicken(1)
 	p.eventually("the leader heals", func() bool { return p.written(1) == 1 })
 }

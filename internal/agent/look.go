@@ -198,6 +198,7 @@ func (h *Healer) cycle(ctx context.Context) error {
 	h.view = h.snapshot(h.policy)
 	h.plan = h.decide(now, h.view, h.mem, h.enforced())
 	h.share(h.plan)
+	h.shareInventory(now)
 	h.persist()
 	h.appendAudit(h.found()...)
 	h.appendAudit(h.plan.Audit...)

@@ -55,6 +55,7 @@ type instance struct {
 	registry *prometheus.Registry
 	log      lockedBuffer
 	stop     func()
+	sight    func(i int)  // as a scan does
 	sent     atomic.Int64 // writes that it knows of
 	lastSent atomic.Pointer[time.Time]
 }
@@ -236,13 +237,16 @@ func (x *instance) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = f.Run(ctx) })
-	for i := range x.dragons.Len() {
+	x.sight = func(i int) {
 		client := dragon.New(x.dragons.Addr(i), options)
 		identity, err := client.Identify(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.Sighted(ctx, fleet.Sighting{Address: x.dragons.Addr(i), Client: client, Identity: identity})
+	}
+	for i := range x.dragons.Len() {
+		x.sight(i)
 	}
 	running.Go(func() { _ = h.Run(ctx) })
 	x.stop = sync.OnceFunc(func() {

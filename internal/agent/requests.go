@@ -161,7 +161,7 @@ func (h *Healer) Unretire(ctx context.Context, target, by string) error {
 func (h *Healer) Forget(ctx context.Context, mac, by string, forget func() error) error {
 	return h.change(ctx, "forgetting", func(healer.Instant) error {
 		who := h.mem.Dragons[mac]
-		if err := h.mem.Forget(mac); err != nil {
+		if err := h.mem.Forget(mac, time.Now()); err != nil {
 			return err
 		}
 		if who != nil {

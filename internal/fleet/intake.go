@@ -245,8 +245,13 @@ func (f *Fleet) Retire(name string, until time.Time) (*Info, error) {
 	return d.Info(), nil
 }
 
-func (d *Dragon) isRetired(now time.Time) bool {
+// RetiredUntil is until when the dragon is retired; zero: it is not.
+func (d *Dragon) RetiredUntil() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return now.Before(d.retired)
+	return d.retired
+}
+
+func (d *Dragon) isRetired(now time.Time) bool {
+	return now.Before(d.RetiredUntil())
 }

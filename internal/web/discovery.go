@@ -139,11 +139,15 @@ func (a *api) retire(ctx context.Context, q *request) (any, error) {
 
 // unretire ends the retirement of a dragon.
 func (a *api) unretire(ctx context.Context, q *request) (any, error) {
+	refused := a.Healer.Unretire(ctx, q.Dragon, q.Owner)
+	if refused != nil && !errors.Is(refused, agent.ErrUnwritten) && !errors.Is(refused, agent.ErrNotRetired) {
+		return nil, refused // as an instance that does not lead does
+	}
 	info, err := a.Fleet.Retire(q.Dragon, time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	return info.Worker, a.Healer.Unretire(ctx, q.Dragon, q.Owner)
+	return info.Worker, refused
 }
 
 // Missing reports whether there is something that a person has to look at.
