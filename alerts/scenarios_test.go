@@ -117,7 +117,7 @@ var scenarios = []scenario{
 	{alert: "HealerPaused", with: map[string]string{`mother_pauses{scope="site"}`: "0|1"}},
 	{alert: "HarmLatched", with: breaker("harm", "", "3")},
 	{alert: "LostAfterAction", with: also(deaf("timeout"), `mother_healer_device_state{worker="a",state="healthy"}`, "1|none", `mother_healer_device_state{worker="a",state="lost"}`, "none|1")},
-	{alert: "HealerReadOnly", with: map[string]string{`mother_state_writable`: "1|0"}},
+	{alert: "HealerReadOnly", with: map[string]string{`mother_state_writable`: "1|0"}, near: map[string]string{`mother_state_writable`: "1|0", `mother_healer_standby`: "0|1"}},
 	{alert: "NoLeader", with: map[string]string{`mother_ha_leaders`: "1|0"}, near: map[string]string{`mother_leader`: "1|0"}},
 	{alert: "TwoLeaders", with: map[string]string{`mother_leader{instance="b"}`: "0|1", `mother_ha_info{instance="b",id="b",prefix="/north/"}`: "1"},
 		near: map[string]string{`mother_leader{instance="b"}`: "0|1", `mother_ha_info{instance="b",id="b",prefix="/south/"}`: "1"}},
@@ -163,7 +163,7 @@ var scenarios = []scenario{
 func world() map[string]string {
 	w := map[string]string{
 		`up{}`: "1", `mother_build_info{version="1"}`: "1",
-		`mother_healer_last_cycle_timestamp_seconds`: "age", `mother_healer_lock_held`: "1", `mother_state_writable`: "1", `mother_leader`: "1", `mother_ha_coordinator_up`: "1", `mother_ha_leaders`: "1",
+		`mother_healer_last_cycle_timestamp_seconds`: "age", `mother_healer_lock_held`: "1", `mother_healer_standby`: "0", `mother_state_writable`: "1", `mother_leader`: "1", `mother_ha_coordinator_up`: "1", `mother_ha_leaders`: "1",
 		`mother_ha_info{id="a",prefix="/north/"}`: "1", `mother_ha_member_info{id="a",version="1.0.0",config_hash="a"}`: "1", `mother_state_recovered`: "0",
 		`mother_healer_stop`: "0", `mother_clock_trusted`: "1", `mother_clock_jumps_total`: "0", `mother_healer_quarantined`: "0", `mother_identity_conflicts`: "0",
 		`mother_healer_mode{mode="safe"}`: "0", `mother_healer_mode{mode="observe"}`: "1", `mother_healer_isolated`: "0", `mother_site_hot`: "0", `mother_healer_untreated_seconds`: "0",

@@ -62,6 +62,8 @@ type Config struct {
 	// State opens what the memory is kept in, and owns it; default: healer.db in Dir. floor is the
 	// newest generation that is known of it. Another owner is store.ErrHeld.
 	State func(ctx context.Context, floor uint64) (Backend, store.State, error)
+	// ReadState reads the state without owning it, for PlanOffline; nil: the one in Dir.
+	ReadState func(context.Context) (store.State, error)
 	// Peek reads the memory that could not be opened, and why not; nil: that cannot be done.
 	Peek func(ctx context.Context, why error) *healer.Memory
 	// Shared says that instances on several hosts share the state, and one of them leads.
@@ -174,6 +176,7 @@ type Status struct {
 
 	met       *atomic.Pointer[meeting]
 	prefix    string               // of the shared state
+	held      bool                 // another process owns the state
 	remaining func() time.Duration // of the lease
 	windows   []bool
 	accounts  []string // that desired pools are for

@@ -24,12 +24,17 @@ func PlanOffline(ctx context.Context, config Config, explain ...string) (*healer
 	if err != nil {
 		return nil, err
 	}
-	r, err := store.Peek(config.Dir)
+	where := config.Dir
+	read := func(context.Context) (store.State, error) { return store.Peek(config.Dir) }
+	if config.ReadState != nil {
+		where, read = "etcd", config.ReadState
+	}
+	r, err := read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if h.mem, err = healer.LoadMemory(r.Fleet, r.Dragons); err != nil {
-		return nil, fmt.Errorf("the healer's state in %s: %w", config.Dir, err)
+		return nil, fmt.Errorf("the healer's state in %s: %w", where, err)
 	}
 	h.mem.LoadCold(r.Cold)
 	h.policy = config.Policy()

@@ -33,6 +33,20 @@ func etcdConfig(c *config.Config) (store.EtcdConfig, error) {
 	}, nil
 }
 
+// ReadState returns how the state that instances share is read without owning it; nil: they share none.
+func ReadState(c *config.Config) func(context.Context) (store.State, error) {
+	if !shares(c) {
+		return nil
+	}
+	return func(ctx context.Context) (store.State, error) {
+		etcd, err := etcdConfig(c)
+		if err != nil {
+			return store.State{}, err
+		}
+		return store.PeekEtcd(ctx, etcd, 0)
+	}
+}
+
 // sharePasswords keeps the passwords that dragons were given the same on all instances.
 func (a *app) sharePasswords(ctx context.Context, c *config.Config) error {
 	etcd, err := etcdConfig(c)

@@ -271,6 +271,7 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why s
 	}()
 	p, err := agent.PlanOffline(ctx, agent.Config{
 		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, ExternalGate: gate.New().Ask, ProbeGateway: gate.Answers, Logger: logger,
+		ReadState: app.ReadState(c),
 	}, why)
 	if err != nil {
 		return web.PlanAnswer{}, err

@@ -60,6 +60,9 @@ func TestHighAvailabilityIsSwitchedOnAndOff(t *testing.T) {
 		t.Errorf("leaving while an instance leads: %d: %s", status, out)
 	}
 	b.stop(t)
+	if out, status := w.command(append([]string{"plan", "--data-dir=" + second, "--why=" + w.worker(3)}, shared...)...); !strings.Contains(out, "quarantined for") {
+		t.Errorf("a plan without an instance knows nothing of the quarantine: %d: %s", status, out)
+	}
 	if out, status := w.command(leave...); status != 0 || !strings.Contains(out, "8 dragons") {
 		t.Fatalf("leaving: %d: %s", status, out)
 	}

@@ -89,6 +89,9 @@ func TestTwoProcessesOnOneDirectory(t *testing.T) {
 	second, base := mother(t, append(w.args, "--dragon-health-reboot")...)
 	eventually(t, "the second reads all dragons", func() bool { return strings.Count(get(t, base+"/metrics"), "\ndragon_boards{") == 30 })
 	eventually(t, "the second has decided", func() bool { return valueAt(t, base, "mother_healer_lock_held") == 0 })
+	if valueAt(t, base, "mother_healer_standby") != 1 || w.value("mother_healer_standby") != 0 {
+		t.Error("the second waits for the first, and mother_healer_standby does not say so")
+	}
 	w.live(time.Hour)
 	w.wantNoWrites("an hour with two processes")
 	for _, mode := range []string{"enforce", "safe"} {

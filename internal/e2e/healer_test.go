@@ -218,9 +218,9 @@ func TestAPauseIsEffective(t *testing.T) {
 
 func TestTheAdminAPIIsOffUnlessAskedFor(t *testing.T) {
 	t.Parallel()
-	post := func(base string) (int, string) {
+	ask := func(base, path, body string) (int, string) {
 		t.Helper()
-		resp, err := http.Post(base+"/api/v1/healer/pause", "application/json", strings.NewReader(`{"scope":"fleet","reason":"r","owner":"o"}`))
+		resp, err := http.Post(base+path, "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,6 +228,10 @@ func TestTheAdminAPIIsOffUnlessAskedFor(t *testing.T) {
 		var b bytes.Buffer
 		_, _ = b.ReadFrom(resp.Body)
 		return resp.StatusCode, b.String()
+	}
+	post := func(base string) (int, string) {
+		t.Helper()
+		return ask(base, "/api/v1/healer/pause", `{"scope":"fleet","reason":"r","owner":"o"}`)
 	}
 	w := newInstance(t, "observe")
 	if code, body := post(w.base); code != http.StatusForbidden || !strings.Contains(body, "--web.enable-admin-api") {
@@ -242,6 +246,9 @@ func TestTheAdminAPIIsOffUnlessAskedFor(t *testing.T) {
 	eventually(t, "the API takes a pause", func() bool { code, _ := post(base); return code == http.StatusOK })
 	if page := get(t, base+"/metrics"); !strings.Contains(page, `mother_pauses{scope="fleet"} 1`) {
 		t.Error("the metrics do not show the pause")
+	}
+	if code, body := ask(base, "/api/v1/inventory/look", fmt.Sprintf(`{"dragon":%q,"owner":"o"}`, w.dragons.Addr(3))); code != http.StatusOK || !strings.Contains(body, "true") {
+		t.Errorf("a look at a dragon: %d %s", code, body)
 	}
 }
 
