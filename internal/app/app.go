@@ -299,7 +299,7 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 		Hosts:            hosts,
 		Logins:           logins,
 		API: web.APIConfig{
-			Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Firmware: a.stock, Recent: a.recent,
+			Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Look: a.look, Firmware: a.stock, Recent: a.recent,
 			Admin: flags.admin, WithoutLogin: flags.withoutLogin, Logger: a.loggerOf("api"),
 			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
 			Grafana:       func() string { return a.current.Load().Web.Grafana },
@@ -337,7 +337,8 @@ func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads 
 		return nil
 	})
 	group.Go(func() error {
-		api := web.APIConfig{Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Look: a.look, PolicyOf: c.PolicyOf, Firmware: a.stock}
+		api := web.APIConfig{Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Look: a.look, PolicyOf: c.PolicyOf, Firmware: a.stock,
+			Configuration: func() ([]byte, error) { return a.current.Load().Print() }}
 		serveControl(ctx, c.DataDir, api, a.loggerOf("control"))
 		return nil
 	})
