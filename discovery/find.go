@@ -57,6 +57,7 @@ func (s *Scanner) Look(ctx context.Context, address string) bool {
 		address = key(e)
 	}
 	s.nonDragons.forget(address)
+	s.refused.forget(address)
 	v := s.ask(ctx, address, named).verdict
 	return v == isDragon || v == isKnown
 }

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,30 +143,78 @@ func (s *Scanner) identify(ctx context.Context, address string) (client *dragon.
 	for errors.Is(err, errMovedAway) { // to an address where it was seen, so it ends
 		known := s.fleet.Lookup(address)
 		if known == nil {
-			client = dragon.New(address, s.cfg.Client)
-			identity, err = identify(ctx, client)
-			break
+			return s.identifyNew(ctx, address)
 		}
-		if isDownNow(known) {
+		if s.leftToFleet(address, known) {
 			return nil, nil, errDown
 		}
+		refused := isDownNow(known)
 		err = known.Do(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
 			if s.fleet.Lookup(address) != known { // so this is a session somewhere else
 				return errMovedAway
+			}
+			if refused {
+				s.refused.remember(address, isLocked, s.loginRetry())
+				identity, err = s.identifyAsOther(ctx, address)
+				return err
 			}
 			client = c
 			identity, err = identify(ctx, c)
 			return err
 		})
+		if refused && err != nil && !errors.Is(err, errMovedAway) {
+			err = errDown
+		}
 	}
 	return client, identity, err
+}
+
+// identifyNew identifies the host at an address where no dragon is known.
+func (s *Scanner) identifyNew(ctx context.Context, address string) (*dragon.Client, *dragon.Identity, error) {
+	client := dragon.New(address, s.cfg.Client)
+	identity, err := identify(ctx, client)
+	if judge(err) == isLocked && lockedReason(err) == LockedPassword {
+		if other, otherErr := s.identifyAsOther(ctx, address); otherErr == nil {
+			return nil, other, nil
+		}
+	}
+	return client, identity, err
+}
+
+// identifyAsOther identifies the host at an address with the credentials of dragons that
+// may have come to it. The client is not kept: which credentials it needs is known now.
+func (s *Scanner) identifyAsOther(ctx context.Context, address string) (*dragon.Identity, error) {
+	if s.cfg.Others == nil {
+		return nil, errDown
+	}
+	list := s.cfg.Others(address)
+	if len(list) == 0 {
+		return nil, errDown
+	}
+	o := s.cfg.Client
+	o.Credentials, o.CredentialsFor = list, nil
+	return identify(ctx, dragon.New(address, o))
 }
 
 // errMovedAway says that a dragon was sighted elsewhere while we waited for its lane.
 var errMovedAway = errors.New("the dragon has moved to another address")
 
-// isDownNow reports whether a dragon is down, so that the fleet retries it. The fleet also
-// finds out if another host has its address now.
+// leftToFleet reports whether a known dragon is down, so that the fleet retries it. The fleet
+// also finds out if another host has its address now, unless that is a dragon that refuses
+// its password: that one is asked here, as seldom as a login is tried.
+func (s *Scanner) leftToFleet(address string, d *fleet.Dragon) bool {
+	if !isDownNow(d) {
+		return false
+	}
+	if h := d.Health(); s.cfg.Others == nil || h.Reason != "auth" || lockedReason(h.Err) != LockedPassword {
+		return true
+	}
+	_, lately := s.refused.recall(address)
+	return lately
+}
+
+func (s *Scanner) loginRetry() time.Duration { return cmp.Or(s.cfg.Client.LoginRetry, lockedFor) }
+
 func isDownNow(d *fleet.Dragon) bool {
 	h := d.Health()
 	return !h.Up && h.Reason != ""

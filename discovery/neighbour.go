@@ -6,30 +6,53 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
+// kernelTable is the neighbour table as it was read last.
+var kernelTable struct {
+	sync.Mutex
+	macs map[netip.Addr]string
+	at   time.Time
+}
+
+// tableHolds is how long a table that was read will do: ten thousand dragons may log in at once.
+const tableHolds = time.Second
+
 // Neighbour returns the MAC that the kernel has for an address on an attached network,
 // empty if it has none. It is a hint only: every host on the network can claim any MAC.
 func Neighbour(a netip.Addr) string {
+	t := &kernelTable
+	t.Lock()
+	defer t.Unlock()
+	if age := time.Since(t.at); t.macs[a] != "" && age >= 0 && age < tableHolds {
+		return t.macs[a]
+	}
 	f, err := os.Open("/proc/net/arp") // Linux; nowhere else is there a hint
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	return neighbourIn(f, a)
+	t.macs, t.at = neighboursIn(f), time.Now()
+	return t.macs[a]
 }
 
-func neighbourIn(table io.Reader, a netip.Addr) string {
+func neighboursIn(table io.Reader) map[netip.Addr]string {
+	macs := make(map[netip.Addr]string)
 	lines := bufio.NewScanner(table)
 	for lines.Scan() {
 		// IP address, HW type, flags, HW address, mask, device
-		if f := strings.Fields(lines.Text()); len(f) >= 4 && f[0] == a.String() {
-			if mac, ok := dragon.ParseMAC(f[3]); ok && dragon.UsableMAC(mac) {
-				return mac
-			}
+		f := strings.Fields(lines.Text())
+		if len(f) < 4 {
+			continue
+		}
+		a, err := netip.ParseAddr(f[0])
+		if mac, ok := dragon.ParseMAC(f[3]); err == nil && ok && dragon.UsableMAC(mac) {
+			macs[a] = mac
 		}
 	}
-	return ""
+	return macs
 }

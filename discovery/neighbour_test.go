@@ -13,7 +13,7 @@ func TestNeighboursMACIsTheKernels(t *testing.T) {
 short
 `
 	for ip, want := range map[string]string{"192.0.2.17": "a0:b0:45:00:d1:a7", "192.0.2.18": "", "192.0.2.1": ""} {
-		if got := neighbourIn(strings.NewReader(table), netip.MustParseAddr(ip)); got != want {
+		if got := neighboursIn(strings.NewReader(table))[netip.MustParseAddr(ip)]; got != want {
 			t.Errorf("%s: %q, want %q", ip, got, want)
 		}
 	}

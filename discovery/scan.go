@@ -138,7 +138,7 @@ func (s *Scanner) leftAlone(address string) bool {
 		return true
 	}
 	d := s.fleet.Lookup(address)
-	return d != nil && isDownNow(d)
+	return d != nil && s.leftToFleet(address, d)
 }
 
 // admit waits for the turn of an address and returns the work to do.

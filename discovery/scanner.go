@@ -78,7 +78,8 @@ type Config struct {
 
 	Parallel int // connects at once; default: what the file descriptor limit allows, at most 1,600
 
-	Client     dragon.Options // for identification, and afterwards the dragon's own client
+	Client     dragon.Options                        // for identification, and afterwards the dragon's own client
+	Others     func(host string) []dragon.Credential // of dragons that may live at a host that refused Client's now; may be nil
 	Fleet      *fleet.Fleet
 	Logger     log.Logger            // default: none
 	Registerer prometheus.Registerer // default: none
@@ -110,6 +111,7 @@ type Scanner struct {
 
 	asking     *claims // addresses that are being identified
 	nonDragons *nonDragons
+	refused    *nonDragons   // known dragons whose address was tried with the credentials of others
 	found      chan struct{} // tokens of identifications that Find may run at once
 	status     *status
 }
@@ -129,6 +131,7 @@ func New(c Config) *Scanner {
 		slow:       &atomic.Bool{},
 		asking:     newClaims(),
 		nonDragons: newNonDragons(),
+		refused:    newNonDragons(),
 		found:      make(chan struct{}, finding),
 		status:     newStatus(),
 	})
@@ -139,6 +142,7 @@ func New(c Config) *Scanner {
 // time.
 func (s *Scanner) With(c Config) *Scanner {
 	s.nonDragons.forgetLocked()
+	s.refused.forgetLocked()
 	next := newScanner(c, s)
 	next.trim()
 	for _, t := range s.targets {
@@ -195,6 +199,7 @@ func newScanner(c Config, with *Scanner) *Scanner {
 		slow:       with.slow,
 		asking:     with.asking,
 		nonDragons: with.nonDragons,
+		refused:    with.refused,
 		found:      with.found,
 		status:     with.status,
 		sites:      newSites(c.Targets, with.sites),

@@ -210,6 +210,11 @@ func (c *Client) mayLogIn(ctx context.Context, credentials []Credential) error {
 		e.Kind = ErrNotDragon
 	}
 	e.Err = fmt.Errorf("a login failed, the next is tried in %s", wait.Round(time.Second))
+	for _, cause := range []error{ErrLockedOut, ErrPasswordChange} {
+		if errors.Is(s.refused, cause) {
+			e.Err = fmt.Errorf("%w, the next login is tried in %s", cause, wait.Round(time.Second))
+		}
+	}
 	return e
 }
 

@@ -43,6 +43,7 @@ type app struct {
 	load    func() (*config.Config, error)
 	loads   *config.Metrics
 	loading sync.Mutex // one reload at a time
+	logins  *logins
 
 	logger   log.Logger
 	registry *prometheus.Registry
@@ -77,10 +78,11 @@ func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, 
 	if err := given.Err(); err != nil {
 		level.Error(logger).Log("msg", "cannot read passwords.yml", "err", err)
 	}
+	a.logins = newLogins(&a.fleet, given, a.current.Load)
 	transport := NewTransport()
 	transport.OnSurplus = collector.NewSurplusMetric(a.registry)
 	a.client = dragon.Options{
-		CredentialsFor: CredentialsFor(&a.fleet, given, a.current.Load),
+		CredentialsFor: a.logins.at,
 		Transport:      transport,
 		Timeout:        c.Scrape.DragonTimeout,
 		ReadTimeout:    func() time.Duration { return a.current.Load().Scrape.DragonTimeout },
@@ -251,6 +253,7 @@ func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 		ConnectTimeout:  c.Discovery.ConnectTimeout,
 		IdentifyTimeout: c.Discovery.Timeout,
 		Client:          a.client,
+		Others:          a.logins.ofLost,
 		Fleet:           a.fleet,
 		Logger:          a.loggerOf("discovery"),
 		Registerer:      a.registry,
@@ -366,18 +369,6 @@ func NewTransport() *dragon.Transport {
 		t.Limit(n)
 	}
 	return t
-}
-
-// CredentialsFor returns a function that lists the credentials to try at a host. The fleet
-// may be set later, but before the first login.
-func CredentialsFor(dragons **fleet.Fleet, given *passwords.Store, current func() *config.Config) func(host string) []dragon.Credential {
-	return func(host string) []dragon.Credential {
-		var known *fleet.Info
-		if d := (*dragons).Lookup(host); d != nil {
-			known = d.Info()
-		}
-		return passwords.Login(given, host, known, current().Credentials.For(host, known))
-	}
 }
 
 // statsdNames are the original tool's names for an action.
