@@ -51,7 +51,8 @@ func (q *questions) one(ctx context.Context, e netip.AddrPort) {
 	began := time.Now()
 	a := q.ask(ctx, key(e), false)
 	ended := ctx.Err() != nil
-	q.window.give(began, dragon.Reason(a.err) == "timeout" && !ended)
+	timedOut := dragon.Reason(a.err) == "timeout" || isTimeout(a.err)
+	q.window.give(began, timedOut && !ended)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {

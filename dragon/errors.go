@@ -17,7 +17,7 @@ import (
 var (
 	// ErrRefused: the host answers, nothing listens on the port.
 	ErrRefused = errors.New("connection refused")
-	// ErrUnreachable: no route, no neighbour, network down, connection reset.
+	// ErrUnreachable: no route, no neighbour, no connection in time, network down, connection reset.
 	ErrUnreachable = errors.New("unreachable")
 	// ErrTimeout: no answer, or not all of it, within the call's deadline.
 	ErrTimeout = errors.New("timeout")
@@ -106,12 +106,14 @@ func Reason(err error) string {
 		return "ok"
 	case errors.Is(err, context.Canceled):
 		return "canceled"
-	case errors.Is(err, ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, ErrTimeout):
 		return "timeout"
 	case errors.Is(err, ErrRefused):
 		return "refused"
-	case errors.Is(err, ErrUnreachable):
+	case errors.Is(err, ErrUnreachable): // its cause may be the time-out of a dial
 		return "unreachable"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
 	case errors.Is(err, ErrUnauthorized):
 		return "auth"
 	case errors.Is(err, ErrUnknownOutcome) && errors.Is(kindOf(err), ErrUnreachable):
@@ -130,6 +132,8 @@ func kindOf(err error) error {
 	var dial *net.OpError
 	var dns *net.DNSError
 	switch {
+	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():
+		return ErrUnreachable // the dialer gives up before the kernel says that there is no neighbour
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return ErrTimeout
 	case errors.Is(err, syscall.ECONNREFUSED):

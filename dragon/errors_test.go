@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -48,7 +49,8 @@ func TestKindsOfNetworkErrors(t *testing.T) {
 		{dial(syscall.EHOSTUNREACH), ErrUnreachable},
 		{dial(syscall.EHOSTDOWN), ErrUnreachable},
 		{dial(syscall.ENETUNREACH), ErrUnreachable},
-		{dial(syscall.ETIMEDOUT), ErrTimeout},
+		{dial(syscall.ETIMEDOUT), ErrUnreachable},
+		{read(syscall.ETIMEDOUT), ErrTimeout},
 		{read(syscall.ECONNRESET), ErrUnreachable},
 		{io.EOF, ErrUnreachable},
 		{&net.DNSError{Err: "no such host"}, ErrUnreachable},
@@ -59,6 +61,35 @@ func TestKindsOfNetworkErrors(t *testing.T) {
 			t.Errorf("%v: %v, want %v", c.err, got, c.want)
 		}
 	}
+}
+
+// A host without power is no host. The dialer gives up before the kernel says so.
+func TestNoConnectionInTimeIsUnreachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		transport := NewTransport()
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			limit := ConnectTimeout
+			if end, ok := ctx.Deadline(); ok {
+				limit = min(limit, time.Until(end))
+			}
+			time.Sleep(limit)
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+		}
+		c := New("dragon", Options{Transport: transport})
+		for name, ask := range map[string]func(context.Context) error{
+			"read":  func(ctx context.Context) error { _, err := c.Summary(ctx); return err },
+			"write": c.Reboot,
+		} {
+			if err := ask(t.Context()); Reason(err) != "unreachable" || !errors.Is(err, ErrUnreachable) {
+				t.Errorf("%s: %v", name, err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := ask(ctx); Reason(err) != "timeout" || !errors.Is(err, ErrTimeout) {
+				t.Errorf("%s of a caller in a hurry: %v", name, err)
+			}
+		}
+	})
 }
 
 func TestNothingListens(t *testing.T) {

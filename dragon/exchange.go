@@ -130,9 +130,12 @@ func brokeOff(kind error) bool {
 }
 
 // ended returns how a context ended: context.Canceled, context.DeadlineExceeded, or
-// nil if it did not.
+// nil if it did not. A dialer may keep a deadline a moment before the context does.
 func ended(ctx context.Context) error {
+	deadline, limited := ctx.Deadline()
 	switch {
+	case ctx.Err() == nil && limited && !time.Now().Before(deadline):
+		return context.DeadlineExceeded
 	case ctx.Err() == nil:
 		return nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(context.Cause(ctx), context.DeadlineExceeded):
