@@ -381,7 +381,7 @@ func TestAFactDoesNotQueueForTheLane(t *testing.T) {
 		}
 		writing.Wait()
 		ended := time.Now()
-		time.Sleep(2*time.Second + factAgain) // the second that it waits at least, and the beat
+		time.Sleep(2*time.Second + factAgain + factBeat) // the second that it waits at least, the chance, and the beat
 		if at := d.Facts().AutoTune.At; at.Before(ended) {
 			h.Errorf("not asked after the write that may have changed it: %v", at)
 		}
