@@ -120,6 +120,7 @@ type factPoll struct {
 	next     time.Time // the entry of the queue that counts; zero: none, until the dragon comes up
 	failures int       // in a row
 	lacking  string    // the firmware that does not offer the fact; empty: it may
+	offered  string    // the firmware that did when it was read last
 }
 
 type factOf struct {
@@ -466,7 +467,7 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 	now, every, e := time.Now(), d.fleet.config.interval(fact), d.factPoll(fact)
 	if err == nil {
 		d.learnFact(learn)
-		e.failures, e.lacking = 0, ""
+		e.failures, e.lacking, e.offered = 0, "", d.Info().Firmware
 		d.plan(fact, now.Add(d.fleet.jittered(every)))
 		return
 	}
@@ -480,8 +481,11 @@ func (d *Dragon) answered(fact Fact, learn func(*Facts), err error) {
 	}
 	wait := min(every<<min(e.failures, 10), max(every, factBackoff))
 	if errors.Is(err, dragon.ErrNotOffered) {
-		e.lacking = d.Info().Firmware
-		wait = max(every, factRarely)
+		d.learnFact(func(f *Facts) { f.of(fact).forget() }) // the dragon says that it has none
+		if firmware := d.Info().Firmware; firmware == "" || firmware != e.offered {
+			e.lacking = firmware
+			wait = max(every, factRarely)
+		}
 	}
 	d.plan(fact, now.Add(d.fleet.jittered(wait)))
 }
