@@ -13,7 +13,7 @@ import (
 )
 
 // explain writes a probe as text. It shows why a metric is missing.
-func (c *Collector) explain(w io.Writer, target string, s *sample, overview dragon.Answer, lines string) {
+func (c *Collector) explain(w io.Writer, target string, s *sample, overview dragon.Answer, raw []rawAnswer, lines string) {
 	i, h := s.info, s.health
 	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
@@ -39,6 +39,14 @@ func (c *Collector) explain(w io.Writer, target string, s *sample, overview drag
 	say("\n== Requests and answers ==")
 	if s.err != nil {
 		say("failed after %s: %s", s.took, dragon.Secretless(s.err.Error()))
+		for _, a := range raw {
+			if a.err != nil {
+				say("\n-- %s: failed after %s: %s --", a.name, a.took, dragon.Secretless(a.err.Error()))
+				continue
+			}
+			say("\n-- %s: HTTP status %d, %s, took %s, %d bytes --", a.Path, a.Status, clean(a.ContentType), a.took, len(a.Body))
+			text(w, a.Body)
+		}
 	} else {
 		say("read in %s", s.took)
 		body(w, "/api/summary", s.summary().Answer)
@@ -80,8 +88,12 @@ func (c *Collector) reading(w io.Writer, f *family, s *sample) {
 
 func body(w io.Writer, endpoint string, a dragon.Answer) {
 	fmt.Fprintf(w, "\n-- %s: complete at %s, took %s, dragon's clock %s, %d bytes --\n", endpoint, moment(a.At), a.Took, moment(a.DeviceTime), len(a.Raw))
+	text(w, a.Raw)
+}
+
+func text(w io.Writer, raw []byte) {
 	const most = 32 << 10
-	raw, rest := a.Raw, 0
+	rest := 0
 	if len(raw) > most {
 		raw, rest = raw[:most], len(raw)-most
 	}

@@ -61,13 +61,17 @@ func (c *Collector) Probe() http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		var overview dragon.Answer
-		if s.err == nil {
+		var raw []rawAnswer
+		switch {
+		case s.err != nil && s.busy == "":
+			raw = rawAnswers(ctx, d)
+		case s.err == nil:
 			if overview, err = overviewOf(ctx, d); err != nil {
 				level.Debug(logger).Log("msg", "overview not read again", "err", dragon.Secretless(err.Error()))
 			}
 		}
 		limitWriting(w, r)
-		c.explain(w, targets[0], s, overview, lines.String())
+		c.explain(w, targets[0], s, overview, raw, lines.String())
 	})
 }
 
@@ -84,6 +88,31 @@ func overviewOf(ctx context.Context, d *fleet.Dragon) (a dragon.Answer, err erro
 		return err
 	})
 	return a, err
+}
+
+// rawAnswer is an undecoded answer, or why there is none.
+type rawAnswer struct {
+	name string
+	*dragon.Fetched
+	took time.Duration
+	err  error
+}
+
+// rawAnswers asks a dragon that cannot be read what a reading asks. A reading does not ask one
+// that is known to be down.
+func rawAnswers(ctx context.Context, d *fleet.Dragon) (list []rawAnswer) {
+	ctx, cancel := context.WithTimeout(ctx, overviewTimeout)
+	defer cancel()
+	for _, name := range []string{"summary", "overview"} {
+		a, start := rawAnswer{name: "/api/" + name}, time.Now()
+		a.err = d.Do(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
+			a.Fetched, err = c.Fetch(ctx, name)
+			return err
+		})
+		a.took = time.Since(start)
+		list = append(list, a)
+	}
+	return list
 }
 
 const overviewTimeout = 10 * time.Second

@@ -72,6 +72,29 @@ func TestAProbeOfADragonThatIsDownIsAnAnswer(t *testing.T) {
 	})
 }
 
+func TestDebugShowsTheAnswersOfADragonThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.FleetConfig{})
+		defer f.close()
+		f.probed(t, f.worker(0))
+		debug := func() string {
+			return get(t.Context(), f.Probe(), "/probe?debug=true&target="+f.worker(0), timeoutHeader, "5").Body.String()
+		}
+		f.dragons.Dragon(0).Inject(dragontest.HTML, dragontest.On("summary"))
+		f.probed(t, f.worker(0))
+		page := debug()
+		for _, want := range []string{"failed after", "-- /api/summary: HTTP status 200, ", "<title>", "-- /api/overview: HTTP status 200, ", f.dragons.Dragon(0).Spec().MAC} {
+			if !strings.Contains(page, want) {
+				t.Errorf("no %q in %s", want, page)
+			}
+		}
+		f.dragons.Dragon(0).Inject(dragontest.Unplugged)
+		if page := debug(); !strings.Contains(page, "-- /api/summary: failed after ") {
+			t.Error(page)
+		}
+	})
+}
+
 // The page says why a part of it is missing.
 func TestDebugWithoutASecondOverview(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
