@@ -268,10 +268,11 @@ func isTimeout(err error) bool {
 }
 
 // ours reports whether a connect failed because of this host, for example without file
-// descriptors.
+// descriptors or without a route.
 func ours(err error) bool {
 	for _, e := range []error{
 		errOverslept, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES,
+		syscall.ENETUNREACH, syscall.ENETDOWN,
 	} {
 		if errors.Is(err, e) {
 			return true

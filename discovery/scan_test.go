@@ -196,6 +196,27 @@ func TestLocalFailuresOfAScanAreReported(t *testing.T) {
 	})
 }
 
+// Without a route nothing is known of any address, so nothing is forgotten.
+func TestAScanWithoutARouteForgetsNoLockedDragon(t *testing.T) {
+	for _, failure := range []syscall.Errno{syscall.ENETUNREACH, syscall.ENETDOWN} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/29")})
+			f.simulated.Dragon(0).Inject(dragontest.WrongPassword)
+			if r := f.scan(); r.Locked != 1 {
+				t.Fatalf("%+v", r)
+			}
+			f.fail = func(netip.Addr, int) error { return os.NewSyscallError("connect", failure) }
+			r, err := f.Scan(t.Context())
+			if !errors.Is(err, failure) || r.Failed != 6 || f.Status().Outcome != failed {
+				t.Errorf("%v: %+v, %v", failure, r, err)
+			}
+			if n := len(f.Status().Locked); n != 1 {
+				t.Errorf("%v: %d dragons are locked, want the one from before", failure, n)
+			}
+		})
+	}
+}
+
 func TestAScanIsCutAtItsIntervalAndTheNextOneGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const interval = 1700 * time.Millisecond
