@@ -186,13 +186,15 @@ func (e *IdleError) Error() string { return e.Err.Error() }
 func (e *IdleError) Unwrap() error { return e.Err }
 
 // idle makes the error of a dragon whose miner process does not answer. The overview is
-// read again when it is due: a reboot is seen in nothing else.
+// read again when it is due, and after a new login: a reboot, and another dragon, are seen in
+// nothing else.
 func (d *Dragon) idle(ctx context.Context, p *endpoint, err error) error {
 	s := &p.session
-	if !time.Now().Before(s.due) {
+	if !s.holds(p) || !time.Now().Before(s.due) {
 		ctx, cancel := context.WithTimeout(ctx, d.fleet.timeout()/4)
 		defer cancel()
-		if err := d.readOverview(ctx, p); err != nil && !s.holds(p) {
+		err := d.readOverview(ctx, p)
+		if stranger := (*strangerError)(nil); errors.As(err, &stranger) || err != nil && !s.holds(p) {
 			return err
 		}
 	}

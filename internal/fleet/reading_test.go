@@ -2,12 +2,14 @@ package fleet
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
@@ -152,6 +154,27 @@ func TestANewSessionNeedsAnOverview(t *testing.T) {
 		sim.Inject(dragontest.Garbage, dragontest.On("overview"))
 		if r, err := d.Read(h.Context(), 0); err == nil {
 			h.Errorf("another dragon after a new login was taken for the dragon: %+v", r)
+		}
+	})
+}
+
+func TestAnIdleDragonIsKnownByItsNewOverview(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
+		h.read(d)
+		h.post("10.1.0.8", "reboot")
+		time.Sleep(4 * time.Minute) // the overview is not due
+		sim.Inject(dragontest.NotReady)
+		_, err := d.Read(h.Context(), 0)
+		idle, ok := errors.AsType[*IdleError](err)
+		if !ok || !idle.Overview.At.Equal(time.Now()) {
+			h.Fatalf("%v with an overview from before the reboot", err)
+		}
+		other := dragontest.New(dragontest.Spec{Seed: 2})
+		other.Inject(dragontest.NotReady)
+		h.lan.put("10.1.0.8", other)
+		if _, err := d.ReadNow(h.Context()); dragon.Reason(err) != "unreachable" {
+			h.Errorf("another dragon that is idle: %v", err)
 		}
 	})
 }
