@@ -63,8 +63,11 @@ func (s *Scanner) ask(ctx context.Context, address string, named bool) answer {
 	ctx, cancel := context.WithTimeout(ctx, mostQuestions*s.cfg.IdentifyTimeout)
 	defer cancel()
 	client, identity, err := s.identify(ctx, address)
-	if errors.Is(err, errDown) {
+	switch {
+	case errors.Is(err, errDown):
 		return answer{verdict: isDown}
+	case errors.Is(err, errBusy):
+		return answer{verdict: isKnown}
 	}
 	a := answer{verdict: judge(err), err: err}
 	if identity != nil {
@@ -148,6 +151,9 @@ func (s *Scanner) identify(ctx context.Context, address string) (client *dragon.
 		if s.leftToFleet(address, known) {
 			return nil, nil, errDown
 		}
+		if isBusy(known) {
+			return nil, nil, errBusy
+		}
 		refused := isDownNow(known)
 		err = known.Do(ctx, func(ctx context.Context, c *dragon.Client) (err error) {
 			if s.fleet.Lookup(address) != known { // so this is a session somewhere else
@@ -214,6 +220,12 @@ func (s *Scanner) leftToFleet(address string, d *fleet.Dragon) bool {
 }
 
 func (s *Scanner) loginRetry() time.Duration { return cmp.Or(s.cfg.Client.LoginRetry, lockedFor) }
+
+// errBusy says that a write holds a known dragon.
+var errBusy = errors.New("the dragon is busy")
+
+// isBusy reports whether a write holds a dragon, or waits for it: an upload takes minutes.
+func isBusy(d *fleet.Dragon) bool { return d.Health().Busy != "" }
 
 func isDownNow(d *fleet.Dragon) bool {
 	h := d.Health()

@@ -164,6 +164,28 @@ func TestADragonThatIsDownIsLeftToTheFleet(t *testing.T) {
 	})
 }
 
+func TestAScanDoesNotWaitForALongWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})
+		defer f.tend()()
+		f.scan()
+		d := f.known(0)
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			_ = d.Write(t.Context(), "upgrade", func(context.Context, *dragon.Client) error { time.Sleep(10 * time.Minute); return nil })
+		})
+		time.Sleep(6 * time.Minute) // it was not read lately
+		if r := f.scan(); r.Known != 1 || r.Unanswered != 0 || r.Duration > 0 {
+			t.Errorf("%+v", r)
+		}
+		began := time.Now()
+		if a := f.ask(t.Context(), "127.10.0.1", false); a.verdict != isKnown || time.Since(began) > 0 {
+			t.Errorf("%s after %v", a.verdict, time.Since(began))
+		}
+		writing.Wait()
+	})
+}
+
 func TestAnUnreadDragonIsAskedUnderItsLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})

@@ -21,7 +21,7 @@ import (
 type Result struct {
 	Addresses  int // of the networks
 	Scanned    int // addresses with a verdict; the rest were cut off
-	Known      int // of these, left alone because a known dragon was read there lately, or is down and asked by the fleet
+	Known      int // of these, left alone because a known dragon was read there lately, is busy, or is down and asked by the fleet
 	Open       int // of these, those where something accepted a connection
 	Found      []Found
 	Strangers  int // open, and not a dragon
@@ -132,13 +132,13 @@ func (sc *scan) feed(ctx context.Context) uint64 {
 	return sc.hosts.total
 }
 
-// leftAlone reports whether the fleet asks an address already.
+// leftAlone reports whether the fleet asks an address already, or a write goes on there.
 func (s *Scanner) leftAlone(address string) bool {
 	if s.fleet.Answered(address, s.lately()) {
 		return true
 	}
 	d := s.fleet.Lookup(address)
-	return d != nil && s.leftToFleet(address, d)
+	return d != nil && (isBusy(d) || s.leftToFleet(address, d))
 }
 
 // admit waits for the turn of an address and returns the work to do.
