@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"os"
@@ -166,5 +167,30 @@ func TestAnAdoptedDragonGetsTheFarmsPasswordAndJoins(t *testing.T) {
 	}
 	if _, page := cmdtest.Get(t, "http://"+address+"/metrics"); !strings.Contains(page, "mother_discovery_locked_hosts 1") {
 		t.Error("the metric does not follow")
+	}
+}
+
+// The password of one dragon is for no other, and the one for all only for those without.
+func TestAnAdoptedDragonGetsNoPasswordOfAnother(t *testing.T) {
+	for name, x := range map[string]struct{ forAll, other string }{
+		"with a password for all":    {", {username: admin, password: of-all}", "of-all"},
+		"without a password for all": {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := cmdtest.NewFarm(t, dragontest.Spec{}, dragontest.Spec{Model: "t2t"}, dragontest.Spec{})
+			file := filepath.Join(t.TempDir(), "mother.yml")
+			cmdtest.Rewrite(t, file, "data_dir: "+l.Dir+"\ncredentials: [{username: admin, password: of-one, match: {mac: '"+l.Dragon(0).Spec().MAC+
+				"'}}, {username: admin, password: of-t2t, match: {model: T2T}}"+x.forAll+"]\n")
+			out, errs, err := invoke(t, "dragon", "adopt", "--config.file="+file, "--yes", l.Addr(0), l.Addr(1), l.Addr(2))
+			if err != nil || strings.Count(out, "changed and verified") != 3 {
+				t.Fatalf("%v\n%s%s", err, out, errs)
+			}
+			for i, want := range []string{"of-one", "of-t2t", x.other} {
+				got := l.Dragon(i).Truth().Users["admin"]
+				if random := len(got) >= 20; got != want && (want != "" || !random) {
+					t.Errorf("dragon %d has the password %q, want %q", i, got, cmp.Or(want, "a random one"))
+				}
+			}
+		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
 )
 
@@ -39,6 +40,9 @@ func (f *family) addAdopt() {
 			b.client.Credentials, b.client.CredentialsFor = factoryPasswords(), nil
 		}
 		outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) {
+			if err := t.identify(ctx); err != nil {
+				return nil, err
+			}
 			r := &rotation{store: store, given: t.farmPassword()}
 			result, sent, err := r.rotate(ctx, t)
 			if sent {
@@ -53,10 +57,10 @@ func (f *family) addAdopt() {
 	})
 }
 
-// farmPassword is the password that the configuration has for the dragon, empty if none
-// but a factory password.
+// farmPassword is the password that the configuration has for the identified dragon, empty if
+// none but a factory password.
 func (t *target) farmPassword() dragon.Secret {
-	for _, c := range t.config.Credentials.For(t.Address, nil) {
+	for _, c := range t.config.Credentials.For(t.Address, &fleet.Info{MAC: t.MAC, Model: t.overview.Model}) {
 		if c.Username == passwordUser && !slices.ContainsFunc(factoryPasswords(), func(f dragon.Credential) bool { return f.Password == c.Password }) {
 			return c.Password
 		}
