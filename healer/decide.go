@@ -20,6 +20,7 @@ func Decide(now Instant, view *View, mem *Memory, policy *Policy) *Plan {
 
 func decide(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
 	c := survey(now, view, mem, policy)
+	c.auditCanaries()
 	for _, s := range c.all {
 		c.curtail(s)
 		c.downshift(s)

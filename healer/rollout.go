@@ -109,6 +109,16 @@ func (c *cycle) move(ro rollout, state RolloutState, why string) {
 	}
 }
 
+// auditCanaries records the canaries that rollouts of a configuration got since the last cycle.
+func (c *cycle) auditCanaries() {
+	for _, id := range c.m.run.canaries {
+		if ro := c.m.configRollout(id); ro != nil {
+			c.auditRollout(Changed, ro, "canary: "+c.m.name(ro.Canary))
+		}
+	}
+	c.m.run.canaries = nil
+}
+
 func (c *cycle) auditRollout(verb Verb, ro rollout, note string) {
 	c.out.Audit = append(c.out.Audit, Audit{At: c.out.Wall, Epoch: c.m.Fleet.Epoch, Decision: verb, Action: ro.kind(),
 		Actor: rolloutActor(ro.head().ID), Config: c.m.Fleet.ConfigHash, Note: ro.title() + " " + note})

@@ -94,6 +94,25 @@ func TestAFleetIsConfigured(t *testing.T) {
 	})
 }
 
+func TestWebhooksAreToldOfARolloutOfAConfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := managedFixture(t, 2, "", func(i int) dragontest.Spec { return dragontest.Spec{Uptime: time.Duration(i+20) * time.Hour} })
+		rollouts, _ := w.tell()
+		w.start()
+		w.until("all are in sync", 3*time.Hour, func() bool { return w.right(0, "") && w.right(1, "") })
+		pass(time.Hour)
+		told := rollouts()
+		var states []string
+		for _, x := range told {
+			state, _, _ := strings.Cut(strings.TrimPrefix(x, "rollout:r1 rollout r1 (house): "), ":")
+			states = append(states, state)
+		}
+		if !slices.Equal(states, []string{"canary", "waves", "done"}) {
+			t.Errorf("told %q", told)
+		}
+	})
+}
+
 // An Innosilicon that was never told a mode takes balanced for an answer and does nothing: it
 // is told what it has by default first.
 func TestBalancedIsHadOnAFreshInnosilicon(t *testing.T) {

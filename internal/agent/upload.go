@@ -86,7 +86,7 @@ func (j *job) image(ctx context.Context) error {
 	_ = j.healer.onLoop(ctx, "pausing a rollout", func(context.Context) error {
 		h := j.healer
 		if h.mem.PauseFirmware(h.clock.Now(), j.decision().Upgrade.Rollout, err.Error()) == nil {
-			h.auditRequest(healer.Hold, "", j.attempt.Actor(), fmt.Sprintf("firmware %s paused: %v", j.decision().Upgrade.Rollout, err))
+			h.auditFirmware(healer.Hold, j.attempt.Actor(), fmt.Sprintf("firmware %s paused: %v", j.decision().Upgrade.Rollout, err))
 		}
 		h.persist()
 		return nil
@@ -168,7 +168,7 @@ func (h *Healer) StartFirmware(ctx context.Context, q healer.FirmwareRequest) (r
 		}
 		ro = *begun
 		r := &ro.Release
-		h.auditRequest(healer.Changed, "", userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version,
+		h.auditFirmware(healer.Changed, userActor(q.Owner), fmt.Sprintf("firmware %s: to %s for %s %s, sha256 %s: %s", ro.ID, r.Version,
 			r.Model, r.HWVer, r.SHA256, q.Reason))
 		return nil
 	})
@@ -180,10 +180,21 @@ func (h *Healer) ChangeFirmware(ctx context.Context, verb, id, owner, reason str
 	if owner == "" || reason == "" {
 		return errors.New("it needs an owner and a reason")
 	}
-	return h.changeOne(ctx, verb+" of a rollout", healer.Changed, owner, func(now healer.Instant) (mac, note string, err error) {
+	return h.change(ctx, verb+" of a rollout", func(now healer.Instant) error {
 		do := map[string]func(healer.Instant, string, string) error{
 			"pause": h.mem.PauseFirmware, "resume": h.mem.ResumeFirmware, "abort": h.mem.AbortFirmware,
 		}[verb]
-		return "", fmt.Sprintf("firmware %s: %s: %s", id, verb, reason), do(now, id, owner+": "+reason)
+		if err := do(now, id, owner+": "+reason); err != nil {
+			return err
+		}
+		h.auditFirmware(healer.Changed, userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
+		return nil
 	})
+}
+
+// auditFirmware records what somebody, or a missing image, made of a rollout of firmware.
+func (h *Healer) auditFirmware(verb healer.Verb, actor, note string) {
+	a := h.record(h.clock.Now().Wall, verb, "", actor, note)
+	a.Action = healer.Upgrade
+	h.appendAudit(a)
 }

@@ -9,13 +9,17 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/notify"
 )
 
 const newerFirmware = "t1_20191101_120000"
@@ -171,6 +175,7 @@ func (w *fixture) send(i int, image dragontest.Image) {
 func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, r := newFirmwareFixture(t, 3, dragontest.Image{Version: newerFirmware})
+		rollouts, pauses := w.tell()
 		w.start()
 		w.settle()
 		pass(20 * time.Minute) // until what they do is known
@@ -180,6 +185,63 @@ func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
 		pass(time.Hour)
 		if why := w.rollout().Why; w.wroteAnything() || why != "no such image" {
 			t.Errorf("it was written to, or %q", why)
+		}
+		if told := rollouts(); len(told) != 2 || told[1] != "rollout:f1 firmware f1 paused: no such image" || len(pauses()) > 0 {
+			t.Errorf("webhooks are told %q, and of the healer %q", told, pauses())
+		}
+	})
+}
+
+// tell makes the healer tell webhooks of what it does. It returns the notes and actors of the
+// events of rollouts so far, and those that tell of a pause or a resumption of the healer.
+func (w *fixture) tell() (rollouts, pauses func() []string) {
+	var mu sync.Mutex
+	var events []notify.Event
+	w.configs = append(w.configs, func(c *Config) {
+		c.OnAudit = func(a *healer.Audit) {
+			if e, ok := notify.EventOf(a); ok {
+				mu.Lock()
+				defer mu.Unlock()
+				events = append(events, e)
+			}
+		}
+	})
+	of := func(kinds ...notify.Kind) func() []string {
+		return func() (told []string) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, e := range events {
+				if slices.Contains(kinds, e.Kind) {
+					told = append(told, e.Actor+" "+e.Note)
+				}
+			}
+			return told
+		}
+	}
+	return of(notify.Rollout), of(notify.Paused, notify.Resumed)
+}
+
+func TestWebhooksAreToldWhatAPersonDoesWithARolloutOfFirmware(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newFirmwareFixture(t, 1, dragontest.Image{Version: newerFirmware})
+		rollouts, pauses := w.tell()
+		w.start()
+		w.settle()
+		w.rollOut(r)
+		for _, verb := range []string{"pause", "resume", "abort"} {
+			if err := w.healer.ChangeFirmware(w.ctx, verb, "f1", "ann", "a test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := []string{
+			"user:ann firmware f1: to " + newerFirmware + " for T1 g19, sha256 " + r.SHA256 + ": a test",
+			"user:ann firmware f1: pause: a test", "user:ann firmware f1: resume: a test", "user:ann firmware f1: abort: a test",
+		}
+		if diff := cmp.Diff(want, rollouts()); diff != "" {
+			t.Errorf("told of rollouts: %s", diff)
+		}
+		if got := pauses(); len(got) > 0 {
+			t.Errorf("the healer itself never paused: %q", got)
 		}
 	})
 }

@@ -81,7 +81,7 @@ func kindOf(a *healer.Audit) Kind {
 		return verdict(a)
 	case a.Result != nil && a.Result.Success && a.Decision == healer.Act:
 		return Acted
-	case a.Worker == "" && a.Action != "" && strings.HasPrefix(a.Actor, "rollout:"):
+	case a.Worker == "" && a.MAC == "" && (a.Action == healer.Configure || a.Action == healer.Upgrade): // of no dragon
 		return Rollout
 	}
 	switch a.Decision {

@@ -319,12 +319,14 @@ func TestEventsOfTheAudit(t *testing.T) {
 		Latched:     {{Decision: healer.Hold, Note: "breaker harm: 2 lost"}, {Decision: healer.Hold, Note: "breaker efficacy ladder/dead_board/T1: 10"}, {Decision: healer.Hold, Note: "breaker rollout r1: aborted"}},
 		Resumed:     {{Decision: healer.Resume, Note: "breaker storm"}},
 		Paused:      {{Decision: healer.Hold, Note: "maintenance p1 of fleet: fans", Actor: "user:ada"}},
-		Rollout:     {{Decision: healer.Changed, Action: healer.Configure, Actor: "rollout:r1", Note: "pools canary"}, {Decision: healer.Hold, Action: healer.Upgrade, Actor: "rollout:f1"}},
-		Found:       {{Decision: healer.Sighted, Worker: "a"}},
-		Locked:      {{Decision: healer.LockedOut, IP: "192.0.2.7"}},
-		Policy:      {{Decision: healer.Adopt}, {Decision: healer.Refuse}},
+		Rollout: {{Decision: healer.Changed, Action: healer.Configure, Actor: "rollout:r1", Note: "pools canary"}, {Decision: healer.Hold, Action: healer.Upgrade, Actor: "rollout:f1"},
+			{Decision: healer.Changed, Action: healer.Upgrade, Actor: "user:ada", Note: "firmware f1: abort: fans"}},
+		Found:  {{Decision: healer.Sighted, Worker: "a"}},
+		Locked: {{Decision: healer.LockedOut, IP: "192.0.2.7"}},
+		Policy: {{Decision: healer.Adopt}, {Decision: healer.Refuse}},
 		"": {{Decision: healer.Blocked, Worker: "a"}, {Decision: healer.Changed, Worker: "a"}, {Decision: healer.Recovery, Worker: "a"},
 			{Decision: healer.Recovery, Action: healer.Configure, Verify: verified(healer.Recovered)},
+			{Decision: healer.Manual, Action: healer.Upgrade, MAC: "a0:b0:45:00:e3:ab", Actor: "user:ada"},
 			{Decision: healer.Act, Action: healer.Reboot}, {Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{}}},
 	} {
 		for i := range records {
