@@ -16,7 +16,7 @@ const (
 	HangReading Fault = "hang-reading" // stops reading the request after its header; gives up after 60 s as nginx does
 	Trickle     Fault = "trickle"      // one byte of the answer every Delay (1 s), blanks forever after the last
 	Endless     Fault = "endless"      // an answer that goes on forever, at the 12 MB a second of the device's network
-	Reset       Fault = "reset"        // the connection is reset in place of an answer
+	Reset       Fault = "reset"        // the connection is reset in place of an answer; an open upgrade/ws is closed
 	Redirect    Fault = "redirect"     // 302 to a port of loopback without a listener
 	Slow        Fault = "slow"         // each answer takes Delay (2 s) longer
 	Status500   Fault = "status-500"   // nginx's page, the answer of a dead PHP

@@ -46,9 +46,9 @@ func (d *Dragon) serveProgress(w http.ResponseWriter, r *http.Request) {
 	for last := (upgradeState{}); ; {
 		d.mu.Lock()
 		now := d.upgrading(d.advance())
-		rebooted := d.state.boots != boots || d.state.off
+		over := d.state.boots != boots || d.state.off || d.onEndpoint(Reset, "upgrade/ws") != nil
 		d.mu.Unlock()
-		if rebooted {
+		if over {
 			return
 		}
 		if now != last {

@@ -28,15 +28,23 @@ type uploads struct {
 	all map[string]UploadShown // by MAC
 }
 
-func (u *uploads) change(mac string, change func(*UploadShown)) {
+func (u *uploads) begin(x UploadShown) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	x := u.all[mac]
-	change(&x)
 	if u.all == nil {
 		u.all = make(map[string]UploadShown)
 	}
-	u.all[mac] = x
+	u.all[x.MAC] = x
+}
+
+// change does nothing to an upload that has ended.
+func (u *uploads) change(mac string, change func(*UploadShown)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if x, ok := u.all[mac]; ok {
+		change(&x)
+		u.all[mac] = x
+	}
 }
 
 func (u *uploads) end(mac string) {
@@ -98,8 +106,8 @@ func (j *job) image(ctx context.Context) error {
 // checks it, flashes it and reboots by itself.
 func (j *job) upload(ctx context.Context, dev device, _ healer.Step, _ func() error) (cannotApply, error) {
 	r, h := j.decision().Sends(), j.healer
-	mac, worker := j.decision().MAC, j.decision().Worker
-	h.uploads.change(mac, func(u *UploadShown) { *u = UploadShown{MAC: mac, Worker: worker, Size: r.Size} })
+	mac := j.decision().MAC
+	h.uploads.begin(UploadShown{MAC: mac, Worker: j.decision().Worker, Size: r.Size})
 	leave := h.watchUpdater(j, dev)
 	// How long it takes is the network's matter, which no simulation hurries.
 	ctx, cancel := context.WithTimeout(ctx, j.attempt.Policy().Firmware.Uploading)
@@ -124,13 +132,13 @@ func (h *Healer) watchUpdater(j *job, dev device) (leave func()) {
 		h.spawn(func() {
 			defer h.uploads.end(mac)
 			defer cancel()
-			err := dev.WatchUpgrade(ctx, func(x dragon.UpgradeProgress) bool {
+			_ = dev.WatchUpgrade(ctx, func(x dragon.UpgradeProgress) bool {
 				if says := updaterInWords(x); says != "" {
 					h.uploads.change(mac, func(u *UploadShown) { u.Updater = says })
 				}
 				return x.Status != "FAILURE"
 			})
-			if err != nil && ctx.Err() == nil { // it cannot be listened to; the upload is shown all the same
+			if ctx.Err() == nil { // it cannot be listened to any more; the upload is shown all the same
 				<-sentOff
 			}
 		})

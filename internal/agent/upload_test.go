@@ -107,6 +107,56 @@ func TestFirmwareIsSentVerifiedAndToldOf(t *testing.T) {
 	})
 }
 
+// slowly is an image that arrives at a crawl.
+type slowly struct{ io.Reader }
+
+func (r slowly) Read(b []byte) (int, error) {
+	time.Sleep(5 * time.Second)
+	return r.Reader.Read(b)
+}
+
+// What the updater says is no measure of the upload: it is shown until it is over.
+func TestAnUploadIsShownUntilItIsSentThoughTheUpdaterLeaves(t *testing.T) {
+	for name, x := range map[string]struct{ before, during func(*fixture) }{
+		"it closes its socket": {func(*fixture) {}, func(w *fixture) {
+			w.dragons.Dragon(0).Inject(dragontest.Reset, dragontest.On("upgrade/ws"))
+		}},
+		"it tells of an older failure": {func(w *fixture) {
+			w.send(0, dragontest.Image{Version: newerFirmware, Outcome: dragontest.SignatureFail})
+		}, func(*fixture) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				image := dragontest.Image{Version: newerFirmware, Size: 1 << 20}
+				w, r := newFirmwareFixture(t, 1, image)
+				w.configs = append(w.configs, func(c *Config) {
+					c.Image = func(context.Context, string) (io.ReadCloser, int64, error) {
+						return io.NopCloser(slowly{image.Open()}), r.Size, nil
+					}
+				})
+				x.before(w)
+				w.start()
+				w.settle()
+				pass(20 * time.Minute) // until what they do is known
+				w.rollOut(r)
+				w.until("the image is on its way", 10*time.Minute, func() bool { return len(w.healer.Uploads()) == 1 })
+				x.during(w)
+				pass(10 * time.Second)
+				before := w.healer.Uploads()
+				pass(20 * time.Second)
+				u := w.healer.Uploads()
+				if len(before) != 1 || len(u) != 1 || u[0].MAC == "" || u[0].Worker != w.worker(0) || u[0].Size != r.Size || u[0].Sent <= before[0].Sent {
+					t.Errorf("while it is sent: %+v, then %+v", before, u)
+				}
+				w.until("the dragon is done", 12*time.Hour, func() bool { return w.rollout().State == healer.RolloutDone })
+				if u := w.healer.Uploads(); len(u) > 0 {
+					t.Errorf("still on their way: %+v", u)
+				}
+			})
+		})
+	}
+}
+
 // A process that ends while it sends leaves it unknown whether the image arrived. The
 // next one asks for the version, and sends nothing again.
 func TestAnUploadThatWasCutOffIsNotRepeated(t *testing.T) {
