@@ -220,7 +220,7 @@ func (h *Healer) said() written {
 func logOf(h *Healer, r *healer.Audit) interface{ Log(...any) error } {
 	switch r.Decision {
 	case healer.Nothing, healer.Blocked, healer.Wait, healer.Recovery, healer.Sighted, healer.LockedOut: // the last two are logged by others
-		if r.Verify == nil && !byUser(r.Actor) {
+		if r.Verify == nil && !ByPerson(r.Actor) {
 			return level.Debug(h.logger)
 		}
 	}

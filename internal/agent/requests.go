@@ -366,6 +366,10 @@ func userActor(name string) string {
 	return "user:" + name
 }
 
-func byUser(actor string) bool {
-	return strings.HasPrefix(actor, "user:") || strings.HasPrefix(actor, Unverified)
+// AutoUpgrade is the owner of the rollouts that --dragon-auto-upgrade starts.
+const AutoUpgrade = "dragon-auto-upgrade"
+
+// ByPerson reports whether the actor of an audit record is a person.
+func ByPerson(actor string) bool {
+	return (strings.HasPrefix(actor, "user:") || strings.HasPrefix(actor, Unverified)) && actor != userActor(AutoUpgrade)
 }

@@ -74,7 +74,7 @@ func (u *upgrader) begin(ctx context.Context, image firmware.Image, model, hwver
 	if err != nil || !plan.WantsFirmware(r) {
 		return err
 	}
-	ro, err := u.healer.StartFirmware(ctx, healer.FirmwareRequest{Release: r, Owner: "dragon-auto-upgrade", Reason: "a dragon has older firmware", Auto: true})
+	ro, err := u.healer.StartFirmware(ctx, healer.FirmwareRequest{Release: r, Owner: agent.AutoUpgrade, Reason: "a dragon has older firmware", Auto: true})
 	if err == nil || errors.Is(err, agent.ErrUnwritten) {
 		level.Info(u.logger).Log("msg", "firmware rollout started automatically", "rollout", ro.ID, "version", r.Version, "model", model, "hwver", hwver)
 	}

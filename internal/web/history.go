@@ -32,7 +32,7 @@ var historyKinds = []historyKind{
 	{"rollout", "rollouts", func(a *healer.Audit) bool {
 		return a.Action == healer.Configure || a.Action == healer.Upgrade || strings.HasPrefix(a.Actor, "rollout:")
 	}},
-	{"person", "by a person", func(a *healer.Audit) bool { return strings.HasPrefix(a.Actor, "user:") }},
+	{"person", "by a person", func(a *healer.Audit) bool { return agent.ByPerson(a.Actor) }},
 }
 
 // historySpans are the times that the pages filter by.
