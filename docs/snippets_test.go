@@ -295,6 +295,38 @@ func parses(args []string) error {
 	return err
 }
 
+// inline is a command line of ours in the text of a runbook; named stands there for what is to
+// be put in.
+var (
+	inline = regexp.MustCompile("`mother-of-dragons ([^`]*)`")
+	named  = strings.NewReplacer("NETWORK", "192.0.2.0/24", "ADDRESS", "192.0.2.7")
+)
+
+// Whoever is woken up by an alert copies what the runbook says: it is whole.
+func TestDocsEveryCommandOfARunbookIsTaken(t *testing.T) {
+	files, err := filepath.Glob("docs/runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		for _, m := range inline.FindAllStringSubmatch(readDocument(t, file), -1) {
+			found++
+			lines, err := commandLines(named.Replace(m[1]))
+			if err != nil || len(lines) != 1 {
+				t.Errorf("%s: %s: %v", file, m[1], err)
+				continue
+			}
+			if err := parses(lines[0]); err != nil {
+				t.Errorf("%s: %s: %v", file, m[1], err)
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("only %d command lines", found)
+	}
+}
+
 func TestCommandLinesAreTakenApart(t *testing.T) {
 	got, err := commandLines("A=1 a 'b c'  \"d\" # no\nx \\\n  y 2>/dev/null | z >f; q $(p r)s\n")
 	if want := [][]string{{"A=1", "a", "b c", "d"}, {"x", "y"}, {"z"}, {"q", "$(p r)s"}}; err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
