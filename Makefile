@@ -30,7 +30,7 @@ SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /heal
 LONG := -e /agent$$ -e /discovery$$ -e /store$$ -e /web$$
 
 race: ## The tests with the race detector, without the longest (needs gcc).
-	$(GO) test -race -short -timeout 20m $$($(GO) list ./... | grep -v $(SERIAL))
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $$($(GO) list ./... | grep -v $(SERIAL))
 
 # What "make race" leaves out. The short tests of the packages in LONG run in both.
 unraced:
@@ -45,7 +45,7 @@ check: build lint ## What must hold before a change lands: lint and every test, 
 lint: ## gofmt, vet, the linters of .golangci.yml, and the workflows.
 	$(TOOLS) golangci-lint run
 	$(TOOLS) actionlint
-	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./chart ./dashboards ./image ./mixin ./mutation ./sbom
+	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./chart ./dashboards ./image ./mixin ./mutation ./sbom ./typecheck
 
 vulncheck: ## Known vulnerabilities in what the program calls.
 	./scripts/vulncheck
