@@ -33,6 +33,7 @@ const (
 const (
 	factWorkers   = 32              // concurrent reads of facts other than firmware
 	factBeat      = 5 * time.Second // at whose whole multiples dragons are asked: to wake up for each costs more than to ask
+	factTurn      = 100 * time.Millisecond
 	factSoon      = 2 * time.Minute // within which a dragon that came up is asked
 	factAgain     = 5 * time.Second // within which one whose lane was taken is asked again
 	firmwareLeast = 24 * time.Hour  // between questions to the vendor, whatever is configured
@@ -200,6 +201,9 @@ func (f *Fleet) jitter(limit time.Duration) time.Duration {
 // jittered returns every, or up to a tenth more.
 func (f *Fleet) jittered(every time.Duration) time.Duration { return every + f.jitter(every/10) }
 
+// turn is when a fact is asked for after a beat: two questions to one dragon would meet.
+func (f Fact) turn() time.Duration { return time.Duration(slices.Index(facts[:], f)) * factTurn }
+
 func (d *Dragon) factPoll(fact Fact) *factPoll { return &d.factPolls[slices.Index(facts[:], fact)] }
 
 // plan has a fact asked at the next beat after a time: with others, so that the program
@@ -207,7 +211,7 @@ func (d *Dragon) factPoll(fact Fact) *factPoll { return &d.factPolls[slices.Inde
 // The caller holds d.mu.
 func (d *Dragon) plan(fact Fact, at time.Time) {
 	if beat := d.fleet.pace.ours(factBeat); fact != Firmware {
-		at = at.Add(-at.Sub(d.fleet.began) % beat).Add(beat)
+		at = at.Add(-at.Sub(d.fleet.began) % beat).Add(beat + d.fleet.pace.ours(fact.turn()))
 	}
 	d.factPoll(fact).next = at
 	d.fleet.factQueue.add(factOf{d, fact}, at)

@@ -131,7 +131,7 @@ func TestFactsAreReadTogether(t *testing.T) {
 		time.Sleep(time.Hour)
 		for _, d := range h.Dragons() {
 			for _, fact := range []Fact{AutoTune, Errors} {
-				if at := d.Facts().of(fact).at(); at.IsZero() || at.Sub(h.began)%factBeat != 0 {
+				if at := d.Facts().of(fact).at(); at.IsZero() || at.Sub(h.began)%factBeat != fact.turn() {
 					h.Errorf("%s of %s was read %v after the start", fact, d.Info().Worker, at.Sub(h.began))
 				}
 			}
@@ -304,7 +304,7 @@ func TestFactsAreAskedSoonAfterAWriteAndNotAllAtOnce(t *testing.T) {
 				d.mu.Lock()
 				defer d.mu.Unlock()
 				d.refreshFactsSoon()
-				if got := time.Until(d.factPoll(Pools).next); got < c.least || got > c.least+factBeat {
+				if got := time.Until(d.factPoll(Pools).next); got < c.least || got > c.least+factBeat+Pools.turn() {
 					h.Errorf("asked in %v, want %v or at the beat after", got, c.least)
 				}
 			})

@@ -236,7 +236,7 @@ func TestAHangIsSeenOnARealConnection(t *testing.T) {
 	sim := dragontest.New(dragontest.Spec{})
 	server := httptest.NewServer(sim)
 	defer server.Close()
-	f, err := Open(Config{Client: dragon.Options{Transport: dragon.NewTransport(), Timeout: 200 * time.Millisecond}})
+	f, err := Open(Config{Client: dragon.Options{Transport: dragon.NewTransport(), Timeout: time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
