@@ -99,7 +99,7 @@ func newerVersion(p *pair) {
 	epoch := p.epoch()
 	p.sicken(1)
 	p.live(30*time.Minute, "it sends something", func() bool { return p.written(1) > 0 })
-	if state, err := store.PeekEtcd(context.Background(), direct, 0); err != nil || !bytes.Equal(state.Fleet, newer) {
+	if state, _, err := store.PeekEtcd(context.Background(), direct, 0); err != nil || !bytes.Equal(state.Fleet, newer) {
 		p.t.Errorf("the state of the newer version is %q, %v", state.Fleet, err)
 	}
 	if now := p.epoch(); now != epoch {

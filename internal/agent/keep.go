@@ -196,6 +196,8 @@ func (h *Healer) take(o *opened) {
 		case h.follows:
 			o.memory.Follow(h.mem)
 			h.mem = o.memory
+			h.shareInventory(now)
+			h.republish()
 		default:
 			h.mem, h.follows = o.memory, true
 			h.mem.Start(now, h.config.Policy())

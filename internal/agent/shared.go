@@ -46,16 +46,16 @@ func (c *Config) ShareIn(etcd store.EtcdConfig) (err error) {
 		}
 		return e, state, nil
 	}
-	seen := uint64(0) // a standby asks every few seconds, and the leader writes once a minute
+	seen := int64(0) // a standby asks every few seconds, and the leader writes once a minute
 	c.Peek = func(ctx context.Context, why error) *healer.Memory {
 		if !errors.Is(why, store.ErrHeld) {
 			return nil
 		}
-		state, err := store.PeekEtcd(ctx, etcd, seen)
+		state, revision, err := store.PeekEtcd(ctx, etcd, seen)
 		if err != nil || state.Empty() {
 			return nil
 		}
-		seen = state.Generation
+		seen = revision
 		return memoryOf(&state)
 	}
 	return nil

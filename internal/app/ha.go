@@ -43,7 +43,8 @@ func ReadState(c *config.Config) func(context.Context) (store.State, error) {
 		if err != nil {
 			return store.State{}, err
 		}
-		return store.PeekEtcd(ctx, etcd, 0)
+		state, _, err := store.PeekEtcd(ctx, etcd, 0)
+		return state, err
 	}
 }
 

@@ -352,34 +352,33 @@ func (c *EtcdConfig) content(ctx context.Context, client *clientv3.Client) (cont
 	return content, all[keySeal].Revision, err
 }
 
-// PeekEtcd returns the state without owning it. It has no records while it is still of the
-// generation that the caller has seen; 0: none.
-func PeekEtcd(ctx context.Context, c EtcdConfig, seen uint64) (State, error) {
+// PeekEtcd returns the state without owning it, and the revision of its seal. It has no records
+// while that is still the one that the caller has seen; 0: none. A generation may take several
+// transactions, and each has a revision.
+func PeekEtcd(ctx context.Context, c EtcdConfig, seen int64) (State, int64, error) {
 	c = c.withDefaults()
 	client, err := c.client()
 	if err != nil {
-		return State{}, err
+		return State{}, 0, err
 	}
 	defer func() { _ = client.Close() }()
 	if seen > 0 {
 		ctx, cancel := context.WithTimeout(ctx, requestWithin)
 		defer cancel()
-		r, err := client.Get(ctx, c.key("state/"+keySeal))
+		r, err := client.Get(ctx, c.key("state/"+keySeal), clientv3.WithKeysOnly())
 		if err != nil {
-			return State{}, err
+			return State{}, 0, err
 		}
-		if len(r.Kvs) > 0 {
-			if s, err := decodeSeal(r.Kvs[0].Value); err == nil && s.Generation == seen {
-				return State{Records: NewRecords(), Generation: seen, WrittenBy: s.WrittenBy}, nil
-			}
+		if len(r.Kvs) > 0 && r.Kvs[0].ModRevision == seen {
+			return State{Records: NewRecords()}, seen, nil
 		}
 	}
-	content, _, err := c.content(ctx, client)
+	content, revision, err := c.content(ctx, client)
 	if err != nil || len(content) == 0 {
-		return State{Records: NewRecords()}, err
+		return State{Records: NewRecords()}, 0, err
 	}
 	r, s, err := unseal(content)
-	return State{Records: r, Generation: s.Generation, WrittenBy: s.WrittenBy}, err
+	return State{Records: r, Generation: s.Generation, WrittenBy: s.WrittenBy}, revision, err
 }
 
 // setAside moves the keys of a state out of the way.

@@ -39,7 +39,7 @@ func TestEtcdKeepsAState(t *testing.T) {
 	want.Merge(changed)
 	delete(want.Dragons, mac(1))
 	delete(want.Cold, mac(1))
-	if got, err := PeekEtcd(t.Context(), a, 0); err != nil || !equal(got.Records, want) || got.Generation != 2 {
+	if got, _, err := PeekEtcd(t.Context(), a, 0); err != nil || !equal(got.Records, want) || got.Generation != 2 {
 		t.Errorf("Peek: %v, generation %d, %d dragons", err, got.Generation, len(got.Dragons))
 	}
 	b := etcdConfig(cluster, "b")
@@ -97,7 +97,7 @@ func TestADeposedLeaderWritesNothing(t *testing.T) {
 	default:
 		t.Error("it does not know that it is deposed")
 	}
-	if got, err := PeekEtcd(t.Context(), etcdConfig(cluster, "b"), 0); err != nil || !equal(got.Records, some(3)) {
+	if got, _, err := PeekEtcd(t.Context(), etcdConfig(cluster, "b"), 0); err != nil || !equal(got.Records, some(3)) {
 		t.Errorf("%v, %d dragons", err, len(got.Dragons))
 	}
 }
@@ -173,12 +173,12 @@ func TestACommitWithoutAnAnswerIsReadBack(t *testing.T) {
 	proxy.DropAnswers(true)
 	time.AfterFunc(2500*time.Millisecond, func() { proxy.DropAnswers(false) })
 	must(t, e.Commit(some(3)))
-	got, err := PeekEtcd(t.Context(), etcdConfig(cluster, "b"), 0)
+	got, _, err := PeekEtcd(t.Context(), etcdConfig(cluster, "b"), 0)
 	if err != nil || !equal(got.Records, some(3)) || got.Generation != 2 || e.Generation() != 2 {
 		t.Errorf("%v, %d dragons, generation %d, %d", err, len(got.Dragons), got.Generation, e.Generation())
 	}
 	must(t, e.Commit(some(4)))
-	if got, err = PeekEtcd(t.Context(), etcdConfig(cluster, "b"), 0); err != nil || !equal(got.Records, some(4)) {
+	if got, _, err = PeekEtcd(t.Context(), etcdConfig(cluster, "b"), 0); err != nil || !equal(got.Records, some(4)) {
 		t.Errorf("%v, %d dragons", err, len(got.Dragons))
 	}
 }
@@ -198,8 +198,18 @@ func TestALargeCommitIsWholeAtEveryTransaction(t *testing.T) {
 			w.put(e, prefixHot+mac(i+n), all.Dragons[mac(i)])
 		}
 		must(t, e.write(t.Context(), w))
-		if _, err := PeekEtcd(t.Context(), c, 0); err != nil {
+		_, seen, err := PeekEtcd(t.Context(), c, 0)
+		if err != nil {
 			t.Errorf("after the first of many transactions: %v", err)
+		}
+		if again, _, err := PeekEtcd(t.Context(), c, seen); err != nil || !again.Empty() {
+			t.Errorf("what was seen is read again: %v", err)
+		}
+		w = e.begin(e.seal.Generation)
+		w.put(e, prefixHot+mac(99+n), all.Dragons[mac(1)])
+		must(t, e.write(t.Context(), w))
+		if more, _, err := PeekEtcd(t.Context(), c, seen); err != nil || more.Empty() {
+			t.Errorf("the second transaction of a generation is not seen: %v", err)
 		}
 	}
 }
@@ -218,7 +228,7 @@ func TestADamagedStateInEtcdIsSetAside(t *testing.T) {
 		t.Errorf("%d dragons, lost %q", len(state.Dragons), state.Lost)
 	}
 	must(t, e.Commit(some(2)))
-	if got, err := PeekEtcd(t.Context(), c, 0); err != nil || !equal(got.Records, some(2)) || got.Generation != 2 {
+	if got, _, err := PeekEtcd(t.Context(), c, 0); err != nil || !equal(got.Records, some(2)) || got.Generation != 2 {
 		t.Errorf("%v, generation %d", err, got.Generation)
 	}
 }
@@ -297,7 +307,7 @@ func TestAStateMovesToEtcdAndBack(t *testing.T) {
 		t.Errorf("%v, lost %q, %d dragons", err, back.Lost, len(back.Dragons))
 	}
 	must(t, local.Close())
-	if left, err := PeekEtcd(t.Context(), c, 0); err != nil || !left.Empty() {
+	if left, _, err := PeekEtcd(t.Context(), c, 0); err != nil || !left.Empty() {
 		t.Errorf("%v, %d dragons are left in etcd", err, len(left.Dragons))
 	}
 }
