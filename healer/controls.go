@@ -111,14 +111,21 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 		p.Until = t.Add(r.For)
 	}
 	m.Fleet.Pauses = append(m.Fleet.Pauses, p)
-	if p.Calendar != "" {
-		if m.Fleet.Calendars == nil {
-			m.Fleet.Calendars = make(map[string]Moment)
-		}
-		m.Fleet.Calendars[p.Calendar] = p.Until
-	}
+	m.RememberCalendar(&p)
 	m.TouchFleet()
 	return p, nil
+}
+
+// RememberCalendar notes that a calendar has made its pause, which a person may end before.
+func (m *Memory) RememberCalendar(p *Pause) {
+	if p.Calendar == "" || m.Fleet.Calendars[p.Calendar] == p.Until {
+		return
+	}
+	if m.Fleet.Calendars == nil {
+		m.Fleet.Calendars = make(map[string]Moment)
+	}
+	m.Fleet.Calendars[p.Calendar] = p.Until
+	m.TouchFleet()
 }
 
 // ForgetCalendar lets a calendar pause again within its interval.
@@ -163,12 +170,14 @@ func (m *Memory) Forget(mac string, wall time.Time) error {
 	if r != nil && r.open() != nil {
 		return ErrActing
 	}
-	maps.DeleteFunc(m.Fleet.Forgotten, func(_ string, at time.Time) bool { return wall.Sub(at) > forgottenFor })
-	if m.Fleet.Forgotten == nil {
-		m.Fleet.Forgotten = make(map[string]time.Time)
+	if dragon.UsableMAC(mac) { // others tell one dragon from the next by it
+		maps.DeleteFunc(m.Fleet.Forgotten, func(_ string, at time.Time) bool { return wall.Sub(at).Abs() > forgottenFor })
+		if m.Fleet.Forgotten == nil {
+			m.Fleet.Forgotten = make(map[string]time.Time)
+		}
+		m.Fleet.Forgotten[mac] = wall.UTC()
+		m.TouchFleet()
 	}
-	m.Fleet.Forgotten[mac] = wall.UTC()
-	m.TouchFleet()
 	if r == nil {
 		return nil
 	}

@@ -256,7 +256,6 @@ type running struct {
 	dragons     map[string]*watch
 	lastAudited map[string]saying // what the audit said last, by MAC or breaker
 	clearSince  map[string]Moment // since when a breaker's condition has been clear
-	canaries    []string          // rollouts of a configuration that got one since the last cycle
 }
 
 // NewMemory returns an empty memory.
@@ -434,7 +433,6 @@ func (m *Memory) Clone() *Memory {
 		dragons:     make(map[string]*watch, len(m.run.dragons)),
 		lastAudited: maps.Clone(m.run.lastAudited),
 		clearSince:  maps.Clone(m.run.clearSince),
-		canaries:    slices.Clone(m.run.canaries),
 	}
 	for mac, w := range m.run.dragons {
 		c.run.dragons[mac] = w.clone()

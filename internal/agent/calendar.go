@@ -41,8 +41,11 @@ func (h *Healer) keepCalendars(now healer.Instant) {
 			h.mem.ForgetCalendar(c.Name)
 			continue
 		}
-		made := slices.ContainsFunc(h.mem.Fleet.Pauses, func(p healer.Pause) bool { return p.Calendar == c.Name })
-		if made || t < h.mem.Fleet.Calendars[c.Name] {
+		made := slices.IndexFunc(h.mem.Fleet.Pauses, func(p healer.Pause) bool { return p.Calendar == c.Name })
+		if made >= 0 {
+			h.mem.RememberCalendar(&h.mem.Fleet.Pauses[made]) // an older version did not
+		}
+		if made >= 0 || t < h.mem.Fleet.Calendars[c.Name] {
 			continue
 		}
 		p, err := h.mem.Pause(now, healer.PauseRequest{Kind: c.Kind, Scope: c.Scope, Value: c.Value, Owner: "calendar " + c.Name, Reason: c.Reason,

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -95,6 +96,11 @@ func TestACalendarGivesWay(t *testing.T) {
 		}
 		w.stop()
 		w.start()
+		pass(3 * time.Minute)
+		h := w.healer // an older version did not write this down
+		if err := h.onLoop(w.ctx, "forgetting", func(context.Context) error { h.mem.Fleet.Calendars = nil; return nil }); err != nil {
+			t.Fatal(err)
+		}
 		pass(3 * time.Minute)
 		if err := w.healer.Resume(w.ctx, w.pauses()[0].ID, "eva"); err != nil {
 			t.Fatal(err)

@@ -118,6 +118,7 @@ type Healer struct {
 	looked    atomic.Pointer[time.Time] // when the last look ended, or Run began
 
 	// What follows belongs to the goroutine of Run.
+	forgotten      map[string]time.Time // of the shared state, that this host's inventory has followed
 	mem            *healer.Memory
 	backend        Backend                      // nil: this process does not own the state
 	writer         *store.Writer[store.Records] // to backend

@@ -13,11 +13,13 @@ import (
 const retiredLag = 10 * time.Minute
 
 // shareInventory does to this host's inventory what a person has done at the instance that leads:
-// dragons are forgotten and retired on every host. One that is found again stays.
+// dragons are forgotten and retired on every host.
 func (h *Healer) shareInventory(now healer.Instant) {
 	if !h.config.Shared || h.backend == nil && !h.follows {
 		return
 	}
+	dragons := h.config.Fleet.Dragons()
+	h.forget(dragons)
 	t := h.mem.Moment(now)
 	retired := make(map[string]time.Time)
 	for i := range h.mem.Fleet.Pauses {
@@ -27,15 +29,42 @@ func (h *Healer) shareInventory(now healer.Instant) {
 			}
 		}
 	}
-	for _, d := range h.config.Fleet.Dragons() {
+	for _, d := range dragons {
 		info := d.Info()
-		if at, ok := h.mem.Fleet.Forgotten[info.MAC]; ok && info.FirstSeen.Before(at) {
-			h.changeInventory("forgetting", info, func() error { _, err := h.config.Fleet.Forget(info.Worker); return err })
-			continue
-		}
 		if until := retired[info.MAC]; until.Sub(d.RetiredUntil()).Abs() > retiredLag && (!until.IsZero() || time.Now().Before(d.RetiredUntil())) {
 			h.changeInventory("retiring", info, func() error { _, err := h.config.Fleet.Retire(info.Worker, until); return err })
 		}
+	}
+}
+
+// forget forgets what a person has forgotten at another instance, once: a dragon that is found again
+// stays, whatever the clocks of the hosts say. At the start that is what was not seen since. Which of
+// several dragons with one MAC is meant is not known.
+func (h *Healer) forget(dragons []*fleet.Dragon) {
+	first := h.forgotten == nil
+	if first {
+		h.forgotten = make(map[string]time.Time)
+	}
+	gone := make(map[string]time.Time)
+	for mac, at := range h.mem.Fleet.Forgotten {
+		if done, ok := h.forgotten[mac]; !ok || !done.Equal(at) {
+			h.forgotten[mac], gone[mac] = at, at
+		}
+	}
+	if len(gone) == 0 || h.backend != nil { // who leads has done it
+		return
+	}
+	claimants := make(map[string]int)
+	for _, d := range dragons {
+		claimants[d.Info().MAC]++
+	}
+	for _, d := range dragons {
+		info := d.Info()
+		at, ok := gone[info.MAC]
+		if !ok || info.Conflict || claimants[info.MAC] > 1 || first && !info.LastSeen.Before(at) {
+			continue
+		}
+		h.changeInventory("forgetting", info, func() error { _, err := h.config.Fleet.Forget(info.Worker); return err })
 	}
 }
 
