@@ -26,6 +26,7 @@ type ConfigRollout struct {
 	Name   string    `json:"name"`
 	Wanted Moment    `json:"wanted"`           // when a dragon with the desired state was last seen; to the hour
 	Canary string    `json:"canary,omitempty"` // MAC
+	Said   string    `json:"said,omitempty"`   // the canary that the audit has told of
 	Tried  []string  `json:"tried,omitempty"`  // canaries that could not be written to
 	Failed []Failure `json:"failed,omitempty"` // of the last 24 hours
 	Fast   bool      `json:"fast,omitempty"`   // see SetPace

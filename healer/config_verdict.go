@@ -155,7 +155,6 @@ func (m *Memory) intendChange(a *Action, d *Decision, had *ConfigSnapshot, now M
 	if ro := m.configRollout(x.Rollout); ro != nil && ro.State == RolloutWaiting && !x.Restore {
 		m.setState(ro, RolloutCanary, "", now)
 		ro.Canary = d.MAC
-		m.run.canaries = append(m.run.canaries, ro.ID)
 	}
 }
 

@@ -109,14 +109,15 @@ func (c *cycle) move(ro rollout, state RolloutState, why string) {
 	}
 }
 
-// auditCanaries records the canaries that rollouts of a configuration got since the last cycle.
+// auditCanaries records each canary of a rollout of a configuration once.
 func (c *cycle) auditCanaries() {
-	for _, id := range c.m.run.canaries {
-		if ro := c.m.configRollout(id); ro != nil {
+	for _, ro := range c.m.Fleet.Rollouts {
+		if ro.State == RolloutCanary && ro.Canary != ro.Said {
+			ro.Said = ro.Canary
+			c.m.TouchFleet()
 			c.auditRollout(Changed, ro, "canary: "+c.m.name(ro.Canary))
 		}
 	}
-	c.m.run.canaries = nil
 }
 
 func (c *cycle) auditRollout(verb Verb, ro rollout, note string) {

@@ -192,12 +192,22 @@ func (h *Healer) ChangeFirmware(ctx context.Context, verb, id, owner, reason str
 		do := map[string]func(healer.Instant, string, string) error{
 			"pause": h.mem.PauseFirmware, "resume": h.mem.ResumeFirmware, "abort": h.mem.AbortFirmware,
 		}[verb]
-		if err := do(now, id, owner+": "+reason); err != nil {
+		before := h.stateOfFirmware(id)
+		if err := do(now, id, owner+": "+reason); err != nil || h.stateOfFirmware(id) == before {
 			return err
 		}
 		h.auditFirmware(healer.Changed, userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
 		return nil
 	})
+}
+
+func (h *Healer) stateOfFirmware(id string) healer.RolloutState {
+	for _, ro := range h.mem.Fleet.Firmware {
+		if ro.ID == id {
+			return ro.State
+		}
+	}
+	return ""
 }
 
 // auditFirmware records what somebody, or a missing image, made of a rollout of firmware.
