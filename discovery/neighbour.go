@@ -19,8 +19,12 @@ var kernelTable struct {
 	at   time.Time
 }
 
-// tableHolds is how long a table that was read will do: ten thousand dragons may log in at once.
-const tableHolds = time.Second
+// How long a table that was read will do: ten thousand dragons may log in at once. An address that it
+// does not have may come at any moment.
+const (
+	tableHolds = time.Second
+	tableLacks = tableHolds / 10
+)
 
 // Neighbour returns the MAC that the kernel has for an address on an attached network,
 // empty if it has none. It is a hint only: every host on the network can claim any MAC.
@@ -28,7 +32,7 @@ func Neighbour(a netip.Addr) string {
 	t := &kernelTable
 	t.Lock()
 	defer t.Unlock()
-	if age := time.Since(t.at); t.macs[a] != "" && age >= 0 && age < tableHolds {
+	if age := time.Since(t.at); age >= 0 && (age < tableLacks || t.macs[a] != "" && age < tableHolds) {
 		return t.macs[a]
 	}
 	f, err := os.Open("/proc/net/arp") // Linux; nowhere else is there a hint

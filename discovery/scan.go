@@ -201,7 +201,7 @@ func (sc *scan) closed(ctx context.Context, e netip.AddrPort, err error) {
 	if ctx.Err() != nil {
 		return // no verdict
 	}
-	if ours(err) {
+	if ours(err) || sc.routeless(e.Addr(), err) {
 		sc.done(func(r *Result) {
 			r.Failed++
 			if sc.failure == nil {
@@ -272,13 +272,27 @@ func isTimeout(err error) bool {
 func ours(err error) bool {
 	for _, e := range []error{
 		errOverslept, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES,
-		syscall.ENETUNREACH, syscall.ENETDOWN,
 	} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
 	return false
+}
+
+// routeless reports whether a connect failed because this host has no route to the address. A router
+// that has none says so in the same words.
+func (s *Scanner) routeless(a netip.Addr, err error) bool {
+	return errors.Is(err, syscall.ENETDOWN) || errors.Is(err, syscall.ENETUNREACH) && !s.hasRoute(a)
+}
+
+// hasRoute reports whether this host has a route to an address. It sends nothing.
+func hasRoute(a netip.Addr) bool {
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 9)))
+	if err == nil {
+		_ = conn.Close()
+	}
+	return !errors.Is(err, syscall.ENETUNREACH)
 }
 
 // opened passes an address to the second step, which has its own parallelism.

@@ -100,9 +100,10 @@ type Scanner struct {
 	sites   *sites
 	metrics *metrics
 
-	routing func() *routing // the machine's; empty where connects do not go through the kernel
-	table   int             // places in the kernel's neighbour table
-	slow    *atomic.Bool    // that the table sets the pace was said
+	hasRoute func(netip.Addr) bool // this host has one; false where connects do not go through the kernel
+	routing  func() *routing       // the machine's; empty where connects do not go through the kernel
+	table    int                   // places in the kernel's neighbour table
+	slow     *atomic.Bool          // that the table sets the pace was said
 
 	scanning chan struct{} // holds one token while a scan runs
 	cursor   uint64        // where the next scan begins; owned by the holder of the token
@@ -195,6 +196,7 @@ func newScanner(c Config, with *Scanner) *Scanner {
 		metrics:    with.metrics,
 		scanning:   with.scanning,
 		routing:    func() *routing { return &routing{} },
+		hasRoute:   func(netip.Addr) bool { return false },
 		table:      with.table,
 		slow:       with.slow,
 		asking:     with.asking,
@@ -206,7 +208,7 @@ func newScanner(c Config, with *Scanner) *Scanner {
 	}
 	if c.Dial == nil {
 		s.cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
-		s.routing = func() *routing { return kernelRouting(c.Networks) }
+		s.routing, s.hasRoute = func() *routing { return kernelRouting(c.Networks) }, hasRoute
 	}
 	if c.Resolve == nil {
 		s.cfg.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
