@@ -118,6 +118,8 @@ var scenarios = []scenario{
 	{alert: "HarmLatched", with: breaker("harm", "", "3")},
 	{alert: "LostAfterAction", with: also(deaf("timeout"), `mother_healer_device_state{worker="a",state="healthy"}`, "1|none", `mother_healer_device_state{worker="a",state="lost"}`, "none|1")},
 	{alert: "HealerReadOnly", with: map[string]string{`mother_state_writable`: "1|0"}, near: map[string]string{`mother_state_writable`: "1|0", `mother_healer_standby`: "0|1"}},
+	{alert: "HealerReadOnly", with: map[string]string{`mother_state_writable`: "1|0", `mother_healer_standby`: "0|none"},
+		near: map[string]string{`mother_state_writable`: "1|0", `mother_leader`: "1|0", `mother_healer_standby`: "0|none"}}, // an older version
 	{alert: "NoLeader", with: map[string]string{`mother_ha_leaders`: "1|0"}, near: map[string]string{`mother_leader`: "1|0"}},
 	{alert: "TwoLeaders", with: map[string]string{`mother_leader{instance="b"}`: "0|1", `mother_ha_info{instance="b",id="b",prefix="/north/"}`: "1"},
 		near: map[string]string{`mother_leader{instance="b"}`: "0|1", `mother_ha_info{instance="b",id="b",prefix="/south/"}`: "1"}},
