@@ -2,8 +2,10 @@ package app
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
@@ -19,6 +21,10 @@ type logins struct {
 	given     *passwords.Store
 	current   func() *config.Config
 	neighbour func(netip.Addr) string // the MAC at an address; empty if unknown
+
+	mu     sync.Mutex
+	claims map[string]claim      // by host
+	sites  map[string]lostOfSite // by site
 }
 
 // CredentialsFor returns a function that lists the credentials to try at a host. The fleet
@@ -28,7 +34,10 @@ func CredentialsFor(dragons **fleet.Fleet, given *passwords.Store, current func(
 }
 
 func newLogins(dragons **fleet.Fleet, given *passwords.Store, current func() *config.Config) *logins {
-	return &logins{dragons, given, current, discovery.Neighbour}
+	return &logins{
+		dragons: dragons, given: given, current: current, neighbour: discovery.Neighbour,
+		claims: make(map[string]claim), sites: make(map[string]lostOfSite),
+	}
 }
 
 // at lists the credentials of the dragon at a host.
@@ -49,15 +58,57 @@ func (l *logins) livesAt(host string) *fleet.Info {
 			return known // nobody answers, and a dark hall is asked often
 		}
 	}
-	if a, ok := addressOf(host); ok {
-		if mac := l.neighbour(a); mac != "" {
-			if d := (*l.dragons).Lookup(mac); d != nil {
-				return d.Info()
-			}
-		}
+	a, ok := addressOf(host)
+	if !ok {
+		return known
 	}
-	return known
+	d := (*l.dragons).Lookup(l.neighbour(a))
+	if d == nil || known == nil || d.Info().MAC == known.MAC {
+		if d != nil {
+			return d.Info()
+		}
+		return known
+	}
+	if !l.mayBeAt(host, known, d) {
+		return known
+	}
+	return d.Info()
 }
+
+// mayBeAt reports whether to believe that a dragon has come to the address of another one. Any host
+// can claim any MAC, and would be told the password that goes with it: the dragon has to be away from
+// its own address, of the same site, and the claim is another one at most as often as a login is tried.
+func (l *logins) mayBeAt(host string, known *fleet.Info, d *fleet.Dragon) bool {
+	i, h := d.Info(), d.Health()
+	if i.Site != known.Site || i.IP != "" && (h.Up || h.Reason == "") {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	last, ok := l.claims[host]
+	if ok && last.mac != i.MAC && now.Sub(last.at) < claimHolds {
+		return false
+	}
+	if len(l.claims) >= claimsMost {
+		clear(l.claims)
+	}
+	if !ok || last.mac != i.MAC {
+		l.claims[host] = claim{i.MAC, now}
+	}
+	return true
+}
+
+// claim is the MAC that was believed at a host last, and since when.
+type claim struct {
+	mac string
+	at  time.Time
+}
+
+const (
+	claimHolds = 15 * time.Minute // as dragon.Options.LoginRetry
+	claimsMost = 20_000
+)
 
 func addressOf(host string) (netip.Addr, bool) {
 	if e, err := netip.ParseAddrPort(host); err == nil {
@@ -87,8 +138,14 @@ func (l *logins) ofLost(host string) (list []dragon.Credential) {
 			}
 		}
 	}
-	for _, who := range l.lost(host, known) {
-		add(l.of(host, who))
+	site := l.current().Sites.Of(host)
+	if known != nil {
+		site = known.Info().Site
+	}
+	for _, d := range l.lost(site) {
+		if i := d.Info(); d != known && (known != nil || i.IP == "") && len(list) < mostLostTried {
+			add(l.of(host, i))
+		}
 	}
 	if known != nil {
 		add(l.current().Credentials.For(host, nil))
@@ -96,32 +153,31 @@ func (l *logins) ofLost(host string) (list []dragon.Credential) {
 	return list
 }
 
-// lost returns the dragons that may live at a host, those that went down last first.
-func (l *logins) lost(host string, known *fleet.Dragon) []*fleet.Info {
-	type lostDragon struct {
-		*fleet.Info
-		since time.Time
+// lostOfSite are the dragons of a site that are down, as they were a moment ago.
+type lostOfSite struct {
+	dragons []*fleet.Dragon
+	at      time.Time
+}
+
+// lost returns the dragons of a site that are down, those that went down last first. When a whole
+// farm refuses it is asked for every address.
+func (l *logins) lost(site string) []*fleet.Dragon {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if known := l.sites[site]; !known.at.IsZero() && now.Sub(known.at) < time.Second {
+		return known.dragons
 	}
-	site := l.current().Sites.Of(host)
-	if known != nil {
-		site = known.Info().Site
-	}
-	var list []lostDragon
+	since := make(map[*fleet.Dragon]time.Time)
 	for _, d := range (*l.dragons).Dragons() {
-		i := d.Info()
-		if d == known || i.Site != site || known == nil && i.IP != "" || d.Last() != nil {
-			continue
-		}
-		if h := d.Health(); !h.Up && h.Reason != "" {
-			list = append(list, lostDragon{i, h.Since})
+		if h := d.Health(); d.Info().Site == site && d.Last() == nil && !h.Up && h.Reason != "" {
+			since[d] = h.Since
 		}
 	}
-	slices.SortFunc(list, func(a, b lostDragon) int {
-		return cmp.Or(b.since.Compare(a.since), cmp.Compare(a.MAC, b.MAC))
+	list := slices.SortedFunc(maps.Keys(since), func(a, b *fleet.Dragon) int {
+		return cmp.Or(since[b].Compare(since[a]), cmp.Compare(a.Info().MAC, b.Info().MAC))
 	})
-	infos := make([]*fleet.Info, 0, mostLost)
-	for _, d := range list[:min(len(list), mostLost)] {
-		infos = append(infos, d.Info)
-	}
-	return infos
+	list = list[:min(len(list), mostLost)]
+	l.sites[site] = lostOfSite{list, now}
+	return list
 }

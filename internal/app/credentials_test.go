@@ -23,6 +23,7 @@ type shuffled struct {
 	simulated *dragontest.Fleet
 	dragons   *fleet.Fleet
 	scanner   *discovery.Scanner
+	logins    *logins
 }
 
 // inAShuffle runs fn with a farm of which all dragons are known. attached: the neighbour table
@@ -64,6 +65,7 @@ func inAShuffle(t *testing.T, count int, attached bool, fn func(*shuffled)) {
 			}
 			return ""
 		}
+		s.logins = l
 		client := dragon.Options{Transport: transport, CredentialsFor: l.at}
 		if s.dragons, err = fleet.Open(fleet.Config{Client: client}); err != nil {
 			t.Fatal(err)
@@ -171,6 +173,36 @@ func TestADragonWhosePasswordWasChangedIsSparedTheOthers(t *testing.T) {
 		const each = 1 + 2 + mostLostTried // its own, the factory's, and those of others
 		if n := s.simulated.Dragon(0).Traffic().RefusedLogins; n > 9*each {
 			t.Errorf("%d refused logins in two hours", n)
+		}
+	})
+}
+
+// Any host can claim any MAC, and would be given the password that goes with it.
+func TestAHostThatClaimsManyMACsIsBelievedSeldom(t *testing.T) {
+	inAShuffle(t, 4, false, func(s *shuffled) {
+		claimed := 0
+		s.logins.neighbour = func(netip.Addr) string { return s.simulated.Dragon(claimed).Spec().MAC }
+		believed := func(i int) bool {
+			claimed = i
+			mac, _ := dragon.ParseMAC(s.simulated.Dragon(i).Spec().MAC)
+			return s.logins.livesAt(s.simulated.Host(0).String()).MAC == mac
+		}
+		if believed(1) {
+			t.Error("a dragon that is up at its own address is believed to be at another one's")
+		}
+		for i := 1; i < 4; i++ {
+			s.simulated.Dragon(i).Inject(dragontest.Unplugged)
+		}
+		s.live(time.Minute)
+		if !believed(1) || !believed(1) {
+			t.Error("a dragon that is away from its address is not believed")
+		}
+		if believed(2) || believed(3) {
+			t.Error("another one is believed at once")
+		}
+		time.Sleep(claimHolds)
+		if !believed(2) || believed(3) {
+			t.Error("another one is to be believed after a while, and only that one")
 		}
 	})
 }
