@@ -41,7 +41,7 @@ func (h *Healer) keepCalendars(now healer.Instant) {
 			h.mem.ForgetCalendar(c.Name)
 			continue
 		}
-		made := slices.IndexFunc(h.mem.Fleet.Pauses, func(p healer.Pause) bool { return p.Calendar == c.Name })
+		made := slices.IndexFunc(h.mem.Fleet.Pauses, func(p healer.Pause) bool { return p.Calendar == c.Name && t < p.Until })
 		if made >= 0 {
 			h.mem.RememberCalendar(&h.mem.Fleet.Pauses[made]) // an older version did not
 		}

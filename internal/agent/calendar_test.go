@@ -168,3 +168,31 @@ func TestACalendarCurtailsItsDragons(t *testing.T) {
 		}
 	})
 }
+
+// A pause lasts seven days at most. The next one of a calendar that is still open follows without a gap.
+func TestACalendarOfManyDaysHasNoGap(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 1)
+		list := w.withCalendar(0)
+		always := slices.Clone(*list.Load())
+		always[0].Open = func(time.Time) bool { return true }
+		list.Store(&always)
+		w.start()
+		pass(5 * time.Minute)
+		w.until("the pause", time.Hour, func() bool { return len(w.pauses()) > 0 })
+		pass(7*24*time.Hour - 10*time.Minute)
+		gap := false
+		for range 30 {
+			pass(time.Minute)
+			p := w.pauses()
+			gap = gap || len(p) == 0
+		}
+		if gap {
+			t.Error("for a while there was no pause")
+		}
+		if p := w.pauses(); len(p) != 1 || p[0].ID == "p1" {
+			t.Errorf("after the first week: %+v", p)
+		}
+	})
+}
