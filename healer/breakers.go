@@ -161,18 +161,28 @@ func (c *cycle) track(x condition) {
 		c.m.TouchFleet()
 		return
 	}
-	// Half open and no dragon sick: nothing can be tried, and after another cooldown
-	// nothing has to be.
-	if b.State == BreakerHalfOpen && (b.Trial != "" || quiet < c.p.Breakers.Cooldown || c.anySick(b)) {
+	// Half open and no dragon to try it on: after another cooldown nothing has to be. What was
+	// quiet for a day is over, too.
+	if b.State == BreakerHalfOpen && (b.Trial != "" || quiet < c.p.Breakers.Cooldown || quiet < trialMost && c.anyTrial(b)) {
 		return
 	}
 	c.drop(b.Name, b.Scope)
 }
 
-func (c *cycle) anySick(b *Breaker) bool {
+// trialMost is how long a half-open breaker waits for its trial.
+const trialMost = 24 * time.Hour
+
+// anyTrial reports whether a treatment may show that the cause of a breaker is over.
+func (c *cycle) anyTrial(b *Breaker) bool {
 	return slices.ContainsFunc(c.all, func(s *subject) bool {
-		return s.counts && s.sick() && b.covers(s.f, s.r)
+		return s.counts && s.sick() && b.covers(s.f, s.r) && s.p.Mode == Enforce && !c.beyondHelp(s) && !c.inVain(s)
 	})
+}
+
+// inVain reports whether the last step that a dragon's fault has was tried without effect.
+func (c *cycle) inVain(s *subject) bool {
+	last := s.r.last(func(a *Action) bool { return a.heals() && a.Actor == HealerActor && a.At >= s.r.SickSince && !a.saysNothing() })
+	return last != nil && last.Outcome == NoEffect && s.r.Rung >= min(detectors[s.fired].maxRung, len(s.p.Ladder.Steps))
 }
 
 // drop closes a breaker.

@@ -66,6 +66,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	case excuse != "": // this says nothing of the desired state, and the place in flight is not kept for ever
 		c.end(s, a, NoEffect, "no verdict: "+excuse)
 	case a.Result == Unknown && len(unread) == 0 && len(right) == 0:
+		r.Restored = r.Restored && !x.Restore // the rollback is still pending
 		c.end(s, a, NotExecuted, "nothing has changed")
 	default:
 		c.failure(s, a, ro, r, target, wrong, unread)
@@ -87,7 +88,11 @@ func (c *cycle) failure(s *subject, a *Action, ro *ConfigRollout, r *ConfigRecor
 		for _, d := range wrong {
 			stuck = append(stuck, Stuck{d.Item, "it was accepted, and is still " + d.Have, c.now})
 		}
-		r.addStuck(stuck, c.now)
+		if a.Result == Unknown { // perhaps it never arrived: the rest is drift
+			r.Restored = r.Restored && !a.Change.Restore
+		} else {
+			r.addStuck(stuck, c.now)
+		}
 	case s.w.at > a.At && s.f.alive() < a.Before.Boards:
 		outcome, why = Worse, fmt.Sprintf("%d boards before, %d after", a.Before.Boards, s.f.alive())
 	case len(target.Pools) > 0:

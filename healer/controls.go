@@ -240,13 +240,21 @@ func (m *Memory) paused(kind PauseKind, f *Facts, now Moment) *Pause {
 		case "mac":
 			covers = f.MAC == p.Value
 		case "pool":
-			covers = slices.ContainsFunc(f.Pools, func(x PoolFacts) bool { return x.URL == p.Value })
+			covers = m.mines(f, p.Value)
 		}
 		if covers {
 			return p
 		}
 	}
 	return nil
+}
+
+// mines reports whether a dragon has a pool; one that tells none at the moment, whether it had it last.
+func (m *Memory) mines(f *Facts, url string) bool {
+	if w := m.run.dragons[f.MAC]; len(f.Pools) == 0 && w != nil {
+		return slices.ContainsFunc(w.pools, func(x poolWatch) bool { return x.url == url })
+	}
+	return slices.ContainsFunc(f.Pools, func(x PoolFacts) bool { return x.URL == url })
 }
 
 // Quarantine stops the healer from treating a dragon.
@@ -287,7 +295,7 @@ func (m *Memory) Release(now Instant, mac, by string) error {
 }
 
 func (m *Memory) release(r *Record, now Moment) {
-	r.Quarantine, r.Rung, r.Refused, r.SickSince, r.CleanAt = nil, 0, 0, 0, 0
+	r.Quarantine, r.Rung, r.Refused, r.SickSince, r.CleanAt, r.Costly = nil, 0, 0, 0, 0, 0
 	r.State, r.Since, r.Released = StateObserving, now, now
 	m.touch(r.Who.MAC)
 }

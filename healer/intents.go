@@ -98,7 +98,11 @@ func (m *Memory) Sent(now Instant, mac, id string, result Result, note string) e
 // does not count.
 func (r *Record) answered(a *Action) {
 	switch {
-	case !a.heals() || a.Result == NotSent:
+	case !a.heals():
+	case a.Result == NotSent:
+		if a.Rung > 0 && a.Rung == r.Rung && a.Actor == HealerActor { // it is still the next step
+			r.Rung--
+		}
 	case a.Result != Refusal:
 		r.Refused = 0
 	case a.Actor == HealerActor:

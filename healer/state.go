@@ -352,6 +352,10 @@ func (c *cycle) enter(s *subject, state State) {
 		}
 		r.CleanAt = 0
 	}
+	if state == StateHealthy && r.Costly != 0 { // the next fault is another one
+		r.Costly = 0
+		c.m.touch(r.Who.MAC)
+	}
 	if state == StateHealthy || state == StateObserving {
 		if r.SickSince != 0 {
 			r.SickSince = 0

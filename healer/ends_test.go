@@ -1,0 +1,78 @@
+package healer
+
+import (
+	"testing"
+	"time"
+)
+
+// A rollback of which nothing arrived, and nobody knows why, is still pending.
+func TestARollbackThatWasLostIsSentAgain(t *testing.T) {
+	f := configuredFarm(t, 5)
+	f.desire("typo", poolTypo, "balanced")
+	f.sends = true
+	for len(f.sent) == 0 {
+		f.tick()
+	}
+	f.sends = false
+	lost := false
+	for range 120 {
+		f.tick()
+		for i := range f.plan.Changes {
+			d := &f.plan.Changes[i]
+			if d.Verb != Act || !d.Change.Restore {
+				continue
+			}
+			if _, err := f.mem.Intend(f.now, d, d.Actor(), nil); err != nil {
+				t.Fatal(err)
+			}
+			lost = true
+		}
+		if lost {
+			break
+		}
+	}
+	if !lost {
+		t.Fatal("no rollback is planned")
+	}
+	f.reload() // killed before it was sent
+	f.sends = true
+	f.run(2 * time.Hour)
+	for _, u := range f.units {
+		if got := u.has.Pools[0].URL; got != poolA {
+			t.Errorf("%s has %s, want %s", u.who.Worker, got, poolA)
+		}
+	}
+}
+
+// In a mode that treats nobody a half-open breaker gets no trial, and ends all the same.
+func TestAStormThatNobodyMayTryEnds(t *testing.T) {
+	f := configuredFarm(t, 10)
+	killBoard(f.units[3], 1, 60)
+	killBoard(f.units[4], 1, 60)
+	f.run(2 * time.Hour)
+	if f.mem.breaker("storm", "") == nil {
+		t.Fatal("two of ten are sick, and there is no storm")
+	}
+	revive(f.units[4], "")
+	f.run(2 * time.Hour)
+	f.desire("b", poolB, "balanced")
+	f.run(6 * time.Hour)
+	if n := f.right(); n != 10 {
+		t.Errorf("%d of 10 have their desired state; breakers %+v", n, f.mem.Fleet.Breakers)
+	}
+}
+
+// That a step did not pay for one fault says nothing of the next.
+func TestAFaultThatIsOverCostsNothing(t *testing.T) {
+	f := newFarm(t, 10).settle()
+	f.record(3).Costly = f.mem.Moment(f.now).Add(-13 * 24 * time.Hour)
+	f.run(10 * time.Minute)
+	if f.record(3).Costly != 0 {
+		t.Error("a dragon that is well is still too costly to treat")
+	}
+	f.record(4).Costly = 1
+	f.mem.release(f.record(4), f.mem.Moment(f.now))
+	if f.record(4).Costly != 0 {
+		t.Error("a dragon that is released is still too costly to treat")
+	}
+}
