@@ -69,38 +69,56 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 		r.Restored = r.Restored && !x.Restore // the rollback is still pending
 		c.end(s, a, NotExecuted, "nothing has changed")
 	default:
-		c.failure(s, a, ro, r, target, wrong, unread)
+		c.failure(s, a, &shortfall{ro: ro, target: target, wrong: wrong, unread: unread, works: works})
 	}
+}
+
+// shortfall is how a configuration did not take effect, or did not work, in time.
+type shortfall struct {
+	ro     *ConfigRollout
+	target *DesiredState
+	wrong  []Difference
+	unread []Item
+	works  bool
+}
+
+// broken reports whether the dragon does not work with the pools that it was given, whatever
+// is wrong beside them.
+func (v *shortfall) broken(x *ConfigChange) bool {
+	return !v.works && slices.Contains(x.Items, ItemPools) && !isStuck(x.Told, ItemPools) &&
+		!slices.ContainsFunc(v.wrong, func(d Difference) bool { return d.Item == ItemPools })
 }
 
 // excusedFor is how long the verdict on a dragon waits for the end of a common cause.
 const excusedFor = time.Hour
 
 // failure ends an action that did not take effect, or did not work, in time. Silence is failure, too.
-func (c *cycle) failure(s *subject, a *Action, ro *ConfigRollout, r *ConfigRecord, target *DesiredState, wrong []Difference, unread []Item) {
-	outcome, why := NoEffect, "no accepted share within "+ShortDuration(c.p.Rollout.CanaryWait)
-	switch {
-	case len(unread) > 0:
-		why = fmt.Sprintf("it did not tell its %s within %s", unread[0], ShortDuration(c.p.Rollout.CanaryWait))
-	case len(wrong) > 0:
-		why = fmt.Sprintf("%s is still %s", wrong[0].Item, wrong[0].Have)
+func (c *cycle) failure(s *subject, a *Action, v *shortfall) {
+	wait := ShortDuration(c.p.Rollout.CanaryWait)
+	outcome, why := NoEffect, "no accepted share within "+wait
+	if a.Result != Unknown { // then it may not have been written at all
 		var stuck []Stuck
-		for _, d := range wrong {
+		for _, d := range v.wrong {
 			stuck = append(stuck, Stuck{d.Item, "it was accepted, and is still " + d.Have, c.now})
 		}
-		if a.Result == Unknown { // perhaps it never arrived: the rest is drift
-			r.Restored = r.Restored && !a.Change.Restore
-		} else {
-			r.addStuck(stuck, c.now)
-		}
+		s.r.Config.addStuck(stuck, c.now)
+	} else if a.Change.Restore && len(v.wrong) > 0 { // the rollback is still pending
+		s.r.Config.Restored = false
+	}
+	broken := v.broken(a.Change)
+	switch {
+	case len(v.unread) > 0:
+		why = fmt.Sprintf("it did not tell its %s within %s", v.unread[0], wait)
+	case len(v.wrong) > 0 && !broken:
+		why = fmt.Sprintf("%s is still %s", v.wrong[0].Item, v.wrong[0].Have)
 	case s.w.at > a.At && s.f.alive() < a.Before.Boards:
 		outcome, why = Worse, fmt.Sprintf("%d boards before, %d after", a.Before.Boards, s.f.alive())
-	case len(target.Pools) > 0:
-		why = fmt.Sprintf("no accepted share at %s within %s", Text(dragon.PoolWithoutLogin(target.Pools[0].URL)), ShortDuration(c.p.Rollout.CanaryWait))
+	case len(v.target.Pools) > 0:
+		why = fmt.Sprintf("no accepted share at %s within %s", Text(dragon.PoolWithoutLogin(v.target.Pools[0].URL)), wait)
 	}
 	c.end(s, a, outcome, why)
-	if !a.Change.Restore && (len(wrong) == 0 || outcome == Worse) {
-		c.failed(ro, s.f.MAC, why)
+	if !a.Change.Restore && (len(v.wrong) == 0 || broken) {
+		c.failed(v.ro, s.f.MAC, why)
 	}
 }
 
