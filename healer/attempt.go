@@ -43,6 +43,7 @@ type Reply struct {
 	Configured *Configured   // of an Identify with Want: what the dragon has
 
 	Result Result  // of a Send
+	Sent   []Item  // of a Send with Items: those that were written, or may have been; nil: all
 	Told   []Stuck // of a Send: what the dragon said right after it that cannot take effect
 	Note   string  // of a Send: what was said of it
 }
@@ -398,6 +399,9 @@ func (a *Attempt) Stop(s Standing, err error) {
 // sent writes into the memory what came of the send.
 func (a *Attempt) sent(s Standing, r Reply) error {
 	mac, id := a.decision.MAC, a.action.ID
+	if r.Sent != nil && !r.Result.NotExecuted() {
+		_ = s.Memory.Wrote(mac, id, r.Sent)
+	}
 	if len(r.Told) > 0 {
 		_ = s.Memory.Told(mac, id, r.Told)
 	}

@@ -58,7 +58,12 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 			note = fmt.Sprintf("but %s: %s", stuck[0].Item, stuck[0].Why)
 		}
 		c.end(s, a, Recovered, note)
-		if !x.Restore && !ro.proven() && !isStuck(stuck, ItemPools) {
+		switch lacks := r.lacks(target.Differences(s.f.Configured)); {
+		case x.Restore || ro.proven() || isStuck(stuck, ItemPools):
+		case len(lacks) > 0: // of that it shows nothing
+			ro.Canary = ""
+			c.move(ro, RolloutWaiting, fmt.Sprintf("the canary %s works, and its %s is still to be written", s.f.Worker, lacks[0]))
+		default:
 			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
 		}
 	case !late:
@@ -179,6 +184,24 @@ func (m *Memory) intendChange(a *Action, d *Decision, had *ConfigSnapshot, now M
 		m.setState(ro, RolloutCanary, "", now)
 		ro.Canary = d.MAC
 	}
+}
+
+// Wrote records which items of a configuration were written, where that ended before all were:
+// what is left is drift like any other. It comes before Sent.
+func (m *Memory) Wrote(mac, id string, items []Item) error {
+	a := m.Action(mac, id)
+	if a == nil || a.Result != Pending || a.Outcome != Open || a.Change == nil {
+		return fmt.Errorf("what was written to %s for %s: %w", mac, id, ErrNoAction)
+	}
+	all := a.Change.Items
+	change := *a.Change
+	change.Items = slices.DeleteFunc(slices.Clone(all), func(i Item) bool { return !slices.Contains(items, i) })
+	a.Change = &change
+	if r := m.Dragons[mac]; change.Restore && len(change.Items) < len(all) && r.Config != nil && r.Config.Rollout == change.Rollout {
+		r.Config.Restored = false // the rest of the rollback is pending
+	}
+	m.touch(mac)
+	return nil
 }
 
 // Told records the items that a dragon refused right after a write. It comes before Sent.

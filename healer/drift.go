@@ -174,10 +174,13 @@ func (s *subject) drifts(item Item) bool {
 }
 
 // pending lists the items to be written: those that drifted and are neither stuck nor in conflict.
-func (s *subject) pending() []Item {
+func (s *subject) pending() []Item { return s.r.Config.lacks(s.drift) }
+
+// lacks lists the items of a drift that are neither stuck nor in conflict.
+func (r *ConfigRecord) lacks(drift []Difference) []Item {
 	var items []Item
-	for _, d := range s.drift {
-		if r := s.r.Config; r != nil && (slices.Contains(r.Conflict, d.Item) || r.stuck(d.Item)) {
+	for _, d := range drift {
+		if r != nil && (slices.Contains(r.Conflict, d.Item) || r.stuck(d.Item)) {
 			continue
 		}
 		items = append(items, d.Item)

@@ -50,6 +50,7 @@ type unit struct {
 	mute    bool       // it does not say
 	refuses []Item     // written, and not taken
 	told    []Stuck    // what it says right after a write
+	only    []Item     // that are written to it; nil: all
 }
 
 type unitBoard struct {
@@ -202,13 +203,21 @@ func (f *farm) configure(d *Decision) {
 	had := u.has
 	had.HasPools, had.HasMode = true, true
 	want := f.mem.Desired(d, f.seen.Of(d.MAC).Desired)
-	_, before := d.Change.Found(want, &had)
+	step := *d.Change
+	items, before := step.Found(want, &had)
+	step.Items, d.Change = items, &step
 	a, err := f.mem.Intend(f.now, d, d.Actor(), before)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	if err := f.mem.Interlock(f.now, d.MAC, d.Kind, a.ID); err != nil {
 		f.t.Errorf("%s after %s: policy allowed what the ceilings forbid: %v", d.Worker, f.age(), err)
+	}
+	if u.only != nil {
+		if err := f.mem.Wrote(d.MAC, a.ID, u.only); err != nil {
+			f.t.Fatal(err)
+		}
+		a = *f.mem.Action(d.MAC, a.ID)
 	}
 	if len(u.told) > 0 {
 		if err := f.mem.Told(d.MAC, a.ID, u.told); err != nil {

@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,5 +54,63 @@ func TestAModeThatIsNotTakenIsNoFailure(t *testing.T) {
 	}
 	if ro := f.rollout("b"); len(ro.Failed) > 0 || !ro.proven() {
 		t.Errorf("the rollout is %s, failed %v", ro.State, ro.Failed)
+	}
+}
+
+// A canary that was written only a part proves only that part: the waves wait for one that has
+// all, and it counts as none that could not be changed.
+func TestACanaryOfAPartProvesNoMore(t *testing.T) {
+	f := configuredFarm(t, 20)
+	for _, u := range f.units {
+		u.only = []Item{ItemPools}
+	}
+	f.cure = func(*unit, Kind) {
+		for _, u := range f.units {
+			u.only = nil
+		}
+	}
+	f.desire("b", poolB, "efficient")
+	for range 120 {
+		if f.tick(); f.rollout("b").proven() {
+			break
+		}
+	}
+	if len(f.sent) != 2 || !f.rollout("b").proven() || len(f.rollout("b").Tried) > 0 {
+		t.Fatalf("%d writes until the rollout is %s, tried %v", len(f.sent), f.stateOf("b"), f.rollout("b").Tried)
+	}
+	if got := f.sent[0].Change.Items; !slices.Equal(got, []Item{ItemPools}) {
+		t.Errorf("the first write is of %v", got)
+	}
+	f.run(8 * time.Hour)
+	if n := f.right(); n != 20 || f.stateOf("b") != RolloutDone {
+		t.Errorf("%d in sync, the rollout is %s", n, f.stateOf("b"))
+	}
+	for i := range f.units {
+		if len(f.record(i).Config.Reverts) > 0 {
+			t.Errorf("the rest of unit %d counts as changed by others", i)
+		}
+	}
+}
+
+// The rest of a rollback that was half written is still to be written.
+func TestAHalfRollbackIsPending(t *testing.T) {
+	f := configuredFarm(t, 20)
+	f.cure = func(*unit, Kind) {
+		for _, u := range f.units {
+			u.only = []Item{ItemPools} // of the rollback, which comes next
+			if len(f.sent) > 1 {
+				u.only = nil
+			}
+		}
+	}
+	f.desire("typo", poolTypo, "efficient")
+	f.run(30 * time.Hour) // the canary has had its two changes of a day
+	if len(f.sent) != 3 || !f.sent[2].Change.Restore || !slices.Equal(f.sent[2].Change.Items, []Item{ItemAutotune}) {
+		t.Errorf("%d writes, want the canary and its rollback in two parts", len(f.sent))
+	}
+	for i, u := range f.units {
+		if u.has.Pools[0].URL != poolA || u.has.Mode != "balanced" {
+			t.Errorf("unit %d has %v %s", i, u.has.Pools, u.has.Mode)
+		}
 	}
 }
