@@ -329,8 +329,17 @@ func (a *Attempt) stillWanted(s Standing) (Decision, error) {
 	return Decision{}, NotSentf("it is no longer known")
 }
 
-// Allowed asks everything that may have changed since the decision and forbids the write. A
-// shell whose Send takes several requests asks it between them.
+// GoOn asks, between two requests of one Send, whether the next may go out: a request may have
+// taken a minute, so the dragon has said once more who it is.
+func (a *Attempt) GoOn(s Standing, r Reply) error {
+	if err := a.recognize(r); err != nil {
+		return err
+	}
+	a.proven = s.Now.Mono
+	return a.Allowed(s)
+}
+
+// Allowed asks everything that may have changed since the decision and forbids the write.
 func (a *Attempt) Allowed(s Standing) error {
 	d := &a.decision
 	switch {

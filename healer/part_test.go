@@ -114,3 +114,32 @@ func TestAHalfRollbackIsPending(t *testing.T) {
 		}
 	}
 }
+
+// The next request of a write goes out only to the dragon that says anew that it is the one.
+func TestTheNextRequestNeedsAFreshProof(t *testing.T) {
+	f := configuredFarm(t, 2)
+	policy := f.policy
+	a := &Attempt{decision: Decision{Who: f.units[0].who, Kind: Restart}, actor: "user:eva", policy: &policy, next: Send, action: Action{ID: "1-1"}}
+	f.mem.Dragons[a.decision.MAC].Actions = []Action{{ID: "1-1", Kind: Restart}}
+	s := Standing{Now: f.now, Host: f.host, Memory: f.mem, Policy: &f.policy, Plan: f.plan}
+	s.Now.Mono += time.Minute
+	if err := a.Allowed(s); err == nil {
+		t.Fatal("a proof of a minute ago is enough")
+	}
+	if err := a.GoOn(s, Reply{Who: f.units[1].who}); err == nil || !strings.Contains(err.Error(), "expected MAC") {
+		t.Errorf("another dragon: %v", err)
+	}
+	if err := a.GoOn(s, Reply{Err: NotSentf("no answer")}); err == nil {
+		t.Error("a dragon that does not say who it is")
+	}
+	if err := a.Allowed(s); err == nil {
+		t.Error("what failed counts as a proof")
+	}
+	if err := a.GoOn(s, Reply{Who: f.units[0].who}); err != nil {
+		t.Error(err)
+	}
+	s.Host.Stop = true
+	if err := a.GoOn(s, Reply{Who: f.units[0].who}); err == nil {
+		t.Error("STOP is not heard")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -59,6 +60,8 @@ type job struct {
 	attempt *healer.Attempt
 	have    *healer.Configured // what a dragon that is configured has
 	told    []healer.Item      // of it, what it has said since the write
+	sent    []healer.Item      // of it, what was written, or may have been
+	left    error              // why the rest was not
 	sending healer.Sending
 	failed  error // of the send
 
@@ -297,6 +300,13 @@ func (h *Healer) identify(ctx context.Context, dev device, j *job, step healer.S
 			return healer.Reply{Err: err}
 		}
 	}
+	r := h.askWho(ctx, dev, j)
+	r.Configured = j.have
+	return r
+}
+
+// askWho has the dragon say who it is.
+func (h *Healer) askWho(ctx context.Context, dev device, j *job) healer.Reply {
 	ov, err := dev.Overview(ctx)
 	if err != nil {
 		return healer.Reply{Err: healer.NotSentf("asking who it is: %v", err)}
@@ -307,7 +317,7 @@ func (h *Healer) identify(ctx context.Context, dev device, j *job, step healer.S
 	}
 	return healer.Reply{
 		Who:        healer.Who{MAC: mac, Model: ov.Model, Firmware: ov.Firmware, HWVer: ov.HWVersion},
-		MemoryFree: ov.MemoryFree, Configured: j.have,
+		MemoryFree: ov.MemoryFree,
 	}
 }
 
@@ -337,10 +347,11 @@ func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, 
 	// The token is of the dragon that has just been identified. Another host that might
 	// answer at its address by now does not know it.
 	says, err := row.send(j, dragon.WithoutLogin(ctx), dev, step, func() error {
-		return h.onLoop(ctx, "carrying out a decision", func(life context.Context) error { return j.attempt.Allowed(h.standing(life)) })
+		who := h.askWho(ctx, dev, j)
+		return h.onLoop(ctx, "carrying out a decision", func(life context.Context) error { return j.attempt.GoOn(h.standing(life), who) })
 	})
 	j.learn(d)
-	r := healer.Reply{Result: resultOf(err), Told: says}
+	r := healer.Reply{Result: resultOf(err), Sent: j.sent, Told: says}
 	j.sending.Success = r.Result == healer.Accepted
 	if r.Result.NotExecuted() {
 		d.Unexpect(row.restarts)
@@ -350,6 +361,9 @@ func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, 
 	}
 	if len(says) > 0 {
 		j.sending.Error = says.String()
+	}
+	if j.left != nil {
+		j.sending.Error = strings.TrimPrefix(j.sending.Error+"; the rest was "+j.left.Error(), "; ")
 	}
 	if r.Note = j.sending.Error; r.Result != healer.Unknown { // that is the usual end of a reboot, and no failure
 		j.failed = err
@@ -444,11 +458,14 @@ func (h *Healer) recordOf(d *healer.Decision, verb healer.Verb) healer.Audit {
 // resultOf says what is known after a send. Only what was certainly not carried out
 // is a Refusal, or NotSent.
 func resultOf(err error) healer.Result {
+	unsent := (*healer.NotSentError)(nil)
 	switch {
 	case err == nil:
 		return healer.Accepted
 	case errors.Is(err, dragon.ErrUnknownOutcome):
 		return healer.Unknown
+	case errors.As(err, &unsent):
+		return healer.NotSent
 	// A login that was accepted a moment ago and is not accepted for this is a refusal, too.
 	case errors.Is(err, dragon.ErrRejected), errors.Is(err, dragon.ErrUnauthorized):
 		return healer.Refusal

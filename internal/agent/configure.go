@@ -58,10 +58,12 @@ func (j *job) read(ctx context.Context, dev device, want *healer.DesiredState) e
 
 // configure writes what differs from the desired state: pools, then autotune, and reads each
 // back, since a dragon says success to what it ignores. goOn says between two writes
-// whether a human has forbidden the next.
+// whether the next may go out. Once an item is written, what ends the rest is no failure of it:
+// that is drift, and has its time.
 func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn func() error) (cannotApply, error) {
 	var says cannotApply
 	if slices.Contains(x.Items, healer.ItemPools) {
+		j.sent = append(j.sent, healer.ItemPools)
 		u, err := dev.UpdatePools(ctx, x.Want.Pools)
 		switch {
 		case errors.Is(err, dragon.ErrRejected):
@@ -80,30 +82,36 @@ func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn fun
 	if !slices.Contains(x.Items, healer.ItemAutotune) {
 		return says, nil
 	}
-	if len(x.Items) > 1 {
+	first := len(j.sent) == 0
+	if !first {
 		if err := goOn(); err != nil {
-			return says, nil //nolint:nilerr // the pools are written; the rest is drift, and has its time
+			j.left = leftOut(err)
+			return says, nil
 		}
 	}
 	is, err := j.tune(ctx, dev, x.Want, goOn)
 	switch {
 	case errors.Is(err, dragon.ErrRejected):
-		return append(says, healer.Stuck{Item: healer.ItemAutotune, Why: err.Error()}), rest(err, len(x.Items))
-	case err != nil:
-		return says, err
-	case !x.Want.Tuned(is):
+		says = append(says, healer.Stuck{Item: healer.ItemAutotune, Why: err.Error()})
+		if !first { // another write has succeeded: this is no refusal of the whole
+			err = nil
+		}
+	case err != nil && !first && resultOf(err).NotExecuted():
+		j.left = leftOut(err)
+		return says, nil
+	case err == nil && !x.Want.Tuned(is):
 		says = append(says, healer.Stuck{Item: healer.ItemAutotune, Why: "it was accepted, and is " + healer.ModeText(is.Mode, is.Level)})
 	}
-	return says, nil
+	j.sent = append(j.sent, healer.ItemAutotune)
+	return says, err
 }
 
-// rest is the error of the last of several writes: where another one has succeeded, what
-// was refused is not a refusal of the whole.
-func rest(err error, items int) error {
-	if items > 1 {
-		return nil
+// leftOut is why a write was not made, as a NotSentError.
+func leftOut(err error) error {
+	if unsent := (*healer.NotSentError)(nil); errors.As(err, &unsent) {
+		return unsent
 	}
-	return err
+	return healer.NotSentf("%v", err)
 }
 
 // tune writes the autotuner's mode and returns what the dragon stores then.
@@ -133,12 +141,18 @@ func (j *job) tune(ctx context.Context, dev device, w *healer.DesiredState, goOn
 	// Where its configuration names no mode yet, balanced is a success that changes
 	// nothing. It can be had once the mode that it has by default is written down.
 	if err := goOn(); err != nil {
-		return after, nil //nolint:nilerr // what was set is what it now is
+		return nil, err
 	}
-	if named, err := set(after.Mode, after.Level); err != nil {
-		return named, err
+	if _, err := set(after.Mode, after.Level); err != nil {
+		return nil, err
 	}
-	return set(w.Mode, level)
+	if err = goOn(); err == nil {
+		after, err = set(w.Mode, level)
+	}
+	if err != nil { // its miner process was restarted, whatever came of the rest
+		return nil, fmt.Errorf("%w: %w", dragon.ErrUnknownOutcome, err)
+	}
+	return after, nil
 }
 
 // learn lets the others know what the dragon has said of itself since the write.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +60,7 @@ type fixture struct {
 	t       *testing.T
 	dragons *dragontest.Fleet
 	client  dragon.Options
+	noRoute atomic.Pointer[func(address string) bool] // nil: there is one to every dragon
 	fleet   *fleet.Fleet
 	clock   bubbleClock
 	dir     string
@@ -102,7 +105,12 @@ func newFixtureOf(t *testing.T, n int, specs func(int) dragontest.Spec, facts ma
 	w := &fixture{t: t, dragons: dragons, clock: bubbleClock{time.Now()}, dir: t.TempDir(), policy: impatient(), log: &bytes.Buffer{}}
 	w.place = func(i healer.Device) (string, string) { return "row-" + i.IP, "" }
 	transport := dragon.NewTransport()
-	transport.DialContext = dragons.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if no := w.noRoute.Load(); no != nil && (*no)(address) {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.EHOSTUNREACH}
+		}
+		return dragons.DialContext(ctx, network, address)
+	}
 	w.client = dragon.Options{Transport: transport}
 	labels := &fleet.Labels{Name: "Bertha", Pairs: []fleet.Label{{Name: "rack", Value: "a12"}}}
 	named := func(mac string) *fleet.Labels { // the first one
