@@ -78,8 +78,8 @@ func TestACanaryOfAPartProvesNoMore(t *testing.T) {
 	if len(f.sent) != 2 || !f.rollout("b").proven() || len(f.rollout("b").Tried) > 0 {
 		t.Fatalf("%d writes until the rollout is %s, tried %v", len(f.sent), f.stateOf("b"), f.rollout("b").Tried)
 	}
-	if got := f.sent[0].Change.Items; !slices.Equal(got, []Item{ItemPools}) {
-		t.Errorf("the first write is of %v", got)
+	if got := f.sent[0].Change.Items; !slices.Equal(got, []Item{ItemPools}) || f.sent[1].Reason != Rolling {
+		t.Errorf("the first write is of %v, the second for %s", got, f.sent[1].Reason)
 	}
 	f.run(8 * time.Hour)
 	if n := f.right(); n != 20 || f.stateOf("b") != RolloutDone {
