@@ -181,7 +181,9 @@ func (c *cycle) anyTrial(b *Breaker) bool {
 
 // inVain reports whether the last step that a dragon's fault has was tried without effect.
 func (c *cycle) inVain(s *subject) bool {
-	last := s.r.last(func(a *Action) bool { return a.heals() && a.Actor == HealerActor && a.At >= s.r.SickSince && !a.saysNothing() })
+	last := s.r.last(func(a *Action) bool {
+		return a.heals() && a.Actor == HealerActor && a.At >= s.r.SickSince && !a.saysNothing()
+	})
 	return last != nil && last.Outcome == NoEffect && s.r.Rung >= min(detectors[s.fired].maxRung, len(s.p.Ladder.Steps))
 }
 
