@@ -74,7 +74,6 @@ type wave struct {
 	before  int        // that began in earlier waves
 	begun   []*subject // in this wave
 	waiting []*subject // that have not begun
-	left    int        // of those waiting, that are in no state to wait for
 	failed  int        // in this wave
 	lost    int        // in all waves
 	going   int        // in this wave, not over yet
@@ -93,13 +92,18 @@ func (c *cycle) waveOf(ro *FirmwareRollout) *wave {
 		default:
 			w.members++
 			w.waiting = append(w.waiting, s)
-			switch s.r.State {
-			case StateQuarantined, StateLost, StateUnreachable, StateFlapping, StateMaintenance:
-				w.left++
-			}
 		}
 	}
 	return w
+}
+
+// away reports whether a dragon is in no state to wait for.
+func away(s *subject) bool {
+	switch s.r.State {
+	case StateQuarantined, StateLost, StateUnreachable, StateFlapping, StateMaintenance:
+		return true
+	}
+	return false
 }
 
 // byRisk are the dragons that have not begun, the healthiest first.
@@ -142,11 +146,11 @@ func (w *wave) complete() bool {
 		return false
 	case len(w.waiting) == 0 || w.room() <= 0:
 		return true
-	case w.last():
-		return w.left == len(w.waiting) && w.before+len(w.begun) > 0
+	case len(w.begun) == 0 && !(w.last() && w.before > 0):
+		return false
 	}
 	// In the first waves each fault domain gives one dragon, and there may be no more domains.
-	return len(w.begun) > 0 && w.ro.Wave < wavesApart && !slices.ContainsFunc(w.waiting, w.apart)
+	return !slices.ContainsFunc(w.waiting, func(s *subject) bool { return w.apart(s) && !away(s) })
 }
 
 // room is how many more dragons the wave takes.
