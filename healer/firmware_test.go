@@ -451,3 +451,23 @@ func TestFirmwareWaitsForItsWindowAndForAGateThatCannotBeAsked(t *testing.T) {
 		t.Errorf("in the window: %s by %s", d.Verb, d.Blocked)
 	}
 }
+
+// What a breaker tries again, and does slowly, is healing: an upload would show nothing of it.
+func TestFirmwareIsNoTrialOfABreaker(t *testing.T) {
+	t.Parallel()
+	for name, state := range map[string]Breaker{"half-open": {State: BreakerHalfOpen}, "slow mode": {State: BreakerOpen, Slow: true}} {
+		f := newFarm(t, 20).settle()
+		c := &cycle{p: &f.policy, m: f.mem, n: 20, now: f.plan.At}
+		s := &subject{f: &Facts{Who: f.units[0].who}, r: f.record(0)}
+		for q, open := range map[*gateRequest]bool{
+			{c: c, s: s, kind: Restart}:                                      true,
+			{c: c, s: s, kind: Upgrade, upgrade: &FirmwareStep{}}:            false,
+			{c: c, s: s, kind: Reboot, upgrade: &FirmwareStep{Reboot: true}}: false,
+		} {
+			b := state
+			if a := q.breaker(&b); a.open != open {
+				t.Errorf("%s, %s of firmware %v: open %v: %s", name, q.kind, q.upgrade != nil, a.open, a.detail)
+			}
+		}
+	}
+}

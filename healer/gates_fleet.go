@@ -45,7 +45,7 @@ func closedBy(name string) func(*gateRequest) answer {
 
 func (q *gateRequest) breaker(b *Breaker) answer {
 	switch {
-	case q.change != nil && (b.State == BreakerHalfOpen || b.Slow): // only a cure can show that it is over
+	case (q.change != nil || q.upgrade != nil) && (b.State == BreakerHalfOpen || b.Slow): // only a cure can show that it is over
 		return no(0, "%s: %s", b.State, b.Detail)
 	case b.State == BreakerHalfOpen && b.Trial == "" && q.taken() == nil:
 		return yes("half-open: this would be the trial")
