@@ -363,6 +363,34 @@ func TestABootThatDidNotHappenIsNotForEver(t *testing.T) {
 	}
 }
 
+// A slow flash is silent for longer than a reboot may be, and is not lost before its own deadline.
+func TestASlowFlashHasTheTimeThatThePolicyGivesIt(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	f.sends = false
+	f.policy.Firmware.Rebooting = 40 * time.Minute
+	rollOut(f)
+	f.tick()
+	d := f.plan.Upgrades[0]
+	a, err := f.mem.Intend(f.now, &d, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.mem.Sent(f.now, d.MAC, a.ID, Accepted, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.unit(d.MAC).reach = Timeout
+	f.run(30 * time.Minute)
+	u, upload := f.mem.Dragons[d.MAC].Upgrade, f.mem.Action(d.MAC, a.ID)
+	if u.Phase != UpgradeRebooting || upload.Outcome != Open || len(f.mem.Fleet.Harm) != 0 {
+		t.Errorf("after half an hour it is %s, the upload %q: %s", u.Phase, upload.Outcome, u.Why)
+	}
+	f.run(15 * time.Minute)
+	if u.Phase != UpgradeFailed || !u.Lost || upload.Outcome != LostOutcome {
+		t.Errorf("after its deadline it is %s, the upload %q: %s", u.Phase, upload.Outcome, u.Why)
+	}
+}
+
 // The verdict on an upload whose result is unknown does not hang on the tick that it falls
 // into: one poll may just then be missed.
 func TestAnUploadOfUnknownResultIsInconclusive(t *testing.T) {

@@ -221,7 +221,7 @@ func startedAfter(s *subject, a *Action, now Moment) (Moment, bool) {
 // lost reports whether the dragon has been gone for too long after an action, and
 // nothing else explains that.
 func (c *cycle) lost(s *subject, a *Action) bool {
-	return s.w.misses > 0 && c.now.Since(max(a.At, s.w.silent)) >= c.lostAfter(s) && c.hidden(s) == ""
+	return s.w.misses > 0 && c.now.Since(max(a.At, s.w.silent)) >= c.lostAfter(s, a.Kind) && c.hidden(s) == ""
 }
 
 const (
@@ -231,15 +231,17 @@ const (
 )
 
 // lostAfter is how long a dragon may be silent after an action: as the policy says, and
-// longer for a model that is known to boot slowly.
-func (c *cycle) lostAfter(s *subject) time.Duration {
+// longer for a model that is known to boot slowly, or while it flashes firmware.
+func (c *cycle) lostAfter(s *subject, kind Kind) time.Duration {
 	limit := s.p.Ladder.LostAfter
-	boots := c.m.Fleet.Boots[s.f.Model]
-	if len(boots) < bootsNeeded {
-		return limit
+	if boots := c.m.Fleet.Boots[s.f.Model]; len(boots) >= bootsNeeded {
+		learned := seconds(bootSlack * percentile(slices.Clone(boots), 0.95))
+		limit = min(max(limit, learned), bootsMost*limit)
 	}
-	learned := seconds(bootSlack * percentile(slices.Clone(boots), 0.95))
-	return min(max(limit, learned), bootsMost*limit)
+	if kind == Upgrade {
+		limit = max(limit, c.p.Firmware.Rebooting)
+	}
+	return limit
 }
 
 // learnBoot learns how long a model takes from a reboot of ours to its first answer.
