@@ -163,7 +163,9 @@ func (c *cycle) gather(view *View) {
 		if s.conflict {
 			continue
 		}
-		s.maintenance = c.m.paused(Maintained, s.f, c.now) != nil
+		if s.maintenance = c.m.paused(Maintained, s.f, c.now) != nil; s.maintenance {
+			s.w.maintained = c.now
+		}
 		c.domainSize[s.f.Domain]++
 		c.countFlight(s)
 	}

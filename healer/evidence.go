@@ -166,6 +166,7 @@ type watch struct {
 	heard        Moment // since when every attempt has; 0: the last did not
 	misses       int    // cycles in a row in which it was silent
 	silent       Moment // since when it is silent; 0: it is not
+	maintained   Moment // the last cycle in which it was in maintenance
 	unsent       Moment // the last attempt that ended before anything was sent
 	stale        int    // readings in a row without a valid sample
 	bare         Moment // the newest answer without a sample

@@ -206,7 +206,7 @@ func (x *upgrade) regressed() bool {
 		why = fmt.Sprintf("it runs %s again", Text(s.f.Firmware))
 	case s.r.Flapping != 0:
 		why = "it restarts by itself"
-	case s.sick() && s.poolHeld == "":
+	case s.sick() && s.poolHeld == "" && !s.maintenance:
 		why = "it is sick: " + string(detectors[s.fired].reason)
 	default:
 		return false
@@ -259,10 +259,10 @@ func (x *upgrade) soak() {
 		due = max(due, boot.Ended.Add(max(p.RebootAt, s.p.Ladder.Probation)))
 	}
 	switch excuse := x.unrelatedCause(s); {
-	case x.now < due:
+	case x.now < due || s.maintenance:
 	case s.fresh && s.r.State == StateHealthy && s.f.works(x.Before.Boards):
 		x.enter(UpgradeDone, "")
-	case x.now.Since(due) < p.Hashing || x.m.run.time.alive < x.p.StartObserve+upgradeGrace: // until then none is called healthy
+	case x.now.Since(max(due, s.w.maintained)) < p.Hashing || x.m.run.time.alive < x.p.StartObserve+upgradeGrace: // until then none is called healthy
 	case excuse != "":
 		x.enter(UpgradeInconclusive, excuse)
 	default:

@@ -116,11 +116,13 @@ func (c *cycle) failRollout(s *subject, a *Action, why string) {
 	}
 }
 
-// hidden names the common cause that keeps a dragon out of sight; empty: none.
+// hidden names what keeps a dragon out of sight, a common cause or people at work; empty: none.
 func (c *cycle) hidden(s *subject) string {
 	switch {
 	case s.w.misses == 0:
 		return ""
+	case s.w.maintained != 0 && c.now.Since(s.w.maintained) < s.p.Ladder.LostAfter: // it may take a while to be on again
+		return "it is in maintenance, or was just now"
 	case c.m.breaker("isolation", "") != nil:
 		return "the healer is isolated"
 	case c.m.breaker("domain", s.f.Domain) != nil:

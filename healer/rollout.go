@@ -131,9 +131,12 @@ func tooManyFailed(failed, of int, early bool, allowed Ratio) bool {
 	return early && failed > 0 || failed > max(1, allowed.floorOf(of))
 }
 
-// unrelatedCause names what many suffer from that may be why a dragon is not seen to work;
-// empty: nothing is known.
+// unrelatedCause names what may be why a dragon is not seen to work, and is not its own: what
+// many suffer from, or people at work. Empty: nothing is known.
 func (c *cycle) unrelatedCause(s *subject) string {
+	if s.maintenance {
+		return "it is in maintenance"
+	}
 	for _, name := range []string{"isolation", "fleet_boot"} {
 		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
 			return name + ": " + b.Detail
