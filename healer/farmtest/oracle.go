@@ -26,9 +26,10 @@ type Oracle struct {
 	ids      map[string]bool
 	epoch    int
 	forced   map[string]bool
-	well     []time.Duration // since when a dragon has shown nothing wrong; -1: it does
-	wants    []time.Duration // since when a dragon could have been brought in sync
-	needs    []time.Duration // since when a dragon could have been acted on
+	asked    map[int]time.Duration // when a person forced something last, by dragon: it is charged, sent or not
+	well     []time.Duration       // since when a dragon has shown nothing wrong; -1: it does
+	wants    []time.Duration       // since when a dragon could have been brought in sync
+	needs    []time.Duration       // since when a dragon could have been acted on
 	skew     time.Duration
 	jump     time.Duration // of the wall clock, the last one; -1: none
 	newest   time.Time     // the last wall time that a process of the healer has seen
@@ -73,7 +74,7 @@ const (
 
 // NewOracle watches a healer.
 func NewOracle(w *World, h *Healer) *Oracle {
-	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool),
+	o := &Oracle{w: w, counts: make(map[string]int), ids: make(map[string]bool), forced: make(map[string]bool), asked: make(map[int]time.Duration),
 		well: make([]time.Duration, len(w.Dragons)), needs: make([]time.Duration, len(w.Dragons)), wants: make([]time.Duration, len(w.Dragons)),
 		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)), served: make([]time.Duration, len(w.Dragons)),
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
@@ -217,7 +218,11 @@ func (o *Oracle) tells(a *healer.Audit) {
 }
 
 // granted is called with a write that someone else wants and the plan allows.
-func (o *Oracle) granted(d *Dragon, r healer.Request, _ *healer.Decision) { o.forced[d.MAC] = r.Force }
+func (o *Oracle) granted(d *Dragon, r healer.Request, _ *healer.Decision) {
+	if o.forced[d.MAC] = r.Force; r.Force {
+		o.asked[d.N] = o.w.Now
+	}
+}
 
 // dragon is the number of the dragon that a MAC belongs to; -1: none.
 func (o *Oracle) dragon(mac string) int {

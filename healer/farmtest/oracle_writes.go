@@ -220,7 +220,8 @@ func (o *Oracle) budgets(d *Dragon, s *sent, what string) {
 	if hour >= inHour && heals(s.Kind) {
 		o.fail("I1 %s is number %d within an hour", what, hour+1)
 	}
-	if today := len(treated); !treated[d.N] && today >= max(4, part(0.15)) && heals(s.Kind) {
+	at, asked := o.asked[d.N]
+	if today := len(treated); !treated[d.N] && (!asked || s.At-at >= day) && today >= max(4, part(0.15)) && heals(s.Kind) {
 		o.fail("I1 %s is the treatment of dragon number %d within a day", what, today+1)
 	}
 	if s.Kind == healer.Restart && restarts >= 3 {
