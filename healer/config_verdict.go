@@ -34,7 +34,8 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	if isStuck(stuck, ItemPools) { // it goes on at the pools that it had
 		expected.Pools = nil
 	}
-	works := a.Proof != 0 && s.fresh && s.w.at > a.At && s.f.alive() >= a.Before.Boards && s.f.earns(&expected)
+	worked := a.Proof != 0 && s.w.at > a.At && s.f.alive() >= a.Before.Boards && s.f.earns(&expected) // at the newest sample
+	works := worked && s.fresh
 	waited := c.now.Since(a.At)
 	late := waited >= c.p.Rollout.CanaryWait
 	if s.w.misses > 0 { // a dragon that does not come back is lost, see lose
@@ -74,7 +75,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 		r.Restored = r.Restored && !x.Restore // the rollback is still pending
 		c.end(s, a, NotExecuted, "nothing has changed")
 	default:
-		c.failure(s, a, &shortfall{ro: ro, target: target, wrong: wrong, unread: unread, works: works})
+		c.failure(s, a, &shortfall{ro: ro, target: target, wrong: wrong, unread: unread, works: worked})
 	}
 }
 

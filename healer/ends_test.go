@@ -76,3 +76,26 @@ func TestAFaultThatIsOverCostsNothing(t *testing.T) {
 		t.Error("a dragon that is released is still too costly to treat")
 	}
 }
+
+// What was not sent leaves the ladder as it was, also where steps were passed over.
+func TestAStepThatWasNotSentIsNoStep(t *testing.T) {
+	f := newFarm(t, 10).settle()
+	d := *f.of(3)
+	d.Verb, d.Kind, d.Rung, d.Reason = Act, Reboot, 2, DeadBoard
+	for range 3 {
+		a, err := f.mem.Intend(f.now, &d, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.record(3).Rung != 2 {
+			t.Errorf("rung %d with an intent for the second", f.record(3).Rung)
+		}
+		if err := f.mem.Sent(f.now, d.MAC, a.ID, NotSent, "no route"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := f.mem.Moment(f.now)
+	if r := f.record(3); r.Rung != 0 || carriedOut(r, Reboot, week, now) != 0 || count(r, Reboot, week, now) != 3 {
+		t.Errorf("rung %d, %d carried out, %d charged", r.Rung, carriedOut(r, Reboot, week, now), count(r, Reboot, week, now))
+	}
+}

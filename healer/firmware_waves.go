@@ -70,6 +70,7 @@ const wavesApart = 3
 type wave struct {
 	ro      *FirmwareRollout
 	p       *FirmwarePolicy
+	now     Moment
 	members int        // dragons that it is for, whatever has become of them
 	before  int        // that began in earlier waves
 	begun   []*subject // in this wave
@@ -81,7 +82,7 @@ type wave struct {
 }
 
 func (c *cycle) waveOf(ro *FirmwareRollout) *wave {
-	w := &wave{ro: ro, p: &c.p.Firmware}
+	w := &wave{ro: ro, p: &c.p.Firmware, now: c.now}
 	// A dragon whose MAC another has taken has not shown that it works: its wave waits.
 	for _, s := range slices.Concat(c.all, c.frozen) {
 		u := s.r.Upgrade
@@ -97,10 +98,16 @@ func (c *cycle) waveOf(ro *FirmwareRollout) *wave {
 	return w
 }
 
-// away reports whether a dragon is in no state to wait for.
-func away(s *subject) bool {
+// awayFor is how long a wave waits for dragons that may come back by themselves.
+const awayFor = 24 * time.Hour
+
+// gone reports whether a dragon is away, and for how long does not depend on an outage or on
+// people at work that end within a day.
+func (w *wave) gone(s *subject) bool {
 	switch s.r.State {
-	case StateQuarantined, StateLost, StateUnreachable, StateFlapping, StateMaintenance:
+	case StateUnreachable, StateMaintenance:
+		return w.now.Since(s.r.Since) >= awayFor
+	case StateQuarantined, StateLost, StateFlapping:
 		return true
 	}
 	return false
@@ -150,7 +157,7 @@ func (w *wave) complete() bool {
 		return false
 	}
 	// In the first waves each fault domain gives one dragon, and there may be no more domains.
-	return !slices.ContainsFunc(w.waiting, func(s *subject) bool { return w.apart(s) && !away(s) })
+	return !slices.ContainsFunc(w.waiting, func(s *subject) bool { return w.apart(s) && !w.gone(s) })
 }
 
 // room is how many more dragons the wave takes.

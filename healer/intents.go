@@ -33,7 +33,7 @@ func (m *Memory) Intend(now Instant, d *Decision, actor string, had *ConfigSnaps
 	m.Fleet.Seq++
 	a := Action{
 		ID:   fmt.Sprintf("%d-%d", m.Fleet.Epoch, m.Fleet.Seq),
-		Kind: d.Kind, Reason: d.Reason, Rung: d.Rung, Actor: HealerActor, Slot: d.Slot,
+		Kind: d.Kind, Reason: d.Reason, Rung: d.Rung, Was: r.Rung, Actor: HealerActor, Slot: d.Slot,
 		At: t, Wall: now.Wall, Note: d.Note,
 		Before: Sample{d.Evidence.Uptime, d.Evidence.Elapsed, d.Evidence.Rate, d.Evidence.Alive},
 	}
@@ -101,7 +101,7 @@ func (r *Record) answered(a *Action) {
 	case !a.heals():
 	case a.Result == NotSent:
 		if a.Rung > 0 && a.Rung == r.Rung && a.Actor == HealerActor { // it is still the next step
-			r.Rung--
+			r.Rung = a.Was
 		}
 	case a.Result != Refusal:
 		r.Refused = 0

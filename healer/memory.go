@@ -65,8 +65,9 @@ type Action struct {
 	Kind   Kind   `json:"kind"`
 	Reason Reason `json:"reason,omitempty"`
 	Rung   int    `json:"rung,omitempty"`
-	Actor  string `json:"actor"` // healer, user:name, rollout:name …
-	Slot   int    `json:"board"` // the board it was for; -1 for none in particular
+	Was    int    `json:"rung_before,omitempty"` // the dragon's rung before it
+	Actor  string `json:"actor"`                 // healer, user:name, rollout:name …
+	Slot   int    `json:"board"`                 // the board it was for; -1 for none in particular
 
 	At     Moment        `json:"at"`
 	Wall   time.Time     `json:"wall"`

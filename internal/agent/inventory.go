@@ -51,7 +51,7 @@ func (h *Healer) forget(dragons []*fleet.Dragon) {
 			h.forgotten[mac], gone[mac] = at, at
 		}
 	}
-	if len(gone) == 0 || h.backend != nil { // who leads has done it
+	if len(gone) == 0 {
 		return
 	}
 	claimants := make(map[string]int)

@@ -164,6 +164,9 @@ func (h *Healer) Forget(ctx context.Context, mac, by string, forget func() error
 		if err := h.mem.Forget(mac, time.Now()); err != nil {
 			return err
 		}
+		if h.forgotten != nil { // it is done here at once
+			h.forgotten[mac] = h.mem.Fleet.Forgotten[mac]
+		}
 		if who != nil {
 			h.auditRequest(healer.Resume, "", userActor(by), "forgot "+who.Who.Worker+" "+mac)
 		}
