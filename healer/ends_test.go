@@ -95,7 +95,7 @@ func TestAStepThatWasNotSentIsNoStep(t *testing.T) {
 		}
 	}
 	now := f.mem.Moment(f.now)
-	if r := f.record(3); r.Rung != 0 || carriedOut(r, Reboot, week, now) != 0 || count(r, Reboot, week, now) != 3 {
-		t.Errorf("rung %d, %d carried out, %d charged", r.Rung, carriedOut(r, Reboot, week, now), count(r, Reboot, week, now))
+	if r := f.record(3); r.Rung != 0 || rebooted(r, week, now) != 0 || count(r, Reboot, week, now) != 3 {
+		t.Errorf("rung %d, %d carried out, %d charged", r.Rung, rebooted(r, week, now), count(r, Reboot, week, now))
 	}
 }

@@ -69,9 +69,9 @@ func (c *cycle) step(s *subject) step {
 		st.exhausted = "the last reboot did not bring the board back, and the others mine on"
 	case s.r.Costly != 0 && c.now.Since(s.r.Costly) >= costlyMost:
 		st.exhausted = "for a day, a reboot would have cost more than it may bring"
-	case carriedOut(s.r, Reboot, 24*time.Hour, c.now) >= s.p.Device.Reboots24h:
+	case rebooted(s.r, 24*time.Hour, c.now) >= s.p.Device.Reboots24h:
 		st.exhausted = fmt.Sprintf("%d reboots in 24h", s.p.Device.Reboots24h) + refusals(s.r)
-	case carriedOut(s.r, Reboot, week, c.now) >= s.p.Device.Reboots7d:
+	case rebooted(s.r, week, c.now) >= s.p.Device.Reboots7d:
 		st.exhausted = fmt.Sprintf("%d reboots in 7d", s.p.Device.Reboots7d) + refusals(s.r)
 	}
 	return st
@@ -293,11 +293,11 @@ func (c *cycle) benefit(s *subject, rung int) *Benefit {
 }
 
 // count is the number of writes of a kind to a dragon in a window, of any actor.
-// carriedOut counts what says something of the dragon: what was not sent is charged alone.
-func carriedOut(r *Record, kind Kind, window time.Duration, now Moment) int {
+// rebooted counts the reboots that say something of the dragon: one that was not sent is charged alone.
+func rebooted(r *Record, window time.Duration, now Moment) int {
 	n := 0
 	for i := range r.Actions {
-		if a := &r.Actions[i]; a.Kind == kind && !a.Result.NotExecuted() && now.Since(a.At) < window {
+		if a := &r.Actions[i]; a.Kind == Reboot && !a.Result.NotExecuted() && now.Since(a.At) < window {
 			n++
 		}
 	}
