@@ -289,8 +289,8 @@ func (c *claims) release(address string) {
 	delete(c.held, address)
 }
 
-// nonDragons remembers hosts that are not asked again for a while.
-type nonDragons struct {
+// verdicts are remembered for a while, of hosts that are not asked again until then.
+type verdicts struct {
 	mu    sync.Mutex
 	m     map[string]memory
 	swept time.Time
@@ -304,9 +304,9 @@ type memory struct {
 // remembered bounds the memory; a host beyond it is asked at every scan.
 const remembered = 1 << 16
 
-func newNonDragons() *nonDragons { return &nonDragons{m: make(map[string]memory)} }
+func newVerdicts() *verdicts { return &verdicts{m: make(map[string]memory)} }
 
-func (s *nonDragons) remember(address string, v verdict, d time.Duration) (news bool) {
+func (s *verdicts) remember(address string, v verdict, d time.Duration) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, before := time.Now(), s.m[address].verdict
@@ -324,7 +324,7 @@ func (s *nonDragons) remember(address string, v verdict, d time.Duration) (news 
 	return v != before
 }
 
-func (s *nonDragons) recall(address string) (verdict, bool) {
+func (s *verdicts) recall(address string) (verdict, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m, ok := s.m[address]
@@ -334,7 +334,7 @@ func (s *nonDragons) recall(address string) (verdict, bool) {
 	return m.verdict, true
 }
 
-func (s *nonDragons) forget(address string) {
+func (s *verdicts) forget(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.m, address)
@@ -342,7 +342,7 @@ func (s *nonDragons) forget(address string) {
 
 // forgetLocked forgets the hosts that rejected all credentials, because the credentials
 // have changed.
-func (s *nonDragons) forgetLocked() {
+func (s *verdicts) forgetLocked() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for a, m := range s.m {

@@ -70,7 +70,7 @@ func TestANonDragonThatLeavesIsForgotten(t *testing.T) {
 
 func TestTheMemoryOfNonDragonsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newNonDragons()
+		s := newVerdicts()
 		for i := range 2 * remembered {
 			s.remember(address(uint32(i)).String(), isStranger, time.Hour)
 		}

@@ -3,6 +3,7 @@ package discovery
 import (
 	"bufio"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -26,9 +27,18 @@ const (
 	tableLacks = tableHolds / 10
 )
 
-// Neighbour returns the MAC that the kernel has for an address on an attached network,
-// empty if it has none. It is a hint only: every host on the network can claim any MAC.
-func Neighbour(a netip.Addr) string {
+// Neighbour returns the MAC that the kernel has for a host (address, or address:port) on an
+// attached network, empty if it has none. It is a hint only: every host on the network can
+// claim any MAC.
+func Neighbour(host string) string {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	a, err := netip.ParseAddr(name)
+	if err != nil {
+		return ""
+	}
 	t := &kernelTable
 	t.Lock()
 	defer t.Unlock()

@@ -19,8 +19,8 @@
 //	/16  65,534 addresses   65,534 × 0.65 s / 768           56 s
 //
 // 768 is three quarters of a file descriptor limit of 1,024; identification takes up to
-// 128 more, and the rest is left for scrapes. A limit of 6,400 allows
-// 1,600, with which the /16 takes 27 s.
+// 128 more, and the rest is left for scrapes. A limit of 6,400 allows 1,600 connects, with
+// which the /16 takes half a minute.
 //
 // Step two asks the hosts that took the connection who they are, 64 at once at first. As
 // TCP does, it asks more at once while they answer, up to 128, and half as many at a
@@ -111,8 +111,8 @@ type Scanner struct {
 	outcome  string        // of the last scan that was said in the log; likewise
 
 	asking     *claims // addresses that are being identified
-	nonDragons *nonDragons
-	refused    *nonDragons   // known dragons whose address was tried with the credentials of others
+	nonDragons *verdicts
+	refused    *verdicts     // known dragons whose address was tried with the credentials of others
 	found      chan struct{} // tokens of identifications that Find may run at once
 	status     *status
 }
@@ -131,8 +131,8 @@ func New(c Config) *Scanner {
 		table:      tableSize(),
 		slow:       &atomic.Bool{},
 		asking:     newClaims(),
-		nonDragons: newNonDragons(),
-		refused:    newNonDragons(),
+		nonDragons: newVerdicts(),
+		refused:    newVerdicts(),
 		found:      make(chan struct{}, finding),
 		status:     newStatus(),
 	})

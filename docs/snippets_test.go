@@ -302,7 +302,7 @@ var (
 	named  = strings.NewReplacer("NETWORK", "192.0.2.0/24", "ADDRESS", "192.0.2.7")
 )
 
-// Whoever is woken up by an alert copies what the runbook says: it is whole.
+// An operator copies the commands of a runbook as they are, so each has to be whole.
 func TestDocsEveryCommandOfARunbookIsTaken(t *testing.T) {
 	files, err := filepath.Glob("docs/runbooks/*.md")
 	if err != nil {

@@ -63,7 +63,7 @@ func TestKindsOfNetworkErrors(t *testing.T) {
 	}
 }
 
-// A host without power is no host. The dialer gives up before the kernel says so.
+// A host without power is unreachable. The dialer gives up before the kernel says so.
 func TestNoConnectionInTimeIsUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transport := NewTransport()

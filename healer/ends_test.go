@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A rollback of which nothing arrived, and nobody knows why, is still pending.
+// A rollback whose result is unknown, and of which the dragon shows nothing, is sent again.
 func TestARollbackThatWasLostIsSentAgain(t *testing.T) {
 	f := configuredFarm(t, 5)
 	f.desire("typo", poolTypo, "balanced")
@@ -44,8 +44,8 @@ func TestARollbackThatWasLostIsSentAgain(t *testing.T) {
 	}
 }
 
-// In a mode that treats nobody a half-open breaker gets no trial, and ends all the same.
-func TestAStormThatNobodyMayTryEnds(t *testing.T) {
+// In mode observe no action is sent, so a half-open breaker gets no trial. It closes all the same.
+func TestAHalfOpenStormClosesWithoutATrial(t *testing.T) {
 	f := configuredFarm(t, 10)
 	killBoard(f.units[3], 1, 60)
 	killBoard(f.units[4], 1, 60)

@@ -206,7 +206,7 @@ func (x *upgrade) regressed() bool {
 		why = fmt.Sprintf("it runs %s again", Text(s.f.Firmware))
 	case s.r.Flapping != 0:
 		why = "it restarts by itself"
-	case s.sick() && s.poolHeld == "" && (s.w.maintained == 0 || x.now.Since(s.w.maintained) >= x.p.Firmware.Hashing):
+	case s.sick() && s.poolHeld == "" && !x.maintained(s, x.p.Firmware.Hashing):
 		why = "it is sick: " + string(detectors[s.fired].reason)
 	default:
 		return false

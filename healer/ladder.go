@@ -293,21 +293,19 @@ func (c *cycle) benefit(s *subject, rung int) *Benefit {
 }
 
 // count is the number of writes of a kind to a dragon in a window, of any actor.
-// rebooted counts the reboots that say something of the dragon: one that was not sent is charged alone.
-func rebooted(r *Record, window time.Duration, now Moment) int {
-	n := 0
-	for i := range r.Actions {
-		if a := &r.Actions[i]; a.Kind == Reboot && !a.Result.NotExecuted() && now.Since(a.At) < window {
-			n++
-		}
-	}
-	return n
+func count(r *Record, kind Kind, window time.Duration, now Moment) int {
+	return countOf(r, window, now, func(a *Action) bool { return a.Kind == kind })
 }
 
-func count(r *Record, kind Kind, window time.Duration, now Moment) int {
+// rebooted counts the reboots that say something of the dragon: one that was not sent is charged alone.
+func rebooted(r *Record, window time.Duration, now Moment) int {
+	return countOf(r, window, now, func(a *Action) bool { return a.Kind == Reboot && !a.Result.NotExecuted() })
+}
+
+func countOf(r *Record, window time.Duration, now Moment, fits func(*Action) bool) int {
 	n := 0
 	for i := range r.Actions {
-		if a := &r.Actions[i]; a.Kind == kind && now.Since(a.At) < window {
+		if a := &r.Actions[i]; now.Since(a.At) < window && fits(a) {
 			n++
 		}
 	}

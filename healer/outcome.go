@@ -116,12 +116,17 @@ func (c *cycle) failRollout(s *subject, a *Action, why string) {
 	}
 }
 
+// maintained reports whether a dragon is in maintenance, or was within a time.
+func (c *cycle) maintained(s *subject, within time.Duration) bool {
+	return s.w.maintained != 0 && c.now.Since(s.w.maintained) < within
+}
+
 // hidden names what keeps a dragon out of sight, a common cause or people at work; empty: none.
 func (c *cycle) hidden(s *subject) string {
 	switch {
 	case s.w.misses == 0:
 		return ""
-	case s.w.maintained != 0 && c.now.Since(s.w.maintained) < s.p.Ladder.LostAfter: // it may take a while to be on again
+	case c.maintained(s, s.p.Ladder.LostAfter): // it may take a while to be on again
 		return "it is in maintenance, or was just now"
 	case c.m.breaker("isolation", "") != nil:
 		return "the healer is isolated"

@@ -115,7 +115,7 @@ func TestAHalfRollbackIsPending(t *testing.T) {
 	}
 }
 
-// The next request of a write goes out only to the dragon that says anew that it is the one.
+// Before the next request of a write the dragon has to identify itself again.
 func TestTheNextRequestNeedsAFreshProof(t *testing.T) {
 	f := configuredFarm(t, 2)
 	policy := f.policy

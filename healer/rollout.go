@@ -134,7 +134,7 @@ func tooManyFailed(failed, of int, early bool, allowed Ratio) bool {
 // unrelatedCause names what may be why a dragon is not seen to work, and is not its own: what
 // many suffer from, or people at work. Empty: nothing is known.
 func (c *cycle) unrelatedCause(s *subject) string {
-	if s.w.maintained != 0 && c.now.Since(s.w.maintained) < s.p.Ladder.LostAfter { // it may take a while to be on again
+	if c.maintained(s, s.p.Ladder.LostAfter) { // it may take a while to be on again
 		return "it is in maintenance"
 	}
 	for _, name := range []string{"isolation", "fleet_boot"} {

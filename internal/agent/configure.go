@@ -58,8 +58,8 @@ func (j *job) read(ctx context.Context, dev device, want *healer.DesiredState) e
 
 // configure writes what differs from the desired state: pools, then autotune, and reads each
 // back, since a dragon says success to what it ignores. goOn says between two writes
-// whether the next may go out. Once an item is written, what ends the rest is no failure of it:
-// that is drift, and has its time.
+// whether the next may go out. Once an item is written, an error of the next does not count against
+// it: what is left is drift, and is written later.
 func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn func() error) (cannotApply, error) {
 	var says cannotApply
 	if slices.Contains(x.Items, healer.ItemPools) {
@@ -93,7 +93,7 @@ func (j *job) configure(ctx context.Context, dev device, x healer.Step, goOn fun
 	switch {
 	case errors.Is(err, dragon.ErrRejected):
 		says = append(says, healer.Stuck{Item: healer.ItemAutotune, Why: err.Error()})
-		if !first { // another write has succeeded: this is no refusal of the whole
+		if !first { // another write has succeeded, so the whole is not refused
 			err = nil
 		}
 	case err != nil && !first && resultOf(err).NotExecuted():

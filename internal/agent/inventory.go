@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"maps"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -41,14 +42,12 @@ func (h *Healer) shareInventory(now healer.Instant) {
 // stays, whatever the clocks of the hosts say. At the start that is what was not seen since. Which of
 // several dragons with one MAC is meant is not known.
 func (h *Healer) forget(dragons []*fleet.Dragon) {
-	first := h.forgotten == nil
-	if first {
-		h.forgotten = make(map[string]time.Time)
-	}
+	followed, first := h.forgotten, h.forgotten == nil
+	h.followForgotten()
 	gone := make(map[string]time.Time)
-	for mac, at := range h.mem.Fleet.Forgotten {
-		if done, ok := h.forgotten[mac]; !ok || !done.Equal(at) {
-			h.forgotten[mac], gone[mac] = at, at
+	for mac, at := range h.forgotten {
+		if done, ok := followed[mac]; !ok || !done.Equal(at) {
+			gone[mac] = at
 		}
 	}
 	if len(gone) == 0 {
@@ -66,6 +65,12 @@ func (h *Healer) forget(dragons []*fleet.Dragon) {
 		}
 		h.changeInventory("forgetting", info, func() error { _, err := h.config.Fleet.Forget(info.Worker); return err })
 	}
+}
+
+// followForgotten notes that this host's inventory is as the shared state has it.
+func (h *Healer) followForgotten() {
+	h.forgotten = make(map[string]time.Time)
+	maps.Copy(h.forgotten, h.mem.Fleet.Forgotten)
 }
 
 func (h *Healer) changeInventory(doing string, of *fleet.Info, change func() error) {

@@ -165,7 +165,7 @@ func (h *Healer) Forget(ctx context.Context, mac, by string, forget func() error
 			return err
 		}
 		if h.forgotten != nil { // it is done here at once
-			h.forgotten[mac] = h.mem.Fleet.Forgotten[mac]
+			h.followForgotten()
 		}
 		if who != nil {
 			h.auditRequest(healer.Resume, "", userActor(by), "forgot "+who.Who.Worker+" "+mac)

@@ -210,7 +210,7 @@ func (h *Healer) stateOfFirmware(id string) healer.RolloutState {
 	return ""
 }
 
-// auditFirmware records what somebody, or a missing image, made of a rollout of firmware.
+// auditFirmware records a change to a rollout of firmware that the healer did not decide.
 func (h *Healer) auditFirmware(verb healer.Verb, actor, note string) {
 	a := h.record(h.clock.Now().Wall, verb, "", actor, note)
 	a.Action = healer.Upgrade

@@ -115,7 +115,7 @@ func (r slowly) Read(b []byte) (int, error) {
 	return r.Reader.Read(b)
 }
 
-// What the updater says is no measure of the upload: it is shown until it is over.
+// An upload is shown until it is over, whatever the updater says.
 func TestAnUploadIsShownUntilItIsSentThoughTheUpdaterLeaves(t *testing.T) {
 	for name, x := range map[string]struct{ before, during func(*fixture) }{
 		"it closes its socket": {func(*fixture) {}, func(w *fixture) {

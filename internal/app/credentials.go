@@ -3,7 +3,6 @@ package app
 import (
 	"cmp"
 	"maps"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -20,7 +19,7 @@ type logins struct {
 	dragons   **fleet.Fleet
 	given     *passwords.Store
 	current   func() *config.Config
-	neighbour func(netip.Addr) string // the MAC at an address; empty if unknown
+	neighbour func(host string) string // the MAC there; empty if unknown
 
 	mu     sync.Mutex
 	claims map[string]claim      // by host
@@ -55,21 +54,11 @@ func (l *logins) livesAt(host string) *fleet.Info {
 	if d := (*l.dragons).Lookup(host); d != nil {
 		known = d.Info()
 		if reason := d.Health().Reason; reason != "" && reason != "auth" {
-			return known // nobody answers, and a dark hall is asked often
+			return known // nothing answers; a hall without power is asked often
 		}
 	}
-	a, ok := addressOf(host)
-	if !ok {
-		return known
-	}
-	d := (*l.dragons).Lookup(l.neighbour(a))
-	if d == nil || known == nil || d.Info().MAC == known.MAC {
-		if d != nil {
-			return d.Info()
-		}
-		return known
-	}
-	if !l.mayBeAt(host, known, d) {
+	d := (*l.dragons).Lookup(l.neighbour(host))
+	if d == nil || known != nil && d.Info().MAC != known.MAC && !l.mayBeAt(host, known, d) {
 		return known
 	}
 	return d.Info()
@@ -109,14 +98,6 @@ const (
 	claimHolds = 15 * time.Minute // as dragon.Options.LoginRetry
 	claimsMost = 20_000
 )
-
-func addressOf(host string) (netip.Addr, bool) {
-	if e, err := netip.ParseAddrPort(host); err == nil {
-		return e.Addr(), true
-	}
-	a, err := netip.ParseAddr(host)
-	return a, err == nil
-}
 
 // Of lost dragons, so many of those lost last, and so many of their credentials, are tried
 // at a host.
@@ -159,8 +140,8 @@ type lostOfSite struct {
 	at      time.Time
 }
 
-// lost returns the dragons of a site that are down, those that went down last first. When a whole
-// farm refuses it is asked for every address.
+// lost returns the dragons of a site that are down, those that went down last first. The list is
+// kept for a second: when a whole farm refuses its passwords, it is needed for every address.
 func (l *logins) lost(site string) []*fleet.Dragon {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -57,9 +57,9 @@ func inAShuffle(t *testing.T, count int, attached bool, fn func(*shuffled)) {
 		transport.DialContext = simulated.DialContext
 		defer transport.CloseIdleConnections()
 		l := newLogins(&s.dragons, given, func() *config.Config { return &config.Config{} })
-		l.neighbour = func(a netip.Addr) string {
+		l.neighbour = func(host string) string {
 			for i := range count {
-				if attached && simulated.Host(i) == a {
+				if attached && simulated.Host(i).String() == host {
 					return simulated.Dragon(i).Spec().MAC
 				}
 			}
@@ -181,7 +181,7 @@ func TestADragonWhosePasswordWasChangedIsSparedTheOthers(t *testing.T) {
 func TestAHostThatClaimsManyMACsIsBelievedSeldom(t *testing.T) {
 	inAShuffle(t, 4, false, func(s *shuffled) {
 		claimed := 0
-		s.logins.neighbour = func(netip.Addr) string { return s.simulated.Dragon(claimed).Spec().MAC }
+		s.logins.neighbour = func(string) string { return s.simulated.Dragon(claimed).Spec().MAC }
 		believed := func(i int) bool {
 			claimed = i
 			mac, _ := dragon.ParseMAC(s.simulated.Dragon(i).Spec().MAC)

@@ -24,12 +24,15 @@ func boundMemory(ctx context.Context, dragons func() int) {
 	}
 	tick := time.NewTicker(memoryInterval)
 	defer tick.Stop()
-	for {
+	for was := 0; ; {
 		percent := 100
 		if dragons() >= largeFarm {
 			percent = largeFarmGC
 		}
-		debug.SetGCPercent(percent)
+		if percent != was { // each call stops the world
+			debug.SetGCPercent(percent)
+			was = percent
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -31,15 +31,15 @@ const (
 )
 
 const (
-	factWorkers   = 32              // concurrent reads of facts other than firmware
-	factBeat      = 5 * time.Second // at whose whole multiples dragons are asked: to wake up for each costs more than to ask
-	factTurn      = 100 * time.Millisecond
-	factSoon      = 2 * time.Minute // within which a dragon that came up is asked
-	factAgain     = 5 * time.Second // within which one whose lane was taken is asked again
-	firmwareLeast = 24 * time.Hour  // between questions to the vendor, whatever is configured
-	factRarely    = 24 * time.Hour  // between questions for what the firmware does not offer
-	factBackoff   = time.Hour       // between questions that fail, at most, unless the interval is longer
-	factExpires   = 3               // intervals after which a fact that was not read again is forgotten
+	factWorkers   = 32                     // concurrent reads of facts other than firmware
+	factBeat      = 5 * time.Second        // at whose whole multiples dragons are asked: to wake up for each costs more than to ask
+	factTurn      = 100 * time.Millisecond // between two kinds of facts at one beat
+	factSoon      = 2 * time.Minute        // within which a dragon that came up is asked
+	factAgain     = 5 * time.Second        // within which one whose lane was taken is asked again
+	firmwareLeast = 24 * time.Hour         // between questions to the vendor, whatever is configured
+	factRarely    = 24 * time.Hour         // between questions for what the firmware does not offer
+	factBackoff   = time.Hour              // between questions that fail, at most, unless the interval is longer
+	factExpires   = 3                      // intervals after which a fact that was not read again is forgotten
 )
 
 // facts are all of them.

@@ -1,8 +1,6 @@
 package passwords
 
 import (
-	"net"
-	"net/netip"
 	"slices"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
@@ -18,13 +16,7 @@ func Login(store *Store, host string, info *fleet.Info, configured []dragon.Cred
 	if info != nil {
 		given = store.For(info.MAC)
 	} else {
-		name, _, err := net.SplitHostPort(host)
-		if err != nil {
-			name = host
-		}
-		if a, err := netip.ParseAddr(name); err == nil {
-			given = store.For(discovery.Neighbour(a))
-		}
+		given = store.For(discovery.Neighbour(host))
 		if len(given) == 0 {
 			given = store.ForAddress(host)
 		}
