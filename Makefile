@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race unraced check lint vulncheck bench soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
+.PHONY: build demo test race unraced check lint vulncheck bench bench-peer soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -55,6 +55,9 @@ bench: ## Benchmarks, in a form that benchstat reads, then as tables; INTO=docs/
 		(cd tools && $(GO) run ./benchtable $(if $(INTO),-into ../$(INTO)))
 	cd discovery && DISCOVERY_TEST_NETWORKS='198.18.4.0/22 198.18.16.0/20' DISCOVERY_TEST_NMAP=$$(command -v nmap) \
 		$(GO) test -run BlackHoles -v -count 1 .
+
+bench-peer: ## The Python tool (PEER_SRC is its PYTHONPATH) beside this program; INTO=docs/performance.md keeps the table.
+	./scripts/bench-peer "$(PEER_SRC)" $(INTO)
 
 soak: ## FARMS dense random farms (2,000) and random scripts for SOAK in front of the healer, a crash at every commit, and the program itself for SOAK, and with every trouble at once; 20,000 damaged states; 1,000 starts of four instances at once, 100 killed leaders; SCANS scans on a busy machine.
 	$(GO) test ./internal/store -run 'Damage|CalmDay|OneLeads' -soak -timeout 0 -v

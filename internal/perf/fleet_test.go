@@ -101,12 +101,12 @@ type dragons struct {
 	flags    []string // that point the program at it
 }
 
-func newFleet(b *testing.B, size int) *dragons { return newFleetAt(b, 90, size) }
+func newFleet(b *testing.B, size int) *dragons { return newFleetAt(b, 90, size, "0") }
 
-// newFleetAt is a fleet whose networks begin at 127.first.0.0/16.
-func newFleetAt(b *testing.B, first, size int) *dragons {
+// newFleetAt is a fleet whose networks begin at 127.first.0.0/16; port 0 is any.
+func newFleetAt(b *testing.B, first, size int, port string) *dragons {
 	b.Helper()
-	h := &dragons{size: size, port: "0"}
+	h := &dragons{size: size, port: port}
 	for i := 0; i*fleetAtMost < size; i++ {
 		n := min(fleetAtMost, size-i*fleetAtMost)
 		p, said := startFleet(b, fmt.Sprintf("%d,127.%d.0.0/16,%s", n, first+i, h.port))

@@ -257,7 +257,7 @@ func BenchmarkSites(b *testing.B) {
 	}
 	programs := make([]*program, *sites)
 	for i := range programs {
-		programs[i] = start(b, newFleetAt(b, 90+(size+fleetAtMost-1)/fleetAtMost*i, size))
+		programs[i] = start(b, newFleetAt(b, 90+(size+fleetAtMost-1)/fleetAtMost*i, size, "0"))
 	}
 	used := func() (cpu time.Duration) {
 		for _, p := range programs {
@@ -288,40 +288,58 @@ func BenchmarkSites(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+const mirrorEvery = 10 * time.Second
+
 // BenchmarkStatsd is what mirroring a dragon costs together with the reading that it
 // needs: twenty seconds of a mirror that sends every ten, without a scrape.
 func BenchmarkStatsd(b *testing.B) {
-	const interval, rounds = 10 * time.Second, 2
 	bySize(b, sizes, func(b *testing.B, size int) {
-		server, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer server.Close()
-		_, port, err := net.SplitHostPort(server.LocalAddr().String())
-		if err != nil {
-			b.Fatal(err)
-		}
-		go func() {
-			for buffer := make([]byte, 1<<16); ; {
-				if _, _, err := server.ReadFrom(buffer); err != nil {
-					return
-				}
-			}
-		}()
 		h := newFleet(b, size)
-		p := start(b, h, "--statsd-host=127.0.0.1", "--statsd-port="+port, fmt.Sprintf("--statsd-interval=%g", interval.Seconds()))
+		p := startMirror(b, h, statsdServer(b))
 		<-time.After(settled)
-		h.ask("forget")
-		before := p.cpu()
-		for b.Loop() {
-			<-time.After(rounds * interval)
-		}
-		c := h.ask("count")
-		b.ReportMetric(float64((p.cpu()-before).Microseconds())/float64(rounds*b.N*size), "cpu-µs/dragon")
-		b.ReportMetric(float64(c.Summaries)/float64(rounds*b.N*size), "summaries/dragon")
-		b.ReportMetric(0, "ns/op")
+		mirror(b, h, p)
 	})
+}
+
+func startMirror(b *testing.B, h *dragons, statsd string) *program {
+	b.Helper()
+	return start(b, h, "--statsd-host=127.0.0.1", "--statsd-port="+statsd, fmt.Sprintf("--statsd-interval=%g", mirrorEvery.Seconds()))
+}
+
+// mirror measures a program that mirrors a fleet.
+func mirror(b *testing.B, h *dragons, p *program) {
+	const rounds = 2
+	h.ask("forget")
+	before := p.cpu()
+	for b.Loop() {
+		<-time.After(rounds * mirrorEvery)
+	}
+	used, c := p.cpu()-before, h.ask("count")
+	b.ReportMetric(float64(used.Microseconds())/float64(c.Summaries), "cpu-µs/summary")
+	b.ReportMetric(float64(c.Summaries)/float64(rounds*b.N*h.size), "summaries/dragon")
+	b.ReportMetric(0, "ns/op")
+}
+
+// statsdServer reads what is sent to it, and is the port of it.
+func statsdServer(b *testing.B) string {
+	b.Helper()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { server.Close() })
+	go func() {
+		for buffer := make([]byte, 1<<16); ; {
+			if _, _, err := server.ReadFrom(buffer); err != nil {
+				return
+			}
+		}
+	}()
+	_, port, err := net.SplitHostPort(server.LocalAddr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return port
 }
 
 func quantile(of []time.Duration, q float64) time.Duration {

@@ -20,6 +20,7 @@ type program struct {
 	b    *testing.B
 	pid  int
 	base string
+	stop func()
 }
 
 var listeningOn = regexp.MustCompile(`msg="Listening on" address=(\S+)`)
@@ -36,11 +37,11 @@ func start(b *testing.B, h *dragons, args ...string) *program {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
+	p := &program{b: b, pid: cmd.Process.Pid, stop: func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-	})
-	p := &program{b: b, pid: cmd.Process.Pid}
+	}}
+	b.Cleanup(p.stop)
 	var said strings.Builder
 	lines := bufio.NewScanner(out)
 	for p.base == "" && lines.Scan() {

@@ -20,21 +20,20 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-const (
-	begin = "<!-- tables: make bench " // and how, up to the arrow
-	end   = "<!-- end of the tables -->"
-)
+const end = "<!-- end of the tables -->"
 
 func main() {
 	into := flag.String("into", "", "page that the tables are put into")
+	target := flag.String("target", "bench", "target of make that the first of the two marks names")
 	flag.Parse()
-	if err := run(os.Stdin, os.Stdout, *into, time.Now()); err != nil {
+	if err := run(os.Stdin, os.Stdout, *into, *target, time.Now()); err != nil {
 		fmt.Fprintln(os.Stderr, "benchtable:", err)
 		os.Exit(1)
 	}
 }
 
-func run(in io.Reader, out io.Writer, into string, now time.Time) error {
+func run(in io.Reader, out io.Writer, into, target string, now time.Time) error {
+	begin := "<!-- tables: make " + target + " " // and how, up to the arrow
 	results, err := read(io.TeeReader(in, out))
 	if err != nil {
 		return err

@@ -47,12 +47,13 @@ const want = `2026-01-02, A Processor, linux/amd64.
 
 func TestTablesShowGrowth(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
+	const begin = "<!-- tables: make bench "
 	if err := os.WriteFile(page, []byte("Before.\n"+begin+"INTO=page.md -->\nold\n"+end+"\nAfter.\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var out bytes.Buffer
-	if err := run(strings.NewReader(output), &out, page, now); err != nil {
+	if err := run(strings.NewReader(output), &out, page, "bench", now); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); got != output+"\n"+want {
@@ -68,10 +69,10 @@ func TestTablesShowGrowth(t *testing.T) {
 	if err := os.WriteFile(page, []byte("no marks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(strings.NewReader(output), &out, page, now); err == nil {
+	if err := run(strings.NewReader(output), &out, page, "bench", now); err == nil {
 		t.Error("a page without marks is written to")
 	}
-	if err := run(strings.NewReader("PASS\n"), &out, "", now); err == nil {
+	if err := run(strings.NewReader("PASS\n"), &out, "", "bench", now); err == nil {
 		t.Error("no benchmark is not an error")
 	}
 }
