@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -92,7 +93,8 @@ const patience = 4 * time.Minute
 
 type api struct {
 	APIConfig
-	origin *http.CrossOriginProtection
+	origin   *http.CrossOriginProtection
+	document func() object
 }
 
 // API serves /api/v1/ alone, as on the control socket. Changes need Admin.
@@ -102,50 +104,16 @@ func newAPI(c APIConfig) *api {
 	if c.Logger == nil {
 		c.Logger = log.NewNopLogger()
 	}
-	return &api{APIConfig: c, origin: http.NewCrossOriginProtection()}
+	return &api{APIConfig: c, origin: http.NewCrossOriginProtection(), document: sync.OnceValue(openAPI)}
 }
 
 func (a *api) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/dragons", a.dragons)
-	mux.HandleFunc("GET /api/v1/dragon/{worker}", a.dragon)
-	mux.HandleFunc("GET /api/v1/history", a.history)
-	mux.HandleFunc("GET /api/v1/rollouts", a.shows(a.rollouts))
-	mux.HandleFunc("GET /api/v1/config", a.config)
-	mux.HandleFunc("GET /api/v1/discovery", a.discovery)
-	mux.HandleFunc("GET /api/v1/plan", a.shows(a.plan))
-	mux.HandleFunc("GET /api/v1/healer", a.shows(a.healer))
+	for _, o := range operations() {
+		mux.Handle(o.request, o.serve(a))
+	}
 	if a.PolicyOf != nil {
 		mux.HandleFunc("POST /api/v1/plan/compare", a.compare)
-	}
-	mux.HandleFunc("GET /api/v1/firmware", a.shows(a.firmware))
-	mux.HandleFunc("GET /api/v1/openapi.json", a.openAPI)
-	for path, do := range map[string]func(context.Context, *request) (any, error){
-		"POST /api/v1/firmware/start":               a.rollOut,
-		"POST /api/v1/firmware/pause":               a.changeFirmware("pause"),
-		"POST /api/v1/firmware/resume":              a.changeFirmware("resume"),
-		"POST /api/v1/firmware/abort":               a.changeFirmware("abort"),
-		"POST /api/v1/healer/pause":                 a.pause,
-		"POST /api/v1/healer/maintenance":           a.maintenance,
-		"POST /api/v1/healer/curtailment":           a.curtailment,
-		"POST /api/v1/healer/resume":                a.resume,
-		"DELETE /api/v1/healer/pause/{id}":          a.resume,
-		"DELETE /api/v1/healer/maintenance/{id}":    a.resume,
-		"POST /api/v1/healer/quarantine":            a.quarantine,
-		"POST /api/v1/healer/release":               a.release,
-		"DELETE /api/v1/healer/quarantine/{dragon}": a.release,
-		"POST /api/v1/healer/ack":                   a.ack,
-		"POST /api/v1/healer/pace":                  a.pace,
-		"POST /api/v1/healer/restart":               a.write(healer.Restart),
-		"POST /api/v1/healer/reboot":                a.write(healer.Reboot),
-		"POST /api/v1/healer/record":                a.record,
-		"POST /api/v1/inventory/accept":             a.accept,
-		"POST /api/v1/inventory/forget":             a.forget,
-		"POST /api/v1/inventory/retire":             a.retire,
-		"POST /api/v1/inventory/unretire":           a.unretire,
-		"POST /api/v1/inventory/look":               a.look,
-	} {
-		mux.Handle(path, a.change(do))
 	}
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, ErrorAnswer{
@@ -157,11 +125,11 @@ func (a *api) handler() http.Handler {
 }
 
 // shows answers with what do shows of the healer's status.
-func (a *api) shows(do func(*http.Request, *agent.Status) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+func shows(do func(*api, *http.Request, *agent.Status) (any, error)) reader {
+	return func(a *api, w http.ResponseWriter, r *http.Request) {
 		if status := a.Healer.Status(); status == nil {
 			a.refuse(w, agent.ErrNotYet)
-		} else if x, err := do(r, status); err != nil {
+		} else if x, err := do(a, r, status); err != nil {
 			a.refuse(w, err)
 		} else {
 			answer(w, http.StatusOK, x)
@@ -390,7 +358,7 @@ type request struct {
 }
 
 // change wraps a change: it checks the client, the form of the request and its owner.
-func (a *api) change(do func(context.Context, *request) (any, error)) http.Handler {
+func (a *api) change(do doer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if e := a.mayChange(r); e != nil {
 			fail(w, http.StatusForbidden, *e)
@@ -412,7 +380,7 @@ func (a *api) change(do func(context.Context, *request) (any, error)) http.Handl
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
-		result, err := do(ctx, q)
+		result, err := do(a, ctx, q)
 		if errors.Is(err, agent.ErrUnwritten) { // it is in force, and was not saved
 			answer(w, http.StatusOK, map[string]any{"result": result, "warning": err.Error()})
 			return
@@ -468,35 +436,26 @@ func (q *request) check() error {
 	return nil
 }
 
-func (a *api) pause(ctx context.Context, q *request) (any, error) {
-	return a.hold(ctx, q, healer.Paused)
-}
-
-func (a *api) maintenance(ctx context.Context, q *request) (any, error) {
-	return a.hold(ctx, q, healer.Maintained)
-}
-
-func (a *api) curtailment(ctx context.Context, q *request) (any, error) {
-	return a.hold(ctx, q, healer.Curtailed)
-}
-
-func (a *api) hold(ctx context.Context, q *request, kind healer.PauseKind) (any, error) {
-	r := healer.PauseRequest{Kind: kind, Scope: q.Scope, Value: q.Value, Owner: q.Owner, Reason: q.Reason, UntilResume: q.UntilResume, Force: q.Force}
-	if q.For != "" {
-		var err error
-		if r.For, err = time.ParseDuration(q.For); err != nil || r.For <= 0 {
-			return nil, fmt.Errorf("invalid duration for=%q: expected one like 30m or 4h", q.For)
+// hold pauses the healer for a scope.
+func hold(kind healer.PauseKind) doer {
+	return func(a *api, ctx context.Context, q *request) (any, error) {
+		r := healer.PauseRequest{Kind: kind, Scope: q.Scope, Value: q.Value, Owner: q.Owner, Reason: q.Reason, UntilResume: q.UntilResume, Force: q.Force}
+		if q.For != "" {
+			var err error
+			if r.For, err = time.ParseDuration(q.For); err != nil || r.For <= 0 {
+				return nil, fmt.Errorf("invalid duration for=%q: expected one like 30m or 4h", q.For)
+			}
 		}
-	}
-	if kind == healer.Curtailed {
-		x, err := dragon.ParseAutoTune(q.Autotune)
-		if err != nil {
-			return nil, err
+		if kind == healer.Curtailed {
+			x, err := dragon.ParseAutoTune(q.Autotune)
+			if err != nil {
+				return nil, err
+			}
+			r.Mode, r.Level = x.Mode, x.Level
 		}
-		r.Mode, r.Level = x.Mode, x.Level
+		p, err := a.Healer.Pause(ctx, r)
+		return withEnd(p), err
 	}
-	p, err := a.Healer.Pause(ctx, r)
-	return withEnd(p), err
 }
 
 func (a *api) resume(ctx context.Context, q *request) (any, error) {
@@ -526,8 +485,9 @@ func (a *api) record(ctx context.Context, q *request) (any, error) {
 	return q.Dragon, a.Healer.Record(ctx, agent.ManualAction{MAC: q.Dragon, Action: q.Action, Owner: q.Owner, Note: q.Reason})
 }
 
-func (a *api) write(kind healer.Kind) func(context.Context, *request) (any, error) {
-	return func(ctx context.Context, q *request) (any, error) {
+// write sends a restart or a reboot.
+func write(kind healer.Kind) doer {
+	return func(a *api, ctx context.Context, q *request) (any, error) {
 		action, err := a.Healer.Write(ctx, agent.WriteRequest{Target: q.Dragon, Kind: kind, Owner: q.Owner, Reason: q.Reason, Force: q.Force})
 		if err != nil {
 			err = fmt.Errorf("%w: %w", errNotDone, err)

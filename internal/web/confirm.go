@@ -23,7 +23,7 @@ type change struct {
 	about  string                // the parameter that names the target
 	asks   []string              // fields beside the owner: reason, for, force
 	back   func(*request) string // the next page
-	do     func(*api, context.Context, *request) (any, error)
+	do     doer
 }
 
 func toFleet(*request) string { return "fleet" }
@@ -45,11 +45,11 @@ func toScope(q *request) string {
 var changes = map[string]change{
 	"pause": {
 		title: "Pause the healer for %s", text: "The healer keeps watching and sends nothing there until the pause ends. Actions in progress are still verified.",
-		button: "Pause", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: (*api).pause,
+		button: "Pause", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: hold(healer.Paused),
 	},
 	"maintenance": {
 		title: "Maintenance of %s", text: "The healer does not act, does not count it as sick, and its alerts are muted until the maintenance ends.",
-		button: "Start maintenance", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: (*api).maintenance,
+		button: "Start maintenance", tone: "warn", about: "scope", asks: []string{"reason", "for"}, back: toScope, do: hold(healer.Maintained),
 	},
 	"resume": {
 		title: "End the pause %s", text: "The healer may act there again, unless another gate is closed.",
@@ -97,28 +97,23 @@ var changes = map[string]change{
 	},
 	"firmware-pause": {
 		title: "Pause the rollout %s", text: "No more dragons start. Upgrades in progress continue.",
-		button: "Pause the rollout", tone: "warn", about: "id", asks: []string{"reason"}, back: toRollouts,
-		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.changeFirmware("pause")(ctx, q) },
+		button: "Pause the rollout", tone: "warn", about: "id", asks: []string{"reason"}, back: toRollouts, do: changeFirmware("pause"),
 	},
 	"firmware-resume": {
 		title: "Resume the rollout %s", text: "The next dragons start in their wave.",
-		button: "Resume", about: "id", asks: []string{"reason"}, back: toRollouts,
-		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.changeFirmware("resume")(ctx, q) },
+		button: "Resume", about: "id", asks: []string{"reason"}, back: toRollouts, do: changeFirmware("resume"),
 	},
 	"firmware-abort": {
 		title: "Abort the rollout %s", text: "The rollout ends for good. Upgraded dragons keep their firmware. You can start another rollout.",
-		button: "Abort the rollout", tone: "bad", about: "id", asks: []string{"reason"}, back: toRollouts,
-		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.changeFirmware("abort")(ctx, q) },
+		button: "Abort the rollout", tone: "bad", about: "id", asks: []string{"reason"}, back: toRollouts, do: changeFirmware("abort"),
 	},
 	"restart": {
 		title: "Restart the miner process of %s", text: "The miner process restarts. The dragon mines nothing for a minute and may tune for half an hour.",
-		button: "Restart the miner process", tone: "warn", about: "dragon", asks: []string{"reason", "force"}, back: toDragon,
-		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.write(healer.Restart)(ctx, q) },
+		button: "Restart the miner process", tone: "warn", about: "dragon", asks: []string{"reason", "force"}, back: toDragon, do: write(healer.Restart),
 	},
 	"reboot": {
 		title: "Reboot %s", text: "The whole dragon restarts. It is offline for a minute or two, and may not come back. Afterwards it tunes for up to half an hour.",
-		button: "Reboot", tone: "bad", about: "dragon", asks: []string{"reason", "force"}, back: toDragon,
-		do: func(a *api, ctx context.Context, q *request) (any, error) { return a.write(healer.Reboot)(ctx, q) },
+		button: "Reboot", tone: "bad", about: "dragon", asks: []string{"reason", "force"}, back: toDragon, do: write(healer.Reboot),
 	},
 }
 

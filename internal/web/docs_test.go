@@ -58,16 +58,13 @@ func TestTheAPIIsDocumented(t *testing.T) {
 
 // Every request that the API takes is in docs/api.md.
 func TestEveryRequestIsDocumented(t *testing.T) {
-	source, err := os.ReadFile("api.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	data, err := os.ReadFile("../../docs/api.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := 0
-	for _, m := range regexp.MustCompile(`"(GET|POST|DELETE) (/api/v1/(\w+)(/[^"]*)?)"`).FindAllStringSubmatch(string(source), -1) {
+	for _, o := range append(operations(), operation{request: "POST /api/v1/plan/compare"}) {
+		m := regexp.MustCompile(`(GET|POST|DELETE) (/api/v1/(\w+)(/.*)?)`).FindStringSubmatch(o.request)
 		found++
 		whole, short := m[1]+" "+m[2], "`…"+m[4]+"`"
 		if doc := string(data); !strings.Contains(doc, whole) && (m[1] != "POST" || !strings.Contains(doc, "/api/v1/"+m[3]+"/") || !strings.Contains(doc, short)) && m[1] != "DELETE" {

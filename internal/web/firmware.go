@@ -110,8 +110,8 @@ func (a *api) kindOf(model, hwver string) (string, string, error) {
 }
 
 // changeFirmware pauses, resumes or aborts a rollout, and returns its state.
-func (a *api) changeFirmware(verb string) func(context.Context, *request) (any, error) {
-	return func(ctx context.Context, q *request) (any, error) {
+func changeFirmware(verb string) doer {
+	return func(a *api, ctx context.Context, q *request) (any, error) {
 		err := a.Healer.ChangeFirmware(ctx, verb, q.ID, q.Owner, q.Reason)
 		if plan, planErr := a.Healer.Plan(); planErr == nil {
 			return plan.Rollout(q.ID), err

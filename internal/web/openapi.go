@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding"
 	"encoding/json"
 	"net/http"
@@ -9,60 +10,73 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// An operation is a request of the API, as OpenAPI describes it.
+// An operation is a request of the API that a client may make over the network.
 type operation struct {
 	request string // method and path
 	summary string
-	query   []string // the names of its parameters
-	answer  reflect.Type
+	query   []string     // the names of its parameters
+	answer  reflect.Type // of a change its result
+	serve   func(*api) http.Handler
 }
 
-// operations are all requests that a client may make over the network.
+type (
+	reader func(*api, http.ResponseWriter, *http.Request)
+	doer   func(*api, context.Context, *request) (any, error) // returns the result of a change
+)
+
+func answersWith[T any](request, summary string, read reader, query ...string) operation {
+	return operation{request, summary, query, reflect.TypeFor[T](), func(a *api) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { read(a, w, r) })
+	}}
+}
+
+func resultsIn[T any](request, summary string, do doer) operation {
+	return operation{request, summary, nil, reflect.TypeFor[T](), func(a *api) http.Handler { return a.change(do) }}
+}
+
 func operations() []operation {
-	text := reflect.TypeFor[string]()
-	pause, action, rollout := reflect.TypeFor[PauseAnswer](), reflect.TypeFor[healer.Action](), reflect.TypeFor[*healer.FirmwareShown]()
 	return []operation{
-		{"GET /api/v1/dragons", "The known dragons.",
-			[]string{"q", "state", "model", "site", "label", "sort", "group", "format", "per", "page"}, reflect.TypeFor[FleetAnswer]()},
-		{"GET /api/v1/dragon/{worker}", "One dragon, by worker, MAC or address.", nil, reflect.TypeFor[OneDragonAnswer]()},
-		{"GET /api/v1/history", "Decisions and actions, newest first.", []string{"n", "dragon", "since", "kind"}, reflect.TypeFor[HistoryAnswer]()},
-		{"GET /api/v1/rollouts", "Rollouts of pools, autotune modes and firmware.", nil, reflect.TypeFor[RolloutsAnswer]()},
-		{"GET /api/v1/config", "The active configuration, passwords masked.", nil, reflect.TypeFor[ConfigAnswer]()},
-		{"GET /api/v1/discovery", "How the last scan went.", nil, reflect.TypeFor[DiscoveryAnswer]()},
-		{"GET /api/v1/plan", "What the healer would do now, and why.", []string{"why"}, reflect.TypeFor[PlanAnswer]()},
-		{"GET /api/v1/healer", "The healer: mode, budgets, breakers, pauses.", nil, reflect.TypeFor[HealerAnswer]()},
-		{"GET /api/v1/firmware", "Firmware images, offers and rollouts.", nil, reflect.TypeFor[FirmwaresAnswer]()},
-		{"GET /api/v1/openapi.json", "This document.", nil, reflect.TypeFor[map[string]any]()},
-		{"POST /api/v1/firmware/start", "Start a firmware rollout.", nil, reflect.TypeFor[healer.FirmwareRollout]()},
-		{"POST /api/v1/firmware/pause", "Pause a firmware rollout.", nil, rollout},
-		{"POST /api/v1/firmware/resume", "Resume a firmware rollout.", nil, rollout},
-		{"POST /api/v1/firmware/abort", "Abort a firmware rollout.", nil, rollout},
-		{"POST /api/v1/healer/pause", "Pause the healer for part of the fleet.", nil, pause},
-		{"POST /api/v1/healer/maintenance", "Put part of the fleet into maintenance.", nil, pause},
-		{"POST /api/v1/healer/curtailment", "Give part of the fleet another autotune mode for a while.", nil, pause},
-		{"POST /api/v1/healer/resume", "End a pause, a maintenance or a curtailment.", nil, text},
-		{"DELETE /api/v1/healer/pause/{id}", "End a pause.", nil, text},
-		{"DELETE /api/v1/healer/maintenance/{id}", "End a maintenance.", nil, text},
-		{"POST /api/v1/healer/quarantine", "Put a dragon into quarantine.", nil, text},
-		{"POST /api/v1/healer/release", "Release a dragon from quarantine.", nil, text},
-		{"DELETE /api/v1/healer/quarantine/{dragon}", "Release a dragon from quarantine.", nil, text},
-		{"POST /api/v1/healer/ack", "Acknowledge a breaker or an aborted rollout.", nil, text},
-		{"POST /api/v1/healer/pace", "Make a rollout of a configuration fast, or not.", nil, text},
-		{"POST /api/v1/healer/restart", "Restart the miner process of a dragon.", nil, action},
-		{"POST /api/v1/healer/reboot", "Reboot a dragon.", nil, action},
-		{"POST /api/v1/healer/record", "Record what was done without the healer.", nil, text},
-		{"POST /api/v1/inventory/accept", "Accept new dragons.", nil, reflect.TypeFor[[]string]()},
-		{"POST /api/v1/inventory/forget", "Forget a dragon.", nil, text},
-		{"POST /api/v1/inventory/retire", "Retire a dragon.", nil, pause},
-		{"POST /api/v1/inventory/unretire", "End the retirement of a dragon.", nil, text},
-		{"POST /api/v1/inventory/look", "Ask who lives at an address.", nil, reflect.TypeFor[bool]()},
+		answersWith[FleetAnswer]("GET /api/v1/dragons", "The known dragons.", (*api).dragons,
+			"q", "state", "model", "site", "label", "sort", "group", "format", "per", "page"),
+		answersWith[OneDragonAnswer]("GET /api/v1/dragon/{worker}", "One dragon, by worker, MAC or address.", (*api).dragon),
+		answersWith[HistoryAnswer]("GET /api/v1/history", "Decisions and actions, newest first.", (*api).history, "n", "dragon", "since", "kind"),
+		answersWith[RolloutsAnswer]("GET /api/v1/rollouts", "Rollouts of pools, autotune modes and firmware.", shows((*api).rollouts)),
+		answersWith[ConfigAnswer]("GET /api/v1/config", "The active configuration, passwords masked.", (*api).config),
+		answersWith[DiscoveryAnswer]("GET /api/v1/discovery", "How the last scan went.", (*api).discovery),
+		answersWith[PlanAnswer]("GET /api/v1/plan", "What the healer would do now, and why.", shows((*api).plan), "why"),
+		answersWith[HealerAnswer]("GET /api/v1/healer", "The healer: mode, budgets, breakers, pauses.", shows((*api).healer)),
+		answersWith[FirmwaresAnswer]("GET /api/v1/firmware", "Firmware images, offers and rollouts.", shows((*api).firmware)),
+		answersWith[map[string]any]("GET /api/v1/openapi.json", "This document.", (*api).openAPI),
+
+		resultsIn[healer.FirmwareRollout]("POST /api/v1/firmware/start", "Start a firmware rollout.", (*api).rollOut),
+		resultsIn[*healer.FirmwareShown]("POST /api/v1/firmware/pause", "Pause a firmware rollout.", changeFirmware("pause")),
+		resultsIn[*healer.FirmwareShown]("POST /api/v1/firmware/resume", "Resume a firmware rollout.", changeFirmware("resume")),
+		resultsIn[*healer.FirmwareShown]("POST /api/v1/firmware/abort", "Abort a firmware rollout.", changeFirmware("abort")),
+		resultsIn[PauseAnswer]("POST /api/v1/healer/pause", "Pause the healer for part of the fleet.", hold(healer.Paused)),
+		resultsIn[PauseAnswer]("POST /api/v1/healer/maintenance", "Put part of the fleet into maintenance.", hold(healer.Maintained)),
+		resultsIn[PauseAnswer]("POST /api/v1/healer/curtailment", "Give part of the fleet another autotune mode for a while.", hold(healer.Curtailed)),
+		resultsIn[string]("POST /api/v1/healer/resume", "End a pause, a maintenance or a curtailment.", (*api).resume),
+		resultsIn[string]("DELETE /api/v1/healer/pause/{id}", "End a pause.", (*api).resume),
+		resultsIn[string]("DELETE /api/v1/healer/maintenance/{id}", "End a maintenance.", (*api).resume),
+		resultsIn[string]("POST /api/v1/healer/quarantine", "Put a dragon into quarantine.", (*api).quarantine),
+		resultsIn[string]("POST /api/v1/healer/release", "Release a dragon from quarantine.", (*api).release),
+		resultsIn[string]("DELETE /api/v1/healer/quarantine/{dragon}", "Release a dragon from quarantine.", (*api).release),
+		resultsIn[string]("POST /api/v1/healer/ack", "Acknowledge a breaker or an aborted rollout.", (*api).ack),
+		resultsIn[string]("POST /api/v1/healer/pace", "Make a rollout of a configuration fast, or not.", (*api).pace),
+		resultsIn[healer.Action]("POST /api/v1/healer/restart", "Restart the miner process of a dragon.", write(healer.Restart)),
+		resultsIn[healer.Action]("POST /api/v1/healer/reboot", "Reboot a dragon.", write(healer.Reboot)),
+		resultsIn[string]("POST /api/v1/healer/record", "Record what was done without the healer.", (*api).record),
+		resultsIn[[]string]("POST /api/v1/inventory/accept", "Accept new dragons.", (*api).accept),
+		resultsIn[string]("POST /api/v1/inventory/forget", "Forget a dragon.", (*api).forget),
+		resultsIn[PauseAnswer]("POST /api/v1/inventory/retire", "Retire a dragon.", (*api).retire),
+		resultsIn[string]("POST /api/v1/inventory/unretire", "End the retirement of a dragon.", (*api).unretire),
+		resultsIn[bool]("POST /api/v1/inventory/look", "Ask who lives at an address.", (*api).look),
 	}
 }
 
@@ -71,7 +85,7 @@ type object = map[string]any
 var placeholder = regexp.MustCompile(`\{(\w+)\}`)
 
 // openAPI describes the API in OpenAPI 3.1: the schemas are made from the types of the answers.
-var openAPI = sync.OnceValue(func() object {
+func openAPI() object {
 	s := schemas{made: object{}, names: map[string]reflect.Type{}}
 	paths := object{}
 	for _, o := range operations() {
@@ -110,7 +124,7 @@ var openAPI = sync.OnceValue(func() object {
 			"description": "v1 may gain fields; none is renamed or changes its meaning. An unknown value is null, never zero."},
 		"paths": paths, "components": object{"schemas": s.made},
 	}
-})
+}
 
 // operationID is what a generated client calls an operation: getDragons, postHealerPause.
 func operationID(request string) string {
@@ -134,7 +148,7 @@ func asJSON(schema object) object {
 	return object{"application/json": object{"schema": schema}}
 }
 
-func (a *api) openAPI(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, openAPI()) }
+func (a *api) openAPI(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, a.document()) }
 
 // schemas are the named schemas of a document, made from Go types as encoding/json writes them.
 type schemas struct {

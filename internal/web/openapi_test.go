@@ -3,12 +3,9 @@ package web
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
 	"net/http"
-	"os"
+	"net/http/httptest"
 	"reflect"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -147,20 +144,15 @@ func TestAMissingFieldIsFound(t *testing.T) {
 	}
 }
 
-// The document has every request of the API but the one of the socket, and no other.
+// Every request of the document is served, and each has an ID of its own.
 func TestOpenAPIHasEveryRequest(t *testing.T) {
-	source, err := os.ReadFile("api.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := map[string]bool{}
-	for _, m := range regexp.MustCompile(`"((?:GET|POST|DELETE) /api/v1/[^", ]*)"`).FindAllStringSubmatch(string(source), -1) {
-		served[m[1]] = true
-	}
-	delete(served, "POST /api/v1/plan/compare")
-	described, ids := map[string]bool{}, map[string]string{}
+	mux := newAPI(APIConfig{}).handler().(*http.ServeMux)
+	ids := map[string]string{}
 	for _, o := range operations() {
-		described[o.request] = true
+		method, path, _ := strings.Cut(o.request, " ")
+		if _, pattern := mux.Handler(httptest.NewRequest(method, placeholder.ReplaceAllString(path, "x"), nil)); pattern != o.request {
+			t.Errorf("%s is served as %q", o.request, pattern)
+		}
 		id := operationID(o.request)
 		if other := ids[id]; other != "" {
 			t.Errorf("%s and %s are both %s", o.request, other, id)
@@ -169,9 +161,6 @@ func TestOpenAPIHasEveryRequest(t *testing.T) {
 	}
 	if ids["postHealerPause"] != "POST /api/v1/healer/pause" {
 		t.Errorf("%v", ids)
-	}
-	if !maps.Equal(served, described) {
-		t.Errorf("served:\n%q\ndescribed:\n%q", slices.Sorted(maps.Keys(served)), slices.Sorted(maps.Keys(described)))
 	}
 	for name, s := range openAPI()["components"].(object)["schemas"].(object) {
 		for field, of := range s.(object)["properties"].(object) {
