@@ -127,6 +127,18 @@ type confirmPage struct {
 
 var spans = [][2]string{{"1h", "one hour"}, {"4h", "four hours"}, {"12h", "twelve hours"}, {"24h", "a day"}, {"72h", "three days"}, {"", "until ended by hand"}}
 
+// page asks for a confirmation of a change to a target.
+func (c change) page(do string, q *request, target string) confirmPage {
+	page := confirmPage{
+		Do: do, Title: fmt.Sprintf(c.title, target), Text: c.text, Button: c.button, Tone: c.tone, Request: q,
+		Asks: make(map[string]bool), Spans: spans, Back: c.back(q),
+	}
+	for _, field := range c.asks {
+		page.Asks[field] = true
+	}
+	return page
+}
+
 // form reads the request of a form, or of the link to one.
 func form(v url.Values) (string, change, *request, error) {
 	q := &request{
@@ -196,14 +208,7 @@ func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
 		p.confirmMany(w, r, name, c, q, workers)
 		return
 	}
-	page := confirmPage{
-		Do: name, Title: fmt.Sprintf(c.title, q.about(c)), Text: c.text, Button: c.button, Tone: c.tone, Request: q,
-		Asks: make(map[string]bool), Spans: spans, Back: c.back(q),
-	}
-	for _, field := range c.asks {
-		page.Asks[field] = true
-	}
-	p.show(w, r, http.StatusOK, "confirm", frame{Title: c.button, Page: page})
+	p.show(w, r, http.StatusOK, "confirm", frame{Title: c.button, Page: c.page(name, q, q.about(c))})
 }
 
 // confirmed executes a confirmed change and shows the result.

@@ -18,21 +18,17 @@ const mostSelected = 500
 
 // manyPage is the data of a confirmation about several dragons, and of its result.
 type manyPage struct {
-	Do, Title, Text, Button, Tone string
-	Request                       *request
-	Asks                          map[string]bool
-	Spans                         [][2]string
-	Rows                          []manyRow
-	Budget                        string // what the budgets allow, in a sentence
-	Done                          bool   // this is the result
+	confirmPage
+	Rows   []manyRow
+	Budget string // what the budgets allow, in a sentence
+	Done   bool   // this is the result
 }
 
 type manyRow struct {
-	Worker   string
-	State    healer.State
-	Tone     string
-	Says     string
-	Selected bool
+	Worker string
+	State  healer.State
+	Tone   string
+	Says   string
 }
 
 // selected are the dragons of a form, each once.
@@ -73,13 +69,7 @@ func (q *request) of(c change, worker string) *request {
 // confirmMany asks for a confirmation about several dragons, and shows what gates and
 // budgets make of it.
 func (p *pages) confirmMany(w http.ResponseWriter, r *http.Request, do string, c change, q *request, workers []string) {
-	page := manyPage{
-		Do: do, Title: fmt.Sprintf(c.title, dragonsOf(len(workers))), Text: c.text, Button: c.button, Tone: c.tone, Request: q,
-		Asks: make(map[string]bool), Spans: spans,
-	}
-	for _, field := range c.asks {
-		page.Asks[field] = true
-	}
+	page := manyPage{confirmPage: c.page(do, q, dragonsOf(len(workers)))}
 	l := lookAt(p.Healer)
 	for _, name := range workers {
 		d := p.Fleet.Lookup(name)
@@ -88,7 +78,7 @@ func (p *pages) confirmMany(w http.ResponseWriter, r *http.Request, do string, c
 			return
 		}
 		a := l.describe(d, time.Now())
-		page.Rows = append(page.Rows, manyRow{Worker: a.Worker, State: a.State(), Tone: "good", Says: "allowed", Selected: true})
+		page.Rows = append(page.Rows, manyRow{Worker: a.Worker, State: a.State(), Tone: "good", Says: "allowed"})
 	}
 	if kind := actionOf(do); kind != "" {
 		if err := p.preview(r.Context(), &page, kind); err != nil {
@@ -147,7 +137,7 @@ func roomOf(budgets []healer.BudgetUse) (room int, tightest string) {
 func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, q *request, workers []string) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
-	page := manyPage{Title: fmt.Sprintf(c.title, dragonsOf(len(workers))), Done: true}
+	page := manyPage{confirmPage: confirmPage{Title: fmt.Sprintf(c.title, dragonsOf(len(workers)))}, Done: true}
 	done := 0
 	for _, worker := range workers {
 		row := manyRow{Worker: worker, Tone: "good", Says: "done"}
