@@ -1,12 +1,8 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -15,51 +11,31 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
-	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/firmware"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
-// firmwareCall is one run of a subcommand; its exported fields are the body of a request
-// to the API.
+// firmwareCall is one run of a subcommand with its request to the API.
 type firmwareCall struct {
-	ID             string   `json:"id,omitempty"`
-	Version        string   `json:"version,omitempty"`
-	Model          string   `json:"model,omitempty"`
-	HWVer          string   `json:"hwver,omitempty"`
-	From           []string `json:"from,omitempty"`
-	AllowDowngrade bool     `json:"allow_downgrade,omitempty"`
-	Reason         string   `json:"reason,omitempty"`
-	Owner          string   `json:"owner,omitempty"`
-
-	yes            bool
-	program        *cli.Program
-	output         *cli.Output
-	instance       *cli.Instance
-	stdout, stderr io.Writer
+	*cli.Session
+	web.Request
+	yes     bool
+	program *cli.Program
 }
 
 func addFirmware(p *cli.Program) {
 	parent := p.Command("firmware", "Show the firmware of the fleet and run rollouts. It asks the running instance.")
-	var at cli.InstanceFlags
-	at.Register(parent)
-	dir := config.RegisterDataDir(parent)
-	var owner string
-	config.Flag(parent, "owner", "Who asks for it; the default is your user name.", &owner, config.Text).PlaceHolder("NAME")
+	control := p.Control(parent)
 	rollout := parent.Command("rollout", "Roll out firmware: one dragon first, then wave by wave.")
 
 	add := func(cmd *kingpin.CmdClause, do func(*firmwareCall, context.Context) error, flags ...func(*kingpin.CmdClause, *firmwareCall)) {
-		c := &firmwareCall{program: p, output: &at.Output}
+		c := &firmwareCall{program: p}
 		for _, f := range flags {
 			f(cmd, c)
 		}
-		p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
-			d, err := dir()
-			if err != nil && at.URL == "" {
-				return err
-			}
-			c.Owner, c.instance, c.stdout, c.stderr = cmp.Or(owner, cli.UserName()), cli.Connect(at.URL, d), stdout, stderr
-			return cli.WithAdvice(do(c, ctx))
+		control.Add(cmd, func(ctx context.Context, s *cli.Session) error {
+			c.Session, c.Request.Owner = s, s.Owner
+			return do(c, ctx)
 		})
 	}
 	id := func(cmd *kingpin.CmdClause, c *firmwareCall) {
@@ -89,26 +65,8 @@ func addFirmware(p *cli.Program) {
 	})
 }
 
-// ask asks the instance what it knows of firmware. With --output=json it prints the answer
-// and returns nil.
-func (c *firmwareCall) ask(ctx context.Context) (*web.FirmwaresAnswer, error) {
-	var raw json.RawMessage
-	if err := c.instance.Call(ctx, http.MethodGet, "/api/v1/firmware", nil, &raw); err != nil {
-		return nil, err
-	}
-	if c.output.JSON() {
-		_, err := c.stdout.Write(raw)
-		return nil, err
-	}
-	var a web.FirmwaresAnswer
-	if err := c.instance.Decode(raw, &a); err != nil {
-		return nil, err
-	}
-	return &a, nil
-}
-
 func (c *firmwareCall) list(ctx context.Context) error {
-	a, err := c.ask(ctx)
+	a, err := cli.Get[web.FirmwaresAnswer](ctx, c.Session, "/api/v1/firmware")
 	if a == nil {
 		return err
 	}
@@ -125,17 +83,17 @@ func (c *firmwareCall) list(ctx context.Context) error {
 			images.Add(o.Version, o.HWVer, "", "", "offered: "+o.URL)
 		}
 	}
-	if err := c.output.Write(c.stdout, &running, nil); err != nil {
+	if err := c.Output.Write(c.Stdout, &running, nil); err != nil {
 		return err
 	}
 	if len(images.Rows) > 0 {
-		fmt.Fprintln(c.stdout)
-		if err := c.output.Write(c.stdout, &images, nil); err != nil {
+		fmt.Fprintln(c.Stdout)
+		if err := c.Output.Write(c.Stdout, &images, nil); err != nil {
 			return err
 		}
 	}
 	for _, why := range a.Wrong {
-		fmt.Fprintln(c.stderr, cli.Plain(why, 500))
+		fmt.Fprintln(c.Stderr, cli.Plain(why, 500))
 	}
 	return nil
 }
@@ -143,38 +101,25 @@ func (c *firmwareCall) list(ctx context.Context) error {
 func (c *firmwareCall) start(ctx context.Context) error {
 	if !c.yes {
 		question := fmt.Sprintf("upgrade the dragons of model %s to firmware %s, wave by wave", c.Model, c.Version)
-		if err := cli.Agree(ctx, c.stderr, question, "a rollout interrupts mining; confirm it with --yes"); err != nil {
+		if err := cli.Agree(ctx, c.Stderr, question, "a rollout interrupts mining; confirm it with --yes"); err != nil {
 			return err
 		}
 	}
-	ro, raw, err := cli.Post[healer.FirmwareRollout](ctx, c.instance, "/api/v1/firmware/start", c, c.stderr)
-	if err != nil || c.output.JSON() {
-		return c.print(raw, err)
-	}
-	r := &ro.Release
-	fmt.Fprintf(c.stdout, "rollout %s: %s for %s %s, %.1f MB, sha256 %s\nwatch it with: firmware rollout status %s\n", ro.ID, r.Version, r.Model,
-		r.HWVer, float64(r.Size)/1e6, r.SHA256, ro.ID)
-	return nil
+	return cli.Change(ctx, c.Session, "/api/v1/firmware/start", &c.Request, func(ro healer.FirmwareRollout) string {
+		r := &ro.Release
+		return fmt.Sprintf("rollout %s: %s for %s %s, %.1f MB, sha256 %s\nwatch it with: firmware rollout status %s", ro.ID, r.Version, r.Model,
+			r.HWVer, float64(r.Size)/1e6, r.SHA256, ro.ID)
+	})
 }
 
 func (c *firmwareCall) change(ctx context.Context, verb string) error {
-	x, raw, err := cli.Post[healer.FirmwareShown](ctx, c.instance, "/api/v1/firmware/"+verb, c, c.stderr)
-	if err != nil || c.output.JSON() {
-		return c.print(raw, err)
-	}
-	fmt.Fprintln(c.stdout, cli.Plain(explain.Firmware(&x, x.Since), 1000))
-	return nil
-}
-
-func (c *firmwareCall) print(raw json.RawMessage, err error) error {
-	if err == nil {
-		_, err = c.stdout.Write(raw)
-	}
-	return err
+	return cli.Change(ctx, c.Session, "/api/v1/firmware/"+verb, &c.Request, func(x healer.FirmwareShown) string {
+		return cli.Plain(explain.Firmware(&x, x.Since), 1000)
+	})
 }
 
 func (c *firmwareCall) status(ctx context.Context) error {
-	a, err := c.ask(ctx)
+	a, err := cli.Get[web.FirmwaresAnswer](ctx, c.Session, "/api/v1/firmware")
 	if a == nil {
 		return err
 	}
@@ -185,7 +130,7 @@ func (c *firmwareCall) status(ctx context.Context) error {
 			continue
 		}
 		shown++
-		fmt.Fprintf(c.stdout, "%s\n  started %s by %s: %s\n", cli.Plain(explain.Firmware(x, a.At), 1000), c.program.Time(x.Wall), cli.Plain(x.Owner, 100),
+		fmt.Fprintf(c.Stdout, "%s\n  started %s by %s: %s\n", cli.Plain(explain.Firmware(x, a.At), 1000), c.program.Time(x.Wall), cli.Plain(x.Owner, 100),
 			cli.Plain(x.Reason, 500))
 		if x.State == healer.RolloutRunning || c.ID != "" {
 			if err := c.showUpgrades(x, a); err != nil {
@@ -197,7 +142,7 @@ func (c *firmwareCall) status(ctx context.Context) error {
 		return fmt.Errorf("there is no rollout %q", c.ID)
 	}
 	if shown == 0 {
-		fmt.Fprintln(c.stdout, "no rollouts")
+		fmt.Fprintln(c.Stdout, "no rollouts")
 	}
 	return nil
 }
@@ -213,7 +158,7 @@ func (c *firmwareCall) showUpgrades(x *healer.FirmwareShown, a *web.FirmwaresAns
 		}
 		t.Add(fmt.Sprint(u.Wave+1), u.Worker, u.MAC, u.From, string(u.Phase), note)
 	}
-	if err := c.output.Write(c.stdout, &t, nil); err != nil {
+	if err := c.Output.Write(c.Stdout, &t, nil); err != nil {
 		return err
 	}
 	for i := range a.Upgrades {
@@ -221,11 +166,11 @@ func (c *firmwareCall) showUpgrades(x *healer.FirmwareShown, a *web.FirmwaresAns
 		if !strings.HasPrefix(d.Note, "rollout "+x.ID+",") && !strings.HasPrefix(d.Note, "rollout "+x.ID+":") {
 			continue
 		}
-		fmt.Fprintf(c.stdout, "  next: %s %s", cli.Plain(d.Worker, 100), d.Kind)
+		fmt.Fprintf(c.Stdout, "  next: %s %s", cli.Plain(d.Worker, 100), d.Kind)
 		if d.Blocked != "" {
-			fmt.Fprintf(c.stdout, ", blocked by %s", cli.Plain(d.WhatBlocks(), 300))
+			fmt.Fprintf(c.Stdout, ", blocked by %s", cli.Plain(d.WhatBlocks(), 300))
 		}
-		fmt.Fprintln(c.stdout)
+		fmt.Fprintln(c.Stdout)
 	}
 	return nil
 }

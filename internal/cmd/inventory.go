@@ -85,26 +85,23 @@ func (f *inventoryFamily) list(ctx context.Context, stdout, stderr io.Writer) er
 	return f.missing(ctx, stderr)
 }
 
-// dir is the data directory of the instance; empty where it is elsewhere and not known.
+// dir is the data directory of the instance.
 func (f *inventoryFamily) dir() (string, error) {
 	data, err := f.data()
-	switch {
-	case err == nil:
-		return data.Dir, nil
-	case f.from.URL != "":
-		return "", nil
+	if err != nil {
+		return "", err
 	}
-	return "", err
+	return data.Dir, nil
 }
 
 // missing lists what an instance has found and not let in. Without an instance, nothing is known of that.
 func (f *inventoryFamily) missing(ctx context.Context, w io.Writer) error {
-	dir, err := f.dir()
+	instance, err := f.from.Connect(f.dir())
 	if err != nil {
 		return err
 	}
 	var d web.DiscoveryAnswer
-	if cli.Connect(f.from.URL, dir).Call(ctx, http.MethodGet, "/api/v1/discovery", nil, &d) != nil {
+	if instance.Call(ctx, http.MethodGet, "/api/v1/discovery", nil, &d) != nil {
 		return nil //nolint:nilerr // an instance that does not answer is not an error here
 	}
 	if n := len(d.Locked); n > 0 {

@@ -15,14 +15,6 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
-// inventoryChange is the body of a request to the API.
-type inventoryChange struct {
-	Dragon string `json:"dragon"`
-	For    string `json:"for,omitempty"`
-	Reason string `json:"reason,omitempty"`
-	Owner  string `json:"owner"`
-}
-
 func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 	accept := parent.Command("accept", "Take in new dragons that wait because too many were found at once.")
 	all := accept.Flag("all", "All that wait.").NoEnvar().Bool()
@@ -37,7 +29,7 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 		}
 		count := 0
 		for _, name := range names {
-			addresses, err := changeInventory[[]string](ctx, f, "accept", inventoryChange{Dragon: name}, stderr)
+			addresses, err := changeInventory[[]string](ctx, f, "accept", web.Request{Dragon: name}, stderr)
 			if err != nil {
 				return err
 			}
@@ -64,7 +56,7 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 			return err
 		}
 		for _, name := range *retired {
-			p, err := changeInventory[web.PauseAnswer](ctx, f, "retire", inventoryChange{Dragon: name, For: d.String(), Reason: *reason}, stderr)
+			p, err := changeInventory[web.PauseAnswer](ctx, f, "retire", web.Request{Dragon: name, For: d.String(), Reason: *reason}, stderr)
 			if err != nil {
 				return err
 			}
@@ -81,7 +73,7 @@ func (f *inventoryFamily) addEach(parent *kingpin.CmdClause, verb, past, help st
 	names := cmd.Arg("dragon", "Worker, MAC or address.").Required().Strings()
 	f.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
 		for _, name := range *names {
-			worker, err := changeInventory[string](ctx, f, verb, inventoryChange{Dragon: name}, stderr)
+			worker, err := changeInventory[string](ctx, f, verb, web.Request{Dragon: name}, stderr)
 			if err != nil {
 				return err
 			}
@@ -109,15 +101,12 @@ func retireFor(d time.Duration, until string, now time.Time) (time.Duration, err
 	return day.Sub(now).Round(time.Second), nil
 }
 
-func changeInventory[T any](ctx context.Context, f *inventoryFamily, verb string, body inventoryChange, stderr io.Writer) (result T, err error) {
-	dir, err := f.dir()
+func changeInventory[T any](ctx context.Context, f *inventoryFamily, verb string, body web.Request, stderr io.Writer) (result T, err error) {
+	instance, err := f.from.Connect(f.dir())
 	if err != nil {
 		return result, err
 	}
 	body.Owner = cmp.Or(cli.UserName(), "unknown")
-	result, _, err = cli.Post[T](ctx, cli.Connect(f.from.URL, dir), "/api/v1/inventory/"+verb, body, stderr)
-	if errors.Is(err, cli.ErrNoInstance) {
-		err = fmt.Errorf("%w; the running instance owns the inventory", cli.WithAdvice(err))
-	}
-	return result, err
+	result, _, err = cli.Post[T](ctx, instance, "/api/v1/inventory/"+verb, body, stderr)
+	return result, cli.WithAdvice(err, "; the running instance owns the inventory")
 }

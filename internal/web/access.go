@@ -46,7 +46,7 @@ func onThisMachine(r *http.Request) bool {
 
 // sign sets the owner of a request: the user of the login, else the name in the request. A
 // name without a login is unverified, except on the socket, whose mode controls access.
-func (a *api) sign(q *request, r *http.Request) error {
+func (a *api) sign(q *Request, r *http.Request) error {
 	if user, ok := loginOf(r); ok {
 		q.Owner = user
 		return nil

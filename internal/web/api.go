@@ -333,28 +333,28 @@ func withEnd(p healer.Pause) PauseAnswer {
 	return a
 }
 
-// request is the body of every change.
-type request struct {
-	Scope       string `json:"scope"` // fleet, or site, pool, model, firmware, worker or mac with a value
-	Value       string `json:"value"`
-	Dragon      string `json:"dragon"` // worker, MAC or address
-	ID          string `json:"id"`     // of a pause or a rollout
-	Pace        string `json:"pace"`   // of a rollout: fast or normal
-	Breaker     string `json:"breaker"`
-	Action      string `json:"action"`   // done without the healer
-	For         string `json:"for"`      // such as 4h
-	Autotune    string `json:"autotune"` // of a curtailment: a mode, or one with its level as in balanced:2
-	UntilResume bool   `json:"until_resume"`
-	Force       bool   `json:"force"`
-	Reason      string `json:"reason"`
+// Request is the body of every change.
+type Request struct {
+	Scope       string `json:"scope,omitempty"` // fleet, or site, pool, model, firmware, worker or mac with a value
+	Value       string `json:"value,omitempty"`
+	Dragon      string `json:"dragon,omitempty"` // worker, MAC or address
+	ID          string `json:"id,omitempty"`     // of a pause or a rollout
+	Pace        string `json:"pace,omitempty"`   // of a rollout: fast or normal
+	Breaker     string `json:"breaker,omitempty"`
+	Action      string `json:"action,omitempty"`   // done without the healer
+	For         string `json:"for,omitempty"`      // such as 4h
+	Autotune    string `json:"autotune,omitempty"` // of a curtailment: a mode, or one with its level as in balanced:2
+	UntilResume bool   `json:"until_resume,omitempty"`
+	Force       bool   `json:"force,omitempty"`
+	Reason      string `json:"reason,omitempty"`
 
-	Version        string   `json:"version"` // of firmware, or latest
-	Model          string   `json:"model"`
-	HWVer          string   `json:"hwver"`
-	From           []string `json:"from"` // versions
-	AllowDowngrade bool     `json:"allow_downgrade"`
+	Version        string   `json:"version,omitempty"` // of firmware, or latest
+	Model          string   `json:"model,omitempty"`
+	HWVer          string   `json:"hwver,omitempty"`
+	From           []string `json:"from,omitempty"` // versions
+	AllowDowngrade bool     `json:"allow_downgrade,omitempty"`
 
-	Owner string `json:"owner"`
+	Owner string `json:"owner,omitempty"`
 }
 
 // change wraps a change: it checks the client, the form of the request and its owner.
@@ -394,8 +394,8 @@ func (a *api) change(do doer) http.Handler {
 }
 
 // read reads a request. code is the HTTP status of an error.
-func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err error) {
-	q = &request{}
+func read(w http.ResponseWriter, r *http.Request) (q *Request, code int, err error) {
+	q = &Request{}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("content type %q, expected application/json", r.Header.Get("Content-Type"))
 	}
@@ -423,7 +423,7 @@ func read(w http.ResponseWriter, r *http.Request) (q *request, code int, err err
 }
 
 // check refuses long or unprintable values.
-func (q *request) check() error {
+func (q *Request) check() error {
 	for name, s := range map[string]string{
 		"scope": q.Scope, "value": q.Value, "dragon": q.Dragon, "id": q.ID, "breaker": q.Breaker, "action": q.Action, "for": q.For,
 		"pace": q.Pace, "autotune": q.Autotune,
@@ -438,7 +438,7 @@ func (q *request) check() error {
 
 // hold pauses the healer for a scope.
 func hold(kind healer.PauseKind) doer {
-	return func(a *api, ctx context.Context, q *request) (any, error) {
+	return func(a *api, ctx context.Context, q *Request) (any, error) {
 		r := healer.PauseRequest{Kind: kind, Scope: q.Scope, Value: q.Value, Owner: q.Owner, Reason: q.Reason, UntilResume: q.UntilResume, Force: q.Force}
 		if q.For != "" {
 			var err error
@@ -458,36 +458,36 @@ func hold(kind healer.PauseKind) doer {
 	}
 }
 
-func (a *api) resume(ctx context.Context, q *request) (any, error) {
+func (a *api) resume(ctx context.Context, q *Request) (any, error) {
 	return q.ID, a.Healer.Resume(ctx, q.ID, q.Owner)
 }
 
-func (a *api) quarantine(ctx context.Context, q *request) (any, error) {
+func (a *api) quarantine(ctx context.Context, q *Request) (any, error) {
 	return q.Dragon, a.Healer.Quarantine(ctx, q.Dragon, q.Owner, q.Reason)
 }
 
-func (a *api) release(ctx context.Context, q *request) (any, error) {
+func (a *api) release(ctx context.Context, q *Request) (any, error) {
 	return q.Dragon, a.Healer.Release(ctx, q.Dragon, q.Owner)
 }
 
-func (a *api) ack(ctx context.Context, q *request) (any, error) {
+func (a *api) ack(ctx context.Context, q *Request) (any, error) {
 	return strings.TrimSpace(q.Breaker + " " + q.Scope), a.Healer.Ack(ctx, q.Breaker, q.Scope, q.Owner)
 }
 
-func (a *api) pace(ctx context.Context, q *request) (any, error) {
+func (a *api) pace(ctx context.Context, q *Request) (any, error) {
 	if q.Pace != "fast" && q.Pace != "normal" {
 		return nil, fmt.Errorf("pace %q: expected fast or normal", q.Pace)
 	}
 	return q.ID, a.Healer.SetPace(ctx, q.ID, q.Pace == "fast", q.Owner)
 }
 
-func (a *api) record(ctx context.Context, q *request) (any, error) {
+func (a *api) record(ctx context.Context, q *Request) (any, error) {
 	return q.Dragon, a.Healer.Record(ctx, agent.ManualAction{MAC: q.Dragon, Action: q.Action, Owner: q.Owner, Note: q.Reason})
 }
 
 // write sends a restart or a reboot.
 func write(kind healer.Kind) doer {
-	return func(a *api, ctx context.Context, q *request) (any, error) {
+	return func(a *api, ctx context.Context, q *Request) (any, error) {
 		action, err := a.Healer.Write(ctx, agent.WriteRequest{Target: q.Dragon, Kind: kind, Owner: q.Owner, Reason: q.Reason, Force: q.Force})
 		if err != nil {
 			err = fmt.Errorf("%w: %w", errNotDone, err)

@@ -357,7 +357,7 @@ func TestWhatIsInForceAndNotWrittenDownIsAWarning(t *testing.T) {
 	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"owner":"o"}`))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
-	a.change(func(*api, context.Context, *request) (any, error) { return "p1", errors.Join(agent.ErrUnwritten) }).ServeHTTP(w, r)
+	a.change(func(*api, context.Context, *Request) (any, error) { return "p1", errors.Join(agent.ErrUnwritten) }).ServeHTTP(w, r)
 	if w.Code != 200 || !strings.Contains(w.Body.String(), `"result":"p1"`) || !strings.Contains(w.Body.String(), `"warning"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -22,20 +22,20 @@ type change struct {
 	tone   string
 	about  string                // the parameter that names the target
 	asks   []string              // fields beside the owner: reason, for, force
-	back   func(*request) string // the next page
+	back   func(*Request) string // the next page
 	do     doer
 }
 
-func toFleet(*request) string { return "fleet" }
+func toFleet(*Request) string { return "fleet" }
 
-func toHealer(*request) string { return "healer" }
+func toHealer(*Request) string { return "healer" }
 
-func toRollouts(*request) string { return "rollouts" }
+func toRollouts(*Request) string { return "rollouts" }
 
-func toDragon(q *request) string { return "dragon?" + url.Values{"worker": {q.Dragon}}.Encode() }
+func toDragon(q *Request) string { return "dragon?" + url.Values{"worker": {q.Dragon}}.Encode() }
 
 // toScope is the page of the paused dragon, or the healer's.
-func toScope(q *request) string {
+func toScope(q *Request) string {
 	if q.Scope == "mac" {
 		return "dragon?" + url.Values{"worker": {q.Value}}.Encode()
 	}
@@ -88,12 +88,12 @@ var changes = map[string]change{
 		title: "Go faster with the rollout %s", text: "After its canary, up to 10 % of the fleet are configured in ten minutes, and all actions in flight but one " +
 			"are for rollouts. The gates and the limits that are compiled in stay.",
 		button: "Go faster", tone: "warn", about: "id", back: toRollouts,
-		do: func(a *api, ctx context.Context, q *request) (any, error) { q.Pace = "fast"; return a.pace(ctx, q) },
+		do: func(a *api, ctx context.Context, q *Request) (any, error) { q.Pace = "fast"; return a.pace(ctx, q) },
 	},
 	"pace-normal": {
 		title: "Set the rollout %s to the normal pace", text: "The waves of healing.rollout apply again.",
 		button: "Normal pace", about: "id", back: toRollouts,
-		do: func(a *api, ctx context.Context, q *request) (any, error) { q.Pace = "normal"; return a.pace(ctx, q) },
+		do: func(a *api, ctx context.Context, q *Request) (any, error) { q.Pace = "normal"; return a.pace(ctx, q) },
 	},
 	"firmware-pause": {
 		title: "Pause the rollout %s", text: "No more dragons start. Upgrades in progress continue.",
@@ -119,7 +119,7 @@ var changes = map[string]change{
 
 type confirmPage struct {
 	Do, Title, Text, Button, Tone string
-	Request                       *request
+	Request                       *Request
 	Asks                          map[string]bool
 	Spans                         [][2]string
 	Back                          string
@@ -128,7 +128,7 @@ type confirmPage struct {
 var spans = [][2]string{{"1h", "one hour"}, {"4h", "four hours"}, {"12h", "twelve hours"}, {"24h", "a day"}, {"72h", "three days"}, {"", "until ended by hand"}}
 
 // page asks for a confirmation of a change to a target.
-func (c change) page(do string, q *request, target string) confirmPage {
+func (c change) page(do string, q *Request, target string) confirmPage {
 	page := confirmPage{
 		Do: do, Title: fmt.Sprintf(c.title, target), Text: c.text, Button: c.button, Tone: c.tone, Request: q,
 		Asks: make(map[string]bool), Spans: spans, Back: c.back(q),
@@ -140,8 +140,8 @@ func (c change) page(do string, q *request, target string) confirmPage {
 }
 
 // form reads the request of a form, or of the link to one.
-func form(v url.Values) (string, change, *request, error) {
-	q := &request{
+func form(v url.Values) (string, change, *Request, error) {
+	q := &Request{
 		Scope: v.Get("scope"), Value: v.Get("value"), Dragon: v.Get("dragon"), ID: v.Get("id"), Breaker: v.Get("breaker"),
 		For: v.Get("for"), UntilResume: v.Has("for") && v.Get("for") == "", Force: v.Get("force") != "",
 		Reason: strings.TrimSpace(v.Get("reason")), Owner: strings.TrimSpace(v.Get("owner")),
@@ -154,7 +154,7 @@ func form(v url.Values) (string, change, *request, error) {
 	return name, c, q, q.check()
 }
 
-func (q *request) about(c change) string {
+func (q *Request) about(c change) string {
 	switch c.about {
 	case "id":
 		return q.ID

@@ -83,7 +83,7 @@ func (a *api) discovery(w http.ResponseWriter, _ *http.Request) {
 }
 
 // accept takes in new dragons that wait: one, or all.
-func (a *api) accept(_ context.Context, q *request) (any, error) {
+func (a *api) accept(_ context.Context, q *Request) (any, error) {
 	var names []string
 	switch q.Dragon {
 	case "":
@@ -100,7 +100,7 @@ func (a *api) accept(_ context.Context, q *request) (any, error) {
 }
 
 // look asks at once who lives at an address of the networks.
-func (a *api) look(ctx context.Context, q *request) (any, error) {
+func (a *api) look(ctx context.Context, q *Request) (any, error) {
 	if a.Look == nil || q.Dragon == "" {
 		return nil, errors.New("look: it needs the address of a dragon, as dragon")
 	}
@@ -108,7 +108,7 @@ func (a *api) look(ctx context.Context, q *request) (any, error) {
 }
 
 // forget makes a dragon unknown, to the fleet and to the healer.
-func (a *api) forget(ctx context.Context, q *request) (any, error) {
+func (a *api) forget(ctx context.Context, q *Request) (any, error) {
 	d := a.Fleet.Lookup(q.Dragon)
 	if d == nil {
 		return nil, fmt.Errorf("%w: %q", agent.ErrUnknownDragon, q.Dragon)
@@ -122,7 +122,7 @@ func (a *api) forget(ctx context.Context, q *request) (any, error) {
 }
 
 // retire keeps a dragon in the inventory for a time, and silences it.
-func (a *api) retire(ctx context.Context, q *request) (any, error) {
+func (a *api) retire(ctx context.Context, q *Request) (any, error) {
 	d, err := time.ParseDuration(q.For)
 	if err != nil || d <= 0 {
 		return nil, fmt.Errorf("for %q is not a duration: expected one like 720h", q.For)
@@ -138,7 +138,7 @@ func (a *api) retire(ctx context.Context, q *request) (any, error) {
 }
 
 // unretire ends the retirement of a dragon.
-func (a *api) unretire(ctx context.Context, q *request) (any, error) {
+func (a *api) unretire(ctx context.Context, q *Request) (any, error) {
 	refused := a.Healer.Unretire(ctx, q.Dragon, q.Owner)
 	if refused != nil && !errors.Is(refused, agent.ErrUnwritten) && !errors.Is(refused, agent.ErrNotRetired) {
 		return nil, refused // as an instance that does not lead does

@@ -69,7 +69,7 @@ func (a *api) running() []RunningAnswer {
 
 // rollOut starts a rollout. A missing image is fetched first; if that outlasts the request,
 // the next request continues it.
-func (a *api) rollOut(ctx context.Context, q *request) (any, error) {
+func (a *api) rollOut(ctx context.Context, q *Request) (any, error) {
 	if a.Firmware == nil {
 		return nil, firmware.ErrNoImage
 	}
@@ -111,7 +111,7 @@ func (a *api) kindOf(model, hwver string) (string, string, error) {
 
 // changeFirmware pauses, resumes or aborts a rollout, and returns its state.
 func changeFirmware(verb string) doer {
-	return func(a *api, ctx context.Context, q *request) (any, error) {
+	return func(a *api, ctx context.Context, q *Request) (any, error) {
 		err := a.Healer.ChangeFirmware(ctx, verb, q.ID, q.Owner, q.Reason)
 		if plan, planErr := a.Healer.Plan(); planErr == nil {
 			return plan.Rollout(q.ID), err

@@ -56,7 +56,7 @@ func actionOf(do string) healer.Kind {
 	return ""
 }
 
-func (q *request) of(c change, worker string) *request {
+func (q *Request) of(c change, worker string) *Request {
 	one := *q
 	if c.about == "scope" {
 		one.Scope, one.Value = "mac", worker
@@ -68,7 +68,7 @@ func (q *request) of(c change, worker string) *request {
 
 // confirmMany asks for a confirmation about several dragons, and shows what gates and
 // budgets make of it.
-func (p *pages) confirmMany(w http.ResponseWriter, r *http.Request, do string, c change, q *request, workers []string) {
+func (p *pages) confirmMany(w http.ResponseWriter, r *http.Request, do string, c change, q *Request, workers []string) {
 	page := manyPage{confirmPage: c.page(do, q, dragonsOf(len(workers)))}
 	l := lookAt(p.Healer)
 	for _, name := range workers {
@@ -134,7 +134,7 @@ func roomOf(budgets []healer.BudgetUse) (room int, tightest string) {
 
 // confirmedMany executes a change on the selected dragons, one after another, and shows
 // the result of each.
-func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, q *request, workers []string) {
+func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, q *Request, workers []string) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	page := manyPage{confirmPage: confirmPage{Title: fmt.Sprintf(c.title, dragonsOf(len(workers)))}, Done: true}

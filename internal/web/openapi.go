@@ -27,7 +27,7 @@ type operation struct {
 
 type (
 	reader func(*api, http.ResponseWriter, *http.Request)
-	doer   func(*api, context.Context, *request) (any, error) // returns the result of a change
+	doer   func(*api, context.Context, *Request) (any, error) // returns the result of a change
 )
 
 func answersWith[T any](request, summary string, read reader, query ...string) operation {
@@ -110,7 +110,7 @@ func openAPI() object {
 			},
 		}
 		if method != http.MethodGet {
-			described["requestBody"] = object{"required": method == http.MethodPost, "content": asJSON(s.of(reflect.TypeFor[request]()))}
+			described["requestBody"] = object{"required": method == http.MethodPost, "content": asJSON(s.of(reflect.TypeFor[Request]()))}
 		}
 		if paths[where] == nil {
 			paths[where] = object{}

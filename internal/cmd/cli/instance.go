@@ -45,12 +45,12 @@ func parseURL(s string) (string, error) {
 // ErrNoInstance says that no instance answers at the control socket.
 var ErrNoInstance = errors.New("no instance runs there")
 
-// WithAdvice adds to ErrNoInstance which flags name an instance.
-func WithAdvice(err error) error {
+// WithAdvice adds to ErrNoInstance which flags name an instance, and more.
+func WithAdvice(err error, more string) error {
 	if !errors.Is(err, ErrNoInstance) {
 		return err
 	}
-	return fmt.Errorf("%w; name its data directory with --data-dir or --config.file, or its address with --url", err)
+	return fmt.Errorf("%w; name its data directory with --data-dir or --config.file, or its address with --url%s", err, more)
 }
 
 // Instance is a running instance.
@@ -85,6 +85,15 @@ func Connect(address, dir string) *Instance {
 		return c, err
 	}
 	return &Instance{controlBase, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, path}
+}
+
+// Connect returns the instance that the flags name, else the one that uses dir. With an
+// address it does not matter why the directory is unknown.
+func (f *InstanceFlags) Connect(dir string, err error) (*Instance, error) {
+	if err != nil && f.URL == "" {
+		return nil, err
+	}
+	return Connect(f.URL, dir), nil
 }
 
 // maxAnswer is more than the plan of the largest fleet needs, in bytes.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,10 +22,8 @@ import (
 // Add adds the command healer with its subcommands.
 func Add(p *cli.Program) {
 	parent := p.Command("healer", "Control the healer of the running instance. It shows the status, pauses, releases, acknowledges, restarts and reboots.")
-	f := &family{program: p, CmdClause: parent}
-	f.at.Register(parent)
-	f.dir = config.RegisterDataDir(parent)
-	config.Flag(parent, "owner", "Who asks for it; the default is your user name.", &f.owner, config.Text).PlaceHolder("NAME")
+	f := &family{CmdClause: parent, program: p, control: p.Control(parent)}
+	f.control.Advice = "; without an instance nothing is healed"
 
 	f.add("status", "Show the healer's status: mode, preconditions, budgets, breakers, pauses.", (*call).status)
 	f.add("pause", "Pause the healer for part of the fleet. It takes effect within a second.", (*call).pause, scopeFlags, durationFlags, reasonFlag,
@@ -60,21 +57,18 @@ func Add(p *cli.Program) {
 	f.add("reboot", "Reboot dragons, within the healer's limits.", (*call).each, dragonArgs, reasonFlag, writeFlags)
 }
 
-// family is the command healer with the flags of all subcommands.
+// family is the command healer.
 type family struct {
 	*kingpin.CmdClause
 	program *cli.Program
-	at      cli.InstanceFlags
-	dir     func() (string, error)
-	owner   string
+	control *cli.Control
 }
 
 type call struct {
 	*family
+	*cli.Session
 	*request
-	instance       *cli.Instance
-	verb           string
-	stdout, stderr io.Writer
+	verb string
 }
 
 func (f *family) add(verb, help string, do func(*call, context.Context) error, flags ...func(*kingpin.CmdClause, *request)) {
@@ -83,34 +77,14 @@ func (f *family) add(verb, help string, do func(*call, context.Context) error, f
 	for _, add := range flags {
 		add(cmd, r)
 	}
-	f.program.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
-		dir, err := f.dir()
-		if err != nil && f.at.URL == "" {
-			return err
-		}
-		r.Owner = cmp.Or(f.owner, cli.UserName())
-		err = do(&call{f, r, cli.Connect(f.at.URL, dir), verb, stdout, stderr}, ctx)
-		if errors.Is(err, cli.ErrNoInstance) {
-			err = fmt.Errorf("%w; without an instance nothing is healed", cli.WithAdvice(err))
-		}
-		return err
+	f.control.Add(cmd, func(ctx context.Context, c *cli.Session) error {
+		r.Owner = c.Owner
+		return do(&call{f, c, r, verb}, ctx)
 	})
 }
 
 type request struct {
-	Scope       string `json:"scope,omitempty"`
-	Value       string `json:"value,omitempty"`
-	Dragon      string `json:"dragon,omitempty"`
-	ID          string `json:"id,omitempty"`
-	Pace        string `json:"pace,omitempty"`
-	Autotune    string `json:"autotune,omitempty"`
-	Breaker     string `json:"breaker,omitempty"`
-	For         string `json:"for,omitempty"`
-	UntilResume bool   `json:"until_resume,omitempty"`
-	Force       bool   `json:"force,omitempty"`
-	Reason      string `json:"reason,omitempty"`
-	Owner       string `json:"owner"`
-
+	web.Request
 	targets []string
 	yes     bool
 }
@@ -120,24 +94,23 @@ func reasonFlag(cmd *kingpin.CmdClause, r *request) {
 }
 
 func scopeFlags(cmd *kingpin.CmdClause, r *request) {
-	cmd.Flag("scope", "The part of the fleet: fleet, site=NAME, pool=URL, model=NAME, firmware=VERSION, label=NAME=VALUE, "+
-		"worker=NAME or mac=MAC.").NoEnvar().Required().PlaceHolder("SCOPE").SetValue(scopeValue{r})
+	config.Flag(cmd, "scope", "The part of the fleet: fleet, site=NAME, pool=URL, model=NAME, firmware=VERSION, label=NAME=VALUE, "+
+		"worker=NAME or mac=MAC.", &r.Scope, func(s string) (kind string, err error) {
+		kind, r.Value, err = parseScope(s)
+		return kind, err
+	}).NoEnvar().Required().PlaceHolder("SCOPE")
 }
 
 func forceScopeFlag(cmd *kingpin.CmdClause, r *request) {
 	cmd.Flag("force", "Also for a site, pool, model, firmware or label that no known dragon has yet.").NoEnvar().BoolVar(&r.Force)
 }
 
-// scopeValue parses fleet, model=T1 and the like.
-type scopeValue struct{ r *request }
-
-func (v scopeValue) String() string { return "" }
-
-func (v scopeValue) Set(s string) error {
+// parseScope parses fleet, model=T1 and the like.
+func parseScope(s string) (kind, value string, err error) {
 	if label, ok := strings.CutPrefix(s, "label:"); ok {
 		s = "label=" + label
 	}
-	kind, value, _ := strings.Cut(s, "=")
+	kind, value, _ = strings.Cut(s, "=")
 	switch kind {
 	case "all":
 		kind = "fleet"
@@ -145,10 +118,9 @@ func (v scopeValue) Set(s string) error {
 		kind = "site"
 	}
 	if !slices.Contains([]string{"fleet", "site", "pool", "model", "firmware", "label", "worker", "mac"}, kind) || (kind == "fleet") != (value == "") {
-		return fmt.Errorf("--scope: invalid value %q: want fleet, or site=, pool=, model=, firmware=, label=NAME=, worker= or mac= with a value", s)
+		return "", "", fmt.Errorf("invalid value %q: want fleet, or site=, pool=, model=, firmware=, label=NAME=, worker= or mac= with a value", s)
 	}
-	v.r.Scope, v.r.Value = kind, value
-	return nil
+	return kind, value, nil
 }
 
 func durationFlags(cmd *kingpin.CmdClause, r *request) {
@@ -170,16 +142,7 @@ func writeFlags(cmd *kingpin.CmdClause, r *request) {
 
 // post sends the request and prints the result.
 func post[T any](ctx context.Context, c *call, describe func(T) string) error {
-	result, raw, err := cli.Post[T](ctx, c.instance, "/api/v1/healer/"+c.verb, c.request, c.stderr)
-	if err != nil {
-		return err
-	}
-	if c.at.JSON() {
-		_, err = c.stdout.Write(raw)
-		return err
-	}
-	fmt.Fprintln(c.stdout, describe(result))
-	return nil
+	return cli.Change(ctx, c.Session, "/api/v1/healer/"+c.verb, &c.Request, describe)
 }
 
 func (c *call) pause(ctx context.Context) error {
@@ -209,7 +172,7 @@ func scope(kind, value string) string {
 func (c *call) resume(ctx context.Context) error {
 	if slices.Equal(c.targets, []string{"all"}) {
 		var s web.HealerAnswer
-		if err := c.instance.Call(ctx, http.MethodGet, "/api/v1/healer", nil, &s); err != nil {
+		if err := c.Instance.Call(ctx, http.MethodGet, "/api/v1/healer", nil, &s); err != nil {
 			return err
 		}
 		c.targets = nil
@@ -217,7 +180,7 @@ func (c *call) resume(ctx context.Context) error {
 			c.targets = append(c.targets, p.ID)
 		}
 		if len(c.targets) == 0 {
-			fmt.Fprintln(c.stderr, "nothing is paused")
+			fmt.Fprintln(c.Stderr, "nothing is paused")
 		}
 	}
 	for _, id := range c.targets {
@@ -233,7 +196,7 @@ func (c *call) resume(ctx context.Context) error {
 func (c *call) each(ctx context.Context) error {
 	if (c.verb == "reboot" || c.verb == "restart") && !c.yes {
 		question := c.verb + " " + strings.Join(c.targets, ", ")
-		if err := cli.Agree(ctx, c.stderr, question, c.verb+" interrupts mining; confirm it with --yes"); err != nil {
+		if err := cli.Agree(ctx, c.Stderr, question, c.verb+" interrupts mining; confirm it with --yes"); err != nil {
 			return err
 		}
 	}

@@ -57,12 +57,10 @@ func TestScopesAreSaidInFull(t *testing.T) {
 	if _, _, err := invoke(t, "healer", "pause", "--reason=r"); err == nil || !strings.Contains(err.Error(), "scope") {
 		t.Errorf("without a scope: %v", err)
 	}
-	for s, want := range map[string]request{"fleet": {Scope: "fleet"}, "all": {Scope: "fleet"}, "model=T1": {Scope: "model", Value: "T1"},
-		"label=rack=a12": {Scope: "label", Value: "rack=a12"}, "label:rack=a12": {Scope: "label", Value: "rack=a12"},
-		"pool=a://b?c=d": {Scope: "pool", Value: "a://b?c=d"}} {
-		var w request
-		if err := (scopeValue{&w}).Set(s); err != nil || w.Scope != want.Scope || w.Value != want.Value {
-			t.Errorf("%s: %v %+v", s, err, w)
+	for s, want := range map[string][2]string{"fleet": {"fleet", ""}, "all": {"fleet", ""}, "model=T1": {"model", "T1"},
+		"label=rack=a12": {"label", "rack=a12"}, "label:rack=a12": {"label", "rack=a12"}, "pool=a://b?c=d": {"pool", "a://b?c=d"}} {
+		if kind, value, err := parseScope(s); err != nil || kind != want[0] || value != want[1] {
+			t.Errorf("%s: %v %s %s", s, err, kind, value)
 		}
 	}
 }
@@ -118,7 +116,7 @@ func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 	}
 	f := &family{program: cli.New(nil)}
 	var b bytes.Buffer
-	if err := f.showStatus(&b, s); err != nil {
+	if err := f.showStatus(&b, &cli.Output{}, s); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick",
@@ -127,7 +125,7 @@ func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
-	if err := f.showStatus(io.Discard, &web.HealerAnswer{}); err == nil {
+	if err := f.showStatus(io.Discard, &cli.Output{}, &web.HealerAnswer{}); err == nil {
 		t.Error("an empty answer was shown as a status")
 	}
 }

@@ -3,11 +3,9 @@ package control
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -18,22 +16,14 @@ import (
 )
 
 func (c *call) status(ctx context.Context) error {
-	var raw json.RawMessage
-	if err := c.instance.Call(ctx, http.MethodGet, "/api/v1/healer", nil, &raw); err != nil {
+	s, err := cli.Get[web.HealerAnswer](ctx, c.Session, "/api/v1/healer")
+	if s == nil {
 		return err
 	}
-	if c.at.JSON() {
-		_, err := c.stdout.Write(raw)
-		return err
-	}
-	var s web.HealerAnswer
-	if err := c.instance.Decode(raw, &s); err != nil {
-		return err
-	}
-	return c.showStatus(c.stdout, &s)
+	return c.showStatus(c.Stdout, c.Output, s)
 }
 
-func (f *family) showStatus(w io.Writer, s *web.HealerAnswer) error {
+func (f *family) showStatus(w io.Writer, output *cli.Output, s *web.HealerAnswer) error {
 	if s.Status == nil {
 		return errors.New("unexpected answer: it has no status")
 	}
@@ -94,5 +84,5 @@ func (f *family) showStatus(w io.Writer, s *web.HealerAnswer) error {
 		d := &s.Apart[i]
 		row(string(d.State), "%s %s %s", d.Worker, d.MAC, d.Note)
 	}
-	return f.at.Write(w, &t, s)
+	return output.Write(w, &t, s)
 }
