@@ -3,8 +3,6 @@ package dragon
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"net/http"
 	"slices"
 
@@ -24,22 +22,11 @@ func (f *family) addAdopt() {
 		cmd.Flag("reason", "Why, for others and for the audit log.").NoEnvar().StringVar(&reason)
 		cmd.Flag("yes", "Do not ask for confirmation.").NoEnvar().BoolVar(&yes)
 	}, func(ctx context.Context, b *batch) error {
-		store, err := passwords.Open(b.config.DataDir)
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("adopt: there is no data directory %s to save the new passwords in; name it with --data-dir or --config.file", b.config.DataDir)
-		} else if err != nil {
-			return fmt.Errorf("adopt: the new passwords cannot be saved, so nothing is sent: %w", err)
-		}
-		defer func() { _ = store.Close() }()
-		if !yes {
-			if err := cli.Agree(ctx, b.stderr, "log in with the factory password, and change it, on "+b.who(), "adopt: confirm it with --yes"); err != nil {
-				return err
-			}
-		}
 		if f.passwordFile == "" && !f.ask {
 			b.client.Credentials, b.client.CredentialsFor = factoryPasswords(), nil
 		}
-		outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) {
+		question := "log in with the factory password, and change it, on "
+		return b.changePasswords(ctx, question, yes, func(ctx context.Context, t *target, store *passwords.Store) (any, error) {
 			if err := t.identify(ctx); err != nil {
 				return nil, err
 			}
@@ -53,7 +40,6 @@ func (f *family) addAdopt() {
 			}
 			return result, err
 		})
-		return b.show(outcomes, []string{"RESULT"}, func(result any) [][]string { return one(result.(string)) })
 	})
 }
 

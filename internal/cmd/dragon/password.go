@@ -40,37 +40,44 @@ func (f *family) addPassword() {
 		cmd.Flag("reason", "Why, for others and for the audit log.").NoEnvar().StringVar(&reason)
 		cmd.Flag("yes", "Do not ask for confirmation.").NoEnvar().BoolVar(&yes)
 	}, func() bool { return allDefault }, func(ctx context.Context, b *batch) error {
-		r := &rotation{factory: allDefault}
-		var err error
+		var given dragon.Secret
 		if file != "" {
-			if r.given, err = readPassword(file); err != nil {
+			var err error
+			if given, err = readPassword(file); err != nil {
 				return err
 			}
 		}
-		if r.store, err = passwords.Open(b.config.DataDir); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("password: there is no data directory %s to save the new passwords in; name it with --data-dir or --config.file", b.config.DataDir)
-		} else if err != nil {
-			return fmt.Errorf("password: the new passwords cannot be saved, so nothing is sent: %w", err)
+		question := "change the password of "
+		if allDefault {
+			question = "change the factory password of "
 		}
-		defer func() { _ = r.store.Close() }()
-		if !yes {
-			question := "change the password of "
-			if allDefault {
-				question = "change the factory password of "
-			}
-			if err := cli.Agree(ctx, b.stderr, question+b.who(), "password: confirm it with --yes"); err != nil {
-				return err
-			}
-		}
-		outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) {
+		return b.changePasswords(ctx, question, yes, func(ctx context.Context, t *target, store *passwords.Store) (any, error) {
+			r := &rotation{store: store, given: given, factory: allDefault}
 			result, sent, err := r.rotate(ctx, t)
 			if sent {
 				t.record(ctx, "password", note(reason, result, err))
 			}
 			return result, err
 		})
-		return b.show(outcomes, []string{"RESULT"}, func(result any) [][]string { return one(result.(string)) })
 	})
+}
+
+// changePasswords opens the store of passwords, asks, and changes the password of each dragon.
+func (b *batch) changePasswords(ctx context.Context, question string, yes bool, change func(context.Context, *target, *passwords.Store) (any, error)) error {
+	store, err := passwords.Open(b.config.DataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: there is no data directory %s to save the new passwords in; name it with --data-dir or --config.file", b.verb, b.config.DataDir)
+	} else if err != nil {
+		return fmt.Errorf("%s: the new passwords cannot be saved, so nothing is sent: %w", b.verb, err)
+	}
+	defer func() { _ = store.Close() }()
+	if !yes {
+		if err := cli.Agree(ctx, b.stderr, question+b.who(), b.verb+": confirm it with --yes"); err != nil {
+			return err
+		}
+	}
+	outcomes := b.each(ctx, func(ctx context.Context, t *target) (any, error) { return change(ctx, t, store) })
+	return b.show(outcomes, []string{"RESULT"}, func(result any) [][]string { return one(result.(string)) })
 }
 
 // passwordUser is the user whose password every firmware can change.
