@@ -166,21 +166,22 @@ func (s *Store) change(mac string, fn func(*entry)) error {
 	if s.lock == nil {
 		return errors.New("passwords: the store was opened for reading")
 	}
-	next := maps.Clone(s.entries)
-	if next == nil {
-		next = map[string]entry{}
-	}
-	e := next[mac]
+	e := s.entries[mac]
 	fn(&e)
 	at := time.Now().UTC().Truncate(time.Millisecond)
 	if !at.After(e.At) { // of two entries for a dragon the newer one counts
 		at = e.At.Add(time.Millisecond)
 	}
 	e.At = at
-	next[mac] = e
-	if len(e.credentials()) == 0 {
-		delete(next, mac)
-	}
+	return s.put(map[string]entry{mac: e})
+}
+
+// put writes changed entries. One without a password is removed. The caller holds s.mu.
+func (s *Store) put(changed map[string]entry) error {
+	next := make(map[string]entry)
+	maps.Copy(next, s.entries)
+	maps.Copy(next, changed)
+	maps.DeleteFunc(next, func(_ string, e entry) bool { return len(e.credentials()) == 0 })
 	if err := write(s.path, next); err != nil {
 		return fmt.Errorf("passwords: %w", err)
 	}
@@ -223,7 +224,7 @@ func (s *Store) follow() {
 	case !info.Mode().IsRegular(): // a link, too
 		s.err = fmt.Errorf("%s: expected a regular file, got %v", s.path, info.Mode().Type())
 		return
-	case s.read != nil && s.err == nil && os.SameFile(info, s.read) && info.ModTime().Equal(s.read.ModTime()) && info.Size() == s.read.Size():
+	case s.err == nil && sameFile(info, s.read):
 		return
 	case info.Size() > largest:
 		s.err = fmt.Errorf("%s: %d bytes, expected at most %d", s.path, info.Size(), largest)

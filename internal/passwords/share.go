@@ -157,20 +157,7 @@ func takeOver(dir string, newer map[string]entry) error {
 	defer func() { _ = s.Close() }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := maps.Clone(s.entries)
-	if next == nil {
-		next = make(map[string]entry)
-	}
-	for mac, e := range newer {
-		if was := next[mac]; !e.At.After(was.At) {
-			continue
-		}
-		if next[mac] = e; len(e.credentials()) == 0 {
-			delete(next, mac)
-		}
-	}
-	if err := write(s.path, next); err != nil {
-		return fmt.Errorf("passwords: %w", err)
-	}
-	return nil
+	changed := maps.Clone(newer)
+	maps.DeleteFunc(changed, func(mac string, e entry) bool { return !e.At.After(s.entries[mac].At) })
+	return s.put(changed)
 }
