@@ -234,26 +234,23 @@ func (d *Dragon) cured(c Cure) {
 	d.dropFaults(func(f *fault) bool { return f.cure != NoCure && f.cure <= c })
 }
 
-// has returns the fault of a kind, nil if there is none.
-func (d *Dragon) has(kind Fault) *fault {
+// find returns the fault of a kind that concerns something, nil if none does.
+func (d *Dragon) find(kind Fault, concerns func(*fault) bool) *fault {
 	for i := range d.faults {
-		if d.faults[i].kind == kind {
-			return &d.faults[i]
+		if f := &d.faults[i]; f.kind == kind && concerns(f) {
+			return f
 		}
 	}
 	return nil
 }
 
+// has returns the fault of a kind, nil if there is none.
+func (d *Dragon) has(kind Fault) *fault { return d.find(kind, func(*fault) bool { return true }) }
+
 // onBoard returns the fault of a kind that concerns board i; otherwise says which
 // board a fault without a number means: the last one, or all.
 func (d *Dragon) onBoard(kind Fault, i int, otherwise func(*Dragon, int) bool) *fault {
-	for j := range d.faults {
-		f := &d.faults[j]
-		if f.kind == kind && (f.index == i || f.index == anyIndex && otherwise(d, i)) {
-			return f
-		}
-	}
-	return nil
+	return d.find(kind, func(f *fault) bool { return f.index == i || f.index == anyIndex && otherwise(d, i) })
 }
 
 func theLast(d *Dragon, i int) bool { return i == d.model.Boards-1 }
@@ -261,11 +258,5 @@ func theWhole(*Dragon, int) bool    { return true }
 
 // onEndpoint returns the fault of a kind that concerns an endpoint, nil if none does.
 func (d *Dragon) onEndpoint(kind Fault, endpoint string) *fault {
-	for i := range d.faults {
-		f := &d.faults[i]
-		if f.kind == kind && (len(f.endpoints) == 0 || slices.Contains(f.endpoints, endpoint)) {
-			return f
-		}
-	}
-	return nil
+	return d.find(kind, func(f *fault) bool { return len(f.endpoints) == 0 || slices.Contains(f.endpoints, endpoint) })
 }

@@ -190,12 +190,10 @@ func (d *Dragon) serveAPI(w http.ResponseWriter, r *http.Request, name string) {
 	d.mu.Lock()
 	now := d.advance()
 	a := request{endpoint: name, form: form, now: now, state: &d.state}
-	if len(d.faults) > 0 {
-		out.asStrings = d.onEndpoint(NumbersAsStrings, name) != nil
-		out.arrays = d.onEndpoint(PHPArrays, name) != nil
-		if d.frozen != nil && d.onEndpoint(Frozen, name) != nil {
-			a.state, a.now = d.frozen, d.frozen.at
-		}
+	out.asStrings = d.onEndpoint(NumbersAsStrings, name) != nil
+	out.arrays = d.onEndpoint(PHPArrays, name) != nil
+	if d.frozen != nil && d.onEndpoint(Frozen, name) != nil {
+		a.state, a.now = d.frozen, d.frozen.at
 	}
 	a.deviceNow = d.deviceTime(a.now)
 	d.route(out, &a, r)
@@ -289,16 +287,14 @@ func (d *Dragon) send(w http.ResponseWriter, r *http.Request, endpoint string, b
 	var trickle time.Duration
 	var spoilt Fault
 	var amount float64
-	if len(d.faults) > 0 {
-		if f := d.onEndpoint(Trickle, endpoint); f != nil {
-			trickle = f.delay
-		}
-		if endpoint != "index" {
-			for _, kind := range []Fault{Garbage, Cut, Truncated, Huge, Empty, HTML} {
-				if f := d.onEndpoint(kind, endpoint); f != nil {
-					spoilt, amount = kind, f.amount
-					break
-				}
+	if f := d.onEndpoint(Trickle, endpoint); f != nil {
+		trickle = f.delay
+	}
+	if endpoint != "index" {
+		for _, kind := range []Fault{Garbage, Cut, Truncated, Huge, Empty, HTML} {
+			if f := d.onEndpoint(kind, endpoint); f != nil {
+				spoilt, amount = kind, f.amount
+				break
 			}
 		}
 	}

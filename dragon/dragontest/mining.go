@@ -287,22 +287,15 @@ func (d *Dragon) activePool(s *state) int {
 }
 
 func (d *Dragon) poolAlive(i int) bool {
-	for j := range d.faults {
-		if f := &d.faults[j]; f.kind == PoolDead && (f.index == i || f.index == anyIndex) {
-			return false
-		}
-	}
-	return true
+	return d.find(PoolDead, func(f *fault) bool { return f.index == i || f.index == anyIndex }) == nil
 }
 
 func (d *Dragon) boardDead(i int) bool {
-	return len(d.faults) > 0 && (d.onBoard(DeadBoard, i, theLast) != nil ||
-		d.onBoard(DeadBoardHot, i, theLast) != nil || d.onBoard(DeadBoardFrozen, i, theLast) != nil)
+	return d.onBoard(DeadBoard, i, theLast) != nil || d.onBoard(DeadBoardHot, i, theLast) != nil || d.onBoard(DeadBoardFrozen, i, theLast) != nil
 }
 
 func (d *Dragon) boardMissing(s *state, i int) bool {
-	return s.lostBoard && i == d.model.Boards-1 ||
-		len(d.faults) > 0 && d.onBoard(MissingBoard, i, theLast) != nil
+	return s.lostBoard && i == d.model.Boards-1 || d.onBoard(MissingBoard, i, theLast) != nil
 }
 
 // nominal is the rate of board i in balanced mode, in the unit of the MHS fields.
@@ -318,16 +311,14 @@ func (d *Dragon) boardRates(s *state, i int, tuning, work bool) (shown, real flo
 	if tuning {
 		shown *= 0.85
 	}
-	if len(d.faults) > 0 {
-		if f := d.onBoard(LowHashrate, i, theWhole); f != nil {
-			shown *= f.amount
-		}
-		if d.has(Flatline) != nil {
-			return shown, 0
-		}
-		if d.has(Unplugged) != nil {
-			return 0, 0
-		}
+	if f := d.onBoard(LowHashrate, i, theWhole); f != nil {
+		shown *= f.amount
+	}
+	if d.has(Flatline) != nil {
+		return shown, 0
+	}
+	if d.has(Unplugged) != nil {
+		return 0, 0
 	}
 	return shown, shown
 }
@@ -379,7 +370,7 @@ func (d *Dragon) integrate(to time.Time) {
 			break
 		}
 		shown, real := d.boardRates(s, i, tuning, active >= 0)
-		frozen := len(d.faults) > 0 && d.onBoard(DeadBoardFrozen, i, theLast) != nil
+		frozen := d.onBoard(DeadBoardFrozen, i, theLast) != nil
 		for w := range b.average {
 			if frozen && w > 0 {
 				continue
@@ -393,10 +384,8 @@ func (d *Dragon) integrate(to time.Time) {
 		b.lifetime += real * seconds * d.model.Factor
 		b.lastWork = to
 		errors := real * seconds / d.model.diff1 * errorRatio * (0.7 + 0.65*d.noise(uint64(i), 3))
-		if len(d.faults) > 0 {
-			if f := d.onBoard(HardwareErrors, i, theWhole); f != nil {
-				errors *= f.amount
-			}
+		if f := d.onBoard(HardwareErrors, i, theWhole); f != nil {
+			errors *= f.amount
 		}
 		b.errors += errors
 

@@ -51,9 +51,6 @@ func (d *Dragon) uptimeText(a *request) string {
 
 // label is a text that a fault may have spoilt.
 func (d *Dragon) label(endpoint, s string) string {
-	if len(d.faults) == 0 {
-		return s
-	}
 	if d.onEndpoint(HostileLabels, endpoint) != nil {
 		return s + "\"}\n{a=\"b\\\",} 1\r\n# HELP |@:" + strings.Repeat("A", 8<<10)
 	}

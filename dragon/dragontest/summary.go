@@ -63,7 +63,7 @@ func (d *Dragon) listed(s *state) iter.Seq2[int, int] {
 func (d *Dragon) boardEntry(out *reply, a *request, i, index int) {
 	m, b, s := &d.model, &a.state.boards[i], a.state
 	slot := i
-	if len(d.faults) > 0 && d.onEndpoint(DuplicateBoards, a.endpoint) != nil {
+	if d.onEndpoint(DuplicateBoards, a.endpoint) != nil {
 		slot, index = 0, 0
 	}
 	status := "Alive"
@@ -167,7 +167,7 @@ func (d *Dragon) shownAverage(a *request, i, window int) float64 {
 	scatter := [4]float64{0.04, 0.015, 0.006, 0.003}[window]
 	// Two seconds share a value: cgminer's figures do not change with every question.
 	n := d.noise(uint64(i), uint64(a.now.Unix()/2)<<2|uint64(window))
-	if len(d.faults) > 0 && d.onBoard(DeadBoardFrozen, i, theLast) != nil {
+	if d.onBoard(DeadBoardFrozen, i, theLast) != nil {
 		n = 0
 	}
 	return a.state.boards[i].average[window] * (1 + scatter*n)
@@ -176,23 +176,21 @@ func (d *Dragon) shownAverage(a *request, i, window int) float64 {
 // temperature of a board follows how much it hashes.
 func (d *Dragon) temperature(a *request, i int) float64 {
 	b := &a.state.boards[i]
-	if len(d.faults) > 0 {
-		if f := d.onBoard(BogusTemperature, i, theLast); f != nil {
-			return f.amount
-		}
-		if d.onBoard(DeadBoardHot, i, theLast) != nil {
-			return 111
-		}
-		if f := d.onBoard(Overheat, i, theWhole); f != nil {
-			return f.amount
-		}
+	if f := d.onBoard(BogusTemperature, i, theLast); f != nil {
+		return f.amount
+	}
+	if d.onBoard(DeadBoardHot, i, theLast) != nil {
+		return 111
+	}
+	if f := d.onBoard(Overheat, i, theWhole); f != nil {
+		return f.amount
 	}
 	load := min(b.average[1]/d.nominal(b), 1.3)
 	return math.Round(31 + 39*load + 3*d.noise(uint64(i), 5) + 0.8*d.noise(uint64(i), uint64(a.now.Unix()/30)+6))
 }
 
 func (d *Dragon) fanDuty(s *state, i int) int {
-	if len(d.faults) > 0 && (d.onBoard(DeadBoardHot, i, theLast) != nil || d.onBoard(Overheat, i, theWhole) != nil) {
+	if d.onBoard(DeadBoardHot, i, theLast) != nil || d.onBoard(Overheat, i, theWhole) != nil {
 		return 100
 	}
 	b := &s.boards[i]
@@ -214,7 +212,7 @@ func (d *Dragon) poolEntry(out *reply, a *request, i, active int) {
 	difficulty := d.difficulty()
 	p := &s.pools[i]
 	number := i
-	if len(d.faults) > 0 && d.onEndpoint(DuplicateBoards, a.endpoint) != nil {
+	if d.onEndpoint(DuplicateBoards, a.endpoint) != nil {
 		number = 0
 	}
 	status, stratumURL := "Alive", ""
