@@ -47,10 +47,9 @@ func (d *Dragon) setAutoTune(out *reply, a *request) {
 func (d *Dragon) getAutoTuneStatus(out *reply, a *request) {
 	s := a.state
 	running := d.ready(s, a.now)
-	out.open()
-	out.members("success", true, "isRunning", running, "isTuning", running && s.tuning(a.now), "mode", s.autotune.Mode)
+	status := object{"isRunning", running, "isTuning", running && s.tuning(a.now), "mode", s.autotune.Mode}
 	if d.model.innosilicon() {
-		out.members("level", s.autotune.Level)
+		status = append(status, "level", s.autotune.Level)
 	}
-	out.close()
+	out.success(status...)
 }

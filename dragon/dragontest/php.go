@@ -150,22 +150,14 @@ func (p *php) members(pairs ...any) {
 func (p *php) object(pairs ...any) { p.open(); p.members(pairs...); p.close() }
 
 // success is an answer that begins with success.
-func (p *php) success(pairs ...any) {
-	p.open()
-	p.members("success", true)
-	p.members(pairs...)
-	p.close()
-}
+func (p *php) success(pairs ...any) { p.object(append(object{"success", true}, pairs...)...) }
 
 func (p *php) failure(message string) { p.object("success", false, "message", message) }
 
 func (p *php) raw(s string) { p.b = append(p.b, s...) }
 
 func roundTo(v float64, decimals int) float64 {
-	scale := 1.0
-	for range decimals {
-		scale *= 10
-	}
+	scale := math.Pow10(decimals)
 	if r := math.Round(v*scale) / scale; !math.IsInf(r, 0) && !math.IsNaN(r) {
 		return r
 	}

@@ -59,16 +59,14 @@ func (d *Dragon) updatePools(out *reply, a *request) {
 	out.wait = d.spec.RestartTime
 	d.restartMiner(a.now.Add(d.spec.RestartTime))
 
-	out.open()
-	out.members("success", true)
-	if d.model.api >= inno2018b {
-		lock := "nolock"
-		if d.spec.Locked {
-			lock = "lock"
-		}
-		out.members("message", lock)
+	switch {
+	case d.model.api < inno2018b:
+		out.success()
+	case d.spec.Locked:
+		out.success("message", "lock")
+	default:
+		out.success("message", "nolock")
 	}
-	out.close()
 }
 
 // phpEmpty is PHP's empty() for a string.

@@ -257,13 +257,19 @@ func NewServer(spec Spec) *Server { return New(spec).Start() }
 // that finds out is accepted, and reset. One that is unplugged refuses too, for
 // want of a way to keep the kernel silent; on a network in memory it does not answer.
 func (d *Dragon) Start() *Server {
-	h := newHostServer(nil)
-	door, err := h.openDoor(d, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0))
+	h, addr := serveAlone(d)
+	return &Server{Dragon: d, URL: "http://" + addr, Addr: addr, server: h}
+}
+
+// serveAlone serves one host on a port of 127.0.0.1.
+func serveAlone(at host) (h *hostServer, addr string) {
+	h = newHostServer(nil)
+	door, err := h.openDoor(at, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0))
 	if err != nil {
 		panic(err)
 	}
 	h.serve(door)
-	return &Server{Dragon: d, URL: "http://" + door.addr, Addr: door.addr, server: h}
+	return h, door.addr
 }
 
 // Close ends the server with all its connections and waits for its goroutines.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -114,14 +113,12 @@ func (s *Stranger) serveConn(c net.Conn) {
 	}
 	b := make([]byte, 4096)
 	for {
+		n, err := c.Read(b)
+		s.count(bytes.Contains(b[:n], []byte("HTTP/1")), bytes.Contains(b[:n], []byte("Authorization:")))
 		if s.kind == TLSOnly {
-			n, _ := c.Read(b)
-			s.count(bytes.Contains(b[:n], []byte("HTTP/1")), bytes.Contains(b[:n], []byte("Authorization:")))
 			_, _ = c.Write([]byte{0x15, 3, 1, 0, 2, 2, 22}) // record overflow, as OpenSSL answers
 			return
 		}
-		n, err := c.Read(b)
-		s.count(bytes.Contains(b[:n], []byte("HTTP/1")), bytes.Contains(b[:n], []byte("Authorization:")))
 		if err != nil {
 			return
 		}
@@ -204,13 +201,8 @@ type StrangerServer struct {
 // NewStranger returns a stranger that listens on a port of 127.0.0.1. The caller closes it.
 func NewStranger(kind StrangerKind) *StrangerServer {
 	s := newStranger(kind)
-	h := newHostServer(nil)
-	door, err := h.openDoor(s, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0))
-	if err != nil {
-		panic(err)
-	}
-	h.serve(door)
-	return &StrangerServer{Stranger: s, URL: "http://" + door.addr, Addr: door.addr, server: h}
+	h, addr := serveAlone(s)
+	return &StrangerServer{Stranger: s, URL: "http://" + addr, Addr: addr, server: h}
 }
 
 // Close ends the server with all its connections and waits for its goroutines.
