@@ -57,12 +57,17 @@ func start(t testing.TB, n int, secure *Secure) *Cluster {
 	return c
 }
 
-func free(t testing.TB) string {
+func must(t testing.TB, err error) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func free(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
 	defer l.Close()
 	return l.Addr().String()
 }
@@ -75,9 +80,7 @@ func (c *Cluster) start(i int, state string) {
 	}
 	m := c.members[i]
 	log, err := os.OpenFile(filepath.Join(c.dir, fmt.Sprintf("m%d.log", i)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, err)
 	defer log.Close()
 	scheme := c.scheme()
 	m.cmd = exec.Command(c.path,
@@ -89,9 +92,7 @@ func (c *Cluster) start(i int, state string) {
 		m.cmd.Args = append(m.cmd.Args, "--cert-file", x.ServerCert, "--key-file", x.ServerKey, "--trusted-ca-file", x.CA, "--client-cert-auth")
 	}
 	m.cmd.Stdout, m.cmd.Stderr = log, log
-	if err := m.cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, m.cmd.Start())
 }
 
 // wait waits until a member serves.
@@ -156,9 +157,7 @@ func (c *Cluster) Backup() (restore func()) {
 		if err == nil {
 			err = os.CopyFS(to, os.DirFS(from))
 		}
-		if err != nil {
-			c.t.Fatal(err)
-		}
+		must(c.t, err)
 		c.Restart(0)
 		c.wait(0)
 	}
@@ -187,9 +186,7 @@ type Proxy struct {
 func NewProxy(t testing.TB, endpoint string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	p := &Proxy{listener: l, to: endpoint[strings.LastIndex(endpoint, "/")+1:], conns: make(map[net.Conn]bool)}
 	p.wait.Go(p.accept)
 	t.Cleanup(func() {

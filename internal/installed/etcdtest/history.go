@@ -42,9 +42,7 @@ const recordHeader = 16
 func (c *Cluster) Record(prefix string) *History {
 	c.t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: c.Endpoints(), Logger: zap.NewNop()})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &History{client: client, prefix: prefix + "state/dragon/", actions: make(map[string]map[string]healer.Action)}
 	watch := client.Watch(ctx, h.prefix, clientv3.WithPrefix(), clientv3.WithRev(1))
