@@ -61,10 +61,10 @@ type app struct {
 	recent    *web.Recent
 }
 
-// newApp makes all parts. None of them runs yet.
 // loginRetry is how long no login follows a refused one.
 const loginRetry = 15 * time.Minute
 
+// newApp makes all parts. None of them runs yet.
 func newApp(ctx context.Context, c *config.Config, load func() (*config.Config, error), logger log.Logger) (*app, error) {
 	a := &app{load: load, logger: logger, registry: prometheus.NewRegistry(), recent: web.NewRecent()}
 	a.current.Store(c)
@@ -264,11 +264,14 @@ func (a *app) discoveryConfig(c *config.Config) discovery.Config {
 	}
 }
 
-func (a *app) discovery() discovery.Status { return a.scanner.current.Load().Status() }
-
-// look asks at once who lives at an address.
-func (a *app) look(ctx context.Context, address string) bool {
-	return a.scanner.current.Load().Look(ctx, address)
+// api is what the web and the control socket show.
+func (a *app) api() web.APIConfig {
+	return web.APIConfig{
+		Fleet: a.fleet, Healer: a.healer, Firmware: a.stock,
+		Discovery:     func() discovery.Status { return a.scanner.current.Load().Status() },
+		Look:          func(ctx context.Context, address string) bool { return a.scanner.current.Load().Look(ctx, address) },
+		Configuration: func() ([]byte, error) { return a.current.Load().Print() },
+	}
 }
 
 // limits are the collector's part of a configuration.
@@ -291,6 +294,10 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 	if flags.lifecycle {
 		reload = a.reload
 	}
+	api := a.api()
+	api.Admin, api.WithoutLogin, api.Logger, api.Recent = flags.admin, flags.withoutLogin, a.loggerOf("api"), a.recent
+	api.Grafana = func() string { return a.current.Load().Web.Grafana }
+	api.Prometheus = func() string { return a.current.Load().Web.Prometheus }
 	return web.Handler(web.Config{
 		TelemetryPath:    flags.telemetryPath,
 		Metrics:          a.collector.Metrics(),
@@ -301,13 +308,7 @@ func (a *app) handler(flags WebFlags, logins *web.Logins) (http.Handler, error) 
 		Reload:           reload,
 		Hosts:            hosts,
 		Logins:           logins,
-		API: web.APIConfig{
-			Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Look: a.look, Firmware: a.stock, Recent: a.recent,
-			Admin: flags.admin, WithoutLogin: flags.withoutLogin, Logger: a.loggerOf("api"),
-			Configuration: func() ([]byte, error) { return a.current.Load().Print() },
-			Grafana:       func() string { return a.current.Load().Web.Grafana },
-			Prometheus:    func() string { return a.current.Load().Web.Prometheus },
-		},
+		API:              api,
 	})
 }
 
@@ -335,29 +336,28 @@ func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads 
 	}
 	group.Go(func() error { return a.statsd.run(ctx, (*collector.Statsd).Run) })
 	group.Go(func() error { return a.notifier.run(ctx, (*notify.Notifier).Run) })
-	group.Go(func() error {
-		a.reloadOnSignal(ctx, reloads)
-		return nil
-	})
-	group.Go(func() error {
-		api := web.APIConfig{Fleet: a.fleet, Healer: a.healer, Discovery: a.discovery, Look: a.look, PolicyOf: c.PolicyOf, Firmware: a.stock,
-			Configuration: func() ([]byte, error) { return a.current.Load().Print() }}
+	background := func(run func()) {
+		group.Go(func() error {
+			run()
+			return nil
+		})
+	}
+	background(func() { boundMemory(ctx, func() int { return len(a.fleet.Dragons()) }) })
+	background(func() { a.reloadOnSignal(ctx, reloads) })
+	background(func() {
+		api := a.api()
+		api.PolicyOf = c.PolicyOf
 		serveControl(ctx, c.DataDir, api, a.loggerOf("control"))
-		return nil
 	})
-	group.Go(func() error {
-		pauseOnSignal(ctx, pauses, a.healer, a.loggerOf("healer"))
-		return nil
-	})
+	background(func() { pauseOnSignal(ctx, pauses, a.healer, a.loggerOf("healer")) })
 	group.Go(func() error { return a.healer.Run(ctx) })
 	if shares(c) && c.Coordinator.Private {
 		group.Go(func() error { return a.sharePasswords(ctx, c) })
 	}
-	group.Go(func() error {
+	background(func() {
 		every := time.Duration(float64(upgradeEvery) / c.SimulationSpeed)
 		wanted := func() bool { return a.current.Load().Firmware.AutoUpgrade }
 		(&upgrader{wanted: wanted, stock: a.stock, healer: a.healer, every: every, logger: a.loggerOf("firmware")}).run(ctx)
-		return nil
 	})
 }
 

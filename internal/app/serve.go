@@ -100,10 +100,6 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	requests, endRequests := context.WithCancelCause(context.WithoutCancel(ctx))
 	var servers []*http.Server
 	group.Go(func() error { return a.fleet.Run(fleetCtx) })
-	group.Go(func() error {
-		boundMemory(ctx, func() int { return len(a.fleet.Dragons()) })
-		return nil
-	})
 	a.start(ctx, group, pauses, reloads)
 	for _, flags := range eachAddress(flags.Listen) {
 		server := a.server(requests, handler, logins, listening)
@@ -165,6 +161,7 @@ func eachAddress(f *toolkit.FlagConfig) []*toolkit.FlagConfig {
 
 // server returns the web server of an address. Its requests end with the context requests.
 func (a *app) server(requests context.Context, handler http.Handler, logins *web.Logins, listening func(net.Addr)) *http.Server {
+	var once sync.Once
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -174,23 +171,18 @@ func (a *app) server(requests context.Context, handler http.Handler, logins *web
 		MaxHeaderBytes:    64 << 10,
 		// Anyone on the network can cause these messages, so they are for debugging only.
 		ErrorLog: debugLogger(a.logger, "web"),
-		BaseContext: func(l net.Listener) context.Context {
-			a.ready.Store(true)
-			if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-				level.Warn(a.logger).Log("msg", "systemd readiness notification failed", "err", err)
-			}
-			if listening != nil {
-				listening(l.Addr())
-			}
-			return requests
-		},
 	}
-	// exporter-toolkit has put its login check around the handler when the base context is
-	// asked for, and no connection is taken yet.
-	base, once := server.BaseContext, sync.Once{}
 	server.BaseContext = func(l net.Listener) context.Context {
+		// exporter-toolkit has put its login check around the handler by now, and no connection is taken yet.
 		once.Do(func() { server.Handler = logins.InFront(server.Handler) })
-		return base(l)
+		a.ready.Store(true)
+		if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+			level.Warn(a.logger).Log("msg", "systemd readiness notification failed", "err", err)
+		}
+		if listening != nil {
+			listening(l.Addr())
+		}
+		return requests
 	}
 	return server
 }
