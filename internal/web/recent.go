@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -40,19 +41,12 @@ func (m *Recent) Add(mac string, r *fleet.Reading, now time.Time) {
 	if mac == "" || r == nil || r.Summary == nil {
 		return
 	}
-	hashrate, temperature, accepted := math.NaN(), math.NaN(), math.NaN()
-	for i := range r.Summary.Boards {
-		b := &r.Summary.Boards[i]
-		if rate, known := rateOf(b).Get(); known {
-			hashrate = sum(hashrate, rate)
-		}
-		if t, known := b.Temperature.Get(); known && !(t < temperature) {
-			temperature = t
-		}
-	}
+	var a DragonAnswer
+	a.read(r)
+	var accepted dragon.Number
 	for i := range r.Summary.Pools {
 		if n, known := r.Summary.Pools[i].Accepted.Get(); known {
-			accepted = sum(accepted, n)
+			accepted = dragon.Known(accepted.Or(0) + n)
 		}
 	}
 	step := now.Unix() / int64(recentStep/time.Second)
@@ -64,15 +58,7 @@ func (m *Recent) Add(mac string, r *fleet.Reading, now time.Time) {
 		ring = &recentRing{step: step - recentSteps, accepted: math.NaN()}
 		m.dragons[mac] = ring
 	}
-	ring.add(step, float32(hashrate), float32(temperature), accepted)
-}
-
-// sum adds to a sum that may be unknown yet.
-func sum(unknownOr, v float64) float64 {
-	if math.IsNaN(unknownOr) {
-		return v
-	}
-	return unknownOr + v
+	ring.add(step, float32(a.Hashrate.Or(math.NaN())), float32(a.Temperature.Or(math.NaN())), accepted.Or(math.NaN()))
 }
 
 func (g *recentRing) add(step int64, hashrate, temperature float32, accepted float64) {
