@@ -26,13 +26,16 @@ type FleetAnswer struct {
 	Groups   []GroupAnswer  `json:"groups,omitempty"` // of all matching dragons
 	Dragons  []DragonAnswer `json:"dragons"`          // of this page
 
-	states        map[healer.State]int
-	models, sites []string
-	labels        []labelChoice
-	hashrates     map[string]float64 // by algorithm
-	hottest       *DragonAnswer
-	oldest        dragon.Number // age of the oldest reading of those that are up
-	trouble       int
+	// These are for the page.
+	Models   []string      `json:"-"`
+	Sites    []string      `json:"-"`
+	Labels   []labelChoice `json:"-"`
+	Hottest  *DragonAnswer `json:"-"`
+	Oldest   dragon.Number `json:"-"` // age of the oldest reading of those that are up
+	Troubled int           `json:"-"`
+
+	states    map[healer.State]int
+	hashrates map[string]float64 // by algorithm
 }
 
 // fleetQuery selects and sorts dragons.
@@ -122,7 +125,7 @@ func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAn
 			matching = append(matching, x)
 		}
 	}
-	a.models, a.sites, a.labels = names(models), names(sites), labelChoices(labels)
+	a.Models, a.Sites, a.Labels = names(models), names(sites), labelChoices(labels)
 	name, descending := strings.CutPrefix(q.Sort, "-")
 	order := orders[name]
 	slices.SortStableFunc(matching, func(x, y *DragonAnswer) int { return order(x, y, descending) }) // stable: equals stay sorted by worker
@@ -161,19 +164,19 @@ func names(set map[string]bool) []string {
 func (a *FleetAnswer) count(x *DragonAnswer) {
 	if x.Up {
 		a.Up++
-		if age, known := x.Age.Get(); known && age >= a.oldest.Or(age) {
-			a.oldest = x.Age
+		if age, known := x.Age.Get(); known && age >= a.Oldest.Or(age) {
+			a.Oldest = x.Age
 		}
 	}
 	a.states[x.State()]++
 	if x.needsALook() {
-		a.trouble++
+		a.Troubled++
 	}
 	if rate, known := x.Hashrate.Get(); known {
 		a.hashrates[cmp.Or(x.Algorithm, "unknown")] += rate
 	}
-	if t, known := x.Temperature.Get(); known && (a.hottest == nil || t > a.hottest.Temperature.Or(t)) {
-		a.hottest = x
+	if t, known := x.Temperature.Get(); known && (a.Hottest == nil || t > a.Hottest.Temperature.Or(t)) {
+		a.Hottest = x
 	}
 }
 

@@ -15,14 +15,8 @@ import (
 type fleetPage struct {
 	*FleetAnswer
 	Query        fleetQuery
-	Models       []string
-	Sites        []string
-	Labels       []labelChoice
 	States       []stateCount
-	Troubled     int
 	Rates        []algorithmRate
-	Hottest      *DragonAnswer
-	Oldest       dragon.Number
 	Discovery    *DiscoveryAnswer
 	Unlooked     bool // before the first cycle of the healer
 	Columns      []column
@@ -146,8 +140,7 @@ func (p *pages) fleet(w http.ResponseWriter, r *http.Request) {
 	l := lookAt(p.Healer)
 	h := describeFleet(p.Fleet, l, q, time.Now())
 	page := fleetPage{
-		FleetAnswer: h, Query: q, Models: h.models, Sites: h.sites, Labels: h.labels, Troubled: h.trouble, Hottest: h.hottest, Oldest: h.oldest,
-		Unlooked: l.status == nil, ShowsSite: len(h.sites) > 0, Selects: p.mayChange(r) == nil,
+		FleetAnswer: h, Query: q, Unlooked: l.status == nil, ShowsSite: len(h.Sites) > 0, Selects: p.mayChange(r) == nil,
 		Discovery: describeDiscovery(p.Discovery, p.Fleet),
 	}
 	page.Warm, page.Hot = heat(l.status, "")
@@ -178,7 +171,7 @@ func (p *fleetPage) link() {
 		p.States = append(p.States, stateCount{healer.State(state), count, link, p.Query.State == state})
 	}
 	chip("", p.Known)
-	chip(troubled, p.trouble)
+	chip(troubled, p.Troubled)
 	for _, s := range healer.States {
 		if n := p.states[s]; n > 0 || string(s) == p.Query.State {
 			chip(string(s), n)
