@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"html/template"
 	"strings"
 
@@ -30,19 +31,28 @@ func markup(s string) template.HTML {
 	return template.HTML(s) //nolint:gosec // whatever a dragon says is escaped by element
 }
 
-// boardsCell is a square for each board of a dragon.
+// boardsCell is a square for each board of a dragon by slot, and for each missing one.
 func boardsCell(a *DragonAnswer) template.HTML {
-	list := squares(a)
-	if len(list) == 0 {
+	if a.reading == nil {
 		return ""
 	}
+	boards := a.reading.Summary.Boards
 	var b strings.Builder
-	b.WriteString(`<span class="squares" role="img" aria-label="` + countOf(a.BoardsAlive) + " of " + countOf(a.BoardsExpected) + ` boards alive">`)
-	for _, x := range list {
-		b.WriteString(string(element("i", x.Tone, x.Says, "")))
+	for i := range boards {
+		tone := "bad"
+		if boards[i].Alive() {
+			tone = "good"
+		}
+		b.WriteString(string(element("i", tone, fmt.Sprintf("board %d %s", boards[i].Slot, cut(20, boards[i].Status)), "")))
 	}
-	b.WriteString("</span>")
-	return markup(b.String())
+	for range int(min(a.BoardsExpected.Or(0), 64)) - len(boards) {
+		b.WriteString(string(element("i", "gone", "board missing", "")))
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return markup(`<span class="squares" role="img" aria-label="` + countOf(a.BoardsAlive) + " of " + countOf(a.BoardsExpected) + ` boards alive">` +
+		b.String() + "</span>")
 }
 
 // barCell draws a bar.

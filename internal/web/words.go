@@ -53,7 +53,6 @@ var words = template.FuncMap{
 		return s
 	},
 	"share":  share,
-	"part":   func(a, b int64) string { return share(float64(a), float64(b)) },
 	"badge":  badge,
 	"boards": boardsCell,
 	"bar":    barCell,
@@ -297,32 +296,10 @@ func toFloat(v any) float64 {
 		return v.Or(-1)
 	case int:
 		return float64(v)
+	case int64:
+		return float64(v)
 	case float64:
 		return v
 	}
 	return -1
-}
-
-// square is one board in the row of boards.
-type square struct{ Tone, Says string }
-
-// squares are the boards of a dragon by slot, and the missing ones.
-func squares(a *DragonAnswer) []square {
-	if a.reading == nil || a.reading.Summary == nil {
-		return nil
-	}
-	boards := a.reading.Summary.Boards
-	list := make([]square, 0, max(len(boards), int(a.BoardsExpected.Or(0))))
-	for i := range boards {
-		b := &boards[i]
-		tone := "bad"
-		if b.Alive() {
-			tone = "good"
-		}
-		list = append(list, square{tone, fmt.Sprintf("board %d %s", b.Slot, cut(20, b.Status))})
-	}
-	for range int(min(a.BoardsExpected.Or(0), 64)) - len(boards) {
-		list = append(list, square{"gone", "board missing"})
-	}
-	return list
 }
