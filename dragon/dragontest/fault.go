@@ -258,5 +258,9 @@ func theWhole(*Dragon, int) bool    { return true }
 
 // onEndpoint returns the fault of a kind that concerns an endpoint, nil if none does.
 func (d *Dragon) onEndpoint(kind Fault, endpoint string) *fault {
-	return d.find(kind, func(f *fault) bool { return len(f.endpoints) == 0 || slices.Contains(f.endpoints, endpoint) })
+	return d.find(kind, func(f *fault) bool { return f.strikes(endpoint) })
+}
+
+func (f *fault) strikes(endpoint string) bool {
+	return len(f.endpoints) == 0 || slices.Contains(f.endpoints, endpoint)
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,63 +91,44 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 	for {
 		d.mu.Lock()
 		now := d.advance()
-		up := d.state.answers(now)
-		outage := d.state.outageUntil.Sub(now)
-		changed := d.changed
-		hang := d.onEndpoint(Hang, endpoint) != nil || d.has(Unplugged) != nil
-		reading := d.onEndpoint(HangReading, endpoint) != nil
-		reset := d.onEndpoint(Reset, endpoint) != nil
-		status := 0
-		switch {
-		case d.onEndpoint(Status500, endpoint) != nil:
-			status = http.StatusInternalServerError
-		case d.onEndpoint(Status502, endpoint) != nil:
-			status = http.StatusBadGateway
-		}
-		var slow time.Duration
-		if f := d.onEndpoint(Slow, endpoint); f != nil {
-			slow = f.delay
-		}
-		redirect := d.onEndpoint(Redirect, endpoint) != nil
-		endless := d.onEndpoint(Endless, endpoint) != nil
+		up, outage, changed, unplugged := d.state.answers(now), d.state.outageUntil.Sub(now), d.changed, d.has(Unplugged) != nil
+		faults := slices.DeleteFunc(slices.Clone(d.faults), func(f fault) bool { return !f.strikes(endpoint) })
 		d.mu.Unlock()
+		of := func(kind Fault) int { return slices.IndexFunc(faults, func(f fault) bool { return f.kind == kind }) }
 
+		again := false
 		switch {
-		case !up || reset:
-			resetConnection(w)
-			return false
+		case !up || of(Reset) >= 0:
 		case outage > 0:
-			if !d.wait(r.Context(), outage) {
-				resetConnection(w)
-				return false
-			}
-			continue
-		case reading:
-			if !d.waitChanged(r, changed, 60*time.Second) {
-				resetConnection(w)
-				return false
-			}
-			continue
-		case hang:
+			again = d.wait(r.Context(), outage)
+		case of(HangReading) >= 0:
+			again = d.waitChanged(r, changed, 60*time.Second)
+		case of(Hang) >= 0 || unplugged:
 			// Only a request that was read to its end tells when the client leaves.
 			_, _ = io.Copy(io.Discard, r.Body)
-			if !d.waitChanged(r, changed, 0) {
-				resetConnection(w)
-				return false
-			}
-			continue
-		case status != 0:
-			d.errorPage(w, status)
+			again = d.waitChanged(r, changed, 0)
+		case of(Status500) >= 0:
+			d.errorPage(w, http.StatusInternalServerError)
 			return false
-		case redirect:
+		case of(Status502) >= 0:
+			d.errorPage(w, http.StatusBadGateway)
+			return false
+		case of(Redirect) >= 0:
 			d.setDate(w.Header())
 			http.Redirect(w, r, "http://127.255.255.254:9/", http.StatusFound)
 			return false
-		case endless:
+		case of(Endless) >= 0:
 			d.endless(w, r)
 			return false
+		case of(Slow) >= 0:
+			return d.wait(r.Context(), faults[of(Slow)].delay)
+		default:
+			return true
 		}
-		return slow == 0 || d.wait(r.Context(), slow)
+		if !again {
+			resetConnection(w)
+			return false
+		}
 	}
 }
 
