@@ -97,14 +97,15 @@ func openAPI() object {
 		for _, name := range o.query {
 			parameters = append(parameters, object{"name": name, "in": "query", "schema": object{"type": "string"}})
 		}
-		answer := s.of(o.answer)
+		answer, tag := s.of(o.answer), "read"
 		if method != http.MethodGet {
+			tag = "control"
 			answer = object{"type": "object", "required": []string{"result"}, "properties": object{
 				"result": answer, "warning": object{"type": "string", "description": "What is in force and was not written down."},
 			}}
 		}
 		described := object{
-			"operationId": operationID(o.request), "tags": []string{tag(method)}, "summary": o.summary, "parameters": parameters, "responses": object{
+			"operationId": operationID(o.request), "tags": []string{tag}, "summary": o.summary, "parameters": parameters, "responses": object{
 				"200":     object{"description": "The answer.", "content": asJSON(answer)},
 				"default": object{"description": "The request was refused.", "content": asJSON(s.of(reflect.TypeFor[ErrorAnswer]()))},
 			},
@@ -134,14 +135,6 @@ func operationID(request string) string {
 		words[i] = strings.ToUpper(word[:1]) + word[1:]
 	}
 	return strings.ToLower(method) + strings.Join(words, "")
-}
-
-// tag is the group of an operation: one that reads changes nothing.
-func tag(method string) string {
-	if method == http.MethodGet {
-		return "read"
-	}
-	return "control"
 }
 
 func asJSON(schema object) object {
