@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"text/template"
 	"time"
@@ -94,8 +93,6 @@ func (l *limited) Write(p []byte) (int, error) {
 	}
 	return l.Buffer.Write(p)
 }
-
-var _ io.Writer = (*limited)(nil)
 
 // example is a message with every kind of event, and texts that break careless templates.
 func example() *Message {
