@@ -3,6 +3,7 @@ package dragontest
 import (
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -174,20 +175,11 @@ func appendPHPFloat(b []byte, v float64) []byte {
 		return strconv.AppendFloat(b, v, 'f', -1, 64)
 	}
 	// PHP writes 1.0e+25 where Go writes 1e+25.
-	start := len(b)
-	b = strconv.AppendFloat(b, v, 'e', -1, 64)
-	for i := start; i < len(b); i++ {
-		switch b[i] {
-		case '.':
-			return b
-		case 'e':
-			b = append(b, 0, 0)
-			copy(b[i+2:], b[i:])
-			b[i], b[i+1] = '.', '0'
-			return b
-		}
+	text := strconv.FormatFloat(v, 'e', -1, 64)
+	if !strings.Contains(text, ".") {
+		text = strings.Replace(text, "e", ".0e", 1)
 	}
-	return b
+	return append(b, text...)
 }
 
 func appendPHPString(b []byte, s string, plainSlashes bool) []byte {
