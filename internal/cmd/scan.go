@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/go-kit/log/level"
+	"github.com/schollz/progressbar/v3"
 
 	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -41,7 +42,7 @@ func addScan(p *cli.Program) {
 			Client:          client,
 			Fleet:           dragons,
 			Logger:          logger,
-			Progress:        cli.Progress(stderr, "scanning"),
+			Progress:        cli.DrawBar[int](stderr, "scanning", progressbar.OptionShowCount()),
 		})
 		result, scanErr := scanner.Scan(ctx)
 		found := dragons.Dragons() // also after Ctrl-C

@@ -12,29 +12,19 @@ import (
 // narrow is a terminal too narrow for the times of a progress bar, in columns.
 const narrow = 60
 
-// Progress returns a function that draws a progress bar with a count, or nil if stderr is
-// not a terminal.
-func Progress(stderr io.Writer, label string) func(done, total int) {
-	draw := DrawBar(stderr, label, progressbar.OptionShowCount())
-	if draw == nil {
-		return nil
-	}
-	return func(done, total int) { draw(int64(done), int64(total)) }
-}
-
-// DrawBar is Progress for other units and options.
-func DrawBar(stderr io.Writer, label string, options ...progressbar.Option) func(done, total int64) {
+// DrawBar returns a function that draws a progress bar, or nil if stderr is not a terminal.
+func DrawBar[T int | int64](stderr io.Writer, label string, options ...progressbar.Option) func(done, total T) {
 	f, ok := stderr.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	var bar *progressbar.ProgressBar
-	return func(done, total int64) {
+	return func(done, total T) {
 		if bar == nil {
 			if width, _, err := term.GetSize(int(f.Fd())); err == nil && width < narrow {
 				options = append(options, progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false))
 			}
-			bar = progressbar.NewOptions64(total, append(options,
+			bar = progressbar.NewOptions64(int64(total), append(options,
 				progressbar.OptionSetWriter(stderr),
 				progressbar.OptionSetDescription(label),
 				progressbar.OptionThrottle(100*time.Millisecond),
@@ -42,6 +32,6 @@ func DrawBar(stderr io.Writer, label string, options ...progressbar.Option) func
 				progressbar.OptionUseANSICodes(os.Getenv("TERM") != "dumb"),
 				progressbar.OptionClearOnFinish())...)
 		}
-		_ = bar.Set64(done) // a bar that cannot be drawn is not a reason to stop
+		_ = bar.Set64(int64(done)) // a bar that cannot be drawn is not a reason to stop
 	}
 }

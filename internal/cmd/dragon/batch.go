@@ -67,10 +67,10 @@ func (b *batch) each(ctx context.Context, do func(context.Context, *target) (any
 // else in dragons. It takes the index of a dragon, the bytes sent to it, and whether it is done.
 func (b *batch) progress() func(i int, sent int64, done bool) {
 	n := int64(len(b.hosts))
-	draw, unit := cli.DrawBar(b.stderr, b.verb, progressbar.OptionShowCount()), int64(1)
+	draw, unit := cli.DrawBar[int64](b.stderr, b.verb, progressbar.OptionShowCount()), int64(1)
 	switch {
 	case b.size > 0:
-		draw, unit = cli.DrawBar(b.stderr, b.verb), b.size
+		draw, unit = cli.DrawBar[int64](b.stderr, b.verb), b.size
 	case n == 1 || b.streams:
 		draw = nil
 	}
