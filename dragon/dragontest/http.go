@@ -137,9 +137,7 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 func (d *Dragon) waitChanged(r *http.Request, changed chan struct{}, atMost time.Duration) bool {
 	var timeout <-chan time.Time
 	if atMost > 0 {
-		timer := time.NewTimer(time.Duration(float64(atMost) / d.spec.Speed))
-		defer timer.Stop()
-		timeout = timer.C
+		timeout = time.After(time.Duration(float64(atMost) / d.spec.Speed))
 	}
 	select {
 	case <-changed:

@@ -31,12 +31,10 @@ type upgrader struct {
 func (u *upgrader) run(ctx context.Context) {
 	u.logged = make(map[string]string)
 	for {
-		timer := time.NewTimer(u.every)
 		select {
-		case <-timer.C:
+		case <-time.After(u.every):
 			u.look(ctx)
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		}
 	}

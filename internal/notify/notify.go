@@ -224,11 +224,9 @@ func (n *Notifier) deliver(ctx context.Context, h *hook) bool {
 			level.Warn(n.config.Logger).Log("msg", "notification delayed, still trying", "webhook", h.Name, "err", err)
 		}
 		count(resultRetried)
-		timer := time.NewTimer(max(wait, after))
 		select {
-		case <-timer.C:
+		case <-time.After(max(wait, after)):
 		case <-ctx.Done():
-			timer.Stop()
 			return false
 		}
 	}

@@ -149,12 +149,10 @@ func (l *Logins) Behind(next http.Handler) http.Handler {
 // take waits for one of the places in which logins are checked. It returns how to give it
 // back, or nil if none becomes free in time.
 func (l *Logins) take(ctx context.Context) (release func()) {
-	timeout := time.NewTimer(loginWait)
-	defer timeout.Stop()
 	select {
 	case l.checks <- struct{}{}:
 		return sync.OnceFunc(func() { <-l.checks })
-	case <-timeout.C:
+	case <-time.After(loginWait):
 	case <-ctx.Done():
 	}
 	return nil
