@@ -40,6 +40,7 @@ type Dragon struct {
 
 	workers chan struct{} // places in php-fpm; made when first needed
 	closed  chan struct{} // ends whatever hangs
+	once    sync.Once     // closes it
 	changed chan struct{} // closed and replaced when a fault is cleared
 }
 
@@ -73,15 +74,7 @@ func (d *Dragon) Model() Model { return d.model }
 func (d *Dragon) Now() time.Time { return d.spec.Now() }
 
 // Close ends the requests that hang in the dragon. A server or fleet does it when it closes.
-func (d *Dragon) Close() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	select {
-	case <-d.closed:
-	default:
-		close(d.closed)
-	}
-}
+func (d *Dragon) Close() { d.once.Do(func() { close(d.closed) }) }
 
 // wait lets a time of the device pass. It reports whether it passed: not when the
 // client left or the dragon was closed.

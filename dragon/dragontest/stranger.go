@@ -38,12 +38,12 @@ type Stranger struct {
 	kind   StrangerKind
 	dragon *Dragon // of an Antminer: it talks like one
 	closed chan struct{}
+	once   sync.Once // closes it
 
 	mu          sync.Mutex
 	connections int
 	requests    int
 	credentials int
-	open        bool
 }
 
 // StrangerTraffic is what others did to a stranger.
@@ -54,7 +54,7 @@ type StrangerTraffic struct {
 }
 
 func newStranger(kind StrangerKind) *Stranger {
-	s := &Stranger{kind: kind, closed: make(chan struct{}), open: true}
+	s := &Stranger{kind: kind, closed: make(chan struct{})}
 	if kind == Antminer {
 		s.dragon = New(Spec{Model: "S9", Brand: AntMiner, Firmware: "s9_20180601_101500", Hashrate: 13.5e12, MAC: "2c:00:f0:00:5e:ed"})
 	}
@@ -73,12 +73,7 @@ func (s *Stranger) Traffic() StrangerTraffic {
 
 // Close ends whatever the stranger is still saying.
 func (s *Stranger) Close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open {
-		s.open = false
-		close(s.closed)
-	}
+	s.once.Do(func() { close(s.closed) })
 	if s.dragon != nil {
 		s.dragon.Close()
 	}
