@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -151,13 +152,7 @@ func describeFleet(f *fleet.Fleet, l look, q fleetQuery, now time.Time) *FleetAn
 const mostNames = 100
 
 func names(set map[string]bool) []string {
-	list := make([]string, 0, len(set))
-	for name := range set {
-		if name != "" && len(name) <= most {
-			list = append(list, name)
-		}
-	}
-	slices.Sort(list)
+	list := slices.DeleteFunc(slices.Sorted(maps.Keys(set)), func(name string) bool { return name == "" || len(name) > most })
 	return list[:min(len(list), mostNames)]
 }
 

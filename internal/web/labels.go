@@ -1,7 +1,7 @@
 package web
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -29,9 +29,8 @@ func addLabels(to map[string]map[string]bool, a *DragonAnswer) {
 
 func labelChoices(seen map[string]map[string]bool) []labelChoice {
 	var list []labelChoice
-	for name, values := range seen {
-		list = append(list, labelChoice{name, names(values)})
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		list = append(list, labelChoice{name, names(seen[name])})
 	}
-	slices.SortFunc(list, func(a, b labelChoice) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
