@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-kit/log"
@@ -260,15 +261,10 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why s
 		return web.PlanAnswer{}, err
 	}
 	running, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = dragons.Run(running)
-	}()
-	defer func() {
-		stop()
-		<-ended
-	}()
+	var lanes sync.WaitGroup
+	lanes.Go(func() { _ = dragons.Run(running) })
+	defer lanes.Wait()
+	defer stop()
 	p, err := agent.PlanOffline(ctx, agent.Config{
 		Fleet: dragons, Dir: c.DataDir, Policy: c.Healing.Policy, ExternalGate: gate.New().Ask, ProbeGateway: gate.Answers, Logger: logger,
 		ReadState: app.ReadState(c),
