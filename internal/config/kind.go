@@ -43,13 +43,7 @@ var kinds = func() map[reflect.Type]*kind {
 	pattern := func(p string) schema { return schema{"type": "string", "pattern": p} }
 	// YAML may take an unquoted string for a number or a boolean.
 	anything := schema{"type": []string{"string", "number", "boolean"}}
-	mode := choice("observe", "enforce")
 	step := choice("restart", "reboot")
-	var events []string
-	for _, k := range notify.Kinds() {
-		events = append(events, string(k))
-	}
-	event := choice(events...)
 	same := func(s string) string { return s }
 	return map[reflect.Type]*kind{
 		reflect.TypeFor[string](): kindOf("string", "a string", Text, same, anything),
@@ -72,14 +66,8 @@ var kinds = func() map[reflect.Type]*kind {
 		reflect.TypeFor[discovery.PortRange](): kindOf("port or range", "a port like 80 or 8101-8120", discovery.ParsePorts, discovery.PortRange.String,
 			either(schema{"type": "integer", "minimum": 1, "maximum": 65535}, pattern(`^[0-9]+( ?- ?[0-9]+)?$`))),
 		reflect.TypeFor[firmware.Host](): kindOf("host", "a host like files.example.com:8080", firmware.ParseHost, firmware.Host.String, anything),
-		reflect.TypeFor[healer.Mode](): kindOf(mode.name, mode.wants, func(s string) (healer.Mode, error) {
-			_, err := mode.parse(s)
-			return healer.Mode(s), err
-		}, func(m healer.Mode) string { return string(m) }, mode.schema),
-		reflect.TypeFor[notify.Kind](): kindOf(event.name, event.wants, func(s string) (notify.Kind, error) {
-			_, err := event.parse(s)
-			return notify.Kind(s), err
-		}, func(k notify.Kind) string { return string(k) }, event.schema),
+		reflect.TypeFor[healer.Mode]():   choice(healer.Observe, healer.Enforce),
+		reflect.TypeFor[notify.Kind]():   choice(notify.Kinds()...),
 		reflect.TypeFor[healer.Kind](): kindOf(step.name, step.wants, func(s string) (healer.Kind, error) {
 			_, err := step.parse(s)
 			return map[string]healer.Kind{"restart": healer.Restart, "reboot": healer.Reboot}[s], err
@@ -129,9 +117,18 @@ var network = kindOf("network or range", "a network like 192.0.2.0/24 or 192.0.2
 }, discovery.Range.String, schema{"type": "string", "pattern": `^[0-9.]+(/[0-9]+| ?- ?[0-9.]+)$`})
 
 // choice is one of a few words.
-func choice(words ...string) *kind {
-	list := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
-	return kindOf(list, list, Choice(words...), func(s string) string { return s }, schema{"enum": words})
+func choice[T ~string](words ...T) *kind {
+	var names []string
+	for _, w := range words {
+		names = append(names, string(w))
+	}
+	last := len(names) - 1
+	list := strings.Join(names[:last], ", ") + " or " + names[last]
+	parse := func(s string) (T, error) {
+		name, err := Choice(names...)(s)
+		return T(name), err
+	}
+	return kindOf(list, list, parse, func(word T) string { return string(word) }, schema{"enum": names})
 }
 
 func parseBool(s string) (bool, error) {
