@@ -13,13 +13,12 @@ import (
 // Unchangeable says what of another configuration takes a restart; nil if nothing does.
 func (c *Config) Unchangeable(next *Config) error {
 	var errs []error
-	rows := table()
-	for i := range rows {
-		if rows[i].restart {
-			was, is := c.text(rows[i].key), next.text(rows[i].key)
-			if was != is {
-				errs = append(errs, fmt.Errorf("%s: %s: %s became %s, which takes a restart", next.File, rows[i].key, was, is))
-			}
+	for _, row := range table() {
+		if !row.restart {
+			continue
+		}
+		if was, is := c.text(row.key), next.text(row.key); was != is {
+			errs = append(errs, fmt.Errorf("%s: %s: %s became %s, which takes a restart", next.File, row.key, was, is))
 		}
 	}
 	if c.Collectors == next.Collectors && c.AsksVendors() != next.AsksVendors() {

@@ -57,10 +57,9 @@ func RegisterCheck(cmd *kingpin.CmdClause) func() (*Config, error) {
 
 func register(cmd flagger, file *string) func() (*Config, error) {
 	flags := &Settings{Policy: healer.DefaultPolicy()}
-	rows := table()
-	for i := range rows {
-		if rows[i].flag != "" {
-			rows[i].register(cmd, flags)
+	for _, row := range table() {
+		if row.flag != "" {
+			row.register(cmd, flags)
 		}
 	}
 	return func() (*Config, error) { return load(flags, *file) }

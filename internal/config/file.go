@@ -114,9 +114,8 @@ func (c *Config) check(r *reader, dir string) {
 // checkRanges says which values are out of their range, of keys that begin with prefix. Those
 // of healing.default are checked together with the profiles.
 func (c *Config) checkRanges(r *reader, prefix string) {
-	rows := table()
-	for i := range rows {
-		if row := &rows[i]; row.from != "" && strings.HasPrefix(row.key, prefix) && !strings.HasPrefix(row.key, "healing.default.") {
+	for _, row := range table() {
+		if row.from != "" && strings.HasPrefix(row.key, prefix) && !strings.HasPrefix(row.key, "healing.default.") {
 			each(reflect.ValueOf(&c.Settings).Elem(), "", row.key, func(path string, v reflect.Value) {
 				if wrong := row.outOfRange(v); wrong != "" {
 					r.at(path, "%s", wrong)

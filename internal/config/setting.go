@@ -223,14 +223,13 @@ func (f *settingFlag) IsBoolFlag() bool   { return f.isBool() }
 // defaults is what is in force where neither flags nor a file say anything.
 func defaults() *Settings {
 	s := &Settings{Policy: healer.DefaultPolicy()}
-	rows := table()
-	for i := range rows {
-		if rows[i].def == "" {
+	for _, row := range table() {
+		if row.def == "" {
 			continue
 		}
-		for _, text := range rows[i].defaults() {
-			if err := rows[i].apply(s, text); err != nil {
-				panic(fmt.Sprintf("the default of %s: %v", cmp.Or(rows[i].key, rows[i].flag), err)) // a test reads every default
+		for _, text := range row.defaults() {
+			if err := row.apply(s, text); err != nil {
+				panic(fmt.Sprintf("the default of %s: %v", cmp.Or(row.key, row.flag), err)) // a test reads every default
 			}
 		}
 	}
