@@ -190,12 +190,9 @@ func (c *Client) DebugStats(ctx context.Context) (*DebugStats, error) {
 
 // finish gives the boards unique slots and base units.
 func (d *DebugStats) finish(factor float64) {
-	slots := slots(len(d.Boards), func(i int) Number { return d.Boards[i].chain })
-	if slots == nil {
-		d.Unreadable = note(d.Unreadable, "boards.board.Chain ID")
-	}
+	slots := slots(len(d.Boards), func(i int) Number { return d.Boards[i].chain }, &d.Unreadable, "boards.board.Chain ID")
 	for i := range d.Boards {
-		d.Boards[i].Slot = at(slots, i)
+		d.Boards[i].Slot = slots[i]
 		d.Boards[i].Hashrate = d.Boards[i].Hashrate.Times(factor)
 	}
 }

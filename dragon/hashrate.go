@@ -154,12 +154,9 @@ func (s *reported) inBaseUnits(factor float64) *Summary {
 // number gives boards and pools their slots. They tell series apart, so they are
 // unique: if the device repeats itself, all count from zero.
 func (s *reported) number() {
-	slots := slots(len(s.boards), func(i int) Number { return s.boards[i].asc })
-	if slots == nil {
-		s.note("DEVS.ASC")
-	}
+	slots := slots(len(s.boards), func(i int) Number { return s.boards[i].asc }, &s.Unreadable, "DEVS.ASC")
 	for i := range s.Boards {
-		s.Boards[i].Slot = at(slots, i)
+		s.Boards[i].Slot = slots[i]
 	}
 	s.Pools = numberPools(s.pools, &s.Unreadable)
 }
@@ -177,14 +174,11 @@ func numberPools(reported []reportedPool, unreadable *[]string) []Pool {
 	if len(reported) == 0 {
 		return nil
 	}
-	slots := slots(len(reported), func(i int) Number { return reported[i].index })
-	if slots == nil {
-		*unreadable = note(*unreadable, "POOLS.POOL")
-	}
+	slots := slots(len(reported), func(i int) Number { return reported[i].index }, unreadable, "POOLS.POOL")
 	pools := make([]Pool, len(reported))
 	for i := range reported {
 		pools[i] = reported[i].Pool
-		pools[i].Index = at(slots, i)
+		pools[i].Index = slots[i]
 	}
 	return pools
 }
@@ -192,23 +186,20 @@ func numberPools(reported []reportedPool, unreadable *[]string) []Pool {
 // maxSlot bounds a slot that a device may name.
 const maxSlot = 999
 
-// slots returns the indexes that n elements say they have, nil if they are not
-// unique, impossible or not there.
-func slots(n int, of func(int) Number) []int {
-	out := make([]int, 0, n)
-	for i := range n {
+// slots returns the indexes that n elements say they have. If those are not unique, impossible
+// or not there, all count from zero, and the field that has them is noted as unreadable.
+func slots(n int, of func(int) Number, unreadable *[]string, field string) []int {
+	out := make([]int, n)
+	for i := range out {
 		v, ok := of(i).Get()
-		if !ok || v > maxSlot || slices.Contains(out, int(v)) {
-			return nil
+		if !ok || v > maxSlot || slices.Contains(out[:i], int(v)) {
+			*unreadable = note(*unreadable, field)
+			for i := range out {
+				out[i] = i
+			}
+			return out
 		}
-		out = append(out, int(v))
+		out[i] = int(v)
 	}
 	return out
-}
-
-func at(slots []int, i int) int {
-	if slots == nil {
-		return i
-	}
-	return slots[i]
 }

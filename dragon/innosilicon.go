@@ -142,13 +142,10 @@ func (c *Client) All(ctx context.Context) (*All, error) {
 
 func (r *reportedAll) finish() *All {
 	r.Hashrate = r.total.hashes()
-	places := slots(len(r.boards), func(i int) Number { return r.boards[i].asc })
-	if places == nil {
-		r.Unreadable = note(r.Unreadable, "all.chain.ASC")
-	}
+	slots := slots(len(r.boards), func(i int) Number { return r.boards[i].asc }, &r.Unreadable, "all.chain.ASC")
 	for i := range r.boards {
 		b := &r.boards[i]
-		b.Slot, b.Hashrate = at(places, i), b.rate.hashes()
+		b.Slot, b.Hashrate = slots[i], b.rate.hashes()
 		r.Boards = append(r.Boards, b.AllBoard)
 	}
 	return &r.All
