@@ -480,6 +480,22 @@ func object[T, U any](key string, f *fields[U], at func(*T) *U) field[T] {
 	return own(key, func(r *reader, t *T) bool { return readObject(r, key, f, at(t)) })
 }
 
+// list is a list of at most limit objects. One that is no object is left out.
+func list[T, U any](key string, limit int, f *fields[U], at func(*T) *[]U) field[T] {
+	return own(key, func(r *reader, t *T) bool {
+		items := at(t)
+		*items = (*items)[:0] // should the key come twice
+		return r.elements(limit, func(int, string) {
+			*items = append(*items, *new(U))
+			last := len(*items) - 1
+			if !readObject(r, key, f, &(*items)[last]) {
+				*items = (*items)[:last]
+				r.unreadableField(key)
+			}
+		})
+	})
+}
+
 func own[T any](key string, read func(*reader, *T) bool) field[T] {
 	return field[T]{key: key, read: read}
 }

@@ -102,17 +102,7 @@ var allFields = table(
 	object("network", &networkFields, func(a *reportedAll) *Network { return &a.Network }),
 	object("running_mode", &modeFields, func(a *reportedAll) *AutoTune { return &a.AutoTune }),
 	object("total_hash", &totalFields, func(a *reportedAll) *totalHash { return &a.total }),
-	own("chain", func(r *reader, a *reportedAll) bool {
-		a.boards = a.boards[:0]
-		return r.elements(maxBoards, func(int, string) {
-			var b reportedAllBoard
-			if !readObject(r, "chain", &allBoardFields, &b) {
-				r.unreadableField("chain")
-				return
-			}
-			a.boards = append(a.boards, b)
-		})
-	}),
+	list("chain", maxBoards, &allBoardFields, func(a *reportedAll) *[]reportedAllBoard { return &a.boards }),
 	own("pools", func(r *reader, a *reportedAll) (ok bool) {
 		a.Pools, ok = readPoolConfigs(r)
 		return ok

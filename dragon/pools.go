@@ -208,10 +208,7 @@ type RuntimePools struct {
 type runtimePools struct{ pools []reportedPool }
 
 var runtimePoolsFields = table(
-	own("POOLS", func(r *reader, a *runtimePools) bool {
-		a.pools = a.pools[:0]
-		return r.elements(maxPools, func(int, string) { a.pools = readPool(r, a.pools) })
-	}).always(),
+	list("POOLS", maxPools, &poolFields, func(a *runtimePools) *[]reportedPool { return &a.pools }).always(),
 )
 
 // RuntimePools reads /api/getRuntimePools: the pools in use. Innosilicon since September

@@ -136,20 +136,8 @@ type totalHash struct {
 }
 
 var summaryFields = table(
-	own("DEVS", func(r *reader, s *reported) bool {
-		s.boards = s.boards[:0] // should the key come twice
-		return r.elements(maxBoards, func(int, string) {
-			s.boards = append(s.boards, reportedBoard{})
-			if !readObject(r, "DEVS", &boardFields, &s.boards[len(s.boards)-1]) {
-				s.boards = s.boards[:len(s.boards)-1]
-				r.unreadableField("DEVS")
-			}
-		})
-	}).always(),
-	own("POOLS", func(r *reader, s *reported) bool {
-		s.pools = s.pools[:0]
-		return r.elements(maxPools, func(int, string) { s.pools = readPool(r, s.pools) })
-	}).always(),
+	list("DEVS", maxBoards, &boardFields, func(s *reported) *[]reportedBoard { return &s.boards }).always(),
+	list("POOLS", maxPools, &poolFields, func(s *reported) *[]reportedPool { return &s.pools }).always(),
 	object("HARDWARE", &fanFields, func(s *reported) *reported { return s }),
 	object("TotalHash", &totalFields, func(s *reported) *totalHash { return &s.total }),
 	flag("tuning", func(s *reported) *Number { return &s.Tuning }),
@@ -253,15 +241,6 @@ func poolIndex(v float64) (Number, bool) {
 		return Number{}, true
 	}
 	return whole(v)
-}
-
-func readPool(r *reader, pools []reportedPool) []reportedPool {
-	pools = append(pools, reportedPool{})
-	if !readObject(r, "POOLS", &poolFields, &pools[len(pools)-1]) {
-		pools = pools[:len(pools)-1]
-		r.unreadableField("POOLS")
-	}
-	return pools
 }
 
 // Summary reads /api/summary. Where the model is not known yet, and the answer
