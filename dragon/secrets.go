@@ -48,32 +48,23 @@ func redact(text string, secrets []string) string {
 	return secretValues.ReplaceAllString(text, `${1}"`+cutSecret+`"`)
 }
 
-// hideLogin hides the user and password in a URL. They may have any character, so
-// everything before the last @ is hidden.
-func hideLogin(pool string) string {
-	at := strings.LastIndexByte(pool, '@')
-	if at < 0 {
-		return pool
-	}
-	scheme, _, found := strings.Cut(pool[:at], "://")
-	if !found {
-		return cutSecret + pool[at:]
-	}
-	return scheme + "://" + cutSecret + pool[at:]
-}
+// hideLogin hides the user and password in a URL.
+func hideLogin(url string) string { return withLogin(url, cutSecret+"@") }
 
-// PoolWithoutLogin removes the user and password from a pool's URL. They may have any
-// character, so everything before the last @ is removed.
-func PoolWithoutLogin(url string) string {
+// PoolWithoutLogin removes the user and password from a pool's URL.
+func PoolWithoutLogin(url string) string { return withLogin(url, "") }
+
+// withLogin puts login, which ends with its @, in the place of the user and password in a URL.
+// Those may have any character, so everything before the last @ is replaced.
+func withLogin(url, login string) string {
 	at := strings.LastIndexByte(url, '@')
 	if at < 0 {
 		return url
 	}
-	scheme, _, found := strings.Cut(url[:at], "://")
-	if !found {
-		return url[at+1:]
+	if scheme, _, found := strings.Cut(url[:at], "://"); found {
+		login = scheme + "://" + login
 	}
-	return scheme + "://" + url[at+1:]
+	return login + url[at+1:]
 }
 
 // What a dragon sends has no secret in the endpoints that are shown, as far as is known,
