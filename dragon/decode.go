@@ -257,11 +257,7 @@ func (r *reader) elements(limit int, each func(i int, key string)) bool {
 // unreadableField notes a field of the object being read. A name is noted once.
 func (r *reader) unreadableField(key string) { r.note(r.path + key) }
 
-func (r *reader) note(name string) {
-	if !slices.Contains(r.unreadable, name) {
-		r.unreadable = append(r.unreadable, name)
-	}
-}
+func (r *reader) note(name string) { r.unreadable = note(r.unreadable, name) }
 
 func (r *reader) missing(path string, musts []string, met uint64) {
 	if met == 1<<len(musts)-1 {

@@ -75,13 +75,7 @@ func (b *reportedBoard) selected() Number {
 
 // rate is the board's figure in hashes per second, where it gives one with its unit.
 func (b *reportedBoard) rate() Number {
-	if b.Hashrate.IsKnown() {
-		return b.Hashrate
-	}
-	if f, ok := unitFactor(b.unit); ok {
-		return b.displayed.Times(f)
-	}
-	return Number{}
+	return totalHash{rate: b.displayed, unit: b.unit, plain: b.Hashrate}.hashes()
 }
 
 // factor is what the board's own figures show one MHS to be.

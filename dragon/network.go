@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 )
@@ -52,13 +53,8 @@ func (n Network) validate() error {
 	if err != nil {
 		return err
 	}
-	bits := 0
-	bytes := mask.As4()
-	value := uint32(bytes[0])<<24 | uint32(bytes[1])<<16 | uint32(bytes[2])<<8 | uint32(bytes[3])
-	for ; value&(1<<31) != 0; value <<= 1 {
-		bits++
-	}
-	if value != 0 || bits == 0 || bits > 30 {
+	bits, _ := net.IPMask(mask.AsSlice()).Size() // 0: no mask
+	if bits == 0 || bits > 30 {
 		return fmt.Errorf("invalid netmask %s", n.Netmask)
 	}
 	subnet := netip.PrefixFrom(address, bits).Masked()

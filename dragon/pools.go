@@ -73,6 +73,7 @@ func (p PoolConfig) Validate() error {
 	return nil
 }
 
+// plain reports whether a text has printable ASCII alone, and no spaces.
 func plain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
