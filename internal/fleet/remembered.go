@@ -1,12 +1,10 @@
 package fleet
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/go-kit/log"
 )
@@ -36,6 +34,5 @@ func Remembered(dir string, site func(address string) string) ([]*Info, error) {
 	for _, d := range f.Dragons() {
 		infos = append(infos, d.Info())
 	}
-	slices.SortFunc(infos, func(a, b *Info) int { return cmp.Compare(a.Worker, b.Worker) })
 	return infos, nil
 }
