@@ -11,7 +11,7 @@ func boardTable() table[dragon.Board] {
 		key:   "board",
 		each:  func(s *sample) []item[board] { return s.boards },
 		rows: []row[board]{
-			{name: "dragon_board_up", help: "Whether the dragon reports the board as Alive.", typ: gauge, source: "summary.DEVS.Status", get: func(b *board) dragon.Number { return knownIf(b.Status != "", boolValue(b.Alive()).Or(0)) }},
+			{name: "dragon_board_up", help: "Whether the dragon reports the board as Alive.", typ: gauge, source: "summary.DEVS.Status", get: func(b *board) dragon.Number { return knownIf(b.Status != "", dragon.Bool(b.Alive()).Or(0)) }},
 			{name: "dragon_board_status", help: "Status that the dragon reports for the board; always 1.", typ: gauge, source: "summary.DEVS.Status", labels: []labelOf[board]{{"status", func(b *board) string { return b.Status }}}, get: func(b *board) dragon.Number { return knownIf(b.Status != "", 1) }},
 			{name: "dragon_board_hashrate_hashes_per_second", help: "Hash rate as averaged by the dragon over a window; avg: since the miner process started.", typ: gauge, unit: "hashes_per_second", source: "summary.DEVS.MHS 5s", with: label{"window", "5s"}, get: func(b *board) dragon.Number { return b.Hashrate5s }},
 			{name: "dragon_board_hashrate_hashes_per_second", typ: gauge, source: "summary.DEVS.MHS 1m", with: label{"window", "1m"}, get: func(b *board) dragon.Number { return b.Hashrate1m }},

@@ -14,7 +14,7 @@ func healthTable() table[sample] {
 		title: "Every known dragon",
 		each:  func(s *sample) []item[sample] { return s.self[:] },
 		rows: []row[sample]{
-			{name: "dragon_up", help: "Whether the dragon was read in this scrape.", typ: gauge, source: "reading", get: func(s *sample) dragon.Number { return boolValue(s.reading != nil) }},
+			{name: "dragon_up", help: "Whether the dragon was read in this scrape.", typ: gauge, source: "reading", get: func(s *sample) dragon.Number { return dragon.Bool(s.reading != nil) }},
 			{name: "dragon_down_info", help: "1 while the dragon is down; the reason is one of dragon_scrape_failures_total.", typ: gauge, source: "reading", labels: []labelOf[sample]{{"reason", func(s *sample) string { return s.health.Reason }}}, get: func(s *sample) dragon.Number {
 				return knownIf(s.reading == nil && s.busy == "" && s.health.Reason != "", 1)
 			}},

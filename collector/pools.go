@@ -13,7 +13,7 @@ func poolTable() table[dragon.Pool] {
 		each:  func(s *sample) []item[pool] { return s.pools },
 		rows: []row[pool]{
 			{name: "dragon_pool_info", help: "URL and user of the pool; always 1.", typ: gauge, source: "summary.POOLS.URL, summary.POOLS.User", labels: []labelOf[pool]{{"url", func(p *pool) string { return dragon.PoolWithoutLogin(p.URL) }}, {"user", func(p *pool) string { return p.User }}}, get: func(*pool) dragon.Number { return dragon.Known(1) }},
-			{name: "dragon_pool_up", help: "Whether the dragon reports the pool as Alive.", typ: gauge, source: "summary.POOLS.Status", get: func(p *pool) dragon.Number { return knownIf(p.Status != "", boolValue(p.Alive()).Or(0)) }},
+			{name: "dragon_pool_up", help: "Whether the dragon reports the pool as Alive.", typ: gauge, source: "summary.POOLS.Status", get: func(p *pool) dragon.Number { return knownIf(p.Status != "", dragon.Bool(p.Alive()).Or(0)) }},
 			{name: "dragon_pool_active", help: "Whether the dragon mines for the pool now.", typ: gauge, source: "summary.POOLS.Stratum Active", get: func(p *pool) dragon.Number { return p.Active }},
 			{name: "dragon_pool_priority", help: "The pool's priority, 0 first.", typ: gauge, source: "summary.POOLS.Priority", get: func(p *pool) dragon.Number { return p.Priority }},
 			{name: "dragon_pool_shares_total", help: "Shares by result.", typ: counter, source: "summary.POOLS.Accepted", with: label{"result", "accepted"}, get: func(p *pool) dragon.Number { return p.Accepted }},

@@ -161,10 +161,3 @@ func compile(tables []grouped) []*family {
 	slices.SortStableFunc(all, func(a, b *family) int { return cmp.Compare(a.name, b.name) })
 	return all
 }
-
-func boolValue(b bool) dragon.Number {
-	if b {
-		return dragon.Known(1)
-	}
-	return dragon.Known(0)
-}

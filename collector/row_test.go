@@ -177,7 +177,7 @@ func TestAddingARowIsAddingAMetric(t *testing.T) {
 		boards := boardTable()
 		boards.rows = append(boards.rows, row[dragon.Board]{
 			name: "dragon_board_enabled", help: "Whether the board is meant to run.", typ: gauge, source: "summary.DEVS.Enabled",
-			get: func(b *dragon.Board) dragon.Number { return boolValue(b.Enabled) },
+			get: func(b *dragon.Board) dragon.Number { return dragon.Bool(b.Enabled) },
 		})
 		all := parts()
 		i := slices.IndexFunc(all, func(p part) bool { return p.Name == "boards" })

@@ -161,10 +161,7 @@ func flagOrCount(r *reader, n *Number) bool {
 		return r.number(n, amount)
 	}
 	v, ok := r.flag()
-	*n = Known(0)
-	if v {
-		*n = Known(1)
-	}
+	*n = Bool(v)
 	return ok
 }
 

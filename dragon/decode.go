@@ -460,13 +460,8 @@ func text[T any](key string, at func(*T) *string) field[T] {
 func flag[T any](key string, at func(*T) *Number) field[T] {
 	return own(key, func(r *reader, t *T) bool {
 		v, ok := r.flag()
-		switch {
-		case !ok:
+		if *at(t) = Bool(v); !ok {
 			*at(t) = Number{}
-		case v:
-			*at(t) = Known(1)
-		default:
-			*at(t) = Known(0)
 		}
 		return ok
 	})

@@ -17,6 +17,14 @@ const unknown = 0x7ff8_5dc6_1e0b_a7d3
 // Known returns the Number v.
 func Known(v float64) Number { return Number{math.Float64bits(v) ^ unknown} }
 
+// Bool returns 1 for true and 0 for false.
+func Bool(b bool) Number {
+	if b {
+		return Known(1)
+	}
+	return Known(0)
+}
+
 // Get returns the value and whether it is known. The value of what is unknown is zero.
 func (n Number) Get() (value float64, known bool) {
 	if n.bits == 0 {

@@ -90,10 +90,7 @@ type latestFirmware struct {
 func (l *latestFirmware) fact() Dated[dragon.LatestFirmware] {
 	f := Dated[dragon.LatestFirmware]{dragon.LatestFirmware{Version: l.Version, URL: l.URL, CurrentVersion: l.Current}, l.At}
 	if l.UpToDate != nil {
-		f.Value.UpToDate = dragon.Known(0)
-		if *l.UpToDate {
-			f.Value.UpToDate = dragon.Known(1)
-		}
+		f.Value.UpToDate = dragon.Bool(*l.UpToDate)
 	}
 	return f
 }
