@@ -225,11 +225,7 @@ func (h *Healer) scheduleNext(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	timer := time.NewTimer(h.pause(wait))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	if sleep(ctx, h.pause(wait)) != nil {
 		return
 	}
 	_ = h.onLoop(ctx, "deciding about the next change", func(life context.Context) error {
@@ -266,12 +262,8 @@ func (h *Healer) offLoop(doing string, fn func() error) (err error) {
 
 // look reads the dragon once more.
 func (h *Healer) look(ctx context.Context, d *fleet.Dragon, j *job, step healer.Step) healer.Reply {
-	timer := time.NewTimer(h.pause(step.After))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return healer.Reply{Err: ctx.Err()}
+	if err := sleep(ctx, h.pause(step.After)); err != nil {
+		return healer.Reply{Err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()

@@ -153,14 +153,21 @@ func (h *Healer) gather(ctx context.Context, poll time.Duration, looked time.Tim
 		return
 	}
 	// No request waits for longer than a look comes early, and the grace.
-	timer := time.NewTimer(min(wait, 2*poll/refreshGrace))
+	if sleep(ctx, min(wait, 2*poll/refreshGrace)) == nil {
+		h.read(ctx, later, maxAge)
+	}
+}
+
+// sleep waits, unless ctx ends before.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
 	case <-ctx.Done():
-		return
+		return ctx.Err()
 	}
-	h.read(ctx, later, maxAge)
 }
 
 // pace is in how many polls a dragon is asked once.
