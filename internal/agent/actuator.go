@@ -234,15 +234,10 @@ func (h *Healer) scheduleNext(ctx context.Context) {
 		}
 		h.view.Host = h.host()
 		plan := h.decide(h.clock.Now(), h.view, h.mem.Clone(), h.enforced())
-		for _, list := range [][]healer.Decision{plan.Dragons, plan.Changes} {
-			for _, d := range list {
-				if d.Verb == healer.Act {
-					h.plan = plan
-					h.appendAudit(healer.AuditOf(plan, h.mem, h.policy, &d, healer.Act))
-					h.begin(life, d)
-					return nil
-				}
-			}
+		if d := h.nextAct(plan.Dragons, plan.Changes); d != nil {
+			h.plan = plan
+			h.appendAudit(healer.AuditOf(plan, h.mem, h.policy, d, healer.Act))
+			h.begin(life, *d)
 		}
 		return nil
 	})

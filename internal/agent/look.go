@@ -215,40 +215,34 @@ func (h *Healer) cycle(ctx context.Context) error {
 	looked := time.Now()
 	h.looked.Store(&looked)
 	if h.writable() && !h.acting && ctx.Err() == nil {
-		h.act(ctx)
+		if d := h.nextAct(h.plan.Dragons, h.plan.Upgrades, h.plan.Changes); d != nil {
+			h.begin(ctx, *d)
+		}
 	}
 	return nil
 }
 
-// act begins the action of the plan, which is one at most.
-func (h *Healer) act(ctx context.Context) {
-	for i := range h.plan.Dragons {
-		if d := h.plan.Dragons[i]; d.Verb == healer.Act {
-			h.begin(ctx, d)
-			return
+// nextAct is the first decision of the lists that is to be carried out; nil: none is. An upgrade
+// that is on its way, and not written down yet, is decided upon again.
+func (h *Healer) nextAct(lists ...[]healer.Decision) *healer.Decision {
+	for _, list := range lists {
+		for i := range list {
+			if d := &list[i]; d.Verb == healer.Act && (d.Upgrade == nil || !h.upgrading[d.MAC]) {
+				return d
+			}
 		}
 	}
-	for i := range h.plan.Upgrades {
-		// It takes minutes, in which others may be healed. One that is on its way, and not
-		// written down yet, is decided upon again.
-		if d := h.plan.Upgrades[i]; d.Verb == healer.Act && !h.upgrading[d.MAC] {
-			h.upgrading[d.MAC] = true
-			j := h.job(d, d.Actor(), false)
-			h.spawn(func() { h.runJob(ctx, j) })
-			return
-		}
-	}
-	for i := range h.plan.Changes {
-		if d := h.plan.Changes[i]; d.Verb == healer.Act {
-			h.begin(ctx, d)
-			return
-		}
-	}
+	return nil
 }
 
-// begin begins to heal or configure a dragon, as the newest plan says.
+// begin begins to carry a decision of the newest plan out. An upgrade takes minutes, in which
+// others may be healed.
 func (h *Healer) begin(ctx context.Context, d healer.Decision) {
-	h.acting = true
+	if d.Upgrade != nil {
+		h.upgrading[d.MAC] = true
+	} else {
+		h.acting = true
+	}
 	j := h.job(d, d.Actor(), false)
 	h.spawn(func() { h.runJob(ctx, j) })
 }
