@@ -222,9 +222,9 @@ func New(c Config) (*Healer, error) {
 	}
 	h.arrivals.init()
 	h.audit = newAuditFile(c.Dir)
-	var err error
-	if h.metrics, err = newMetrics(c.Registerer, statusCollector{&h.published, &h.looked}); err != nil {
-		return nil, err
+	h.metrics = newMetrics(c.Registerer)
+	if c.Registerer != nil {
+		c.Registerer.MustRegister(statusCollector{&h.published, &h.looked})
 	}
 	return h, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
@@ -46,12 +47,13 @@ func reasonLabel(r healer.Reason) string {
 	return string(r)
 }
 
-func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error) {
+func newMetrics(r prometheus.Registerer) *metrics {
+	with := promauto.With(r)
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		return with.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
 	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		return with.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
 		decisions: vector("mother_healer_decisions_total", "Decisions that changed, or were an hour old: what is done, would be done, or is blocked.", "action", "reason", "decision"),
@@ -60,17 +62,17 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 		outcomes:  vector("mother_healer_outcomes_total", "What became of writes. Unknown: the sender got no clear answer, or at the deadline the dragon could not be judged, because its MAC was contested, its site out of reach or the healer isolated.", "action", "reason", "outcome"),
 		trips:     vector("mother_healer_breaker_trips_total", "Times that a breaker opened.", "breaker"),
 		foreign:   vector("mother_foreign_actions_total", "Restarts of dragons (miner process, system) without a known cause, and configurations of ours that were changed elsewhere.", "kind"),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+		duration: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "mother_healer_cycle_duration_seconds", Help: "Time that a decision about the whole fleet took, writing it down included.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30}, NativeHistogramBucketFactor: 1.1,
 		}),
-		recovery: prometheus.NewHistogram(prometheus.HistogramOpts{
+		recovery: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "mother_healer_time_to_recovery_seconds", Help: "Time from falling sick to recovery after an action.",
 			Buckets: []float64{60, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400},
 		}),
 		hashLost:   counter("mother_healer_hash_lost_to_actions_total", "Hashes that dragons did not make because of actions, from the send to the verdict: an estimate by their rate before it."),
 		hashGained: counter("mother_healer_hash_recovered_total", "Hashes that dragons which recovered made more than at their rate before the action, from their restart to the verdict. What they make more after it comes on top."),
-		commits: prometheus.NewHistogram(prometheus.HistogramOpts{
+		commits: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "mother_state_commit_duration_seconds", Help: "Time that a write of the healer's state took.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 2, 5, 10, 30}, NativeHistogramBucketFactor: 1.1,
 		}),
@@ -109,19 +111,7 @@ func newMetrics(r prometheus.Registerer, shown statusCollector) (*metrics, error
 	for _, kind := range []string{"miner", "system", "config"} {
 		m.foreign.WithLabelValues(kind)
 	}
-	if r == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{
-		m.decisions, m.blocked, m.actions, m.outcomes, m.trips, m.foreign, m.duration, m.recovery, m.hashLost, m.hashGained, m.commits, m.writeErrors,
-		m.auditErrors, m.mismatches, m.configRefused, m.panics, m.jumps, m.fleetBoot, m.uncleanStarts,
-		m.gateErrors, m.lostLeases, shown,
-	} {
-		if err := r.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	return m
 }
 
 func (m *metrics) decided(r *healer.Audit) {
@@ -148,25 +138,20 @@ func (h *Healer) account(p *healer.Plan) {
 	n.jumps = p.ClockJumps
 
 	blocked := make(map[string]healer.Gate)
-	for i := range p.Dragons {
-		d := &p.Dragons[i]
-		if d.Blocked == "" {
-			continue
+	waits := func(key string, gate healer.Gate) {
+		blocked[key] = gate
+		if n.blocked[key] != gate {
+			m.blocked.WithLabelValues(string(gate)).Inc()
 		}
-		blocked[d.MAC] = d.Blocked
-		if n.blocked[d.MAC] != d.Blocked {
-			m.blocked.WithLabelValues(string(d.Blocked)).Inc()
+	}
+	for i := range p.Dragons {
+		if d := &p.Dragons[i]; d.Blocked != "" {
+			waits(d.MAC, d.Blocked)
 		}
 	}
 	for i := range p.Changes {
-		d := &p.Changes[i]
-		if d.Verb != healer.Blocked {
-			continue
-		}
-		key := d.MAC + " configuration"
-		blocked[key] = d.Blocked
-		if n.blocked[key] != d.Blocked {
-			m.blocked.WithLabelValues(string(d.Blocked)).Inc()
+		if d := &p.Changes[i]; d.Verb == healer.Blocked {
+			waits(d.MAC+" configuration", d.Blocked)
 		}
 	}
 	n.blocked = blocked

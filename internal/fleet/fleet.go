@@ -103,13 +103,11 @@ func Open(c Config) (*Fleet, error) {
 	}
 	f.pace = newPace(c.Speed, f.began)
 	f.set.Store(settled(Settings{c.Retention, c.Client.Timeout}))
-	var err error
-	if f.metrics, err = newMetrics(c.Registerer); err != nil {
-		return nil, err
-	}
+	f.metrics = newMetrics(c.Registerer)
 	f.retries.init()
 	f.factQueue.init()
 	f.ctx, f.cancel = context.WithCancel(context.Background())
+	var err error
 	if f.file, err = openInventory(c.Dir, c.InventoryFile, c.Logger, f.metrics); err != nil {
 		return nil, err
 	}
@@ -119,9 +117,7 @@ func Open(c Config) (*Fleet, error) {
 	}
 	f.remember(remembered)
 	f.intake = newIntake(c.Most, len(f.byWorker))
-	if err := f.registerWaiting(c.Registerer); err != nil {
-		return nil, err
-	}
+	f.registerWaiting(c.Registerer)
 	if len(remembered) > 0 {
 		level.Info(f.logger).Log("msg", "inventory loaded", "dragons", len(f.Dragons()))
 	}

@@ -1,9 +1,8 @@
 package fleet
 
 import (
-	"fmt"
-
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Uses of a lane: the values of the label use.
@@ -20,33 +19,31 @@ type metrics struct {
 }
 
 // registerWaiting shows how many new dragons wait for a human.
-func (f *Fleet) registerWaiting(r prometheus.Registerer) error {
-	if r == nil {
-		return nil
-	}
-	return r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+func (f *Fleet) registerWaiting(r prometheus.Registerer) {
+	promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "mother_inventory_waiting_dragons",
 		Help: "New dragons that wait for mother-of-dragons inventory accept, because too many were found at once.",
 	}, func() float64 {
 		f.mu.RLock()
 		defer f.mu.RUnlock()
 		return float64(len(f.intake.waiting) + f.intake.more)
-	}))
+	})
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics(r prometheus.Registerer) *metrics {
+	with := promauto.With(r)
 	m := &metrics{
-		wait: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		wait: with.NewHistogramVec(prometheus.HistogramOpts{
 			Name:                        "mother_lane_wait_seconds",
 			Help:                        "Time that a request waited until its dragon was free.",
 			Buckets:                     []float64{.001, .01, .1, .5, 1, 2.5, 5, 10, 30, 120},
 			NativeHistogramBucketFactor: 1.1,
 		}, []string{"use"}),
-		abandoned: prometheus.NewCounterVec(prometheus.CounterOpts{
+		abandoned: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_lane_abandoned_total",
 			Help: "Requests that gave up before the dragon was free or answered.",
 		}, []string{"use"}),
-		unwritten: prometheus.NewCounterVec(prometheus.CounterOpts{
+		unwritten: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "mother_inventory_write_failures_total",
 			Help: "Failed writes of the inventory (own) and of its copy in the original tool's form (copy).",
 		}, []string{"file"}),
@@ -58,13 +55,5 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, file := range []string{fileOwn, fileCopy} {
 		m.unwritten.WithLabelValues(file)
 	}
-	if r == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.wait, m.abandoned, m.unwritten} {
-		if err := r.Register(c); err != nil {
-			return nil, fmt.Errorf("fleet: registering metrics: %w", err)
-		}
-	}
-	return m, nil
+	return m
 }
