@@ -94,14 +94,7 @@ func (s *status) copied() Status {
 }
 
 func compareAddresses(a, b string) int {
-	host := func(s string) netip.Addr {
-		if e, err := netip.ParseAddrPort(s); err == nil {
-			return e.Addr()
-		}
-		ip, _ := netip.ParseAddr(s)
-		return ip
-	}
-	return cmp.Or(host(a).Compare(host(b)), cmp.Compare(a, b))
+	return cmp.Or(endpoint(a).Addr().Compare(endpoint(b).Addr()), cmp.Compare(a, b))
 }
 
 func (s *status) scanned(outcome string, r Result) {
