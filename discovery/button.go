@@ -173,12 +173,10 @@ func (l *Listener) fresh(a netip.Addr, now time.Time) bool {
 // heard identifies the host at an announced address. It forgets an earlier verdict about
 // that address, which may be outdated.
 func (s *Scanner) heard(ctx context.Context, sender netip.Addr) (a answer) {
-	select {
-	case s.found <- struct{}{}:
-		defer func() { <-s.found }()
-	case <-ctx.Done():
+	if s.finding.Acquire(ctx, 1) != nil {
 		return answer{verdict: isUnanswered}
 	}
+	defer s.finding.Release(1)
 	for _, port := range s.hosts.ports(sender) {
 		address := hostPort(sender.String(), port)
 		s.nonDragons.forget(address)

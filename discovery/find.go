@@ -29,12 +29,10 @@ func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error
 	if !ok {
 		return nil, ErrUnknownTarget
 	}
-	select {
-	case s.found <- struct{}{}:
-		defer func() { <-s.found }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := s.finding.Acquire(ctx, 1); err != nil {
+		return nil, err
 	}
+	defer s.finding.Release(1)
 	s.ask(ctx, address, false)
 	if d := s.fleet.Lookup(address); d != nil {
 		return d, nil

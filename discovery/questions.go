@@ -96,12 +96,10 @@ const askAgainAfter = time.Minute
 // askAgain asks the hosts that did not answer the last scan, and new dragons that a human
 // has confirmed, within a minute.
 func (s *Scanner) askAgain(ctx context.Context) {
-	select {
-	case s.scanning <- struct{}{}:
-		defer func() { <-s.scanning }()
-	case <-ctx.Done():
+	if s.scanning.Acquire(ctx, 1) != nil {
 		return
 	}
+	defer s.scanning.Release(1)
 	was := append(s.status.silentHosts(), s.confirmed()...)
 	if len(was) == 0 {
 		return

@@ -60,12 +60,10 @@ type scan struct {
 // those that still do not. The result holds also when there is an error: ErrCut, or the
 // context's.
 func (s *Scanner) Scan(ctx context.Context) (Result, error) {
-	select {
-	case s.scanning <- struct{}{}:
-		defer func() { <-s.scanning }()
-	case <-ctx.Done():
-		return Result{}, ctx.Err()
+	if err := s.scanning.Acquire(ctx, 1); err != nil {
+		return Result{}, err
 	}
+	defer s.scanning.Release(1)
 	if s.cfg.Interval > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, s.cfg.Interval, ErrCut)

@@ -55,6 +55,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -98,22 +99,27 @@ type Scanner struct {
 	hosts   hosts
 	targets []*target
 	sites   *sites
-	metrics *metrics
 
 	hasRoute func(netip.Addr) bool // this host has one; false where connects do not go through the kernel
 	routing  func() *routing       // the machine's; empty where connects do not go through the kernel
-	table    int                   // places in the kernel's neighbour table
-	slow     *atomic.Bool          // that the table sets the pace was said
 
-	scanning chan struct{} // holds one token while a scan runs
-	cursor   uint64        // where the next scan begins; owned by the holder of the token
-	whole    bool          // the last scan went through all addresses; likewise
-	outcome  string        // of the last scan that was said in the log; likewise
+	cursor  uint64 // where the next scan begins; owned by the scan that runs
+	whole   bool   // the last scan went through all addresses; likewise
+	outcome string // of the last scan that was said in the log; likewise
 
-	asking     *claims // addresses that are being identified
+	*shared
+}
+
+// shared is what a Scanner and its successors have in common.
+type shared struct {
+	metrics    *metrics
+	table      int                 // places in the kernel's neighbour table
+	slow       atomic.Bool         // that the table sets the pace was said
+	scanning   *semaphore.Weighted // of one scan
+	asking     *claims             // addresses that are being identified
 	nonDragons *verdicts
-	refused    *verdicts     // known dragons whose address was tried with the credentials of others
-	found      chan struct{} // tokens of identifications that Find may run at once
+	refused    *verdicts           // known dragons whose address was tried with the credentials of others
+	finding    *semaphore.Weighted // of identifications that Find may run at once
 	status     *status
 }
 
@@ -125,17 +131,16 @@ const (
 
 // New returns a Scanner. It sends nothing.
 func New(c Config) *Scanner {
-	return newScanner(c, &Scanner{
+	return newScanner(c, &Scanner{shared: &shared{
 		metrics:    newMetrics(c.Registerer),
-		scanning:   make(chan struct{}, 1),
 		table:      tableSize(),
-		slow:       &atomic.Bool{},
+		scanning:   semaphore.NewWeighted(1),
 		asking:     newClaims(),
 		nonDragons: newVerdicts(),
 		refused:    newVerdicts(),
-		found:      make(chan struct{}, finding),
+		finding:    semaphore.NewWeighted(finding),
 		status:     newStatus(),
-	})
+	}})
 }
 
 // With returns a Scanner with another configuration that continues from s: it has its
@@ -190,21 +195,13 @@ func newScanner(c Config, with *Scanner) *Scanner {
 		c.Logger = log.NewNopLogger()
 	}
 	s := &Scanner{
-		cfg:        c,
-		fleet:      c.Fleet,
-		hosts:      expand(c.Networks, c.Exclude, c.Port),
-		metrics:    with.metrics,
-		scanning:   with.scanning,
-		routing:    func() *routing { return &routing{} },
-		hasRoute:   func(netip.Addr) bool { return false },
-		table:      with.table,
-		slow:       with.slow,
-		asking:     with.asking,
-		nonDragons: with.nonDragons,
-		refused:    with.refused,
-		found:      with.found,
-		status:     with.status,
-		sites:      newSites(c.Targets, with.sites),
+		cfg:      c,
+		fleet:    c.Fleet,
+		hosts:    expand(c.Networks, c.Exclude, c.Port),
+		routing:  func() *routing { return &routing{} },
+		hasRoute: func(netip.Addr) bool { return false },
+		sites:    newSites(c.Targets, with.sites),
+		shared:   with.shared,
 	}
 	if c.Dial == nil {
 		s.cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
