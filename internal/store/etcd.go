@@ -262,9 +262,6 @@ func (e *Etcd) Remaining() time.Duration {
 	return max(0, time.Duration(e.deadline.Load())-e.config.Boot())
 }
 
-// Epoch counts the leaders.
-func (e *Etcd) Epoch() int { return e.epoch }
-
 // Wait is how long nothing may be sent to a dragon, and why; 0: it may be.
 func (e *Etcd) Wait() (d time.Duration, why string) {
 	if left := e.Remaining(); left < leaseMargin {

@@ -29,8 +29,8 @@ func TestEtcdKeepsAState(t *testing.T) {
 	cluster := etcdtest.Start(t, 1)
 	a := etcdConfig(cluster, "a")
 	e, state := openEtcd(t, a, 0)
-	if !state.Empty() || state.Lost != "" || e.Epoch() != 1 {
-		t.Errorf("at first: %d dragons, lost %q, epoch %d", len(state.Dragons), state.Lost, e.Epoch())
+	if !state.Empty() || state.Lost != "" || e.epoch != 1 {
+		t.Errorf("at first: %d dragons, lost %q, epoch %d", len(state.Dragons), state.Lost, e.epoch)
 	}
 	want := some(300) // five transactions
 	must(t, e.Commit(want))
@@ -51,8 +51,8 @@ func TestEtcdKeepsAState(t *testing.T) {
 	must(t, e.Confirm(t.Context()))
 	must(t, e.Close())
 	next, state := openEtcd(t, b, 2)
-	if !equal(state.Records, want) || state.Lost != "" || next.Epoch() != 2 {
-		t.Errorf("after a resignation: %d dragons, lost %q, epoch %d", len(state.Dragons), state.Lost, next.Epoch())
+	if !equal(state.Records, want) || state.Lost != "" || next.epoch != 2 {
+		t.Errorf("after a resignation: %d dragons, lost %q, epoch %d", len(state.Dragons), state.Lost, next.epoch)
 	}
 	if d, why := next.Wait(); d != 0 {
 		t.Errorf("after a resignation it waits %s: %s", d, why)
@@ -155,8 +155,8 @@ func TestOneLeads(t *testing.T) {
 			t.Fatalf("round %d: %d leaders", round, n)
 		}
 		e := <-leaders
-		if e.Epoch() != round+1 {
-			t.Errorf("round %d: epoch %d", round, e.Epoch())
+		if e.epoch != round+1 {
+			t.Errorf("round %d: epoch %d", round, e.epoch)
 		}
 		must(t, e.Close())
 	}

@@ -93,7 +93,6 @@ type Store struct {
 	floor uint64 // the next generation is above it
 
 	generation atomic.Uint64
-	commits    int64
 }
 
 // Open loads the state in dir, which it creates if missing, and owns it until Close.
@@ -216,7 +215,6 @@ func (s *Store) create(state State) error {
 		_ = s.db.Close()
 	}
 	s.generation.Store(state.Generation)
-	s.commits = 0
 	return err
 }
 
@@ -357,12 +355,6 @@ func (s *Store) Confirm(context.Context) error { return nil }
 // Lost returns nil: the lock of an open state is not lost.
 func (s *Store) Lost() <-chan struct{} { return nil }
 
-// Written is the number of bytes that commits have written to the file.
-func (s *Store) Written() int64 {
-	stats := s.db.Stats().TxStats
-	return stats.GetPageAlloc() + s.commits*pageSize // and a meta page each
-}
-
 func (s *Store) update(r Records, replace bool) error {
 	next := uint64(0)
 	err := guarded(func() error {
@@ -392,7 +384,6 @@ func (s *Store) update(r Records, replace bool) error {
 		return fmt.Errorf("writing the healer's state %s: %w", s.path(), err)
 	}
 	s.generation.Store(next)
-	s.commits++
 	return nil
 }
 
