@@ -427,3 +427,8 @@ func mustNotContain(t *testing.T, where, text string, secrets ...string) {
 		}
 	}
 }
+
+// Reboot reboots a dragon because a human wants it: see Write.
+func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force bool) (healer.Action, error) {
+	return h.Write(ctx, WriteRequest{Target: target, Kind: healer.Reboot, Owner: owner, Reason: reason, Force: force})
+}

@@ -154,7 +154,7 @@ func TestNothingIsSentAfterAPause(t *testing.T) {
 			return err
 		},
 		"maintenance": func(w *fixture) error {
-			_, err := w.healer.Maintenance(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "race"})
+			_, err := w.healer.Pause(w.ctx, healer.PauseRequest{Kind: healer.Maintained, Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "race"})
 			return err
 		},
 		"quarantine": func(w *fixture) error { return w.healer.Quarantine(w.ctx, w.worker(1), "eva", "race") },
@@ -331,7 +331,7 @@ func TestWhatWasAskedForIsShownAtOnceAndSurvives(t *testing.T) {
 		w := newFixture(t, 4)
 		w.start()
 		w.settle()
-		p, err := w.healer.Maintenance(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "new fan"})
+		p, err := w.healer.Pause(w.ctx, healer.PauseRequest{Kind: healer.Maintained, Scope: "mac", Value: w.worker(1), Owner: "eva", Reason: "new fan"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -121,12 +121,6 @@ func (h *Healer) Pause(ctx context.Context, r healer.PauseRequest) (p healer.Pau
 	return p, err
 }
 
-// Maintenance is a Pause whose dragons do not count as sick, and whose alerts are muted.
-func (h *Healer) Maintenance(ctx context.Context, r healer.PauseRequest) (healer.Pause, error) {
-	r.Kind = healer.Maintained
-	return h.Pause(ctx, r)
-}
-
 // Retire silences a dragon for as long as it takes: a maintenance without a limit.
 func (h *Healer) Retire(ctx context.Context, target string, d time.Duration, by, reason string) (healer.Pause, error) {
 	return h.Pause(ctx, healer.PauseRequest{Kind: healer.Maintained, Scope: "mac", Value: target, For: d, Owner: by, Reason: reason, Retired: true})
@@ -284,11 +278,6 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 	case <-ctx.Done():
 		return healer.Action{}, ctx.Err()
 	}
-}
-
-// Reboot reboots a dragon because a human wants it: see Write.
-func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force bool) (healer.Action, error) {
-	return h.Write(ctx, WriteRequest{Target: target, Kind: healer.Reboot, Owner: owner, Reason: reason, Force: force})
 }
 
 // change does what a human wants done to the memory, writes it down, and shows it.
