@@ -152,6 +152,14 @@ func (s *setting) apply(to *Settings, text string) error {
 	return nil
 }
 
+// into is what a flag does that sets a field in another form than the file has.
+func into[T any](field func(*Settings) *T, parse func(string) (T, error)) func(*Settings, string) error {
+	return func(s *Settings, text string) (err error) {
+		*field(s), err = parse(text)
+		return err
+	}
+}
+
 func (s *setting) isList() bool { return s.key != "" && typeAt(s.key).Kind() == reflect.Slice }
 
 // isBool reports whether the flag takes no value.

@@ -265,20 +265,11 @@ narrower first), a site, a model, ` + "`all`" + `. Two equally specific profiles
 	}
 	return append(append(sections, append(haSections(), powerSection(), notifySection(), calendarSection())...), section{rows: []setting{
 		{flag: "dragon-autotune-mode", holder: "MODE", doc: "Desired autotune mode: efficient, balanced, factory or performance. Default: left as it is.",
-			set: func(s *Settings, text string) (err error) {
-				s.AutotuneMode, err = Choice(dragon.AutoTuneModes()...)(text)
-				return err
-			}},
+			set: into(func(s *Settings) *string { return &s.AutotuneMode }, Choice(dragon.AutoTuneModes()...))},
 		{flag: "pools", holder: "JSON", secret: true, doc: "Desired pools, as a JSON list. Default: left as they are.",
-			set: func(s *Settings, text string) (err error) {
-				s.Pools, err = ParsePools(text)
-				return err
-			}},
+			set: into(func(s *Settings) *[]PoolSet { return &s.Pools }, ParsePools)},
 		{flag: "simulation.speed", def: "1", doc: "How many times faster the healer's clock runs. Only where every network and dragon has a loopback address.",
-			set: func(s *Settings, text string) (err error) {
-				s.SimulationSpeed, err = ParseSpeed(text)
-				return err
-			}},
+			set: into(func(s *Settings) *float64 { return &s.SimulationSpeed }, ParseSpeed)},
 	}})
 }
 

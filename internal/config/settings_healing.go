@@ -208,17 +208,11 @@ func healingDefaultSections() []section {
 			{key: "min_hashrate_per_board", as: hashrate, flag: "dragon-health-hashrate-min", def: "1000",
 				doc:  "A dragon is sick if any board is below this hash rate, whatever its baseline is; 0: off.",
 				help: "Minimum hash rate per board, in GH/s (SHA-256 models).",
-				set: func(s *Settings, text string) (err error) {
-					s.Policy.Default.Detect.MinPerBoard, err = parseGigahashes(text)
-					return err
-				}},
+				set:  into(func(s *Settings) *float64 { return &s.Policy.Default.Detect.MinPerBoard }, parseGigahashes)},
 			{key: "min_hashrate_any_algorithm", doc: "Whether `min_hashrate_per_board` is for all models and not only for SHA-256 models."},
 			{key: "min_hashrate", flag: "dragon-health-hashrate-duration", def: "3600", doc: "The evidence for a board below `min_hashrate_per_board`. The flag sets its `for`.",
 				help: "How long a board must be below the minimum hash rate for its dragon to be sick.",
-				set: func(s *Settings, text string) (err error) {
-					s.Policy.Default.Detect.Min.For, err = ParseDuration(text)
-					return err
-				}},
+				set:  into(func(s *Settings) *time.Duration { return &s.Policy.Default.Detect.Min.For }, ParseDuration)},
 		}},
 		{path: "healing.default.heat", about: "Temperatures are in °C.", rows: []setting{
 			{key: "warn", from: "20", to: "125", doc: "A dragon is hot from this temperature on, and a low hash rate is then attributed to the heat."},
