@@ -166,7 +166,7 @@ func (e *Etcd) lead(ctx context.Context) error {
 		return err
 	}
 	if kvs := now.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-		return heldError(kvs[0].Value)
+		return &HeldError{leaderOf(kvs[0].Value)}
 	}
 	if kvs := now.Responses[3].GetResponseRange().Kvs; len(kvs) > 0 {
 		if _, err := decodeSeal(kvs[0].Value); errors.Is(err, ErrNewer) {
@@ -197,7 +197,7 @@ func (e *Etcd) lead(ctx context.Context) error {
 	}
 	if !won.Succeeded {
 		if kvs := won.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-			return heldError(kvs[0].Value)
+			return &HeldError{leaderOf(kvs[0].Value)}
 		}
 		return &HeldError{Instance{ID: "(another)"}}
 	}
@@ -208,12 +208,11 @@ func (e *Etcd) lead(ctx context.Context) error {
 	return nil
 }
 
-func heldError(value []byte) error {
-	var leader Instance
+func leaderOf(value []byte) (leader Instance) {
 	if json.Unmarshal(value, &leader) != nil {
 		leader = Instance{ID: "(unreadable)"}
 	}
-	return &HeldError{leader}
+	return leader
 }
 
 // number reads a key that holds one; 0 where there is none.

@@ -71,9 +71,7 @@ func (m *Members) Meet(ctx context.Context, configHash string) (all []Member, le
 		}
 	}
 	for _, kv := range r.Responses[2].GetResponseRange().Kvs {
-		if json.Unmarshal(kv.Value, &leader) != nil {
-			leader.ID = "(unreadable)"
-		}
+		leader = leaderOf(kv.Value)
 	}
 	return all, leader, nil
 }
