@@ -96,9 +96,11 @@ func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 		case cred.Password != "" && cred.PasswordFile != "":
 			r.at(path, "has both password and password_file; want one")
 		case cred.PasswordFile != "":
-			if err := c.readPassword(&cred, dir); err != nil {
+			password, err := c.secretIn(cred.PasswordFile, dir)
+			if err != nil {
 				r.at(path+".password_file", "%s", err)
 			}
+			cred.Password = dragon.Secret(password)
 		case cred.Password == "" && r.has(path+".password"):
 			r.at(path+".password", "is empty")
 		case cred.Password == "":
@@ -117,12 +119,6 @@ func (c *Config) adoptCredentials(r *reader, dir string, sites []string) {
 	if r.has("credentials") && len(c.Logins) == 0 {
 		r.at("credentials", "is empty; leave the key out for the factory passwords")
 	}
-}
-
-func (c *Config) readPassword(cred *credential, dir string) error {
-	password, err := c.secretIn(cred.PasswordFile, dir)
-	cred.Password = dragon.Secret(password)
-	return err
 }
 
 // secretIn reads a password from a file, whose only line it is.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -267,15 +266,17 @@ func (c *Config) desiredBy(r *reader, p *profile, path, dir string) (l desiredLa
 
 func (c *Config) poolOf(r *reader, p *desiredPool, path, dir string) dragon.PoolConfig {
 	pool := dragon.PoolConfig{URL: p.URL, User: p.Username, Password: p.Password}
-	if p.PasswordFile != "" {
-		cred := credential{PasswordFile: p.PasswordFile}
-		if p.Password != "" {
-			r.at(path, "has both password and password_file; want one")
-		} else if err := c.readPassword(&cred, dir); err != nil {
+	switch {
+	case p.PasswordFile == "":
+	case p.Password != "":
+		r.at(path, "has both password and password_file; want one")
+	default:
+		password, err := c.secretIn(p.PasswordFile, dir)
+		if err != nil {
 			r.at(path+".password_file", "%s", err)
 			return pool
 		}
-		pool.Password = cmp.Or(p.Password, cred.Password)
+		pool.Password = dragon.Secret(password)
 	}
 	if err := pool.Validate(); err != nil {
 		r.at(path, "%s", err)
