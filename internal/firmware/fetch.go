@@ -19,6 +19,7 @@ import (
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
@@ -40,7 +41,7 @@ const (
 // fetches allows one download at a time: the vendors' hosts are slow, and waiters reuse
 // the image.
 type fetches struct {
-	slot  chan struct{}
+	slot  *semaphore.Weighted
 	pause func(context.Context, time.Duration) error // between attempts; tests do not wait
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -49,7 +50,7 @@ type fetches struct {
 }
 
 func (f *fetches) init(r prometheus.Registerer) {
-	f.slot = make(chan struct{}, 1)
+	f.slot = semaphore.NewWeighted(1)
 	f.pause = wait
 	auto := promauto.With(r)
 	f.total = auto.NewCounterVec(prometheus.CounterOpts{
@@ -93,12 +94,10 @@ func (l *Library) Fetch(ctx context.Context, o Offer) (Image, error) {
 		l.fetches.total.WithLabelValues("refused").Inc()
 		return Image{}, fmt.Errorf("firmware %.*q: %w", 64, o.Version, err)
 	}
-	select {
-	case l.fetches.slot <- struct{}{}:
-		defer func() { <-l.fetches.slot }()
-	case <-ctx.Done():
-		return Image{}, ctx.Err()
+	if err := l.fetches.slot.Acquire(ctx, 1); err != nil {
+		return Image{}, err
 	}
+	defer l.fetches.slot.Release(1)
 	p, err := l.pins()
 	if err != nil {
 		return Image{}, err

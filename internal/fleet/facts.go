@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-kit/log/level"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
@@ -244,7 +245,7 @@ func (d *Dragon) isDue(fact Fact, at time.Time) bool {
 func (f *Fleet) refresh(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	workers := make(chan struct{}, factWorkers)
+	workers := semaphore.NewWeighted(factWorkers)
 	vendors := vendorQueues{waiting: make(map[string][]*Dragon)}
 	for {
 		e, ok := f.factQueue.next(ctx)
@@ -266,13 +267,11 @@ func (f *Fleet) refresh(ctx context.Context) {
 			}
 			continue
 		}
-		select {
-		case workers <- struct{}{}:
-		case <-ctx.Done():
+		if workers.Acquire(ctx, 1) != nil {
 			return
 		}
 		wg.Go(func() {
-			defer func() { <-workers }()
+			defer workers.Release(1)
 			d.askFact(ctx, fact)
 		})
 	}

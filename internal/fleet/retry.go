@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // retryWorkers bounds the dragons that are asked at once whether they are back, so
@@ -38,7 +40,7 @@ func (f *Fleet) retryDelay(hangs bool, down time.Duration) time.Duration {
 func (f *Fleet) retry(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	workers := make(chan struct{}, retryWorkers)
+	workers := semaphore.NewWeighted(retryWorkers)
 	for {
 		e, ok := f.retries.next(ctx)
 		if !ok {
@@ -47,13 +49,11 @@ func (f *Fleet) retry(ctx context.Context) {
 		if !e.what.awaitsRetry(e.at) {
 			continue
 		}
-		select {
-		case workers <- struct{}{}:
-		case <-ctx.Done():
+		if workers.Acquire(ctx, 1) != nil {
 			return
 		}
 		wg.Go(func() {
-			defer func() { <-workers }()
+			defer workers.Release(1)
 			_, err := e.what.ReadNow(ctx)
 			if err != nil {
 				e.what.retryLater(e.at)
