@@ -137,6 +137,34 @@ func TestAStateThatHangsWhenOpenedIsSaid(t *testing.T) {
 	})
 }
 
+// An older program beside a newer one can lead only for as long as it reads the memory, and so
+// tries it seldom: each time nobody heals for as long.
+func TestAnOlderInstanceTriesToLeadSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 2)
+		var tries atomic.Int64
+		w.configs = append(w.configs, func(c *Config) {
+			open := openLocal(w.dir)
+			c.Shared = true
+			c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
+				tries.Add(1)
+				b, state, err := open(ctx, floor)
+				state.Fleet, state.WrittenBy = []byte(`{"version":2}`), "9.9.9"
+				return b, state, err
+			}
+		})
+		w.start()
+		pass(newerRest - time.Minute)
+		if s := w.healer.Status(); tries.Load() != 1 || s.Owner || !strings.Contains(s.Error, "written by mother-of-dragons 9.9.9") {
+			t.Errorf("%d tries, status %+v", tries.Load(), s)
+		}
+		pass(newerRest)
+		if n := tries.Load(); n != 2 {
+			t.Errorf("%d tries in %s, want 2", n, 2*newerRest)
+		}
+	})
+}
+
 func TestAProcessThatEndsWhileItStartsLeavesNothingBehind(t *testing.T) {
 	for _, x := range []struct{ takes, least, most time.Duration }{
 		{time.Second, time.Second, closeWithin}, {time.Hour, closeWithin, 2 * closeWithin},
