@@ -313,20 +313,16 @@ func (a *Attempt) stillWanted(s Standing) (Decision, error) {
 	case was.Upgrade != nil:
 		decisions = s.Plan.Upgrades
 	}
-	for i := range decisions {
-		d := &decisions[i]
-		switch {
-		case d.MAC != was.MAC:
-			continue
-		case was.Upgrade != nil && (d.Upgrade == nil || d.Upgrade.Rollout != was.Upgrade.Rollout),
-			was.Change != nil && (d.Change == nil || d.Change.Rollout != was.Change.Rollout || d.Change.Restore != was.Change.Restore):
-			return Decision{}, NotSentf("it is no longer known")
-		case d.Verb == Act && d.Kind == was.Kind && d.Reason == was.Reason:
-			return *d, nil
-		}
-		return Decision{}, NotSentf("it is no longer to be acted on")
+	d := find(decisions, func(d *Decision) bool { return d.MAC == was.MAC })
+	switch {
+	case d == nil,
+		was.Upgrade != nil && (d.Upgrade == nil || d.Upgrade.Rollout != was.Upgrade.Rollout),
+		was.Change != nil && (d.Change == nil || d.Change.Rollout != was.Change.Rollout || d.Change.Restore != was.Change.Restore):
+		return Decision{}, NotSentf("it is no longer known")
+	case d.Verb == Act && d.Kind == was.Kind && d.Reason == was.Reason:
+		return *d, nil
 	}
-	return Decision{}, NotSentf("it is no longer known")
+	return Decision{}, NotSentf("it is no longer to be acted on")
 }
 
 // GoOn asks, between two requests of one Send, whether the next may go out: a request may have

@@ -234,12 +234,7 @@ type PastHold struct {
 const pastHoldFor = 6 * time.Hour
 
 func (m *Memory) pastHold(name, scope string) *PastHold {
-	for i := range m.Fleet.PastHolds {
-		if p := &m.Fleet.PastHolds[i]; p.Name == name && p.Scope == scope {
-			return p
-		}
-	}
-	return nil
+	return find(m.Fleet.PastHolds, func(p *PastHold) bool { return p.Name == name && p.Scope == scope })
 }
 
 // expirePastHolds forgets the breakers that closed long ago, or that the function chooses.
@@ -325,15 +320,9 @@ func (c *cycle) countSick() (fleet sickTally, scopes map[string]*sickTally) {
 		one := c.tallyOf(s)
 		fleet.add(one)
 		for _, key := range scopesOf(s.f) {
-			if key.kind == "" {
-				continue
+			if key.kind != "" {
+				entry(keys, key).add(one)
 			}
-			t := keys[key]
-			if t == nil {
-				t = new(sickTally)
-				keys[key] = t
-			}
-			t.add(one)
 		}
 	}
 	c.siteHot = c.n > 0 && hot >= atLeast(c.p.Causes.SiteHot, c.n, 2)
@@ -457,12 +446,7 @@ func (c *cycle) harmedLately() bool {
 			n, from = n+1, a.At
 		}
 	}
-	harmful := 0
-	for _, at := range c.m.Fleet.Harm {
-		if at >= from {
-			harmful++
-		}
-	}
+	harmful := howMany(c.m.Fleet.Harm, func(at Moment) bool { return at >= from })
 	return harmful >= c.p.Breakers.HarmRecent.ceilOf(n)
 }
 
@@ -536,11 +520,7 @@ func (c *cycle) tally(s *subject, a *Action) {
 }
 
 func (f *FleetRecord) outcomes(key string) *Outcomes {
-	o := f.Outcomes[key]
-	if o == nil {
-		o = new(Outcomes)
-		f.Outcomes[key] = o
-	}
+	o := entry(f.Outcomes, key)
 	if o.Totals == nil {
 		o.Totals = make(map[Outcome]int)
 	}

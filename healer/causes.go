@@ -2,7 +2,6 @@ package healer
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -40,11 +39,7 @@ func (c *cycle) poolsDown() {
 			if bad && s.r.gaveUpWork() {
 				continue
 			}
-			p := pools[f.URL]
-			if p == nil {
-				p = new(pool)
-				pools[f.URL] = p
-			}
+			p := entry(pools, f.URL)
 			p.members++
 			if s.r.Quarantine == nil && s.f.alive() > 0 {
 				p.able++
@@ -59,7 +54,7 @@ func (c *cycle) poolsDown() {
 			}
 		}
 	}
-	for _, url := range slices.Sorted(maps.Keys(pools)) {
+	for _, url := range sortedKeys(pools) {
 		p := pools[url]
 		limit := atLeast(c.p.Causes.Pool, p.members, c.p.Causes.PoolFloor)
 		down := p.bad >= limit
@@ -139,17 +134,13 @@ func (c *cycle) domainsDown() {
 		if s.conflict || c.now.Since(max(s.r.LastSeen, s.w.ok)) >= 24*time.Hour {
 			continue
 		}
-		d := domains[s.f.Domain]
-		if d == nil {
-			d = new(domain)
-			domains[s.f.Domain] = d
-		}
+		d := entry(domains, s.f.Domain)
 		d.members++
 		if s.w.silent != 0 {
 			d.gone = append(d.gone, s.w.silent)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(domains)) {
+	for _, name := range sortedKeys(domains) {
 		d := domains[name]
 		limit := atLeast(c.p.Causes.Domain, d.members, c.p.Causes.DomainFloor)
 		slices.Sort(d.gone)
@@ -247,12 +238,9 @@ func (c *cycle) fleetBoot() {
 
 // ours reports whether the healer caused a start of the dragon at a moment.
 func (c *cycle) ours(s *subject, at Moment) bool {
-	for i := range s.r.Restarts {
-		if x := &s.r.Restarts[i]; x.Cause == CauseHealer && time.Duration(x.At-at).Abs() <= bootTolerance {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.r.Restarts, func(x RestartSeen) bool {
+		return x.Cause == CauseHealer && time.Duration(x.At-at).Abs() <= bootTolerance
+	})
 }
 
 // schemaDrift finds the firmware versions that many dragons cannot be read with.
@@ -263,17 +251,13 @@ func (c *cycle) schemaDrift() {
 		if s.conflict || s.f.Status != Reached && s.f.Status != BadResponse {
 			continue
 		}
-		v := versions[s.f.Firmware]
-		if v == nil {
-			v = new(version)
-			versions[s.f.Firmware] = v
-		}
+		v := entry(versions, s.f.Firmware)
 		v.members++
 		if s.w.invalid {
 			v.bad++
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(versions)) {
+	for _, name := range sortedKeys(versions) {
 		v := versions[name]
 		tripped := v.bad >= atLeast(c.p.Causes.Schema, v.members, c.p.Causes.SchemaFloor)
 		c.track(condition{name: "schema", inside: true, scope: name, tripped: tripped, clear: !tripped, cooldown: c.p.Breakers.Cooldown,

@@ -150,13 +150,7 @@ func (f *Facts) earns(w *DesiredState) bool {
 
 // members is how many dragons have the desired state of a rollout now.
 func (c *cycle) members(ro *ConfigRollout) int {
-	n := 0
-	for _, s := range c.all {
-		if s.f.Desired != nil && s.f.Desired.Key == ro.Key {
-			n++
-		}
-	}
-	return n
+	return howMany(c.all, func(s *subject) bool { return s.f.Desired != nil && s.f.Desired.Key == ro.Key })
 }
 
 // change is a configuration to be written to a dragon, and the rollout that wants it.

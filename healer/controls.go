@@ -350,5 +350,3 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 	m.closeBreaker(b)
 	return nil
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -322,13 +322,15 @@ func judgeFlatline(e *detectorInput) finding {
 // judgeDeadHot looks for boards that died hot, also long ago: a board that has cooled
 // did still die of heat.
 func judgeDeadHot(e *detectorInput) finding {
-	for i := range e.f.Boards {
-		b := &e.f.Boards[i]
-		if b.dead() && slices.Contains(e.r.DeadHot, b.Slot) {
-			return is(true, b.Temperature.Or(-1), e.p.Heat.DeadHot, b.Slot)
-		}
+	if b := diedHot(e.f, e.r); b != nil {
+		return is(true, b.Temperature.Or(-1), e.p.Heat.DeadHot, b.Slot)
 	}
 	return is(false, 0, e.p.Heat.DeadHot, -1)
+}
+
+// diedHot is the first board that died of heat; nil: none did.
+func diedHot(f *Facts, r *Record) *BoardFacts {
+	return find(f.Boards, func(b *BoardFacts) bool { return b.dead() && slices.Contains(r.DeadHot, b.Slot) })
 }
 
 func judgeDeadBoard(e *detectorInput) finding {
@@ -440,10 +442,8 @@ func judgeBogusTemp(e *detectorInput) finding {
 	if !e.w.sensors() {
 		return finding{slot: -1}
 	}
-	for i := range e.f.Boards {
-		if b := &e.f.Boards[i]; e.w.sensorFault(b, e.at, &e.p.Heat) {
-			return is(true, b.Temperature.Or(-1), 125, b.Slot)
-		}
+	if b := find(e.f.Boards, func(b *BoardFacts) bool { return e.w.sensorFault(b, e.at, &e.p.Heat) }); b != nil {
+		return is(true, b.Temperature.Or(-1), 125, b.Slot)
 	}
 	return is(false, 0, 125, -1)
 }
@@ -458,12 +458,8 @@ func (w *watch) sensorFault(b *BoardFacts, at Moment, p *HeatPolicy) bool {
 	if b.Status != "Alive" || !credible(b.Temperature) {
 		return b.Status == "Alive"
 	}
-	for i := range w.boards {
-		if bw := &w.boards[i]; bw.slot == b.Slot {
-			return b.Temperature == dragon.Known(bw.temp) && bw.frozen(at, p)
-		}
-	}
-	return false
+	bw := w.boardAt(b.Slot)
+	return bw != nil && b.Temperature == dragon.Known(bw.temp) && bw.frozen(at, p)
 }
 
 func judgeTuningStuck(e *detectorInput) finding {
@@ -500,10 +496,5 @@ func heated(f *Facts, r *Record, h *HeatPolicy) bool {
 			return true
 		}
 	}
-	for i := range f.Boards {
-		if b := &f.Boards[i]; b.dead() && slices.Contains(r.DeadHot, b.Slot) {
-			return true
-		}
-	}
-	return false
+	return diedHot(f, r) != nil
 }

@@ -139,12 +139,7 @@ func (c *cycle) noteReverts(s *subject, r *ConfigRecord) {
 		r.Reverts = append(slices.DeleteFunc(slices.Clone(r.Reverts), func(u ExternalRevert) bool { return c.now.Since(u.At) >= day }), ExternalRevert{d.Item, c.now})
 		c.m.touch(s.f.MAC)
 		c.out.Reverted = append(c.out.Reverted, s.f.Worker)
-		times := 0
-		for _, u := range r.Reverts {
-			if u.Item == d.Item {
-				times++
-			}
-		}
+		times := howMany(r.Reverts, func(u ExternalRevert) bool { return u.Item == d.Item })
 		note := fmt.Sprintf("its %s changed without the healer: want %s, have %s", d.Item, d.Want, d.Have)
 		if times >= c.p.Rollout.ConflictAfter && !slices.Contains(r.Conflict, d.Item) {
 			r.Conflict = append(slices.Clone(r.Conflict), d.Item)

@@ -286,12 +286,7 @@ func rateOf(from, to *counters) (dragon.Number, []float64) {
 }
 
 func boardIn(boards []BoardFacts, slot int) *BoardFacts {
-	for i := range boards {
-		if boards[i].Slot == slot {
-			return &boards[i]
-		}
-	}
-	return nil
+	return find(boards, func(b *BoardFacts) bool { return b.Slot == slot })
 }
 
 // frozen reports whether no board has done any work, nor had a share accepted, over
@@ -373,11 +368,14 @@ func (w *watch) trackTemperature(f *Facts, at Moment, p *HeatPolicy) {
 	}
 }
 
+// boardAt is what is known of a board; nil: nothing.
+func (w *watch) boardAt(slot int) *boardWatch {
+	return find(w.boards, func(b *boardWatch) bool { return b.slot == slot })
+}
+
 func (w *watch) board(slot int, at Moment) *boardWatch {
-	for i := range w.boards {
-		if w.boards[i].slot == slot {
-			return &w.boards[i]
-		}
+	if b := w.boardAt(slot); b != nil {
+		return b
 	}
 	w.boards = append(w.boards, boardWatch{slot: slot, changed: at})
 	return &w.boards[len(w.boards)-1]
@@ -423,13 +421,7 @@ func (f *Facts) hottest() dragon.Number {
 
 // alive is the number of boards that the device does not call dead.
 func (f *Facts) alive() int {
-	n := 0
-	for i := range f.Boards {
-		if f.Boards[i].Status == "Alive" {
-			n++
-		}
-	}
-	return n
+	return howMany(f.Boards, func(b BoardFacts) bool { return b.Status == "Alive" })
 }
 
 // valid reports whether a sample has what every firmware sends. Without it, a sample is not

@@ -229,12 +229,7 @@ type View struct {
 
 // Of returns what is known of the dragon with a MAC; nil: nothing.
 func (v *View) Of(mac string) *Facts {
-	for i := range v.Dragons {
-		if f := &v.Dragons[i]; f.MAC == mac {
-			return f
-		}
-	}
-	return nil
+	return find(v.Dragons, func(f *Facts) bool { return f.MAC == mac })
 }
 
 // Host is the healer's own preconditions: clock, lock, disk, STOP. Its zero value closes every gate

@@ -295,12 +295,9 @@ func (q *gateRequest) fitness() answer {
 
 // uploads limits how many dragons are sent an image at one time.
 func (q *gateRequest) uploads() answer {
-	n := 0
-	for _, s := range slices.Concat(q.c.all, q.c.frozen) {
-		if u := s.r.Upgrade; u != nil && u.Phase == UpgradeUploading {
-			n++
-		}
-	}
+	n := howMany(slices.Concat(q.c.all, q.c.frozen), func(s *subject) bool {
+		return s.r.Upgrade != nil && s.r.Upgrade.Phase == UpgradeUploading
+	})
 	return answer{open: n < q.c.p.Firmware.Uploads, detail: fmt.Sprintf("%d/%d", n, q.c.p.Firmware.Uploads)}
 }
 

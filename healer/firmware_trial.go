@@ -90,12 +90,7 @@ func (f *Facts) errors() (errors, hashes float64) {
 
 // works reports whether all boards that there were do some work again.
 func (f *Facts) works(boards int) bool {
-	n := 0
-	for i := range f.Boards {
-		if b := &f.Boards[i]; !b.dead() && b.Hashes.Or(0) > 0 {
-			n++
-		}
-	}
+	n := howMany(f.Boards, func(b BoardFacts) bool { return !b.dead() && b.Hashes.Or(0) > 0 })
 	return n >= boards && n > 0
 }
 

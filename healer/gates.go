@@ -369,12 +369,7 @@ var gates = []gate{
 
 // gateOf is the row of a gate; nil: it has none.
 func gateOf(name Gate) *gate {
-	for i := range gates {
-		if gates[i].name == name {
-			return &gates[i]
-		}
-	}
-	return nil
+	return find(gates, func(g *gate) bool { return g.name == name })
 }
 
 // Gates returns the names of all gates in order.

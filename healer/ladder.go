@@ -94,13 +94,8 @@ func (l *LadderPolicy) label(rung int) string {
 	if rung < 1 || rung > len(l.Steps) {
 		return ""
 	}
-	kind, n := l.Steps[rung-1], 0
-	for _, k := range l.Steps[:rung] {
-		if k == kind {
-			n++
-		}
-	}
-	if n > 1 {
+	kind := l.Steps[rung-1]
+	if n := howMany(l.Steps[:rung], func(k Kind) bool { return k == kind }); n > 1 {
 		return fmt.Sprintf("%s#%d", kind, n)
 	}
 	return string(kind)
@@ -154,13 +149,7 @@ func (c *cycle) useless(o *Outcomes) bool {
 
 // good is how many of the last tries helped.
 func (o *Outcomes) good() int {
-	n := 0
-	for _, ok := range o.Last {
-		if ok {
-			n++
-		}
-	}
-	return n
+	return howMany(o.Last, func(ok bool) bool { return ok })
 }
 
 // chance is the mean of what is known of a step: Beta(1,1) by its last tries.

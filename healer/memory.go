@@ -163,12 +163,7 @@ type Record struct {
 
 // open returns the action that still occupies the dragon's slot, or nil.
 func (r *Record) open() *Action {
-	for i := len(r.Actions) - 1; i >= 0; i-- {
-		if r.Actions[i].Outcome == Open {
-			return &r.Actions[i]
-		}
-	}
-	return nil
+	return r.last(func(a *Action) bool { return a.Outcome == Open })
 }
 
 // last returns the newest action that fits, or nil.

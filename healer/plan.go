@@ -242,22 +242,15 @@ type CauseState struct {
 
 // BreakerState returns the state of the first breaker of a name.
 func (p *Plan) BreakerState(name string) BreakerState {
-	for i := range p.Breakers {
-		if p.Breakers[i].Name == name {
-			return p.Breakers[i].State
-		}
+	if b := find(p.Breakers, func(b *Breaker) bool { return b.Name == name }); b != nil {
+		return b.State
 	}
 	return BreakerClosed
 }
 
 // ChangeOf is the decision to configure a dragon; nil if there is none.
 func (p *Plan) ChangeOf(mac string) *Decision {
-	for i := range p.Changes {
-		if p.Changes[i].MAC == mac {
-			return &p.Changes[i]
-		}
-	}
-	return nil
+	return find(p.Changes, func(d *Decision) bool { return d.MAC == mac })
 }
 
 // Exit codes of the plan command.

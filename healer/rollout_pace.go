@@ -98,13 +98,9 @@ func (p *Policy) ConfigTime(n, dragons int) time.Duration {
 
 // ahead is how many dragons of other rollouts may be written to before a rollout ends.
 func (c *cycle) ahead(ro *ConfigRollout, priority int) int {
-	n := 0
-	for _, s := range c.all {
-		if s.rollout != nil && s.rollout != ro && s.rollout.State != RolloutAborted && s.f.Desired.Priority >= priority && s.waitsForWrite() {
-			n++
-		}
-	}
-	return n
+	return howMany(c.all, func(s *subject) bool {
+		return s.rollout != nil && s.rollout != ro && s.rollout.State != RolloutAborted && s.f.Desired.Priority >= priority && s.waitsForWrite()
+	})
 }
 
 // waitsForWrite reports whether the dragon is still to get its desired state.

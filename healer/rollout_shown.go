@@ -141,11 +141,7 @@ func (c *cycle) showFirmware() {
 
 // Rollout returns one rollout of firmware as it stands.
 func (p *Plan) Rollout(id string) *FirmwareShown {
-	i := slices.IndexFunc(p.Firmware, func(x FirmwareShown) bool { return x.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &p.Firmware[i]
+	return find(p.Firmware, func(x *FirmwareShown) bool { return x.ID == id })
 }
 
 // WantsFirmware reports whether the option auto_upgrade may begin a rollout of a release: some

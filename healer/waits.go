@@ -3,7 +3,6 @@ package healer
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -55,11 +54,8 @@ func (c *cycle) waits() {
 			if g.Open {
 				continue
 			}
-			w := longest[g.Name]
-			if w == nil {
-				w = &Waiting{Gate: g.Name}
-				longest[g.Name] = w
-			}
+			w := entry(longest, g.Name)
+			w.Gate = g.Name
 			w.Dragons++
 			if w.Worker != "" && waited <= w.For {
 				continue
@@ -70,7 +66,7 @@ func (c *cycle) waits() {
 			}
 		}
 	}
-	for _, gate := range slices.Sorted(maps.Keys(longest)) {
+	for _, gate := range sortedKeys(longest) {
 		c.out.Waiting = append(c.out.Waiting, *longest[gate])
 	}
 	slices.SortStableFunc(c.out.Waiting, func(a, b Waiting) int { return cmp.Compare(b.For, a.For) })
