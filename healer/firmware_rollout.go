@@ -290,7 +290,8 @@ func (c *cycle) unfit(s *subject, r *FirmwareRelease) string {
 
 // fitness is closed for dragons that are not well.
 func (q *gateRequest) fitness() answer {
-	return openUnless(q.c.unfit(q.s, &q.upgrade.Release))
+	why := q.c.unfit(q.s, &q.upgrade.Release)
+	return closedIf(why != "", why)
 }
 
 // uploads limits how many dragons are sent an image at one time.

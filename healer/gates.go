@@ -128,8 +128,21 @@ func no(wait time.Duration, format string, args ...any) answer {
 	return answer{detail: fmt.Sprintf(format, args...), wait: wait}
 }
 
-// openUnless is closed where why is not empty.
-func openUnless(why string) answer { return answer{open: why == "", detail: why} }
+// closedIf is closed while a condition holds, and says why.
+func closedIf(condition bool, why string) answer {
+	if condition {
+		return answer{detail: why}
+	}
+	return yes("")
+}
+
+// closedFor is closed while there is time left to wait.
+func closedFor(wait time.Duration, format string, args ...any) answer {
+	if wait > 0 {
+		return no(wait, format, args...)
+	}
+	return yes("")
+}
 
 // breakerKind says whether a gate is the breaker of its name.
 type breakerKind uint8
@@ -168,19 +181,15 @@ var gates = []gate{
 	{name: GateStop, closed: "while the file `STOP` is in the data directory",
 		human: "remove the file STOP from the data directory",
 		holds: allWrites, unforceable: true, fleetWide: true, alert: "HealerStopped",
-		ask: func(q *gateRequest) answer { return openUnless(reasonIf(q.c.host.Stop, "the STOP file is there")) }},
+		ask: func(q *gateRequest) answer { return closedIf(q.c.host.Stop, "the STOP file is there") }},
 	{name: GateOwner, closed: "while another process owns the state",
 		human: "stop the other process that uses the data directory",
 		holds: allWrites, unforceable: true, fleetWide: true, alert: "HealerReadOnly",
-		ask: func(q *gateRequest) answer {
-			return openUnless(reasonIf(!q.c.host.Owner, "another process holds the store"))
-		}},
+		ask: func(q *gateRequest) answer { return closedIf(!q.c.host.Owner, "another process holds the store") }},
 	{name: GateStore, closed: "while the state cannot be written",
 		human: "make the data directory writable",
 		holds: allWrites, unforceable: true, fleetWide: true, alert: "HealerReadOnly",
-		ask: func(q *gateRequest) answer {
-			return openUnless(reasonIf(!q.c.host.StateWritable, "the state cannot be written"))
-		}},
+		ask: func(q *gateRequest) answer { return closedIf(!q.c.host.StateWritable, "the state cannot be written") }},
 	{name: GateClock, closed: "until the host's clock is trusted: kept by NTP, or 15 minutes without going back; and " +
 		"for 10 minutes after a jump. Without NTP until then, the time that the host was off never counts",
 		human: "let NTP set the clock of this host",
@@ -207,11 +216,11 @@ var gates = []gate{
 		"before ends as `unknown` at its deadline, so that the others go on being healed; a rollout of firmware pauses",
 		human: "give each dragon a MAC of its own",
 		holds: allWrites, unforceable: true, own: true, alert: "DuplicateMAC",
-		ask: func(q *gateRequest) answer { return openUnless(reasonIf(q.s.conflict, "its MAC is not its own")) }},
+		ask: func(q *gateRequest) answer { return closedIf(q.s.conflict, "its MAC is not its own") }},
 	{name: GateMaintenance, closed: "while the dragon is in maintenance",
 		human: "mother-of-dragons healer resume ID",
 		holds: allWrites, hold: true, own: true, alert: "HealerPaused",
-		ask: func(q *gateRequest) answer { return openUnless(reasonIf(q.s.maintenance, "in maintenance")) }},
+		ask: func(q *gateRequest) answer { return closedIf(q.s.maintenance, "in maintenance") }},
 	{name: GateQuarantine, closed: "while the dragon is in quarantine",
 		human: "mother-of-dragons healer release WORKER",
 		holds: allWrites, hold: true, own: true, alert: "DragonQuarantined",
@@ -219,7 +228,7 @@ var gates = []gate{
 	{name: GateLost, closed: "after an action that the dragon did not come back from",
 		human: "look at the dragon: power, network, board",
 		holds: allWrites, alert: "LostAfterAction",
-		ask: func(q *gateRequest) answer { return openUnless(reasonIf(q.s.r.Lost != 0, "lost after an action")) }},
+		ask: func(q *gateRequest) answer { return closedIf(q.s.r.Lost != 0, "lost after an action") }},
 	{name: GateFlapping, closed: "while the dragon restarts by itself: three times in an hour, until a day without",
 		human: "find out why it restarts, then mother-of-dragons healer release WORKER",
 		holds: allWrites, own: true, alert: "DragonFlapping",

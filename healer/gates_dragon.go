@@ -6,29 +6,17 @@ import (
 	"time"
 )
 
-func reasonIf(condition bool, why string) string {
-	if condition {
-		return why
-	}
-	return ""
-}
-
 func (q *gateRequest) clock() answer {
 	t := &q.c.m.run.time
 	if !t.trusted {
 		return no(max(0, trustAfter-t.alive), "the clock is not trusted yet")
 	}
-	if wait := t.jumpPause(q.c.p.JumpPause); wait > 0 {
-		return no(wait, "the clock has jumped")
-	}
-	return yes("")
+	return closedFor(t.jumpPause(q.c.p.JumpPause), "the clock has jumped")
 }
 
 func (q *gateRequest) recovered() answer {
 	if r := q.c.m.Fleet.Recovered; r != nil && !r.Acked {
-		if wait := q.c.p.Breakers.RecoveredObserve - q.c.now.Since(r.At); wait > 0 {
-			return no(wait, "memory lost: %s", r.Reason)
-		}
+		return closedFor(q.c.p.Breakers.RecoveredObserve-q.c.now.Since(r.At), "memory lost: %s", r.Reason)
 	}
 	return yes("")
 }
@@ -158,10 +146,8 @@ func (q *gateRequest) afterConfig() answer {
 	if a == nil || q.change != nil { // that one has its gap, and its budget
 		return yes("")
 	}
-	if wait := q.s.p.Grace.AfterConfig - q.c.now.Since(a.At); wait > 0 {
-		return no(wait, "%s written %s ago", a.Kind, ShortDuration(q.c.now.Since(a.At)))
-	}
-	return yes("")
+	age := q.c.now.Since(a.At)
+	return closedFor(q.s.p.Grace.AfterConfig-age, "%s written %s ago", a.Kind, ShortDuration(age))
 }
 
 // cooling waits until a board that died of heat is cold. A dead board may report the
@@ -231,10 +217,7 @@ func (q *gateRequest) holdDown() answer {
 }
 
 func (q *gateRequest) interval() answer {
-	if q.step.interval > 0 {
-		return no(q.step.interval, "%s is not acted on more often", q.reason)
-	}
-	return yes("")
+	return closedFor(q.step.interval, "%s is not acted on more often", q.reason)
 }
 
 func (q *gateRequest) gap() answer {
@@ -250,10 +233,8 @@ func (q *gateRequest) gap() answer {
 	if len(q.s.r.Actions) == 0 || q.change != nil && q.change.Restore {
 		return yes("")
 	}
-	if wait := q.s.p.Device.MinGap - q.c.now.Since(last); wait > 0 {
-		return no(wait, "written to %s ago", ShortDuration(q.c.now.Since(last)))
-	}
-	return yes("")
+	age := q.c.now.Since(last)
+	return closedFor(q.s.p.Device.MinGap-age, "written to %s ago", ShortDuration(age))
 }
 
 func (q *gateRequest) deviceBudget() answer {
