@@ -2,6 +2,7 @@ package healer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -151,14 +152,9 @@ func (c *cycle) decided(s *subject, d *Decision, verb Verb) Audit {
 	a.State, a.Reason, a.Action, a.Rung, a.Benefit, a.ActionID, a.Note = d.State, d.Reason, d.Kind, d.Rung, d.Benefit, d.ActionID, d.Note
 	evidence := d.Evidence
 	a.Evidence = &evidence
-	acts := d.Verb == Act || d.Verb == WouldAct
-	for _, g := range d.Gates {
-		if !g.Open || acts {
-			a.Gates = append(a.Gates, g)
-		}
-	}
-	if acts {
-		a.Budget = c.out.Budgets
+	a.Gates = Closed(d.Gates)
+	if d.Verb == Act || d.Verb == WouldAct {
+		a.Gates, a.Budget = slices.Clone(d.Gates), c.out.Budgets
 	}
 	return a
 }
@@ -170,13 +166,5 @@ func (s State) Quiet() bool {
 
 // what is the part of a decision whose change makes a new line.
 func (d *Decision) what() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s %s %d", d.Verb, d.State, d.Reason, d.Kind, d.Rung)
-	for _, g := range d.Gates {
-		if !g.Open {
-			b.WriteByte(' ')
-			b.WriteString(string(g.Name))
-		}
-	}
-	return b.String()
+	return fmt.Sprintf("%s %s %s %s %d %s", d.Verb, d.State, d.Reason, d.Kind, d.Rung, d.ClosedGates())
 }
