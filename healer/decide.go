@@ -477,7 +477,7 @@ func (c *cycle) choose() {
 	c.out.Dragons = make([]Decision, len(c.order))
 	for i, s := range c.order {
 		s.decision = &c.out.Dragons[i]
-		c.describeIn(s, s.decision)
+		c.describe(s, s.decision)
 	}
 	for _, s := range c.order[:sick] {
 		c.decide(s)

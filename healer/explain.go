@@ -6,15 +6,9 @@ import (
 	"time"
 )
 
-// describe makes the decision about a dragon that nothing is done with: the state and
+// describe fills in the decision about a dragon that nothing is done with: the state and
 // the numbers.
-func (c *cycle) describe(s *subject) *Decision {
-	d := new(Decision)
-	c.describeIn(s, d)
-	return d
-}
-
-func (c *cycle) describeIn(s *subject, d *Decision) {
+func (c *cycle) describe(s *subject, d *Decision) {
 	d.Who, d.Named, d.State, d.Since, d.Reason, d.Slot = s.f.Who, s.f.Named, s.r.State, s.r.Since, s.r.Reason, -1
 	d.Evidence, d.Desired = c.shown(s), s.syncStatus(c.m)
 	if i := s.about(); i >= 0 && !s.conflict {

@@ -24,7 +24,8 @@ func Ask(now Instant, view *View, mem *Memory, policy *Policy, r Request) Decisi
 		f := &Facts{Who: Who{MAC: r.MAC}}
 		s = &subject{f: f, r: &Record{Who: f.Who}, w: newWatch(), p: &c.p.Default, conflict: true, fired: -1, suspect: -1}
 	}
-	d := *c.describe(s)
+	var d Decision
+	c.describe(s, &d)
 	d.Kind, d.Reason, d.Note, d.Slot = r.Kind, "", r.Note, -1
 	q := &gateRequest{c: c, s: s, kind: r.Kind}
 	d.Gates = q.ask()

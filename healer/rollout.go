@@ -186,7 +186,8 @@ type rolloutStep struct {
 
 // propose asks the gates about a step of a rollout.
 func (c *cycle) propose(x rolloutStep) *Decision {
-	d := c.describe(x.s)
+	d := new(Decision)
+	c.describe(x.s, d)
 	d.Kind, d.Reason, d.Rung, d.Rungs, d.Slot, d.ActionID = x.kind, x.reason, 0, 0, -1, ""
 	d.Note, d.Upgrade = x.note, x.upgrade
 	mode := Enforce
