@@ -3,7 +3,6 @@ package healer
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
@@ -48,15 +47,7 @@ const (
 
 var muteNames = []string{"tuning", "pool", "own pools dead", "attributed to heat", "just changed"}
 
-func (m muteReason) String() string {
-	var names []string
-	for i, n := range muteNames {
-		if m&(1<<i) != 0 {
-			names = append(names, n)
-		}
-	}
-	return strings.Join(names, ", ")
-}
+func (m muteReason) String() string { return bitNames(uint8(m), muteNames) }
 
 // detector is a row of the table below: all that there is to say about one thing that may be wrong
 // with a dragon. The ladder, the gates, the labels of metrics and the documentation go by

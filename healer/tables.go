@@ -49,13 +49,18 @@ func (w writes) String() string {
 	if w == allWrites {
 		return "everything"
 	}
-	var names []string
-	for i, name := range writeNames {
-		if w&(1<<i) != 0 {
-			names = append(names, name)
+	return bitNames(uint8(w), writeNames)
+}
+
+// bitNames lists the names of the bits that are set.
+func bitNames(set uint8, names []string) string {
+	var listed []string
+	for i, name := range names {
+		if set&(1<<i) != 0 {
+			listed = append(listed, name)
 		}
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(listed, ", ")
 }
 
 // GateDocs returns what the documentation says of every gate, in the order in which they are asked.
