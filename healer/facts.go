@@ -180,10 +180,7 @@ func uptimeAt(s *dragon.Summary, o *dragon.Overview, elapsed dragon.Number) drag
 	if !ok {
 		return dragon.Number{}
 	}
-	age := s.At.Sub(o.At).Seconds()
-	if age < 0 { // the overview was read after the summary
-		age = 0
-	}
+	age := max(0, s.At.Sub(o.At).Seconds()) // 0: the overview was read after the summary
 	if e, known := elapsed.Get(); !known && age > 60 || known && e < age {
 		return dragon.Number{}
 	}

@@ -14,8 +14,8 @@ import (
 // pure lists what this package may import. Everything that has an effect, or that could
 // give two answers to one question, is in internal/agent.
 var pure = []string{
-	"bytes", "cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv", "iter", "maps", "math", "math/bits",
-	"net/netip", "slices", "strconv", "strings", "time", "unicode/utf8",
+	"cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt", "hash/fnv", "iter", "maps", "math", "math/bits",
+	"net/netip", "slices", "strconv", "strings", "time",
 	"github.com/brndnmtthws/mother-of-dragons/dragon",
 }
 

@@ -1,11 +1,9 @@
 package healer
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // ShortDuration writes a duration as people say it: 41m, 5h, 2d.
@@ -38,9 +36,4 @@ func Hashrate(v float64) string {
 func Hashes(v float64) string { return strings.TrimSuffix(Hashrate(v), "/s") }
 
 // Text makes valid UTF-8 of what a device says.
-func Text(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	return string(bytes.ToValidUTF8([]byte(s), []byte("�")))
-}
+func Text(s string) string { return strings.ToValidUTF8(s, "�") }
