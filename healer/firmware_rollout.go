@@ -302,14 +302,6 @@ func (q *gateRequest) uploads() answer {
 	return answer{open: n < q.c.p.Firmware.Uploads, detail: fmt.Sprintf("%d/%d", n, q.c.p.Firmware.Uploads)}
 }
 
-// firmwareWindow is closed outside the windows for firmware.
-func (q *gateRequest) firmwareWindow() answer {
-	if q.upgrade == nil || allowed(q.c.p.Firmware.Windows, q.c.m.run.time.last.Wall) {
-		return yes("")
-	}
-	return no(0, "outside the windows for firmware")
-}
-
 // intendUpgrade is the last check before firmware is sent: only for a running rollout, and only
 // upwards.
 func (m *Memory) intendUpgrade(d *Decision, a *Action) error {

@@ -40,17 +40,14 @@ func (q *gateRequest) pause() answer {
 }
 
 func (q *gateRequest) startObservation() answer {
+	start, samples := q.c.p.StartObserve, q.c.p.StartSamples
 	if q.change != nil {
-		r, alive, w := &q.c.p.Rollout, q.c.m.run.time.alive, q.s.w
-		if alive < r.Start || w.samples < r.Samples {
-			return no(max(r.Start-alive, time.Duration(r.Samples-w.samples)*q.c.p.Poll), "the healer is up for %s, %d samples", ShortDuration(alive), w.samples)
-		}
-		return yes("")
+		start, samples = q.c.p.Rollout.Start, q.c.p.Rollout.Samples
 	}
-	if q.c.starting(q.s) {
-		left := q.c.p.StartObserve - q.c.m.run.time.alive
-		missing := time.Duration(q.c.p.StartSamples-q.s.w.samples) * q.c.p.Poll
-		return no(max(left, missing), "the healer is up for %s, %d samples", ShortDuration(q.c.m.run.time.alive), q.s.w.samples)
+	alive, seen := q.c.m.run.time.alive, q.s.w.samples
+	if alive < start || seen < samples {
+		missing := time.Duration(samples-seen) * q.c.p.Poll
+		return no(max(start-alive, missing), "the healer is up for %s, %d samples", ShortDuration(alive), seen)
 	}
 	return yes("")
 }
@@ -180,13 +177,11 @@ func (q *gateRequest) cooling() answer {
 }
 
 func (q *gateRequest) window() answer {
-	if a := q.firmwareWindow(); !a.open {
-		return a
+	now := q.c.m.run.time.last.Wall
+	if q.upgrade != nil && !allowed(q.c.p.Firmware.Windows, now) {
+		return no(0, "outside the windows for firmware")
 	}
-	if allowed(q.c.p.Windows, q.c.m.run.time.last.Wall) {
-		return yes("")
-	}
-	return no(0, "outside the healing windows")
+	return closedIf(!allowed(q.c.p.Windows, now), "outside the healing windows")
 }
 
 func (q *gateRequest) efficacy() answer {
