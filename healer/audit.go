@@ -72,11 +72,8 @@ func (c *cycle) record(s *subject, verb Verb) Audit {
 		Model: s.f.Model, Firmware: s.f.Firmware, Domain: s.f.Domain, Decision: verb, State: s.r.State, Reason: s.r.Reason,
 		Actor: HealerActor, Config: c.m.Fleet.ConfigHash,
 	}
-	for i := range s.f.Pools {
-		if s.f.Pools[i].Active {
-			a.Pool = s.f.Pools[i].URL
-			break
-		}
+	if p := find(s.f.Pools, func(p *PoolFacts) bool { return p.Active }); p != nil {
+		a.Pool = p.URL
 	}
 	return a
 }

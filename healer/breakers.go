@@ -371,11 +371,8 @@ func (k scopeKey) String() string { return k.kind + "=" + k.value }
 // for no pool.
 func scopesOf(f *Facts) [4]scopeKey {
 	out := [4]scopeKey{{"domain", f.Domain}, {"model", f.Model}, {"firmware", f.Firmware}}
-	for i := range f.Pools {
-		if f.Pools[i].Active && f.Pools[i].URL != "" {
-			out[3] = scopeKey{"pool", f.Pools[i].URL}
-			break
-		}
+	if p := find(f.Pools, func(p *PoolFacts) bool { return p.Active && p.URL != "" }); p != nil {
+		out[3] = scopeKey{"pool", p.URL}
 	}
 	return out
 }

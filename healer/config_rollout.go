@@ -136,16 +136,10 @@ func (ro *ConfigRollout) watchCanary(c *cycle) {
 // earns reports whether a dragon has had a share accepted at its desired first pool since its
 // miner process started; at any pool where none is desired.
 func (f *Facts) earns(w *DesiredState) bool {
-	for i := range f.Pools {
-		p := &f.Pools[i]
-		if len(w.Pools) > 0 && (p.URL != Text(dragon.PoolWithoutLogin(w.Pools[0].URL)) || p.User != w.Pools[0].User) {
-			continue
-		}
-		if p.alive() && p.Accepted.Or(0) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.Pools, func(p PoolFacts) bool {
+		desired := len(w.Pools) == 0 || p.URL == Text(dragon.PoolWithoutLogin(w.Pools[0].URL)) && p.User == w.Pools[0].User
+		return desired && p.alive() && p.Accepted.Or(0) > 0
+	})
 }
 
 // members is how many dragons have the desired state of a rollout now.

@@ -39,7 +39,7 @@ func (e *evidence) push(bad bool, at Moment, need Evidence) {
 			e.since = at
 		}
 	}
-	good := min(bits.TrailingZeros64(e.bits), e.n)
+	good := e.goodRun()
 	if good >= freshInRow {
 		e.fired = false
 	}
@@ -436,10 +436,5 @@ func (f *Facts) valid() bool {
 	if !f.Elapsed.IsKnown() {
 		return false
 	}
-	for i := range f.Boards {
-		if f.Boards[i].Status == "" || !f.Boards[i].Hashes.IsKnown() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(f.Boards, func(b BoardFacts) bool { return b.Status == "" || !b.Hashes.IsKnown() })
 }

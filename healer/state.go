@@ -452,11 +452,7 @@ func (c *cycle) quarantined(s *subject) {
 // firmlyHealthy reports whether the detectors have judged the dragon, and found
 // nothing: without evidence a quarantine does not end.
 func (c *cycle) firmlyHealthy(s *subject) bool {
-	n := 0
-	for i := range s.w.evidence {
-		n = max(n, s.w.evidence[i].goodRun())
-	}
-	return n >= goodInARow
+	return slices.ContainsFunc(s.w.evidence, func(e evidence) bool { return e.goodRun() >= goodInARow })
 }
 
 func (c *cycle) quarantine(s *subject, by, reason string) {
