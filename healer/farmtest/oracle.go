@@ -224,6 +224,17 @@ func (o *Oracle) granted(d *Dragon, r healer.Request, _ *healer.Decision) {
 	}
 }
 
+// howMany is the number of those that fit.
+func howMany[T any](list []T, fits func(T) bool) int {
+	n := 0
+	for _, x := range list {
+		if fits(x) {
+			n++
+		}
+	}
+	return n
+}
+
 // dragon is the number of the dragon that a MAC belongs to; -1: none.
 func (o *Oracle) dragon(mac string) int {
 	if n, ok := o.w.byMAC[mac]; ok {

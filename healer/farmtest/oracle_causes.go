@@ -332,11 +332,8 @@ func (o *Oracle) flaps(d *Dragon, now time.Duration) bool {
 // together reports whether so many restarted at a time that it cannot be told from a
 // power cut.
 func (o *Oracle) together(at time.Duration) bool {
-	n := 0
-	for _, d := range o.w.Dragons {
-		if slices.ContainsFunc(d.Restarts, func(r Restart) bool { return (r.At - at).Abs() < 5*time.Minute }) {
-			n++
-		}
-	}
+	n := howMany(o.w.Dragons, func(d *Dragon) bool {
+		return slices.ContainsFunc(d.Restarts, func(r Restart) bool { return (r.At - at).Abs() < 5*time.Minute })
+	})
 	return n >= max(3, (len(o.w.Dragons)+4)/5)
 }

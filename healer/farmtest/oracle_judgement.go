@@ -30,16 +30,9 @@ func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 	if o.corrupt >= 0 && o.corrupt > h.acked && s.At-o.corrupt < h.Policy.Breakers.RecoveredObserve {
 		o.fail("I9 %s %s after the memory was lost", what, s.At-o.corrupt)
 	}
-	var recent int
 	var newest time.Duration
 	for i, t := range o.unclean {
-		recent = 0
-		for _, u := range o.unclean[:i+1] {
-			if t-u < 30*time.Minute {
-				recent++
-			}
-		}
-		if recent > 3 {
+		if howMany(o.unclean[:i+1], func(u time.Duration) bool { return t-u < 30*time.Minute }) > 3 {
 			newest = t
 		}
 	}
@@ -152,24 +145,12 @@ func (o *Oracle) useless(s *sent, what string) {
 // harm: I10. Two dragons lost to actions within a day, and a tenth of the last twenty
 // writes, are too many.
 func (o *Oracle) harm(s *sent, what string) {
-	recent, today := 0, 0
-	for _, at := range o.lost {
-		if s.At-at < day-10*time.Minute && s.At > at+3*poll && at > o.w.healer.acked {
-			recent++
-		}
-	}
-	for i := range o.sent {
-		if s.At-o.sent[i].At < day {
-			today++
-		}
-	}
+	recent := howMany(o.lost, func(at time.Duration) bool {
+		return s.At-at < day-10*time.Minute && s.At > at+3*poll && at > o.w.healer.acked
+	})
+	today := howMany(o.sent, func(x sent) bool { return s.At-x.At < day })
 	last := o.sent[max(0, len(o.sent)-20):]
-	gone := 0
-	for i := range last {
-		if last[i].gone {
-			gone++
-		}
-	}
+	gone := howMany(last, func(x sent) bool { return x.gone })
 	if recent >= max(2, (today+199)/200) && 10*gone >= len(last) {
 		o.fail("I10 %s after %d dragons were lost to actions", what, recent)
 	}
@@ -203,12 +184,7 @@ func (o *Oracle) judge() {
 		j := append(o.judged[key], s.helped)
 		j = j[max(0, len(j)-10):]
 		o.judged[key] = j
-		good := 0
-		for _, ok := range j {
-			if ok {
-				good++
-			}
-		}
+		good := howMany(j, func(ok bool) bool { return ok })
 		switch _, done := o.latched[key]; {
 		case good >= 2:
 			delete(o.latched, key)

@@ -80,12 +80,8 @@ func (o *Oracle) liveness(h *Healer) {
 
 // stormy reports whether so many are sick that a storm may be held.
 func (o *Oracle) stormy() bool {
-	sick, n := 0, len(o.w.Dragons)
-	for _, d := range o.w.Dragons {
-		if d.unwell() || d.has("sensor") || d.has("tuning") || d.hot() {
-			sick++
-		}
-	}
+	n := len(o.w.Dragons)
+	sick := howMany(o.w.Dragons, func(d *Dragon) bool { return d.unwell() || d.has("sensor") || d.has("tuning") || d.hot() })
 	return 2*sick > max(2, (n+4)/5) || 2*sick > max(2, (n+9)/10)
 }
 
@@ -137,12 +133,7 @@ func (o *Oracle) hardTimes(h *Healer) bool {
 			return true
 		}
 	}
-	tune := 0
-	for _, d := range w.Dragons {
-		if d.tuned != 0 {
-			tune++
-		}
-	}
+	tune := howMany(w.Dragons, func(d *Dragon) bool { return d.tuned != 0 })
 	for _, c := range w.Causes {
 		if c.Kind == "power" && c.To > now-8*time.Hour && tune >= (len(w.Dragons)+4)/5 { // the hold lasts while they tune
 			return true

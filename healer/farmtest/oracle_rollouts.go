@@ -113,13 +113,7 @@ func (o *Oracle) firmware(h *Healer, d *Dragon, s *sent, sends *healer.FirmwareR
 	if at, aborted := o.aborted[s.Actor]; aborted && s.At > at {
 		o.fail("I12 %s %s after its rollout was aborted", what, s.At-at)
 	}
-	young := 0
-	for _, x := range o.sent {
-		if x.Kind == healer.Upgrade && s.At-x.At < flashing {
-			young++
-		}
-	}
-	if young >= 2 {
+	if young := howMany(o.sent, func(x sent) bool { return x.Kind == healer.Upgrade && s.At-x.At < flashing }); young >= 2 {
 		o.fail("I13 %s, and %d others are being flashed", what, young)
 	}
 }

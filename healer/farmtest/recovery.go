@@ -107,11 +107,5 @@ func (w *World) recover(tick func()) Recovery {
 
 // sick is the number of dragons with something wrong that a healer should act on.
 func (w *World) sick() int {
-	n := 0
-	for _, d := range w.Dragons {
-		if d.unwell() {
-			n++
-		}
-	}
-	return n
+	return howMany(w.Dragons, (*Dragon).unwell)
 }

@@ -161,13 +161,7 @@ func (w *World) domain(d *Dragon) string {
 
 // domainSize is the number of dragons in a dragon's fault domain.
 func (w *World) domainSize(d *Dragon) int {
-	n := 0
-	for _, x := range w.Dragons {
-		if w.domain(x) == w.domain(d) {
-			n++
-		}
-	}
-	return n
+	return howMany(w.Dragons, func(x *Dragon) bool { return w.domain(x) == w.domain(d) })
 }
 
 func (w *World) at(address string) *Dragon { return w.lent[address] }
