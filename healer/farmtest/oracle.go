@@ -86,15 +86,8 @@ func NewOracle(w *World, h *Healer) *Oracle {
 	return o
 }
 
-func (o *Oracle) planEvery() int {
-	if o == nil {
-		return 0
-	}
-	return o.CheckPlan
-}
-
 func (o *Oracle) fail(format string, args ...any) {
-	if o == nil {
+	if o == nil { // another caretaker runs the script
 		return
 	}
 	text := fmt.Sprintf(format, args...)
@@ -218,7 +211,7 @@ func (o *Oracle) tells(a *healer.Audit) {
 }
 
 // granted is called with a write that someone else wants and the plan allows.
-func (o *Oracle) granted(d *Dragon, r healer.Request, _ *healer.Decision) {
+func (o *Oracle) granted(d *Dragon, r healer.Request) {
 	if o.forced[d.MAC] = r.Force; r.Force {
 		o.asked[d.N] = o.w.Now
 	}

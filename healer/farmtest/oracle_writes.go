@@ -13,7 +13,7 @@ import (
 )
 
 // attempt is called with what the healer is about to do: what may not even be tried.
-func (o *Oracle) attempt(h *Healer, d *healer.Decision, _ string) {
+func (o *Oracle) attempt(h *Healer, d *healer.Decision) {
 	w := o.w
 	what := fmt.Sprintf("%s of %s", d.Kind, d.Worker)
 	o.conflicts(h)

@@ -208,7 +208,7 @@ func (h *Healer) commit(stage string) bool {
 	maps.Copy(h.cold, c.Cold)
 	h.Commits++
 	h.Stages, h.Stood = append(h.Stages, stage), append(h.Stood, h.stands())
-	if h.Watch != nil {
+	if h.Watch != nil { // else it is the store as it begins
 		h.Watch.committed(h, stage)
 	}
 	if h.Commits == h.KillAt {
@@ -259,7 +259,7 @@ func (h *Healer) Tick(w *World) {
 	}
 	now := w.instant()
 	var planned *healer.Plan
-	if every := h.Watch.planEvery(); every > 0 && int(w.Now/w.script.Cycle)%every == 0 {
+	if every := h.Watch.CheckPlan; every > 0 && int(w.Now/w.script.Cycle)%every == 0 {
 		p := h.Policy
 		p.Default.Mode, p.Rollout.Mode = healer.Observe, healer.Observe
 		planned = healer.Decide(now, w.View(), h.mem.Clone(), &p)
@@ -271,7 +271,7 @@ func (h *Healer) Tick(w *World) {
 	}
 	for i := range h.Plan.Audit {
 		h.Audit = append(h.Audit, line(w.Now, &h.Plan.Audit[i]))
-		if h.Watch != nil && h.Watch.CheckStore {
+		if h.Watch.CheckStore {
 			h.Watch.tells(&h.Plan.Audit[i])
 		}
 	}
@@ -321,9 +321,7 @@ func (h *Healer) answer() []grant {
 		}
 		decision := healer.Ask(h.world.instant(), h.view, h.mem, &h.Policy, a.request)
 		if decision.Verb == healer.Act {
-			if h.Watch != nil {
-				h.Watch.granted(d, a.request, &decision)
-			}
+			h.Watch.granted(d, a.request)
 			out = append(out, grant{decision, a.request.Actor, a.request.Force})
 		} else if a.again {
 			left = append(left, a)
@@ -338,9 +336,7 @@ func (h *Healer) answer() []grant {
 // carryOut does what an attempt at a decision says. It reports false where the process died.
 func (h *Healer) carryOut(decided *healer.Decision, actor string, force bool) bool {
 	w, d := h.world, h.throughJSON(decided)
-	if h.Watch != nil {
-		h.Watch.attempt(h, d, actor)
-	}
+	h.Watch.attempt(h, d)
 	if w.at(d.Address) == nil {
 		return true
 	}
@@ -438,14 +434,12 @@ func (h *Healer) send(a *healer.Attempt, step healer.Step) healer.Reply {
 	if r := d.Sends(); r != nil {
 		write.Image = r.Version
 	}
-	if write.Wish != nil && h.Watch != nil {
+	if write.Wish != nil {
 		h.Watch.configurations(w.at(d.Address), write)
 	}
 	result, why := w.Send(d.Address, write)
 	h.note("%s %s %s to %s: %s %s", action.ID, action.Actor, d.Kind, d.Worker, result, why)
-	if h.Watch != nil {
-		h.Watch.wrote(h, d, &action)
-	}
+	h.Watch.wrote(h, d, &action)
 	return healer.Reply{Result: result, Told: write.told, Note: why}
 }
 
