@@ -134,15 +134,9 @@ func (d *Dragon) wrong() []*defect {
 // looksSick reports whether the dragon shows, right now, anything that a detector
 // with consequences is about, rates aside: they look back.
 func (d *Dragon) looksSick() bool {
-	if d.nopool || d.freeze || d.stopped || d.has("tuning") {
-		return true
-	}
-	for i := range d.boards {
-		if b := &d.boards[i]; b.dead || d.hidden(b) && !b.none || b.sensor != nil || b.factor < 1 {
-			return true
-		}
-	}
-	return false
+	return d.nopool || d.freeze || d.stopped || d.has("tuning") || slices.ContainsFunc(d.boards[:], func(b board) bool {
+		return b.dead || d.hidden(&b) && !b.none || b.sensor != nil || b.factor < 1
+	})
 }
 
 func (d *Dragon) had(kind string) bool {

@@ -377,9 +377,6 @@ func (d *Dragon) remember() {
 	}
 }
 
-// before is how long the system had been up right before the last write.
-func before(d *Dragon, now time.Duration) time.Duration { return now - d.bootBefore }
-
 // tunesSince is how long it had been tuning right before the last write.
 func (d *Dragon) tunesSince(now time.Duration) time.Duration {
 	if d.tuneBefore == never {

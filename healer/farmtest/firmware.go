@@ -112,12 +112,7 @@ func (d *Dragon) flash(version string, by string) {
 
 // spoilt reports whether a firmware has done a dragon harm.
 func (d *Dragon) spoilt() bool {
-	for _, does := range d.flashed {
-		if does != "good" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(d.flashed, func(does string) bool { return does != "good" })
 }
 
 func (d *Dragon) hottestBoard() float64 {

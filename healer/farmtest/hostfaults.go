@@ -161,11 +161,7 @@ func (p *command) pause() func(*World) {
 		}
 	case "pool":
 		name := p.pool()
-		for i, known := range p.script.Pools {
-			if known == name {
-				r.Value = poolURL(known, i)
-			}
-		}
+		r.Value = poolURL(name, slices.Index(p.script.Pools, name))
 	case "domain", "model":
 		r.Value = p.word()
 	}

@@ -60,7 +60,7 @@ func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
 		}
 		return
 	}
-	if up := before(d, s.At); up < 14*time.Minute {
+	if up := s.At - d.bootBefore; up < 14*time.Minute {
 		o.fail("I7 %s, which is up for %s", what, up)
 	}
 	if s.At-d.seen < time.Hour {

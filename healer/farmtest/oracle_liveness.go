@@ -29,7 +29,8 @@ func (o *Oracle) recoveries(h *Healer) {
 		switch x.Reason {
 		case healer.LowHashrate, healer.MinHashrate, healer.Flatline, "board_low":
 			patience = 25 * time.Minute
-			if x.Reason == healer.Flatline && slices.Contains(closed(x), healer.GatePool) && o.well[n] >= 0 { // nothing is judged while its pool is in doubt
+			// Nothing is judged while its pool is in doubt.
+			if x.Reason == healer.Flatline && slices.Contains(closed(x.Gates), string(healer.GatePool)) && o.well[n] >= 0 {
 				o.well[n] = o.w.Now
 			}
 		case healer.BogusTemp:
@@ -90,7 +91,7 @@ func (o *Oracle) actable(d *Dragon) bool {
 	now := o.w.Now
 	curable := slices.ContainsFunc(d.wrong(), func(f *defect) bool {
 		// Of some it takes two others to tell that they are the dragon's own.
-		return f.curable() && (f.kind != "nopool" && f.kind != "freeze" || len(o.w.Dragons) > 4)
+		return f.curable() && (!f.poolish() || len(o.w.Dragons) > 4)
 	})
 	if !curable || d.hot() || d.phase != running || d.web() != "" || d.Shown != d.MAC || d.answer != "" || d.Known != d.Address || d.drag > 0 {
 		return false

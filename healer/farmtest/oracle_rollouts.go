@@ -78,15 +78,9 @@ func (o *Oracle) shows(s *sent) bool {
 // retried reports whether the canaries so far could not be changed at all, or a human
 // has said to go on.
 func (o *Oracle) retried(x *Write) bool {
-	if o.w.healer.acked > 0 {
-		return true
-	}
-	for i := range o.sent {
-		if s := &o.sent[i]; s.Wish != nil && s.Wish.Key == x.Wish.Key && !s.Undo && o.w.Dragons[s.want].answer == "" {
-			return false
-		}
-	}
-	return true
+	return o.w.healer.acked > 0 || !slices.ContainsFunc(o.sent, func(s sent) bool {
+		return s.Wish != nil && s.Wish.Key == x.Wish.Key && !s.Undo && o.w.Dragons[s.want].answer == ""
+	})
 }
 
 // firmware: I13. What a dragon is sent, and which dragon it is.

@@ -98,7 +98,7 @@ func (o *Oracle) everyWaitEnds(h *Healer) {
 			o.excused[i] = w.Now
 		default:
 			if o.loose[i] += w.script.Cycle; o.loose[i] > day {
-				o.fail("I25 d%d (%s) has %s, and for a day nothing is done: it is %s, closed: %v", i, x.Worker, d.treatable()[0].kind, x.State, closed(x))
+				o.fail("I25 d%d (%s) has %s, and for a day nothing is done: it is %s, closed: %v", i, x.Worker, d.treatable()[0].kind, x.State, closed(x.Gates))
 				o.loose[i] = 0
 			}
 		}
@@ -126,13 +126,12 @@ func (o *Oracle) explained(x *healer.Decision) bool {
 	})
 }
 
-func closed(x *healer.Decision) (out []healer.Gate) {
-	for _, g := range x.Gates {
-		if !g.Open {
-			out = append(out, g.Name)
-		}
+// closed are the names of the gates that are closed.
+func closed(gates []healer.GateState) (names []string) {
+	for _, g := range healer.Closed(gates) {
+		names = append(names, string(g.Name))
 	}
-	return out
+	return names
 }
 
 // treatable lists what is wrong with the dragon that a healer is to do something about,

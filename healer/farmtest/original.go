@@ -1,6 +1,7 @@
 package farmtest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
@@ -49,14 +50,5 @@ func (o *Original) Tick(w *World) {
 }
 
 func (o *Original) healthy(d *Dragon) bool {
-	for i := range d.boards {
-		b := &d.boards[i]
-		if d.hidden(b) {
-			continue
-		}
-		if b.dead || b.mhs15m < o.Minimum {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(d.boards[:], func(b board) bool { return !d.hidden(&b) && (b.dead || b.mhs15m < o.Minimum) })
 }

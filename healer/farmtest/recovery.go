@@ -96,12 +96,7 @@ func (w *World) recover(tick func()) Recovery {
 		}
 		seen = len(w.Writes)
 	}
-	could, did := 0.0, 0.0
-	for _, d := range w.Dragons {
-		could += d.Nominal() * w.Now.Seconds()
-		did += d.Earned
-	}
-	r.Lost = (could - did) / (could / w.Now.Hours() / float64(len(w.Dragons)))
+	r.Lost = w.Lost() * w.Now.Hours() * float64(len(w.Dragons))
 	return r
 }
 

@@ -280,19 +280,11 @@ func (h *Healer) Tick(w *World) {
 	if !h.commit("cycle") {
 		return
 	}
-	for i := range plan.Dragons {
-		if d := &plan.Dragons[i]; d.Verb == healer.Act && !h.carryOut(d, "", false) {
-			return
-		}
-	}
-	for i := range plan.Upgrades {
-		if d := &plan.Upgrades[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor(), false) {
-			return
-		}
-	}
-	for i := range plan.Changes {
-		if d := &plan.Changes[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor(), false) {
-			return
+	for _, list := range [][]healer.Decision{plan.Dragons, plan.Upgrades, plan.Changes} {
+		for i := range list {
+			if d := &list[i]; d.Verb == healer.Act && !h.carryOut(d, d.Actor(), false) {
+				return
+			}
 		}
 	}
 	for _, a := range asked {
@@ -534,14 +526,10 @@ func line(now time.Duration, a *healer.Audit) string {
 		fmt.Fprintf(&b, format, args...)
 	}
 	add("%s", a.Decision)
-	if a.Worker != "" {
-		add("%s", a.Worker)
-	}
-	if a.State != "" {
-		add("%s", a.State)
-	}
-	if a.Reason != "" {
-		add("%s", a.Reason)
+	for _, word := range []string{a.Worker, string(a.State), string(a.Reason)} {
+		if word != "" {
+			add("%s", word)
+		}
 	}
 	if a.Action != "" {
 		add("%s/%d", a.Action, a.Rung)
@@ -555,14 +543,8 @@ func line(now time.Duration, a *healer.Audit) string {
 	if v := a.Verify; v != nil {
 		add("verdict=%s", v.Verdict)
 	}
-	closed := make([]string, 0, len(a.Gates))
-	for _, g := range a.Gates {
-		if !g.Open {
-			closed = append(closed, string(g.Name))
-		}
-	}
-	if len(closed) > 0 {
-		add("closed=%s", strings.Join(closed, ","))
+	if gates := closed(a.Gates); len(gates) > 0 {
+		add("closed=%s", strings.Join(gates, ","))
 	}
 	if a.Note != "" {
 		add("(%s)", a.Note)

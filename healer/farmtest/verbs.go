@@ -253,7 +253,8 @@ func strike(who []int, f defect) func(*World) {
 			d.add(&x)
 		}
 		if f.sick() && len(who) >= max(2, (len(w.Dragons)+4)/5) {
-			w.Causes = append(w.Causes, &Cause{Kind: "mass", Name: f.kind, From: w.Now, To: w.Now + 2*time.Hour, Members: all(len(w.Dragons))})
+			all := slices.Repeat([]bool{true}, len(w.Dragons))
+			w.Causes = append(w.Causes, &Cause{Kind: "mass", Name: f.kind, From: w.Now, To: w.Now + 2*time.Hour, Members: all})
 		}
 		for i, name := range w.domainNames {
 			n, hit := 0, 0
@@ -288,14 +289,6 @@ func (w *World) drift(who []int, span time.Duration) {
 			w.during(span, "schema", version, func(d *Dragon) bool { return d.firmware == version }, func() {})
 		}
 	}
-}
-
-func all(n int) []bool {
-	out := make([]bool, n)
-	for i := range out {
-		out[i] = true
-	}
-	return out
 }
 
 // flaky lets a board die now and then, at times that do not depend on what is done.
