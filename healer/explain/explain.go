@@ -3,6 +3,7 @@ package explain
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -352,12 +353,7 @@ func differences(x *healer.SyncStatus) (want, have string) {
 	return strings.Join(wants, "; "), strings.Join(haves, "; ")
 }
 
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
+func dash(s string) string { return cmp.Or(s, "-") }
 
 // Evidence is the evidence for the decision's reason in a few words; empty where there
 // is not a reason.
