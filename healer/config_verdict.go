@@ -92,7 +92,7 @@ type shortfall struct {
 // is wrong beside them.
 func (v *shortfall) broken(x *ConfigChange) bool {
 	return !v.works && slices.Contains(x.Items, ItemPools) && !isStuck(x.Told, ItemPools) &&
-		!slices.ContainsFunc(v.wrong, func(d Difference) bool { return d.Item == ItemPools })
+		!differs(v.wrong, ItemPools)
 }
 
 // excusedFor is how long the verdict on a dragon waits for the end of a common cause.
@@ -158,7 +158,7 @@ func (c *cycle) effect(a *Action, target *DesiredState, have *Configured) (right
 // addStuck remembers items that were tried and cannot take effect.
 func (r *ConfigRecord) addStuck(items []Stuck, at Moment) {
 	for _, x := range items {
-		if !r.stuck(x.Item) {
+		if !isStuck(r.Stuck, x.Item) {
 			x.At = at
 			r.Stuck = append(slices.Clone(r.Stuck), x)
 		}

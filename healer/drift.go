@@ -153,7 +153,7 @@ func (c *cycle) noteReverts(s *subject, r *ConfigRecord) {
 // and does not follow stay stuck.
 func (c *cycle) clearStuck(s *subject, r *ConfigRecord) {
 	left := slices.DeleteFunc(slices.Clone(r.Stuck), func(x Stuck) bool {
-		return x.Why != PinnedPools && s.f.Configured.known(x.Item) && !s.drifts(x.Item)
+		return x.Why != PinnedPools && s.f.Configured.known(x.Item) && !differs(s.drift, x.Item)
 	})
 	if len(left) != len(r.Stuck) {
 		r.Stuck = left
@@ -164,8 +164,8 @@ func (c *cycle) clearStuck(s *subject, r *ConfigRecord) {
 // PinnedPools is why pools can be stuck without a difference to be seen.
 const PinnedPools = "the dragon is pinned to its pools by its vendor"
 
-func (s *subject) drifts(item Item) bool {
-	return slices.ContainsFunc(s.drift, func(d Difference) bool { return d.Item == item })
+func differs(list []Difference, item Item) bool {
+	return slices.ContainsFunc(list, func(d Difference) bool { return d.Item == item })
 }
 
 // pending lists the items to be written: those that drifted and are neither stuck nor in conflict.
@@ -175,15 +175,13 @@ func (s *subject) pending() []Item { return s.r.Config.lacks(s.drift) }
 func (r *ConfigRecord) lacks(drift []Difference) []Item {
 	var items []Item
 	for _, d := range drift {
-		if r != nil && (slices.Contains(r.Conflict, d.Item) || r.stuck(d.Item)) {
+		if r != nil && (slices.Contains(r.Conflict, d.Item) || isStuck(r.Stuck, d.Item)) {
 			continue
 		}
 		items = append(items, d.Item)
 	}
 	return items
 }
-
-func (r *ConfigRecord) stuck(item Item) bool { return isStuck(r.Stuck, item) }
 
 func isStuck(list []Stuck, item Item) bool {
 	return slices.ContainsFunc(list, func(x Stuck) bool { return x.Item == item })
