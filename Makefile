@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race unraced check lint vulncheck bench bench-peer soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
+.PHONY: build demo test race unraced tests check lint vulncheck bench bench-peer soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -30,17 +30,20 @@ SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /heal
 LONG := -e /agent$$ -e /discovery$$ -e /store$$ -e /web$$
 
 race: ## The tests with the race detector, without the longest (needs gcc).
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $$($(GO) list ./... | grep -v $(SERIAL))
+	CGO_ENABLED=1 $(GO) test -race -short $(VET) -timeout 20m $$($(GO) list ./... | grep -v $(SERIAL))
 
 # What "make race" leaves out. The short tests of the packages in LONG run in both.
 unraced:
-	$(GO) test -timeout 20m $$($(GO) list ./... | grep $(SERIAL) $(LONG))
-	cd tools && $(GO) test -count=1 ./...
+	$(GO) test $(VET) -timeout 20m $$($(GO) list ./... | grep $(SERIAL) $(LONG))
+	cd tools && $(GO) test $(VET) -count=1 ./...
 	cd examples/client && $(GO) test -count=1 ./...
 
-check: build lint ## What must hold before a change lands: lint and every test, those with goroutines under the race detector.
-	$(MAKE) -j2 --output-sync=target unraced race # the end-to-end tests mostly wait
+# Without vet, which lint has run.
+tests: ## Every test, those with goroutines under the race detector.
+	$(MAKE) -j2 --output-sync=target VET=-vet=off unraced race # the end-to-end tests mostly wait
 	git diff --exit-code
+
+check: build lint tests ## What must hold before a change lands.
 
 lint: ## gofmt, vet, the linters of .golangci.yml, and the workflows.
 	$(TOOLS) golangci-lint run
