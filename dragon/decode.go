@@ -460,8 +460,9 @@ func text[T any](key string, at func(*T) *string) field[T] {
 func flag[T any](key string, at func(*T) *Number) field[T] {
 	return own(key, func(r *reader, t *T) bool {
 		v, ok := r.flag()
-		if *at(t) = Bool(v); !ok {
-			*at(t) = Number{}
+		*at(t) = Number{}
+		if ok {
+			*at(t) = Bool(v)
 		}
 		return ok
 	})

@@ -27,7 +27,7 @@ func unitFactor(unit string) (float64, bool) {
 var prefixes = map[string]float64{"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 
 // hashes returns the rate in hashes per second.
-func (t totalHash) hashes() Number {
+func (t shownHash) hashes() Number {
 	if t.plain.IsKnown() {
 		return t.plain
 	}
@@ -75,7 +75,7 @@ func (b *reportedBoard) selected() Number {
 
 // rate is the board's figure in hashes per second, where it gives one with its unit.
 func (b *reportedBoard) rate() Number {
-	return totalHash{rate: b.displayed, unit: b.unit, plain: b.Hashrate}.hashes()
+	return shownHash{rate: b.displayed, unit: b.unit, plain: b.Hashrate}.hashes()
 }
 
 // factor is what the board's own figures show one MHS to be.

@@ -63,13 +63,13 @@ type AllBoard struct {
 type reportedAll struct {
 	All
 	boards []reportedAllBoard
-	total  totalHash
+	total  shownHash
 }
 
 type reportedAllBoard struct {
 	AllBoard
 	asc  Number
-	rate totalHash
+	rate shownHash
 }
 
 type allAnswer struct{ all reportedAll }
@@ -101,7 +101,7 @@ var allFields = table(
 	number("power", amount, func(a *reportedAll) *Number { return &a.Power }),
 	object("network", &networkFields, func(a *reportedAll) *Network { return &a.Network }),
 	object("running_mode", &modeFields, func(a *reportedAll) *AutoTune { return &a.AutoTune }),
-	object("total_hash", &totalFields, func(a *reportedAll) *totalHash { return &a.total }),
+	object("total_hash", &totalFields, func(a *reportedAll) *shownHash { return &a.total }),
 	list("chain", maxBoards, &allBoardFields, func(a *reportedAll) *[]reportedAllBoard { return &a.boards }),
 	own("pools", func(r *reader, a *reportedAll) (ok bool) {
 		a.Pools, ok = readPoolConfigs(r)

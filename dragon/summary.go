@@ -113,7 +113,7 @@ type reported struct {
 	Summary
 	boards []reportedBoard
 	pools  []reportedPool
-	total  totalHash
+	total  shownHash
 }
 
 type reportedBoard struct {
@@ -128,8 +128,8 @@ type reportedPool struct {
 	index Number
 }
 
-// totalHash is a hash rate that comes with its unit.
-type totalHash struct {
+// shownHash is a hash rate that comes with its unit.
+type shownHash struct {
 	rate  Number // in unit
 	unit  string
 	plain Number // in hashes per second, where the firmware says so too
@@ -139,7 +139,7 @@ var summaryFields = table(
 	list("DEVS", maxBoards, &boardFields, func(s *reported) *[]reportedBoard { return &s.boards }).always(),
 	list("POOLS", maxPools, &poolFields, func(s *reported) *[]reportedPool { return &s.pools }).always(),
 	object("HARDWARE", &fanFields, func(s *reported) *reported { return s }),
-	object("TotalHash", &totalFields, func(s *reported) *totalHash { return &s.total }),
+	object("TotalHash", &totalFields, func(s *reported) *shownHash { return &s.total }),
 	flag("tuning", func(s *reported) *Number { return &s.Tuning }),
 )
 
@@ -148,9 +148,9 @@ var fanFields = table(
 )
 
 var totalFields = table(
-	number("Hash Rate", amount, func(t *totalHash) *Number { return &t.rate }).always(),
-	text("Unit", func(t *totalHash) *string { return &t.unit }).always(),
-	number("Hash Rate H", amount, func(t *totalHash) *Number { return &t.plain }), // in getAll
+	number("Hash Rate", amount, func(t *shownHash) *Number { return &t.rate }).always(),
+	text("Unit", func(t *shownHash) *string { return &t.unit }).always(),
+	number("Hash Rate H", amount, func(t *shownHash) *Number { return &t.plain }), // in getAll
 )
 
 // boardFields are those of a DEVS element. Required is what every fork of cgminer

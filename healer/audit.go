@@ -149,9 +149,10 @@ func (c *cycle) decided(s *subject, d *Decision, verb Verb) Audit {
 	a.State, a.Reason, a.Action, a.Rung, a.Benefit, a.ActionID, a.Note = d.State, d.Reason, d.Kind, d.Rung, d.Benefit, d.ActionID, d.Note
 	evidence := d.Evidence
 	a.Evidence = &evidence
-	a.Gates = Closed(d.Gates)
 	if d.Verb == Act || d.Verb == WouldAct {
 		a.Gates, a.Budget = slices.Clone(d.Gates), c.out.Budgets
+	} else {
+		a.Gates = Closed(d.Gates)
 	}
 	return a
 }

@@ -47,7 +47,7 @@ const (
 
 var muteNames = []string{"tuning", "pool", "own pools dead", "attributed to heat", "just changed"}
 
-func (m muteReason) String() string { return bitNames(uint8(m), muteNames) }
+func (m muteReason) String() string { return bitNames(m, muteNames) }
 
 // detector is a row of the table below: all that there is to say about one thing that may be wrong
 // with a dragon. The ladder, the gates, the labels of metrics and the documentation go by

@@ -44,8 +44,8 @@ func (q *gateRequest) startObservation() answer {
 	if q.change != nil {
 		start, samples = q.c.p.Rollout.Start, q.c.p.Rollout.Samples
 	}
-	alive, seen := q.c.m.run.time.alive, q.s.w.samples
-	if alive < start || seen < samples {
+	if q.c.starting(q.s, start, samples) {
+		alive, seen := q.c.m.run.time.alive, q.s.w.samples
 		missing := time.Duration(samples-seen) * q.c.p.Poll
 		return no(max(start-alive, missing), "the healer is up for %s, %d samples", ShortDuration(alive), seen)
 	}
@@ -144,7 +144,10 @@ func (q *gateRequest) afterConfig() answer {
 		return yes("")
 	}
 	age := q.c.now.Since(a.At)
-	return closedFor(q.s.p.Grace.AfterConfig-age, "%s written %s ago", a.Kind, ShortDuration(age))
+	if wait := q.s.p.Grace.AfterConfig - age; wait > 0 {
+		return no(wait, "%s written %s ago", a.Kind, ShortDuration(age))
+	}
+	return yes("")
 }
 
 // cooling waits until a board that died of heat is cold. A dead board may report the
@@ -229,7 +232,10 @@ func (q *gateRequest) gap() answer {
 		return yes("")
 	}
 	age := q.c.now.Since(last)
-	return closedFor(q.s.p.Device.MinGap-age, "written to %s ago", ShortDuration(age))
+	if wait := q.s.p.Device.MinGap - age; wait > 0 {
+		return no(wait, "written to %s ago", ShortDuration(age))
+	}
+	return yes("")
 }
 
 func (q *gateRequest) deviceBudget() answer {

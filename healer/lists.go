@@ -29,10 +29,12 @@ func howMany[T any](list []T, fits func(T) bool) int {
 
 // entry returns what a map has for a key, and begins with a zero value where it has nothing.
 func entry[K comparable, V any](m map[K]*V, key K) *V {
-	if m[key] == nil {
-		m[key] = new(V)
+	v := m[key]
+	if v == nil {
+		v = new(V)
+		m[key] = v
 	}
-	return m[key]
+	return v
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

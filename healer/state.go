@@ -419,12 +419,13 @@ func (c *cycle) unreadableReason(s *subject) Reason {
 
 // young reports whether the dragon has not been watched long enough to be touched.
 func (c *cycle) young(s *subject) bool {
-	return c.now.Since(s.r.Observe) < c.p.NewObserve || s.r.Samples < c.p.NewSamples || c.starting(s)
+	return c.now.Since(s.r.Observe) < c.p.NewObserve || s.r.Samples < c.p.NewSamples || c.starting(s, c.p.StartObserve, c.p.StartSamples)
 }
 
-// starting reports whether the healer has not been up long enough.
-func (c *cycle) starting(s *subject) bool {
-	return c.m.run.time.alive < c.p.StartObserve || s.w.samples < c.p.StartSamples
+// starting reports whether the healer has not been up for long enough, or has too few samples of
+// the dragon since.
+func (c *cycle) starting(s *subject, least time.Duration, samples int) bool {
+	return c.m.run.time.alive < least || s.w.samples < samples
 }
 
 // quarantined releases a dragon that has been well for long enough by itself.

@@ -49,11 +49,11 @@ func (w writes) String() string {
 	if w == allWrites {
 		return "everything"
 	}
-	return bitNames(uint8(w), writeNames)
+	return bitNames(w, writeNames)
 }
 
 // bitNames lists the names of the bits that are set.
-func bitNames(set uint8, names []string) string {
+func bitNames[S ~uint8](set S, names []string) string {
 	var listed []string
 	for i, name := range names {
 		if set&(1<<i) != 0 {

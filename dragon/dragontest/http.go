@@ -98,7 +98,7 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 
 		again := false
 		switch {
-		case !up || of(Reset) >= 0:
+		case !up || of(Reset) >= 0: // reset below
 		case outage > 0:
 			again = d.wait(r.Context(), outage)
 		case of(HangReading) >= 0:

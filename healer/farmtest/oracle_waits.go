@@ -156,11 +156,12 @@ func (o *Oracle) alone(d *Dragon) bool {
 	if !slices.ContainsFunc(d.treatable(), (*defect).poolish) || slices.ContainsFunc(d.treatable(), func(f *defect) bool { return !f.poolish() }) {
 		return false
 	}
-	return howMany(o.w.Dragons, func(x *Dragon) bool {
+	others := howMany(o.w.Dragons, func(x *Dragon) bool {
 		i := x.pool()
 		return x != d && i >= 0 && o.w.pools[i].idle == 0 && x.phase == running && x.understood() &&
 			!x.freeze && !x.stopped && o.w.known(x) && o.w.forgets[x.N] == 0
-	}) < 2
+	})
+	return others < 2
 }
 
 // excuses reports whether something other than the dragon's own defect is in the way of

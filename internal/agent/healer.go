@@ -78,7 +78,7 @@ type Config struct {
 	ID         string                // names this healer in the audit; default the host's name
 	Clock      Clock                 // default HostClock
 	Logger     log.Logger            // default none
-	Registerer prometheus.Registerer // default none
+	Registerer prometheus.Registerer // default none; one registry takes one Healer
 }
 
 // The errors that a Healer answers requests with.

@@ -222,8 +222,8 @@ func (h *Healer) cycle(ctx context.Context) error {
 	return nil
 }
 
-// nextAct is the first decision of the lists that is to be carried out; nil: none is. An upgrade
-// that is on its way, and not written down yet, is decided upon again.
+// nextAct is the first decision of the lists that is to be carried out; nil: none is. A plan has an
+// upgrade again that is on its way and not written down yet: that one is left out.
 func (h *Healer) nextAct(lists ...[]healer.Decision) *healer.Decision {
 	for _, list := range lists {
 		for i := range list {

@@ -30,7 +30,7 @@ type Config struct {
 	Boards        func(*Info) int             // boards of a dragon as configured, 0: not configured; may be nil
 	Maintained    func(mac string) bool       // a person works on the dragon; must not block; may be nil
 	Logger        log.Logger
-	Registerer    prometheus.Registerer   // may be nil
+	Registerer    prometheus.Registerer   // one registry takes one Fleet; may be nil
 	OnReading     func(*Dragon, *Reading) // offered every fresh reading; must not block; may be nil
 	Speed         float64                 // how many times faster simulated dragons live; default 1
 

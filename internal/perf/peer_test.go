@@ -1,6 +1,7 @@
 package perf
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -72,6 +73,9 @@ func startPeer(b *testing.B, h *dragons, statsd string, scans time.Duration) *pr
 	for range 60 {
 		h.ask("forget")
 		<-time.After(mirrorEvery)
+		if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid)); err != nil || bytes.Contains(state, []byte(") Z ")) {
+			b.Fatal("the Python tool has ended")
+		}
 		if h.ask("count").Summaries >= h.size*9/10 { // its rhythm is a little slower than it says
 			return p
 		}

@@ -62,6 +62,13 @@ func TestEveryRequestIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	source, err := os.ReadFile("api.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if beside := regexp.MustCompile(`mux\.Handle\w*\("(GET|POST|DELETE) .*`).FindAllString(string(source), -1); len(beside) != 1 || !strings.Contains(beside[0], "/plan/compare") {
+		t.Errorf("requests beside the table of openapi.go: %q", beside)
+	}
 	found := 0
 	for _, o := range append(operations(), operation{request: "POST /api/v1/plan/compare"}) {
 		m := regexp.MustCompile(`(GET|POST|DELETE) (/api/v1/(\w+)(/.*)?)`).FindStringSubmatch(o.request)

@@ -30,9 +30,9 @@ type (
 	doer   func(*api, context.Context, *Request) (any, error) // returns the result of a change
 )
 
-func answersWith[T any](request, summary string, read reader, query ...string) operation {
+func answersWith[T any](request, summary string, show reader, query ...string) operation {
 	return operation{request, summary, query, reflect.TypeFor[T](), func(a *api) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { read(a, w, r) })
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { show(a, w, r) })
 	}}
 }
 
