@@ -126,6 +126,7 @@ func (o *Oracle) Step(h *Healer) {
 		o.newest = wall
 	}
 	o.judge()
+	o.prove()
 	o.drifts()
 	o.darken()
 	o.serve()

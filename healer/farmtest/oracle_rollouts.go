@@ -45,7 +45,7 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 	}
 	for _, y := range w.Dragons {
 		has := y.configured()
-		works = works || y.wish != nil && y.wish.Key == x.Wish.Key && y.right() && y.earns(x.Wish) ||
+		works = works || y.worksAs(x.Wish) ||
 			len(x.Wish.Pools) == 0 && len(x.Wish.Differences(&has)) == 0 && y.earns(x.Wish) // the healer's own, against heat
 	}
 	if works && w.Now > o.corrupt {
@@ -61,6 +61,21 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 	case tried && !works && !o.retried(x):
 		o.fail("I12 %s, before any dragon works with it", what)
 	}
+}
+
+// prove notes the desired states that a dragon works with. A canary may do so only between two
+// sends: many hours later, when a breaker ends, it may have a trouble of its own.
+func (o *Oracle) prove() {
+	for i := range o.sent {
+		if x := o.sent[i].Wish; x != nil && !o.sent[i].Undo && o.proven[x.Key] <= max(0, o.corrupt) && o.w.Dragons[o.sent[i].want].worksAs(x) {
+			o.proven[x.Key] = o.w.Now
+		}
+	}
+}
+
+// worksAs reports whether a dragon has a desired state that is its own, and earns with it.
+func (d *Dragon) worksAs(x *healer.DesiredState) bool {
+	return d.wish != nil && d.wish.Key == x.Key && d.right() && d.earns(x)
 }
 
 // shows reports whether a canary can show anything: not if the store was lost since, if many
