@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -244,6 +245,55 @@ func TestAPauseOnTheWayToBalancedIsHeard(t *testing.T) {
 				w.until("it is in sync", 6*time.Hour, func() bool { return w.right(0, "balanced") })
 				w.mustNotBeStuck()
 			})
+		})
+	}
+}
+
+// levels records the modes that a dragon is sent.
+type levels struct {
+	device
+	mode string
+	sent []dragon.AutoTune
+}
+
+func (d *levels) SetAutoTune(_ context.Context, a dragon.AutoTune) error {
+	d.mode, d.sent = a.Mode, append(d.sent, a)
+	return nil
+}
+
+func (d *levels) AutoTune(context.Context) (*dragon.AutoTune, error) {
+	return &dragon.AutoTune{Mode: d.mode}, nil
+}
+
+func (d *levels) UpdatePools(_ context.Context, pools []dragon.PoolConfig) (*dragon.PoolsUpdate, error) {
+	return &dragon.PoolsUpdate{Pools: pools}, nil
+}
+
+func TestWhatDoesNotDifferIsNotWritten(t *testing.T) {
+	d := &levels{}
+	j := &job{have: &healer.Configured{}}
+	want := &healer.DesiredState{Pools: wantedPools("acct", "a0:b0:45:00:00:04"), Mode: "efficient"}
+	_, err := j.configure(t.Context(), d, healer.Step{Items: []healer.Item{healer.ItemPools}, Want: want}, func() error { return nil })
+	if err != nil || len(d.sent) > 0 || !slices.Equal(j.sent, []healer.Item{healer.ItemPools}) {
+		t.Errorf("%v, sent %v and the modes %v, want the pools alone", err, j.sent, d.sent)
+	}
+}
+
+func TestALevelIsSentToDragonsThatHaveOne(t *testing.T) {
+	for name, x := range map[string]struct{ has, want dragon.Number }{
+		"it has levels": {dragon.Known(1), dragon.Known(3)},
+		"it has none":   {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &levels{}
+			j := &job{have: &healer.Configured{Level: x.has}}
+			want := &healer.DesiredState{Mode: "efficient", Level: dragon.Known(3)}
+			if _, err := j.tune(t.Context(), d, want, nil); err != nil {
+				t.Fatal(err)
+			}
+			if want := []dragon.AutoTune{{Mode: "efficient", Level: x.want}}; !slices.Equal(d.sent, want) {
+				t.Errorf("sent %v, want %v", d.sent, want)
+			}
 		})
 	}
 }

@@ -81,6 +81,9 @@ func TestAFleetIsConfigured(t *testing.T) {
 				t.Errorf("dragon %d was written to: %v", i, got)
 			}
 		}
+		if n := w.metric("mother_healer_time_to_recovery_seconds"); n != 0 {
+			t.Errorf("%g configurations count as recoveries", n)
+		}
 		if got := w.wrote(4); len(got) > 0 {
 			t.Errorf("the dragon that was right already was written to: %v", got)
 		}

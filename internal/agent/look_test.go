@@ -133,3 +133,23 @@ func TestWithoutScrapesEachLookHasNewReadings(t *testing.T) {
 		}
 	})
 }
+
+// The uptime of a dragon whose miner process does not answer is that of the answer, not that of
+// the overview before it.
+func TestTheUptimeOfAnIdleDragonGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 1)
+		h := w.start()
+		w.settle()
+		now := time.Now()
+		idle := &fleet.IdleError{Overview: &dragon.Overview{Uptime: dragon.Known(3600)}, At: now}
+		idle.Overview.At = now.Add(-10 * time.Minute)
+		f := h.idleFacts(w.fleet.Dragons()[0], healer.Who{}, idle)
+		if up := f.Uptime.Or(-1); up != 4200 {
+			t.Errorf("up for %g s, want 4200", up)
+		}
+		if idle.Overview.Uptime != dragon.Known(3600) {
+			t.Error("the fleet's own overview was changed")
+		}
+	})
+}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,29 @@ func TestWhatIsLearnedOfTuningIsShown(t *testing.T) {
 		pass(2 * time.Minute)
 		if n := w.metric("dragon_tune_duration_seconds", "model", "T1"); err != nil || n < 1800 || n > 2400 {
 			t.Errorf("%g seconds, %v; want the longest of three", n, err)
+		}
+	})
+}
+
+// A dragon that waits for a gate is counted once for each wait.
+func TestEveryWaitForAGateIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 5)
+		w.start()
+		w.settle()
+		if _, err := w.healer.Pause(t.Context(), healer.PauseRequest{Scope: "fleet", For: time.Hour, Owner: "eva", Reason: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		w.killBoard(2)
+		pass(50 * time.Minute)
+		counted := map[healer.Gate]float64{}
+		for _, g := range append(healer.Gates(), "") {
+			if n := w.metric("mother_healer_blocked_total", "gate", string(g)); n > 0 {
+				counted[g] = n
+			}
+		}
+		if want := map[healer.Gate]float64{healer.GatePause: 1}; !maps.Equal(counted, want) {
+			t.Errorf("counted %v, want %v", counted, want)
 		}
 	})
 }

@@ -29,3 +29,26 @@ func TestADragonWithoutAMACOfItsOwnIsUnknown(t *testing.T) {
 		}
 	})
 }
+
+// A dragon that the fleet does not know any more is still found by its MAC and its worker, or what
+// a person did to it could never be taken back.
+func TestADragonThatIsGoneIsReleasedByItsNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 3)
+		w.start()
+		w.settle()
+		for i, target := range []string{w.dragons.Dragon(0).Spec().MAC, w.worker(1)} {
+			worker := w.worker(i)
+			if err := w.healer.Quarantine(t.Context(), worker, "eva", "test"); err != nil {
+				t.Fatal(err)
+			}
+			w.dragons.Dragon(i).Inject(dragontest.Unplugged)
+			if _, err := w.fleet.Forget(worker); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.healer.Release(t.Context(), target, "eva"); err != nil {
+				t.Errorf("%s: %v", target, err)
+			}
+		}
+	})
+}
