@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // past gives the unit an action that is over.
@@ -312,6 +314,76 @@ func TestAnExternalGateOfRolloutsHoldsNoHealing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// It has room again when the oldest write that counts is out of the window.
+func TestTheBudgetOfADragonSaysWhenItHasRoomAgain(t *testing.T) {
+	now := Moment(30 * day)
+	for name, x := range map[string]struct {
+		kind Kind
+		ages []time.Duration // of the writes of that kind
+		want answer
+	}{
+		"restarts":             {Restart, []time.Duration{20 * time.Hour, 8 * time.Hour, time.Hour}, answer{wait: 4 * time.Hour, detail: "restartCgMiner 3/3 in 24h"}},
+		"one is of yesterday":  {Restart, []time.Duration{25 * time.Hour, 8 * time.Hour, time.Hour}, answer{open: true, detail: "restartCgMiner 2/3 in 24h"}},
+		"reboots of the day":   {Reboot, []time.Duration{23 * time.Hour, 8 * time.Hour, time.Hour}, answer{wait: time.Hour, detail: "reboot 3/3 in 24h"}},
+		"reboots of the week":  {Reboot, []time.Duration{6 * day, 5 * day, 4 * day, 3 * day, 2 * day, time.Hour}, answer{wait: day, detail: "reboot 6/6 in 7d"}},
+		"none in all the time": {Restart, nil, answer{open: true, detail: "restartCgMiner 0/3 in 24h"}},
+	} {
+		p := DefaultPolicy()
+		r := &Record{}
+		for _, age := range x.ages {
+			r.Actions = append(r.Actions, Action{Kind: Configure, At: now.Add(-age - time.Minute)}, Action{Kind: x.kind, At: now.Add(-age)})
+		}
+		q := &gateRequest{c: &cycle{p: &p, m: NewMemory(), now: now}, s: &subject{r: r, p: &p.Default}, kind: x.kind}
+		if got := q.deviceBudget(); got != x.want {
+			t.Errorf("%s: %+v, want %+v", name, got, x.want)
+		}
+	}
+}
+
+// A dragon that has just booted is configured as soon as its system, or its miner process, is old enough.
+func TestAChangeWaitsForTheRestOfTheBoot(t *testing.T) {
+	for name, x := range map[string]struct {
+		up, elapsed dragon.Number
+		want        answer
+	}{
+		"just booted":          {dragon.Known(60), dragon.Number{}, answer{wait: 4 * time.Minute, detail: "up for 1m"}},
+		"nearly there":         {dragon.Known(299), dragon.Known(10), answer{wait: time.Second, detail: "up for 4m"}},
+		"old enough":           {dragon.Known(300), dragon.Known(10), yes("")},
+		"its process is older": {dragon.Known(60), dragon.Known(300), yes("")},
+	} {
+		p := DefaultPolicy()
+		q := &gateRequest{c: &cycle{p: &p}, s: &subject{f: &Facts{Uptime: x.up, Elapsed: x.elapsed}, p: &p.Default}, kind: Configure, change: &change{}}
+		if got := q.uptimeGate(); got != x.want {
+			t.Errorf("%s: %+v, want %+v", name, got, x.want)
+		}
+	}
+}
+
+// Where others claim the MAC of a dragon by now, the write that it was sent keeps its place until it is given up.
+func TestAWriteToADragonInConflictKeepsItsPlaceInFlight(t *testing.T) {
+	f := newFarm(t, 10).settle()
+	f.past(3, Restart, 10*time.Minute, func(a *Action) { a.Outcome, a.Proof = Open, a.At })
+	twin := *f.units[3]
+	twin.who.Address = "127.9.9.9"
+	f.units = append(f.units, &twin)
+	check := func(flight int, blocked Gate) {
+		t.Helper()
+		for _, b := range f.plan.Budgets {
+			if b.Window == 0 && b.Used != flight {
+				t.Errorf("%s: %d in flight, want %d", b.Scope, b.Used, flight)
+			}
+		}
+		d := Ask(f.now, f.seen, f.mem, &f.policy, Request{MAC: f.units[5].who.MAC, Kind: Restart, Actor: "user:ann"})
+		if d.Blocked != blocked {
+			t.Errorf("another dragon is held by %q, want %q", d.Blocked, blocked)
+		}
+	}
+	f.tick()
+	check(1, GateFlight)
+	f.run(3 * time.Hour)
+	check(0, "")
 }
 
 func TestObservingTakesNothingFromEnforcing(t *testing.T) {

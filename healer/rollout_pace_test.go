@@ -77,6 +77,41 @@ func TestTheTimeThatARolloutTakesIsEstimated(t *testing.T) {
 	}
 }
 
+// What holds the next dragon for a known time comes on top of the rest. That it is not its turn is
+// in the pace already, and what a person or an event ends is not known.
+func TestWhatHoldsTheNextDragonIsInTheEstimate(t *testing.T) {
+	now, p := Moment(30*day), DefaultPolicy()
+	hour := Until{For: Span(time.Hour), Known: true}
+	const waiting, unknown = 6, time.Duration(-1)
+	for name, x := range map[string]struct {
+		waits *Waiting
+		held  time.Duration
+	}{
+		"nothing":        {nil, 0},
+		"a window":       {&Waiting{Gate: GateWindow, Ends: hour}, time.Hour},
+		"its turn":       {&Waiting{Gate: GateWave, Ends: hour}, 0},
+		"the mode":       {&Waiting{Gate: GateObserve}, unknown},
+		"a person":       {&Waiting{Gate: GatePause}, unknown},
+		"turns, unknown": {&Waiting{Gate: GateRollout}, 0},
+	} {
+		for written, rest := range map[int]time.Duration{0: waiting * p.configPace(20), 1: waiting * p.configPace(20), 3: waiting * 20 * time.Minute} {
+			ro := &ConfigRollout{RolloutHead: RolloutHead{ID: "r1", State: RolloutWaves}}
+			c := &cycle{p: &p, m: NewMemory(), now: now, n: 20}
+			for i := range written {
+				a := Action{Kind: Configure, At: now.Add(time.Duration(i-3) * 20 * time.Minute), Change: &ConfigChange{ConfigStep: ConfigStep{Rollout: ro.ID}}}
+				c.all = append(c.all, &subject{f: &Facts{}, r: &Record{Actions: []Action{a}}, rollout: ro, phase: PhaseInSync})
+			}
+			want := x.held + rest
+			if x.held == unknown {
+				want = 0
+			}
+			if got := time.Duration(c.left(ro, waiting, 0, x.waits)); got != want {
+				t.Errorf("%s, %d written: about %s left, want %s", name, written, got, want)
+			}
+		}
+	}
+}
+
 func TestAnAbortedRolloutWaitsForAPerson(t *testing.T) {
 	f := configuredFarm(t, 20)
 	f.desire("typo", poolTypo, "balanced")
