@@ -99,3 +99,41 @@ func TestAStepThatWasNotSentIsNoStep(t *testing.T) {
 		t.Errorf("rung %d, %d carried out, %d charged", r.Rung, rebooted(r, week, now), count(r, Reboot, week, now))
 	}
 }
+
+// A reboot that was not carried out is charged for a week, too. Without a quarantine its budget would
+// hold the dragon for days, though a person has to look at it.
+func TestAWeeksBudgetThatIsChargedQuarantines(t *testing.T) {
+	for name, x := range map[string]struct {
+		last Result
+		ago  time.Duration // of the newest of six
+		want string
+	}{
+		"all were carried out":  {Accepted, 30 * time.Hour, "6 reboots in 7d"},
+		"one was not sent":      {NotSent, 30 * time.Hour, "6 reboots in 7d, 1 of them not carried out"},
+		"one was refused":       {Refusal, 30 * time.Hour, "6 reboots in 7d, 1 of them not carried out"},
+		"the oldest is too old": {NotSent, 150 * time.Hour, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 10).settle()
+			r, now := f.record(3), f.mem.Moment(f.now)
+			for i := range 6 {
+				a := Action{ID: "1-" + string(rune('1'+i)), Kind: Reboot, Reason: LowHashrate, Actor: "user:ann", Result: Accepted, Outcome: NoEffect}
+				if i == 5 {
+					a.Result, a.Outcome = x.last, NotExecuted
+				}
+				a.At = now.Add(-x.ago - time.Duration(5-i)*5*time.Hour)
+				r.Actions = append(r.Actions, a)
+			}
+			r.Rung = 1
+			killBoard(f.units[3], 1, 60)
+			f.run(20 * time.Minute)
+			got := ""
+			if q := f.record(3).Quarantine; q != nil {
+				got = q.Reason
+			}
+			if got != x.want {
+				t.Errorf("quarantined by %q, want %q; closed %v", got, x.want, f.closed(3))
+			}
+		})
+	}
+}

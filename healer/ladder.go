@@ -71,8 +71,13 @@ func (c *cycle) step(s *subject) step {
 		st.exhausted = "for a day, a reboot would have cost more than it may bring"
 	case rebooted(s.r, 24*time.Hour, c.now) >= s.p.Device.Reboots24h:
 		st.exhausted = fmt.Sprintf("%d reboots in 24h", s.p.Device.Reboots24h) + refusals(s.r)
-	case rebooted(s.r, week, c.now) >= s.p.Device.Reboots7d:
-		st.exhausted = fmt.Sprintf("%d reboots in 7d", s.p.Device.Reboots7d) + refusals(s.r)
+	case count(s.r, Reboot, week, c.now) >= s.p.Device.Reboots7d:
+		// The gate counts what was not carried out as well, and would hold the dragon for days.
+		st.exhausted = fmt.Sprintf("%d reboots in 7d", s.p.Device.Reboots7d)
+		if n := count(s.r, Reboot, week, c.now) - rebooted(s.r, week, c.now); n > 0 {
+			st.exhausted += fmt.Sprintf(", %d of them not carried out", n)
+		}
+		st.exhausted += refusals(s.r)
 	}
 	return st
 }
@@ -286,7 +291,8 @@ func count(r *Record, kind Kind, window time.Duration, now Moment) int {
 	return countOf(r, window, now, func(a *Action) bool { return a.Kind == kind })
 }
 
-// rebooted counts the reboots that say something of the dragon: one that was not sent is charged alone.
+// rebooted counts the reboots that say something of the dragon: one that was not carried out is charged
+// alone.
 func rebooted(r *Record, window time.Duration, now Moment) int {
 	return countOf(r, window, now, func(a *Action) bool { return a.Kind == Reboot && !a.Result.NotExecuted() })
 }
