@@ -101,6 +101,10 @@ func (t *timeline) advance(a Anchor, now Instant, synced bool) {
 	}
 }
 
+// countFromHere is for what lasts a certain time from now on: a gap that is not counted yet
+// would age it, so it never counts.
+func (t *timeline) countFromHere() { t.gapOpen = false }
+
 // at gives the moment of a monotonic reading of the same boot, never later than now.
 func (t *timeline) at(mono time.Duration) Moment {
 	return t.moment - Moment(max(0, t.last.Mono-mono))

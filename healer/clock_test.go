@@ -93,6 +93,40 @@ func TestTimeBetweenTwoBoots(t *testing.T) {
 	}
 }
 
+// How long the host was off does not age what was to last from the start on: not the charges of a
+// restored backup, however early NTP comes, and not a pause.
+func TestTheTimeBetweenTwoBootsAgesNothingNew(t *testing.T) {
+	p := DefaultPolicy()
+	for _, late := range []time.Duration{0, 5 * time.Minute, 20 * time.Hour} {
+		for name, begin := range map[string]func(*Memory, Instant) (left func(Moment) time.Duration){
+			"a restored backup": func(m *Memory, now Instant) func(Moment) time.Duration {
+				m.Recover(now, "an older backup was put back")
+				m.Start(now, &p)
+				return func(at Moment) time.Duration { return day - at.Since(m.Fleet.Recovered.At) }
+			},
+			"a pause": func(m *Memory, now Instant) func(Moment) time.Duration {
+				m.Start(now, &p)
+				made, err := m.Pause(now, PauseRequest{Kind: Paused, Scope: "fleet", Owner: "ann", Reason: "r", For: day})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return func(at Moment) time.Duration { return time.Duration(made.Until - at) }
+			},
+		} {
+			m := NewMemory()
+			m.Fleet.Anchor = Anchor{Moment(time.Hour), noon, time.Hour, "a", true, false}
+			now := Instant{noon.Add(-day), 0, "b"} // as where nothing keeps the time without power
+			left := begin(m, now)
+			m.run.time.advance(m.Fleet.Anchor, now, false)
+			now.Wall, now.Mono = noon.Add(10*day+late), late
+			m.run.time.advance(m.Fleet.Anchor, now, true)
+			if got := left(m.run.time.moment); got != day-late {
+				t.Errorf("%s, NTP after %s: %s left, want %s", name, late, got, day-late)
+			}
+		}
+	}
+}
+
 // A store that has just begun holds the clock to what it was begun with.
 func TestAClockThatGoesBackBehindANewStore(t *testing.T) {
 	for back, trusted := range map[time.Duration]bool{0: true, 10 * time.Minute: true, 14 * day: false} {

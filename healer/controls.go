@@ -109,6 +109,7 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 	}
 	if !r.UntilResume {
 		p.Until = t.Add(r.For)
+		m.run.time.countFromHere()
 	}
 	m.Fleet.Pauses = append(m.Fleet.Pauses, p)
 	m.RememberCalendar(&p)

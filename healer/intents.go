@@ -199,6 +199,7 @@ func (m *Memory) Stop(now Instant) {
 // used again: epochs go on from the time of day, which is beyond any count of starts.
 func (m *Memory) Recover(now Instant, reason string) {
 	m.run.time.advance(m.Fleet.Anchor, now, false)
+	m.run.time.countFromHere()
 	m.Fleet.Recovered = &Mark{By: HealerActor, Reason: reason, At: m.run.time.moment, Wall: now.Wall}
 	m.Fleet.Epoch = max(m.Fleet.Epoch, int(now.Wall.Unix()))
 	m.TouchFleet()
