@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // A dragon whose MAC another one has gets no record of its own: a client that tries again for a
@@ -49,6 +52,29 @@ func TestADragonThatIsGoneIsReleasedByItsNames(t *testing.T) {
 			if err := w.healer.Release(t.Context(), target, "eva"); err != nil {
 				t.Errorf("%s: %v", target, err)
 			}
+		}
+	})
+}
+
+// What is decided and then not begun is in the audit, with the reason.
+func TestAnActionThatDoesNotBeginIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 3)
+		h := w.start()
+		w.settle()
+		gone := healer.Who{MAC: "a0:b0:45:00:00:ff", Worker: "dragon-450000ff"}
+		var j job
+		_ = h.onLoop(t.Context(), "beginning an action", func(context.Context) error {
+			j = h.job(healer.Decision{Who: gone, Verb: healer.Act, Kind: healer.Restart}, "", false)
+			return nil
+		})
+		h.runJob(t.Context(), j)
+		pass(2 * time.Minute)
+		recorded := slices.ContainsFunc(w.audit(), func(a healer.Audit) bool {
+			return a.Worker == gone.Worker && a.Decision == healer.Blocked && a.Note == "not sent: dragon-450000ff is not where it was"
+		})
+		if !recorded {
+			t.Errorf("the audit has nothing of it: %+v", w.audit())
 		}
 	})
 }
