@@ -171,6 +171,9 @@ func TestACalendarCurtailsItsDragons(t *testing.T) {
 
 // A pause lasts seven days at most. The next one of a calendar that is still open follows without a gap.
 func TestACalendarOfManyDaysHasNoGap(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a week of looks")
+	}
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 1)
