@@ -3,7 +3,6 @@ package discovery
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -31,12 +30,8 @@ const (
 // attached network, empty if it has none. It is a hint only: every host on the network can
 // claim any MAC.
 func Neighbour(host string) string {
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = host
-	}
-	a, err := netip.ParseAddr(name)
-	if err != nil {
+	a := endpoint(host).Addr()
+	if !a.IsValid() {
 		return ""
 	}
 	t := &kernelTable

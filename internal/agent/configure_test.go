@@ -249,7 +249,7 @@ func TestAPauseOnTheWayToBalancedIsHeard(t *testing.T) {
 	}
 }
 
-// levels records the modes that a dragon is sent.
+// levels records the levels that a dragon is sent: a simulated one does not tell which it was.
 type levels struct {
 	device
 	mode string
@@ -263,20 +263,6 @@ func (d *levels) SetAutoTune(_ context.Context, a dragon.AutoTune) error {
 
 func (d *levels) AutoTune(context.Context) (*dragon.AutoTune, error) {
 	return &dragon.AutoTune{Mode: d.mode}, nil
-}
-
-func (d *levels) UpdatePools(_ context.Context, pools []dragon.PoolConfig) (*dragon.PoolsUpdate, error) {
-	return &dragon.PoolsUpdate{Pools: pools}, nil
-}
-
-func TestWhatDoesNotDifferIsNotWritten(t *testing.T) {
-	d := &levels{}
-	j := &job{have: &healer.Configured{}}
-	want := &healer.DesiredState{Pools: wantedPools("acct", "a0:b0:45:00:00:04"), Mode: "efficient"}
-	_, err := j.configure(t.Context(), d, healer.Step{Items: []healer.Item{healer.ItemPools}, Want: want}, func() error { return nil })
-	if err != nil || len(d.sent) > 0 || !slices.Equal(j.sent, []healer.Item{healer.ItemPools}) {
-		t.Errorf("%v, sent %v and the modes %v, want the pools alone", err, j.sent, d.sent)
-	}
 }
 
 func TestALevelIsSentToDragonsThatHaveOne(t *testing.T) {

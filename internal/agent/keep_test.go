@@ -137,8 +137,8 @@ func TestAStateThatHangsWhenOpenedIsSaid(t *testing.T) {
 	})
 }
 
-// An older program beside a newer one can lead only for as long as it reads the memory, and so
-// tries it seldom: each time nobody heals for as long.
+// An older program cannot read a newer memory, and gives the lead up again. No instance heals
+// meanwhile, so it tries seldom.
 func TestAnOlderInstanceTriesToLeadSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 2)

@@ -64,14 +64,7 @@ func startPeer(b *testing.B, h *dragons, statsd string, scans time.Duration) *pr
 	cmd.Dir = b.TempDir()
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+*peer)
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	p := &program{b: b, pid: cmd.Process.Pid, stop: func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}}
-	b.Cleanup(p.stop)
+	p := launch(b, cmd)
 	for range 60 {
 		h.ask("forget")
 		<-time.After(mirrorEvery)

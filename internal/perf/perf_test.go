@@ -315,6 +315,9 @@ func mirror(b *testing.B, h *dragons, p *program) {
 		<-time.After(rounds * mirrorEvery)
 	}
 	used, c := p.cpu()-before, h.ask("count")
+	if c.Summaries == 0 {
+		b.Fatal("it has read no dragon")
+	}
 	b.ReportMetric(float64(used.Microseconds())/float64(c.Summaries), "cpu-µs/summary")
 	b.ReportMetric(float64(c.Summaries)/float64(rounds*b.N*h.size), "summaries/dragon")
 	b.ReportMetric(0, "ns/op")

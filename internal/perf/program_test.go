@@ -25,6 +25,20 @@ type program struct {
 
 var listeningOn = regexp.MustCompile(`msg="Listening on" address=(\S+)`)
 
+// launch starts a program, which ends with the benchmark at the latest.
+func launch(b *testing.B, cmd *exec.Cmd) *program {
+	b.Helper()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	p := &program{b: b, pid: cmd.Process.Pid, stop: func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}}
+	b.Cleanup(p.stop)
+	return p
+}
+
 // start runs the program on a fleet and waits until it has read every dragon of it.
 func start(b *testing.B, h *dragons, args ...string) *program {
 	b.Helper()
@@ -34,14 +48,7 @@ func start(b *testing.B, h *dragons, args ...string) *program {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	p := &program{b: b, pid: cmd.Process.Pid, stop: func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}}
-	b.Cleanup(p.stop)
+	p := launch(b, cmd)
 	var said strings.Builder
 	lines := bufio.NewScanner(out)
 	for p.base == "" && lines.Scan() {

@@ -191,6 +191,16 @@ func (a *DragonAnswer) read(r *fleet.Reading) {
 	s := r.Summary
 	a.reading = r
 	a.FanDuty, a.Tuning, a.MinerUptime, a.Uptime = s.FanDuty, s.Tuning, s.Elapsed(), r.Uptime()
+	a.readBoards(s)
+	for i := range s.Pools {
+		if p := &s.Pools[i]; p.Active.Or(0) == 1 {
+			a.Pool, a.PoolUser = dragon.PoolWithoutLogin(p.URL), p.User
+			break
+		}
+	}
+}
+
+func (a *DragonAnswer) readBoards(s *dragon.Summary) {
 	if len(s.Boards) > 0 || !slices.Contains(s.Unreadable, "DEVS") {
 		alive := 0
 		for i := range s.Boards {
@@ -206,12 +216,6 @@ func (a *DragonAnswer) read(r *fleet.Reading) {
 			}
 		}
 		a.Boards, a.BoardsAlive = dragon.Known(float64(len(s.Boards))), dragon.Known(float64(alive))
-	}
-	for i := range s.Pools {
-		if p := &s.Pools[i]; p.Active.Or(0) == 1 {
-			a.Pool, a.PoolUser = dragon.PoolWithoutLogin(p.URL), p.User
-			break
-		}
 	}
 }
 

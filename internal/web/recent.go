@@ -42,7 +42,7 @@ func (m *Recent) Add(mac string, r *fleet.Reading, now time.Time) {
 		return
 	}
 	var a DragonAnswer
-	a.read(r)
+	a.readBoards(r.Summary)
 	var accepted dragon.Number
 	for i := range r.Summary.Pools {
 		if n, known := r.Summary.Pools[i].Accepted.Get(); known {
