@@ -335,7 +335,7 @@ func (w *watch) doubtful() bool {
 func (c *cycle) detectorInput(s *subject) *detectorInput {
 	e := &c.exam
 	*e = detectorInput{
-		f: s.f, p: s.p, w: s.w, r: s.r, at: s.w.at, need: &c.p.Causes,
+		f: s.f, p: s.p, w: s.w, r: s.r, at: s.w.at, gap: c.gap(s), need: &c.p.Causes,
 		baseline: c.baseline(s), expected: c.expected(s), fine: s.fine, noWork: s.noWork,
 	}
 	if s.w.tuning {

@@ -219,7 +219,8 @@ type detectorInput struct {
 	p        *DragonPolicy
 	w        *watch
 	r        *Record
-	at       Moment // of the sample
+	at       Moment        // of the sample
+	gap      time.Duration // without a verdict, after which evidence starts again
 	baseline dragon.Number
 	expected int
 	muted    muteReason
@@ -277,7 +278,13 @@ func booted(f *Facts, g *GracePolicy) bool {
 func (e *detectorInput) run() {
 	for i := range detectors {
 		d, ev := &detectors[i], &e.w.evidence[i]
-		if !e.f.HasSample && !d.bare || !e.old(d) {
+		if !e.f.HasSample && !d.bare {
+			continue
+		}
+		if e.at.Since(ev.at) > e.gap {
+			ev.lapse(e.at)
+		}
+		if !e.old(d) {
 			continue
 		}
 		f := d.judge(e)

@@ -51,6 +51,15 @@ func (e *evidence) push(bad bool, at Moment, need Evidence) {
 	}
 }
 
+// lapse ends what samples said before a gap, in which there were samples that said nothing to this
+// detector. The suspicion stays, and begins again: the dragon is not sick, and not healthy either.
+func (e *evidence) lapse(at Moment) {
+	e.bits, e.n, e.fired = 0, 0, false
+	if e.since != 0 {
+		e.since = at
+	}
+}
+
 // lastBad reports whether the newest samples were all bad.
 func (e *evidence) lastBad() bool {
 	const mask = 1<<freshInRow - 1

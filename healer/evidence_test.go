@@ -26,6 +26,31 @@ func TestAGapIsMeasuredInTheDragonsOwnPolls(t *testing.T) {
 	}
 }
 
+// Samples that say nothing to a detector are a gap to it: in another mode of its autotuner a
+// dragon's rate cannot be measured yet.
+func TestSamplesThatCannotBeJudgedAreAGap(t *testing.T) {
+	for pace, still := range []time.Duration{3 * time.Minute, 3 * time.Minute, 6 * time.Minute} {
+		f := newFarm(t, 20).settle()
+		f.sends = false
+		u := f.units[3]
+		u.pace = pace
+		for i := range u.boards {
+			u.boards[i].rate = tera
+		}
+		f.run(2 * time.Hour)
+		fired := func() bool { return f.mem.run.dragons[u.who.MAC].evidence[rank(LowHashrate)].fired }
+		u.who.Mode = "efficient"
+		f.run(still)
+		if !fired() {
+			t.Errorf("pace %d: not sick any more after %s", pace, still)
+		}
+		f.run(time.Minute)
+		if fired() || f.of(3).State != StateSuspect {
+			t.Errorf("pace %d: %s by what was seen before", pace, f.of(3).State)
+		}
+	}
+}
+
 func TestEvidence(t *testing.T) {
 	need := Evidence{10 * time.Minute, 8, 10}
 	for name, x := range map[string]struct {
