@@ -174,12 +174,16 @@ func (o *Oracle) judge() {
 		}
 		// What strikes it later, of whatever kind, is not a fault of the action.
 		s.helped = s.helped || d.phase == running && d.start > s.At && !d.looksSick()
-		// What cannot be seen is judged when it can.
+		// What cannot be seen is judged when it can. An hour later it is too late, and nobody knows that it failed.
 		due := s.At + 45*time.Minute + o.w.script.TuneMax
-		if unseen := len(d.Answered) == 0 || d.Answered[len(d.Answered)-1] < due; o.w.Now < due || unseen && !d.gone {
+		unseen := !s.gone && !s.helped && (len(d.Answered) == 0 || d.Answered[len(d.Answered)-1] < due)
+		if o.w.Now < due || unseen && o.w.Now < due+time.Hour {
 			continue
 		}
 		s.judge = true
+		if unseen {
+			continue
+		}
 		key := s.step()
 		j := append(o.judged[key], s.helped)
 		j = j[max(0, len(j)-10):]
