@@ -80,7 +80,27 @@ func (e *evidence) badIn(of int) int {
 type counters struct {
 	at      Moment
 	elapsed float64
-	boards  []BoardFacts
+	boards  []boardCounters
+}
+
+// boardCounters are what is kept of a board for the time of rateWindow: there are some fifty for
+// each dragon.
+type boardCounters struct {
+	slot                      int
+	hashes, elapsed, accepted dragon.Number
+}
+
+func countersOf(f *Facts, at Moment, elapsed float64) counters {
+	c := counters{at, elapsed, make([]boardCounters, len(f.Boards))}
+	for i := range f.Boards {
+		b := &f.Boards[i]
+		c.boards[i] = boardCounters{b.Slot, b.Hashes, b.Elapsed, b.Accepted}
+	}
+	return c
+}
+
+func (c *counters) board(slot int) *boardCounters {
+	return find(c.boards, func(b *boardCounters) bool { return b.slot == slot })
 }
 
 // boardWatch follows the temperature of one board.
@@ -240,7 +260,10 @@ func (w *watch) measure(f *Facts, at Moment) {
 		w.rate, w.rates = dragon.Number{}, nil
 		return
 	}
-	w.counts = append(w.counts, counters{at, elapsed, f.Boards})
+	if w.counts == nil {
+		w.counts = make([]counters, 0, int(rateWindow/time.Minute)+3)
+	}
+	w.counts = append(w.counts, countersOf(f, at, elapsed))
 	// Keep one sample that is older than the window, to measure from.
 	for len(w.counts) > 2 && at.Since(w.counts[1].at) >= rateWindow {
 		w.counts = slices.Delete(w.counts, 0, 1)
@@ -266,13 +289,13 @@ func rateOf(from, to *counters) (dragon.Number, []float64) {
 	for i := range to.boards {
 		b := &to.boards[i]
 		rates[i] = -1
-		old := boardIn(from.boards, b.Slot)
+		old := from.board(b.slot)
 		if old == nil {
 			continue
 		}
-		h0, ok0 := old.Hashes.Get()
-		h1, ok1 := b.Hashes.Get()
-		seconds := b.Elapsed.Or(to.elapsed) - old.Elapsed.Or(from.elapsed)
+		h0, ok0 := old.hashes.Get()
+		h1, ok1 := b.hashes.Get()
+		seconds := b.elapsed.Or(to.elapsed) - old.elapsed.Or(from.elapsed)
 		if !ok0 || !ok1 || h1 < h0 {
 			known = false
 			continue
@@ -294,10 +317,6 @@ func rateOf(from, to *counters) (dragon.Number, []float64) {
 	return dragon.Known(total), rates
 }
 
-func boardIn(boards []BoardFacts, slot int) *BoardFacts {
-	return find(boards, func(b *BoardFacts) bool { return b.Slot == slot })
-}
-
 // frozen reports whether no board has done any work, nor had a share accepted, over
 // the whole window, while the device's own clock went on.
 func (w *watch) frozen() (frozen, known bool) {
@@ -310,11 +329,11 @@ func (w *watch) frozen() (frozen, known bool) {
 	}
 	for i := range to.boards {
 		b := &to.boards[i]
-		old := boardIn(from.boards, b.Slot)
-		if old == nil || !old.Hashes.IsKnown() || !b.Hashes.IsKnown() {
+		old := from.board(b.slot)
+		if old == nil || !old.hashes.IsKnown() || !b.hashes.IsKnown() {
 			return false, false
 		}
-		if b.Hashes != old.Hashes || b.Accepted != old.Accepted {
+		if b.hashes != old.hashes || b.accepted != old.accepted {
 			return false, true
 		}
 	}
@@ -324,7 +343,7 @@ func (w *watch) frozen() (frozen, known bool) {
 // trackTemperature follows the boards' temperatures.
 func (w *watch) trackTemperature(f *Facts, at Moment, p *HeatPolicy) {
 	for i := range w.boards {
-		if boardIn(f.Boards, w.boards[i].slot) == nil { // what is missing gets cold
+		if !slices.ContainsFunc(f.Boards, func(b BoardFacts) bool { return b.Slot == w.boards[i].slot }) { // what is missing gets cold
 			w.boards[i].works, w.boards[i].still = 0, 0
 		}
 	}
