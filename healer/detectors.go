@@ -133,7 +133,7 @@ var detectors = []detector{
 		setting: "detect.no_work", need: func(p *DragonPolicy) Evidence { return p.Detect.NoWork },
 		gap: func(d *DevicePolicy) time.Duration { return d.NoWorkGap }},
 	{reason: BogusTemp, alert: "SensorFault",
-		doc: "a temperature that cannot be, or one that stands still while those of all other boards, " +
+		doc: "a temperature that cannot be (without work it may be below zero), or one that stands still while those of all other boards, " +
 			"that have worked for half an hour, go through 5 °C",
 		words: bogusInWords,
 		judge: judgeBogusTemp, boot: true, maxRung: 1,
@@ -441,6 +441,9 @@ func judgeBogusTemp(e *detectorInput) finding {
 		return finding{slot: -1}
 	}
 	if b := find(e.f.Boards, func(b *BoardFacts) bool { return e.w.sensorFault(b, e.at, &e.p.Heat) }); b != nil {
+		if t, known := b.Temperature.Get(); known && t <= 0 && e.muted&(byPool|byOwnPools) != 0 { // idle in a hard frost
+			return finding{slot: -1}
+		}
 		return is(true, b.Temperature.Or(-1), 125, b.Slot)
 	}
 	return is(false, 0, 125, -1)
