@@ -408,6 +408,7 @@ func (c *cycle) foreign() {
 		c.track(condition{name: "foreign", inside: true, scope: s.f.MAC, tripped: tripped, clear: !tripped, hold: bp.ForeignHold,
 			detail: func() string { return fmt.Sprintf("%d unexplained restarts in an hour", n) }})
 	}
+	c.foreignUnwatched()
 	slices.Sort(newest)
 	together := most(newest, c.p.Causes.BootSpan)
 	if together >= atLeast(c.p.Causes.BootFleet, c.n, c.p.Causes.BootFloor) {
@@ -417,6 +418,22 @@ func (c *cycle) foreign() {
 	tripped := dragons >= atLeast(bp.ForeignShare, c.n, bp.ForeignDevices) && (boot == nil || boot.State != BreakerOpen)
 	c.track(condition{name: "foreign", inside: true, tripped: tripped, clear: !tripped, hold: bp.ForeignHold, halfOpen: true,
 		detail: func() string { return fmt.Sprintf("unexplained restarts of %d dragons in an hour", dragons) }})
+}
+
+// foreignUnwatched ends the breakers of single dragons that foreign does not look at: those in
+// maintenance, where restarts are announced, and in conflict keep their hold, and then lose it;
+// those that are forgotten are gone.
+func (c *cycle) foreignUnwatched() {
+	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
+		if b.Name != "foreign" || b.Scope == "" {
+			continue
+		}
+		if s := c.byMAC[b.Scope]; c.m.Dragons[b.Scope] == nil {
+			c.drop(b.Name, b.Scope)
+		} else if s == nil || s.maintenance {
+			c.track(condition{name: b.Name, inside: true, scope: b.Scope, clear: true})
+		}
+	}
 }
 
 // harm latches its breaker, which holds everything, when actions made dragons worse or lost them.

@@ -137,3 +137,45 @@ func TestAWeeksBudgetThatIsChargedQuarantines(t *testing.T) {
 		})
 	}
 }
+
+// The breaker of a dragon that someone else restarts ends in its maintenance, where restarts are
+// announced, or while others claim its MAC, and at once where the dragon is forgotten.
+func TestAForeignBreakerDoesNotOutliveItsDragon(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*farm, string)
+		within time.Duration
+	}{
+		"maintenance": {func(f *farm, mac string) {
+			r := PauseRequest{Kind: Maintained, Scope: "mac", Value: mac, Owner: "user:ann", Reason: "a fan"}
+			if _, err := f.mem.Pause(f.now, r); err != nil {
+				f.t.Fatal(err)
+			}
+		}, 2 * time.Hour},
+		"conflict": {func(f *farm, _ string) { f.add(3) }, 2 * time.Hour},
+		"forgotten": {func(f *farm, mac string) {
+			f.units = f.units[:3]
+			if err := f.mem.Forget(mac, f.now.Wall); err != nil {
+				f.t.Fatal(err)
+			}
+		}, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFarm(t, 4).settle()
+			mac := f.units[3].who.MAC
+			for range 2 {
+				f.restart(f.units[3])
+				f.run(5 * time.Minute)
+			}
+			if f.mem.breaker("foreign", mac) == nil {
+				t.Fatalf("no breaker: %+v", f.plan.Breakers)
+			}
+			c.change(f, mac)
+			f.run(c.within)
+			if len(f.plan.Breakers) != 0 {
+				t.Errorf("after %s: %+v", c.within, f.plan.Breakers)
+			}
+		})
+	}
+}
