@@ -158,6 +158,17 @@ func (m *Memory) Retirements(mac string) (ids []string) {
 	return ids
 }
 
+// retiredBy returns the MACs of the dragons that some pauses keep retired.
+func retiredBy(pauses []Pause) map[string]bool {
+	macs := make(map[string]bool)
+	for i := range pauses {
+		if p := &pauses[i]; p.Retired && p.Scope == "mac" {
+			macs[p.Value] = true
+		}
+	}
+	return macs
+}
+
 // ErrActing says that the outcome of an action on a dragon is not known yet.
 var ErrActing = errors.New("an action on the dragon is not judged yet; wait until it is")
 

@@ -63,6 +63,7 @@ type subject struct {
 
 	conflict    bool
 	maintenance bool
+	retired     bool     // and it has left the fleet: no rollout of firmware waits for it
 	fresh       bool     // a new sample was folded in
 	answered    bool     // a new answer was, of a dragon whose miner process does not answer
 	counts      bool     // is one of the N that limits are computed from
@@ -159,6 +160,7 @@ func (c *cycle) gather(view *View) {
 	c.all = append(c.all, conflicts...)
 
 	c.flightDomain, c.domainSize = make(map[string]int), make(map[string]int)
+	retired := retiredBy(c.m.Fleet.Pauses)
 	for _, s := range c.all {
 		if s.conflict {
 			continue
@@ -166,6 +168,7 @@ func (c *cycle) gather(view *View) {
 		if s.maintenance = c.m.paused(Maintained, s.f, c.now) != nil; s.maintenance {
 			s.w.maintained = c.now
 		}
+		s.retired = retired[s.f.MAC]
 		c.domainSize[s.f.Domain]++
 		c.countFlight(s)
 	}

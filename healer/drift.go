@@ -231,7 +231,7 @@ func (s *subject) syncStatus(m *Memory) *SyncStatus {
 	if known {
 		w.Known, w.Firmware = append(w.Known, ItemFirmware), FirmwareIs(PhaseInSync)
 		if firmware.Want != firmware.Have {
-			w.Drift, w.Firmware = append(w.Drift, firmware), m.upgradeTo(s.r, firmware.Want)
+			w.Drift, w.Firmware = append(w.Drift, firmware), m.upgradeTo(s, firmware.Want)
 		}
 	}
 	if s.rollout == nil {

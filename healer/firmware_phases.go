@@ -250,6 +250,9 @@ func (x *upgrade) soak() {
 	case boot != nil && boot.Outcome != Recovered:
 		x.enter(UpgradeFailed, "it was "+string(boot.Outcome)+" after one more boot")
 		return
+	case s.retired: // nobody waits for its return
+		x.enter(UpgradeInconclusive, "it is retired")
+		return
 	case boot == nil && x.bootsInSoak(x.Upgrading) && x.ro.State != RolloutAborted:
 		return // the gates are in the way
 	}

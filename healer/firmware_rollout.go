@@ -101,9 +101,9 @@ func (m *Memory) StartFirmware(now Instant, q FirmwareRequest) (*FirmwareRollout
 			return nil, fmt.Errorf("%w: %s, to %s, is %s; abort it first", ErrRollout, ro.ID, ro.Release.Version, ro.State)
 		}
 	}
-	older := false
-	for _, d := range m.Dragons {
-		older = older || r.Fits(&d.Who) == nil
+	older, retired := false, retiredBy(m.Fleet.Pauses)
+	for mac, d := range m.Dragons {
+		older = older || !retired[mac] && r.Fits(&d.Who) == nil
 	}
 	if !older {
 		return nil, fmt.Errorf("%w: no known %s on %s has an older firmware that it may come from", ErrRollout, r.Model, cmp.Or(r.HWVer, "any hardware"))
@@ -148,14 +148,14 @@ func (m *Memory) forgetFirmware() {
 }
 
 // upgradeTo is how far a dragon is on its way to a version.
-func (m *Memory) upgradeTo(r *Record, version string) FirmwareIs {
+func (m *Memory) upgradeTo(s *subject, version string) FirmwareIs {
 	for _, ro := range slices.Backward(m.Fleet.Firmware) {
-		u := r.Upgrade
+		u := s.r.Upgrade
 		switch {
 		case ro.Release.Version != version:
 		case u != nil && u.Rollout == ro.ID && u.Phase != UpgradeDone:
 			return FirmwareIs(u.Phase)
-		case ro.State == RolloutRunning && m.waits(u, ro) && ro.Release.Fits(&r.Who) == nil:
+		case ro.State == RolloutRunning && !s.retired && m.waits(u, ro) && ro.Release.Fits(&s.r.Who) == nil:
 			return PhaseWaiting
 		}
 	}
@@ -194,19 +194,20 @@ func (m *Memory) PauseFirmware(now Instant, id, why string) error {
 }
 
 // ResumeFirmware goes on with a paused rollout. A dragon whose upgrade was inconclusive is
-// verified if it runs the version; otherwise it waits for its turn again.
+// verified if it runs the version; otherwise it waits for its turn again. One that is retired
+// leaves the rollout.
 func (m *Memory) ResumeFirmware(now Instant, id, why string) error {
 	ro, err := m.firmwareIn(id, RolloutPaused)
 	if err != nil {
 		return err
 	}
-	at := m.Moment(now)
+	at, retired := m.Moment(now), retiredBy(m.Fleet.Pauses)
 	for mac, r := range m.Dragons {
 		u := r.Upgrade
 		if u == nil || u.Rollout != id || u.Phase != UpgradeInconclusive || r.State == StateConflict {
 			continue
 		}
-		if r.Who.Firmware == ro.Release.Version {
+		if r.Who.Firmware == ro.Release.Version && !retired[mac] {
 			u.Phase, u.Since, u.Why = UpgradeVerifying, at, ""
 			if a := m.Action(mac, u.Reboot); a != nil && (a.Outcome == NotExecuted || a.Outcome == NotKnown) {
 				u.Reboot = "" // it may be asked for again

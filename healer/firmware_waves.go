@@ -71,10 +71,11 @@ type wave struct {
 	ro      *FirmwareRollout
 	p       *FirmwarePolicy
 	now     Moment
-	members int        // dragons that it is for, whatever has become of them
+	members int        // dragons that it is for, whatever has become of those that have begun
 	before  int        // that began in earlier waves
 	begun   []*subject // in this wave
 	waiting []*subject // that have not begun
+	retired int        // that have not begun, and are no members
 	failed  int        // in this wave
 	lost    int        // in all waves
 	going   int        // in this wave, not over yet
@@ -90,6 +91,8 @@ func (c *cycle) waveOf(ro *FirmwareRollout) *wave {
 		case u != nil && u.Rollout == ro.ID:
 			w.add(s, u)
 		case s.conflict || !c.m.waits(u, ro) || ro.Release.Fits(&s.f.Who) != nil:
+		case s.retired:
+			w.retired++
 		default:
 			w.members++
 			w.waiting = append(w.waiting, s)
@@ -231,7 +234,7 @@ func (ro *FirmwareRollout) advance(c *cycle) {
 	}
 	for ro.State == RolloutRunning && w.complete() {
 		if w.last() || len(w.waiting) == 0 {
-			c.move(ro, RolloutDone, fmt.Sprintf("%d dragons, %d left as they are", w.before+len(w.begun), len(w.waiting)))
+			c.move(ro, RolloutDone, fmt.Sprintf("%d dragons, %d left as they are", w.before+len(w.begun), len(w.waiting)+w.retired))
 			return
 		}
 		ro.Wave++

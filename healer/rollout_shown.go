@@ -129,7 +129,7 @@ func (c *cycle) showFirmware() {
 			x.Dragons = append(x.Dragons, UpgradeShown{mac, r.Who.Worker, *u})
 		}
 		for _, x := range open {
-			if c.m.waits(u, &x.FirmwareRollout) && x.Release.Fits(&r.Who) == nil {
+			if s := c.byMAC[mac]; (s == nil || !s.retired) && c.m.waits(u, &x.FirmwareRollout) && x.Release.Fits(&r.Who) == nil {
 				x.Members++
 				x.Phases[PhaseWaiting]++
 				x.Waiting = append(x.Waiting, r.Who.Worker)
@@ -145,7 +145,7 @@ func (p *Plan) Rollout(id string) *FirmwareShown {
 }
 
 // WantsFirmware reports whether the option auto_upgrade may begin a rollout of a release: some
-// dragon has an older one, and no rollout of it was aborted.
+// dragon that is not retired has an older one, and no rollout of it was aborted.
 func (p *Plan) WantsFirmware(r FirmwareRelease) bool {
 	failed := make(map[string]bool) // MACs
 	for i := range p.Firmware {
@@ -161,8 +161,9 @@ func (p *Plan) WantsFirmware(r FirmwareRelease) bool {
 			}
 		}
 	}
+	retired := retiredBy(p.Pauses)
 	return slices.ContainsFunc(p.Dragons, func(d Decision) bool {
-		return !d.Conflict && !failed[d.MAC] && r.Fits(&d.Who) == nil
+		return !d.Conflict && !retired[d.MAC] && !failed[d.MAC] && r.Fits(&d.Who) == nil
 	})
 }
 
