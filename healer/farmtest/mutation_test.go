@@ -2,6 +2,7 @@ package farmtest
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,6 +130,17 @@ func TestEveryGateIsNeeded(t *testing.T) {
 			}
 			t.Errorf("without the gate nothing breaks %s, only %q", m.breaks, got)
 		})
+	}
+}
+
+// Two dragons behind a switch are too few for an outage of their site: isolation holds them, as long
+// as the storm of those out of reach, which is not looked for here.
+func TestIsolationHoldsWhereASiteIsTooSmall(t *testing.T) {
+	s := load(t, "x-two-known-behind-a-switch")
+	p := healer.WithoutGate(t, s.Policy, healer.GateIsolation)
+	p.Breakers.Unreachable = 2
+	if got := violations(s, p); !slices.ContainsFunc(got, func(f string) bool { return kind(f) == "I3" }) {
+		t.Errorf("without the gate nothing breaks I3, only %q", got)
 	}
 }
 

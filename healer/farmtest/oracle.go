@@ -50,6 +50,9 @@ type Oracle struct {
 	drifting map[string]*drift             // by firmware
 	idle     drift                         // many dragons that take no work
 	dark     map[string]*drift             // many dragons of a switch that are out of reach
+	mute     []time.Duration               // since when nothing is heard of each dragon; longest: something is
+	cut      map[string]*drift             // domains that have lost many dragons at a time
+	cutoff   drift                         // most of the farm is out of reach
 	unlisted time.Duration                 // when many dragons were last not listed
 	proven   map[string]time.Duration      // desired states that have worked, by key
 	excused  []time.Duration               // when something last spoke against treating it
@@ -79,6 +82,7 @@ func NewOracle(w *World, h *Healer) *Oracle {
 		twins: make(map[string]time.Duration), aside: make([]bool, len(w.Dragons)), served: make([]time.Duration, len(w.Dragons)),
 		held:  make([][len(passing)]time.Duration, len(w.Dragons)),
 		loose: make([]time.Duration, len(w.Dragons)), excused: slices.Repeat([]time.Duration{never}, len(w.Dragons)),
+		mute: slices.Repeat([]time.Duration{longest}, len(w.Dragons)), cut: make(map[string]*drift), cutoff: drift{last: never},
 		drifting: make(map[string]*drift), dark: make(map[string]*drift), proven: make(map[string]time.Duration),
 		idle: drift{last: never}, unlisted: never, stormed: never, jump: -1, corrupt: -1, many: longest, judged: make(map[string][]bool),
 		latched: make(map[string]time.Duration), aborted: make(map[string]time.Duration)}
@@ -129,6 +133,7 @@ func (o *Oracle) Step(h *Healer) {
 	o.prove()
 	o.drifts()
 	o.darken()
+	o.silences()
 	o.serve()
 	sick, gone := 0, 0
 	o.conflicts(h)

@@ -88,9 +88,6 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	w := o.w
 	n, hit, sick := len(w.Dragons), 0, 0
 	for i, y := range w.Dragons {
-		if c.Kind == "switch" && w.domain(y) != w.domain(d) { // a /24 may hold dragons of many switches
-			continue
-		}
 		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood() && y.web() != "timeless" && y.showsCut(c.From)) &&
 			(c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
 			hit++
@@ -103,7 +100,10 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	case "pool":
 		return extent{7 * time.Minute, 14 * time.Minute, false}, hit >= max(2, (3*n+9)/10)
 	case "switch":
-		return extent{5 * time.Minute, 23 * time.Minute, false}, hit >= max(3, (3*w.domainSize(d)+9)/10)
+		if c.Members[d.N] && o.cut[w.domain(d)].lasted(c, s.At) {
+			return extent{5 * time.Minute, 23 * time.Minute, false}, true
+		}
+		return extent{5 * time.Minute, 14 * time.Minute, true}, o.cutoff.lasted(c, s.At) // S4: the healer may be cut off
 	case "isolation":
 		return extent{time.Minute, 14 * time.Minute, true}, true
 	case "power":
@@ -139,6 +139,20 @@ type drift struct {
 	big, last time.Duration // without a gap
 }
 
+// goesOn notes that it is so now.
+func (x *drift) goesOn(now time.Duration) {
+	if now-x.last > 2*poll {
+		x.big = now
+	}
+	x.last = now
+}
+
+// lasted reports whether it was so for some minutes before the end of a cause, or until now.
+func (x *drift) lasted(c *Cause, now time.Duration) bool {
+	end := min(now, c.To)
+	return x != nil && x.last >= end-2*poll && end-x.big >= 5*time.Minute
+}
+
 // drifts notes for which firmware that is so now, whatever has brought it about: a write
 // changes that, and so does the end of what was injected.
 func (o *Oracle) drifts() {
@@ -166,10 +180,7 @@ func (o *Oracle) drifts() {
 		if w.Now-d.last > 6*time.Hour {
 			d.since = w.Now
 		}
-		if w.Now-d.last > 2*poll {
-			d.big = w.Now
-		}
-		d.last = w.Now
+		d.goesOn(w.Now)
 	}
 	for _, c := range w.Causes {
 		for i := range c.Members {
@@ -203,6 +214,43 @@ func (o *Oracle) darken() {
 			o.dark[name] = &drift{since: w.Now}
 		}
 		o.dark[name].last = w.Now
+	}
+}
+
+// silences notes which domains have lost so many dragons at a time that it shows, and whether
+// most of the farm is out of reach. A dragon that is not listed was lost when it no longer
+// was; one whose MAC is contested counts for nothing.
+func (o *Oracle) silences() {
+	w := o.w
+	lost, size, silent := make(map[string][]time.Duration), make(map[string]int), 0
+	for i, d := range w.Dragons {
+		name, r := w.domain(d), d.reach()
+		size[name]++
+		if d.contested() || w.forgets[i] == 0 && r != healer.Unreachable && r != healer.Timeout {
+			o.mute[i] = longest
+			continue
+		}
+		o.mute[i] = min(o.mute[i], w.Now)
+		if w.Now-o.mute[i] < day-time.Hour && d.seen != never && o.mute[i] > o.corrupt {
+			silent++
+			lost[name] = append(lost[name], o.mute[i])
+		}
+	}
+	if 2*silent > len(w.Dragons) {
+		o.cutoff.goesOn(w.Now)
+	}
+	for name, since := range lost {
+		limit := max(3, (3*size[name]+9)/10)
+		slices.Sort(since)
+		for i := limit - 1; i < len(since); i++ {
+			if since[i]-since[i-limit+1] <= 2*poll {
+				if o.cut[name] == nil {
+					o.cut[name] = &drift{last: never}
+				}
+				o.cut[name].goesOn(w.Now)
+				break
+			}
+		}
 	}
 }
 

@@ -248,7 +248,7 @@ func (d *Dragon) contested() bool {
 		return d.Shown != d.MAC
 	}
 	at, twins := o.twins[d.MAC]
-	return twins && d.world.Now-at < day
+	return twins && d.world.Now-at < 25*time.Hour
 }
 
 // watched reports whether the healer that there is, if there is one, has seen a time.
