@@ -88,7 +88,7 @@ func (o *Oracle) extent(c *Cause, d *Dragon, s *sent) (x extent, big bool) {
 	w := o.w
 	n, hit, sick := len(w.Dragons), 0, 0
 	for i, y := range w.Dragons {
-		if c.Members[i] && w.known(y) && (c.Kind != "power" || y.understood() && y.web() != "timeless" && y.showsCut(c.From)) &&
+		if c.Members[i] && w.known(y) && !y.contested() && (c.Kind != "power" || y.understood() && y.web() != "timeless" && y.showsCut(c.From)) &&
 			(c.Kind != "pool" || y.web() == "" && y.phase == running && !y.stopped && w.forgets[i] == 0 && w.switches[y.Switch] == 0) {
 			hit++
 		}

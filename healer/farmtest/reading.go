@@ -94,7 +94,7 @@ func (d *Dragon) poll() {
 	if n := len(d.Restarts); n > 0 {
 		// A healer that starts later knows of the last boot, and of no start of the process.
 		last := &d.Restarts[n-1]
-		if !last.shown && (d.world.watched(last.At) || last.System && d.world.healer.Alive()) {
+		if listed && !last.shown && (d.world.watched(last.At) || last.System && d.world.healer.Alive()) {
 			last.shown, last.seen = true, d.at
 			if h := d.world.healer; h.Alive() {
 				err := h.mem.CheckHold(d.world.instant(), d.MAC)
