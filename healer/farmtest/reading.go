@@ -66,7 +66,7 @@ func (d *Dragon) poll() {
 		said := d.said
 		d.facts.Desired, d.facts.Configured = d.wish, &said
 	}
-	if d.stopped && d.facts.Status == healer.Reached && d.phase == running { // that is an answer, too
+	if d.stopped && !repeats && d.facts.Status == healer.Reached && d.phase == running { // that is an answer, too
 		d.answered()
 	}
 	if !d.facts.HasSample || repeats || d.web() == "renamed" {
