@@ -151,14 +151,14 @@ func (d *Dragon) treatable() []*defect {
 func (f *defect) poolish() bool { return f.kind == "nopool" || f.kind == "freeze" }
 
 // alone reports whether too few others have work for it to be seen that what a dragon
-// suffers from is its own.
+// suffers from is its own. What one tells that repeats itself shows no work.
 func (o *Oracle) alone(d *Dragon) bool {
 	if !slices.ContainsFunc(d.treatable(), (*defect).poolish) || slices.ContainsFunc(d.treatable(), func(f *defect) bool { return !f.poolish() }) {
 		return false
 	}
 	others := howMany(o.w.Dragons, func(x *Dragon) bool {
 		i := x.pool()
-		return x != d && i >= 0 && o.w.pools[i].idle == 0 && x.phase == running && x.understood() &&
+		return x != d && i >= 0 && o.w.pools[i].idle == 0 && x.phase == running && x.understood() && !x.repeats() &&
 			!x.freeze && !x.stopped && o.w.known(x) && o.w.forgets[x.N] == 0
 	})
 	return others < 2
