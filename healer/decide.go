@@ -101,6 +101,7 @@ type cycle struct {
 	n         int        // dragons that count
 	baselines map[string]dragon.Number
 
+	underway     []*subject     // whose last action has no outcome yet
 	flight       int            // writes without an outcome
 	flightDomain map[string]int // the same by domain
 	rollouts     int            // those of them that are not the healer's
@@ -285,6 +286,7 @@ func (c *cycle) expireConflicts() {
 
 func (c *cycle) countFlight(s *subject) {
 	if a := s.r.open(); a != nil {
+		c.underway = append(c.underway, s)
 		c.flight++
 		c.flightDomain[s.f.Domain]++
 		if a.Actor != HealerActor {

@@ -202,7 +202,7 @@ func (c *cycle) firstTreated(s *subject, rung int) string {
 	if o := c.m.Fleet.Outcomes[c.stepKey(s, rung)]; o != nil && len(o.Last) > 0 {
 		return ""
 	}
-	for _, x := range c.all {
+	for _, x := range c.underway {
 		if x.conflict || x == s || x.f.Model != s.f.Model {
 			continue
 		}
