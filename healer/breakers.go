@@ -420,9 +420,9 @@ func (c *cycle) foreign() {
 		detail: func() string { return fmt.Sprintf("unexplained restarts of %d dragons in an hour", dragons) }})
 }
 
-// foreignUnwatched ends the breakers of single dragons that foreign does not look at: those in
-// maintenance, where restarts are announced, and in conflict keep their hold, and then lose it;
-// those that are forgotten are gone.
+// foreignUnwatched ends the breakers of single dragons that foreign does not look at. In a
+// maintenance, where restarts are announced, and in a conflict they end after their hold; that of
+// a forgotten dragon ends at once.
 func (c *cycle) foreignUnwatched() {
 	for _, b := range slices.Clone(c.m.Fleet.Breakers) {
 		if b.Name != "foreign" || b.Scope == "" {

@@ -148,10 +148,13 @@ func (m *Memory) Resume(id string) error {
 	return nil
 }
 
+// Retires reports whether the pause keeps the dragon with a MAC retired.
+func (p *Pause) Retires(mac string) bool { return p.Retired && p.Scope == "mac" && p.Value == mac }
+
 // Retirements are the IDs of the pauses that keep a dragon retired.
 func (m *Memory) Retirements(mac string) (ids []string) {
 	for i := range m.Fleet.Pauses {
-		if p := &m.Fleet.Pauses[i]; p.Retired && p.Scope == "mac" && p.Value == mac {
+		if p := &m.Fleet.Pauses[i]; p.Retires(mac) {
 			ids = append(ids, p.ID)
 		}
 	}
@@ -162,7 +165,7 @@ func (m *Memory) Retirements(mac string) (ids []string) {
 func retiredBy(pauses []Pause) map[string]bool {
 	macs := make(map[string]bool)
 	for i := range pauses {
-		if p := &pauses[i]; p.Retired && p.Scope == "mac" {
+		if p := &pauses[i]; p.Retires(p.Value) {
 			macs[p.Value] = true
 		}
 	}

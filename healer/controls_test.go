@@ -271,11 +271,7 @@ func TestOnlyARebootThatRanIsHopeless(t *testing.T) {
 			}
 			killBoard(f.units[3], 0, 60)
 			f.run(15 * time.Minute)
-			got := ""
-			if q := f.record(3).Quarantine; q != nil {
-				got = q.Reason
-			}
-			if got != x.want {
+			if got := f.quarantinedFor(3); got != x.want {
 				t.Errorf("quarantined for %q, want %q", got, x.want)
 			}
 		})

@@ -63,7 +63,7 @@ type subject struct {
 
 	conflict    bool
 	maintenance bool
-	retired     bool     // and it has left the fleet: no rollout of firmware waits for it
+	retired     bool     // no rollout of firmware waits for it
 	fresh       bool     // a new sample was folded in
 	answered    bool     // a new answer was, of a dragon whose miner process does not answer
 	counts      bool     // is one of the N that limits are computed from
@@ -101,7 +101,7 @@ type cycle struct {
 	n         int        // dragons that count
 	baselines map[string]dragon.Number
 
-	underway     []*subject     // whose last action has no outcome yet
+	underway     []*subject     // had a write without an outcome when the cycle began
 	flight       int            // writes without an outcome
 	flightDomain map[string]int // the same by domain
 	rollouts     int            // those of them that are not the healer's

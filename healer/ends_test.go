@@ -127,11 +127,7 @@ func TestAWeeksBudgetThatIsChargedQuarantines(t *testing.T) {
 			r.Rung = 1
 			killBoard(f.units[3], 1, 60)
 			f.run(20 * time.Minute)
-			got := ""
-			if q := f.record(3).Quarantine; q != nil {
-				got = q.Reason
-			}
-			if got != x.want {
+			if got := f.quarantinedFor(3); got != x.want {
 				t.Errorf("quarantined by %q, want %q; closed %v", got, x.want, f.closed(3))
 			}
 		})

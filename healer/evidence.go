@@ -51,8 +51,8 @@ func (e *evidence) push(bad bool, at Moment, need Evidence) {
 	}
 }
 
-// lapse ends what samples said before a gap, in which there were samples that said nothing to this
-// detector. The suspicion stays, and begins again: the dragon is not sick, and not healthy either.
+// lapse forgets the samples from before a gap: for too long this detector could not judge. A
+// suspicion stays and begins again: the dragon is neither sick nor healthy.
 func (e *evidence) lapse(at Moment) {
 	e.bits, e.n, e.fired = 0, 0, false
 	if e.since != 0 {
@@ -343,7 +343,7 @@ func (w *watch) frozen() (frozen, known bool) {
 // trackTemperature follows the boards' temperatures.
 func (w *watch) trackTemperature(f *Facts, at Moment, p *HeatPolicy) {
 	for i := range w.boards {
-		if !slices.ContainsFunc(f.Boards, func(b BoardFacts) bool { return b.Slot == w.boards[i].slot }) { // what is missing gets cold
+		if find(f.Boards, func(b *BoardFacts) bool { return b.Slot == w.boards[i].slot }) == nil { // what is missing gets cold
 			w.boards[i].works, w.boards[i].still = 0, 0
 		}
 	}

@@ -370,6 +370,14 @@ func (f *farm) of(i int) *Decision {
 
 func (f *farm) record(i int) *Record { return f.mem.Dragons[f.units[i].who.MAC] }
 
+// quarantinedFor is why a unit is quarantined; empty: it is not.
+func (f *farm) quarantinedFor(i int) string {
+	if q := f.record(i).Quarantine; q != nil {
+		return q.Reason
+	}
+	return ""
+}
+
 // closed lists the closed gates of a unit.
 func (f *farm) closed(i int) []Gate {
 	var out []Gate

@@ -250,7 +250,7 @@ func (x *upgrade) soak() {
 	case boot != nil && boot.Outcome != Recovered:
 		x.enter(UpgradeFailed, "it was "+string(boot.Outcome)+" after one more boot")
 		return
-	case s.retired: // nobody waits for its return
+	case s.retired: // it will not come back
 		x.enter(UpgradeInconclusive, "it is retired")
 		return
 	case boot == nil && x.bootsInSoak(x.Upgrading) && x.ro.State != RolloutAborted:

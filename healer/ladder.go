@@ -291,8 +291,8 @@ func count(r *Record, kind Kind, window time.Duration, now Moment) int {
 	return countOf(r, window, now, func(a *Action) bool { return a.Kind == kind })
 }
 
-// rebooted counts the reboots that say something of the dragon: one that was not carried out is charged
-// alone.
+// rebooted counts the reboots that were carried out. The others are charged, but say nothing of the
+// dragon.
 func rebooted(r *Record, window time.Duration, now Moment) int {
 	return countOf(r, window, now, func(a *Action) bool { return a.Kind == Reboot && !a.Result.NotExecuted() })
 }

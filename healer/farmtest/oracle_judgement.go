@@ -174,7 +174,7 @@ func (o *Oracle) judge() {
 		}
 		// What strikes it later, of whatever kind, is not a fault of the action.
 		s.helped = s.helped || d.phase == running && d.start > s.At && !d.looksSick()
-		// What cannot be seen is judged when it can. An hour later it is too late, and nobody knows that it failed.
+		// An outcome that cannot be seen is judged when it can be. A failure seen over an hour late does not count.
 		due := s.At + 45*time.Minute + o.w.script.TuneMax
 		unseen := !s.gone && !s.helped && (len(d.Answered) == 0 || d.Answered[len(d.Answered)-1] < due)
 		if o.w.Now < due || unseen && o.w.Now < due+time.Hour {

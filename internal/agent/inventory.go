@@ -24,7 +24,7 @@ func (h *Healer) shareInventory(now healer.Instant) {
 	t := h.mem.Moment(now)
 	retired := make(map[string]time.Time)
 	for i := range h.mem.Fleet.Pauses {
-		if p := &h.mem.Fleet.Pauses[i]; p.Retired && p.Scope == "mac" && p.Until > t {
+		if p := &h.mem.Fleet.Pauses[i]; p.Retires(p.Value) && p.Until > t {
 			if until := time.Now().Add(h.pause(p.Until.Since(t))); until.After(retired[p.Value]) {
 				retired[p.Value] = until
 			}

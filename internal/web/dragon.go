@@ -120,7 +120,7 @@ func lookAt(h *agent.Healer) look {
 }
 
 func (l look) retired(mac string) bool {
-	return l.status != nil && slices.ContainsFunc(l.status.Plan.Pauses, func(p healer.Pause) bool { return p.Retired && p.Scope == "mac" && p.Value == mac })
+	return l.status != nil && slices.ContainsFunc(l.status.Plan.Pauses, func(p healer.Pause) bool { return p.Retires(mac) })
 }
 
 func (l look) action(a *healer.Action) ActionAnswer {

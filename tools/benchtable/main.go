@@ -43,7 +43,7 @@ func run(in io.Reader, out io.Writer, into, target string, now time.Time) error 
 	if into == "" {
 		return nil
 	}
-	page, err := os.ReadFile(into) //nolint:gosec // a flag
+	page, err := os.ReadFile(into) //nolint:gosec // named on the command line
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func run(in io.Reader, out io.Writer, into, target string, now time.Time) error 
 		return fmt.Errorf("%s: expected the marks %q and %q", into, begin+"… -->", end)
 	}
 	page = slices.Concat(before, []byte(begin), how, []byte(" -->\n\n"+tables+"\n"+end), after)
-	return os.WriteFile(into, page, 0o600) //nolint:gosec // a flag
+	return os.WriteFile(into, page, 0o600) //nolint:gosec // named on the command line
 }
 
 // A series is one figure of one benchmark.
