@@ -14,6 +14,7 @@ func (c *cycle) conclude(s *subject) {
 	}
 	a := s.r.open()
 	if a == nil {
+		c.loseLate(s)
 		return
 	}
 	if a.Proof == 0 && (s.fresh && s.w.at > a.At || s.answered && a.Kind == Reboot) {
@@ -322,8 +323,7 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 	}
 	c.out.Ended = append(c.out.Ended, ended)
 	if outcome == LostOutcome || outcome == Worse {
-		c.m.Fleet.Harm = append(c.m.Fleet.Harm, c.now)
-		c.m.TouchFleet()
+		c.harmed()
 	}
 	if a.Actor == HealerActor {
 		c.tally(s, a)
@@ -334,6 +334,33 @@ func (c *cycle) end(s *subject, a *Action, outcome Outcome, note string) {
 	c.flightDomain[s.f.Domain]--
 	if a.Actor != HealerActor {
 		c.rollouts--
+	}
+	c.auditOutcome(s, a)
+}
+
+func (c *cycle) harmed() {
+	c.m.Fleet.Harm = append(c.m.Fleet.Harm, c.now)
+	c.m.TouchFleet()
+}
+
+// loseLate judges an action again whose verdict was hidden until its deadline: what hid it is
+// over, the others have come back, and this dragon has been silent all the time. Whether the
+// step would have helped stays unknown, so its efficacy does not count it.
+func (c *cycle) loseLate(s *subject) {
+	if len(s.r.Actions) == 0 {
+		return
+	}
+	a := &s.r.Actions[len(s.r.Actions)-1]
+	if !a.heals() || a.Outcome != NotKnown || s.w.silent > a.Ended || !c.lost(s, a) {
+		return
+	}
+	a.Outcome, a.Ended, a.Note = LostOutcome, c.now, "it did not come back with the others"
+	s.r.Lost = c.now
+	c.m.touch(s.f.MAC)
+	c.out.Ended = append(c.out.Ended, Ended{MAC: s.f.MAC, Action: *a})
+	c.harmed()
+	if a.Actor == HealerActor {
+		c.learnPace(s, a)
 	}
 	c.auditOutcome(s, a)
 }
