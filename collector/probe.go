@@ -42,7 +42,14 @@ func (c *Collector) Probe() http.Handler {
 		var lines bytes.Buffer
 		logger := log.With(c.tee(&lines), "worker", clean(d.Info().Worker), "address", clean(d.Info().Address))
 		level.Debug(logger).Log("msg", "probing", "target", clean(targets[0]))
+		explained := query.Get("debug") == "true"
+		if explained {
+			defer c.Fleet.KeepAnswers()()
+		}
 		s := c.read(ctx, d, c.labelCachesOf([]*fleet.Dragon{d})[0])
+		if explained && s.err == nil && s.summary().Raw == nil { // the reading began before
+			s = c.read(ctx, d, c.labelCachesOf([]*fleet.Dragon{d})[0])
+		}
 		if interrupted(w, r) {
 			return
 		}
@@ -54,7 +61,7 @@ func (c *Collector) Probe() http.Handler {
 				strings.Join(s.summary().Unreadable, " "))
 		}
 
-		if query.Get("debug") != "true" {
+		if !explained {
 			c.write(w, r, c.families, []*sample{s}, nil)
 			return
 		}

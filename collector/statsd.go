@@ -115,8 +115,7 @@ func (s *Statsd) Run(ctx context.Context) error {
 	if s.off() {
 		return nil
 	}
-	s.Fleet.KeepAnswers(true) // whose fields the lines are made of
-	defer s.Fleet.KeepAnswers(false)
+	defer s.Fleet.KeepAnswers()() // whose fields the lines are made of
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { s.send(ctx) })

@@ -182,6 +182,7 @@ type endpoint struct {
 
 	notReady       string // the message of an answer without data yet; mostly empty
 	emptyIsNothing bool   // an empty body is an answer
+	lean           bool   // the answer is without Raw
 }
 
 func read(name string) endpoint {
@@ -227,15 +228,28 @@ func (c *Client) give() { <-c.slot }
 
 // call asks an endpoint that answers with JSON, with a login where one is needed.
 func call[T any](ctx context.Context, c *Client, e endpoint, form url.Values, f *fields[T]) (*T, answer, error) {
+	var t *T
+	a, err := callInto(ctx, c, e, form, f, func() *T {
+		t = new(T)
+		return t
+	})
+	if err != nil {
+		return nil, a, err
+	}
+	return t, a, nil
+}
+
+// callInto is call for an answer that is decoded into what empty returns. It is called again for
+// the answer after a new login.
+func callInto[T any](ctx context.Context, c *Client, e endpoint, form url.Values, f *fields[T], empty func() *T) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout(&c.opts))
 	defer cancel()
 	if err := c.take(ctx, e); err != nil {
-		return nil, answer{}, err
+		return answer{}, err
 	}
 	defer c.give()
-	var t *T
-	a, err := c.authorized(ctx, e, form, func(a *answer) error {
-		t = new(T)
+	return c.authorized(ctx, e, form, func(a *answer) error {
+		t := empty()
 		if e.emptyIsNothing && len(bytes.TrimSpace(a.Raw)) == 0 {
 			return nil
 		}
@@ -245,10 +259,6 @@ func call[T any](ctx context.Context, c *Client, e endpoint, form url.Values, f 
 		}
 		return judge(e, r, f.musts, err)
 	})
-	if err != nil {
-		return nil, a, err
-	}
-	return t, a, nil
 }
 
 // nothing is the table of answers without data.

@@ -50,9 +50,14 @@ func (c *Client) exchangeRequest(ctx context.Context, e endpoint, req *http.Requ
 	start := time.Now()
 	resp, sent, err := c.send(ctx, e, req)
 	if err == nil {
-		a.Raw, err = readBody(resp, e.limit())
+		buffer := bodies.Get().(*bytes.Buffer)
+		defer giveBack(buffer)
+		a.Raw, err = readBody(buffer, resp, e.limit())
 		if err != nil {
 			err = cutShort(e, err)
+		}
+		if !e.lean {
+			a.Raw = slices.Clone(a.Raw)
 		}
 	} else {
 		c.session.foreign = c.session.foreign || errors.Is(kindOf(err), ErrBadResponse) // not HTTP
@@ -75,6 +80,9 @@ func (c *Client) exchangeRequest(ctx context.Context, e endpoint, req *http.Requ
 	}
 	if err != nil {
 		err = c.finish(ctx, e, err, a.Raw, secrets())
+	}
+	if e.lean {
+		a.Raw = nil // it is the buffer's
 	}
 	c.observe(e, start, err)
 	return a, err
@@ -204,24 +212,25 @@ func neverConnected(err error) bool {
 
 var errTooLarge = errors.New("body too large")
 
-// bodies are the buffers for answers. A reading keeps a copy of the answer's length.
+// bodies are the buffers for answers.
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readBody reads a body of at most limit bytes and closes it.
-func readBody(resp *http.Response, limit int) ([]byte, error) {
+func giveBack(buffer *bytes.Buffer) {
+	if buffer.Cap() <= 64<<10 { // a dragon that talks without end leaves no trace
+		buffer.Reset()
+		bodies.Put(buffer)
+	}
+}
+
+// readBody reads a body of at most limit bytes into the buffer and closes it. What it returns
+// is the buffer's.
+func readBody(buffer *bytes.Buffer, resp *http.Response, limit int) ([]byte, error) {
 	defer resp.Body.Close()
 	if resp.ContentLength > int64(limit) {
 		return nil, errTooLarge
 	}
-	buffer := bodies.Get().(*bytes.Buffer)
-	defer func() {
-		if buffer.Cap() <= 64<<10 { // a dragon that talks without end leaves no trace
-			buffer.Reset()
-			bodies.Put(buffer)
-		}
-	}()
 	_, err := buffer.ReadFrom(io.LimitReader(resp.Body, int64(limit)+1))
-	body := slices.Clone(buffer.Bytes())
+	body := buffer.Bytes()
 	if len(body) > limit {
 		return body[:limit], errTooLarge
 	}

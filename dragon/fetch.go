@@ -1,6 +1,7 @@
 package dragon
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"slices"
@@ -74,7 +75,7 @@ func (c *Client) fetch(ctx context.Context, e endpoint, token Secret) (f *Fetche
 	if err != nil {
 		return nil, c.failed(ctx, e, err)
 	}
-	body, err := readBody(resp, e.limit())
+	body, err := readBody(new(bytes.Buffer), resp, e.limit())
 	if err != nil {
 		return nil, c.finish(ctx, e, cutShort(e, err), body, c.secretsOf(nil, token))
 	}

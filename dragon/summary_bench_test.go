@@ -2,8 +2,8 @@ package dragon
 
 import (
 	"bufio"
-	"bytes"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -24,28 +24,30 @@ func BenchmarkSummary(b *testing.B) {
 
 // BenchmarkClientSummary is a whole call without the network: request, answer, Summary.
 func BenchmarkClientSummary(b *testing.B) {
-	answer := []byte(answerRaw(summaryT1))
-	login := []byte(answerRaw(loginOK))
-	kind := []byte(answerRaw(typeT1))
-	refusal := []byte(answerRaw(`{"success":false,"message":"invalid request"}`))
-	c := New("dragon", Options{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-		switch r.URL.Path {
-		case "/api/auth":
-			return http.ReadResponse(bufio.NewReader(bytes.NewReader(login)), r)
-		case "/api/type":
-			return http.ReadResponse(bufio.NewReader(bytes.NewReader(kind)), r)
-		}
-		if r.Header.Get("Authorization") == "" { // asked before a login whether it is a dragon
-			return http.ReadResponse(bufio.NewReader(bytes.NewReader(refusal)), r)
-		}
-		return http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), r)
-	})})
+	body := summaryT1
+	c := summaryClient(&body)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.Summary(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// summaryClient is the client of a dragon whose summary is what body says, without a network.
+func summaryClient(body *string) *Client {
+	return New("dragon", Options{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		answer := *body
+		switch {
+		case r.URL.Path == "/api/auth":
+			answer = loginOK
+		case r.URL.Path == "/api/type":
+			answer = typeT1
+		case r.Header.Get("Authorization") == "": // asked before a login whether it is a dragon
+			answer = `{"success":false,"message":"invalid request"}`
+		}
+		return http.ReadResponse(bufio.NewReader(strings.NewReader(answerRaw(answer))), r)
+	})})
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

@@ -34,6 +34,29 @@ func summaryOf(boards ...string) string {
 	return `{"success":true,"DEVS":[` + strings.Join(boards, ",") + `],"POOLS":[]}`
 }
 
+func TestASummaryKeepsNothingOfTheNextOne(t *testing.T) {
+	body := summaryT1
+	c := summaryClient(&body)
+	first, err := c.Summary(t.Context())
+	if err != nil || string(first.Raw) != body {
+		t.Fatalf("%v: %s", err, first.Raw)
+	}
+	body = summaryOf(board(7, `"Name":"other"`)) // fewer boards, and without a pool
+	second, err := c.LeanSummary(t.Context())
+	if err != nil || second.Raw != nil || len(second.Boards) != 1 || second.Boards[0].Slot != 7 || second.Pools != nil || second.FanDuty.IsKnown() {
+		t.Errorf("%v: %+v", err, second)
+	}
+	body = `{"success":true}`
+	if third, err := c.LeanSummary(t.Context()); err == nil {
+		t.Errorf("an answer without boards gives those of another one: %+v", third)
+	}
+	want := parse(t, summaryT1, 1e6)
+	want.Answer = first.Answer
+	if diff := cmp.Diff(want, first, cmp.AllowUnexported(Number{})); diff != "" || string(first.Raw) != summaryT1 {
+		t.Error(diff, string(first.Raw))
+	}
+}
+
 func TestSummaryInBaseUnits(t *testing.T) {
 	s := parse(t, summaryT1, 1e6)
 	if len(s.Unreadable) > 0 {

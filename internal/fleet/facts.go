@@ -130,12 +130,14 @@ type factOf struct {
 	fact   Fact
 }
 
+var noFacts Facts
+
 // Facts returns what is known. It is never nil.
 func (d *Dragon) Facts() *Facts {
 	if f := d.facts.Load(); f != nil {
 		return f
 	}
-	return &Facts{}
+	return &noFacts
 }
 
 // learnFact makes new facts. The caller holds d.mu.

@@ -60,7 +60,7 @@ type Fleet struct {
 	file       *inventoryFile
 	outOfBand  dragon.Options // of the clients that Aside uses
 
-	keepAnswers atomic.Bool
+	answersKept atomic.Int32 // by how many they are wanted
 
 	mu        sync.RWMutex         // guards the maps; never held across I/O; taken before a Dragon's
 	byMAC     map[string][]*Dragon // more than one: they are in conflict

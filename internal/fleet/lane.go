@@ -169,10 +169,7 @@ func (d *Dragon) publish(f *sharedRead, r *Reading, err error) {
 		return
 	}
 	d.lane.sharedRead = nil
-	f.reading, f.err = r, err // the readers get the raw answer too
-	if r != nil && !d.fleet.keepAnswers.Load() {
-		r = r.WithoutAnswer()
-	}
+	f.reading, f.err = r, err
 	switch {
 	case err == nil:
 		d.cameUp(r)

@@ -24,7 +24,7 @@ type Reading struct {
 // WithoutAnswer returns the reading without the summary's Raw: of ten thousand dragons
 // these are forty megabytes, and seldom used.
 func (r *Reading) WithoutAnswer() *Reading {
-	if r.Summary == nil {
+	if r.Summary == nil || r.Summary.Raw == nil {
 		return r
 	}
 	lean, summary := *r, *r.Summary
@@ -33,9 +33,12 @@ func (r *Reading) WithoutAnswer() *Reading {
 	return &lean
 }
 
-// KeepAnswers sets whether Last and OnReading have the summary's raw answer. By default they
-// do not.
-func (f *Fleet) KeepAnswers(keep bool) { f.keepAnswers.Store(keep) }
+// KeepAnswers has all readings that begin before stop is called keep the summary's raw answer.
+// By default they do not.
+func (f *Fleet) KeepAnswers() (stop func()) {
+	f.answersKept.Add(1)
+	return func() { f.answersKept.Add(-1) }
+}
 
 const (
 	overviewMaxAge = 5 * time.Minute // on average; see overviewAge
@@ -141,7 +144,11 @@ func (d *Dragon) readAt(ctx context.Context, p *endpoint) (*Reading, error) {
 			return nil, err
 		}
 	}
-	summary, err := p.client.Summary(ctx)
+	ask := p.client.LeanSummary
+	if d.fleet.answersKept.Load() > 0 {
+		ask = p.client.Summary
+	}
+	summary, err := ask(ctx)
 	if errors.Is(err, dragon.ErrNotReady) {
 		return nil, d.idle(ctx, p, err)
 	}
