@@ -342,7 +342,7 @@ func (a *app) start(ctx context.Context, group *errgroup.Group, pauses, reloads 
 			return nil
 		})
 	}
-	background(func() { boundMemory(ctx, func() int { return len(a.fleet.Dragons()) }) })
+	background(func() { boundMemory(ctx, liveHeap) })
 	background(func() { a.reloadOnSignal(ctx, reloads) })
 	background(func() {
 		api := a.api()

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
@@ -16,13 +17,13 @@ func gcPercent() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-func TestALargeFarmHasLessGarbage(t *testing.T) {
+func TestALargeHeapHasLessGarbage(t *testing.T) {
 	for name, x := range map[string]struct {
-		environment       string
-		small, large, end uint64
+		environment string
+		want        []uint64 // of 0, 30, 80, 82, 160 and 1,000 MB, and 30 again
 	}{
-		"by default":          {"", 100, largeFarmGC, 100},
-		"GOGC overrules that": {"70", 80, 80, 80},
+		"by default":          {"", []uint64{100, 100, 50, 50, 25, 25, 100}},
+		"GOGC overrules that": {"70", []uint64{80, 80, 80, 80, 80, 80, 80}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("GOGC", x.environment)
@@ -30,20 +31,24 @@ func TestALargeFarmHasLessGarbage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				var dragons atomic.Int64
-				go boundMemory(ctx, func() int { return int(dragons.Load()) })
-				for _, step := range []struct {
-					dragons int64
-					want    uint64
-				}{{0, x.small}, {largeFarm - 1, x.small}, {largeFarm, x.large}, {10 * largeFarm, x.large}, {10, x.end}} {
-					dragons.Store(step.dragons)
+				var live atomic.Uint64
+				go boundMemory(ctx, live.Load)
+				for i, megabytes := range []uint64{0, 30, 80, 82, 160, 1000, 30} {
+					live.Store(megabytes << 20)
 					time.Sleep(memoryInterval + 1)
 					synctest.Wait()
-					if got := gcPercent(); got != step.want {
-						t.Errorf("%d dragons: %d %%, want %d", step.dragons, got, step.want)
+					if got := gcPercent(); got != x.want[i] {
+						t.Errorf("%d MB: %d %%, want %d", megabytes, got, x.want[i])
 					}
 				}
 			})
 		})
+	}
+}
+
+func TestTheLiveHeapIsKnown(t *testing.T) {
+	runtime.GC()
+	if live := liveHeap(); live == 0 || live > 1<<30 {
+		t.Errorf("%d bytes", live)
 	}
 }
