@@ -23,6 +23,16 @@ func (q *gateRequest) pool() answer {
 	if b := q.c.m.breaker("pool", q.s.poolHeld); b != nil {
 		return q.breaker(b)
 	}
+	if q.reason != NoWorkLocal {
+		return yes("")
+	}
+	for j := range q.s.f.Pools {
+		if was := q.c.m.pastHold("pool", q.s.f.Pools[j].URL); was != nil {
+			if back := q.c.now.Since(was.Closed) + q.c.p.Causes.PoolHold; back < q.c.p.Causes.PoolStuck {
+				return no(q.c.p.Causes.PoolStuck-back, "back for %s, stuck after %s", ShortDuration(back), ShortDuration(q.c.p.Causes.PoolStuck))
+			}
+		}
+	}
 	return yes("")
 }
 

@@ -197,6 +197,8 @@ func (p *command) policy(to *healer.Policy) {
 		d.Detect.LowRatio = healer.Ratio(p.ratio())
 	case "min_gap":
 		d.Device.MinGap = p.duration()
+	case "pool_stuck":
+		to.Causes.PoolStuck = p.positive()
 	case "recovered_observe":
 		to.Breakers.RecoveredObserve = p.positive()
 	case "probation":
