@@ -34,7 +34,8 @@ func main() {
 
 func run(in io.Reader, out io.Writer, into, target string, now time.Time) error {
 	begin := "<!-- tables: make " + target + " " // and how, up to the arrow
-	results, err := read(io.TeeReader(in, out))
+	var text bytes.Buffer
+	results, err := read(io.TeeReader(in, io.MultiWriter(out, &text)))
 	if err != nil {
 		return err
 	}
@@ -42,6 +43,9 @@ func run(in io.Reader, out io.Writer, into, target string, now time.Time) error 
 	fmt.Fprintf(out, "\n%s", tables)
 	if into == "" {
 		return nil
+	}
+	if err := whole(text.String()); err != nil {
+		return fmt.Errorf("%s stays as it is: %w", into, err)
 	}
 	page, err := os.ReadFile(into) //nolint:gosec // named on the command line
 	if err != nil {
@@ -55,6 +59,26 @@ func run(in io.Reader, out io.Writer, into, target string, now time.Time) error 
 	}
 	page = slices.Concat(before, []byte(begin), how, []byte(" -->\n\n"+tables+"\n"+end), after)
 	return os.WriteFile(into, page, 0o600) //nolint:gosec // named on the command line
+}
+
+// whole returns an error if the benchmarks of a package failed or did not end.
+func whole(text string) error {
+	running := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch pkg, begins := strings.CutPrefix(line, "pkg: "); {
+		case begins:
+			running = pkg
+		case line == "PASS":
+			running = ""
+		case strings.HasPrefix(line, "FAIL"), strings.HasPrefix(line, "--- FAIL"):
+			return fmt.Errorf("the benchmarks failed: %s", line)
+		}
+	}
+	if running != "" {
+		return fmt.Errorf("the benchmarks of %s did not end", running)
+	}
+	return nil
 }
 
 // A series is one figure of one benchmark.

@@ -76,3 +76,25 @@ func TestTablesShowGrowth(t *testing.T) {
 		t.Error("no benchmark is not an error")
 	}
 }
+
+func TestAPageKeepsItsTablesIfABenchmarkFails(t *testing.T) {
+	for name, text := range map[string]string{
+		"stopped half-way":              strings.TrimSuffix(output, "PASS\n"),
+		"failed":                        strings.TrimSuffix(output, "PASS\n") + "--- FAIL: BenchmarkScan\nFAIL\nFAIL\texample.net/farm/perf\t1.2s\n",
+		"stopped in the second package": output + "pkg: example.net/farm/healer\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			page := filepath.Join(t.TempDir(), "page.md")
+			old := "<!-- tables: make bench INTO=page.md -->\nold\n" + end + "\n"
+			if err := os.WriteFile(page, []byte(old), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := run(strings.NewReader(text), new(bytes.Buffer), page, "bench", time.Now()); err == nil {
+				t.Error("no error")
+			}
+			if got, _ := os.ReadFile(page); string(got) != old {
+				t.Errorf("page:\n%s", got)
+			}
+		})
+	}
+}
