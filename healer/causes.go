@@ -265,18 +265,14 @@ func (c *cycle) schemaDrift() {
 	}
 }
 
-// upstream names a cause of the whole fleet that explains why many are sick, if one is
-// known. A cause of some dragons does not explain it: those are not counted, see covered.
-func (c *cycle) upstream() string {
-	for _, name := range [...]string{"fleet_boot", "isolation"} {
+// ofAll is the open breaker of a cause of the whole fleet, or nil.
+func (c *cycle) ofAll() *Breaker {
+	for _, name := range [...]string{"isolation", "fleet_boot"} {
 		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
-			return name
+			return b
 		}
 	}
-	if c.siteHot {
-		return "site hot"
-	}
-	return ""
+	return nil
 }
 
 // covered reports whether a common cause holds the dragon: its pool, its site, its

@@ -370,12 +370,7 @@ func (c *cycle) unsettled(s *subject) bool {
 		c.now.Since(a.At) < s.p.Grace.AfterConfig {
 		return true
 	}
-	for _, name := range [...]string{"fleet_boot", "isolation"} {
-		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
-			return true
-		}
-	}
-	return c.m.breaker("domain", s.f.Domain) != nil
+	return c.ofAll() != nil || c.m.breaker("domain", s.f.Domain) != nil
 }
 
 // baseline is what the dragon's rate is measured by: what the operator says, else

@@ -144,10 +144,7 @@ func (q *gateRequest) afterConfig() answer {
 		return yes("")
 	}
 	age := q.c.now.Since(a.At)
-	if wait := q.s.p.Grace.AfterConfig - age; wait > 0 {
-		return no(wait, "%s written %s ago", a.Kind, ShortDuration(age))
-	}
-	return yes("")
+	return closedFor(q.s.p.Grace.AfterConfig-age, "%s written %s ago", a.Kind, ShortDuration(age))
 }
 
 // cooling waits until a board that died of heat is cold. A dead board may report the
@@ -208,10 +205,7 @@ func (q *gateRequest) inFlight() answer {
 }
 
 func (q *gateRequest) holdDown() answer {
-	if q.step.hold > 0 {
-		return no(q.step.hold, "%s after step %d", ShortDuration(holdOf(&q.s.p.Ladder, q.s.r.Rung)), q.s.r.Rung)
-	}
-	return yes("")
+	return closedFor(q.step.hold, "%s after step %d", ShortDuration(holdOf(&q.s.p.Ladder, q.s.r.Rung)), q.s.r.Rung)
 }
 
 func (q *gateRequest) interval() answer {
@@ -232,10 +226,7 @@ func (q *gateRequest) gap() answer {
 		return yes("")
 	}
 	age := q.c.now.Since(last)
-	if wait := q.s.p.Device.MinGap - age; wait > 0 {
-		return no(wait, "written to %s ago", ShortDuration(age))
-	}
-	return yes("")
+	return closedFor(q.s.p.Device.MinGap-age, "written to %s ago", ShortDuration(age))
 }
 
 func (q *gateRequest) deviceBudget() answer {

@@ -387,6 +387,16 @@ func (p *Policy) For(profile string) *DragonPolicy {
 	return &p.Default
 }
 
+// Enforcing reports whether the healer may act on any dragon.
+func (p *Policy) Enforcing() bool {
+	for _, d := range p.Profiles {
+		if d.Mode == Enforce {
+			return true
+		}
+	}
+	return p.Default.Mode == Enforce
+}
+
 // Hash names a policy in the audit.
 func (p *Policy) Hash() string {
 	data, err := json.Marshal(p)

@@ -137,10 +137,8 @@ func (c *cycle) unrelatedCause(s *subject) string {
 	if c.maintained(s, s.p.Ladder.LostAfter) { // it may take a while to be on again
 		return "it is in maintenance"
 	}
-	for _, name := range []string{"isolation", "fleet_boot"} {
-		if b := c.m.breaker(name, ""); b != nil && b.State == BreakerOpen {
-			return name + ": " + b.Detail
-		}
+	if b := c.ofAll(); b != nil {
+		return b.Name + ": " + b.Detail
 	}
 	if b := c.m.breaker("domain", s.f.Domain); b != nil {
 		return "domain " + s.f.Domain + ": " + b.Detail

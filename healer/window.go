@@ -26,12 +26,12 @@ type Window struct {
 // TimeInterval is a time interval as Alertmanager writes it. What it means is for the parser of
 // the configuration.
 type TimeInterval struct {
-	Times       []TimeRange `yaml:"times"`
-	Weekdays    []string    `yaml:"weekdays"`
-	DaysOfMonth []string    `yaml:"days_of_month"`
-	Months      []string    `yaml:"months"`
-	Years       []string    `yaml:"years"`
-	Location    string      `yaml:"location"`
+	Times       []TimeRange `yaml:"times,omitempty"`
+	Weekdays    []string    `yaml:"weekdays,omitempty"`
+	DaysOfMonth []string    `yaml:"days_of_month,omitempty"`
+	Months      []string    `yaml:"months,omitempty"`
+	Years       []string    `yaml:"years,omitempty"`
+	Location    string      `yaml:"location,omitempty"`
 }
 
 // TimeRange is a part of the day.

@@ -240,14 +240,10 @@ func (h *Healer) publish(p *healer.Plan) {
 			s.Actions[mac] = slices.Clone(r.Actions)
 		}
 	}
-	enforcing := h.policy.Default.Mode == healer.Enforce
-	for _, d := range h.policy.Profiles {
-		enforcing = enforcing || d.Mode == healer.Enforce
-	}
 	switch {
 	case h.tripped != "" || p.SafeMode:
 		s.Mode = "safe"
-	case enforcing && s.Owner && s.Writable:
+	case h.policy.Enforcing() && s.Owner && s.Writable:
 		s.Mode = string(healer.Enforce)
 	}
 	switch {

@@ -30,7 +30,7 @@ type auditFilter struct {
 func addAudit(p *cli.Program) {
 	cmd := p.Command("audit", "Show what the healer decided and did, and what people did to dragons. It reads the audit log of the data directory, "+
 		"including rotated files.")
-	dir := config.RegisterDataDir(cmd)
+	data := config.RegisterData(cmd)
 	var f auditFilter
 	var last int
 	var output cli.Output
@@ -45,14 +45,14 @@ func addAudit(p *cli.Program) {
 	config.Flag(cmd, "last", "Only the last N records; 0 for all.", &last, config.Whole(0, 1e6)).NoEnvar().Default("0")
 	output.Register(cmd)
 	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {
-		d, err := dir()
+		d, err := data()
 		if err != nil {
 			return err
 		}
-		f.resolve(d)
+		f.resolve(d.Dir)
 		var lines [][]byte
 		var records []healer.Audit
-		torn, err := agent.EachAudit(d, func(line []byte, a *healer.Audit) bool {
+		torn, err := agent.EachAudit(d.Dir, func(line []byte, a *healer.Audit) bool {
 			if !f.wants(a) {
 				return true
 			}

@@ -85,18 +85,9 @@ func (f *inventoryFamily) list(ctx context.Context, stdout, stderr io.Writer) er
 	return f.missing(ctx, stderr)
 }
 
-// dir is the data directory of the instance.
-func (f *inventoryFamily) dir() (string, error) {
-	data, err := f.data()
-	if err != nil {
-		return "", err
-	}
-	return data.Dir, nil
-}
-
 // missing lists what an instance has found and not let in. Without an instance, nothing is known of that.
 func (f *inventoryFamily) missing(ctx context.Context, w io.Writer) error {
-	instance, err := f.from.Connect(f.dir())
+	instance, err := f.from.Connect(f.data)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func retireFor(d time.Duration, until string, now time.Time) (time.Duration, err
 }
 
 func changeInventory[T any](ctx context.Context, f *inventoryFamily, verb string, body web.Request, stderr io.Writer) (result T, err error) {
-	instance, err := f.from.Connect(f.dir())
+	instance, err := f.from.Connect(f.data)
 	if err != nil {
 		return result, err
 	}

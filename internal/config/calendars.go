@@ -115,26 +115,10 @@ func timesOf(intervals []healer.TimeInterval, wrong func(i int, err error)) func
 
 // parseInterval has Alertmanager's own parser read the interval, so that it means the same here.
 func parseInterval(i *healer.TimeInterval) (parsed timeinterval.TimeInterval, err error) {
-	var times []map[string]string
-	for _, t := range i.Times {
-		times = append(times, map[string]string{"start_time": t.Start, "end_time": t.End})
-	}
-	text := make(map[string]any)
-	if len(times) > 0 {
-		text["times"] = times
-	}
-	for key, list := range map[string][]string{"weekdays": i.Weekdays, "days_of_month": i.DaysOfMonth, "months": i.Months, "years": i.Years} {
-		if len(list) > 0 {
-			text[key] = list
-		}
-	}
-	if i.Location != "" {
-		text["location"] = i.Location
-	}
-	if len(text) == 0 {
+	data, err := yaml.Marshal(i)
+	if string(data) == "{}\n" {
 		return parsed, fmt.Errorf("is empty: it would be always")
 	}
-	data, err := yaml.Marshal(text)
 	if err == nil {
 		err = yaml.Unmarshal(data, &parsed)
 	}

@@ -124,21 +124,8 @@ func RegisterAccess(cmd flagger) func() (*Config, error) {
 	}
 }
 
-// RegisterDataDir adds the flags that name the data directory of an instance, for commands that
-// talk to it, and returns how to get it.
-func RegisterDataDir(cmd flagger) func() (string, error) {
-	data := RegisterData(cmd)
-	return func() (string, error) {
-		d, err := data()
-		if err != nil {
-			return "", err
-		}
-		return d.Dir, nil
-	}
-}
-
-// RegisterData is RegisterDataDir for commands that need the sites and labels, too. Without a
-// file there are none.
+// RegisterData adds the flags that name the data directory of an instance, for commands that
+// talk to it, and returns how to get it, with sites and labels. Without a file there are none.
 func RegisterData(cmd flagger) func() (*InstanceData, error) {
 	var flags Settings
 	var file string

@@ -89,7 +89,7 @@ func TestOriginalsCommandLine(t *testing.T) {
 	if diff := cmp.Diff(want, c.Pools); diff != "" {
 		t.Error(diff)
 	}
-	if !c.Healing.Enforcing() || c.AutotuneMode != "balanced" || c.Statsd.Host != "127.0.0.1" || c.Statsd.Port != 9125 {
+	if !c.Healing.Policy().Enforcing() || c.AutotuneMode != "balanced" || c.Statsd.Host != "127.0.0.1" || c.Statsd.Port != 9125 {
 		t.Errorf("options lost: %+v", c)
 	}
 }

@@ -185,10 +185,10 @@ func TestFlagsApplyWhereTheFileIsSilent(t *testing.T) {
 		p.Default.Mode != healer.Enforce || p.Default.Detect.MinPerBoard != 900e9 || p.Default.Detect.Min.For != 10*time.Minute || p.Poll != 20*time.Second || len(c.Warnings) != 0 {
 		t.Errorf("%+v\n%+v", c, p)
 	}
-	if c := mustParse(t, "healing: {default: {mode: observe}}", "--network=127.9.0.0/24", "--dragon-health-reboot"); c.Healing.Enforcing() {
+	if c := mustParse(t, "healing: {default: {mode: observe}}", "--network=127.9.0.0/24", "--dragon-health-reboot"); c.Healing.Policy().Enforcing() {
 		t.Error("the flag won over the file")
 	}
-	if c := mustParse(t, "", "--network=127.9.0.0/24"); c.Healing.Enforcing() {
+	if c := mustParse(t, "", "--network=127.9.0.0/24"); c.Healing.Policy().Enforcing() {
 		t.Error("the healer enforces by default")
 	}
 }

@@ -41,7 +41,7 @@ func TestLabelsAreOfTheFileAndTheTable(t *testing.T) {
 	if got := fmt.Sprint(c.Targets()); got != "[{127.6.0.1 }]" {
 		t.Errorf("read without a search: %s", got)
 	}
-	if got := c.LabelsOf("a0:b0:45:00:00:02").Get("slot"); got != "7" {
+	if got := c.LabelsOf("a0:b0:45:00:00:02").Map()["slot"]; got != "7" {
 		t.Errorf("slot %q", got)
 	}
 }

@@ -42,19 +42,6 @@ type Healing struct {
 // Policy returns the policy, which does not change.
 func (h *Healing) Policy() *healer.Policy { return h.policy }
 
-// Enforcing reports whether the healer may act on any dragon.
-func (h *Healing) Enforcing() bool {
-	if h.policy.Default.Mode == healer.Enforce {
-		return true
-	}
-	for _, p := range h.policy.Profiles {
-		if p.Mode == healer.Enforce {
-			return true
-		}
-	}
-	return false
-}
-
 // Place returns the site of a dragon and the profile of the policy that applies to it. It is the
 // policy's Place.
 func (h *Healing) Place(i healer.Device) (domain, profile string) {

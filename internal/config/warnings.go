@@ -119,7 +119,7 @@ func (c *Config) eachMatch(visit func(path string, m *match)) {
 // warnOfPolicy finds limits that are much wider than usual, and a healer that never acts.
 func (c *Config) warnOfPolicy() {
 	p := c.Healing.Policy()
-	if len(p.Windows) > 0 && !c.Healing.Enforcing() {
+	if len(p.Windows) > 0 && !p.Enforcing() {
 		c.warn("healing.windows: nothing is healed at any time, because no mode is enforce")
 	}
 	if p.External.Prometheus != "" && p.External.OnError == "allow" {
@@ -140,7 +140,7 @@ func (c *Config) warnOfPolicy() {
 			c.warn("healing.%s: %g%% of the fleet is a lot (usual: %g%%)", x.path, float64(x.v)*100, float64(x.usual)*100)
 		}
 	}
-	if c.Healing.Enforcing() && p.StartObserve < time.Minute {
+	if p.Enforcing() && p.StartObserve < time.Minute {
 		c.warn("healing.start_observe: %s is too short to learn what is usual here", Span(p.StartObserve))
 	}
 }

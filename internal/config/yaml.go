@@ -284,7 +284,7 @@ func fieldsOf(v reflect.Value) map[string]reflect.Value {
 
 // keyOf is the key of a field; empty: it has none.
 func keyOf(f reflect.StructField) string {
-	key := f.Tag.Get("yaml")
+	key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 	if !f.IsExported() || key == "-" {
 		return ""
 	}

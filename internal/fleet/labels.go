@@ -19,18 +19,6 @@ type Labels struct {
 // Label is a label with its value.
 type Label struct{ Name, Value string }
 
-// Get returns the value of a label; empty: the dragon does not have it.
-func (l *Labels) Get(name string) string {
-	if l != nil {
-		for _, p := range l.Pairs {
-			if p.Name == name {
-				return p.Value
-			}
-		}
-	}
-	return ""
-}
-
 // Map returns the labels by name; nil where there are none. It is made once: do not change it.
 func (l *Labels) Map() map[string]string {
 	if l == nil || len(l.Pairs) == 0 {

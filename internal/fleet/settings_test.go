@@ -57,7 +57,7 @@ func TestLabelsAreFollowed(t *testing.T) {
 		d, _ := h.dragon("10.1.0.8", dragontest.Spec{MAC: macA})
 		other, _ := h.dragon("10.1.0.9", dragontest.Spec{MAC: macB})
 		was := d.Info()
-		if was.Labels.Get("rack") != "a12" || other.Info().Labels != nil {
+		if was.Labels.Map()["rack"] != "a12" || other.Info().Labels != nil {
 			t.Errorf("%q and %q", was.Labels, other.Info().Labels)
 		}
 		h.Change(Settings{})
@@ -66,7 +66,7 @@ func TestLabelsAreFollowed(t *testing.T) {
 		}
 		rack.Store(new("b1"))
 		h.Change(Settings{})
-		if d.Info().Labels.Get("rack") != "b1" || was.Labels.Get("rack") != "a12" {
+		if d.Info().Labels.Map()["rack"] != "b1" || was.Labels.Map()["rack"] != "a12" {
 			t.Errorf("%q, before %q", d.Info().Labels, was.Labels)
 		}
 	})

@@ -19,7 +19,7 @@ type Control struct {
 
 	program *Program
 	at      InstanceFlags
-	dir     func() (string, error)
+	data    func() (*config.InstanceData, error)
 	owner   string
 }
 
@@ -27,7 +27,7 @@ type Control struct {
 func (p *Program) Control(parent *kingpin.CmdClause) *Control {
 	c := &Control{program: p}
 	c.at.Register(parent)
-	c.dir = config.RegisterDataDir(parent)
+	c.data = config.RegisterData(parent)
 	config.Flag(parent, "owner", "Who asks for it; the default is your user name.", &c.owner, config.Text).PlaceHolder("NAME")
 	return c
 }
@@ -35,7 +35,7 @@ func (p *Program) Control(parent *kingpin.CmdClause) *Control {
 // Add adds a subcommand.
 func (c *Control) Add(cmd *kingpin.CmdClause, do func(context.Context, *Session) error) {
 	c.program.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
-		instance, err := c.at.Connect(c.dir())
+		instance, err := c.at.Connect(c.data)
 		if err != nil {
 			return err
 		}

@@ -87,13 +87,16 @@ func Connect(address, dir string) *Instance {
 	return &Instance{controlBase, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}, path}
 }
 
-// Connect returns the instance that the flags name, else the one that uses dir. With an
-// address it does not matter why the directory is unknown.
-func (f *InstanceFlags) Connect(dir string, err error) (*Instance, error) {
-	if err != nil && f.URL == "" {
+// Connect returns the instance that the flags name, else the one that uses the data directory.
+func (f *InstanceFlags) Connect(data func() (*config.InstanceData, error)) (*Instance, error) {
+	if f.URL != "" {
+		return Connect(f.URL, ""), nil
+	}
+	d, err := data()
+	if err != nil {
 		return nil, err
 	}
-	return Connect(f.URL, dir), nil
+	return Connect("", d.Dir), nil
 }
 
 // maxAnswer is more than the plan of the largest fleet needs, in bytes.
