@@ -307,6 +307,26 @@ func (w *fixture) acting() bool {
 	return is
 }
 
+// refuseState has the state not opened, for a reason, while something is so.
+func (w *fixture) refuseState(is *atomic.Bool, why error) {
+	w.configs = append(w.configs, func(c *Config) {
+		open := openLocal(c.Dir)
+		c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
+			if is.Load() {
+				return nil, store.State{}, why
+			}
+			return open(ctx, floor)
+		}
+	})
+}
+
+// owns reports whether the healer has its state.
+func (w *fixture) owns() bool {
+	is := false
+	_ = w.healer.onLoop(w.ctx, "test", func(context.Context) error { is = w.healer.backend != nil; return nil })
+	return is
+}
+
 // audit returns the audit's records.
 func (w *fixture) audit() []healer.Audit {
 	w.t.Helper()

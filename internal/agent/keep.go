@@ -222,6 +222,7 @@ func (h *Healer) take(o *opened) {
 	}
 	unclean := len(h.mem.Fleet.Unclean)
 	unknown := h.mem.Start(now, h.config.Policy())
+	h.applyPolicy(now) // people may ask before the next look
 	if n := len(h.mem.Fleet.Unclean); n > unclean || h.mem.Fleet.SafeMode != nil {
 		level.Warn(h.logger).Log("msg", "last stop was unclean", "in_30m", n, "safe_mode", h.mem.Fleet.SafeMode != nil)
 	}

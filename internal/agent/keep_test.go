@@ -137,6 +137,43 @@ func TestAStateThatHangsWhenOpenedIsSaid(t *testing.T) {
 	})
 }
 
+// Dragons are read between the takeover of the state and the first look of its new owner, and people ask meanwhile.
+func TestAQuestionRightAfterATakeoverIsAnswered(t *testing.T) {
+	for name, ask := range map[string]func(w *fixture) error{
+		"explain": func(w *fixture) error { _, err := w.healer.Explain(w.ctx, w.worker(1)); return err },
+		"preview": func(w *fixture) error {
+			_, err := w.healer.Preview(w.ctx, healer.Reboot, false, []string{w.worker(1)})
+			return err
+		},
+		"pause": func(w *fixture) error {
+			_, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newFixture(t, 4)
+				var held atomic.Bool
+				held.Store(true)
+				w.refuseState(&held, store.ErrHeld)
+				w.start()
+				pass(5 * time.Minute)
+				held.Store(false)
+				for !w.owns() {
+					pass(100 * time.Millisecond)
+				}
+				if err := ask(w); err != nil && !errors.Is(err, ErrNotYet) {
+					t.Error(err)
+				}
+				pass(10 * time.Minute)
+				if s := w.healer.Status(); s.Mode != string(healer.Enforce) {
+					t.Errorf("status %+v", s)
+				}
+			})
+		})
+	}
+}
+
 // An older program cannot read a newer memory, and gives the lead up again. No instance heals
 // meanwhile, so it tries seldom.
 func TestAnOlderInstanceTriesToLeadSeldom(t *testing.T) {
