@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/brndnmtthws/mother-of-dragons/internal/installed/etcdtest"
 )
 
@@ -180,6 +182,50 @@ func TestACommitWithoutAnAnswerIsReadBack(t *testing.T) {
 	must(t, e.Commit(some(4)))
 	if got, _, err = PeekEtcd(t.Context(), etcdConfig(cluster, "b"), 0); err != nil || !equal(got.Records, some(4)) {
 		t.Errorf("%v, %d dragons", err, len(got.Dragons))
+	}
+}
+
+// late carries out a transaction of an earlier commit right before that of the next one.
+type late struct {
+	clientv3.KV
+	asked   int
+	carryIt func()
+}
+
+func (l *late) Txn(ctx context.Context) clientv3.Txn {
+	if l.asked++; l.asked == 2 { // the first asks what became of the earlier one
+		l.carryIt()
+	}
+	return l.KV.Txn(ctx)
+}
+
+// etcd carries a transaction out that was given up, after the next commit has found that it was not
+// carried out: the state stays whole, and that commit is not lost.
+func TestATransactionThatComesLateLeavesAWholeState(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	c := etcdConfig(cluster, "a")
+	e, _ := openEtcd(t, c, 0)
+	must(t, e.Commit(some(2)))
+	all := some(300)
+	w, key := e.begin(e.seal.Generation+1), prefixHot+mac(250)
+	w.put(e, key, all.Dragons[mac(250)])
+	var err error
+	w.value, err = w.seal.encode()
+	must(t, err)
+	e.unsure = append(e.unsure, w)
+	guard, kv := clientv3.Compare(clientv3.ModRevision(c.key("state/"+keySeal)), "=", e.sealRevision), e.client.KV
+	e.client.KV = &late{KV: kv, carryIt: func() {
+		r, err := kv.Txn(t.Context()).If(e.leads(), guard).
+			Then(clientv3.OpPut(c.key("state/"+key), string(w.records[key])), clientv3.OpPut(c.key("state/"+keySeal), string(w.value))).Commit()
+		if err != nil || !r.Succeeded {
+			t.Errorf("the late one is not carried out: %v", err)
+		}
+	}}
+	must(t, e.Commit(some(100)))
+	want := some(100)
+	want.Dragons[mac(250)] = all.Dragons[mac(250)]
+	if got, _, err := PeekEtcd(t.Context(), c, 0); err != nil || !equal(got.Records, want) || got.Generation != e.Generation() {
+		t.Errorf("%v, %d dragons, generation %d, %d", err, len(got.Dragons), got.Generation, e.Generation())
 	}
 }
 

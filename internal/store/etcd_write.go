@@ -27,8 +27,24 @@ const commitWithin = 10 * time.Second
 func (e *Etcd) Commit(changed Records) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitWithin)
 	defer cancel()
-	if err := e.settle(ctx); err != nil {
+	err := e.commit(ctx, changed)
+	for errors.Is(err, errOvertaken) {
+		err = e.commit(ctx, changed)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the healer's state to etcd: %w", err)
+	}
+	e.generation.Store(e.seal.Generation)
+	return nil
+}
+
+// errOvertaken says that a transaction was not carried out and never will be: an earlier one was, whose
+// outcome was not known, and the seal of this one does not count what it wrote.
+var errOvertaken = errors.New("an earlier transaction was carried out meanwhile")
+
+func (e *Etcd) commit(ctx context.Context, changed Records) error {
+	if err := e.settle(ctx); err != nil {
+		return err
 	}
 	generation := max(e.seal.Generation, e.floor) + 1
 	next := e.begin(generation)
@@ -58,14 +74,10 @@ func (e *Etcd) Commit(changed Records) error {
 		next.put(e, key, data)
 		return nil
 	})
-	if err == nil {
-		err = flush()
-	}
 	if err != nil {
-		return fmt.Errorf("writing the healer's state to etcd: %w", err)
+		return err
 	}
-	e.generation.Store(e.seal.Generation)
-	return nil
+	return flush()
 }
 
 func (e *Etcd) begin(generation uint64) *etcdWrite {
@@ -103,10 +115,11 @@ func (e *Etcd) write(ctx context.Context, w *etcdWrite) (err error) {
 	}
 	ops = append(ops, clientv3.OpPut(e.config.key("state/"+keySeal), string(w.value)))
 	e.unsure = append(e.unsure, w)
+	guard := e.sealRevision
 	for {
 		request, cancel := context.WithTimeout(ctx, requestWithin)
 		r, err := e.client.Txn(request).
-			If(e.leads(), clientv3.Compare(clientv3.ModRevision(e.config.key("state/"+keySeal)), "=", e.sealRevision)).
+			If(e.leads(), clientv3.Compare(clientv3.ModRevision(e.config.key("state/"+keySeal)), "=", guard)).
 			Then(ops...).Commit()
 		cancel()
 		if err == nil && r.Succeeded {
@@ -127,8 +140,11 @@ func (e *Etcd) write(ctx context.Context, w *etcdWrite) (err error) {
 			case <-time.After(again):
 			}
 		}
-		if e.seal == w.seal {
+		switch {
+		case e.seal == w.seal:
 			return nil
+		case e.sealRevision != guard:
+			return errOvertaken
 		}
 	}
 }
