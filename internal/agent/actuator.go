@@ -325,6 +325,8 @@ func (h *Healer) confirm(ctx context.Context) error {
 
 func (h *Healer) send(ctx context.Context, d *fleet.Dragon, dev device, j *job, step healer.Step) healer.Reply {
 	if err := h.confirm(ctx); err != nil { // as late as can be
+		j.sending = healer.Sending{SentAt: h.clock.Now().Wall, Error: err.Error()}
+		j.failed = healer.NotSentf("%v", err)
 		return healer.Reply{Result: healer.NotSent, Note: err.Error()}
 	}
 	kind := j.decision().Kind

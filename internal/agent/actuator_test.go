@@ -2,11 +2,17 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
 func TestWhatASendLearned(t *testing.T) {
@@ -25,4 +31,40 @@ func TestWhatASendLearned(t *testing.T) {
 			t.Errorf("after %v: %s, want %s", err, got, want)
 		}
 	}
+}
+
+// doubtful is a backend that cannot say whether this process still owns the state.
+type doubtful struct{ Backend }
+
+func (doubtful) Confirm(context.Context) error {
+	return errors.New("asking etcd whether this instance leads: deadline exceeded")
+}
+
+// The last word before a write that a person wants does not come: the person and the audit are told that
+// nothing was sent, when and why.
+func TestAPersonIsToldThatTheLastWordFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 4)
+		w.configs = append(w.configs, func(c *Config) {
+			open := openLocal(c.Dir)
+			c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
+				b, state, err := open(ctx, floor)
+				return doubtful{b}, state, err
+			}
+		})
+		w.start()
+		w.settle()
+		asked := time.Now()
+		a, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "test", true)
+		if unsent := (*healer.NotSentError)(nil); !errors.As(err, &unsent) || a.Result != healer.NotSent || w.wroteAnything() {
+			t.Errorf("result %q, error %v", a.Result, err)
+		}
+		pass(time.Minute)
+		recorded := slices.ContainsFunc(w.audit(), func(r healer.Audit) bool {
+			return r.Result != nil && !r.Result.Success && !r.Result.SentAt.Before(asked) && strings.Contains(r.Result.Error, "deadline exceeded")
+		})
+		if !recorded {
+			t.Errorf("the audit has nothing of it: %+v", w.audit())
+		}
+	})
 }
