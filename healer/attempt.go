@@ -54,7 +54,8 @@ type Standing struct {
 	Host   Host
 	Memory *Memory
 	Policy *Policy // in force
-	Plan   *Plan   // the newest
+	View   *View   // the newest
+	Plan   *Plan   // made of it
 	Halt   string  // why the shell sends nothing at all; empty: it may
 	Speed  float64 // of Now against the host's clock; 0 counts as 1
 }
@@ -286,6 +287,8 @@ func (a *Attempt) intend(s Standing) error {
 		}
 		d.Change = a.decision.Change // as it was found right now
 		a.decision = d
+	} else if err := a.stillFree(s); err != nil {
+		return err
 	}
 	if err := s.Memory.Interlock(s.Now, a.decision.MAC, a.decision.Kind, ""); err != nil {
 		return NotSentf("%v", err)
@@ -323,6 +326,25 @@ func (a *Attempt) stillWanted(s Standing) (Decision, error) {
 		return *d, nil
 	}
 	return Decision{}, NotSentf("it is no longer to be acted on")
+}
+
+// stillFree asks the gates again about what a person wants: others may have been written to in the
+// meantime, at the wish of others or of the same person.
+func (a *Attempt) stillFree(s Standing) error {
+	if a.force {
+		return nil
+	}
+	view := *s.View
+	view.Host = s.Host
+	d := Ask(s.Now, &view, s.Memory, s.Policy, Request{MAC: a.decision.MAC, Kind: a.decision.Kind, Actor: a.actor})
+	if d.Verb == Act {
+		return nil
+	}
+	detail := ""
+	if g := find(d.Gates, func(g *GateState) bool { return g.Name == d.Blocked }); g != nil && g.Detail != "" {
+		detail = ": " + g.Detail
+	}
+	return NotSentf("blocked by %s meanwhile%s", d.Blocked, detail)
 }
 
 // GoOn asks, between two requests of one Send, whether the next may go out: a request may have

@@ -97,7 +97,7 @@ func (f *farm) attempted(d *Decision, actor string, meddle func(StepKind)) (*Att
 	has.HasPools, has.HasMode = true, true
 	a := NewAttempt(*d, actor, false, f.seen, f.mem, &f.policy)
 	standing := func() Standing {
-		return Standing{Now: f.now, Host: host, Memory: f.mem, Policy: &f.policy, Plan: f.plan}
+		return Standing{Now: f.now, Host: host, Memory: f.mem, Policy: &f.policy, View: f.seen, Plan: f.plan}
 	}
 	var steps []StepKind
 	for {
@@ -223,6 +223,32 @@ func TestAWriteStopsAtAnyStep(t *testing.T) {
 	}
 }
 
+// What a person wants is asked about again when its intent is made, unless it is forced: several people
+// may want something at once.
+func TestARequestWaitsForOneThatCameFirst(t *testing.T) {
+	t.Parallel()
+	for force, want := range map[bool]string{false: "not sent: blocked by in_flight meanwhile: 1/1", true: "<nil>"} {
+		f := newFarm(t, 40).settle()
+		var both []*Attempt
+		standing := Standing{Now: f.now, Host: f.host, Memory: f.mem, Policy: &f.policy, View: f.seen, Plan: f.plan}
+		for _, i := range []int{5, 25} {
+			d := Ask(f.now, f.seen, f.mem, &f.policy, Request{MAC: f.units[i].who.MAC, Kind: Reboot, Actor: "user:ann", Force: force})
+			if d.Verb != Act {
+				t.Fatalf("blocked by %s", d.Blocked)
+			}
+			both = append(both, NewAttempt(d, "user:ann", force, f.seen, f.mem, &f.policy))
+		}
+		for _, a := range both {
+			if err := a.Done(standing, a.Next(standing), Reply{Who: a.Decision().Who}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := fmt.Sprint(both[1].Err()); both[0].Err() != nil || err != want {
+			t.Errorf("force %t: the first: %v; the second: %s, want %s", force, both[0].Err(), err, want)
+		}
+	}
+}
+
 // A dragon that cannot be looked at again does not keep the next one from its turn.
 func TestADragonThatCannotBeWrittenToLetsOthersGoFirst(t *testing.T) {
 	t.Parallel()
@@ -234,7 +260,7 @@ func TestADragonThatCannotBeWrittenToLetsOthersGoFirst(t *testing.T) {
 		f.tick()
 	}
 	a := NewAttempt(*f.of(3), "", false, f.seen, f.mem, &f.policy)
-	s := Standing{Now: f.now, Host: f.host, Memory: f.mem, Policy: &f.policy, Plan: f.plan}
+	s := Standing{Now: f.now, Host: f.host, Memory: f.mem, Policy: &f.policy, View: f.seen, Plan: f.plan}
 	if err := a.Done(s, a.Next(s), Reply{Err: errors.New("no answer")}); err != nil || a.Err() == nil {
 		t.Fatalf("%v, %v", err, a.Err())
 	}

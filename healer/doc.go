@@ -30,7 +30,8 @@
 //	persist    the result is on the disk
 //
 // Before each step up to the send, everything that may have changed is asked again: STOP,
-// pauses, the mode, the state of the store, the ceilings (Interlock). A write that is
+// pauses, the mode, the state of the store, the ceilings (Interlock). Before the intent of a
+// request all gates are asked again, too. A write that is
 // stopped after its intent stays charged. What happened to the dragon is then read off its
 // own clock, by Decide.
 package healer

@@ -371,7 +371,7 @@ func (h *Healer) carryOut(decided *healer.Decision, actor string, force bool) bo
 
 // standing is what an attempt is judged by now.
 func (h *Healer) standing() healer.Standing {
-	return healer.Standing{Now: h.world.instant(), Host: h.world.hostState(), Memory: h.mem, Policy: &h.Policy, Plan: h.Plan}
+	return healer.Standing{Now: h.world.instant(), Host: h.world.hostState(), Memory: h.mem, Policy: &h.Policy, View: h.view, Plan: h.Plan}
 }
 
 // look reads the host at the address.

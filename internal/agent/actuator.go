@@ -196,7 +196,7 @@ func (h *Healer) finish(life context.Context, j *job, step healer.Step, r healer
 
 // standing is what an attempt depends on now. Only the owner may call it.
 func (h *Healer) standing(life context.Context) healer.Standing {
-	s := healer.Standing{Now: h.clock.Now(), Host: h.host(), Memory: h.mem, Policy: h.policy, Plan: h.plan, Speed: h.speed()}
+	s := healer.Standing{Now: h.clock.Now(), Host: h.host(), Memory: h.mem, Policy: h.policy, View: h.view, Plan: h.plan, Speed: h.speed()}
 	switch {
 	case life.Err() != nil:
 		s.Halt = "the program is ending"

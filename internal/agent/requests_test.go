@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,4 +79,40 @@ func TestAnActionThatDoesNotBeginIsRecorded(t *testing.T) {
 			t.Errorf("the audit has nothing of it: %+v", w.audit())
 		}
 	})
+}
+
+// What people want at once is limited like what they want one after the other.
+func TestRequestsAtOnceAreLimited(t *testing.T) {
+	for name, apart := range map[string]time.Duration{"one after the other": time.Second, "at once": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newFixture(t, 40)
+				w.start()
+				w.settle()
+				errs := make([]error, 5)
+				var all sync.WaitGroup
+				for i := range errs {
+					w.dragons.Dragon(7*i).Inject(dragontest.Slow, dragontest.Delay(100*time.Millisecond)) // to say who it is
+					all.Go(func() {
+						pause := time.NewTimer(time.Duration(i) * apart)
+						<-pause.C
+						_, errs[i] = w.healer.Reboot(w.ctx, w.worker(7*i), "eva", "test", false)
+					})
+				}
+				all.Wait()
+				done, written := 0, 0
+				for i, err := range errs {
+					if err == nil {
+						done++
+					} else if !strings.Contains(err.Error(), "blocked by ") {
+						t.Error(err)
+					}
+					written += len(w.wrote(7 * i))
+				}
+				if done != 1 || written != 1 {
+					t.Errorf("%d done, %d written, want one: %v", done, written, errs)
+				}
+			})
+		})
+	}
 }
