@@ -196,11 +196,13 @@ func (h *Healer) take(o *opened) {
 		case h.follows:
 			o.memory.Follow(h.mem)
 			h.mem = o.memory
+			h.sayAgain(now)
 			h.shareInventory(now)
 			h.republish()
 		default:
 			h.mem, h.follows = o.memory, true
 			h.mem.Start(now, h.config.Policy())
+			h.sayAgain(now)
 		}
 		return
 	}
@@ -223,6 +225,7 @@ func (h *Healer) take(o *opened) {
 	unclean := len(h.mem.Fleet.Unclean)
 	unknown := h.mem.Start(now, h.config.Policy())
 	h.applyPolicy(now) // people may ask before the next look
+	h.sayAgain(now)
 	if n := len(h.mem.Fleet.Unclean); n > unclean || h.mem.Fleet.SafeMode != nil {
 		level.Warn(h.logger).Log("msg", "last stop was unclean", "in_30m", n, "safe_mode", h.mem.Fleet.SafeMode != nil)
 	}
@@ -395,7 +398,9 @@ func (h *Healer) persist() written {
 	if c.Fleet != nil || len(c.Dragons) > 0 || len(c.Cold) > 0 {
 		ticket = w.Add(store.Records(c))
 	}
-	return written{wait: func(ctx context.Context) error { return w.Wait(ctx, ticket) }}
+	all := written{wait: func(ctx context.Context) error { return w.Wait(ctx, ticket) }}
+	h.wordsIn(all)
+	return all
 }
 
 // generation is the number of the last commit.

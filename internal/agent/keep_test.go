@@ -174,6 +174,94 @@ func TestAQuestionRightAfterATakeoverIsAnswered(t *testing.T) {
 	}
 }
 
+// What people say while the state cannot be opened is in force, and still is when another memory takes
+// the place of the one that was told: at each look, and when the state is opened.
+func TestWhatHoldsTheHealerBackOutlivesTheMemoryThatWasTold(t *testing.T) {
+	for name, peeks := range map[string]bool{"the state can be read": true, "nothing can be read": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newFixture(t, 4)
+				w.start()
+				w.settle()
+				if _, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "mac", Value: w.worker(3), Owner: "bob", Reason: "before", UntilResume: true}); err != nil {
+					t.Fatal(err)
+				}
+				w.stop()
+				var broken atomic.Bool
+				broken.Store(true)
+				w.refuseState(&broken, errors.New("read-only file system"))
+				if peeks {
+					w.configs = append(w.configs, func(c *Config) { c.Peek = func(context.Context, error) *healer.Memory { return peekLocal(w.dir) } })
+				}
+				w.start()
+				pass(5 * time.Minute)
+				say := func(what string, err, want error) {
+					t.Helper()
+					if !errors.Is(err, want) {
+						t.Errorf("%s: %v, want %v", what, err, want)
+					}
+				}
+				pause := func(reason string, d time.Duration) string {
+					p, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: reason, For: d, UntilResume: d == 0})
+					say("pause", err, ErrUnwritten)
+					return p.ID
+				}
+				pause("new SD card", 0)
+				pause("short", time.Minute)
+				pause("long", 10*time.Hour)
+				say("quarantine", w.healer.Quarantine(w.ctx, w.worker(2), "eva", "smells"), ErrUnwritten)
+				say("quarantine", w.healer.Quarantine(w.ctx, w.worker(3), "eva", "a mistake"), ErrUnwritten)
+				say("release", w.healer.Release(w.ctx, w.worker(3), "eva"), ErrUnwritten)
+				say("resume", w.healer.Resume(w.ctx, pause("a mistake", 0), "eva"), ErrUnwritten)
+				say("acknowledge", w.healer.Ack(w.ctx, "safe_mode", "", "eva"), ErrNoState)
+				if plan, _ := w.healer.Plan(); peeks {
+					i := slices.IndexFunc(plan.Pauses, func(p healer.Pause) bool { return p.Owner == "bob" })
+					say("resume of one that was there before", w.healer.Resume(w.ctx, plan.Pauses[i].ID, "eva"), ErrNoState)
+				}
+				said := func() []string {
+					var reasons []string
+					plan, err := w.healer.Plan()
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, p := range plan.Pauses {
+						if p.Owner == "eva" {
+							reasons = append(reasons, p.Reason)
+						}
+					}
+					for _, d := range plan.Dragons {
+						if d.State == healer.StateQuarantined {
+							reasons = append(reasons, d.Worker)
+						}
+					}
+					return reasons
+				}
+				want := []string{"new SD card", "long", w.worker(2)}
+				pass(5 * time.Minute)
+				if got := said(); !slices.Equal(got, want) {
+					t.Errorf("while the state cannot be opened: %v, want %v", got, want)
+				}
+				w.killBoard(1)
+				broken.Store(false)
+				pass(2 * time.Hour)
+				if got := said(); !slices.Equal(got, want) || w.wroteAnything() {
+					t.Errorf("after it was opened: %v, want %v; written to the sick dragon: %v", got, want, w.wrote(1))
+				}
+				w.stop()
+				holds := 0
+				for _, a := range w.audit() {
+					if a.Decision == healer.Hold && strings.Contains(a.Note, "new SD card") {
+						holds++
+					}
+				}
+				if mem := peekLocal(w.dir); mem == nil || len(mem.Fleet.Pauses) != 3 || holds != 1 {
+					t.Errorf("%d records of the pause, in the state %+v", holds, mem)
+				}
+			})
+		})
+	}
+}
+
 // An older program cannot read a newer memory, and gives the lead up again. No instance heals
 // meanwhile, so it tries seldom.
 func TestAnOlderInstanceTriesToLeadSeldom(t *testing.T) {

@@ -115,6 +115,7 @@ func (h *Healer) Pause(ctx context.Context, r healer.PauseRequest) (p healer.Pau
 		if p, err = h.mem.Pause(now, r); err != nil {
 			return err
 		}
+		h.keepPause(r, &p)
 		h.auditRequest(healer.Hold, "", userActor(p.Owner), fmt.Sprintf("%s %s of %s: %s", p.InWords(), p.ID, p.Of(), p.Reason))
 		return nil
 	})
@@ -141,7 +142,7 @@ func (h *Healer) Unretire(ctx context.Context, target, by string) error {
 			return fmt.Errorf("%s: %w", target, ErrNotRetired)
 		}
 		for _, id := range ids {
-			if err := h.mem.Resume(id); err != nil {
+			if err := h.resume(id); err != nil {
 				return err
 			}
 			h.auditRequest(healer.Resume, mac, userActor(by), "unretired, pause "+id)
@@ -154,6 +155,9 @@ func (h *Healer) Unretire(ctx context.Context, target, by string) error {
 // out of the fleet; it is not called where the healer refuses.
 func (h *Healer) Forget(ctx context.Context, mac, by string, forget func() error) error {
 	return h.change(ctx, "forgetting", func(healer.Instant) error {
+		if err := h.needsState(); err != nil {
+			return err
+		}
 		who := h.mem.Dragons[mac]
 		if err := h.mem.Forget(mac, time.Now()); err != nil {
 			return err
@@ -177,8 +181,15 @@ func (h *Healer) Resume(ctx context.Context, id, by string) error {
 		if by == "" {
 			return "", "", errors.New("resume: it needs an owner")
 		}
-		return "", "pause " + id, h.mem.Resume(id)
+		return "", "pause " + id, h.resume(id)
 	})
+}
+
+func (h *Healer) resume(id string) error {
+	if err := h.takeBack(id); err != nil {
+		return err
+	}
+	return h.mem.Resume(id)
 }
 
 // Quarantine takes a dragon, by worker, MAC or address, out of the healer's hands.
@@ -186,6 +197,9 @@ func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) erro
 	return h.changeOne(ctx, "quarantining", healer.Quarantine, by, func(now healer.Instant) (mac, note string, err error) {
 		if mac, err = h.macOf(target); err == nil {
 			err = h.mem.Quarantine(now, mac, by, reason)
+		}
+		if err == nil {
+			h.keepWord(mac, func(now healer.Instant) (string, error) { return mac, h.mem.Quarantine(now, mac, by, reason) })
 		}
 		return mac, reason, err
 	})
@@ -195,6 +209,9 @@ func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) erro
 func (h *Healer) Release(ctx context.Context, target, by string) error {
 	return h.changeOne(ctx, "releasing", healer.Release, by, func(now healer.Instant) (mac, note string, err error) {
 		if mac, err = h.macOf(target); err == nil {
+			err = h.takeBack(mac)
+		}
+		if err == nil {
 			err = h.mem.Release(now, mac, by)
 		}
 		return mac, "", err
@@ -204,6 +221,9 @@ func (h *Healer) Release(ctx context.Context, target, by string) error {
 // Ack closes a breaker that a human has looked into: see Memory.Ack for the names.
 func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
 	return h.changeOne(ctx, "acknowledging", healer.Resume, by, func(now healer.Instant) (mac, note string, err error) {
+		if err := h.needsState(); err != nil {
+			return "", "", err
+		}
 		if name == "config" {
 			if scope, err = h.macOf(scope); err != nil {
 				return "", "", err
@@ -216,6 +236,9 @@ func (h *Healer) Ack(ctx context.Context, name, scope, by string) error {
 // SetPace makes a rollout of a configuration fast, or not.
 func (h *Healer) SetPace(ctx context.Context, id string, fast bool, by string) error {
 	return h.changeOne(ctx, "setting the pace of a rollout", healer.Changed, by, func(healer.Instant) (mac, note string, err error) {
+		if err := h.needsState(); err != nil {
+			return "", "", err
+		}
 		return "", fmt.Sprintf("rollout %s: pace %s", id, map[bool]string{true: "fast", false: "normal"}[fast]), h.mem.SetPace(id, fast)
 	})
 }

@@ -170,6 +170,9 @@ func (j *job) closeImage() {
 // StartFirmware begins a rollout of firmware.
 func (h *Healer) StartFirmware(ctx context.Context, q healer.FirmwareRequest) (ro healer.FirmwareRollout, err error) {
 	err = h.change(ctx, "starting a rollout", func(now healer.Instant) error {
+		if err := h.needsState(); err != nil {
+			return err
+		}
 		begun, err := h.mem.StartFirmware(now, q)
 		if err != nil {
 			return err
@@ -189,12 +192,20 @@ func (h *Healer) ChangeFirmware(ctx context.Context, verb, id, owner, reason str
 		return errors.New("it needs an owner and a reason")
 	}
 	return h.change(ctx, verb+" of a rollout", func(now healer.Instant) error {
-		do := map[string]func(healer.Instant, string, string) error{
-			"pause": h.mem.PauseFirmware, "resume": h.mem.ResumeFirmware, "abort": h.mem.AbortFirmware,
+		do := map[string]func(*healer.Memory, healer.Instant, string, string) error{
+			"pause": (*healer.Memory).PauseFirmware, "resume": (*healer.Memory).ResumeFirmware, "abort": (*healer.Memory).AbortFirmware,
 		}[verb]
+		if verb == "resume" {
+			if err := h.takeBack(firmwareWord(id)); err != nil {
+				return err
+			}
+		}
 		before := h.stateOfFirmware(id)
-		if err := do(now, id, owner+": "+reason); err != nil || h.stateOfFirmware(id) == before {
+		if err := do(h.mem, now, id, owner+": "+reason); err != nil || h.stateOfFirmware(id) == before {
 			return err
+		}
+		if verb != "resume" {
+			h.keepFirmware(id, owner+": "+reason, do)
 		}
 		h.auditFirmware(healer.Changed, userActor(owner), fmt.Sprintf("firmware %s: %s: %s", id, verb, reason))
 		return nil

@@ -514,6 +514,8 @@ func refusal(err error) (code int, e ErrorAnswer) {
 		code, e.Try = http.StatusServiceUnavailable, "try again in a minute"
 	case errors.Is(err, agent.ErrNotOwner):
 		code, e.Try = http.StatusServiceUnavailable, "the process that owns the state: the leader, or the owner of the data directory"
+	case errors.Is(err, agent.ErrNoState):
+		code, e.Try = http.StatusServiceUnavailable, "the same again when GET /api/v1/healer says that its state is writable"
 	case errors.Is(err, agent.ErrEnded):
 		code = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

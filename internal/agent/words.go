@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
+)
+
+// ErrNoState says that what lets the healer go on is not in force, because the state is not open: the
+// memory that it would be said to is replaced when the state is.
+var ErrNoState = errors.New("not in force, the healer's state is not open")
+
+// word is what a person said to hold the healer back, while it is not written down. It is said again to
+// the memory that replaces the one that has it. It is in the audit already.
+type word struct {
+	name    string // of what it made: a pause's ID, a dragon's MAC, a rollout
+	to      *healer.Memory
+	again   func(healer.Instant) (name string, err error)
+	written written
+}
+
+// keepWord keeps what was just said to the memory until it is written down.
+func (h *Healer) keepWord(name string, again func(healer.Instant) (string, error)) {
+	h.words = append(h.words, word{name: name, to: h.mem, again: again})
+}
+
+// keepPause keeps a pause with the time that it has left.
+func (h *Healer) keepPause(r healer.PauseRequest, p *healer.Pause) {
+	end := h.clock.Now().Mono + p.Until.Since(p.At)
+	h.keepWord(p.ID, func(now healer.Instant) (string, error) {
+		if r.For = end - now.Mono; r.For <= 0 && !r.UntilResume {
+			return "", nil
+		}
+		p, err := h.mem.Pause(now, r)
+		return p.ID, err
+	})
+}
+
+// keepFirmware keeps that a rollout was paused or aborted, for as long as it is that rollout.
+func (h *Healer) keepFirmware(id, why string, hold func(*healer.Memory, healer.Instant, string, string) error) {
+	begun := h.mem.FirmwareRollout(id).Begun
+	h.keepWord(firmwareWord(id), func(now healer.Instant) (string, error) {
+		if ro := h.mem.FirmwareRollout(id); ro != nil && ro.Begun == begun {
+			_ = hold(h.mem, now, id, why) // or it is over by now
+		}
+		return firmwareWord(id), nil
+	})
+}
+
+func firmwareWord(id string) string { return "firmware " + id }
+
+// needsState refuses what would be lost with the memory.
+func (h *Healer) needsState() error {
+	if h.backend == nil {
+		return fmt.Errorf("%w; nothing is sent until it is, ask again then: %w", ErrNoState, h.unwritable())
+	}
+	return nil
+}
+
+// takeBack forgets a word. What lets the healer go on otherwise needs the state.
+func (h *Healer) takeBack(name string) error {
+	said := len(h.words)
+	h.words = slices.DeleteFunc(h.words, func(x word) bool { return x.name == name })
+	if len(h.words) < said {
+		return nil
+	}
+	return h.needsState()
+}
+
+// sayAgain says to a memory that has replaced another one what the other one was told and is not
+// written down. A dragon that the memory does not know yet is waited for.
+func (h *Healer) sayAgain(now healer.Instant) {
+	h.words = slices.DeleteFunc(h.words, func(x word) bool { return x.written.done() })
+	for i := range h.words {
+		x := &h.words[i]
+		if x.to == h.mem {
+			continue
+		}
+		name, err := x.again(now)
+		if err != nil {
+			level.Debug(h.logger).Log("msg", "request not repeated yet", "what", x.name, "err", err)
+			continue
+		}
+		level.Info(h.logger).Log("msg", "request repeated to another memory", "was", x.name, "is", name)
+		x.name, x.to = name, h.mem
+	}
+}
+
+// wordsIn notes the write that has all that the memory was told so far.
+func (h *Healer) wordsIn(w written) {
+	for i := range h.words {
+		if x := &h.words[i]; x.to == h.mem && x.written.wait == nil {
+			x.written = w
+		}
+	}
+}
+
+// done reports whether the write has ended well, without waiting for it.
+func (w *written) done() bool {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	return w.wait != nil && w.wait(over) == nil
+}
