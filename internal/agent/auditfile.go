@@ -182,14 +182,14 @@ func (f *auditFile) close() {
 }
 
 // appendAudit writes records to the audit and to the log. Only the owner may call it. A
-// process that does not own the state has no say in its audit either.
+// process that does not own the state, or may not own it, has no say in its audit either.
 func (h *Healer) appendAudit(records ...healer.Audit) {
 	var x auditLines
 	for i := range records {
 		r := &records[i]
 		h.metrics.decided(r)
 		_ = logOf(h, r).Log(fieldsOf(r)...)
-		if h.held {
+		if h.held || h.cutOff() {
 			continue
 		}
 		h.auditSeq++

@@ -189,6 +189,9 @@ func (h *Healer) take(o *opened) {
 			h.rests = time.Now().Add(newerRest)
 		}
 		h.refused(o.err)
+		if h.held && h.config.Shared {
+			h.forgetWords()
+		}
 		// A standby goes on from the leader's memory, and so sees the fleet by the leader's
 		// line of time from then on.
 		switch {

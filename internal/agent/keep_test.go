@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -258,6 +259,99 @@ func TestWhatHoldsTheHealerBackOutlivesTheMemoryThatWasTold(t *testing.T) {
 					t.Errorf("%d records of the pause, in the state %+v", holds, mem)
 				}
 			})
+		})
+	}
+}
+
+// While etcd does not answer, an instance does not know who leads. It is as silent as one that follows, and
+// takes no request that the one that leads would not hear of.
+func TestAnInstanceThatCannotReachTheSharedStateIsSilent(t *testing.T) {
+	for name, before := range map[string]error{"it followed": store.ErrHeld, "it starts": errors.New("etcd: deadline exceeded")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newFixture(t, 10)
+				var why atomic.Pointer[error]
+				why.Store(&before)
+				var told atomic.Int64
+				w.configs = append(w.configs, func(c *Config) {
+					c.Shared = true
+					c.State = func(context.Context, uint64) (Backend, store.State, error) { return nil, store.State{}, *why.Load() }
+					c.OnAudit = func(*healer.Audit) { told.Add(1) }
+				})
+				w.start()
+				w.settle()
+				down := errors.New("etcd: deadline exceeded")
+				why.Store(&down)
+				pass(2 * time.Minute)
+				for i := range 5 {
+					w.killBoard(i)
+				}
+				pass(time.Hour)
+				_, paused := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test"})
+				_, rebooted := w.healer.Reboot(w.ctx, w.worker(7), "eva", "test", true)
+				recorded := w.healer.Record(w.ctx, ManualAction{MAC: w.dragons.Dragon(1).Spec().MAC, Action: "reboot", Owner: "eva"})
+				for what, err := range map[string]error{"pause": paused, "reboot": rebooted, "record": recorded} {
+					if !errors.Is(err, ErrNoState) || what != "record" && !strings.Contains(err.Error(), "a file STOP") {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				plan, err := w.healer.Plan()
+				if err != nil || len(plan.Pauses) > 0 {
+					t.Errorf("it shows the pause that it refused: %v", err)
+				}
+				if _, err := os.Stat(filepath.Join(w.dir, auditName)); told.Load() > 0 || !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("%d records told, the audit: %v", told.Load(), err)
+				}
+				if n := plan.Counts.States[healer.StateSick] + plan.Counts.States[healer.StateHeld]; n != 5 {
+					t.Errorf("it shows %d sick dragons: %v", n, plan.Counts.States)
+				}
+			})
+		})
+	}
+}
+
+// A pause that etcd did not take in time is said again where this instance leads again, and not long after
+// another one has led.
+func TestAPauseThatTheSharedStateDidNotTake(t *testing.T) {
+	for _, other := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newFixture(t, 4)
+			var refuses atomic.Bool
+			w.refuseState(&refuses, fmt.Errorf("another leads: %w", store.ErrHeld))
+			w.configs = append(w.configs, func(c *Config) { c.Shared = true })
+			var writing atomic.Pointer[error]
+			w.setUps = append(w.setUps, func(h *Healer) {
+				h.commit = func(b Backend, r store.Records) error {
+					if err := writing.Load(); err != nil {
+						return *err
+					}
+					return b.Commit(r)
+				}
+			})
+			w.start()
+			w.settle()
+			down := errors.New("etcd: deadline exceeded")
+			writing.Store(&down)
+			_, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test", UntilResume: true})
+			if !errors.Is(err, ErrUnwritten) || !strings.Contains(err.Error(), "a file STOP") {
+				t.Errorf("the answer: %v", err)
+			}
+			refuses.Store(other)
+			_ = w.healer.onLoop(w.ctx, "test", func(context.Context) error {
+				w.healer.giveUp(fmt.Errorf("the lease is lost: %w", store.ErrHeld))
+				return nil
+			})
+			pass(time.Minute)
+			writing.Store(nil)
+			refuses.Store(false)
+			pass(time.Minute)
+			plan, err := w.healer.Plan()
+			if err != nil || (len(plan.Pauses) == 1) == other || !w.owns() {
+				t.Errorf("another one led: %t; pauses %v, %v", other, plan.Pauses, err)
+			}
+			if said := strings.Contains(w.log.String(), "request not in force any more"); said != other {
+				t.Errorf("another one led: %t; that it is lost is logged: %t", other, said)
+			}
 		})
 	}
 }

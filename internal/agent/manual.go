@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -37,8 +38,11 @@ func (h *Healer) Record(ctx context.Context, d ManualAction) error {
 		return err
 	}
 	err := h.onLoop(ctx, "recording", func(context.Context) error {
-		if h.held {
+		switch {
+		case h.held:
 			return h.notOwner()
+		case h.cutOff():
+			return fmt.Errorf("not recorded: %w here: %w", ErrNoState, h.unwritable())
 		}
 		a := h.record(h.clock.Now().Wall, healer.Manual, d.MAC, userActor(d.Owner), d.Note)
 		a.MAC, a.Worker, a.Action = d.MAC, cmp.Or(a.Worker, d.Worker), healer.Kind(d.Action)

@@ -269,15 +269,14 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 	done := make(chan result, 1)
 	err := h.onLoop(ctx, "asking", func(life context.Context) error {
 		mac, err := h.macOf(r.Target)
+		if err == nil {
+			err = h.hears()
+		}
 		switch {
 		case err != nil:
 			return err
 		case life.Err() != nil:
 			return ErrEnded
-		case h.held:
-			return h.notOwner()
-		case h.view == nil:
-			return ErrNotYet
 		}
 		h.view.Host = h.host()
 		d := healer.Ask(h.clock.Now(), h.view, h.mem, h.enforced(), healer.Request{MAC: mac, Kind: r.Kind, Actor: userActor(r.Owner), Note: r.Reason, Force: r.Force})
@@ -308,11 +307,8 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instant) error) error {
 	var w written
 	err := h.onLoop(ctx, doing, func(context.Context) error {
-		switch {
-		case h.held:
-			return h.notOwner()
-		case h.view == nil:
-			return ErrNotYet
+		if err := h.hears(); err != nil {
+			return err
 		}
 		if err := fn(h.clock.Now()); err != nil {
 			return err
@@ -324,10 +320,14 @@ func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instan
 	if err != nil {
 		return err
 	}
-	if err := w.within(context.WithoutCancel(ctx), answerWithin); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnwritten, err)
+	err = w.within(context.WithoutCancel(ctx), answerWithin)
+	switch {
+	case err == nil:
+		return nil
+	case h.config.Shared:
+		return fmt.Errorf("%w: an instance that takes over may not know of it, but a file STOP in its data directory holds there: %w", ErrUnwritten, err)
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrUnwritten, err)
 }
 
 // changeOne is change with one audit record, about the dragon that fn returns, if any.

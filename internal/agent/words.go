@@ -11,9 +11,9 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
-// ErrNoState says that what lets the healer go on is not in force, because the state is not open: the
-// memory that it would be said to is replaced when the state is.
-var ErrNoState = errors.New("not in force, the healer's state is not open")
+// ErrNoState says that what was asked for is not in force, because the state is not open: the memory that
+// would be told is replaced when it is.
+var ErrNoState = errors.New("the healer's state is not open")
 
 // word is what a person said to hold the healer back, while it is not written down. It is said again to
 // the memory that replaces the one that has it. It is in the audit already.
@@ -57,9 +57,37 @@ func firmwareWord(id string) string { return "firmware " + id }
 // needsState refuses what would be lost with the memory.
 func (h *Healer) needsState() error {
 	if h.backend == nil {
-		return fmt.Errorf("%w; nothing is sent until it is, ask again then: %w", ErrNoState, h.unwritable())
+		return fmt.Errorf("not in force: %w; nothing is sent until it is, ask again then: %w", ErrNoState, h.unwritable())
 	}
 	return nil
+}
+
+// cutOff reports whether the state is shared and not open: another instance may lead without this one
+// knowing. What people would say here, none of the others would hear.
+func (h *Healer) cutOff() bool { return h.config.Shared && h.backend == nil }
+
+// hears says why a person has to ask elsewhere, or later; nil: not at all.
+func (h *Healer) hears() error {
+	switch {
+	case h.held:
+		return h.notOwner()
+	case h.view == nil:
+		return ErrNotYet
+	case h.cutOff():
+		return fmt.Errorf("not in force: %w here; ask the instance that leads, or put a file STOP into the data directory of each host: %w",
+			ErrNoState, h.unwritable())
+	}
+	return nil
+}
+
+// forgetWords forgets what another instance that leads by now was not told.
+func (h *Healer) forgetWords() {
+	for i := range h.words {
+		if x := &h.words[i]; !x.written.done() {
+			level.Error(h.logger).Log("msg", "request not in force any more", "what", x.name, "advice", "repeat it at the instance that leads")
+		}
+	}
+	h.words = nil
 }
 
 // takeBack forgets a word. What lets the healer go on otherwise needs the state.

@@ -515,7 +515,7 @@ func refusal(err error) (code int, e ErrorAnswer) {
 	case errors.Is(err, agent.ErrNotOwner):
 		code, e.Try = http.StatusServiceUnavailable, "the process that owns the state: the leader, or the owner of the data directory"
 	case errors.Is(err, agent.ErrNoState):
-		code, e.Try = http.StatusServiceUnavailable, "the same again when GET /api/v1/healer says that its state is writable"
+		code, e.Try = http.StatusServiceUnavailable, "the same again when GET /api/v1/healer says that the state is writable"
 	case errors.Is(err, agent.ErrEnded):
 		code = http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
