@@ -47,6 +47,7 @@ type Sending struct {
 	SentAt  time.Time `json:"sent_at"`
 	Status  int       `json:"http_status,omitempty"`
 	Success bool      `json:"success"`
+	Result  Result    `json:"result,omitempty"`
 	Error   string    `json:"error,omitempty"`
 }
 

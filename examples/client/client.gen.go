@@ -712,6 +712,7 @@ type Sample struct {
 type Sending struct {
 	Error      *string   `json:"error,omitempty"`
 	HttpStatus *int64    `json:"http_status,omitempty"`
+	Result     *string   `json:"result,omitempty"`
 	SentAt     time.Time `json:"sent_at"`
 	Success    bool      `json:"success"`
 }

@@ -366,6 +366,7 @@ func (h *Healer) sent(j *job) {
 	if err := j.attempt.Err(); err != nil {
 		j.sending = healer.Sending{SentAt: h.clock.Now().Wall, Error: err.Error()}
 	}
+	j.sending.Result = action.Result
 	switch action.Result {
 	case healer.Unknown:
 		h.metrics.outcomes.WithLabelValues(string(action.Kind), reasonLabel(action.Reason), string(healer.Unknown)).Inc()
@@ -429,7 +430,7 @@ func (h *Healer) unknownAtStart(now healer.Instant, a *healer.Action) {
 		}
 		r := h.record(now.Wall, healer.Act, mac, a.Actor, "result "+string(healer.Unknown))
 		r.Action, r.Rung, r.Reason, r.ActionID = a.Kind, a.Rung, a.Reason, a.ID
-		r.Result = &healer.Sending{SentAt: a.Wall, Error: a.Note}
+		r.Result = &healer.Sending{SentAt: a.Wall, Result: a.Result, Error: a.Note}
 		h.appendAudit(r)
 		return
 	}

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/notify"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
@@ -65,6 +67,39 @@ func TestAPersonIsToldThatTheLastWordFailed(t *testing.T) {
 		})
 		if !recorded {
 			t.Errorf("the audit has nothing of it: %+v", w.audit())
+		}
+	})
+}
+
+// Most reboots take the connection down before the answer. A webhook is told of them all the same, and
+// of nothing that was not sent.
+func TestWebhooksAreToldOfAWriteWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 4)
+		told := make(chan string, 10)
+		w.configs = append(w.configs, func(c *Config) {
+			c.OnAudit = func(a *healer.Audit) {
+				if e, ok := notify.EventOf(a); ok && e.Kind == notify.Acted {
+					told <- e.Worker + " " + e.Note
+				}
+			}
+		})
+		w.start()
+		w.settle()
+		w.dragons.Dragon(1).Inject(dragontest.RebootUnanswered)
+		if _, err := w.healer.Reboot(w.ctx, w.worker(1), "eva", "test", false); err != nil {
+			t.Error(err)
+		}
+		if _, err := w.healer.Reboot(w.ctx, w.worker(2), "eva", "test", false); err == nil {
+			t.Error("a second reboot at once")
+		}
+		pass(time.Minute)
+		var got []string
+		for len(told) > 0 {
+			got = append(got, <-told)
+		}
+		if want := []string{w.worker(1) + " result unknown"}; !slices.Equal(got, want) {
+			t.Errorf("told %q, want %q", got, want)
 		}
 	})
 }

@@ -16,7 +16,7 @@ type Kind string
 
 // The kinds of event.
 const (
-	Acted       Kind = "acted"       // something was sent to a dragon: restart, reboot, configuration or firmware
+	Acted       Kind = "acted"       // something was sent to a dragon, or may have been: restart, reboot, configuration or firmware
 	Healed      Kind = "healed"      // a restart or a reboot helped
 	NotHealed   Kind = "not_healed"  // it did not, or made it worse
 	Lost        Kind = "lost"        // a dragon did not come back after an action
@@ -79,7 +79,7 @@ func kindOf(a *healer.Audit) Kind {
 	switch {
 	case a.Verify != nil:
 		return verdict(a)
-	case a.Result != nil && a.Result.Success && a.Decision == healer.Act:
+	case a.Result != nil && (a.Result.Success || a.Result.Result == healer.Unknown) && a.Decision == healer.Act:
 		return Acted
 	case a.Worker == "" && a.MAC == "" && (a.Action == healer.Configure || a.Action == healer.Upgrade): // of no dragon
 		return Rollout

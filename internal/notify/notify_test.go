@@ -309,7 +309,8 @@ func TestATemplateMakesTheBody(t *testing.T) {
 func TestEventsOfTheAudit(t *testing.T) {
 	verified := func(o healer.Outcome) *healer.Verified { return &healer.Verified{Verdict: o} }
 	for want, records := range map[Kind][]healer.Audit{
-		Acted:       {{Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{Success: true}}},
+		Acted: {{Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{Success: true, Result: healer.Accepted}},
+			{Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{Result: healer.Unknown, Error: "EOF"}}},
 		Healed:      {{Decision: healer.Recovery, Action: healer.Reboot, Verify: verified(healer.Recovered)}},
 		NotHealed:   {{Decision: "no_effect", Action: healer.Restart, Verify: verified(healer.NoEffect)}, {Decision: "worse", Action: healer.Reboot, Verify: verified(healer.Worse)}},
 		Lost:        {{Decision: "lost", Action: healer.Configure, Verify: verified(healer.LostOutcome)}},
@@ -327,7 +328,7 @@ func TestEventsOfTheAudit(t *testing.T) {
 		"": {{Decision: healer.Blocked, Worker: "a"}, {Decision: healer.Changed, Worker: "a"}, {Decision: healer.Recovery, Worker: "a"},
 			{Decision: healer.Recovery, Action: healer.Configure, Verify: verified(healer.Recovered)},
 			{Decision: healer.Manual, Action: healer.Upgrade, MAC: "a0:b0:45:00:e3:ab", Actor: "user:ada"},
-			{Decision: healer.Act, Action: healer.Reboot}, {Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{}}},
+			{Decision: healer.Act, Action: healer.Reboot}, {Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{Result: healer.NotSent}}},
 	} {
 		for i := range records {
 			if got, ok := EventOf(&records[i]); got.Kind != want || ok != (want != "") {

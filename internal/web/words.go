@@ -254,6 +254,8 @@ func happened(a *healer.Audit) string {
 		return withAction(strings.ReplaceAll(string(a.Decision), "_", " "), a.Action)
 	case a.Result != nil && a.Result.Success:
 		return withAction("sent", a.Action)
+	case a.Result != nil && a.Result.Result == healer.Unknown:
+		return withAction("sent, answer lost", a.Action)
 	case a.Result != nil:
 		return withAction("not executed", a.Action)
 	}

@@ -26,6 +26,7 @@ func TestFiguresAreWrittenForPeople(t *testing.T) {
 		"blocked: reboot":                  {Decision: healer.Blocked, Action: healer.Reboot},
 		"sent: miner process restart":      {Decision: healer.Act, Action: healer.Restart, Result: &healer.Sending{Success: true}},
 		"not executed: reboot":             {Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{Error: "refused"}},
+		"sent, answer lost: reboot":        {Decision: healer.Act, Action: healer.Reboot, Result: &healer.Sending{Result: healer.Unknown, Error: "EOF"}},
 		"no effect: miner process restart": {Decision: "no_effect", Action: healer.Restart, Verify: &healer.Verified{}},
 		"state changed":                    {Decision: healer.Changed},
 		"something new":                    {Decision: "something_new"},
