@@ -90,6 +90,9 @@ func (j *job) image(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return healer.NotSentf("%v", err)
 	}
+	if j.healer.config.Shared { // what another host has fetched is not here
+		err = fmt.Errorf("%w; on host %s, put %s.swu into its firmware.path and SHA256SUMS, then resume", err, j.healer.config.ID, r.Version)
+	}
 	// No other dragon would get it either: the image must be put back.
 	_ = j.healer.onLoop(ctx, "pausing a rollout", func(context.Context) error {
 		h := j.healer

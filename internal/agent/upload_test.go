@@ -242,6 +242,25 @@ func TestAnImageThatIsNotThereAnyMorePausesItsRollout(t *testing.T) {
 	})
 }
 
+// After a failover the image that the other host had fetched is missing: the reason of the pause says where,
+// and what to do.
+func TestAMissingImageIsNamedWithItsHostWhereTheStateIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newFirmwareFixture(t, 3, dragontest.Image{Version: newerFirmware})
+		w.configs = append(w.configs, func(c *Config) { c.Shared = true })
+		w.start()
+		w.settle()
+		pass(20 * time.Minute) // until what they do is known
+		r.SHA256 = strings.Repeat("b", 64)
+		w.rollOut(r)
+		w.until("the rollout pauses", 10*time.Minute, func() bool { return w.rollout().State == healer.RolloutPaused })
+		want := "no such image; on host test, put " + newerFirmware + ".swu into its firmware.path and SHA256SUMS, then resume"
+		if why := w.rollout().Why; why != want {
+			t.Errorf("%q, want %q", why, want)
+		}
+	})
+}
+
 // tell makes the healer tell webhooks of what it does. It returns the notes and actors of the
 // events of rollouts so far, and those that tell of a pause or a resumption of the healer.
 func (w *fixture) tell() (rollouts, pauses func() []string) {
