@@ -279,7 +279,7 @@ func (f *Fleet) refresh(ctx context.Context) {
 	}
 }
 
-// vendorLines are the dragons of each site that wait to ask their vendor: one at a
+// vendorQueues are the dragons of each site that wait to ask their vendor: one at a
 // time does, so that the site's way out is not taken up, and the vendor neither.
 type vendorQueues struct {
 	mu      sync.Mutex

@@ -207,7 +207,7 @@ func (d *Dragon) acquire(ctx context.Context, use string) error {
 
 func (d *Dragon) release() { <-d.lane.slot }
 
-// guard turns a panic into an error of this one dragon.
+// recoverPanic turns a panic into an error of this one dragon.
 func (d *Dragon) recoverPanic(doing string, fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
