@@ -48,17 +48,18 @@ const (
 
 // Fleet is the set of known dragons.
 type Fleet struct {
-	config     Config
-	set        atomic.Pointer[Settings]
-	logger     log.Logger
-	metrics    *metrics
-	retries    queue[*Dragon] // those that are down, by when they are asked again
-	factQueue  queue[factOf]  // by when they are asked for
-	began      time.Time      // from which the beats are counted
-	pace       *pace
-	pendingLog pendingLog
-	file       *inventoryFile
-	outOfBand  dragon.Options // of the clients that Aside uses
+	config       Config
+	set          atomic.Pointer[Settings]
+	logger       log.Logger
+	metrics      *metrics
+	firstRetries queue[*Dragon] // those that have just gone down, or may be back, by when they are asked again
+	retries      queue[*Dragon] // the others that are down
+	factQueue    queue[factOf]  // by when they are asked for
+	began        time.Time      // from which the beats are counted
+	pace         *pace
+	pendingLog   pendingLog
+	file         *inventoryFile
+	outOfBand    dragon.Options // of the clients that Aside uses
 
 	answersKept atomic.Int32 // by how many they are wanted
 
@@ -104,6 +105,8 @@ func Open(c Config) (*Fleet, error) {
 	f.pace = newPace(c.Speed, f.began)
 	f.set.Store(settled(Settings{c.Retention, c.Client.Timeout}))
 	f.metrics = newMetrics(c.Registerer)
+	f.firstRetries.init()
+	f.firstRetries.newestFirst = true
 	f.retries.init()
 	f.factQueue.init()
 	f.ctx, f.cancel = context.WithCancel(context.Background())

@@ -61,7 +61,7 @@ type health struct {
 	err         error
 	since       time.Time
 	lastSuccess time.Time
-	retryAt     time.Time // while down: the entry of the retry queue that counts
+	retryAt     time.Time // while down: the entry of the retry queues that counts
 	hangs       bool      // while down: it takes connections, and does not answer
 	expected    string    // while down: what explains it
 	last        *Reading  // nil unless up
@@ -166,10 +166,13 @@ func (d *Dragon) cameUp(r *Reading) {
 // wentDown notes a failed attempt and asks again later. The caller holds d.mu.
 func (d *Dragon) wentDown(reason string, err error, hangs bool) {
 	now := time.Now()
+	q := &d.fleet.retries
+	if !d.health.down {
+		q = &d.fleet.firstRetries
+	}
 	d.failed(reason, err, now)
 	d.health.hangs = hangs
-	d.health.retryAt = now.Add(d.fleet.retryDelay(hangs, now.Sub(d.health.since)))
-	d.fleet.retries.add(d, d.health.retryAt)
+	d.retryIn(q, d.fleet.retryDelay(hangs, now.Sub(d.health.since)))
 }
 
 // What explains that a dragon is down.

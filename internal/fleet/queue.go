@@ -9,9 +9,10 @@ import (
 
 // queue holds what is to be done by when it is due.
 type queue[T any] struct {
-	mu   sync.Mutex
-	heap dueHeap[T]
-	wake chan struct{}
+	mu          sync.Mutex
+	heap        dueHeap[T]
+	wake        chan struct{}
+	newestFirst bool // of those that are due
 }
 
 type due[T any] struct {
@@ -35,15 +36,16 @@ func (q *queue[T]) add(what T, at time.Time) {
 	}
 }
 
-// next waits for the first entry to be due and takes it out.
+// next waits for an entry to be due and takes it out.
 func (q *queue[T]) next(ctx context.Context) (e due[T], ok bool) {
 	for {
 		var first <-chan time.Time
 		q.mu.Lock()
 		if len(q.heap) > 0 {
-			wait := time.Until(q.heap[0].at)
+			now := time.Now()
+			wait := q.heap[0].at.Sub(now)
 			if wait <= 0 {
-				e = heap.Pop(&q.heap).(due[T])
+				e = heap.Remove(&q.heap, q.heap.turn(now, q.newestFirst)).(due[T])
 				q.mu.Unlock()
 				return e, true
 			}
@@ -60,6 +62,16 @@ func (q *queue[T]) next(ctx context.Context) (e due[T], ok bool) {
 }
 
 type dueHeap[T any] []due[T]
+
+// turn returns the index of the entry whose turn it is.
+func (h dueHeap[T]) turn(now time.Time, newest bool) (i int) {
+	for j := 1; newest && j < len(h); j++ {
+		if !h[j].at.After(now) && h[j].at.After(h[i].at) {
+			i = j
+		}
+	}
+	return i
+}
 
 func (h dueHeap[T]) Len() int           { return len(h) }
 func (h dueHeap[T]) Less(i, j int) bool { return h[i].at.Before(h[j].at) }

@@ -165,6 +165,53 @@ func TestADarkHallMakesNoStorm(t *testing.T) {
 	})
 }
 
+// However many are down, and for however long, one that misses a single reading is soon back.
+func TestADarkHallDoesNotKeepOthersDown(t *testing.T) {
+	for _, c := range []struct {
+		dark  int
+		since time.Duration
+	}{{0, time.Minute}, {2000, time.Minute}, {5000, 12 * time.Minute}} {
+		t.Run(fmt.Sprintf("%d for %v", c.dark, c.since), func(t *testing.T) {
+			if testing.Short() && c.dark > 2000 {
+				t.Skip("takes seconds of computing")
+			}
+			inHall(t, Config{}, func(h *hall) {
+				d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
+				h.read(d)
+				silent := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					select {
+					case <-time.After(2 * time.Second):
+						panic("no connection in time")
+					case <-r.Context().Done():
+					}
+				})
+				var wg sync.WaitGroup
+				for i := range c.dark {
+					a := fmt.Sprintf("10.2.%d.%d", i/200, i%200+1)
+					mac := fmt.Sprintf("a0:b0:45:00:%02x:%02x", i>>8, i&255)
+					h.Sighted(h.Context(), Sighting{Address: a, Identity: &dragon.Identity{Overview: &dragon.Overview{MAC: mac}}})
+					h.lan.put(a, silent)
+					wg.Go(func() { _, _ = h.Lookup(a).Read(context.Background(), 0) })
+				}
+				wg.Wait()
+				time.Sleep(c.since)
+				h.lan.put("10.1.0.8", nil)
+				if _, err := d.Read(h.Context(), 0); err == nil {
+					h.Fatal("it was read")
+				}
+				h.lan.put("10.1.0.8", sim)
+				missed := time.Now()
+				for !d.Health().Up && time.Since(missed) < 5*time.Minute {
+					time.Sleep(time.Second)
+				}
+				if took := time.Since(missed); took > 30*time.Second {
+					h.Errorf("it was down for %v", took)
+				}
+			})
+		})
+	}
+}
+
 func TestARetryDuringAWriteIsRepeated(t *testing.T) {
 	inHall(t, Config{}, func(h *hall) {
 		d, sim := h.dragon("10.1.0.8", dragontest.Spec{})
