@@ -57,6 +57,33 @@ func TestNonDragonsAreLeftAlone(t *testing.T) {
 	}
 }
 
+// A dragon that boots, or whose PHP is dead, answers with half an answer, or none.
+func TestADragonThatAnsweredBadlyOnceIsFoundByTheNextScan(t *testing.T) {
+	faults := []dragontest.Fault{
+		dragontest.Hang, dragontest.Trickle, dragontest.Reset, dragontest.Slow, dragontest.Status500, dragontest.Status502,
+		dragontest.Cut, dragontest.Truncated, dragontest.Empty,
+	}
+	for _, endpoint := range []string{"index", "overview", "auth"} {
+		for _, fault := range faults {
+			t.Run(string(fault)+" at "+endpoint, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.1/32"), IdentifyTimeout: 5 * time.Second})
+					sim := f.simulated.Dragon(0)
+					sim.Inject(fault, dragontest.On(endpoint))
+					if r := f.scan(); r.Strangers > 0 || len(r.Found)+r.Unanswered != 1 {
+						t.Errorf("%+v", r)
+					}
+					sim.Clear()
+					time.Sleep(6 * time.Minute)
+					if r := f.scan(); len(r.Found) != 1 {
+						t.Errorf("well again, and not found: %+v", r)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestANonDragonThatLeavesIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.0/30")})

@@ -99,7 +99,10 @@ func newReader(body []byte) *reader {
 		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
 }
 
-var errNoObject = errors.New("not a JSON object")
+var (
+	errNoObject = errors.New("not a JSON object")
+	errEmpty    = errors.New("empty body")
+)
 
 // maxDepth is how deep an answer may be nested; the deepest that is known has five levels.
 // What is kept or shown of an answer may be indented.
@@ -137,7 +140,7 @@ func readAnswer[T any](body []byte, f *fields[T], t *T) (*reader, error) {
 	}
 	if r.dec.PeekKind() != '{' {
 		if len(bytes.TrimSpace(body)) == 0 {
-			return r, errors.New("empty body")
+			return r, errEmpty
 		}
 		return r, errNoObject
 	}

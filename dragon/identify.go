@@ -118,6 +118,10 @@ func (c *Client) brand(ctx context.Context) (Brand, error) {
 		err = nil
 	case err != nil && silent:
 		// A host that was still sending may be a dragon.
+	case resp != nil && isGatewayError(resp.StatusCode):
+		err = indexEndpoint.judgeStatus(resp.StatusCode) // what is behind the web server does not answer
+	case resp != nil && seen.title == "" && errors.Is(kindOf(err), ErrUnreachable):
+		err = cutShort(indexEndpoint, err)
 	case resp != nil || errors.Is(kindOf(err), ErrBadResponse):
 		err = &Error{Kind: ErrNotDragon, Expected: "a start page with a dragon's title", Err: seen.instead(resp, body, err)}
 	}
@@ -134,6 +138,9 @@ func (c *Client) refusal(ctx context.Context) error {
 		if err == nil && r.reply.said && !r.reply.success && r.reply.message == invalidRequest {
 			return nil
 		}
+		if errors.Is(err, errEmpty) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return &Error{Kind: ErrBadResponse, Expected: "the API's refusal", Err: err}
+		}
 		return &Error{Kind: ErrNotDragon, Expected: "the API's refusal"}
 	})
 	if e, ok := errors.AsType[*Error](err); ok && (errors.Is(e, ErrUnauthorized) || errors.Is(e, ErrBadResponse) && !unwell(e)) {
@@ -145,7 +152,18 @@ func (c *Client) refusal(ctx context.Context) error {
 	return err
 }
 
-// unwell recognises the gateway errors of a dragon whose PHP is down.
+// unwell recognises the answers of a dragon that boots, or whose PHP is down: half of one,
+// none, or a gateway error.
 func unwell(e *Error) bool {
-	return e.Err != nil && strings.HasPrefix(e.Err.Error(), "HTTP status 50")
+	return e.Err != nil && (errors.Is(e, errEmpty) || errors.Is(kindOf(e.Err), ErrUnreachable) || strings.HasPrefix(e.Err.Error(), "HTTP status 50"))
+}
+
+// isGatewayError reports whether a web server says by a status that what is behind it does
+// not answer.
+func isGatewayError(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }

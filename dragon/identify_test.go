@@ -74,6 +74,7 @@ func TestNothingElseIsTakenForADragonNorSentAPassword(t *testing.T) {
 	for name, d := range map[string]*device{
 		"a switch":                         newDevice(map[string]any{"/": status(401, "401 Unauthorized\r\n")}),
 		"a switch that knows the title":    aDragon(map[string]any{"/": status(401, titled)}),
+		"a server without this method":     newDevice(map[string]any{"/": status(501, "")}),
 		"a router with a page for all":     newDevice(map[string]any{"/": page(router), refused: page(router)}),
 		"a page about dragons":             newDevice(map[string]any{"/": page("<title>Mining news</title><p>DragonMint InnoMiner")}),
 		"a page that never ends":           newDevice(map[string]any{"/": endless}),
@@ -138,10 +139,33 @@ func TestDragonWithAnUnknownPasswordIsADragon(t *testing.T) {
 	}
 }
 
-func TestAGatewayErrorMayBeADragon(t *testing.T) {
-	d := aDragon(map[string]any{refused: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }})
-	_, err := d.client(t, Options{}).Identify(t.Context())
-	wantKind(t, err, ErrBadResponse)
+func TestAnAnswerThatIsBrokenMayBeADragons(t *testing.T) {
+	gateway := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }
+	cut := func(body string) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, body)
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}
+	for name, c := range map[string]struct {
+		answers map[string]any
+		want    error
+	}{
+		"a gateway error for the page":    {map[string]any{"/": gateway}, ErrBadResponse},
+		"half a page":                     {map[string]any{"/": cut("<html><head>")}, ErrBadResponse},
+		"half a page of something else":   {map[string]any{"/": cut("<title>Router</title>")}, ErrNotDragon},
+		"a gateway error for the refusal": {map[string]any{refused: gateway}, ErrBadResponse},
+		"no refusal":                      {map[string]any{refused: ""}, ErrBadResponse},
+		"half a refusal":                  {map[string]any{refused: `{"success":false,"mes`}, ErrBadResponse},
+		"a refusal that is cut":           {map[string]any{refused: cut(`{"success":false,"mes`)}, ErrBadResponse},
+		"JSON that is none":               {map[string]any{refused: `{success}`}, ErrNotDragon},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := aDragon(c.answers).client(t, Options{}).Identify(t.Context())
+			wantKind(t, err, c.want)
+		})
+	}
 }
 
 func TestOtherServicesAreNotDragons(t *testing.T) {
