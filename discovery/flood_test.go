@@ -1,7 +1,11 @@
 package discovery
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
+	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,4 +118,39 @@ func TestAWaitingDragonThatIsGoneIsDropped(t *testing.T) {
 			t.Error(fmt.Sprint("it is gone, and still waits: ", list))
 		}
 	})
+}
+
+// The program may start before its network does.
+func TestAScanThatReachedNothingIsNotTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := crowdedFarm(t, 20_000, 250, Config{Networks: networks(t, "127.10.0.0/24"), Interval: 5 * time.Minute})
+		f.scanWithoutARoute()
+		if r := f.scan(); len(f.fleet.Dragons()) != 250 || r.Waiting != 0 {
+			t.Errorf("%d dragons, %d wait", len(f.fleet.Dragons()), r.Waiting)
+		}
+	})
+}
+
+func TestAScanThatTriedNothingForgetsNoneThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := crowdedFarm(t, 100, 250, Config{Networks: networks(t, "127.10.0.0/24"), Interval: 5 * time.Minute})
+		f.scan()
+		for i := range 3 {
+			if list, _ := f.fleet.Waiting(); len(list) != 150 {
+				t.Errorf("after %d scans without a route %d wait, want 150", i, len(list))
+			}
+			time.Sleep(6 * time.Minute)
+			f.scanWithoutARoute()
+		}
+	})
+}
+
+// scanWithoutARoute scans while this machine has no route to the dragons.
+func (f *farm) scanWithoutARoute() {
+	f.t.Helper()
+	f.fail = func(netip.Addr, int) error { return os.NewSyscallError("connect", syscall.ENETUNREACH) }
+	defer func() { f.fail = nil }()
+	if r, err := f.Scan(f.t.Context()); !errors.Is(err, syscall.ENETUNREACH) || r.Failed != r.Addresses {
+		f.t.Errorf("%+v, %v", r, err)
+	}
 }

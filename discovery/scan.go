@@ -382,7 +382,7 @@ func (s *Scanner) account(ctx context.Context, sc *scan) error {
 	}
 
 	s.status.scanned(outcome, *r)
-	s.whole = r.Scanned == r.Addresses
+	s.whole = r.Scanned == r.Addresses && r.Failed == 0
 
 	about := []any{"outcome", outcome, "addresses", r.Addresses, "scanned", r.Scanned, "open", r.Open, "unanswered", r.Unanswered,
 		"dragons", len(r.Found), "duration", r.Duration}

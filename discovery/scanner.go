@@ -104,7 +104,7 @@ type Scanner struct {
 	routing  func() *routing       // the machine's; empty where connects do not go through the kernel
 
 	cursor  uint64 // where the next scan begins; owned by the scan that runs
-	whole   bool   // the last scan went through all addresses; likewise
+	whole   bool   // the last scan tried all addresses; likewise
 	outcome string // of the last scan that was said in the log; likewise
 
 	*shared

@@ -24,7 +24,7 @@ const (
 // intake decides which new dragons are taken in. It belongs to Fleet.mu.
 type intake struct {
 	most     int                 // Config.Most; 0: no limit
-	first    bool                // the inventory was empty, and no scan has been complete since
+	first    bool                // the inventory was empty, and no complete scan has found any since
 	left     int                 // new dragons until the next scan
 	accepted map[string]bool     // MACs, or addresses, that a human has confirmed
 	waiting  map[string]*Waiting // by address
@@ -57,13 +57,13 @@ func (i *intake) refill(known int) {
 }
 
 // ScanBegins allows as many new dragons as one scan may bring. complete says that the one
-// before went through all addresses.
+// before tried all addresses.
 func (f *Fleet) ScanBegins(complete bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i := &f.intake
 	if complete {
-		i.first = false
+		i.first = i.first && len(f.byWorker) == 0 && len(i.waiting) == 0
 		for address, w := range i.waiting {
 			if w.seen.Before(i.scan) { // the last scan did not meet it again
 				delete(i.waiting, address)
