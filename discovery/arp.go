@@ -3,10 +3,12 @@ package discovery
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mdlayher/packet"
@@ -74,6 +76,9 @@ func (l *arp) listen() {
 	buffer := make([]byte, 128)
 	for {
 		n, _, err := l.conn.ReadFrom(buffer)
+		if errors.Is(err, syscall.ENETDOWN) {
+			continue // it is said once, and the link may be up again
+		}
 		if err != nil {
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,19 +147,24 @@ func FuzzParseRoutes(f *testing.F) {
 type wire struct {
 	hosts   map[netip.Addr]int // the requests that each leaves unanswered
 	replies chan []byte
+	downs   chan error // told once to who listens
 	done    chan struct{}
 
 	mu   sync.Mutex
+	down error // while it is
 	sent [][]byte
 }
 
 func newWire() *wire {
-	return &wire{hosts: make(map[netip.Addr]int), replies: make(chan []byte, 10), done: make(chan struct{})}
+	return &wire{hosts: make(map[netip.Addr]int), replies: make(chan []byte, 10), downs: make(chan error, 1), done: make(chan struct{})}
 }
 
 func (w *wire) WriteTo(b []byte, _ net.Addr) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.down != nil {
+		return 0, w.down
+	}
 	w.sent = append(w.sent, slices.Clone(b))
 	asked := netip.AddrFrom4([4]byte(b[24:28]))
 	if skip, ok := w.hosts[asked]; ok {
@@ -175,6 +181,8 @@ func (w *wire) ReadFrom(b []byte) (int, net.Addr, error) {
 	select {
 	case r := <-w.replies:
 		return copy(b, r), nil, nil
+	case err := <-w.downs:
+		return 0, nil, err
 	case <-w.done:
 		return 0, nil, net.ErrClosed
 	}
@@ -217,6 +225,49 @@ func TestALinkIsAskedForItsHosts(t *testing.T) {
 		want := "0001080006040001" + "020000000001" + "7f000008" + "000000000000" + "7f000001"
 		if d := cmp.Diff(want, hex.EncodeToString(w.sent[0])); d != "" {
 			t.Error(d)
+		}
+	})
+}
+
+// goDown takes the link down, as the kernel tells it.
+func (w *wire) goDown() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = &net.OpError{Op: "write", Net: "packet", Err: os.NewSyscallError("sendto", syscall.ENETDOWN)}
+	w.downs <- &net.OpError{Op: "read", Net: "packet", Err: os.NewSyscallError("recvfrom", syscall.ENETDOWN)}
+}
+
+func (w *wire) comeUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = nil
+}
+
+// What is asked while the link is down was not tried, and says nothing of the address.
+func TestALinkThatWasDownIsHeardAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		here := netip.MustParseAddr("127.0.0.1")
+		w.hosts[here] = 0
+		l := newARP(w, net.HardwareAddr{2, 0, 0, 0, 0, 1}, netip.MustParseAddr("127.0.0.8"))
+		var hearing sync.WaitGroup
+		hearing.Go(l.listen)
+		defer hearing.Wait()
+		defer close(w.done)
+
+		w.goDown()
+		_, err := l.present(t.Context(), here, time.Second)
+		if !errors.Is(err, syscall.ENETDOWN) {
+			t.Errorf("asked while the link is down: %v", err)
+		}
+		f := newFarm(t, dragontest.FleetConfig{}, Config{Networks: networks(t, "127.10.0.1/32")})
+		sc := &scan{Scanner: f.Scanner}
+		if sc.closed(t.Context(), f.hosts.at(0), err); sc.result.Failed != 1 {
+			t.Errorf("%+v, want an address that could not be tried", sc.result)
+		}
+		w.comeUp()
+		if got, err := l.present(t.Context(), here, time.Second); !got || err != nil {
+			t.Errorf("the link is up again: %v, %v", got, err)
 		}
 	})
 }
