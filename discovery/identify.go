@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -110,8 +111,20 @@ func (s *Scanner) note(address string, a answer) {
 	case isStranger:
 		s.nonDragons.remember(address, a.verdict, strangerFor)
 		s.unlock(address)
+	case isUnanswered:
+		if s.gone(address, a.err) {
+			s.nonDragons.forget(address)
+			s.unlock(address)
+		}
 	}
 	level.Debug(s.cfg.Logger).Log("msg", "host is not readable", "address", address, "verdict", string(a.verdict), "err", a.err)
+}
+
+// gone reports whether no host took the connection at an address, and not because this
+// host has no way there.
+func (s *Scanner) gone(address string, err error) bool {
+	failed, ok := errors.AsType[*net.OpError](err)
+	return ok && failed.Op == "dial" && !ours(err) && !s.routeless(endpoint(address).Addr(), err)
 }
 
 // lock notes a dragon that rejects all credentials, and reports whether it logged that:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,7 @@ func downReason(err error) string {
 type target struct {
 	name  string // host[:port] as the operator wrote it
 	asked time.Time
+	leads string // the last address that the name led to; empty before it was resolved
 
 	mu  sync.Mutex
 	now TargetStatus
@@ -141,6 +143,12 @@ func (s *Scanner) askTarget(ctx context.Context, t *target) TargetStatus {
 		return TargetStatus{Reason: downUnresolved, Detail: err.Error()}
 	}
 	now := TargetStatus{Address: address}
+	if old := t.leads; old != address {
+		t.leads = address
+		if !s.asksWithout(t, old) {
+			s.unlock(old)
+		}
+	}
 	if s.sites.set(t.name, address) {
 		s.fleet.RefreshSite(address)
 	}
@@ -171,6 +179,12 @@ func (s *Scanner) askTarget(ctx context.Context, t *target) TargetStatus {
 		}
 	}
 	return now
+}
+
+// asksWithout reports whether an address is scanned, or that of another target than t.
+func (s *Scanner) asksWithout(t *target, address string) bool {
+	return s.hosts.contains(endpoint(address)) ||
+		slices.ContainsFunc(s.targets, func(o *target) bool { return o != t && o.status().Address == address })
 }
 
 // of is the status of a known dragon.

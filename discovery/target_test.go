@@ -4,14 +4,18 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 )
 
@@ -138,6 +142,83 @@ func TestAHostNameThatResolvesLaterIsFoundThen(t *testing.T) {
 		time.Sleep(look + time.Second)
 		if !f.up("miner.example") || f.fleet.Lookup("127.10.0.2") == nil {
 			t.Error("not found where its name leads now")
+		}
+	})
+}
+
+func (f *farm) locked(want string) {
+	f.t.Helper()
+	synctest.Wait()
+	var got []string
+	for _, l := range f.Status().Locked {
+		got = append(got, l.Address)
+	}
+	if s := strings.Join(got, " "); s != want || testutil.ToFloat64(f.metrics.locked) != float64(len(got)) {
+		f.t.Errorf("locked are %q, want %q; the metric says %v", s, want, testutil.ToFloat64(f.metrics.locked))
+	}
+}
+
+func TestAStaticTargetThatIsGoneIsNotLocked(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails error // of connects
+		reset bool
+		want  string
+	}{
+		"nothing listens there":         {fails: syscall.ECONNREFUSED},
+		"no host":                       {fails: syscall.EHOSTUNREACH},
+		"this machine has no route":     {fails: syscall.ENETUNREACH, want: "127.10.0.1"},
+		"this machine has no free file": {fails: syscall.EMFILE, want: "127.10.0.1"},
+		"it breaks its connections":     {reset: true, want: "127.10.0.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFarm(t, dragontest.FleetConfig{}, Config{Targets: targets("127.10.0.1"), Interval: time.Minute})
+				var fails atomic.Pointer[error]
+				transport := dragon.NewTransport()
+				transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if err := fails.Load(); err != nil {
+						return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", *err)}
+					}
+					return f.simulated.DialContext(ctx, network, address)
+				}
+				t.Cleanup(transport.CloseIdleConnections)
+				f.cfg.Client.Transport = transport
+				sim := f.simulated.Dragon(0)
+				sim.Inject(dragontest.WrongPassword)
+				defer f.run()()
+				f.locked("127.10.0.1")
+				if c.fails != nil {
+					fails.Store(&c.fails)
+				}
+				if c.reset {
+					sim.Inject(dragontest.Reset)
+				}
+				time.Sleep(time.Hour)
+				f.locked(c.want)
+			})
+		})
+	}
+}
+
+func TestAHostNameThatLeadsElsewhereIsNotLockedWhereItLed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names resolver
+		names.set("miner.example", "127.10.0.1")
+		f := newFarm(t, dragontest.FleetConfig{Count: 3}, Config{
+			Networks: networks(t, "127.10.0.2/32"), Targets: targets("miner.example", "127.10.0.3"), Interval: time.Minute, Resolve: names.resolve})
+		for i := range 3 {
+			f.simulated.Dragon(i).Inject(dragontest.WrongPassword)
+		}
+		defer f.run()()
+		time.Sleep(time.Second)
+		f.locked("127.10.0.1 127.10.0.2 127.10.0.3")
+		names.set("other.example", "127.10.0.1")
+		time.Sleep(2 * look)
+		f.locked("127.10.0.1 127.10.0.2 127.10.0.3") // for a while it led nowhere
+		for _, address := range []string{"127.10.0.2", "127.10.0.3", "127.10.0.2"} {
+			names.set("miner.example", address)
+			time.Sleep(2 * look)
+			f.locked("127.10.0.2 127.10.0.3") // the one is scanned, the other a target
 		}
 	})
 }
