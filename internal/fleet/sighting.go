@@ -36,8 +36,14 @@ const (
 
 // mostClaims is how many addresses may claim one MAC. A host that answers for a whole
 // network as the same dragon would otherwise fill the fleet, each of its claims being
-// held against all the others.
+// held against all the others. Dragons without a usable MAC are told apart by their
+// address, so the operator may name as many of them as there are.
 const mostClaims = 32
+
+// crowded reports whether another claim of a MAC is one too many. The caller holds f.mu.
+func (f *Fleet) crowded(mac string, s Sighting) bool {
+	return len(f.byMAC[mac]) >= mostClaims && (dragon.UsableMAC(mac) || !s.Named)
+}
 
 // conflictEnds is how long one of two claimants of a MAC is silent, while the other
 // answers, before they are taken for one dragon that moved. It is long because the
@@ -73,7 +79,10 @@ func (f *Fleet) sight(ctx context.Context, s Sighting) (Change, []Sighting) {
 	}
 	s.Address = normalAddress(s.Address)
 	mac := normalMAC(s.Identity.Overview.MAC)
-	if f.crowded(mac, s.Address) {
+	f.mu.RLock()
+	refused := f.byAddress[s.Address] == nil && f.crowded(mac, s)
+	f.mu.RUnlock()
+	if refused {
 		return Refused, nil
 	}
 	var strangers []Sighting
@@ -99,13 +108,6 @@ func (f *Fleet) sight(ctx context.Context, s Sighting) (Change, []Sighting) {
 		}
 	}
 	return Unchanged, strangers
-}
-
-// crowded reports whether an address would be one too many to claim a MAC.
-func (f *Fleet) crowded(mac, address string) bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.byAddress[address] == nil && len(f.byMAC[mac]) >= mostClaims
 }
 
 // formerEndpoints returns the endpoints, other than address, of dragons with this MAC that
@@ -218,7 +220,7 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*endpoint]bool) Chan
 		f.logLater(level.InfoValue(), "dragon moved", "worker", mover.Info().Worker, "from", from, "to", s.Address)
 		return Moved
 	}
-	if len(f.byMAC[mac]) >= mostClaims { // others came in between
+	if f.crowded(mac, s) { // others came in between
 		return Refused
 	}
 	if !f.admits(mac, s) {
@@ -231,7 +233,7 @@ func (f *Fleet) takeIn(mac string, s Sighting, answered map[*endpoint]bool) Chan
 	if i.Conflict {
 		f.logLater(level.WarnValue(), "MAC conflict, labels carry the address",
 			"worker", i.Worker, "mac", mac, "address", s.Address)
-		if len(f.byMAC[mac]) == mostClaims {
+		if f.crowded(mac, s) {
 			f.logLater(level.ErrorValue(), "too many addresses with one MAC", "mac", mac, "addresses", mostClaims)
 		}
 		return Conflict

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -347,20 +348,46 @@ func TestADragonWhoseAddressIsTakenIsNotAskedThere(t *testing.T) {
 	})
 }
 
-func TestOnlyANewAddressIsOneTooManyForAMAC(t *testing.T) {
-	for _, c := range []struct {
-		claims  int
-		address string
-		want    bool
+func TestOnlySoManyAddressesMayClaimAMAC(t *testing.T) {
+	for name, c := range map[string]struct {
+		mac   string
+		named bool
+		want  int // of 50
 	}{
-		{mostClaims - 1, "10.1.0.9", false},
-		{mostClaims, "10.1.0.9", true},
-		{mostClaims, "10.1.0.8", false}, // it is one of them
+		"a scan finds them":                        {macA, false, mostClaims},
+		"the operator names them":                  {macA, true, mostClaims},
+		"a scan finds them without a MAC":          {"", false, mostClaims},
+		"the operator names them without a MAC":    {"", true, 50},
+		"the operator names them with a MAC of 0":  {"00:00:00:00:00:00", true, 50},
+		"the operator names them with the default": {"00:0a:35:00:00:00", true, 50},
+		"a scan finds them with the default":       {"00:0a:35:00:00:00", false, mostClaims},
 	} {
-		f := &Fleet{byMAC: map[string][]*Dragon{macA: make([]*Dragon, c.claims)}, byAddress: map[string]*Dragon{"10.1.0.8": {}}}
-		if got := f.crowded(macA, c.address); got != c.want {
-			t.Errorf("%s beside %d addresses: %v, want %v", c.address, c.claims, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			inHall(t, Config{}, func(h *hall) {
+				sight := func(i int, named bool) Change {
+					a := fmt.Sprintf("10.1.0.%d", i+1)
+					h.lan.put(a, dragontest.New(dragontest.Spec{MAC: cmp.Or(c.mac, " "), Seed: uint64(i)}))
+					return h.Sighted(h.Context(), Sighting{Address: a, Identity: &dragon.Identity{Overview: &dragon.Overview{MAC: c.mac}}, Named: named})
+				}
+				for i := range 50 {
+					if got := sight(i, c.named); (got == Refused) != (i >= c.want) {
+						h.Errorf("the claim %d: %s", i+1, got)
+					}
+				}
+				for i := range 50 { // only a new address is one too many
+					if got := sight(i, c.named); (got == Refused) != (i >= c.want) || i < c.want && got != Unchanged {
+						h.Errorf("the claim %d again: %s", i+1, got)
+					}
+				}
+				if got := sight(60, false); got != Refused {
+					h.Errorf("one more that a scan finds: %s", got)
+				}
+				h.check()
+				if n := len(h.Dragons()); n != c.want {
+					h.Errorf("%d are known, want %d", n, c.want)
+				}
+			})
+		})
 	}
 }
 
