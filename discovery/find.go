@@ -47,7 +47,7 @@ func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error
 // also if it rejected our credentials lately. It reports whether it is a dragon.
 func (s *Scanner) Look(ctx context.Context, address string) bool {
 	e := endpoint(address)
-	named := slices.ContainsFunc(s.targets, func(t *target) bool { return t.name == address || t.status().Address == address })
+	named := s.named(address)
 	if !named && !s.hosts.contains(e) {
 		return false
 	}
@@ -58,6 +58,11 @@ func (s *Scanner) Look(ctx context.Context, address string) bool {
 	s.refused.forget(address)
 	v := s.ask(ctx, address, named).verdict
 	return v == isDragon || v == isKnown
+}
+
+// named reports whether an address is that of a static target.
+func (s *Scanner) named(address string) bool {
+	return slices.ContainsFunc(s.targets, func(t *target) bool { return t.name == address || t.status().Address == address })
 }
 
 // alone returns the only known dragon at a host that is named without a port. This is for

@@ -49,7 +49,7 @@ func (q *questions) dispatch(ctx context.Context) {
 
 func (q *questions) one(ctx context.Context, e netip.AddrPort) {
 	began := time.Now()
-	a := q.ask(ctx, key(e), false)
+	a := q.ask(ctx, key(e), q.named(key(e)))
 	ended := ctx.Err() != nil
 	timedOut := dragon.Reason(a.err) == "timeout" || isTimeout(a.err)
 	q.window.give(began, timedOut && !ended)
