@@ -124,7 +124,7 @@ type Healer struct {
 	writer         *store.Writer[store.Records] // to backend
 	opening        chan struct{}                // closed when the state has been opened, or not; nil: no attempt is under way
 	held           bool                         // by another process
-	words          []word                       // of people, that are not written down
+	unsaved        []unsaved                    // requests of people
 	saidHeld       bool                         // what was logged last
 	storeErr       error                        // why there is no backend
 	follows        bool                         // the memory is by the line of time of the instance that leads

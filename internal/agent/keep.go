@@ -190,7 +190,7 @@ func (h *Healer) take(o *opened) {
 		}
 		h.refused(o.err)
 		if h.held && h.config.Shared {
-			h.forgetWords()
+			h.forgetUnsaved()
 		}
 		// A standby goes on from the leader's memory, and so sees the fleet by the leader's
 		// line of time from then on.
@@ -199,13 +199,13 @@ func (h *Healer) take(o *opened) {
 		case h.follows:
 			o.memory.Follow(h.mem)
 			h.mem = o.memory
-			h.sayAgain(now)
+			h.repeatUnsaved(now)
 			h.shareInventory(now)
 			h.republish()
 		default:
 			h.mem, h.follows = o.memory, true
 			h.mem.Start(now, h.config.Policy())
-			h.sayAgain(now)
+			h.repeatUnsaved(now)
 		}
 		return
 	}
@@ -228,7 +228,7 @@ func (h *Healer) take(o *opened) {
 	unclean := len(h.mem.Fleet.Unclean)
 	unknown := h.mem.Start(now, h.config.Policy())
 	h.applyPolicy(now) // people may ask before the next look
-	h.sayAgain(now)
+	h.repeatUnsaved(now)
 	if n := len(h.mem.Fleet.Unclean); n > unclean || h.mem.Fleet.SafeMode != nil {
 		level.Warn(h.logger).Log("msg", "last stop was unclean", "in_30m", n, "safe_mode", h.mem.Fleet.SafeMode != nil)
 	}
@@ -402,7 +402,7 @@ func (h *Healer) persist() written {
 		ticket = w.Add(store.Records(c))
 	}
 	all := written{wait: func(ctx context.Context) error { return w.Wait(ctx, ticket) }}
-	h.wordsIn(all)
+	h.noteWrite(all)
 	return all
 }
 

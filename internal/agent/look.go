@@ -201,7 +201,7 @@ func (h *Healer) cycle(ctx context.Context) error {
 	start := time.Now()
 	now := h.clock.Now()
 	h.applyPolicy(now)
-	h.sayAgain(now)
+	h.repeatUnsaved(now)
 	h.keepCalendars(now)
 	h.view = h.snapshot(h.policy)
 	h.plan = h.decide(now, h.view, h.mem, h.enforced())

@@ -199,7 +199,7 @@ func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) erro
 			err = h.mem.Quarantine(now, mac, by, reason)
 		}
 		if err == nil {
-			h.keepWord(mac, func(now healer.Instant) (string, error) { return mac, h.mem.Quarantine(now, mac, by, reason) })
+			h.keepUnsaved(mac, func(now healer.Instant) (string, error) { return mac, h.mem.Quarantine(now, mac, by, reason) })
 		}
 		return mac, reason, err
 	})

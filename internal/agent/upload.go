@@ -199,7 +199,7 @@ func (h *Healer) ChangeFirmware(ctx context.Context, verb, id, owner, reason str
 			"pause": (*healer.Memory).PauseFirmware, "resume": (*healer.Memory).ResumeFirmware, "abort": (*healer.Memory).AbortFirmware,
 		}[verb]
 		if verb == "resume" {
-			if err := h.takeBack(firmwareWord(id)); err != nil {
+			if err := h.takeBack(firmwareHold(id)); err != nil {
 				return err
 			}
 		}

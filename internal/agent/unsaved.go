@@ -15,24 +15,24 @@ import (
 // would be told is replaced when it is.
 var ErrNoState = errors.New("the healer's state is not open")
 
-// word is what a person said to hold the healer back, while it is not written down. It is said again to
+// unsaved is a request of a person that holds the healer back and is not written down. It is repeated to
 // the memory that replaces the one that has it. It is in the audit already.
-type word struct {
+type unsaved struct {
 	name    string // of what it made: a pause's ID, a dragon's MAC, a rollout
 	to      *healer.Memory
 	again   func(healer.Instant) (name string, err error)
 	written written
 }
 
-// keepWord keeps what was just said to the memory until it is written down.
-func (h *Healer) keepWord(name string, again func(healer.Instant) (string, error)) {
-	h.words = append(h.words, word{name: name, to: h.mem, again: again})
+// keepUnsaved keeps what was just asked of the memory until it is written down.
+func (h *Healer) keepUnsaved(name string, again func(healer.Instant) (string, error)) {
+	h.unsaved = append(h.unsaved, unsaved{name: name, to: h.mem, again: again})
 }
 
 // keepPause keeps a pause with the time that it has left.
 func (h *Healer) keepPause(r healer.PauseRequest, p *healer.Pause) {
 	end := h.clock.Now().Mono + p.Until.Since(p.At)
-	h.keepWord(p.ID, func(now healer.Instant) (string, error) {
+	h.keepUnsaved(p.ID, func(now healer.Instant) (string, error) {
 		if r.For = end - now.Mono; r.For <= 0 && !r.UntilResume {
 			return "", nil
 		}
@@ -44,15 +44,15 @@ func (h *Healer) keepPause(r healer.PauseRequest, p *healer.Pause) {
 // keepFirmware keeps that a rollout was paused or aborted, for as long as it is that rollout.
 func (h *Healer) keepFirmware(id, why string, hold func(*healer.Memory, healer.Instant, string, string) error) {
 	begun := h.mem.FirmwareRollout(id).Begun
-	h.keepWord(firmwareWord(id), func(now healer.Instant) (string, error) {
+	h.keepUnsaved(firmwareHold(id), func(now healer.Instant) (string, error) {
 		if ro := h.mem.FirmwareRollout(id); ro != nil && ro.Begun == begun {
 			_ = hold(h.mem, now, id, why) // or it is over by now
 		}
-		return firmwareWord(id), nil
+		return firmwareHold(id), nil
 	})
 }
 
-func firmwareWord(id string) string { return "firmware " + id }
+func firmwareHold(id string) string { return "firmware " + id }
 
 // needsState refuses what would be lost with the memory.
 func (h *Healer) needsState() error {
@@ -80,32 +80,32 @@ func (h *Healer) hears() error {
 	return nil
 }
 
-// forgetWords forgets what another instance that leads by now was not told.
-func (h *Healer) forgetWords() {
-	for i := range h.words {
-		if x := &h.words[i]; !x.written.done() {
+// forgetUnsaved forgets what the instance that leads by now was not asked.
+func (h *Healer) forgetUnsaved() {
+	for i := range h.unsaved {
+		if x := &h.unsaved[i]; !x.written.done() {
 			level.Error(h.logger).Log("msg", "request not in force any more", "what", x.name, "advice", "repeat it at the instance that leads")
 		}
 	}
-	h.words = nil
+	h.unsaved = nil
 }
 
-// takeBack forgets a word. What lets the healer go on otherwise needs the state.
+// takeBack forgets a request. What lets the healer go on otherwise needs the state.
 func (h *Healer) takeBack(name string) error {
-	said := len(h.words)
-	h.words = slices.DeleteFunc(h.words, func(x word) bool { return x.name == name })
-	if len(h.words) < said {
+	said := len(h.unsaved)
+	h.unsaved = slices.DeleteFunc(h.unsaved, func(x unsaved) bool { return x.name == name })
+	if len(h.unsaved) < said {
 		return nil
 	}
 	return h.needsState()
 }
 
-// sayAgain says to a memory that has replaced another one what the other one was told and is not
+// repeatUnsaved asks a memory that has replaced another one for what the other one was asked and is not
 // written down. A dragon that the memory does not know yet is waited for.
-func (h *Healer) sayAgain(now healer.Instant) {
-	h.words = slices.DeleteFunc(h.words, func(x word) bool { return x.written.done() })
-	for i := range h.words {
-		x := &h.words[i]
+func (h *Healer) repeatUnsaved(now healer.Instant) {
+	h.unsaved = slices.DeleteFunc(h.unsaved, func(x unsaved) bool { return x.written.done() })
+	for i := range h.unsaved {
+		x := &h.unsaved[i]
 		if x.to == h.mem {
 			continue
 		}
@@ -119,10 +119,10 @@ func (h *Healer) sayAgain(now healer.Instant) {
 	}
 }
 
-// wordsIn notes the write that has all that the memory was told so far.
-func (h *Healer) wordsIn(w written) {
-	for i := range h.words {
-		if x := &h.words[i]; x.to == h.mem && x.written.wait == nil {
+// noteWrite notes the write that contains all that was asked of the memory so far.
+func (h *Healer) noteWrite(w written) {
+	for i := range h.unsaved {
+		if x := &h.unsaved[i]; x.to == h.mem && x.written.wait == nil {
 			x.written = w
 		}
 	}
