@@ -60,7 +60,7 @@ func TestAFloodOfNewDragonsWaitsForAHuman(t *testing.T) {
 		if len(f.fleet.Dragons()) != 603 {
 			t.Errorf("%d dragons, want 603", len(f.fleet.Dragons()))
 		}
-		if all, err := f.fleet.Accept(); err != nil || len(all) != 397 {
+		if all, err := f.fleet.Accept(""); err != nil || len(all) != 397 {
 			t.Errorf("all that wait are %d: %v", len(all), err)
 		}
 		if r := f.scan(); len(f.fleet.Dragons()) != 1000 || r.Waiting != 0 {

@@ -89,11 +89,12 @@ func (s *status) copied() Status {
 		}
 		now.Locked = append(now.Locked, *l)
 	}
-	slices.SortFunc(now.Locked, func(a, b Locked) int { return compareAddresses(a.Address, b.Address) })
+	slices.SortFunc(now.Locked, func(a, b Locked) int { return CompareAddresses(a.Address, b.Address) })
 	return now
 }
 
-func compareAddresses(a, b string) int {
+// CompareAddresses orders addresses, host or host:port, by their number.
+func CompareAddresses(a, b string) int {
 	return cmp.Or(endpoint(a).Addr().Compare(endpoint(b).Addr()), cmp.Compare(a, b))
 }
 

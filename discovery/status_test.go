@@ -153,7 +153,7 @@ func TestAddressesAreInTheOrderOfTheirNumbers(t *testing.T) {
 	want := []string{"miner.example", "miner.example:81", "10.1.0.9", "10.1.0.9:79", "10.1.0.9:80", "10.1.0.10", "10.1.0.10:79"}
 	for i := range want {
 		for j := range want {
-			if got := compareAddresses(want[i], want[j]); got != cmp.Compare(i, j) {
+			if got := CompareAddresses(want[i], want[j]); got != cmp.Compare(i, j) {
 				t.Errorf("%s and %s: %d, want %d", want[i], want[j], got, cmp.Compare(i, j))
 			}
 		}

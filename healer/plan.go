@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // Verb is what a decision says.
@@ -246,6 +248,12 @@ func (p *Plan) BreakerState(name string) BreakerState {
 		return b.State
 	}
 	return BreakerClosed
+}
+
+// Find is the decision about a dragon, by worker, MAC or address; nil: there is none.
+func (p *Plan) Find(target string) *Decision {
+	mac, _ := dragon.ParseMAC(target)
+	return find(p.Dragons, func(d *Decision) bool { return d.Worker == target || d.Address == target || mac != "" && d.MAC == mac })
 }
 
 // ChangeOf is the decision to configure a dragon; nil if there is none.

@@ -405,22 +405,13 @@ func when(d *healer.Decision) string {
 	return fmt.Sprintf("+%02d:%02d", m/60, m%60)
 }
 
-// Dragon writes everything that is known about one dragon, by MAC or worker. It reports
-// false where there is no such dragon.
-func Dragon(w io.Writer, p *healer.Plan, target string) bool {
-	for i := range p.Dragons {
-		d := &p.Dragons[i]
-		if d.MAC != target && d.Worker != target {
-			continue
-		}
-		decision(w, p, d)
-		if d.Desired != nil {
-			desired(w, d.Desired, p.ChangeOf(d.MAC))
-		}
-		firmwareOf(w, p, d.MAC)
-		return true
+// Dragon writes everything that is known about one dragon.
+func Dragon(w io.Writer, p *healer.Plan, d *healer.Decision) {
+	decision(w, p, d)
+	if d.Desired != nil {
+		desired(w, d.Desired, p.ChangeOf(d.MAC))
 	}
-	return false
+	firmwareOf(w, p, d.MAC)
 }
 
 // firmwareOf says where a dragon stands in rollouts of firmware, and whether it is next.

@@ -174,7 +174,7 @@ func sharedInventory(p *pair) {
 	other := leader.other()
 	ours, theirs := leader.healer.config.Fleet, other.healer.config.Fleet
 	gone, kept := p.dragons.Addr(3), p.dragons.Addr(4)
-	forget := func() error { _, err := ours.Forget(gone); return err }
+	forget := func() error { return ours.Forget(gone) }
 	if err := leader.healer.Forget(p.t.Context(), p.mac(3), "eva", forget); err != nil {
 		p.t.Fatal(err)
 	}

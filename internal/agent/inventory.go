@@ -63,7 +63,7 @@ func (h *Healer) forget(dragons []*fleet.Dragon) {
 		if !ok || info.Conflict || claimants[info.MAC] > 1 || first && !info.LastSeen.Before(at) {
 			continue
 		}
-		h.changeInventory("forgetting", info, func() error { _, err := h.config.Fleet.Forget(info.Worker); return err })
+		h.changeInventory("forgetting", info, func() error { return h.config.Fleet.Forget(info.Worker) })
 	}
 }
 

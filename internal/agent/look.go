@@ -305,7 +305,7 @@ func (h *Healer) facts(d *fleet.Dragon, p *healer.Policy) healer.Facts {
 	w := who(d, p)
 	if last == nil || !health.Up {
 		f := healer.FactsOf(w, reachOf(health), nil, nil, h.clock.Now().Mono)
-		f.Named, f.Shown = named(d), d.ShownBoards()
+		f.Named, f.Shown = Named(d.Info()), d.ShownBoards()
 		if idle := (*fleet.IdleError)(nil); health.Busy == "" && errors.As(health.Err, &idle) {
 			f = h.idleFacts(d, w, idle)
 		}
@@ -359,7 +359,7 @@ func (h *Healer) factsOf(d *fleet.Dragon, who healer.Who, r *fleet.Reading) heal
 		overview = &o
 	}
 	f := healer.FactsOf(who, healer.Reached, r.Summary, overview, a.at)
-	f.Named, f.Shown = named(d), d.ShownBoards()
+	f.Named, f.Shown = Named(d.Info()), d.ShownBoards()
 	return f
 }
 
@@ -375,7 +375,7 @@ func (h *Healer) idleFacts(d *fleet.Dragon, w healer.Who, idle *fleet.IdleError)
 		overview = &o
 	}
 	f := healer.FactsOf(w, healer.Reached, nil, overview, h.clock.Now().Mono-time.Duration(float64(time.Since(idle.At))*speed))
-	f.Named, f.Shown = named(d), d.ShownBoards()
+	f.Named, f.Shown = Named(d.Info()), d.ShownBoards()
 	return f
 }
 
@@ -399,9 +399,9 @@ func who(d *fleet.Dragon, p *healer.Policy) healer.Who {
 	return w
 }
 
-// named is what the operator says of a dragon.
-func named(d *fleet.Dragon) healer.Named {
-	l := d.Info().Labels
+// Named is what the operator says of a dragon.
+func Named(i *fleet.Info) healer.Named {
+	l := i.Labels
 	if l == nil {
 		return healer.Named{}
 	}

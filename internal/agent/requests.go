@@ -45,11 +45,8 @@ func (h *Healer) Why(target string) (healer.Decision, error) {
 	if err != nil {
 		return healer.Decision{}, err
 	}
-	mac, _ := dragon.ParseMAC(target)
-	for i := range p.Dragons {
-		if d := &p.Dragons[i]; d.Worker == target || d.Address == target || mac != "" && d.MAC == mac {
-			return *d, nil
-		}
+	if d := p.Find(target); d != nil {
+		return *d, nil
 	}
 	return healer.Decision{}, h.unknown(target)
 }

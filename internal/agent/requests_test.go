@@ -48,7 +48,7 @@ func TestADragonThatIsGoneIsReleasedByItsNames(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.dragons.Dragon(i).Inject(dragontest.Unplugged)
-			if _, err := w.fleet.Forget(worker); err != nil {
+			if err := w.fleet.Forget(worker); err != nil {
 				t.Fatal(err)
 			}
 			if err := w.healer.Release(t.Context(), target, "eva"); err != nil {

@@ -47,7 +47,7 @@ func TestADragonFoundSinceTheLastLookIsNewAndNotUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 2)
 		late := w.worker(1)
-		if _, err := w.fleet.Forget(late); err != nil {
+		if err := w.fleet.Forget(late); err != nil {
 			t.Fatal(err)
 		}
 		h := w.start()

@@ -111,15 +111,14 @@ func (c *planCall) get(ctx context.Context, conf *config.Config) (web.PlanAnswer
 
 func (c *planCall) show(p web.PlanAnswer) error {
 	if c.why != "" {
-		d := find(p.Plan, c.why)
+		d := p.Find(c.why)
 		switch {
 		case d == nil:
 			return unknown(c.why)
 		case c.from.JSON():
 			return cli.WriteJSON(c.stdout, d)
-		case !explain.Dragon(c.stdout, p.Plan, d.MAC):
-			return unknown(c.why)
 		}
+		explain.Dragon(c.stdout, p.Plan, d)
 		return nil
 	}
 	if !c.from.Table() {
@@ -183,17 +182,6 @@ func parseAhead(s string) (time.Duration, error) {
 
 func unknown(target string) error {
 	return fmt.Errorf("%w: %q; want a worker, MAC or address of the plan", agent.ErrUnknownDragon, target)
-}
-
-func find(p *healer.Plan, target string) *healer.Decision {
-	mac, _ := dragon.ParseMAC(target)
-	i := slices.IndexFunc(p.Dragons, func(d healer.Decision) bool {
-		return d.Worker == target || d.Address == target || mac != "" && d.MAC == mac
-	})
-	if i < 0 {
-		return nil
-	}
-	return &p.Dragons[i]
 }
 
 // ahead changes the plan to what it would be after d, if nothing else changes: gates that

@@ -330,7 +330,7 @@ func TestDragonsBehindOneAddressAreLabelledByTheirPort(t *testing.T) {
 		c, _ := h.dragon("10.1.0.9:8103", dragontest.Spec{MAC: macC})
 		label(b, "10.1.0.9")
 		label(c, "10.1.0.9:8103")
-		if _, err := h.Forget(c.Info().Worker); err != nil {
+		if err := h.Forget(c.Info().Worker); err != nil {
 			h.Error(err)
 		}
 		label(b, "10.1.0.9")

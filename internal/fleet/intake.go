@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -134,37 +133,25 @@ func (f *Fleet) Waiting() (list []Waiting, more int) {
 	return list, f.intake.more
 }
 
-// Accept confirms new dragons that wait, by address, MAC or worker; all of them where
-// none is named. It returns their addresses: they are taken in when they are sighted next.
-func (f *Fleet) Accept(names ...string) (addresses []string, err error) {
+// Accept confirms new dragons that wait, by address, MAC or worker; all of them where the name
+// is empty. It returns their addresses: they are taken in when they are sighted next.
+func (f *Fleet) Accept(name string) (addresses []string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := &f.intake
-	if len(names) == 0 {
-		for address, w := range i.waiting {
+	i, mac := &f.intake, normalMAC(name)
+	for address, w := range i.waiting {
+		if name == "" || address == normalAddress(name) || mac != "" && w.MAC == mac || dragon.WorkerName(w.MAC) == name {
 			i.accepted[identity(w.MAC, address)] = true
 			addresses = append(addresses, address)
 		}
+	}
+	switch {
+	case name == "":
 		i.left += i.more
-		slices.Sort(addresses)
-		return addresses, nil
+	case addresses == nil:
+		return nil, fmt.Errorf("%w: %s", ErrNotWaiting, name)
 	}
-	for _, name := range names {
-		mac := normalMAC(name)
-		found := false
-		for address, w := range i.waiting {
-			if address == normalAddress(name) || mac != "" && w.MAC == mac || dragon.WorkerName(w.MAC) == name {
-				addresses = append(addresses, address)
-				found = true
-			}
-		}
-		if !found {
-			return nil, fmt.Errorf("%w: %s", ErrNotWaiting, name)
-		}
-	}
-	for _, address := range addresses {
-		i.accepted[identity(i.waiting[address].MAC, address)] = true
-	}
+	slices.Sort(addresses)
 	return addresses, nil
 }
 
@@ -186,45 +173,22 @@ func (f *Fleet) Confirmed() (addresses []string) {
 // ErrNotWaiting says that no new dragon that waits has a name.
 var ErrNotWaiting = errors.New("no new dragon waits by that name")
 
-// Forget makes dragons unknown at once, by worker, MAC or address: all of them, or none
-// where one is unknown. One that is still there may be found again, as a new one.
-func (f *Fleet) Forget(names ...string) ([]*Info, error) {
-	found, err := f.named(names)
-	if err != nil {
-		return nil, err
+// Forget makes a dragon unknown at once, by worker, MAC or address. One that is still there may
+// be found again, as a new one.
+func (f *Fleet) Forget(name string) error {
+	d := f.Lookup(name)
+	if d == nil {
+		return fmt.Errorf("%w: %s", ErrUnknown, name)
 	}
-	infos := make([]*Info, 0, len(found))
 	f.mu.Lock()
-	for _, d := range found {
-		i := d.Info()
-		if f.byWorker[i.Worker] != d {
-			continue // gone meanwhile
-		}
-		infos = append(infos, i)
+	if i := d.Info(); f.byWorker[i.Worker] == d { // else it is gone meanwhile
 		f.logLater(level.InfoValue(), "dragon forgotten on request", "worker", i.Worker, "mac", i.MAC, "address", i.Address)
 		f.drop(d)
 	}
 	f.mu.Unlock()
 	f.file.atOnce()
 	f.flushLog()
-	return infos, nil
-}
-
-// named finds known dragons, each once.
-func (f *Fleet) named(names []string) (found []*Dragon, err error) {
-	var unknown []string
-	for _, name := range names {
-		d := f.Lookup(name)
-		if d == nil {
-			unknown = append(unknown, name)
-		} else if !slices.Contains(found, d) {
-			found = append(found, d)
-		}
-	}
-	if len(unknown) > 0 {
-		return nil, fmt.Errorf("%w: %s", ErrUnknown, strings.Join(unknown, ", "))
-	}
-	return found, nil
+	return nil
 }
 
 // ErrUnknown says that no known dragon has a name.
@@ -233,11 +197,10 @@ var ErrUnknown = errors.New("no such dragon in the inventory")
 // Retire keeps a dragon, by worker, MAC or address, in the inventory until a time, also if
 // it is gone for longer than the retention time. A zero time ends that.
 func (f *Fleet) Retire(name string, until time.Time) (*Info, error) {
-	found, err := f.named([]string{name})
-	if err != nil {
-		return nil, err
+	d := f.Lookup(name)
+	if d == nil {
+		return nil, fmt.Errorf("%w: %s", ErrUnknown, name)
 	}
-	d := found[0]
 	d.mu.Lock()
 	d.retired = until.Round(0)
 	d.mu.Unlock()

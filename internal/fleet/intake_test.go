@@ -49,7 +49,7 @@ func TestWhatAHumanChangesIsWrittenAtOnce(t *testing.T) {
 		if written()["10.1.1.3"].Retired.IsZero() {
 			h.Error("the retirement is not written")
 		}
-		if _, err := h.Forget("10.1.1.4"); err != nil {
+		if err := h.Forget("10.1.1.4"); err != nil {
 			h.Fatal(err)
 		}
 		if _, there := written()["10.1.1.4"]; there {

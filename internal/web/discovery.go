@@ -84,15 +84,14 @@ func (a *api) discovery(w http.ResponseWriter, _ *http.Request) {
 
 // accept takes in new dragons that wait: one, or all.
 func (a *api) accept(_ context.Context, q *Request) (any, error) {
-	var names []string
-	switch q.Dragon {
+	name := q.Dragon
+	switch name {
 	case "":
 		return nil, errors.New(`accept: it needs a dragon, or "all"`)
 	case "all":
-	default:
-		names = []string{q.Dragon}
+		name = ""
 	}
-	addresses, err := a.Fleet.Accept(names...)
+	addresses, err := a.Fleet.Accept(name)
 	if addresses == nil {
 		addresses = []string{}
 	}
@@ -114,11 +113,7 @@ func (a *api) forget(ctx context.Context, q *Request) (any, error) {
 		return nil, fmt.Errorf("%w: %q", agent.ErrUnknownDragon, q.Dragon)
 	}
 	worker := d.Info().Worker
-	err := a.Healer.Forget(ctx, d.Info().MAC, q.Owner, func() error {
-		_, err := a.Fleet.Forget(worker)
-		return err
-	})
-	return worker, err
+	return worker, a.Healer.Forget(ctx, d.Info().MAC, q.Owner, func() error { return a.Fleet.Forget(worker) })
 }
 
 // retire keeps a dragon in the inventory for a time, and silences it.

@@ -29,9 +29,7 @@ type DragonAnswer struct {
 	HWVersion string `json:"hw_version"`
 	Site      string `json:"site"`
 
-	Name   string            `json:"name,omitempty"`   // as the operator calls it
-	Labels map[string]string `json:"labels,omitempty"` // of the operator
-	Place  string            `json:"place,omitempty"`  // name and labels in one text
+	healer.Named
 
 	Profile  string `json:"profile"`
 	Conflict bool   `json:"conflict"` // another dragon claims the same MAC, or it is invalid
@@ -136,11 +134,8 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 	a := DragonAnswer{
 		Worker: i.Worker, MAC: i.MAC, Address: i.Address, Link: linkTo(i), Brand: string(i.Brand), Model: i.Model,
 		Algorithm: dragon.ModelOf(i.Model).Algorithm, Firmware: i.Firmware, HWVersion: i.HWVersion,
-		Site: i.Site, Labels: i.Labels.Map(), Place: i.Labels.String(), Conflict: i.Conflict,
+		Site: i.Site, Named: agent.Named(i), Conflict: i.Conflict,
 		Up: h.Up, Down: h.Reason, Busy: h.Busy, FirstSeen: i.FirstSeen.UTC(), LastSeen: i.LastSeen.UTC(),
-	}
-	if i.Labels != nil {
-		a.Name = i.Labels.Name
 	}
 	if !h.LastSuccess.IsZero() {
 		at := h.LastSuccess.UTC()

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/discovery"
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
@@ -221,7 +221,7 @@ func (q *fleetQuery) matches(a *DragonAnswer, text string) bool {
 		q.State != "" && q.State != troubled && string(a.State()) != q.State,
 		q.Model != "" && a.Model != q.Model,
 		q.Site != "" && a.Site != q.Site,
-		q.Label != "" && !a.hasLabel(q.Label):
+		q.Label != "" && !a.HasLabel(q.Label):
 		return false
 	case text == "":
 		return true
@@ -259,7 +259,7 @@ var orders = map[string]func(a, b *DragonAnswer, descending bool) int{
 	"site":     by(func(a *DragonAnswer) string { return a.Site }),
 	"firmware": by(func(a *DragonAnswer) string { return a.Firmware }),
 	"address": func(a, b *DragonAnswer, descending bool) int {
-		return turned(cmp.Or(addressOf(a).Compare(addressOf(b)), cmp.Compare(a.Address, b.Address)), descending)
+		return turned(discovery.CompareAddresses(a.Address, b.Address), descending)
 	},
 	"hashrate":    byNumber(func(a *DragonAnswer) dragon.Number { return a.Hashrate }),
 	"temperature": byNumber(func(a *DragonAnswer) dragon.Number { return a.Temperature }),
@@ -302,12 +302,4 @@ func byNumber(of func(*DragonAnswer) dragon.Number) func(a, b *DragonAnswer, des
 		}
 		return 0
 	}
-}
-
-func addressOf(a *DragonAnswer) netip.Addr {
-	if p, err := netip.ParseAddrPort(a.Address); err == nil {
-		return p.Addr()
-	}
-	ip, _ := netip.ParseAddr(a.Address)
-	return ip
 }

@@ -3,19 +3,12 @@ package web
 import (
 	"maps"
 	"slices"
-	"strings"
 )
 
 // labelChoice is a label of the fleet with its values, for the filter of the page.
 type labelChoice struct {
 	Name   string
 	Values []string
-}
-
-// hasLabel reports whether a dragon has a label, as in rack=a12.
-func (a *DragonAnswer) hasLabel(label string) bool {
-	name, value, _ := strings.Cut(label, "=")
-	return value != "" && a.Labels[name] == value
 }
 
 func addLabels(to map[string]map[string]bool, a *DragonAnswer) {
