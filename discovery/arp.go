@@ -117,15 +117,12 @@ func (l *arp) present(ctx context.Context, a netip.Addr, patience time.Duration)
 		if _, err := l.conn.WriteTo(l.request(a), &packet.Addr{HardwareAddr: net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}); err != nil {
 			return false, err
 		}
-		wait := time.NewTimer(patience)
 		select {
 		case <-answered:
-			wait.Stop()
 			return true, nil
 		case <-ctx.Done():
-			wait.Stop()
 			return false, ctx.Err()
-		case <-wait.C:
+		case <-time.After(patience):
 		}
 	}
 	return false, nil

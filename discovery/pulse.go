@@ -27,13 +27,12 @@ const (
 // run beats until ctx is done.
 func (p *pulse) run(ctx context.Context) {
 	p.note(time.Now())
-	ticker := time.NewTicker(beatEvery)
-	defer ticker.Stop()
+	beat := time.Tick(beatEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-beat:
 			p.note(time.Now())
 		}
 	}

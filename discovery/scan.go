@@ -229,10 +229,8 @@ func (sc *scan) again(ctx context.Context, e netip.AddrPort, slot *neighSlot, at
 
 // sleep waits, unless ctx ends before.
 func sleep(ctx context.Context, d time.Duration) error {
-	wait := time.NewTimer(d)
-	defer wait.Stop()
 	select {
-	case <-wait.C:
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

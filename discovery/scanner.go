@@ -234,12 +234,7 @@ func (s *Scanner) Run(ctx context.Context) error {
 	if s.hosts.total == 0 {
 		return nil
 	}
-	var tick <-chan time.Time
-	if s.cfg.Interval > 0 {
-		ticker := time.NewTicker(s.cfg.Interval)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
+	tick := time.Tick(s.cfg.Interval) // nil without an interval
 	for {
 		r, err := s.Scan(ctx)
 		if ctx.Err() != nil {
@@ -261,15 +256,12 @@ func (s *Scanner) Run(ctx context.Context) error {
 // reports false when ctx is done.
 func (s *Scanner) rest(ctx context.Context, tick <-chan time.Time) bool {
 	for {
-		minute := time.NewTimer(askAgainAfter)
 		select {
 		case <-ctx.Done():
-			minute.Stop()
 			return false
 		case <-tick:
-			minute.Stop()
 			return true
-		case <-minute.C:
+		case <-time.After(askAgainAfter):
 			s.askAgain(ctx)
 		}
 	}

@@ -94,14 +94,13 @@ const look = 30 * time.Second
 
 // watch checks a static target until ctx is done.
 func (s *Scanner) watch(ctx context.Context, t *target) {
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
+	tick := time.Tick(look)
 	for {
 		s.visit(ctx, t)
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-tick:
 		}
 	}
 }

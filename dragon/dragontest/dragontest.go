@@ -85,10 +85,8 @@ func (d *Dragon) wait(ctx context.Context, t time.Duration) bool {
 	if s := d.spec.Speed; s > 0 {
 		t = time.Duration(math.Ceil(float64(t) / s))
 	}
-	timer := time.NewTimer(t)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(t):
 		return true
 	case <-ctx.Done():
 		return false

@@ -209,13 +209,12 @@ func (o *door) listener() net.Listener {
 		return l
 	}
 	// The simulation's clock has no timers, and this waits in real time only.
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
+	look := time.Tick(20 * time.Millisecond)
 	for {
 		select {
 		case <-o.closed:
 			return nil
-		case <-look.C:
+		case <-look:
 		}
 		if takes, _ := o.host.reachable(); !takes {
 			continue

@@ -154,15 +154,14 @@ func (s *Stranger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case EndlessStream:
 		h.Set("Content-Type", "text/html")
 		block := bytes.Repeat([]byte("<p>more</p>\n"), 1024)
-		pause := time.NewTicker(time.Millisecond) // 12 MB a second
-		defer pause.Stop()
+		pause := time.Tick(time.Millisecond) // 12 MB a second
 		for {
 			select {
 			case <-s.closed:
 				return
 			case <-r.Context().Done():
 				return
-			case <-pause.C:
+			case <-pause:
 			}
 			if _, err := w.Write(block); err != nil {
 				return

@@ -75,14 +75,12 @@ func (h *Healer) acquire(ctx context.Context) bool {
 	if err != nil || done == nil {
 		return false
 	}
-	timer := time.NewTimer(store.SlowAfter)
-	defer timer.Stop()
 	opened := false
 	select {
 	case <-done:
 		_ = h.onLoop(ctx, "opening the state", func(context.Context) error { opened = h.backend != nil; return nil })
 	case <-ctx.Done():
-	case <-timer.C:
+	case <-time.After(store.SlowAfter):
 		_ = h.onLoop(ctx, "opening the state", func(context.Context) error {
 			if h.opening == done {
 				h.refused(fmt.Errorf("opening the state: %w", store.ErrSlow))

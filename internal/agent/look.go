@@ -72,16 +72,14 @@ func (h *Healer) untilNext(ctx context.Context, d time.Duration) time.Duration {
 
 // wait waits until the next look, and has the dragons read that were never read.
 func (h *Healer) wait(ctx context.Context, d time.Duration) {
-	timer, meet := time.NewTimer(d), time.NewTicker(meetEvery)
-	defer timer.Stop()
-	defer meet.Stop()
+	due, meet := time.After(d), time.Tick(meetEvery)
 	for {
 		select {
-		case <-timer.C:
+		case <-due:
 			return
 		case <-ctx.Done():
 			return
-		case <-meet.C:
+		case <-meet:
 			if h.config.Shared && h.acquire(ctx) {
 				return
 			}
@@ -160,10 +158,8 @@ func (h *Healer) gather(ctx context.Context, poll time.Duration, looked time.Tim
 
 // sleep waits, unless ctx ends before.
 func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -19,8 +19,7 @@ type meeting struct {
 // meetMembers asks etcd who is there until ctx is done.
 func (h *Healer) meetMembers(ctx context.Context) {
 	defer func() { _ = h.config.Members.Close() }()
-	tick := time.NewTicker(meetMembersEvery)
-	defer tick.Stop()
+	tick := time.Tick(meetMembersEvery)
 	for {
 		hash := ""
 		if s := h.published.Load(); s != nil {
@@ -29,7 +28,7 @@ func (h *Healer) meetMembers(ctx context.Context) {
 		all, leader, err := h.config.Members.Meet(ctx, hash)
 		h.met.Store(&meeting{up: err == nil, all: all, leader: leader})
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return
 		}

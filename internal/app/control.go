@@ -64,11 +64,10 @@ func serveControl(ctx context.Context, dir string, api web.APIConfig, logger log
 	l, err := listenControl(ctx, dir)
 	if err != nil {
 		level.Error(logger).Log("msg", "control socket unavailable", "err", err)
-		retry := time.NewTicker(controlRetry)
-		defer retry.Stop()
+		retry := time.Tick(controlRetry)
 		for err != nil {
 			select {
-			case <-retry.C:
+			case <-retry:
 			case <-ctx.Done():
 				return
 			}

@@ -24,8 +24,7 @@ func boundMemory(ctx context.Context, live func() uint64) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	tick := time.NewTicker(memoryInterval)
-	defer tick.Stop()
+	tick := time.Tick(memoryInterval)
 	for was := 0; ; {
 		percent := max(leastPercent, min(100, int(100*garbageAtMost/max(live(), 1))))
 		if percent < was-was/8 || percent > was+was/8 { // each call stops the world
@@ -33,7 +32,7 @@ func boundMemory(ctx context.Context, live func() uint64) {
 			was = percent
 		}
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return
 		}

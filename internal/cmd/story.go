@@ -73,8 +73,7 @@ func (n *narrator) sickAt() time.Duration {
 func (n *narrator) tell(ctx context.Context) {
 	fmt.Fprint(n.out, "What happens, by the dragons' clock:\n\n")
 	story := n.chapters()
-	ticker := time.NewTicker(250 * time.Millisecond)
-	defer ticker.Stop()
+	tick := time.Tick(250 * time.Millisecond)
 	for ctx.Err() == nil {
 		passed := time.Duration(float64(time.Since(n.start)) * n.speed)
 		for len(story) > 0 && story[0].at <= passed {
@@ -84,7 +83,7 @@ func (n *narrator) tell(ctx context.Context) {
 		}
 		n.follow()
 		select {
-		case <-ticker.C:
+		case <-tick:
 		case <-ctx.Done():
 		}
 	}

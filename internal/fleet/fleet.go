@@ -135,14 +135,13 @@ func (f *Fleet) Run(ctx context.Context) error {
 	wg.Go(func() { f.retry(ctx) })
 	wg.Go(func() { f.refresh(ctx) })
 	wg.Go(func() { f.save(ctx) })
-	for tick := time.NewTicker(forgetInterval); ; {
+	for tick := time.Tick(forgetInterval); ; {
 		select {
-		case <-tick.C:
+		case <-tick:
 			f.forget(time.Now())
 			f.flushLog()
 			continue
 		case <-ctx.Done():
-			tick.Stop()
 		}
 		break
 	}

@@ -39,8 +39,7 @@ func NewSharer(dir string, values *store.Values, logger log.Logger) *Sharer {
 // Run compares again and again until ctx is done.
 func (s *Sharer) Run(ctx context.Context) {
 	defer func() { _ = s.values.Close() }()
-	tick := time.NewTicker(shareEvery)
-	defer tick.Stop()
+	tick := time.Tick(shareEvery)
 	failing := false
 	for {
 		err := s.Compare(ctx)
@@ -57,7 +56,7 @@ func (s *Sharer) Run(ctx context.Context) {
 		}
 		failing = err != nil
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return
 		}

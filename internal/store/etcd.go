@@ -227,13 +227,12 @@ func number(kvs []*mvccpb.KeyValue) (n int, revision int64) {
 // renew keeps the lease until it is lost or ctx is done.
 func (e *Etcd) renew(ctx context.Context) {
 	defer close(e.stopped)
-	tick := time.NewTicker(e.config.TTL / 4)
-	defer tick.Stop()
+	tick := time.Tick(e.config.TTL / 4)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 		}
 		began := e.config.Boot()
 		request, cancel := context.WithTimeout(ctx, e.config.TTL/4)

@@ -137,10 +137,8 @@ func (w *Writer[T]) finish(x T, ticket uint64, err error) {
 	retry := err != nil && w.added == ticket && !w.closing
 	w.mu.Unlock()
 	if retry {
-		timer := time.NewTimer(retryAfter)
-		defer timer.Stop()
 		select {
-		case <-timer.C:
+		case <-time.After(retryAfter):
 		case <-w.poke: // more has come, or it is to end
 		}
 	}
