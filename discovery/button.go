@@ -180,7 +180,7 @@ func (s *Scanner) heard(ctx context.Context, sender netip.Addr) (a answer) {
 	for _, port := range s.hosts.ports(sender) {
 		address := hostPort(sender.String(), port)
 		s.nonDragons.forget(address)
-		if a = s.ask(ctx, address, false); a.verdict == isDragon {
+		if a = s.ask(ctx, address, s.named(address)); a.verdict == isDragon {
 			break
 		}
 	}

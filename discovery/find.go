@@ -33,7 +33,7 @@ func (s *Scanner) Find(ctx context.Context, target string) (*fleet.Dragon, error
 		return nil, err
 	}
 	defer s.finding.Release(1)
-	s.ask(ctx, address, false)
+	s.ask(ctx, address, s.named(address))
 	if d := s.fleet.Lookup(address); d != nil {
 		return d, nil
 	}

@@ -165,3 +165,17 @@ func TestFindersBehindAHangingHostGiveUp(t *testing.T) {
 		finders.Wait()
 	})
 }
+
+func TestANamedDragonThatAProbeMeetsFirstDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := crowdedFarm(t, 400, 700, Config{Networks: networks(t, "127.10.0.0/25"), Interval: 5 * time.Minute})
+		f.scan()
+		f.scan()
+		f.Scanner = f.With(Config{Networks: networks(t, "127.10.0.0/23"), Targets: targets("127.10.2.1"), Fleet: f.fleet, Client: f.cfg.Client, Dial: f.dial})
+		f.scan()
+		_, err := f.Find(t.Context(), "127.10.2.1")
+		if up := f.visit(t.Context(), f.targets[0]); err != nil || !up {
+			t.Errorf("found %v, visited %t: %+v", err, up, f.targets[0].status())
+		}
+	})
+}

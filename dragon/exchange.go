@@ -82,7 +82,7 @@ func (c *Client) exchangeRequest(ctx context.Context, e endpoint, req *http.Requ
 		err = c.finish(ctx, e, err, a.Raw, secrets())
 	}
 	if e.lean {
-		a.Raw = nil // it is the buffer's
+		a.Raw = nil // the buffer is given back
 	}
 	c.observe(e, start, err)
 	return a, err
@@ -222,8 +222,8 @@ func giveBack(buffer *bytes.Buffer) {
 	}
 }
 
-// readBody reads a body of at most limit bytes into the buffer and closes it. What it returns
-// is the buffer's.
+// readBody reads a body of at most limit bytes into the buffer and closes it. The result is
+// valid until the buffer is given back.
 func readBody(buffer *bytes.Buffer, resp *http.Response, limit int) ([]byte, error) {
 	defer resp.Body.Close()
 	if resp.ContentLength > int64(limit) {

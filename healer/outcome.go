@@ -343,15 +343,15 @@ func (c *cycle) harmed() {
 	c.m.TouchFleet()
 }
 
-// loseLate judges an action again whose verdict was hidden until its deadline: what hid it is
-// over, the others have come back, and this dragon has been silent all the time. Whether the
-// step would have helped stays unknown, so its efficacy does not count it.
+// loseLate marks a dragon as lost whose action ended as unknown during an isolation or an outage
+// of its site, if it is still silent when that is over. One that people had in their hands may be
+// off. Whether the step would have helped stays unknown, so its efficacy does not count it.
 func (c *cycle) loseLate(s *subject) {
 	if len(s.r.Actions) == 0 {
 		return
 	}
 	a := &s.r.Actions[len(s.r.Actions)-1]
-	if !a.heals() || a.Outcome != NotKnown || s.w.silent > a.Ended || !c.lost(s, a) {
+	if !a.heals() || a.Outcome != NotKnown || s.w.silent > a.Ended || s.w.maintained > a.At || !c.lost(s, a) {
 		return
 	}
 	a.Outcome, a.Ended, a.Note = LostOutcome, c.now, "it did not come back with the others"

@@ -1,6 +1,6 @@
 // Package agent runs the healer: it reads the dragons, calls package healer to decide,
 // persists the memory, carries out the plan, and answers
-// requests of people. All effects of healing are here.
+// requests that are not written down yet. All effects of healing are here.
 package agent
 
 import (

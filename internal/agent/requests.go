@@ -192,10 +192,13 @@ func (h *Healer) resume(id string) error {
 // Quarantine takes a dragon, by worker, MAC or address, out of the healer's hands.
 func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) error {
 	return h.changeOne(ctx, "quarantining", healer.Quarantine, by, func(now healer.Instant) (mac, note string, err error) {
+		already := false
 		if mac, err = h.macOf(target); err == nil {
+			r := h.mem.Dragons[mac]
+			already = r != nil && r.Quarantine != nil
 			err = h.mem.Quarantine(now, mac, by, reason)
 		}
-		if err == nil {
+		if err == nil && !already { // or a release would take this one back, and leave the other
 			h.keepUnsaved(mac, func(now healer.Instant) (string, error) { return mac, h.mem.Quarantine(now, mac, by, reason) })
 		}
 		return mac, reason, err

@@ -15,8 +15,8 @@ import (
 // would be told is replaced when it is.
 var ErrNoState = errors.New("the healer's state is not open")
 
-// unsaved is a request of a person that holds the healer back and is not written down. It is repeated to
-// the memory that replaces the one that has it. It is in the audit already.
+// unsaved is a request of a person that holds the healer back and is not written down. When another memory
+// takes over, the request is made again there. It is in the audit already.
 type unsaved struct {
 	name    string // of what it made: a pause's ID, a dragon's MAC, a rollout
 	to      *healer.Memory
@@ -31,10 +31,14 @@ func (h *Healer) keepUnsaved(name string, again func(healer.Instant) (string, er
 
 // keepPause keeps a pause with the time that it has left.
 func (h *Healer) keepPause(r healer.PauseRequest, p *healer.Pause) {
+	id, wall := p.ID, p.Wall
 	end := h.clock.Now().Mono + p.Until.Since(p.At)
 	h.keepUnsaved(p.ID, func(now healer.Instant) (string, error) {
 		if r.For = end - now.Mono; r.For <= 0 && !r.UntilResume {
 			return "", nil
+		}
+		if slices.ContainsFunc(h.mem.Fleet.Pauses, func(x healer.Pause) bool { return x.ID == id && x.Owner == r.Owner && x.Wall.Equal(wall) }) {
+			return id, nil // the write whose answer was lost has come through
 		}
 		p, err := h.mem.Pause(now, r)
 		return p.ID, err
@@ -63,10 +67,10 @@ func (h *Healer) needsState() error {
 }
 
 // cutOff reports whether the state is shared and not open: another instance may lead without this one
-// knowing. What people would say here, none of the others would hear.
+// knowing. A request that is made here would not reach the others.
 func (h *Healer) cutOff() bool { return h.config.Shared && h.backend == nil }
 
-// hears says why a person has to ask elsewhere, or later; nil: not at all.
+// hears returns why a request cannot be taken here now; nil: it can.
 func (h *Healer) hears() error {
 	switch {
 	case h.held:
@@ -80,7 +84,8 @@ func (h *Healer) hears() error {
 	return nil
 }
 
-// forgetUnsaved forgets what the instance that leads by now was not asked.
+// forgetUnsaved drops the requests that are not written down: another instance leads now and does not
+// have them.
 func (h *Healer) forgetUnsaved() {
 	for i := range h.unsaved {
 		if x := &h.unsaved[i]; !x.written.done() {
@@ -115,7 +120,7 @@ func (h *Healer) repeatUnsaved(now healer.Instant) {
 			continue
 		}
 		level.Info(h.logger).Log("msg", "request repeated to another memory", "was", x.name, "is", name)
-		x.name, x.to = name, h.mem
+		x.name, x.to, x.written = name, h.mem, written{}
 	}
 }
 

@@ -198,7 +198,7 @@ func (h *Healer) ChangeFirmware(ctx context.Context, verb, id, owner, reason str
 		do := map[string]func(*healer.Memory, healer.Instant, string, string) error{
 			"pause": (*healer.Memory).PauseFirmware, "resume": (*healer.Memory).ResumeFirmware, "abort": (*healer.Memory).AbortFirmware,
 		}[verb]
-		if verb == "resume" {
+		if verb == "resume" && h.stateOfFirmware(id) == healer.RolloutPaused {
 			if err := h.takeBack(firmwareHold(id)); err != nil {
 				return err
 			}

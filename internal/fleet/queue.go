@@ -45,7 +45,7 @@ func (q *queue[T]) next(ctx context.Context) (e due[T], ok bool) {
 			now := time.Now()
 			wait := q.heap[0].at.Sub(now)
 			if wait <= 0 {
-				e = heap.Remove(&q.heap, q.heap.turn(now, q.newestFirst)).(due[T])
+				e = heap.Remove(&q.heap, q.heap.next(now, q.newestFirst)).(due[T])
 				q.mu.Unlock()
 				return e, true
 			}
@@ -63,8 +63,8 @@ func (q *queue[T]) next(ctx context.Context) (e due[T], ok bool) {
 
 type dueHeap[T any] []due[T]
 
-// turn returns the index of the entry whose turn it is.
-func (h dueHeap[T]) turn(now time.Time, newest bool) (i int) {
+// next returns the index of the entry to take: the first that is due, or the one that became due last.
+func (h dueHeap[T]) next(now time.Time, newest bool) (i int) {
 	for j := 1; newest && j < len(h); j++ {
 		if !h[j].at.After(now) && h[j].at.After(h[i].at) {
 			i = j
