@@ -267,7 +267,7 @@ func TestATrialIsJudgedByWhatTheDragonDidBefore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hours := 2 * time.Hour
-			x := trial{samples: 120, hottest: 120 * c.hottest, peers: 120 * c.peers}
+			x := trial{samples: 120, compared: 120, hottest: 120 * c.hottest, peers: 120 * c.peers}
 			x.last = totals{at: Moment(hours), elapsed: hours.Seconds(), hashes: c.rate * hours.Seconds()}
 			x.last.errors = c.errors * x.last.hashes
 			got := x.judge(&Upgrading{Before: before}, &p)
@@ -288,6 +288,8 @@ func TestPeersAreTheOthersThatAreNotUpgraded(t *testing.T) {
 		return s
 	}
 	blind := &subject{f: &Facts{}, r: &Record{}}
+	curtailed, shifted, workless, idle := at(20, ""), at(20, ""), at(20, ""), at(20, "")
+	curtailed.r.Curtailed, shifted.r.Downshift, workless.noWork, idle.idle = &Downshift{}, &Downshift{}, true, true
 	a, b, c, d, e := at(60, ""), at(70, UpgradeDone), at(70, ""), at(80, UpgradeVerifying), at(90, UpgradeFailed)
 	for i, x := range []struct {
 		all  []*subject
@@ -304,6 +306,8 @@ func TestPeersAreTheOthersThatAreNotUpgraded(t *testing.T) {
 		{[]*subject{e, b, a, d, blind}, d, 70},
 		{[]*subject{e, b, a, d, blind}, blind, 70},
 		{[]*subject{e, c, b, a, d}, d, 70},
+		{[]*subject{a, curtailed, shifted, workless, idle, b}, a, 70},
+		{[]*subject{a, b, curtailed}, curtailed, 65},
 	} {
 		y := &cycle{all: x.all}
 		for range 2 {

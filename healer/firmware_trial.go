@@ -38,8 +38,8 @@ func (c *cycle) condition(s *subject) Condition {
 	return x
 }
 
-// peersHottest is the median of the hottest boards of the dragons that are not being upgraded:
-// the weather that they have in common. 0 where there are none.
+// peersHottest is the median of the hottest boards of the other dragons that do what they
+// always do: the weather that they have in common. 0 where there are none.
 func (c *cycle) peersHottest(of *subject) float64 {
 	if c.peers == nil {
 		c.peers = make([]float64, 0, len(c.all))
@@ -67,9 +67,10 @@ func (c *cycle) peersHottest(of *subject) float64 {
 	return (at((n-1)/2) + at(n/2)) / 2
 }
 
-// peer is the hottest board of a dragon that others are compared with; false: none.
+// peer is the hottest board of a dragon that others are compared with; false: none. One that is
+// being upgraded, runs in another mode for a while or has no work is not cooler for the weather.
 func (s *subject) peer() (float64, bool) {
-	if s.conflict || s.r.Upgrade != nil && !s.r.Upgrade.Phase.Over() {
+	if s.conflict || s.r.Upgrade != nil && !s.r.Upgrade.Phase.Over() || s.r.Curtailed != nil || s.r.Downshift != nil || s.noWork || s.idle {
 		return 0, false
 	}
 	return s.f.hottest().Get()
@@ -131,6 +132,7 @@ type trial struct {
 	first, last    totals
 	hottest, peers float64 // sums
 	samples        int
+	compared       int    // samples with peers
 	said           string // what was against it the last time
 }
 
@@ -156,8 +158,11 @@ func (t *trial) add(s *subject, peers float64) {
 	}
 	t.last = r
 	t.hottest += s.f.hottest().Or(0)
-	t.peers += peers
 	t.samples++
+	if peers > 0 {
+		t.peers += peers
+		t.compared++
+	}
 }
 
 // judge says what is worse than before; empty: nothing.
@@ -170,10 +175,9 @@ func (t *trial) judge(u *Upgrading, p *FirmwarePolicy) string {
 	if rate := done / took; rate < float64(p.Ratio)*u.Before.Rate {
 		return fmt.Sprintf("%.1f%% of the %s that it did before, expected %.0f%%", 100*rate/u.Before.Rate, Hashrate(u.Before.Rate), 100*p.Ratio)
 	}
-	hottest, peers := t.hottest/float64(t.samples), t.peers/float64(t.samples)
-	weather := 0.0
-	if u.Before.Peers > 0 && peers > 0 {
-		weather = peers - u.Before.Peers
+	hottest, weather := t.hottest/float64(t.samples), 0.0
+	if u.Before.Peers > 0 && t.compared > 0 {
+		weather = t.peers/float64(t.compared) - u.Before.Peers
 	}
 	if warmer := hottest - u.Before.Hottest - weather; u.Before.Hottest > 0 && hottest > 0 && warmer > p.Warmer {
 		return fmt.Sprintf("%.1f °C warmer than before, at most %.0f", warmer, p.Warmer)
