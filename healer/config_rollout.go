@@ -95,6 +95,12 @@ func (c *cycle) rolloutOf(w *DesiredState) *ConfigRollout {
 func (ro *ConfigRollout) advance(c *cycle) {
 	pending, members, working := 0, 0, (*subject)(nil)
 	for _, s := range c.all {
+		if s.layered.above == ro {
+			members++
+			if working == nil && s.fresh && s.f.earns(&DesiredState{}) {
+				working = s
+			}
+		}
 		if s.rollout != ro {
 			continue
 		}
@@ -144,7 +150,7 @@ func (f *Facts) earns(w *DesiredState) bool {
 
 // members is how many dragons have the desired state of a rollout now.
 func (c *cycle) members(ro *ConfigRollout) int {
-	return howMany(c.all, func(s *subject) bool { return s.f.Desired != nil && s.f.Desired.Key == ro.Key })
+	return howMany(c.all, func(s *subject) bool { return s.f.Desired != nil && s.f.Desired.Key == ro.Key || s.layered.above == ro })
 }
 
 // change is a configuration to be written to a dragon, and the rollout that wants it.
@@ -241,6 +247,9 @@ func (c *cycle) rollbackTarget(s *subject) *DesiredState {
 		return nil
 	}
 	w := r.Old.desiredState(s.f.Desired.Heat)
+	if s.layered.pools != nil && !s.layered.over { // its mode is that of an overlay
+		w = w.poolsOnly()
+	}
 	unread := slices.ContainsFunc(w.items(), func(i Item) bool { return !s.f.Configured.known(i) })
 	if !unread && len(w.Differences(s.f.Configured)) == 0 {
 		return nil // nothing differs
@@ -297,10 +306,10 @@ func (m *Memory) resumeRollout(id string, now Moment) {
 	m.setState(ro, RolloutWaiting, "", now)
 	ro.Canary, ro.Tried = "", nil
 	ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool {
-		return m.Dragons[x.MAC] == nil || !m.Dragons[x.MAC].Config.canRollBack(id)
+		return m.Dragons[x.MAC] == nil || !m.Dragons[x.MAC].configOf(id).canRollBack(id)
 	})
 	for mac, r := range m.Dragons {
-		if r.Config != nil && r.Config.Rollout == id && !ro.failedOn(mac) {
+		if r.configOf(id) != nil && !ro.failedOn(mac) {
 			m.clearFailure(ro, mac)
 		}
 	}
@@ -308,7 +317,7 @@ func (m *Memory) resumeRollout(id string, now Moment) {
 
 // clearFailure forgets what a rollout has done to a dragon.
 func (m *Memory) clearFailure(ro *ConfigRollout, mac string) {
-	m.Dragons[mac].Config = nil
+	m.Dragons[mac].forgetConfig(ro.ID)
 	ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return x.MAC == mac })
 	m.touch(mac)
 	m.TouchFleet()

@@ -339,11 +339,9 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 		m.TouchFleet()
 		return nil
 	case "config":
-		r := m.Dragons[scope]
-		if r == nil || r.Config == nil || len(r.Config.Stuck) == 0 && len(r.Config.Conflict) == 0 {
+		if r := m.Dragons[scope]; r == nil || !r.resumeConfig() {
 			return fmt.Errorf("ack: the configuration of %q is neither stuck nor in conflict", scope)
 		}
-		r.Config.Stuck, r.Config.Conflict, r.Config.Reverts = nil, nil, nil
 		m.touch(scope)
 		return nil
 	}

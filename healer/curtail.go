@@ -19,10 +19,8 @@ type Curtailment struct {
 // curtailments: the third is tomorrow's, which may come a little earlier in the day.
 const curtailWrites = 3
 
-// curtail makes the mode of a curtailment the desired state of the dragons in its scope, and the
-// old mode again when it is over. A rollout brings both, like any desired state.
-//
-// It comes before downshift: heat is stronger.
+// curtail wants the mode of a curtailment of the dragons in its scope, and the old mode again
+// when it is over. A rollout brings both, like any desired state.
 func (c *cycle) curtail(s *subject) {
 	if s.conflict {
 		return
@@ -31,18 +29,17 @@ func (c *cycle) curtail(s *subject) {
 		c.beginOrEndCurtailment(s)
 	}
 	x := s.r.Curtailed
-	if x == nil {
+	if x == nil || x.Back == 0 {
 		return
 	}
-	w := x.desiredState(s.f.Desired)
-	if x.Back != 0 && s.r.open() == nil && s.f.Configured.known(ItemAutotune) && c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.Tuned(s.f.Configured) {
+	w := x.desiredState(nil)
+	if c.bringsMode(s, s.f.Desired) {
+		w = s.f.Desired
+	}
+	if c.restored(s, x, w) {
 		s.r.Curtailed = nil
 		c.m.touch(s.f.MAC)
-		return
 	}
-	f := *s.f // the view's facts are not to be changed
-	f.Desired = w
-	s.f = &f
 }
 
 func (c *cycle) beginOrEndCurtailment(s *subject) {
@@ -73,31 +70,22 @@ func (c *cycle) beginOrEndCurtailment(s *subject) {
 	c.m.touch(s.f.MAC)
 }
 
-// tunedNow is the mode that a dragon has; nil: it has not told it.
+// tunedNow is the mode that a dragon has; nil: it has not told it, or is given another one.
 func (c *cycle) tunedNow(s *subject) *Downshift {
 	have := s.f.Configured
-	if !have.known(ItemAutotune) {
+	if !have.known(ItemAutotune) || s.configuring() != nil {
 		return nil
+	}
+	if r := s.r.Config; r != nil && r.Old != nil && r.Old.Mode != "" && r.canRollBack(r.Rollout) {
+		if ro := c.m.configRollout(r.Rollout); ro != nil && !ro.proven() && ro.failedOn(s.f.MAC) { // it is to have that again
+			return &Downshift{Since: c.now, Mode: r.Old.Mode, Level: r.Old.Level}
+		}
 	}
 	x := &Downshift{Since: c.now, Mode: have.Mode}
 	if l, ok := have.Level.Get(); ok {
 		x.Level = &l
 	}
 	return x
-}
-
-// curtail changes the operator's desired state: to the mode of the curtailment, or after it to
-// the one before, unless the operator wants one.
-func (x *Downshift) curtail(w *DesiredState) {
-	w.Curtail = true
-	switch {
-	case x.Back == 0:
-		w.Name, w.Mode, w.Level = "curtailment "+x.To.Name, x.To.Mode, x.To.Level
-		w.Key += " " + w.Name + " " + ModeText(w.Mode, w.Level)
-	case w.Mode == "":
-		w.Key, w.Name = w.Key+" after a curtailment "+x.words(), "as before the curtailment"
-		w.Mode, w.Level = x.Mode, x.level()
-	}
 }
 
 // configBudget is how often one dragon may be configured in a day. Curtailments have a budget of

@@ -24,6 +24,7 @@ func decide(now Instant, view *View, mem *Memory, policy *Policy) *cycle {
 	for _, s := range c.all {
 		c.curtail(s)
 		c.downshift(s)
+		c.overlay(s)
 	}
 	for _, s := range c.all {
 		c.examine(s)
@@ -80,6 +81,7 @@ type subject struct {
 	drift       []Difference   // of what it is known to be configured for
 	phase       Phase
 	turned      bool // a curtailment of it has just begun or ended
+	layered     layered
 }
 
 // sick reports whether a detector that leads to actions has fired.

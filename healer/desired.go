@@ -198,13 +198,26 @@ func (m *Memory) Desired(d *Decision, own *DesiredState) *DesiredState {
 	if r == nil || d.Change == nil {
 		return nil
 	}
-	if r.Curtailed != nil {
-		own = r.Curtailed.desiredState(own)
+	ro := m.configRollout(d.Change.Rollout)
+	if own != nil && (r.Curtailed != nil || r.Downshift != nil) && !slices.Contains(d.Change.Items, ItemAutotune) {
+		own = own.poolsOnly()
 	}
-	if r.Downshift != nil {
-		own = r.Downshift.desiredState(own)
+	for _, x := range []*Downshift{r.Curtailed, r.Downshift} {
+		if x == nil || ro == nil {
+			continue
+		}
+		if w := x.desiredState(own); w.Key == ro.Key {
+			own = w
+		}
 	}
 	return m.target(r.Config, d.Change, own)
+}
+
+// poolsOnly is the desired state of a dragon whose mode is not the operator's for a while.
+func (w *DesiredState) poolsOnly() *DesiredState {
+	x := *w
+	x.Mode, x.Level = "", dragon.Number{}
+	return &x
 }
 
 // target is what a step writes to a dragon with the desired state own; nil: it has another one

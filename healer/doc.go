@@ -13,6 +13,7 @@
 //	states     where each dragon stands, what an action did  state.go, outcome.go
 //	rollouts   bringing a change to the dragons, in waves    rollout.go, and what it brings:
 //	             a configuration                             desired.go, drift.go, config_rollout.go, config_verdict.go
+//	             the healer's own mode for a while            curtail.go, downshift.go, overlay.go
 //	             firmware                                    firmware_rollout.go, firmware_waves.go, firmware_phases.go, firmware_trial.go
 //	breakers   when to stop                                  breakers.go, slow.go
 //	ladder     what the next step would be                   ladder.go

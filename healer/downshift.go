@@ -26,12 +26,9 @@ const (
 	scorched   = scorchedOf * 4 / 5 // must have been too hot
 )
 
-// downshift makes the coolest mode the desired state of a dragon that stays too hot, if the
-// policy allows it, and the old mode again when the heat is over. A rollout brings it, like any
-// desired state: one dragon tries it first, each write passes the gates, and the old mode is
-// remembered.
-//
-// It comes before all that looks at a desired state.
+// downshift wants the coolest mode of a dragon that stays too hot, if the policy allows it, and
+// the old mode again when the heat is over. A rollout brings it, like any desired state: one
+// dragon tries it first, each write passes the gates, and the old mode is remembered.
 func (c *cycle) downshift(s *subject) {
 	if s.conflict {
 		return
@@ -58,17 +55,16 @@ func (c *cycle) downshift(s *subject) {
 		s.r.Downshift = x
 		c.m.touch(s.f.MAC)
 	}
-	own := s.f.Desired
-	w := x.desiredState(own)
-	if x.Back != 0 && (own != nil && own.Mode != "" || s.r.open() == nil && s.f.Configured.known(ItemAutotune) &&
-		c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.Tuned(s.f.Configured)) {
-		s.r.Downshift = nil // it has its mode again, or the operator wants another one
+	if x.Back != 0 && (s.r.Curtailed != nil || c.bringsMode(s, s.f.Desired) || c.restored(s, x, x.desiredState(nil))) {
+		s.r.Downshift = nil // it has its mode again, or another one is wanted
 		c.m.touch(s.f.MAC)
-		return
 	}
-	f := *s.f // the view's facts are not to be changed
-	f.Desired = w
-	s.f = &f
+}
+
+// restored reports whether a dragon has the mode that it is to have after an overlay.
+func (c *cycle) restored(s *subject, x *Downshift, w *DesiredState) bool {
+	return x.Back != 0 && s.r.open() == nil && s.f.Configured.known(ItemAutotune) &&
+		c.m.run.time.at(s.f.Configured.ModeAt) > x.Back && w.Tuned(s.f.Configured)
 }
 
 // trackHeat follows how long it has been too hot, and how long cool.
@@ -115,25 +111,6 @@ func (x *Downshift) level() dragon.Number {
 }
 
 func (x *Downshift) words() string { return ModeText(x.Mode, x.level()) }
-
-// desiredState is the operator's with another mode.
-func (x *Downshift) desiredState(own *DesiredState) *DesiredState {
-	w := &DesiredState{}
-	if own != nil {
-		*w = *own
-	}
-	if x.To != nil {
-		x.curtail(w)
-		return w
-	}
-	w.Heat, w.Curtail = true, false
-	if x.Back == 0 {
-		w.Key, w.Name, w.Mode, w.Level = w.Key+" heat", "less heat", coolest, dragon.Number{}
-	} else {
-		w.Key, w.Name, w.Mode, w.Level = w.Key+" after the heat "+x.words(), "as before the heat", x.Mode, x.level()
-	}
-	return w
-}
 
 // ModeFor says whether a step may be carried out: the operator's by the mode of rollouts,
 // one against heat by that of healing.

@@ -95,16 +95,14 @@ func (c *cycle) compare(s *subject) {
 		return
 	}
 	s.rollout = c.rolloutOf(w)
-	if s.turned && s.rollout.State == RolloutDone {
+	if s.turned && w.Curtail && s.rollout.State == RolloutDone {
 		c.move(s.rollout, RolloutWaves, "a curtailment has begun or ended")
 	}
 	s.drift = w.Differences(s.f.Configured)
-	r := s.r.Config
-	if r != nil && r.Rollout != s.rollout.ID && s.r.open() == nil {
-		r = c.inheritRecord(s, r)
-		s.r.Config = r
-		c.m.touch(s.f.MAC)
+	if s.configuring() == nil {
+		c.turnRecord(s)
 	}
+	r := s.r.Config
 	if r != nil && r.Rollout == s.rollout.ID {
 		c.noteReverts(s, r)
 		c.clearStuck(s, r)
@@ -239,6 +237,9 @@ func (s *subject) syncStatus(m *Memory) *SyncStatus {
 		return w
 	}
 	w.Name, w.Rollout, w.Drift = s.rollout.Name, s.rollout.ID, append(w.Drift, s.drift...)
+	if x := s.layered.pools; x != nil && s.layered.over && s.f.Configured.known(ItemPools) { // they wait, and are seen
+		w.Known, w.Drift = append(w.Known, ItemPools), append(w.Drift, x.Differences(s.f.Configured)...)
+	}
 	for _, item := range s.f.Desired.items() {
 		if s.f.Configured.known(item) {
 			w.Known = append(w.Known, item)

@@ -158,6 +158,8 @@ type Record struct {
 	Boot       Moment     `json:"boot,omitempty"` // of its system, as the last sample has it
 
 	Config  *ConfigRecord `json:"config,omitempty"`  // nil: nothing was written for its desired state
+	Aside   *ConfigRecord `json:"aside,omitempty"`   // the same of the other, where there is an overlay
+	Over    bool          `json:"over,omitempty"`    // Config is that of the overlay
 	Upgrade *Upgrading    `json:"upgrade,omitempty"` // in the rollout of firmware that it was in last
 }
 
@@ -418,6 +420,7 @@ func (m *Memory) Clone() *Memory {
 		}
 		n.Restarts, n.DeadHot = slices.Clone(r.Restarts), slices.Clone(r.DeadHot)
 		n.Quarantine, n.Config = cloned(r.Quarantine), cloned(r.Config)
+		n.Aside = cloned(r.Aside)
 		n.Upgrade = cloned(r.Upgrade)
 		n.Baseline.Slots = slices.Clone(r.Baseline.Slots)
 		c.Dragons[mac] = n

@@ -52,6 +52,10 @@ func (c *cycle) showRollouts() {
 			x.Canary = c.m.name(ro.Canary)
 		}
 		for _, s := range c.all {
+			if s.layered.above == ro {
+				x.Members++
+				x.Phases[string(PhaseInSync)]++
+			}
 			if s.rollout != ro {
 				continue
 			}
@@ -65,7 +69,7 @@ func (c *cycle) showRollouts() {
 			}
 		}
 		for _, s := range c.frozen {
-			if ro.failedOn(s.f.MAC) && s.r.Config.canRollBack(ro.ID) {
+			if ro.failedOn(s.f.MAC) && s.r.configOf(ro.ID).canRollBack(ro.ID) {
 				x.Pending = append(x.Pending, PendingRollback{s.f.Worker, contested})
 			}
 		}

@@ -42,7 +42,7 @@ type Oracle struct {
 	judged   map[string][]bool
 	latched  map[string]time.Duration
 	lost     []time.Duration
-	aborted  map[string]time.Duration      // rollouts of firmware, by actor
+	aborted  map[string]time.Duration      // rollouts, by actor
 	twins    map[string]time.Duration      // when more than one dragon told a MAC last
 	aside    []bool                        // dragons in quarantine
 	served   []time.Duration               // when a pool last had work for each dragon

@@ -20,6 +20,7 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 	if differs := x.Wish.Differences(&have); len(differs) != len(x.Items) && !justNow {
 		o.fail("I12 %s: %d items differ, %d are written", what, len(differs), len(x.Items))
 	}
+	o.pools(d, x, what)
 	pace, today, undone, curtailed := 0, 0, 0, 0
 	curtails := func(w *Write) bool {
 		return w.Wish.Curtail && slices.Equal(w.Items, []healer.Item{healer.ItemAutotune})
@@ -60,6 +61,33 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 		o.fail("I12 %s is number %d within ten minutes", what, pace+1)
 	case tried && !works && !o.retried(x):
 		o.fail("I12 %s, before any dragon works with it", what)
+	}
+}
+
+// pools: I12. Only the operator's desired state brings pools, and not after its rollout was
+// aborted, whatever else the healer wants of the dragon.
+func (o *Oracle) pools(d *Dragon, x *Write, what string) {
+	if x.Undo || !slices.Contains(x.Items, healer.ItemPools) {
+		return
+	}
+	if d.wish == nil || x.Wish.Key != d.wish.Key {
+		if slices.ContainsFunc(d.wished, func(at time.Duration) bool { return o.w.Now-at < poll }) { // after it was decided
+			return
+		}
+		o.fail("I12 %s brings pools that are not its operator's wish", what)
+		return
+	}
+	for i := range o.sent {
+		s := &o.sent[i]
+		at, aborted := o.aborted[s.Actor]
+		if !aborted || s.Undo || s.Wish == nil || len(s.Wish.Pools) == 0 || s.Wish.Pools[0].URL != x.Wish.Pools[0].URL {
+			continue
+		}
+		wished := slices.ContainsFunc(o.w.Dragons, func(d *Dragon) bool { return slices.Max(append(d.wished, never)) >= at })
+		if at > max(o.corrupt, o.w.healer.acked) && !wished {
+			o.fail("I12 %s brings pools of a rollout that was aborted %s ago", what, o.w.Now-at)
+			return
+		}
 	}
 }
 
@@ -132,18 +160,26 @@ func built(version string) string {
 	return strings.Join(parts[max(0, len(parts)-2):], "")
 }
 
+// abort notes when a rollout was aborted.
+func (o *Oracle) abort(id string, state healer.RolloutState) {
+	actor := "rollout:" + id
+	if _, known := o.aborted[actor]; state == healer.RolloutAborted && !known {
+		o.aborted[actor] = o.w.Now
+	}
+}
+
 // silence: I12. Who was sent firmware, and is gone, is called so by the deadline; who
 // shows the new version's faults is called so by the last deadline.
 func (o *Oracle) silence(h *Healer) {
 	if !o.current(h) {
 		return
 	}
+	for i := range h.Plan.Rollouts {
+		o.abort(h.Plan.Rollouts[i].ID, h.Plan.Rollouts[i].State)
+	}
 	for i := range h.Plan.Firmware {
 		ro := &h.Plan.Firmware[i]
-		actor := "rollout:" + ro.ID
-		if _, known := o.aborted[actor]; ro.State == healer.RolloutAborted && !known {
-			o.aborted[actor] = o.w.Now
-		}
+		o.abort(ro.ID, ro.State)
 		for j := range ro.Dragons {
 			u := &ro.Dragons[j]
 			n := o.dragon(u.MAC)
