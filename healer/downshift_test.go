@@ -109,6 +109,24 @@ func TestADownshiftGivesWayToTheOperatorsWish(t *testing.T) {
 	}
 }
 
+// Rollouts only observe, and less heat is enforced: a hundred dragons that would get other pools
+// are not in the way of a hot one that comes after them.
+func TestWhatIsOnlyObservedDoesNotKeepADragonHot(t *testing.T) {
+	f := newFarm(t, 130)
+	f.policy.Default.Heat.DownshiftEnabled, f.policy.Rollout.Mode = true, Observe
+	for _, u := range f.units {
+		u.has.Mode = "balanced"
+	}
+	f.settle()
+	f.desire("house", poolA, "")
+	u := f.units[129]
+	u.warm(97)
+	f.run(time.Hour)
+	if u.has.Mode != "efficient" || len(f.sent) != 1 {
+		t.Errorf("mode %s after an hour, sent %v", u.has.Mode, f.sent)
+	}
+}
+
 // The policy is taken back while a dragon is shifted: it gets back what it had.
 func TestADownshiftThatIsNoLongerAllowedEnds(t *testing.T) {
 	f := hotFarm(t)

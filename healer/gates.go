@@ -109,7 +109,7 @@ func (q *gateRequest) write() writes {
 // taken is the dragon that this cycle's action goes to already. What is only observed
 // takes nothing away from what is enforced.
 func (q *gateRequest) taken() *subject {
-	if q.c.granted == nil && (q.step != nil && q.s.p.Mode != Enforce || q.change != nil && q.c.p.Rollout.Mode != Enforce) {
+	if q.c.granted == nil && (q.step != nil && q.s.p.Mode != Enforce || q.change != nil && q.c.p.ModeFor(&q.change.ConfigStep, q.s.f.Profile) != Enforce) {
 		return q.c.observed
 	}
 	return q.c.granted

@@ -161,13 +161,15 @@ func (c *cycle) chooseRollouts() {
 	for _, x := range c.firmwareSteps() {
 		c.out.Upgrades = append(c.out.Upgrades, *c.propose(x))
 	}
-	closed := false // for every dragon
+	var closed, observed bool // for every dragon; for those that would only be observed
 	for i, x := range c.configSteps() {
-		if closed && i >= shownAtLeast {
-			break
+		enforced := c.p.ModeFor(&x.change.ConfigStep, x.s.f.Profile) == Enforce
+		if i >= shownAtLeast && (closed || observed && !enforced) {
+			continue
 		}
 		d := c.propose(x)
-		closed = closed || d.Verb == Act || d.Verb == WouldAct || !x.change.Restore && closedForAll(d)
+		over := d.Verb == Act || d.Verb == WouldAct || !x.change.Restore && closedForAll(d)
+		closed, observed = closed || over && enforced, observed || over
 		c.out.Changes = append(c.out.Changes, *d)
 	}
 }

@@ -211,6 +211,8 @@ func (p *command) policy(to *healer.Policy) {
 		to.Fleet.InFlightMin = p.number(1, 10)
 	case "per_domain":
 		to.Fleet.PerDomain = p.number(1, 10)
+	case "rollout_mode":
+		to.Rollout.Mode = healer.Mode(p.oneOf("observe", "enforce"))
 	case "storm":
 		to.Breakers.Storm = healer.Ratio(p.ratio())
 		to.Breakers.StormFresh = to.Breakers.Storm
