@@ -16,7 +16,8 @@ type Curtailment struct {
 }
 
 // curtailWrites is how often a dragon's mode is written in 24 hours to begin and to end
-// curtailments: the third is tomorrow's, which may come a little earlier in the day.
+// curtailments: the third is tomorrow's, which may come a little earlier in the day. None is
+// begun that could not be ended in time.
 const curtailWrites = 3
 
 // curtail wants the mode of a curtailment of the dragons in its scope, and the old mode again
@@ -96,22 +97,33 @@ func (q *gateRequest) configBudget() answer {
 	if curtail {
 		most, name = curtailWrites, "curtailment"
 	}
-	used, wait := 0, day
+	written := q.configured(curtail, q.c.now)
+	detail := fmt.Sprintf("%s %d/%d in %s", name, len(written), most, ShortDuration(day))
+	if len(written) >= most {
+		return answer{detail: detail, wait: day - q.c.now.Since(written[0])}
+	}
+	if x := q.s.r.Curtailed; curtail && x != nil && x.Back == 0 {
+		ends := q.c.now
+		if p := q.c.m.paused(Curtailed, q.s.f, q.c.now); p != nil && !p.UntilResume {
+			ends = p.Until
+		}
+		if len(q.configured(curtail, ends))+1 >= most { // it would stay in that mode when the curtailment is over
+			return answer{detail: detail + ", and none for the way back"}
+		}
+	}
+	return yes(detail)
+}
+
+// configured is when the dragon was configured in the day before a time, for curtailments or
+// for all else.
+func (q *gateRequest) configured(curtail bool, before Moment) (at []Moment) {
 	for i := range q.s.r.Actions {
 		a := &q.s.r.Actions[i]
-		age := q.c.now.Since(a.At)
-		if a.Kind != Configure || age >= day || a.Change != nil && (a.Change.Restore || a.Change.Curtail != curtail) {
-			continue
-		}
-		if used++; used == 1 { // the oldest
-			wait = day - age
+		if a.Kind == Configure && before.Since(a.At) < day && (a.Change == nil || !a.Change.Restore && a.Change.Curtail == curtail) {
+			at = append(at, a.At)
 		}
 	}
-	detail := fmt.Sprintf("%s %d/%d in %s", name, used, most, ShortDuration(day))
-	if used < most {
-		return yes(detail)
-	}
-	return answer{detail: detail, wait: wait}
+	return at
 }
 
 // Curtails reports whether there is a curtailment. The modes of the dragons must be known then.
