@@ -126,6 +126,11 @@ func (q *gateRequest) configured(curtail bool, before Moment) (at []Moment) {
 	return at
 }
 
+// endsCurtailment reports whether a write gives back the mode that a dragon had before a curtailment.
+func (q *gateRequest) endsCurtailment() bool {
+	return q.change != nil && q.change.Curtail && q.s.r.Curtailed != nil && q.s.r.Curtailed.Back != 0
+}
+
 // Curtails reports whether there is a curtailment. The modes of the dragons must be known then.
 func (m *Memory) Curtails() bool {
 	return slices.ContainsFunc(m.Fleet.Pauses, func(p Pause) bool { return p.Kind == Curtailed })

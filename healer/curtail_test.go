@@ -62,6 +62,25 @@ func TestALongCurtailmentIsLearned(t *testing.T) {
 	}
 }
 
+// The hash rate that the operator says is that of the operator's mode: in another one the dragons
+// are measured by what others do in it.
+func TestTheOperatorsHashrateIsNotThatOfACurtailment(t *testing.T) {
+	f := configuredFarm(t, 10)
+	if _, err := f.mem.Pause(f.now, PauseRequest{Kind: Curtailed, Scope: "fleet", Mode: "efficient", Owner: "user:ann", Reason: "price", For: 5 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	f.run(2 * time.Hour)
+	f.policy.Default.Hashrate, f.policy.Default.Detect.LowRatio = 20*tera, 0.9 // they do 15
+	f.run(2 * time.Hour)
+	if n := f.plan.Counts.Sick; n != 0 {
+		t.Errorf("%d are sick in the curtailment", n)
+	}
+	f.run(4 * time.Hour)
+	if n := f.plan.Counts.Sick; n != 10 {
+		t.Errorf("%d are sick after it, want all", n)
+	}
+}
+
 // A curtailment needs a mode, and nothing else has one.
 func TestACurtailmentNeedsAMode(t *testing.T) {
 	f := configuredFarm(t, 4)

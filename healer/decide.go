@@ -310,7 +310,7 @@ func (c *cycle) examine(s *subject) {
 	if s.fresh {
 		e := c.detectorInput(s)
 		e.run()
-		healthy := e.muted == 0 && !s.w.tuning && s.r.open() == nil && s.r.Quarantine == nil && !s.w.doubtful() &&
+		healthy := e.muted&^byMode == 0 && !s.w.tuning && s.r.open() == nil && s.r.Quarantine == nil && !s.w.doubtful() &&
 			(s.r.Curtailed == nil || c.now.Since(s.r.Curtailed.Since) >= 2*day) // what it does otherwise would be forgotten every day
 		if s.w.learn(s.r, s.f.Mode, s.w.at, healthy, c.every(s), c.p.Causes.BaselineFall) {
 			c.m.chill(s.f.MAC)
@@ -363,6 +363,9 @@ func (c *cycle) detectorInput(s *subject) *detectorInput {
 	if c.unsettled(s) {
 		e.muted |= byHold
 	}
+	if s.overlaid() {
+		e.muted |= byMode
+	}
 	return e
 }
 
@@ -375,10 +378,10 @@ func (c *cycle) unsettled(s *subject) bool {
 	return c.ofAll() != nil || c.m.breaker("domain", s.f.Domain) != nil
 }
 
-// baseline is what the dragon's rate is measured by: what the operator says, else
-// what it did when it was well, else what its model does.
+// baseline is what the dragon's rate is measured by: what the operator says, which is of the
+// mode that the operator has chosen, else what it did when it was well, else what its model does.
 func (c *cycle) baseline(s *subject) dragon.Number {
-	if s.p.Hashrate > 0 {
+	if s.p.Hashrate > 0 && !s.overlaid() {
 		return dragon.Known(s.p.Hashrate)
 	}
 	if b := s.r.Baseline.known(s.f.Mode); b.IsKnown() {

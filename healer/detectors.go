@@ -43,9 +43,10 @@ const (
 	byOwnPools            // its pools give no work: no_work_local is about that, the rest follows from it
 	byHeat                // it is hot, its fans are at their end, or a board died of heat
 	byHold                // it, or many, have just booted, changed or come back
+	byMode                // the healer has given it another mode for a while
 )
 
-var muteNames = []string{"tuning", "pool", "own pools dead", "attributed to heat", "just changed"}
+var muteNames = []string{"tuning", "pool", "own pools dead", "attributed to heat", "just changed", "in another mode for a while"}
 
 func (m muteReason) String() string { return bitNames(m, muteNames) }
 
@@ -117,7 +118,7 @@ var detectors = []detector{
 		words: func(s *Shown, slot int) string {
 			return fmt.Sprintf("board %d %s of %s", slot, Hashrate(s.Value), Hashrate(s.Threshold))
 		},
-		judge: judgeMin, needs: rateGrace, boot: true, mutes: byRate, maxRung: wholeLadder,
+		judge: judgeMin, needs: rateGrace, boot: true, mutes: byRate | byMode, maxRung: wholeLadder,
 		setting: "detect.min_hashrate", need: func(p *DragonPolicy) Evidence { return p.Detect.Min }},
 	{reason: BoardLow, alert: "BoardLow",
 		doc: "a board hashes less than 60 % of its sister boards, or of its usual rate, for 30 minutes, while the dragon as a whole is not low",
@@ -292,8 +293,9 @@ func (e *detectorInput) run() {
 			continue
 		}
 		if muted := d.mutes & e.muted; muted != 0 {
+			clean := ev.since == 0 && ev.muted == 0
 			*ev = evidence{at: e.at}
-			if f.verdict == bad {
+			if f.verdict == bad && (muted&byMode == 0 || !clean) { // its mode alone makes no dragon suspect
 				ev.muted, ev.value, ev.threshold, ev.slot = muted, f.value, f.threshold, f.slot
 			}
 			continue

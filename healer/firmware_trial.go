@@ -70,7 +70,7 @@ func (c *cycle) peersHottest(of *subject) float64 {
 // peer is the hottest board of a dragon that others are compared with; false: none. One that is
 // being upgraded, runs in another mode for a while or has no work is not cooler for the weather.
 func (s *subject) peer() (float64, bool) {
-	if s.conflict || s.r.Upgrade != nil && !s.r.Upgrade.Phase.Over() || s.r.Curtailed != nil || s.r.Downshift != nil || s.noWork || s.idle {
+	if s.conflict || s.r.Upgrade != nil && !s.r.Upgrade.Phase.Over() || s.overlaid() || s.noWork || s.idle {
 		return 0, false
 	}
 	return s.f.hottest().Get()

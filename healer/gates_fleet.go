@@ -55,6 +55,8 @@ func closedBy(name string) func(*gateRequest) answer {
 
 func (q *gateRequest) breaker(b *Breaker) answer {
 	switch {
+	case (b.Name == "storm" || b.Name == "scope") && q.endsCurtailment() && (b.State == BreakerHalfOpen || b.Slow):
+		return yes("the end of a curtailment does not wait for a cure")
 	case (q.change != nil || q.upgrade != nil) && (b.State == BreakerHalfOpen || b.Slow): // only a cure can show that it is over
 		return no(0, "%s: %s", b.State, b.Detail)
 	case b.State == BreakerHalfOpen && b.Trial == "" && q.taken() == nil:

@@ -22,6 +22,10 @@ type layered struct {
 	above *ConfigRollout // of an overlay that is in place, and not in front
 }
 
+// overlaid reports whether the healer has given the dragon another mode for a while, or is about
+// to, or to give it its own mode again.
+func (s *subject) overlaid() bool { return s.r.Curtailed != nil || s.r.Downshift != nil }
+
 // overlay puts the healer's own mode above the operator's desired state. Heat is stronger than
 // a curtailment.
 func (c *cycle) overlay(s *subject) {

@@ -279,6 +279,9 @@ func (d *Dragon) mine(dt time.Duration) {
 			if d.tuned != 0 {
 				rate /= 2
 			}
+			if e := w.script.Efficient; e > 0 && d.mode == "efficient" {
+				rate *= e
+			}
 			done := rate * dt.Seconds()
 			b.hashes += done
 			b.errors += done * errorsPer * d.worse

@@ -26,8 +26,10 @@ type Script struct {
 	Begins   time.Time
 	Unnamed  bool // fault domains are not configured: the /24 has to do
 	Learned  bool // baselines of a week are already learned
-	Policy   healer.Policy
-	Built    map[int]int // how many boards dragons were built with, where it is not as many as the model has
+	// Efficient is what a dragon does in that mode, of what it does otherwise; 0: all.
+	Efficient float64
+	Policy    healer.Policy
+	Built     map[int]int // how many boards dragons were built with, where it is not as many as the model has
 
 	Events []Event // by time, then line
 }
@@ -148,6 +150,8 @@ func (s *Script) setting(words []string) error {
 		s.Unnamed = p.oneOf("labels", "subnets") == "subnets"
 	case "baselines":
 		s.Learned = p.oneOf("new", "learned") == "learned"
+	case "efficient": // what a dragon does in that mode, of what it does otherwise
+		s.Efficient = p.ratio()
 	case "built": // built d3-d5 2
 		for _, i := range p.dragons() {
 			s.Built[i] = 0
