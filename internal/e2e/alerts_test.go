@@ -202,7 +202,7 @@ func TestAnUnreachableSiteHidesItsDragons(t *testing.T) {
 func TestConsequentialAlertsAreInhibited(t *testing.T) {
 	t.Parallel()
 	manager := startAlertmanager(t)
-	want := map[string]bool{ // alert and dragon: hidden
+	want := map[string]bool{ // alert and dragon, or its labels: hidden
 		"DragonDown a": false, "BoardDead a": true, "BoardMissing a": true, "HashrateLow a": true, "NoShares a": true, "TemperatureHigh a": true, "ConfigDrift a": false,
 		"BoardDead b": false, "HashrateLow b": true, "BoardMissing b": false,
 		"DragonAuthFailed c": false, "BoardDead c": true, "FanFull c": true,
@@ -210,14 +210,30 @@ func TestConsequentialAlertsAreInhibited(t *testing.T) {
 		"LostAfterAction e": false, "DragonDown e": true,
 		"PoolForeign f": false, "ConfigDrift f": true,
 		"HashrateLow g": false,
+
+		"HealerIsolated farm=north": false, "SiteUnreachable farm=north site=hall": true, "SiteUnreachable farm=south site=hall": false,
+		"DragonDown farm=south site=hall worker=i": true,
+		"DragonDown farm=east site=hall worker=i":  false, "DragonDown farm=south worker=h": false, "BoardDead farm=east worker=h": false,
+		"SiteHot farm=north": false, "TemperatureCritical farm=north worker=k": true, "TemperatureCritical farm=south worker=k": false,
+		"QuarantineHigh farm=north": false, "DragonQuarantined farm=north": true, "DragonQuarantined farm=south": false,
+		"ExporterDown job=standby instance=b": false, "ScanFailing job=standby instance=b": true, "HealerDown job=dragons instance=a": false,
+		"ExporterDown farm=west job=dragons instance=c": false, "HealerDown farm=west": true, "HealerDown farm=east": false,
 	}
 	type alert struct {
 		Labels map[string]string `json:"labels"`
 	}
 	var all []alert
 	for what := range want {
-		name, worker, _ := strings.Cut(what, " ")
-		all = append(all, alert{map[string]string{"alertname": name, "worker": worker}})
+		name, of, _ := strings.Cut(what, " ")
+		labels := map[string]string{"alertname": name, "what": what}
+		for label := range strings.FieldsSeq(of) {
+			if key, value, named := strings.Cut(label, "="); named {
+				labels[key] = value
+			} else {
+				labels["worker"] = label
+			}
+		}
+		all = append(all, alert{labels})
 	}
 	body, err := json.Marshal(all)
 	if err != nil {
@@ -241,9 +257,7 @@ func TestConsequentialAlertsAreInhibited(t *testing.T) {
 		clear(got)
 		for what := range want {
 			name, _, _ := strings.Cut(what, " ")
-			for worker, hidden := range manager.hidden(t, name, "worker") {
-				got[name+" "+worker] = hidden
-			}
+			maps.Copy(got, manager.hidden(t, name, "what"))
 		}
 		return maps.Equal(got, want)
 	})
