@@ -97,6 +97,7 @@ type Comparison struct {
 	Refused string `json:"refused,omitempty"` // why it would not be taken over
 	Guarded
 	Changes []Change `json:"changes"` // decisions that would differ, by MAC
+	Wishes  int      `json:"wishes"`  // dragons whose desired pools, autotune mode or firmware would differ
 }
 
 // Change is a decision as it is and as it would be. It rests on the evidence that has
@@ -129,9 +130,33 @@ func Compare(now Instant, mem *Memory, before, after PolicyView) *Comparison {
 			x.Changes = append(x.Changes, Change{*a, *b})
 		}
 	}
+	x.Wishes = wishesThatDiffer(before.View, after.View)
 	slices.SortStableFunc(x.Changes, func(a, b Change) int { return strings.Compare(a.Before.MAC, b.Before.MAC) })
 	return x
 }
+
+func wishesThatDiffer(before, after *View) (n int) {
+	type wish struct{ key, firmware string }
+	of := func(f *Facts) (w wish) {
+		if f.Desired != nil {
+			w = wish{f.Desired.Key, f.Desired.Firmware}
+		}
+		return w
+	}
+	was := make(map[string]wish, len(before.Dragons))
+	for i := range before.Dragons {
+		was[before.Dragons[i].MAC] = of(&before.Dragons[i])
+	}
+	for i := range after.Dragons {
+		if w, known := was[after.Dragons[i].MAC]; known && w != of(&after.Dragons[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+// differences is how many dragons the other policy would change anything for.
+func (x *Comparison) differences() int { return len(x.Newly) + len(x.Over) + len(x.Changes) + x.Wishes }
 
 // Brief is a decision in words that change only when it does.
 func (d *Decision) Brief() string {
@@ -147,7 +172,7 @@ func (d *Decision) Brief() string {
 
 // Empty reports whether the two policies differ in nothing that can be seen.
 func (x *Comparison) Empty() bool {
-	return x.InForce == x.Other && len(x.Newly)+len(x.Over)+len(x.Changes) == 0
+	return x.InForce == x.Other && x.differences() == 0
 }
 
 // ExitCode is that of the plan command: for a policy that would be refused
@@ -156,7 +181,7 @@ func (x *Comparison) ExitCode() int {
 	switch {
 	case x.Refused != "":
 		return ExitBlocked
-	case len(x.Newly)+len(x.Over)+len(x.Changes) > 0:
+	case x.differences() > 0:
 		return ExitAct
 	}
 	return ExitNothing

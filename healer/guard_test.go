@@ -3,6 +3,7 @@ package healer
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -45,6 +46,18 @@ func TestTwoPoliciesAreCompared(t *testing.T) {
 	same := f.policy
 	if x = Compare(f.now, f.mem, PolicyView{&f.policy, view}, PolicyView{&same, view}); !x.Empty() || x.ExitCode() != ExitNothing {
 		t.Errorf("a policy differs from itself: %+v", x)
+	}
+	wanted := *view
+	wanted.Dragons = slices.Clone(view.Dragons)
+	wanted.Dragons[0].Desired = &DesiredState{Key: "k", Mode: "efficient"}
+	wanted.Dragons[1].Desired = &DesiredState{Firmware: "t1_20191101_120000"}
+	out.Reset()
+	x = Compare(f.now, f.mem, PolicyView{&f.policy, view}, PolicyView{&same, &wanted})
+	if err := explainComparison(&out, x); err != nil {
+		t.Fatal(err)
+	}
+	if x.Wishes != 2 || x.Empty() || x.ExitCode() != ExitAct || !strings.Contains(out.String(), "2 dragons would have another desired state") {
+		t.Errorf("another mode for one dragon and another firmware for the next: %d, exit code %d\n%s", x.Wishes, x.ExitCode(), out.String())
 	}
 	a, b := before, f.mem
 	a.Everything()

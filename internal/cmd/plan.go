@@ -66,13 +66,19 @@ func addPlan(program *cli.Program) {
 }
 
 func (c *planCall) run(ctx context.Context, conf *config.Config) error {
-	if conf.File != "" && c.from.URL == "" && c.why == "" && c.at == 0 {
+	if conf.File != "" {
+		if c.from.URL != "" {
+			return errors.New("--url shows the plan by the rules of that instance, and --config.file what a file would change: want one of them")
+		}
 		x, err := compare(ctx, conf)
 		switch {
 		case errors.Is(err, cli.ErrNoInstance): // there is nothing to compare with
 		case err != nil:
 			return err
-		case !x.Empty():
+		case x.Empty():
+		case c.why != "" || c.at != 0:
+			return fmt.Errorf("--why and --at show the plan by the rules in force, and %s has others: leave out --config.file, or the other flag", conf.File)
+		default:
 			return showComparison(c.stdout, x, c.from.JSON())
 		}
 	}

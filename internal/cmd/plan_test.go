@@ -1,6 +1,9 @@
 package cmd
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -8,7 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
+	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
 )
 
 func TestPlanAtOpensTimedGates(t *testing.T) {
@@ -48,6 +54,26 @@ func TestPlanAtOpensTimedGates(t *testing.T) {
 	ahead(q, 0)
 	if diff := cmp.Diff(plan().Dragons[2].Gates, q.Dragons[2].Gates, cmpopts.EquateEmpty()); diff != "" || q.ExitCode() != healer.ExitBlocked {
 		t.Errorf("now: %s, exit code %d", diff, q.ExitCode())
+	}
+}
+
+// A file that wants other pools changes something, though every dragon is as well as before.
+func TestPlanComparesWhatAFileWants(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{})
+	file := filepath.Join(t.TempDir(), "other.yml")
+	const text = "profiles: [{name: all, match: {all: true}, wish: {pools: [{url: \"stratum+tcp://pool.example.net:3333\", username: other, password: x}]}}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address, _, _ := start(t, "--dragon="+l.Addr(0), "--dragon-health-check-interval=1", "--data-dir="+l.Dir)
+	cmdtest.Eventually(t, "the plan says what the file changes", func() bool {
+		out, _, err := invoke(t, "plan", "--data-dir="+l.Dir, "--config.file="+file)
+		return strings.Contains(out, "1 dragons would have another desired state") && errors.Is(err, cli.Exit(healer.ExitAct))
+	})
+	for _, flag := range []string{"--why=" + l.Worker(0), "--at=+2h", "--url=http://" + address} {
+		if out, _, err := invoke(t, "plan", "--data-dir="+l.Dir, "--config.file="+file, flag); err == nil || !strings.Contains(err.Error(), "--config.file") {
+			t.Errorf("%s: %v, want it refused\n%s", flag, err, out)
+		}
 	}
 }
 

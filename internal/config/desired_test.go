@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -105,6 +107,13 @@ profiles:
 	}
 	if c.Healing.Policy().Desired == nil {
 		t.Error("the policy has no desired states")
+	}
+	if data, err := os.ReadFile(c.File); err != nil {
+		t.Error(err)
+	} else if p, err := c.PolicyOf(data); err != nil || p.Desired == nil {
+		t.Errorf("the policy of the same file has no desired states: %v", err)
+	} else if i := (healer.Device{MAC: "a0:b0:45:00:ad:e5", Model: "T2T", IP: "127.5.7.1", Site: "hall-a"}); !reflect.DeepEqual(p.Desired(i), c.Desired.Of(i)) {
+		t.Errorf("by the same file %+v, want %+v", p.Desired(i), c.Desired.Of(i))
 	}
 	if got := stateOf(c, healer.Device{MAC: "a0:b0:45:00:ad:e5", Site: "hall-a"}); got != "nothing" {
 		t.Errorf("a dragon without an address has the desired state %s", got)

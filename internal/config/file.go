@@ -40,12 +40,16 @@ func (c *Config) complete() error {
 }
 
 // PolicyOf is the healing policy that a configuration file with this content would give an
-// instance that was started with the same flags. The rest of the file is not checked.
+// instance that was started with the same flags. The rest of the file is not checked. Its
+// password files are looked for beside the file of c.
 func (c *Config) PolicyOf(data []byte) (*healer.Policy, error) {
 	other, r := Config{Settings: *c.flags}, newReader()
 	r.document(data, &other.Settings)
 	other.checkRanges(r, "healing.")
-	other.Healing = newHealing(r, &other.Settings, other.adoptSites(r))
+	sites := other.adoptSites(r)
+	other.Healing = newHealing(r, &other.Settings, sites)
+	other.Desired = other.newDesiredStates(r, sites, filepath.Dir(c.File))
+	other.Policy.Desired = other.Desired.Of
 	if err := r.failed("the file"); err != nil {
 		return nil, err
 	}
