@@ -24,7 +24,7 @@ func (a *api) mayChange(r *http.Request) *ErrorAnswer {
 		return nil
 	}
 	return &ErrorAnswer{
-		Error: "without a login, changes are taken from this machine only",
+		Error: "without a login, changes are taken only from this machine, at localhost or 127.0.0.1, and through no proxy",
 		Try:   "mother-of-dragons healer on the machine itself, or name users in the --web.config.file",
 	}
 }
@@ -37,11 +37,21 @@ func onThisMachine(r *http.Request) bool {
 			return false
 		}
 	}
+	// HAProxy adds no header unless told to, and passes the name on. Nginx adds none either, sends
+	// a name of its own, and spoke HTTP/1.0 before 1.29.7.
+	if host := hostname(r.Host); !r.ProtoAtLeast(1, 1) || host != "localhost" && !isLoopback(host) {
+		return false
+	}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
 		return true
 	}
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err == nil && remote.Addr().Unmap().IsLoopback()
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // sign sets the owner of a request: the user of the login, else the name in the request. A

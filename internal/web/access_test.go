@@ -65,6 +65,22 @@ func TestWhoMayChangeSomethingAndUnderWhichName(t *testing.T) {
 			r.Header.Set("X-Forwarded-For", "198.51.100.7")
 			return r
 		}, code: 403},
+		{name: "this machine, at localhost", change: func(r *http.Request) *http.Request {
+			r.Host = "localhost:9977"
+			return r
+		}, code: 200, owner: "unverified:o"},
+		{name: "this machine, by IPv6", change: func(r *http.Request) *http.Request {
+			r.RemoteAddr, r.Host = "[::1]:5000", "[::1]:9977"
+			return r
+		}, code: 200, owner: "unverified:o"},
+		{name: "another machine, by a proxy on this one that adds nothing, as HAProxy", change: func(r *http.Request) *http.Request {
+			r.Host = "192.0.2.1:9977"
+			return r
+		}, code: 403},
+		{name: "another machine, by a proxy on this one that adds nothing, as nginx", change: func(r *http.Request) *http.Request {
+			r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.0", 1, 0
+			return r
+		}, code: 403},
 		{name: "another machine, opened to all", withoutLogin: true, change: func(r *http.Request) *http.Request {
 			r.RemoteAddr = "198.51.100.7:5000"
 			return r
