@@ -86,6 +86,15 @@ func TestTheInventoryIsChangedByTheRunningInstance(t *testing.T) {
 	if _, page := cmdtest.Get(t, "http://"+address+"/metrics"); !strings.Contains(page, `dragon_maintenance{worker="`+l.Worker(1)+`"} 1`) {
 		t.Error("a retired dragon is not silent")
 	}
+	if out, errs, err = invoke(t, "healer", "maintenance", "--data-dir="+l.Dir, "--scope=fleet", "--reason=visit"); err != nil {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	// Once for the visit, then for nothing: it stays retired.
+	for _, want := range []string{"resumed p2\n", "nothing is paused\n"} {
+		if out, errs, err = invoke(t, "healer", "resume", "--data-dir="+l.Dir, "all"); err != nil || out+errs != want {
+			t.Errorf("%v\n%s%s", err, out, errs)
+		}
+	}
 	for i, want := range []bool{true, false} { // it cannot be ended twice
 		if out, _, err := invoke(t, "inventory", "unretire", "--data-dir="+l.Dir, l.Worker(1)); (err == nil) != want {
 			t.Errorf("unretire %d: %v %s", i, err, out)

@@ -39,7 +39,7 @@ func Add(p *cli.Program) {
 				}).NoEnvar().Default("efficient")
 		})
 	f.add("resume", "End pauses, maintenances or curtailments.", (*call).resume, func(cmd *kingpin.CmdClause, r *request) {
-		cmd.Arg("id", "The IDs that status shows; all for all.").Required().StringsVar(&r.targets)
+		cmd.Arg("id", "The IDs that status shows; all for all, but retired dragons stay so.").Required().StringsVar(&r.targets)
 	})
 	f.add("quarantine", "Exclude dragons from healing until they are released.", (*call).each, dragonArgs, reasonFlag)
 	f.add("release", "End the quarantine of dragons.", (*call).each, dragonArgs)
@@ -177,7 +177,9 @@ func (c *call) resume(ctx context.Context) error {
 		}
 		c.targets = nil
 		for _, p := range s.Pauses {
-			c.targets = append(c.targets, p.ID)
+			if !p.Retired { // inventory unretire ends that
+				c.targets = append(c.targets, p.ID)
+			}
 		}
 		if len(c.targets) == 0 {
 			fmt.Fprintln(c.Stderr, "nothing is paused")
