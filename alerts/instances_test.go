@@ -27,3 +27,35 @@ func TestAnInstanceThatIsDownIsToldOfUntilItIsBack(t *testing.T) {
 	}
 	promtoolTestsEvery(t, "1h", units, []string{"thresholds.yml", "exporter.yml"})
 }
+
+// TestAStandbyCountsNoDragonTwice has a second instance that reads the same dragons, as in
+// docs/multi-site.md, and a power cut that it may not survive.
+func TestAStandbyCountsNoDragonTwice(t *testing.T) {
+	byName := alertsByName(t)
+	const booted = 305
+	var units []unit
+	for _, x := range []struct {
+		name, leader, standby string // how many are down; empty: it ends with the power
+		want                  []string
+	}{
+		{"the standby is gone, and three stay down", "4x299 60x4 7x100", "", []string{"{}"}},
+		{"both run, and three stay down", "4x299 60x4 7x100", "4x299 60x4 7x100", []string{"{}"}},
+		{"both run, and none stays down", "4x299 60x4 4x100", "4x299 60x4 4x100", nil},
+	} {
+		u := unit{Name: x.name, Step: "1m"}
+		for instance, down := range map[string]string{"leader": x.leader, "standby": x.standby} {
+			boots := "0x304 1x100"
+			if down == "" {
+				down, boots = "4x299 stale", "0x299 stale"
+			}
+			u.add(instanceOf("mother_dragons", instance, instance, `,state="down"`), down)
+			u.add(instanceOf("mother_fleet_boot_events_total", instance, instance, ""), boots)
+		}
+		u.Tests = []unitTest{
+			at(booted+10, `round(`+byName["FleetBoot"].Expr+`)`, "{}"),
+			at(booted+40, `count(ALERTS{alertname="DragonsNotBack",alertstate="firing"})`, x.want...),
+		}
+		units = append(units, u)
+	}
+	promtoolTests(t, units, []string{"thresholds.yml", "recording.yml", "fleet.yml"})
+}

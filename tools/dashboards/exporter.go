@@ -30,7 +30,7 @@ func exporterBoard(limits thresholds) *board {
 				{lines("Time of a scrape", "By Prometheus' own count.", seconds, query{"scrape_duration_seconds * " + scrapes, "{{instance}}"}).Min(0), 8, 8, 0},
 				{lines("Size of a scrape", "Samples in it.", count, query{"scrape_samples_scraped * " + scrapes, "{{instance}}"}).Min(0), 8, 8, 0},
 				{bars("Scrapes that went wrong", "Refused or incomplete because of an internal error or limit.", query{"sum by (cause) (" + increase(own("mother_scrape_errors_total")) + ")", "{{cause}}"}), 8, 8, 0},
-				{painted(heaps("Dragons", "By whether they answer.", count, query{"sum by (state) (" + own("mother_dragons") + `)`, "{{state}}"}).Stacking(unstacked()).FillOpacity(8).Decimals(0),
+				{painted(heaps("Dragons", "By whether they answer.", count, query{"sum by (state) (max by (farm, state) (" + own("mother_dragons") + "))", "{{state}}"}).Stacking(unstacked()).FillOpacity(8).Decimals(0),
 					"known", "blue", "up", "green", "down", "red", "conflict", "orange"), 8, 8, 0},
 				{limit(band("Time to read a dragon", "How long a scrape waited for each.", seconds, func(q string) string { return `fleet:dragon_scrape_duration_seconds:quantile{quantile="` + q + `"}` }).Min(0), colours("green", limits.at("scrape_seconds"), "red")), 8, 8, 0},
 				{heaps("Failed readings", "By reason.", perSec, query{"reason:dragon_scrape_failures:rate5m", "{{reason}}"}).NoValue("None"), 8, 8, 0},
