@@ -59,3 +59,20 @@ func TestAStandbyCountsNoDragonTwice(t *testing.T) {
 	}
 	promtoolTests(t, units, []string{"thresholds.yml", "recording.yml", "fleet.yml"})
 }
+
+// TestDragonsAreNotNewAfterAnOutage has two instances with dragons of their own, of which one is
+// away for ten minutes. Later it finds a new one.
+func TestDragonsAreNotNewAfterAnOutage(t *testing.T) {
+	u := unit{Name: "an instance is away", Step: "1m"}
+	for worker, values := range map[string]string{"a": "1x200", "b": "1x59 stale _x9 1x130", "new": "_x150 1x50"} {
+		instance := map[string]string{"a": "one"}[worker]
+		if instance == "" {
+			instance = "other"
+		}
+		u.add(instanceOf("dragon_up", "dragons", instance, `,worker="`+worker+`"`), values)
+		u.add(instanceOf("dragon_info", "dragons", instance, `,worker="`+worker+`",model="T1"`), values)
+	}
+	const fires = `count by (worker) (ALERTS{alertname="NewDragon",alertstate="firing"})`
+	u.Tests = []unitTest{at(75, fires), at(125, fires), at(155, fires, `{worker="new"}`), at(199, fires, `{worker="new"}`)}
+	promtoolTests(t, []unit{u}, []string{"thresholds.yml", "recording.yml", "dragon.yml"})
+}
