@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"reflect"
@@ -21,12 +23,33 @@ func (c *Config) Unchangeable(next *Config) error {
 			errs = append(errs, fmt.Errorf("%s: %s: %s became %s, which takes a restart", next.File, row.key, was, is))
 		}
 	}
+	if reflect.DeepEqual(c.HA.Etcd, next.HA.Etcd) {
+		if key := c.Coordinator.changed(&next.Coordinator); key != "" {
+			errs = append(errs, fmt.Errorf("%s: ha.etcd.%s: the file has another content, which takes a restart", next.File, key))
+		}
+	}
 	if c.Collectors == next.Collectors && c.AsksVendors() != next.AsksVendors() {
 		errs = append(errs, fmt.Errorf("%s: firmware.auto_upgrade: whether dragons ask their vendors for firmware became %t, which takes a "+
 			"restart (collectors.firmware is off)",
 			next.File, next.AsksVendors()))
 	}
 	return errors.Join(errs...)
+}
+
+// changed is the key of a file that had another content; empty: none had.
+func (c *Coordinator) changed(next *Coordinator) string {
+	same := func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) }
+	switch {
+	case c.Password != next.Password:
+		return "password_file"
+	case c.TLS == nil || next.TLS == nil:
+		return ""
+	case !c.TLS.RootCAs.Equal(next.TLS.RootCAs):
+		return "ca_file"
+	case !slices.EqualFunc(c.TLS.Certificates, next.TLS.Certificates, same):
+		return "cert_file"
+	}
+	return ""
 }
 
 // text is the value of a key, a string in quotes.

@@ -1,6 +1,15 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -32,4 +41,70 @@ func TestTheSharedState(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A reload is refused where a file of etcd's has another content than the one in use.
+func TestAReloadComparesTheContentOfEtcdsFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificate := func() {
+		t.Helper()
+		cert, key := selfSigned(t)
+		write("cert.pem", cert)
+		write("key.pem", key)
+	}
+	authority := func() {
+		t.Helper()
+		cert, _ := selfSigned(t)
+		write("ca.pem", cert)
+	}
+	text := fmt.Sprintf(`networks: [{cidr: 127.5.0.0/24}]
+ha: {etcd: {endpoints: ['https://127.0.0.1:2379'], username: m, password_file: %[1]s/password, ca_file: %[1]s/ca.pem, cert_file: %[1]s/cert.pem, key_file: %[1]s/key.pem}}
+`, dir)
+	certificate()
+	authority()
+	write("password", "old\n")
+	for _, x := range []struct {
+		key    string
+		change func()
+	}{
+		{"", func() { write("password", "old") }},
+		{"ha.etcd.password_file", func() { write("password", "hunter2\n") }},
+		{"ha.etcd.ca_file", authority},
+		{"ha.etcd.cert_file", certificate},
+	} {
+		before := mustParse(t, text)
+		x.change()
+		err := before.Unchangeable(mustParse(t, text))
+		if (err != nil) != (x.key != "") || err != nil && (!strings.Contains(err.Error(), x.key) || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("another content of %q: %v", x.key, err)
+		}
+	}
+}
+
+// selfSigned is a certificate with its key, as PEM.
+func selfSigned(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	signed, err := x509.CreateCertificate(rand.Reader, of, of, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(kind string, data []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}))
+	}
+	return block("CERTIFICATE", signed), block("PRIVATE KEY", der)
 }
