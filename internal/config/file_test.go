@@ -423,6 +423,20 @@ func TestProfilesThatMeetInEveryWayAreRefused(t *testing.T) {
 	}
 }
 
+// Profiles of one dragon each meet nobody, so any number will do.
+func TestEachDragonMayHaveAProfile(t *testing.T) {
+	const dragons = 1000
+	var b strings.Builder
+	b.WriteString("networks: [{cidr: 127.5.0.0/16}]\nprofiles:\n  - {name: all, match: {all: true}, healing: {boards: 3}}\n")
+	for i := range dragons {
+		fmt.Fprintf(&b, "  - {name: d%d, match: {mac: 'a0:b0:45:00:%02x:%02x'}, healing: {boards: 2}}\n", i, i/256, i%256)
+	}
+	p := mustParse(t, b.String()).Healing.Policy()
+	if len(p.Profiles) != dragons+1 || p.For("all+d999").Boards != 2 {
+		t.Errorf("%d stacks of profiles, want %d; the last with %v boards", len(p.Profiles), dragons+1, p.For("all+d999").Boards)
+	}
+}
+
 // A line that begins with # and no blank after it is a setting; with a blank it is prose.
 var commented = regexp.MustCompile(`(?m)^(\s*)#(\S.*)$`)
 

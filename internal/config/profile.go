@@ -295,6 +295,11 @@ func (s *stacker) choose(i int, who layer, in, left []*layer) {
 		s.r.at("profiles", "the profiles overlap in more than %d ways; match by fewer kinds of keys", mostStacks)
 		return
 	}
+	for ; i < len(s.h.layers); i++ { // those of other dragons are out without a step
+		if _, possible := who.both(&s.h.layers[i]); possible {
+			break
+		}
+	}
 	for _, l := range left {
 		if l.covers(&who) {
 			return // such a dragon matches a layer that is out
