@@ -115,10 +115,10 @@ func timesOf(intervals []healer.TimeInterval, wrong func(i int, err error)) func
 
 // parseInterval has Alertmanager's own parser read the interval, so that it means the same here.
 func parseInterval(i *healer.TimeInterval) (parsed timeinterval.TimeInterval, err error) {
-	data, err := yaml.Marshal(i)
-	if string(data) == "{}\n" {
-		return parsed, fmt.Errorf("is empty: it would be always")
+	if len(i.Times)+len(i.Weekdays)+len(i.DaysOfMonth)+len(i.Months)+len(i.Years) == 0 {
+		return parsed, fmt.Errorf("has no times: it would be always")
 	}
+	data, err := yaml.Marshal(i)
 	if err == nil {
 		err = yaml.Unmarshal(data, &parsed)
 	}

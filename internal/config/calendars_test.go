@@ -25,6 +25,7 @@ func TestCalendars(t *testing.T) {
 		"a level alone":     {"{name: a, kind: curtailment, autotune: {level: 1}, scope: fleet, reason: r" + times + "}", "a level needs a mode"},
 		"no times":          {"{name: a, scope: fleet, reason: r}", "has no time_intervals"},
 		"an empty interval": {"{name: a, scope: fleet, reason: r, time_intervals: [{}]}", "would be always"},
+		"a place alone":     {"{name: a, scope: fleet, reason: r, time_intervals: [{location: Europe/Berlin}]}", "would be always"},
 		"over midnight":     {"{name: a, scope: fleet, reason: r, time_intervals: [{times: [{start_time: '22:00', end_time: '06:00'}]}]}", "time_intervals[0]"},
 		"another day":       {"{name: a, scope: fleet, reason: r, time_intervals: [{weekdays: [caturday]}]}", "caturday"},
 		"another zone":      {"{name: a, scope: fleet, reason: r, time_intervals: [{weekdays: [monday], location: Moon/Base}]}", "Moon/Base"},
@@ -130,7 +131,8 @@ healing:
 	for file, wrong := range map[string]string{
 		"{not: [{weekdays: [caturday]}]}":               "windows[0].not[0]",
 		"{not: [{weekdays: [monday]}], start: '08:00'}": "not, and something else",
-		"{not: [{}]}": "would be always",
+		"{not: [{}]}":                                  "would be always",
+		"{not: [{location: Europe/Berlin}]}":           "would be always",
 		"{not: [{weekdays: [monday], from: '08:00'}]}": "unknown key",
 	} {
 		if _, err := parseFile(t, "networks: [{cidr: 127.5.0.0/24}]\nhealing: {windows: ["+file+"]}\n"); err == nil || !strings.Contains(err.Error(), wrong) {
