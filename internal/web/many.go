@@ -138,14 +138,18 @@ func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, 
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	page := manyPage{confirmPage: confirmPage{Title: fmt.Sprintf(c.title, dragonsOf(len(workers)))}, Done: true}
-	done := 0
+	done, unsaved := 0, 0
 	for _, worker := range workers {
 		row := manyRow{Worker: worker, Tone: "good", Says: "done"}
 		_, err := c.do(p.api, ctx, q.of(c, worker))
 		var blocked *agent.BlockedError
 		switch {
-		case err == nil, errors.Is(err, agent.ErrUnwritten):
+		case err == nil:
 			done++
+		case errors.Is(err, agent.ErrUnwritten):
+			done++
+			unsaved++
+			row.Tone, row.Says = "warn", "done, not saved: "+cut(most, err.Error())
 		case errors.As(err, &blocked):
 			row.Tone, row.Says = "warn", "not done: "+cmp.Or(firstClosed(&blocked.Decision), "refused")
 		default:
@@ -154,6 +158,9 @@ func (p *pages) confirmedMany(w http.ResponseWriter, r *http.Request, c change, 
 		page.Rows = append(page.Rows, row)
 	}
 	page.Budget = fmt.Sprintf("%d of %d done.", done, len(workers))
+	if unsaved > 0 {
+		page.Budget = fmt.Sprintf("%d of %d done, %d of them not saved.", done, len(workers), unsaved)
+	}
 	p.show(w, r, http.StatusOK, "many", frame{Title: "Result", Page: &page})
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 func TestTheFleetIsGrouped(t *testing.T) {
@@ -205,6 +207,33 @@ func TestSeveralDragonsAreChangedWithOneConfirmation(t *testing.T) {
 	}
 	if _, err := selected(many); err == nil {
 		t.Error("too many are taken")
+	}
+}
+
+// What is in force and was not saved is told of, for one dragon as for several.
+func TestSeveralChangesThatWereNotSaved(t *testing.T) {
+	c := newClinicOf(t, dragontest.FleetConfig{Count: 3})
+	worker := func(i int) string { return dragon.WorkerName(c.simulated.Dragon(i).Spec().MAC) }
+	quarantine := changes["quarantine"]
+	t.Cleanup(func() { changes["quarantine"] = quarantine })
+	full := quarantine
+	full.do = func(a *api, ctx context.Context, q *Request) (any, error) {
+		result, err := quarantine.do(a, ctx, q)
+		if q.Dragon != worker(2) {
+			err = fmt.Errorf("%w: disk full", agent.ErrUnwritten)
+		}
+		return result, err
+	}
+	changes["quarantine"] = full
+	for count, want := range map[int]string{1: "Done, not saved", 2: "2 of 2 done, 2 of them not saved.", 3: "3 of 3 done, 2 of them not saved."} {
+		form := url.Values{"do": {"quarantine"}, "owner": {"o"}, "reason": {"r"}}
+		for i := range count {
+			form.Add("dragon", worker(i))
+		}
+		code, body := c.send(true, form, nil)
+		if code != 200 || !strings.Contains(body, want) || count > 1 && strings.Count(body, `<td class="warn">done, not saved: `) != 2 {
+			t.Errorf("%d dragons: %d, want %q\n%s", count, code, want, body)
+		}
 	}
 }
 
