@@ -72,7 +72,9 @@ func haSections() []section {
 func (c *Config) adoptHA(r *reader, dir string) {
 	e := &c.HA.Etcd
 	for i, endpoint := range e.Endpoints {
-		if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || u.Path != "" {
+		if strings.Contains(endpoint, "@") { // not shown: it may contain a password
+			r.at(fmt.Sprintf("ha.etcd.endpoints[%d]", i), "contains a user, which the pages would show; write ha.etcd.username and ha.etcd.password_file")
+		} else if u, err := url.Parse(endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || u.Path != "" {
 			r.at(fmt.Sprintf("ha.etcd.endpoints[%d]", i), "%q: want http://HOST:PORT or https://HOST:PORT", endpoint)
 		}
 	}
@@ -80,7 +82,9 @@ func (c *Config) adoptHA(r *reader, dir string) {
 		r.at("ha.etcd.prefix", "%q does not begin and end with /", e.Prefix)
 	}
 	if c.HA.URL != "" {
-		if u, err := url.Parse(c.HA.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		if strings.Contains(c.HA.URL, "@") {
+			r.at("ha.url", "contains a user, which the pages would show; browsers ask for it")
+		} else if u, err := url.Parse(c.HA.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			r.at("ha.url", "%q: want http://HOST:PORT or https://HOST", c.HA.URL)
 		}
 	}

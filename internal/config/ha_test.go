@@ -25,6 +25,9 @@ func TestTheSharedState(t *testing.T) {
 		"half a login":      {flags: "--ha.etcd.endpoints=http://127.0.0.1:2379 --ha.etcd.username=mother", wrong: "needs ha.etcd.password_file"},
 		"no such file":      {flags: "--ha.etcd.endpoints=https://127.0.0.1:2379 --ha.etcd.ca-file=/nowhere/ca.pem", wrong: "no such file"},
 		"certificates only": {flags: "--ha.etcd.endpoints=http://127.0.0.1:2379 --ha.etcd.ca-file=ca.pem", wrong: "need https://"},
+		"a login":           {flags: "--ha.etcd.endpoints=https://root:hunter2@127.0.0.1:2379", wrong: "ha.etcd.endpoints[0]: contains a user"},
+		"a strange login":   {flags: "--ha.etcd.endpoints=https://root:hunter2#@127.0.0.1:2379", wrong: "ha.etcd.endpoints[0]: contains a user"},
+		"a login in url":    {file: "ha: {url: 'http://op:hunter2@host-a:9977'}\n", wrong: "ha.url: contains a user"},
 		"lease":             {flags: "--ha.lease=1s", wrong: "5s"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -32,6 +35,8 @@ func TestTheSharedState(t *testing.T) {
 			switch {
 			case x.wrong != "" && (err == nil || !strings.Contains(err.Error(), x.wrong)):
 				t.Errorf("%v, want an error with %q", err, x.wrong)
+			case err != nil && strings.Contains(err.Error(), "hunter2"):
+				t.Errorf("the error shows the password: %v", err)
 			case x.wrong == "" && err != nil:
 				t.Error(err)
 			case x.wrong == "" && len(c.HA.Etcd.Endpoints) == 0:

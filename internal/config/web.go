@@ -1,6 +1,9 @@
 package config
 
-import "net/url"
+import (
+	"net/url"
+	"strings"
+)
 
 // checkWeb checks the URLs of the pages.
 func (c *Config) checkWeb(r *reader) {
@@ -9,7 +12,7 @@ func (c *Config) checkWeb(r *reader) {
 			continue
 		}
 		u, err := url.Parse(x.value)
-		if err == nil && u.User != nil { // not shown: it may be a password
+		if err == nil && u.User != nil || err != nil && strings.Contains(x.value, "@") { // not shown: it may be a password
 			r.at(x.key, "contains a user, which the pages would show; let this program in without a login")
 			continue
 		}
