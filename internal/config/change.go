@@ -1,8 +1,6 @@
 package config
 
 import (
-	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"reflect"
@@ -38,7 +36,6 @@ func (c *Config) Unchangeable(next *Config) error {
 
 // changed is the key of a file that had another content; empty: none had.
 func (c *Coordinator) changed(next *Coordinator) string {
-	same := func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) }
 	switch {
 	case c.Password != next.Password:
 		return "password_file"
@@ -46,8 +43,6 @@ func (c *Coordinator) changed(next *Coordinator) string {
 		return ""
 	case !c.TLS.RootCAs.Equal(next.TLS.RootCAs):
 		return "ca_file"
-	case !slices.EqualFunc(c.TLS.Certificates, next.TLS.Certificates, same):
-		return "cert_file"
 	}
 	return ""
 }

@@ -138,11 +138,14 @@ func (e *etcdSettings) tls(base func(key string) string) (*tls.Config, error) {
 		}
 	}
 	if e.CertFile != "" || e.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(within(base("cert_file"), e.CertFile), within(base("key_file"), e.KeyFile))
-		if err != nil {
+		cert, key := within(base("cert_file"), e.CertFile), within(base("key_file"), e.KeyFile)
+		if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
 			return nil, err
 		}
-		c.Certificates = []tls.Certificate{pair}
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { // a renewed one needs no restart
+			pair, err := tls.LoadX509KeyPair(cert, key)
+			return &pair, err
+		}
 	}
 	return c, nil
 }

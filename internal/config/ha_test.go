@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -81,7 +82,7 @@ ha: {etcd: {endpoints: ['https://127.0.0.1:2379'], username: m, password_file: %
 		{"", func() { write("password", "old") }},
 		{"ha.etcd.password_file", func() { write("password", "hunter2\n") }},
 		{"ha.etcd.ca_file", authority},
-		{"ha.etcd.cert_file", certificate},
+		{"", certificate}, // it is read at each connection
 	} {
 		before := mustParse(t, text)
 		x.change()
@@ -89,6 +90,31 @@ ha: {etcd: {endpoints: ['https://127.0.0.1:2379'], username: m, password_file: %
 		if (err != nil) != (x.key != "") || err != nil && (!strings.Contains(err.Error(), x.key) || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("another content of %q: %v", x.key, err)
 		}
+	}
+}
+
+func TestARenewedClientCertificateIsUsed(t *testing.T) {
+	dir := t.TempDir()
+	renew := func() {
+		t.Helper()
+		cert, key := selfSigned(t)
+		for name, text := range map[string]string{"cert.pem": cert, "key.pem": key} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	renew()
+	client := mustParse(t, fmt.Sprintf(`networks: [{cidr: 127.5.0.0/24}]
+ha: {etcd: {endpoints: ['https://127.0.0.1:2379'], cert_file: %[1]s/cert.pem, key_file: %[1]s/key.pem}}
+`, dir)).Coordinator.TLS.GetClientCertificate
+	old, err := client(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renew()
+	if renewed, err := client(nil); err != nil || bytes.Equal(renewed.Certificate[0], old.Certificate[0]) {
+		t.Errorf("the old one is used: %v", err)
 	}
 }
 
