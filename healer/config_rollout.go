@@ -263,6 +263,12 @@ func (r *ConfigRecord) canRollBack(rollout string) bool {
 	return r != nil && r.Rollout == rollout && r.Old != nil && !r.Restored
 }
 
+// owed reports whether a dragon has not got back what it had before a rollout that never
+// worked on it.
+func (r *ConfigRecord) owed(ro *ConfigRollout, mac string) bool {
+	return r.canRollBack(ro.ID) && (!ro.proven() || ro.failedOn(mac))
+}
+
 // changeInWords says what is to be written to a dragon.
 func changeInWords(s *subject, x *change) string {
 	if x.Restore {
@@ -332,10 +338,21 @@ func (c *cycle) tidyRollouts() {
 			ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return c.now.Since(x.At) >= failuresKept })
 			c.m.TouchFleet()
 		}
-		if c.now.Since(ro.Wanted) >= rolloutForgotten {
+		if c.now.Since(ro.Wanted) >= rolloutForgotten && !c.owes(ro) {
 			f.Rollouts = slices.DeleteFunc(slices.Clone(f.Rollouts), func(x *ConfigRollout) bool { return x == ro })
 			c.drop("rollout", ro.ID)
 			c.m.TouchFleet()
 		}
 	}
+}
+
+// owes reports whether a dragon that is out of sight must get back what it had before a rollout.
+// Those in sight have their rollback, or their next rollout has taken it over.
+func (c *cycle) owes(ro *ConfigRollout) bool {
+	for mac, r := range c.m.Dragons {
+		if s := c.byMAC[mac]; (s == nil || s.f.Status == Absent) && r.Config.owed(ro, mac) {
+			return true
+		}
+	}
+	return false
 }

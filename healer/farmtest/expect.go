@@ -21,7 +21,7 @@ func (p *command) expectation() func(*World) {
 	})
 }
 
-var expected = []string{"well", "sick", "quarantined", "lost", "conflict", "untouched", "treated"}
+var expected = []string{"well", "sick", "quarantined", "lost", "conflict", "untouched", "treated", "restored"}
 
 // stands reports whether a word of an expectation is true of the dragon.
 func (d *Dragon) stands(word string) bool {
@@ -34,6 +34,8 @@ func (d *Dragon) stands(word string) bool {
 		return !d.written()
 	case "treated":
 		return d.written()
+	case "restored": // it has no pool that does not exist
+		return !slices.ContainsFunc(d.conf, func(l lead) bool { return l.pool < 0 })
 	}
 	x := d.decision()
 	return x != nil && x.State == healer.State(word)
