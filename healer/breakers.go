@@ -92,6 +92,10 @@ func (b *Breaker) covers(f *Facts, r *Record) bool {
 	return slices.Contains(scopesFor(b.Name, f), b.Scope)
 }
 
+// restarts reports whether a breaker is about dragons that restart: a trial that restarts and
+// comes back shows that it is over, also one that does not help. One of a storm has to help.
+func (b *Breaker) restarts() bool { return b.Name == "fleet_boot" || b.Name == "foreign" }
+
 // condition is what a breaker is shown in every cycle, also when nothing is wrong.
 type condition struct {
 	name, scope string

@@ -388,6 +388,11 @@ func (c *cycle) tried(s *subject, a *Action) {
 		case c.leavesStronger(s, a):
 			b.Trial = ""
 			c.m.TouchFleet()
+		case b.restarts() && a.Outcome == NoEffect && a.Proof != 0: // it came back, and is still sick of its own
+			c.drop(b.Name, b.Scope)
+		case b.restarts() && (a.Outcome == NoEffect || a.Outcome == NotExecuted): // it answers, and did not restart
+			b.Trial = ""
+			c.m.TouchFleet()
 		default:
 			b.State, b.Trial, b.Until = BreakerOpen, "", c.now.Add(c.p.Breakers.Reopen)
 			c.m.TouchFleet()
