@@ -500,7 +500,7 @@ func ladderKey(reason Reason, model string) string { return efficacyKey("ladder"
 // tally remembers how a step of the ladder ended, and opens the efficacy breaker of a
 // step that no longer helps, which is then skipped.
 func (c *cycle) tally(s *subject, a *Action) {
-	step := s.p.Ladder.label(a.Rung)
+	step := s.p.Ladder.label(a.Reason, a.Rung)
 	if step == "" { // the policy has a shorter ladder by now
 		step = string(a.Kind)
 	}

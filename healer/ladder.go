@@ -40,7 +40,7 @@ func (c *cycle) step(s *subject) step {
 	}
 	if n := len(l.Steps); n > 0 && s.r.Refused >= n {
 		// Also for a reason that must not climb: it would be tried forever.
-		st.rung, st.kind = min(rung, n), l.Steps[min(rung, n)-1]
+		st.rung, st.kind = min(rung, n), l.kindOf(d.reason, min(rung, n))
 		if st.hold == 0 {
 			st.exhausted = "it refuses" + refusals(s.r)
 		}
@@ -49,14 +49,14 @@ func (c *cycle) step(s *subject) step {
 	if rung > len(l.Steps) {
 		st.rung = len(l.Steps)
 		if len(l.Steps) > 0 {
-			st.kind = l.Steps[st.rung-1]
+			st.kind = l.kindOf(d.reason, st.rung)
 		}
 		if st.hold == 0 {
 			st.exhausted = exhausted(len(l.Steps), len(st.skipped)) + refusals(s.r)
 		}
 		return st
 	}
-	st.kind, st.label = l.Steps[rung-1], l.label(rung)
+	st.kind, st.label = l.kindOf(d.reason, rung), l.label(d.reason, rung)
 	if st.kind != Reboot {
 		return st
 	}
@@ -93,13 +93,22 @@ func exhausted(steps, skipped int) string {
 	return fmt.Sprintf("all %d steps of the ladder were tried", steps)
 }
 
+// kindOf is the step of a rung for a reason. One that must not climb gets a restart, also where
+// the ladder begins with a reboot: a reboot cures no heat, no sensor and no pool.
+func (l *LadderPolicy) kindOf(reason Reason, rung int) Kind {
+	if d := detectorOf(reason); d != nil && d.maxRung == 1 {
+		return Restart
+	}
+	return l.Steps[rung-1]
+}
+
 // label names a step of the ladder by its kind, and the second and third of a kind by their
 // number too: reboot, reboot#2. What helps first need not help again.
-func (l *LadderPolicy) label(rung int) string {
+func (l *LadderPolicy) label(reason Reason, rung int) string {
 	if rung < 1 || rung > len(l.Steps) {
 		return ""
 	}
-	kind := l.Steps[rung-1]
+	kind := l.kindOf(reason, rung)
 	if n := howMany(l.Steps[:rung], func(k Kind) bool { return k == kind }); n > 1 {
 		return fmt.Sprintf("%s#%d", kind, n)
 	}
@@ -120,7 +129,7 @@ func (c *cycle) pick(s *subject, st *step) {
 	if s.r.Rung == 0 && d.boards {
 		best := c.bestStart(s)
 		for ; st.rung < best; st.rung++ {
-			st.skipped = append(st.skipped, l.label(st.rung))
+			st.skipped = append(st.skipped, l.label(d.reason, st.rung))
 		}
 		st.first = c.firstTreated(s, st.rung)
 	}
@@ -130,11 +139,11 @@ func (c *cycle) pick(s *subject, st *step) {
 			return
 		}
 		if st.rung >= d.maxRung { // it must not climb, so it waits for the next probe
-			st.useless = fmt.Sprintf("%s does not help: %d of the last %d did", l.Steps[st.rung-1], o.good(), len(o.Last))
+			st.useless = fmt.Sprintf("%s does not help: %d of the last %d did", l.kindOf(d.reason, st.rung), o.good(), len(o.Last))
 			st.retry = probeEvery - c.now.Since(o.Tried)
 			return
 		}
-		st.skipped = append(st.skipped, l.label(st.rung))
+		st.skipped = append(st.skipped, l.label(d.reason, st.rung))
 	}
 }
 
@@ -145,7 +154,8 @@ func (c *cycle) probes(o *Outcomes) bool {
 
 // stepKey is the key of what is known of a step for what the dragon suffers from.
 func (c *cycle) stepKey(s *subject, rung int) string {
-	return efficacyKey(s.p.Ladder.label(rung), detectors[s.fired].reason, s.f.Model)
+	reason := detectors[s.fired].reason
+	return efficacyKey(s.p.Ladder.label(reason, rung), reason, s.f.Model)
 }
 
 func (c *cycle) useless(o *Outcomes) bool {

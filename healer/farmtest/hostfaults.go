@@ -185,6 +185,18 @@ func (p *command) pause() func(*World) {
 	}
 }
 
+// steps reads the steps of the ladder, half an hour apart.
+func (p *command) steps(l *healer.LadderPolicy) {
+	l.Steps, l.Hold = nil, nil
+	for p.err == nil && (len(l.Steps) == 0 || len(p.words) > 0) {
+		kind := healer.Reboot
+		if p.oneOf("restart", "reboot") == "restart" {
+			kind = healer.Restart
+		}
+		l.Steps, l.Hold = append(l.Steps, kind), append(l.Hold, 30*time.Minute)
+	}
+}
+
 // policy reads a setting of the healer's policy.
 func (p *command) policy(to *healer.Policy) {
 	d := &to.Default
@@ -220,6 +232,8 @@ func (p *command) policy(to *healer.Policy) {
 		to.Breakers.Scope = healer.Ratio(p.ratio())
 	case "downshift":
 		d.Heat.DownshiftEnabled = true
+	case "steps":
+		p.steps(&d.Ladder)
 	case "boards":
 		d.Boards = p.number(0, 16)
 	case "tuning_max":

@@ -233,7 +233,7 @@ func healingDefaultSections() []section {
 			{key: "frozen_swing", from: "1", to: "100", doc: "By how many °C every other board of the dragon must vary for `frozen_for`."},
 		}},
 		{path: "healing.default.ladder", about: "The steps that are tried on a sick dragon, one after the other.", rows: []setting{
-			{key: "steps", doc: "The steps in order: restart (of the miner process) or reboot."},
+			{key: "steps", doc: "The steps in order: restart (of the miner process) or reboot. Faults that a reboot must not answer get a restart in any case."},
 			{key: "hold", doc: "How long nothing more is done after each step. One duration for each."},
 			{key: "hold[]", from: "1m", to: longest},
 			{key: "judge", from: "1m", to: longest, doc: "When the effect of a step is judged, in addition to the dragon's tuning time."},
