@@ -146,7 +146,9 @@ func (x *upgrade) boot() {
 	gone := "it came back, and is gone"
 	switch x.Phase {
 	case UpgradeRebooting:
-		limit, reached, next = p.Rebooting, x.upload.Proof != 0, UpgradeTelling
+		// Where the uptime cannot be read, only the new version shows that it has booted.
+		booted := s.fresh && !s.f.Uptime.IsKnown() && s.f.Firmware == x.ro.Release.Version && x.From != s.f.Firmware
+		limit, reached, next = p.Rebooting, x.upload.Proof != 0 || booted, UpgradeTelling
 		gone = "it did not come back within " + ShortDuration(limit)
 	case UpgradeTelling:
 		limit, reached, next = p.Telling, s.fresh && s.f.Firmware == x.ro.Release.Version, UpgradeHashing

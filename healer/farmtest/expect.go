@@ -21,7 +21,7 @@ func (p *command) expectation() func(*World) {
 	})
 }
 
-var expected = []string{"well", "sick", "quarantined", "lost", "conflict", "untouched", "treated", "restored"}
+var expected = []string{"well", "sick", "quarantined", "lost", "conflict", "untouched", "treated", "restored", "upgraded"}
 
 // stands reports whether a word of an expectation is true of the dragon.
 func (d *Dragon) stands(word string) bool {
@@ -34,6 +34,8 @@ func (d *Dragon) stands(word string) bool {
 		return !d.written()
 	case "treated":
 		return d.written()
+	case "upgraded":
+		return d.firmware != firmware(d.N)
 	case "restored": // it has no pool that does not exist
 		return !slices.ContainsFunc(d.conf, func(l lead) bool { return l.pool < 0 })
 	}

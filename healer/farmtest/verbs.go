@@ -35,7 +35,7 @@ import (
 //	quarantine d3                      release d3             ack harm|foreign|…
 //	ask d3 restart|reboot|configure|firmware [by rollout:x] [force] [until sent]
 //	config low_ratio 0.99              firmware …: see rollout
-//	expect d3 well|sick|quarantined|lost|conflict|untouched|treated|restored
+//	expect d3 well|sick|quarantined|lost|conflict|untouched|treated|restored|upgraded
 //
 // A dragon may also be a range d3-d9, several d3,d5, a part 20%, or all. Without a duration it lasts.
 var verbs = map[string]func(*command) func(*World){
