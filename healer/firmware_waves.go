@@ -104,8 +104,8 @@ func (c *cycle) waveOf(ro *FirmwareRollout) *wave {
 // awayFor is how long a wave waits for dragons that may come back by themselves.
 const awayFor = 24 * time.Hour
 
-// gone reports whether a dragon is away, and for how long does not depend on an outage or on
-// people at work that end within a day.
+// gone reports whether the wave does not wait for a dragon: it is away, or not fit, and that does
+// not depend on an outage or on people at work that end within a day.
 func (w *wave) gone(s *subject) bool {
 	switch s.r.State {
 	case StateUnreachable, StateMaintenance:
@@ -113,7 +113,25 @@ func (w *wave) gone(s *subject) bool {
 	case StateQuarantined, StateLost, StateFlapping:
 		return true
 	}
-	return false
+	// Its mark may be from an earlier rollout, and it may have been fit since.
+	return s.r.Unfit != 0 && w.now.Since(max(s.r.Unfit, w.ro.Begun)) >= awayFor
+}
+
+// markUnfit remembers since when the dragons that wait are not fit for the firmware. What many
+// suffer from does not count.
+func (c *cycle) markUnfit(w *wave) {
+	for _, s := range w.waiting {
+		unfit := c.unfit(s, &w.ro.Release) != "" && c.unrelatedCause(s) == ""
+		switch {
+		case unfit && s.r.Unfit == 0:
+			s.r.Unfit = c.now
+		case !unfit && s.r.Unfit != 0:
+			s.r.Unfit = 0
+		default:
+			continue
+		}
+		c.m.touch(s.f.MAC)
+	}
 }
 
 // byRisk are the dragons that have not begun, the healthiest first.
@@ -156,7 +174,7 @@ func (w *wave) complete() bool {
 		return false
 	case len(w.waiting) == 0 || w.room() <= 0:
 		return true
-	case len(w.begun) == 0 && !(w.last() && w.before > 0):
+	case w.before+len(w.begun) == 0: // nothing has shown that the firmware works
 		return false
 	}
 	// In the first waves each fault domain gives one dragon, and there may be no more domains.
@@ -224,6 +242,7 @@ func (ro *FirmwareRollout) advance(c *cycle) {
 		return
 	}
 	w, p := c.waveOf(ro), &c.p.Firmware
+	c.markUnfit(w)
 	switch {
 	case w.lost >= p.Lost && p.Lost > 0:
 		c.move(ro, RolloutAborted, fmt.Sprintf("%d dragons did not come back", w.lost))

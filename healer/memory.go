@@ -150,6 +150,7 @@ type Record struct {
 	Released   Moment     `json:"released,omitempty"`  // from the last quarantine
 	Lost       Moment     `json:"lost,omitempty"`      // when it did not come back from an action
 	Costly     Moment     `json:"costly,omitempty"`    // since when the next step costs more than it may bring; 0: it does not
+	Unfit      Moment     `json:"unfit,omitempty"`     // since when it is not fit for the firmware that it waits for; 0: it is
 	Flapping   Moment     `json:"flapping,omitempty"`  // the last unexplained restart of a flapping dragon
 	DeadHot    []int      `json:"dead_hot,omitempty"`  // boards that died of heat and have not been alive since
 	Downshift  *Downshift `json:"downshift,omitempty"` // never changed once made

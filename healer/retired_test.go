@@ -92,6 +92,22 @@ func TestNoRolloutBeginsForRetiredDragonsAlone(t *testing.T) {
 	}
 }
 
+func TestNoRolloutBeginsByItselfForQuarantinedDragonsAlone(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 3).settle()
+	for _, u := range f.units {
+		if f.tick(); !f.plan.WantsFirmware(aRelease()) {
+			t.Error("one is healthy, and no rollout is wanted")
+		}
+		if err := f.mem.Quarantine(f.now, u.who.MAC, "user:ann", "a test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.tick(); f.plan.WantsFirmware(aRelease()) {
+		t.Error("all are in quarantine, and a rollout is wanted")
+	}
+}
+
 // Whether the firmware works is not known of a canary that is retired in its soak: a human has to
 // say to go on, and then another is the canary.
 func TestACanaryThatIsRetiredPausesTheRollout(t *testing.T) {

@@ -149,7 +149,8 @@ func (p *Plan) Rollout(id string) *FirmwareShown {
 }
 
 // WantsFirmware reports whether the option auto_upgrade may begin a rollout of a release: some
-// dragon that is not retired has an older one, and no rollout of it was aborted.
+// healthy dragon that is not retired has an older one, and no rollout of it was aborted. The
+// others would keep a rollout open that no dragon can begin.
 func (p *Plan) WantsFirmware(r FirmwareRelease) bool {
 	failed := make(map[string]bool) // MACs
 	for i := range p.Firmware {
@@ -167,7 +168,7 @@ func (p *Plan) WantsFirmware(r FirmwareRelease) bool {
 	}
 	retired := retiredBy(p.Pauses)
 	return slices.ContainsFunc(p.Dragons, func(d Decision) bool {
-		return !d.Conflict && !retired[d.MAC] && !failed[d.MAC] && r.Fits(&d.Who) == nil
+		return d.State == StateHealthy && !retired[d.MAC] && !failed[d.MAC] && r.Fits(&d.Who) == nil
 	})
 }
 
