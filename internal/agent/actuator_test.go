@@ -103,3 +103,33 @@ func TestWebhooksAreToldOfAWriteWithoutAnAnswer(t *testing.T) {
 		}
 	})
 }
+
+// An hour of a large farm has more writes than looks.
+func TestSeveralDragonsAreHealedBetweenTwoLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixtureOf(t, 30, func(i int) dragontest.Spec { return dragontest.Spec{Uptime: time.Duration(i+20) * time.Hour} }, nil)
+		w.policy.Fleet.PerHourMin, w.policy.Fleet.InFlightMin = 360, 3 // ten seconds apart
+		w.policy.Breakers.StormFresh = 0.5
+		w.policy.Default.Ladder.Steps = []healer.Kind{healer.Reboot}
+		w.policy.Default.Ladder.Hold = w.policy.Default.Ladder.Hold[:1]
+		w.start()
+		w.settle()
+		for i := range 3 {
+			w.dragons.Dragon(i).Inject(dragontest.DeadBoard, dragontest.Board(1), dragontest.CuredBy(dragontest.CuredByReboot))
+		}
+		var at []time.Duration
+		w.until("three are rebooted", time.Hour, func() bool {
+			n := 0
+			for i := range 3 {
+				n += len(w.wrote(i))
+			}
+			for len(at) < n {
+				at = append(at, time.Since(w.clock.start))
+			}
+			return n == 3
+		})
+		if span := at[2] - at[0]; span >= time.Minute {
+			t.Errorf("three writes took %s, each as long as a look: %v", span, at)
+		}
+	})
+}
