@@ -263,9 +263,9 @@ func (r *ConfigRecord) canRollBack(rollout string) bool {
 	return r != nil && r.Rollout == rollout && r.Old != nil && !r.Restored
 }
 
-// owed reports whether a dragon has not got back what it had before a rollout that never
+// rollbackPending reports whether a dragon has not got back what it had before a rollout that never
 // worked on it.
-func (r *ConfigRecord) owed(ro *ConfigRollout, mac string) bool {
+func (r *ConfigRecord) rollbackPending(ro *ConfigRollout, mac string) bool {
 	return r.canRollBack(ro.ID) && (!ro.proven() || ro.failedOn(mac))
 }
 
@@ -338,7 +338,7 @@ func (c *cycle) tidyRollouts() {
 			ro.Failed = slices.DeleteFunc(slices.Clone(ro.Failed), func(x Failure) bool { return c.now.Since(x.At) >= failuresKept })
 			c.m.TouchFleet()
 		}
-		if c.now.Since(ro.Wanted) >= rolloutForgotten && !c.owes(ro) {
+		if c.now.Since(ro.Wanted) >= rolloutForgotten && !c.rollbackHidden(ro) {
 			f.Rollouts = slices.DeleteFunc(slices.Clone(f.Rollouts), func(x *ConfigRollout) bool { return x == ro })
 			c.drop("rollout", ro.ID)
 			c.m.TouchFleet()
@@ -346,11 +346,11 @@ func (c *cycle) tidyRollouts() {
 	}
 }
 
-// owes reports whether a dragon that is out of sight must get back what it had before a rollout.
+// rollbackHidden reports whether a dragon that is out of sight must get back what it had before a rollout.
 // Those in sight have their rollback, or their next rollout has taken it over.
-func (c *cycle) owes(ro *ConfigRollout) bool {
+func (c *cycle) rollbackHidden(ro *ConfigRollout) bool {
 	for mac, r := range c.m.Dragons {
-		if s := c.byMAC[mac]; (s == nil || s.f.Status == Absent) && r.Config.owed(ro, mac) {
+		if s := c.byMAC[mac]; (s == nil || s.f.Status == Absent) && r.configOf(ro.ID).rollbackPending(ro, mac) {
 			return true
 		}
 	}

@@ -118,7 +118,7 @@ func (c *cycle) compare(s *subject) {
 // configuration that it worked with last, if the previous desired state never worked on it.
 // Otherwise a rollback goes to what it has now.
 func (c *cycle) inheritRecord(s *subject, r *ConfigRecord) *ConfigRecord {
-	if ro := c.m.configRollout(r.Rollout); ro == nil || !r.owed(ro, s.f.MAC) {
+	if ro := c.m.configRollout(r.Rollout); ro == nil || !r.rollbackPending(ro, s.f.MAC) {
 		return nil
 	}
 	return &ConfigRecord{Rollout: s.rollout.ID, Old: r.Old}

@@ -64,7 +64,7 @@ func (c *cycle) overlay(s *subject) {
 		if inPlace {
 			s.layered.above = ro
 		}
-		if inPlace || c.gaveUp(s, ro, ItemAutotune) && !s.owes(ro) || c.onlyObserved(s) {
+		if inPlace || c.gaveUp(s, ro, ItemAutotune) && !s.rollbackPending(ro) || c.onlyObserved(s) {
 			f.Desired, s.layered.over = s.layered.pools, false
 		}
 	}
@@ -93,8 +93,8 @@ func (c *cycle) onlyObserved(s *subject) bool {
 	return len(pools) > 0 && c.p.Rollout.Mode == Enforce && c.p.ModeFor(&ConfigStep{Heat: s.f.Desired.Heat}, s.f.Profile) != Enforce
 }
 
-// owes reports whether a rollout did not work on the dragon, and what it had is to come back.
-func (s *subject) owes(ro *ConfigRollout) bool {
+// rollbackPending reports whether a rollout did not work on the dragon, and what it had is to come back.
+func (s *subject) rollbackPending(ro *ConfigRollout) bool {
 	r := s.r.configOf(ro.ID)
 	return !ro.proven() && ro.failedOn(s.f.MAC) && r.canRollBack(ro.ID) && len(r.Old.desiredState(true).Differences(s.f.Configured)) > 0
 }
