@@ -66,7 +66,8 @@ The file is read again at ` + "`SIGHUP`" + ` (` + "`systemctl reload`" + ` check
 with ` + "`--web.enable-lifecycle`" + `, whose answer has the errors.
 A valid file is applied as a whole, without a restart of anything. On an error the old configuration stays. Only
 ` + "`%s`" + ` and the flags need a restart, and so does ` + "`firmware.auto_upgrade`" + ` where ` + "`collectors.firmware`" + ` is off, because
-it makes dragons ask their vendors. A file that changes one of these is refused, also if only the content of a file of ` + "`ha.etcd`" + ` is another one. So is a
+it makes dragons ask their vendors. A file that changes one of these is refused, also if only the content of
+` + "`ha.etcd.password_file` or `ca_file`" + ` is another one. So is a
 healing policy that makes too many dragons sick at once.
 ` + "`mother_config_last_reload_successful`" + ` is 1 if the last reload succeeded.
 
