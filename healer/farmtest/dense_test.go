@@ -36,7 +36,7 @@ func firstOf(text, invariant string) []string {
 
 // Whatever lasts in a farm, and whatever comes on top of it, the invariants hold.
 func TestDenseWeeks(t *testing.T) {
-	farms, most := 20, 12
+	farms, most := 12, 12
 	switch {
 	case *soak:
 		farms, most = *soakFarms, *soakMost
