@@ -6,8 +6,10 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
@@ -91,6 +93,23 @@ func TestDebugShowsTheAnswersOfADragonThatIsDown(t *testing.T) {
 		f.dragons.Dragon(0).Inject(dragontest.Unplugged)
 		if page := debug(); !strings.Contains(page, "-- /api/summary: failed after ") {
 			t.Error(page)
+		}
+	})
+}
+
+// A scrape keeps no text. A page that is asked for during one reads the dragon again.
+func TestDebugShowsTheAnswerAlsoDuringAScrape(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFarm(t, dragontest.FleetConfig{})
+		defer f.close()
+		f.dragons.Dragon(0).Inject(dragontest.Slow, dragontest.Delay(time.Second), dragontest.On("summary"))
+		var scraped sync.WaitGroup
+		scraped.Go(func() { get(t.Context(), f.Probe(), "/probe?target="+f.worker(0), timeoutHeader, "5") })
+		synctest.Wait()
+		page := get(t.Context(), f.Probe(), "/probe?debug=true&target="+f.worker(0), timeoutHeader, "5").Body.String()
+		scraped.Wait()
+		if !strings.Contains(page, `"DEVS"`) || f.dragons.Dragon(0).Traffic().Requests["summary"] != 2 {
+			t.Errorf("%d requests: %s", f.dragons.Dragon(0).Traffic().Requests["summary"], page)
 		}
 	})
 }

@@ -64,9 +64,9 @@ func downReason(err error) string {
 }
 
 type target struct {
-	name  string // host[:port] as the operator wrote it
-	asked time.Time
-	leads string // the last address that the name led to; empty before it was resolved
+	name     string // host[:port] as the operator wrote it
+	asked    time.Time
+	resolved string // the last address of the name; empty before there was one
 
 	mu  sync.Mutex
 	now TargetStatus
@@ -142,9 +142,9 @@ func (s *Scanner) askTarget(ctx context.Context, t *target) TargetStatus {
 		return TargetStatus{Reason: downUnresolved, Detail: err.Error()}
 	}
 	now := TargetStatus{Address: address}
-	if old := t.leads; old != address {
-		t.leads = address
-		if !s.asksWithout(t, old) {
+	if old := t.resolved; old != address {
+		t.resolved = address
+		if !s.otherwiseAsked(t, old) {
 			s.unlock(old)
 		}
 	}
@@ -180,8 +180,8 @@ func (s *Scanner) askTarget(ctx context.Context, t *target) TargetStatus {
 	return now
 }
 
-// asksWithout reports whether an address is scanned, or that of another target than t.
-func (s *Scanner) asksWithout(t *target, address string) bool {
+// otherwiseAsked reports whether an address is scanned, or that of another target than t.
+func (s *Scanner) otherwiseAsked(t *target, address string) bool {
 	return s.hosts.contains(endpoint(address)) ||
 		slices.ContainsFunc(s.targets, func(o *target) bool { return o != t && o.status().Address == address })
 }

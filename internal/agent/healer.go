@@ -1,6 +1,6 @@
 // Package agent runs the healer: it reads the dragons, calls package healer to decide,
 // persists the memory, carries out the plan, and answers
-// requests that are not written down yet. All effects of healing are here.
+// requests of people. All effects of healing are here.
 package agent
 
 import (
@@ -124,7 +124,7 @@ type Healer struct {
 	writer         *store.Writer[store.Records] // to backend
 	opening        chan struct{}                // closed when the state has been opened, or not; nil: no attempt is under way
 	held           bool                         // by another process
-	unsaved        []unsaved                    // requests of people
+	unsaved        []unsaved                    // requests that are not written down yet
 	saidHeld       bool                         // what was logged last
 	storeErr       error                        // why there is no backend
 	follows        bool                         // the memory is by the line of time of the instance that leads

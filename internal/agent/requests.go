@@ -208,7 +208,7 @@ func (h *Healer) Quarantine(ctx context.Context, target, by, reason string) erro
 // Release puts a quarantined or flapping dragon back into the healer's hands.
 func (h *Healer) Release(ctx context.Context, target, by string) error {
 	return h.changeOne(ctx, "releasing", healer.Release, by, func(now healer.Instant) (mac, note string, err error) {
-		if mac, err = h.macOf(target); err == nil {
+		if mac, err = h.macOf(target); err == nil && by != "" { // else it is refused, and takes nothing back
 			err = h.takeBack(mac)
 		}
 		if err == nil {

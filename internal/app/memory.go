@@ -26,7 +26,7 @@ func boundMemory(ctx context.Context, live func() uint64) {
 	}
 	tick := time.Tick(memoryInterval)
 	for was := 0; ; {
-		percent := max(leastPercent, min(100, int(100*garbageAtMost/max(live(), 1))))
+		percent := int(max(leastPercent, min(100, 100*garbageAtMost/max(live(), 1))))
 		if percent < was-was/8 || percent > was+was/8 { // each call stops the world
 			debug.SetGCPercent(percent)
 			was = percent

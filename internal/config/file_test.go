@@ -423,7 +423,7 @@ func TestProfilesThatMeetInEveryWayAreRefused(t *testing.T) {
 	}
 }
 
-// Profiles of one dragon each meet nobody, so any number will do.
+// Profiles of one dragon each do not overlap, so there may be any number of them.
 func TestEachDragonMayHaveAProfile(t *testing.T) {
 	const dragons = 1000
 	var b strings.Builder
