@@ -56,15 +56,16 @@ func (d *Dragon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.spec.OnRequest != nil {
 		d.spec.OnRequest(endpoint)
 	}
-	if !aside(endpoint) {
-		defer func() {
+	leave := sync.OnceFunc(func() {
+		if !aside(endpoint) {
 			d.mu.Lock()
 			d.traffic.InFlight--
 			d.mu.Unlock()
-		}()
-	}
+		}
+	})
+	defer leave()
 
-	if !d.admit(w, r, endpoint) {
+	if !d.admit(w, r, endpoint, leave) {
 		return
 	}
 	switch {
@@ -86,8 +87,8 @@ func (d *Dragon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit applies the faults that strike before a request is looked at. It reports
-// whether the request goes on.
-func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) bool {
+// whether the request goes on. It calls leave before a reset: the client may ask again at once.
+func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string, leave func()) bool {
 	for {
 		d.mu.Lock()
 		now := d.advance()
@@ -126,6 +127,7 @@ func (d *Dragon) admit(w http.ResponseWriter, r *http.Request, endpoint string) 
 			return true
 		}
 		if !again {
+			leave()
 			resetConnection(w)
 			return false
 		}
