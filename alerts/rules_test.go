@@ -143,7 +143,7 @@ func TestEveryAlertSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// pages are the alerts that page: what only a person can mend, and what gets
+// pages are the alerts that page: what only a person can repair, and what gets
 // worse until morning.
 var pages = []string{
 	"DuplicateMAC", "EfficacyLatched", "ExporterDown", "FleetHashrateDrop", "HarmLatched", "HealerDown", "HealerIsolated", "HealerReadOnly",

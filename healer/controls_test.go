@@ -73,7 +73,7 @@ func TestPausesOverlapAndEndEachByItself(t *testing.T) {
 	}
 	facts := f.facts(f.units[3])
 	if f.mem.CheckHold(f.now, facts.MAC) == nil {
-		t.Error("no hindrance while paused")
+		t.Error("nothing holds it while paused")
 	}
 	f.run(time.Hour)
 	if len(f.sent) != 1 || len(f.mem.Fleet.Pauses) != 0 {
@@ -107,7 +107,7 @@ func TestHindranceBetweenDecisionAndSend(t *testing.T) {
 			t.Fatal(err)
 		}
 		if m.CheckHold(f.now, facts.MAC) == nil {
-			t.Errorf("%s: no hindrance", name)
+			t.Errorf("%s: nothing holds it", name)
 		}
 	}
 }

@@ -97,7 +97,7 @@ type Comparison struct {
 	Refused string `json:"refused,omitempty"` // why it would not be taken over
 	Guarded
 	Changes []Change `json:"changes"` // decisions that would differ, by MAC
-	Wishes  int      `json:"wishes"`  // dragons whose desired pools, autotune mode or firmware would differ
+	Desired int      `json:"wishes"`  // dragons whose desired pools, autotune mode or firmware would differ
 }
 
 // Change is a decision as it is and as it would be. It rests on the evidence that has
@@ -130,20 +130,20 @@ func Compare(now Instant, mem *Memory, before, after PolicyView) *Comparison {
 			x.Changes = append(x.Changes, Change{*a, *b})
 		}
 	}
-	x.Wishes = wishesThatDiffer(before.View, after.View)
+	x.Desired = desiredStatesThatDiffer(before.View, after.View)
 	slices.SortStableFunc(x.Changes, func(a, b Change) int { return strings.Compare(a.Before.MAC, b.Before.MAC) })
 	return x
 }
 
-func wishesThatDiffer(before, after *View) (n int) {
-	type wish struct{ key, firmware string }
-	of := func(f *Facts) (w wish) {
+func desiredStatesThatDiffer(before, after *View) (n int) {
+	type desired struct{ key, firmware string }
+	of := func(f *Facts) (w desired) {
 		if f.Desired != nil {
-			w = wish{f.Desired.Key, f.Desired.Firmware}
+			w = desired{f.Desired.Key, f.Desired.Firmware}
 		}
 		return w
 	}
-	was := make(map[string]wish, len(before.Dragons))
+	was := make(map[string]desired, len(before.Dragons))
 	for i := range before.Dragons {
 		was[before.Dragons[i].MAC] = of(&before.Dragons[i])
 	}
@@ -156,7 +156,9 @@ func wishesThatDiffer(before, after *View) (n int) {
 }
 
 // differences is how many dragons the other policy would change anything for.
-func (x *Comparison) differences() int { return len(x.Newly) + len(x.Over) + len(x.Changes) + x.Wishes }
+func (x *Comparison) differences() int {
+	return len(x.Newly) + len(x.Over) + len(x.Changes) + x.Desired
+}
 
 // Brief is a decision in words that change only when it does.
 func (d *Decision) Brief() string {

@@ -56,8 +56,8 @@ func TestTwoPoliciesAreCompared(t *testing.T) {
 	if err := explainComparison(&out, x); err != nil {
 		t.Fatal(err)
 	}
-	if x.Wishes != 2 || x.Empty() || x.ExitCode() != ExitAct || !strings.Contains(out.String(), "2 dragons would have another desired state") {
-		t.Errorf("another mode for one dragon and another firmware for the next: %d, exit code %d\n%s", x.Wishes, x.ExitCode(), out.String())
+	if x.Desired != 2 || x.Empty() || x.ExitCode() != ExitAct || !strings.Contains(out.String(), "2 dragons would have another desired state") {
+		t.Errorf("another mode for one dragon and another firmware for the next: %d, exit code %d\n%s", x.Desired, x.ExitCode(), out.String())
 	}
 	a, b := before, f.mem
 	a.Everything()

@@ -565,8 +565,8 @@ func Comparison(w io.Writer, x *healer.Comparison) error {
 	if x.Refused != "" {
 		verdict = "REFUSED: " + x.Refused
 	}
-	if x.Wishes > 0 {
-		fmt.Fprintf(w, "%d dragons would have another desired state (pools, autotune mode, firmware), which a rollout brings\n", x.Wishes)
+	if x.Desired > 0 {
+		fmt.Fprintf(w, "%d dragons would have another desired state (pools, autotune mode, firmware), which a rollout brings\n", x.Desired)
 	}
 	_, err := fmt.Fprintf(w, "%d would become sick (+, at most %d), %d would be well (-), %d decisions would change (~): %s\n",
 		len(x.Newly), x.Limit, len(x.Over), len(x.Changes), verdict)

@@ -45,7 +45,7 @@ type (
 		Name    string         `yaml:"name"`
 		Match   map[string]any `yaml:"match"`
 		Healing map[string]any `yaml:"healing,omitempty"`
-		Wish    map[string]any `yaml:"wish,omitempty"`
+		Desired map[string]any `yaml:"wish,omitempty"`
 	}
 )
 
@@ -78,7 +78,7 @@ func Convert(data []byte, passwords bool) (*Converted, error) {
 		}
 	}
 	if err := wrongWith(b.Bytes()); err != nil {
-		c.notes = append(c.notes, "the result has to be mended: "+err.Error())
+		c.notes = append(c.notes, "the result needs a change: "+err.Error())
 	}
 	slices.Sort(c.notes)
 	return &Converted{b.Bytes(), c.notes}, nil
@@ -271,7 +271,7 @@ func (c *converter) configs(tree map[string]any) {
 		}
 		c.rest(who, to)
 		sure := len(c.notes) == known
-		p.Healing, p.Wish = c.healing(t, path), c.wish(t, path)
+		p.Healing, p.Desired = c.healing(t, path), c.wish(t, path)
 		upgrade, told := pop[bool](c, t, path, "auto_upgrade", "true or false")
 		for _, v := range t { // an unknown table may be a misspelt apply_to
 			_, table := v.(map[string]any)
@@ -297,7 +297,7 @@ func (c *converter) configs(tree map[string]any) {
 				put(&c.out.Firmware, "auto_upgrade", upgrade)
 			}
 		}
-		if len(p.Healing)+len(p.Wish) > 0 {
+		if len(p.Healing)+len(p.Desired) > 0 {
 			c.out.Profiles = append(c.out.Profiles, p)
 		}
 	}

@@ -179,7 +179,7 @@ profiles:
 
 func TestAWrongResultIsReported(t *testing.T) {
 	got, err := Convert([]byte("[[configs]]\nautotune_mode = 'fast'\n[configs.apply_to]\nmac_addresses = ['12']\n"), true)
-	if err != nil || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "mended") || !strings.Contains(got.Notes[0], `"12" is not the MAC`) || !strings.Contains(got.Notes[0], `invalid value "fast"`) {
+	if err != nil || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "needs a change") || !strings.Contains(got.Notes[0], `"12" is not the MAC`) || !strings.Contains(got.Notes[0], `invalid value "fast"`) {
 		t.Errorf("%v %+v", err, got)
 	}
 }

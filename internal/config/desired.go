@@ -123,15 +123,15 @@ func (d *DesiredStates) Of(i healer.Device) *healer.DesiredState {
 	if i.IP == "" && strings.Contains(t.Worker, "{ip}") {
 		return nil // until its address is known
 	}
-	wish := &healer.DesiredState{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level, Firmware: t.Firmware, Priority: t.Priority}
+	want := &healer.DesiredState{Key: t.key, Name: strings.Join(t.Names, "+"), Mode: t.Mode, Level: t.Level, Firmware: t.Firmware, Priority: t.Priority}
 	if len(t.Pools) == 0 && t.Mode == "" {
-		wish.Name = t.firmwareName
+		want.Name = t.firmwareName
 	}
 	for _, p := range t.Pools {
 		p.User = workerName(t.Worker, p.User, i)
-		wish.Pools = append(wish.Pools, p)
+		want.Pools = append(want.Pools, p)
 	}
-	return wish
+	return want
 }
 
 // merge puts the more specific layers on the less specific ones, field by field.
@@ -231,33 +231,33 @@ func (c *Config) newDesiredStates(r *reader, sites []string, dir string) *Desire
 
 // desiredBy checks the desired state of a profile, and lists the keys that it sets.
 func (c *Config) desiredBy(r *reader, p *profile, path, dir string) (l desiredLayer, fields []string) {
-	wish := &p.Wish
+	want := &p.Desired
 	for _, key := range []string{"pools", "worker_name", "autotune.mode", "autotune.level", "firmware", "priority"} {
 		if r.has(path + "." + key) {
 			fields = append(fields, key)
 		}
 	}
-	if r.has(path+".pools") && (len(wish.Pools) == 0 || len(wish.Pools) > dragon.MaxPools) {
-		r.at(path+".pools", "%d pools: want 1 to %d, a dragon has %d places", len(wish.Pools), dragon.MaxPools, dragon.MaxPools)
+	if r.has(path+".pools") && (len(want.Pools) == 0 || len(want.Pools) > dragon.MaxPools) {
+		r.at(path+".pools", "%d pools: want 1 to %d, a dragon has %d places", len(want.Pools), dragon.MaxPools, dragon.MaxPools)
 	}
-	for i := range wish.Pools {
-		l.pools = append(l.pools, c.poolOf(r, &wish.Pools[i], fmt.Sprintf("%s.pools[%d]", path, i), dir))
+	for i := range want.Pools {
+		l.pools = append(l.pools, c.poolOf(r, &want.Pools[i], fmt.Sprintf("%s.pools[%d]", path, i), dir))
 	}
-	if l.worker = wish.WorkerName; r.has(path + ".worker_name") {
-		rest := workerName(wish.WorkerName, "", healer.Device{})
+	if l.worker = want.WorkerName; r.has(path + ".worker_name") {
+		rest := workerName(want.WorkerName, "", healer.Device{})
 		switch {
 		case strings.ContainsAny(rest, "{}"):
-			r.at(path+".worker_name", "invalid name %s: in braces it takes {user}, {worker}, {mac} and {ip}", shown(wish.WorkerName))
-		case !strings.Contains(wish.WorkerName, "{user}") || strings.ContainsFunc(wish.WorkerName, func(c rune) bool { return c <= ' ' || c > '~' }):
-			r.at(path+".worker_name", "invalid name %s: want {user} in it, as in %s, and no spaces", shown(wish.WorkerName), workerTemplate)
+			r.at(path+".worker_name", "invalid name %s: in braces it takes {user}, {worker}, {mac} and {ip}", shown(want.WorkerName))
+		case !strings.Contains(want.WorkerName, "{user}") || strings.ContainsFunc(want.WorkerName, func(c rune) bool { return c <= ' ' || c > '~' }):
+			r.at(path+".worker_name", "invalid name %s: want {user} in it, as in %s, and no spaces", shown(want.WorkerName), workerTemplate)
 		}
 	}
-	l.mode, l.level = wish.Autotune.check(r, path+".autotune")
+	l.mode, l.level = want.Autotune.check(r, path+".autotune")
 	if r.has(path + ".priority") {
-		l.priority = dragon.Known(float64(wish.Priority))
+		l.priority = dragon.Known(float64(want.Priority))
 	}
-	if l.firmware = wish.Firmware; r.has(path + ".firmware") {
-		if _, err := dragon.ParseFirmware(wish.Firmware); err != nil {
+	if l.firmware = want.Firmware; r.has(path + ".firmware") {
+		if _, err := dragon.ParseFirmware(want.Firmware); err != nil {
 			r.at(path+".firmware", "%s", err)
 		}
 	}

@@ -31,7 +31,7 @@ func (c *Config) complete() error {
 	c.check(r, filepath.Dir(c.File))
 	secret := slices.ContainsFunc(c.Logins, func(c credential) bool { return c.Password != "" }) ||
 		slices.ContainsFunc(c.Profiles, func(p profile) bool {
-			return slices.ContainsFunc(p.Wish.Pools, func(w desiredPool) bool { return len(w.Password) > 1 }) // x is none
+			return slices.ContainsFunc(p.Desired.Pools, func(w desiredPool) bool { return len(w.Password) > 1 }) // x is none
 		})
 	if info, err := os.Stat(c.File); err == nil && secret && othersRead(info) {
 		c.warn("%s contains passwords and others can read it: chmod 600", c.File)

@@ -21,7 +21,7 @@ type profile struct {
 	Name    string              `yaml:"name"`
 	Match   match               `yaml:"match"`
 	Healing healer.DragonPolicy `yaml:"healing"` // only the keys in the file count
-	Wish    desired             `yaml:"wish"`
+	Desired desired             `yaml:"wish"`
 }
 
 // match selects the dragons that are in every list that is set.

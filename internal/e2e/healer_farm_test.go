@@ -228,9 +228,9 @@ func TestAFleetOfAHundred(t *testing.T) {
 	// Not so quick: the hold of 45 minutes after a power cut must be long enough to be seen.
 	w := newFarm(t, 100, quick/2, shipped, "--dragon-health-reboot", "--dragon-timeout=2")
 	all := w.dragons.Dragons()
-	const bait = 50
-	lures := func() {
-		w.dragons.Dragon(bait).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
+	const patient = 50
+	hurt := func() {
+		w.dragons.Dragon(patient).Inject(dragontest.DeadBoard, dragontest.CuredBy(dragontest.CuredByRestart))
 	}
 	opens := func(breaker string) {
 		t.Helper()
@@ -244,7 +244,7 @@ func TestAFleetOfAHundred(t *testing.T) {
 		d.Inject(dragontest.PoolDead)
 	}
 	opens("pool")
-	lures()
+	hurt()
 	eventually(t, "the sick dragon is held by it", func() bool {
 		return w.value(fmt.Sprintf("mother_healer_blocked{gate=%q}", healer.GatePool)) >= 1
 	})
@@ -253,7 +253,7 @@ func TestAFleetOfAHundred(t *testing.T) {
 	for _, d := range all {
 		d.Clear(dragontest.PoolDead)
 	}
-	w.dragons.Dragon(bait).Clear()
+	w.dragons.Dragon(patient).Clear()
 	w.healthy()
 
 	// The fleet loses its network: half refuses, half says nothing.
@@ -277,15 +277,15 @@ func TestAFleetOfAHundred(t *testing.T) {
 		d.PowerOn()
 	}
 	back := w.now()
-	lures()
+	hurt()
 	opens("fleet_boot") // on a busy machine the board is seen to be dead only when that closes
 	w.live(back.Add(40 * time.Minute).Sub(w.now()))
 	w.wantNoWrites("the forty minutes after a power cut")
-	eventually(t, "the sick dragon is healed after that", func() bool { return len(w.writes()) == 1 && len(w.dragons.Dragon(bait).ActiveFaults()) == 0 })
+	eventually(t, "the sick dragon is healed after that", func() bool { return len(w.writes()) == 1 && len(w.dragons.Dragon(patient).ActiveFaults()) == 0 })
 	if after := w.writes()[0].At.Sub(back); after < 45*time.Minute {
 		t.Errorf("acted %v after the power came back, want 45 minutes of hold", after)
 	}
-	w.waitFor(bait, healer.StateProbation)
+	w.waitFor(patient, healer.StateProbation)
 
 	// Five boards die that a reboot brings back, and one that nothing does.
 	sick := []int{3, 17, 31, 64, 98}

@@ -80,7 +80,7 @@ type HealingAnswer struct {
 	Action   healer.Kind   `json:"action,omitempty"`
 	Blocked  healer.Gate   `json:"blocked_by,omitempty"` // the first gate in the way
 	Note     string        `json:"note,omitempty"`
-	Wish     healer.Phase  `json:"wish,omitempty"` // state of its desired configuration; empty: none
+	Desired  healer.Phase  `json:"wish,omitempty"` // state of its desired configuration; empty: none
 	// Firmware is the same for the desired firmware.
 	Firmware healer.FirmwareIs `json:"wish_firmware,omitempty"`
 }
@@ -169,7 +169,7 @@ func (l look) describe(d *fleet.Dragon, now time.Time) DragonAnswer {
 		a.Restarting = ours
 	}
 	if x.Desired != nil {
-		a.Healer.Wish, a.Healer.Firmware = x.Desired.Phase, x.Desired.Firmware
+		a.Healer.Desired, a.Healer.Firmware = x.Desired.Phase, x.Desired.Firmware
 	}
 	if x.Evidence.Baseline > 0 {
 		a.Expected = dragon.Known(x.Evidence.Baseline)

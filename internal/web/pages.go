@@ -308,7 +308,7 @@ func changesOf(a *DragonAnswer, retired bool) []changeLink {
 		return changeLink{"confirm?" + url.Values{"do": {do}, "dragon": {a.Worker}}.Encode(), text, tone}
 	}
 	var list []changeLink
-	if a.Healer.Wish == healer.PhaseStuck || a.Healer.Wish == healer.PhaseConflict {
+	if a.Healer.Desired == healer.PhaseStuck || a.Healer.Desired == healer.PhaseConflict {
 		list = append(list, changeLink{"confirm?" + url.Values{"do": {"ack"}, "breaker": {"config"}, "scope": {a.Worker}}.Encode(), "Retry configuration", ""})
 	}
 	switch a.Healer.State {
