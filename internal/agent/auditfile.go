@@ -187,11 +187,11 @@ func (h *Healer) appendAudit(records ...healer.Audit) {
 	var x auditLines
 	for i := range records {
 		r := &records[i]
-		h.metrics.decided(r)
 		_ = logOf(h, r).Log(fieldsOf(r)...)
 		if h.held || h.cutOff() {
 			continue
 		}
+		h.metrics.decided(r)
 		h.auditSeq++
 		r.Seq, r.HealerID, r.Generation = h.auditSeq, h.config.ID, h.generation()
 		if h.config.OnAudit != nil {

@@ -369,6 +369,23 @@ func (w *fixture) metric(name string, labels ...string) float64 {
 	return -1
 }
 
+// total is the sum of all series of a counter.
+func (w *fixture) total(name string) (sum float64) {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
 func fits(m *dto.Metric, labels []string) bool {
 	for i := 0; i < len(labels); i += 2 {
 		if !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == labels[i] && l.GetValue() == labels[i+1] }) {

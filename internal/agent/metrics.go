@@ -129,8 +129,14 @@ type counted struct {
 	breakers map[string]healer.BreakerState
 }
 
+// account counts what is new in a plan. While another instance owns the state, that one counts.
 func (h *Healer) account(p *healer.Plan) {
 	n, m := &h.counted, h.metrics
+	count := func(c prometheus.Counter) {
+		if !h.held {
+			c.Inc()
+		}
+	}
 	if p.ClockJumps < n.jumps { // the memory is another one
 		n.jumps = 0
 	}
@@ -141,7 +147,7 @@ func (h *Healer) account(p *healer.Plan) {
 	waits := func(key string, gate healer.Gate) {
 		blocked[key] = gate
 		if n.blocked[key] != gate {
-			m.blocked.WithLabelValues(string(gate)).Inc()
+			count(m.blocked.WithLabelValues(string(gate)))
 		}
 	}
 	for i := range p.Dragons {
@@ -161,13 +167,16 @@ func (h *Healer) account(p *healer.Plan) {
 		b := &p.Breakers[i]
 		open[b.Key()] = b.State
 		if b.State >= healer.BreakerOpen && n.breakers[b.Key()] < healer.BreakerOpen {
-			m.trips.WithLabelValues(b.Name).Inc()
+			count(m.trips.WithLabelValues(b.Name))
 			if b.Name == "fleet_boot" {
-				m.fleetBoot.Inc()
+				count(m.fleetBoot)
 			}
 		}
 	}
 	n.breakers = open
+	if h.held {
+		return
+	}
 
 	for i := range p.Restarts {
 		if r := &p.Restarts[i]; r.Cause == healer.CauseUnknown {

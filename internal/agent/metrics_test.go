@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
 func TestMetricsLint(t *testing.T) {
@@ -117,4 +119,38 @@ func TestEveryWaitForAGateIsCounted(t *testing.T) {
 			t.Errorf("counted %v, want %v", counted, want)
 		}
 	})
+}
+
+// What another instance owns is counted there: of two that are scraped, each event would count twice.
+func TestAStandbyLeavesTheCountingToTheOwner(t *testing.T) {
+	for name, held := range map[string]bool{"the owner": false, "a standby": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newFixture(t, 5)
+				var is atomic.Bool
+				is.Store(held)
+				w.refuseState(&is, store.ErrHeld)
+				w.start()
+				w.settle()
+				w.killBoard(2)
+				for range 2 { // of which the second opens the breaker of this dragon
+					pass(20 * time.Minute)
+					w.dragons.Dragon(0).Reboot()
+				}
+				pass(20 * time.Minute)
+				for name, least := range map[string]float64{
+					"mother_foreign_actions_total": 2, "mother_healer_breaker_trips_total": 1, "mother_healer_decisions_total": 1, "mother_healer_blocked_total": 0,
+				} {
+					if n := w.total(name); held && n != 0 || n < least && !held {
+						t.Errorf("%s is %g", name, n)
+					}
+				}
+				is.Store(false)
+				pass(5 * time.Minute)
+				if n := w.total("mother_healer_breaker_trips_total"); held && n != 0 {
+					t.Errorf("%g breakers opened when it took over", n)
+				}
+			})
+		})
+	}
 }
