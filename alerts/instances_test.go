@@ -1,6 +1,9 @@
 package alerts
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // instanceOf writes a series of one instance of the program.
 func instanceOf(name, job, instance, labels string) string {
@@ -75,4 +78,34 @@ func TestDragonsAreNotNewAfterAnOutage(t *testing.T) {
 	const fires = `count by (worker) (ALERTS{alertname="NewDragon",alertstate="firing"})`
 	u.Tests = []unitTest{at(75, fires), at(125, fires), at(155, fires, `{worker="new"}`), at(199, fires, `{worker="new"}`)}
 	promtoolTests(t, []unit{u}, []string{"thresholds.yml", "recording.yml", "dragon.yml"})
+}
+
+// TestAStandbyRaisesNoAlarm: an instance that waits for the owner of the state on the same host does not know
+// what that one has done. The restarts are unexplained to it, and it waits for the gate owner as long as a dragon
+// is sick. If there is no owner, it is all that is known.
+func TestAStandbyRaisesNoAlarm(t *testing.T) {
+	alarms := []string{`{alertname="DragonUntreated"}`, `{alertname="ForeignActor"}`, `{alertname="HealerWaiting"}`}
+	var units []unit
+	for _, x := range []struct {
+		name, owns, standby string // of the first, and of the second
+		want                []string
+	}{
+		{"one owns the state", "1", "1", nil}, {"each has its own", "1", "0", alarms}, {"the owner is gone", "0", "1", alarms},
+	} {
+		u := unit{Name: x.name, Step: "1m"}
+		for series, values := range map[string][2]string{
+			"mother_healer_lock_held": {x.owns, "0"}, "mother_healer_standby": {"0", x.standby}, "mother_healer_untreated_seconds": {"600", "90000"},
+			`mother_healer_waiting_seconds,gate="owner"`: {"0", "90000"}, `mother_healer_breaker_state,breaker="foreign",scope=""`: {"0", "2"},
+		} {
+			name, labels, more := strings.Cut(series, ",")
+			if more {
+				labels = "," + labels
+			}
+			u.add(instanceOf(name, "dragons", "a", labels), values[0]+"x60")
+			u.add(instanceOf(name, "standby", "b", labels), values[1]+"x60")
+		}
+		u.Tests = []unitTest{at(30, `count by (alertname) (ALERTS{alertname=~"ForeignActor|HealerWaiting|DragonUntreated",alertstate="firing"})`, x.want...)}
+		units = append(units, u)
+	}
+	promtoolTests(t, units, []string{"thresholds.yml", "healer.yml"})
 }
