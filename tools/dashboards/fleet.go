@@ -130,25 +130,39 @@ var healerActions = annotation{
 	title: "{{action}}", text: "for {{reason}}", tags: "action,reason",
 }
 
+// acting is a series of the healers that own their state, or of one that waits for an owner that is
+// not there. One that waits says that it cannot write and that it observes, and may not know what
+// the owner does.
+func acting(series string) string {
+	return series + " unless on (farm, job, instance) (mother_healer_standby == 1 and on (farm) mother_healer_lock_held == 1)"
+}
+
+// modes are those of the healers that are looked at.
+func modes() string { return "max by (mode) (" + acting("mother_healer_mode") + ") == 1" }
+
+// blocked are the dragons that wait, by gate, once each whatever two instances say of it.
+func blocked() string { return "max by (farm, gate) (" + acting("mother_healer_blocked") + ")" }
+
 // holds are the things that hold the healer back, in words.
 func holds() string {
 	var all []string
-	for _, x := range []struct{ expr, label, words string }{
-		{"min(mother_state_writable) == 0", "", "its state cannot be written"},
-		{"min(mother_clock_trusted) == 0", "", "the clock is not trusted"},
-		{"max(mother_healer_stop) == 1", "", "the STOP file is there"},
-		{"max(mother_healer_isolated) == 1", "", "cut off from most of the fleet"},
-		{"max(mother_site_hot) == 1", "", "the site is hot"},
-		{"max(mother_healer_policy_refused) == 1", "", "the newest policy is refused"},
-		{"max by (scope) (mother_pauses) > 0", "scope", "a pause or maintenance, $1"},
-		{"max by (breaker) (mother_healer_breaker_state) > 1", "breaker", "the breaker $1 is open"},
-		{"max by (gate) (mother_healer_blocked) > 0", "gate", "dragons wait for $1"},
+	for _, x := range []struct{ pick, series, is, label, words string }{
+		{"min", "mother_state_writable", "== 0", "", "its state cannot be written"},
+		{"min", "mother_clock_trusted", "== 0", "", "the clock is not trusted"},
+		{"max", "mother_healer_stop", "== 1", "", "the STOP file is there"},
+		{"max", "mother_healer_isolated", "== 1", "", "cut off from most of the fleet"},
+		{"max", "mother_site_hot", "== 1", "", "the site is hot"},
+		{"max", "mother_healer_policy_refused", "== 1", "", "the newest policy is refused"},
+		{"max by (scope)", "mother_pauses", "> 0", "scope", "a pause or maintenance, $1"},
+		{"max by (breaker)", "mother_healer_breaker_state", "> 1", "breaker", "the breaker $1 is open"},
+		{"max by (gate)", "mother_healer_blocked", "> 0", "gate", "dragons wait for $1"},
 	} {
 		pattern := ""
 		if x.label != "" {
 			pattern = "(.*)"
 		}
-		all = append(all, fmt.Sprintf("label_replace(%s, %q, %q, %q, %q)", x.expr, "holds", x.words, x.label, pattern))
+		expr := x.pick + " (" + acting(x.series) + ") " + x.is
+		all = append(all, fmt.Sprintf("label_replace(%s, %q, %q, %q, %q)", expr, "holds", x.words, x.label, pattern))
 	}
 	return strings.Join(all, " or ")
 }
@@ -197,9 +211,9 @@ func fleetBoard(limits thresholds, alertNames string) *board {
 				{state("Dead", "Dragons that answer and do not hash.", "red", "dead"), 4, 4, 0},
 				{state("Down", "Dragons that do not answer, or whose answers cannot be read.", "red", "down"), 4, 4, 0},
 				{state("Unauthenticated", "Dragons that reject all credentials.", "purple", "unauthenticated"), 4, 4, 0},
-				{healer(word("Healer", "enforce: the healer acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{`max by (mode) (mother_healer_mode) == 1`, "{{mode}}"})), 2, 4, 0},
+				{healer(word("Healer", "enforce: the healer acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{modes(), "{{mode}}"})), 2, 4, 0},
 				{healer(tile("In hand", "Dragons with an action whose outcome is not known yet.", count, query{`sum(max by (farm, scope) (mother_healer_in_flight{scope="fleet"}))`, ""})), 2, 4, 0},
-				{healer(tile("Waiting", "Sick dragons that wait for a gate: a budget, a pause, a common cause.", count, query{`sum(max by (farm, gate) (mother_healer_blocked))`, ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
+				{healer(tile("Waiting", "Sick dragons that wait for a gate: a budget, a pause, a common cause.", count, query{"sum(" + blocked() + ")", ""}).Thresholds(colours("text", 1.0, "orange"))), 2, 4, 0},
 				{healer(tile("Given up", "Quarantined dragons: someone must look at them.", count, query{`sum(max by (farm) (mother_healer_quarantined))`, ""}).Thresholds(colours("text", 1.0, "red"))), 2, 4, 0},
 				{ranking("The ten worst", "Dragons with the lowest share of their expected hash rate, which is known after a quarter of an hour.", ratio, query{"bottomk(10, " + hashingRatio + ")", "{{worker}}"}).
 					Max(1).Thresholds(atLeast()).DataLinks(leadsTo(openDragon, toLabel)).Mappings(yet("not yet")).NoValue("Not known yet"), 8, 9, 0},
@@ -212,7 +226,7 @@ func fleetBoard(limits thresholds, alertNames string) *board {
 					column{"severity", "Severity", []dashboard.DynamicConfigValue{{Id: "mappings", Value: words("critical", "critical", "red", "warning", "warning", "orange", "info", "info", "blue")}, {Id: "custom.displayMode", Value: "color-text"}}},
 					column{"Value #A", "About", nil}, column{"Value #B", "Since", []dashboard.DynamicConfigValue{value(ago)}}).SortBy(rising("Severity")).NoValue("None"), 14, 7, 0},
 				{healer(saying("Healer, in words", "Its mode, and all that holds it back.",
-					query{"max by (mode) (mother_healer_mode) == 1", "mode {{mode}}"}, query{holds(), "{{holds}}"})).NoValue("There is none"), 10, 7, 0},
+					query{modes(), "mode {{mode}}"}, query{holds(), "{{holds}}"})).NoValue("There is none"), 10, 7, 0},
 			}},
 			{"Hash rate", []panel{
 				{dashed(lines("Hash rate by model", "The hash rate; the dashed line is the expected rate.", hashes,

@@ -8,7 +8,7 @@ import (
 
 func healerBoard(limits thresholds) *board {
 	is := func(title, about, metric string, mapping []dashboard.ValueMapping) *stat.PanelBuilder {
-		return tile(title, about, noValues, query{"max(" + metric + ")", ""}).Mappings(mapping)
+		return tile(title, about, noValues, query{"max(" + acting(metric) + ")", ""}).Mappings(mapping)
 	}
 	good := words("0", "no", "red", "1", "yes", "green")
 	bad := words("0", "no", "green", "1", "yes", "red")
@@ -24,8 +24,8 @@ func healerBoard(limits thresholds) *board {
 		annotation: healerActions,
 		rows: []row{
 			{"Is the healer well?", []panel{
-				{word("Mode", "enforce: it acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{"max by (mode) (mother_healer_mode) == 1", "{{mode}}"}), 3, 4, 0},
-				{tile("Last decision", "Time since its last decision about the fleet.", seconds, query{"time() - max(mother_healer_last_cycle_timestamp_seconds)", ""}).Decimals(0).Thresholds(colours("green", limits.at("healer_age_seconds"), "red")), 3, 4, 0},
+				{word("Mode", "enforce: it acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{modes(), "{{mode}}"}), 3, 4, 0},
+				{tile("Last decision", "Time since its last decision about the fleet.", seconds, query{"time() - max(" + acting("mother_healer_last_cycle_timestamp_seconds") + ")", ""}).Decimals(0).Thresholds(colours("green", limits.at("healer_age_seconds"), "red")), 3, 4, 0},
 				{is("Owns its state", "If another instance owns it, this one only observes.", "mother_healer_lock_held", good), 3, 4, 0},
 				{is("Can write", "Whether its state and audit log can be written; if not, it sends nothing.", "mother_state_writable", good), 3, 4, 0},
 				{is("Trusts the clock", "Whether the host's wall clock is trusted.", "mother_clock_trusted", good), 3, 4, 0},
@@ -55,14 +55,14 @@ func healerBoard(limits thresholds) *board {
 					SortBy(falling("When")).NoValue("None yet"), 8, 8, 0},
 			}},
 			{"What holds it back?", []panel{
-				{lines("Longest wait", "How long a sick dragon has waited for each gate, at most. The plan and the healer page say what ends the wait.", seconds, query{"max by (gate) (mother_healer_waiting_seconds)", "{{gate}}"}).Min(0).NoValue("None"), 12, 8, 0},
-				{limit(lines("Left alone", "The longest time that a sick dragon has been left alone: since it is sick, or since its last action. Above the line an alert fires.", seconds, query{"max(mother_healer_untreated_seconds)", "longest"}).Min(0), colours("green", limits.at("waiting_seconds"), "red")), 12, 8, 0},
-				{heaps("Waiting", "Sick dragons, by the gate that holds them back.", count, query{"sum by (gate) (max by (farm, gate) (mother_healer_blocked)) > 0", "{{gate}}"}).Decimals(0).AxisSoftMax(1).NoValue("None"), 8, 8, 0},
+				{lines("Longest wait", "How long a sick dragon has waited for each gate, at most. The plan and the healer page say what ends the wait.", seconds, query{"max by (gate) (" + acting("mother_healer_waiting_seconds") + ")", "{{gate}}"}).Min(0).NoValue("None"), 12, 8, 0},
+				{limit(lines("Left alone", "The longest time that a sick dragon has been left alone: since it is sick, or since its last action. Above the line an alert fires.", seconds, query{"max(" + acting("mother_healer_untreated_seconds") + ")", "longest"}).Min(0), colours("green", limits.at("waiting_seconds"), "red")), 12, 8, 0},
+				{heaps("Waiting", "Sick dragons, by the gate that holds them back.", count, query{"sum by (gate) (" + blocked() + ") > 0", "{{gate}}"}).Decimals(0).AxisSoftMax(1).NoValue("None"), 8, 8, 0},
 				{ranking("Budgets", "Share of the budget that is used.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).
 					Max(1).Thresholds(colours("green", 0.8, "orange", 1.0, "red")), 8, 8, 0},
 				{lines("Budgets over time", "Share of the budget that is used.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).Min(0).Max(1), 8, 8, 0},
 				{lanes("Breakers", "They stop it when many dragons are sick, or its actions do harm. A latched one waits for your acknowledgement.", words("0", "closed", "green", "1", "half-open", "yellow", "2", "open", "red", "3", "latched", "purple"),
-					query{"max by (breaker, scope) (mother_healer_breaker_state)", "{{breaker}} {{scope}}"}), 12, 8, 0},
+					query{"max by (breaker, scope) (" + acting("mother_healer_breaker_state") + ")", "{{breaker}} {{scope}}"}), 12, 8, 0},
 				{bars("Breakers that opened", "How often.", query{sum("breaker", "mother_healer_breaker_trips_total") + " > 0", "{{breaker}}"}), 6, 8, 0},
 				{bars("Dragons that came to wait", "By gate.", query{sum("gate", "mother_healer_blocked_total") + " > 0", "{{gate}}"}), 6, 8, 0},
 				{lanes("Pools", "Whether they give work. Dragons of a pool that does not are left alone.", causes, query{"max by (pool) (mother_pool_state)", "{{pool}}"}), 6, 7, 0},
