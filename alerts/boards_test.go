@@ -3,8 +3,10 @@ package alerts
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +54,91 @@ func boardQueries(t *testing.T, without ...string) (all []boardQuery) {
 // ofFarms is the query about these farms.
 func (q boardQuery) ofFarms(pattern string) string {
 	return strings.ReplaceAll(q.expr, "$farm", pattern)
+}
+
+var (
+	askedName  = regexp.MustCompile(`[a-z]+:?[A-Za-z0-9_:]+\{`)
+	askedLabel = regexp.MustCompile(`(?:by|on|ignoring|group_left) \(([^)]+)\)`)
+)
+
+// Farms that write to one Prometheus have the same names for their sites, and each may scrape
+// localhost:9977, as docs/multi-site.md has it.
+func TestBoardsShowFarmsWithTheSameNamesTogether(t *testing.T) {
+	queries := boardQueries(t)
+	names, labels := map[string]bool{}, map[string]bool{"job": true, "instance": true}
+	for _, q := range queries {
+		for _, name := range askedName.FindAllString(q.expr, -1) {
+			names[strings.TrimSuffix(name, "{")] = true
+		}
+		for _, list := range askedLabel.FindAllStringSubmatch(q.expr, -1) {
+			for label := range strings.SplitSeq(list[1], ", ") {
+				labels[label] = true
+			}
+		}
+	}
+	if len(names) < 100 || len(labels) < 20 {
+		t.Fatalf("only %d series and %d labels", len(names), len(labels))
+	}
+	u := unit{Name: "two farms", Step: "1m"}
+	for i, farm := range []string{"north", "south"} {
+		with := ""
+		for _, label := range slices.Sorted(maps.Keys(labels)) {
+			value := map[string]string{"farm": farm, "worker": fmt.Sprintf("dragon-4500e3a%c", 'b'+i)}[label]
+			if value == "" {
+				value = "1"
+			}
+			with += fmt.Sprintf(",%s=%q", label, value)
+		}
+		for name := range names {
+			u.add(name+"{"+with[1:]+"}", "1+1x60")
+		}
+	}
+	for _, q := range queries {
+		u.Tests = append(u.Tests, at(60, "1 + 0 * count("+q.ofFarms(".*")+") or vector(1)", "{}"))
+	}
+	promtoolTests(t, []unit{u}, []string{"thresholds.yml"})
+}
+
+// Figures of several farms are those of all their dragons together, and where that is no sum the worst.
+func TestBoardsAddUpFarms(t *testing.T) {
+	u := unit{Name: "figures of two farms", Step: "1m"}
+	of := func(name, labels string, north, south float64) {
+		u.add(fmt.Sprintf(`%s{farm="north",%s}`, name, labels), fmt.Sprintf("%gx60", north))
+		u.add(fmt.Sprintf(`%s{farm="south",%s}`, name, labels), fmt.Sprintf("%gx60", south))
+	}
+	of("model:dragon_power_watts:sum", `site="hall",model="T1"`, 1000, 3000)
+	of("model:dragon_powered_hashrate_hashes_per_second:sum", `site="hall",model="T1"`, 10e12, 40e12)
+	of("model:dragon_energy:joules_per_terahash", `site="hall",model="T1"`, 100, 75)
+	of("site:dragon_energy:joules_per_terahash", `site="hall"`, 100, 75)
+	of("fleet:dragon_energy:joules_per_terahash", ``, 100, 75)
+	of("mother_healer_budget_used", `scope="fleet",window="1h"`, 10, 5)
+	of("mother_healer_budget_limit", `scope="fleet",window="1h"`, 10, 100)
+	of("mother_clock_trusted", ``, 0, 1)
+	of("mother_healer_last_cycle_timestamp_seconds", ``, 600, 3590)
+	of("item:dragon_config_drift:sum", `item="pools"`, 2, 3)
+	queries := boardQueries(t)
+	for _, x := range []struct {
+		panel  string
+		query  int
+		labels string
+		want   float64
+	}{
+		{"Energy per hash", 0, `{}`, 80},
+		{"Energy by site", 1, `{site="hall"}`, 80},
+		{"Energy by site and model", 1, `{site="hall",model="T1"}`, 80},
+		{"Energy per hash by site and model", 0, `{site="hall",model="T1"}`, 80},
+		{"Budgets", 0, `{scope="fleet",window="1h"}`, 1},
+		{"Trusts the clock", 0, `{}`, 0},
+		{"Last decision", 0, `{}`, 3000},
+		{"Out of sync", 0, `{item="pools"}`, 5},
+	} {
+		i := slices.IndexFunc(queries, func(q boardQuery) bool { return q.panel == x.panel && q.board != "dragon" })
+		if i < 0 {
+			t.Fatalf("no panel %s", x.panel)
+		}
+		u.Tests = append(u.Tests, unitTest{queries[i+x.query].ofFarms(".*"), "60m", []unitSample{{x.labels, x.want}}})
+	}
+	promtoolTests(t, []unit{u}, []string{"thresholds.yml"})
 }
 
 // An instance that waits for the owner of the healer's state says that it cannot write, does not

@@ -16,7 +16,7 @@ func exporterBoard(limits thresholds) *board {
 		return "histogram_quantile(" + q + ", sum by (le" + by + ") (" + rate(own(metric+"_bucket")) + "))"
 	}
 	// The dragons' own scrapes are the program's where each is probed.
-	scrapes := "on (job, instance) group_left () " + own("mother_build_info")
+	scrapes := "on (farm, job, instance) group_left () " + own("mother_build_info")
 
 	return &board{
 		uid: exporterUID, title: "Dragons: exporter",
@@ -32,8 +32,10 @@ func exporterBoard(limits thresholds) *board {
 				{bars("Scrapes that went wrong", "Refused or incomplete because of an internal error or limit.", query{"sum by (cause) (" + increase(own("mother_scrape_errors_total")) + ")", "{{cause}}"}), 8, 8, 0},
 				{painted(heaps("Dragons", "By whether they answer.", count, query{"sum by (state) (max by (farm, state) (" + own("mother_dragons") + "))", "{{state}}"}).Stacking(unstacked()).FillOpacity(8).Decimals(0),
 					"known", "blue", "up", "green", "down", "red", "conflict", "orange"), 8, 8, 0},
-				{limit(band("Time to read a dragon", "How long a scrape waited for each.", seconds, func(q string) string { return `fleet:dragon_scrape_duration_seconds:quantile{quantile="` + q + `"}` }).Min(0), colours("green", limits.at("scrape_seconds"), "red")), 8, 8, 0},
-				{heaps("Failed readings", "By reason.", perSec, query{"reason:dragon_scrape_failures:rate5m", "{{reason}}"}).NoValue("None"), 8, 8, 0},
+				{limit(band("Time to read a dragon", "How long a scrape waited for each. Of several farms, the slowest.", seconds, func(q string) string {
+					return `max(fleet:dragon_scrape_duration_seconds:quantile{quantile="` + q + `"})`
+				}).Min(0), colours("green", limits.at("scrape_seconds"), "red")), 8, 8, 0},
+				{heaps("Failed readings", "By reason.", perSec, query{"sum by (reason) (reason:dragon_scrape_failures:rate5m)", "{{reason}}"}).NoValue("None"), 8, 8, 0},
 			}},
 			{"Requests to dragons", []panel{
 				{heaps("Requests by outcome", "Of all that were sent.", perSec, query{total("outcome", "mother_dragon_requests_total"), "{{outcome}}"}), 8, 8, 0},
@@ -42,7 +44,7 @@ func exporterBoard(limits thresholds) *board {
 				{heat("Time to answer", "Of all requests.", seconds, "sum by (le) ("+increase(own("mother_dragon_request_duration_seconds_bucket"))+")"), 8, 8, 0},
 				{lines("Wait for a dragon to be free", "That 99 of 100 requests had, by what for.", seconds, query{slowest("0.99", ", use", "mother_lane_wait_seconds"), "{{use}}"}).Min(0), 8, 8, 0},
 				{heaps("Waits given up", "Requests that gave up before the dragon was free or answered.", perSec, query{total("use", "mother_lane_abandoned_total"), "{{use}}"}).NoValue("None"), 8, 8, 0},
-				{heaps("Unreadable fields", "By field.", perSec, query{"field:dragon_parse_errors:rate5m > 0", "{{field}}"}).NoValue("None"), 12, 7, 0},
+				{heaps("Unreadable fields", "By field.", perSec, query{"sum by (field) (field:dragon_parse_errors:rate5m) > 0", "{{field}}"}).NoValue("None"), 12, 7, 0},
 				{grid("Dragons that are down", "By reason.", []query{{`count by (reason) (max by (worker, reason) (dragon_down_info))`, ""}}, column{"reason", "Reason", nil}, column{"Value", "Dragons", nil}).SortBy(falling("Dragons")).NoValue("None"), 6, 7, 0},
 				{grid("Static targets", "Whether a dragon answers there.", []query{{own("mother_target_up"), ""}}, column{"target", "Target", nil},
 					column{"Value", "Answers", []dashboard.DynamicConfigValue{{Id: "mappings", Value: words("0", "no", "red", "1", "yes", "green")}, {Id: "custom.displayMode", Value: "color-text"}}}).SortBy(rising("Answers")).NoValue("None are named"), 6, 7, 0},

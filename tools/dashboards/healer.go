@@ -7,11 +7,17 @@ import (
 )
 
 func healerBoard(limits thresholds) *board {
-	is := func(title, about, metric string, mapping []dashboard.ValueMapping) *stat.PanelBuilder {
-		return tile(title, about, noValues, query{"max(" + acting(metric) + ")", ""}).Mappings(mapping)
+	// Of several healers the one that is worst off.
+	is := func(title, about, worst, metric string, mapping []dashboard.ValueMapping) *stat.PanelBuilder {
+		return tile(title, about, noValues, query{worst + "(" + acting(metric) + ")", ""}).Mappings(mapping)
 	}
-	good := words("0", "no", "red", "1", "yes", "green")
-	bad := words("0", "no", "green", "1", "yes", "red")
+	isGood := func(title, about, metric string) *stat.PanelBuilder {
+		return is(title, about, "min", metric, words("0", "no", "red", "1", "yes", "green"))
+	}
+	isBad := func(title, about, metric string) *stat.PanelBuilder {
+		return is(title, about, "max", metric, words("0", "no", "green", "1", "yes", "red"))
+	}
+	used := "max by (scope, window) (max by (farm, scope, window) (mother_healer_budget_used) / (max by (farm, scope, window) (mother_healer_budget_limit) > 0))"
 	causes := words("0", "well", "green", "1", "settling", "yellow", "2", "down", "red")
 	sum := func(by, metric string) string {
 		return "sum by (" + by + ") (" + increase(metric) + ")"
@@ -25,15 +31,15 @@ func healerBoard(limits thresholds) *board {
 		rows: []row{
 			{"Is the healer well?", []panel{
 				{word("Mode", "enforce: it acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{modes(), "{{mode}}"}), 3, 4, 0},
-				{tile("Last decision", "Time since its last decision about the fleet.", seconds, query{"time() - max(" + acting("mother_healer_last_cycle_timestamp_seconds") + ")", ""}).Decimals(0).Thresholds(colours("green", limits.at("healer_age_seconds"), "red")), 3, 4, 0},
-				{is("Owns its state", "If another instance owns it, this one only observes.", "mother_healer_lock_held", good), 3, 4, 0},
-				{is("Can write", "Whether its state and audit log can be written; if not, it sends nothing.", "mother_state_writable", good), 3, 4, 0},
-				{is("Trusts the clock", "Whether the host's wall clock is trusted.", "mother_clock_trusted", good), 3, 4, 0},
-				{is("STOP", "Whether the STOP file is there.", "mother_healer_stop", bad), 2, 4, 0},
-				{is("Cut off", "Whether most of the fleet is unreachable at once, so that it considers itself disconnected.", "mother_healer_isolated", bad), 2, 4, 0},
-				{is("Site hot", "Whether many dragons are hot at once, which is a fault of the site.", "mother_site_hot", bad), 2, 4, 0},
-				{is("State lost", "Whether its state was lost or corrupt, so that every budget counts as used up for a while.", "mother_state_recovered", bad), 3, 4, 0},
-				{is("A leader", "Of instances that share the state, whether one leads according to etcd.", "mother_ha_leaders", good), 3, 4, 0},
+				{tile("Last decision", "Time since its last decision about the fleet.", seconds, query{"time() - min(" + acting("mother_healer_last_cycle_timestamp_seconds") + ")", ""}).Decimals(0).Thresholds(colours("green", limits.at("healer_age_seconds"), "red")), 3, 4, 0},
+				{isGood("Owns its state", "If another instance owns it, this one only observes.", "mother_healer_lock_held"), 3, 4, 0},
+				{isGood("Can write", "Whether its state and audit log can be written; if not, it sends nothing.", "mother_state_writable"), 3, 4, 0},
+				{isGood("Trusts the clock", "Whether the host's wall clock is trusted.", "mother_clock_trusted"), 3, 4, 0},
+				{isBad("STOP", "Whether the STOP file is there.", "mother_healer_stop"), 2, 4, 0},
+				{isBad("Cut off", "Whether most of the fleet is unreachable at once, so that it considers itself disconnected.", "mother_healer_isolated"), 2, 4, 0},
+				{isBad("Site hot", "Whether many dragons are hot at once, which is a fault of the site.", "mother_site_hot"), 2, 4, 0},
+				{isBad("State lost", "Whether its state was lost or corrupt, so that every budget counts as used up for a while.", "mother_state_recovered"), 3, 4, 0},
+				{isGood("A leader", "Of instances that share the state, whether one leads according to etcd.", "mother_ha_leaders"), 3, 4, 0},
 				{grid("Instances", "That share the state. All are to have the same version and the same policy.", []query{
 					{"max by (id, version, config_hash) (mother_ha_member_info)", ""},
 				}, column{"id", "Instance", nil}, column{"version", "Version", nil}, column{"config_hash", "Policy", nil}).SortBy(rising("Instance")).NoValue("The state is not shared"), 21, 4, 0},
@@ -58,9 +64,9 @@ func healerBoard(limits thresholds) *board {
 				{lines("Longest wait", "How long a sick dragon has waited for each gate, at most. The plan and the healer page say what ends the wait.", seconds, query{"max by (gate) (" + acting("mother_healer_waiting_seconds") + ")", "{{gate}}"}).Min(0).NoValue("None"), 12, 8, 0},
 				{limit(lines("Left alone", "The longest time that a sick dragon has been left alone: since it is sick, or since its last action. Above the line an alert fires.", seconds, query{"max(" + acting("mother_healer_untreated_seconds") + ")", "longest"}).Min(0), colours("green", limits.at("waiting_seconds"), "red")), 12, 8, 0},
 				{heaps("Waiting", "Sick dragons, by the gate that holds them back.", count, query{"sum by (gate) (" + blocked() + ") > 0", "{{gate}}"}).Decimals(0).AxisSoftMax(1).NoValue("None"), 8, 8, 0},
-				{ranking("Budgets", "Share of the budget that is used.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).
+				{ranking("Budgets", "Share of the budget that is used.", ratio, query{used, "{{scope}}, {{window}}"}).
 					Max(1).Thresholds(colours("green", 0.8, "orange", 1.0, "red")), 8, 8, 0},
-				{lines("Budgets over time", "Share of the budget that is used.", ratio, query{"max by (scope, window) (mother_healer_budget_used) / (max by (scope, window) (mother_healer_budget_limit) > 0)", "{{scope}}, {{window}}"}).Min(0).Max(1), 8, 8, 0},
+				{lines("Budgets over time", "Share of the budget that is used.", ratio, query{used, "{{scope}}, {{window}}"}).Min(0).Max(1), 8, 8, 0},
 				{lanes("Breakers", "They stop it when many dragons are sick, or its actions do harm. A latched one waits for your acknowledgement.", words("0", "closed", "green", "1", "half-open", "yellow", "2", "open", "red", "3", "latched", "purple"),
 					query{"max by (breaker, scope) (" + acting("mother_healer_breaker_state") + ")", "{{breaker}} {{scope}}"}), 12, 8, 0},
 				{bars("Breakers that opened", "How often.", query{sum("breaker", "mother_healer_breaker_trips_total") + " > 0", "{{breaker}}"}), 6, 8, 0},
@@ -77,12 +83,12 @@ func healerBoard(limits thresholds) *board {
 					{"max by (rollout) (mother_rollout_failed_devices)", ""},
 				}, column{"rollout", "Rollout", nil}, column{"name", "Of", nil}, column{"state", "State", nil}, column{"Value #B", "Failed", nil}).SortBy(falling("Rollout")).NoValue("None"), 8, 8, 0},
 				{heaps("Waves", "Dragons of the rollouts, by phase.", count, query{"sum by (phase) (max by (rollout, phase) (mother_rollout_devices))", "{{phase}}"}).Decimals(0).NoValue("None"), 8, 8, 0},
-				{painted(heaps("Desired state", "Where the dragons stand with their desired state.", count, query{"state:mother_enforce_state:count", "{{state}}"}).Decimals(0).NoValue("No desired state"),
+				{painted(heaps("Desired state", "Where the dragons stand with their desired state.", count, query{"sum by (state) (state:mother_enforce_state:count)", "{{state}}"}).Decimals(0).NoValue("No desired state"),
 					"in_sync", "green", "changing", "blue", "waiting", "super-light-yellow", "drifted", "yellow", "conflict", "purple", "failed", "red", "stuck", "orange", "unknown", "text"), 8, 8, 0},
 				{grid("Dragons of firmware rollouts", "The phase that each is in, and how much of the image it has, while it is sent and flashed.", []query{
 					{`max by (worker, rollout, phase) (mother_rollout_device_state{phase!~"done|waiting"})`, ""}, {"max by (worker) (mother_firmware_upload_ratio)", ""},
 				}, dragonColumn(), column{"rollout", "Rollout", nil}, column{"phase", "Phase", nil}, column{"Value #B", "Sent", []dashboard.DynamicConfigValue{value(ratio)}}).SortBy(rising("Phase")).NoValue("None"), 8, 8, 0},
-				{lines("Out of sync", "Dragons whose pools, autotune or firmware differ from their desired state.", count, query{"item:dragon_config_drift:sum", "{{item}}"}).Min(0).Decimals(0).NoValue("No desired state").AxisSoftMax(1), 8, 8, 0},
+				{lines("Out of sync", "Dragons whose pools, autotune or firmware differ from their desired state.", count, query{"sum by (item) (item:dragon_config_drift:sum)", "{{item}}"}).Min(0).Decimals(0).NoValue("No desired state").AxisSoftMax(1), 8, 8, 0},
 				{grid("Dragons out of sync", "And where each stands.", []query{
 					{`max by (worker, state) (mother_enforce_state{state!="in_sync"}) * on (worker) group_left (ip, model, site) worker:dragon_info:any`, ""},
 				}, dragonColumn(), column{"state", "State", nil}, addressColumn(), column{"model", "Model", nil}, column{"site", "Site", nil}).SortBy(rising("State")).NoValue("All are"), 8, 8, 0},
@@ -109,8 +115,8 @@ func healerBoard(limits thresholds) *board {
 					query{"sum(" + increase("mother_healer_panics_total") + ")", "panics"}, query{"sum(" + increase("mother_state_write_errors_total") + ")", "state not written"},
 					query{"sum(" + increase("mother_audit_write_errors_total") + ")", "audit not written"}, query{"sum(" + increase("mother_gate_errors_total") + ")", "gate not asked"}), 8, 7, 0},
 				{lines("Dragons that answer slowly, or sense wrongly", "The former are asked half as often; the temperature of the latter's boards is not to be trusted.", count,
-					query{"sum(max by (farm) (mother_healer_slow_dragons))", "slow"}, query{"fleet:dragon_sensor_faults:count", "sensor faults"}).Min(0).Decimals(0).AxisSoftMax(1), 12, 7, 0},
-				{is("Policy", "Whether the newest policy would call too many dragons sick at once, so that the one before it stays in force.", "mother_healer_policy_refused", words("0", "in force", "green", "1", "refused", "red")), 4, 7, 0},
+					query{"sum(max by (farm) (mother_healer_slow_dragons))", "slow"}, query{"sum(fleet:dragon_sensor_faults:count)", "sensor faults"}).Min(0).Decimals(0).AxisSoftMax(1), 12, 7, 0},
+				{is("Policy", "Whether the newest policy would call too many dragons sick at once, so that the one before it stays in force.", "max", "mother_healer_policy_refused", words("0", "in force", "green", "1", "refused", "red")), 4, 7, 0},
 				{lines("Time to decide", "About the whole fleet, writing it down included.", seconds,
 					query{"histogram_quantile(0.5, sum by (le) (" + rate(cycles) + "))", "median"}, query{"histogram_quantile(0.99, sum by (le) (" + rate(cycles) + "))", "99 %"}).Min(0), 8, 7, 0},
 			}},

@@ -79,6 +79,8 @@ func unitOf(expr parser.Expr) (unit string, ok bool) {
 			return seconds, true
 		case e.Op == parser.DIV && l == r:
 			return ratio, true
+		case e.Op == parser.DIV && l == watts && r == hashes: // and times 1e12
+			return perTerahash, true
 		case e.Op == parser.DIV && l == count && r == perSec: // what of it there was by how often: a mean
 			return seconds, true
 		case e.Op == parser.MUL && l == moment && e.RHS.String() == "1000":
