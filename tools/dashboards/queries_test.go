@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -255,6 +256,37 @@ func TestVariablesAreThereAndUsed(t *testing.T) {
 			if !used {
 				t.Errorf("%s: the variable is unused: %s", b.file, name)
 			}
+		}
+	}
+}
+
+// docs/multi-site.md shows what a farm's Prometheus has to write to a central one.
+func TestWhatTheDocsWriteRemotelyIsWhatTheBoardsNeed(t *testing.T) {
+	page, err := os.ReadFile("../../docs/multi-site.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`# what the boards need[^\n]*\n.*__name__.*\n +regex: "(.*)"`).FindSubmatch(page)
+	if found == nil {
+		t.Fatal("docs/multi-site.md does not say what the boards need")
+	}
+	written := regexp.MustCompile("^(?:" + string(found[1]) + ")$")
+	needs := func(where, expr string) {
+		parser.Inspect(parsed(t, where, expr), func(n parser.Node, _ []parser.Node) error {
+			if s, ok := n.(*parser.VectorSelector); ok && !written.MatchString(s.Name) {
+				t.Errorf("%s: %s is not written", where, s.Name)
+			}
+			return nil
+		})
+	}
+	for _, b := range shownBoards(t) {
+		for _, p := range b.Panels {
+			for _, q := range p.Targets {
+				needs(b.file+": "+p.Title, q.Expr)
+			}
+		}
+		for _, a := range b.Annotations.List {
+			needs(b.file+": "+a.Name, a.Expr)
 		}
 	}
 }
