@@ -289,3 +289,34 @@ func TestTheUnitLetsTheClockBeAskedAbout(t *testing.T) {
 		t.Errorf("the unit does not allow adjtimex:\n%s", unit)
 	}
 }
+
+// An upgrade of the package succeeds where the administrator has removed the configuration or keeps it
+// elsewhere: dpkg does not bring it back.
+func TestAnUpgradeNeedsNoConfiguration(t *testing.T) {
+	script := readFile(t, "packaging/postinstall")
+	for name, there := range map[string]bool{"it is there": true, "it was removed": false} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			file := filepath.Join(root, "etc/mother-of-dragons/mother-of-dragons.yml")
+			for _, dir := range []string{filepath.Dir(file), filepath.Join(root, "var/lib/mother-of-dragons")} {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if there {
+				cmdtest.Rewrite(t, file, "")
+				if err := os.Chmod(file, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rooted := regexp.MustCompile(`/(etc|var|run)/`).ReplaceAllString(script, root+"/$1/")
+			stubs := "getent() { :; }\nchown() { [ -e \"$2\" ]; }\n"
+			if out, err := exec.CommandContext(t.Context(), "sh", "-c", stubs+rooted, "postinst", "configure", "0.1.0").CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if info, err := os.Stat(file); there && (err != nil || info.Mode().Perm() != 0o640) {
+				t.Errorf("%v, %v", info, err)
+			}
+		})
+	}
+}
