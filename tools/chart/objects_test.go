@@ -205,7 +205,7 @@ func TestNetworkPolicyLetsDragonsBeReached(t *testing.T) {
 		return lines
 	}
 	for set, want := range map[string][]string{
-		"operator": {"any 53 UDP", "any 53 TCP", "192.0.2.0/25 8080 TCP", "198.51.100.7/32 80 TCP", "198.51.100.7/32 8101-8120 TCP"},
+		"operator": {"any 53 UDP", "any 53 TCP", "192.0.2.0/25 8080 TCP", "198.51.100.7/32 80 TCP", "198.51.100.7/32 8101-8120 TCP", "192.0.2.1/32 443 TCP"},
 		"pair":     {"any 53 UDP", "any 53 TCP", "192.0.2.0/24 80 TCP", "any 2379 TCP", "203.0.113.9/32 8125 UDP"},
 	} {
 		if diff := cmp.Diff(want, reached(set)); diff != "" {
