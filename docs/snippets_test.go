@@ -522,6 +522,11 @@ func TestDocsEveryUnitIsOfOurs(t *testing.T) {
 		}
 		units++
 		text := strings.ReplaceAll(s.text, "\\\n", " ")
+		// systemd starts a unit in /, where its user may not make the data directory.
+		state := regexp.MustCompile(`(?m)^StateDirectory=(.+)$`).FindStringSubmatch(text)
+		if state == nil || !strings.Contains(text, "\nWorkingDirectory=/var/lib/"+state[1]+"\n") {
+			t.Errorf("%s: no directory for the data", &s)
+		}
 		for line := range strings.Lines(text) {
 			key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
 			if ok && key == "ExecStart" && value != "" {
