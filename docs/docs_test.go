@@ -57,6 +57,19 @@ func TestHealingIsDocumented(t *testing.T) {
 	}
 }
 
+// A reload is refused for other reasons than an error in the file, which check-config does not find.
+func TestTheRunbookOfAReloadNamesEveryRefusal(t *testing.T) {
+	changed, err := os.ReadFile("internal/config/change.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const restart = "takes a restart"
+	runbook := readDocument(t, "docs/runbooks/ConfigReloadFailed.md")
+	if !strings.Contains(string(changed), restart) || !strings.Contains(runbook, restart) || !strings.Contains(runbook, "ConfigRefused.md") {
+		t.Errorf("a change that %s, or a policy that is refused, is not there:\n%s", restart, runbook)
+	}
+}
+
 func TestFirmwareIsDocumented(t *testing.T) {
 	data, err := os.ReadFile("docs/firmware.md")
 	if err != nil {
