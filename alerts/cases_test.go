@@ -377,6 +377,33 @@ func TestADragonThatIsDownCountsAsZero(t *testing.T) {
 	promtoolTests(t, []unit{u}, []string{"thresholds.yml", "recording.yml", "dashboards.yml"})
 }
 
+// TestARetiredDragonIsNotDown: the fleet's board counts one that is retired, or that people work on, neither as
+// down nor as one that makes nothing.
+func TestARetiredDragonIsNotDown(t *testing.T) {
+	u := unit{Name: "retired", Step: "1m"}
+	for worker, shows := range map[string][2]string{"a": {"1", "0"}, "down": {"0", "0"}, "retired": {"0", "1"}, "locked": {"0", "1"}} {
+		with := func(name, more string) string {
+			return scraped(fmt.Sprintf("%s{worker=%q%s}", name, worker, more), false)
+		}
+		u.add(with("dragon_info", `,model="T1",site=""`), "1x30")
+		u.add(with("dragon_up", ""), shows[0]+"x30")
+		u.add(with("dragon_maintenance", ""), shows[1]+"x30")
+		u.add(with("dragon_hashrate_expected_hashes_per_second", ""), "100x30")
+	}
+	u.add(scraped(`dragon_down_info{worker="locked",reason="auth"}`, false), "1x30")
+	u.add(scraped(`dragon_boards{worker="a"}`, false), "1x30")
+	u.add(scraped(`dragon_board_up{worker="a",board="0"}`, false), "1x30")
+	u.add(scraped(`dragon_board_hashrate_hashes_per_second{worker="a",board="0",window="15m"}`, false), "90x30")
+	u.Tests = []unitTest{
+		at(25, `worker:dragon_state:info{state="down"}`, `worker:dragon_state:info{worker="down",model="T1",state="down"}`),
+		{Expr: `count by (state) (worker:dragon_state:info)`, At: "25m", Want: []unitSample{
+			{`{state="down"}`, 1}, {`{state="hashing"}`, 1}, {`{state="maintenance"}`, 2},
+		}},
+		{Expr: `sum by (worker) (worker:dragon_hashrate_of_expected:ratio)`, At: "25m", Want: []unitSample{{`{worker="a"}`, 0.9}, {`{worker="down"}`, 0}}},
+	}
+	promtoolTests(t, []unit{u}, []string{"thresholds.yml", "recording.yml", "dashboards.yml"})
+}
+
 // TestEnergyIsThatOfTheDragonsWhosePowerIsKnown: no source, no series; the sums of a model that
 // hashes otherwise are its own; and cost needs a price.
 func TestEnergyIsThatOfTheDragonsWhosePowerIsKnown(t *testing.T) {

@@ -112,11 +112,12 @@ func state(title, about, colour string, states ...string) *stat.PanelBuilder {
 
 // stateWords are the states of worker:dragon_state:info with the colours of their tiles.
 var stateWords = words("hashing", "hashing", "green", "busy", "busy", "blue", "degraded", "degraded", "orange", "dead", "dead", "red",
-	"down", "down", "red", "unauthenticated", "unauthenticated", "purple")
+	"down", "down", "red", "unauthenticated", "unauthenticated", "purple", "maintenance", "maintenance", "text")
 
 // painted by the same.
 func byState(p *timeseries.PanelBuilder) *timeseries.PanelBuilder {
-	return painted(p, "hashing", "green", "busy", "blue", "degraded", "orange", "dead", "red", "down", "dark-red", "unauthenticated", "purple")
+	return painted(p, "hashing", "green", "busy", "blue", "degraded", "orange", "dead", "red", "down", "dark-red",
+		"unauthenticated", "purple", "maintenance", "text")
 }
 
 // answered are the colours of what became of shares.
@@ -192,14 +193,14 @@ func fleetBoard(limits thresholds, alertNames string) *board {
 			choices("site", "Site", `label_values(dragon_info, site)`),
 			choices("model", "Model", `label_values(dragon_info, model)`),
 			dashboard.NewCustomVariableBuilder("state").Label("State").Description("Of the dragons in the table.").
-				Values(dashboard.StringOrMap{String: new("hashing,degraded,dead,busy,down,unauthenticated")}).
+				Values(dashboard.StringOrMap{String: new("hashing,degraded,dead,busy,down,unauthenticated,maintenance")}).
 				Multi(true).IncludeAll(true).AllValue(".*").Current(all()),
 			placeVariable(),
 		},
 		annotation: healerActions,
 		rows: []row{
 			{"Is all well?", []panel{
-				{tile("Hashing as it should", "Mean over the dragons of hash rate divided by expected hash rate; 0 for one that is down. The expected rate is the policy's figure, else the dragon's baseline, else its model's: known after a quarter of an hour; for fewer than five dragons of a model after a day.", ratio,
+				{tile("Hashing as it should", "Mean over the dragons of hash rate divided by expected hash rate; 0 for one that is down, without those that are down for maintenance. The expected rate is the policy's figure, else the dragon's baseline, else its model's: known after a quarter of an hour; for fewer than five dragons of a model after a day.", ratio,
 					query{"avg(clamp_max(" + hashingRatio + ", 1))", ""}).Decimals(1).Thresholds(colours("red", limits.at("fleet_hashrate_ratio"), "yellow", 0.95, "green")).ColorMode(common.BigValueColorModeBackground).Mappings(yet("not yet")), 4, 4, 0},
 				{tile("Hash rate", "Of the boards that are alive, by model. Models of different algorithms cannot be added up; where a model solves Equihash, hashes are solutions.", hashes,
 					query{hashing("model:dragon_hashrate_hashes_per_second:sum", "worker:dragon_hashrate_hashes_per_second:sum"), "{{model}}"}).Decimals(1), 8, 4, 0},
@@ -209,7 +210,7 @@ func fleetBoard(limits thresholds, alertNames string) *board {
 				{state("Busy", "Dragons that tune, or are being written to.", "blue", "busy"), 3, 4, 0},
 				{state("Degraded", "Dragons with a board dead or missing, or far below the expected hash rate.", "orange", "degraded"), 4, 4, 0},
 				{state("Dead", "Dragons that answer and do not hash.", "red", "dead"), 4, 4, 0},
-				{state("Down", "Dragons that do not answer, or whose answers cannot be read.", "red", "down"), 4, 4, 0},
+				{state("Down", "Dragons that do not answer, or whose answers cannot be read. Not those that people work on or have retired.", "red", "down"), 4, 4, 0},
 				{state("Unauthenticated", "Dragons that reject all credentials.", "purple", "unauthenticated"), 4, 4, 0},
 				{healer(word("Healer", "enforce: the healer acts. observe: it only explains. safe: observe, after a panic or unclean starts.", query{modes(), "{{mode}}"})), 2, 4, 0},
 				{healer(tile("In hand", "Dragons with an action whose outcome is not known yet.", count, query{`sum(max by (farm, scope) (mother_healer_in_flight{scope="fleet"}))`, ""})), 2, 4, 0},
