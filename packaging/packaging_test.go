@@ -290,33 +290,54 @@ func TestTheUnitLetsTheClockBeAskedAbout(t *testing.T) {
 	}
 }
 
+// upgrade runs the script after an upgrade in a directory, with a shell's functions in place of what
+// changes the host.
+func upgrade(t *testing.T, root, functions string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(root, "var/lib/mother-of-dragons"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := regexp.MustCompile(`/(etc|var|run)/`).ReplaceAllString(readFile(t, "packaging/postinstall"), root+"/$1/")
+	functions += "getent() { :; }\nchown() { [ -e \"$2\" ]; }\n"
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", functions+script, "postinst", "configure", "0.1.0").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
 // An upgrade of the package succeeds where the administrator has removed the configuration or keeps it
 // elsewhere: dpkg does not bring it back.
 func TestAnUpgradeNeedsNoConfiguration(t *testing.T) {
-	script := readFile(t, "packaging/postinstall")
 	for name, there := range map[string]bool{"it is there": true, "it was removed": false} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			file := filepath.Join(root, "etc/mother-of-dragons/mother-of-dragons.yml")
-			for _, dir := range []string{filepath.Dir(file), filepath.Join(root, "var/lib/mother-of-dragons")} {
-				if err := os.MkdirAll(dir, 0o755); err != nil {
-					t.Fatal(err)
-				}
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
 			}
 			if there {
 				cmdtest.Rewrite(t, file, "")
-				if err := os.Chmod(file, 0o644); err != nil {
-					t.Fatal(err)
-				}
 			}
-			rooted := regexp.MustCompile(`/(etc|var|run)/`).ReplaceAllString(script, root+"/$1/")
-			stubs := "getent() { :; }\nchown() { [ -e \"$2\" ]; }\n"
-			if out, err := exec.CommandContext(t.Context(), "sh", "-c", stubs+rooted, "postinst", "configure", "0.1.0").CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			upgrade(t, root, "")
 			if info, err := os.Stat(file); there && (err != nil || info.Mode().Perm() != 0o640) {
 				t.Errorf("%v, %v", info, err)
 			}
 		})
+	}
+}
+
+// A service that does not start, or that was disabled when the package was removed before, does not fail
+// the upgrade, and it is said.
+func TestAnUpgradeSaysThatTheServiceDoesNotRun(t *testing.T) {
+	for status, says := range map[string]bool{"0": false, "1": true} {
+		root := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(root, "run/systemd/system"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		out := upgrade(t, root, "systemctl() { [ \"$1\" = daemon-reload ] || return "+status+"; }\n")
+		if strings.Contains(out, "does not run") != says {
+			t.Errorf("systemctl ends with %s: %q", status, out)
+		}
 	}
 }
