@@ -112,7 +112,7 @@ var debugEntryFields = table(
 var debugBoardFields = table(
 	text("ID", func(b *DebugBoard) *string { return &b.ID }),
 	number("Chain ID", whole, func(b *DebugBoard) *Number { return &b.chain }),
-	number("Elapsed", amount, func(b *DebugBoard) *Number { return &b.Elapsed }),
+	number("Elapsed", age, func(b *DebugBoard) *Number { return &b.Elapsed }),
 	number("Num chips", amount, func(b *DebugBoard) *Number { return &b.Chips }),
 	number("Num cores", amount, func(b *DebugBoard) *Number { return &b.Cores }),
 	number("Num active chips", amount, func(b *DebugBoard) *Number { return &b.ActiveChips }),

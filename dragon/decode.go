@@ -410,6 +410,15 @@ func amount(v float64) (Number, bool) {
 	return Known(v), true
 }
 
+// age is a time in seconds since something began. None has run for a century, and a device that
+// says so has no clock.
+func age(v float64) (Number, bool) {
+	if v > 100*365*24*3600 {
+		return Number{}, false
+	}
+	return amount(v)
+}
+
 // whole is an index, a code or a level.
 func whole(v float64) (Number, bool) {
 	if v < 0 || v != math.Trunc(v) {

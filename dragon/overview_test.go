@@ -75,6 +75,7 @@ func TestUptimeLine(t *testing.T) {
 		"01:02:03 up x days, 1:02":              {},
 		"01:02:03 up -1:02":                     {},
 		"01:02:03 up 99999999999999999999 days": {},
+		"01:02:03 up 200000 days, 1:02":         {},
 		"up":                                    {},
 		"":                                      {},
 		"load average: 0.1":                     {},

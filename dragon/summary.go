@@ -187,7 +187,7 @@ var boardFields = func() fields[reportedBoard] {
 		number("Last Share Pool", poolIndex, func(b *reportedBoard) *Number { return &b.LastSharePool }),
 		number("Last Share Time", moment, func(b *reportedBoard) *Number { return &b.LastShareTime }),
 		number("Last Valid Work", moment, func(b *reportedBoard) *Number { return &b.LastValidWork }),
-		number("Device Elapsed", amount, func(b *reportedBoard) *Number { return &b.Elapsed }).always(),
+		number("Device Elapsed", age, func(b *reportedBoard) *Number { return &b.Elapsed }).always(),
 	)
 	f.alias = intervalKey
 	return f

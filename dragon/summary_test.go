@@ -229,6 +229,8 @@ func TestImpossibleValuesAreUnknownAndCounted(t *testing.T) {
 		"list":                                 {`"Temperature":[70]`, temperature, Number{}, "DEVS.Temperature"},
 		"infinite":                             {`"Accepted":1e999`, accepted, Number{}, "DEVS.Accepted"},
 		"beyond counting":                      {`"Accepted":1e300`, accepted, Number{}, "DEVS.Accepted"},
+		"older than anything":                  {`"Device Elapsed":1e20`, elapsed, Number{}, "DEVS.Device Elapsed"},
+		"old":                                  {`"Device Elapsed":31536000`, elapsed, Known(31536000), ""},
 		"negative count":                       {`"Accepted":-1`, accepted, Number{}, "DEVS.Accepted"},
 		"whole float":                          {`"Accepted":12.0`, accepted, Known(12), ""},
 		"old driver's temperature":             {`"TempMIN":60,"TempAVG":66,"TempMAX":70`, temperature, Known(66), ""},
@@ -250,6 +252,7 @@ func TestImpossibleValuesAreUnknownAndCounted(t *testing.T) {
 
 func temperature(b *Board) Number { return b.Temperature }
 func accepted(b *Board) Number    { return b.Accepted }
+func elapsed(b *Board) Number     { return b.Elapsed }
 
 func TestShapesOfPHP(t *testing.T) {
 	one := board(7, "")

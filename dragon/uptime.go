@@ -61,5 +61,6 @@ func sinceBoot(up string) Number {
 	if !found {
 		return Number{}
 	}
-	return Known(total)
+	seconds, _ := age(total)
+	return seconds
 }
