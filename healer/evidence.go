@@ -458,8 +458,11 @@ func (f *Facts) valid() bool {
 	if !f.HasSample {
 		return false
 	}
+	if slices.Contains(f.Unreadable, "DEVS") { // a board that cannot be read is not missing
+		return false
+	}
 	if len(f.Boards) == 0 { // no board at all is a fact where the field was there
-		return !slices.Contains(f.Unreadable, "DEVS")
+		return true
 	}
 	if !f.Elapsed.IsKnown() {
 		return false

@@ -73,6 +73,11 @@ func TestFactsWithoutAReading(t *testing.T) {
 	if f := FactsOf(Who{}, Reached, s, nil, 0); f.valid() {
 		t.Error("a sample with an unreadable DEVS is valid")
 	}
+	s, _ = reading(3600, 0, 0) // one of several boards is null: it may be there
+	s.Unreadable = []string{"DEVS"}
+	if f := FactsOf(Who{}, Reached, s, nil, 0); f.valid() {
+		t.Error("a sample with an unreadable board is valid")
+	}
 }
 
 func TestDomainOf(t *testing.T) {
