@@ -74,7 +74,7 @@ func (d *Dragon) take(wish *healer.DesiredState, items []healer.Item, why string
 	tunes := false
 	for _, item := range items {
 		if item == healer.ItemAutotune {
-			d.mode, tunes = wish.Mode, true
+			d.mode, d.toldMode, tunes = wish.Mode, wish.Mode, true // it is read back
 			continue
 		}
 		d.conf = nil

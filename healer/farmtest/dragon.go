@@ -83,6 +83,7 @@ type Dragon struct {
 
 	firmware       string
 	told           string // of it, as the fleet has read it last
+	toldMode       string // of its autotuner, the same
 	firmwareBefore string // right before the last write
 	bricksNext     bool   // the next boot is its last
 	worse          float64
@@ -165,7 +166,7 @@ func newDragon(w *World, n int) *Dragon {
 		b.temp, b.hotSeen = w.air+warmth, never
 	}
 	d.works[0] = (-d.count).Seconds()
-	d.mode, d.asked = "balanced", never
+	d.mode, d.toldMode, d.asked = "balanced", "balanced", never
 	for i := range w.pools {
 		d.conf = append(d.conf, lead{i, w.pools[i].login, "farm.worker", secret})
 	}
@@ -280,6 +281,7 @@ func (d *Dragon) mine(dt time.Duration) {
 				rate /= 2
 			}
 			if e := w.script.Efficient; e > 0 && d.mode == "efficient" {
+				w.eased += rate * (1 - e) * dt.Seconds()
 				rate *= e
 			}
 			done := rate * dt.Seconds()

@@ -125,7 +125,7 @@ func (d *Dragon) read() healer.Facts {
 		f.At = w.mono()
 		return f
 	}
-	who := healer.Who{MAC: d.Shown, Worker: d.worker, Address: d.Known, Model: w.script.Model, Firmware: d.told, HWVer: "g19"}
+	who := healer.Who{MAC: d.Shown, Worker: d.worker, Address: d.Known, Model: w.script.Model, Firmware: d.told, HWVer: "g19", Mode: d.toldMode}
 	if !w.script.Unnamed {
 		who.Domain = w.domainNames[d.Switch]
 	}
@@ -231,7 +231,7 @@ func (d *Dragon) look(now time.Time) {
 	if d.reach() != healer.Reached || !d.overview.At.IsZero() && now.Sub(d.overview.At) < overviewAge {
 		return
 	}
-	d.overview.At, d.overview.MemoryFree, d.told = now, dragon.Known(d.memory), d.firmware
+	d.overview.At, d.overview.MemoryFree, d.told, d.toldMode = now, dragon.Known(d.memory), d.firmware, d.mode
 	d.overview.Uptime = dragon.Known(math.Floor((d.at - d.boot).Minutes()) * 60)
 	if d.web() == "timeless" {
 		d.overview.Uptime = dragon.Number{}

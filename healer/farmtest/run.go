@@ -65,7 +65,8 @@ func Leave(s *Script, k Keeper) *World {
 
 // Harm checks that the farm did not do worse than without a healer (I4) by more than
 // half a percent, or, where farm and time are small, than an hour and a half of each
-// dragon that was written to: what a ladder costs that does not help. Where reboots break boards, no more than two dragons may have been broken.
+// dragon that was written to: what a ladder costs that does not help. What the mode efficient costs
+// is wanted. Where reboots break boards, no more than two dragons may have been broken.
 func (r *Result) Harm(without *World) error {
 	if n := r.World.broken; n > 0 {
 		if n > 2 {
@@ -73,7 +74,7 @@ func (r *Result) Harm(without *World) error {
 		}
 		return nil
 	}
-	allowed := 0.0
+	allowed := r.World.eased
 	spoilt := 0
 	for _, d := range r.World.Dragons {
 		if d.spoilt() { // what a canary is for

@@ -105,7 +105,7 @@ func (h *Healer) learn() {
 	for _, d := range h.world.Dragons {
 		r := m.Dragons[d.MAC]
 		r.Samples = p.NewSamples
-		r.Baseline = healer.Baseline{Slots: slices.Repeat([]float64{d.Nominal()}, 42), Value: d.Nominal()}
+		r.Baseline = healer.Baseline{Mode: d.mode, Slots: slices.Repeat([]float64{d.Nominal()}, 42), Value: d.Nominal()}
 		d.seen = -7 * 24 * time.Hour
 		r.FirstSeen, r.Observe = -healer.Moment(7*24*time.Hour), -healer.Moment(7*24*time.Hour)
 		d.Answered = nil

@@ -47,8 +47,9 @@ type World struct {
 	images map[string]image   // by version
 
 	healer  *Healer
-	broken  int // boards, by reboots
-	later   int // events that were added while it ran
+	broken  int     // boards, by reboots
+	eased   float64 // hashes that the mode efficient has cost
+	later   int     // events that were added while it ran
 	summary dragon.Summary
 	view    healer.View
 
