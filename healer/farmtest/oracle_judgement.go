@@ -11,7 +11,12 @@ import (
 // footing: I9, I17. What the healer stands on.
 func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 	w := o.w
-	if h.Policy.External.Query != "" && (!w.host.external.Open || w.host.external.Err != "") {
+	e, p := &w.host.external, &h.Policy.External
+	closed := !e.Open
+	if e.Err != "" {
+		closed = p.OnError != "allow" || s.Kind == healer.Upgrade // firmware can wait
+	}
+	if p.Query != "" && closed {
 		o.fail("I9 %s against the external gate", what)
 	}
 	if !w.host.synced && w.instant().Wall.Before(o.before.Add(-30*time.Minute)) { // it is written down so often
