@@ -102,6 +102,9 @@ func (o *Oracle) actable(d *Dragon) bool {
 	if slices.ContainsFunc(d.defects, func(f *defect) bool { return f.hot }) || o.w.healer.taken[d.N] {
 		return false
 	}
+	if x := d.decision(); x != nil && x.State == healer.StateQuarantined && d.written() { // it is at the end of its ladder
+		return false
+	}
 	if now-d.shared < 25*time.Hour || slices.ContainsFunc(o.w.Dragons, func(x *Dragon) bool { return x != d && x.Shown == d.MAC }) || o.w.forgets[d.N] > 0 {
 		return false
 	}
