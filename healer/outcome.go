@@ -65,16 +65,24 @@ func (c *cycle) conclude(s *subject) {
 	}
 }
 
-// idle ends an action after which the dragon answers, and its miner process does not.
+// idle ends an action after which the dragon answers, and its miner process does not, or has no
+// board at all. Boards may appear late.
 func (c *cycle) idle(s *subject, a *Action) bool {
-	if !s.answered || !a.heals() || c.now.Since(a.At) < c.judgeAfter(s, a) || !s.w.evidence[rank(NotMining)].lastBad() {
+	bare, due, note := s.fresh && len(s.f.Boards) == 0, c.judgeAfter(s, a), "its miner process does not answer"
+	if bare {
+		note = "its miner process has no board"
+		if a.Reason != NotMining {
+			due = max(due, c.settle(s))
+		}
+	}
+	if !s.answered && !bare || !a.heals() || c.now.Since(a.At) < due || !s.w.evidence[rank(NotMining)].lastBad() {
 		return false
 	}
 	outcome := Worse
 	if a.Reason == NotMining {
 		outcome = NoEffect
 	}
-	c.end(s, a, outcome, "its miner process does not answer")
+	c.end(s, a, outcome, note)
 	return true
 }
 
