@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -286,14 +287,15 @@ func (c *cycle) benefit(s *subject, rung int) *Benefit {
 	if !ok || !known {
 		return b
 	}
-	tune := min(c.m.TuneTime(s.f.Model), s.p.Grace.TuningMax)
-	if tune == 0 {
-		tune = s.p.Ladder.Tune
-	}
 	b.Known = true
 	b.Gain = b.Chance * max(0, full-rate) * (24 * time.Hour).Seconds()
-	b.Cost = rate * (s.p.Ladder.Boot + tune).Seconds()
+	b.Cost = rate * (s.p.Ladder.Boot + c.tunes(s)).Seconds()
 	return b
+}
+
+// tunes is how long a dragon tunes after a start: as its model has shown, else as the policy says.
+func (c *cycle) tunes(s *subject) time.Duration {
+	return cmp.Or(min(c.m.TuneTime(s.f.Model), s.p.Grace.TuningMax), s.p.Ladder.Tune)
 }
 
 // count is the number of writes of a kind to a dragon in a window, of any actor.

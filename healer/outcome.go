@@ -59,9 +59,10 @@ func (c *cycle) conclude(s *subject) {
 			return
 		}
 	}
-	// No verdict in time is a failure, too.
-	if c.now.Since(a.At) >= due+s.p.Grace.TuningMax {
-		c.end(s, a, NoEffect, "no verdict in time")
+	// What can be seen of the dragon may say nothing for long: it tunes, its pool is out. Others wait
+	// for its place.
+	if c.now.Since(a.At) >= due+min(verdictTimes*(s.p.Ladder.Judge+c.tunes(s)), s.p.Grace.TuningMax) {
+		c.end(s, a, NotKnown, "no verdict in time")
 	}
 }
 
