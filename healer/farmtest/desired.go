@@ -23,14 +23,14 @@ func (d *Dragon) configured() healer.Configured {
 
 // tell adds to the facts the desired state, and what the dragon has said of itself.
 func (d *Dragon) tell(f *healer.Facts) {
-	if h := d.world.healer; d.wish == nil && (h == nil || !h.Policy.Default.Heat.DownshiftEnabled && !h.curtails(d.MAC)) {
+	if h := d.world.healer; d.desired == nil && (h == nil || !h.Policy.Default.Heat.DownshiftEnabled && !h.curtails(d.MAC)) {
 		return
 	}
 	if d.at-d.asked >= rereads {
 		d.asked, d.said = d.at, d.configured()
 	}
 	said := d.said
-	f.Desired, f.Configured = d.wish, &said
+	f.Desired, f.Configured = d.desired, &said
 }
 
 // curtails reports whether the configuration of a dragon without a desired state must be known.
@@ -40,7 +40,7 @@ func (h *Healer) curtails(mac string) bool {
 
 // right reports whether the dragon is in sync.
 func (d *Dragon) right() bool {
-	w := d.wish
+	w := d.desired
 	if w == nil || w.Mode != "" && w.Mode != d.mode {
 		return w == nil
 	}
@@ -50,11 +50,11 @@ func (d *Dragon) right() bool {
 }
 
 // earns reports whether the dragon has had work of the first pool of a desired state.
-func (d *Dragon) earns(wish *healer.DesiredState) bool {
-	if len(wish.Pools) == 0 {
+func (d *Dragon) earns(want *healer.DesiredState) bool {
+	if len(want.Pools) == 0 {
 		return slices.ContainsFunc(d.works[:], func(s float64) bool { return s > 0 })
 	}
-	i := d.world.poolAt(wish.Pools[0].URL)
+	i := d.world.poolAt(want.Pools[0].URL)
 	return i >= 0 && d.works[i] > 0
 }
 
@@ -64,7 +64,7 @@ func (w *World) poolAt(url string) int {
 }
 
 // take makes the dragon what a write wants it to be, and returns what it says of it.
-func (d *Dragon) take(wish *healer.DesiredState, items []healer.Item, why string) (told []healer.Stuck) {
+func (d *Dragon) take(want *healer.DesiredState, items []healer.Item, why string) (told []healer.Stuck) {
 	if d.answer == "locked" {
 		for _, item := range items {
 			told = append(told, healer.Stuck{Item: item, Why: "locked"})
@@ -74,11 +74,11 @@ func (d *Dragon) take(wish *healer.DesiredState, items []healer.Item, why string
 	tunes := false
 	for _, item := range items {
 		if item == healer.ItemAutotune {
-			d.mode, d.toldMode, tunes = wish.Mode, wish.Mode, true // it is read back
+			d.mode, d.toldMode, tunes = want.Mode, want.Mode, true // it is read back
 			continue
 		}
 		d.conf = nil
-		for _, p := range wish.Pools {
+		for _, p := range want.Pools {
 			d.conf = append(d.conf, lead{d.world.poolAt(p.URL), p.URL, p.User, string(p.Password)})
 		}
 	}
@@ -90,9 +90,9 @@ func (d *Dragon) take(wish *healer.DesiredState, items []healer.Item, why string
 	return told
 }
 
-// wishes reads: wish d3 pools slush,backup mode efficient. The pool typo is one that
+// desires reads: wish d3 pools slush,backup mode efficient. The pool typo is one that
 // does not exist. Without pools and mode there is no desired state any more.
-func (p *command) wishes() func(*World) {
+func (p *command) desires() func(*World) {
 	who := p.dragons()
 	var names []string
 	mode := ""
@@ -113,13 +113,13 @@ func (p *command) wishes() func(*World) {
 	}
 	key := strings.Join(append(slices.Clone(names), mode), "/")
 	return each(who, func(w *World, d *Dragon) {
-		d.wish, d.wished = nil, append(d.wished, w.Now)
+		d.desired, d.askedAt = nil, append(d.askedAt, w.Now)
 		if key == "" {
 			return
 		}
-		d.wish = &healer.DesiredState{Key: key, Name: key, Mode: mode}
+		d.desired = &healer.DesiredState{Key: key, Name: key, Mode: mode}
 		for _, name := range names {
-			d.wish.Pools = append(d.wish.Pools, dragon.PoolConfig{
+			d.desired.Pools = append(d.desired.Pools, dragon.PoolConfig{
 				URL: poolURL(name, slices.Index(w.script.Pools, name)), User: "acct." + worker(d.MAC), Password: secret,
 			})
 		}

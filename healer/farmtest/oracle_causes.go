@@ -39,7 +39,7 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	}
 	// A dragon whose miner process is dead has no pool, as far as anybody can see.
 	x, big := o.extent(c, d, s)
-	if !big || c.Kind == "pool" && (s.reason == "not_mining" || w.spared(d, c) || s.Wish != nil && w.movedOff(s.Wish, c)) {
+	if !big || c.Kind == "pool" && (s.reason == "not_mining" || w.spared(d, c) || s.Desired != nil && w.movedOff(s.Desired, c)) {
 		return false
 	}
 	// What is over before it can be seen is nothing; boots are seen afterwards, too.
@@ -261,8 +261,8 @@ func (o *Oracle) drifted(version string, at time.Duration) bool {
 }
 
 // movedOff reports whether a desired state has another pool than the one that is down, or was.
-func (w *World) movedOff(wish *healer.DesiredState, c *Cause) bool {
-	return c.Name != "all" && slices.ContainsFunc(wish.Pools, func(p dragon.PoolConfig) bool { return p.URL != c.Name })
+func (w *World) movedOff(want *healer.DesiredState, c *Cause) bool {
+	return c.Name != "all" && slices.ContainsFunc(want.Pools, func(p dragon.PoolConfig) bool { return p.URL != c.Name })
 }
 
 // spared reports whether a dragon works for another pool than the one that is down, or

@@ -26,7 +26,7 @@ func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 		o.fail("I9 %s %s after the clock jumped", what, s.At-o.jump)
 	}
 	up, least := s.At-h.Starts[len(h.Starts)-1], 15*time.Minute
-	if s.Wish != nil {
+	if s.Desired != nil {
 		least = 5 * time.Minute
 	}
 	if up < least {
@@ -59,7 +59,7 @@ func (o *Oracle) footing(h *Healer, d *Dragon, s *sent, what string) {
 
 // judgement: I7. Which dragons may be judged at all.
 func (o *Oracle) judgement(d *Dragon, s *sent, what string) {
-	if s.Wish != nil { // a configuration is not a judgement
+	if s.Desired != nil { // a configuration is not a judgement
 		if up := s.At - d.bootBefore; up < 4*time.Minute {
 			o.fail("I7 %s, which is up for %s", what, up)
 		}

@@ -173,7 +173,7 @@ func (w *World) idleFor(c *Cause) bool {
 // works, a dragon is brought in sync within hours.
 func (o *Oracle) fulfilment(h *Healer) {
 	w := o.w
-	if !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return d.wish != nil }) {
+	if !slices.ContainsFunc(w.Dragons, func(d *Dragon) bool { return d.desired != nil }) {
 		for i := range o.wants {
 			o.wants[i] = w.Now
 		}
@@ -186,7 +186,7 @@ func (o *Oracle) fulfilment(h *Healer) {
 			continue
 		}
 		works := slices.ContainsFunc(w.Dragons, func(y *Dragon) bool {
-			return y.wish != nil && y.wish.Key == d.wish.Key && y.phase == running && y.right() && y.earns(d.wish)
+			return y.desired != nil && y.desired.Key == d.desired.Key && y.phase == running && y.right() && y.earns(d.desired)
 		})
 		changed := slices.ContainsFunc(w.Writes, func(x Write) bool { // its budget is used up, or it was changed externally
 			return x.N == d.N && (x.Actor == "stranger" || w.Now-x.At < 25*time.Hour)

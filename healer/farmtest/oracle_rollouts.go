@@ -14,21 +14,21 @@ import (
 // a dragon in sync is left alone; and no dragon is written to again and again.
 func (o *Oracle) configurations(d *Dragon, x *Write) {
 	w := o.w
-	what := fmt.Sprintf("%s of %s as %s", x.ID, worker(d.MAC), x.Wish.Name)
+	what := fmt.Sprintf("%s of %s as %s", x.ID, worker(d.MAC), x.Desired.Name)
 	have := d.configured()
 	justNow := slices.ContainsFunc(w.Writes, func(y Write) bool { return y.N == d.N && y.Actor == "stranger" && w.Now-y.At < 2*poll })
-	if differs := x.Wish.Differences(&have); len(differs) != len(x.Items) && !justNow {
+	if differs := x.Desired.Differences(&have); len(differs) != len(x.Items) && !justNow {
 		o.fail("I12 %s: %d items differ, %d are written", what, len(differs), len(x.Items))
 	}
 	o.pools(d, x, what)
 	pace, today, undone, curtailed := 0, 0, 0, 0
 	curtails := func(w *Write) bool {
-		return w.Wish.Curtail && slices.Equal(w.Items, []healer.Item{healer.ItemAutotune})
+		return w.Desired.Curtail && slices.Equal(w.Items, []healer.Item{healer.ItemAutotune})
 	}
 	tried, works := false, false
 	for i := range o.sent {
 		s := &o.sent[i]
-		if s.Wish == nil {
+		if s.Desired == nil {
 			continue
 		}
 		age := w.Now - s.At
@@ -42,17 +42,17 @@ func (o *Oracle) configurations(d *Dragon, x *Write) {
 				curtailed++
 			}
 		}
-		tried = tried || !s.Undo && s.Wish.Key == x.Wish.Key && s.want != d.N && s.N == s.want && o.shows(s)
+		tried = tried || !s.Undo && s.Desired.Key == x.Desired.Key && s.want != d.N && s.N == s.want && o.shows(s)
 	}
 	for _, y := range w.Dragons {
 		has := y.configured()
-		works = works || y.worksAs(x.Wish) ||
-			len(x.Wish.Pools) == 0 && len(x.Wish.Differences(&has)) == 0 && y.earns(x.Wish) // the healer's own, against heat
+		works = works || y.worksAs(x.Desired) ||
+			len(x.Desired.Pools) == 0 && len(x.Desired.Differences(&has)) == 0 && y.earns(x.Desired) // the healer's own, against heat
 	}
 	if works && w.Now > o.corrupt {
-		o.proven[x.Wish.Key] = w.Now
+		o.proven[x.Desired.Key] = w.Now
 	}
-	works = works || o.proven[x.Wish.Key] > max(0, o.corrupt)
+	works = works || o.proven[x.Desired.Key] > max(0, o.corrupt)
 	switch {
 	case today >= 4 || !x.Undo && (curtails(x) && curtailed >= 3 || !curtails(x) && today-undone-curtailed >= 2):
 		o.fail("I12 %s is its configuration number %d within a day", what, today+1)
@@ -70,21 +70,21 @@ func (o *Oracle) pools(d *Dragon, x *Write, what string) {
 	if x.Undo || !slices.Contains(x.Items, healer.ItemPools) {
 		return
 	}
-	if d.wish == nil || x.Wish.Key != d.wish.Key {
-		if slices.ContainsFunc(d.wished, func(at time.Duration) bool { return o.w.Now-at < poll }) { // after it was decided
+	if d.desired == nil || x.Desired.Key != d.desired.Key {
+		if slices.ContainsFunc(d.askedAt, func(at time.Duration) bool { return o.w.Now-at < poll }) { // after it was decided
 			return
 		}
-		o.fail("I12 %s brings pools that are not its operator's wish", what)
+		o.fail("I12 %s brings pools that its operator does not want", what)
 		return
 	}
 	for i := range o.sent {
 		s := &o.sent[i]
 		at, aborted := o.aborted[s.Actor]
-		if !aborted || s.Undo || s.Wish == nil || len(s.Wish.Pools) == 0 || s.Wish.Pools[0].URL != x.Wish.Pools[0].URL {
+		if !aborted || s.Undo || s.Desired == nil || len(s.Desired.Pools) == 0 || s.Desired.Pools[0].URL != x.Desired.Pools[0].URL {
 			continue
 		}
-		wished := slices.ContainsFunc(o.w.Dragons, func(d *Dragon) bool { return slices.Max(append(d.wished, never)) >= at })
-		if at > max(o.corrupt, o.w.healer.acked) && !wished {
+		asked := slices.ContainsFunc(o.w.Dragons, func(d *Dragon) bool { return slices.Max(append(d.askedAt, never)) >= at })
+		if at > max(o.corrupt, o.w.healer.acked) && !asked {
 			o.fail("I12 %s brings pools of a rollout that was aborted %s ago", what, o.w.Now-at)
 			return
 		}
@@ -95,7 +95,7 @@ func (o *Oracle) pools(d *Dragon, x *Write, what string) {
 // sends: many hours later, when a breaker ends, it may have a trouble of its own.
 func (o *Oracle) prove() {
 	for i := range o.sent {
-		if x := o.sent[i].Wish; x != nil && !o.sent[i].Undo && o.proven[x.Key] <= max(0, o.corrupt) && o.w.Dragons[o.sent[i].want].worksAs(x) {
+		if x := o.sent[i].Desired; x != nil && !o.sent[i].Undo && o.proven[x.Key] <= max(0, o.corrupt) && o.w.Dragons[o.sent[i].want].worksAs(x) {
 			o.proven[x.Key] = o.w.Now
 		}
 	}
@@ -103,7 +103,7 @@ func (o *Oracle) prove() {
 
 // worksAs reports whether a dragon has a desired state that is its own, and earns with it.
 func (d *Dragon) worksAs(x *healer.DesiredState) bool {
-	return d.wish != nil && d.wish.Key == x.Key && d.right() && d.earns(x)
+	return d.desired != nil && d.desired.Key == x.Key && d.right() && d.earns(x)
 }
 
 // shows reports whether a canary can show anything: not if the store was lost since, if many
@@ -112,7 +112,7 @@ func (d *Dragon) worksAs(x *healer.DesiredState) bool {
 func (o *Oracle) shows(s *sent) bool {
 	// The verdict takes a quarter of an hour.
 	soon := func(at time.Duration) bool { return at > s.At && at < s.At+20*time.Minute }
-	if s.At <= o.corrupt || s.At <= o.unlisted || slices.ContainsFunc(o.w.Dragons[s.want].wished, soon) {
+	if s.At <= o.corrupt || s.At <= o.unlisted || slices.ContainsFunc(o.w.Dragons[s.want].askedAt, soon) {
 		return false
 	}
 	return !slices.ContainsFunc(o.w.Causes, func(c *Cause) bool { return c.Members[s.want] && c.From < s.At+time.Hour && c.To > s.At })
@@ -122,7 +122,7 @@ func (o *Oracle) shows(s *sent) bool {
 // has said to go on.
 func (o *Oracle) retried(x *Write) bool {
 	return o.w.healer.acked > 0 || !slices.ContainsFunc(o.sent, func(s sent) bool {
-		return s.Wish != nil && s.Wish.Key == x.Wish.Key && !s.Undo && o.w.Dragons[s.want].answer == ""
+		return s.Desired != nil && s.Desired.Key == x.Desired.Key && !s.Undo && o.w.Dragons[s.want].answer == ""
 	})
 }
 

@@ -132,7 +132,7 @@ func (o *Oracle) ceilings(d *Dragon, s *sent, what string) {
 
 // least is the time in which a write cannot have been verified.
 func (s *sent) least() time.Duration {
-	if s.Wish != nil {
+	if s.Desired != nil {
 		return 20 * time.Second
 	}
 	if s.Kind == healer.Restart && (s.reason == healer.DeadBoard || s.reason == healer.Missing) {

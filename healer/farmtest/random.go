@@ -59,16 +59,16 @@ func RandomWishes(seed uint64) string {
 	r := rand.New(rand.NewPCG(seed, 6))
 	script := Random(seed)
 	at := strings.Index(script, "at ")
-	var wishes strings.Builder
+	var states strings.Builder
 	for range 1 + r.IntN(3) {
 		pools := []string{" pools slush", " pools typo,slush", " pools typo", " pools slush,typo", ""}[r.IntN(5)]
 		mode := []string{"", " mode balanced", " mode efficient"}[r.IntN(3)]
-		fmt.Fprintf(&wishes, "at %s wish %s%s%s\n", minutes(r, 0, 600), []string{"all", "all", "d0", "50%"}[r.IntN(4)], pools, mode)
+		fmt.Fprintf(&states, "at %s wish %s%s%s\n", minutes(r, 0, 600), []string{"all", "all", "d0", "50%"}[r.IntN(4)], pools, mode)
 	}
 	for range r.IntN(4) {
-		fmt.Fprintf(&wishes, "at %s stranger configures %s\n", minutes(r, 60, 900), []string{"d0", "10%"}[r.IntN(2)])
+		fmt.Fprintf(&states, "at %s stranger configures %s\n", minutes(r, 60, 900), []string{"d0", "10%"}[r.IntN(2)])
 	}
-	return script[:at] + wishes.String() + script[at:]
+	return script[:at] + states.String() + script[at:]
 }
 
 func minutes(r *rand.Rand, from, to int) string {

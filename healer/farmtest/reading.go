@@ -62,9 +62,9 @@ func (d *Dragon) poll() {
 	}
 	repeats := d.repeats()
 	d.facts = d.read()
-	if d.facts.Desired == nil && d.wish != nil { // the desired state is known, and what it said before
+	if d.facts.Desired == nil && d.desired != nil { // the desired state is known, and what it said before
 		said := d.said
-		d.facts.Desired, d.facts.Configured = d.wish, &said
+		d.facts.Desired, d.facts.Configured = d.desired, &said
 	}
 	if d.stopped && !repeats && d.facts.Status == healer.Reached && d.phase == running { // that is an answer, too
 		d.answered()

@@ -421,12 +421,12 @@ func (h *Healer) persist(a *healer.Attempt, step healer.Step) bool {
 func (h *Healer) send(a *healer.Attempt, step healer.Step) healer.Reply {
 	w, d, action := h.world, a.Decision(), a.Action()
 	write := &Write{
-		ID: action.ID, Actor: action.Actor, Kind: d.Kind, MAC: d.MAC, Undo: d.Reason == healer.Rollback, Wish: step.Want, Items: step.Items,
+		ID: action.ID, Actor: action.Actor, Kind: d.Kind, MAC: d.MAC, Undo: d.Reason == healer.Rollback, Desired: step.Want, Items: step.Items,
 	}
 	if r := d.Sends(); r != nil {
 		write.Image = r.Version
 	}
-	if write.Wish != nil {
+	if write.Desired != nil {
 		h.Watch.configurations(w.at(d.Address), write)
 	}
 	result, why := w.Send(d.Address, write)

@@ -43,7 +43,7 @@ var verbs = map[string]func(*command) func(*World){
 	"power": (*command).power, "weather": (*command).weather, "board": (*command).boardFault, "dragon": (*command).dragonFault,
 	"web": (*command).webFault, "answer": (*command).answer, "offset": (*command).offset, "mac": (*command).mac, "dhcp": (*command).dhcp,
 	"forget": (*command).forget, "stranger": (*command).stranger, "ask": (*command).ask, "firmware": (*command).rollout,
-	"wish": (*command).wishes, "expect": (*command).expectation,
+	"wish": (*command).desires, "expect": (*command).expectation,
 
 	"clock": (*command).clock, "ntp": (*command).ntp, "kill": (*command).kill, "store": (*command).store, "owner": (*command).owner,
 	"stop": (*command).stop, "gate": (*command).gate, "observe": (*command).mode, "enforce": (*command).mode,

@@ -88,16 +88,16 @@ type Cause struct {
 
 // Write is something that reached a dragon from outside, as the dragon saw it.
 type Write struct {
-	At    time.Duration
-	N     int // of the dragon that it reached; -1: none
-	Kind  healer.Kind
-	ID    string // of the healer's action; empty: someone else's
-	Actor string
-	MAC   string               // that it was meant for
-	Image string               // version of the firmware
-	Wish  *healer.DesiredState // that a Configure brings
-	Items []healer.Item
-	Undo  bool // it gives back what there was
+	At      time.Duration
+	N       int // of the dragon that it reached; -1: none
+	Kind    healer.Kind
+	ID      string // of the healer's action; empty: someone else's
+	Actor   string
+	MAC     string               // that it was meant for
+	Image   string               // version of the firmware
+	Desired *healer.DesiredState // that a Configure brings
+	Items   []healer.Item
+	Undo    bool // it gives back what there was
 
 	refused bool // the dragon said no
 	told    []healer.Stuck
@@ -274,8 +274,8 @@ func (w *World) Send(address string, write *Write) (healer.Result, string) {
 			return healer.Unknown, "no answer in time"
 		}
 		return healer.Accepted, ""
-	case write.Wish != nil:
-		write.told = d.take(write.Wish, write.Items, why)
+	case write.Desired != nil:
+		write.told = d.take(write.Desired, write.Items, why)
 		if d.dies >= 1 {
 			d.phase, d.gone, d.goneAt = off, true, w.Now
 			w.broken++
