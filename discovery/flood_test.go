@@ -32,6 +32,9 @@ func crowdedFarm(t *testing.T, most, count int, c Config) *farm {
 }
 
 func TestAFloodOfNewDragonsWaitsForAHuman(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a thousand dragons take the race detector a minute")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		f := crowdedFarm(t, 300, 1000, Config{Networks: networks(t, "127.10.0.0/22"), Interval: 5 * time.Minute})
 		for i, want := range []int{300, 500, 600, 600} { // a first scan; 200 more; twice as many in all
