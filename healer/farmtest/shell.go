@@ -52,6 +52,7 @@ type Healer struct {
 	killAt  string        // the stage of the next death
 	corrupt bool          // the store, when it is opened next
 	older   bool          // the same: it was put back from a backup
+	epoch   int           // the newest one, which the audit log keeps
 	backup  *backup
 	onSend  []func()
 	asked   []injectedRequest
@@ -159,7 +160,9 @@ func (h *Healer) start() bool {
 		h.note("the store is corrupt: started empty")
 	}
 	mem.LoadCold(h.cold)
+	mem.Fleet.Epoch = max(mem.Fleet.Epoch, h.epoch) // a clock that went back gives an epoch that was used
 	unknown := mem.Start(w.instant(), &h.Policy)
+	h.epoch = mem.Fleet.Epoch
 	h.mem = mem
 	h.Starts = append(h.Starts, w.Now)
 	if len(h.Starts) > 1 {
