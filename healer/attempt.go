@@ -67,12 +67,15 @@ const (
 )
 
 // NotSentError says why a decision was not carried out.
-type NotSentError struct{ Why string }
+type NotSentError struct {
+	Why      string
+	Decision *Decision // of the gates that stopped what a person asked for; nil: something else did
+}
 
 func (e *NotSentError) Error() string { return "not sent: " + e.Why }
 
 // NotSentf makes a NotSentError.
-func NotSentf(format string, args ...any) error { return &NotSentError{fmt.Sprintf(format, args...)} }
+func NotSentf(format string, args ...any) error { return &NotSentError{Why: fmt.Sprintf(format, args...)} }
 
 // Attempt is the order of one write: the steps between a decision and its result.
 // The agent and the simulated farm run it alike: Next says what to do next,
@@ -344,7 +347,7 @@ func (a *Attempt) stillFree(s Standing) error {
 	if g := find(d.Gates, func(g *GateState) bool { return g.Name == d.Blocked }); g != nil && g.Detail != "" {
 		detail = ": " + g.Detail
 	}
-	return NotSentf("blocked by %s meanwhile%s", d.Blocked, detail)
+	return &NotSentError{fmt.Sprintf("blocked by %s meanwhile%s", d.Blocked, detail), &d}
 }
 
 // GoOn asks, between two requests of one Send, whether the next may go out: a request may have

@@ -287,7 +287,12 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 			return &BlockedError{d}
 		}
 		j := h.job(d, userActor(r.Owner), r.Force)
-		j.done = func(a healer.Action, err error) { done <- result{a, err} }
+		j.done = func(a healer.Action, err error) {
+			if unsent, ok := errors.AsType[*healer.NotSentError](err); ok && unsent.Decision != nil {
+				err = &BlockedError{*unsent.Decision}
+			}
+			done <- result{a, err}
+		}
 		h.spawn(func() { h.runJob(life, j) })
 		return nil
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,8 +103,8 @@ func TestRequestsAtOnceAreLimited(t *testing.T) {
 				for i, err := range errs {
 					if err == nil {
 						done++
-					} else if !strings.Contains(err.Error(), "blocked by ") {
-						t.Error(err)
+					} else if blocked, ok := errors.AsType[*BlockedError](err); !ok || healer.Closed(blocked.Decision.Gates) == nil {
+						t.Errorf("not an error that says which gates: %v", err)
 					}
 					written += len(w.wrote(7 * i))
 				}
