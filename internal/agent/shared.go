@@ -29,8 +29,9 @@ func (c *Config) ShareIn(etcd store.EtcdConfig) (err error) {
 	if c.Members, err = store.OpenMembers(etcd); err != nil {
 		return err
 	}
+	newest := uint64(0) // generation that was seen: the audit of a standby knows of none
 	c.State = func(ctx context.Context, floor uint64) (Backend, store.State, error) {
-		e, state, err := store.OpenEtcd(ctx, etcd, floor)
+		e, state, err := store.OpenEtcd(ctx, etcd, max(floor, newest))
 		if err != nil {
 			return nil, state, err
 		}
@@ -52,6 +53,7 @@ func (c *Config) ShareIn(etcd store.EtcdConfig) (err error) {
 			return nil
 		}
 		state, revision, err := store.PeekEtcd(ctx, etcd, seen)
+		newest = max(newest, state.Generation)
 		if err != nil || state.Empty() {
 			return nil
 		}
