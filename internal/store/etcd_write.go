@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -115,7 +116,7 @@ func (e *Etcd) write(ctx context.Context, w *etcdWrite) (err error) {
 	}
 	ops = append(ops, clientv3.OpPut(e.config.key("state/"+keySeal), string(w.value)))
 	e.unsure = append(e.unsure, w)
-	guard := e.sealRevision
+	guard, unanswered := e.sealRevision, false
 	for {
 		request, cancel := context.WithTimeout(ctx, requestWithin)
 		r, err := e.client.Txn(request).
@@ -129,6 +130,8 @@ func (e *Etcd) write(ctx context.Context, w *etcdWrite) (err error) {
 		if err != nil && ctx.Err() != nil {
 			return err
 		}
+		refusal := err
+		unanswered = unanswered || err != nil && !refused(err)
 		// It may have been carried out and the answer lost, or this instance leads no more.
 		for err = e.settle(ctx); err != nil; err = e.settle(ctx) {
 			if errors.Is(err, ErrHeld) {
@@ -145,8 +148,19 @@ func (e *Etcd) write(ctx context.Context, w *etcdWrite) (err error) {
 			return nil
 		case e.sealRevision != guard:
 			return errOvertaken
+		case refused(refusal):
+			if !unanswered { // nothing of it is under way
+				e.unsure = e.unsure[:len(e.unsure)-1]
+			}
+			return refusal
 		}
 	}
+}
+
+// refused reports whether etcd has answered that it does not write. Only a person can change
+// that. The one write that goes beyond the quota is refused and carried out.
+func refused(err error) bool {
+	return errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, rpctypes.ErrPermissionDenied)
 }
 
 // done takes over what a transaction has written.
