@@ -121,6 +121,7 @@ type Healer struct {
 	forgotten      map[string]time.Time // of the shared state, that this host's inventory has followed
 	mem            *healer.Memory
 	backend        Backend                      // nil: this process does not own the state
+	namesake       bool                         // another instance with the name of this one was there
 	writer         *store.Writer[store.Records] // to backend
 	opening        chan struct{}                // closed when the state has been opened, or not; nil: no attempt is under way
 	held           bool                         // by another process
@@ -163,6 +164,7 @@ type Status struct {
 	// Shared says that instances share the state. Leader is the one that leads, as far as
 	// this one knows.
 	Shared    bool            `json:"shared,omitempty"`
+	Namesake  bool            `json:"namesake,omitempty"` // another instance has the name of this one
 	Leader    *store.Instance `json:"leader,omitempty"`
 	Epoch     int             `json:"epoch"`
 	Config    string          `json:"config_hash"`

@@ -278,6 +278,10 @@ func (h *Healer) share(p *healer.Plan) {
 	if !h.config.Shared {
 		return
 	}
+	if m := h.met.Load(); m != nil && m.namesake && !h.namesake {
+		h.namesake = true
+		level.Error(h.logger).Log("msg", "another instance has this name", "id", h.config.ID, "advice", "give each instance its own ha.id and restart it")
+	}
 	if slices.ContainsFunc(p.Breakers, func(b healer.Breaker) bool { return b.Name == "isolation" && b.State >= healer.BreakerOpen }) {
 		h.rests = time.Now().Add(isolatedRest)
 		if h.backend != nil {
@@ -287,7 +291,8 @@ func (h *Healer) share(p *healer.Plan) {
 	if h.backend == nil {
 		return
 	}
-	// A STOP file stops the instances of other hosts, too: there it is a pause.
+	// A STOP file stops the instances of other hosts, too: there it is a pause. With a namesake it
+	// is not known whose file it was.
 	owner := "stop-file:" + h.config.ID
 	i := slices.IndexFunc(h.mem.Fleet.Pauses, func(x healer.Pause) bool { return x.Owner == owner })
 	switch stop := h.stopped(); {
@@ -296,7 +301,7 @@ func (h *Healer) share(p *healer.Plan) {
 		if _, err := h.mem.Pause(h.clock.Now(), r); err != nil {
 			level.Error(h.logger).Log("msg", "STOP cannot be shared", "err", err)
 		}
-	case !stop && i >= 0:
+	case !stop && i >= 0 && !h.namesake:
 		_ = h.mem.Resume(h.mem.Fleet.Pauses[i].ID)
 	}
 }

@@ -14,6 +14,8 @@ type meeting struct {
 	up     bool // etcd answered; the rest is empty otherwise
 	all    []store.Member
 	leader store.Instance
+
+	namesake bool // another instance has the name of this one
 }
 
 // meetMembers asks etcd who is there until ctx is done.
@@ -26,7 +28,7 @@ func (h *Healer) meetMembers(ctx context.Context) {
 			hash = s.Config
 		}
 		all, leader, err := h.config.Members.Meet(ctx, hash)
-		h.met.Store(&meeting{up: err == nil, all: all, leader: leader})
+		h.met.Store(&meeting{up: err == nil, all: all, leader: leader, namesake: h.config.Members.Namesake()})
 		select {
 		case <-tick:
 		case <-ctx.Done():

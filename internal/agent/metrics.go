@@ -228,6 +228,9 @@ func (h *Healer) cost(e *healer.Ended) (lost, gained float64) {
 func (h *Healer) publishLeader(s *Status) {
 	s.met, s.prefix = &h.met, h.config.Prefix
 	s.Shared, s.remaining = h.config.Shared, func() time.Duration { return 0 }
+	if m := h.met.Load(); m != nil {
+		s.Namesake = m.namesake
+	}
 	leader := (*store.HeldError)(nil)
 	switch {
 	case h.backend != nil:

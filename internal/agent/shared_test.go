@@ -2,8 +2,12 @@ package agent
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/internal/installed/etcdtest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
@@ -44,4 +48,37 @@ func TestAStandbyKnowsHowNewTheStateWas(t *testing.T) {
 	if !strings.Contains(state.Lost, "was at generation 3") {
 		t.Errorf("lost: %q", state.Lost)
 	}
+}
+
+// Where two instances have one name, the STOP file of the one that has gone is not taken for one
+// that this host had and a person has removed.
+func TestAStopFileOfANamesakeHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeader(t, false)
+		stop := filepath.Join(l.dir, stopFile)
+		for _, namesake := range []bool{false, true} {
+			if err := os.WriteFile(stop, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l.healer.met.Store(&meeting{up: true, namesake: namesake})
+			pass(5 * time.Minute)
+			if l.pauses() == "" {
+				t.Fatal("the STOP file is no pause")
+			}
+			l.healer.met.Store(&meeting{up: true}) // the other one has gone
+			if err := os.Remove(stop); err != nil {
+				t.Fatal(err)
+			}
+			pass(5 * time.Minute)
+			if holds := l.pauses() != ""; holds != namesake {
+				t.Errorf("with a namesake: %t; the pause holds: %t", namesake, holds)
+			}
+		}
+		if n := strings.Count(l.log.String(), "another instance has this name"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+		if err := l.healer.Resume(l.ctx, l.pauses(), "eva"); err != nil || l.pauses() != "" {
+			t.Errorf("after a person has resumed: %q, %v", l.pauses(), err)
+		}
+	})
 }

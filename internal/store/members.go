@@ -25,6 +25,9 @@ type Members struct {
 	config EtcdConfig
 	client *clientv3.Client
 	lease  clientv3.LeaseID
+	told   clientv3.LeaseID // that this instance said last that it is there with
+
+	namesake time.Time // when another instance was seen to have the same name
 }
 
 // OpenMembers does not connect yet.
@@ -59,22 +62,33 @@ func (m *Members) Meet(ctx context.Context, configHash string) (all []Member, le
 		return nil, Instance{}, err
 	}
 	members := m.config.key("members/")
-	r, err := m.client.Txn(ctx).Then(clientv3.OpPut(members+m.config.Self.ID, string(self), clientv3.WithLease(m.lease)),
+	own := members + m.config.Self.ID
+	r, err := m.client.Txn(ctx).Then(clientv3.OpGet(own), clientv3.OpPut(own, string(self), clientv3.WithLease(m.lease)),
 		clientv3.OpGet(members, clientv3.WithPrefix()), clientv3.OpGet(m.config.key("leader"))).Commit()
 	if err != nil {
 		return nil, Instance{}, err
 	}
-	for _, kv := range r.Responses[1].GetResponseRange().Kvs {
+	for _, kv := range r.Responses[0].GetResponseRange().Kvs {
+		if m.told == m.lease && clientv3.LeaseID(kv.Lease) != m.lease { // not what is left of a process that has ended
+			m.namesake = time.Now()
+		}
+	}
+	m.told = m.lease
+	for _, kv := range r.Responses[2].GetResponseRange().Kvs {
 		var x Member
 		if json.Unmarshal(kv.Value, &x) == nil {
 			all = append(all, x)
 		}
 	}
-	for _, kv := range r.Responses[2].GetResponseRange().Kvs {
+	for _, kv := range r.Responses[3].GetResponseRange().Kvs {
 		leader = leaderOf(kv.Value)
 	}
 	return all, leader, nil
 }
+
+// Namesake reports whether another instance has lately said that it is there under the name of
+// this one.
+func (m *Members) Namesake() bool { return !m.namesake.IsZero() && time.Since(m.namesake) < memberTTL }
 
 // Close leaves the members.
 func (m *Members) Close() error {

@@ -213,6 +213,9 @@ func alerts(s *agent.Status) []alert {
 	case !s.Writable:
 		add("bad", "The healer's state cannot be written. Nothing is sent until it can.")
 	}
+	if s.Namesake {
+		add("bad", "Another instance has the name of this one, %s. Give each its own ha.id.", cut(60, s.Healer))
+	}
 	for _, x := range s.Plan.Pauses {
 		if x.Scope == "fleet" {
 			add(pauseKinds[x.Kind].tone, pauseKinds[x.Kind].says+" by %s: %s", x.Owner, x.Reason)
