@@ -154,11 +154,12 @@ type Healer struct {
 
 // Status is where the healer stands. It never changes once made.
 type Status struct {
-	Mode      string `json:"mode"`            // observe, enforce, or safe after a panic or too many unclean starts
-	Owner     bool   `json:"owner"`           // this process owns the state
-	Writable  bool   `json:"writable"`        // and can write it
-	Stop      bool   `json:"stop"`            // the STOP file is there
-	Error     string `json:"error,omitempty"` // why the state cannot be written, or what the panic said
+	Mode      string `json:"mode"`              // observe, enforce, or safe after a panic or too many unclean starts
+	Owner     bool   `json:"owner"`             // this process owns the state
+	Standby   bool   `json:"standby,omitempty"` // another one owns it
+	Writable  bool   `json:"writable"`          // and can write it
+	Stop      bool   `json:"stop"`              // the STOP file is there
+	Error     string `json:"error,omitempty"`   // why the state cannot be written, or what the panic said
 	Recovered string `json:"recovered,omitempty"`
 	Healer    string `json:"healer"`
 	// Shared says that instances share the state. Leader is the one that leads, as far as
@@ -180,7 +181,6 @@ type Status struct {
 
 	met       *atomic.Pointer[meeting]
 	prefix    string               // of the shared state
-	held      bool                 // another process owns the state
 	remaining func() time.Duration // of the lease
 	windows   []bool
 	accounts  []string // that desired pools are for

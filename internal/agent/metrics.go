@@ -242,7 +242,7 @@ func (h *Healer) publishLeader(s *Status) {
 
 func (h *Healer) publish(p *healer.Plan) {
 	s := &Status{
-		Mode: string(healer.Observe), Owner: h.backend != nil, held: h.held, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
+		Mode: string(healer.Observe), Owner: h.backend != nil, Standby: h.held, Writable: h.writable(), Stop: h.view.Host.Stop, Healer: h.config.ID,
 		Declined: h.policyRefused, Epoch: p.Epoch, Config: h.mem.Fleet.ConfigHash, LastCycle: p.Wall, Plan: p,
 		Policy: h.enforced(), Actions: make(map[string][]healer.Action), uploads: &h.uploads,
 	}

@@ -75,7 +75,7 @@ var shown = []statusRow{
 		put(float64(s.LastCycle.UnixNano()) / 1e9)
 	}},
 	one("mother_healer_lock_held", "1: this process owns the healer's state; 0: another does, or there is none.", func(s *Status) float64 { return truth(s.Owner) }),
-	one("mother_healer_standby", "1: another instance owns the healer's state, and this one takes over when that ends. 0: this one owns it, or it cannot be opened.", func(s *Status) float64 { return truth(s.held) }),
+	one("mother_healer_standby", "1: another instance owns the healer's state, and this one takes over when that ends. 0: this one owns it, or it cannot be opened.", func(s *Status) float64 { return truth(s.Standby) }),
 	one("mother_leader", "1: this instance leads: it heals. 0: another one does, or none. Of instances that share their state one leads.", func(s *Status) float64 { return truth(s.Owner) }),
 	{gauge("mother_ha_lease_remaining_seconds", "Time that the lease on the shared state still holds if it is not renewed. Only of instances that share their state."), func(s *Status, put putter) {
 		if s.Shared {

@@ -208,8 +208,10 @@ func alerts(s *agent.Status) []alert {
 		add("bad", "STOP file in the data directory: the healer sends nothing.")
 	case s.Mode == "safe":
 		add("bad", "Safe mode: the healer only observes.")
-	case !s.Owner:
+	case s.Standby:
 		add("warn", "Another process owns the healer's state. This one only observes.")
+	case !s.Owner:
+		add("bad", "The healer's state is not open here. This one only observes: %s", cut(200, s.Error))
 	case !s.Writable:
 		add("bad", "The healer's state cannot be written. Nothing is sent until it can.")
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 func TestFiguresAreWrittenForPeople(t *testing.T) {
@@ -33,6 +34,16 @@ func TestFiguresAreWrittenForPeople(t *testing.T) {
 	} {
 		if got := happened(&a); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for want, s := range map[string]agent.Status{
+		"Another process owns the healer's state. This one only observes.":                     {Standby: true},
+		"The healer's state is not open here. This one only observes: etcd: deadline exceeded": {Error: "etcd: deadline exceeded"},
+		"The healer's state cannot be written. Nothing is sent until it can.":                  {Owner: true},
+	} {
+		s.Plan = &healer.Plan{}
+		if got := alerts(&s); len(got) != 1 || got[0].Says != want {
+			t.Errorf("%v, want %q", got, want)
 		}
 	}
 	for _, s := range healer.States {

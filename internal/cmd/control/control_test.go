@@ -125,6 +125,16 @@ func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
+	for _, standby := range []bool{true, false} {
+		b.Reset()
+		s.Status = &agent.Status{Mode: "observe", Shared: true, Standby: standby, Error: "etcd: deadline exceeded"}
+		if err := f.showStatus(&b, &cli.Output{}, s); err != nil {
+			t.Fatal(err)
+		}
+		if another := strings.Contains(b.String(), "another process owns the state"); another != standby || !strings.Contains(b.String(), "only observes") {
+			t.Errorf("standby %t:\n%s", standby, b.String())
+		}
+	}
 	if err := f.showStatus(io.Discard, &cli.Output{}, &web.HealerAnswer{}); err == nil {
 		t.Error("an empty answer was shown as a status")
 	}

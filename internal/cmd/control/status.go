@@ -35,7 +35,8 @@ func (f *family) showStatus(w io.Writer, output *cli.Output, s *web.HealerAnswer
 		text string
 	}{
 		{s.Stop, "STOP file found: nothing is sent"},
-		{!s.Owner, "another process owns the state: this one only observes"},
+		{s.Standby, "another process owns the state: this one only observes"},
+		{!s.Owner && !s.Standby, "the state is not open here: this one only observes"},
 		{s.Owner && !s.Writable, "the state cannot be written: nothing is sent"},
 		{s.Namesake, "another instance has the name of this one, " + cli.Plain(s.Healer, 100) + ": give each its own ha.id"},
 		{s.Error != "", s.Error},
