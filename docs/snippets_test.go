@@ -198,7 +198,7 @@ var (
 // others are the programs beside ours that a document may name; what their arguments
 // mean is theirs.
 var others = strings.Fields("amtool apt apt-get caddy cd chgrp chmod chown cosign cp dig docker dpkg getcap getent gh go git grep head helm htpasswd ip install journalctl " +
-	"jq kill kubectl ls mkdir mv openssl ping podman prometheus promtool rpm dnf rm sed setcap sha256sum skopeo sort source statsd_exporter . ss ssh sysctl systemctl systemd-analyze systemd-run tail touch useradd vi visudo tee cat man complete")
+	"etcdctl jq kill kubectl ls mkdir mv openssl ping podman prometheus promtool rpm dnf rm sed setcap sha256sum skopeo sort source statsd_exporter . ss ssh sysctl systemctl systemd-analyze systemd-run tail touch useradd vi visudo tee cat man complete")
 
 func TestDocsEveryCommandLineIsTaken(t *testing.T) {
 	makefile := makeTarget.FindAllString(readDocument(t, "Makefile"), -1)
