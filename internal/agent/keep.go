@@ -82,7 +82,7 @@ func (h *Healer) acquire(ctx context.Context) bool {
 	case <-ctx.Done():
 	case <-time.After(store.SlowAfter):
 		_ = h.onLoop(ctx, "opening the state", func(context.Context) error {
-			if h.opening == done {
+			if h.opening == done && h.storeErr == nil { // else it is known why
 				h.refused(fmt.Errorf("opening the state: %w", store.ErrSlow))
 			}
 			return nil
@@ -343,7 +343,7 @@ func (h *Healer) wrote() func(error) {
 // refused notes that there is no state to write to.
 func (h *Healer) refused(err error) {
 	// Why it fails is often another reason at each attempt; that is not news.
-	if h.storeErr == nil || h.held != h.saidHeld || h.held && h.storeErr.Error() != err.Error() {
+	if h.storeErr == nil || errors.Is(h.storeErr, store.ErrSlow) || h.held != h.saidHeld || h.held && h.storeErr.Error() != err.Error() {
 		h.saidHeld = h.held
 		msg := "healer state cannot be opened"
 		if h.held {

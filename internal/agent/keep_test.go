@@ -516,3 +516,27 @@ func TestAHealerThatDoesNotLookIsIdle(t *testing.T) {
 		}
 	})
 }
+
+// Why the state cannot be opened is in the log also where that takes longer than it is waited for.
+func TestALateReasonIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newFixture(t, 1)
+		w.configs = append(w.configs, func(c *Config) {
+			c.State = func(context.Context, uint64) (Backend, store.State, error) {
+				time.Sleep(store.SlowAfter + time.Second)
+				return nil, store.State{}, errors.New("connection refused")
+			}
+		})
+		w.start()
+		pass(10 * time.Minute)
+		if n := strings.Count(w.log.String(), "connection refused"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, w.log.String())
+		}
+		if _, err := w.healer.Plan(); err != nil {
+			t.Fatal(err)
+		}
+		if s := w.healer.published.Load(); !strings.Contains(s.Error, "connection refused") {
+			t.Errorf("the status says %q", s.Error)
+		}
+	})
+}

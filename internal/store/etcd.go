@@ -136,7 +136,14 @@ func OpenEtcd(ctx context.Context, c EtcdConfig, floor uint64) (_ *Etcd, state S
 	defer func() {
 		if err != nil {
 			e.giveUp()
-			if !errors.Is(err, ErrHeld) && !errors.Is(err, ErrNewer) {
+			why := ""
+			if errors.Is(err, context.DeadlineExceeded) {
+				why = c.unreached(ctx)
+			}
+			switch {
+			case why != "":
+				err = fmt.Errorf("etcd does not answer: %s", why)
+			case !errors.Is(err, ErrHeld) && !errors.Is(err, ErrNewer):
 				err = fmt.Errorf("etcd %s: %w", strings.Join(c.Endpoints, ","), err)
 			}
 		}
