@@ -84,7 +84,7 @@ const byRate = byTuning | byPool | byOwnPools | byHeat | byHold
 // is not cured by a reboot. Those that only alert come last.
 var detectors = []detector{
 	{reason: DeadHot, doc: "a board died of heat: once it has cooled for an hour", alert: "BoardDead",
-		words: func(s *Shown, slot int) string { return fmt.Sprintf("board %d Dead of heat, %.0fC", slot, s.Value) },
+		words: measured(func(s *Shown, slot int) string { return fmt.Sprintf("board %d Dead of heat, %.0fC", slot, s.Value) }),
 		judge: judgeDeadHot, maxRung: 1,
 		needs:   func(g *GracePolicy) time.Duration { return g.DeadHot },
 		setting: "detect.dead_hot", need: func(p *DragonPolicy) Evidence { return p.Detect.DeadHot },
@@ -111,20 +111,20 @@ var detectors = []detector{
 		needs:   func(g *GracePolicy) time.Duration { return g.MissingBoard },
 		setting: "detect.missing_board", need: func(p *DragonPolicy) Evidence { return p.Detect.Missing }},
 	{reason: LowHashrate, doc: "less than 60 % of what this dragon does when it is well, for 30 minutes", alert: "HashrateLow",
-		words: ofBaseline,
+		words: measured(ofBaseline),
 		judge: judgeLow(func(d *DetectPolicy) Ratio { return d.LowRatio }), needs: rateGrace, boot: true, mutes: byRate, maxRung: wholeLadder,
 		setting: "detect.low", need: func(p *DragonPolicy) Evidence { return p.Detect.Low }},
 	{reason: MinHashrate, doc: "a board below the configured minimum for an hour (the Python tool's rule)", alert: "DragonUntreated",
-		words: func(s *Shown, slot int) string {
+		words: measured(func(s *Shown, slot int) string {
 			return fmt.Sprintf("board %d %s of %s", slot, Hashrate(s.Value), Hashrate(s.Threshold))
-		},
+		}),
 		judge: judgeMin, needs: rateGrace, boot: true, mutes: byRate | byMode, maxRung: wholeLadder,
 		setting: "detect.min_hashrate", need: func(p *DragonPolicy) Evidence { return p.Detect.Min }},
 	{reason: BoardLow, alert: "BoardLow",
 		doc: "a board hashes less than 60 % of its sister boards, or of its usual rate, for 30 minutes, while the dragon as a whole is not low",
-		words: func(s *Shown, slot int) string {
+		words: measured(func(s *Shown, slot int) string {
 			return fmt.Sprintf("board %d at %.0f%% of what it should do", slot, 100*s.Value)
-		},
+		}),
 		judge: judgeBoardLow, needs: rateGrace, boot: true, mutes: byRate, maxRung: 2,
 		setting: "detect.board_low", need: func(p *DragonPolicy) Evidence { return p.Detect.BoardLow }},
 	{reason: NoWorkLocal, doc: "its pools fail it while others at the same pool have work", alert: "DragonPoolUnreachable",
@@ -136,27 +136,37 @@ var detectors = []detector{
 	{reason: BogusTemp, alert: "SensorFault",
 		doc: "a temperature that cannot be (without work it may be below zero), or one that stands still while those of all other boards, " +
 			"that have worked for half an hour, go through 5 °C",
-		words: bogusInWords,
+		words: measured(bogusInWords),
 		judge: judgeBogusTemp, boot: true, maxRung: 1,
 		needs:   func(g *GracePolicy) time.Duration { return g.BogusTemp },
 		setting: "detect.bogus_temp", need: func(p *DragonPolicy) Evidence { return p.Detect.BogusTemp },
 		gap: func(d *DevicePolicy) time.Duration { return d.BogusTempGap }},
 	{reason: TuningStuck, doc: "it has tuned for more than six hours", alert: "TuningStuck",
-		words: func(s *Shown, _ int) string { return "tuning " + ShortDuration(time.Duration(s.Value)*time.Second) },
+		words: measured(func(s *Shown, _ int) string { return "tuning " + ShortDuration(time.Duration(s.Value)*time.Second) }),
 		judge: judgeTuningStuck, boot: true, maxRung: 1, tuning: true,
 		setting: "detect.tuning_stuck", need: func(p *DragonPolicy) Evidence { return p.Detect.TuningStuck },
 		gap: func(d *DevicePolicy) time.Duration { return d.TuningStuckGap }},
 	{reason: Overheat, doc: "a board is at 100 °C or above", alert: "TemperatureCritical",
-		words: degrees, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Crit }),
+		words: measured(degrees), judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Crit }),
 		setting: "heat.crit_for", need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.CritFor, Bad: 4, Of: 5} }},
 	{reason: Hot, doc: "a board is at 90 °C or above", alert: "TemperatureHigh",
-		words: degrees, judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Warn }),
+		words: measured(degrees), judge: judgeHeat(func(h *HeatPolicy) float64 { return h.Warn }),
 		setting: "heat.warn_for", need: func(p *DragonPolicy) Evidence { return Evidence{For: p.Heat.WarnFor, Bad: 8, Of: 10} }},
 	{reason: BelowBaseline, doc: "less than 80 % of what this dragon does when it is well", alert: "HashrateLow",
-		words: ofBaseline,
+		words: measured(ofBaseline),
 		judge: judgeLow(func(d *DetectPolicy) Ratio { return d.WarnRatio }), needs: rateGrace, boot: true,
 		mutes:   byTuning | byPool | byOwnPools | byHold,
 		setting: "detect.low", need: func(p *DragonPolicy) Evidence { return p.Detect.Low }},
+}
+
+// measured are words about a value: none before a sample is judged.
+func measured(words func(*Shown, int) string) func(*Shown, int) string {
+	return func(s *Shown, slot int) string {
+		if s.Threshold < 0 {
+			return ""
+		}
+		return words(s, slot)
+	}
 }
 
 func ofBaseline(s *Shown, _ int) string {

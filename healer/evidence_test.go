@@ -285,3 +285,43 @@ func TestABaselineIsOfOneMode(t *testing.T) {
 		t.Errorf("%g, want 11 TH/s", got)
 	}
 }
+
+// After an action the evidence begins again. What was not measured yet is unknown, not zero.
+func TestEvidenceThatBeginsAgainIsUnknown(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 10).settle()
+	for i := range f.units[3].boards {
+		f.units[3].boards[i].rate = 2 * tera
+	}
+	for len(f.sentTo(3)) == 0 && f.age() < 100*time.Hour {
+		f.tick()
+	}
+	f.run(3 * time.Minute)
+	d := f.of(3)
+	if d.Reason != LowHashrate || d.Evidence.Of != 0 {
+		t.Fatalf("reason %q with %d samples, want %s without any", d.Reason, d.Evidence.Of, LowHashrate)
+	}
+	if d.Evidence.Value != -1 || d.Evidence.Threshold != -1 {
+		t.Errorf("value %g, threshold %g, want -1: unknown", d.Evidence.Value, d.Evidence.Threshold)
+	}
+	if got := d.Finding(); got != "" {
+		t.Errorf("finding %q, want none", got)
+	}
+}
+
+// No detector makes words of a value that it has not.
+func TestNoWordsForAnUnknownValue(t *testing.T) {
+	t.Parallel()
+	unknown, zero := Shown{Value: -1, Threshold: -1, Baseline: 15 * tera}, Shown{Baseline: 15 * tera}
+	for i := range detectors {
+		reason := detectors[i].reason
+		value := zero
+		value.Value, value.Threshold = 7, 9
+		if describe(reason, &zero, 0) == describe(reason, &value, 0) {
+			continue // its words are about something else
+		}
+		if got := describe(reason, &unknown, 0); got != "" {
+			t.Errorf("%s: %q, want nothing", reason, got)
+		}
+	}
+}

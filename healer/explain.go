@@ -76,7 +76,9 @@ func (c *cycle) shown(s *subject) Shown {
 	}
 	ev := &w.evidence[i]
 	need := detectors[i].need(s.p)
-	e.Value, e.Threshold = ev.value, ev.threshold
+	if ev.n > 0 || ev.muted != 0 {
+		e.Value, e.Threshold = ev.value, ev.threshold
+	}
 	e.Of = min(ev.n, need.Of)
 	e.Bad = ev.badIn(e.Of)
 	if ev.since != 0 {
