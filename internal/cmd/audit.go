@@ -125,8 +125,16 @@ func (f *auditFilter) wants(a *healer.Audit) bool {
 		(f.since.IsZero() || !a.At.Before(f.since)) &&
 		(f.until.IsZero() || !a.At.After(f.until)) &&
 		(len(f.decisions) == 0 || slices.Contains(f.decisions, string(a.Decision))) &&
-		(len(f.actions) == 0 || slices.Contains(f.actions, string(a.Action))) &&
+		(len(f.actions) == 0 || slices.ContainsFunc(f.actions, func(action string) bool { return kindOf(action) == kindOf(string(a.Action)) })) &&
 		(f.actor == "" || a.Actor == f.actor)
+}
+
+// kindOf is the kind of an action. What people do with the command dragon has the name of its verb.
+func kindOf(action string) healer.Kind {
+	if action == "restart" {
+		return healer.Restart
+	}
+	return healer.Kind(action)
 }
 
 // subject names the dragon of a record, or the part of the fleet that it is about.

@@ -155,6 +155,24 @@ func TestAuditNamesTheDragonOfEveryRecord(t *testing.T) {
 	}
 }
 
+// The healer writes a restart by the name that the dragons give it, "dragon restart" by its own.
+func TestAuditFindsEveryRestart(t *testing.T) {
+	dir := t.TempDir()
+	text := `{"ts":"2026-01-01T00:00:00Z","decision":"act","action":"restartCgMiner","actor":"healer"}
+{"ts":"2026-01-02T00:00:00Z","decision":"manual","action":"restart","actor":"user:ada"}
+{"ts":"2026-01-03T00:00:00Z","decision":"act","action":"reboot","actor":"healer"}
+`
+	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for action, want := range map[string]int{"restart": 2, "restartCgMiner": 2, "reboot": 1} {
+		out, _, err := invoke(t, "audit", "--json", "--data-dir="+dir, "--action="+action)
+		if got := strings.Count(out, "\n"); err != nil || got != want {
+			t.Errorf("%s: %v, %d records, want %d:\n%s", action, err, got, want, out)
+		}
+	}
+}
+
 func TestTimesHaveAZone(t *testing.T) {
 	local := time.Local
 	time.Local = time.FixedZone("", 2*60*60) // another one than UTC, wherever the test runs
