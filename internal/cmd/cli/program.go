@@ -89,6 +89,9 @@ func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writ
 		return p.UsageForContextWithTemplate(all, 2, kingpin.LongHelpTemplate)
 	}
 	args = commandFirst(model, args)
+	if err := refuseValues(model, args); err != nil {
+		return suggest(model, args, err)
+	}
 	p.setHelp(model, args)
 	chosen, err := p.Parse(args)
 	if err != nil {

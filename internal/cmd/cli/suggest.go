@@ -64,7 +64,7 @@ func explain(app *kingpin.ApplicationModel, args []string, err error) error {
 // unexpected explains a word where the parser expects another one, or none.
 func unexpected(app *kingpin.ApplicationModel, args []string, wrong string) error {
 	if flag := givenValue(app, args, wrong); flag != "" {
-		return fmt.Errorf("--%s takes no value, got %q; its opposite is --no-%[1]s", flag, wrong)
+		return takesNoValue(flag, wrong)
 	}
 	if i := slices.Index(args, wrong); i >= 0 {
 		args = args[:i] // the parser stopped here
@@ -88,14 +88,32 @@ func unexpected(app *kingpin.ApplicationModel, args []string, wrong string) erro
 	return fmt.Errorf("%w; commands: %s", err, strings.Join(names(group), ", "))
 }
 
-// givenValue is the flag without a value that was given this one.
-func givenValue(app *kingpin.ApplicationModel, args []string, wrong string) string {
-	for i, a := range args {
-		name, value, _ := strings.Cut(a, "=")
-		if value == "" && slices.Contains([]string{"true", "false", "yes", "no", "on", "off"}, wrong) && i+1 < len(args) {
-			value = args[i+1]
+// refuseValues refuses --yes=false: the parser takes it for --yes, and false for the next argument.
+func refuseValues(app *kingpin.ApplicationModel, args []string) error {
+	allowed := read(app, args).allowed(app)
+	for _, a := range args {
+		name, value, given := strings.Cut(a, "=")
+		if a == "--" { // what follows is no flag
+			break
 		}
-		if f := flagOf(everyFlag(app.FlagGroupModel, app.CmdGroupModel), name); f != nil && f.IsBoolFlag() && value == wrong {
+		if f := flagOf(allowed, name); given && f != nil && f.IsBoolFlag() {
+			return takesNoValue(f.Name, value)
+		}
+	}
+	return nil
+}
+
+func takesNoValue(flag, value string) error {
+	return fmt.Errorf("--%s takes no value, got %q; its opposite is --no-%[1]s", flag, value)
+}
+
+// givenValue is the flag without a value that the next word was meant for.
+func givenValue(app *kingpin.ApplicationModel, args []string, wrong string) string {
+	if !slices.Contains([]string{"true", "false", "yes", "no", "on", "off"}, wrong) {
+		return ""
+	}
+	for i, a := range args[:max(len(args)-1, 0)] {
+		if f := flagOf(everyFlag(app.FlagGroupModel, app.CmdGroupModel), a); f != nil && f.IsBoolFlag() && args[i+1] == wrong {
 			return f.Name
 		}
 	}
