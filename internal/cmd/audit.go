@@ -75,7 +75,9 @@ func addAudit(p *cli.Program) {
 		}
 		if output.JSON() { // as in the file
 			for _, line := range lines {
-				fmt.Fprintf(stdout, "%s\n", line)
+				if _, err := fmt.Fprintf(stdout, "%s\n", line); err != nil {
+					return err
+				}
 			}
 			return nil
 		}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -169,6 +171,24 @@ func TestAuditFindsEveryRestart(t *testing.T) {
 		out, _, err := invoke(t, "audit", "--json", "--data-dir="+dir, "--action="+action)
 		if got := strings.Count(out, "\n"); err != nil || got != want {
 			t.Errorf("%s: %v, %d records, want %d:\n%s", action, err, got, want, out)
+		}
+	}
+}
+
+// On a full disk a list is cut short, and the exit status says so.
+func TestACommandWhoseOutputCannotBeWrittenFails(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = full.Close() })
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), []byte(`{"ts":"2026-01-01T00:00:00Z","decision":"act"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"audit", "--json", "--data-dir=" + dir}, {"--help"}, {"help", "plan"}} {
+		if err := New(nil).Run(t.Context(), args, full, full); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%v: %v, want no space", args, err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"slices"
@@ -72,6 +73,8 @@ func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writ
 			if v.code != 0 {
 				err = errors.New("stopped")
 			}
+		case *fs.PathError: // the parser's, of a help that cannot be written
+			err = v
 		default:
 			panic(v)
 		}
