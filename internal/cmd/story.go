@@ -134,6 +134,8 @@ func narrate(r *healer.Audit) string {
 		return fmt.Sprintf("%s: outcome %q, %d boards before, %d after.", r.Worker, r.Verify.Verdict, r.Verify.Before.Boards, boardsAfter(r))
 	case r.Decision == healer.Act && r.Result != nil:
 		return fmt.Sprintf("%s: %s. The healer %s (step %d).", r.Worker, why, action, r.Rung)
+	case r.Decision == healer.Blocked && why == "":
+		return fmt.Sprintf("%s: %s, which %s asked for, is blocked: %s.", r.Worker, r.Action, r.Actor, closedGate(r))
 	case r.Decision == healer.Blocked:
 		return fmt.Sprintf("%s is sick: %s. The healer waits: %s.", r.Worker, why, closedGate(r))
 	case r.Decision == healer.Hold:

@@ -18,6 +18,8 @@ func TestTheStoryIsToldInPlanarrate(t *testing.T) {
 		{healer.Audit{Worker: "w", Decision: healer.Act, Action: healer.Restart}, ""}, // it is not sent yet
 		{healer.Audit{Worker: "w", Decision: healer.Blocked, Reason: healer.LowHashrate,
 			Gates: []healer.GateState{{Name: "new_device", Detail: "a"}, {Open: true, Detail: "b"}}}, "w is sick: low hashrate. The healer waits: new device: a."},
+		{healer.Audit{Worker: "w", Decision: healer.Blocked, Action: healer.Restart, Actor: "user:ada",
+			Gates: []healer.GateState{{Name: "maintenance", Detail: "a"}}}, "w: restartCgMiner, which user:ada asked for, is blocked: maintenance: a."},
 		{healer.Audit{Worker: "w", Verify: &healer.Verified{Before: healer.Sample{Boards: 2}, After: after, Verdict: healer.Recovered}},
 			`"recovered", 2 boards before, 3 after`},
 		{healer.Audit{Decision: healer.Hold, Note: "breaker pool x"}, "the healer pauses: breaker pool x"},
