@@ -482,7 +482,11 @@ func (a *api) pace(ctx context.Context, q *Request) (any, error) {
 }
 
 func (a *api) record(ctx context.Context, q *Request) (any, error) {
-	return q.Dragon, a.Healer.Record(ctx, agent.ManualAction{MAC: q.Dragon, Action: q.Action, Owner: q.Owner, Note: q.Reason})
+	mac := q.Dragon // perhaps of a dragon that is not known
+	if d := a.Fleet.Lookup(q.Dragon); d != nil {
+		mac = d.Info().MAC
+	}
+	return q.Dragon, a.Healer.Record(ctx, agent.ManualAction{MAC: mac, Action: q.Action, Owner: q.Owner, Note: q.Reason})
 }
 
 // write sends a restart or a reboot.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -261,6 +262,23 @@ func TestRequestsAreCarriedOut(t *testing.T) {
 	eventually(t, "the audit has all eight", func() bool { // which is written beside
 		audit, err := os.ReadFile(filepath.Join(c.dir, "audit.jsonl"))
 		return err == nil && strings.Count(string(audit), `"actor":"user:o"`) == 8
+	})
+}
+
+// As in every other request, a dragon is named by its worker, MAC or address.
+func TestARecordTakesEveryNameOfADragon(t *testing.T) {
+	c := newClinic(t)
+	info := c.fleet.Lookup(c.worker).Info()
+	for _, name := range []string{c.worker, info.MAC, info.Address} {
+		code, body := c.ask(true, "POST", "/api/v1/healer/record", `{"dragon":"`+name+`","action":"fan","reason":"`+name+`","owner":"o"}`)
+		if code != 200 {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+	eventually(t, "the audit has all three", func() bool { // which is written beside
+		records, err := c.healer.History(info.MAC, 10)
+		manual := slices.DeleteFunc(records, func(a healer.Audit) bool { return a.Decision != healer.Manual })
+		return err == nil && len(manual) == 3
 	})
 }
 
