@@ -3,6 +3,7 @@ package dragon
 import (
 	"context"
 	"slices"
+	"strconv"
 )
 
 // DebugStats are the boards with their chips: /api/getDebugStats.
@@ -46,7 +47,7 @@ type DebugBoard struct {
 
 // Chip is a chip of a board.
 type Chip struct {
-	Index                    int // its place in the list
+	Index                    int // its number; unique on its board
 	HardwareErrors           Number
 	Stales, Duplicates       Number
 	NoncesFound, NonceRanges Number
@@ -98,14 +99,25 @@ var debugEntryFields = table(
 	object("board", &debugBoardFields, func(e *debugEntry) *DebugBoard { return &e.board }).always(),
 	own("chips", func(r *reader, e *debugEntry) bool {
 		e.chips = e.chips[:0]
-		return r.elements(maxChips, func(i int, _ string) {
+		ok := r.elements(maxChips, func(i int, key string) {
 			chip := Chip{Index: i}
+			if n, err := strconv.Atoi(key); err == nil {
+				chip.Index = n
+			}
 			if !readObject(r, "chips", &chipFields, &chip) {
 				r.unreadableField("chips")
 				return
 			}
 			e.chips = append(e.chips, chip)
 		})
+		numbers := slots(len(e.chips), func(i int) Number {
+			n, _ := whole(float64(e.chips[i].Index))
+			return n
+		}, &r.unreadable, r.path+"chips")
+		for i := range e.chips {
+			e.chips[i].Index = numbers[i]
+		}
+		return ok
 	}),
 )
 

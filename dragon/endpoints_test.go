@@ -329,7 +329,7 @@ func TestDebugStats(t *testing.T) {
 		b.VidOptimal != Known(1) || b.PLLOptimal != Known(0) || b.Hashrate != Known(5e12) || b.Disabled != Known(0) || b.Throttled != Known(2) || b.EnabledChips != "fffe" {
 		t.Errorf("%+v", b)
 	}
-	if diff := cmp.Diff([]Chip{{Index: 0, HardwareErrors: Known(7), Stales: Known(1), Duplicates: Known(0), NoncesFound: Known(100), NonceRanges: Known(4), Cooldown: Known(0), FailCount: Known(0), FailReset: Known(0), Voltage: Known(433)}}, b.Details, sameNumbers); diff != "" {
+	if diff := cmp.Diff([]Chip{{Index: 1, HardwareErrors: Known(7), Stales: Known(1), Duplicates: Known(0), NoncesFound: Known(100), NonceRanges: Known(4), Cooldown: Known(0), FailCount: Known(0), FailReset: Known(0), Voltage: Known(433)}}, b.Details, sameNumbers); diff != "" {
 		t.Error(diff)
 	}
 	if d.Boards[0].Slot != 0 || d.Boards[1].Slot != 1 { // one board does not say its chain
@@ -480,6 +480,33 @@ func TestFetchReadsEveryEndpoint(t *testing.T) {
 		wantKind(t, err, ErrRejected)
 		if len(d.asks()) != asked {
 			t.Errorf("%s was asked", name)
+		}
+	}
+}
+
+// PHP writes a list that lost an element as an object, whose keys are the numbers of those that
+// are left. A chip keeps its number while another one is not listed.
+func TestAChipKeepsItsNumber(t *testing.T) {
+	for chips, want := range map[string][]int{
+		`[{"Temp":60},{"Temp":61}]`:                    {0, 1},
+		`{"0":{"Temp":60},"2":{"Temp":62}}`:            {0, 2},
+		`{"10":{"Temp":60},"2":{"Temp":62}}`:           {10, 2},
+		`{"0":{"Temp":60},"0":{"Temp":61}}`:            {0, 1}, // it repeats itself
+		`{"x":{"Temp":60},"-1":{"Temp":61}}`:           {0, 1},
+		`{"0":{"Temp":60},"1000000000":{"Temp":61}}`:   {0, 1},
+		`{"0":{"Temp":60},"1":"dead","2":{"Temp":62}}`: {0, 2},
+	} {
+		body := `{"success":true,"boards":[{"board":{"Chain ID":0},"chips":` + chips + `}]}`
+		d, err := newDevice(map[string]any{"/api/getDebugStats": body}).client(t, Options{}).DebugStats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, c := range d.Boards[0].Details {
+			got = append(got, c.Index)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: chips %v, want %v", chips, got, want)
 		}
 	}
 }

@@ -140,6 +140,11 @@ func FuzzDebugStats(f *testing.F) {
 			if len(b.Details) > maxChips {
 				t.Errorf("%d chips", len(b.Details))
 			}
+			var chips []int
+			for _, c := range b.Details {
+				chips = append(chips, c.Index)
+			}
+			unique(t, chips)
 		}
 		unique(t, slots)
 	}, debugT1)
