@@ -193,6 +193,18 @@ func TestACommandWhoseOutputCannotBeWrittenFails(t *testing.T) {
 	}
 }
 
+// A dragon answers every request with 200. It is not an instance with nothing to do.
+func TestADragonIsNoInstance(t *testing.T) {
+	l := cmdtest.NewFarm(t, dragontest.Spec{})
+	for _, args := range [][]string{{"plan"}, {"plan", "--json"}, {"firmware", "list"}, {"firmware", "rollout", "status"}, {"healer", "status"},
+		{"healer", "resume", "all"}, {"healer", "pause", "--scope=fleet", "--reason=x"}} {
+		out, _, err := invoke(t, append(args, "--url=http://"+l.Addr(0))...)
+		if err == nil || !strings.Contains(err.Error(), "this is a dragon, expected an instance of mother-of-dragons") || out != "" {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+}
+
 func TestTimesHaveAZone(t *testing.T) {
 	local := time.Local
 	time.Local = time.FixedZone("", 2*60*60) // another one than UTC, wherever the test runs

@@ -135,6 +135,10 @@ func (i *Instance) Call(ctx context.Context, method, path string, body, to any) 
 	if resp.StatusCode != http.StatusOK {
 		return i.refusal(resp.StatusCode, resp.Status, data)
 	}
+	var dragon struct{ Success *bool } // which answers every request with 200
+	if json.Unmarshal(data, &dragon) == nil && dragon.Success != nil {
+		return fmt.Errorf("%s: this is a dragon, expected an instance of %s", i.where, Name)
+	}
 	if raw, ok := to.(*json.RawMessage); ok {
 		*raw = data
 		return nil
