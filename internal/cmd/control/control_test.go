@@ -107,7 +107,7 @@ func TestSomethingElseAtTheAddressIsNoInstance(t *testing.T) {
 func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 	s := &web.HealerAnswer{
 		Status: &agent.Status{Mode: "enforce", Owner: true, Writable: false, Stop: true, Error: "no space left on device"},
-		Counts: healer.Counts{States: map[healer.State]int{healer.StateHealthy: 8, healer.StateSick: 1}},
+		Counts: healer.Counts{States: map[healer.State]int{healer.StateHealthy: 8, healer.StateSick: 1, healer.StateSettling: 1}},
 		Budgets: []healer.BudgetUse{
 			{Scope: "fleet", Used: 1, Limit: 2}, {Scope: "fleet", Window: healer.Span(time.Hour), Used: 1, Limit: 3},
 		},
@@ -119,7 +119,7 @@ func TestStatusShowsWhatHoldsTheHealerBack(t *testing.T) {
 	if err := f.showStatus(&b, &cli.Output{}, s); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick",
+	for _, want := range []string{"enforce", "STOP file", "cannot be written", "no space left", "not trusted", "8 healthy, 1 sick, 1 restarted (ours)",
 		"fleet in flight: 1 of 2", "fleet in 1h: 1 of 3", "storm: open: 5 of 10�[2J", "quarantined", "three reboots"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())

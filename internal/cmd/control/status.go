@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/healer/explain"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/web"
@@ -54,7 +55,7 @@ func (f *family) showStatus(w io.Writer, output *cli.Output, s *web.HealerAnswer
 	var states []string
 	for _, state := range healer.States {
 		if n := s.Counts.States[state]; n > 0 {
-			states = append(states, fmt.Sprintf("%d %s", n, state))
+			states = append(states, fmt.Sprintf("%d %s", n, explain.State(state)))
 		}
 	}
 	row("dragons", "%s", cmp.Or(strings.Join(states, ", "), "none"))
