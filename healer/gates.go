@@ -362,7 +362,7 @@ var gates = []gate{
 		human: "look at the query of the external gate",
 		holds: allWrites, fleetWide: true, alert: "GateFailing",
 		ask: (*gateRequest).external},
-	{name: GateRollout, closed: "to a [rollout](desired-state.md), while another dragon tries it first, or when it was aborted",
+	{name: GateRollout, closed: "to a [rollout](desired-state.md), while another dragon tries it or its first pool, or when it was aborted",
 		human: "mother-of-dragons healer ack rollout ID",
 		holds: anyChange, passes: rollbackWrites | firmwareWrites, breaker: scopedBreaker, latched: true, turn: true, alert: "RolloutAborted",
 		ask: (*gateRequest).rollout},

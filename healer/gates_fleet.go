@@ -168,6 +168,9 @@ func (q *gateRequest) rollout() answer {
 	case RolloutCanary:
 		return no(0, "%s tries it first", q.c.m.name(ro.Canary))
 	case RolloutWaiting:
+		if other := q.c.triedBy(q.s, ro); other != nil {
+			return no(0, "%s tries its first pool, for %s", q.c.m.name(other.Canary), other.ID)
+		}
 		return yes("this would be the canary")
 	}
 	return yes(string(ro.State))

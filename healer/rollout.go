@@ -55,6 +55,11 @@ func (c *cycle) advanceRollouts() {
 		ro.advance(c)
 	}
 	for _, ro := range c.m.Fleet.Rollouts {
+		if ro.State == RolloutAborted && ro.Since == c.now {
+			c.abortAlike(ro)
+		}
+	}
+	for _, ro := range c.m.Fleet.Rollouts {
 		ro.advance(c)
 	}
 	c.tidyRollouts()

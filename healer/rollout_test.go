@@ -129,6 +129,69 @@ func TestATypoCostsOneDragonAFewMinutes(t *testing.T) {
 	}
 }
 
+// What others were to have before the abort is stopped with it, where it begins with the very same
+// pool, and nobody works there. A rollout whose canary is on trial goes by that.
+func TestATypoStopsTheOthersThatBeginWithIt(t *testing.T) {
+	for name, x := range map[string]struct {
+		prepare func(f *farm)
+		want    RolloutState
+	}{
+		"the same pool":   {func(*farm) {}, RolloutAborted},
+		"another URL":     {func(f *farm) { f.units[19].desired.Pools[0].URL = poolB }, RolloutDone},
+		"another account": {func(f *farm) { f.units[19].desired.Pools[0].User = "bob." + f.units[19].who.Worker }, RolloutDone},
+		"only a mode":     {func(f *farm) { f.units[19].desired.Pools = nil }, RolloutDone},
+		"one earns there": {func(f *farm) { f.units[7].desired, f.units[7].pools[0].URL = nil, poolTypo }, RolloutDone},
+		"on trial": {func(f *farm) {
+			d := *f.plan.ChangeOf(f.units[19].who.MAC)
+			d.Verb = Act
+			f.tick()
+			f.configure(&d)
+		}, RolloutDone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := configuredFarm(t, 20)
+			f.desire("typo", poolTypo, "balanced")
+			for f.tick(); len(f.sent) == 0; f.tick() {
+			}
+			f.desire("other", poolTypo, "efficient", 19)
+			f.tick()
+			f.cure = func(u *unit, _ Kind) { // only the other one finds work
+				if u == f.units[19] {
+					u.pools[0].Status = "Alive"
+				}
+			}
+			x.prepare(f)
+			f.tick()
+			if x.want == RolloutAborted {
+				held := slices.ContainsFunc(f.plan.ChangeOf(f.units[19].who.MAC).Gates, func(g GateState) bool {
+					return g.Name == GateRollout && !g.Open && strings.HasSuffix(g.Detail, " tries its first pool, for "+f.rollout("typo").ID)
+				})
+				if !held {
+					t.Errorf("not held for the canary: %+v", f.plan.ChangeOf(f.units[19].who.MAC).Gates)
+				}
+			}
+			f.run(time.Hour)
+			if got := f.stateOf("other"); f.stateOf("typo") != RolloutAborted || got != x.want {
+				t.Fatalf("the other is %s, want %s: %+v", got, x.want, f.rollout("other"))
+			}
+			if x.want != RolloutAborted {
+				return
+			}
+			b := f.mem.breaker("rollout", f.rollout("other").ID)
+			if len(f.sent) != 2 || b == nil || !strings.Contains(b.Detail, f.rollout("typo").ID+" has the same first pool and was aborted: the canary ") {
+				t.Errorf("sent %v, breaker %+v", f.sent, b)
+			}
+			if err := f.mem.Ack(f.now, "rollout", f.rollout("other").ID, "ann"); err != nil {
+				t.Fatal(err)
+			}
+			f.run(time.Hour)
+			if got := f.stateOf("other"); got != RolloutDone || f.stateOf("typo") != RolloutAborted {
+				t.Errorf("the other is %s after the acknowledgement", got)
+			}
+		})
+	}
+}
+
 func (f *farm) stateOf(key string) RolloutState {
 	for _, ro := range f.mem.Fleet.Rollouts {
 		if ro.Key == key {
