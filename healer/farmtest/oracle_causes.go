@@ -313,7 +313,7 @@ func (o *Oracle) serve() {
 const reopens = 6*time.Hour + 40*time.Minute
 
 // strangers: I3 for restarts that the healer did not cause. They hold those that were
-// restarted.
+// restarted. Those of dragons that share a MAC cannot be told, and those in maintenance are announced.
 func (o *Oracle) strangers(s *sent, what string) {
 	w := o.w
 	if w.healer.Starts[len(w.healer.Starts)-1] > s.At-90*time.Minute {
@@ -328,7 +328,7 @@ func (o *Oracle) strangers(s *sent, what string) {
 	for _, d := range w.Dragons {
 		recent, last := 0, time.Duration(-1)
 		for _, r := range d.Restarts {
-			if r.Why != "itself" && r.Why != "stranger" || !r.shown || r.At < o.corrupt {
+			if r.Why != "itself" && r.Why != "stranger" || !r.shown || r.excused || d.contested() || r.At < o.corrupt {
 				continue
 			}
 			if age := s.At - r.At; age < 55*time.Minute && age > 12*time.Minute && !o.writtenTo(d.N, r.At) {
