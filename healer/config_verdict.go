@@ -11,7 +11,8 @@ import (
 // ConfigChange is what an action of the kind Configure is about.
 type ConfigChange struct {
 	ConfigStep
-	Told []Stuck `json:"told,omitempty"` // items that the dragon refused at once
+	Told  []Stuck `json:"told,omitempty"`  // items that the dragon refused at once
+	Shown []Item  `json:"shown,omitempty"` // items that it had as desired at some time since
 }
 
 // concludeChange judges a configuration by what the dragon says since: whether it took effect,
@@ -67,8 +68,8 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 		default:
 			c.move(ro, RolloutWaves, "the canary "+s.f.Worker+" works")
 		}
-	case !late:
-	case excuse != "" && waited < excusedFor:
+	case !late, excuse != "" && waited < excusedFor:
+		c.noteShown(s, a, right)
 	case excuse != "": // this says nothing of the desired state, and the place in flight is not kept for ever
 		c.end(s, a, NoEffect, "no verdict: "+excuse)
 	case a.Result == Unknown && len(unread) == 0 && len(right) == 0:
@@ -76,6 +77,18 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 		c.end(s, a, NotExecuted, "nothing has changed")
 	default:
 		c.failure(s, a, &shortfall{ro: ro, target: target, wrong: wrong, unread: unread, works: worked})
+	}
+}
+
+// noteShown remembers that items took effect: if they differ later, someone else has changed them.
+func (c *cycle) noteShown(s *subject, a *Action, right []Item) {
+	for _, item := range right {
+		if !slices.Contains(a.Change.Shown, item) {
+			change := *a.Change
+			change.Shown = append(slices.Clone(change.Shown), item)
+			a.Change = &change
+			c.m.touch(s.f.MAC)
+		}
 	}
 }
 
@@ -102,19 +115,25 @@ const excusedFor = time.Hour
 func (c *cycle) failure(s *subject, a *Action, v *shortfall) {
 	wait := ShortDuration(c.p.Rollout.CanaryWait)
 	outcome, why := NoEffect, "no accepted share within "+wait
-	if a.Result != Unknown { // then it may not have been written at all
-		var stuck []Stuck
-		for _, d := range v.wrong {
-			stuck = append(stuck, Stuck{d.Item, "it was accepted, and is still " + d.Have, c.now})
+	for _, d := range v.wrong {
+		switch r := s.r.Config; {
+		case slices.Contains(a.Change.Shown, d.Item): // a revert, see noteReverts
+			if !a.Change.Restore {
+				r.Right = append(slices.Clone(r.Right), d.Item)
+			}
+		case a.Result != Unknown: // else it may not have been written at all
+			r.addStuck([]Stuck{{d.Item, "it was accepted, and is still " + d.Have, c.now}}, c.now)
 		}
-		s.r.Config.addStuck(stuck, c.now)
-	} else if a.Change.Restore && len(v.wrong) > 0 { // the rollback is still pending
+	}
+	if a.Result == Unknown && a.Change.Restore && len(v.wrong) > 0 { // the rollback is still pending
 		s.r.Config.Restored = false
 	}
 	broken := v.broken(a.Change)
 	switch {
 	case len(v.unread) > 0:
 		why = fmt.Sprintf("it did not tell its %s within %s", v.unread[0], wait)
+	case len(v.wrong) > 0 && !broken && slices.Contains(a.Change.Shown, v.wrong[0].Item):
+		why = fmt.Sprintf("someone else has changed its %s: %s", v.wrong[0].Item, v.wrong[0].Have)
 	case len(v.wrong) > 0 && !broken:
 		why = fmt.Sprintf("%s is still %s", v.wrong[0].Item, v.wrong[0].Have)
 	case s.w.at > a.At && s.f.alive() < a.Before.Boards:

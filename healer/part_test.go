@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/dragon"
 )
 
 // A typo in a pool costs one dragon, also where the dragon does not take the mode that came
@@ -141,5 +143,48 @@ func TestTheNextRequestNeedsAFreshProof(t *testing.T) {
 	s.Host.Stop = true
 	if err := a.GoOn(s, Reply{Who: f.units[0].who}); err == nil {
 		t.Error("STOP is not heard")
+	}
+}
+
+// Pools that someone else changes during a trial have had their effect: that is a revert, and no
+// write in vain. It is corrected, and what is changed back again is left alone.
+func TestPoolsThatAreChangedDuringTheTrialAreNotStuck(t *testing.T) {
+	t.Parallel()
+	thief := []dragon.PoolConfig{{URL: poolA, User: "thief", Password: "x"}}
+	for after, want := range map[time.Duration]Phase{0: PhaseStuck, 5 * time.Minute: PhaseConflict} {
+		f := configuredFarm(t, 20)
+		var canary *unit
+		f.cure = func(u *unit, _ Kind) { // it has no share in its trial
+			u.pools[0].Status = "Dead"
+			canary = u
+		}
+		f.desire("b", poolB, "balanced", 0)
+		for range 2 {
+			if canary = nil; after == 0 {
+				f.units[0].refuses = []Item{ItemPools}
+			}
+			for range 60 {
+				if f.tick(); canary != nil {
+					break
+				}
+			}
+			if canary == nil {
+				t.Fatalf("after %s: not written to, %+v", after, f.record(0).Config)
+			}
+			f.run(after)
+			if after > 0 {
+				canary.has.Pools = thief
+			}
+			f.run(20 * time.Minute)
+			if f.phase(0) == want {
+				break
+			}
+			if r := f.record(0).Config; len(r.Stuck) > 0 || len(r.Reverts) != 1 {
+				t.Errorf("after %s: %+v", after, r)
+			}
+		}
+		if got := f.phase(0); got != want || f.rollout("b").State == RolloutAborted {
+			t.Errorf("after %s it is %s, want %s: %+v", after, got, want, f.record(0).Config)
+		}
 	}
 }
