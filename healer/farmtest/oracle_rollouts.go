@@ -115,6 +115,9 @@ func (o *Oracle) shows(s *sent) bool {
 	if s.At <= o.corrupt || s.At <= o.unlisted || slices.ContainsFunc(o.w.Dragons[s.want].askedAt, soon) {
 		return false
 	}
+	if slices.ContainsFunc(o.w.Writes, func(y Write) bool { return y.N == s.want && y.Actor == "stranger" && soon(y.At) }) {
+		return false
+	}
 	return !slices.ContainsFunc(o.w.Causes, func(c *Cause) bool { return c.Members[s.want] && c.From < s.At+time.Hour && c.To > s.At })
 }
 
