@@ -37,11 +37,11 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	}
 	worked := a.Proof != 0 && s.w.at > a.At && s.f.alive() >= a.Before.Boards && s.f.earns(&expected) // at the newest sample
 	works := worked && s.fresh
-	waited := c.now.Since(a.At)
-	late := waited >= c.p.Rollout.CanaryWait
+	waited, patience := c.now.Since(a.At), c.p.Rollout.CanaryWait
 	if s.w.misses > 0 { // a dragon that does not come back is lost, see lose
-		late = waited >= c.p.Rollout.CanaryWait+2*s.p.Ladder.LostAfter
+		patience += 2 * s.p.Ladder.LostAfter
 	}
+	late := min(waited, c.m.run.time.alive) >= patience // while the healer was off, nobody listened
 	excuse := c.unrelatedCause(s)
 	if excuse == poolIsDown && !ro.proven() && !c.earned[s.poolHeld] { // it may not exist
 		excuse = ""

@@ -175,3 +175,27 @@ func TestAForeignBreakerDoesNotOutliveItsDragon(t *testing.T) {
 		})
 	}
 }
+
+// While the healer is off it hears of nobody. After its start it waits for the first answers: the
+// canary has not been silent for hours.
+func TestACanaryIsHeardAfterAStartBeforeItIsJudged(t *testing.T) {
+	t.Parallel()
+	f := configuredFarm(t, 20)
+	f.desire("b", poolB, "balanced")
+	for range 60 {
+		if f.tick(); len(f.sent) > 0 {
+			break
+		}
+	}
+	canary := f.unit(f.rollout("b").Canary)
+	f.now.Mono += 2 * time.Hour
+	f.now.Wall = f.now.Wall.Add(2 * time.Hour)
+	f.reload()
+	canary.reach = Untried
+	f.run(2 * time.Minute)
+	canary.reach = Reached
+	f.run(5 * time.Minute)
+	if ro := f.rollout("b"); ro.State != RolloutWaves {
+		t.Errorf("the rollout is %s: %s", ro.State, ro.Why)
+	}
+}
