@@ -199,3 +199,25 @@ func TestACanaryIsHeardAfterAStartBeforeItIsJudged(t *testing.T) {
 		t.Errorf("the rollout is %s: %s", ro.State, ro.Why)
 	}
 }
+
+// A dragon whose deadline came while the healer was off is asked before it is called lost.
+func TestADragonIsHeardAfterAStartBeforeItIsLost(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 20).settle()
+	killBoard(f.units[3], 1, 60)
+	for range 60 {
+		if f.tick(); len(f.sent) > 0 {
+			break
+		}
+	}
+	f.now.Mono += 12 * time.Hour
+	f.now.Wall = f.now.Wall.Add(12 * time.Hour)
+	f.reload()
+	f.units[3].reach = Untried
+	f.run(2 * time.Minute)
+	f.units[3].reach = Reached
+	f.run(5 * time.Minute)
+	if a := f.record(3).Actions[0]; a.Outcome == LostOutcome || f.record(3).Lost != 0 || len(f.mem.Fleet.Harm) > 0 {
+		t.Errorf("%+v, harm %v", a, f.mem.Fleet.Harm)
+	}
+}

@@ -31,7 +31,7 @@ func (c *cycle) conclude(s *subject) {
 	if c.idle(s, a) {
 		return
 	}
-	if !(a.Proof != 0 && c.seenLately(s)) && c.now.Since(a.At) >= c.deadline(s, a) {
+	if !(a.Proof != 0 && c.seenLately(s)) && c.now.Since(a.At) >= c.deadline(s, a) && c.m.run.time.alive >= upgradeGrace {
 		// An action that cannot be judged keeps no slot forever, whatever the cause: silence,
 		// a refused login, garbage, a clock that cannot be read.
 		if why := c.hidden(s); why != "" {
