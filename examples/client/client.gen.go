@@ -427,10 +427,12 @@ type HealerAnswer struct {
 	LastCycle     time.Time        `json:"last_cycle"`
 	Leader        *Instance        `json:"leader,omitempty"`
 	Mode          string           `json:"mode"`
+	Namesake      *bool            `json:"namesake,omitempty"`
 	Owner         bool             `json:"owner"`
 	Pauses        *[]PauseAnswer   `json:"pauses"`
 	Recovered     *string          `json:"recovered,omitempty"`
 	Shared        *bool            `json:"shared,omitempty"`
+	Standby       *bool            `json:"standby,omitempty"`
 	Stop          bool             `json:"stop"`
 	Writable      bool             `json:"writable"`
 }
