@@ -75,7 +75,9 @@ type NotSentError struct {
 func (e *NotSentError) Error() string { return "not sent: " + e.Why }
 
 // NotSentf makes a NotSentError.
-func NotSentf(format string, args ...any) error { return &NotSentError{Why: fmt.Sprintf(format, args...)} }
+func NotSentf(format string, args ...any) error {
+	return &NotSentError{Why: fmt.Sprintf(format, args...)}
+}
 
 // Attempt is the order of one write: the steps between a decision and its result.
 // The agent and the simulated farm run it alike: Next says what to do next,

@@ -90,7 +90,7 @@ func (d *Dragon) feel() {
 		}
 	}
 	if d.has("tuning") && d.tuned == 0 && d.phase == running {
-		d.tuned = d.at + time.Hour
+		d.retuned, d.tuned = d.at, d.at+time.Hour
 	}
 }
 

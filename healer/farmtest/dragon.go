@@ -97,6 +97,7 @@ type Dragon struct {
 	start   time.Duration // of its miner process
 	count   time.Duration // since when its counters count
 	tuned   time.Duration // when tuning ends; 0: it does not tune
+	retuned time.Duration // when it last began to tune without a start
 	tuneEnd time.Duration // when it last ended
 	at      time.Duration // simulated so far
 	boots   int
@@ -375,10 +376,7 @@ func (d *Dragon) remember() {
 	d.justBefore, d.firmwareBefore = slices.Clone(d.defects), d.firmware
 	d.bootBefore, d.tuneBefore = d.boot, never
 	if d.tuned != 0 && d.phase == running && !d.stopped {
-		d.tuneBefore = d.start
-		if i := slices.IndexFunc(d.defects, func(f *defect) bool { return f.kind == "tuning" }); i >= 0 {
-			d.tuneBefore = max(d.start, d.defects[i].since)
-		}
+		d.tuneBefore = max(d.start, d.retuned)
 	}
 }
 
