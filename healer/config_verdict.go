@@ -41,7 +41,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	if s.w.misses > 0 { // a dragon that does not come back is lost, see lose
 		patience += 2 * s.p.Ladder.LostAfter
 	}
-	late := min(waited, c.m.run.time.alive) >= patience // while the healer was off, nobody listened
+	late := min(waited, c.m.run.time.alive) >= patience // only time in which the healer ran counts
 	excuse := c.unrelatedCause(s)
 	if excuse == poolIsDown && !ro.proven() && !c.earned[s.poolHeld] { // it may not exist
 		excuse = ""

@@ -176,7 +176,7 @@ func TestAForeignBreakerDoesNotOutliveItsDragon(t *testing.T) {
 	}
 }
 
-// While the healer is off it hears of nobody. After its start it waits for the first answers: the
+// While the healer is off it reads no dragon. After its start it waits for the first answers: the
 // canary has not been silent for hours.
 func TestACanaryIsHeardAfterAStartBeforeItIsJudged(t *testing.T) {
 	t.Parallel()

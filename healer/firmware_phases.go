@@ -47,9 +47,6 @@ type Upgrading struct {
 	Why     string       `json:"why,omitempty"`
 }
 
-// upgradeGrace is how long a process that has just started looks before it calls anything late.
-const upgradeGrace = 5 * time.Minute
-
 // upgrade is one dragon on its way through a rollout of firmware, in one cycle.
 type upgrade struct {
 	*cycle
@@ -89,7 +86,7 @@ func (c *cycle) watchUpgrade(s *subject) {
 
 // late reports whether the phase has taken as long as it may.
 func (x *upgrade) late(limit time.Duration) bool {
-	return x.now.Since(x.Since) >= limit && x.m.run.time.alive >= upgradeGrace
+	return x.now.Since(x.Since) >= limit && x.m.run.time.alive >= startGrace
 }
 
 // enter brings the dragon to another phase and records it.
@@ -241,7 +238,7 @@ func (x *upgrade) soak() {
 		return
 	}
 	switch {
-	case booting && s.silent && x.now.Since(max(boot.At, s.w.silent)) >= p.Rebooting && x.m.run.time.alive >= upgradeGrace:
+	case booting && s.silent && x.now.Since(max(boot.At, s.w.silent)) >= p.Rebooting && x.m.run.time.alive >= startGrace:
 		x.silent("it did not come back from one more boot")
 		return
 	case booting:
@@ -267,7 +264,7 @@ func (x *upgrade) soak() {
 	case x.now < due || s.maintenance:
 	case s.fresh && s.r.State == StateHealthy && s.f.works(x.Before.Boards):
 		x.enter(UpgradeDone, "")
-	case x.now.Since(max(due, s.w.maintained)) < p.Hashing || x.m.run.time.alive < x.p.StartObserve+upgradeGrace: // until then none is called healthy
+	case x.now.Since(max(due, s.w.maintained)) < p.Hashing || x.m.run.time.alive < x.p.StartObserve+startGrace: // until then none is called healthy
 	case excuse != "":
 		x.enter(UpgradeInconclusive, excuse)
 	default:

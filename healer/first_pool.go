@@ -55,8 +55,8 @@ func (c *cycle) triedBy(s *subject, ro *ConfigRollout) *ConfigRollout {
 }
 
 // abortAlike aborts the rollouts that wait for a canary, and begin with the same pool as one that
-// its dragons have just aborted. A pool that any dragon earns at is not what was wrong. What people
-// want from now on begins anew.
+// its dragons have just aborted. A pool that any dragon earns at is not what was wrong. A desired
+// state that people set later begins with a canary again.
 func (c *cycle) abortAlike(ro *ConfigRollout) {
 	i := slices.IndexFunc(c.all, func(s *subject) bool { own, _ := s.firstPool(); return own == ro })
 	if i < 0 {

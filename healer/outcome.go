@@ -31,7 +31,7 @@ func (c *cycle) conclude(s *subject) {
 	if c.idle(s, a) {
 		return
 	}
-	if !(a.Proof != 0 && c.seenLately(s)) && c.now.Since(a.At) >= c.deadline(s, a) && c.m.run.time.alive >= upgradeGrace {
+	if !(a.Proof != 0 && c.seenLately(s)) && c.now.Since(a.At) >= c.deadline(s, a) && c.m.run.time.alive >= startGrace {
 		// An action that cannot be judged keeps no slot forever, whatever the cause: silence,
 		// a refused login, garbage, a clock that cannot be read.
 		if why := c.hidden(s); why != "" {
@@ -146,6 +146,9 @@ func (c *cycle) hidden(s *subject) string {
 	return ""
 }
 
+// startGrace is how long a process that has just started looks before it calls anything late.
+const startGrace = 5 * time.Minute
+
 const (
 	verdictMost  = 24 * time.Hour // after its verdict was due, an action is over
 	verdictTimes = 4              // or after so many settle times, if that is shorter
@@ -189,7 +192,7 @@ const contested = "its MAC is claimed by another dragon"
 // would keep the others from being healed. A rollout has not been shown to work: a canary
 // aborts a configuration, and pauses firmware.
 func (c *cycle) giveUp() {
-	if c.m.run.time.alive < upgradeGrace {
+	if c.m.run.time.alive < startGrace {
 		return
 	}
 	for _, s := range c.frozen {

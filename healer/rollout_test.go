@@ -129,8 +129,8 @@ func TestATypoCostsOneDragonAFewMinutes(t *testing.T) {
 	}
 }
 
-// What others were to have before the abort is stopped with it, where it begins with the very same
-// pool, and nobody works there. A rollout whose canary is on trial goes by that.
+// An abort stops the rollouts that were there before it, wait for a canary, and begin with the same
+// pool, if no dragon works there. A rollout whose canary is on trial is decided by that canary.
 func TestATypoStopsTheOthersThatBeginWithIt(t *testing.T) {
 	for name, x := range map[string]struct {
 		prepare func(f *farm)

@@ -113,7 +113,7 @@ func (p *command) desires() func(*World) {
 	}
 	key := strings.Join(append(slices.Clone(names), mode), "/")
 	return each(who, func(w *World, d *Dragon) {
-		d.desired, d.askedAt = nil, append(d.askedAt, w.Now)
+		d.desired, d.desiredAt = nil, append(d.desiredAt, w.Now)
 		if key == "" {
 			return
 		}

@@ -108,10 +108,10 @@ type Dragon struct {
 	mode string        // of its autotuner
 	same time.Duration // when a sensor that was frozen last said the same as then
 
-	desired *healer.DesiredState
-	askedAt []time.Duration   // when that was said
-	asked   time.Duration     // when the fleet read its configuration last
-	said    healer.Configured // what it said then
+	desired   *healer.DesiredState
+	desiredAt []time.Duration   // when that was said
+	asked     time.Duration     // when the fleet read its configuration last
+	said      healer.Configured // what it said then
 
 	Earned   float64 // hashes, ever
 	Restarts []Restart

@@ -71,7 +71,7 @@ func (o *Oracle) pools(d *Dragon, x *Write, what string) {
 		return
 	}
 	if d.desired == nil || x.Desired.Key != d.desired.Key {
-		if slices.ContainsFunc(d.askedAt, func(at time.Duration) bool { return o.w.Now-at < poll }) { // after it was decided
+		if slices.ContainsFunc(d.desiredAt, func(at time.Duration) bool { return o.w.Now-at < poll }) { // after it was decided
 			return
 		}
 		o.fail("I12 %s brings pools that its operator does not want", what)
@@ -83,7 +83,7 @@ func (o *Oracle) pools(d *Dragon, x *Write, what string) {
 		if !aborted || s.Undo || s.Desired == nil || len(s.Desired.Pools) == 0 || s.Desired.Pools[0].URL != x.Desired.Pools[0].URL {
 			continue
 		}
-		asked := slices.ContainsFunc(o.w.Dragons, func(d *Dragon) bool { return slices.Max(append(d.askedAt, never)) >= at })
+		asked := slices.ContainsFunc(o.w.Dragons, func(d *Dragon) bool { return slices.Max(append(d.desiredAt, never)) >= at })
 		if at > max(o.corrupt, o.w.healer.acked) && !asked {
 			o.fail("I12 %s brings pools of a rollout that was aborted %s ago", what, o.w.Now-at)
 			return
@@ -112,7 +112,7 @@ func (d *Dragon) worksAs(x *healer.DesiredState) bool {
 func (o *Oracle) shows(s *sent) bool {
 	// The verdict takes a quarter of an hour.
 	soon := func(at time.Duration) bool { return at > s.At && at < s.At+20*time.Minute }
-	if s.At <= o.corrupt || s.At <= o.unlisted || slices.ContainsFunc(o.w.Dragons[s.want].askedAt, soon) {
+	if s.At <= o.corrupt || s.At <= o.unlisted || slices.ContainsFunc(o.w.Dragons[s.want].desiredAt, soon) {
 		return false
 	}
 	if slices.ContainsFunc(o.w.Writes, func(y Write) bool { return y.N == s.want && y.Actor == "stranger" && soon(y.At) }) {

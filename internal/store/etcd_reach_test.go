@@ -13,7 +13,7 @@ import (
 func TestWhyEtcdIsNotReachedIsSaid(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	must(t, l.Close()) // nobody listens there now
+	must(t, l.Close()) // connections are refused there now
 	c := EtcdConfig{Endpoints: []string{"http://" + l.Addr().String()}, Prefix: "/farm/", Self: Instance{ID: "a"}}
 	if _, _, err := OpenEtcd(t.Context(), c, 0); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("without a server: %v", err)
