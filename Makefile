@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race unraced tests check lint vulncheck bench bench-peer soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
+.PHONY: build demo test race unraced compiled tests check lint vulncheck bench bench-peer soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -29,14 +29,23 @@ SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /heal
 # Packages whose longest tests "make race" leaves out.
 LONG := -e /agent$$ -e /discovery$$ -e /store$$ -e /web$$
 
+RACED    = $$($(GO) list ./... | grep -v $(SERIAL))
+UNRACED  = $$($(GO) list ./... | grep $(SERIAL) $(LONG))
+
 race: ## The tests with the race detector, without the longest (needs gcc).
-	CGO_ENABLED=1 $(GO) test -race -short $(VET) -timeout 20m $$($(GO) list ./... | grep -v $(SERIAL))
+	CGO_ENABLED=1 $(GO) test -race -short $(VET) -timeout 20m $(RACED)
 
 # What "make race" leaves out. The short tests of the packages in LONG run in both.
 unraced:
-	$(GO) test $(VET) -timeout 20m $$($(GO) list ./... | grep $(SERIAL) $(LONG))
+	$(GO) test $(VET) -timeout 20m $(UNRACED)
 	cd tools && $(GO) test $(VET) -count=1 ./...
 	cd examples/client && $(GO) test -count=1 ./...
+
+compiled: # All that race and unraced compile, but nothing linked.
+	CGO_ENABLED=1 $(GO) list -race -export -test -deps -f '' $(RACED)
+	$(GO) list -export -test -deps -f '' $(UNRACED)
+	cd tools && $(GO) list -export -test -deps -f '' ./...
+	cd examples/client && $(GO) list -export -test -deps -f '' ./...
 
 # Without vet, which lint has run.
 tests: ## Every test, those with goroutines under the race detector.

@@ -87,10 +87,10 @@ healing:
 // the example in a real Alertmanager, with all times shortened as the dragons live faster.
 func TestFaultsRaiseTheirAlertsAndNoPage(t *testing.T) {
 	t.Parallel()
-	const speed, count = 240, 130 // so many that the sick ones do not lower the fleet's rate much
+	const speed, count = 120, 130 // so many that the sick ones do not lower the fleet's rate much
 	manager := startAlertmanager(t)
 	w := prepareFarm(t, count, speed, everyKind, nil)
-	w.start("--dragon-timeout=500ms", "--scrape-timeout-offset=200ms")
+	w.start("--dragon-timeout=700ms", "--scrape-timeout-offset=200ms")
 	prom := startPrometheusWithRules(t, w.base[len("http://"):], manager, speed)
 	eventually(t, "all are seen, and it is known what they should hash", func() bool {
 		return prom.query(t, `count(worker:dragon_hashrate:ratio > 0.9 and on (worker) (dragon_miner_uptime_seconds > 1800))`)[""] == count
