@@ -42,10 +42,10 @@ unraced:
 	cd examples/client && $(GO) test -count=1 ./...
 
 compiled: # All that race and unraced compile, but nothing linked.
-	CGO_ENABLED=1 $(GO) list -race -export -test -deps -f '' $(RACED)
-	$(GO) list -export -test -deps -f '' $(UNRACED)
-	cd tools && $(GO) list -export -test -deps -f '' ./...
-	cd examples/client && $(GO) list -export -test -deps -f '' ./...
+	CGO_ENABLED=1 $(GO) list -race -export -test -deps $(RACED) >/dev/null
+	$(GO) list -export -test -deps $(UNRACED) >/dev/null
+	cd tools && $(GO) list -export -test -deps ./... >/dev/null
+	cd examples/client && $(GO) list -export -test -deps ./... >/dev/null
 
 # Without vet, which lint has run.
 tests: ## Every test, those with goroutines under the race detector.
