@@ -28,6 +28,7 @@ func (w *fixture) pauses() []healer.Pause { return w.healer.Status().Plan.Pauses
 
 func TestACalendarHoldsItsDragons(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 4)
 		w.withCalendar(1)
@@ -78,6 +79,7 @@ func TestACalendarHoldsItsDragons(t *testing.T) {
 // is gone from the configuration ends it.
 func TestACalendarGivesWay(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 2)
 		list := w.withCalendar(1)
@@ -134,6 +136,7 @@ func TestACalendarGivesWay(t *testing.T) {
 // have what they had before.
 func TestACalendarCurtailsItsDragons(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixtureOf(t, 3, nil, map[fleet.Fact]time.Duration{fleet.AutoTune: 0})
 		list := w.withCalendar(1)

@@ -469,3 +469,11 @@ func mustNotContain(t *testing.T, where, text string, secrets ...string) {
 func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force bool) (healer.Action, error) {
 	return h.Write(ctx, WriteRequest{Target: target, Kind: healer.Reboot, Owner: owner, Reason: reason, Force: force})
 }
+
+// unraced leaves a long test of one goroutine at a time out of "make race"; "make unraced" runs it.
+func unraced(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds, and little in it happens at the same time")
+	}
+}

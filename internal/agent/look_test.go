@@ -98,6 +98,7 @@ func TestADragonThatIsFoundBetweenTwoLooksIsReadSoonAndOnce(t *testing.T) {
 
 func TestADragonThatAnswersSlowlyIsAskedHalfAsOften(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 3)
 		w.start()
@@ -124,6 +125,7 @@ func TestADragonThatAnswersSlowlyIsAskedHalfAsOften(t *testing.T) {
 
 func TestWithoutScrapesEachLookHasNewReadings(t *testing.T) {
 	t.Parallel()
+	unraced(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 3)
 		w.start()
