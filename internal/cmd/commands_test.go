@@ -186,7 +186,11 @@ func TestACommandWhoseOutputCannotBeWrittenFails(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), []byte(`{"ts":"2026-01-01T00:00:00Z","decision":"act"}`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"audit", "--json", "--data-dir=" + dir}, {"--help"}, {"help", "plan"}} {
+	file := filepath.Join(dir, "mother.yml")
+	if err := os.WriteFile(file, []byte("networks: [{cidr: 127.0.0.0/30}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"audit", "--json", "--data-dir=" + dir}, {"--help"}, {"help", "plan"}, {"--version"}, {"check-config", file}} {
 		if err := New(nil).Run(t.Context(), args, full, full); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("%v: %v, want no space", args, err)
 		}

@@ -47,6 +47,9 @@ func (p *Program) Time(t time.Time) string {
 
 // Width is the width of the terminal that w is, in columns; 0 if w is none.
 func Width(w io.Writer) int {
+	if o, ok := w.(*output); ok {
+		w = o.Writer
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return 0

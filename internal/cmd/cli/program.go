@@ -12,6 +12,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
@@ -59,11 +60,27 @@ func (p *Program) Add(clause *kingpin.CmdClause, do Command) { p.commands[clause
 // Commands returns the full names of all commands, sorted.
 func (p *Program) Commands() []string { return slices.Sorted(maps.Keys(p.commands)) }
 
+// output is a standard output that keeps the first error: commands print without a look at it.
+type output struct {
+	io.Writer
+	once sync.Once
+	err  error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil {
+		o.once.Do(func() { o.err = err })
+	}
+	return n, err
+}
+
 // terminated is how --help and --version leave the parser without ending the process.
 type terminated struct{ code int }
 
 // Run parses args and runs the command they name.
-func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func (p *Program) Run(ctx context.Context, args []string, out, stderr io.Writer) (err error) {
+	stdout := &output{Writer: out}
 	p.UsageWriter(stdout).ErrorWriter(stderr)
 	p.Terminate(func(code int) { panic(terminated{code}) })
 	defer func() {
@@ -77,6 +94,9 @@ func (p *Program) Run(ctx context.Context, args []string, stdout, stderr io.Writ
 			err = v
 		default:
 			panic(v)
+		}
+		if _, status := errors.AsType[Exit](err); stdout.err != nil && (err == nil || status) {
+			err = stdout.err
 		}
 	}()
 	model := p.Model()
