@@ -31,6 +31,12 @@ const (
 	LockedOut  Verb = "locked" // in the audit: a dragon refuses the credentials
 )
 
+// AuditVerbs are all that a line of the audit can say: an action that did not help has its outcome.
+var AuditVerbs = []Verb{
+	Act, WouldAct, Blocked, Wait, Recovery, Quarantine, Release, Hold, Resume, Adopt, Refuse, Changed, Manual, Sighted, LockedOut,
+	Verb(Relapsed), Verb(NoEffect), Verb(Worse), Verb(LostOutcome), Verb(NotExecuted), Verb(NotKnown),
+}
+
 // Plan is the outcome of a cycle: a decision for every dragon, and what they rest on.
 // It is data: as JSON and back it is the same plan, but for its News.
 type Plan struct {

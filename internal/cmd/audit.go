@@ -25,6 +25,8 @@ type auditFilter struct {
 	since, until       time.Time
 	decisions, actions []string
 	actor              string
+
+	found struct{ dragon, action, actor bool } // in any record
 }
 
 func addAudit(p *cli.Program) {
@@ -38,8 +40,12 @@ func addAudit(p *cli.Program) {
 	config.Flag(cmd, "since", "Only since this time: 2h for two hours ago, or 2026-01-31, or 2026-01-31T15:04:05Z.", &f.since,
 		parseMoment).NoEnvar().PlaceHolder("TIME")
 	config.Flag(cmd, "until", "Only until this time.", &f.until, parseMoment).NoEnvar().PlaceHolder("TIME")
+	var verbs []string
+	for _, v := range healer.AuditVerbs {
+		verbs = append(verbs, string(v))
+	}
 	cmd.Flag("decision", "Only these decisions: act, would_act, blocked, recovered, quarantine, hold, manual and others "+
-		"(repeatable).").NoEnvar().StringsVar(&f.decisions)
+		"(repeatable).").NoEnvar().EnumsVar(&f.decisions, verbs...)
 	cmd.Flag("action", "Only these actions: restart, reboot and others (repeatable).").NoEnvar().StringsVar(&f.actions)
 	cmd.Flag("actor", "Only actions of this actor: healer, or user:NAME.").NoEnvar().StringVar(&f.actor)
 	config.Flag(cmd, "last", "Only the last N records; 0 for all.", &last, config.Whole(0, 1e6)).NoEnvar().Default("0")
@@ -65,6 +71,9 @@ func addAudit(p *cli.Program) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w (name the data directory with --data-dir or --config.file)", err)
 		} else if err != nil {
+			return err
+		}
+		if err := f.check(p, stderr); err != nil {
 			return err
 		}
 		if last > 0 {
@@ -123,12 +132,32 @@ func (f *auditFilter) resolve(dir string) {
 }
 
 func (f *auditFilter) wants(a *healer.Audit) bool {
-	return (f.dragon == "" || a.Worker == f.dragon || a.IP == f.dragon || a.MAC != "" && (a.MAC == f.mac || dragon.WorkerName(a.MAC) == f.dragon)) &&
+	about := f.dragon == "" || a.Worker == f.dragon || a.IP == f.dragon || a.MAC != "" && (a.MAC == f.mac || dragon.WorkerName(a.MAC) == f.dragon)
+	did := len(f.actions) == 0 || slices.ContainsFunc(f.actions, func(action string) bool { return kindOf(action) == kindOf(string(a.Action)) })
+	by := f.actor == "" || a.Actor == f.actor
+	f.found.dragon, f.found.action, f.found.actor = f.found.dragon || about, f.found.action || did, f.found.actor || by
+	return about && did && by &&
 		(f.since.IsZero() || !a.At.Before(f.since)) &&
 		(f.until.IsZero() || !a.At.After(f.until)) &&
-		(len(f.decisions) == 0 || slices.Contains(f.decisions, string(a.Decision))) &&
-		(len(f.actions) == 0 || slices.ContainsFunc(f.actions, func(action string) bool { return kindOf(action) == kindOf(string(a.Action)) })) &&
-		(f.actor == "" || a.Actor == f.actor)
+		(len(f.decisions) == 0 || slices.Contains(f.decisions, string(a.Decision)))
+}
+
+// check refuses what is in no record and can be in none, as a typo is.
+func (f *auditFilter) check(p *cli.Program, stderr io.Writer) error {
+	if f.dragon != "" && f.mac == "" && !f.found.dragon {
+		return fmt.Errorf("%w: %q; want a worker, MAC or address of the inventory or of a record", agent.ErrUnknownDragon, f.dragon)
+	}
+	for _, action := range f.actions {
+		known := slices.Contains([]healer.Kind{healer.Restart, healer.Reboot, healer.Configure, healer.Upgrade}, kindOf(action)) ||
+			p.GetCommand("dragon").GetCommand(action) != nil
+		if !f.found.action && !known {
+			return fmt.Errorf("no record has the action %q; want restart, reboot, configure, firmware, or a verb of the command dragon", action)
+		}
+	}
+	if f.actor != "" && !f.found.actor {
+		fmt.Fprintf(stderr, "no record has the actor %q; actors are healer, user:NAME and others: see the column ACTOR\n", cli.Plain(f.actor, 100))
+	}
+	return nil
 }
 
 // kindOf is the kind of an action. What people do with the command dragon has the name of its verb.

@@ -123,6 +123,37 @@ func TestAuditFindsWhatIsAskedFor(t *testing.T) {
 	}
 }
 
+// A typo is not an empty table: nothing happened is what an operator would read.
+func TestAuditRefusesWhatNoRecordCanHave(t *testing.T) {
+	dir := t.TempDir()
+	text := `{"ts":"2026-01-01T00:00:00Z","worker":"dragon-45000001","mac":"a0:b0:45:00:00:01","decision":"act","action":"dusted","actor":"user:ada"}
+`
+	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for filter, want := range map[string]string{
+		"--decision=would-act": "would_act", "--action=reboots": "reboot", "--dragon=dragon-45000002": "no such dragon",
+	} {
+		if _, _, err := invoke(t, "audit", filter, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", filter, err, want)
+		}
+	}
+	for _, filter := range []string{"--decision=no_effect", "--action=dusted", "--action=poweroff", "--action=reboot", "--dragon=a0:b0:45:00:00:09"} {
+		if _, _, err := invoke(t, "audit", filter, "--data-dir="+dir); err != nil {
+			t.Errorf("%s: %v", filter, err)
+		}
+	}
+	if _, errs, err := invoke(t, "audit", "--actor=ada", "--data-dir="+dir); err != nil || !strings.Contains(errs, "user:NAME") {
+		t.Errorf("%v %s", err, errs)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, err := invoke(t, "audit", "--data-dir="+dir); err != nil || errs != "" {
+		t.Errorf("an empty audit: %v %s", err, errs)
+	}
+}
+
 // What was done before the dragon was identified has its MAC only, and what concerns many
 // has none.
 func TestAuditNamesTheDragonOfEveryRecord(t *testing.T) {
