@@ -144,6 +144,10 @@ func (a *api) dragons(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := describeFleet(a.Fleet, lookAt(a.Healer), q, time.Now())
+	if q.Page > x.Pages { // a client that turns pages until one is empty would not end
+		fail(w, http.StatusBadRequest, ErrorAnswer{Error: fmt.Sprintf("page %d of %d", q.Page, x.Pages)})
+		return
+	}
 	switch format := r.URL.Query().Get("format"); format {
 	case "", "json":
 		answer(w, http.StatusOK, x)
@@ -440,6 +444,9 @@ func (q *Request) check() error {
 func hold(kind healer.PauseKind) doer {
 	return func(a *api, ctx context.Context, q *Request) (any, error) {
 		r := healer.PauseRequest{Kind: kind, Scope: q.Scope, Value: q.Value, Owner: q.Owner, Reason: q.Reason, UntilResume: q.UntilResume, Force: q.Force}
+		if q.For != "" && q.UntilResume {
+			return nil, errors.New("for and until_resume exclude each other: expected one of them")
+		}
 		if q.For != "" {
 			var err error
 			if r.For, err = time.ParseDuration(q.For); err != nil || r.For <= 0 {

@@ -65,6 +65,9 @@ func parseFleetQuery(v url.Values, per int) (fleetQuery, error) {
 			return q, fmt.Errorf("%s has %d letters, expected at most %d", name, len(s), most)
 		}
 	}
+	if name, value, _ := strings.Cut(q.Label, "="); q.Label != "" && (name == "" || value == "") {
+		return q, fmt.Errorf("label %.50q, expected a name and a value like rack=a12", q.Label)
+	}
 	if q.State != "" && q.State != troubled && !slices.Contains(healer.States, healer.State(q.State)) {
 		return q, fmt.Errorf("state %.50q, expected %s or one of %v", q.State, troubled, healer.States)
 	}

@@ -87,6 +87,7 @@ type request struct {
 	web.Request
 	targets []string
 	yes     bool
+	forSet  bool
 }
 
 func reasonFlag(cmd *kingpin.CmdClause, r *request) {
@@ -127,7 +128,7 @@ func durationFlags(cmd *kingpin.CmdClause, r *request) {
 	config.Flag(cmd, "for", "How long: 30m, 4h, 2d; at most 7d.", &r.For, func(s string) (string, error) {
 		d, err := config.ParseInterval(s)
 		return d.String(), err
-	}).NoEnvar().Default("4h")
+	}).NoEnvar().Default("4h").IsSetByUser(&r.forSet)
 	cmd.Flag("until-resume", "Until someone resumes it.").NoEnvar().BoolVar(&r.UntilResume)
 }
 
@@ -147,6 +148,9 @@ func post[T any](ctx context.Context, c *call, describe func(T) string) error {
 
 func (c *call) pause(ctx context.Context) error {
 	if c.UntilResume {
+		if c.forSet {
+			return errors.New("--for and --until-resume exclude each other: want one of them")
+		}
 		c.For = ""
 	}
 	return post(ctx, c, func(p web.PauseAnswer) string { return c.describe(&p) + "; end it with: healer resume " + p.ID })

@@ -65,6 +65,13 @@ func TestScopesAreSaidInFull(t *testing.T) {
 	}
 }
 
+func TestAPauseHasOneEnd(t *testing.T) {
+	_, _, err := invoke(t, "healer", "pause", "--data-dir="+t.TempDir(), "--scope=fleet", "--reason=r", "--for=1h", "--until-resume")
+	if err == nil || !strings.Contains(err.Error(), "exclude each other") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestARebootIsAskedForTwice(t *testing.T) {
 	_, _, err := invoke(t, "healer", "reboot", "--data-dir="+t.TempDir(), "--reason=r", "dragon-00000000")
 	if err == nil || !strings.Contains(err.Error(), "--yes") {
