@@ -290,8 +290,9 @@ func TestAnInstanceThatCannotReachTheSharedStateIsSilent(t *testing.T) {
 				_, paused := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test"})
 				_, rebooted := w.healer.Reboot(w.ctx, w.worker(7), "eva", "test", true)
 				recorded := w.healer.Record(w.ctx, ManualAction{MAC: w.dragons.Dragon(1).Spec().MAC, Action: "reboot", Owner: "eva"})
-				for what, err := range map[string]error{"pause": paused, "reboot": rebooted, "record": recorded} {
-					if !errors.Is(err, ErrNoState) || what != "record" && !strings.Contains(err.Error(), "a file STOP") {
+				acknowledged, released := w.healer.Ack(w.ctx, "storm", "", "eva"), w.healer.Release(w.ctx, w.worker(7), "eva")
+				for what, err := range map[string]error{"pause": paused, "reboot": rebooted, "record": recorded, "ack": acknowledged, "release": released} {
+					if !errors.Is(err, ErrNoState) || (what == "pause") != strings.Contains(err.Error(), "a file STOP") {
 						t.Errorf("%s: %v", what, err)
 					}
 				}
@@ -334,6 +335,12 @@ func TestAPauseThatTheSharedStateDidNotTake(t *testing.T) {
 			writing.Store(&down)
 			_, err := w.healer.Pause(w.ctx, healer.PauseRequest{Scope: "fleet", Owner: "eva", Reason: "test", UntilResume: true})
 			if !errors.Is(err, ErrUnwritten) || !strings.Contains(err.Error(), "a file STOP") {
+				t.Errorf("the answer: %v", err)
+			}
+			if err := w.healer.Quarantine(w.ctx, w.worker(0), "eva", "test"); !strings.Contains(err.Error(), "a file STOP") {
+				t.Errorf("the answer: %v", err)
+			}
+			if err := w.healer.Release(w.ctx, w.worker(0), "eva"); !errors.Is(err, ErrUnwritten) || strings.Contains(err.Error(), "STOP") {
 				t.Errorf("the answer: %v", err)
 			}
 			refuses.Store(other)

@@ -270,7 +270,7 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 	err := h.onLoop(ctx, "asking", func(life context.Context) error {
 		mac, err := h.macOf(r.Target)
 		if err == nil {
-			err = h.hears()
+			err = h.hears("asking")
 		}
 		switch {
 		case err != nil:
@@ -312,7 +312,7 @@ func (h *Healer) Write(ctx context.Context, r WriteRequest) (healer.Action, erro
 func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instant) error) error {
 	var w written
 	err := h.onLoop(ctx, doing, func(context.Context) error {
-		if err := h.hears(); err != nil {
+		if err := h.hears(doing); err != nil {
 			return err
 		}
 		if err := fn(h.clock.Now()); err != nil {
@@ -330,7 +330,11 @@ func (h *Healer) change(ctx context.Context, doing string, fn func(healer.Instan
 	case err == nil:
 		return nil
 	case h.config.Shared:
-		return fmt.Errorf("%w: an instance that takes over may not know of it, but a file STOP in its data directory holds there: %w", ErrUnwritten, err)
+		advice := "ask it again then"
+		if slices.Contains(stops, doing) {
+			advice = "but a file STOP in its data directory holds there"
+		}
+		return fmt.Errorf("%w: an instance that takes over may not know of it, %s: %w", ErrUnwritten, advice, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnwritten, err)
 }

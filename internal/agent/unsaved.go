@@ -70,16 +70,22 @@ func (h *Healer) needsState() error {
 // knowing. A request that is made here would not reach the others.
 func (h *Healer) cutOff() bool { return h.config.Shared && h.backend == nil }
 
+// stops are the requests in whose place a STOP file can be put.
+var stops = []string{"pausing", "quarantining", "pause of a rollout", "abort of a rollout"}
+
 // hears returns why a request cannot be taken here now; nil: it can.
-func (h *Healer) hears() error {
+func (h *Healer) hears(doing string) error {
 	switch {
 	case h.held:
 		return h.notOwner()
 	case h.view == nil:
 		return ErrNotYet
 	case h.cutOff():
-		return fmt.Errorf("not in force: %w here; ask the instance that leads, or put a file STOP into the data directory of each host: %w",
-			ErrNoState, h.unwritable())
+		advice := ""
+		if slices.Contains(stops, doing) {
+			advice = ", or put a file STOP into the data directory of each host"
+		}
+		return fmt.Errorf("not in force: %w here; ask the instance that leads%s: %w", ErrNoState, advice, h.unwritable())
 	}
 	return nil
 }
