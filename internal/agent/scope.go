@@ -36,6 +36,9 @@ func (h *Healer) checkScope(r *healer.PauseRequest) error {
 		r.Value = mac
 		return nil
 	}
+	if name, value, _ := strings.Cut(r.Value, "="); r.Scope == "label" && (name == "" || value == "") {
+		return nil // which Memory.Pause refuses
+	}
 	known := h.scopeValues(r.Scope)
 	if r.Value == "" || known == nil || known[r.Value] || r.Force {
 		return nil
@@ -44,7 +47,7 @@ func (h *Healer) checkScope(r *healer.PauseRequest) error {
 	if word == "domain" {
 		word = "site"
 	}
-	return fmt.Errorf("%w has the %s %q%s; --force is for what is not there yet", ErrUnknownScope, word, r.Value, meant(r.Value, known))
+	return fmt.Errorf("%w has the %s %q%s", ErrUnknownScope, word, r.Value, meant(r.Value, known))
 }
 
 // scopeValues are those that dragons have; nil where any will do, or before the first look.

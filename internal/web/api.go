@@ -537,7 +537,9 @@ func refusal(err error) (code int, e ErrorAnswer) {
 		code, e.Try = http.StatusNotFound, "an entry of GET /api/v1/discovery or GET /api/v1/dragons"
 	case errors.Is(err, agent.ErrUnknownScope):
 		code, e.Try = http.StatusNotFound, `"force": true for a scope that is not there yet`
-	case errors.Is(err, firmware.ErrNoImage), errors.Is(err, healer.ErrNoRollout), errors.Is(err, errNoSuchKind):
+	case errors.Is(err, healer.ErrNoRollout):
+		code, e.Try = http.StatusNotFound, "an entry of GET /api/v1/rollouts"
+	case errors.Is(err, firmware.ErrNoImage), errors.Is(err, errNoSuchKind):
 		code, e.Try = http.StatusNotFound, "an entry of GET /api/v1/firmware"
 	case errors.Is(err, firmware.ErrNotAllowed), errors.Is(err, firmware.ErrDigest), errors.Is(err, healer.ErrRollout),
 		errors.Is(err, healer.ErrActing), errors.Is(err, agent.ErrNotRetired), errors.Is(err, errNotDone):

@@ -146,6 +146,13 @@ func (i *Instance) Call(ctx context.Context, method, path string, body, to any) 
 	return i.Decode(data, to)
 }
 
+// asCommands puts the API's advice into commands and flags.
+var asCommands = strings.NewReplacer(
+	`"force": true`, "--force", "use force", "use --force", `"owner": "your name"`, "--owner=NAME",
+	"GET /api/v1/discovery or GET /api/v1/dragons", Name+" inventory", "GET /api/v1/plan", Name+" plan", "GET /api/v1/healer", Name+" healer status",
+	"GET /api/v1/rollouts", Name+" plan", "GET /api/v1/firmware", Name+" firmware list",
+)
+
 // refusal is the error of an answer other than 200.
 func (i *Instance) refusal(code int, status string, data []byte) error {
 	if code == http.StatusUnauthorized {
@@ -156,7 +163,7 @@ func (i *Instance) refusal(code int, status string, data []byte) error {
 	case json.Unmarshal(data, &e) != nil || e.Error == "":
 		return fmt.Errorf("%s: %s, expected an instance of %s", i.where, status, Name)
 	case e.Try != "":
-		return fmt.Errorf("%s (try: %s)", Plain(e.Error, 1000), Plain(e.Try, 1000))
+		return fmt.Errorf("%s (try: %s)", Plain(e.Error, 1000), Plain(asCommands.Replace(e.Try), 1000))
 	}
 	return errors.New(Plain(e.Error, 1000))
 }

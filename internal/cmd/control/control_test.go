@@ -3,10 +3,12 @@ package control
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +71,29 @@ func TestAPauseHasOneEnd(t *testing.T) {
 	_, _, err := invoke(t, "healer", "pause", "--data-dir="+t.TempDir(), "--scope=fleet", "--reason=r", "--for=1h", "--until-resume")
 	if err == nil || !strings.Contains(err.Error(), "exclude each other") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A command has no JSON to change and no request to send.
+func TestTheAdviceOfARefusalIsInCommands(t *testing.T) {
+	for try, want := range map[string]string{
+		`"force": true for a scope that is not there yet`:          "(try: --force for a scope",
+		"wait, or use force; STOP always applies":                  "use --force;",
+		`"owner": "your name", or a login`:                         "--owner=NAME",
+		"a worker, MAC or address from GET /api/v1/plan":           "from mother-of-dragons plan)",
+		"an entry of GET /api/v1/discovery or GET /api/v1/dragons": "entry of mother-of-dragons inventory)",
+		"an entry of GET /api/v1/firmware":                         "mother-of-dragons firmware list)",
+		"an entry of GET /api/v1/rollouts":                         "mother-of-dragons plan)",
+	} {
+		instance := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(web.ErrorAnswer{Error: "no", Try: try})
+		}))
+		_, _, err := invoke(t, "healer", "status", "--url="+instance.URL)
+		instance.Close()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
 
