@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
+	"github.com/brndnmtthws/mother-of-dragons/internal/web"
 )
 
 // auditFilter selects records of the audit log.
@@ -50,12 +53,13 @@ func addAudit(p *cli.Program) {
 	cmd.Flag("actor", "Only actions of this actor: healer, or user:NAME.").NoEnvar().StringVar(&f.actor)
 	config.Flag(cmd, "last", "Only the last N records; 0 for all.", &last, config.Whole(0, 1e6)).NoEnvar().Default("0")
 	output.Register(cmd)
-	p.Add(cmd, func(_ context.Context, stdout, stderr io.Writer) error {
+	p.Add(cmd, func(ctx context.Context, stdout, stderr io.Writer) error {
 		d, err := data()
 		if err != nil {
 			return err
 		}
 		f.resolve(d.Dir)
+		leader := leaderElsewhere(ctx, d.Dir)
 		var lines [][]byte
 		var records []healer.Audit
 		torn, err := agent.EachAudit(d.Dir, func(line []byte, a *healer.Audit) bool {
@@ -68,7 +72,9 @@ func addAudit(p *cli.Program) {
 			}
 			return true
 		})
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) && leader != "" {
+			return fmt.Errorf("%w: %s", err, leader)
+		} else if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w (name the data directory with --data-dir or --config.file)", err)
 		} else if err != nil {
 			return err
@@ -78,6 +84,9 @@ func addAudit(p *cli.Program) {
 		}
 		if last > 0 {
 			lines, records = tail(lines, last), tail(records, last)
+		}
+		if leader != "" {
+			fmt.Fprintln(stderr, leader)
 		}
 		if torn > 0 {
 			fmt.Fprintf(stderr, "%d torn lines left out\n", torn)
@@ -97,6 +106,18 @@ func addAudit(p *cli.Program) {
 		}
 		return output.Write(stdout, &table, nil)
 	})
+}
+
+// leaderElsewhere says which instance leads, and thus writes the audit; empty: no other one that is known.
+func leaderElsewhere(ctx context.Context, dir string) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var s web.HealerAnswer
+	err := cli.Connect("", dir).Call(ctx, http.MethodGet, "/api/v1/healer", nil, &s)
+	if err != nil || s.Status == nil || !s.Standby || s.Leader == nil {
+		return ""
+	}
+	return cli.Plain(fmt.Sprintf("instance %s leads, and its host has the newest records (%s)", s.Leader.ID, cmp.Or(s.Leader.URL, "no URL known")), 500)
 }
 
 // tail is the last n of a list, in memory of its own.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/dragon/dragontest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/config"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
@@ -151,6 +153,31 @@ func TestAuditRefusesWhatNoRecordCanHave(t *testing.T) {
 	}
 	if _, errs, err := invoke(t, "audit", "--data-dir="+dir); err != nil || errs != "" {
 		t.Errorf("an empty audit: %v %s", err, errs)
+	}
+}
+
+// Only the instance that leads writes an audit.
+func TestAuditAtAStandbyNamesTheLeader(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(dir, config.ControlSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	instance := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"standby":true,"shared":true,"leader":{"id":"north","url":"http://192.0.2.1:9977/"}}`)
+	})}}
+	instance.Start()
+	defer instance.Close()
+	if _, _, err := invoke(t, "audit", "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "instance north leads") ||
+		!strings.Contains(err.Error(), "http://192.0.2.1:9977/") {
+		t.Errorf("%v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "audit.jsonl"), []byte(`{"ts":"2026-01-01T00:00:00Z","decision":"act"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, err := invoke(t, "audit", "--json", "--data-dir="+dir); err != nil || !json.Valid([]byte(out)) ||
+		!strings.Contains(errs, "instance north leads") {
+		t.Errorf("%v\n%s%s", err, out, errs)
 	}
 }
 
