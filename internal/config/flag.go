@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/alecthomas/kingpin/v2"
 )
@@ -19,8 +21,13 @@ func Flag[T any](cmd flagger, name, help string, to *T, parse func(string) (T, e
 	return clause
 }
 
-// Text parses any string.
-func Text(s string) (string, error) { return s, nil }
+// Text parses a string. No name and no path has control characters; a template or a query has lines.
+func Text(s string) (string, error) {
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\n\r\t", r) }) {
+		return "", fmt.Errorf("invalid value %s: want a string without control characters", shown(s))
+	}
+	return s, nil
+}
 
 type value[T any] struct {
 	name  string
