@@ -97,6 +97,14 @@ func (f *FleetRecord) charged(window time.Duration, now Moment) bool {
 	return f.Recovered != nil && now.Since(f.Recovered.At) < window
 }
 
+// used is how much of the limit of a window counts as used.
+func (f *FleetRecord) used(window time.Duration, known, limit int, now Moment) int {
+	if f.charged(window, now) {
+		return max(known, limit)
+	}
+	return known
+}
+
 // Interlock is the last word before a write: identity aside, it asks only the
 // compiled-in ceilings, and the error says which of them. It may be asked before the
 // intent and again after it: the action with the ID intended does not count against

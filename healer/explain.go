@@ -118,10 +118,11 @@ func (c *cycle) explain() {
 	c.showRollouts()
 	f, fleet := &c.p.Fleet, &c.m.Fleet
 	hour, _ := fleet.begun(Kind.heals, time.Hour, c.now)
+	hourLimit, dayLimit := f.hourLimit(c.n), f.dayLimit(c.n)
 	c.out.Budgets = []BudgetUse{
 		{"fleet", 0, c.flight, f.flightLimit(c.n)},
-		{"fleet", Span(time.Hour), hour, f.hourLimit(c.n)},
-		{"fleet", Span(day), len(c.treatedToday()), f.dayLimit(c.n)},
+		{"fleet", Span(time.Hour), fleet.used(time.Hour, hour, hourLimit, c.now), hourLimit},
+		{"fleet", Span(day), fleet.used(day, len(c.treatedToday()), dayLimit, c.now), dayLimit},
 	}
 	for _, domain := range sortedKeys(c.flightDomain) {
 		c.out.Budgets = append(c.out.Budgets, BudgetUse{"domain=" + domain, 0, c.flightDomain[domain], f.domainLimit(c.domainSize[domain])})

@@ -150,8 +150,9 @@ func (q *gateRequest) rate(window time.Duration, used, limit int, wait time.Dura
 		used++
 	}
 	if f.charged(window, q.c.now) {
-		used, wait = max(used, limit), window-q.c.now.Since(f.Recovered.At)
+		wait = window - q.c.now.Since(f.Recovered.At)
 	}
+	used = f.used(window, used, limit, q.c.now)
 	return answer{open: used < limit, detail: fmt.Sprintf("%d/%d", used, limit), wait: wait}
 }
 

@@ -148,6 +148,11 @@ func TestRecoveredStateIsFullyCharged(t *testing.T) {
 	if len(f.sent) != 0 {
 		t.Errorf("sent %v", f.sent)
 	}
+	for _, b := range f.plan.Budgets { // the status shows what the gates ask
+		if full := b.Used == b.Limit; full != (b.Window == Span(day)) {
+			t.Errorf("a day's gate holds, and the budgets show %+v", f.plan.Budgets)
+		}
+	}
 	f.run(3 * time.Hour)
 	if len(f.sent) == 0 {
 		t.Errorf("nothing is done after a day: %v", f.closed(3))
