@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/datadir"
 )
 
 // longestAudit is more than any line of an audit needs.
@@ -90,7 +90,7 @@ func EachAudit(dir string, fn func(line []byte, a *healer.Audit) bool) (torn int
 }
 
 func eachAuditIn(path string, fn func([]byte, *healer.Audit) bool) (goOn bool, torn int, err error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the directory
+	f, err := datadir.Open(path)
 	if err != nil {
 		return false, 0, err
 	}

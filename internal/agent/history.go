@@ -7,11 +7,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/datadir"
 )
 
 // longestLine is more than a line of the audit has; a longer one is left out.
@@ -50,7 +49,7 @@ func (h *Healer) History(mac string, n int) ([]healer.Audit, error) {
 
 // lastLines returns the last n lines of a file that have mac in them, the oldest first.
 func lastLines(path, mac string, n int) ([][]byte, error) {
-	file, err := os.Open(filepath.Clean(path))
+	file, err := datadir.Open(path)
 	if err != nil {
 		return nil, err
 	}

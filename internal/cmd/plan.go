@@ -27,6 +27,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/internal/app"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/config"
+	"github.com/brndnmtthws/mother-of-dragons/internal/datadir"
 	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 	"github.com/brndnmtthws/mother-of-dragons/internal/gate"
 	"github.com/brndnmtthws/mother-of-dragons/internal/passwords"
@@ -227,7 +228,7 @@ func ahead(p *healer.Plan, d time.Duration) {
 
 func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why string) (web.PlanAnswer, error) {
 	// The fleet gets a copy of the inventory, since it writes to it and this command must not.
-	inventory, err := os.ReadFile(filepath.Join(c.DataDir, fleet.InventoryName))
+	inventory, err := datadir.ReadFile(filepath.Join(c.DataDir, fleet.InventoryName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return web.PlanAnswer{}, fmt.Errorf("%s has no inventory of dragons: name the data directory with --data-dir or --config.file, or an instance "+
 			"with --url", c.DataDir)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cli"
 	"github.com/brndnmtthws/mother-of-dragons/internal/cmd/cmdtest"
+	"github.com/brndnmtthws/mother-of-dragons/internal/fleet"
 )
 
 func TestPlanAtOpensTimedGates(t *testing.T) {
@@ -80,5 +82,20 @@ func TestPlanComparesWhatAFileWants(t *testing.T) {
 func TestPlanNeedsAnInstanceOrAnInventory(t *testing.T) {
 	if _, _, err := invoke(t, "plan", "--data-dir="+t.TempDir()); err == nil || !strings.Contains(err.Error(), "no inventory of dragons") {
 		t.Errorf("%v", err)
+	}
+}
+
+// No command waits for a writer that never comes.
+func TestAPipeInTheDataDirectoryIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{fleet.InventoryName, "audit.jsonl"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, command := range []string{"plan", "inventory", "audit"} {
+		if _, _, err := invoke(t, command, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("%s: %v", command, err)
+		}
 	}
 }

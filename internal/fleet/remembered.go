@@ -3,10 +3,11 @@ package fleet
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/go-kit/log"
+
+	"github.com/brndnmtthws/mother-of-dragons/internal/datadir"
 )
 
 // InventoryName is the file of the inventory in the data directory.
@@ -16,7 +17,7 @@ const InventoryName = inventoryName
 // leaves no trace there: it is for commands that run beside the instance which owns it.
 // site returns the site of an address, and may be nil.
 func Remembered(dir string, site func(address string) string) ([]*Info, error) {
-	data, err := os.ReadFile(filepath.Join(dir, inventoryName)) //nolint:gosec // the operator names the directory, the name is fixed
+	data, err := datadir.ReadFile(filepath.Join(dir, inventoryName))
 	if err != nil {
 		return nil, fmt.Errorf("the inventory: %w", err)
 	}
