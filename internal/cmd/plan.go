@@ -235,6 +235,9 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why s
 	} else if err != nil {
 		return web.PlanAnswer{}, err
 	}
+	if _, err := fleet.Remembered(c.DataDir, nil); err != nil { // which the fleet would set aside, and plan for none
+		return web.PlanAnswer{}, err
+	}
 	dir, err := os.MkdirTemp("", cli.Name+"-plan-")
 	if err != nil {
 		return web.PlanAnswer{}, err

@@ -85,6 +85,18 @@ func TestPlanNeedsAnInstanceOrAnInventory(t *testing.T) {
 	}
 }
 
+// A plan without dragons has nothing to do and the exit status 0.
+func TestAPlanIsNotMadeOfADamagedInventory(t *testing.T) {
+	dir := t.TempDir()
+	inventory := filepath.Join(dir, fleet.InventoryName)
+	if err := os.WriteFile(inventory, []byte(`{"version":1,"dragons":[{"mac":"a0:b0:`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, err := invoke(t, "plan", "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), inventory) {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+}
+
 // No command waits for a writer that never comes.
 func TestAPipeInTheDataDirectoryIsRefused(t *testing.T) {
 	dir := t.TempDir()
