@@ -27,6 +27,7 @@ const (
 const (
 	pauseDefault = 4 * time.Hour
 	pauseMax     = 7 * 24 * time.Hour
+	retiredMax   = 100 * 365 * 24 * time.Hour // a moment has room for less than three centuries
 )
 
 // Pause pauses the healer for a part of the fleet. Several may overlap, and
@@ -99,6 +100,8 @@ func (m *Memory) Pause(now Instant, r PauseRequest) (Pause, error) {
 		return Pause{}, errors.New("pause: it needs an owner and a reason")
 	case !r.UntilResume && (r.For < 0 || r.For > pauseMax && !r.Retired):
 		return Pause{}, fmt.Errorf("pause: for %s, expected at most 7d, or until resumed", r.For)
+	case r.For > retiredMax:
+		return Pause{}, errors.New("retire: expected at most 100 years (876000h)")
 	}
 	t := m.Moment(now)
 	m.Fleet.NextPause++

@@ -24,6 +24,8 @@ func TestPauseRequests(t *testing.T) {
 		"too long":                {func(r *PauseRequest) { r.For = 8 * 24 * time.Hour }, true},
 		"negative":                {func(r *PauseRequest) { r.For = -1 }, true},
 		"until resumed":           {func(r *PauseRequest) { r.For, r.UntilResume = 0, true }, false},
+		"retired":                 {func(r *PauseRequest) { r.Kind, r.Retired, r.For = Maintained, true, 876000*time.Hour }, false},
+		"retired for ever":        {func(r *PauseRequest) { r.Kind, r.Retired, r.For = Maintained, true, 1<<63-1 }, true},
 		"no kind":                 {func(r *PauseRequest) { r.Kind = "" }, true},
 	} {
 		r := ok
