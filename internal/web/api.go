@@ -420,6 +420,7 @@ func read(w http.ResponseWriter, r *http.Request) (q *Request, code int, err err
 	if dragon := r.PathValue("dragon"); dragon != "" {
 		q.Dragon = dragon
 	}
+	q.Owner, q.Reason = strings.TrimSpace(q.Owner), strings.TrimSpace(q.Reason)
 	if err := q.check(); err != nil {
 		return nil, http.StatusBadRequest, err
 	}

@@ -331,6 +331,8 @@ func TestABadRequestIsRefusedWithWhatWouldDo(t *testing.T) {
 		{"half a label", "GET", "/api/v1/dragons?label=rack", "", nil, 400, "rack=a12"},
 		{"a page behind the last", "GET", "/api/v1/dragons?per=2&page=3", "", nil, 400, "page 3 of 2"},
 		{"a page behind the last, as a table", "GET", "/api/v1/dragons?per=2&page=3&format=csv", "", nil, 400, "page 3 of 2"},
+		{"a blank owner", "POST", pause, `{"scope":"fleet","reason":"r","owner":"  "}`, nil, 400, "owner is missing"},
+		{"a blank reason", "POST", pause, `{"scope":"fleet","reason":" ","owner":"o"}`, nil, 400, "needs an owner and a reason"},
 		{"no owner", "POST", pause, `{"scope":"fleet","reason":"r"}`, nil, 400, "owner is missing"},
 		{"no reason", "POST", pause, `{"scope":"fleet","owner":"o"}`, nil, 400, "reason"},
 		{"no scope", "POST", pause, `{"reason":"r","owner":"o"}`, nil, 400, "expected fleet, site, pool, model, firmware, label or mac"},
