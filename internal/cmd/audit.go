@@ -58,6 +58,9 @@ func addAudit(p *cli.Program) {
 		if err != nil {
 			return err
 		}
+		if !f.until.IsZero() && f.until.Before(f.since) {
+			return errors.New("--until is before --since: want a time after it")
+		}
 		f.resolve(d.Dir)
 		leader := leaderElsewhere(ctx, d.Dir)
 		var lines [][]byte

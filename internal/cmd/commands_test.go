@@ -134,11 +134,14 @@ func TestAuditRefusesWhatNoRecordCanHave(t *testing.T) {
 		t.Fatal(err)
 	}
 	for filter, want := range map[string]string{
-		"--decision=would-act": "would_act", "--action=reboots": "reboot", "--dragon=dragon-45000002": "no such dragon",
+		"--decision=would-act": `invalid value "would-act": want one of act, would_act,`, "--action=reboots": "reboot", "--dragon=dragon-45000002": "no such dragon",
 	} {
 		if _, _, err := invoke(t, "audit", filter, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", filter, err, want)
 		}
+	}
+	if _, _, err := invoke(t, "audit", "--since=1h", "--until=2h", "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "before --since") {
+		t.Errorf("%v", err)
 	}
 	for _, filter := range []string{"--decision=no_effect", "--action=dusted", "--action=poweroff", "--action=reboot", "--dragon=a0:b0:45:00:00:09"} {
 		if _, _, err := invoke(t, "audit", filter, "--data-dir="+dir); err != nil {

@@ -47,6 +47,10 @@ func explain(app *kingpin.ApplicationModel, args []string, err error) error {
 			return unexpected(app, args, wrong)
 		}
 	}
+	if words, ok := strings.CutPrefix(text, "enum value must be one of "); ok {
+		words, wrong, _ := strings.Cut(words, ", got ")
+		return fmt.Errorf("invalid value %q: want one of %s", strings.Trim(wrong, "'"), strings.ReplaceAll(words, ",", ", "))
+	}
 	if c := l.innermost(); c != nil && strings.HasPrefix(text, "must select a subcommand of ") {
 		return fmt.Errorf("%s needs a subcommand: %s", c.FullCommand, strings.Join(names(c.CmdGroupModel), ", "))
 	}
