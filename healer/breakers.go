@@ -447,7 +447,7 @@ func (c *cycle) harm() {
 		f.Harm = slices.DeleteFunc(slices.Clone(f.Harm), func(m Moment) bool { return c.now.Since(m) >= 24*time.Hour })
 		c.m.TouchFleet()
 	}
-	writes, _ := f.begun(Kind.heals, day, c.now)
+	writes := len(f.Ring) // of a day
 	if len(f.Harm) >= max(c.p.Breakers.HarmMax, c.p.Breakers.HarmShare.ceilOf(writes)) && c.harmedLately() {
 		c.latch("harm", "", fmt.Sprintf("%d dragons lost or worse after %d actions in 24h", len(f.Harm), writes))
 	}
@@ -460,9 +460,7 @@ const harmWrites = 20
 func (c *cycle) harmedLately() bool {
 	n, from := 0, c.now
 	for i := len(c.m.Fleet.Ring) - 1; i >= 0 && n < harmWrites; i-- {
-		if a := &c.m.Fleet.Ring[i]; a.Kind.heals() {
-			n, from = n+1, a.At
-		}
+		n, from = n+1, c.m.Fleet.Ring[i].At
 	}
 	harmful := howMany(c.m.Fleet.Harm, func(at Moment) bool { return at >= from })
 	return harmful >= c.p.Breakers.HarmRecent.ceilOf(n)

@@ -1,6 +1,7 @@
 package healer
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -185,6 +186,25 @@ func TestPoolsThatAreChangedDuringTheTrialAreNotStuck(t *testing.T) {
 		}
 		if got := f.phase(0); got != want || f.rollout("b").State == RolloutAborted {
 			t.Errorf("after %s it is %s, want %s: %+v", after, got, want, f.record(0).Config)
+		}
+	}
+}
+
+// Every write counts among those that harm is a share of, also that of a configuration.
+func TestHarmIsAShareOfAllWrites(t *testing.T) {
+	t.Parallel()
+	for writes, latched := range map[int]bool{15: true, 400: true, 401: false} {
+		f := newFarm(t, 20).settle()
+		now := f.mem.Moment(f.now)
+		for i := range writes {
+			kind := []Kind{Configure, Upgrade}[i%2]
+			f.mem.Fleet.Ring = append(f.mem.Fleet.Ring, FleetAction{fmt.Sprint("r", i), fmt.Sprint("another ", i), kind, now.Add(-time.Hour)})
+		}
+		f.mem.Fleet.Harm = []Moment{now, now}
+		f.tick()
+		b := f.mem.breaker("harm", "")
+		if latched != (b != nil) || b != nil && b.Detail != fmt.Sprintf("2 dragons lost or worse after %d actions in 24h", writes) {
+			t.Errorf("2 harmed by %d writes: %+v", writes, b)
 		}
 	}
 }
