@@ -91,6 +91,10 @@ func TestADirectoryHasWhatItsManifestPins(t *testing.T) {
 		t.Errorf("%d complaints:\n%s", len(wrong), says(wrong))
 	}
 
+	if _, _, err := l.Open(t.Context(), sum(anImage(400))); !errors.Is(err, ErrNoImage) || strings.Contains(err.Error(), "\n") ||
+		!strings.Contains(err.Error(), "no such image; ") || !strings.Contains(err.Error(), "t1_20200101_000000.swu: no such file") {
+		t.Errorf("what is not there, in the words of a rollout that waits for it: %v", err)
+	}
 	if i, err := l.Latest("T1", "g19"); err != nil || i.Version != t1New {
 		t.Errorf("latest of a T1: %v, %v", i, err)
 	}

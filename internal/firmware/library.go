@@ -135,8 +135,7 @@ func (l *Library) Find(version, model, hwver string) (Image, error) {
 		}
 	}
 	if found == nil {
-		return Image{}, fmt.Errorf("firmware %s for a %s on %s: %w", version, model, cmp.Or(hwver, "any hardware"),
-			errors.Join(append([]error{ErrNoImage}, wrong...)...))
+		return Image{}, fmt.Errorf("firmware %s for a %s on %s: %w", version, model, cmp.Or(hwver, "any hardware"), noImage(wrong))
 	}
 	return *found, nil
 }
@@ -149,7 +148,16 @@ func (l *Library) Latest(model, hwver string) (Image, error) {
 			return l.Find(i.Version, model, hwver)
 		}
 	}
-	return Image{}, fmt.Errorf("firmware for a %s on %s: %w", model, cmp.Or(hwver, "any hardware"), errors.Join(append([]error{ErrNoImage}, wrong...)...))
+	return Image{}, fmt.Errorf("firmware for a %s on %s: %w", model, cmp.Or(hwver, "any hardware"), noImage(wrong))
+}
+
+// noImage is ErrNoImage on one line with what is wrong with the images that there are.
+func noImage(wrong []error) error {
+	err := ErrNoImage
+	for _, w := range wrong {
+		err = fmt.Errorf("%w; %w", err, w)
+	}
+	return err
 }
 
 // Open opens the image with a digest, after checking the digest of the whole file.
@@ -157,7 +165,7 @@ func (l *Library) Open(ctx context.Context, digest string) (*os.File, int64, err
 	images, wrong := l.Images()
 	i := slices.IndexFunc(images, func(i Image) bool { return i.SHA256 == digest })
 	if i < 0 {
-		return nil, 0, fmt.Errorf("firmware with digest %.12s: %w", digest, errors.Join(append([]error{ErrNoImage}, wrong...)...))
+		return nil, 0, fmt.Errorf("firmware with digest %.12s: %w", digest, noImage(wrong))
 	}
 	image := images[i]
 	f, err := l.open(image)
