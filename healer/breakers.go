@@ -344,8 +344,10 @@ func (t *sickTally) add(x sickTally) {
 
 // tallyOf counts one dragon.
 func (c *cycle) tallyOf(s *subject) sickTally {
-	open := s.r.open() // a dragon under treatment still counts; one that is only configured was not sick
-	sick := s.sick() || (s.r.State == StateSettling || s.r.State == StateActing) && (open == nil || open.heals())
+	// A dragon under treatment still counts. One that is configured, or rebooted because somebody asks, need not be sick.
+	open := s.r.open()
+	treated := open == nil || open.heals() && (open.Actor == HealerActor || s.r.SickSince != 0)
+	sick := s.sick() || (s.r.State == StateSettling || s.r.State == StateActing) && treated
 	t := sickTally{n: 1}
 	if sick && !c.beyondHelp(s) {
 		t.sick = 1
