@@ -132,6 +132,7 @@ var scenarios = []scenario{
 	{alert: "ForeignActor", with: breaker("foreign", "", "2")},
 	{alert: "SchemaDrift", with: breaker("schema", "f2", "2")},
 	{alert: "RolloutAborted", with: map[string]string{`mother_rollout_state{rollout="f1",name="t1_2",state="aborted"}`: "0|1"}, near: map[string]string{`mother_rollout_state{rollout="f1",name="t1_2",state="paused"}`: "0|1"}},
+	{alert: "RolloutPaused", with: map[string]string{`mother_rollout_state{rollout="f1",name="t1_2",state="paused"}`: "0|1"}, near: map[string]string{`mother_rollout_state{rollout="f1",name="t1_2",state="running"}`: "0|1"}},
 	{alert: "EnforceAborted", with: map[string]string{`mother_rollout_state{rollout="r1",name="pools",state="aborted"}`: "0|1"}},
 	{alert: "IdentityMismatch", fires: 10, resolved: 35, with: map[string]string{`mother_identity_mismatch_total`: "0|once"}},
 	{alert: "ConfigRefused", fires: 10, resolved: 35, with: map[string]string{`mother_config_refused_total`: "0|once"}},
