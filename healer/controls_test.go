@@ -1,7 +1,9 @@
 package healer
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -384,5 +386,24 @@ func TestAPauseSaysWhatItIsOf(t *testing.T) {
 		if got := p.Of(); got != want {
 			t.Errorf("%q, expected %q", got, want)
 		}
+	}
+}
+
+// A reboot that a person asks for is no step of the ladder, and is not shown as one.
+func TestARebootThatIsAskedForIsShownAsNoStep(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t, 6).settle()
+	d := Ask(f.now, f.view(), f.mem, &f.policy, Request{MAC: f.units[3].who.MAC, Kind: Reboot, Actor: "user:ann", Note: "a test"})
+	a, err := f.mem.Intend(f.now, &d, "user:ann", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.mem.Sent(f.now, d.MAC, a.ID, Accepted, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.tick()
+	var out bytes.Buffer
+	if err := explainPlan(&out, f.plan, false, 0); err != nil || !strings.Contains(out.String(), "  reboot  ") {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }

@@ -22,7 +22,10 @@ func (c *cycle) describe(s *subject, d *Decision) {
 		}
 	}
 	if a := s.r.open(); a != nil {
-		d.Kind, d.Rung, d.Rungs, d.Slot, d.ActionID, d.Verb = a.Kind, a.Rung, len(s.p.Ladder.Steps), a.Slot, a.ID, Wait
+		d.Kind, d.Rung, d.Slot, d.ActionID, d.Verb = a.Kind, a.Rung, a.Slot, a.ID, Wait
+		if a.Rung > 0 {
+			d.Rungs = len(s.p.Ladder.Steps)
+		}
 		d.Note = fmt.Sprintf("%s %s ago", a.Kind, ShortDuration(c.now.Since(a.At)))
 	}
 	if a := s.r.last(func(*Action) bool { return true }); a != nil {
