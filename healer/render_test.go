@@ -213,3 +213,13 @@ func TestHashrateWords(t *testing.T) {
 		t.Errorf("%q is a rate", Hashes(5e12))
 	}
 }
+
+// All dragons of an aborted rollout may be in another one since.
+func TestARolloutWithoutDragonsEndsItsSentence(t *testing.T) {
+	t.Parallel()
+	p := Plan{Firmware: []FirmwareShown{{FirmwareRollout: FirmwareRollout{RolloutHead: RolloutHead{ID: "f1", State: RolloutAborted}}, Waves: 6}}}
+	var out bytes.Buffer
+	if err := explainPlan(&out, &p, false, 0); err != nil || !strings.Contains(out.String(), "firmware f1 to : aborted; wave 1 of 6, 0 dragons\n") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}

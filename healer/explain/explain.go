@@ -529,7 +529,10 @@ func Firmware(x *healer.FirmwareShown, now healer.Moment) string {
 	if x.Why != "" {
 		fmt.Fprintf(&b, " (%s)", x.Why)
 	}
-	fmt.Fprintf(&b, "; wave %d of %d, %d dragons:", x.Wave+1, x.Waves, x.Members)
+	fmt.Fprintf(&b, "; wave %d of %d, %d dragons", x.Wave+1, x.Waves, x.Members)
+	if x.Members > 0 {
+		b.WriteByte(':')
+	}
 	for _, phase := range append([]healer.UpgradePhase{healer.PhaseWaiting}, healer.UpgradePhases...) {
 		if n := x.Phases[string(phase)]; n > 0 {
 			fmt.Fprintf(&b, " %d %s", n, phase)
