@@ -128,7 +128,7 @@ func (c *cycle) start(now Instant) {
 			}
 		}
 		for _, w := range c.m.run.dragons {
-			w.forgetEvidence()
+			w.forgetEvidence(false)
 		}
 	}
 	if c.m.Fleet.Anchor.BootID != now.BootID || c.now/Moment(anchorEvery) != c.m.Fleet.Anchor.Moment/Moment(anchorEvery) {

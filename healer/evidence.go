@@ -35,7 +35,7 @@ func (e *evidence) push(bad bool, at Moment, need Evidence) {
 	e.bits, e.n, e.at, e.muted = e.bits<<1, min(e.n+1, 64), at, 0
 	if bad {
 		e.bits |= 1
-		if e.since == 0 {
+		if e.since == 0 || e.n == 1 {
 			e.since = at
 		}
 	}
@@ -237,9 +237,17 @@ func (w *watch) clone() *watch {
 	return &c
 }
 
-// forgetEvidence starts all evidence again: after a gap, a restart, a mute.
-func (w *watch) forgetEvidence() {
-	clear(w.evidence)
+// forgetEvidence starts all evidence again: after a gap, a restart, a mute. Of a sick dragon that
+// nothing is done about, the suspicion stays: silence and a restart do not show that it is well.
+func (w *watch) forgetEvidence(sick bool) {
+	for i := range w.evidence {
+		e := &w.evidence[i]
+		if sick {
+			*e = evidence{since: e.since, slot: e.slot}
+		} else {
+			*e = evidence{}
+		}
+	}
 	w.heatEvidence = evidence{}
 	w.counts = w.counts[:0]
 	w.rate, w.rates = dragon.Number{}, nil

@@ -113,7 +113,7 @@ func (c *cycle) sample(s *subject) {
 		return
 	}
 	if w.seen && at.Since(w.at) > c.gap(s) {
-		w.forgetEvidence()
+		w.forgetEvidence(s.r.SickSince != 0 && s.r.open() == nil)
 	}
 	c.restarted(s, at)
 	c.tuning(s, at)
@@ -139,7 +139,7 @@ func (c *cycle) bare(s *subject) {
 		return
 	}
 	if last := max(w.at, w.bare); w.seen && at.Since(last) > c.gap(s) {
-		w.forgetEvidence()
+		w.forgetEvidence(s.r.SickSince != 0 && s.r.open() == nil)
 	}
 	c.restarted(s, at)
 	w.bare = at
@@ -182,7 +182,7 @@ func (c *cycle) restarted(s *subject, at Moment) {
 	if seen == nil {
 		return
 	}
-	w.forgetEvidence()
+	w.forgetEvidence(s.r.SickSince != 0 && s.r.open() == nil)
 	seen.Cause = c.causeOf(s, seen)
 	if seen.Cause != CauseTuning {
 		w.tuning, w.tuned = false, 0 // if it tunes, it has begun again
