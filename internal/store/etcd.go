@@ -90,7 +90,8 @@ func (c *EtcdConfig) client() (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{
 		Endpoints: c.Endpoints, TLS: c.TLS, Username: c.Username, Password: c.Password,
 		DialTimeout: requestWithin, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
-		Logger: zap.NewNop(), // each call returns its error
+		Logger:      zap.NewNop(), // each call returns its error
+		DialOptions: passBy(len(c.Endpoints)),
 	})
 }
 
@@ -137,7 +138,7 @@ func OpenEtcd(ctx context.Context, c EtcdConfig, floor uint64) (_ *Etcd, state S
 		if err != nil {
 			e.giveUp()
 			why := ""
-			if errors.Is(err, context.DeadlineExceeded) {
+			if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, rpctypes.ErrNoLeader) {
 				why = c.unreached(ctx)
 			}
 			switch {

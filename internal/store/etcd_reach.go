@@ -12,6 +12,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // healthWithin is how long an etcd server that has not answered is asked for its health.
@@ -54,4 +58,47 @@ func health(ctx context.Context, client *http.Client, endpoint string) error {
 		return nil
 	}
 	return cmp.Or(err, fmt.Errorf("%s %s", answer.Status, says))
+}
+
+// passBy has a server without a leader say so at once, and asks the next one: a server that is cut off from the
+// others answers its clients, and would keep each request until that has taken too long.
+func passBy(servers int) []grpc.DialOption {
+	unary := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) (err error) {
+		for range 2 * servers {
+			if err = call(clientv3.WithRequireLeader(ctx), method, req, reply, cc, opts...); !isolated(ctx, err) {
+				break
+			}
+		}
+		return err
+	}
+	stream := func(ctx context.Context, d *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (
+		grpc.ClientStream, error,
+	) {
+		s, err := open(clientv3.WithRequireLeader(ctx), d, cc, method, opts...)
+		return leading{s}, err
+	}
+	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(unary), grpc.WithChainStreamInterceptor(stream)}
+}
+
+// leading is a stream, as of KeepAliveOnce, which tries again by itself and without a pause.
+type leading struct{ grpc.ClientStream }
+
+func (s leading) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	isolated(s.Context(), err)
+	return err
+}
+
+// isolated reports whether a server carried nothing out because it has no leader or is only a learner, and it is
+// worthwhile to ask the next one, after a moment.
+func isolated(ctx context.Context, err error) bool {
+	if why := rpctypes.ErrorDesc(err); why != rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader) && why != rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(again):
+		return true
+	}
 }
