@@ -129,6 +129,7 @@ type Healer struct {
 	saidHeld       bool                         // what was logged last
 	storeErr       error                        // why there is no backend
 	follows        bool                         // the memory is by the line of time of the instance that leads
+	led            int                          // the epoch in which this process led last
 	rests          time.Time                    // until when it does not lead
 	audit          *auditFile
 	auditor        *store.Writer[auditLines] // to audit

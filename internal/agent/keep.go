@@ -223,8 +223,12 @@ func (h *Healer) take(o *opened) {
 			"advice", "every budget counts as used up and it only observes: see the runbook StateCorrupt")
 		h.mem.Recover(now, o.lost)
 	}
+	if h.led > 0 && h.led == h.mem.Fleet.Epoch {
+		h.mem.Fleet.Running = false // the last leader was this process, which has not ended
+	}
 	unclean := len(h.mem.Fleet.Unclean)
 	unknown := h.mem.Start(now, h.config.Policy())
+	h.led = h.mem.Fleet.Epoch
 	h.applyPolicy(now) // people may ask before the next look
 	h.repeatUnsaved(now)
 	if n := len(h.mem.Fleet.Unclean); n > unclean || h.mem.Fleet.SafeMode != nil {

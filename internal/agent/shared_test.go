@@ -82,3 +82,17 @@ func TestAStopFileOfANamesakeHolds(t *testing.T) {
 		}
 	})
 }
+
+// A leader that loses the lease and gets it again, because etcd is away now and then, has not crashed.
+func TestALostLeaseIsNoUncleanStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeader(t, false)
+		for range 5 {
+			l.lose()
+			pass(5 * time.Minute)
+		}
+		if said := l.log.String(); strings.Contains(said, "unclean") {
+			t.Error(said)
+		}
+	})
+}
