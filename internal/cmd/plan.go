@@ -243,7 +243,7 @@ func planOffline(ctx context.Context, c *config.Config, logger log.Logger, why s
 		return web.PlanAnswer{}, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := os.WriteFile(filepath.Join(dir, fleet.InventoryName), inventory, 0o600); err != nil { //nolint:gosec // the directory is ours, the name fixed
+	if err := os.WriteFile(filepath.Join(dir, fleet.InventoryName), inventory, 0o600); err != nil {
 		return web.PlanAnswer{}, err
 	}
 	var dragons *fleet.Fleet // set before the first login
