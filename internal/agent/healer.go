@@ -131,6 +131,7 @@ type Healer struct {
 	follows        bool                         // the memory is by the line of time of the instance that leads
 	led            int                          // the epoch in which this process led last
 	rests          time.Time                    // until when it does not lead
+	unaudited      time.Time                    // since when it leads and cannot write its audit, beside another instance
 	audit          *auditFile
 	auditor        *store.Writer[auditLines] // to audit
 	auditSeq       int

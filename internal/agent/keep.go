@@ -273,11 +273,30 @@ func (h *Healer) giveUp(why error) {
 // newerRest is how long an instance that cannot read the shared memory does not lead.
 const newerRest = 15 * time.Minute
 
-// isolatedRest is how long an instance that was cut off from the dragons does not lead.
-const isolatedRest = 5 * time.Minute
+// cede leaves the state to another instance in order, and does not take it again for a while.
+func (h *Healer) cede(why string) {
+	h.rests = time.Now().Add(cededRest)
+	if h.backend == nil {
+		return
+	}
+	h.mem.Stop(h.clock.Now())
+	h.persist()
+	h.giveUp(fmt.Errorf("%s: %w", why, store.ErrHeld))
+}
 
-// share keeps a shared state useful for the others: an isolated instance gives it up, and a STOP
-// file becomes a pause for all. Only the owner may call it.
+const (
+	cededRest     = 5 * time.Minute
+	unauditedMost = 2 * time.Minute // an instance without an audit sends nothing; another one may have one
+)
+
+// accompanied reports whether another instance is there.
+func (h *Healer) accompanied() bool {
+	m := h.met.Load()
+	return m != nil && slices.ContainsFunc(m.all, func(x store.Member) bool { return x.ID != h.config.ID })
+}
+
+// share keeps a shared state useful for the others: an instance that is isolated, or cannot write its
+// audit, gives it up, and a STOP file becomes a pause for all. Only the owner may call it.
 func (h *Healer) share(p *healer.Plan) {
 	if !h.config.Shared {
 		return
@@ -287,10 +306,15 @@ func (h *Healer) share(p *healer.Plan) {
 		level.Error(h.logger).Log("msg", "another instance has this name", "id", h.config.ID, "advice", "give each instance its own ha.id and restart it")
 	}
 	if slices.ContainsFunc(p.Breakers, func(b healer.Breaker) bool { return b.Name == "isolation" && b.State >= healer.BreakerOpen }) {
-		h.rests = time.Now().Add(isolatedRest)
-		if h.backend != nil {
-			h.giveUp(fmt.Errorf("this instance is cut off from the dragons: %w", store.ErrHeld))
-		}
+		h.cede("this instance is cut off from the dragons")
+	}
+	switch {
+	case h.backend == nil || h.auditor.Err() == nil || !h.accompanied():
+		h.unaudited = time.Time{}
+	case h.unaudited.IsZero():
+		h.unaudited = time.Now()
+	case time.Since(h.unaudited) >= unauditedMost:
+		h.cede("this instance cannot write its audit")
 	}
 	if h.backend == nil {
 		return

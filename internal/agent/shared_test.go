@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 	"github.com/brndnmtthws/mother-of-dragons/internal/installed/etcdtest"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
@@ -91,6 +92,58 @@ func TestALostLeaseIsNoUncleanStart(t *testing.T) {
 			l.lose()
 			pass(5 * time.Minute)
 		}
+		if said := l.log.String(); strings.Contains(said, "unclean") {
+			t.Error(said)
+		}
+	})
+}
+
+// The data directory of the leader is full or read-only: it sends nothing. The other instance leads
+// in its place, if there is one, and takes nothing for a crash.
+func TestALeaderWithoutAnAuditLeavesTheLead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLeader(t, false)
+		l.stop()
+		logs := filepath.Join(l.dir, "logs")
+		l.setUps = append(l.setUps, func(h *Healer) { h.audit.path, h.audit.max = filepath.Join(logs, "audit.jsonl"), 1 })
+		writable := func(is bool) {
+			err := os.RemoveAll(logs)
+			if is {
+				err = os.Mkdir(logs, 0o700)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		writable(true)
+		l.start()
+		l.settle()
+		writable(false)
+		l.killBoard(1)
+		pass(30 * time.Minute)
+		if l.wroteAnything() || !l.owns() {
+			t.Fatalf("without an audit it wrote %v; leads %t, want true while it is alone", l.wrote(1), l.owns())
+		}
+		l.other.Store(true) // it leads as soon as it can
+		l.healer.met.Store(&meeting{up: true, all: []store.Member{{Instance: store.Instance{ID: "test"}}, {Instance: store.Instance{ID: "other"}}}})
+		pass(4 * time.Minute)
+		if l.owns() {
+			t.Error("it still leads")
+		}
+		b, state, err := openLocal(l.dir)(l.ctx, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mem, err := healer.LoadMemory(state.Fleet, state.Dragons); err != nil || mem.Fleet.Running {
+			t.Errorf("the next one to lead takes it for a crash; %v", err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l.healer.met.Store(&meeting{up: true})
+		l.other.Store(false) // the other one has gone
+		writable(true)
+		l.until("it leads and heals", 2*time.Hour, func() bool { return len(l.wrote(1)) > 0 })
 		if said := l.log.String(); strings.Contains(said, "unclean") {
 			t.Error(said)
 		}
