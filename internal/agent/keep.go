@@ -276,9 +276,6 @@ const newerRest = 15 * time.Minute
 // cede leaves the state to another instance in order, and does not take it again for a while.
 func (h *Healer) cede(why string) {
 	h.rests = time.Now().Add(cededRest)
-	if h.backend == nil {
-		return
-	}
 	h.mem.Stop(h.clock.Now())
 	h.persist()
 	h.giveUp(fmt.Errorf("%s: %w", why, store.ErrHeld))
@@ -306,7 +303,10 @@ func (h *Healer) share(p *healer.Plan) {
 		level.Error(h.logger).Log("msg", "another instance has this name", "id", h.config.ID, "advice", "give each instance its own ha.id and restart it")
 	}
 	if slices.ContainsFunc(p.Breakers, func(b healer.Breaker) bool { return b.Name == "isolation" && b.State >= healer.BreakerOpen }) {
-		h.cede("this instance is cut off from the dragons")
+		h.rests = time.Now().Add(cededRest)
+		if h.backend != nil { // at once: the next leader must not read that it is isolated
+			h.giveUp(fmt.Errorf("this instance is cut off from the dragons: %w", store.ErrHeld))
+		}
 	}
 	switch {
 	case h.backend == nil || h.auditor.Err() == nil || !h.accompanied():
