@@ -344,7 +344,7 @@ func (t *sickTally) add(x sickTally) {
 
 // tallyOf counts one dragon.
 func (c *cycle) tallyOf(s *subject) sickTally {
-	// A dragon under treatment still counts. One that is configured, or rebooted because somebody asks, need not be sick.
+	// A dragon under treatment still counts. One that is configured, or rebooted on request, may be well.
 	open := s.r.open()
 	treated := open == nil || open.heals() && (open.Actor == HealerActor || s.r.SickSince != 0)
 	sick := s.sick() || (s.r.State == StateSettling || s.r.State == StateActing) && treated
@@ -460,12 +460,12 @@ const harmWrites = 20
 
 // harmedLately reports whether a good part of the newest writes did harm.
 func (c *cycle) harmedLately() bool {
-	n, from := 0, c.now
-	for i := len(c.m.Fleet.Ring) - 1; i >= 0 && n < harmWrites; i-- {
-		n, from = n+1, c.m.Fleet.Ring[i].At
+	newest, from := c.m.Fleet.Ring[max(0, len(c.m.Fleet.Ring)-harmWrites):], c.now
+	if len(newest) > 0 {
+		from = newest[0].At
 	}
 	harmful := howMany(c.m.Fleet.Harm, func(at Moment) bool { return at >= from })
-	return harmful >= c.p.Breakers.HarmRecent.ceilOf(n)
+	return harmful >= c.p.Breakers.HarmRecent.ceilOf(len(newest))
 }
 
 // unharmed no longer counts a dragon as harmed that was lost and came back by itself. A breaker that

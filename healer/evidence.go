@@ -237,15 +237,13 @@ func (w *watch) clone() *watch {
 	return &c
 }
 
-// forgetEvidence starts all evidence again: after a gap, a restart, a mute. Of a sick dragon that
-// nothing is done about, the suspicion stays: silence and a restart do not show that it is well.
-func (w *watch) forgetEvidence(sick bool) {
-	for i := range w.evidence {
-		e := &w.evidence[i]
-		if sick {
-			*e = evidence{since: e.since, slot: e.slot}
-		} else {
-			*e = evidence{}
+// forgetEvidence starts all evidence again: after a gap, a restart, a mute. The suspicion of an
+// untreated dragon stays: silence and a restart do not show that it is well.
+func (w *watch) forgetEvidence(untreated bool) {
+	for i, e := range w.evidence {
+		w.evidence[i] = evidence{}
+		if untreated {
+			w.evidence[i] = evidence{since: e.since, slot: e.slot}
 		}
 	}
 	w.heatEvidence = evidence{}

@@ -113,7 +113,7 @@ func (c *cycle) sample(s *subject) {
 		return
 	}
 	if w.seen && at.Since(w.at) > c.gap(s) {
-		w.forgetEvidence(s.r.SickSince != 0 && s.r.open() == nil)
+		w.forgetEvidence(s.untreated())
 	}
 	c.restarted(s, at)
 	c.tuning(s, at)
@@ -139,7 +139,7 @@ func (c *cycle) bare(s *subject) {
 		return
 	}
 	if last := max(w.at, w.bare); w.seen && at.Since(last) > c.gap(s) {
-		w.forgetEvidence(s.r.SickSince != 0 && s.r.open() == nil)
+		w.forgetEvidence(s.untreated())
 	}
 	c.restarted(s, at)
 	w.bare = at
@@ -156,6 +156,9 @@ func (c *cycle) watched(s *subject) {
 		c.m.chill(s.f.MAC)
 	}
 }
+
+// untreated reports whether a dragon is sick, and no action on it is open.
+func (s *subject) untreated() bool { return s.r.SickSince != 0 && s.r.open() == nil }
 
 // restarted looks whether the dragon, or its miner process, has started again.
 func (c *cycle) restarted(s *subject, at Moment) {
@@ -182,7 +185,7 @@ func (c *cycle) restarted(s *subject, at Moment) {
 	if seen == nil {
 		return
 	}
-	w.forgetEvidence(s.r.SickSince != 0 && s.r.open() == nil)
+	w.forgetEvidence(s.untreated())
 	seen.Cause = c.causeOf(s, seen)
 	if seen.Cause != CauseTuning {
 		w.tuning, w.tuned = false, 0 // if it tunes, it has begun again

@@ -15,6 +15,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/datadir"
 	"github.com/brndnmtthws/mother-of-dragons/internal/store"
 )
 
@@ -125,14 +126,11 @@ func (f *auditFile) open() error {
 	if f.file != nil {
 		return nil
 	}
-	file, err := os.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	file, err := datadir.OpenFile(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW)
 	if err != nil {
 		return err
 	}
 	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: no regular file, but %v", f.path, info.Mode().Type())
-	}
 	if err != nil {
 		_ = file.Close()
 		return err

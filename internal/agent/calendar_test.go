@@ -174,9 +174,7 @@ func TestACalendarCurtailsItsDragons(t *testing.T) {
 
 // A pause lasts seven days at most. The next one of a calendar that is still open follows without a gap.
 func TestACalendarOfManyDaysHasNoGap(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a week of polls; make test runs it")
-	}
+	unraced(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 1)

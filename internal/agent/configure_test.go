@@ -96,9 +96,7 @@ func (w *fixture) mustNotBeStuck() {
 // What a restart for the pools takes its time for, or what fails after it, costs no dragon its
 // mode.
 func TestTheModeIsWrittenWhateverItsFirstTryCameTo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("hours of five farms")
-	}
+	unraced(t)
 	t.Parallel()
 	for name, spoil := range secondWrites {
 		t.Run(name, func(t *testing.T) {
@@ -138,9 +136,7 @@ func (w *fixture) rolloutState() healer.RolloutState {
 
 // A typo costs one dragon a quarter of an hour, whatever came of the mode.
 func TestATypoCostsOneDragonWhateverCameOfTheMode(t *testing.T) {
-	if testing.Short() {
-		t.Skip("hours of five farms")
-	}
+	unraced(t)
 	t.Parallel()
 	for name, spoil := range secondWrites {
 		t.Run(name, func(t *testing.T) {

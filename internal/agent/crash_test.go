@@ -264,9 +264,7 @@ func TestARestartIsOursAfterAKill(t *testing.T) {
 }
 
 func TestALostMemoryChargesEveryBudget(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and nothing in it is new to the race detector")
-	}
+	unraced(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, 4)
 		if err := os.WriteFile(filepath.Join(w.dir, "healer.db"), []byte("this is not a database"), 0o600); err != nil {

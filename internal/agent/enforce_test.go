@@ -207,9 +207,7 @@ func TestTheCanaryGetsItsPasswordsBack(t *testing.T) {
 // In a large farm a wave has more dragons than there are looks in it: they follow one another
 // as closely as writes may, within the places in flight.
 func TestAWaveIsAsFastAsItMayBe(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and nothing in it is new to the race detector")
-	}
+	unraced(t)
 	synctest.Test(t, func(t *testing.T) {
 		const n = 200
 		w := managedFixture(t, n, "", func(int) dragontest.Spec { return dragontest.Spec{Uptime: 20 * time.Hour} })

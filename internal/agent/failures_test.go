@@ -22,9 +22,7 @@ import (
 // in each of its parts. Each part has dragons of its own that count what they receive.
 func TestFailuresOfTwoInstances(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("waits for leases and dragons for most of a minute")
-	}
+	unraced(t)
 	cluster := etcdtest.Start(t, 3)
 	t.Run("failure", func(t *testing.T) {
 		for _, row := range []struct {
@@ -58,9 +56,7 @@ func TestFailuresOfTwoInstances(t *testing.T) {
 // since is not known, so every budget counts as used up.
 func TestEtcdRestoredFromABackup(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("waits for leases and dragons for most of a minute")
-	}
+	unraced(t)
 	cluster := etcdtest.Start(t, 1)
 	p := newPair(t, cluster, 8).start()
 	restore := cluster.Backup()

@@ -474,6 +474,6 @@ func (h *Healer) Reboot(ctx context.Context, target, owner, reason string, force
 func unraced(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("takes seconds, and little in it happens at the same time")
+		t.Skip("long, and nothing in it is new to the race detector")
 	}
 }

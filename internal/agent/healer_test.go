@@ -555,9 +555,7 @@ func TestPlanOffline(t *testing.T) {
 
 // A dragon whose miner process is dead behind a living web server is restarted.
 func TestADeadMiningProcessIsRestarted(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and nothing in it is new to the race detector")
-	}
+	unraced(t)
 	synctest.Test(t, func(t *testing.T) {
 		var looked atomic.Int64 // when it was asked last, before a write
 		specs := func(i int) (spec dragontest.Spec) {

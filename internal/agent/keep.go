@@ -273,18 +273,18 @@ func (h *Healer) giveUp(why error) {
 // newerRest is how long an instance that cannot read the shared memory does not lead.
 const newerRest = 15 * time.Minute
 
-// cede leaves the state to another instance in order, and does not take it again for a while.
-func (h *Healer) cede(why string) {
-	h.rests = time.Now().Add(cededRest)
-	h.mem.Stop(h.clock.Now())
-	h.persist()
-	h.giveUp(fmt.Errorf("%s: %w", why, store.ErrHeld))
-}
-
 const (
-	cededRest     = 5 * time.Minute
-	unauditedMost = 2 * time.Minute // an instance without an audit sends nothing; another one may have one
+	unfitRest     = 5 * time.Minute // for which an instance that is not fit to lead does not lead
+	unauditedMost = 2 * time.Minute // for which the leader stays without an audit, and so sends nothing
 )
+
+// unfit gives the state up, if this instance has it, and does not take it again for a while.
+func (h *Healer) unfit(why string) {
+	h.rests = time.Now().Add(unfitRest)
+	if h.backend != nil {
+		h.giveUp(fmt.Errorf("%s: %w", why, store.ErrHeld))
+	}
+}
 
 // accompanied reports whether another instance is there.
 func (h *Healer) accompanied() bool {
@@ -303,10 +303,7 @@ func (h *Healer) share(p *healer.Plan) {
 		level.Error(h.logger).Log("msg", "another instance has this name", "id", h.config.ID, "advice", "give each instance its own ha.id and restart it")
 	}
 	if slices.ContainsFunc(p.Breakers, func(b healer.Breaker) bool { return b.Name == "isolation" && b.State >= healer.BreakerOpen }) {
-		h.rests = time.Now().Add(cededRest)
-		if h.backend != nil { // at once: the next leader must not read that it is isolated
-			h.giveUp(fmt.Errorf("this instance is cut off from the dragons: %w", store.ErrHeld))
-		}
+		h.unfit("this instance is cut off from the dragons") // unwritten: the next leader would take itself for isolated
 	}
 	switch {
 	case h.backend == nil || h.auditor.Err() == nil || !h.accompanied():
@@ -314,7 +311,9 @@ func (h *Healer) share(p *healer.Plan) {
 	case h.unaudited.IsZero():
 		h.unaudited = time.Now()
 	case time.Since(h.unaudited) >= unauditedMost:
-		h.cede("this instance cannot write its audit")
+		h.mem.Stop(h.clock.Now()) // so that the next leader counts no unclean start
+		h.persist()
+		h.unfit("this instance cannot write its audit")
 	}
 	if h.backend == nil {
 		return

@@ -37,9 +37,7 @@ func (w *fixture) summaries(span, phase, every time.Duration) (most, least int) 
 }
 
 func TestAScrapeAtTheHealersPaceLeavesItNothingToAsk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and nothing in it is new to the race detector")
-	}
+	unraced(t)
 	t.Parallel()
 	for _, phase := range []time.Duration{time.Second, 30 * time.Second, 50 * time.Second, 59 * time.Second} {
 		t.Run(phase.String(), func(t *testing.T) {

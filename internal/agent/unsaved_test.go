@@ -118,7 +118,7 @@ func TestAReleaseAtAnotherLeaderIsNotUndone(t *testing.T) {
 		mac := ""
 		_ = w.healer.onLoop(w.ctx, "test", func(context.Context) error {
 			mac, _ = w.healer.macOf(w.worker(2))
-			w.healer.rests = time.Now().Add(cededRest)
+			w.healer.rests = time.Now().Add(unfitRest)
 			w.healer.giveUp(fmt.Errorf("cut off: %w", store.ErrHeld))
 			return nil
 		})

@@ -106,7 +106,7 @@ func TestAPipeInTheDataDirectoryIsRefused(t *testing.T) {
 		}
 	}
 	for _, command := range []string{"plan", "inventory", "audit"} {
-		if _, _, err := invoke(t, command, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		if _, _, err := invoke(t, command, "--data-dir="+dir); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 			t.Errorf("%s: %v", command, err)
 		}
 	}

@@ -73,16 +73,19 @@ func ownerOf(info fs.FileInfo) int {
 	return -1
 }
 
-// Open opens a file of the directory to read it. One that is no regular file is an error: a
-// named pipe would keep the reader waiting.
-func Open(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names the directory
+// Open opens a file of the directory to read it, see OpenFile.
+func Open(path string) (*os.File, error) { return OpenFile(path, os.O_RDONLY) }
+
+// OpenFile opens a file of the directory; a new one belongs to the program alone. Anything but a
+// regular file is an error: a named pipe would keep the program waiting.
+func OpenFile(path string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, 0o600) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: no regular file, but %v", path, info.Mode().Type())
+		err = fmt.Errorf("%s: not a regular file: %v", path, info.Mode().Type())
 	}
 	if err != nil {
 		_ = f.Close()

@@ -180,7 +180,7 @@ func (f *inventoryFile) load() ([]record, error) {
 		return nil, nil
 	}
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: no regular file, but %v", f.path, info.Mode().Type())
+		err = fmt.Errorf("%s: not a regular file: %v", f.path, info.Mode().Type())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the inventory: %w", err)

@@ -91,7 +91,7 @@ func (c *EtcdConfig) client() (*clientv3.Client, error) {
 		Endpoints: c.Endpoints, TLS: c.TLS, Username: c.Username, Password: c.Password,
 		DialTimeout: requestWithin, DialKeepAliveTime: 2 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
 		Logger:      zap.NewNop(), // each call returns its error
-		DialOptions: passBy(len(c.Endpoints)),
+		DialOptions: onlyLed(len(c.Endpoints)),
 	})
 }
 

@@ -60,12 +60,13 @@ func health(ctx context.Context, client *http.Client, endpoint string) error {
 	return cmp.Or(err, fmt.Errorf("%s %s", answer.Status, says))
 }
 
-// passBy has a server without a leader say so at once, and asks the next one: a server that is cut off from the
-// others answers its clients, and would keep each request until that has taken too long.
-func passBy(servers int) []grpc.DialOption {
+// onlyLed sends requests only to servers that have a leader: one without says so at once, and the next is asked. A
+// server that is cut off from the others answers its clients, and would keep each request until it takes too long.
+func onlyLed(servers int) []grpc.DialOption {
 	unary := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, call grpc.UnaryInvoker, opts ...grpc.CallOption) (err error) {
 		for range 2 * servers {
-			if err = call(clientv3.WithRequireLeader(ctx), method, req, reply, cc, opts...); !isolated(ctx, err) {
+			err = call(clientv3.WithRequireLeader(ctx), method, req, reply, cc, opts...)
+			if !noLeader(err) || !pause(ctx) {
 				break
 			}
 		}
@@ -75,26 +76,34 @@ func passBy(servers int) []grpc.DialOption {
 		grpc.ClientStream, error,
 	) {
 		s, err := open(clientv3.WithRequireLeader(ctx), d, cc, method, opts...)
-		return leading{s}, err
+		if err != nil {
+			return nil, err
+		}
+		return leading{s}, nil
 	}
 	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(unary), grpc.WithChainStreamInterceptor(stream)}
 }
 
-// leading is a stream, as of KeepAliveOnce, which tries again by itself and without a pause.
+// leading is a stream whose errors come no faster than they are worth another try: KeepAliveOnce tries again
+// by itself, without a pause.
 type leading struct{ grpc.ClientStream }
 
 func (s leading) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
-	isolated(s.Context(), err)
+	if noLeader(err) {
+		pause(s.Context())
+	}
 	return err
 }
 
-// isolated reports whether a server carried nothing out because it has no leader or is only a learner, and it is
-// worthwhile to ask the next one, after a moment.
-func isolated(ctx context.Context, err error) bool {
-	if why := rpctypes.ErrorDesc(err); why != rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader) && why != rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner) {
-		return false
-	}
+// noLeader reports whether a server carried nothing out because it has no leader, or is only a learner.
+func noLeader(err error) bool {
+	why := rpctypes.ErrorDesc(err)
+	return why == rpctypes.ErrorDesc(rpctypes.ErrGRPCNoLeader) || why == rpctypes.ErrorDesc(rpctypes.ErrGRPCNotSupportedForLearner)
+}
+
+// pause waits a moment, and reports whether ctx is not done.
+func pause(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
 		return false
