@@ -3,6 +3,8 @@ package farmtest
 import (
 	"slices"
 	"time"
+
+	"github.com/brndnmtthws/mother-of-dragons/healer"
 )
 
 // defect is something that is wrong with a dragon, and how likely it is to go away.
@@ -137,6 +139,14 @@ func (d *Dragon) looksSick() bool {
 	return d.nopool || d.freeze || d.stopped || d.has("tuning") || slices.ContainsFunc(d.boards[:], func(b board) bool {
 		return b.dead || d.hidden(&b) && !b.none || b.sensor != nil || b.factor < 1
 	})
+}
+
+// cured reports whether what an action was for is over, whatever else is wrong with the dragon.
+func (d *Dragon) cured(reason healer.Reason) bool {
+	if reason == healer.DeadBoard || reason == healer.DeadHot {
+		return !slices.ContainsFunc(d.boards[:], func(b board) bool { return b.dead })
+	}
+	return !d.looksSick()
 }
 
 func (d *Dragon) had(kind string) bool {

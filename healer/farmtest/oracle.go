@@ -217,9 +217,9 @@ func (o *Oracle) tells(a *healer.Audit) {
 }
 
 // granted is called with a write that someone else wants and the plan allows.
-func (o *Oracle) granted(d *Dragon, r healer.Request) {
-	if o.forced[d.MAC] = r.Force; r.Force {
-		o.asked[d.N] = o.w.Now
+func (o *Oracle) granted(r healer.Request) {
+	if o.forced[r.MAC] = r.Force; r.Force {
+		o.asked[o.dragon(r.MAC)] = o.w.Now
 	}
 }
 

@@ -26,9 +26,9 @@ type extent struct {
 	everybody     bool
 }
 
-// massHold is how long nothing is done about a mass of sick dragons: until they are seen,
-// and half an hour more.
-const massHold = 40 * time.Minute
+// massHold is how long nothing is done about a mass of sick dragons: five minutes until the
+// first of them is seen, whatever it has, and half an hour more.
+const massHold = 35 * time.Minute
 
 // holds reports whether a common cause forbids a write.
 func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
@@ -39,7 +39,7 @@ func (o *Oracle) holds(c *Cause, d *Dragon, s *sent) bool {
 	}
 	// A dragon whose miner process is dead has no pool, as far as anybody can see.
 	x, big := o.extent(c, d, s)
-	if !big || c.Kind == "pool" && (s.reason == "not_mining" || w.spared(d, c) || s.Desired != nil && w.movedOff(s.Desired, c)) {
+	if !big || c.Kind == "pool" && (s.reason == "not_mining" || d.had("process") || w.spared(d, c) || s.Desired != nil && w.movedOff(s.Desired, c)) {
 		return false
 	}
 	// What is over before it can be seen is nothing; boots are seen afterwards, too.

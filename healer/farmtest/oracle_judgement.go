@@ -178,7 +178,7 @@ func (o *Oracle) judge() {
 			continue
 		}
 		// What strikes it later, of whatever kind, is not a fault of the action.
-		s.helped = s.helped || d.phase == running && d.start > s.At && !d.looksSick()
+		s.helped = s.helped || d.phase == running && d.start > s.At && d.cured(s.reason)
 		// An outcome that cannot be seen is judged when it can be. A failure seen over an hour late does not count.
 		due := s.At + 45*time.Minute + o.w.script.TuneMax
 		unseen := !s.gone && !s.helped && (len(d.Answered) == 0 || d.Answered[len(d.Answered)-1] < due)

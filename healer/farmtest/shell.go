@@ -316,7 +316,7 @@ func (h *Healer) answer() []grant {
 		}
 		decision := healer.Ask(h.world.instant(), h.view, h.mem, &h.Policy, a.request)
 		if decision.Verb == healer.Act {
-			h.Watch.granted(d, a.request)
+			h.Watch.granted(a.request)
 			out = append(out, grant{decision, a.request.Actor, a.request.Force})
 		} else if a.again {
 			left = append(left, a)
