@@ -39,7 +39,7 @@ func (c *cycle) concludeChange(s *subject, a *Action) {
 	works := worked && s.fresh
 	waited, patience := c.now.Since(a.At), c.p.Rollout.CanaryWait
 	if s.w.misses > 0 { // a dragon that does not come back is lost, see lose
-		patience += 2 * s.p.Ladder.LostAfter
+		patience += 2 * c.lostAfter(s, a.Kind)
 	}
 	late := min(waited, c.m.run.time.alive) >= patience // only time in which the healer ran counts
 	excuse := c.unrelatedCause(s)
