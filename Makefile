@@ -27,7 +27,7 @@ test: ## All tests. Parts that need Debian packages say so and are skipped.
 # end-to-end tests run a binary without it.
 SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /healer$$ -e /healer/explain$$ -e /packaging$$ -e /recording$$
 # Packages whose longest tests "make race" leaves out.
-LONG := -e /agent$$ -e /discovery$$ -e /store$$ -e /web$$
+LONG := -e /agent$$ -e /app$$ -e /discovery$$ -e /store$$ -e /web$$
 
 RACED    = $$($(GO) list ./... | grep -v $(SERIAL))
 UNRACED  = $$($(GO) list ./... | grep $(SERIAL) $(LONG))
@@ -41,11 +41,11 @@ unraced:
 	cd tools && $(GO) test $(VET) -count=1 ./...
 	cd examples/client && $(GO) test -count=1 ./...
 
-compiled: # All that race and unraced compile, but nothing linked.
-	CGO_ENABLED=1 $(GO) list -race -export -test -deps $(RACED) >/dev/null
+compiled: # All that tests and release compile, but nothing linked. The race detector's comes last: lint waits for the others.
 	$(GO) list -export -test -deps $(UNRACED) >/dev/null
-	cd tools && $(GO) list -export -test -deps ./... >/dev/null
+	cd tools && $(GO) list -export -test -deps ./... github.com/prometheus/promu github.com/goreleaser/nfpm/v2/cmd/nfpm >/dev/null
 	cd examples/client && $(GO) list -export -test -deps ./... >/dev/null
+	CGO_ENABLED=1 $(GO) list -race -export -test -deps $(RACED) >/dev/null
 
 # Without vet, which lint has run.
 tests: ## Every test, those with goroutines under the race detector.
@@ -55,10 +55,14 @@ tests: ## Every test, those with goroutines under the race detector.
 check: build lint ## What must hold before a change lands.
 	$(MAKE) tests
 
+# Built, since "go tool" passes no flags of GOFLAGS to the compiler: CI would compile most of it twice.
+LINTERS := github.com/golangci/golangci-lint/v2/cmd/golangci-lint github.com/rhysd/actionlint/cmd/actionlint
+
 lint: ## gofmt, vet, the linters of .golangci.yml, and the workflows.
-	$(TOOLS) golangci-lint run
-	$(TOOLS) actionlint
-	cd tools && $(GO) tool golangci-lint run -c ../.golangci.yml ./benchtable ./chart ./dashboards ./image ./mixin ./mutation ./sbom ./typecheck
+	$(GO) build -C tools -o ../$(BIN)/tools/ $(LINTERS)
+	$(BIN)/tools/golangci-lint run
+	$(BIN)/tools/actionlint
+	cd tools && ../$(BIN)/tools/golangci-lint run -c ../.golangci.yml ./benchtable ./chart ./dashboards ./image ./mixin ./mutation ./sbom ./typecheck
 
 vulncheck: ## Known vulnerabilities in what the program calls.
 	./scripts/vulncheck

@@ -35,6 +35,9 @@ func (bootClock) Synced() bool { return false }
 // early or late, as after an empty battery. What it knew it knows, and it neither acts
 // before it trusts the clock nor gives a budget back.
 func TestAStartWithTheClockAYearOff(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and nothing in it is new to the race detector")
+	}
 	for _, off := range []time.Duration{-year, year} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {
 			dir := t.TempDir()
