@@ -47,6 +47,16 @@ func Ask(now Instant, view *View, mem *Memory, policy *Policy, r Request) Decisi
 	return d
 }
 
+// Unforceable is the first closed gate that force does not open; empty: force opens all of them.
+func (d *Decision) Unforceable() Gate {
+	for _, g := range append([]GateState{{Name: d.Blocked}}, d.Gates...) {
+		if !g.Open && g.Name != "" && gateOf(g.Name).unforceable {
+			return g.Name
+		}
+	}
+	return ""
+}
+
 // Confirm looks at a dragon once more, just before it is acted on: the ladder's step
 // zero. f is a reading that was made for this, after the decision; view is what the
 // decision rests on. Nothing is folded into mem.

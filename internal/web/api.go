@@ -549,6 +549,9 @@ func refusal(err error) (code int, e ErrorAnswer) {
 	if blocked, ok := errors.AsType[*agent.BlockedError](err); ok {
 		code, e.Decision = http.StatusConflict, &blocked.Decision
 		e.Try = "wait, or use force; identity, the limits per dragon and STOP always apply"
+		if gate := blocked.Decision.Unforceable(); gate != "" {
+			e.Try = fmt.Sprintf("wait; force does not open %s", gate)
+		}
 	}
 	return code, e
 }

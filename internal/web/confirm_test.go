@@ -13,6 +13,7 @@ import (
 
 	"github.com/brndnmtthws/mother-of-dragons/dragon"
 	"github.com/brndnmtthws/mother-of-dragons/healer"
+	"github.com/brndnmtthws/mother-of-dragons/internal/agent"
 )
 
 // send posts a form as a browser does.
@@ -169,5 +170,14 @@ func TestAFormFromElsewhereIsRefused(t *testing.T) {
 	})
 	if p := c.pauses(); code != 200 || len(p) != 1 || p[0].Owner != "operator" {
 		t.Errorf("%d %s, %+v", code, body, p)
+	}
+}
+
+func TestForceIsAdvisedWhereItHelps(t *testing.T) {
+	for closed, want := range map[healer.Gate]string{healer.GateNew: "or use force", healer.GateStop: "force does not open stop"} {
+		_, answer := refusal(&agent.BlockedError{Decision: healer.Decision{Blocked: healer.GateNew, Gates: []healer.GateState{{Name: healer.GateNew}, {Name: closed}}}})
+		if !strings.Contains(answer.Try, want) {
+			t.Errorf("%s: %q", closed, answer.Try)
+		}
 	}
 }
