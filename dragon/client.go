@@ -254,6 +254,10 @@ func callInto[T any](ctx context.Context, c *Client, e endpoint, form url.Values
 			return nil
 		}
 		r, err := readAnswer(a.Raw, f, t)
+		if err != nil {
+			a.Raw, t = quoteNaN(a.Raw), empty()
+			r, err = readAnswer(a.Raw, f, t)
+		}
 		if err == nil {
 			a.unreadable, a.reply = r.unreadable, r.reply
 		}

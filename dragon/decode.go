@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,6 +147,19 @@ func readAnswer[T any](body []byte, f *fields[T], t *T) (*reader, error) {
 	}
 	readObject(r, "", f, t)
 	return r, r.err
+}
+
+var nanOrString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?\b(?i:nan|inf|infinity)\b`)
+
+// quoteNaN makes strings of NaN and infinities, which C and Python write as numbers and JSON
+// does not know: they are unreadable then, and cost no other field.
+func quoteNaN(body []byte) []byte {
+	return nanOrString.ReplaceAllFunc(body, func(word []byte) []byte {
+		if word[0] == '"' {
+			return word
+		}
+		return slices.Concat([]byte{'"'}, word, []byte{'"'})
+	})
 }
 
 // readObject reads an object by its table. PHP writes an empty object as [].

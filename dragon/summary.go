@@ -12,7 +12,7 @@ type Answer struct {
 	At         time.Time     // when the answer was complete, by our clock
 	Took       time.Duration // from sending the request to the end of the answer
 	DeviceTime time.Time     // the HTTP Date header (whole seconds); zero if unreadable
-	Raw        []byte        // the body as the device sent it
+	Raw        []byte        // the body as the device sent it; NaN and infinities are quoted where they are no string
 }
 
 // Summary is the state of the miner process: /api/summary. All figures are in
