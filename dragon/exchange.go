@@ -3,6 +3,7 @@ package dragon
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -185,7 +186,7 @@ func (c *Client) request(e endpoint, form url.Values, token Secret) *http.Reques
 func (c *Client) send(ctx context.Context, e endpoint, req *http.Request) (resp *http.Response, sent bool, err error) {
 	if !e.writes {
 		resp, err = c.opts.Transport.RoundTrip(req.WithContext(ctx))
-		return resp, false, err
+		return unzipped(resp), false, err
 	}
 	var connected, broke atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -198,10 +199,32 @@ func (c *Client) send(ctx context.Context, e endpoint, req *http.Request) (resp 
 	c.writing.Do(func() { c.writeWith = fresh(c.opts.Transport) })
 	resp, err = c.writeWith.RoundTrip(req.WithContext(ctx))
 	if err == nil {
-		return resp, true, nil
+		return unzipped(resp), true, nil
 	}
 	_, traced := c.writeWith.(*http.Transport)
 	return nil, !broke.Load() && (connected.Load() || !traced && !neverConnected(err)), err
+}
+
+// unzipped has the body of an answer unpacked that is gzipped, though nobody asked for it.
+func unzipped(resp *http.Response) *http.Response {
+	if resp != nil && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		resp.Body, resp.ContentLength = &gzipBody{ReadCloser: resp.Body}, -1
+	}
+	return resp
+}
+
+type gzipBody struct {
+	io.ReadCloser
+	plain *gzip.Reader
+}
+
+func (b *gzipBody) Read(p []byte) (n int, err error) {
+	if b.plain == nil {
+		if b.plain, err = gzip.NewReader(b.ReadCloser); err != nil {
+			return 0, err
+		}
+	}
+	return b.plain.Read(p)
 }
 
 func neverConnected(err error) bool {
@@ -230,7 +253,7 @@ func readBody(buffer *bytes.Buffer, resp *http.Response, limit int) ([]byte, err
 		return nil, errTooLarge
 	}
 	_, err := buffer.ReadFrom(io.LimitReader(resp.Body, int64(limit)+1))
-	body := buffer.Bytes()
+	body := bytes.TrimPrefix(buffer.Bytes(), []byte("\uFEFF")) // of PHP whose source begins with one
 	if len(body) > limit {
 		return body[:limit], errTooLarge
 	}
