@@ -55,18 +55,19 @@ func (s *reported) givesUnits() bool {
 }
 
 // selected is the MHS figure that the firmware shows as Hash Rate: the longest window that
-// the miner process has run for. Vendor backend source.
+// the miner process has run for, or the average where the driver lacks the long ones. Vendor
+// backend source.
 func (b *reportedBoard) selected() Number {
 	age, ok := b.Elapsed.Get()
 	switch {
 	case !ok:
 		return Number{}
+	case !b.Hashrate5m.IsKnown() || !b.Hashrate15m.IsKnown():
+		return b.HashrateAvg
 	case age < 300:
 		return b.Hashrate5s
 	case age < 900:
 		return b.Hashrate1m
-	case !b.Hashrate5m.IsKnown() || !b.Hashrate15m.IsKnown():
-		return b.HashrateAvg
 	case age < 3600:
 		return b.Hashrate5m
 	}

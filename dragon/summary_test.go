@@ -176,6 +176,18 @@ func TestUnitsOfAnA8P(t *testing.T) {
 	}
 }
 
+// The backend shows MHS av at any age where a driver has no longer windows, as sgminer's.
+func TestUnitsOfADriverWithoutWindows(t *testing.T) {
+	for _, more := range []string{`"MHS 5s":0`, `"MHS 1m":0`, ``} {
+		fresh := fmt.Sprintf(`{"ASC":0,"Status":"Alive","MHS av":250000,"Device Elapsed":100,"Hash Rate":250,"Unit":"KH/s","Hash Rate H":250000%s}`,
+			strings.TrimSuffix(","+more, ","))
+		s := parse(t, summaryOf(fresh), 1e6)
+		if got := s.Boards[0].HashrateAvg; got != Known(250000) {
+			t.Errorf("%s: %v, want 250,000 H/s", more, got)
+		}
+	}
+}
+
 func TestTotalHash(t *testing.T) {
 	for body, c := range map[string]struct {
 		want    Number
