@@ -137,6 +137,13 @@ func (s *reported) inBaseUnits(factor float64) *Summary {
 		b.ID = int(id)
 		s.Boards[i] = b.Board
 	}
+	if s.FanDuty.Or(0) == 0 {
+		for i := range s.boards {
+			if duty, ok := s.boards[i].duty.Get(); ok && duty >= s.FanDuty.Or(0) {
+				s.FanDuty = Known(duty)
+			}
+		}
+	}
 	s.Hashrate = s.total.hashes()
 	if s.total.rate.IsKnown() && !s.Hashrate.IsKnown() {
 		s.note("TotalHash.Unit")

@@ -23,7 +23,7 @@ type Summary struct {
 	Boards []Board // DEVS; may hold fewer than are installed
 	Pools  []Pool  // POOLS
 
-	FanDuty  Number // HARDWARE."Fan duty", as a ratio 0–1: one figure for all fans
+	FanDuty  Number // HARDWARE."Fan duty", else the largest DUTY of DEVS, as a ratio 0–1: one figure for all fans
 	Tuning   Number // tuning: 1 while the autotuner runs, else 0
 	Hashrate Number // TotalHash in hashes (or solutions) per second; Innosilicon since 2018-06-27
 
@@ -122,6 +122,7 @@ type reportedBoard struct {
 	asc, id   Number
 	displayed Number // "Hash Rate", in unit, or in MHS where there is none
 	unit      string
+	duty      Number // of its fans
 }
 
 type reportedPool struct {
@@ -187,6 +188,7 @@ var boardFields = func() fields[reportedBoard] {
 		number("Last Share Pool", poolIndex, func(b *reportedBoard) *Number { return &b.LastSharePool }),
 		number("Last Share Time", moment, func(b *reportedBoard) *Number { return &b.LastShareTime }),
 		number("Last Valid Work", moment, func(b *reportedBoard) *Number { return &b.LastValidWork }),
+		number("DUTY", percent, func(b *reportedBoard) *Number { return &b.duty }),
 		number("Device Elapsed", age, func(b *reportedBoard) *Number { return &b.Elapsed }).always(),
 	)
 	f.alias = intervalKey

@@ -188,6 +188,33 @@ func TestUnitsOfADriverWithoutWindows(t *testing.T) {
 	}
 }
 
+// The UI shows DUTY, where a chain has it, for the fans: such drivers have none in their stats.
+func TestFansOfChains(t *testing.T) {
+	for name, c := range map[string]struct {
+		hardware, duties string
+		want             Number
+	}{
+		"none of the miner's": {`"HARDWARE":{"Fan duty":0}`, `"DUTY":0 "DUTY":70 "DUTY":65`, Known(0.7)},
+		"no hardware":         {`"HARDWARE":[]`, `"DUTY":"55"`, Known(0.55)},
+		"both":                {`"HARDWARE":{"Fan duty":40}`, `"DUTY":70`, Known(0.4)},
+		"all stand":           {`"HARDWARE":{"Fan duty":0}`, `"DUTY":0`, Known(0)},
+		"only the chains'":    {`"tuning":false`, `"DUTY":0`, Known(0)},
+		"none":                {`"HARDWARE":{"Fan duty":0}`, `"x":1`, Known(0)},
+		"unknown":             {`"HARDWARE":[]`, `"x":1`, Number{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var boards []string
+			for i, duty := range strings.Fields(c.duties) {
+				boards = append(boards, board(i, duty))
+			}
+			s := parse(t, strings.TrimSuffix(summaryOf(boards...), "}")+","+c.hardware+"}", 1e6)
+			if s.FanDuty != c.want {
+				t.Errorf("%v, want %v", s.FanDuty, c.want)
+			}
+		})
+	}
+}
+
 func TestTotalHash(t *testing.T) {
 	for body, c := range map[string]struct {
 		want    Number
@@ -284,7 +311,7 @@ func TestShapesOfPHP(t *testing.T) {
 		"a slot that cannot be":    {summaryOf(board(-3, ""), board(1, "")), []int{0, 1}, "DEVS.ASC"},
 		"a slot too far":           {summaryOf(board(1000, "")), []int{0}, "DEVS.ASC"},
 		"the key twice":            {`{"success":true,"DEVS":[` + one + `],"DEVS":[` + board(2, "") + `],"POOLS":[]}`, []int{2}, ""},
-		"unknown fields":           {`{"success":true,"news":{"a":[{}]},"DEVS":[` + board(0, `"CHIP":[1],"DUTY":{"x":null}`) + `],"POOLS":[]}`, []int{0}, ""},
+		"unknown fields":           {`{"success":true,"news":{"a":[{}]},"DEVS":[` + board(0, `"CHIP":[1],"CORE":{"x":null}`) + `],"POOLS":[]}`, []int{0}, ""},
 		"escaped key":              {summaryOf(strings.Replace(one, "ASC", `\u0041SC`, 1)), []int{7}, ""},
 		"after the end":            {summaryOf(one) + "\x00\x00<br>", []int{7}, ""},
 		"an Antminer's fan object": {`{"success":true,"DEVS":[],"POOLS":[],"HARDWARE":{"Fan duty":{"1":4000}}}`, nil, "HARDWARE.Fan duty"},
