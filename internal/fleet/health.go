@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -206,6 +207,7 @@ func (d *Dragon) failed(reason string, err error, now time.Time) {
 	}
 	about := []any{"worker", d.Info().Worker, "address", d.Info().Address, "reason", reason, "err", err}
 	switch {
+	case errors.Is(err, errForgotten): // which has a line of its own
 	case overdue:
 		d.fleet.logLater(level.WarnValue(), "dragon did not come back", about...)
 	case !h.down && expected != "":

@@ -75,3 +75,16 @@ func TestWhatAHumanChangesIsWrittenAtOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestAForgottenDragonIsNotDown(t *testing.T) {
+	inHall(t, Config{}, func(h *hall) {
+		d, _ := h.dragon("10.1.1.3", dragontest.Spec{})
+		h.read(d)
+		if err := h.Forget("10.1.1.3"); err != nil {
+			h.Fatal(err)
+		}
+		if h.log.said("dragon forgotten on request") != 1 || h.log.said("dragon is down") != 0 {
+			h.Errorf("the log says %q", h.log.lines)
+		}
+	})
+}
