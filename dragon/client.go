@@ -131,7 +131,9 @@ func (c *Client) CloseIdleConnections() {
 func (c *Client) setModel(model string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.model, c.hasModel = model, true
+	if model != "" || !c.hasModel { // unreadable once is not another model
+		c.model, c.hasModel = model, true
+	}
 }
 
 // factor is what one unit of a field named MHS is in hashes on this model.

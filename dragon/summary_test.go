@@ -414,6 +414,20 @@ func TestNewLoginForgetsTheModel(t *testing.T) {
 	}
 }
 
+func TestAModelThatIsUnreadableOnceIsNotForgotten(t *testing.T) {
+	untyped := strings.Replace(overviewT1, `"type":"T1"`, `"type":null`, 1)
+	d := newDevice(map[string]any{"/api/overview": []string{strings.Replace(overviewT1, "T1", "A8", 1), untyped}})
+	c := d.client(t, Options{})
+	for i := range 2 {
+		if _, err := c.Overview(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := c.Summary(t.Context()); err != nil || s.Boards[0].Hashrate15m != Known(5205000.75e3) {
+			t.Errorf("summary %d: %+v, %v", i, s, err)
+		}
+	}
+}
+
 func TestAnswerKnowsItsTimes(t *testing.T) {
 	s, err := newDevice(nil).client(t, Options{}).Summary(t.Context())
 	if err != nil {
