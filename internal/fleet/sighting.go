@@ -159,9 +159,10 @@ func (d *Dragon) answersAt(ctx context.Context, p *endpoint) (there bool, strang
 
 // sightingOf makes a sighting of the device that answered with ov at p; nil if it is not a
 // dragon, which an overview alone does not show. Only the start page shows the brand; if that
-// cannot be read, the brand stays unknown.
+// cannot be read, the brand stays unknown. It has no client: to that of p, whose token the swap
+// ended, the next swap would be a login that failed.
 func sightingOf(ctx context.Context, p *endpoint, ov *dragon.Overview) *Sighting {
-	s := &Sighting{Address: p.address, Client: p.client, Identity: &dragon.Identity{Overview: ov}}
+	s := &Sighting{Address: p.address, Identity: &dragon.Identity{Overview: ov}}
 	id, err := p.client.Identify(ctx)
 	switch {
 	case errors.Is(err, dragon.ErrNotDragon):
