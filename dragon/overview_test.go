@@ -72,6 +72,8 @@ func TestUptimeLine(t *testing.T) {
 		"01:02:03 up  1:02,  0 users,  load average: 0.10, 0.01, 0.05":  {Known(3720), Known(0.1)},
 		"01:02:03 up 45 sec,  load average: 0.10, 0.01, 0.05":           {Known(45), Known(0.1)},
 		"01:02:03 up 1:02":                      {Known(3720), Number{}},
+		"up 2 weeks, 3 days, 1 hour, 2 minutes": {Known(17*86400 + 3720), Number{}},
+		"01:02:03 up 2 fortnights, 1:02":        {},
 		"01:02:03 up x days, 1:02":              {},
 		"01:02:03 up -1:02":                     {},
 		"01:02:03 up 99999999999999999999 days": {},

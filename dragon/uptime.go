@@ -46,12 +46,19 @@ func sinceBoot(up string) Number {
 			ok = add(hours, hour) && add(minutes, minute)
 		} else if spaced {
 			switch strings.TrimSpace(unit) {
+			case "user", "users":
+			case "week", "weeks":
+				ok = add(number, 7*day)
 			case "day", "days":
 				ok = add(number, day)
+			case "hour", "hours":
+				ok = add(number, hour)
 			case "min", "mins", "minute", "minutes":
 				ok = add(number, minute)
 			case "sec", "secs", "second", "seconds":
 				ok = add(number, 1)
+			default:
+				ok = false
 			}
 		}
 		if !ok {
