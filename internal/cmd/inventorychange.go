@@ -35,6 +35,10 @@ func (f *inventoryFamily) addChanges(parent *kingpin.CmdClause) {
 			}
 			count += len(addresses)
 		}
+		if count == 0 { // of names, each is one or an error
+			_, err := fmt.Fprintln(stdout, "no dragon waits")
+			return err
+		}
 		_, err := fmt.Fprintf(stdout, "accepted %s; they join within a minute\n", counted(count, "dragon", "dragons"))
 		return err
 	})
