@@ -112,6 +112,7 @@ type Etcd struct {
 	sealRevision int64
 	floor        uint64
 	unsure       []*etcdWrite // whose outcome is not known; one of them at most is carried out
+	deniedSince  time.Time    // when etcd began to deny the writes; zero: it takes them
 
 	generation atomic.Uint64
 	deadline   atomic.Int64 // of the lease, by config.Boot

@@ -32,6 +32,7 @@ func (e *Etcd) Commit(changed Records) error {
 	for errors.Is(err, errOvertaken) {
 		err = e.commit(ctx, changed)
 	}
+	e.yield(err)
 	if err != nil {
 		return fmt.Errorf("writing the healer's state to etcd: %w", err)
 	}
@@ -134,7 +135,7 @@ func (e *Etcd) write(ctx context.Context, w *etcdWrite) (err error) {
 		unanswered = unanswered || err != nil && !refused(err)
 		// It may have been carried out and the answer lost, or this instance leads no more.
 		for err = e.settle(ctx); err != nil; err = e.settle(ctx) {
-			if errors.Is(err, ErrHeld) {
+			if errors.Is(err, ErrHeld) || denied(err) {
 				return err
 			}
 			select {
@@ -159,8 +160,24 @@ func (e *Etcd) write(ctx context.Context, w *etcdWrite) (err error) {
 
 // refused reports whether etcd has answered that it does not write. Only a person can change
 // that. The one write that goes beyond the quota is refused and carried out.
-func refused(err error) bool {
-	return errors.Is(err, rpctypes.ErrNoSpace) || errors.Is(err, rpctypes.ErrPermissionDenied)
+func refused(err error) bool { return errors.Is(err, rpctypes.ErrNoSpace) || denied(err) }
+
+// denied reports whether etcd does not take the login, or gives it no right to the keys.
+func denied(err error) bool {
+	return errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) || errors.Is(err, rpctypes.ErrAuthFailed)
+}
+
+// yield gives the lead up where etcd has denied the writes for as long as a lease. A lease is renewed
+// without a login, and another instance may have a better one.
+func (e *Etcd) yield(err error) {
+	switch {
+	case !denied(err):
+		e.deniedSince = time.Time{}
+	case e.deniedSince.IsZero():
+		e.deniedSince = time.Now()
+	case time.Since(e.deniedSince) >= e.config.TTL:
+		e.lose()
+	}
 }
 
 // done takes over what a transaction has written.
