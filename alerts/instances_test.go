@@ -109,3 +109,29 @@ func TestAStandbyRaisesNoAlarm(t *testing.T) {
 	}
 	promtoolTests(t, units, []string{"thresholds.yml", "healer.yml"})
 }
+
+// TestAStandbyTellsOfNoLostHashrate has a pair of which the first host is scraped for the dragons, and the second for
+// the program alone. When the first is gone nothing is known of the dragons; ExporterDown tells of it.
+func TestAStandbyTellsOfNoLostHashrate(t *testing.T) {
+	var units []unit
+	for _, x := range []struct {
+		name, up, rate, expected string // of the first host, from when something happens
+		want                     []string
+	}{
+		{"the first host is gone", "stale", "stale", "stale", nil},
+		{"the dragons are down", "0x60", "stale", "100x60", []string{"{}"}},
+	} {
+		u := unit{Name: x.name, Step: "1m"}
+		for _, worker := range []string{"a", "b", "c", "d", "e"} {
+			w := `,worker="` + worker + `"`
+			u.add(instanceOf("dragon_up", "dragons", "first", w), "1x60 "+x.up)
+			u.add(instanceOf("dragon_board_up", "dragons", "first", w+`,board="0"`), "1x60 "+x.rate)
+			u.add(instanceOf("dragon_board_hashrate_hashes_per_second", "dragons", "first", w+`,board="0",window="15m"`), "100x60 "+x.rate)
+			u.add(instanceOf("dragon_hashrate_expected_hashes_per_second", "dragons", "first", w), "100x60 "+x.expected)
+			u.add(instanceOf("dragon_hashrate_expected_hashes_per_second", "standby", "second", w), "100x120")
+		}
+		u.Tests = []unitTest{at(90, `count(ALERTS{alertname="FleetHashrateDrop",alertstate="firing"})`, x.want...)}
+		units = append(units, u)
+	}
+	promtoolTests(t, units, []string{"thresholds.yml", "recording.yml", "fleet.yml"})
+}
