@@ -120,6 +120,7 @@ var scenarios = []scenario{
 	{alert: "HealerReadOnly", with: map[string]string{`mother_state_writable`: "1|0"}, near: map[string]string{`mother_state_writable`: "1|0", `mother_healer_standby`: "0|1"}},
 	{alert: "HealerReadOnly", with: map[string]string{`mother_state_writable`: "1|0", `mother_healer_standby`: "0|none"},
 		near: map[string]string{`mother_state_writable`: "1|0", `mother_leader`: "1|0", `mother_healer_standby`: "0|none"}}, // an older version
+	{alert: "HealerReadOnly", with: cutOff("/south/"), near: cutOff("/north/")},
 	{alert: "NoLeader", with: map[string]string{`mother_ha_leaders`: "1|0"}, near: map[string]string{`mother_leader`: "1|0"}},
 	{alert: "TwoLeaders", with: map[string]string{`mother_leader{instance="b"}`: "0|1", `mother_ha_info{instance="b",id="b",prefix="/north/"}`: "1"},
 		near: map[string]string{`mother_leader{instance="b"}`: "0|1", `mother_ha_info{instance="b",id="b",prefix="/south/"}`: "1"}},
@@ -322,6 +323,14 @@ func hot(celsius string) map[string]string {
 
 func shares(result, perMinute string) map[string]string {
 	return map[string]string{`dragon_pool_shares_total{worker="a",pool="0",result="` + result + `"}`: "0|+" + perMinute}
+}
+
+// cutOff is the leader that cannot reach etcd any more (CoordinatorDown is tested elsewhere), while instance b of a site leads.
+func cutOff(site string) map[string]string {
+	return map[string]string{
+		`mother_state_writable`: "1|0", `mother_ha_coordinator_up`: "1|none", `mother_leader`: "1|0",
+		`mother_leader{instance="b"}`: "0|1", `mother_ha_info{instance="b",id="b",prefix="` + site + `"}`: "1",
+	}
 }
 
 func breaker(name, scope, state string) map[string]string {
