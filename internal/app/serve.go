@@ -101,6 +101,12 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 	var servers []*http.Server
 	group.Go(func() error { return a.fleet.Run(fleetCtx) })
 	a.start(ctx, group, pauses, reloads)
+	if file := *flags.Listen.WebConfigFile; file != "" {
+		group.Go(func() error {
+			watchWebConfig(ctx, file, logger)
+			return nil
+		})
+	}
 	for _, flags := range eachAddress(flags.Listen) {
 		server := a.server(requests, handler, logins, listening)
 		servers = append(servers, server)
@@ -131,6 +137,29 @@ func Serve(ctx context.Context, c *config.Config, load func() (*config.Config, e
 		return nil
 	}
 	return err
+}
+
+// webConfigEvery is how often the web configuration is checked.
+const webConfigEvery = time.Minute
+
+// watchWebConfig logs that the web configuration cannot be used any more, and that it can again. It and its
+// certificates are read anew for each connection, and only clients are told what is wrong with them.
+func watchWebConfig(ctx context.Context, file string, logger log.Logger) {
+	tick, unusable := time.Tick(webConfigEvery), false
+	for {
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return
+		}
+		err := toolkit.Validate(file)
+		if err != nil && !unusable {
+			level.Error(logger).Log("msg", "web configuration cannot be used", "file", file, "err", err, "advice", "clients are refused until it can")
+		} else if err == nil && unusable {
+			level.Info(logger).Log("msg", "web configuration usable again", "file", file)
+		}
+		unusable = err != nil
+	}
 }
 
 // warn says how far the admin API is open without a login.
