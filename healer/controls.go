@@ -335,8 +335,11 @@ func (m *Memory) Ack(now Instant, name, scope, by string) error {
 		m.TouchFleet()
 		return nil
 	case "recovered_state":
-		if m.Fleet.Recovered == nil || m.Fleet.Recovered.Acked {
+		switch r := m.Fleet.Recovered; {
+		case r == nil:
 			return errors.New("ack: the state was not recovered")
+		case r.Acked:
+			return errors.New("ack: acknowledged already; the used-up budgets come back within a week")
 		}
 		m.Fleet.Recovered.Acked = true
 		m.TouchFleet()

@@ -147,6 +147,13 @@ func TestAck(t *testing.T) {
 			t.Errorf("%s is acknowledged where there is nothing", name)
 		}
 	}
+	f.mem.Recover(f.now, "a backup was restored")
+	if err := f.mem.Ack(f.now, "recovered_state", "", "ann"); err != nil {
+		t.Error(err)
+	}
+	if err := f.mem.Ack(f.now, "recovered_state", "", "ann"); err == nil || !strings.Contains(err.Error(), "acknowledged already") {
+		t.Errorf("a second time, while budgets are still used up: %v", err)
+	}
 	f.open("efficacy", "reboot/flatline/T1", BreakerLatched)
 	f.mem.Fleet.Outcomes["reboot/flatline/T1"] = &Outcomes{Last: make([]bool, 10), Totals: map[Outcome]int{}}
 	if f.mem.Ack(f.now, "efficacy", "reboot/flatline/T1", "") == nil {
