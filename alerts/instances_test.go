@@ -82,15 +82,18 @@ func TestDragonsAreNotNewAfterAnOutage(t *testing.T) {
 
 // TestAStandbyRaisesNoAlarm: an instance that waits for the owner of the state on the same host does not know
 // what that one has done. The restarts are unexplained to it, and it waits for the gate owner as long as a dragon
-// is sick. If there is no owner, it is all that is known.
+// is sick. If there is no owner, it is all that is known. So is one of two hosts that cannot reach etcd, while the other
+// one leads.
 func TestAStandbyRaisesNoAlarm(t *testing.T) {
 	alarms := []string{`{alertname="DragonUntreated"}`, `{alertname="ForeignActor"}`, `{alertname="HealerWaiting"}`}
 	var units []unit
 	for _, x := range []struct {
 		name, owns, standby string // of the first, and of the second
+		site                string // that the second one shares with the first, which leads; empty: without etcd
 		want                []string
 	}{
-		{"one owns the state", "1", "1", nil}, {"each has its own", "1", "0", alarms}, {"the owner is gone", "0", "1", alarms},
+		{"one owns the state", "1", "1", "", nil}, {"each has its own", "1", "0", "", alarms}, {"the owner is gone", "0", "1", "", alarms},
+		{"the second is cut off from etcd", "1", "0", "/north/", nil}, {"that of another site is", "1", "0", "/south/", alarms},
 	} {
 		u := unit{Name: x.name, Step: "1m"}
 		for series, values := range map[string][2]string{
@@ -103,6 +106,12 @@ func TestAStandbyRaisesNoAlarm(t *testing.T) {
 			}
 			u.add(instanceOf(name, "dragons", "a", labels), values[0]+"x60")
 			u.add(instanceOf(name, "standby", "b", labels), values[1]+"x60")
+		}
+		if x.site != "" {
+			u.add(instanceOf("mother_leader", "dragons", "a", ""), "1x60")
+			u.add(instanceOf("mother_ha_info", "dragons", "a", `,id="a",prefix="/north/"`), "1x60")
+			u.add(instanceOf("mother_leader", "standby", "b", ""), "0x60")
+			u.add(instanceOf("mother_ha_info", "standby", "b", `,id="b",prefix="`+x.site+`"`), "1x60")
 		}
 		u.Tests = []unitTest{at(30, `count by (alertname) (ALERTS{alertname=~"ForeignActor|HealerWaiting|DragonUntreated",alertstate="firing"})`, x.want...)}
 		units = append(units, u)
