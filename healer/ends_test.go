@@ -100,6 +100,44 @@ func TestAStepThatWasNotSentIsNoStep(t *testing.T) {
 	}
 }
 
+// What was not sent is charged, and keeps its gap. It needs neither the rest after a step nor the
+// least time between two steps for its reason.
+func TestAStepThatWasNotSentNeedsNoRest(t *testing.T) {
+	for name, x := range map[string]struct {
+		rung   int // of the last step that ran
+		result Result
+		want   time.Duration
+	}{
+		"the first step":            {0, NotSent, 30 * time.Minute},
+		"the fourth step":           {3, NotSent, 30 * time.Minute},
+		"the fourth that was taken": {3, Accepted, 8 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 10).settle()
+			r, at := f.record(3), f.mem.Moment(f.now).Add(15*time.Minute)
+			for rung := 1; rung <= x.rung; rung++ {
+				r.Actions = append(r.Actions, Action{Kind: Restart, Rung: rung, Reason: LowHashrate, Actor: HealerActor,
+					At: at.Add(time.Duration(rung-8) * 3 * time.Hour), Result: Accepted, Outcome: NoEffect})
+			}
+			r.Rung = x.rung
+			if x.result == Accepted {
+				r.Rung++
+			}
+			r.Actions = append(r.Actions, Action{Kind: Reboot, Rung: x.rung + 1, Was: x.rung, Reason: LowHashrate, Actor: HealerActor,
+				At: at, Result: x.result, Outcome: NoEffect})
+			killBoard(f.units[3], 1, 60)
+			f.run(15 * time.Minute)
+			var wait time.Duration
+			for _, g := range f.of(3).Gates {
+				wait = max(wait, time.Duration(g.Wait.For))
+			}
+			if wait != x.want {
+				t.Errorf("it waits for %s, want %s; closed %v", wait, x.want, f.closed(3))
+			}
+		})
+	}
+}
+
 // A reboot that was not carried out is charged for a week, too. Without a quarantine its budget would
 // hold the dragon for days, though a person has to look at it.
 func TestAWeeksBudgetThatIsChargedQuarantines(t *testing.T) {

@@ -26,14 +26,15 @@ type step struct {
 func (c *cycle) step(s *subject) step {
 	d := &detectors[s.fired]
 	l := &s.p.Ladder
-	last := s.r.last(func(a *Action) bool { return a.Actor == HealerActor && a.Rung > 0 })
+	tried := func(a *Action) bool { return a.Actor == HealerActor && a.Result != NotSent } // what was not sent needs no rest
+	last := s.r.last(func(a *Action) bool { return tried(a) && a.Rung > 0 })
 	st := step{}
 	c.pick(s, &st)
 	rung := st.rung
 	if last != nil {
 		st.hold = max(0, holdOf(l, last.Rung)-c.now.Since(last.At))
 		if d.gap != nil {
-			same := s.r.last(func(a *Action) bool { return a.Reason == d.reason && a.Actor == HealerActor })
+			same := s.r.last(func(a *Action) bool { return tried(a) && a.Reason == d.reason })
 			if same != nil {
 				st.interval = max(0, d.gap(&s.p.Device)-c.now.Since(same.At))
 			}
