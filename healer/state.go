@@ -219,6 +219,10 @@ func (c *cycle) causeOf(s *subject, seen *RestartSeen) Cause {
 	if s.maintenance {
 		return CauseAnnounced
 	}
+	// Who reboots a dragon does not leave it off before.
+	if seen.System && s.w.seen && seen.At.Since(s.w.at) > c.p.Causes.BootSpan && c.m.breaker("domain", s.f.Domain) != nil {
+		return CauseFleet
+	}
 	return CauseUnknown
 }
 
