@@ -472,7 +472,7 @@ func (c *cycle) choose() {
 		if x, y := a.r.Rung > 1, b.r.Rung > 1; slow && x != y {
 			return cmp.Compare(a.r.Rung, b.r.Rung)
 		}
-		return cmp.Or(cmp.Compare(a.fired, b.fired), cmp.Compare(a.r.SickSince, b.r.SickSince), cmp.Compare(a.f.MAC, b.f.MAC))
+		return cmp.Or(cmp.Compare(a.fired, b.fired), cmp.Compare(c.turnSince(a), c.turnSince(b)), cmp.Compare(a.f.MAC, b.f.MAC))
 	})
 	for _, s := range c.all {
 		if s.r.State != StateSick {
@@ -488,6 +488,17 @@ func (c *cycle) choose() {
 		c.decide(s)
 	}
 	c.chooseRollouts()
+}
+
+// turnSince is since when a sick dragon has waited for its turn. Where a step for heat is only tried now and
+// then, it is not tried on the same dragon each time: its own cooling may be at fault.
+func (c *cycle) turnSince(s *subject) Moment {
+	if detectors[s.fired].reason == DeadHot && c.m.breaker("efficacy", c.stepKey(s, 1)) != nil {
+		if a := s.r.last((*Action).heals); a != nil {
+			return max(s.r.SickSince, a.At)
+		}
+	}
+	return s.r.SickSince
 }
 
 // decide finds the next step for a sick dragon and asks the gates.

@@ -137,12 +137,12 @@ func (c *cycle) pick(s *subject, st *step) {
 	}
 	for ; st.rung <= len(l.Steps); st.rung++ {
 		o := c.m.Fleet.Outcomes[c.stepKey(s, st.rung)]
-		if o == nil || !c.useless(o) || c.probes(o) {
+		if o == nil || !c.useless(o) || c.probes(s, o) {
 			return
 		}
 		if st.rung >= d.maxRung { // it must not climb, so it waits for the next probe
 			st.useless = fmt.Sprintf("%s does not help: %d of the last %d did", l.kindOf(d.reason, st.rung), o.good(), len(o.Last))
-			st.retry = probeEvery - c.now.Since(o.Tried)
+			st.retry = c.probeAfter(s) - c.now.Since(o.Tried)
 			return
 		}
 		st.skipped = append(st.skipped, l.label(d.reason, st.rung))
@@ -150,8 +150,18 @@ func (c *cycle) pick(s *subject, st *step) {
 }
 
 // probes reports whether a step that is passed over is tried once more.
-func (c *cycle) probes(o *Outcomes) bool {
-	return o.Skipped+1 >= probeOf || c.now.Since(o.Tried) >= probeEvery
+func (c *cycle) probes(s *subject, o *Outcomes) bool {
+	return o.Skipped+1 >= probeOf || c.now.Since(o.Tried) >= c.probeAfter(s)
+}
+
+// probeAfter is how long a step is not tried at most. Heat goes by itself, and what waits for the step
+// then does not climb past it: so many times that it would have been due count as well.
+func (c *cycle) probeAfter(s *subject) time.Duration {
+	if detectors[s.fired].reason != DeadHot {
+		return probeEvery
+	}
+	n := howMany(c.all, func(x *subject) bool { return x.fired == s.fired && x.f.Model == s.f.Model })
+	return min(probeEvery, probeOf*s.p.Device.DeadHotGap/time.Duration(max(1, n)))
 }
 
 // stepKey is the key of what is known of a step for what the dragon suffers from.
@@ -189,7 +199,7 @@ func (c *cycle) bestStart(s *subject) int {
 		}
 		seen[kind] = true
 		o := c.m.Fleet.Outcomes[c.stepKey(s, i+1)]
-		if o != nil && o.Skipped > 0 && c.probes(o) {
+		if o != nil && o.Skipped > 0 && c.probes(s, o) {
 			return i + 1
 		}
 		if p := o.chance(); p > chance {
