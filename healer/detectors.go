@@ -253,6 +253,7 @@ type finding struct {
 	verdict          verdict
 	value, threshold float64
 	slot             int
+	despite          muteReason // circumstances that do not explain it
 }
 
 func is(sick bool, value, threshold float64, slot int) finding {
@@ -260,7 +261,7 @@ func is(sick bool, value, threshold float64, slot int) finding {
 	if sick {
 		v = bad
 	}
-	return finding{v, value, threshold, slot}
+	return finding{verdict: v, value: value, threshold: threshold, slot: slot}
 }
 
 // old reports whether the dragon has run long enough for a detector.
@@ -302,7 +303,7 @@ func (e *detectorInput) run() {
 		if f.verdict == unknown {
 			continue
 		}
-		if muted := d.mutes & e.muted; muted != 0 {
+		if muted := d.mutes & e.muted &^ f.despite; muted != 0 {
 			clean := ev.since == 0 && ev.muted == 0
 			*ev = evidence{at: e.at}
 			if f.verdict == bad && (muted&byMode == 0 || !clean) { // its mode alone makes no dragon suspect
@@ -417,7 +418,23 @@ func judgeBoardLow(e *detectorInput) finding {
 		return finding{slot: -1}
 	}
 	least := float64(e.p.Detect.BoardRatio)
-	return is(worst < least*usual, worst/usual, least, slot)
+	f := is(worst < least*usual, worst/usual, least, slot)
+	if e.asHotAsWell(slot, least*usual) {
+		f.despite = byHeat
+	}
+	return f
+}
+
+// asHotAsWell reports whether another board is at least as hot as one, and does what it should.
+func (e *detectorInput) asHotAsWell(slot int, least float64) bool {
+	low, known := find(e.f.Boards, func(b *BoardFacts) bool { return b.Slot == slot }).Temperature.Get()
+	for i := range e.f.Boards {
+		t, ok := e.f.Boards[i].Temperature.Get()
+		if known && ok && t >= low && i < len(e.w.rates) && e.w.rates[i] >= least {
+			return true
+		}
+	}
+	return false
 }
 
 // judgeMin is the original's rule: a minimum for each board.

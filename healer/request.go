@@ -95,7 +95,7 @@ func Confirm(now Instant, view *View, mem *Memory, policy *Policy, d *Decision, 
 	if found.verdict != bad || !e.old(&detectors[i]) {
 		return fmt.Errorf("%s: no longer %s", d.Worker, d.Reason)
 	}
-	if muted := e.muted & detectors[i].mutes; muted != 0 {
+	if muted := e.muted & detectors[i].mutes &^ found.despite; muted != 0 {
 		return fmt.Errorf("%s: %s", d.Worker, muted)
 	}
 	return nil

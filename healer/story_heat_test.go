@@ -87,6 +87,31 @@ func TestLowRateOfAHotDragonIsPutDownToHeat(t *testing.T) {
 	}
 }
 
+// A board that is far below sisters that are as hot is sick: heat would have slowed them all.
+func TestALowBoardAmongHotSistersIsSick(t *testing.T) {
+	for name, x := range map[string]struct {
+		low, sisters float64 // °C
+		want         int     // steps
+	}{
+		"as hot as its sisters":    {94, 94, 1},
+		"hotter than they are":     {97, 94, 0},
+		"all at a critical degree": {101, 101, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFarm(t, 10).settle()
+			u := f.units[3]
+			for i := range u.boards {
+				u.boards[i].temp = x.sisters
+			}
+			u.boards[1].temp, u.boards[1].rate = x.low, 2*tera
+			f.run(50 * time.Minute)
+			if len(f.sent) != x.want || x.want > 0 && f.sent[0].Reason != BoardLow {
+				t.Errorf("sent %v, want %d; %s %q", f.sent, x.want, f.of(3).Reason, f.of(3).Note)
+			}
+		})
+	}
+}
+
 func TestTuningDragonIsNotSlow(t *testing.T) {
 	f := newFarm(t, 10).settle()
 	u := f.units[3]
