@@ -306,12 +306,23 @@ func (c *cycle) outcome(s *subject, a *Action) Outcome {
 		return NoEffect
 	case ev.lastBad():
 		return NoEffect
-	case s.sick():
+	case s.sick() && !s.otherFault(a):
 		return NoEffect
-	case ev.goodRun() >= goodInARow && ev.n >= goodInARow && !s.w.doubtful():
+	case ev.goodRun() >= goodInARow && ev.n >= goodInARow && (s.sick() || !s.w.doubtful()):
 		return Recovered
 	}
 	return Open
+}
+
+// otherFault reports whether what a sick dragon suffers from is not what an action was for: the action brought
+// a board back, or only a fault is left that must not climb, such as a broken sensor.
+func (s *subject) otherFault(a *Action) bool {
+	d := detectorOf(a.Reason)
+	if d == nil || !s.sick() {
+		return false
+	}
+	left := &detectors[s.fired]
+	return d.boards && s.f.alive() > a.Before.Boards || d.maxRung > 1 && left.maxRung == 1 && left.reason != DeadHot
 }
 
 // end writes down how an action ended.

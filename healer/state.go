@@ -354,8 +354,13 @@ func (c *cycle) enter(s *subject, state State) {
 			r.SickSince = c.now
 			c.m.touch(r.Who.MAC)
 		}
-		if a := r.last(func(a *Action) bool { return a.Outcome != Open }); from == StateProbation && a != nil && a.Outcome == Recovered && a.heals() {
+		a := r.last(func(a *Action) bool { return a.Outcome != Open })
+		if from == StateProbation && a != nil && a.Outcome == Recovered && a.heals() && !s.otherFault(a) {
 			c.relapse(s, a)
+		}
+		if r.Rung != 0 && s.sick() && c.climbedLongAgo(s) {
+			r.Rung, r.Refused = 0, 0
+			c.m.touch(r.Who.MAC)
 		}
 		r.CleanAt = 0
 	}
@@ -385,6 +390,16 @@ func (c *cycle) enter(s *subject, state State) {
 	}
 	r.State, r.Reason = state, reason
 	c.m.touch(r.Who.MAC)
+}
+
+// climbedLongAgo reports whether the last step of a ladder that a sick dragon has climbed helped, as long ago
+// as a well dragon keeps its place. A fault that must not climb may last for months, and keeps no place.
+func (c *cycle) climbedLongAgo(s *subject) bool {
+	last := s.r.last(func(a *Action) bool {
+		d := detectorOf(a.Reason)
+		return a.Actor == HealerActor && a.Rung > 0 && d != nil && d.maxRung > 1
+	})
+	return last != nil && last.Outcome == Recovered && c.now.Since(last.Ended) >= s.p.Ladder.ForgetAfter && detectors[s.fired].maxRung > 1
 }
 
 // reason is what a state is about.
