@@ -308,8 +308,8 @@ func (c *cycle) outcome(s *subject, a *Action) Outcome {
 		return NoEffect
 	case s.sick() && !s.otherFault(a):
 		return NoEffect
-	case ev.goodRun() >= goodInARow && ev.n >= goodInARow && (s.sick() || !s.w.doubtful()):
-		return Recovered
+	case ev.goodRun() >= goodInARow && ev.n >= goodInARow && (s.sick() || !s.w.doubtful() || s.w.tuning && detectors[i].tuning):
+		return Recovered // it may go on to tune for hours, which says nothing of a board that is there
 	}
 	return Open
 }
