@@ -7,7 +7,7 @@ LDFLAGS := -X github.com/prometheus/common/version.Version=$(shell cat VERSION) 
            -X github.com/prometheus/common/version.Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X github.com/prometheus/common/version.Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-.PHONY: build demo test race unraced compiled tests check lint vulncheck bench bench-peer soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
+.PHONY: build demo test race e2e unraced compiled tests check lint vulncheck bench bench-peer soak fuzz mutation golden dashboards gallery prometheus3 promu release test-vm reproducible arm clean help
 
 build: ## The program, as bin/mother-of-dragons.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/mother-of-dragons .
@@ -30,26 +30,30 @@ SERIAL := -e /alerts$$ -e /config$$ -e /docs$$ -e /e2e$$ -e /farmtest$$ -e /heal
 LONG := -e /agent$$ -e /app$$ -e /discovery$$ -e /store$$ -e /web$$
 
 RACED    = $$($(GO) list ./... | grep -v $(SERIAL))
-UNRACED  = $$($(GO) list ./... | grep $(SERIAL) $(LONG))
+UNRACED  = $$($(GO) list ./... | grep $(SERIAL) $(LONG) | grep -v /e2e$$)
 
 race: ## The tests with the race detector, without the longest (needs gcc).
 	CGO_ENABLED=1 $(GO) test -race -short $(VET) -timeout 20m $(RACED)
 
-# What "make race" leaves out. The short tests of the packages in LONG run in both.
+e2e: ## The program as a whole, with the real Prometheus, Alertmanager and etcd: mostly a wait, so beside the others.
+	$(GO) test $(VET) -timeout 20m ./internal/e2e
+
+# What "make race" and "make e2e" leave out. The short tests of the packages in LONG run in both.
 unraced:
 	$(GO) test $(VET) -timeout 20m $(UNRACED)
 	cd tools && $(GO) test $(VET) -count=1 ./...
 	cd examples/client && $(GO) test -count=1 ./...
 
 compiled: # All that tests and release compile, but nothing linked. The race detector's comes last: lint waits for the others.
-	$(GO) list -export -test -deps $(UNRACED) >/dev/null
-	cd tools && $(GO) list -export -test -deps ./... github.com/prometheus/promu github.com/goreleaser/nfpm/v2/cmd/nfpm >/dev/null
+	$(GO) list -export -test -deps ./internal/e2e $(UNRACED) >/dev/null
+	cd tools && $(GO) list -export -test -deps ./... github.com/prometheus/promu github.com/goreleaser/nfpm/v2/cmd/nfpm \
+		github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen github.com/prometheus/statsd_exporter >/dev/null
 	cd examples/client && $(GO) list -export -test -deps ./... >/dev/null
 	CGO_ENABLED=1 $(GO) list -race -export -test -deps $(RACED) >/dev/null
 
 # Without vet, which lint has run.
 tests: ## Every test, those with goroutines under the race detector.
-	$(MAKE) -j2 --output-sync=target VET=-vet=off unraced race # the end-to-end tests mostly wait
+	$(MAKE) -j3 --output-sync=target VET=-vet=off e2e unraced race
 	git diff --exit-code
 
 check: build lint ## What must hold before a change lands.
